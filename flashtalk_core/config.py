@@ -1,0 +1,257 @@
+"""Frozen configuration of the method and of every model, validated on construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
+
+from .errors import InvalidInputError
+
+StepRule = Literal["renoise", "euler"]
+
+# Per-channel statistics of the Wan 2.1 VAE's latents.
+# Source: SoulX-FlashTalk ``WanVAE`` @ 688982e (the numbers are Wan 2.1's).
+WAN_LATENT_MEAN = (
+    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+    0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
+)  # fmt: skip
+WAN_LATENT_STD = (
+    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+    3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
+)  # fmt: skip
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`InvalidInputError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise InvalidInputError(message)
+
+
+class _FromMapping:
+    """Construction of a dataclass from a JSON object that may leave fields out."""
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> Self:
+        """Build from ``values``; unknown keys are ignored, lists become tuples."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        picked = {k: v for k, v in values.items() if k in known}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in picked.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkConfig(_FromMapping):
+    """Arithmetic of one chunk. Defaults are the authors' (``infer_params.yaml`` @ 688982e)."""
+
+    num_frames: int = 33
+    """Frames a chunk generates, motion frames included; ``4 * n + 1``."""
+    num_motion_frames: int = 5
+    """Leading frames repeated from the chunk before; ``4 * n + 1``."""
+    frame_rate_hz: int = 25
+    """Frames a second of video and of audio features."""
+    sample_rate_hz: int = 16_000
+    """Rate of the analysed sound."""
+    audio_context_frames: int = 200
+    """Length of the analysed sound window in video frames (8 s)."""
+    audio_lookback_frames: int = 89
+    """Video frames of the window before the first shown frame of the chunk."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.num_frames % 4 == 1 and self.num_frames >= 5,
+            f"chunk frames {self.num_frames}: need 4n+1 and at least 5, for example 33",
+        )
+        require(
+            self.num_motion_frames % 4 == 1 and 1 <= self.num_motion_frames < self.num_frames,
+            f"motion frames {self.num_motion_frames}: need 4n+1 below {self.num_frames}",
+        )
+
+    @property
+    def num_new_frames(self) -> int:
+        """Frames a chunk adds to the video."""
+        return self.num_frames - self.num_motion_frames
+
+    @property
+    def samples_per_frame(self) -> int:
+        """Analysed samples for each video frame."""
+        return self.sample_rate_hz // self.frame_rate_hz
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig(_FromMapping):
+    """How one chunk is denoised and what is done to its picture and sound."""
+
+    steps: int = 4
+    """Denoising steps, 1 to 100."""
+    shift: float = 5.0
+    """Timestep shift towards high noise; 1 leaves the schedule linear."""
+    rule: StepRule = "renoise"
+    """``renoise`` for the authors' weights, ``euler`` for weights trained with it."""
+    seed: int = 9999
+    """Seed of the noise; chunk ``k`` draws from ``(seed, k)``."""
+    colour_strength: float = 1.0
+    """Blend of the colour match towards the portrait, 0 to 1."""
+    mouth_strength: float = 1.0
+    """Factor on the audio tokens, 0 to 3; 1 is as trained."""
+
+    def __post_init__(self) -> None:
+        require(
+            1 <= self.steps <= 100, f"steps {self.steps}: use 1 to 100 (4 for distilled weights)"
+        )
+        require(0 < self.shift <= 100, f"shift {self.shift}: use a number above 0, up to 100")
+        require(self.rule in ("renoise", "euler"), f"rule {self.rule!r}: use 'renoise' or 'euler'")
+        require(0 <= self.seed < 2**63, f"seed {self.seed}: use a whole number from 0 to 2**63 - 1")
+        require(
+            0 <= self.colour_strength <= 1,
+            f"colour strength {self.colour_strength}: use 0 (off) to 1 (full)",
+        )
+        require(
+            0 <= self.mouth_strength <= 3,
+            f"mouth strength {self.mouth_strength}: use 0 to 3 (1 is as trained)",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTConfig(_FromMapping):
+    """Sizes of the diffusion transformer. Defaults are SoulX-FlashTalk-14B's."""
+
+    dim: int = 5120
+    ffn_dim: int = 13824
+    freq_dim: int = 256
+    """Width of the sinusoidal timestep embedding."""
+    text_dim: int = 4096
+    text_len: int = 512
+    """Text positions; shorter prompts are padded with zeros and all are attended to."""
+    num_heads: int = 40
+    num_layers: int = 40
+    in_dim: int = 36
+    """Input channels: noisy latent and condition."""
+    out_dim: int = 16
+    eps: float = 1e-6
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+    audio_window: int = 5
+    """Audio frames around each video frame."""
+    audio_blocks: int = 12
+    """Hidden layers of the audio encoder that are used."""
+    audio_channels: int = 768
+    audio_intermediate_dim: int = 512
+    audio_output_dim: int = 768
+    audio_context_tokens: int = 32
+    vae_scale: int = 4
+    """Video frames a latent frame stands for."""
+    clip_dim: int = 1280
+    clip_tokens: int = 257
+    norm_input_visual: bool = True
+    norm_output_audio: bool = True
+
+    def __post_init__(self) -> None:
+        require(
+            self.dim % self.num_heads == 0 and (self.dim // self.num_heads) % 2 == 0,
+            f"DiT width {self.dim} with {self.num_heads} heads: heads must be even in width",
+        )
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.dim // self.num_heads
+
+    @property
+    def condition_dim(self) -> int:
+        """Channels of the condition: mask and encoded picture."""
+        return self.in_dim - self.out_dim
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig(_FromMapping):
+    """Sizes of the causal video autoencoder. Defaults are Wan 2.1's."""
+
+    dim: int = 96
+    z_dim: int = 16
+    dim_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    temporal_downsample: tuple[bool, ...] = (False, True, True)
+    latent_mean: tuple[float, ...] = WAN_LATENT_MEAN
+    """Per channel, subtracted from the latent after encoding."""
+    latent_std: tuple[float, ...] = WAN_LATENT_STD
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.latent_mean) == self.z_dim == len(self.latent_std),
+            f"VAE statistics: {len(self.latent_mean)} and {len(self.latent_std)} values for "
+            f"{self.z_dim} channels",
+        )
+
+    @property
+    def spatial_stride(self) -> int:
+        """Pixels a latent cell spans, each way."""
+        return int(2 ** (len(self.dim_mult) - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEncoderConfig(_FromMapping):
+    """Sizes of the umT5 encoder. Defaults are umT5-XXL's."""
+
+    vocab_size: int = 256_384
+    dim: int = 4096
+    dim_attn: int = 4096
+    dim_ffn: int = 10_240
+    num_heads: int = 64
+    num_layers: int = 24
+    num_buckets: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipVisionConfig(_FromMapping):
+    """Sizes of the CLIP vision tower. Defaults are ViT-H/14's."""
+
+    image_size: int = 224
+    patch_size: int = 14
+    dim: int = 1280
+    mlp_ratio: float = 4.0
+    num_heads: int = 16
+    num_layers: int = 32
+    """Blocks of the published tower; the last one is never run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioEncoderConfig(_FromMapping):
+    """Sizes of the wav2vec2 encoder, named as in its ``config.json``. Defaults are base."""
+
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    conv_dim: tuple[int, ...] = (512,) * 7
+    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_bias: bool = False
+    feat_extract_norm: str = "group"
+    do_stable_layer_norm: bool = False
+    num_conv_pos_embeddings: int = 128
+    num_conv_pos_embedding_groups: int = 16
+    layer_norm_eps: float = 1e-5
+    do_normalize: bool = True
+    """Whether the sound is brought to zero mean and unit variance first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvatarConfig:
+    """Everything needed to build one avatar model."""
+
+    dit: DiTConfig = field(default_factory=DiTConfig)
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    clip: ClipVisionConfig = field(default_factory=ClipVisionConfig)
+    audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
+    chunk: ChunkConfig = field(default_factory=ChunkConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    """Defaults of this model; a user may override each."""
+    size_px: tuple[int, int] = (768, 448)
+    """Default height and width, the one the model was trained at."""
+    known_sizes_px: tuple[tuple[int, int], ...] = ((768, 448),)
+    """Sizes known to work; any other one warns."""
+    prompt: str = (
+        "A person is talking. Only the foreground characters are moving, "
+        "the background remains static."
+    )
+    """Default prompt. Source: SoulX-FlashTalk ``generate_video.py`` @ 688982e."""
+    name: str = "SoulX-FlashTalk-14B"

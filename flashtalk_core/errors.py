@@ -1,0 +1,25 @@
+"""Exceptions a user can act on."""
+
+
+class FlashTalkError(Exception):
+    """A fault of the input, the files or the machine, told in one line.
+
+    The message names the offending value, the limit and the remedy. Command line and nodes
+    show it as it is; anything else that is raised is a fault of this project.
+    """
+
+
+class InvalidInputError(FlashTalkError, ValueError):
+    """A value, picture or sound that cannot be used as it is."""
+
+
+class WeightsError(FlashTalkError):
+    """A weights file or folder that is missing, incomplete, of another shape, or unsafe."""
+
+
+class OutputError(FlashTalkError):
+    """An output file that cannot be written."""
+
+
+class RenderInterrupted(FlashTalkError):
+    """A render that was stopped on request; what was finished is kept."""

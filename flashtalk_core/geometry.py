@@ -1,0 +1,87 @@
+"""Pixel, latent, token and audio-frame arithmetic, all in integers.
+
+Axis legend: F pixel frames, T latent frames, H W pixels, h w latent cells, L tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .config import ChunkConfig, DiTConfig, require
+
+SIZE_STEP_PX = 16
+"""Height and width are multiples of this: VAE stride 8 times patch 2."""
+MAX_SIZE_PX = 2048
+"""Largest side that is accepted."""
+TEMPORAL_STRIDE = 4
+"""Pixel frames for each latent frame after the first."""
+
+
+def num_latent_frames(num_frames: int) -> int:
+    """Return latent frames T for ``num_frames`` F = 4n + 1 pixel frames."""
+    return (num_frames - 1) // TEMPORAL_STRIDE + 1
+
+
+def num_video_frames(num_samples: int, rate_hz: int, frame_rate_hz: int) -> int:
+    """Return ``ceil(frame_rate * samples / rate)``, the length of the video in frames."""
+    return -(-frame_rate_hz * num_samples // rate_hz)
+
+
+def num_chunks(total_frames: int, chunk: ChunkConfig) -> int:
+    """Return chunks needed to show ``total_frames`` frames."""
+    return -(-total_frames // chunk.num_new_frames)
+
+
+@dataclass(frozen=True)
+class ChunkSpan:
+    """Which frames chunk ``index`` hears, shows and analyses; all half-open."""
+
+    index: int
+    shown: range
+    """Frames of the video this chunk shows, before the cut at the end."""
+    heard: range
+    """Audio frames the model hears; starts ``num_motion_frames`` before ``shown``."""
+    window: range
+    """Audio frames analysed around them (8 s with real context); may lie outside the file."""
+
+    @property
+    def heard_in_window(self) -> range:
+        """``heard`` as indices into ``window``."""
+        start = self.heard.start - self.window.start
+        return range(start, start + len(self.heard))
+
+
+def chunk_span(index: int, chunk: ChunkConfig) -> ChunkSpan:
+    """Return the spans of chunk ``index``.
+
+    Chunk k shows frames [28k, 28k+28), hears [28k-5, 28k+28) and analyses [28k-89, 28k+111)
+    with the default configuration.
+    """
+    first = index * chunk.num_new_frames
+    shown = range(first, first + chunk.num_new_frames)
+    heard = range(first - chunk.num_motion_frames, shown.stop)
+    start = first - chunk.audio_lookback_frames
+    return ChunkSpan(index, shown, heard, range(start, start + chunk.audio_context_frames))
+
+
+def check_size(size_px: tuple[int, int]) -> None:
+    """Raise :class:`InvalidInputError` unless height and width can be rendered."""
+    height, width = size_px
+    for name, value in (("height", height), ("width", width)):
+        require(
+            value % SIZE_STEP_PX == 0 and SIZE_STEP_PX * 2 <= value <= MAX_SIZE_PX,
+            f"size {height}x{width}: {name} {value} must be a multiple of {SIZE_STEP_PX} from "
+            f"{SIZE_STEP_PX * 2} to {MAX_SIZE_PX}; try {_nearest(height)}x{_nearest(width)}",
+        )
+
+
+def _nearest(value: int) -> int:
+    steps = max(2, min(MAX_SIZE_PX // SIZE_STEP_PX, round(value / SIZE_STEP_PX)))
+    return steps * SIZE_STEP_PX
+
+
+def token_grid(latent_shape: tuple[int, int, int], config: DiTConfig) -> tuple[int, int, int]:
+    """Return tokens along (T, h, w) for a latent of shape ``latent_shape``."""
+    frames, height, width = latent_shape
+    patch = config.patch_size
+    return frames // patch[0], height // patch[1], width // patch[2]

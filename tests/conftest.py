@@ -1,0 +1,41 @@
+"""Tiers: every test carries exactly one, and runs where this machine can run it."""
+
+import os
+
+import pytest
+
+# Toy tensors gain nothing from threads, which cost fifty-fold once cores are shared. Read when
+# torch is first imported, here and in processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TIERS = {"cpu", "browser", "comfyui", "gpu", "multigpu", "manual"}
+NUM_GPUS = {"gpu": 1, "multigpu": 2}
+
+
+def tiers_of(item):
+    return sorted({marker.name for marker in item.iter_markers()} & TIERS)
+
+
+def pytest_collection_modifyitems(config, items):
+    wrong = [f"{item.nodeid}: {tiers_of(item)}" for item in items if len(tiers_of(item)) != 1]
+    if wrong:
+        raise pytest.UsageError(
+            f"a test needs exactly one tier of {sorted(TIERS)}:\n" + "\n".join(wrong)
+        )
+    for item in items:
+        needed = NUM_GPUS.get(tiers_of(item)[0], 0)
+        if needed > count_gpus(needed):
+            item.add_marker(pytest.mark.skip(reason=f"needs {needed} CUDA device(s)"))
+    if "manual" not in config.option.markexpr:
+        manual = [item for item in items if tiers_of(item) == ["manual"]]
+        config.hook.pytest_deselected(items=manual)
+        items[:] = [item for item in items if item not in manual]
+
+
+def count_gpus(needed):
+    """Return CUDA devices; torch is only imported for tests that need one."""
+    if not needed:
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
