@@ -1,0 +1,153 @@
+"""The attention slot and the kernels that can fill it.
+
+Axis legend: B batch, L tokens, N heads, D head dim.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InvalidInputError
+
+logger = logging.getLogger(__name__)
+
+
+class Attention(Protocol):
+    """Scaled dot-product attention without mask."""
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            q: Queries, ``(B, Lq, N, D)``.
+            k: Keys, ``(B, Lk, N, D)``, same dtype.
+            v: Values, ``(B, Lk, N, D)``, same dtype.
+
+        Returns:
+            ``(B, Lq, N, D)``, dtype of ``q``.
+        """
+        ...
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend with PyTorch's own kernel; runs on every device."""
+    out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+    return out.transpose(1, 2)
+
+
+def _half(kernel: Callable[..., Tensor]) -> Attention:
+    """Wrap a half-precision CUDA kernel; anything it cannot take goes to :func:`sdpa`."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
+            return sdpa(q, k, v)
+        out = kernel(q, k, v)
+        return out[0] if isinstance(out, tuple) else out
+
+    return attend
+
+
+def _flash_attn_3() -> Attention:
+    if importlib.util.find_spec("fa3_fwd_interface"):
+        from fa3_fwd_interface import flash_attn_func
+    else:
+        from flash_attn_interface import flash_attn_func
+    return _half(flash_attn_func)
+
+
+def _flash_attn_2() -> Attention:
+    from flash_attn import flash_attn_func
+
+    return _half(flash_attn_func)
+
+
+def _sage() -> Attention:
+    from sageattention import sageattn
+
+    return _half(lambda q, k, v: sageattn(q, k, v, tensor_layout="NHD"))
+
+
+@dataclass(frozen=True)
+class AttentionKernel:
+    """One entry of the table that the factory and ``doctor`` read."""
+
+    name: str
+    modules: tuple[str, ...]
+    """Any one of these must be installed."""
+    gain: str
+    """What its absence costs, for a person."""
+    build: Callable[[], Attention]
+    min_capability: tuple[int, int] = (8, 0)
+    """Lowest CUDA compute capability it runs on."""
+
+
+KERNELS = (
+    AttentionKernel(
+        "flash-attn-3",
+        ("fa3_fwd_interface", "flash_attn_interface"),
+        "about twice SDPA's speed on Hopper GPUs",
+        _flash_attn_3,
+        (9, 0),
+    ),
+    AttentionKernel("flash-attn", ("flash_attn",), "speed on Ampere and later", _flash_attn_2),
+    AttentionKernel("sage", ("sageattention",), "8-bit attention on consumer GPUs", _sage),
+)
+
+
+def is_installed(kernel: AttentionKernel) -> bool:
+    """Tell whether a package of ``kernel`` can be found, without importing it."""
+    return any(importlib.util.find_spec(name) is not None for name in kernel.modules)
+
+
+def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> Attention:
+    """Return the attention kernel called ``name``.
+
+    Args:
+        name: ``auto``, ``sdpa``, or the name of an entry of :data:`KERNELS`. ``auto`` takes
+            FlashAttention where it is installed and the device can run it, otherwise SDPA.
+        device: Device the model will run on.
+
+    Returns:
+        The kernel. An installed package that fails to import is reported once and replaced by
+        SDPA under ``auto``.
+
+    Raises:
+        InvalidInputError: If the named kernel is unknown or not installed.
+    """
+    if name == "sdpa":
+        return sdpa
+    if name == "auto":
+        return _choose_automatically(torch.device(device))
+    for kernel in KERNELS:
+        if kernel.name == name:
+            if not is_installed(kernel):
+                raise InvalidInputError(
+                    f"attention {name!r}: package {kernel.modules[0]} is not installed; "
+                    "install it or use 'sdpa'"
+                )
+            return kernel.build()
+    names = ", ".join(["auto", "sdpa", *(k.name for k in KERNELS)])
+    raise InvalidInputError(f"attention {name!r} is unknown; use one of: {names}")
+
+
+def _choose_automatically(device: torch.device) -> Attention:
+    if device.type != "cuda" or torch.version.hip is not None:
+        return sdpa
+    capability = torch.cuda.get_device_capability(device)
+    for kernel in KERNELS:
+        # Sage quantises; it changes the picture, so it is never chosen unasked.
+        if kernel.name == "sage" or capability < kernel.min_capability or not is_installed(kernel):
+            continue
+        try:
+            return kernel.build()
+        except (ImportError, OSError) as error:
+            logger.warning("%s is installed but unusable (%s); using SDPA", kernel.name, error)
+    return sdpa

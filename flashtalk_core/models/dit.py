@@ -1,0 +1,203 @@
+"""The audio-driven bidirectional diffusion transformer.
+
+Axis legend: B batch, F pixel frames, T latent frames, h w latent cells, L tokens, C width,
+N heads, D head dim, W window, S hidden layers, M audio features, K classes of masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import DiTConfig
+from ..geometry import token_grid
+from .attention import Attention, sdpa
+from .audio_projection import AudioProjection
+from .dit_block import AvatarBlock, BlockContext, KeyValue
+from .norms import LayerNorm, linear_fp32
+from .rope import video_rotation
+from .speakers import token_masks
+
+
+@dataclass(frozen=True)
+class SessionContext:
+    """What stays the same in a session: condition, prompt and picture, projected once."""
+
+    condition: Tensor
+    """Mask and encoded picture, ``(B, 20, T, h, w)``."""
+    blocks: tuple[BlockContext, ...]
+    """Keys and values for each block."""
+
+
+@dataclass(frozen=True)
+class AudioContext:
+    """What stays the same in a chunk: the sound, projected once for all steps."""
+
+    blocks: tuple[KeyValue, ...]
+    """Keys and values for each block, ``(B * T, A, N, D)``."""
+    masks: Tensor | None = None
+    """Reference masks of two speakers at pixel size, ``(K, H, W)``; ``None`` with one."""
+
+
+def sinusoidal_embedding(positions: Tensor, dim: int) -> Tensor:
+    """Embed ``(B,)`` positions as ``(B, dim)`` float32 cosines, then sines."""
+    half = dim // 2
+    exponents = torch.arange(half, dtype=torch.float64, device=positions.device) / half
+    angles = torch.outer(positions.to(torch.float64), 10_000.0**-exponents)
+    return torch.cat([angles.cos(), angles.sin()], dim=1).float()
+
+
+class ImageProjection(nn.Module):
+    """CLIP tokens to the transformer's width."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(
+            nn.LayerNorm(in_dim),
+            nn.Linear(in_dim, in_dim),
+            nn.GELU(),
+            nn.Linear(in_dim, out_dim),
+            nn.LayerNorm(out_dim),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Project ``(B, clip_tokens, in_dim)`` to ``(B, clip_tokens, out_dim)``."""
+        return self.proj(tokens)
+
+
+class OutputHead(nn.Module):
+    """Modulated norm and linear layer from tokens to patches, in float32."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        patch_volume = config.patch_size[0] * config.patch_size[1] * config.patch_size[2]
+        self.norm = LayerNorm(config.dim, config.eps, elementwise_affine=False)
+        self.head = nn.Linear(config.dim, patch_volume * config.out_dim)
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Map tokens ``(B, L, C)`` and time ``(B, C)`` float32 to patches, float32."""
+        shift, scale = (self.modulation.float() + time[:, None]).chunk(2, dim=1)
+        return linear_fp32(self.head, self.norm(x).float() * (1 + scale) + shift)
+
+
+class AvatarDiT(nn.Module):
+    """Velocity of a noisy chunk, given prompt, picture, sound and timestep.
+
+    Source: SoulX-FlashTalk ``WanModel`` @ 688982e (the parameter names are theirs).
+    """
+
+    def __init__(self, config: DiTConfig, attention: Attention = sdpa) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.patch_embedding = nn.Conv3d(
+            config.in_dim, dim, kernel_size=config.patch_size, stride=config.patch_size
+        )
+        self.text_embedding = nn.Sequential(
+            nn.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
+        )
+        self.time_embedding = nn.Sequential(
+            nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim)
+        )
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.blocks = nn.ModuleList(
+            AvatarBlock(config, attention) for _ in range(config.num_layers)
+        )
+        self.head = OutputHead(config)
+        self.img_emb = ImageProjection(config.clip_dim, dim)
+        self.audio_proj = AudioProjection(config)
+
+    @property
+    def _blocks(self) -> Sequence[AvatarBlock]:
+        return cast("Sequence[AvatarBlock]", self.blocks)
+
+    def project_session(self, condition: Tensor, text: Tensor, clip: Tensor) -> SessionContext:
+        """Project what stays the same in a session.
+
+        Args:
+            condition: Mask and encoded picture, ``(B, 20, T, h, w)``.
+            text: Prompt, ``(B, <= text_len, text_dim)``; padded with zeros to text_len, and
+                the padding is attended to, as in training.
+            clip: Picture tokens, ``(B, clip_tokens, clip_dim)``.
+
+        Returns:
+            Keys and values for every block.
+        """
+        padded = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
+        embedded, image = self.text_embedding(padded), self.img_emb(clip)
+        blocks = tuple(block.cross_attn.project(embedded, image) for block in self._blocks)
+        return SessionContext(condition, blocks)
+
+    def project_audio(
+        self, windows: Tensor, strength: float = 1.0, masks: Tensor | None = None
+    ) -> AudioContext:
+        """Project the sound of a chunk.
+
+        Args:
+            windows: ``(B, F, W, S, M)`` audio features; with ``masks``, axis 0 is the two
+                speakers of one video.
+            strength: Factor on the audio tokens; 1 is as trained.
+            masks: ``(3, H, W)``: speaker 1, speaker 2, background; ``None`` with one speaker.
+
+        Returns:
+            Keys and values for every block.
+        """
+        tokens = self.audio_proj(windows) * strength
+        num_speakers = 1
+        if masks is not None:
+            num_speakers = tokens.shape[0]
+            tokens = torch.cat(tokens.split(1), dim=2)
+        blocks = tuple(
+            block.audio_cross_attn.project(tokens, num_speakers) for block in self._blocks
+        )
+        return AudioContext(blocks, masks)
+
+    def forward(
+        self, latent: Tensor, timestep: Tensor, session: SessionContext, audio: AudioContext
+    ) -> Tensor:
+        """Predict the velocity.
+
+        Args:
+            latent: Noisy chunk, ``(B, 16, T, h, w)``.
+            timestep: ``(B,)`` in ``[0, 1000]``; 1000 is pure noise.
+            session: From :meth:`project_session`.
+            audio: From :meth:`project_audio`.
+
+        Returns:
+            Velocity (noise minus data), ``(B, 16, T, h, w)`` float32.
+        """
+        grid = token_grid((latent.shape[2], latent.shape[3], latent.shape[4]), self.config)
+        dtype = self.patch_embedding.weight.dtype
+        x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
+        x = self.patch_embedding(x).flatten(2).transpose(1, 2)
+        time, modulation = self._embed_time(timestep)
+        rotation = video_rotation(grid, self.config.head_dim, x.device)
+        masks = None if audio.masks is None else token_masks(audio.masks, grid)
+        for block, context, sound in zip(self._blocks, session.blocks, audio.blocks, strict=True):
+            x = block(x, modulation, rotation, context, sound, masks)
+        return self._unpatchify(self.head(x, time), grid)
+
+    def _embed_time(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
+        first, act, second = self.time_embedding
+        assert isinstance(first, nn.Linear)
+        assert isinstance(second, nn.Linear)
+        embedding = sinusoidal_embedding(timestep, self.config.freq_dim)
+        time = linear_fp32(second, act(linear_fp32(first, embedding)))
+        act, layer = self.time_projection
+        assert isinstance(layer, nn.Linear)
+        return time, linear_fp32(layer, act(time)).unflatten(1, (6, -1))
+
+    def _unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """Lay patches ``(B, L, pt * ph * pw * 16)`` out as ``(B, 16, T, h, w)``."""
+        batch, channels = patches.shape[0], self.config.out_dim
+        x = patches.view(batch, *grid, *self.config.patch_size, channels)
+        x = x.permute(0, 7, 1, 4, 2, 5, 3, 6)
+        sizes = [g * p for g, p in zip(grid, self.config.patch_size, strict=True)]
+        return x.reshape(batch, channels, *sizes)

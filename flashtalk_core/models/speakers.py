@@ -1,0 +1,77 @@
+"""Two speakers in one picture: which token listens to whom.
+
+Axis legend: B batch, L tokens, N heads, D head dim, K classes (speaker 1, speaker 2,
+background), R tokens of the first latent frame.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .rope import position_rotation
+
+# Rotary positions of the two speakers' ranges and of the background.
+# Source: SoulX-FlashTalk ``SingleStreamMutiAttention`` (class_range 24, class_interval 4).
+SPEAKER_RANGES = ((0.0, 4.0), (20.0, 24.0))
+BACKGROUND_POSITION = 12.0
+
+
+def token_masks(masks: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """Reduce reference masks at pixel size ``(K, H, W)`` to ``(K, R)`` float zeros and ones."""
+    small = F.interpolate(masks[None].float(), size=grid[1:], mode="nearest")[0]
+    return (small > 0).flatten(1).float()
+
+
+def reference_attention(q: Tensor, k: Tensor, masks: Tensor) -> Tensor:
+    """Measure how much each token attends to each class of the first frame.
+
+    Args:
+        q: Rotated queries, ``(1, L, N, D)``.
+        k: Rotated keys, ``(1, L, N, D)``; the first R are the first frame's.
+        masks: ``(K, R)`` zeros and ones.
+
+    Returns:
+        ``(K, L)`` mean attention, float32.
+
+    Source: SoulX-FlashTalk ``get_attn_map_with_target`` @ 688982e, which splits the heads in
+    two halves and so leaves out the last one of an odd number.
+    """
+    num_heads = q.shape[2] - q.shape[2] % 2
+    scale = q.shape[-1] ** -0.5
+    # In float32: rounded sums would turn the argmax that places a token.
+    weights = masks.float() / masks.sum(dim=1, keepdim=True)
+    total = torch.zeros(masks.shape[0], q.shape[1], device=q.device)
+    # One head at a time: all heads at once would hold N x L x R numbers.
+    for head in range(num_heads):
+        scores = (q[0, :, head] * scale) @ k[0, : masks.shape[1], head].T
+        total += weights @ scores.float().softmax(dim=-1).T
+    return total / num_heads
+
+
+def listening_rotation(attention: Tensor, head_dim: int) -> Tensor:
+    """Place each token on the speaker axis by the class it attends to most.
+
+    Args:
+        attention: ``(K, L)`` from :func:`reference_attention`.
+        head_dim: D.
+
+    Returns:
+        Rotary table of the queries, ``(L, D / 2, 2)`` float32.
+    """
+    positions = []
+    for row, (low, high) in zip(attention, SPEAKER_RANGES, strict=False):
+        unit = (row - row.min()) / (row.max() - row.min() + 1e-8)
+        positions.append(unit * (high - low) + low)
+    positions.append(torch.full_like(attention[0], BACKGROUND_POSITION))
+    chosen = torch.stack(positions).gather(0, attention.argmax(dim=0, keepdim=True))[0]
+    return position_rotation(chosen, head_dim)
+
+
+def speaking_rotation(num_tokens: int, head_dim: int, device: torch.device) -> Tensor:
+    """Return the rotary table of audio keys, the first half speaker 1's, ``(A, D / 2, 2)``."""
+    centres = torch.tensor([(low + high) / 2 for low, high in SPEAKER_RANGES], device=device)
+    half = num_tokens // 2
+    counts = torch.tensor([half, num_tokens - half], device=device)
+    return position_rotation(centres.repeat_interleave(counts), head_dim)

@@ -1,0 +1,95 @@
+"""Sentencepiece tokenizer of the text encoder."""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import WeightsError
+
+_LOG = logging.getLogger(__name__)
+
+
+class Tokenizer:
+    """Prompt text to padded token ids, cleaned the way the authors clean it."""
+
+    def __init__(self, model: bytes, source: str = "tokenizer") -> None:
+        """Read a serialised sentencepiece model.
+
+        Args:
+            model: Content of a ``spiece.model`` file.
+            source: Where it came from, for error messages.
+
+        Raises:
+            WeightsError: If ``model`` is no sentencepiece model with an end-of-sequence piece.
+        """
+        from sentencepiece import SentencePieceProcessor
+
+        self._processor = SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"{source}: {len(model)} bytes that are no sentencepiece model; "
+                "download the file again"
+            ) from error
+        self.eos_id: int = self._processor.eos_id()
+        if self.eos_id < 0:
+            raise WeightsError(f"{source}: the vocabulary has no end-of-sequence piece")
+        self._repair = _text_repair()
+
+    @classmethod
+    def from_file(cls, path: Path) -> Tokenizer:
+        """Read a ``spiece.model`` file."""
+        return cls(path.read_bytes(), str(path))
+
+    @classmethod
+    def from_tensor(cls, model: Tensor, source: str = "tokenizer") -> Tokenizer:
+        """Read the ``spiece_model`` tensor, ``(bytes,)`` uint8, of a repackaged file."""
+        return cls(model.numpy().tobytes(), source)
+
+    @property
+    def serialised(self) -> bytes:
+        """Content of a ``spiece.model`` file with this vocabulary."""
+        return bytes(self._processor.serialized_model_proto())
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces."""
+        return int(self._processor.vocab_size())
+
+    def __call__(self, text: str, max_len: int = 512) -> tuple[Tensor, Tensor]:
+        """Tokenize ``text``.
+
+        Args:
+            text: Any text; what does not fit is cut, the end of sequence is kept.
+            max_len: Length of the result.
+
+        Returns:
+            Ids and mask, each ``(1, max_len)`` int64; padding has id 0 and mask 0.
+
+        Source: SoulX-FlashTalk ``HuggingfaceTokenizer`` @ 688982e.
+        """
+        pieces = self._processor.EncodeAsIds(self.clean(text))
+        ids = [*pieces[: max_len - 1], self.eos_id]
+        padding = [0] * (max_len - len(ids))
+        mask = [1] * len(ids) + padding
+        return torch.tensor([ids + padding]), torch.tensor([mask])
+
+    def clean(self, text: str) -> str:
+        """Repair broken Unicode, resolve HTML entities twice, collapse white space."""
+        return " ".join(html.unescape(html.unescape(self._repair(text))).split())
+
+
+def _text_repair() -> Callable[[str], str]:
+    try:
+        import ftfy
+    except ImportError:
+        _LOG.warning("ftfy is not installed: wrongly decoded characters in prompts stay")
+        return str
+    return ftfy.fix_text

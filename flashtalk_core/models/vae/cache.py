@@ -1,0 +1,24 @@
+"""What the causal layers remember of the frames before."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+class CausalCache:
+    """Last frames seen by each causal layer of one clip.
+
+    An empty cache means that the next frame is the first of a clip. Make one for each clip and
+    pass it to every call; the model itself remembers nothing.
+    """
+
+    def __init__(self) -> None:
+        self._frames: dict[str, Tensor] = {}
+
+    def read(self, layer: str) -> Tensor | None:
+        """Return the frames kept for ``layer``, or ``None`` before its first call."""
+        return self._frames.get(layer)
+
+    def write(self, layer: str, frames: Tensor) -> None:
+        """Keep ``frames`` for ``layer``; copied, so that the whole input can be freed."""
+        self._frames[layer] = frames.clone()

@@ -1,0 +1,186 @@
+"""Layers that look back in time but never ahead.
+
+Each runs on a whole clip (``cache`` is ``None``) or on successive groups of its frames with one
+cache; the results are the same.
+
+Axis legend: B batch, C channels, F frames at this level, H W pixels at this level.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .cache import CausalCache
+
+
+class RMSNorm(nn.Module):
+    """Norm over channels with a learned scale, for video ``(B, C, F, H, W)`` or pictures."""
+
+    def __init__(self, dim: int, num_axes: int = 3) -> None:
+        super().__init__()
+        self.scale = dim**0.5
+        self.gamma = nn.Parameter(torch.ones(dim, *(1,) * num_axes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x``; same shape and dtype."""
+        return F.normalize(x, dim=1) * self.scale * self.gamma
+
+
+class CausalConv3d(nn.Conv3d):
+    """Convolution over time and space that pads time with the frames before only."""
+
+    def __init__(self, in_dim: int, out_dim: int, kernel: tuple[int, int, int]) -> None:
+        super().__init__(in_dim, out_dim, kernel, padding=(0, kernel[1] // 2, kernel[2] // 2))
+        self.lookback = kernel[0] - 1
+        self.layer_name = ""
+
+    def forward(self, x: Tensor, cache: CausalCache | None = None) -> Tensor:
+        """Convolve ``(B, C, F, H, W)``; frames before the clip count as zeros."""
+        if not self.lookback:
+            return super().forward(x)
+        past = None if cache is None else cache.read(self.layer_name)
+        if past is None:
+            x = F.pad(x, (0, 0, 0, 0, self.lookback, 0))
+        else:
+            x = torch.cat([past, x], dim=2)
+        if cache is not None:
+            cache.write(self.layer_name, x[:, :, -self.lookback :])
+        return self._convolve_by_taps(x) if x.device.type == "cpu" else super().forward(x)
+
+    def _convolve_by_taps(self, x: Tensor) -> Tensor:
+        """Convolve as a sum of 2-D convolutions, one for each tap in time.
+
+        PyTorch's 3-D convolution on a CPU is three to six times slower than this.
+        """
+        num_frames = x.shape[2] - self.lookback
+        pictures = x.transpose(1, 2)
+        padding = self.padding[1:]
+        out = None
+        for tap in range(self.lookback + 1):
+            part = F.conv2d(
+                pictures[:, tap : tap + num_frames].flatten(0, 1),
+                self.weight[:, :, tap],
+                self.bias if tap == 0 else None,
+                padding=padding,
+            )
+            out = part if out is None else out + part
+        assert out is not None
+        return out.unflatten(0, (x.shape[0], -1)).transpose(1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """Two normalised convolutions beside a shortcut."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            RMSNorm(in_dim),
+            nn.SiLU(),
+            CausalConv3d(in_dim, out_dim, (3, 3, 3)),
+            RMSNorm(out_dim),
+            nn.SiLU(),
+            nn.Identity(),  # dropout in the authors' code; keeps the parameter names
+            CausalConv3d(out_dim, out_dim, (3, 3, 3)),
+        )
+        self.shortcut = (
+            CausalConv3d(in_dim, out_dim, (1, 1, 1)) if in_dim != out_dim else nn.Identity()
+        )
+
+    def forward(self, x: Tensor, cache: CausalCache | None = None) -> Tensor:
+        """Run on ``(B, C, F, H, W)``."""
+        return self.shortcut(x) + run_sequence(self.residual, x, cache)
+
+
+class SpatialAttention(nn.Module):
+    """Single-head self-attention within each frame."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = RMSNorm(dim, num_axes=2)
+        self.to_qkv = nn.Conv2d(dim, 3 * dim, 1)
+        self.proj = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within each frame of ``(B, C, F, H, W)``."""
+        pictures = x.transpose(1, 2).flatten(0, 1)
+        qkv = self.to_qkv(self.norm(pictures)).flatten(2).transpose(1, 2)[:, None]
+        out = F.scaled_dot_product_attention(*qkv.contiguous().chunk(3, dim=-1))
+        out = self.proj(out[:, 0].transpose(1, 2).reshape(pictures.shape))
+        return x + out.unflatten(0, (x.shape[0], -1)).transpose(1, 2)
+
+
+class SpatialResample(nn.Module):
+    """Halving or doubling of height and width, and of time if ``temporal``."""
+
+    layer_name = ""
+    resample: nn.Sequential
+
+    def _per_frame(self, x: Tensor) -> Tensor:
+        """Run the 2-D layers on every frame of ``(B, C, F, H, W)``."""
+        out = self.resample(x.transpose(1, 2).flatten(0, 1))
+        return out.unflatten(0, (x.shape[0], -1)).transpose(1, 2)
+
+
+class Downsample(SpatialResample):
+    """Half the height and width; with ``temporal``, every later pair of frames becomes one."""
+
+    def __init__(self, dim: int, temporal: bool) -> None:
+        super().__init__()
+        self.resample = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(dim, dim, 3, stride=2))
+        self.time_conv = nn.Conv3d(dim, dim, (3, 1, 1), stride=(2, 1, 1)) if temporal else None
+
+    def forward(self, x: Tensor, cache: CausalCache | None = None) -> Tensor:
+        """Reduce ``(B, C, F, H, W)``; the first frame of a clip stays a frame of its own."""
+        x = self._per_frame(x)
+        if self.time_conv is None:
+            return x
+        past = None if cache is None else cache.read(self.layer_name)
+        if cache is not None:
+            cache.write(self.layer_name, x[:, :, -1:])
+        if past is not None:
+            return self.time_conv(torch.cat([past, x], dim=2))
+        if x.shape[2] == 1:
+            return x
+        return torch.cat([x[:, :, :1], self.time_conv(x)], dim=2)
+
+
+class Upsample(SpatialResample):
+    """Twice the height and width; with ``temporal``, every later frame becomes two."""
+
+    def __init__(self, dim: int, temporal: bool) -> None:
+        super().__init__()
+        self.resample = nn.Sequential(
+            nn.Upsample(scale_factor=2.0, mode="nearest-exact"),
+            nn.Conv2d(dim, dim // 2, 3, padding=1),
+        )
+        self.time_conv = CausalConv3d(dim, 2 * dim, (3, 1, 1)) if temporal else None
+
+    def forward(self, x: Tensor, cache: CausalCache | None = None) -> Tensor:
+        """Enlarge ``(B, C, F, H, W)``; the first frame of a clip stays a frame of its own."""
+        if self.time_conv is None:
+            return self._per_frame(x)
+        is_start = cache is None or cache.read(self.layer_name) is None
+        first, later = (x[:, :, :1], x[:, :, 1:]) if is_start else (x[:, :, :0], x)
+        if cache is not None and is_start:
+            cache.write(self.layer_name, x.new_zeros(()))
+        if later.shape[2]:
+            pairs = self.time_conv(later, cache).unflatten(1, (2, -1))
+            later = pairs.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)
+        return self._per_frame(torch.cat([first, later], dim=2))
+
+
+def run_sequence(layers: nn.Sequential, x: Tensor, cache: CausalCache | None) -> Tensor:
+    """Run ``layers`` in order, handing the cache to those that look back."""
+    for layer in layers:
+        looks_back = isinstance(layer, CausalConv3d | ResidualBlock | Downsample | Upsample)
+        x = layer(x, cache) if looks_back else layer(x)
+    return x
+
+
+def name_causal_layers(model: nn.Module) -> None:
+    """Give every layer that looks back the name it uses in a :class:`CausalCache`."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, CausalConv3d | Downsample | Upsample):
+            layer.layer_name = name

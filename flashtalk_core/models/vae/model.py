@@ -1,0 +1,89 @@
+"""The causal video autoencoder: clips in, normalised latents out, and back group by group.
+
+Axis legend: B batch, F pixel frames, T latent frames, H W pixels, h w latent cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ...config import VAEConfig
+from ...geometry import TEMPORAL_STRIDE
+from .cache import CausalCache
+from .coders import Decoder, Encoder
+from .layers import CausalConv3d, name_causal_layers
+
+
+class VideoVAE(nn.Module):
+    """Wan 2.1's video autoencoder.
+
+    Source: SoulX-FlashTalk ``WanVAE_`` @ 688982e (the parameter names are theirs).
+    """
+
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.conv1 = CausalConv3d(2 * config.z_dim, 2 * config.z_dim, (1, 1, 1))
+        self.conv2 = CausalConv3d(config.z_dim, config.z_dim, (1, 1, 1))
+        self.decoder = Decoder(config)
+        shape = (1, config.z_dim, 1, 1, 1)
+        for name, values in (
+            ("latent_mean", config.latent_mean),
+            ("latent_std", config.latent_std),
+        ):
+            self.register_buffer(
+                name, torch.tensor(values, device="cpu").view(shape), persistent=False
+            )
+        name_causal_layers(self)
+
+    def encode(self, video: Tensor) -> Tensor:
+        """Encode a clip, a group of frames at a time.
+
+        Args:
+            video: ``(B, 3, F, H, W)`` in ``[-1, 1]``, F = 4n + 1.
+
+        Returns:
+            Normalised latent means, ``(B, 16, T, h, w)``, dtype of ``video``.
+        """
+        cache = CausalCache()
+        groups = [video[:, :, :1], *video[:, :, 1:].split(TEMPORAL_STRIDE, dim=2)]
+        moments = [self.encoder(group, cache) for group in groups if group.shape[2]]
+        return self.normalise(self.moments_to_mean(torch.cat(moments, dim=2)))
+
+    def decode_groups(self, latent: Tensor) -> Iterator[Tensor]:
+        """Decode one latent frame after the other.
+
+        Args:
+            latent: Normalised latents, ``(B, 16, T, h, w)``.
+
+        Yields:
+            ``(B, 3, 1, H, W)`` for the first latent frame, ``(B, 3, 4, H, W)`` for each later
+            one, clamped to ``[-1, 1]``.
+        """
+        cache = CausalCache()
+        for group in latent.split(1, dim=2):
+            yield self.decode_group(group, cache)
+
+    def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
+        """Decode the next latent frames of a clip; see :meth:`decode_groups`."""
+        frames = self.decoder(self.conv2(self.denormalise(latent)), cache)
+        return frames.clamp(-1, 1)
+
+    def moments_to_mean(self, moments: Tensor) -> Tensor:
+        """Return the mean half of the encoder's output ``(B, 32, T, h, w)``."""
+        return self.conv1(moments).chunk(2, dim=1)[0]
+
+    def normalise(self, latent: Tensor) -> Tensor:
+        """Bring raw latent means to zero mean and unit variance per channel."""
+        return (latent - self.latent_mean.to(latent)) / self.latent_std.to(latent)
+
+    def denormalise(self, latent: Tensor) -> Tensor:
+        """Undo :meth:`normalise`."""
+        return latent * self.latent_std.to(latent) + self.latent_mean.to(latent)

@@ -1,0 +1,110 @@
+"""The attention slot: what fills it, and what is said when nothing can."""
+
+import logging
+import sys
+
+import pytest
+import torch
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models.attention import KERNELS, choose_attention, is_installed, sdpa
+
+CPU = pytest.mark.cpu
+
+
+def random_heads(num_queries, num_keys, device="cpu", dtype=torch.float32, head_dim=8):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randn(2, length, 3, head_dim, generator=generator).to(device, dtype)
+        for length in (num_queries, num_keys, num_keys)
+    ]
+
+
+@pytest.fixture
+def only_package(monkeypatch, tmp_path):
+    """Hide every kernel's package but one, whose source is given."""
+
+    def install(name, source):
+        for kernel in KERNELS:
+            for module in kernel.modules:
+                monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.delitem(sys.modules, name)
+        (tmp_path / f"{name}.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return install
+
+
+@CPU
+def test_sdpa_is_softmax_attention_over_tokens():
+    q, k, v = random_heads(5, 7)
+    scores = torch.einsum("bqnd,bknd->bnqk", q, k) / 8**0.5
+    expected = torch.einsum("bnqk,bknd->bqnd", scores.softmax(dim=-1), v)
+    torch.testing.assert_close(sdpa(q, k, v), expected, atol=1e-6, rtol=1e-5)
+
+
+@CPU
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(InvalidInputError, match=r"'flash9' is unknown; use one of: auto, sdpa, f"):
+        choose_attention("flash9")
+
+
+@CPU
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+def test_a_missing_package_is_named_with_a_remedy(kernel, monkeypatch):
+    for module in kernel.modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    assert not is_installed(kernel)
+    with pytest.raises(InvalidInputError, match=f"{kernel.modules[0]} is not installed; install"):
+        choose_attention(kernel.name)
+
+
+@CPU
+@pytest.mark.parametrize("name", ["auto", "sdpa"])
+def test_the_cpu_gets_sdpa(name):
+    assert choose_attention(name, "cpu") is sdpa
+
+
+@CPU
+def test_a_cuda_kernel_is_not_asked_for_what_it_cannot_take(only_package):
+    only_package("sageattention", "def sageattn(*args, **kwargs):\n    raise AssertionError\n")
+    q, k, v = random_heads(4, 4)
+    assert torch.equal(choose_attention("sage")(q, k, v), sdpa(q, k, v))
+
+
+@CPU
+def test_a_broken_package_is_reported_and_replaced(only_package, monkeypatch, caplog):
+    only_package("fa3_fwd_interface", "raise ImportError('built for another torch')\n")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    with caplog.at_level(logging.WARNING):
+        assert choose_attention("auto", "cuda") is sdpa
+    assert "flash-attn-3 is installed but unusable (built for another torch)" in caplog.text
+
+
+@CPU
+def test_sage_is_never_chosen_unasked(only_package, monkeypatch):
+    only_package("sageattention", "def sageattn(*args, **kwargs):\n    raise AssertionError\n")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert choose_attention("auto", "cuda") is sdpa
+
+
+@CPU
+def test_a_kernel_for_newer_gpus_is_not_chosen_for_an_older_one(only_package, monkeypatch):
+    only_package("fa3_fwd_interface", "raise AssertionError('must not be imported')\n")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    assert choose_attention("auto", "cuda") is sdpa
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("lengths", [(96, 96), (97, 33)])
+def test_each_installed_kernel_agrees_with_sdpa(kernel, lengths):
+    if not is_installed(kernel):
+        pytest.skip(f"{kernel.modules[0]} is not installed")
+    if torch.cuda.get_device_capability() < kernel.min_capability:
+        pytest.skip(f"needs compute capability {kernel.min_capability}")
+    q, k, v = random_heads(*lengths, device="cuda", dtype=torch.bfloat16, head_dim=128)
+    expected = sdpa(q.float(), k.float(), v.float())
+    error = (kernel.build()(q, k, v).float() - expected).square().mean().sqrt() / expected.std()
+    # Sage multiplies 8-bit numbers.
+    assert float(error) < (5e-2 if kernel.name == "sage" else 1e-2)
