@@ -1,0 +1,1 @@
+"""Weight files as people have them, mapped onto the models and streamed to their device."""

@@ -1,0 +1,101 @@
+"""Parts of an avatar model: their file names, where these are looked for and published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Part = Literal["dit", "vae", "text", "tokenizer", "clip", "audio"]
+
+_AUTHORS = "Soul-AILab/SoulX-FlashTalk-14B"
+_REPACKAGED = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"
+
+
+@dataclass(frozen=True)
+class PartNames:
+    """How files of one part are called, in order of preference."""
+
+    title: str
+    patterns: tuple[str, ...]
+    """Shell patterns of file names, compared without case."""
+    folders: tuple[str, ...]
+    """Folders below the model's own that are searched too, as shell patterns."""
+    published: str
+    """Hugging Face repositories that hold it."""
+
+    @property
+    def wanted(self) -> str:
+        """Names and folders for an error message."""
+        names = " or ".join(self.patterns)
+        return f"{names}, there and in {', '.join(f'{folder}/' for folder in self.folders)}"
+
+
+DIT_INDEX = "diffusion_pytorch_model.safetensors.index.json"
+SETTINGS_FILE = "flashtalk.json"
+
+PARTS: dict[Part, PartNames] = {
+    "dit": PartNames(
+        "diffusion transformer",
+        (
+            DIT_INDEX,
+            "diffusion_pytorch_model.safetensors",
+            "diffusion_pytorch_model-*.safetensors",
+            "*flashtalk*.safetensors",
+        ),
+        ("diffusion_models", "diffusion_models/*flashtalk*"),
+        _AUTHORS,
+    ),
+    "vae": PartNames(
+        "video autoencoder",
+        (
+            "Wan2.1_VAE.pth",
+            "wan_2.1_vae*.safetensors",
+            "wan2.1_vae*.safetensors",
+            "vae.safetensors",
+        ),
+        ("vae",),
+        f"{_AUTHORS} or {_REPACKAGED}",
+    ),
+    "text": PartNames(
+        "text encoder",
+        (
+            "models_t5_umt5-xxl-enc-bf16.pth",
+            "models_t5_umt5-xxl-enc-*.safetensors",
+            "umt5_xxl_*.safetensors",
+            "text_encoder.safetensors",
+        ),
+        ("text_encoders", "clip"),
+        f"{_AUTHORS} or {_REPACKAGED}",
+    ),
+    "tokenizer": PartNames(
+        "tokenizer",
+        ("spiece.model",),
+        ("google/umt5-xxl", "text_encoders", "text_encoders/google/umt5-xxl"),
+        _AUTHORS,
+    ),
+    "clip": PartNames(
+        "CLIP vision tower",
+        (
+            "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth",
+            "models_clip_open-clip-xlm-roberta-large-vit-huge-14*.safetensors",
+            "clip_vision_h*.safetensors",
+            "clip_vision.safetensors",
+        ),
+        ("clip_vision",),
+        f"{_AUTHORS} or {_REPACKAGED}",
+    ),
+    "audio": PartNames(
+        "audio encoder",
+        (
+            "wav2vec2*.safetensors",
+            "chinese-wav2vec2*.safetensors",
+            "audio_encoder.safetensors",
+        ),
+        ("audio_encoders",),
+        "TencentGameMate/chinese-wav2vec2-base",
+    ),
+}
+
+AUDIO_FOLDER = "*wav2vec2*"
+"""Folders of the audio encoder in the library's own layout, inside the model's or beside it."""
+AUDIO_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")

@@ -1,0 +1,168 @@
+"""Which tensor of which file becomes which parameter, checked before any is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from .key_maps import KeyMap, Target
+from .quantised import dequantise, is_scale_shape, is_sidecar, scale_name
+from .reader import ReadTensor, TensorFile, TensorInfo
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One stored tensor and the parameters it becomes."""
+
+    source: str
+    scale: str | None
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class LoadPlan(Generic[ModuleT]):
+    """A component that is known to load: every parameter has its tensor, of its shape."""
+
+    build: Callable[[], ModuleT]
+    files: tuple[tuple[TensorFile, tuple[Piece, ...]], ...]
+
+
+def plan_component(
+    build: Callable[[], ModuleT], files: Iterable[TensorFile], keys: KeyMap
+) -> LoadPlan[ModuleT]:
+    """Match the tensors of ``files`` with the parameters of the module that ``build`` makes.
+
+    Args:
+        build: Makes the module; called on the meta device here, so nothing is allocated.
+        files: Opened files that hold the component between them.
+        keys: How their names are read.
+
+    Raises:
+        WeightsError: If a tensor is missing, not known, of another shape, or stored in a way
+            that cannot be read.
+    """
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in build().named_parameters()}
+    planned = []
+    found: set[str] = set()
+    label = ""
+    for file in files:
+        label = label or str(file.path)
+        pieces = tuple(_pieces(file, keys, shapes))
+        found.update(target.name for piece in pieces for target in piece.targets)
+        planned.append((file, pieces))
+    missing = [name for name in shapes if name not in found]
+    if missing:
+        raise WeightsError(
+            f"{label}: {_some(missing, len(shapes))} missing; the file belongs to another model "
+            "or is incomplete, download it again"
+        )
+    return LoadPlan(build, tuple(planned))
+
+
+def materialise(plan: LoadPlan[ModuleT], device: torch.device, dtype: torch.dtype) -> ModuleT:
+    """Build the component and stream its tensors, one by one, to where they are used.
+
+    Args:
+        plan: Result of :func:`plan_component`.
+        device: Of the parameters and buffers.
+        dtype: Of the parameters; buffers keep theirs.
+
+    Returns:
+        The component in evaluation mode, its parameters frozen.
+    """
+    with torch.device("meta"):
+        module = plan.build()
+    for file, pieces in plan.files:
+        with file.reading() as read:
+            for piece in pieces:
+                value = _read(piece, read, device, dtype)
+                for target in piece.targets:
+                    _assign(module, target, value)
+    buffers = [name for name, value in module.named_buffers() if value.is_meta]
+    assert not buffers, f"buffers without a value: {buffers}; make them with device='cpu'"
+    return module.to(device).eval()
+
+
+def _pieces(file: TensorFile, keys: KeyMap, shapes: dict[str, tuple[int, ...]]) -> Iterable[Piece]:
+    unknown = []
+    for name, info in file.infos.items():
+        targets = keys.rename(name)
+        known = all(target.name in shapes for target in targets)
+        if is_sidecar(name) or keys.is_ignored(name):
+            continue
+        if not known:
+            unknown.append(name)
+            continue
+        scale = scale_name(name, file.infos)
+        _check_stored(file, name, info, scale)
+        for target in targets:
+            _check_shape(file, name, info, target, shapes[target.name])
+        yield Piece(name, scale, targets)
+    if unknown:
+        raise WeightsError(
+            f"{file.path}: {_some(unknown, len(file.infos))} not known; "
+            "is this the right file for this model?"
+        )
+
+
+def _some(names: list[str], total: int) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    return f"{len(names)} of {total} tensors ({shown}) are"
+
+
+def _check_stored(file: TensorFile, name: str, info: TensorInfo, scale: str | None) -> None:
+    if info.dtype is None:
+        raise WeightsError(
+            f"{file.path}: tensor {name} is stored in a quantised form that is not read; "
+            "take the bf16, fp16 or fp8 version of this file"
+        )
+    if scale is not None and not is_scale_shape(file.infos[scale].shape, info.shape):
+        raise WeightsError(
+            f"{file.path}: {scale} has shape {file.infos[scale].shape}, expected one number or "
+            f"one for each of {info.shape[0]} rows; take the bf16, fp16 or fp8 scaled version"
+        )
+
+
+def _check_shape(
+    file: TensorFile, name: str, info: TensorInfo, target: Target, expected: tuple[int, ...]
+) -> None:
+    """Compare shapes; leading ones are the authors' way of writing some vectors."""
+    whole = (expected[0] * target.num_parts, *expected[1:]) if target.num_parts > 1 else expected
+    if _without_leading_ones(info.shape) != _without_leading_ones(whole):
+        raise WeightsError(
+            f"{file.path}: tensor {name} has shape {info.shape}, expected {whole}; the file "
+            "belongs to another model or is damaged, download it again"
+        )
+
+
+def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    ones = next((i for i, size in enumerate(shape) if size != 1), len(shape))
+    return shape[ones:]
+
+
+def _read(piece: Piece, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    # Only CUDA is known to hold every stored type; elsewhere the CPU converts.
+    stage = device if device.type == "cuda" else torch.device("cpu")
+    stored = read(piece.source).to(stage)
+    if piece.scale is not None:
+        return dequantise(stored, read(piece.scale), dtype).to(device)
+    # Copied even when nothing changes: the file must not stay mapped.
+    return stored.to(dtype, copy=stage.type == "cpu").to(device)
+
+
+def _assign(module: nn.Module, target: Target, value: Tensor) -> None:
+    owner, _, leaf = target.name.rpartition(".")
+    submodule = module.get_submodule(owner)
+    if target.num_parts > 1:
+        value = value.chunk(target.num_parts)[target.part].clone()
+    value = value.view(getattr(submodule, leaf).shape)
+    setattr(submodule, leaf, nn.Parameter(value, requires_grad=False))

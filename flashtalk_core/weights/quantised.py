@@ -1,0 +1,79 @@
+"""Weights stored as 8-bit floating point with a scale beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
+FP8_MARKER = "scaled_fp8"
+"""Name of the tensor that says that a file is quantised."""
+TOKENIZER_TENSOR = "spiece_model"
+SCALE_SUFFIX = "scale_weight"
+
+_SCALE_SUFFIXES = (SCALE_SUFFIX, "weight_scale")
+_SIDECAR_SUFFIXES = (*_SCALE_SUFFIXES, "scale_input", "input_scale", "comfy_quant", FP8_MARKER)
+_BLOCK_ELEMENTS = 2**24
+
+
+def is_sidecar(name: str) -> bool:
+    """Whether ``name`` accompanies weights (scale, marker, tokenizer) and is none itself.
+
+    Source: ComfyUI ``convert_old_quants`` and ``QUANTIZATION.md``, for both spellings.
+    """
+    return name == TOKENIZER_TENSOR or name.rpartition(".")[2] in _SIDECAR_SUFFIXES
+
+
+def scale_name(name: str, names: Collection[str]) -> str | None:
+    """Return which of ``names`` is the scale of the weight ``name``; ``None`` if it has none."""
+    layer, _, leaf = name.rpartition(".")
+    if leaf != "weight":
+        return None
+    candidates = (f"{layer}.{suffix}" for suffix in _SCALE_SUFFIXES)
+    return next((candidate for candidate in candidates if candidate in names), None)
+
+
+def is_scale_shape(scale: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+    """Whether a scale is one number, or one for each row."""
+    rows = weight[0]
+    return scale in ((), (1,), (rows,), (rows, *(1 for _ in weight[1:])))
+
+
+def dequantise(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Multiply a stored weight by its scale.
+
+    Args:
+        weight: ``(rows, ...)`` 8-bit floating point.
+        scale: One number, or one for each row.
+        dtype: Of the result; the product is rounded once.
+
+    Returns:
+        ``(rows, ...)`` on the weight's device.
+    """
+    rows = weight.shape[0]
+    factors = scale.to(weight.device, torch.float32).reshape(-1).expand(rows)
+    factors = factors.view(rows, *(1 for _ in weight.shape[1:]))
+    result = torch.empty(weight.shape, dtype=dtype, device=weight.device)
+    # In blocks of rows: the float32 product of a whole embedding would be gigabytes.
+    step = max(1, _BLOCK_ELEMENTS * rows // max(1, weight.numel()))
+    for start in range(0, rows, step):
+        block = slice(start, start + step)
+        result[block] = weight[block].float() * factors[block]
+    return result
+
+
+def quantise_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round a matrix to float8_e4m3fn, each row scaled to use its whole range.
+
+    Args:
+        weight: ``(rows, columns)``.
+
+    Returns:
+        The rounded matrix and its scale, ``(rows, 1)`` float32.
+    """
+    values = weight.float()
+    limit = torch.finfo(torch.float8_e4m3fn).max
+    scale = values.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / limit
+    return (values / scale).clamp(-limit, limit).to(torch.float8_e4m3fn), scale

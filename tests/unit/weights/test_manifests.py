@@ -1,0 +1,170 @@
+"""Full-size models take every tensor of the published files, by name and shape."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from flashtalk_core.config import (
+    AudioEncoderConfig,
+    ClipVisionConfig,
+    DiTConfig,
+    TextEncoderConfig,
+    VAEConfig,
+)
+from flashtalk_core.models.audio_encoder import AudioEncoder
+from flashtalk_core.models.clip_vision import ClipVision
+from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.models.text_encoder import TextEncoder
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.weights.key_maps import (
+    AUDIO_KEYS,
+    DIT_KEYS,
+    TEXT_KEYS,
+    VAE_KEYS,
+    audio_name,
+    clip_keys,
+    clip_name,
+    text_name,
+)
+from flashtalk_core.weights.plan import plan_component
+from flashtalk_core.weights.reader import TensorFile, TensorInfo
+from flashtalk_core.weights.sizes import (
+    audio_sizes,
+    clip_sizes,
+    dit_sizes,
+    named_shapes,
+    text_sizes,
+    vae_sizes,
+)
+
+pytestmark = pytest.mark.cpu
+
+MANIFESTS = Path(__file__).parents[2] / "golden" / "manifests"
+
+
+def manifest(name, dtype=torch.bfloat16):
+    tensors = json.loads((MANIFESTS / f"{name}.json").read_text())["tensors"]
+    infos = {key: TensorInfo(tuple(shape), dtype) for key, shape in tensors.items()}
+    return TensorFile(Path(name), infos)
+
+
+def renamed(file, rename):
+    return TensorFile(file.path, {rename(name): info for name, info in file.infos.items()})
+
+
+def planned_sources(build, file, keys):
+    plan = plan_component(build, [file], keys)
+    return {piece.source for _, pieces in plan.files for piece in pieces}
+
+
+def left_out(file, sources):
+    return set(file.infos) - sources
+
+
+def test_transformer():
+    file = manifest("official_dit")
+    sources = planned_sources(partial(AvatarDiT, DiTConfig()), file, DIT_KEYS)
+    assert left_out(file, sources) == set()
+
+
+def test_video_autoencoder():
+    file = manifest("official_vae")
+    sources = planned_sources(partial(VideoVAE, VAEConfig()), file, VAE_KEYS)
+    assert left_out(file, sources) == set()
+
+
+@pytest.mark.parametrize("name", ["official_umt5", "repackaged_umt5"])
+def test_text_encoder(name):
+    file = manifest(name)
+    sources = planned_sources(partial(TextEncoder, TextEncoderConfig()), file, TEXT_KEYS)
+    assert left_out(file, sources) == set()
+
+
+@pytest.mark.parametrize("scale", ["scale_weight", "weight_scale"])
+def test_quantised_text_encoder_with_its_tokenizer(scale):
+    plain = manifest("repackaged_umt5")
+    infos = dict(plain.infos)
+    for name, info in plain.infos.items():
+        if len(info.shape) == 2 and "Dense" in name:
+            infos[name] = TensorInfo(info.shape, torch.float8_e4m3fn)
+            infos[name.replace("weight", scale)] = TensorInfo((), torch.float32)
+    infos["scaled_fp8"] = TensorInfo((0,), torch.float8_e4m3fn)
+    infos["spiece_model"] = TensorInfo((4_548_313,), None)
+    file = TensorFile(plain.path, infos)
+    plan = plan_component(partial(TextEncoder, TextEncoderConfig()), [file], TEXT_KEYS)
+    pieces = [piece for _, pieces in plan.files for piece in pieces]
+    assert {piece.source for piece in pieces} == set(plain.infos)
+    assert sum(piece.scale is not None for piece in pieces) == 24 * 3
+
+
+def test_published_clip_leaves_out_text_heads_and_the_last_block():
+    file = manifest("official_clip")
+    sources = planned_sources(partial(ClipVision, ClipVisionConfig()), file, clip_keys(32))
+    rest = {name for name in left_out(file, sources) if not name.startswith("textual.")}
+    last = {name for name in file.infos if name.startswith("visual.transformer.31.")}
+    assert rest == last | {
+        "log_scale",
+        "visual.head",
+        "visual.post_norm.weight",
+        "visual.post_norm.bias",
+    }
+
+
+def test_repackaged_clip_leaves_out_head_and_the_last_block():
+    file = manifest("repackaged_clip_vision_h")
+    sources = planned_sources(partial(ClipVision, ClipVisionConfig()), file, clip_keys(32))
+    last = {name for name in file.infos if name.startswith("vision_model.encoder.layers.31.")}
+    assert left_out(file, sources) == last | {
+        "visual_projection.weight",
+        "vision_model.post_layernorm.weight",
+        "vision_model.post_layernorm.bias",
+    }
+
+
+def as_new(name):
+    return name
+
+
+def as_old(name):
+    name = name.replace("parametrizations.weight.original0", "weight_g")
+    return name.replace("parametrizations.weight.original1", "weight_v")
+
+
+@pytest.mark.parametrize("spell", [as_new, as_old])
+@pytest.mark.parametrize("prefix", ["", "wav2vec2."])
+def test_audio_encoder_in_every_spelling(spell, prefix):
+    file = renamed(manifest("hf_wav2vec2_base"), lambda name: prefix + spell(name))
+    file = TensorFile(
+        file.path,
+        file.infos
+        | {
+            "quantizer.codevectors": TensorInfo((1, 640, 128), torch.float32),
+            "project_q.weight": TensorInfo((256, 256), torch.float32),
+            "project_hid.bias": TensorInfo((256,), torch.float32),
+        },
+    )
+    sources = planned_sources(partial(AudioEncoder, AudioEncoderConfig()), file, AUDIO_KEYS)
+    assert left_out(file, sources) == {
+        "quantizer.codevectors",
+        "project_q.weight",
+        "project_hid.bias",
+        f"{prefix}masked_spec_embed",
+    }
+
+
+def test_shapes_alone_tell_the_published_sizes():
+    dit = named_shapes((manifest("official_dit"),))
+    vae = named_shapes((manifest("official_vae"),))
+    assert DiTConfig.from_mapping(dit_sizes(dit)) == DiTConfig()
+    assert VAEConfig.from_mapping(vae_sizes(vae)) == VAEConfig()
+    for name in ("official_umt5", "repackaged_umt5"):
+        text = text_sizes(named_shapes((manifest(name),), text_name))
+        assert text == vars(TextEncoderConfig())
+    for name in ("official_clip", "repackaged_clip_vision_h"):
+        clip = clip_sizes(named_shapes((manifest(name),), clip_name))
+        assert clip == vars(ClipVisionConfig())
+    audio = audio_sizes(named_shapes((manifest("hf_wav2vec2_base"),), audio_name))
+    assert AudioEncoderConfig.from_mapping(audio) == AudioEncoderConfig(do_normalize=False)
