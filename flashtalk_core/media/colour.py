@@ -1,0 +1,124 @@
+"""Colour match of frames to a picture: mean and deviation in CIE Lab, frame by frame.
+
+Axis legend: F frames, H W pixels; three colour channels come first, as in the decoder's output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# sRGB primaries under D65, and the white point they are divided by.
+_RGB_TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+_XYZ_TO_RGB = (
+    (3.2404542, -1.5371385, -0.4985314),
+    (-0.9692660, 1.8760108, 0.0415560),
+    (0.0556434, -0.2040259, 1.0572252),
+)
+_WHITE = (0.95047, 1.0, 1.08883)
+# CIE's constants as they are usually rounded; the golden numbers use these, not the fractions.
+_EPSILON = 0.008856
+_KAPPA = 903.3
+# A frame flatter than this in a Lab channel has no contrast to stretch: what deviation is left
+# is rounding, which would otherwise be blown up to the contrast of the picture.
+_FLAT = 1e-3
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Convert sRGB to Lab.
+
+    Args:
+        rgb: ``(3, ...)`` float32 in ``[0, 1]``.
+
+    Returns:
+        ``(3, ...)`` float32: L in ``[0, 100]``, then a and b.
+    """
+    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = _mix(_RGB_TO_XYZ, linear) / _per_channel(_WHITE, rgb)
+    xyz = xyz.clamp(1e-8, 1.0)
+    x, y, z = torch.where(xyz > _EPSILON, xyz ** (1 / 3), (_KAPPA * xyz + 16) / 116)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """Convert Lab to sRGB, clamped to what can be shown.
+
+    Args:
+        lab: ``(3, ...)`` float32.
+
+    Returns:
+        ``(3, ...)`` float32 in ``[0, 1]``.
+    """
+    lightness, a, b = lab
+    y = (lightness + 16) / 116
+    f = torch.stack([y + a / 500, y, y - b / 200])
+    cube = f**3
+    xyz = torch.where(cube > _EPSILON, cube, (116 * f - 16) / _KAPPA)
+    linear = _mix(_XYZ_TO_RGB, xyz * _per_channel(_WHITE, lab))
+    # Out-of-gamut negatives stay on the straight part; the power never sees them.
+    curve = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear > 0.0031308, curve, 12.92 * linear).clamp(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ColourReference:
+    """Lab statistics of the picture every frame is matched to."""
+
+    mean: Tensor
+    """Mean of L, a and b, ``(3,)`` float32."""
+    std: Tensor
+    """Population standard deviation of L, a and b, ``(3,)`` float32."""
+
+    @classmethod
+    def from_picture(cls, picture: Tensor) -> ColourReference:
+        """Measure ``picture``, ``(3, H, W)`` in ``[-1, 1]``."""
+        mean, std = _statistics(rgb_to_lab((picture.float() + 1) / 2))
+        return cls(mean.reshape(3), std.reshape(3))
+
+
+def match_colours(frames: Tensor, reference: ColourReference, strength: float = 1.0) -> Tensor:
+    """Give each frame the Lab mean and deviation of the reference.
+
+    Args:
+        frames: ``(3, F, H, W)`` in ``[-1, 1]``, any float dtype and device; the sums are done
+            in float32.
+        reference: Statistics to match.
+        strength: Share of the matched frame in the result, 0 (returns ``frames``) to 1.
+
+    Returns:
+        ``(3, F, H, W)``, the dtype of ``frames``.
+
+    Source: SoulX-FlashTalk ``match_and_blend_colors_torch`` @ 688982e.
+    """
+    assert 0 <= strength <= 1, strength
+    if strength == 0:
+        return frames
+    rgb = (frames.float() + 1) / 2
+    lab = rgb_to_lab(rgb)
+    mean, std = _statistics(lab)
+    scale = reference.std.to(lab).reshape(3, 1, 1, 1) / torch.where(std < _FLAT, 1.0, std)
+    matched = lab_to_rgb((lab - mean) * scale + reference.mean.to(lab).reshape(3, 1, 1, 1))
+    blended = (1 - strength) * rgb + strength * matched
+    return (blended * 2 - 1).to(frames.dtype)
+
+
+def _statistics(lab: Tensor) -> tuple[Tensor, Tensor]:
+    mean = lab.mean(dim=(-2, -1), keepdim=True)
+    return mean, lab.std(dim=(-2, -1), keepdim=True, correction=0)
+
+
+def _mix(matrix: tuple[tuple[float, ...], ...], channels: Tensor) -> Tensor:
+    # Written out instead of a matrix product: no TF32 or half-precision shortcut applies to it.
+    first, second, third = channels
+    return torch.stack([a * first + b * second + c * third for a, b, c in matrix])
+
+
+def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
+    shape = (3,) + (1,) * (like.ndim - 1)
+    return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(shape)

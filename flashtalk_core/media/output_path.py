@@ -1,0 +1,84 @@
+"""Names of the files of one render, and proof that they can be written."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OutputError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space or choose another disk",
+    errno.EDQUOT: "free some of your quota or choose another disk",
+    errno.EFBIG: "raise the file size limit (ulimit -f) or choose another disk",
+    errno.EROFS: "choose a folder on a disk that is not read-only",
+    errno.EACCES: "choose a folder you may write to",
+    errno.EPERM: "choose a folder you may write to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+@dataclass(frozen=True)
+class OutputPath:
+    """Final name of a video and the names used on the way to it."""
+
+    final: Path
+
+    @property
+    def partial(self) -> Path:
+        """What is written while rendering; playable at any time."""
+        return self.final.with_name(f"{self.final.stem}.partial.mp4")
+
+    @property
+    def finishing(self) -> Path:
+        """The finished file until it is complete."""
+        return self.final.with_name(f"{self.final.stem}.finishing.partial.mp4")
+
+
+def check_output(path: str | Path) -> OutputPath:
+    """Prove that a video can be written as ``path``; call it before anything expensive.
+
+    Nothing is left behind, and existing files keep what is in them.
+
+    Raises:
+        OutputError: If the name does not end in ``.mp4``, is a folder, or its folder is missing
+            or cannot be written to.
+    """
+    final = Path(path)
+    if final.suffix.lower() != ".mp4":
+        raise OutputError(f"output {final}: '{final.suffix}' is not written; use a name in .mp4")
+    output = OutputPath(final)
+    try:
+        if final.is_dir():
+            raise OutputError(f"output {final}: this is a folder; add a file name")
+        if not final.parent.is_dir():
+            raise OutputError(f"output {final}: no folder {final.parent}; create it first")
+        existed = output.partial.exists()
+        # Appending changes nothing in a file that is there, and root cannot fool it.
+        with output.partial.open("ab"):
+            pass
+        if not existed:
+            output.partial.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"output {final}: cannot be written, {_reason(error)}; {_remedy(error)}"
+        ) from error
+    return output
+
+
+def fault_line(final: Path, partial: Path, size: int, error: Exception) -> str:
+    """Say in one line why writing stopped, how far it came, what helps and what is left."""
+    rest = f"what was rendered is in {partial}" if size else "nothing was rendered"
+    return (
+        f"output {final}: writing stopped after {size} bytes, {_reason(error)}; "
+        f"{_remedy(error)}; {rest}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join((getattr(error, "strerror", None) or str(error)).split()).lower()
+
+
+def _remedy(error: Exception) -> str:
+    return _REMEDIES.get(getattr(error, "errno", None) or 0, "choose another folder")

@@ -1,0 +1,55 @@
+"""Streaming conversion to the rate and the one channel that are analysed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .sound_file import Block
+
+
+class StreamResampler:
+    """One continuous resampler; block borders leave no trace and its delay is compensated.
+
+    Output sample ``n`` stands for the time ``n / out_rate_hz``.
+    """
+
+    def __init__(self, in_rate_hz: int, out_rate_hz: int, channels: int) -> None:
+        self._channels = channels
+        self._stream = None
+        if in_rate_hz != out_rate_hz:
+            import soxr
+
+            self._stream = soxr.ResampleStream(
+                in_rate_hz, out_rate_hz, channels, dtype="float32", quality="HQ"
+            )
+
+    def process(self, block: Block) -> Block:
+        """Feed ``(C, n)`` and return what is ready, ``(C, m)``."""
+        return self._run(block, last=False)
+
+    def finish(self) -> Block:
+        """Return the rest, ``(C, m)``."""
+        return self._run(np.zeros((self._channels, 0), np.float32), last=True)
+
+    def _run(self, block: Block, *, last: bool) -> Block:
+        if self._stream is None:
+            return block
+        interleaved = np.ascontiguousarray(block.T)
+        out = self._stream.resample_chunk(interleaved, last=last)
+        return np.asarray(out.reshape(-1, self._channels).T, np.float32)
+
+
+class MonoResampler:
+    """Average of all channels at the analysis rate."""
+
+    def __init__(self, in_rate_hz: int, out_rate_hz: int) -> None:
+        self._stream = StreamResampler(in_rate_hz, out_rate_hz, 1)
+
+    def process(self, block: Block) -> NDArray[np.float32]:
+        """Feed ``(C, n)`` and return what is ready, ``(m,)``."""
+        return self._stream.process(block.mean(axis=0, keepdims=True, dtype=np.float32))[0]
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return the rest, ``(m,)``."""
+        return self._stream.finish()[0]

@@ -1,0 +1,235 @@
+"""Sound of a render: measured once, then read as the windows the audio encoder hears."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import require
+from ..errors import InvalidInputError
+from .loudness import LoudnessMeter, loudness_gain
+from .resampling import MonoResampler
+from .sound_file import Block, SoundFile
+
+_log = logging.getLogger(__name__)
+
+ANALYSIS_RATE_HZ = 16_000
+"""Rate of the sound the audio encoder hears."""
+SILENCE_PEAK = 1e-4
+"""Sound that never exceeds this (-80 dBFS) is called silent."""
+LOUD_PEAK = 2.0
+"""Peaks above this (+6 dBFS) come from damage or a wrong scale and are warned about."""
+LONG_SOUND_S = 12 * 3600
+"""Longer sound is rendered, but warned about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundInfo:
+    """The part of a sound file that is rendered, and what the first pass measured in it."""
+
+    path: Path
+    rate_hz: int
+    channels: int
+    layout: str
+    """FFmpeg's name of the channel layout; empty or ``N channels`` where the file has none."""
+    start_sample: int
+    """First sample of the part, at the file's own rate."""
+    num_samples: int
+    """Samples of the part at the file's own rate, without encoder delay and padding."""
+    loudness_lufs: float | None
+    """Integrated loudness of the mono analysis signal; ``None`` where it cannot be measured."""
+    peak: float
+    """Largest absolute sample of any channel; full scale is 1."""
+    is_silent: bool
+    """Whether the mono analysis signal stays below :data:`SILENCE_PEAK`."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.rate_hz
+
+    @property
+    def gain(self) -> float:
+        """Factor that brings the analysis signal to the target loudness."""
+        return loudness_gain(self.loudness_lufs)
+
+
+def probe_sound(
+    path: str | Path, start_s: float = 0.0, duration_s: float | None = None
+) -> SoundInfo:
+    """Decode a sound once, in constant memory, and measure it.
+
+    Args:
+        path: Sound file, or a video with a sound track.
+        start_s: Start of the part to render, seconds.
+        duration_s: Its length in seconds; ``None`` is up to the end.
+
+    Returns:
+        Exact length, loudness and peak.
+
+    Raises:
+        InvalidInputError: If there is no such file, no sound in it, no samples in the part, or
+            a sample that is not a number.
+    """
+    _check_part(start_s, duration_s)
+    with SoundFile(path) as file:
+        start = round(start_s * file.rate_hz)
+        limit = None if duration_s is None else max(1, round(duration_s * file.rate_hz))
+        measure = _Measure(file, start)
+        for block in file.blocks(start, limit):
+            measure.update(block)
+        measure.finish()
+        require(measure.num_samples > 0, _no_samples(file, start_s))
+        info = SoundInfo(
+            path=file.path,
+            rate_hz=file.rate_hz,
+            channels=file.channels,
+            layout=file.layout,
+            start_sample=start,
+            num_samples=measure.num_samples,
+            loudness_lufs=measure.meter.integrated_lufs(),
+            peak=measure.peak,
+            is_silent=measure.mono_peak < SILENCE_PEAK,
+        )
+    _warn(info)
+    return info
+
+
+class AnalysisStream:
+    """Mono sound at the analysis rate and loudness, read in windows that move forward.
+
+    Memory holds one window and one decoded block, whatever the length of the file.
+    """
+
+    def __init__(self, info: SoundInfo, rate_hz: int = ANALYSIS_RATE_HZ) -> None:
+        self._file = SoundFile(info.path)
+        self._gain = np.float32(info.gain)
+        self._source = self._resampled(info, rate_hz)
+        self._kept = np.zeros(0, np.float32)
+        self._first = 0
+        self._last_start: int | None = None
+
+    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
+        """Return the samples of ``[start_sample, stop_sample)``.
+
+        Args:
+            start_sample: First sample at the analysis rate; may be negative, and is never
+                smaller than in the call before.
+            stop_sample: Sample after the last; may lie behind the end.
+
+        Returns:
+            ``(stop_sample - start_sample,)`` float32; zeros outside the sound.
+        """
+        assert start_sample <= stop_sample, (start_sample, stop_sample)
+        assert self._last_start is None or start_sample >= self._last_start, "windows go forward"
+        self._last_start = start_sample
+        self._drop_before(start_sample)
+        while self._first + len(self._kept) < stop_sample:
+            more = next(self._source, None)
+            if more is None:
+                break
+            self._kept = np.concatenate([self._kept, more])
+            self._drop_before(start_sample)
+        window = np.zeros(stop_sample - start_sample, np.float32)
+        have = self._kept[max(0, start_sample - self._first) : max(0, stop_sample - self._first)]
+        offset = max(0, self._first - start_sample)
+        window[offset : offset + len(have)] = have
+        return window
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _resampled(self, info: SoundInfo, rate_hz: int) -> Iterator[NDArray[np.float32]]:
+        resampler = MonoResampler(info.rate_hz, rate_hz)
+        for block in self._file.blocks(info.start_sample, info.num_samples):
+            yield resampler.process(block) * self._gain
+        yield resampler.finish() * self._gain
+
+    def _drop_before(self, start_sample: int) -> None:
+        surplus = min(start_sample - self._first, len(self._kept))
+        if surplus > 0:
+            self._kept = self._kept[surplus:].copy()
+            self._first += surplus
+
+
+class _Measure:
+    """Running figures of the first pass."""
+
+    def __init__(self, file: SoundFile, start: int) -> None:
+        self.meter = LoudnessMeter(ANALYSIS_RATE_HZ)
+        self.num_samples = 0
+        self.peak = 0.0
+        self.mono_peak = 0.0
+        self._file = file
+        self._start = start
+        self._resampler = MonoResampler(file.rate_hz, ANALYSIS_RATE_HZ)
+
+    def update(self, block: Block) -> None:
+        if not np.isfinite(block).all():
+            first = int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])
+            at_s = (self._start + self.num_samples + first) / self._file.rate_hz
+            raise InvalidInputError(
+                f"sound {self._file.path}: a sample at {at_s:.3f} s is NaN or infinite, need "
+                "finite numbers; export it again as 16-bit WAV"
+            )
+        self.num_samples += block.shape[1]
+        self.peak = max(self.peak, float(np.abs(block).max()))
+        self._hear(self._resampler.process(block))
+
+    def finish(self) -> None:
+        self._hear(self._resampler.finish())
+
+    def _hear(self, mono: NDArray[np.float32]) -> None:
+        if len(mono):
+            self.mono_peak = max(self.mono_peak, float(np.abs(mono).max()))
+            self.meter.update(mono)
+
+
+def _check_part(start_s: float, duration_s: float | None) -> None:
+    require(
+        math.isfinite(start_s) and start_s >= 0, f"sound start {start_s} s: use 0 or a later second"
+    )
+    require(
+        duration_s is None or (math.isfinite(duration_s) and duration_s > 0),
+        f"sound duration {duration_s} s: use more than 0 s, or leave it out for the whole sound",
+    )
+
+
+def _no_samples(file: SoundFile, start_s: float) -> str:
+    if not file.num_read:
+        return f"sound {file.path}: it holds 0 samples; record or export it again"
+    length_s = file.num_read / file.rate_hz
+    return f"sound {file.path}: start at {start_s} s, but it lasts {length_s:.3f} s; start earlier"
+
+
+def _warn(info: SoundInfo) -> None:
+    if info.is_silent and info.peak >= SILENCE_PEAK:
+        _log.warning(
+            "sound %s: its channels cancel each other out, so the mouth will stay closed; "
+            "invert one channel",
+            info.path,
+        )
+    elif info.is_silent:
+        _log.warning("sound %s: it is silent, the mouth will stay closed", info.path)
+    if info.peak > LOUD_PEAK:
+        _log.warning(
+            "sound %s: its peak is %.3g times full scale and will distort; export it again",
+            info.path,
+            info.peak,
+        )
+    if info.duration_s > LONG_SOUND_S:
+        _log.warning("sound %s: %.1f hours long", info.path, info.duration_s / 3600)

@@ -1,0 +1,145 @@
+"""The user's own sound as the AAC track of a video, encoded in step with the picture.
+
+Axis legend: C channels, n samples.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .resampling import StreamResampler
+from .sound import SoundInfo
+from .sound_file import Block, SoundFile
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import OutputContainer
+
+_log = logging.getLogger(__name__)
+
+_LEGAL_RATES_HZ = (
+    7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000,
+)  # fmt: skip
+# Channel layouts that AAC has a fixed code for, by the names FFmpeg gives to the sound and to
+# the encoder. Side and back speakers of 5.0 and 5.1 come in the same order. 7.1 is left out:
+# PyAV cannot make frames of 8 planar channels.
+_LEGAL_LAYOUTS = {
+    "mono": "mono",
+    "stereo": "stereo",
+    "3.0": "3.0",
+    "4.0": "4.0",
+    "5.0": "5.0",
+    "5.0(side)": "5.0",
+    "5.1": "5.1",
+    "5.1(side)": "5.1",
+}
+_UNNAMED_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
+_FRAME_SAMPLES = 1024
+_BITS_PER_SAMPLE = 4
+_MAX_BITS_PER_CHANNEL = 96_000
+
+
+def aac_rate_hz(rate_hz: int) -> int:
+    """Return the rate AAC can carry: the same, else the next higher one, at most 96 kHz."""
+    return next((legal for legal in _LEGAL_RATES_HZ if legal >= rate_hz), _LEGAL_RATES_HZ[-1])
+
+
+def aac_layout(layout: str, channels: int) -> str:
+    """Return the layout AAC can carry; ``mono`` (a downmix) where it has none like it."""
+    named = bool(layout) and not layout.endswith("channels")
+    if named:
+        return _LEGAL_LAYOUTS.get(layout, "mono")
+    return _UNNAMED_LAYOUTS.get(channels, "mono")
+
+
+class SoundTrack:
+    """Decodes the sound a second time and encodes it as far as the picture has come."""
+
+    def __init__(self, container: OutputContainer, sound: SoundInfo) -> None:
+        self.rate_hz = aac_rate_hz(sound.rate_hz)
+        self.layout = aac_layout(sound.layout, sound.channels)
+        self.num_samples = -(-sound.num_samples * self.rate_hz // sound.rate_hz)
+        """Length of the track at its own rate, rounded up."""
+        self._downmix = self.layout == "mono" and sound.channels > 1
+        self._file = SoundFile(sound.path)
+        try:
+            self._stream = container.add_stream("aac", rate=self.rate_hz, layout=self.layout)
+            self._channels = len(self._stream.codec_context.layout.channels)
+            self._stream.codec_context.bit_rate = self._channels * min(
+                _MAX_BITS_PER_CHANNEL, _BITS_PER_SAMPLE * self.rate_hz
+            )
+        except BaseException:
+            self._file.close()
+            raise
+        self._source = self._converted(sound)
+        self._pending: Block = np.zeros((self._channels, 0), np.float32)
+        self._position = 0
+        self._warn(sound)
+
+    def packets_until(self, time_s: Fraction) -> Iterator[Packet]:
+        """Encode what sounds before ``time_s``, to the end of the AAC frame around it."""
+        stop = min(self.num_samples, math.ceil(time_s * self.rate_hz))
+        while self._position < stop:
+            samples = self._take(min(_FRAME_SAMPLES, self.num_samples - self._position))
+            yield from self._encode(samples)
+
+    def remaining_packets(self) -> Iterator[Packet]:
+        """Return what the encoder still holds. The track cannot go on afterwards."""
+        yield from self._stream.encode(None)
+
+    def close(self) -> None:
+        """Release the sound file."""
+        self._file.close()
+
+    def _converted(self, sound: SoundInfo) -> Iterator[Block]:
+        resampler = StreamResampler(sound.rate_hz, self.rate_hz, self._channels)
+        for block in self._file.blocks(sound.start_sample, sound.num_samples):
+            if self._downmix:
+                block = block.mean(axis=0, keepdims=True, dtype=np.float32)
+            yield resampler.process(block)
+        yield resampler.finish()
+
+    def _take(self, num_samples: int) -> Block:
+        """Return the next ``(C, num_samples)``, with silence where the sound ran out."""
+        while self._pending.shape[1] < num_samples:
+            more = next(self._source, None)
+            if more is None:
+                short = num_samples - self._pending.shape[1]
+                more = np.zeros((self._channels, short), np.float32)
+            self._pending = np.concatenate([self._pending, more], axis=1)
+        taken, self._pending = np.split(self._pending, [num_samples], axis=1)
+        return taken
+
+    def _encode(self, samples: Block) -> Iterator[Packet]:
+        from av import AudioFrame
+
+        frame = AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples), format="fltp", layout=self.layout
+        )
+        frame.sample_rate = self.rate_hz
+        frame.time_base = Fraction(1, self.rate_hz)
+        frame.pts = self._position
+        self._position += samples.shape[1]
+        yield from self._stream.encode(frame)
+
+    def _warn(self, sound: SoundInfo) -> None:
+        if self.rate_hz != sound.rate_hz:
+            _log.warning(
+                "sound %s: AAC has no %d Hz, the video gets %d Hz",
+                sound.path,
+                sound.rate_hz,
+                self.rate_hz,
+            )
+        if self._downmix:
+            _log.warning(
+                "sound %s: AAC has no layout like its %d channels (%s), the video gets mono",
+                sound.path,
+                sound.channels,
+                sound.layout or "unnamed",
+            )

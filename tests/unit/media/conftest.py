@@ -1,0 +1,55 @@
+from fractions import Fraction
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+
+from flashtalk_core.media.mp4 import Mp4Writer
+
+
+def clicks(num_samples, at, channels=1):
+    """Silence with a click at each sample of `at`."""
+    sound = np.zeros((channels, num_samples), np.float32)
+    sound[:, list(at)] = 0.9
+    return sound
+
+
+def voice(num_samples, rate_hz, seed=0):
+    """Noise in syllables, loud and quiet, `(num_samples,)` float32."""
+    rng = np.random.default_rng(seed)
+    envelope = np.repeat(rng.uniform(0, 0.3, num_samples // (rate_hz // 8) + 1) ** 2, rate_hz // 8)
+    return (rng.standard_normal(num_samples) * envelope[:num_samples]).astype(np.float32)
+
+
+def encode_sound(path, sound, rate_hz, codec="pcm_f32le", layout=None):
+    """Write `(C, n)` floats with PyAV in any codec it has."""
+    layout = layout or {1: "mono", 2: "stereo", 6: "5.1"}[len(sound)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate_hz, layout=layout)
+        for start in range(0, sound.shape[1], 1024):
+            part = np.ascontiguousarray(sound[:, start : start + 1024])
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = rate_hz, start
+            frame.time_base = Fraction(1, rate_hz)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_video(path, sound, size_px=(32, 32), **options):
+    """Write plain frames of alternating grey, a chunk at a time; return the writer."""
+    with Mp4Writer(path, size_px, sound, preset="ultrafast", **options) as writer:
+        for start in range(0, writer.num_frames, 28):
+            stop = min(start + 28, writer.num_frames)
+            grey = (np.arange(start, stop) % 8 * 30).astype(np.uint8)
+            writer.write(np.broadcast_to(grey[:, None, None, None], (stop - start, *size_px, 3)))
+    return writer
+
+
+@pytest.fixture(scope="session")
+def make():
+    """Makers of test data."""
+    return SimpleNamespace(
+        clicks=clicks, voice=voice, encode_sound=encode_sound, write_video=write_video
+    )

@@ -1,0 +1,55 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from flashtalk_core.errors import OutputError
+from flashtalk_core.media.output_path import check_output
+
+pytestmark = pytest.mark.cpu
+
+
+def complaint(path):
+    with pytest.raises(OutputError) as caught:
+        check_output(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+def test_good_name_leaves_nothing_behind(tmp_path):
+    output = check_output(tmp_path / "a.b.mp4")
+    assert output.partial == tmp_path / "a.b.partial.mp4"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_files_keep_their_content(tmp_path):
+    for name in ("v.mp4", "v.partial.mp4"):
+        (tmp_path / name).write_bytes(b"old")
+    check_output(tmp_path / "v.mp4")
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}
+
+
+@pytest.mark.parametrize("name", ["v.avi", "v", "v.mkv"])
+def test_other_formats(tmp_path, name):
+    assert ".mp4" in complaint(tmp_path / name)
+
+
+def test_folder_and_missing_folder(tmp_path):
+    (tmp_path / "v.mp4").mkdir()
+    assert "folder" in complaint(tmp_path / "v.mp4")
+    assert "create it" in complaint(tmp_path / "none" / "v.mp4")
+
+
+def test_name_too_long(tmp_path):
+    assert "shorter name" in complaint(tmp_path / f"{'x' * 250}.mp4")
+
+
+def test_folder_that_cannot_be_written_to(tmp_path):
+    if sys.platform == "linux":
+        folder = Path("/proc")  # not even root may create files there
+    else:
+        folder = tmp_path
+        folder.chmod(0o500)
+    assert "choose" in complaint(folder / "v.mp4")
