@@ -1,0 +1,96 @@
+"""A portrait that talks: the chunk source made of the real networks.
+
+Axis legend: F pixel frames, W window, S hidden layers, A audio features, H W pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..config import ChunkConfig, SamplingConfig
+from ..geometry import ChunkSpan
+from ..media.audio_windows import window_features
+from ..media.picture import from_model_range
+from ..models.audio_encoder import AudioEncoder
+from .chunk import BeforeStep, ChunkModel, generate_chunk
+from .reference import Reference
+from .session import ChunkFrames
+from .state import SessionState
+
+
+class SampleReader(Protocol):
+    """Mono sound at the analysis rate and loudness."""
+
+    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
+        """Return ``[start, stop)``, zeros outside the sound; windows move forward."""
+        ...
+
+
+def fingerprint(picture: Tensor, **settings: object) -> str:
+    """Return a hash of the portrait ``(3, H, W)`` and of everything else that is named."""
+    named = {"shape": tuple(picture.shape), **settings}
+    digest = hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode())
+    digest.update(picture.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class TalkingAvatar:
+    """Hears a window of sound, then denoises and decodes the chunk in its middle."""
+
+    model: ChunkModel
+    audio_encoder: AudioEncoder
+    reference: Reference
+    sound: SampleReader
+    sampling: SamplingConfig
+    fingerprint: str
+    before_step: BeforeStep | None = None
+
+    @property
+    def chunk(self) -> ChunkConfig:
+        """Arithmetic of a chunk."""
+        return self.model.chunk
+
+    def generate(self, span: ChunkSpan, state: SessionState) -> ChunkFrames:
+        """Yield ``(f, H, W, 3)`` uint8 frames of the chunk; see :class:`ChunkSource`."""
+        groups = generate_chunk(
+            self.model,
+            self.reference,
+            self.hear(span),
+            state,
+            self.sampling,
+            before_step=self.before_step,
+        )
+        while True:
+            try:
+                frames = next(groups)
+            except StopIteration as end:
+                next_state: SessionState = end.value
+                return next_state
+            yield from_model_range(frames).permute(1, 2, 3, 0).contiguous().cpu()
+
+    @torch.no_grad()
+    def hear(self, span: ChunkSpan) -> Tensor:
+        """Return what the model hears in a chunk, ``(1, F, W, S, A)``."""
+        step = self.chunk.samples_per_frame
+        samples = self.sound.read(span.window.start * step, span.window.stop * step)
+        weight = next(self.audio_encoder.parameters())
+        features = self.audio_encoder(
+            torch.from_numpy(samples)[None].to(weight.device), len(span.window)
+        )
+        heard = span.heard_in_window
+        # Gathered up to the window's end, so that the last heard frame keeps what follows it.
+        windows = window_features(features[0], heard.start, len(span.window))
+        return windows[None, : len(heard)]
+
+    def with_before_step(self, before_step: BeforeStep) -> TalkingAvatar:
+        """Return a copy that calls ``before_step`` before every denoising step."""
+        return replace(self, before_step=before_step)

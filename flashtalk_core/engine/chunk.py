@@ -1,0 +1,134 @@
+"""One chunk: motion frames and sound in, corrected frames out as they are decoded.
+
+Axis legend: F pixel frames, M motion frames, T latent frames, H W pixels, W window, S hidden
+layers, A audio features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config import ChunkConfig, SamplingConfig
+from ..geometry import num_latent_frames
+from ..media.colour import match_colours
+from ..models.dit import AvatarDiT
+from ..models.vae.model import VideoVAE
+from ..sampling.noise import ChunkNoise
+from ..sampling.schedule import noise_levels
+from ..sampling.step import denoise
+from .reference import Reference
+from .state import SessionState
+
+DrawNoise = Callable[[tuple[int, ...], torch.device, torch.dtype], Tensor]
+BeforeStep = Callable[[int], None]
+"""Called with the step about to run; raises to stop within one step."""
+
+
+@dataclass(frozen=True)
+class ChunkModel:
+    """The two networks of the loop and the arithmetic they were trained with."""
+
+    dit: AvatarDiT
+    vae: VideoVAE
+    chunk: ChunkConfig
+
+
+@torch.no_grad()
+def generate_chunk(
+    model: ChunkModel,
+    reference: Reference,
+    windows: Tensor,
+    state: SessionState,
+    sampling: SamplingConfig,
+    *,
+    before_step: BeforeStep | None = None,
+    draw_noise: DrawNoise | None = None,
+) -> Generator[Tensor, None, SessionState]:
+    """Generate the next chunk.
+
+    Args:
+        model: Networks and arithmetic.
+        reference: The portrait.
+        windows: Audio features, ``(1, F, W, S, A)``.
+        state: Where the session stands.
+        sampling: How to denoise.
+        before_step: Called before each denoising step; ``None`` does nothing.
+        draw_noise: Source of noise; ``None`` draws from (seed, chunk).
+
+    Yields:
+        New frames in order, ``(3, f, H, W)`` float32 in ``[-1, 1]``, motion frames left out.
+
+    Returns:
+        The state for the next chunk, as the generator's value.
+    """
+    motion = _motion_latent(model, reference, state)
+    draw_noise = draw_noise or ChunkNoise(sampling.seed, state.chunk_index).draw
+    latent = _denoise_chunk(
+        model, reference, windows, motion, sampling, draw_noise, before_step or (lambda _step: None)
+    )
+    kept: list[Tensor] = []
+    num_decoded = 0
+    num_motion = model.chunk.num_motion_frames
+    for group in model.vae.decode_groups(latent):
+        frames = match_colours(group[0].float(), reference.colour, sampling.colour_strength)
+        num_decoded += frames.shape[1]
+        kept = _keep_last(kept, frames, num_motion)
+        # Motion frames fill whole groups: 4n + 1 of 1 + 4 + 4 ...
+        if num_decoded > num_motion:
+            yield frames
+    return SessionState(
+        chunk_index=state.chunk_index + 1,
+        motion_frames=torch.cat(kept, dim=1)[None, :, -num_motion:],
+        fingerprint=state.fingerprint,
+    )
+
+
+def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState) -> Tensor:
+    """Encode the last frames of the chunk before, or the portrait for the first chunk."""
+    if state.motion_frames is None:
+        return reference.motion_latent
+    return model.vae.encode(state.motion_frames.to(reference.motion_latent))
+
+
+def _denoise_chunk(
+    model: ChunkModel,
+    reference: Reference,
+    windows: Tensor,
+    motion: Tensor,
+    sampling: SamplingConfig,
+    draw_noise: DrawNoise,
+    before_step: BeforeStep,
+) -> Tensor:
+    weight = model.dit.patch_embedding.weight
+    sound = model.dit.project_audio(windows.to(weight), sampling.mouth_strength)
+    num_latents = num_latent_frames(model.chunk.num_frames)
+    shape = (1, motion.shape[1], num_latents, *motion.shape[-2:])
+    # Steps are taken in float32 whatever the weights' dtype: they cost nothing there.
+    step = 0
+
+    def predict(latent: Tensor, level: float) -> Tensor:
+        nonlocal step
+        before_step(step)
+        step += 1
+        timestep = torch.tensor([1000 * level], device=latent.device)
+        return model.dit(latent, timestep, reference.session, sound)
+
+    return denoise(
+        predict,
+        noise_levels(sampling.steps, sampling.shift),
+        motion.float(),
+        sampling.rule,
+        lambda: draw_noise(shape, motion.device, torch.float32),
+    ).to(motion.dtype)
+
+
+def _keep_last(kept: list[Tensor], frames: Tensor, count: int) -> list[Tensor]:
+    """Append ``frames`` and forget groups that the last ``count`` frames do not need."""
+    kept = [*kept, frames]
+    while sum(group.shape[1] for group in kept[1:]) >= count:
+        kept = kept[1:]
+    return kept

@@ -1,0 +1,91 @@
+"""What stays the same while one portrait talks.
+
+Axis legend: B batch, F pixel frames, T latent frames, H W pixels, h w latent cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config import ChunkConfig
+from ..geometry import num_latent_frames
+from ..media.colour import ColourReference
+from ..models.dit import AvatarDiT, SessionContext
+from ..models.vae.model import VideoVAE
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A portrait and a prompt, projected once for all chunks."""
+
+    session: SessionContext
+    motion_latent: Tensor
+    """The encoded picture, ``(1, 16, 1, h, w)``: motion latent of the first chunk."""
+    colour: ColourReference
+    size_px: tuple[int, int]
+
+
+def picture_mask(num_frames: int, height: int, width: int) -> Tensor:
+    """Return the condition's mask ``(1, 4, T, h, w)``: ones on the picture's frame.
+
+    A latent frame carries four mask channels, one for each pixel frame it stands for; the first
+    one stands for the picture four times.
+    """
+    mask = torch.zeros(1, 4, num_latent_frames(num_frames), height, width)
+    mask[:, :, 0] = 1
+    return mask
+
+
+def encode_condition(vae: VideoVAE, picture: Tensor, num_frames: int) -> Tensor:
+    """Encode the picture as the model's condition.
+
+    Args:
+        vae: The autoencoder.
+        picture: ``(B, 3, 1, H, W)`` in ``[-1, 1]``.
+        num_frames: F of a chunk.
+
+    Returns:
+        Mask and encoded [picture, zeros], ``(B, 20, T, h, w)``.
+    """
+    batch, channels, _, height, width = picture.shape
+    blank = picture.new_zeros(batch, channels, num_frames - 1, height, width)
+    latent = vae.encode(torch.cat([picture, blank], dim=2))
+    mask = picture_mask(num_frames, *latent.shape[-2:]).to(latent).expand(batch, -1, -1, -1, -1)
+    return torch.cat([mask, latent], dim=1)
+
+
+@torch.no_grad()
+def prepare_reference(
+    *,
+    dit: AvatarDiT,
+    vae: VideoVAE,
+    clip_tokens: Tensor,
+    picture: Tensor,
+    context: Tensor,
+    chunk: ChunkConfig,
+) -> Reference:
+    """Encode a portrait and project it with the prompt.
+
+    Args:
+        dit: The diffusion transformer.
+        vae: The autoencoder.
+        clip_tokens: The picture's tokens, ``(1, clip_tokens, clip_dim)``.
+        picture: ``(3, H, W)`` float32 in ``[-1, 1]``.
+        context: Encoded prompt, ``(n, text_dim)``.
+        chunk: Arithmetic of a chunk.
+
+    Returns:
+        The reference, on the models' device and in their dtypes.
+    """
+    weight = dit.patch_embedding.weight
+    frame = picture.to(next(vae.parameters()))[None, :, None]
+    condition = encode_condition(vae, frame, chunk.num_frames).to(weight)
+    return Reference(
+        session=dit.project_session(condition, context[None].to(weight), clip_tokens.to(weight)),
+        motion_latent=vae.encode(frame),
+        colour=ColourReference.from_picture(picture.to(weight.device)),
+        size_px=(picture.shape[1], picture.shape[2]),
+    )

@@ -1,0 +1,1 @@
+"""Schedule, steps and noise of the denoising loop: pure functions."""

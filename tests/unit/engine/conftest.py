@@ -1,0 +1,86 @@
+"""A toy avatar: real code, random weights, 32 x 48 pixels."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from flashtalk_core.config import (
+    ChunkConfig,
+    DiTConfig,
+    SamplingConfig,
+    VAEConfig,
+)
+from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
+from flashtalk_core.engine.reference import Reference, prepare_reference
+from flashtalk_core.engine.state import SessionState
+from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.models.vae.model import VideoVAE
+
+DIT = DiTConfig(
+    dim=24, ffn_dim=32, freq_dim=16, text_dim=10, text_len=6, num_heads=2, num_layers=1,
+    audio_blocks=2, audio_channels=6, audio_intermediate_dim=10, audio_output_dim=8,
+    audio_context_tokens=2, clip_dim=12, clip_tokens=5,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Networks, a portrait and its reference."""
+
+    model: ChunkModel
+    clip_tokens: torch.Tensor
+    picture: torch.Tensor
+    context: torch.Tensor
+    reference: Reference
+
+    def windows(self, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        num_frames = self.model.chunk.num_frames
+        return torch.randn(1, num_frames, 5, 2, 6, generator=generator)
+
+    def run(self, state=None, sampling=None, sound=0, **hooks):
+        """Return a whole chunk's frames and the state after it."""
+        chunk = generate_chunk(
+            self.model,
+            self.reference,
+            self.windows(sound),
+            state or SessionState(),
+            sampling or SamplingConfig(steps=2),
+            **hooks,
+        )
+        groups = []
+        while True:
+            try:
+                groups.append(next(chunk))
+            except StopIteration as end:
+                return torch.cat(groups, dim=1), end.value
+
+
+def build_toy(chunk, dtype=torch.float32):
+    torch.manual_seed(0)
+    dit, vae = AvatarDiT(DIT), VideoVAE(VAEConfig(dim=4, num_res_blocks=1))
+    for module in (dit, vae):
+        module.to(dtype).eval()
+    tokens = torch.randn(1, DIT.clip_tokens, DIT.clip_dim)
+    picture, context = torch.rand(3, 32, 48) * 2 - 1, torch.randn(4, 10)
+    reference = prepare_reference(
+        dit=dit,
+        vae=vae,
+        clip_tokens=tokens,
+        picture=picture,
+        context=context,
+        chunk=chunk,
+    )
+    return Toy(ChunkModel(dit, vae, chunk), tokens, picture, context, reference)
+
+
+@pytest.fixture(scope="session")
+def make_toy():
+    """Build a toy for an arithmetic of chunks, in a dtype."""
+    return build_toy
+
+
+@pytest.fixture(scope="session")
+def toy():
+    return build_toy(ChunkConfig(num_frames=13, num_motion_frames=5))

@@ -1,0 +1,176 @@
+"""The chunk loop: motion, state, noise, and frames as they are decoded."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from flashtalk_core.config import ChunkConfig, SamplingConfig
+from flashtalk_core.engine.chunk import generate_chunk
+from flashtalk_core.engine.state import SessionState
+from flashtalk_core.errors import RenderInterrupted
+from flashtalk_core.media.colour import ColourReference
+
+pytestmark = pytest.mark.cpu
+
+PLAIN = SamplingConfig(steps=2, colour_strength=0.0)
+
+
+def record_calls(module, kind="forward_pre"):
+    """Record the inputs of every call of ``module`` until the hook is removed."""
+    calls = []
+    if kind == "forward_pre":
+        hook = module.register_forward_pre_hook(lambda _, inputs: calls.append(inputs[0].clone()))
+    else:
+        hook = module.register_forward_hook(lambda _, inputs, out: calls.append(out.clone()))
+    return calls, hook
+
+
+@pytest.mark.parametrize(("frames", "motion"), [(13, 5), (13, 1), (17, 9), (17, 13)])
+def test_a_chunk_shows_its_new_frames_in_groups_of_four(make_toy, frames, motion):
+    toy = make_toy(ChunkConfig(num_frames=frames, num_motion_frames=motion))
+    state, shown = SessionState(), []
+    for _ in range(2):
+        chunk = generate_chunk(toy.model, toy.reference, toy.windows(), state, PLAIN)
+        groups = []
+        while True:
+            try:
+                groups.append(next(chunk))
+            except StopIteration as end:
+                state = end.value
+                break
+        assert [group.shape for group in groups] == [(3, 4, 32, 48)] * ((frames - motion) // 4)
+        shown.append(torch.cat(groups, dim=1))
+    assert state.chunk_index == 2
+    assert state.motion_frames.shape == (1, 3, motion, 32, 48)
+    num_both = min(motion, frames - motion)
+    assert torch.equal(state.motion_frames[0, :, -num_both:], shown[1][:, -num_both:])
+
+
+def test_denoising_never_touches_the_motion_latents(toy):
+    _, state = toy.run(sampling=PLAIN)
+    calls, hook = record_calls(toy.model.dit)
+    decoded, decoder_hook = record_calls(toy.model.vae.conv2)
+    toy.run(state, replace(PLAIN, steps=4))
+    hook.remove()
+    decoder_hook.remove()
+    with torch.no_grad():
+        motion = toy.model.vae.encode(state.motion_frames)
+    assert len(calls) == 4
+    assert all(torch.equal(latent[:, :, :2], motion) for latent in calls)
+    kept = toy.model.vae.normalise(torch.cat(decoded[:2], dim=2))
+    torch.testing.assert_close(kept, motion, atol=1e-5, rtol=1e-5)
+
+
+def test_the_first_chunk_starts_from_the_portrait_alone(toy):
+    calls, hook = record_calls(toy.model.dit)
+    toy.run(sampling=PLAIN)
+    hook.remove()
+    portrait = toy.reference.motion_latent
+    assert torch.equal(calls[0][:, :, :1], portrait)
+    assert not torch.allclose(calls[0][:, :, 1:2], portrait, atol=0.1)
+
+
+def test_a_saved_state_continues_as_if_never_interrupted(toy, tmp_path):
+    frames0, state0 = toy.run(sound=1)
+    frames1, state1 = toy.run(state0, sound=2)
+    torch.save({"index": state0.chunk_index, "motion": state0.motion_frames}, tmp_path / "state")
+    saved = torch.load(tmp_path / "state", weights_only=True)
+    toy.run(sound=3)
+    resumed = SessionState(chunk_index=saved["index"], motion_frames=saved["motion"])
+    again, state = toy.run(resumed, sound=2)
+    assert torch.equal(again, frames1)
+    assert torch.equal(state.motion_frames, state1.motion_frames)
+    assert not torch.allclose(frames0, frames1, atol=1e-3)
+
+
+def test_the_state_that_went_in_is_unchanged(toy):
+    _, state = toy.run()
+    before = state.motion_frames.clone()
+    _, later = toy.run(state)
+    assert torch.equal(state.motion_frames, before)
+    assert (state.chunk_index, later.chunk_index) == (1, 2)
+
+
+def test_the_fingerprint_is_handed_on(toy):
+    _, state = toy.run(SessionState(fingerprint="abc"))
+    assert state.fingerprint == "abc"
+
+
+def test_seed_and_chunk_decide_the_noise(toy):
+    calls, hook = record_calls(toy.model.dit)
+    for seed, chunk in ((1, 0), (1, 0), (2, 0), (1, 1)):
+        toy.run(SessionState(chunk_index=chunk), replace(PLAIN, steps=1, seed=seed))
+    hook.remove()
+    noise = [latent[:, :, 1:] for latent in calls]
+    assert torch.equal(noise[0], noise[1])
+    for a, b in itertools.combinations(noise[1:], 2):
+        assert not torch.allclose(a, b, atol=0.1)
+
+
+def test_rendering_may_stop_before_any_step(toy):
+    def stop_before_third(step):
+        if step == 2:
+            raise RenderInterrupted("stopped on request")
+
+    calls, hook = record_calls(toy.model.dit)
+    with pytest.raises(RenderInterrupted):
+        toy.run(sampling=replace(PLAIN, steps=4), before_step=stop_before_third)
+    hook.remove()
+    assert len(calls) == 2
+
+
+def test_the_first_frames_arrive_before_the_last_are_decoded(toy):
+    decoded, hook = record_calls(toy.model.vae.decoder)
+    chunk = generate_chunk(toy.model, toy.reference, toy.windows(), SessionState(), PLAIN)
+    assert not decoded
+    next(chunk)
+    # Two latents are motion, the third is shown, the fourth is still to come.
+    assert len(decoded) == 3
+    next(chunk)
+    hook.remove()
+    assert len(decoded) == 4
+
+
+def test_gradients_are_off_inside_and_on_between_frames(toy):
+    chunk = generate_chunk(toy.model, toy.reference, toy.windows(), SessionState(), PLAIN)
+    assert not next(chunk).requires_grad
+    assert torch.is_grad_enabled()
+
+
+def test_shown_frames_have_the_portraits_colours(toy):
+    frames, state = toy.run(sampling=replace(PLAIN, colour_strength=1.0))
+    plain, _ = toy.run(sampling=PLAIN)
+    wanted = ColourReference.from_picture(toy.picture).mean
+
+    def distance(shown):
+        means = [ColourReference.from_picture(frame).mean for frame in shown.unbind(1)]
+        return float((torch.stack(means) - wanted).abs().max())
+
+    assert distance(frames) < 0.25 * distance(plain)
+    # What is handed on is corrected too.
+    assert torch.equal(state.motion_frames[0, :, -4:], frames[:, -4:])
+
+
+def test_mouth_strength_zero_takes_the_sound_away(toy):
+    silent = replace(PLAIN, mouth_strength=0.0)
+    assert torch.equal(toy.run(sampling=silent, sound=1)[0], toy.run(sampling=silent, sound=2)[0])
+    assert not torch.equal(toy.run(sampling=PLAIN, sound=1)[0], toy.run(sampling=PLAIN, sound=2)[0])
+
+
+def test_the_rules_lead_to_different_frames(toy):
+    renoised, _ = toy.run(sampling=PLAIN)
+    followed, _ = toy.run(sampling=replace(PLAIN, rule="euler"))
+    assert not torch.allclose(renoised, followed, atol=1e-3)
+
+
+def test_half_precision_models_take_float32_steps(make_toy):
+    toy = make_toy(ChunkConfig(num_frames=13, num_motion_frames=5), torch.bfloat16)
+    calls, hook = record_calls(toy.model.dit)
+    frames, state = toy.run(sampling=PLAIN)
+    toy.run(state, PLAIN)
+    hook.remove()
+    assert {latent.dtype for latent in calls} == {torch.float32}
+    assert frames.dtype == state.motion_frames.dtype == torch.float32
+    assert frames.isfinite().all()
