@@ -1,0 +1,1 @@
+"""Comparison of this code with numbers of the authors' code, on any device and in any dtype."""
