@@ -1,0 +1,1 @@
+"""Procedural training data: drawn talking faces and speech whose mouth is known."""

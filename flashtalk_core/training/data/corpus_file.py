@@ -1,0 +1,162 @@
+"""The speech corpus as one small file: sound in mu-law, mouth tracks, phonemes, voices.
+
+Axis legend: S segments, F frames of all segments in a row, N = 640 F samples.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InvalidInputError
+from .motion import FRAME_RATE_HZ, MOUTH_CHANNELS
+from .speech import SAMPLE_RATE_HZ
+from .visemes import PHONEME_CLASSES
+
+SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FRAME_RATE_HZ
+"""Samples for each frame."""
+_FORMAT = "flashtalk-corpus-1"
+_MU = 255.0
+_SIGNED = np.array([name == "width" for name in MOUTH_CHANNELS])
+
+
+class Segment(NamedTuple):
+    """A stretch of one voice's speech, or of silence, with the mouth that goes with it."""
+
+    samples: NDArray[np.float32]
+    """``(640 F,)`` in ``[-1, 1]`` at 16 kHz."""
+    mouth: NDArray[np.float32]
+    """``(F, 6)``, channels ``MOUTH_CHANNELS``."""
+    phonemes: NDArray[np.uint8]
+    """``(F,)``, indices into ``PHONEME_CLASSES``."""
+    voice: str
+    """Name of the voice, or ``silence``."""
+    held_out: bool
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus as it lies in its file; segments are unpacked one at a time."""
+
+    sound: NDArray[np.uint8]
+    """``(N,)`` mu-law."""
+    mouth: NDArray[np.uint8]
+    """``(F, 6)``."""
+    phonemes: NDArray[np.uint8]
+    """``(F,)``."""
+    starts: NDArray[np.int32]
+    """``(S + 1,)`` first frame of each segment, and the end."""
+    voice_ids: NDArray[np.int32]
+    """``(S,)``, indices into ``voices``."""
+    held_out: NDArray[np.uint8]
+    """``(S,)``, 1 for segments that are never trained on."""
+    voices: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.voice_ids)
+
+    def indices(self, held_out: bool) -> list[int]:
+        """Return the segments of one part."""
+        return [int(i) for i in np.flatnonzero(self.held_out == held_out)]
+
+    def num_frames(self, index: int) -> int:
+        """Return the length of segment ``index``."""
+        return int(self.starts[index + 1] - self.starts[index])
+
+    def segment(self, index: int) -> Segment:
+        """Unpack segment ``index``."""
+        start, stop = int(self.starts[index]), int(self.starts[index + 1])
+        return Segment(
+            decode_mu_law(self.sound[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]),
+            unpack_mouth(self.mouth[start:stop]),
+            self.phonemes[start:stop],
+            self.voices[int(self.voice_ids[index])],
+            bool(self.held_out[index]),
+        )
+
+
+def pack_corpus(segments: list[Segment]) -> Corpus:
+    """Put segments into one corpus."""
+    names = list(dict.fromkeys(segment.voice for segment in segments))
+    lengths = [len(segment.mouth) for segment in segments]
+    return Corpus(
+        sound=np.concatenate([encode_mu_law(segment.samples) for segment in segments]),
+        mouth=np.concatenate([pack_mouth(segment.mouth) for segment in segments]),
+        phonemes=np.concatenate([segment.phonemes for segment in segments]),
+        starts=np.cumsum([0, *lengths]).astype(np.int32),
+        voice_ids=np.array([names.index(segment.voice) for segment in segments], np.int32),
+        held_out=np.array([segment.held_out for segment in segments], np.uint8),
+        voices=tuple(names),
+    )
+
+
+def save_corpus(corpus: Corpus, path: Path) -> None:
+    """Write the corpus to a safetensors file, under a temporary name first."""
+    from safetensors.numpy import save_file
+
+    tensors = {name: getattr(corpus, name) for name in _TENSORS}
+    metadata = {
+        "format": _FORMAT,
+        "voices": json.dumps(corpus.voices),
+        "mouth_channels": json.dumps(MOUTH_CHANNELS),
+        "phoneme_classes": json.dumps(PHONEME_CLASSES),
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, str(partial), metadata=metadata)
+    partial.replace(path)
+
+
+def load_corpus(path: Path) -> Corpus:
+    """Read a corpus.
+
+    Raises:
+        InvalidInputError: The file is not there or is no corpus.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InvalidInputError(f"corpus {path}: no such file; make one first")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InvalidInputError(f"corpus {path}: not a safetensors file ({error})") from error
+    if metadata.get("format") != _FORMAT:
+        found = metadata.get("format", "unknown")
+        raise InvalidInputError(f"corpus {path}: format {found}, need {_FORMAT}; make it again")
+    return Corpus(**tensors, voices=tuple(json.loads(metadata["voices"])))
+
+
+_TENSORS = ("sound", "mouth", "phonemes", "starts", "voice_ids", "held_out")
+
+
+def encode_mu_law(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return 8-bit mu-law codes of samples in ``[-1, 1]``; 0 is code 128 exactly."""
+    clipped = np.clip(samples, -1.0, 1.0)
+    level = np.sign(clipped) * np.log1p(_MU * np.abs(clipped)) / np.log1p(_MU)
+    return (np.round(127.0 * level) + 128).astype(np.uint8)
+
+
+def decode_mu_law(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the samples of mu-law codes, float32 in ``[-1, 1]``."""
+    level = (codes.astype(np.float32) - 128.0) / 127.0
+    samples = np.sign(level) * np.expm1(np.abs(level) * np.log1p(_MU)) / _MU
+    return np.clip(samples, -1.0, 1.0).astype(np.float32)
+
+
+def pack_mouth(track: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return a mouth track ``(F, 6)`` in steps of 1/254; 0 stays 0 in every channel."""
+    level = np.where(_SIGNED, 0.5 + 0.5 * np.clip(track, -1, 1), np.clip(track, 0, 1))
+    return np.round(254.0 * level).astype(np.uint8)
+
+
+def unpack_mouth(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the mouth track of :func:`pack_mouth`."""
+    level = codes.astype(np.float32) / 254.0
+    return np.where(_SIGNED, 2.0 * level - 1.0, level).astype(np.float32)

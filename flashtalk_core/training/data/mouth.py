@@ -1,0 +1,107 @@
+"""Measures on pictures alone: how far a mouth is open, and how far a video has drifted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .sdf import smoothstep
+
+_ROWS = (0.50, 0.90)
+_COLUMNS = (0.22, 0.78)
+_REDNESS = (0.42, 0.66)
+"""Where a colour starts and ends to count as the inside of a mouth."""
+_FULL_HEIGHT = 0.092
+"""Measured height of a fully open mouth, as a share of the picture's."""
+_BORDER = 0.14
+"""Sides and top of a picture that show background and hair, as a share of its size."""
+_COARSE = 16
+"""Side of the low-passed picture that drift is measured on."""
+
+
+def measure_mouth_opening(frames: Tensor) -> Tensor:
+    """Measure the height of the mouth's dark red inside.
+
+    Every pixel is weighed by how much its hue is that of the inside of a mouth, whatever its
+    brightness; the height is the contraharmonic mean of the column sums, which a wider or a
+    rounder mouth does not change and a few stray pixels hardly.
+
+    Args:
+        frames: Pictures of drawn faces, ``(..., 3, H, W)`` in ``[0, 1]``, any size.
+
+    Returns:
+        Openings ``(...)`` float32, 0 shut and about 1 fully open.
+    """
+    height, width = frames.shape[-2:]
+    rows = slice(round(_ROWS[0] * height), round(_ROWS[1] * height))
+    columns = slice(round(_COLUMNS[0] * width), round(_COLUMNS[1] * width))
+    red, green, blue = frames[..., rows, columns].float().clamp(0.0, 1.0).unbind(-3)
+    redness = (red - torch.maximum(green, blue)) / (red + 0.10)
+    inside = smoothstep((redness - _REDNESS[0]) / (_REDNESS[1] - _REDNESS[0]))
+    column = inside.sum(dim=-2) / height
+    # One pixel of a column more or less must not turn an empty mouth into a tall one.
+    mean = column.square().sum(-1) / (column.sum(-1) + 4.0 / height)
+    return mean / _FULL_HEIGHT
+
+
+class Drift(NamedTuple):
+    """Distance of each frame from the portrait; both 0 for the portrait itself."""
+
+    colour: Tensor
+    """Mean Lab distance (delta E 76) of background and hair, ``(...)``."""
+    structure: Tensor
+    """One minus the correlation of the low-passed brightness, ``(...)``, 0 to 2."""
+
+
+def measure_drift(frames: Tensor, reference: Tensor) -> Drift:
+    """Measure how far frames have moved away from the portrait in colour and shape.
+
+    Both are taken on a coarse picture, so that sway, blinks and the mouth count little.
+
+    Args:
+        frames: Pictures ``(..., 3, H, W)`` in ``[0, 1]``.
+        reference: Portrait ``(3, H, W)``, or one for each frame, broadcasting.
+
+    Returns:
+        Drift of each frame.
+    """
+    lab, lab_reference = _lab(_coarse(frames)), _lab(_coarse(reference))
+    distance = (lab - lab_reference).square().sum(dim=-3).sqrt()
+    border = _border(distance)
+    colour = (distance * border).sum(dim=(-2, -1)) / border.sum()
+    light = lab[..., 0, :, :].flatten(-2)
+    light_reference = lab_reference[..., 0, :, :].flatten(-2)
+    light = light - light.mean(dim=-1, keepdim=True)
+    light_reference = light_reference - light_reference.mean(dim=-1, keepdim=True)
+    correlation = functional.cosine_similarity(light, light_reference, dim=-1)
+    return Drift(colour, 1.0 - correlation)
+
+
+def _coarse(frames: Tensor) -> Tensor:
+    flat = frames.float().clamp(0.0, 1.0).reshape(-1, *frames.shape[-3:])
+    small = functional.adaptive_avg_pool2d(flat, (_COARSE, _COARSE))
+    return small.view(*frames.shape[:-2], _COARSE, _COARSE)
+
+
+def _border(like: Tensor) -> Tensor:
+    """Return a mask of the top and of the sides above the shoulders."""
+    place = (torch.arange(_COARSE, device=like.device) + 0.5) / _COARSE
+    side = (place < _BORDER) | (place > 1.0 - _BORDER)
+    mask = (side[None, :] & (place < 0.7)[:, None]) | (place < _BORDER)[:, None]
+    return mask.to(like.dtype)
+
+
+def _lab(rgb: Tensor) -> Tensor:
+    """Return CIE Lab (D65) of sRGB ``(..., 3, H, W)``."""
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    # Rows are X, Y and Z over the white point.
+    to_xyz = linear.new_tensor(
+        ((0.43395, 0.37622, 0.18983), (0.21267, 0.71516, 0.07217), (0.01776, 0.10948, 0.87277))
+    )
+    xyz = torch.einsum("ij,...jhw->...ihw", to_xyz, linear)
+    root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    x, y, z = root.unbind(-3)
+    return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), dim=-3)

@@ -1,0 +1,129 @@
+"""Parts of a training run: a time budget, the learning rate, curves, averages, saved states."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+_SHARD_BYTES = 15 * 2**20
+
+
+class Clock:
+    """Time budget of a run that may be split into parts."""
+
+    def __init__(self, budget_s: float, part_s: float, spent_s: float = 0.0) -> None:
+        """Start a part.
+
+        Args:
+            budget_s: Whole training time, over which the learning rate falls.
+            part_s: Longest time of this part.
+            spent_s: Time spent in earlier parts.
+        """
+        self.budget_s = budget_s
+        self._start = time.monotonic() - spent_s
+        self._part_end = time.monotonic() + part_s
+
+    def spent_s(self) -> float:
+        """Return the training time so far, earlier parts included."""
+        return time.monotonic() - self._start
+
+    def progress(self) -> float:
+        """Return the share of the budget that is spent, 0 to 1."""
+        return min(1.0, self.spent_s() / self.budget_s)
+
+    def is_over(self) -> bool:
+        """Tell whether the part or the budget has ended."""
+        return time.monotonic() >= self._part_end or self.progress() >= 1.0
+
+
+def learning_rate(peak: float, step: int, warmup_steps: int, progress: float) -> float:
+    """Return a linear warm-up by steps, then a cosine fall to 2 % by progress."""
+    fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+    return peak * min(1.0, (step + 1) / warmup_steps) * fall
+
+
+class Average:
+    """Exponential moving average of parameters."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+        """Start from the present values."""
+        self._parameters: list[Tensor] = list(parameters)
+        self._decay = decay
+        self.values = [p.detach().clone() for p in self._parameters]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the present values; faster at the start."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.values, self._parameters, 1 - decay)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the average and the present values."""
+        for value, parameter in zip(self.values, self._parameters, strict=True):
+            held = parameter.detach().clone()
+            parameter.copy_(value)
+            value.copy_(held)
+
+
+class Curve:
+    """One JSON object a line, appended as training goes."""
+
+    def __init__(self, path: Path) -> None:
+        """Append to ``path``."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+
+    def add(self, **values: float) -> None:
+        """Append one point and log it."""
+        rounded = {k: round(float(v), 5) for k, v in values.items()}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rounded) + "\n")
+        logger.info("%s %s", self._path.stem, json.dumps(rounded))
+
+
+def save_state(
+    folder: Path, name: str, tensors: dict[str, Tensor], notes: dict[str, float]
+) -> None:
+    """Write tensors as shards of at most 15 MiB, so that each part of a run travels easily."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for key, value in tensors.items():
+        if size + value.nbytes > _SHARD_BYTES and shards[-1]:
+            shards.append({})
+            size = 0
+        shards[-1][key] = value.detach().contiguous().cpu()
+        size += value.nbytes
+    for old in folder.glob(f"{name}-*.safetensors"):
+        old.unlink()
+    metadata = {key: repr(float(value)) for key, value in notes.items()}
+    for index, shard in enumerate(shards):
+        path = folder / f"{name}-{index}.safetensors"
+        save_file(shard, path.with_suffix(".tmp"), metadata=metadata)
+        path.with_suffix(".tmp").replace(path)
+
+
+def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, float]] | None:
+    """Read what :func:`save_state` wrote; ``None`` if there is nothing."""
+    from safetensors import safe_open
+
+    paths = sorted(folder.glob(f"{name}-*.safetensors"))
+    if not paths:
+        return None
+    tensors: dict[str, Tensor] = {}
+    for path in paths:
+        tensors.update(load_file(path))
+    with safe_open(paths[0], framework="pt") as file:
+        metadata = file.metadata() or {}
+    return tensors, {key: float(value) for key, value in metadata.items()}

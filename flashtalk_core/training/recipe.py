@@ -1,0 +1,132 @@
+"""The recipe of the bundled tiny model: its sizes and how each part is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..config import (
+    AudioEncoderConfig,
+    AvatarConfig,
+    ClipVisionConfig,
+    DiTConfig,
+    SamplingConfig,
+    TextEncoderConfig,
+    VAEConfig,
+)
+from .training_run import OptimiserRecipe
+
+TINY_SIZE_PX = (128, 128)
+
+_VAE_OPTIMISER = OptimiserRecipe(
+    learning_rate=2e-3,
+    warmup_steps=100,
+    ema_decay=0.999,
+    betas=(0.9, 0.95),
+    weight_decay=0.0,
+    report_every=250,
+)
+_AUDIO_OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=200, ema_decay=0.999)
+_DIT_OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=300, ema_decay=0.9995)
+
+
+def tiny_config() -> AvatarConfig:
+    """Return the architecture of the tiny model; latent statistics are measured in training."""
+    audio = AudioEncoderConfig(
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        conv_dim=(32, 32, 32, 32, 48, 48, 48),
+        num_conv_pos_embeddings=32,
+        num_conv_pos_embedding_groups=8,
+    )
+    text = TextEncoderConfig(
+        vocab_size=256, dim=64, dim_attn=64, dim_ffn=128, num_heads=4, num_layers=2
+    )
+    clip = ClipVisionConfig(dim=64, mlp_ratio=2.0, num_heads=4, num_layers=3)
+    dit = DiTConfig(
+        dim=176,
+        ffn_dim=384,
+        freq_dim=64,
+        text_dim=text.dim,
+        text_len=32,
+        num_heads=11,
+        num_layers=6,
+        audio_blocks=audio.num_hidden_layers,
+        audio_channels=audio.hidden_size,
+        audio_intermediate_dim=96,
+        audio_output_dim=64,
+        audio_context_tokens=8,
+        clip_dim=clip.dim,
+    )
+    return AvatarConfig(
+        dit=dit,
+        vae=VAEConfig(dim=16, num_res_blocks=1),
+        text=text,
+        clip=clip,
+        audio=audio,
+        sampling=SamplingConfig(rule="euler"),
+        size_px=TINY_SIZE_PX,
+        known_sizes_px=(TINY_SIZE_PX,),
+        name="FlashTalk-tiny",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAERecipe:
+    """Training of the video autoencoder."""
+
+    picture_share: float = 0.2
+    """Share of the time spent on single pictures, which are cheap, before clips."""
+    picture_batch: int = 96
+    clip_batch: int = 8
+    optimiser: OptimiserRecipe = _VAE_OPTIMISER
+    kl_weight: float = 1e-4
+    edge_weight: float = 0.5
+    """Weight of the error of neighbouring pixels' differences: sharp edges."""
+    first_frame_weight: float = 3.0
+    """Weight of a clip's first frame, which takes its own way through the network."""
+    mouth_weight: float = 2.0
+    """Weight of the region in which mouths are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioRecipe:
+    """Training of the wav2vec2 encoder on phoneme classes and mouth tracks."""
+
+    batch: int = 64
+    margin_frames: int = 18
+    """Frames more on either side of a window, so that it can be played up to 18 % faster."""
+    optimiser: OptimiserRecipe = _AUDIO_OPTIMISER
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTRecipe:
+    """Stage 1: flow matching on latents of drawn clips."""
+
+    num_clips: int = 6144
+    """Clips kept on the GPU; replaced in turn by fresh ones."""
+    clips_per_face: int = 4
+    refresh_every: int = 200
+    """Steps between refreshes."""
+    refresh_clips: int = 512
+    batch: int = 64
+    optimiser: OptimiserRecipe = _DIT_OPTIMISER
+    train_shift: float = 5.0
+    single_motion_share: float = 0.3
+    """Share of samples with one clean motion latent instead of two."""
+    drop_all: float = 0.05
+    """Share of samples without sound and prompt."""
+    drop_text: float = 0.05
+    """Share of samples without prompt."""
+    mouth_weight: float = 3.0
+    """Weight of the latent cells in which mouths are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyRecipe:
+    """Everything :func:`tiny_config` is trained with."""
+
+    vae: VAERecipe = field(default_factory=VAERecipe)
+    audio: AudioRecipe = field(default_factory=AudioRecipe)
+    dit: DiTRecipe = field(default_factory=DiTRecipe)

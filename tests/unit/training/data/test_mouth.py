@@ -1,0 +1,113 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from flashtalk_core.training.data.faces import (
+    render,
+    rest_motion,
+    sample_identity,
+    sample_motion,
+)
+from flashtalk_core.training.data.mouth import measure_drift, measure_mouth_opening
+
+pytestmark = pytest.mark.cpu
+FACES, FRAMES = 9, 16
+
+
+def random_track(generator):
+    """Return mouths that move at the speed of speech in every channel."""
+    raw = torch.rand(6, FACES, FRAMES + 2, generator=generator)
+    smooth = (raw[..., :-2] + 2 * raw[..., 1:-1] + raw[..., 2:]) / 4
+    opening = ((smooth[0] - 0.3) * 2.2).clamp(0, 1)
+    width = ((smooth[1] - 0.5) * 3).clamp(-1, 1)
+    rest = ((smooth[2:] - 0.3) * 1.5).clamp(0, 1)
+    closure = rest[1] * (opening == 0)
+    return torch.stack([opening, width, rest[0], closure, rest[2], rest[3]], dim=-1)
+
+
+@pytest.fixture(scope="module")
+def talking():
+    generator = torch.Generator().manual_seed(11)
+    track = random_track(generator)
+    moods = torch.arange(FACES) % 3
+    motion = sample_motion(FACES, FRAMES, generator, moods, moods.flip(0)).with_mouth(track)
+    return render(sample_identity(FACES, generator), motion), track[..., 0]
+
+
+def correlation(a, b):
+    a, b = (x - x.mean(dim=1, keepdim=True) for x in (a, b))
+    return functional.cosine_similarity(a, b, dim=1)
+
+
+def blur(pictures, sigma):
+    reach = torch.arange(-4, 5)
+    kernel = torch.exp(-0.5 * (reach / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    flat = pictures.reshape(-1, 1, *pictures.shape[-2:])
+    flat = functional.conv2d(flat, kernel.view(1, 1, 1, -1), padding=(0, 4))
+    return functional.conv2d(flat, kernel.view(1, 1, -1, 1), padding=(4, 0)).view_as(pictures)
+
+
+def test_the_measure_follows_the_opening(talking):
+    pictures, opening = talking
+    assert correlation(measure_mouth_opening(pictures), opening).mean() > 0.97
+
+
+def test_the_measure_survives_blur_and_noise(talking):
+    pictures, opening = talking
+    noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
+    worse = (blur(pictures, 1.0) + 0.02 * noise).clamp(0, 1)
+    assert correlation(measure_mouth_opening(worse), opening).mean() > 0.95
+
+
+def test_shut_measures_nothing_and_open_about_one(talking):
+    pictures, opening = talking
+    measured = measure_mouth_opening(pictures)
+    assert measured[opening == 0].max() < 0.02
+    assert 0.7 < measured[opening > 0.95].mean() < 1.3
+
+
+def test_the_measure_does_not_depend_on_size():
+    generator = torch.Generator().manual_seed(1)
+    identity = sample_identity(4, generator)
+    motion = rest_motion(4)
+    mouth = motion.mouth.clone()
+    mouth[..., 0] = 0.7
+    small, large = (
+        measure_mouth_opening(render(identity, motion.with_mouth(mouth), (size, size)))
+        for size in (128, 256)
+    )
+    torch.testing.assert_close(small, large, atol=0.08, rtol=0)
+
+
+def test_a_portrait_does_not_drift_from_itself():
+    portrait = render(sample_identity(1, torch.Generator().manual_seed(2)), rest_motion(1))[0, 0]
+    drift = measure_drift(portrait[None], portrait)
+    assert drift.colour.item() == pytest.approx(0, abs=1e-4)
+    assert drift.structure.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_drift_sees_colour_and_shape_but_not_talking():
+    generator = torch.Generator().manual_seed(3)
+    identity = sample_identity(8, generator)
+    portrait = render(identity, rest_motion(8))[:, :1]
+    motion = sample_motion(8, 8, generator)
+    motion = motion.with_mouth(torch.rand(8, 8, 6, generator=generator))
+    talking = measure_drift(render(identity, motion), portrait)
+    tinted = measure_drift(portrait * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1), portrait)
+    other = measure_drift(portrait.roll(1, dims=0), portrait)
+    assert talking.colour.mean() * 5 < tinted.colour.mean()
+    assert talking.structure.mean() * 5 < other.structure.mean()
+
+
+def test_a_known_colour_difference_in_lab():
+    grey = torch.full((1, 3, 32, 32), 0.5)
+    drift = measure_drift(torch.full((1, 3, 32, 32), 0.6), grey)
+    # Lightness of sRGB 0.5 and 0.6 is 53.39 and 63.22.
+    assert drift.colour.item() == pytest.approx(9.83, abs=0.05)
+
+
+def test_frames_and_faces_may_be_batched_in_any_way(talking):
+    pictures, _ = talking
+    flat = measure_mouth_opening(pictures.flatten(0, 1))
+    torch.testing.assert_close(flat.view(FACES, FRAMES), measure_mouth_opening(pictures))

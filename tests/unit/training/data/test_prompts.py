@@ -1,0 +1,23 @@
+import pytest
+
+from flashtalk_core.config import AvatarConfig
+from flashtalk_core.training.data.motion import EXPRESSIONS, LIVELINESS
+from flashtalk_core.training.data.prompts import prompt_vocabulary
+
+pytestmark = pytest.mark.cpu
+
+
+def test_every_mood_has_several_wordings():
+    moods = list(prompt_vocabulary().values())
+    for expression in range(len(EXPRESSIONS)):
+        for liveliness in range(len(LIVELINESS)):
+            assert moods.count((expression, liveliness)) >= 5
+
+
+def test_the_default_prompt_is_neutral_and_calm():
+    assert prompt_vocabulary()[AvatarConfig().prompt] == (0, 1)
+
+
+def test_words_say_the_mood():
+    mood = prompt_vocabulary()["A person is talking, smiling, moving the head a lot."]
+    assert (EXPRESSIONS[mood.expression], LIVELINESS[mood.liveliness]) == ("smiling", "lively")
