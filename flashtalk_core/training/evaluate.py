@@ -75,7 +75,7 @@ def evaluate_lips(
         "correlation_lowest": float(each.min()),
         "correlation_pooled": float(correlation(all_measured, all_true)),
         "correlation_swapped_mean": float(swapped.mean()),
-        "correlation_swapped_pooled_abs": abs(float(swapped.mean())),
+        "correlation_swapped_highest": float(swapped.max()),
         "best_lag_frames": max(lags, key=lambda lag: lags[lag]),
         "shut_when_closed": float((all_measured[closed] < _SHUT).float().mean()),
     }

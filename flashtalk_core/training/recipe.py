@@ -127,6 +127,10 @@ class DiTRecipe:
 class TinyRecipe:
     """Everything :func:`tiny_config` is trained with."""
 
+    budgets_s: dict[str, float] = field(
+        default_factory=lambda: {"vae": 480.0, "audio": 100.0, "dit": 370.0}
+    )
+    """Training time of each stage on one H200; another device needs its own."""
     vae: VAERecipe = field(default_factory=VAERecipe)
     audio: AudioRecipe = field(default_factory=AudioRecipe)
     dit: DiTRecipe = field(default_factory=DiTRecipe)

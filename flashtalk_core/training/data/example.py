@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .corpus_file import SAMPLES_PER_FRAME, Corpus
 from .faces import render, rest_motion, sample_identity
 from .motion import FRAME_RATE_HZ, MOUTH_CHANNELS
-from .speech import Speech, Synthesiser, Voice
+from .speech import SAMPLE_RATE_HZ, Synthesiser, Voice
 from .visemes import mouth_track
 
 TEXT = (
@@ -37,8 +38,28 @@ def make_example(out_dir: Path, size_px: int = 512) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     _write_portrait(out_dir / "portrait.png", size_px)
     speech = Synthesiser().say(TEXT, VOICE)
-    _write_wav(out_dir / "speech.wav", speech)
-    _write_track(out_dir / "speech.track.json", speech)
+    _write_wav(out_dir / "speech.wav", speech.samples, speech.rate_hz)
+    num_frames = -(-FRAME_RATE_HZ * len(speech.samples) // speech.rate_hz)
+    _write_track(out_dir / "speech.track.json", mouth_track(speech.spans, num_frames), TEXT)
+
+
+def make_long_speech(corpus: Corpus, duration_s: float, out_dir: Path) -> None:
+    """Write held-out speech of any length and its true mouth track.
+
+    Args:
+        corpus: Its held-out segments are said in turn, again from the first when they run out.
+        duration_s: Length in seconds.
+        out_dir: Folder for ``speech.wav`` and ``speech.track.json``; made if need be.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    segments = [corpus.segment(index) for index in corpus.indices(held_out=True)]
+    num_frames = round(duration_s * FRAME_RATE_HZ)
+    rounds = -(-num_frames // sum(len(segment.mouth) for segment in segments))
+    samples = np.concatenate([segment.samples for segment in segments] * rounds)
+    mouth = np.concatenate([segment.mouth for segment in segments] * rounds)
+    samples = samples[: num_frames * SAMPLES_PER_FRAME]
+    _write_wav(out_dir / "speech.wav", samples, SAMPLE_RATE_HZ)
+    _write_track(out_dir / "speech.track.json", mouth[:num_frames], "held-out speech")
 
 
 def _write_portrait(path: Path, size_px: int) -> None:
@@ -54,23 +75,21 @@ def _write_portrait(path: Path, size_px: int) -> None:
     partial.replace(path)
 
 
-def _write_wav(path: Path, speech: Speech) -> None:
-    peak = max(float(np.abs(speech.samples).max()), 1e-6)
-    pcm: NDArray[np.int16] = np.round(speech.samples * (0.7 / peak) * 32767).astype("<i2")
+def _write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int) -> None:
+    peak = max(float(np.abs(samples).max()), 1e-6)
+    pcm: NDArray[np.int16] = np.round(samples * (0.7 / peak) * 32767).astype("<i2")
     partial = path.with_name(path.name + ".partial")
     with wave.open(str(partial), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(speech.rate_hz)
+        file.setframerate(rate_hz)
         file.writeframes(pcm.tobytes())
     partial.replace(path)
 
 
-def _write_track(path: Path, speech: Speech) -> None:
-    num_frames = -(-FRAME_RATE_HZ * len(speech.samples) // speech.rate_hz)
-    track = mouth_track(speech.spans, num_frames)
+def _write_track(path: Path, track: NDArray[np.float32], text: str) -> None:
     content = {
-        "text": TEXT,
+        "text": text,
         "frame_rate_hz": FRAME_RATE_HZ,
         "channels": MOUTH_CHANNELS,
         "mouth": np.round(track.astype(float), 3).tolist(),

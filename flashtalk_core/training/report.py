@@ -1,0 +1,83 @@
+"""Pictures of a finished run: its curves, and frames beside what they should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..weights.load import load_avatar
+from .data.corpus_file import load_corpus
+from .evaluate import held_out_trials
+from .stages import TrainingFiles
+from .trial import Trial, play
+
+_CURVES = {
+    "vae": ("psnr_db", "psnr_first_db"),
+    "audio": ("held_out_opening_correlation", "held_out_class_accuracy"),
+    "dit": ("loss", "held_out_loss"),
+}
+_NUM_TRIALS = 6
+_NUM_COLUMNS = 8
+_SECONDS = 4
+
+
+def write_report(files: TrainingFiles, model: Path, folder: Path) -> None:
+    """Write ``curves.png`` and ``contact_sheet.png``.
+
+    Args:
+        files: The run.
+        model: Its exported model.
+        folder: Where the pictures go; made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_curves(files.runs, folder / "curves.png")
+    models = load_avatar(model, "cpu")
+    trials = held_out_trials(load_corpus(files.corpus), _NUM_TRIALS, models.config.size_px)
+    frames = _SECONDS * models.config.chunk.frame_rate_hz
+    rows = []
+    for trial in trials:
+        short = Trial(trial.portrait, trial.samples, trial.opening[:frames])
+        rows.append(contact_row(short, play(models, short, models.config.sampling)))
+    save_picture(torch.cat(rows, dim=1), folder / "contact_sheet.png")
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """Read a curve of :class:`Curve`."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def draw_curves(runs: Path, path: Path) -> None:
+    """Plot what each stage reported over its training time."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(_CURVES), figsize=(13, 3.6), layout="constrained")
+    for axis, (stage, names) in zip(axes, _CURVES.items(), strict=True):
+        curve = read_curve(runs / f"{stage}.jsonl")
+        for name in names:
+            points = [(point["time_s"], point[name]) for point in curve if name in point]
+            axis.plot(*zip(*points, strict=True), label=name)
+        axis.set(title=stage, xlabel="training time, s")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def contact_row(trial: Trial, frames: Tensor) -> Tensor:
+    """Return the portrait and evenly spaced frames side by side, ``(3, H, n * W)``."""
+    picked = torch.linspace(0, len(frames) - 1, _NUM_COLUMNS).long()
+    return torch.cat([trial.portrait, *frames[picked]], dim=2)
+
+
+def save_picture(picture: Tensor, path: Path) -> None:
+    """Write ``(3, H, W)`` in ``[0, 1]`` as PNG."""
+    from PIL import Image
+
+    pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(path, optimize=True)
