@@ -56,7 +56,7 @@ class SoundFile:
 
     Encoder delay and padding are left out as the container says (LAME header, edit list, Opus
     pre-skip), so sample 0 is the first one a player plays. PyAV reads the file; what it cannot
-    open goes to libsndfile where ``soundfile`` (it comes with librosa) is installed.
+    open goes to ``librosa`` (libsndfile) where that is installed.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -66,11 +66,11 @@ class SoundFile:
             InvalidInputError: If there is no such file, or no sound in it.
         """
         self.path = check_input(path, "sound")
-        opened = _open_with_av(self.path) or _open_with_soundfile(self.path)
+        opened = _open_with_av(self.path) or _open_with_librosa(self.path)
         if opened is None:
             raise InvalidInputError(
                 f"sound {self.path}: its {self.path.stat().st_size} bytes are no sound PyAV or "
-                "soundfile can read; export it again as WAV, MP3, M4A, FLAC or Ogg"
+                "librosa can read; export it again as WAV, MP3, M4A, FLAC or Ogg"
             )
         self.rate_hz, self.channels, self.layout, self._blocks, self._resource = opened
         self.num_read = 0
@@ -248,20 +248,28 @@ def _without_padding(blocks: Iterator[Block], limit: int) -> Iterator[Block]:
             yield block
 
 
-def _open_with_soundfile(path: Path) -> _Opened | None:
+def _open_with_librosa(path: Path) -> _Opened | None:
     try:
+        import librosa
         import soundfile
     except ImportError:
         return None
     try:
+        # Opened here: given a path, librosa tries other libraries too, with warnings.
         sound = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
         return None
     _check_rate(path, sound.samplerate)
-    blocks = sound.blocks(_BLOCK_SAMPLES, dtype="float32", always_2d=True)
-    return _Opened(
-        sound.samplerate, sound.channels, "", (np.ascontiguousarray(b.T) for b in blocks), sound
+    stream = librosa.stream(
+        sound,
+        # One frame a block: blocks follow each other without overlap.
+        block_length=1,
+        frame_length=_BLOCK_SAMPLES,
+        hop_length=_BLOCK_SAMPLES,
+        mono=False,
     )
+    blocks = (np.atleast_2d(block) for block in stream)
+    return _Opened(sound.samplerate, sound.channels, "", blocks, sound)
 
 
 def _check_rate(path: Path, rate_hz: int) -> None:

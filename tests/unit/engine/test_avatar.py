@@ -9,7 +9,7 @@ from PIL import Image
 
 from flashtalk_core.config import SamplingConfig
 from flashtalk_core.engine.avatar import fingerprint
-from flashtalk_core.engine.build import AvatarRequest, build_avatar
+from flashtalk_core.engine.build import AvatarRequest, build_avatar, warn_about_size
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.errors import InvalidInputError, RenderInterrupted
 from flashtalk_core.geometry import chunk_span
@@ -96,22 +96,33 @@ def test_a_state_of_another_portrait_is_refused(avatar, build):
         video(build(portrait(1)), 60, states[0])
 
 
-def test_hearing_is_in_step(build):
-    """A sound that starts late is heard from its own frame on, with the encoder's context."""
-    quiet, late = Samples(), Samples()
-    quiet.samples[:] = 0
-    late.samples[:] = 0
-    late.samples[2 * RATE_HZ :] = Samples().samples[2 * RATE_HZ :]
-    shape = None
-    for index in range(3):
-        span = chunk_span(index, build().chunk)
-        heard = build(sound=late).hear(span)
-        shape = heard.shape
-        assert heard.isfinite().all()
-    assert shape == (1, 33, 5, 4, 64)
+def test_each_chunk_hears_its_own_window_with_context_on_both_sides(build, checkpoint):
+    reads = []
+
+    class Recorded(Samples):
+        def read(self, start, stop):
+            reads.append((start, stop))
+            return super().read(start, stop)
+
+    avatar = build(sound=Recorded())
+    heard = [avatar.hear(chunk_span(index, avatar.chunk)) for index in range(3)]
+    assert reads == [(640 * (28 * k - 89), 640 * (28 * k + 111)) for k in range(3)]
+    dit = checkpoint.config.dit
+    shape = (1, 33, dit.audio_window, dit.audio_blocks, dit.audio_channels)
+    assert {part.shape for part in heard} == {shape}
 
 
-def test_chunks_overlap_in_what_they_hear(avatar, checkpoint):
+def test_the_last_heard_frame_knows_what_follows_it(avatar):
+    """The window of five features around it reaches two frames beyond the chunk."""
+    heard = avatar.hear(chunk_span(1, avatar.chunk))[0]
+    # Column c of a row is the feature of frame row + c - 2.
+    assert torch.equal(heard[-1, 1], heard[-2, 2])
+    assert torch.equal(heard[-1, 0], heard[-3, 2])
+    assert not torch.equal(heard[-1, 3], heard[-1, 2])
+    assert not torch.equal(heard[-1, 4], heard[-1, 3])
+
+
+def test_chunks_overlap_in_what_they_hear(avatar):
     """Motion frames of a chunk hear what they heard at the end of the one before."""
     chunk = avatar.chunk
     first, second = chunk_span(1, chunk), chunk_span(2, chunk)
@@ -154,8 +165,6 @@ def test_unusual_sizes_warn(build, checkpoint, caplog):
     assert "size 32x48: FlashTalk-tiny is known to work at 128x128 only" in caplog.text
     caplog.clear()
     known = replace(checkpoint.config, known_sizes_px=((32, 48),))
-    from flashtalk_core.engine.build import warn_about_size
-
     warn_about_size(replace(checkpoint, config=known), (32, 48))
     assert caplog.text == ""
 

@@ -1,0 +1,69 @@
+"""Renders in processes of their own, watched from outside."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import FlashTalkError
+
+_PACKAGE = __name__.partition(".")[0]
+_ROOT = Path(__file__).parents[2]
+_WRITTEN = re.compile(r"\] (\d+)/(\d+) frames")
+# The peak of this very address space; what getrusage says also counts the parent's at the start.
+_REPORT_PEAK = f"""
+import sys
+from {_PACKAGE}.cli.main import main
+code = main(sys.argv[1:])
+with open("/proc/self/status") as file:
+    peak = next(line.split()[1] for line in file if line.startswith("VmHWM"))
+print(peak)
+sys.exit(code)
+"""
+
+
+def seconds_to_first_frame(arguments: Sequence[str]) -> float:
+    """Start ``render`` and wait for its first written frame.
+
+    Args:
+        arguments: Of the command, without its name.
+
+    Returns:
+        Seconds from the start of the process to the line that tells of the first frames.
+    """
+    start_s = time.monotonic()
+    command = [sys.executable, "-m", _PACKAGE, "render", *arguments]
+    with subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line.strip())
+            if _WRITTEN.search(line):
+                process.terminate()
+                return time.monotonic() - start_s
+    raise FlashTalkError(f"render without a frame: {lines[-1] if lines else 'it said nothing'}")
+
+
+def peak_memory_bytes(arguments: Sequence[str]) -> int:
+    """Run ``render`` to its end and return its peak resident memory.
+
+    Raises:
+        FlashTalkError: If the render fails, or if this is not Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        raise FlashTalkError(f"memory on {sys.platform}: it is measured on Linux only")
+    done = subprocess.run(
+        [sys.executable, "-c", _REPORT_PEAK, "render", *arguments],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise FlashTalkError(f"render failed with code {done.returncode}: {last}")
+    return 1024 * int(done.stdout.split()[-1])

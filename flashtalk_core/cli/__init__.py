@@ -1,0 +1,1 @@
+"""The command line; sits on top of everything but the nodes."""

@@ -1,0 +1,168 @@
+"""``bench``: measure speed, memory, and how exactly picture, sound and lips are in step."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from .device import DTYPES, choose_device, choose_dtype
+from .render import EXAMPLE
+
+logger = logging.getLogger(__name__)
+
+MAX_MEMORY_RATIO = 1.05
+"""Peak memory of a long render over that of a short one."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its parts."""
+    parser = subparsers.add_parser("bench", help=__doc__, description=__doc__)
+    parts = parser.add_subparsers(dest="part", required=True, metavar="part")
+    _add_speed(parts)
+    _add_memory(parts)
+    _add_av(parts)
+    _add_lips(parts)
+    for part in parts.choices.values():
+        part.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_speed(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "frames a second at the model's own size and steps, and seconds to the first one"
+    part = parts.add_parser("speed", help=text, description=text)
+    part.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
+    part.add_argument("--duration", type=float, default=20.0, help="timed sound, seconds")
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
+    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    part.set_defaults(run=run_speed)
+
+
+def _add_memory(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "peak memory of a long render over that of a short one (Linux)"
+    part = parts.add_parser("memory", help=text, description=text)
+    part.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
+    part.add_argument("--long", type=float, default=600.0, help="seconds of sound")
+    part.add_argument("--short", type=float, default=60.0, help="seconds of sound")
+    part.add_argument("--size", metavar="HxW", help="default: the model's")
+    part.add_argument("--device", default="cpu")
+    part.set_defaults(run=run_memory)
+
+
+def _add_av(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "length, times of frames, and clicks in the sound, with a stand-in for the model"
+    part = parts.add_parser("av", help=text, description=text)
+    part.add_argument("--long", action="store_true", help="ten hours too")
+    part.set_defaults(run=run_av)
+
+
+def _add_lips(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "the mouth of a drawn face in a video against the true track of its speech"
+    part = parts.add_parser("lips", help=text, description=text)
+    part.add_argument("video", type=Path, help="finished video")
+    part.add_argument("track", type=Path, help="JSON such as assets/example/speech.track.json")
+    part.set_defaults(run=run_lips)
+
+
+def run_speed(args: argparse.Namespace) -> int:
+    """Time a render in this process, and the start of one in a process of its own."""
+    from ..bench.render_process import seconds_to_first_frame
+    from ..bench.speed import measure_speed
+    from ..models.attention import choose_attention
+    from ..weights.load import open_avatar
+
+    device = choose_device(args.device)
+    portrait = EXAMPLE / "portrait.png"
+    with TemporaryDirectory() as folder:
+        options = ["-o", f"{folder}/first.mp4", "--model", args.model]
+        options += ["--device", args.device, "--dtype", args.dtype]
+        first_s = seconds_to_first_frame(options)
+        checkpoint = open_avatar(args.model, choose_attention("auto", device))
+        dtype = choose_dtype(args.dtype, device)
+        found = measure_speed(checkpoint, portrait, device, dtype, args.duration, Path(folder))
+    row = asdict(found) | {"seconds_to_first_frame": first_s}
+    _print(args, [row])
+    return 0
+
+
+def run_memory(args: argparse.Namespace) -> int:
+    """Compare the peaks of two renders at one step; 0 if they agree, else 1."""
+    from ..bench.render_process import peak_memory_bytes
+    from ..bench.sounds import write_babble
+
+    options = ["--model", args.model, "--device", args.device, "--steps", "1"]
+    options += ["--size", args.size] if args.size else []
+    peaks = {}
+    with TemporaryDirectory() as folder:
+        sound = Path(folder) / "babble.flac"
+        write_babble(sound, max(args.long, args.short))
+        for seconds in (args.short, args.long):
+            files = ["--audio", str(sound), "-o", f"{folder}/memory.mp4"]
+            peaks[seconds] = peak_memory_bytes([*files, "--duration", str(seconds), *options])
+    ratio = peaks[args.long] / peaks[args.short]
+    rows = [
+        {"seconds": seconds, "peak_mib": peak / 2**20, "over_short": peak / peaks[args.short]}
+        for seconds, peak in peaks.items()
+    ]
+    _print(args, rows)
+    return 0 if ratio <= MAX_MEMORY_RATIO else 1
+
+
+def run_av(args: argparse.Namespace) -> int:
+    """Measure videos of several lengths; 0 if all are exact, else 1."""
+    from ..bench.av_sync import DURATIONS_S, LONG_S, measure_sync
+    from ..config import ChunkConfig
+    from ..geometry import num_video_frames
+    from .progress import Progress
+
+    results = []
+    with TemporaryDirectory() as folder:
+        for duration_s in (*DURATIONS_S, *([LONG_S] if args.long else [])):
+            chunk = ChunkConfig()
+            total = num_video_frames(round(duration_s * 1000), 1000, chunk.frame_rate_hz)
+            with Progress(total, chunk) as progress:
+                results.append(measure_sync(duration_s, Path(folder), progress.add))
+    _print(args, [asdict(result) | {"passed": result.passed} for result in results])
+    return 0 if all(result.passed for result in results) else 1
+
+
+def run_lips(args: argparse.Namespace) -> int:
+    """Compare the mouth in a video with its track."""
+    from ..bench.lips import compare_lips, measure_openings, read_track
+
+    track = read_track(args.track)
+    results = compare_lips(measure_openings(args.video), track)
+    _print(args, [asdict(result) for result in results])
+    return 0
+
+
+def _print(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as JSON or as a table."""
+    text = json.dumps(list(rows), indent=1) if args.json else format_rows(rows)
+    sys.stdout.write(text + "\n")
+
+
+def format_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a table; a single row is shown as lines of name and value."""
+    if len(rows) == 1:
+        width = max(map(len, rows[0]))
+        return "\n".join(f"{name:{width}}  {_cell(value)}" for name, value in rows[0].items())
+    table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in table
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, tuple | list):
+        return " ".join(map(_cell, value))
+    return str(value)

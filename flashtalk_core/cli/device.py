@@ -1,0 +1,44 @@
+"""Choice of device and number format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        InvalidInputError: If the name is unknown or the device is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InvalidInputError(
+            f"device {name!r}: {reason}; use 'cpu', or see `python -m flashtalk_core doctor`"
+        ) from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the number format called ``name``; ``auto`` is bfloat16 on CUDA, else float32."""
+    import torch
+
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    dtype = getattr(torch, name)
+    assert isinstance(dtype, torch.dtype), name
+    return dtype

@@ -1,0 +1,233 @@
+"""``doctor``: what this machine can do, what is missing, and what that would bring."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .. import __version__
+from ..errors import FlashTalkError
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that is looked for."""
+
+    module: str
+    distribution: str
+    use: str
+    """What it is for, or what it would bring."""
+
+
+REQUIRED = (
+    Package("torch", "torch", "runs the networks"),
+    Package("transformers", "transformers", "encoders of text, picture and sound"),
+    Package("safetensors", "safetensors", "reads weights"),
+    Package("sentencepiece", "sentencepiece", "tokenizer of the prompt"),
+    Package("numpy", "numpy", "sound"),
+    Package("scipy", "scipy", "loudness"),
+    Package("soxr", "soxr", "resampling of sound"),
+    Package("PIL", "pillow", "pictures"),
+    Package("av", "av", "reads sound, writes video"),
+    Package("tqdm", "tqdm", "the progress bar"),
+)
+OPTIONAL = (
+    Package("ftfy", "ftfy", "repairs wrongly decoded characters in prompts"),
+    Package("librosa", "librosa", "sound files that PyAV cannot read"),
+    Package("triton", "triton", "what SageAttention is written in"),
+    Package("xfuser", "xfuser", "one video on several GPUs; not used by this version"),
+    Package("ray", "ray", "jobs over several machines; not used by this version"),
+    Package("cv2", "opencv-python", "cropping about the face; not used by this version"),
+)
+ENCODERS = (("libx264", "H.264 picture"), ("aac", "AAC sound"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    found: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A folder of weights."""
+
+    folder: str
+    problem: str | None
+    """Why it cannot be loaded; ``None`` when every tensor is there."""
+    parts: list[Finding]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was found."""
+
+    flashtalk: str
+    python: str
+    system: str
+    devices: list[Finding]
+    attention: list[Finding]
+    required: list[Finding]
+    optional: list[Finding]
+    encoders: list[Finding]
+    models: list[Model]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("doctor", help=__doc__, description=__doc__)
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="DIR", help="also check these weights"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report."""
+    report = examine(["tiny", *args.model])
+    text = json.dumps(asdict(report), indent=1) if args.json else format_report(report)
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def examine(models: list[str]) -> Report:
+    """Look at this machine and at the weights of ``models``."""
+    has_torch = importlib.util.find_spec("torch") is not None
+    return Report(
+        flashtalk=__version__,
+        python=platform.python_version(),
+        system=platform.platform(),
+        devices=list_devices() if has_torch else [],
+        attention=list_kernels() if has_torch else [],
+        required=[look_for(package) for package in REQUIRED],
+        optional=[look_for(package) for package in OPTIONAL],
+        encoders=list_encoders(),
+        models=[check_model(model) for model in models],
+    )
+
+
+def look_for(package: Package) -> Finding:
+    """Find a package without importing it."""
+    if importlib.util.find_spec(package.module) is None:
+        return Finding(package.distribution, False, package.use)
+    try:
+        version = importlib.metadata.version(package.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        version = "of unknown version"  # the module comes from another distribution
+    return Finding(package.distribution, True, f"{version}: {package.use}")
+
+
+def list_devices() -> list[Finding]:
+    """Return the CPU, every CUDA GPU, and Apple's GPU."""
+    import torch
+
+    cpu = Finding("cpu", True, f"{torch.get_num_threads()} threads of {os.cpu_count()} cores")
+    return [cpu, *_cuda_devices(), _apple_device()]
+
+
+def _cuda_devices() -> list[Finding]:
+    import torch
+
+    if not torch.cuda.is_available():
+        reason = "no GPU that PyTorch can use" if torch.version.cuda else "PyTorch is built without"
+        return [Finding("cuda", False, reason)]
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(index)
+        memory = f"{found.total_memory / 2**30:.1f} GiB"
+        detail = f"{found.name}, {memory}, capability {found.major}.{found.minor}"
+        devices.append(Finding(f"cuda:{index}", True, detail))
+    return devices
+
+
+def _apple_device() -> Finding:
+    import torch
+
+    found = torch.backends.mps.is_available()
+    return Finding("mps", found, "Apple GPU" if found else "no Apple GPU")
+
+
+def list_kernels() -> list[Finding]:
+    """Return the attention kernels."""
+    from ..models.attention import KERNELS, is_installed
+
+    always = Finding("sdpa", True, "PyTorch's own, on every device")
+    others = [Finding(kernel.name, is_installed(kernel), kernel.gain) for kernel in KERNELS]
+    return [always, *others]
+
+
+def list_encoders() -> list[Finding]:
+    """Return the encoders a video needs; PyAV brings them."""
+    try:
+        from av.codec import codecs_available as available
+    except ImportError:
+        available = set()
+    return [Finding(name, name in available, f"{use}, part of PyAV") for name, use in ENCODERS]
+
+
+def check_model(model: str) -> Model:
+    """Find the parts of ``model`` and check every tensor's name and shape; none is read."""
+    parts: list[Finding] = []
+    folder = model
+    try:
+        from ..weights.layout import list_parts, resolve_model
+        from ..weights.load import open_avatar
+
+        path = resolve_model(model)
+        folder = str(path)
+        parts = [
+            Finding(part.title, part.problem is None, part.problem or _places(path, part.paths))
+            for part in list_parts(path)
+        ]
+        open_avatar(path)
+    except (FlashTalkError, ImportError) as error:
+        return Model(folder, str(error), parts)
+    return Model(folder, None, parts)
+
+
+def _places(folder: Path, paths: tuple[Path, ...]) -> str:
+    if not paths:
+        return "looked for in the text encoder's file"
+    first = paths[0].relative_to(folder) if paths[0].is_relative_to(folder) else paths[0]
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{first}{more}, {sum(path.stat().st_size for path in paths) / 1e3:,.0f} kB"
+
+
+def format_report(report: Report) -> str:
+    """Return the report as text."""
+    lines = [f"FlashTalk {report.flashtalk}, Python {report.python}, {report.system}"]
+    lines += _section("devices", report.devices)
+    lines += _section("attention kernels", report.attention)
+    lines += _section("required packages", report.required)
+    lines += _section("optional packages", report.optional)
+    lines += _section("encoders", report.encoders)
+    for model in report.models:
+        lines += _section(f"weights in {model.folder}: {_state(model)}", model.parts)
+    return "\n".join(lines)
+
+
+def _state(model: Model) -> str:
+    if model.problem is None:
+        return "complete"
+    is_told = any(part.detail == model.problem for part in model.parts)
+    return "cannot be used" if is_told else f"cannot be used: {model.problem}"
+
+
+def _section(title: str, findings: list[Finding]) -> list[str]:
+    width = max((len(finding.name) for finding in findings), default=0)
+    rows = [
+        f"  {'found  ' if finding.found else 'missing'}  {finding.name:{width}}  {finding.detail}"
+        for finding in findings
+    ]
+    return ["", title, *rows]

@@ -1,0 +1,97 @@
+"""Argument parsing, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import Any, NoReturn
+
+from ..errors import FlashTalkError, InvalidInputError, RenderInterrupted
+from . import bench, doctor, evaluate, parity, render, train
+from .terminal import log_to_stderr, stop_on_termination
+
+logger = logging.getLogger(__name__)
+
+COMMANDS = (render, doctor, parity, bench, evaluate, train)
+PROGRAM = "python -m flashtalk_core"
+
+_FAULT_OF_USER = 2
+_FAULT_OF_OURS = 1
+_STOPPED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises its complaints, and knows ``--debug`` at every level."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="log more; show tracebacks",
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong with the arguments."""
+        raise InvalidInputError(f"{message}; see `{self.prog} --help`")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(prog=PROGRAM, description="A portrait and speech become a talking video.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Arguments; ``None`` takes the process's.
+
+    Returns:
+        Exit code: 0 when all went well, 1 for a fault of ours or a comparison that fails, 2 for
+        a fault of the input, 130 when stopped.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in arguments
+    with log_to_stderr(debug), stop_on_termination():
+        try:
+            args = build_parser().parse_args(arguments)
+            return int(args.run(args))
+        except (Exception, KeyboardInterrupt) as error:
+            logger.debug("stopped by this", exc_info=True)
+            line, code = describe(error)
+            sys.stderr.write(f"error: {line}\n")
+            return code
+
+
+def describe(error: BaseException) -> tuple[str, int]:
+    """Return one line that tells ``error`` to a user, and the exit code."""
+    said = str(error)
+    if isinstance(error, KeyboardInterrupt | RenderInterrupted):
+        line, code = said or "stopped on request", _STOPPED
+    elif isinstance(error, FlashTalkError):
+        line, code = said, _FAULT_OF_USER
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        line, code = f"out of memory ({_first_line(said)}); try a smaller --size", _FAULT_OF_USER
+    elif isinstance(error, ModuleNotFoundError) and error.name and not _is_own(error.name):
+        line = f"package {error.name!r} is not installed; install it, `doctor` lists all needed"
+        code = _FAULT_OF_USER
+    else:
+        fault = f"unexpected {type(error).__name__}: {_first_line(said)}"
+        line, code = f"{fault}; please report it with what --debug shows", _FAULT_OF_OURS
+    notes = getattr(error, "__notes__", ())
+    return " ".join("; ".join([line, *notes]).split()), code
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0] or "no message"

@@ -1,0 +1,180 @@
+"""``render``: one portrait and one recording become one video."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import SamplingConfig
+from ..errors import InvalidInputError
+from .device import DTYPES, choose_device, choose_dtype
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..engine.build import AvatarRequest
+    from ..media.mp4 import Mp4Writer
+    from ..weights.load import AvatarCheckpoint
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE = Path(__file__).parents[1] / "assets" / "example"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("render", help=__doc__, description=__doc__)
+    parser.add_argument("--image", type=Path, help="portrait; default: the bundled example")
+    parser.add_argument(
+        "--audio", type=Path, help="speech, or a video with it; default: the bundled example"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="video to write, .mp4")
+    parser.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
+    parser.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
+    parser.add_argument(
+        "--fit", choices=("cover", "pad"), default="cover", help="fill the frame, or show all"
+    )
+    parser.add_argument("--prompt", help="default: the model's")
+    add_sampling(parser)
+    parser.add_argument("--start", type=float, default=0.0, help="start of the sound, seconds")
+    parser.add_argument("--duration", type=float, help="length of the sound, seconds")
+    parser.add_argument("--crf", type=int, default=18, help="H.264 quality, 0 (best) to 51")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
+    parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    parser.add_argument("--attention", default="auto", help="auto, sdpa or a kernel of `doctor`")
+    parser.set_defaults(run=run)
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`choose_sampling` reads."""
+    sampling = parser.add_argument_group("sampling; each defaults to the model's value")
+    sampling.add_argument("--steps", type=int, help="denoising steps, 1 to 100")
+    sampling.add_argument(
+        "--rule", choices=("renoise", "euler"), help="how a step is taken; as the weights need it"
+    )
+    sampling.add_argument("--shift", type=float, help="towards high noise, above 0 to 100")
+    sampling.add_argument("--seed", type=int, help="of the noise")
+    sampling.add_argument("--colour-strength", type=float, help="0 (off) to 1")
+    sampling.add_argument("--mouth-strength", type=float, help="0 to 3, 1 is as trained")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``HxW``, height first."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; write height x width in pixels, such as 768x448"
+        )
+    return int(height), int(width)
+
+
+def choose_sampling(defaults: SamplingConfig, args: argparse.Namespace) -> SamplingConfig:
+    """Return the model's sampling with what the user set."""
+    names = ("steps", "rule", "shift", "seed", "colour_strength", "mouth_strength")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return replace(defaults, **given)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A render that can start: all its input was looked at, and no weights are read yet."""
+
+    checkpoint: AvatarCheckpoint
+    request: AvatarRequest
+    writer: Mp4Writer
+    device: torch.device
+    dtype: torch.dtype
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, load, render."""
+    from ..engine.build import build_avatar
+    from ..engine.session import run_session
+    from ..media.sound import AnalysisStream
+    from .progress import Progress
+
+    job = _check(args)
+    writer, chunk = job.writer, job.checkpoint.config.chunk
+    with writer, AnalysisStream(writer.sound, chunk.sample_rate_hz) as samples:
+        avatar = build_avatar(
+            job.checkpoint, job.request, samples, writer.sound, job.device, job.dtype
+        )
+        with Progress(writer.num_frames, chunk) as progress:
+            for frames in run_session(avatar, writer.num_frames):
+                writer.write(frames)
+                progress.add(frames.shape[0])
+    logger.info("wrote %s, %d frames", writer.output.final, writer.num_frames)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> _Job:
+    """Look at everything the user gave, the quickest first."""
+    from ..engine.build import AvatarRequest
+    from ..geometry import check_size
+    from ..media.mp4 import Mp4Writer
+    from ..media.output_path import check_output
+    from ..media.picture import open_picture
+    from ..media.sound import probe_sound
+    from ..models.attention import choose_attention
+    from ..weights.layout import find_model_files, resolve_model
+    from ..weights.load import open_checkpoint
+
+    output = check_output(args.output)
+    if args.size is not None:
+        check_size(args.size)
+    choose_sampling(SamplingConfig(), args)
+    device = choose_device(args.device)
+    attention = choose_attention(args.attention, device)
+    files = find_model_files(resolve_model(args.model))
+    image, audio = _inputs(args)
+    for source in (image, audio):
+        _check_not_overwritten(source, (output.final, output.partial, output.finishing))
+    picture = open_picture(image)
+    sound = probe_sound(audio, args.start, args.duration)
+    checkpoint = open_checkpoint(files, attention)
+    config = checkpoint.config
+    request = AvatarRequest(
+        picture=picture,
+        prompt=config.prompt if args.prompt is None else args.prompt,
+        size_px=args.size or config.size_px,
+        sampling=choose_sampling(config.sampling, args),
+        fit=args.fit,
+    )
+    writer = Mp4Writer(
+        output.final,
+        request.size_px,
+        sound,
+        config.chunk.frame_rate_hz,
+        crf=args.crf,
+        comment=_comment(config.name, request),
+    )
+    return _Job(checkpoint, request, writer, device, choose_dtype(args.dtype, device))
+
+
+def _inputs(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Return portrait and sound, the bundled ones where none is given."""
+    missing = [name for name in ("image", "audio") if getattr(args, name) is None]
+    if missing:
+        options = " and ".join(f"--{name}" for name in missing)
+        logger.info("without %s: the bundled example is used", options)
+    return args.image or EXAMPLE / "portrait.png", args.audio or EXAMPLE / "speech.wav"
+
+
+def _check_not_overwritten(source: Path, written: tuple[Path, ...]) -> None:
+    for path in written:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InvalidInputError(
+                f"output {written[0]}: {source} would be overwritten; choose another name"
+            )
+
+
+def _comment(model: str, request: AvatarRequest) -> str:
+    """Say in the file that its picture is generated, and how."""
+    sampling = request.sampling
+    return (
+        f"generated with {model}, {sampling.steps} {sampling.rule} steps, "
+        f"shift {sampling.shift:g}, seed {sampling.seed}"
+    )

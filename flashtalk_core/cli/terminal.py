@@ -1,0 +1,66 @@
+"""Standard error and signals while a command runs."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn, TextIO
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class _LineFormatter(logging.Formatter):
+    """Messages as sentences; only warnings and worse say what they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        text = super().format(record)
+        if record.levelno == logging.DEBUG:
+            return f"debug: {record.name}: {text}"
+        return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+class _LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines over a progress bar, which draws itself anew below them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line that hides what the line held before."""
+        text = super().format(record)
+        return f"\r{text.ljust(79)}" if self.stream.isatty() else text
+
+
+@contextmanager
+def log_to_stderr(debug: bool) -> Iterator[None]:
+    """Show this package's log on standard error; of other packages only what they insist on."""
+    package = logging.getLogger(_PACKAGE)
+    handler = _LineHandler(sys.stderr)
+    handler.setFormatter(_LineFormatter())
+    level = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.DEBUG if debug else logging.INFO)
+    try:
+        yield
+    finally:
+        package.setLevel(level)
+        package.removeHandler(handler)
+
+
+@contextmanager
+def stop_on_termination() -> Iterator[None]:
+    """Let SIGTERM stop a command as Ctrl-C does, so that it can leave its files in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python gives signals to the main thread only.
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_signal: object) -> NoReturn:
+    raise KeyboardInterrupt

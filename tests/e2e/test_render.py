@@ -1,0 +1,89 @@
+"""From picture and speech to an MP4 with sound."""
+
+import re
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from flashtalk_core.cli.main import main
+from flashtalk_core.weights.load import open_avatar
+
+pytestmark = pytest.mark.cpu
+
+
+def frames_of(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_a_video_with_sound(render, older):
+    done = render()
+    assert done.code == 0
+    with av.open(str(older)) as container:
+        picture, sound = container.streams.video[0], container.streams.audio[0]
+        assert (picture.codec_context.name, sound.codec_context.name) == ("h264", "aac")
+        assert (picture.height, picture.width) == (32, 32)
+        times = [frame.pts * frame.time_base for frame in container.decode(picture)]
+    assert times == [Fraction(k, 25) for k in range(5)]
+    assert [path.name for path in older.parent.iterdir()] == ["talk.mp4"]
+
+
+def test_what_a_user_reads_meanwhile(render, older):
+    lines = render().lines
+    assert re.fullmatch(r"warning: size 32x32: .+ is known to work at .+ only", lines[0])
+    assert lines[1].startswith("chunk 1/1 [################....] 4/5 frames, ")
+    assert lines[1].endswith(" left")
+    assert lines[2].startswith("chunk 1/1 [####################] 5/5 frames, ")
+    assert lines[3:] == [f"wrote {older}, 5 frames"]
+
+
+def test_the_bundled_example_needs_no_input(tmp_path, capsys):
+    output = tmp_path / "talking.mp4"
+    assert main(["render", "-o", str(output), "--steps", "1", "--duration", "0.04"]) == 0
+    shown = capsys.readouterr().err
+    assert shown.startswith("without --image and --audio: the bundled example is used\n")
+    assert "warning" not in shown
+    assert frames_of(output)[0].shape == (*open_avatar("tiny").config.size_px, 3)
+
+
+def test_the_same_seed_gives_the_same_video(render, tmp_path, older):
+    videos = []
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        assert render("--seed", seed, output=tmp_path / f"{name}.mp4").code == 0
+        videos.append(frames_of(tmp_path / f"{name}.mp4"))
+    assert np.array_equal(videos[0], videos[1])
+    assert not np.array_equal(videos[0], videos[2])
+
+
+@pytest.mark.parametrize(
+    ("samples", "frames"),
+    [(640, 1), (8_000, 13), (17_920, 28), (18_560, 29), (18_561, 30)],
+)
+def test_length_is_that_of_the_sound(render, write_sound, tmp_path, older, samples, frames):
+    speech = write_sound(tmp_path / "length.wav", samples / 16_000)
+    assert render(audio=speech).code == 0
+    assert len(frames_of(older)) == frames
+
+
+def test_a_part_of_the_sound(render, write_sound, tmp_path, older):
+    speech = write_sound(tmp_path / "long.wav", 10)
+    assert render("--start", 2, "--duration", 0.3, audio=speech).code == 0
+    assert len(frames_of(older)) == 8
+
+
+def test_every_option_at_once(render, older):
+    options = (
+        "--model tiny --fit pad --rule renoise --steps 2 --shift 3 --seed 1 --colour-strength 0.5 "
+        "--mouth-strength 1.2 --crf 30 --device cpu --dtype float32 --attention sdpa --prompt"
+    )
+    assert render(*options.split(), "a person", "--debug").code == 0
+    with av.open(str(older)) as container:
+        comment = container.metadata["comment"]
+    assert re.fullmatch(r"generated with .+, 2 renoise steps, shift 3, seed 1", comment)
+
+
+def test_half_precision_runs_on_a_cpu(render, older):
+    assert render("--dtype", "bfloat16").code == 0
+    assert len(frames_of(older)) == 5

@@ -1,0 +1,67 @@
+"""Tables, JSON and exit codes of ``bench``."""
+
+import json
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from flashtalk_core.bench.render_process import seconds_to_first_frame
+from flashtalk_core.bench.speed import measure_speed
+from flashtalk_core.cli.bench import format_rows
+from flashtalk_core.cli.main import main
+from flashtalk_core.cli.render import EXAMPLE
+from flashtalk_core.weights.load import open_avatar
+
+pytestmark = pytest.mark.cpu
+
+
+def test_several_rows_are_a_table():
+    rows = [{"seconds": 60, "ratio": 1.0}, {"seconds": 600, "ratio": 1.01234}]
+    assert format_rows(rows).splitlines() == [
+        "seconds  ratio",
+        "     60  1.000",
+        "    600  1.012",
+    ]
+
+
+def test_one_row_is_a_list():
+    assert format_rows([{"size": (64, 32), "name": "x"}]).splitlines() == ["size  64 32", "name  x"]
+
+
+def test_av_prints_json(capsys, monkeypatch):
+    monkeypatch.setattr("flashtalk_core.bench.av_sync.DURATIONS_S", (0.04, 1.13))
+    assert main(["bench", "av", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["num_frames"], row["passed"]) for row in rows] == [(1, True), (29, True)]
+
+
+def test_speed_leaves_the_first_chunk_out(tmp_path):
+    checkpoint = open_avatar("tiny")
+    checkpoint = replace(checkpoint, config=replace(checkpoint.config, size_px=(32, 32)))
+    found = measure_speed(
+        checkpoint, EXAMPLE / "portrait.png", torch.device("cpu"), torch.float32, 1.0, tmp_path
+    )
+    assert (found.num_frames, found.size_px) == (25, (32, 32))
+    assert found.frames_per_s > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_frame_is_waited_for_from_outside(tmp_path):
+    options = ["-o", str(tmp_path / "first.mp4"), "--steps", "1", "--size", "32x32"]
+    start_s = time.monotonic()
+    found_s = seconds_to_first_frame(options)
+    assert 0.5 < found_s < time.monotonic() - start_s
+    # The rest was not waited for.
+    assert not (tmp_path / "first.mp4").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_reports_a_failed_render_in_one_line(capsys):
+    code = main(["bench", "memory", "--long", "1", "--short", "1", "--model", "/no/such/model"])
+    shown = capsys.readouterr().err
+    assert code == 2
+    assert shown.startswith("error: render failed with code 2: error: model '/no/such/model'")
+    assert shown.count("\n") == 1

@@ -1,0 +1,27 @@
+"""Devices and number formats by name."""
+
+import pytest
+import torch
+
+from flashtalk_core.cli.device import choose_device, choose_dtype
+from flashtalk_core.errors import InvalidInputError
+
+pytestmark = pytest.mark.cpu
+
+
+def test_names_of_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", ""])
+def test_devices_that_cannot_compute(name):
+    with pytest.raises(InvalidInputError, match=f"device '{name}': .+; use 'cpu'") as caught:
+        choose_device(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_dtype_follows_the_device():
+    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
+    assert choose_dtype("float16", torch.device("cpu")) == torch.float16

@@ -1,0 +1,86 @@
+"""The report on machine, packages and weights."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flashtalk_core.cli.main import main
+from flashtalk_core.models.attention import KERNELS
+
+pytestmark = pytest.mark.cpu
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Report on the tiny model and an empty folder, as JSON and as text."""
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch:
+        shown = []
+        patch.setattr(sys.stdout, "write", shown.append)
+        codes = [
+            main(["doctor", "--model", str(empty), "--json"]),
+            main(["doctor", "--model", str(empty)]),
+        ]
+    assert codes == [0, 0]
+    return json.loads(shown[0]), shown[1], empty
+
+
+def test_devices_and_kernels_are_listed(report):
+    found, text, _ = report
+    assert found["devices"][0]["name"] == "cpu"
+    assert "threads" in found["devices"][0]["detail"]
+    assert any(device["name"].startswith("cuda") for device in found["devices"])
+    assert {k["name"] for k in found["attention"]} == {"sdpa", *(k.name for k in KERNELS)}
+    assert all(kernel.gain in text for kernel in KERNELS)
+
+
+def test_packages_say_what_they_bring(report):
+    found, _, _ = report
+    optional = {package["name"]: package for package in found["optional"]}
+    assert {"ftfy", "librosa", "xfuser", "ray", "triton", "opencv-python"} <= optional.keys()
+    assert all(package["detail"] for package in optional.values())
+    assert all(package["found"] for package in found["required"])
+    assert all(encoder["found"] for encoder in found["encoders"])
+
+
+def test_the_bundled_model_is_complete(report):
+    tiny = report[0]["models"][0]
+    assert tiny["problem"] is None
+    assert [part["found"] for part in tiny["parts"]] == [True] * 6
+    assert "diffusion_pytorch_model.safetensors" in tiny["parts"][0]["detail"]
+
+
+def test_missing_weights_are_told_with_where_to_get_them(report):
+    found, text, empty = report
+    model = found["models"][1]
+    assert model["folder"] == str(empty)
+    assert "diffusion transformer not found" in model["problem"]
+    assert "Hugging Face" in model["parts"][0]["detail"]
+    assert f"weights in {empty}: cannot be used\n" in text
+
+
+def test_a_folder_that_is_not_there_is_reported(capsys):
+    assert main(["doctor", "--model", "/no/such/folder"]) == 0
+    assert "no such folder" in capsys.readouterr().out
+
+
+def test_it_runs_where_nothing_is_installed():
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'numpy', 'av', 'transformers', 'safetensors'):\n"
+        "    sys.modules[name] = None\n"
+        "from flashtalk_core.cli.main import main\n"
+        "sys.exit(main(['doctor']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "missing  torch" in done.stdout
+    assert "missing  libx264" in done.stdout
+    assert "cannot be used" in done.stdout

@@ -1,0 +1,167 @@
+"""Errors become one line and an exit code."""
+
+import argparse
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flashtalk_core.cli import main as command_line
+from flashtalk_core.errors import InvalidInputError, RenderInterrupted
+
+pytestmark = pytest.mark.cpu
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def run_raising(monkeypatch, capsys):
+    """Run a command that does what it is given; return exit code and lines of stderr."""
+
+    def run(act, *options):
+        def add_parser(subparsers):
+            parser = subparsers.add_parser("act")
+            parser.set_defaults(run=lambda args: act())
+
+        command = argparse.Namespace(add_parser=add_parser)
+        monkeypatch.setattr(command_line, "COMMANDS", (command,))
+        code = command_line.main(["act", *options])
+        return code, capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def raising(error, *notes):
+    for note in notes:
+        error.add_note(note)
+
+    def act():
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InvalidInputError("steps 0: use 1 to 100"), 2, "error: steps 0: use 1 to 100"),
+        (KeyboardInterrupt(), 130, "error: stopped on request"),
+        (RenderInterrupted("enough"), 130, "error: enough"),
+        (MemoryError("no room\nat all"), 2, "error: out of memory (no room); try a smaller --size"),
+        (
+            ModuleNotFoundError("No module named 'av'", name="av"),
+            2,
+            "error: package 'av' is not installed; install it, `doctor` lists all needed",
+        ),
+        (
+            ZeroDivisionError("two\nlines"),
+            1,
+            "error: unexpected ZeroDivisionError: two; please report it with what --debug shows",
+        ),
+        (AssertionError(), 1, None),
+        (ModuleNotFoundError("ours", name="flashtalk_core.nothing"), 1, None),
+    ],
+)
+def test_every_error_is_one_line(run_raising, error, code, line):
+    found, lines = run_raising(raising(error))
+    assert found == code
+    assert len(lines) == 1
+    assert line is None or lines == [line]
+
+
+def test_notes_are_part_of_the_line(run_raising):
+    _, lines = run_raising(raising(KeyboardInterrupt(), "3 frames\nare in a.mp4"))
+    assert lines == ["error: stopped on request; 3 frames are in a.mp4"]
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(run_raising, capsys):
+    code, lines = run_raising(raising(ZeroDivisionError("gone")), "--debug")
+    assert code == 1
+    assert "Traceback (most recent call last):" in lines
+    assert lines[-1].startswith("error: unexpected ZeroDivisionError: gone")
+    assert command_line.main(["--debug", "act"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_all_well_is_silent(run_raising):
+    assert run_raising(lambda: 0) == (0, [])
+
+
+def test_log_is_readable_and_leaves_no_handler_behind(run_raising):
+    logger = logging.getLogger("flashtalk_core.media.sound")
+    before = list(logging.getLogger("flashtalk_core").handlers)
+
+    def act():
+        logger.debug("unseen")
+        logger.info("said")
+        logger.warning("careful")
+        return 0
+
+    assert run_raising(act) == (0, ["said", "warning: careful"])
+    assert logging.getLogger("flashtalk_core").handlers == before
+
+
+def test_termination_is_like_ctrl_c(run_raising):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def act():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.sigtimedwait([], 5)  # a place where Python looks after signals
+
+    code, lines = run_raising(act)
+    assert (code, lines) == (130, ["error: stopped on request"])
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "command"),
+        (["sing"], "sing"),
+        (["render"], "-o/--output"),
+        (["render", "-o", "a.mp4", "--steps", "many"], "many"),
+        (["render", "-o", "a.mp4", "--stepz", "4"], "--stepz"),
+        (["render", "-o", "a.mp4", "--step", "4"], "--step"),
+        (["render", "-o", "a.mp4", "--rule", "guess"], "guess"),
+        (["render", "-o", "a.mp4", "--size", "768"], "such as 768x448"),
+        (["render", "-o", "a.mp4", "--size", "-64x64"], "--size"),
+        (["render", "-o", "a.mp4", "--seed", "1.5"], "1.5"),
+        (["parity"], "DIR"),
+        (["bench"], "part"),
+    ],
+)
+def test_wrong_arguments_are_one_line(capsys, arguments, named):
+    assert command_line.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert shown.err.startswith("error: ")
+    assert named in shown.err
+    assert "--help" in shown.err
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main(["--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    for name in ("render", "doctor", "parity", "bench", "evaluate", "train"):
+        assert f"\n    {name}" in shown
+
+
+def test_help_needs_no_heavy_package():
+    script = (
+        "import sys, runpy\n"
+        "for name in ('torch', 'numpy', 'av', 'transformers'): sys.modules[name] = None\n"
+        "sys.argv = ['flashtalk', 'render', '--help']\n"
+        "runpy.run_module('flashtalk_core', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--mouth-strength" in done.stdout

@@ -1,0 +1,36 @@
+"""Options of ``render`` that need no render."""
+
+import argparse
+
+import pytest
+
+from flashtalk_core.cli.render import EXAMPLE, choose_sampling, parse_size
+from flashtalk_core.config import SamplingConfig
+
+pytestmark = pytest.mark.cpu
+
+UNSET = dict.fromkeys(("steps", "rule", "shift", "seed", "colour_strength", "mouth_strength"))
+
+
+def test_size_is_height_by_width():
+    assert parse_size("768x448") == (768, 448)
+    assert parse_size("64X32") == (64, 32)
+
+
+@pytest.mark.parametrize("text", ["", "x", "64", "64x", "x64", "64x64x64", "axb", "6.4x64"])
+def test_what_is_no_size(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="768x448"):
+        parse_size(text)
+
+
+def test_sampling_keeps_what_the_model_says_unless_told():
+    model = SamplingConfig(steps=7, rule="euler", seed=3, mouth_strength=1.5)
+    assert choose_sampling(model, argparse.Namespace(**UNSET)) == model
+    told = argparse.Namespace(**UNSET | {"steps": 2, "seed": 0, "mouth_strength": 0.0})
+    chosen = choose_sampling(model, told)
+    assert (chosen.steps, chosen.seed, chosen.mouth_strength) == (2, 0, 0.0)
+    assert chosen.rule == "euler"
+
+
+def test_the_example_is_in_the_package():
+    assert {path.name for path in EXAMPLE.iterdir()} >= {"portrait.png", "speech.wav"}
