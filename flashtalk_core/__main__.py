@@ -2,14 +2,11 @@
 
 import os
 import sys
-import warnings
 
-from .cli.main import main
+# Before torch is loaded: its threads otherwise spin while they wait for each other, and on a
+# machine that does something else too a render becomes several times slower.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
-if "--debug" not in sys.argv:
-    # What libraries have to say to programmers is no answer to a user.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+from .cli.main import main  # noqa: E402
 
 sys.exit(main())
