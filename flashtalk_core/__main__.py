@@ -7,6 +7,6 @@ import sys
 # machine that does something else too a render becomes several times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
-from .cli.main import main  # noqa: E402
+from .cli.main import main
 
 sys.exit(main())
