@@ -154,11 +154,6 @@ class DiTConfig(_FromMapping):
         """Width of one attention head."""
         return self.dim // self.num_heads
 
-    @property
-    def condition_dim(self) -> int:
-        """Channels of the condition: mask and encoded picture."""
-        return self.in_dim - self.out_dim
-
 
 @dataclass(frozen=True, kw_only=True)
 class VAEConfig(_FromMapping):

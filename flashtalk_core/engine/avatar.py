@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -88,9 +88,6 @@ class TalkingAvatar:
         )
         heard = span.heard_in_window
         # Gathered up to the window's end, so that the last heard frame keeps what follows it.
-        windows = window_features(features[0], heard.start, len(span.window))
+        radius = self.model.dit.config.audio_window // 2
+        windows = window_features(features[0], heard.start, len(span.window), radius)
         return windows[None, : len(heard)]
-
-    def with_before_step(self, before_step: BeforeStep) -> TalkingAvatar:
-        """Return a copy that calls ``before_step`` before every denoising step."""
-        return replace(self, before_step=before_step)

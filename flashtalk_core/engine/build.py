@@ -79,6 +79,8 @@ def build_avatar(
         config.dit.text_len,
     )
     tokens = checkpoint.load_clip(device, dtype)(picture[None].to(device))
+    files = checkpoint.files
+    used = (*files.dit, files.vae, files.text, files.clip, files.audio)
     vae, dit = checkpoint.load_vae(device, dtype), checkpoint.load_dit(device, dtype)
     reference: Reference = prepare_reference(
         dit=dit, vae=vae, clip_tokens=tokens, picture=picture, context=context, chunk=config.chunk
@@ -91,7 +93,9 @@ def build_avatar(
         sampling=request.sampling,
         fingerprint=fingerprint(
             picture,
-            model=config.name,
+            model=asdict(config),
+            files=[(path.name, path.stat().st_size) for path in used],
+            dtype=str(dtype),
             prompt=request.prompt,
             sampling=asdict(request.sampling),
             sound=sound_name,

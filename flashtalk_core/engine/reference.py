@@ -25,7 +25,6 @@ class Reference:
     motion_latent: Tensor
     """The encoded picture, ``(1, 16, 1, h, w)``: motion latent of the first chunk."""
     colour: ColourReference
-    size_px: tuple[int, int]
 
 
 def picture_mask(num_frames: int, height: int, width: int) -> Tensor:
@@ -87,5 +86,4 @@ def prepare_reference(
         session=dit.project_session(condition, context[None].to(weight), clip_tokens.to(weight)),
         motion_latent=vae.encode(frame),
         colour=ColourReference.from_picture(picture.to(weight.device)),
-        size_px=(picture.shape[1], picture.shape[2]),
     )

@@ -9,6 +9,7 @@ import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -43,36 +44,24 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out.transpose(1, 2)
 
 
-def _half(kernel: Callable[..., Tensor]) -> Attention:
-    """Wrap a half-precision CUDA kernel; anything it cannot take goes to :func:`sdpa`."""
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
-            return sdpa(q, k, v)
-        out = kernel(q, k, v)
-        return out[0] if isinstance(out, tuple) else out
-
-    return attend
-
-
-def _flash_attn_3() -> Attention:
+def _flash_attn_3() -> Callable[..., Tensor]:
     if importlib.util.find_spec("fa3_fwd_interface"):
         from fa3_fwd_interface import flash_attn_func
     else:
         from flash_attn_interface import flash_attn_func
-    return _half(flash_attn_func)
+    return flash_attn_func
 
 
-def _flash_attn_2() -> Attention:
+def _flash_attn_2() -> Callable[..., Tensor]:
     from flash_attn import flash_attn_func
 
-    return _half(flash_attn_func)
+    return flash_attn_func
 
 
-def _sage() -> Attention:
+def _sage() -> Callable[..., Tensor]:
     from sageattention import sageattn
 
-    return _half(lambda q, k, v: sageattn(q, k, v, tensor_layout="NHD"))
+    return partial(sageattn, tensor_layout="NHD")
 
 
 @dataclass(frozen=True)
@@ -84,9 +73,39 @@ class AttentionKernel:
     """Any one of these must be installed."""
     gain: str
     """What its absence costs, for a person."""
-    build: Callable[[], Attention]
+    build: Callable[[], Callable[..., Tensor]]
     min_capability: tuple[int, int] = (8, 0)
     """Lowest CUDA compute capability it runs on."""
+    max_capability: tuple[int, int] = (99, 0)
+    """Highest CUDA compute capability it runs on."""
+    head_dims: tuple[int, ...] = ()
+    """Widths of a head it takes; empty for any multiple of 8 up to 256."""
+
+    def runs_on(self, device: torch.device) -> bool:
+        """Tell whether ``device`` is an NVIDIA GPU of a generation the kernel was built for."""
+        if device.type != "cuda" or torch.version.hip is not None:
+            return False
+        capability = torch.cuda.get_device_capability(device)
+        return self.min_capability <= capability <= self.max_capability
+
+    def takes(self, q: Tensor) -> bool:
+        """Tell whether the kernel takes these queries ``(B, L, N, D)``."""
+        if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
+            return False
+        width = q.shape[-1]
+        return width in self.head_dims if self.head_dims else width % 8 == 0 and width <= 256
+
+    def load(self) -> Attention:
+        """Import the kernel; what it cannot take goes to :func:`sdpa`."""
+        kernel = self.build()
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            if not self.takes(q):
+                return sdpa(q, k, v)
+            out = kernel(q, k, v)
+            return out[0] if isinstance(out, tuple) else out
+
+        return attend
 
 
 KERNELS = (
@@ -95,10 +114,17 @@ KERNELS = (
         ("fa3_fwd_interface", "flash_attn_interface"),
         "about twice SDPA's speed on Hopper GPUs",
         _flash_attn_3,
-        (9, 0),
+        min_capability=(9, 0),
+        max_capability=(9, 9),
     ),
     AttentionKernel("flash-attn", ("flash_attn",), "speed on Ampere and later", _flash_attn_2),
-    AttentionKernel("sage", ("sageattention",), "8-bit attention on consumer GPUs", _sage),
+    AttentionKernel(
+        "sage",
+        ("sageattention",),
+        "8-bit attention on consumer GPUs",
+        _sage,
+        head_dims=(64, 96, 128),
+    ),
 )
 
 
@@ -120,34 +146,47 @@ def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> 
         SDPA under ``auto``.
 
     Raises:
-        InvalidInputError: If the named kernel is unknown or not installed.
+        InvalidInputError: If the named kernel is unknown, not installed, broken, or does not
+            run on the device.
     """
+    device = torch.device(device)
     if name == "sdpa":
         return sdpa
     if name == "auto":
-        return _choose_automatically(torch.device(device))
+        return _choose_automatically(device)
     for kernel in KERNELS:
         if kernel.name == name:
-            if not is_installed(kernel):
-                raise InvalidInputError(
-                    f"attention {name!r}: package {kernel.modules[0]} is not installed; "
-                    "install it or use 'sdpa'"
-                )
-            return kernel.build()
+            return _load_named(kernel, device)
     names = ", ".join(["auto", "sdpa", *(k.name for k in KERNELS)])
     raise InvalidInputError(f"attention {name!r} is unknown; use one of: {names}")
 
 
+def _load_named(kernel: AttentionKernel, device: torch.device) -> Attention:
+    if not is_installed(kernel):
+        raise InvalidInputError(
+            f"attention {kernel.name!r}: package {kernel.modules[0]} is not installed; "
+            "install it or use 'sdpa'"
+        )
+    if not kernel.runs_on(device):
+        raise InvalidInputError(
+            f"attention {kernel.name!r}: it does not run on {device}; use 'auto' or 'sdpa'"
+        )
+    try:
+        return kernel.load()
+    except (ImportError, OSError) as error:
+        raise InvalidInputError(
+            f"attention {kernel.name!r}: it is installed but cannot be imported ({error}); "
+            "reinstall it or use 'sdpa'"
+        ) from error
+
+
 def _choose_automatically(device: torch.device) -> Attention:
-    if device.type != "cuda" or torch.version.hip is not None:
-        return sdpa
-    capability = torch.cuda.get_device_capability(device)
     for kernel in KERNELS:
         # Sage quantises; it changes the picture, so it is never chosen unasked.
-        if kernel.name == "sage" or capability < kernel.min_capability or not is_installed(kernel):
+        if kernel.name == "sage" or not kernel.runs_on(device) or not is_installed(kernel):
             continue
         try:
-            return kernel.build()
+            return kernel.load()
         except (ImportError, OSError) as error:
             logger.warning("%s is installed but unusable (%s); using SDPA", kernel.name, error)
     return sdpa

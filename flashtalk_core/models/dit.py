@@ -20,7 +20,7 @@ from .attention import Attention, sdpa
 from .audio_projection import AudioProjection
 from .dit_block import AvatarBlock, BlockContext, KeyValue
 from .norms import LayerNorm, linear_fp32
-from .rope import video_rotation
+from .rope import ROPE_BASE, float64_device, video_rotation
 from .speakers import token_masks
 
 
@@ -46,10 +46,10 @@ class AudioContext:
 
 def sinusoidal_embedding(positions: Tensor, dim: int) -> Tensor:
     """Embed ``(B,)`` positions as ``(B, dim)`` float32 cosines, then sines."""
-    half = dim // 2
-    exponents = torch.arange(half, dtype=torch.float64, device=positions.device) / half
-    angles = torch.outer(positions.to(torch.float64), 10_000.0**-exponents)
-    return torch.cat([angles.cos(), angles.sin()], dim=1).float()
+    half, device = dim // 2, float64_device(positions.device)
+    exponents = torch.arange(half, dtype=torch.float64, device=device) / half
+    angles = torch.outer(positions.to(device).to(torch.float64), ROPE_BASE**-exponents)
+    return torch.cat([angles.cos(), angles.sin()], dim=1).float().to(positions.device)
 
 
 class ImageProjection(nn.Module):

@@ -11,6 +11,11 @@ from torch import Tensor
 ROPE_BASE = 10_000.0
 
 
+def float64_device(device: torch.device) -> torch.device:
+    """Return where float64 is computed for ``device``: there, or on the CPU for Apple's GPUs."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def _angles(positions: Tensor, width: int) -> Tensor:
     """Return ``(len(positions), width / 2)`` float64 rotation angles."""
     exponents = torch.arange(0, width, 2, dtype=torch.float64, device=positions.device) / width
@@ -33,7 +38,7 @@ def video_rotation(grid: tuple[int, int, int], head_dim: int, device: torch.devi
     spatial = 2 * (head_dim // 6)
     widths = (head_dim - 2 * spatial, spatial, spatial)
     per_axis = [
-        _angles(torch.arange(size, device=device), width)
+        _angles(torch.arange(size, device=float64_device(device)), width)
         for size, width in zip(grid, widths, strict=True)
     ]
     time, height, width_ = (
@@ -41,7 +46,7 @@ def video_rotation(grid: tuple[int, int, int], head_dim: int, device: torch.devi
         for axis, angles in enumerate(per_axis)
     )
     angles = torch.cat([time, height, width_], dim=-1).flatten(0, 2)
-    return torch.stack([angles.cos(), angles.sin()], dim=-1).float()
+    return torch.stack([angles.cos(), angles.sin()], dim=-1).float().to(device)
 
 
 def position_rotation(positions: Tensor, head_dim: int) -> Tensor:

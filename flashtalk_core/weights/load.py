@@ -64,7 +64,9 @@ class AvatarCheckpoint:
 
     def load_text_encoder(self, device: torch.device, dtype: torch.dtype) -> TextEncoder:
         """Load the text encoder, which is not needed once the prompt is encoded."""
-        return materialise(self.text_plan, device, _encoder_dtype(device, dtype))
+        # umT5's activations leave the range of float16.
+        safe = torch.bfloat16 if dtype == torch.float16 else dtype
+        return materialise(self.text_plan, device, _encoder_dtype(device, safe))
 
     def load_clip(self, device: torch.device, dtype: torch.dtype) -> ClipVision:
         """Load the vision tower, which is not needed once the picture is encoded."""

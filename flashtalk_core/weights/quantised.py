@@ -7,7 +7,6 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
 FP8_MARKER = "scaled_fp8"
 """Name of the tensor that says that a file is quantised."""
 TOKENIZER_TENSOR = "spiece_model"

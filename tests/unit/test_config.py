@@ -110,7 +110,7 @@ def test_defaults_are_the_authors():
     avatar = AvatarConfig()
     dit, chunk, sampling = avatar.dit, avatar.chunk, avatar.sampling
     assert (dit.dim, dit.num_heads, dit.num_layers, dit.head_dim) == (5120, 40, 40, 128)
-    assert (dit.condition_dim, dit.eps, dit.text_len) == (20, 1e-6, 512)
+    assert (dit.in_dim - dit.out_dim, dit.eps, dit.text_len) == (20, 1e-6, 512)
     assert (chunk.num_frames, chunk.num_motion_frames, chunk.num_new_frames) == (33, 5, 28)
     assert (sampling.steps, sampling.shift, sampling.rule) == (4, 5.0, "renoise")
     assert avatar.vae.spatial_stride == 8

@@ -25,7 +25,9 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x``; same shape and dtype."""
-        return F.normalize(x, dim=1) * self.scale * self.gamma
+        # The usual 1e-12 is zero in float16, and an all-zero pixel would become NaN.
+        eps = max(1e-12, torch.finfo(x.dtype).tiny)
+        return F.normalize(x, dim=1, eps=eps) * self.scale * self.gamma
 
 
 class CausalConv3d(nn.Conv3d):

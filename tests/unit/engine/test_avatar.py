@@ -137,7 +137,7 @@ def test_rendering_can_be_stopped_before_a_step(avatar):
         raise RenderInterrupted("stopped on request")
 
     with pytest.raises(RenderInterrupted):
-        video(avatar.with_before_step(stop), 10)
+        video(replace(avatar, before_step=stop), 10)
     assert avatar.before_step is None
 
 

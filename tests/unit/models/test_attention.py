@@ -68,8 +68,25 @@ def test_the_cpu_gets_sdpa(name):
 @CPU
 def test_a_cuda_kernel_is_not_asked_for_what_it_cannot_take(only_package):
     only_package("sageattention", "def sageattn(*args, **kwargs):\n    raise AssertionError\n")
+    sage = next(kernel for kernel in KERNELS if kernel.name == "sage")
     q, k, v = random_heads(4, 4)
-    assert torch.equal(choose_attention("sage")(q, k, v), sdpa(q, k, v))
+    assert torch.equal(sage.load()(q, k, v), sdpa(q, k, v))
+
+
+@CPU
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+def test_a_named_kernel_that_the_device_cannot_run_is_refused(kernel, only_package):
+    only_package(kernel.modules[0], "raise AssertionError('must not be imported')\n")
+    with pytest.raises(InvalidInputError, match="does not run on cpu; use 'auto' or 'sdpa'"):
+        choose_attention(kernel.name, "cpu")
+
+
+@CPU
+def test_a_named_package_that_is_broken_is_a_fault_in_one_line(only_package, monkeypatch):
+    only_package("flash_attn", "raise ImportError('built for another torch')\n")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    with pytest.raises(InvalidInputError, match="cannot be imported"):
+        choose_attention("flash-attn", "cuda")
 
 
 @CPU
@@ -95,16 +112,23 @@ def test_a_kernel_for_newer_gpus_is_not_chosen_for_an_older_one(only_package, mo
     assert choose_attention("auto", "cuda") is sdpa
 
 
+@CPU
+def test_a_kernel_for_hopper_is_not_chosen_for_what_came_after(only_package, monkeypatch):
+    only_package("fa3_fwd_interface", "raise AssertionError('must not be imported')\n")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (12, 0))
+    assert choose_attention("auto", "cuda") is sdpa
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 @pytest.mark.parametrize("lengths", [(96, 96), (97, 33)])
 def test_each_installed_kernel_agrees_with_sdpa(kernel, lengths):
     if not is_installed(kernel):
         pytest.skip(f"{kernel.modules[0]} is not installed")
-    if torch.cuda.get_device_capability() < kernel.min_capability:
-        pytest.skip(f"needs compute capability {kernel.min_capability}")
+    if not kernel.runs_on(torch.device("cuda")):
+        pytest.skip(f"needs compute capability {kernel.min_capability} or so")
     q, k, v = random_heads(*lengths, device="cuda", dtype=torch.bfloat16, head_dim=128)
     expected = sdpa(q.float(), k.float(), v.float())
-    error = (kernel.build()(q, k, v).float() - expected).square().mean().sqrt() / expected.std()
+    error = (kernel.load()(q, k, v).float() - expected).square().mean().sqrt() / expected.std()
     # Sage multiplies 8-bit numbers.
     assert float(error) < (5e-2 if kernel.name == "sage" else 1e-2)
