@@ -19,7 +19,3 @@ class WeightsError(FlashTalkError):
 
 class OutputError(FlashTalkError):
     """An output file that cannot be written."""
-
-
-class RenderInterrupted(FlashTalkError):
-    """A render that was stopped on request; what was finished is kept."""

@@ -6,7 +6,7 @@ Axis legend: F frames, H W pixels.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,11 @@ from ..training.data.mouth import measure_mouth_opening
 
 MAX_LAG_FRAMES = 10
 """Lags that are tried, either way."""
+MAX_PASSING_LAG_FRAMES = 1
+"""Lag of lips that still are in step, either way."""
 _BATCH_FRAMES = 64
+
+_WHOLE = "whole"
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,17 @@ def compare_lips(
     length = min(len(measured), len(true))
     measured, true = measured[:length], true[:length]
     stretches = {
-        "whole": slice(None),
+        _WHOLE: slice(None),
         "first minute": slice(0, stretch_frames),
         "last minute": slice(max(0, length - stretch_frames), None),
     }
     return [_compare(name, measured[part], true[part]) for name, part in stretches.items()]
+
+
+def is_in_step(results: Sequence[LipMeasure]) -> bool:
+    """Say whether the lips of the first and of the last minute come when they should."""
+    ends = [result for result in results if result.stretch != _WHOLE]
+    return all(abs(result.peak_lag_frames) <= MAX_PASSING_LAG_FRAMES for result in ends)
 
 
 def _compare(name: str, measured: NDArray[np.float64], true: NDArray[np.float64]) -> LipMeasure:

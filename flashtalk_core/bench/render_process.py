@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -37,7 +38,9 @@ def seconds_to_first_frame(arguments: Sequence[str]) -> float:
     """
     start_s = time.monotonic()
     command = [sys.executable, "-m", _PACKAGE, "render", *arguments]
-    with subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=_environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
@@ -46,6 +49,12 @@ def seconds_to_first_frame(arguments: Sequence[str]) -> float:
                 process.terminate()
                 return time.monotonic() - start_s
     raise FlashTalkError(f"render without a frame: {lines[-1] if lines else 'it said nothing'}")
+
+
+def _environment() -> dict[str, str]:
+    """Let a child find this package from any folder: relative paths are the user's own."""
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def peak_memory_bytes(arguments: Sequence[str]) -> int:
@@ -58,7 +67,7 @@ def peak_memory_bytes(arguments: Sequence[str]) -> int:
         raise FlashTalkError(f"memory on {sys.platform}: it is measured on Linux only")
     done = subprocess.run(
         [sys.executable, "-c", _REPORT_PEAK, "render", *arguments],
-        cwd=_ROOT,
+        env=_environment(),
         capture_output=True,
         text=True,
         check=False,

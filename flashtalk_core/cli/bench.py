@@ -132,13 +132,13 @@ def run_av(args: argparse.Namespace) -> int:
 
 
 def run_lips(args: argparse.Namespace) -> int:
-    """Compare the mouth in a video with its track."""
-    from ..bench.lips import compare_lips, measure_openings, read_track
+    """Compare the mouth in a video with its track; 0 if in step at both ends, else 1."""
+    from ..bench.lips import compare_lips, is_in_step, measure_openings, read_track
 
     track = read_track(args.track)
     results = compare_lips(measure_openings(args.video), track)
     _print(args, [asdict(result) for result in results])
-    return 0
+    return 0 if is_in_step(results) else 1
 
 
 def _print(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes.util
 import importlib.metadata
 import importlib.util
 import json
@@ -36,11 +37,12 @@ REQUIRED = (
     Package("soxr", "soxr", "resampling of sound"),
     Package("PIL", "pillow", "pictures"),
     Package("av", "av", "reads sound, writes video"),
-    Package("tqdm", "tqdm", "the progress bar"),
 )
 OPTIONAL = (
     Package("ftfy", "ftfy", "repairs wrongly decoded characters in prompts"),
-    Package("librosa", "librosa", "sound files that PyAV cannot read"),
+    Package("librosa", "librosa", "sound files that PyAV cannot read, with soundfile"),
+    Package("soundfile", "soundfile", "sound files that PyAV cannot read, with librosa"),
+    Package("matplotlib", "matplotlib", "figures of `train report`"),
     Package("triton", "triton", "what SageAttention is written in"),
     Package("xfuser", "xfuser", "one video on several GPUs; not used by this version"),
     Package("ray", "ray", "jobs over several machines; not used by this version"),
@@ -111,7 +113,7 @@ def examine(models: list[str]) -> Report:
         devices=list_devices() if has_torch else [],
         attention=list_kernels() if has_torch else [],
         required=[look_for(package) for package in REQUIRED],
-        optional=[look_for(package) for package in OPTIONAL],
+        optional=[*(look_for(package) for package in OPTIONAL), look_for_espeak()],
         encoders=list_encoders(),
         models=[check_model(model) for model in models],
     )
@@ -126,6 +128,13 @@ def look_for(package: Package) -> Finding:
     except importlib.metadata.PackageNotFoundError:
         version = "of unknown version"  # the module comes from another distribution
     return Finding(package.distribution, True, f"{version}: {package.use}")
+
+
+def look_for_espeak() -> Finding:
+    """Find the library that speaks the corpus; it is no Python package."""
+    library = ctypes.util.find_library("espeak-ng")
+    use = "the speech of `train corpus`"
+    return Finding("espeak-ng", library is not None, f"{library}: {use}" if library else use)
 
 
 def list_devices() -> list[Finding]:
@@ -146,7 +155,10 @@ def _cuda_devices() -> list[Finding]:
     for index in range(torch.cuda.device_count()):
         found = torch.cuda.get_device_properties(index)
         memory = f"{found.total_memory / 2**30:.1f} GiB"
-        detail = f"{found.name}, {memory}, capability {found.major}.{found.minor}"
+        with torch.cuda.device(index):
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        bf16 = "bfloat16" if has_bf16 else "no bfloat16, use --dtype float16 or float32"
+        detail = f"{found.name}, {memory}, capability {found.major}.{found.minor}, {bf16}"
         devices.append(Finding(f"cuda:{index}", True, detail))
     return devices
 
@@ -201,7 +213,15 @@ def _places(folder: Path, paths: tuple[Path, ...]) -> str:
         return "looked for in the text encoder's file"
     first = paths[0].relative_to(folder) if paths[0].is_relative_to(folder) else paths[0]
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return f"{first}{more}, {sum(path.stat().st_size for path in paths) / 1e3:,.0f} kB"
+    return f"{first}{more}, {format_size(sum(path.stat().st_size for path in paths))}"
+
+
+def format_size(num_bytes: int) -> str:
+    """Return a size as people say it."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.1f} {unit}"
+    return f"{num_bytes / 1e3:.1f} kB"
 
 
 def format_report(report: Report) -> str:

@@ -6,9 +6,13 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from ..errors import OutputError
+from .device import DTYPES
 from .render import choose_sampling
 
 PARTS = ("lips", "vae", "drift", "silence")
@@ -17,35 +21,81 @@ PARTS = ("lips", "vae", "drift", "silence")
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = subparsers.add_parser("evaluate", help=__doc__, description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="part",
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="part", type=parse_part,
                         help=f"any of: {', '.join(PARTS)}")  # fmt: skip
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--data", type=Path, default=Path("data"), help="speech corpus")
-    parser.add_argument("--clips", type=int, default=50)
-    parser.add_argument("--chunks", type=int, default=100, help="length of the drift run")
-    parser.add_argument("--faces", type=int, default=4, help="of the drift and silence runs")
-    parser.add_argument("--silence-s", type=int, default=60)
+    parser.add_argument("--clips", type=parse_count, default=50)
+    parser.add_argument("--chunks", type=parse_count, default=100, help="length of the drift run")
+    parser.add_argument(
+        "--faces", type=parse_count, default=4, help="of the drift and silence runs"
+    )
+    parser.add_argument("--silence-s", type=parse_count, default=60)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rule", choices=("renoise", "euler"))
     parser.add_argument("--shift", type=float)
     parser.add_argument("--colour-strength", type=float)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", choices=("auto", *DTYPES), default="float32")
     parser.add_argument("-o", "--output", type=Path, help="JSON file; default: standard output")
     parser.set_defaults(run=run, mouth_strength=None)
 
 
+def parse_part(text: str) -> str:
+    """Read the name of a part."""
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part; use any of {', '.join(PARTS)}")
+    return text
+
+
+def parse_count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; use a whole number from 1 on")
+    return int(text)
+
+
+def check_report(path: Path) -> None:
+    """Prove that a report can be written to ``path``, before hours are spent on it.
+
+    Raises:
+        OutputError: If it is a folder, or its folder is missing or cannot be written to.
+    """
+    if path.is_dir():
+        raise OutputError(f"output {path}: this is a folder; add a file name")
+    if not path.parent.is_dir():
+        raise OutputError(f"output {path}: no folder {path.parent}; create it first")
+    with _faults(path):
+        _unfinished(path).write_bytes(b"")
+        _unfinished(path).unlink()
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{path.name}.tmp")
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"output {path}: cannot be written, {error.strerror or error}; choose another place"
+        ) from error
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure and write."""
-    import torch
-
     from ..training import evaluate
     from ..training.data.corpus_file import load_corpus
     from ..weights.load import load_avatar
-    from .device import choose_device
+    from .device import choose_device, choose_dtype
 
+    if args.output is not None:
+        check_report(args.output)
     device = choose_device(args.device)
-    models = load_avatar(args.model, device, torch.float32)
+    models = load_avatar(args.model, device, choose_dtype(args.dtype, device))
     corpus = load_corpus(args.data / "corpus.safetensors")
     sampling = choose_sampling(models.config.sampling, args)
     results: dict[str, object] = {"model": models.config.name, "sampling": asdict(sampling)}
@@ -69,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None:
         sys.stdout.write(text)
     else:
-        args.output.with_suffix(".tmp").write_text(text, encoding="utf-8")
-        args.output.with_suffix(".tmp").replace(args.output)
+        with _faults(args.output):
+            _unfinished(args.output).write_text(text, encoding="utf-8")
+            _unfinished(args.output).replace(args.output)
     return 0

@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import Any, NoReturn
 
-from ..errors import FlashTalkError, InvalidInputError, RenderInterrupted
+from ..errors import FlashTalkError, InvalidInputError
 from . import bench, doctor, evaluate, parity, render, train
 from .terminal import log_to_stderr, stop_on_termination
 
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 def describe(error: BaseException) -> tuple[str, int]:
     """Return one line that tells ``error`` to a user, and the exit code."""
     said = str(error)
-    if isinstance(error, KeyboardInterrupt | RenderInterrupted):
+    if isinstance(error, KeyboardInterrupt):
         line, code = said or "stopped on request", _STOPPED
     elif isinstance(error, FlashTalkError):
         line, code = said, _FAULT_OF_USER

@@ -5,8 +5,9 @@ Axis legend: F frames, H W pixels; frames are channel last, as encoders take the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from ..errors import OutputError
 from ..geometry import check_size, num_video_frames
 from .mp4_boxes import cut_to_whole_fragments
 from .mp4_finish import write_plain_mp4
+from .output_lock import lock_output
 from .output_path import check_output, fault_line
 from .sound import SoundInfo
 from .sound_file import file_url
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from av import Packet
     from av.container import OutputContainer
     from av.video.stream import VideoStream
+
+_log = logging.getLogger(__name__)
 
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 
@@ -95,11 +99,14 @@ class Mp4Writer:
         self._container: OutputContainer | None = None
         self._video: VideoStream
         self._track: SoundTrack
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
-        self.output.finishing.unlink(missing_ok=True)
-        with self._faults():
+        with self._faults(), ExitStack() as held:
+            held.enter_context(lock_output(self.output.final, self.output.lock))
+            self.output.finishing.unlink(missing_ok=True)
             self._open()
+            self._held = held.pop_all()
         return self
 
     def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
@@ -127,14 +134,16 @@ class Mp4Writer:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None or self.num_written != self.num_frames:
-            self._abandon()
-            assert exception is not None, f"{self.num_written} of {self.num_frames} frames written"
-            self._note_partial(exception)
-            return
-        with self._faults():
-            self._close()
-            self._finish()
+        with self._held:
+            if kind is not None or self.num_written != self.num_frames:
+                self._abandon()
+                counts = f"{self.num_written} of {self.num_frames}"
+                assert exception is not None, f"{counts} frames written"
+                self._note_partial(exception)
+                return
+            with self._faults():
+                self._close()
+                self._finish()
 
     def _open(self) -> None:
         import av
@@ -230,12 +239,23 @@ class Mp4Writer:
         picture_ticks = -(-self.num_frames * rate_hz // self.frame_rate_hz)
         durations = {b"vide": picture_ticks, b"soun": self._track.num_samples}
         try:
-            write_plain_mp4(output.partial, output.finishing, rate_hz, durations)
+            found = write_plain_mp4(output.partial, output.finishing, rate_hz, durations)
+            if found != self.num_frames:
+                raise OutputError(
+                    f"output {output.final}: {found} of {self.num_frames} frames are left in "
+                    f"{output.partial}, another program changed it; render again"
+                )
             output.finishing.replace(output.final)
         except BaseException:
-            output.finishing.unlink(missing_ok=True)
+            with suppress(OSError):
+                output.finishing.unlink(missing_ok=True)
             raise
-        output.partial.unlink()
+        try:
+            output.partial.unlink()
+        except OSError as error:
+            _log.warning(
+                "%s is complete, but %s stays behind: %s", output.final, output.partial, error
+            )
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

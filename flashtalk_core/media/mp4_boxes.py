@@ -28,7 +28,7 @@ def file_boxes(file: BinaryIO) -> Iterator[BoxSpan]:
         file.seek(start)
         head = file.read(16)
         span = _span(head, start, end)
-        if span.stop > end or span.stop <= span.payload - 1:
+        if span.stop > end:
             return
         yield span
         start = span.stop

@@ -6,6 +6,7 @@ rounds the ends of the tracks to milliseconds. Here it is 4 bytes, and exact to 
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ _COPY_BYTES = 1 << 20
 
 def write_plain_mp4(
     source: Path, target: Path, timescale_hz: int, durations: Mapping[bytes, int]
-) -> None:
+) -> int:
     """Write the tracks of a fragmented file as a plain one with its index in front.
 
     Args:
@@ -31,6 +32,12 @@ def write_plain_mp4(
         timescale_hz: Ticks a second of ``durations``.
         durations: How long each kind of track (``vide``, ``soun``) is to be played, in ticks;
             encoder padding lies behind that.
+
+    Returns:
+        Number of frames in the video track.
+
+    Raises:
+        OSError: If a file cannot be read or written, or the source gets shorter meanwhile.
     """
     with source.open("rb") as reader, target.open("wb") as writer:
         fragments = read_fragments(reader)
@@ -41,12 +48,30 @@ def write_plain_mp4(
         writer.write(wide_box_head(b"mdat", fragments.data_size))
         for start, size in fragments.data:
             _copy(reader, writer, start, size)
+    return _num_frames(fragments)
+
+
+def _num_frames(fragments: FragmentedFile) -> int:
+    traks = [payload for kind, payload in child_boxes(fragments.head) if kind == b"trak"]
+    return sum(
+        len(fragments.tracks[_track_id(trak)].sizes) for trak in traks if _handler(trak) == b"vide"
+    )
+
+
+def _track_id(trak: bytes) -> int:
+    return int.from_bytes(child(trak, b"tkhd")[12:16], "big")
+
+
+def _handler(trak: bytes) -> bytes:
+    return child(trak, b"mdia", b"hdlr")[8:12]
 
 
 def _copy(reader: BinaryIO, writer: BinaryIO, start: int, size: int) -> None:
     reader.seek(start)
     while size:
         piece = reader.read(min(size, _COPY_BYTES))
+        if not piece:
+            raise OSError(errno.EIO, f"what was rendered lost its last {size} bytes")
         writer.write(piece)
         size -= len(piece)
 
@@ -71,8 +96,8 @@ def _track(
     trak: bytes, tracks: Mapping[int, TrackTable], front: int, durations: Mapping[bytes, int]
 ) -> bytes:
     header = child(trak, b"tkhd")
-    table = tracks[struct.unpack_from(">I", header, 12)[0]]
-    shown = durations[child(trak, b"mdia", b"hdlr")[8:12]]
+    table = tracks[_track_id(trak)]
+    shown = durations[_handler(trak)]
     edits = child(trak, b"edts", b"elst")
     first_tick = struct.unpack_from(">i", edits, 12)[0] if edits else 0
     edit = full_box(b"elst", 1, 0, struct.pack(">IQqI", 1, shown, first_tick, 0x10000))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
+from .output_lock import lock_output
 
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another disk",
@@ -35,6 +36,11 @@ class OutputPath:
         """The finished file until it is complete."""
         return self.final.with_name(f"{self.final.stem}.finishing.partial.mp4")
 
+    @property
+    def lock(self) -> Path:
+        """What a render holds locked while it writes."""
+        return self.final.with_name(f"{self.final.stem}.partial.lock")
+
 
 def check_output(path: str | Path) -> OutputPath:
     """Prove that a video can be written as ``path``; call it before anything expensive.
@@ -42,8 +48,8 @@ def check_output(path: str | Path) -> OutputPath:
     Nothing is left behind, and existing files keep what is in them.
 
     Raises:
-        OutputError: If the name does not end in ``.mp4``, is a folder, or its folder is missing
-            or cannot be written to.
+        OutputError: If the name does not end in ``.mp4``, is a folder, its folder is missing or
+            cannot be written to, the name is too long, or another render is writing it.
     """
     final = Path(path)
     if final.suffix.lower() != ".mp4":
@@ -54,17 +60,23 @@ def check_output(path: str | Path) -> OutputPath:
             raise OutputError(f"output {final}: this is a folder; add a file name")
         if not final.parent.is_dir():
             raise OutputError(f"output {final}: no folder {final.parent}; create it first")
-        existed = output.partial.exists()
-        # Appending changes nothing in a file that is there, and root cannot fool it.
-        with output.partial.open("ab"):
-            pass
-        if not existed:
-            output.partial.unlink()
+        with lock_output(final, output.lock):
+            for name in (output.partial, output.finishing):
+                _check_writable(name)
     except OSError as error:
         raise OutputError(
             f"output {final}: cannot be written, {_reason(error)}; {_remedy(error)}"
         ) from error
     return output
+
+
+def _check_writable(path: Path) -> None:
+    existed = path.exists()
+    # Appending changes nothing in a file that is there, and root cannot fool it.
+    with path.open("ab"):
+        pass
+    if not existed:
+        path.unlink()
 
 
 def fault_line(final: Path, partial: Path, size: int, error: Exception) -> str:

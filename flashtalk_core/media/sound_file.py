@@ -259,7 +259,11 @@ def _open_with_librosa(path: Path) -> _Opened | None:
         sound = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
         return None
-    _check_rate(path, sound.samplerate)
+    try:
+        _check_rate(path, sound.samplerate)
+    except InvalidInputError:
+        sound.close()
+        raise
     stream = librosa.stream(
         sound,
         # One frame a block: blocks follow each other without overlap.

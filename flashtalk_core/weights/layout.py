@@ -186,16 +186,22 @@ def _find_dit(folder: Path) -> tuple[Path, ...]:
         raise missing_part(folder, "dit")
     first = matches[0]
     if first.name.lower() == DIT_INDEX:
-        shards = sorted(set(read_json(first).get("weight_map", {}).values()))
-        if not shards:
-            raise WeightsError(f"{first}: names no shard; download it again")
-        return _require_shards(first.parent, shards, f"named in {first.name}")
+        return _require_shards(first.parent, _indexed_shards(first), f"named in {first.name}")
     stem, _, count = first.stem.rpartition("-of-")
     if not (stem and count.isdigit()):
         return (first,)
     prefix = stem.rpartition("-")[0]
     shards = [f"{prefix}-{i:05}-of-{count}{first.suffix}" for i in range(1, int(count) + 1)]
     return _require_shards(first.parent, shards, f"one of {int(count)} shards")
+
+
+def _indexed_shards(index: Path) -> list[str]:
+    """Return the names of the shards an index tells of."""
+    files = read_json(index).get("weight_map")
+    names = set(map(str, files.values())) if isinstance(files, dict) else set()
+    if not names:
+        raise WeightsError(f"{index}: names no shard; download it again")
+    return sorted(names)
 
 
 def _require_shards(folder: Path, names: list[str], reason: str) -> tuple[Path, ...]:

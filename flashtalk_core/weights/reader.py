@@ -49,10 +49,8 @@ class TensorFile:
     @contextmanager
     def reading(self) -> Iterator[ReadTensor]:
         """Open for reading tensors one by one; the file is let go at the end."""
-        if self.path.suffix == ".safetensors":
-            from safetensors import safe_open
-
-            with safe_open(self.path, framework="pt") as file:
+        if _is_safetensors(self.path):
+            with _open_safetensors(self.path) as file:
                 yield file.get_tensor
         else:
             yield _load_pickle(self.path).__getitem__
@@ -64,10 +62,25 @@ def open_tensor_file(path: Path) -> TensorFile:
     Raises:
         WeightsError: If the file is cut short, holds something else, or is a pickle with code.
     """
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path):
         return TensorFile(path, _read_header(path))
     table = _load_pickle(path)
     return TensorFile(path, {k: TensorInfo(tuple(t.shape), _float(t)) for k, t in table.items()})
+
+
+def _is_safetensors(path: Path) -> bool:
+    return path.suffix.lower() == ".safetensors"
+
+
+def _open_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise WeightsError(
+            f"{path}: no safetensors file that can be read ({error}); download it again"
+        ) from error
 
 
 def _float(tensor: Tensor) -> torch.dtype | None:

@@ -13,6 +13,7 @@ from flashtalk_core.bench.speed import measure_speed
 from flashtalk_core.cli.bench import format_rows
 from flashtalk_core.cli.main import main
 from flashtalk_core.cli.render import EXAMPLE
+from flashtalk_core.weights.layout import resolve_model
 from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.cpu
@@ -56,6 +57,13 @@ def test_the_first_frame_is_waited_for_from_outside(tmp_path):
     assert 0.5 < found_s < time.monotonic() - start_s
     # The rest was not waited for.
     assert not (tmp_path / "first.mp4").exists()
+
+
+def test_a_relative_model_is_found_from_the_folder_of_the_user(tmp_path, monkeypatch):
+    (tmp_path / "mine").symlink_to(resolve_model("tiny"), target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    options = ["-o", "first.mp4", "--steps", "1", "--size", "32x32", "--model", "mine"]
+    assert seconds_to_first_frame(options) > 0
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

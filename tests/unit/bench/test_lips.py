@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from flashtalk_core.bench.lips import compare_lips, measure_openings, read_track
+from flashtalk_core.bench.lips import compare_lips, is_in_step, measure_openings, read_track
 from flashtalk_core.bench.sounds import write_babble
 from flashtalk_core.cli.main import main
 from flashtalk_core.errors import InvalidInputError
@@ -58,6 +58,15 @@ def test_the_command_prints_it(files, capsys):
     assert rows[0]["correlation"] > 0.9
 
 
+def test_the_command_fails_where_lips_are_late(files, spoken, tmp_path, capsys):
+    late = {"mouth": [[value] for value in spoken[3:]]}
+    (tmp_path / "t.json").write_text(json.dumps(late))
+    assert main(["bench", "lips", str(files / "v.mp4"), str(tmp_path / "t.json"), "--json"]) == 1
+    assert {row["peak_lag_frames"] for row in json.loads(capsys.readouterr().out)} == {3}
+    assert main(["bench", "lips", str(tmp_path / "none.mp4"), str(tmp_path / "t.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize("late", [-3, 0, 2])
 def test_late_lips_show_as_a_lag(late):
     true = np.random.default_rng(1).uniform(0, 1, 3000)
@@ -71,6 +80,8 @@ def test_drift_shows_in_the_last_minute_only():
     measured = np.concatenate([true[:3000], np.roll(true, 4)[3000:]])
     _, first, last = compare_lips(measured, true)
     assert (first.peak_lag_frames, last.peak_lag_frames) == (0, 4)
+    assert not is_in_step(compare_lips(measured, true))
+    assert is_in_step(compare_lips(np.roll(true, 1), true))
 
 
 def test_a_still_mouth_correlates_with_nothing():

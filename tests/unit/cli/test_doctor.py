@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flashtalk_core.cli.doctor import format_size
 from flashtalk_core.cli.main import main
 from flashtalk_core.models.attention import KERNELS
 
@@ -43,6 +44,7 @@ def test_packages_say_what_they_bring(report):
     found, _, _ = report
     optional = {package["name"]: package for package in found["optional"]}
     assert {"ftfy", "librosa", "xfuser", "ray", "triton", "opencv-python"} <= optional.keys()
+    assert {"soundfile", "matplotlib", "espeak-ng"} <= optional.keys()
     assert all(package["detail"] for package in optional.values())
     assert all(package["found"] for package in found["required"])
     assert all(encoder["found"] for encoder in found["encoders"])
@@ -53,6 +55,14 @@ def test_the_bundled_model_is_complete(report):
     assert tiny["problem"] is None
     assert [part["found"] for part in tiny["parts"]] == [True] * 6
     assert "diffusion_pytorch_model.safetensors" in tiny["parts"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "said"),
+    [(300, "0.3 kB"), (999_000, "999.0 kB"), (8_200_000, "8.2 MB"), (35_000_000_000, "35.0 GB")],
+)
+def test_sizes_are_as_people_say_them(num_bytes, said):
+    assert format_size(num_bytes) == said
 
 
 def test_missing_weights_are_told_with_where_to_get_them(report):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flashtalk_core.cli import main as command_line
-from flashtalk_core.errors import InvalidInputError, RenderInterrupted
+from flashtalk_core.errors import InvalidInputError
 
 pytestmark = pytest.mark.cpu
 
@@ -50,7 +50,7 @@ def raising(error, *notes):
     [
         (InvalidInputError("steps 0: use 1 to 100"), 2, "error: steps 0: use 1 to 100"),
         (KeyboardInterrupt(), 130, "error: stopped on request"),
-        (RenderInterrupted("enough"), 130, "error: enough"),
+        (KeyboardInterrupt("enough"), 130, "error: enough"),
         (MemoryError("no room\nat all"), 2, "error: out of memory (no room); try a smaller --size"),
         (
             ModuleNotFoundError("No module named 'av'", name="av"),

@@ -11,7 +11,7 @@ from flashtalk_core.config import SamplingConfig
 from flashtalk_core.engine.avatar import fingerprint
 from flashtalk_core.engine.build import AvatarRequest, build_avatar, warn_about_size
 from flashtalk_core.engine.session import run_session
-from flashtalk_core.errors import InvalidInputError, RenderInterrupted
+from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.geometry import chunk_span
 from flashtalk_core.weights.load import open_avatar
 
@@ -134,9 +134,9 @@ def test_chunks_overlap_in_what_they_hear(avatar):
 
 def test_rendering_can_be_stopped_before_a_step(avatar):
     def stop(step):
-        raise RenderInterrupted("stopped on request")
+        raise KeyboardInterrupt("stopped on request")
 
-    with pytest.raises(RenderInterrupted):
+    with pytest.raises(KeyboardInterrupt):
         video(replace(avatar, before_step=stop), 10)
     assert avatar.before_step is None
 

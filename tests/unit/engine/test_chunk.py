@@ -9,7 +9,6 @@ import torch
 from flashtalk_core.config import ChunkConfig, SamplingConfig
 from flashtalk_core.engine.chunk import generate_chunk
 from flashtalk_core.engine.state import SessionState
-from flashtalk_core.errors import RenderInterrupted
 from flashtalk_core.media.colour import ColourReference
 
 pytestmark = pytest.mark.cpu
@@ -112,10 +111,10 @@ def test_seed_and_chunk_decide_the_noise(toy):
 def test_rendering_may_stop_before_any_step(toy):
     def stop_before_third(step):
         if step == 2:
-            raise RenderInterrupted("stopped on request")
+            raise KeyboardInterrupt("stopped on request")
 
     calls, hook = record_calls(toy.model.dit)
-    with pytest.raises(RenderInterrupted):
+    with pytest.raises(KeyboardInterrupt):
         toy.run(sampling=replace(PLAIN, steps=4), before_step=stop_before_third)
     hook.remove()
     assert len(calls) == 2

@@ -2,6 +2,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,6 +11,7 @@ import soundfile
 
 from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.media.mp4 import Mp4Writer
+from flashtalk_core.media.mp4_finish import _copy
 from flashtalk_core.media.sound import probe_sound
 
 pytestmark = pytest.mark.cpu
@@ -200,3 +202,77 @@ def test_next_render_replaces_what_a_killed_one_left(make, sound, final):
         final.with_name(name).write_bytes(b"left over")
     make.write_video(final, sound)
     assert sorted(path.name for path in final.parent.iterdir()) == ["s.wav", "v.mp4"]
+
+
+def test_second_render_to_the_same_output_is_refused(make, sound, final):
+    def start_another(writer):
+        with pytest.raises(OutputError, match="another render is writing it; choose another name"):
+            Mp4Writer(final, (32, 32), sound)
+
+    waiting = Mp4Writer(final, (32, 32), sound)  # made before the other one has begun
+    with Mp4Writer(final, (32, 32), sound, preset="ultrafast") as writer:
+        start_another(writer)
+        with pytest.raises(OutputError, match="another render"), waiting:
+            pass
+        writer.write(np.zeros((writer.num_frames, 32, 32, 3), np.uint8))
+    assert sorted(path.name for path in final.parent.iterdir()) == ["s.wav", "v.mp4"]
+    assert len(play(final)[0]) == writer.num_frames
+    make.write_video(final, sound)
+
+
+def test_a_killed_render_locks_nothing(make, sound, final):
+    child = start_child(sound, final)
+    try:
+        child.stdout.readline()
+        with pytest.raises(OutputError, match="another render"):
+            Mp4Writer(final, (32, 32), sound)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+    make.write_video(final, sound)
+    assert sorted(path.name for path in final.parent.iterdir()) == ["s.wav", "v.mp4"]
+
+
+def test_partial_file_that_was_shortened_does_not_become_the_final_one(sound, final, monkeypatch):
+    writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+    close = writer._close
+
+    def close_and_cut():
+        close()
+        with writer.output.partial.open("r+b") as file:
+            file.truncate(writer.output.partial.stat().st_size // 2)
+
+    monkeypatch.setattr(writer, "_close", close_and_cut)
+    with pytest.raises(OutputError, match=r"of 500 frames are left in .*v\.partial\.mp4"):
+        fill(writer, lambda writer: None)
+    assert final.read_bytes() == b"older"
+    assert not writer.output.finishing.exists()
+
+
+def test_file_that_gets_shorter_while_it_is_copied_is_an_error(tmp_path):
+    (tmp_path / "short").write_bytes(b"123")
+    reader, writer = (tmp_path / "short").open("rb"), (tmp_path / "copy").open("wb")
+    with reader, writer, pytest.raises(OSError, match="lost its last 7 bytes"):
+        _copy(reader, writer, 0, 10)
+
+
+def test_folder_in_the_place_of_the_finished_file(sound, final):
+    writer = Mp4Writer(final, (32, 32), sound)
+    writer.output.finishing.mkdir()
+    with pytest.raises(OutputError, match="nothing was rendered"), writer:
+        pass
+    assert not writer.output.lock.exists()
+
+
+def test_partial_file_that_cannot_be_removed_is_a_warning(sound, final, monkeypatch, caplog):
+    def keep(path, missing_ok=False):
+        if path.name == "v.partial.mp4":
+            raise PermissionError(13, "in use")
+        remove(path, missing_ok)
+
+    remove = Path.unlink
+    writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+    monkeypatch.setattr(Path, "unlink", keep)
+    fill(writer, lambda writer: None)
+    assert len(play(final)[0]) == writer.num_frames
+    assert "v.partial.mp4 stays behind" in caplog.text

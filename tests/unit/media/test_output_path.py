@@ -42,8 +42,10 @@ def test_folder_and_missing_folder(tmp_path):
     assert "create it" in complaint(tmp_path / "none" / "v.mp4")
 
 
-def test_name_too_long(tmp_path):
-    assert "shorter name" in complaint(tmp_path / f"{'x' * 250}.mp4")
+@pytest.mark.parametrize("length", [234, 236, 250])
+def test_name_too_long_for_one_on_the_way(tmp_path, length):
+    assert "shorter name" in complaint(tmp_path / f"{'x' * length}.mp4")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_that_cannot_be_written_to(tmp_path):

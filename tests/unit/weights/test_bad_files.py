@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from flashtalk_core.errors import WeightsError
 from flashtalk_core.weights.load import open_avatar
+from flashtalk_core.weights.reader import open_tensor_file
 
 pytestmark = pytest.mark.cpu
 
@@ -152,9 +153,27 @@ def test_unreadable_json(copied_folder):
     assert "config.json: not readable as JSON" in refusal(copied_folder)
 
 
-def test_index_without_shards(copied_folder):
-    (copied_folder / INDEX).write_text(json.dumps({"weight_map": {}}))
+@pytest.mark.parametrize("files", [{}, [], "x", None])
+def test_index_without_shards(copied_folder, files):
+    (copied_folder / INDEX).write_text(json.dumps({"weight_map": files}))
     assert "names no shard" in refusal(copied_folder)
+
+
+def test_names_are_known_in_capitals(copied_folder):
+    for path in copied_folder.glob("diffusion_pytorch_model-*"):
+        path.rename(path.with_suffix(".SAFETENSORS"))
+    (copied_folder / INDEX).unlink()
+    open_avatar(copied_folder)
+
+
+def test_header_only_the_library_refuses(tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    file = open_tensor_file(path)
+    with pytest.raises(WeightsError, match="download it again") as caught, file.reading():
+        pass
+    assert "\n" not in str(caught.value)
 
 
 def test_vocabulary_larger_than_the_embedding(copied_folder):

@@ -1,0 +1,77 @@
+"""One render at a time for each output, whatever ends it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import OutputError
+
+_HELD_BY_ANOTHER = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+
+
+@contextmanager
+def lock_output(final: Path, lock: Path) -> Iterator[None]:
+    """Keep other renders, of any process, from writing the same output.
+
+    The lock ends with the process that holds it, even a killed one, whose file the next render
+    takes over. Where the file system knows no locks, none is held.
+
+    Args:
+        final: Name of the video, for the message.
+        lock: File to lock; it is removed at the end.
+
+    Raises:
+        OutputError: If another render holds it.
+        OSError: If the file cannot be made.
+    """
+    file = _take(final, lock)
+    try:
+        yield
+    finally:
+        if sys.platform == "win32":  # an open file cannot be removed there
+            file.close()
+        with suppress(OSError):
+            lock.unlink()
+        file.close()
+
+
+def _take(final: Path, lock: Path) -> BinaryIO:
+    while True:
+        file = lock.open("ab")
+        try:
+            _lock(file)
+        except OSError as error:
+            if error.errno in _HELD_BY_ANOTHER:
+                file.close()
+                raise OutputError(
+                    f"output {final}: another render is writing it; "
+                    "choose another name, or wait until that one is done"
+                ) from error
+        # Its last holder may have removed the file between the two steps.
+        if sys.platform == "win32" or _is_still(file, lock):
+            return file
+        file.close()
+
+
+def _lock(file: BinaryIO) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_still(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
