@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import torch
+    from ..training.stages import TrainingJob
 
-    from ..training.stages import TrainingFiles
+logger = logging.getLogger(__name__)
 
 STAGES = ("corpus", "tokenizer", "vae", "audio", "latents", "dit", "export", "report")
+TRAINED = ("vae", "audio", "dit")
+"""Stages that have a budget of time and may be split into parts."""
 EXTRAS = ("example", "speech")
 """Made on request only: the bundled example, and held-out speech of ``--minutes``."""
 
@@ -30,61 +36,131 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--device", default="auto")
     parser.add_argument("--minutes", type=float, default=40.0, help="length of the corpus")
     parser.add_argument("--clips", type=int, help="clips kept on the device, a multiple of 32")
-    parser.add_argument("--budget-s", type=float, help="whole training time of each stage")
-    parser.add_argument("--part-s", type=float, default=1e9, help="stop earlier, resume later")
+    parser.add_argument(
+        "--budget-s", type=float, help="whole training time of each stage; default: the recipe's"
+    )
+    parser.add_argument(
+        "--part-s", type=float, default=1e9,
+        help="stop in a stage that takes longer; the same command goes on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--again", action="store_true", help="make corpus and tokenizer even if they are there"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the stages in the order given."""
-    from ..errors import InvalidInputError
-    from ..training.stages import TrainingFiles
+    """Run the stages in the order given; stop after one that is not finished."""
+    names = args.stages or STAGES
+    _check(args, names)
+    job = _make_job(args)
+    for stage in names:
+        if stage in TRAINED:
+            if not _train(stage, job, args.part_s):
+                break
+        elif stage in EXTRAS:
+            _make_extra(stage, args, job)
+        else:
+            _make(stage, args, job)
+    return 0
+
+
+def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Raise what is wrong with the arguments before anything runs."""
+    from ..config import require
+    from ..training.clips import RENDER_BATCH
+
+    for name in names:
+        known = STAGES + EXTRAS
+        require(name in known, f"stage {name!r} is unknown; use: {', '.join(known)}")
+    for option, value in (
+        ("--budget-s", args.budget_s), ("--part-s", args.part_s), ("--minutes", args.minutes),
+    ):  # fmt: skip
+        require(value is None or value > 0, f"{option} {value} must be above 0")
+    require(
+        args.clips is None or (args.clips > 0 and args.clips % RENDER_BATCH == 0),
+        f"--clips {args.clips} must be a positive multiple of {RENDER_BATCH}",
+    )
+    require(
+        "report" not in names or importlib.util.find_spec("matplotlib") is not None,
+        "stage 'report' needs the package matplotlib; install it, or name the other stages",
+    )
+
+
+def _make_job(args: argparse.Namespace) -> TrainingJob:
+    from ..training.recipe import TinyRecipe, tiny_config
+    from ..training.stages import TrainingFiles, TrainingJob
     from .device import choose_device
 
-    unknown = [stage for stage in args.stages if stage not in STAGES + EXTRAS]
-    if unknown:
-        raise InvalidInputError(
-            f"stage {unknown[0]!r} is unknown; use: {', '.join(STAGES + EXTRAS)}"
-        )
+    recipe = TinyRecipe()
+    if args.budget_s is not None:
+        recipe = replace(recipe, budgets_s=dict.fromkeys(TRAINED, args.budget_s))
+    if args.clips is not None:
+        recipe = replace(recipe, dit=replace(recipe.dit, num_clips=args.clips))
     files = TrainingFiles(
         corpus=args.data / "corpus.safetensors",
         tokenizer=args.data / "spiece.model",
         runs=args.runs,
     )
-    device = choose_device(args.device)
-    for stage in args.stages or STAGES:
-        if stage in ("vae", "audio", "latents", "dit"):
-            _train(stage, args, files, device)
-        elif stage in EXTRAS:
-            _make_extra(stage, args, files)
-        else:
-            _make(stage, args, files)
-    return 0
+    return TrainingJob(tiny_config(), recipe, files, choose_device(args.device))
 
 
-def _make(stage: str, args: argparse.Namespace, files: TrainingFiles) -> None:
-    """Run a stage that needs no accelerator."""
+def _train(stage: str, job: TrainingJob, part_s: float) -> bool:
+    """Train for a part and tell whether the stage is finished."""
+    from ..training import stages
+
+    trainers = {"vae": stages.train_vae, "audio": stages.train_audio, "dit": stages.train_dit}
+    finished = trainers[stage](job, part_s)
+    logger.info(
+        "stage %s: %.0f of %.0f s; %s",
+        stage,
+        job.spent_s(stage),
+        job.recipe.budgets_s[stage],
+        "finished" if finished else "run the same command again to go on",
+    )
+    return finished
+
+
+def _make(stage: str, args: argparse.Namespace, job: TrainingJob) -> None:
+    """Run a stage that has no budget."""
     if stage == "corpus":
-        from ..training.data.corpus import make_corpus
-
-        args.data.mkdir(parents=True, exist_ok=True)
-        make_corpus(files.corpus, args.minutes)
+        _make_corpus(args, job.files.corpus)
     elif stage == "tokenizer":
-        from ..training.recipe import tiny_config
-        from ..training.vocabulary import make_tokenizer
+        _make_tokenizer(args, job.files.tokenizer, job.config.text.vocab_size)
+    elif stage == "latents":
+        from ..training.stages import measure_latents
 
-        make_tokenizer(files.tokenizer, tiny_config().text.vocab_size)
+        measure_latents(job)
     elif stage == "export":
         from ..training.export import export_model
 
-        export_model(files, args.out)
+        export_model(job.files, job.config, args.out)
     else:
         from ..training.report import write_report
 
-        write_report(files, args.out, args.docs)
+        write_report(job.files, args.out, args.docs)
 
 
-def _make_extra(stage: str, args: argparse.Namespace, files: TrainingFiles) -> None:
+def _make_corpus(args: argparse.Namespace, path: Path) -> None:
+    from ..training.data.corpus import make_corpus
+
+    if args.again or not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_corpus(path, args.minutes)
+    else:
+        logger.info("%s is there; --again makes it anew", path)
+
+
+def _make_tokenizer(args: argparse.Namespace, path: Path, vocab_size: int) -> None:
+    from ..training.vocabulary import make_tokenizer
+
+    if args.again or not path.is_file():
+        make_tokenizer(path, vocab_size)
+    else:
+        logger.info("%s is there; --again makes it anew", path)
+
+
+def _make_extra(stage: str, args: argparse.Namespace, job: TrainingJob) -> None:
     from ..training.data.example import make_example, make_long_speech
 
     if stage == "example":
@@ -92,21 +168,4 @@ def _make_extra(stage: str, args: argparse.Namespace, files: TrainingFiles) -> N
     else:
         from ..training.data.corpus_file import load_corpus
 
-        make_long_speech(load_corpus(files.corpus), 60 * args.minutes, args.out)
-
-
-def _train(
-    stage: str, args: argparse.Namespace, files: TrainingFiles, device: torch.device
-) -> None:
-    from ..training import stages
-    from ..training.recipe import TinyRecipe
-
-    if stage == "latents":
-        stages.measure_latents(files, device)
-        return
-    budget_s = args.budget_s or TinyRecipe().budgets_s[stage]
-    if stage == "dit":
-        stages.train_dit(files, device, budget_s, args.part_s, args.clips)
-    else:
-        train = {"vae": stages.train_vae, "audio": stages.train_audio}[stage]
-        train(files, device, budget_s, args.part_s)
+        make_long_speech(load_corpus(job.files.corpus), 60 * args.minutes, args.out)

@@ -5,6 +5,8 @@ Axis legend: B windows, F video frames, C features.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,12 +16,14 @@ from torch import Tensor, nn
 from ..config import AvatarConfig
 from ..models.audio_encoder import AudioEncoder
 from .data.corpus_file import Corpus
+from .data.motion import MOUTH_CHANNELS
 from .data.visemes import PHONEME_CLASSES
 from .recipe import AudioRecipe
+from .seeds import MEASURE_SEED, fixed_draws
 from .sound_windows import SoundBank, Windows, disturb, draw_windows, stretch
 from .training_run import Moment, TrainingRun
 
-_NUM_MOUTH = 6
+_NUM_MOUTH = len(MOUTH_CHANNELS)
 _NUM_HELD_OUT = 32
 
 
@@ -80,11 +84,13 @@ class AudioTrainer:
         self._train = SoundBank.from_corpus(corpus, False, device)
         self._held_out = SoundBank.from_corpus(corpus, True, device)
         self.model = MouthReader(config).to(device)
-        self._training = TrainingRun("audio", self.model, recipe.optimiser, folder)
+        self._training = TrainingRun("audio", self.model, recipe.optimiser, folder, seed)
 
-    def run(self, budget_s: float, part_s: float) -> None:
-        """Train for one part of the budget and save."""
-        self._training.run(budget_s, part_s, self._loss, self.measure)
+    def run(
+        self, budget_s: float, part_s: float, now: Callable[[], float] = time.monotonic
+    ) -> bool:
+        """Train for one part of the budget and tell whether the budget is spent."""
+        return self._training.run(budget_s, part_s, self._loss, self.measure, now)
 
     def _loss(self, moment: Moment) -> Tensor:  # noqa: ARG002 - the same from first to last
         windows = draw_windows(
@@ -97,8 +103,9 @@ class AudioTrainer:
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
-        """Return how well held-out mouths and phonemes are read."""
-        windows = draw_windows(self._held_out, _NUM_HELD_OUT, self._chunk)
+        """Return how well held-out mouths and phonemes are read, the same ones every time."""
+        with fixed_draws(self._device, MEASURE_SEED):
+            windows = draw_windows(self._held_out, _NUM_HELD_OUT, self._chunk)
         mouth, logits = self.model(windows.samples, windows.mouth.shape[1])
         hits = logits.argmax(-1) == windows.classes
         return {

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..config import AvatarConfig
+from ..geometry import num_latent_frames
 from ..models.audio_encoder import AudioEncoder
 from ..models.vae.model import VideoVAE
 from .data.faces import (
@@ -27,7 +28,8 @@ from .data.prompts import Mood
 from .recipe import DiTRecipe
 from .sound_windows import SoundBank, Windows, disturb, draw_windows
 
-_RENDER_BATCH = 32
+RENDER_BATCH = 32
+"""Clips rendered at a time; the clips of a bank are a multiple."""
 _CONTEXT = 2
 """Audio frames on either side of a heard frame."""
 
@@ -99,7 +101,7 @@ class ClipBank:
         vae = self._config.vae
         stride = vae.spatial_stride
         height, width = self._config.size_px
-        frames = (self._config.chunk.num_frames - 1) // 4 + 1
+        frames = num_latent_frames(self._config.chunk.num_frames)
         return vae.z_dim, frames, height // stride, width // stride
 
     def _encode(self, video: Tensor) -> Tensor:
@@ -110,7 +112,7 @@ class ClipBank:
     @torch.no_grad()
     def refresh(self, count: int) -> None:
         """Replace the ``count`` oldest clips; ``count`` is a multiple of the rendering batch."""
-        for _ in range(0, count, _RENDER_BATCH):
+        for _ in range(0, count, RENDER_BATCH):
             self._refresh_batch()
 
     def fill(self) -> None:
@@ -119,14 +121,14 @@ class ClipBank:
 
     def _refresh_batch(self) -> None:
         per_face = self._recipe.clips_per_face
-        faces = _RENDER_BATCH // per_face
+        faces = RENDER_BATCH // per_face
         generator, device, chunk = self._generator, self._device, self._config.chunk
-        sound = disturb(draw_windows(self._sounds, _RENDER_BATCH, chunk))
-        prompts = torch.randint(len(self._moods), (_RENDER_BATCH,), generator=generator)
+        sound = disturb(draw_windows(self._sounds, RENDER_BATCH, chunk))
+        prompts = torch.randint(len(self._moods), (RENDER_BATCH,), generator=generator)
         mood = torch.tensor([self._moods[i] for i in prompts])
         identity = sample_identity(faces, generator).to(device)
         motion = sample_motion(
-            _RENDER_BATCH, chunk.num_frames, generator, mood[:, 1], mood[:, 0]
+            RENDER_BATCH, chunk.num_frames, generator, mood[:, 1], mood[:, 0]
         ).to(device)
         start = chunk.audio_lookback_frames - chunk.num_motion_frames
         heard = slice(start, start + chunk.num_frames)
@@ -134,7 +136,7 @@ class ClipBank:
         each = FaceIdentity(*(v.repeat_interleave(per_face, dim=0) for v in identity))
         video = self._render(each, motion, self._config.size_px).transpose(1, 2) * 2 - 1
         portrait = self._portrait(identity, faces)
-        rows = slice(self._next, self._next + _RENDER_BATCH)
+        rows = slice(self._next, self._next + RENDER_BATCH)
         places = slice(rows.start // per_face, rows.stop // per_face)
         self._latents[rows] = self._encode_whole(video).half()
         self._pictures[places] = self._encode_pictures(portrait, per_face).half()
@@ -163,9 +165,9 @@ class ClipBank:
     def _encode_pictures(self, portrait: Tensor, per_face: int) -> Tensor:
         """Encode [picture, zeros]; padded to the batch of clips so that one graph serves both."""
         frames = self._config.chunk.num_frames
-        video = portrait.new_zeros(_RENDER_BATCH, 3, frames, *portrait.shape[-2:])
+        video = portrait.new_zeros(RENDER_BATCH, 3, frames, *portrait.shape[-2:])
         video[: portrait.shape[0], :, 0] = portrait
-        return self._encode_whole(video)[: _RENDER_BATCH // per_face]
+        return self._encode_whole(video)[: RENDER_BATCH // per_face]
 
     def _hear(self, sound: Windows, heard: slice) -> Tensor:
         features = self._audio(sound.samples, self._config.chunk.audio_context_frames)

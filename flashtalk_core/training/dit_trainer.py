@@ -5,6 +5,8 @@ Axis legend: B samples, T latent frames, h w latent cells, L text tokens.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -22,6 +24,7 @@ from ..sampling.schedule import shift_timesteps
 from .clips import ClipBank, ClipBatch
 from .losses import flow_matching_loss, noisy_latent
 from .recipe import DiTRecipe
+from .seeds import MEASURE_SEED, fixed_draws
 from .training_run import Moment, TrainingRun
 
 _BRANCH_ENDS = (
@@ -127,13 +130,15 @@ class DiTTrainer:
         self._config, self._recipe, self._device = config, recipe, device
         self._bank, self._held_out, self._tokens = bank, held_out, tokens
         self.model = Stage1Model(config).to(device)
-        self._training = TrainingRun("dit", self.model, recipe.optimiser, folder)
+        self._training = TrainingRun("dit", self.model, recipe.optimiser, folder, seed)
         compiles = device.type == "cuda"
         self._predict = torch.compile(self.model, dynamic=False) if compiles else self.model
 
-    def run(self, budget_s: float, part_s: float) -> None:
-        """Train for one part of the budget and save."""
-        self._training.run(budget_s, part_s, self._loss, self.measure)
+    def run(
+        self, budget_s: float, part_s: float, now: Callable[[], float] = time.monotonic
+    ) -> bool:
+        """Train for one part of the budget and tell whether the budget is spent."""
+        return self._training.run(budget_s, part_s, self._loss, self.measure, now)
 
     def _loss(self, moment: Moment) -> Tensor:
         if moment.step and moment.step % self._recipe.refresh_every == 0:
@@ -169,8 +174,6 @@ class DiTTrainer:
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
         """Return the loss on held-out faces and voices, the same noise every time."""
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(1)
+        with fixed_draws(self._device, MEASURE_SEED):
             loss = self._flow_loss(self._held_out.draw(self._recipe.batch))
         return {"held_out_loss": loss.item()}

@@ -29,6 +29,8 @@ _SPOKEN = 0.05
 """Mean opening below which a held-out segment counts as silence and is left out."""
 _SHUT = 0.1
 """Openings below this are called shut."""
+_SETTLING_FRAMES = 10
+"""Frames after the end of speech, 0.4 s, from which on a mouth must be shut."""
 
 
 def held_out_trials(corpus: Corpus, count: int, size_px: tuple[int, int]) -> list[Trial]:
@@ -165,10 +167,29 @@ def _endless_speech(corpus: Corpus) -> Callable[[int], tuple[np.ndarray, Tensor]
 
 
 def evaluate_silence(
-    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, seconds: int, faces: int
+    models: AvatarModels,
+    corpus: Corpus,
+    sampling: SamplingConfig,
+    seconds: int,
+    faces: int,
+    trailing_seconds: tuple[int, int] = (6, 10),
 ) -> dict[str, float]:
-    """Measure mouth and face in pure silence, and in silence that follows speech."""
-    frames = seconds * 25
+    """Measure mouth and face in pure silence, and in silence that follows speech.
+
+    Args:
+        models: The model.
+        corpus: Its held-out part speaks.
+        sampling: How to denoise.
+        seconds: Length of the pure silence.
+        faces: Number of held-out faces.
+        trailing_seconds: Length of the speech, and of the silence that follows it.
+
+    Returns:
+        Shares of frames with a shut mouth, largest opening, and drift at the end.
+    """
+    rate = models.config.chunk.frame_rate_hz
+    frames = seconds * rate
+    spoken, unspoken = (length * rate for length in trailing_seconds)
     shut, opened, colour, structure, trailing = [], [], [], [], []
     speech = _endless_speech(corpus)
     for face in range(faces):
@@ -180,15 +201,21 @@ def evaluate_silence(
         opening = measure_mouth_opening(video)
         shut.append(float((opening < _SHUT).float().mean()))
         opened.append(float(opening.max()))
-        drift = measure_drift(video[-25:], portrait)
+        drift = measure_drift(video[-rate:], portrait)
         colour.append(float(drift.colour.mean()))
         structure.append(float(drift.structure.mean()))
-        samples, track = speech(150)
-        samples = np.concatenate([samples, np.zeros(250 * SAMPLES_PER_FRAME, np.float32)])
+        samples, track = speech(spoken)
+        samples = np.concatenate([samples, np.zeros(unspoken * SAMPLES_PER_FRAME, np.float32)])
         after = play(
-            models, Trial(portrait, samples, torch.cat([track, torch.zeros(250)])), sampling
+            models,
+            Trial(portrait, samples, torch.cat([track, torch.zeros(unspoken)])),
+            sampling,
         )
-        trailing.append(float((measure_mouth_opening(after)[160:] < _SHUT).float().mean()))
+        trailing.append(
+            float(
+                (measure_mouth_opening(after)[spoken + _SETTLING_FRAMES :] < _SHUT).float().mean()
+            )
+        )
     return {
         "seconds": seconds,
         "faces": faces,

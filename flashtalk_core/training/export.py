@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from ..weights.save import COMPONENT_FILES, save_component, save_settings
+from ..config import AvatarConfig
+from ..weights.save import COMPONENT_FILES, replacing, save_component, save_settings
 from .dit_trainer import Stage1Model
-from .recipe import tiny_config
 from .stages import TrainingFiles, load_average, trained_audio_encoder, trained_vae
 
 
-def export_model(files: TrainingFiles, folder: Path) -> int:
+def export_model(files: TrainingFiles, config: AvatarConfig, folder: Path) -> int:
     """Write the averaged weights of a finished run.
 
     The autoencoder and the sound encoder are kept in half precision, the transformer and its
@@ -22,6 +22,7 @@ def export_model(files: TrainingFiles, folder: Path) -> int:
 
     Args:
         files: The run.
+        config: What was trained.
         folder: Where the model goes; made if need be.
 
     Returns:
@@ -29,20 +30,20 @@ def export_model(files: TrainingFiles, folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     cpu = torch.device("cpu")
-    vae = trained_vae(files.runs, cpu)
-    model = Stage1Model(tiny_config())
+    vae = trained_vae(files.runs, config.vae, cpu)
+    model = Stage1Model(config)
     load_average(model, files.runs, "dit", "")
     parts = {
         "dit": (model.dit, True),
         "text": (model.text, True),
         "clip": (model.clip, True),
         "vae": (vae, False),
-        "audio": (trained_audio_encoder(files.runs, cpu), False),
+        "audio": (trained_audio_encoder(files.runs, config.audio, cpu), False),
     }
     for part, (module, fp8) in parts.items():
         save_component(module, folder / COMPONENT_FILES[part], fp8=fp8)  # type: ignore[index]
     tokenizer = folder / COMPONENT_FILES["tokenizer"]
-    shutil.copyfile(files.tokenizer, tokenizer.with_suffix(".tmp"))
-    tokenizer.with_suffix(".tmp").replace(tokenizer)
-    save_settings(dataclasses.replace(tiny_config(), vae=vae.config), folder)
+    with replacing(tokenizer) as temporary:
+        shutil.copyfile(files.tokenizer, temporary)
+    save_settings(dataclasses.replace(config, vae=vae.config), folder)
     return sum(path.stat().st_size for path in folder.iterdir())

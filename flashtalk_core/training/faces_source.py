@@ -11,13 +11,14 @@ import torch
 from torch import Generator, Tensor
 
 from .data.faces import FaceIdentity, FaceMotion, render, sample_identity, sample_motion
+from .data.motion import FRAME_RATE_HZ
 
 _POOL = 512
 
 
 def random_mouths(batch: int, frames: int, generator: Generator) -> Tensor:
     """Draw mouths that open and close like syllables, ``(B, F, 6)``; a third stay shut a while."""
-    time_s = torch.arange(frames) / 25
+    time_s = torch.arange(frames) / FRAME_RATE_HZ
     shape = (batch, 1)
     rate_hz = 2 + 4 * torch.rand(shape, generator=generator)
     phase = 2 * math.pi * torch.rand(shape, generator=generator)

@@ -1,4 +1,4 @@
-"""Parts of a training run: a time budget, the learning rate, curves, averages, saved states."""
+"""Parts of a training run: a time budget, the learning rate, curves, averages."""
 
 from __future__ import annotations
 
@@ -6,36 +6,41 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
-
-_SHARD_BYTES = 15 * 2**20
 
 
 class Clock:
     """Time budget of a run that may be split into parts."""
 
-    def __init__(self, budget_s: float, part_s: float, spent_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        budget_s: float,
+        part_s: float,
+        spent_s: float = 0.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start a part.
 
         Args:
             budget_s: Whole training time, over which the learning rate falls.
             part_s: Longest time of this part.
             spent_s: Time spent in earlier parts.
+            now: Clock, in seconds.
         """
         self.budget_s = budget_s
-        self._start = time.monotonic() - spent_s
-        self._part_end = time.monotonic() + part_s
+        self._now = now
+        self._start = now() - spent_s
+        self._part_end = now() + part_s
 
     def spent_s(self) -> float:
         """Return the training time so far, earlier parts included."""
-        return time.monotonic() - self._start
+        return self._now() - self._start
 
     def progress(self) -> float:
         """Return the share of the budget that is spent, 0 to 1."""
@@ -43,7 +48,7 @@ class Clock:
 
     def is_over(self) -> bool:
         """Tell whether the part or the budget has ended."""
-        return time.monotonic() >= self._part_end or self.progress() >= 1.0
+        return self._now() >= self._part_end or self.progress() >= 1.0
 
 
 def learning_rate(peak: float, step: int, warmup_steps: int, progress: float) -> float:
@@ -90,40 +95,3 @@ class Curve:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rounded) + "\n")
         logger.info("%s %s", self._path.stem, json.dumps(rounded))
-
-
-def save_state(
-    folder: Path, name: str, tensors: dict[str, Tensor], notes: dict[str, float]
-) -> None:
-    """Write tensors as shards of at most 15 MiB, so that each part of a run travels easily."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shards: list[dict[str, Tensor]] = [{}]
-    size = 0
-    for key, value in tensors.items():
-        if size + value.nbytes > _SHARD_BYTES and shards[-1]:
-            shards.append({})
-            size = 0
-        shards[-1][key] = value.detach().contiguous().cpu()
-        size += value.nbytes
-    for old in folder.glob(f"{name}-*.safetensors"):
-        old.unlink()
-    metadata = {key: repr(float(value)) for key, value in notes.items()}
-    for index, shard in enumerate(shards):
-        path = folder / f"{name}-{index}.safetensors"
-        save_file(shard, path.with_suffix(".tmp"), metadata=metadata)
-        path.with_suffix(".tmp").replace(path)
-
-
-def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, float]] | None:
-    """Read what :func:`save_state` wrote; ``None`` if there is nothing."""
-    from safetensors import safe_open
-
-    paths = sorted(folder.glob(f"{name}-*.safetensors"))
-    if not paths:
-        return None
-    tensors: dict[str, Tensor] = {}
-    for path in paths:
-        tensors.update(load_file(path))
-    with safe_open(paths[0], framework="pt") as file:
-        metadata = file.metadata() or {}
-    return tensors, {key: float(value) for key, value in metadata.items()}

@@ -88,6 +88,8 @@ class VAERecipe:
     """Weight of a clip's first frame, which takes its own way through the network."""
     mouth_weight: float = 2.0
     """Weight of the region in which mouths are."""
+    num_statistics_clips: int = 128
+    """Clips over which mean and deviation of the latents are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,8 @@ class DiTRecipe:
 
     num_clips: int = 6144
     """Clips kept on the GPU; replaced in turn by fresh ones."""
+    num_held_out_clips: int = 256
+    """Clips of held-out voices, on which the loss is measured."""
     clips_per_face: int = 4
     refresh_every: int = 200
     """Steps between refreshes."""
@@ -125,7 +129,7 @@ class DiTRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class TinyRecipe:
-    """Everything :func:`tiny_config` is trained with."""
+    """Everything a model is trained with; the defaults are those of :func:`tiny_config`."""
 
     budgets_s: dict[str, float] = field(
         default_factory=lambda: {"vae": 480.0, "audio": 100.0, "dit": 370.0}

@@ -10,27 +10,29 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..config import AudioEncoderConfig, AvatarConfig, VAEConfig
 from ..errors import InvalidInputError
 from ..models.audio_encoder import AudioEncoder
 from ..models.tokenizer import Tokenizer
 from ..models.vae.model import VideoVAE
+from ..weights.save import replacing
 from .audio_trainer import AudioTrainer
 from .clips import ClipBank
 from .data.corpus_file import load_corpus
 from .data.prompts import prompt_vocabulary
 from .dit_trainer import DiTTrainer, PromptTokens
 from .faces_source import FaceSource
-from .progress import load_state
-from .recipe import TinyRecipe, tiny_config
+from .recipe import TinyRecipe
+from .seeds import HELD_OUT_SEED, STATISTICS_SEED, fixed_draws, part_seed
 from .sound_windows import SoundBank
+from .states import load_notes, load_state
 from .vae_trainer import VAETrainer
 
 logger = logging.getLogger(__name__)
 
-_HELD_OUT_SEED = 2**40
-_NUM_HELD_OUT_CLIPS = 256
-_STATISTICS_SEED = 2**41
+_VAE_SEED, _AUDIO_SEED, _DIT_SEED = 1, 2, 3
 _STATISTICS_BATCH = 8
+_STATISTICS_FILE = "latents.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,79 +47,117 @@ class TrainingFiles:
     """States and curves."""
 
 
-def train_vae(files: TrainingFiles, device: torch.device, budget_s: float, part_s: float) -> None:
-    """Train the autoencoder for one part of its budget."""
-    trainer = VAETrainer(tiny_config(), TinyRecipe().vae, device, files.runs, seed=1)
-    trainer.run(budget_s, part_s)
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """What is trained, how, from which files and where."""
+
+    config: AvatarConfig
+    recipe: TinyRecipe
+    files: TrainingFiles
+    device: torch.device
+
+    def is_done(self, stage: str) -> bool:
+        """Tell whether a training stage has spent its budget."""
+        return self.spent_s(stage) >= self.recipe.budgets_s[stage]
+
+    def spent_s(self, stage: str) -> float:
+        """Return the time that a stage has been trained for."""
+        notes = load_notes(self.files.runs, stage)
+        return 0.0 if notes is None else notes["spent_s"]
 
 
-def train_audio(files: TrainingFiles, device: torch.device, budget_s: float, part_s: float) -> None:
-    """Train the sound encoder for one part of its budget."""
-    corpus = load_corpus(files.corpus)
-    config, recipe = tiny_config(), TinyRecipe().audio
-    AudioTrainer(config, recipe, corpus, device, files.runs, seed=2).run(budget_s, part_s)
+def train_vae(job: TrainingJob, part_s: float) -> bool:
+    """Train the autoencoder for one part of its budget.
 
-
-def train_dit(
-    files: TrainingFiles,
-    device: torch.device,
-    budget_s: float,
-    part_s: float,
-    num_clips: int | None = None,
-) -> None:
-    """Train the transformer and its towers (Stage 1) for one part of its budget.
-
-    ``num_clips`` clips are kept on the device; ``None`` is the recipe's number.
+    Returns:
+        Whether the budget is spent; then nothing is done, here and in the other stages.
     """
-    vae, audio = trained_vae(files.runs, device), trained_audio_encoder(files.runs, device)
-    corpus = load_corpus(files.corpus)
-    vocabulary = prompt_vocabulary()
-    recipe = TinyRecipe().dit
-    if num_clips is not None:
-        recipe = dataclasses.replace(recipe, num_clips=num_clips)
-    few = dataclasses.replace(recipe, num_clips=_NUM_HELD_OUT_CLIPS)
-    config = dataclasses.replace(tiny_config(), vae=vae.config)
-    state = load_state(files.runs, "dit")
-    seed = 3 if state is None else 3 + int(state[1]["step"])
-    banks = []
-    for settings, held_out, bank_seed in ((recipe, False, seed), (few, True, _HELD_OUT_SEED)):
-        sounds = SoundBank.from_corpus(corpus, held_out, device)
-        moods = list(vocabulary.values())
-        bank = ClipBank(config, settings, vae, audio, sounds, moods, device, bank_seed)
-        bank.fill()
-        logger.info("drew and encoded %d clips", settings.num_clips)
-        banks.append(bank)
-    tokens = PromptTokens.encode(
-        list(vocabulary), Tokenizer.from_file(files.tokenizer), config.dit.text_len, device
+    if job.is_done("vae"):
+        return True
+    trainer = VAETrainer(job.config, job.recipe.vae, job.device, job.files.runs, _VAE_SEED)
+    return trainer.run(job.recipe.budgets_s["vae"], part_s)
+
+
+def train_audio(job: TrainingJob, part_s: float) -> bool:
+    """Train the sound encoder for one part of its budget; see :func:`train_vae`."""
+    if job.is_done("audio"):
+        return True
+    corpus = load_corpus(job.files.corpus)
+    trainer = AudioTrainer(
+        job.config, job.recipe.audio, corpus, job.device, job.files.runs, _AUDIO_SEED
     )
-    trainer = DiTTrainer(config, recipe, banks[0], banks[1], tokens, device, files.runs, seed)
-    trainer.run(budget_s, part_s)
+    return trainer.run(job.recipe.budgets_s["audio"], part_s)
+
+
+def train_dit(job: TrainingJob, part_s: float) -> bool:
+    """Train the transformer and its towers (Stage 1) for one part; see :func:`train_vae`."""
+    if job.is_done("dit"):
+        return True
+    files, recipe, device = job.files, job.recipe.dit, job.device
+    vae = trained_vae(files.runs, job.config.vae, device)
+    job = dataclasses.replace(job, config=dataclasses.replace(job.config, vae=vae.config))
+    audio = trained_audio_encoder(files.runs, job.config.audio, device)
+    vocabulary = prompt_vocabulary()
+    tokens = PromptTokens.encode(
+        list(vocabulary), Tokenizer.from_file(files.tokenizer), job.config.dit.text_len, device
+    )
+    notes = load_notes(files.runs, "dit")
+    seed = part_seed(_DIT_SEED, 0 if notes is None else int(notes["step"]))
+    bank = _filled_bank(job, recipe.num_clips, False, seed, vae, audio)
+    held_out = _filled_bank(job, recipe.num_held_out_clips, True, HELD_OUT_SEED, vae, audio)
+    trainer = DiTTrainer(job.config, recipe, bank, held_out, tokens, device, files.runs, _DIT_SEED)
+    return trainer.run(job.recipe.budgets_s["dit"], part_s)
+
+
+def _filled_bank(
+    job: TrainingJob,
+    num_clips: int,
+    held_out: bool,
+    seed: int,
+    vae: VideoVAE,
+    audio: AudioEncoder,
+) -> ClipBank:
+    """Draw clips of one part of the corpus, the same for the same seed."""
+    recipe = dataclasses.replace(job.recipe.dit, num_clips=num_clips)
+    sounds = SoundBank.from_corpus(load_corpus(job.files.corpus), held_out, job.device)
+    moods = list(prompt_vocabulary().values())
+    bank = ClipBank(job.config, recipe, vae, audio, sounds, moods, job.device, seed)
+    with fixed_draws(job.device, seed):
+        bank.fill()
+    logger.info("drew and encoded %d clips", num_clips)
+    return bank
 
 
 @torch.no_grad()
-def measure_latents(files: TrainingFiles, device: torch.device, num_clips: int = 128) -> None:
-    """Measure mean and deviation of the trained autoencoder's latents and note them."""
-    config = tiny_config()
-    vae = trained_vae(files.runs, device)
-    source = FaceSource(device, _STATISTICS_SEED, config.size_px)
+def measure_latents(job: TrainingJob) -> None:
+    """Measure mean and deviation of the trained autoencoder's latents and note them.
+
+    They are kept when they were measured on the autoencoder as it is.
+    """
+    path = job.files.runs / _STATISTICS_FILE
+    vae = trained_vae(job.files.runs, job.config.vae, job.device)
+    notes = load_notes(job.files.runs, "vae")
+    assert notes is not None
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("step") == notes["step"]:
+        return
+    source = FaceSource(job.device, STATISTICS_SEED, job.config.size_px)
     latents = []
-    for _ in range(0, num_clips, _STATISTICS_BATCH):
-        video = source.draw(_STATISTICS_BATCH, config.chunk.num_frames)
+    for _ in range(0, job.recipe.vae.num_statistics_clips, _STATISTICS_BATCH):
+        video = source.draw(_STATISTICS_BATCH, job.config.chunk.num_frames)
         latents.append(vae.denormalise(vae.encode(video)))
     channels = torch.cat(latents).transpose(0, 1).flatten(1)
     values = {
+        "step": notes["step"],
         "latent_mean": channels.mean(dim=1).tolist(),
         "latent_std": channels.std(dim=1).tolist(),
     }
-    path = files.runs / "latents.json"
-    path.with_suffix(".tmp").write_text(json.dumps(values), encoding="utf-8")
-    path.with_suffix(".tmp").replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values), encoding="utf-8")
 
 
-def trained_vae(runs: Path, device: torch.device) -> VideoVAE:
+def trained_vae(runs: Path, config: VAEConfig, device: torch.device) -> VideoVAE:
     """Return the trained autoencoder, with its latents' statistics if they were measured."""
-    config = tiny_config().vae
-    statistics = runs / "latents.json"
+    statistics = runs / _STATISTICS_FILE
     if statistics.is_file():
         values = json.loads(statistics.read_text(encoding="utf-8"))
         config = dataclasses.replace(
@@ -130,9 +170,11 @@ def trained_vae(runs: Path, device: torch.device) -> VideoVAE:
     return vae.to(device).eval().requires_grad_(False)
 
 
-def trained_audio_encoder(runs: Path, device: torch.device) -> AudioEncoder:
+def trained_audio_encoder(
+    runs: Path, config: AudioEncoderConfig, device: torch.device
+) -> AudioEncoder:
     """Return the trained sound encoder without its head."""
-    encoder = AudioEncoder(tiny_config().audio)
+    encoder = AudioEncoder(config)
     load_average(encoder, runs, "audio", "encoder.")
     return encoder.to(device).eval().requires_grad_(False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .progress import Average, Clock, Curve, learning_rate, load_state, save_state
+from .progress import Average, Clock, Curve, learning_rate
+from .seeds import part_seed
+from .states import load_state, save_state
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +47,30 @@ class OptimiserRecipe:
     weight_decay: float = 0.01
     report_every: int = 200
     """Steps between reports."""
+    save_every: int = 10
+    """Reports between states saved, besides the one at the end of each part."""
 
 
 class TrainingRun:
     """One network's training, which goes on where an earlier part stopped."""
 
-    def __init__(self, name: str, model: nn.Module, recipe: OptimiserRecipe, folder: Path) -> None:
-        """Prepare, and resume if ``folder`` holds a state called ``name``."""
+    def __init__(
+        self, name: str, model: nn.Module, recipe: OptimiserRecipe, folder: Path, seed: int
+    ) -> None:
+        """Prepare, and resume if ``folder`` holds a state called ``name``.
+
+        Args:
+            name: Of the stage.
+            model: The network, with its first weights.
+            recipe: How to optimise.
+            folder: Where states and the curve are kept.
+            seed: Of the stage; together with the step it seeds a part's draws.
+
+        Raises:
+            InvalidInputError: If the state is incomplete.
+        """
         self._name, self._model, self._recipe, self._folder = name, model, recipe, folder
+        self._seed = seed
         parameters = list(model.parameters())
         self._optimizer = torch.optim.AdamW(
             parameters,
@@ -68,25 +87,56 @@ class TrainingRun:
         if saved is not None:
             self._restore(*saved)
 
-    def run(self, budget_s: float, part_s: float, loss: Loss, report: Report) -> None:
-        """Train for one part of the budget and save."""
+    def run(
+        self,
+        budget_s: float,
+        part_s: float,
+        loss: Loss,
+        report: Report,
+        now: Callable[[], float] = time.monotonic,
+    ) -> bool:
+        """Train for one part of the budget; what was trained is saved whatever ends the part.
+
+        Args:
+            budget_s: Whole training time.
+            part_s: Longest time of this part.
+            loss: Called once a step.
+            report: Called with the averaged weights in the network.
+            now: Clock, in seconds.
+
+        Returns:
+            Whether the budget is spent.
+        """
+        torch.manual_seed(part_seed(self._seed, self.step))
+        clock = Clock(budget_s, part_s, self._spent_s, now)
+        first = self.step
+        try:
+            while not clock.is_over():
+                value = self._train_step(clock, loss)
+                if self.step % self._recipe.report_every == 0:
+                    self._report(value, clock, report)
+                if self.step % (self._recipe.report_every * self._recipe.save_every) == 0:
+                    self._save(clock)
+        finally:
+            if self.step > first:
+                self._save(clock)
+        return self._spent_s >= budget_s
+
+    def _train_step(self, clock: Clock, loss: Loss) -> Tensor:
         recipe = self._recipe
-        clock = Clock(budget_s, part_s, self._spent_s)
-        while not clock.is_over():
-            rate = learning_rate(
-                recipe.learning_rate, self.step, recipe.warmup_steps, clock.progress()
-            )
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            value = loss(Moment(self.step, clock.progress()))
-            self._optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            torch.nn.utils.clip_grad_norm_(self._model.parameters(), _MAX_GRADIENT_NORM)
-            self._optimizer.step()
-            self._average.update(self.step)
-            self.step += 1
-            if self.step % recipe.report_every == 0:
-                self._report(value, clock, report)
+        rate = learning_rate(recipe.learning_rate, self.step, recipe.warmup_steps, clock.progress())
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        value = loss(Moment(self.step, clock.progress()))
+        self._optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), _MAX_GRADIENT_NORM)
+        self._optimizer.step()
+        self._average.update(self.step)
+        self.step += 1
+        return value
+
+    def _save(self, clock: Clock) -> None:
         self._spent_s = clock.spent_s()
         notes = {"step": float(self.step), "spent_s": self._spent_s}
         save_state(self._folder, self._name, self._tensors(), notes)
@@ -94,8 +144,10 @@ class TrainingRun:
     @torch.no_grad()
     def _report(self, loss: Tensor, clock: Clock, report: Report) -> None:
         self._average.swap()
-        values = report()
-        self._average.swap()
+        try:
+            values = report()
+        finally:
+            self._average.swap()
         self._curve.add(step=self.step, time_s=clock.spent_s(), loss=loss.item(), **values)
 
     def _tensors(self) -> dict[str, Tensor]:

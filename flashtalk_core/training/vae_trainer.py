@@ -5,6 +5,8 @@ Axis legend: B clips, F frames, T latent frames, H W pixels, h w latent cells.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from ..geometry import num_latent_frames
 from ..models.vae.model import VideoVAE
 from .faces_source import FaceSource
 from .recipe import VAERecipe
+from .seeds import part_seed
 from .training_run import Moment, TrainingRun
 
 _EVAL_SEED = 2**31 + 1
@@ -90,8 +93,8 @@ class VAETrainer:
         self._frames = config.chunk.num_frames
         self.model = VideoVAE(config.vae).to(device)
         lay_channels_last(self.model)
-        self._training = TrainingRun("vae", self.model, recipe.optimiser, folder)
-        self._source = FaceSource(device, seed + self._training.step, config.size_px)
+        self._training = TrainingRun("vae", self.model, recipe.optimiser, folder, seed)
+        self._source = FaceSource(device, part_seed(seed, self._training.step), config.size_px)
         held_out = FaceSource(torch.device("cpu"), _EVAL_SEED, config.size_px)
         self._held_out = held_out.draw(_NUM_HELD_OUT, self._frames).to(device)
         self._weights = {
@@ -103,9 +106,11 @@ class VAETrainer:
             torch.compile(self._reconstruct, dynamic=False) if compiles else self._reconstruct
         )
 
-    def run(self, budget_s: float, part_s: float) -> None:
-        """Train for one part of the budget and save."""
-        self._training.run(budget_s, part_s, self._loss, self.measure)
+    def run(
+        self, budget_s: float, part_s: float, now: Callable[[], float] = time.monotonic
+    ) -> bool:
+        """Train for one part of the budget and tell whether the budget is spent."""
+        return self._training.run(budget_s, part_s, self._loss, self.measure, now)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(

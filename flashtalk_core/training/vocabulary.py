@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from ..weights.save import replacing
 from .data.prompts import prompt_vocabulary
 
 # Everyday words beside the wordings, so that other prompts split into sensible pieces.
@@ -43,5 +44,5 @@ def make_tokenizer(path: Path, vocab_size: int) -> None:
         minloglevel=2,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".tmp").write_bytes(model.getvalue())
-    path.with_suffix(".tmp").replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(model.getvalue())

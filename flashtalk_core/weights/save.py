@@ -71,7 +71,7 @@ def save_component(
         tensors[FP8_MARKER] = torch.zeros(2, dtype=torch.float8_e4m3fn)
     if tokenizer is not None:
         tensors[TOKENIZER_TENSOR] = torch.frombuffer(bytearray(tokenizer), dtype=torch.uint8)
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, metadata={"format": "pt"})
         except SafetensorError as error:
@@ -85,7 +85,7 @@ def save_settings(config: AvatarConfig, folder: Path) -> None:
     Raises:
         OutputError: If the file cannot be written.
     """
-    with _replacing(folder / SETTINGS_FILE) as temporary:
+    with replacing(folder / SETTINGS_FILE) as temporary:
         temporary.write_text(json.dumps(asdict(config), indent=1) + "\n", encoding="utf-8")
 
 
@@ -102,7 +102,7 @@ def _narrowed(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path`` and rename it at the end, or remove it."""
     temporary = path.with_name(f".{path.name}.partial")
     try:

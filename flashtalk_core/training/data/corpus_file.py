@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InvalidInputError
+from ...weights.save import replacing
 from .motion import FRAME_RATE_HZ, MOUTH_CHANNELS
 from .speech import SAMPLE_RATE_HZ
 from .visemes import PHONEME_CLASSES
@@ -106,9 +107,8 @@ def save_corpus(corpus: Corpus, path: Path) -> None:
         "mouth_channels": json.dumps(MOUTH_CHANNELS),
         "phoneme_classes": json.dumps(PHONEME_CLASSES),
     }
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, str(partial), metadata=metadata)
-    partial.replace(path)
+    with replacing(path) as temporary:
+        save_file(tensors, str(temporary), metadata=metadata)
 
 
 def load_corpus(path: Path) -> Corpus:

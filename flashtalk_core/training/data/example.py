@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...weights.save import replacing
 from .corpus_file import SAMPLES_PER_FRAME, Corpus
 from .faces import render, rest_motion, sample_identity
 from .motion import FRAME_RATE_HZ, MOUTH_CHANNELS
@@ -70,21 +71,18 @@ def _write_portrait(path: Path, size_px: int) -> None:
     picture = render(identity, rest_motion(1), (2 * size_px, 2 * size_px))[0, 0]
     pixels = (picture * 255.0).round().byte().movedim(0, -1).numpy()
     small = Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BOX)
-    partial = path.with_name(path.name + ".partial")
-    small.save(partial, format="png", optimize=True)
-    partial.replace(path)
+    with replacing(path) as temporary:
+        small.save(temporary, format="png", optimize=True)
 
 
 def _write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int) -> None:
     peak = max(float(np.abs(samples).max()), 1e-6)
     pcm: NDArray[np.int16] = np.round(samples * (0.7 / peak) * 32767).astype("<i2")
-    partial = path.with_name(path.name + ".partial")
-    with wave.open(str(partial), "wb") as file:
+    with replacing(path) as temporary, wave.open(str(temporary), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate_hz)
         file.writeframes(pcm.tobytes())
-    partial.replace(path)
 
 
 def _write_track(path: Path, track: NDArray[np.float32], text: str) -> None:
@@ -94,6 +92,5 @@ def _write_track(path: Path, track: NDArray[np.float32], text: str) -> None:
         "channels": MOUTH_CHANNELS,
         "mouth": np.round(track.astype(float), 3).tolist(),
     }
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")

@@ -1,0 +1,108 @@
+"""The whole pipeline at toy size, from untrained networks to measures of the exported model."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+
+from flashtalk_core.config import SamplingConfig
+from flashtalk_core.training import evaluate, stages
+from flashtalk_core.training.data.corpus_file import save_corpus
+from flashtalk_core.training.export import export_model
+from flashtalk_core.training.recipe import AudioRecipe, DiTRecipe, TinyRecipe, VAERecipe
+from flashtalk_core.training.states import load_notes
+from flashtalk_core.training.training_run import OptimiserRecipe
+from flashtalk_core.training.vocabulary import make_tokenizer
+from flashtalk_core.weights.load import load_avatar, open_avatar
+
+pytestmark = pytest.mark.cpu
+
+OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=1, ema_decay=0.9, report_every=1)
+RECIPE = TinyRecipe(
+    budgets_s={"vae": 0.3, "audio": 0.1, "dit": 0.1},
+    vae=VAERecipe(picture_batch=2, clip_batch=1, num_statistics_clips=8, optimiser=OPTIMISER),
+    audio=AudioRecipe(batch=2, margin_frames=3, optimiser=OPTIMISER),
+    dit=DiTRecipe(num_clips=32, num_held_out_clips=32, batch=2, optimiser=OPTIMISER),
+)
+SAMPLING = SamplingConfig(steps=1)
+
+
+@pytest.fixture(scope="module")
+def job(config, corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training")
+    files = stages.TrainingFiles(
+        folder / "corpus.safetensors", folder / "spiece.model", folder / "runs"
+    )
+    save_corpus(corpus, files.corpus)
+    make_tokenizer(files.tokenizer, config.text.vocab_size)
+    return stages.TrainingJob(config, RECIPE, files, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def model(job, tmp_path_factory):
+    """Train in stages, each to the end of its budget, and export."""
+    assert stages.train_vae(job, 1e3)
+    assert stages.train_audio(job, 1e3)
+    stages.measure_latents(job)
+    assert stages.train_dit(job, 1e3)
+    folder = tmp_path_factory.mktemp("model")
+    export_model(job.files, job.config, folder)
+    return folder
+
+
+def test_a_trained_model_is_loaded_with_its_measured_latents(job, model):
+    vae = open_avatar(model).config.vae
+    measured = json.loads((job.files.runs / "latents.json").read_text())
+    assert list(vae.latent_mean) == measured["latent_mean"]
+    assert list(vae.latent_std) == measured["latent_std"]
+    assert vae.latent_mean != job.config.vae.latent_mean
+
+
+def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
+    models = load_avatar(model, "cpu")
+    trials = evaluate.held_out_trials(corpus, 2, config.size_px)
+    short = [dataclasses.replace(trial, opening=trial.opening[:24]) for trial in trials]
+    lips = evaluate.evaluate_lips(models, short, SAMPLING)
+    assert lips["clips"] == 2
+    assert -1 <= lips["correlation_pooled"] <= 1
+    assert 0 < evaluate.evaluate_vae(models, 1)["psnr_db"] < 60
+    drift = evaluate.evaluate_drift(models, corpus, SAMPLING, chunks=2, faces=1)
+    assert [row["chunk"] for row in drift] == [1, 2]
+    silence = evaluate.evaluate_silence(models, corpus, SAMPLING, 1, 1, trailing_seconds=(1, 1))
+    assert 0 <= silence["trailing_shut_share"] <= 1
+    assert all(math.isfinite(value) for value in silence.values())
+
+
+@pytest.mark.parametrize("stage", ["vae", "audio", "dit"])
+def test_a_finished_stage_is_not_trained_again(job, model, stage):
+    before = load_notes(job.files.runs, stage)
+    assert before["spent_s"] >= RECIPE.budgets_s[stage]
+    train = {"vae": stages.train_vae, "audio": stages.train_audio, "dit": stages.train_dit}[stage]
+    assert train(job, 1e3)
+    assert load_notes(job.files.runs, stage) == before
+
+
+def test_a_part_of_a_stage_tells_that_it_is_not_finished(job, tmp_path):
+    files = dataclasses.replace(job.files, runs=tmp_path)
+    longer = dataclasses.replace(RECIPE, budgets_s=dict.fromkeys(RECIPE.budgets_s, 1e6))
+    part = dataclasses.replace(job, files=files, recipe=longer)
+    assert not stages.train_audio(part, 0.05)
+    assert 0 < part.spent_s("audio") < 1e6
+    assert not part.is_done("audio")
+
+
+def test_held_out_clips_are_the_same_in_every_part(job, model):
+    banks = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        vae = stages.trained_vae(job.files.runs, job.config.vae, job.device)
+        audio = stages.trained_audio_encoder(job.files.runs, job.config.audio, job.device)
+        banks.append(stages._filled_bank(job, 32, True, stages.HELD_OUT_SEED, vae, audio))
+    batches = []
+    for bank in banks:
+        torch.manual_seed(0)
+        batches.append(bank.draw(8))
+    assert torch.equal(batches[0].latents, batches[1].latents)
+    assert torch.equal(batches[0].windows, batches[1].windows)
