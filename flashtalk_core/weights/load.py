@@ -103,7 +103,13 @@ def open_checkpoint(files: ModelFiles, attention: Attention = sdpa) -> AvatarChe
         "audio": (files.audio,),
     }
     opened = {part: tuple(map(open_tensor_file, where)) for part, where in paths.items()}
-    config = avatar_config(files, opened)
+    try:
+        config = avatar_config(files, opened)
+    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise WeightsError(
+            f"{files.root}: flashtalk.json or config.json is missing or holds a wrong value "
+            f"({error}); download it again"
+        ) from error
     clip_map = clip_keys(config.clip.num_layers)
     return AvatarCheckpoint(
         files=files,
