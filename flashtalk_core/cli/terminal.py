@@ -51,15 +51,20 @@ def log_to_stderr(debug: bool) -> Iterator[None]:
 
 @contextmanager
 def stop_on_termination() -> Iterator[None]:
-    """Let SIGTERM stop a command as Ctrl-C does, so that it can leave its files in order."""
+    """Let SIGTERM and a closed terminal stop a command as Ctrl-C does, its files in order."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python gives signals to the main thread only.
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # One that is ignored stays so: nohup asks for that.
+    wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _interrupt) for number in wanted}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(*_signal: object) -> NoReturn:

@@ -83,7 +83,7 @@ def test_a_full_disk(render, write_sound, tmp_path, older):
     assert not older.with_name("talk.finishing.partial.mp4").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_render_keeps_its_frames(render, write_sound, tmp_path, older, number):
     partial = older.with_name("talk.partial.mp4")
     speech = write_sound(tmp_path / "long.wav", 60)
