@@ -61,6 +61,16 @@ def test_groups_of_any_size_decode_alike(vae, sizes):
     close(torch.cat(groups, dim=2), decode(vae, latent))
 
 
+@pytest.mark.parametrize("num_frames", [1, 2, 4, 9])
+@pytest.mark.parametrize("num_latents", [1, 2, 3, 8])
+def test_groups_of_several_latents_equal_one_by_one(vae, num_latents, num_frames):
+    latent = latents(num_frames)
+    groups = list(vae.decode_groups(latent, num_latents))
+    close(torch.cat(groups, dim=2), decode(vae, latent))
+    later = [4 * min(num_latents, num_frames - k) for k in range(1, num_frames, num_latents)]
+    assert [group.shape[2] for group in groups] == [1, *later]
+
+
 @pytest.mark.parametrize("num_frames", [1, 5, 13])
 def test_encoding_in_groups_equals_the_whole_clip(vae, num_frames):
     video = clip(vae, num_frames)
