@@ -65,6 +65,14 @@ class ChunkConfig(_FromMapping):
             f"motion frames {self.num_motion_frames}: need 4n+1 below {self.num_frames}",
         )
 
+        require(
+            self.num_motion_frames <= self.audio_lookback_frames
+            and self.num_new_frames <= self.audio_context_frames - self.audio_lookback_frames,
+            f"chunk frames {self.num_frames}: what a chunk hears must lie in its sound window of "
+            f"{self.audio_context_frames} frames; use at most "
+            f"{self.audio_context_frames - self.audio_lookback_frames} new frames",
+        )
+
     @property
     def num_new_frames(self) -> int:
         """Frames a chunk adds to the video."""

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from ..engine.build import AvatarRequest, build_avatar
-from ..engine.session import run_session
+from ..engine.plan import RenderPlan
+from ..engine.render import open_writer, render_video
+from ..engine.request import AvatarRequest
+from ..engine.residency import Placement, StayLoaded
 from ..geometry import num_chunks
-from ..media.mp4 import Mp4Writer
 from ..media.picture import open_picture
-from ..media.sound import AnalysisStream, probe_sound
+from ..media.sound import probe_sound
 from ..weights.load import AvatarCheckpoint
 from .sounds import write_babble
 
@@ -54,21 +56,26 @@ def measure_speed(
     config = checkpoint.config
     sound_path, video_path = folder / "babble.flac", folder / "speed.mp4"
     write_babble(sound_path, duration_s + config.chunk.num_new_frames / config.chunk.frame_rate_hz)
-    request = AvatarRequest(
-        picture=open_picture(picture),
-        prompt=config.prompt,
-        size_px=config.size_px,
-        sampling=config.sampling,
+    plan = RenderPlan(
+        checkpoint=checkpoint,
+        request=AvatarRequest(
+            picture=open_picture(picture),
+            prompt=config.prompt,
+            size_px=config.size_px,
+            sampling=config.sampling,
+        ),
+        sound=probe_sound(sound_path),
+        placement=Placement(device, dtype),
     )
-    sound = probe_sound(sound_path)
-    writer = Mp4Writer(video_path, config.size_px, sound, config.chunk.frame_rate_hz)
+    writer = open_writer(plan, video_path, crf=18)
     start_s = 0.0
-    with writer, AnalysisStream(sound, config.chunk.sample_rate_hz) as samples:
-        avatar = build_avatar(checkpoint, request, samples, sound, device, dtype)
-        for frames in run_session(avatar, writer.num_frames):
-            writer.write(frames)
-            if writer.num_written == config.chunk.num_new_frames:
-                start_s = time.monotonic()
+
+    def note_start(_frames: Tensor) -> None:
+        nonlocal start_s
+        if writer.num_written == config.chunk.num_new_frames:
+            start_s = time.monotonic()
+
+    render_video(plan, writer, StayLoaded(checkpoint, plan.placement), on_frames=note_start)
     elapsed_s = time.monotonic() - start_s
     assert num_chunks(writer.num_frames, config.chunk) > 1, writer.num_frames
     timed = writer.num_frames - config.chunk.num_new_frames

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .device import DTYPES, choose_device, choose_dtype
+from ..engine.devices import DTYPES, choose_device, choose_dtype
 from .render import EXAMPLE
 
 logger = logging.getLogger(__name__)

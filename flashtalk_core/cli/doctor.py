@@ -96,11 +96,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report."""
+    """Print the report; the exit code tells whether the weights that were named can be used."""
     report = examine(["tiny", *args.model])
     text = json.dumps(asdict(report), indent=1) if args.json else format_report(report)
     sys.stdout.write(text + "\n")
-    return 0
+    _, *named = report.models
+    return int(any(model.problem is not None for model in named))
 
 
 def examine(models: list[str]) -> Report:
@@ -210,7 +211,7 @@ def check_model(model: str) -> Model:
 
 def _places(folder: Path, paths: tuple[Path, ...]) -> str:
     if not paths:
-        return "looked for in the text encoder's file"
+        return "inside the text encoder's file"
     first = paths[0].relative_to(folder) if paths[0].is_relative_to(folder) else paths[0]
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return f"{first}{more}, {format_size(sum(path.stat().st_size for path in paths))}"

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from ..engine.devices import DTYPES
 from ..errors import OutputError
-from .device import DTYPES
 from .render import choose_sampling
 
 PARTS = ("lips", "vae", "drift", "silence")
@@ -87,10 +87,10 @@ def _faults(path: Path) -> Iterator[None]:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write."""
+    from ..engine.devices import choose_device, choose_dtype
     from ..training import evaluate
     from ..training.data.corpus_file import load_corpus
     from ..weights.load import load_avatar
-    from .device import choose_device, choose_dtype
 
     if args.output is not None:
         check_report(args.output)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .device import DTYPES, choose_device, choose_dtype
+from ..engine.devices import DTYPES, choose_device, choose_dtype
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

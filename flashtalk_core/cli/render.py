@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import SamplingConfig
+from ..engine.devices import DTYPES, choose_device, choose_dtype
 from ..errors import InvalidInputError
-from .device import DTYPES, choose_device, choose_dtype
 
 if TYPE_CHECKING:
-    import torch
-
-    from ..engine.build import AvatarRequest
-    from ..media.mp4 import Mp4Writer
-    from ..weights.load import AvatarCheckpoint
+    from ..engine.plan import RenderPlan
+    from ..engine.request import PromptChange
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +37,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--fit", choices=("cover", "pad"), default="cover", help="fill the frame, or show all"
     )
     parser.add_argument("--prompt", help="default: the model's")
+    parser.add_argument(
+        "--prompt-at",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("SECOND", "PROMPT"),
+        help="another prompt from a second on; may be repeated",
+    )
     add_sampling(parser)
     parser.add_argument("--start", type=float, default=0.0, help="start of the sound, seconds")
     parser.add_argument("--duration", type=float, help="length of the sound, seconds")
@@ -78,43 +85,35 @@ def choose_sampling(defaults: SamplingConfig, args: argparse.Namespace) -> Sampl
     return replace(defaults, **given)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A render that can start: all its input was looked at, and no weights are read yet."""
-
-    checkpoint: AvatarCheckpoint
-    request: AvatarRequest
-    writer: Mp4Writer
-    device: torch.device
-    dtype: torch.dtype
-
-
 def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
-    from ..engine.build import build_avatar
-    from ..engine.session import run_session
-    from ..media.sound import AnalysisStream
+    from ..engine.render import open_writer, render_video
+    from ..engine.residency import StayLoaded
     from .progress import Progress
 
-    job = _check(args)
-    writer, chunk = job.writer, job.checkpoint.config.chunk
-    with writer, AnalysisStream(writer.sound, chunk.sample_rate_hz) as samples:
-        avatar = build_avatar(
-            job.checkpoint, job.request, samples, writer.sound, job.device, job.dtype
+    plan = _check(args)
+    writer = open_writer(plan, args.output, crf=args.crf)
+    networks = StayLoaded(plan.checkpoint, plan.placement)
+    with ExitStack() as stack:
+        progress = Progress(writer.num_frames, plan.chunk)
+        render_video(
+            plan,
+            writer,
+            networks,
+            on_ready=lambda: stack.enter_context(progress),
+            on_frames=lambda frames: progress.add(len(frames)),
         )
-        with Progress(writer.num_frames, chunk) as progress:
-            for frames in run_session(avatar, writer.num_frames):
-                writer.write(frames)
-                progress.add(frames.shape[0])
     logger.info("wrote %s, %d frames", writer.output.final, writer.num_frames)
     return 0
 
 
-def _check(args: argparse.Namespace) -> _Job:
+def _check(args: argparse.Namespace) -> RenderPlan:
     """Look at everything the user gave, the quickest first."""
-    from ..engine.build import AvatarRequest
+    from ..engine.plan import RenderPlan
+    from ..engine.request import AvatarRequest, check_order
+    from ..engine.residency import Placement
     from ..geometry import check_size
-    from ..media.mp4 import Mp4Writer
+    from ..media.mp4 import check_crf
     from ..media.output_path import check_output
     from ..media.picture import open_picture
     from ..media.sound import probe_sound
@@ -123,9 +122,12 @@ def _check(args: argparse.Namespace) -> _Job:
     from ..weights.load import open_checkpoint
 
     output = check_output(args.output)
+    check_crf(args.crf)
     if args.size is not None:
         check_size(args.size)
     choose_sampling(SamplingConfig(), args)
+    changes = read_prompt_changes(args.prompt_at)
+    check_order(changes)
     device = choose_device(args.device)
     attention = choose_attention(args.attention, device)
     files = find_model_files(resolve_model(args.model))
@@ -136,22 +138,37 @@ def _check(args: argparse.Namespace) -> _Job:
     sound = probe_sound(audio, args.start, args.duration)
     checkpoint = open_checkpoint(files, attention)
     config = checkpoint.config
-    request = AvatarRequest(
-        picture=picture,
-        prompt=config.prompt if args.prompt is None else args.prompt,
-        size_px=args.size or config.size_px,
-        sampling=choose_sampling(config.sampling, args),
-        fit=args.fit,
+    return RenderPlan(
+        checkpoint=checkpoint,
+        request=AvatarRequest(
+            picture=picture,
+            prompt=config.prompt if args.prompt is None else args.prompt,
+            prompt_changes=changes,
+            size_px=args.size or config.size_px,
+            sampling=choose_sampling(config.sampling, args),
+            fit=args.fit,
+        ),
+        sound=sound,
+        placement=Placement(device, choose_dtype(args.dtype, device)),
+        attention=args.attention,
     )
-    writer = Mp4Writer(
-        output.final,
-        request.size_px,
-        sound,
-        config.chunk.frame_rate_hz,
-        crf=args.crf,
-        comment=_comment(config.name, request),
-    )
-    return _Job(checkpoint, request, writer, device, choose_dtype(args.dtype, device))
+
+
+def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange, ...]:
+    """Read pairs of a second and a prompt."""
+    from ..engine.request import PromptChange
+
+    changes = []
+    for second, prompt in given:
+        try:
+            changes.append(PromptChange(float(second), prompt))
+        except ValueError as error:
+            if isinstance(error, InvalidInputError):
+                raise
+            raise InvalidInputError(
+                f"--prompt-at {second!r}: no number of seconds; write --prompt-at 12.5 'A prompt'"
+            ) from error
+    return tuple(changes)
 
 
 def _inputs(args: argparse.Namespace) -> tuple[Path, Path]:
@@ -169,12 +186,3 @@ def _check_not_overwritten(source: Path, written: tuple[Path, ...]) -> None:
             raise InvalidInputError(
                 f"output {written[0]}: {source} would be overwritten; choose another name"
             )
-
-
-def _comment(model: str, request: AvatarRequest) -> str:
-    """Say in the file that its picture is generated, and how."""
-    sampling = request.sampling
-    return (
-        f"generated with {model}, {sampling.steps} {sampling.rule} steps, "
-        f"shift {sampling.shift:g}, seed {sampling.seed}"
-    )

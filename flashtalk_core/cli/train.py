@@ -88,9 +88,9 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
 
 
 def _make_job(args: argparse.Namespace) -> TrainingJob:
+    from ..engine.devices import choose_device
     from ..training.recipe import TinyRecipe, tiny_config
     from ..training.stages import TrainingFiles, TrainingJob
-    from .device import choose_device
 
     recipe = TinyRecipe()
     if args.budget_s is not None:

@@ -5,8 +5,6 @@ Axis legend: F pixel frames, W window, S hidden layers, A audio features, H W pi
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +19,7 @@ from ..media.audio_windows import window_features
 from ..media.picture import from_model_range
 from ..models.audio_encoder import AudioEncoder
 from .chunk import BeforeStep, ChunkModel, generate_chunk
-from .reference import Reference
+from .reference_track import ReferenceTrack
 from .session import ChunkFrames
 from .state import SessionState
 
@@ -34,23 +32,16 @@ class SampleReader(Protocol):
         ...
 
 
-def fingerprint(picture: Tensor, **settings: object) -> str:
-    """Return a hash of the portrait ``(3, H, W)`` and of everything else that is named."""
-    named = {"shape": tuple(picture.shape), **settings}
-    digest = hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode())
-    digest.update(picture.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 @dataclass(frozen=True)
 class TalkingAvatar:
     """Hears a window of sound, then denoises and decodes the chunk in its middle."""
 
     model: ChunkModel
-    audio_encoder: AudioEncoder
-    reference: Reference
+    references: ReferenceTrack
     sound: SampleReader
     sampling: SamplingConfig
+    audio_window: int
+    """Audio frames around each video frame."""
     fingerprint: str
     before_step: BeforeStep | None = None
 
@@ -63,7 +54,7 @@ class TalkingAvatar:
         """Yield ``(f, H, W, 3)`` uint8 frames of the chunk; see :class:`ChunkSource`."""
         groups = generate_chunk(
             self.model,
-            self.reference,
+            self.references.at(span),
             self.hear(span),
             state,
             self.sampling,
@@ -82,12 +73,12 @@ class TalkingAvatar:
         """Return what the model hears in a chunk, ``(1, F, W, S, A)``."""
         step = self.chunk.samples_per_frame
         samples = self.sound.read(span.window.start * step, span.window.stop * step)
-        weight = next(self.audio_encoder.parameters())
-        features = self.audio_encoder(
-            torch.from_numpy(samples)[None].to(weight.device), len(span.window)
-        )
+        with self.model.networks.use(AudioEncoder) as encoder:
+            weight = next(encoder.parameters())
+            features = encoder(torch.from_numpy(samples)[None].to(weight.device), len(span.window))
         heard = span.heard_in_window
         # Gathered up to the window's end, so that the last heard frame keeps what follows it.
-        radius = self.model.dit.config.audio_window // 2
-        windows = window_features(features[0], heard.start, len(span.window), radius)
+        windows = window_features(
+            features[0], heard.start, len(span.window), self.audio_window // 2
+        )
         return windows[None, : len(heard)]

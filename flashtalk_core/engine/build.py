@@ -1,103 +1,103 @@
-"""From checked files, a portrait and a prompt to an avatar that can talk."""
+"""From a plan to an avatar that can talk."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import asdict, dataclass
-
 import torch
-from PIL.Image import Image
+from torch import Tensor
 
-from ..config import SamplingConfig
-from ..geometry import check_size
-from ..media.picture import FitMode, fit_picture, to_model_range
-from ..models.text_encoder import encode_prompt
-from ..weights.load import AvatarCheckpoint
-from .avatar import SampleReader, TalkingAvatar, fingerprint
-from .chunk import ChunkModel
-from .reference import Reference, prepare_reference
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AvatarRequest:
-    """What is asked for; everything in it can be checked before weights are read."""
-
-    picture: Image
-    """The portrait, RGB."""
-    prompt: str
-    size_px: tuple[int, int]
-    """Height and width."""
-    sampling: SamplingConfig
-    fit: FitMode = "cover"
-
-    def __post_init__(self) -> None:
-        check_size(self.size_px)
-
-
-def warn_about_size(checkpoint: AvatarCheckpoint, size_px: tuple[int, int]) -> None:
-    """Log a warning if the weights are not known to work at ``size_px``."""
-    config = checkpoint.config
-    if size_px not in config.known_sizes_px:
-        known = ", ".join(f"{h}x{w}" for h, w in config.known_sizes_px)
-        logger.warning("size %dx%d: %s is known to work at %s only", *size_px, config.name, known)
+from ..geometry import chunk_span
+from ..models.clip_vision import ClipVision
+from ..models.text_encoder import TextEncoder, encode_prompt
+from ..models.vae.model import VideoVAE
+from .avatar import SampleReader, TalkingAvatar
+from .chunk import BeforeStep, ChunkModel
+from .memo import EncodingMemo
+from .plan import RenderPlan, fingerprint
+from .reference import encode_portrait
+from .reference_track import ReferenceTrack, start_frames
+from .request import check_request, warn_about_request
+from .residency import Residency
 
 
 @torch.no_grad()
 def build_avatar(
-    checkpoint: AvatarCheckpoint,
-    request: AvatarRequest,
+    plan: RenderPlan,
     sound: SampleReader,
-    sound_name: object,
-    device: torch.device,
-    dtype: torch.dtype,
+    networks: Residency,
+    *,
+    memo: EncodingMemo | None = None,
+    before_step: BeforeStep | None = None,
 ) -> TalkingAvatar:
-    """Load the networks and prepare a session.
+    """Encode portrait and prompts and prepare a session.
 
-    The text encoder and the vision tower are gone again before the transformer is loaded: they
+    The text encoder and the vision tower are gone again before the transformer is read: they
     run once, and together with it they would double the memory.
 
     Args:
-        checkpoint: Checked files.
-        request: Portrait, prompt and settings.
+        plan: What to draw.
         sound: Analysed sound.
-        sound_name: Anything that tells this sound from others, for the fingerprint.
-        device: Where the networks run.
-        dtype: Of their weights.
+        networks: Lends the networks.
+        memo: Encodings made before; ``None`` makes all anew.
+        before_step: Called before each denoising step; ``None`` does nothing.
 
     Returns:
         The avatar, ready for :func:`run_session`.
+
+    Raises:
+        InvalidInputError: If the request does not fit the model.
     """
-    config = checkpoint.config
-    warn_about_size(checkpoint, request.size_px)
-    picture = to_model_range(fit_picture(request.picture, request.size_px, request.fit))
-    context = encode_prompt(
-        checkpoint.load_text_encoder(device, dtype),
-        checkpoint.tokenizer,
-        request.prompt,
-        config.dit.text_len,
-    )
-    tokens = checkpoint.load_clip(device, dtype)(picture[None].to(device))
-    files = checkpoint.files
-    used = (*files.dit, files.vae, files.text, files.clip, files.audio)
-    vae, dit = checkpoint.load_vae(device, dtype), checkpoint.load_dit(device, dtype)
-    reference: Reference = prepare_reference(
-        dit=dit, vae=vae, clip_tokens=tokens, picture=picture, context=context, chunk=config.chunk
-    )
+    request, config = plan.request, plan.checkpoint.config
+    check_request(request, config)
+    warn_about_request(request, config, plan.sound.duration_s)
+    memo = memo or EncodingMemo()
+    picture = plan.fitted_picture()
+    contexts = _encode_prompts(plan, networks, memo)
+    tokens = _encode_picture(plan, picture, networks, memo)
+    with networks.use(VideoVAE) as vae:
+        portrait = encode_portrait(vae, tokens, picture, plan.chunk.num_frames)
+    frames = start_frames(request.prompt_changes, plan.chunk)
+    references = ReferenceTrack(networks, portrait, contexts, frames)
+    references.at(chunk_span(0, plan.chunk))  # reads the transformer now, not within a chunk
     return TalkingAvatar(
-        model=ChunkModel(dit, vae, config.chunk),
-        audio_encoder=checkpoint.load_audio_encoder(device, dtype),
-        reference=reference,
+        model=ChunkModel(networks, plan.chunk, request.num_decode_latents),
+        references=references,
         sound=sound,
         sampling=request.sampling,
-        fingerprint=fingerprint(
-            picture,
-            model=asdict(config),
-            files=[(path.name, path.stat().st_size) for path in used],
-            dtype=str(dtype),
-            prompt=request.prompt,
-            sampling=asdict(request.sampling),
-            sound=sound_name,
-        ),
+        audio_window=config.dit.audio_window,
+        fingerprint=plan.fingerprint(),
+        before_step=before_step,
     )
+
+
+def _encode_prompts(plan: RenderPlan, networks: Residency, memo: EncodingMemo) -> list[Tensor]:
+    request, tokenizer = plan.request, plan.checkpoint.tokenizer
+    if request.context is not None:
+        return [request.context]
+    assert tokenizer is not None, "without a text encoder the prompt comes encoded"
+    prompts = [request.prompt, *(change.prompt for change in request.prompt_changes)]
+    keys = [fingerprint(prompt=prompt) for prompt in prompts]
+    found = {key: context for key in keys if (context := memo.find(key)) is not None}
+    if len(found) < len(set(keys)):
+        length = plan.checkpoint.config.dit.text_len
+        with networks.use(TextEncoder) as encoder:
+            for key, prompt in zip(keys, prompts, strict=True):
+                if key not in found:
+                    context = encode_prompt(encoder, tokenizer, prompt, length)
+                    found[key] = memo.keep(key, context)
+        networks.free(TextEncoder)
+    return [found[key] for key in keys]
+
+
+def _encode_picture(
+    plan: RenderPlan, picture: Tensor, networks: Residency, memo: EncodingMemo
+) -> Tensor:
+    if plan.request.clip_tokens is not None:
+        return plan.request.clip_tokens
+    key = fingerprint(picture=picture)
+    kept = memo.find(key)
+    if kept is not None:
+        return kept
+    with networks.use(ClipVision) as clip:
+        tokens: Tensor = clip(picture[None].to(next(clip.parameters()).device))
+    networks.free(ClipVision)
+    return memo.keep(key, tokens)

@@ -6,7 +6,7 @@ layers, A audio features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from ..sampling.noise import ChunkNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import denoise
 from .reference import Reference
+from .residency import Residency, Resident
 from .state import SessionState
 
 DrawNoise = Callable[[tuple[int, ...], torch.device, torch.dtype], Tensor]
@@ -30,11 +31,18 @@ BeforeStep = Callable[[int], None]
 
 @dataclass(frozen=True)
 class ChunkModel:
-    """The two networks of the loop and the arithmetic they were trained with."""
+    """The networks of the loop and the arithmetic they were trained with."""
 
-    dit: AvatarDiT
-    vae: VideoVAE
+    networks: Residency
+    """Lends the transformer and the autoencoder."""
     chunk: ChunkConfig
+    num_decode_latents: int = 1
+    """Latent frames that are decoded at once; more is faster on a GPU and takes more memory."""
+
+    @classmethod
+    def resident(cls, dit: AvatarDiT, vae: VideoVAE, chunk: ChunkConfig) -> ChunkModel:
+        """Return the model of networks that stay where they are."""
+        return cls(Resident(dit, vae), chunk)
 
 
 @torch.no_grad()
@@ -73,13 +81,13 @@ def generate_chunk(
     kept: list[Tensor] = []
     num_decoded = 0
     num_motion = model.chunk.num_motion_frames
-    for group in model.vae.decode_groups(latent):
+    for group in _decode(model, latent):
         frames = match_colours(group[0].float(), reference.colour, sampling.colour_strength)
-        num_decoded += frames.shape[1]
         kept = _keep_last(kept, frames, num_motion)
-        # Motion frames fill whole groups: 4n + 1 of 1 + 4 + 4 ...
+        num_hidden = max(0, num_motion - num_decoded)
+        num_decoded += frames.shape[1]
         if num_decoded > num_motion:
-            yield frames
+            yield frames[:, num_hidden:]
     return SessionState(
         chunk_index=state.chunk_index + 1,
         motion_frames=torch.cat(kept, dim=1)[None, :, -num_motion:],
@@ -91,7 +99,16 @@ def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState)
     """Encode the last frames of the chunk before, or the portrait for the first chunk."""
     if state.motion_frames is None:
         return reference.motion_latent
-    return model.vae.encode(state.motion_frames.to(reference.motion_latent))
+    with model.networks.use(VideoVAE) as vae:
+        return vae.encode(state.motion_frames.to(next(vae.parameters())))
+
+
+def _decode(model: ChunkModel, latent: Tensor) -> Iterator[Tensor]:
+    """Yield groups of decoded frames ``(1, 3, f, H, W)``."""
+    with model.networks.use(VideoVAE) as vae:
+        yield from vae.decode_groups(
+            latent.to(next(vae.parameters())), num_latents=model.num_decode_latents
+        )
 
 
 def _denoise_chunk(
@@ -103,27 +120,28 @@ def _denoise_chunk(
     draw_noise: DrawNoise,
     before_step: BeforeStep,
 ) -> Tensor:
-    weight = model.dit.patch_embedding.weight
-    sound = model.dit.project_audio(windows.to(weight), sampling.mouth_strength)
     num_latents = num_latent_frames(model.chunk.num_frames)
     shape = (1, motion.shape[1], num_latents, *motion.shape[-2:])
-    # Steps are taken in float32 whatever the weights' dtype: they cost nothing there.
-    step = 0
+    with model.networks.use(AvatarDiT) as dit:
+        weight = dit.patch_embedding.weight
+        sound = dit.project_audio(windows.to(weight), sampling.mouth_strength)
+        step = 0
 
-    def predict(latent: Tensor, level: float) -> Tensor:
-        nonlocal step
-        before_step(step)
-        step += 1
-        timestep = torch.tensor([1000 * level], device=latent.device)
-        return model.dit(latent, timestep, reference.session, sound)
+        def predict(latent: Tensor, level: float) -> Tensor:
+            nonlocal step
+            before_step(step)
+            step += 1
+            timestep = torch.tensor([1000 * level], device=latent.device)
+            return dit(latent, timestep, reference.session, sound)
 
-    return denoise(
-        predict,
-        noise_levels(sampling.steps, sampling.shift),
-        motion.float(),
-        sampling.rule,
-        lambda: draw_noise(shape, motion.device, torch.float32),
-    ).to(motion.dtype)
+        # Steps are taken in float32 whatever the weights' dtype: they cost nothing there.
+        return denoise(
+            predict,
+            noise_levels(sampling.steps, sampling.shift),
+            motion.to(weight.device, torch.float32),
+            sampling.rule,
+            lambda: draw_noise(shape, weight.device, torch.float32),
+        )
 
 
 def _keep_last(kept: list[Tensor], frames: Tensor, count: int) -> list[Tensor]:

@@ -18,6 +18,19 @@ from ..models.vae.model import VideoVAE
 
 
 @dataclass(frozen=True)
+class EncodedPortrait:
+    """A portrait as the networks see it; it does not depend on the prompt."""
+
+    condition: Tensor
+    """Mask and encoded picture, ``(1, 20, T, h, w)``."""
+    clip_tokens: Tensor
+    """``(1, clip_tokens, clip_dim)``."""
+    motion_latent: Tensor
+    """The encoded picture, ``(1, 16, 1, h, w)``: motion latent of the first chunk."""
+    colour: ColourReference
+
+
+@dataclass(frozen=True)
 class Reference:
     """A portrait and a prompt, projected once for all chunks."""
 
@@ -57,6 +70,52 @@ def encode_condition(vae: VideoVAE, picture: Tensor, num_frames: int) -> Tensor:
 
 
 @torch.no_grad()
+def encode_portrait(
+    vae: VideoVAE, clip_tokens: Tensor, picture: Tensor, num_frames: int
+) -> EncodedPortrait:
+    """Encode a portrait for a session.
+
+    Args:
+        vae: The autoencoder.
+        clip_tokens: The picture's tokens, ``(1, clip_tokens, clip_dim)``.
+        picture: ``(3, H, W)`` float32 in ``[-1, 1]``.
+        num_frames: F of a chunk.
+
+    Returns:
+        The portrait, on the autoencoder's device; the tokens stay where they are.
+    """
+    weight = next(vae.parameters())
+    frame = picture.to(weight)[None, :, None]
+    return EncodedPortrait(
+        condition=encode_condition(vae, frame, num_frames),
+        clip_tokens=clip_tokens,
+        motion_latent=vae.encode(frame),
+        colour=ColourReference.from_picture(picture.to(weight.device)),
+    )
+
+
+@torch.no_grad()
+def project_reference(dit: AvatarDiT, portrait: EncodedPortrait, context: Tensor) -> Reference:
+    """Project a portrait with a prompt.
+
+    Args:
+        dit: The diffusion transformer.
+        portrait: The encoded portrait.
+        context: Encoded prompt, ``(n, text_dim)``.
+
+    Returns:
+        The reference, its projections on the transformer's device and in its dtype.
+    """
+    weight = dit.patch_embedding.weight
+    return Reference(
+        session=dit.project_session(
+            portrait.condition.to(weight), context[None].to(weight), portrait.clip_tokens.to(weight)
+        ),
+        motion_latent=portrait.motion_latent,
+        colour=portrait.colour,
+    )
+
+
 def prepare_reference(
     *,
     dit: AvatarDiT,
@@ -66,7 +125,7 @@ def prepare_reference(
     context: Tensor,
     chunk: ChunkConfig,
 ) -> Reference:
-    """Encode a portrait and project it with the prompt.
+    """Encode a portrait and project it with one prompt.
 
     Args:
         dit: The diffusion transformer.
@@ -77,13 +136,7 @@ def prepare_reference(
         chunk: Arithmetic of a chunk.
 
     Returns:
-        The reference, on the models' device and in their dtypes.
+        The reference, on the models' devices and in their dtypes.
     """
-    weight = dit.patch_embedding.weight
-    frame = picture.to(next(vae.parameters()))[None, :, None]
-    condition = encode_condition(vae, frame, chunk.num_frames).to(weight)
-    return Reference(
-        session=dit.project_session(condition, context[None].to(weight), clip_tokens.to(weight)),
-        motion_latent=vae.encode(frame),
-        colour=ColourReference.from_picture(picture.to(weight.device)),
-    )
+    portrait = encode_portrait(vae, clip_tokens, picture, chunk.num_frames)
+    return project_reference(dit, portrait, context)

@@ -31,3 +31,8 @@ def check_input(path: str | Path, kind: str) -> Path:
     require(not is_folder, f"{kind} {path}: this is a folder; name a {kind} file in it")
     require(found.st_size > 0, f"{kind} {path}: the file is empty, 0 bytes; copy it again")
     return path
+
+
+def file_url(path: Path) -> str:
+    """Return ``path`` as FFmpeg must see it, so that no part of it is taken for a protocol."""
+    return f"file:{path}"

@@ -6,7 +6,7 @@ Axis legend: F frames, H W pixels; frames are channel last, as encoders take the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -20,12 +20,12 @@ from torch import Tensor
 from ..config import require
 from ..errors import OutputError
 from ..geometry import check_size, num_video_frames
+from .input_path import file_url
 from .mp4_boxes import cut_to_whole_fragments
 from .mp4_finish import write_plain_mp4
 from .output_lock import lock_output
 from .output_path import check_output, fault_line
 from .sound import SoundInfo
-from .sound_file import file_url
 from .sound_track import SoundTrack
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 # nothing more, since the file is flushed after every packet. The head is written with the first
 # fragment, because only then is the delay of the AAC encoder known and can be declared.
 _PARTIAL_OPTIONS = {
-    "movflags": "delay_moov+default_base_moof",
+    "movflags": "delay_moov+default_base_moof+use_metadata_tags",
     "frag_duration": "400000",
     "flush_packets": "1",
 }
@@ -50,6 +50,11 @@ _KEY_FRAME_INTERVAL = 28
 _ENCODER_OPTIONS = {"bf": "0", "x264-params": "rc-lookahead=10:sync-lookahead=0:scenecut=0"}
 _BT709 = 1
 _LIMITED_RANGE = 1
+
+
+def check_crf(crf: int) -> None:
+    """Raise :class:`InvalidInputError` unless ``crf`` is an H.264 quality."""
+    require(0 <= crf <= 51, f"quality crf {crf}: use 0 (lossless) to 51, 18 is the default")
 
 
 class Mp4Writer:
@@ -68,7 +73,7 @@ class Mp4Writer:
         *,
         crf: int = 18,
         preset: Preset = "fast",
-        comment: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Check everything that can be checked; nothing is written yet.
 
@@ -79,14 +84,14 @@ class Mp4Writer:
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (lossless) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
-            comment: Text kept in the file; ``None`` for no text.
+            metadata: Texts kept in the file, by any names; ``None`` for no text.
 
         Raises:
             OutputError: If the file cannot be written.
             InvalidInputError: If the size or the quality is out of range.
         """
         check_size(size_px)
-        require(0 <= crf <= 51, f"quality crf {crf}: use 0 (lossless) to 51, 18 is the default")
+        check_crf(crf)
         self.output = check_output(path)
         self.size_px = size_px
         self.sound = sound
@@ -95,7 +100,7 @@ class Mp4Writer:
         """Frames of the finished video, ``ceil(frame rate * samples / rate)``."""
         self.num_written = 0
         self._encoder_options = _ENCODER_OPTIONS | {"crf": str(crf), "preset": preset}
-        self._comment = comment
+        self._metadata = dict(metadata or {})
         self._container: OutputContainer | None = None
         self._video: VideoStream
         self._track: SoundTrack
@@ -153,8 +158,7 @@ class Mp4Writer:
         self._converter = VideoReformatter()  # one for all frames: it keeps its tables
         self._container = av.open(partial, "w", format="mp4", options=_PARTIAL_OPTIONS)
         try:
-            if self._comment is not None:
-                self._container.metadata["comment"] = self._comment
+            self._container.metadata.update(self._metadata)
             self._video = self._add_video(self._container)
             self._track = SoundTrack(self._container, self.sound)
         except BaseException:

@@ -5,10 +5,13 @@ Source: ISO/IEC 14496-12.
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+_COPY_BYTES = 1 << 20
 
 
 class BoxSpan(NamedTuple):
@@ -55,6 +58,21 @@ def read_payload(file: BinaryIO, span: BoxSpan) -> bytes:
     """Return what is inside a box."""
     file.seek(span.payload)
     return file.read(span.stop - span.payload)
+
+
+def copy_bytes(reader: BinaryIO, writer: BinaryIO, start: int, size: int) -> None:
+    """Append ``size`` bytes of ``reader`` from ``start`` on to ``writer``, in constant memory.
+
+    Raises:
+        OSError: If a file cannot be read or written, or ``reader`` got shorter meanwhile.
+    """
+    reader.seek(start)
+    while size:
+        piece = reader.read(min(size, _COPY_BYTES))
+        if not piece:
+            raise OSError(errno.EIO, f"the file that is copied lost its last {size} bytes")
+        writer.write(piece)
+        size -= len(piece)
 
 
 def child_boxes(payload: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -6,19 +6,16 @@ rounds the ends of the tracks to milliseconds. Here it is 4 bytes, and exact to 
 
 from __future__ import annotations
 
-import errno
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from .mp4_boxes import box, child, child_boxes, full_box, wide_box_head
+from .mp4_boxes import box, child, child_boxes, copy_bytes, full_box, wide_box_head
 from .mp4_fragments import FragmentedFile, TrackTable, read_fragments
 
 _FILE_TYPE = box(b"ftyp", b"isom", struct.pack(">I", 512), b"isomiso2avc1mp41")
-_COPY_BYTES = 1 << 20
 
 
 def write_plain_mp4(
@@ -47,7 +44,7 @@ def write_plain_mp4(
         writer.write(_index(fragments, front, timescale_hz, durations))
         writer.write(wide_box_head(b"mdat", fragments.data_size))
         for start, size in fragments.data:
-            _copy(reader, writer, start, size)
+            copy_bytes(reader, writer, start, size)
     return _num_frames(fragments)
 
 
@@ -64,16 +61,6 @@ def _track_id(trak: bytes) -> int:
 
 def _handler(trak: bytes) -> bytes:
     return child(trak, b"mdia", b"hdlr")[8:12]
-
-
-def _copy(reader: BinaryIO, writer: BinaryIO, start: int, size: int) -> None:
-    reader.seek(start)
-    while size:
-        piece = reader.read(min(size, _COPY_BYTES))
-        if not piece:
-            raise OSError(errno.EIO, f"what was rendered lost its last {size} bytes")
-        writer.write(piece)
-        size -= len(piece)
 
 
 def _index(

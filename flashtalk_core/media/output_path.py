@@ -65,7 +65,7 @@ def check_output(path: str | Path) -> OutputPath:
                 _check_writable(name)
     except OSError as error:
         raise OutputError(
-            f"output {final}: cannot be written, {_reason(error)}; {_remedy(error)}"
+            f"output {final}: cannot be written, {reason(error)}; {remedy(error)}"
         ) from error
     return output
 
@@ -83,14 +83,16 @@ def fault_line(final: Path, partial: Path, size: int, error: Exception) -> str:
     """Say in one line why writing stopped, how far it came, what helps and what is left."""
     rest = f"what was rendered is in {partial}" if size else "nothing was rendered"
     return (
-        f"output {final}: writing stopped after {size} bytes, {_reason(error)}; "
-        f"{_remedy(error)}; {rest}"
+        f"output {final}: writing stopped after {size} bytes, {reason(error)}; "
+        f"{remedy(error)}; {rest}"
     )
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return what went wrong as one line in small letters."""
     return " ".join((getattr(error, "strerror", None) or str(error)).split()).lower()
 
 
-def _remedy(error: Exception) -> str:
+def remedy(error: Exception) -> str:
+    """Return what helps against it."""
     return _REMEDIES.get(getattr(error, "errno", None) or 0, "choose another folder")

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -63,7 +64,7 @@ def open_picture(path: str | Path) -> Image.Image:
     except InvalidInputError:
         raise
     except Image.DecompressionBombError as error:
-        raise _too_large(path, "more than Pillow's limit of") from error
+        raise _too_large(f"picture {path}", "more than Pillow's limit of") from error
     except UnidentifiedImageError as error:
         size = path.stat().st_size
         raise InvalidInputError(
@@ -74,6 +75,26 @@ def open_picture(path: str | Path) -> Image.Image:
         raise InvalidInputError(
             f"picture {path}: cannot be read ({reason}); it may be cut short, export it again"
         ) from error
+
+
+def picture_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image.Image:
+    """Return pixels as a picture, transparency laid over mid grey.
+
+    Args:
+        pixels: ``(H, W, C)`` uint8, C is 1 (grey), 3 or 4.
+        name: What messages call it.
+
+    Raises:
+        InvalidInputError: If it has another number of channels, or no usable shape.
+    """
+    height, width, channels = pixels.shape
+    require(
+        channels in (1, 3, 4),
+        f"{name}: {channels} channels; use 1 (grey), 3 (colour) or 4 (with transparency)",
+    )
+    _check_shape(name, width, height)
+    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else np.ascontiguousarray(pixels))
+    return _to_rgb(name, image)
 
 
 def fit_picture(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cover") -> Tensor:
@@ -119,39 +140,38 @@ def from_model_range(values: Tensor) -> Tensor:
 
 def _read(path: Path) -> Image.Image:
     with Image.open(path) as image:
-        _check_shape(path, image)
+        _check_shape(f"picture {path}", *image.size)
         if image.format in _ANIMATED_FORMATS and getattr(image, "n_frames", 1) > 1:
             _log.warning("picture %s: an animation; its first frame is used", path)
         image.load()
         upright = ImageOps.exif_transpose(image)
-        return _to_rgb(path, upright)
+        return _to_rgb(f"picture {path}", upright)
 
 
-def _check_shape(path: Path, image: Image.Image) -> None:
-    width, height = image.size
+def _check_shape(name: str, width: int, height: int) -> None:
     if width * height > MAX_PICTURE_PX:
-        raise _too_large(path, f"{width}x{height} is more than")
+        raise _too_large(name, f"{width}x{height} is more than")
     require(
         min(width, height) >= MIN_PICTURE_PX,
-        f"picture {path}: {width}x{height} pixels; need at least "
+        f"{name}: {width}x{height} pixels; need at least "
         f"{MIN_PICTURE_PX}x{MIN_PICTURE_PX}, better 256 and more a side",
     )
     require(
         max(width, height) <= MAX_ASPECT * min(width, height),
-        f"picture {path}: {width}x{height} pixels; the long side may be {MAX_ASPECT} times the "
+        f"{name}: {width}x{height} pixels; the long side may be {MAX_ASPECT} times the "
         "short one at most, crop it",
     )
 
 
-def _too_large(path: Path, what: str) -> InvalidInputError:
+def _too_large(name: str, what: str) -> InvalidInputError:
     return InvalidInputError(
-        f"picture {path}: {what} {MAX_PICTURE_PX // 10**6} million pixels; make it smaller"
+        f"{name}: {what} {MAX_PICTURE_PX // 10**6} million pixels; make it smaller"
     )
 
 
-def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
+def _to_rgb(name: str, image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
-        image = _to_8_bit(path, image)
+        image = _to_8_bit(name, image)
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
         backdrop = Image.new("RGBA", image.size, (*_BACKDROP, 255))
@@ -159,14 +179,14 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _to_8_bit(path: Path, image: Image.Image) -> Image.Image:
+def _to_8_bit(name: str, image: Image.Image) -> Image.Image:
     """Scale 16-bit grey, or floats in [0, 1]; Pillow's own conversion clips at 255."""
     values = np.asarray(image, np.float64)
     white = 1.0 if image.mode == "F" else 65535.0
     lowest, highest = values.min(), values.max()
     require(
         bool(lowest >= 0 and highest <= white),
-        f"picture {path}: grey values from {lowest:g} to {highest:g}, need 0 to {white:g}; "
+        f"{name}: grey values from {lowest:g} to {highest:g}, need 0 to {white:g}; "
         "save it as an 8-bit PNG",
     )
     return Image.fromarray(np.round(values * (255 / white)).astype(np.uint8))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .sound_file import Block
+from ..errors import InvalidInputError
+from .sound_array import Block
+
+if TYPE_CHECKING:
+    from soxr import ResampleStream
 
 
 class StreamResampler:
@@ -16,13 +22,9 @@ class StreamResampler:
 
     def __init__(self, in_rate_hz: int, out_rate_hz: int, channels: int) -> None:
         self._channels = channels
-        self._stream = None
+        self._stream: ResampleStream | None = None
         if in_rate_hz != out_rate_hz:
-            import soxr
-
-            self._stream = soxr.ResampleStream(
-                in_rate_hz, out_rate_hz, channels, dtype="float32", quality="HQ"
-            )
+            self._stream = _open_stream(in_rate_hz, out_rate_hz, channels)
 
     def process(self, block: Block) -> Block:
         """Feed ``(C, n)`` and return what is ready, ``(C, m)``."""
@@ -38,6 +40,17 @@ class StreamResampler:
         interleaved = np.ascontiguousarray(block.T)
         out = self._stream.resample_chunk(interleaved, last=last)
         return np.asarray(out.reshape(-1, self._channels).T, np.float32)
+
+
+def _open_stream(in_rate_hz: int, out_rate_hz: int, channels: int) -> ResampleStream:
+    try:
+        from soxr import ResampleStream
+    except ImportError as error:
+        raise InvalidInputError(
+            f"sound at {in_rate_hz} Hz: package soxr, which brings it to {out_rate_hz} Hz, is not "
+            "installed; run `pip install -r requirements.txt` with the Python that runs this"
+        ) from error
+    return ResampleStream(in_rate_hz, out_rate_hz, channels, dtype="float32", quality="HQ")
 
 
 class MonoResampler:

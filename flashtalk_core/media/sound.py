@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from ..config import require
 from ..errors import InvalidInputError
-from .loudness import LoudnessMeter, loudness_gain
+from .input_path import check_input
+from .loudness import TARGET_LUFS, LoudnessMeter, loudness_gain
 from .resampling import MonoResampler
-from .sound_file import Block, SoundFile
+from .sound_array import Block, SoundArray, SoundSource
+from .sound_reader import SoundReader
 
 _log = logging.getLogger(__name__)
 
@@ -26,29 +28,33 @@ SILENCE_PEAK = 1e-4
 """Sound that never exceeds this (-80 dBFS) is called silent."""
 LOUD_PEAK = 2.0
 """Peaks above this (+6 dBFS) come from damage or a wrong scale and are warned about."""
+MAX_PEAK = 1e10
+"""Peaks above this, whose squares overflow later, are refused."""
 LONG_SOUND_S = 12 * 3600
 """Longer sound is rendered, but warned about."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SoundInfo:
-    """The part of a sound file that is rendered, and what the first pass measured in it."""
+    """The part of a sound that is rendered, and what the first pass measured in it."""
 
-    path: Path
+    source: SoundSource
     rate_hz: int
     channels: int
     layout: str
     """FFmpeg's name of the channel layout; empty or ``N channels`` where the file has none."""
     start_sample: int
-    """First sample of the part, at the file's own rate."""
+    """First sample of the part, at the sound's own rate."""
     num_samples: int
-    """Samples of the part at the file's own rate, without encoder delay and padding."""
+    """Samples of the part at the sound's own rate, without encoder delay and padding."""
     loudness_lufs: float | None
     """Integrated loudness of the mono analysis signal; ``None`` where it cannot be measured."""
     peak: float
     """Largest absolute sample of any channel; full scale is 1."""
     is_silent: bool
     """Whether the mono analysis signal stays below :data:`SILENCE_PEAK`."""
+    target_lufs: float = TARGET_LUFS
+    """Loudness the analysis signal is brought to."""
 
     @property
     def duration_s(self) -> float:
@@ -58,45 +64,67 @@ class SoundInfo:
     @property
     def gain(self) -> float:
         """Factor that brings the analysis signal to the target loudness."""
-        return loudness_gain(self.loudness_lufs)
+        return loudness_gain(self.loudness_lufs, self.target_lufs)
+
+    @property
+    def identity(self) -> str:
+        """Text that tells this sound from others, and from a changed file of the same name.
+
+        Raises:
+            InvalidInputError: If its file is no longer there.
+        """
+        part = f"{self.start_sample} {self.num_samples} {self.target_lufs!r}"
+        if isinstance(self.source, SoundArray):
+            return f"array {self.source.digest} {part}"
+        found = check_input(self.source, "sound").stat()
+        return f"file {found.st_size} {found.st_mtime_ns} {part} {self.source.resolve()}"
 
 
 def probe_sound(
-    path: str | Path, start_s: float = 0.0, duration_s: float | None = None
+    source: str | Path | SoundArray,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    *,
+    target_lufs: float = TARGET_LUFS,
 ) -> SoundInfo:
-    """Decode a sound once, in constant memory, and measure it.
+    """Read a sound once, in constant memory, and measure it.
 
     Args:
-        path: Sound file, or a video with a sound track.
+        source: Sound file, a video with a sound track, or sound in memory.
         start_s: Start of the part to render, seconds.
         duration_s: Its length in seconds; ``None`` is up to the end.
+        target_lufs: Loudness the analysis signal is brought to, -70 to 0.
 
     Returns:
         Exact length, loudness and peak.
 
     Raises:
         InvalidInputError: If there is no such file, no sound in it, no samples in the part, or
-            a sample that is not a number.
+            a sample that is not a number or beyond any scale.
     """
     _check_part(start_s, duration_s)
-    with SoundFile(path) as file:
-        start = round(start_s * file.rate_hz)
-        limit = None if duration_s is None else max(1, round(duration_s * file.rate_hz))
-        measure = _Measure(file, start)
-        for block in file.blocks(start, limit):
+    _check_target(target_lufs)
+    with SoundReader(source) as reader:
+        start = round(start_s * reader.rate_hz)
+        limit = None if duration_s is None else max(1, round(duration_s * reader.rate_hz))
+        measure = _Measure(reader, start)
+        for block in reader.blocks(start, limit):
             measure.update(block)
         measure.finish()
-        require(measure.num_samples > 0, _no_samples(file, start_s))
+        require(measure.num_samples > 0, _no_samples(reader, start_s))
+        if reader.missing_s and measure.num_samples != limit:
+            _warn_cut_short(reader)
         info = SoundInfo(
-            path=file.path,
-            rate_hz=file.rate_hz,
-            channels=file.channels,
-            layout=file.layout,
+            source=reader.source,
+            rate_hz=reader.rate_hz,
+            channels=reader.channels,
+            layout=reader.layout,
             start_sample=start,
             num_samples=measure.num_samples,
             loudness_lufs=measure.meter.integrated_lufs(),
             peak=measure.peak,
             is_silent=measure.mono_peak < SILENCE_PEAK,
+            target_lufs=target_lufs,
         )
     _warn(info)
     return info
@@ -105,11 +133,11 @@ def probe_sound(
 class AnalysisStream:
     """Mono sound at the analysis rate and loudness, read in windows that move forward.
 
-    Memory holds one window and one decoded block, whatever the length of the file.
+    Memory holds one window and one decoded block, whatever the length of the sound.
     """
 
     def __init__(self, info: SoundInfo, rate_hz: int = ANALYSIS_RATE_HZ) -> None:
-        self._file = SoundFile(info.path)
+        self._reader = SoundReader(info.source)
         self._gain = np.float32(info.gain)
         self._source = self._resampled(info, rate_hz)
         self._kept = np.zeros(0, np.float32)
@@ -144,8 +172,8 @@ class AnalysisStream:
         return window
 
     def close(self) -> None:
-        """Release the file."""
-        self._file.close()
+        """Release the source."""
+        self._reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -155,7 +183,7 @@ class AnalysisStream:
 
     def _resampled(self, info: SoundInfo, rate_hz: int) -> Iterator[NDArray[np.float32]]:
         resampler = MonoResampler(info.rate_hz, rate_hz)
-        for block in self._file.blocks(info.start_sample, info.num_samples):
+        for block in self._reader.blocks(info.start_sample, info.num_samples):
             yield resampler.process(block) * self._gain
         yield resampler.finish() * self._gain
 
@@ -169,25 +197,30 @@ class AnalysisStream:
 class _Measure:
     """Running figures of the first pass."""
 
-    def __init__(self, file: SoundFile, start: int) -> None:
+    def __init__(self, reader: SoundReader, start: int) -> None:
         self.meter = LoudnessMeter(ANALYSIS_RATE_HZ)
         self.num_samples = 0
         self.peak = 0.0
         self.mono_peak = 0.0
-        self._file = file
+        self._reader = reader
         self._start = start
-        self._resampler = MonoResampler(file.rate_hz, ANALYSIS_RATE_HZ)
+        self._resampler = MonoResampler(reader.rate_hz, ANALYSIS_RATE_HZ)
 
     def update(self, block: Block) -> None:
         if not np.isfinite(block).all():
             first = int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])
-            at_s = (self._start + self.num_samples + first) / self._file.rate_hz
+            at_s = (self._start + self.num_samples + first) / self._reader.rate_hz
             raise InvalidInputError(
-                f"sound {self._file.path}: a sample at {at_s:.3f} s is NaN or infinite, need "
+                f"sound {self._reader.source}: a sample at {at_s:.3f} s is NaN or infinite, need "
                 "finite numbers; export it again as 16-bit WAV"
             )
         self.num_samples += block.shape[1]
         self.peak = max(self.peak, float(np.abs(block).max()))
+        require(
+            self.peak <= MAX_PEAK,
+            f"sound {self._reader.source}: a sample is {self.peak:.3g} times full scale, the limit "
+            f"is {MAX_PEAK:.0e}; export it again as 16-bit WAV",
+        )
         self._hear(self._resampler.process(block))
 
     def finish(self) -> None:
@@ -209,11 +242,28 @@ def _check_part(start_s: float, duration_s: float | None) -> None:
     )
 
 
-def _no_samples(file: SoundFile, start_s: float) -> str:
-    if not file.num_read:
-        return f"sound {file.path}: it holds 0 samples; record or export it again"
-    length_s = file.num_read / file.rate_hz
-    return f"sound {file.path}: start at {start_s} s, but it lasts {length_s:.3f} s; start earlier"
+def _check_target(target_lufs: float) -> None:
+    require(
+        -70 <= target_lufs <= 0,
+        f"sound loudness {target_lufs} LUFS: use -70 to 0, {TARGET_LUFS:g} is the default",
+    )
+
+
+def _no_samples(reader: SoundReader, start_s: float) -> str:
+    if not reader.num_read:
+        return f"sound {reader.source}: it holds 0 samples; record or export it again"
+    length_s = reader.num_read / reader.rate_hz
+    return f"sound start {start_s} s: {reader.source} lasts {length_s:.3f} s; start earlier"
+
+
+def _warn_cut_short(reader: SoundReader) -> None:
+    length_s = reader.num_read / reader.rate_hz
+    _log.warning(
+        "sound %s: its header states %.3f s, but only %.3f s are there; copy it again",
+        reader.source,
+        length_s + reader.missing_s,
+        length_s,
+    )
 
 
 def _warn(info: SoundInfo) -> None:
@@ -221,15 +271,15 @@ def _warn(info: SoundInfo) -> None:
         _log.warning(
             "sound %s: its channels cancel each other out, so the mouth will stay closed; "
             "invert one channel",
-            info.path,
+            info.source,
         )
     elif info.is_silent:
-        _log.warning("sound %s: it is silent, the mouth will stay closed", info.path)
+        _log.warning("sound %s: it is silent, the mouth will stay closed", info.source)
     if info.peak > LOUD_PEAK:
         _log.warning(
             "sound %s: its peak is %.3g times full scale and will distort; export it again",
-            info.path,
+            info.source,
             info.peak,
         )
     if info.duration_s > LONG_SOUND_S:
-        _log.warning("sound %s: %.1f hours long", info.path, info.duration_s / 3600)
+        _log.warning("sound %s: %.1f hours long", info.source, info.duration_s / 3600)

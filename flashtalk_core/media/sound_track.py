@@ -15,7 +15,8 @@ import numpy as np
 
 from .resampling import StreamResampler
 from .sound import SoundInfo
-from .sound_file import Block, SoundFile
+from .sound_array import Block
+from .sound_reader import SoundReader
 
 if TYPE_CHECKING:
     from av import Packet
@@ -67,7 +68,7 @@ class SoundTrack:
         self.num_samples = -(-sound.num_samples * self.rate_hz // sound.rate_hz)
         """Length of the track at its own rate, rounded up."""
         self._downmix = self.layout == "mono" and sound.channels > 1
-        self._file = SoundFile(sound.path)
+        self._reader = SoundReader(sound.source)
         try:
             self._stream = container.add_stream("aac", rate=self.rate_hz, layout=self.layout)
             self._channels = len(self._stream.codec_context.layout.channels)
@@ -75,7 +76,7 @@ class SoundTrack:
                 _MAX_BITS_PER_CHANNEL, _BITS_PER_SAMPLE * self.rate_hz
             )
         except BaseException:
-            self._file.close()
+            self._reader.close()
             raise
         self._source = self._converted(sound)
         self._pending: Block = np.zeros((self._channels, 0), np.float32)
@@ -94,16 +95,16 @@ class SoundTrack:
         yield from self._stream.encode(None)
 
     def close(self) -> None:
-        """Release the sound file."""
-        self._file.close()
+        """Release the source."""
+        self._reader.close()
 
     def _converted(self, sound: SoundInfo) -> Iterator[Block]:
         resampler = StreamResampler(sound.rate_hz, self.rate_hz, self._channels)
-        for block in self._file.blocks(sound.start_sample, sound.num_samples):
+        for block in self._reader.blocks(sound.start_sample, sound.num_samples):
             if self._downmix:
                 block = block.mean(axis=0, keepdims=True, dtype=np.float32)
-            yield resampler.process(block)
-        yield resampler.finish()
+            yield _within_full_scale(resampler.process(block))
+        yield _within_full_scale(resampler.finish())
 
     def _take(self, num_samples: int) -> Block:
         """Return the next ``(C, num_samples)``, with silence where the sound ran out."""
@@ -132,14 +133,19 @@ class SoundTrack:
         if self.rate_hz != sound.rate_hz:
             _log.warning(
                 "sound %s: AAC has no %d Hz, the video gets %d Hz",
-                sound.path,
+                sound.source,
                 sound.rate_hz,
                 self.rate_hz,
             )
         if self._downmix:
             _log.warning(
                 "sound %s: AAC has no layout like its %d channels (%s), the video gets mono",
-                sound.path,
+                sound.source,
                 sound.channels,
                 sound.layout or "unnamed",
             )
+
+
+def _within_full_scale(block: Block) -> Block:
+    # Players cut louder samples off anyway; far louder ones make the encoder fail.
+    return np.clip(block, -1, 1)

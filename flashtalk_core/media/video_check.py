@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidInputError
-from .sound_file import SoundFile, file_url
+from .input_path import file_url
+from .sound_reader import SoundReader
 
 _SEARCH_S = 0.05
 
@@ -45,7 +46,7 @@ def measure_video(
         The measurements.
     """
     num_frames, is_exact = _measure_frames(Path(path), frame_rate_hz)
-    with SoundFile(path) as sound:
+    with SoundReader(path) as sound:
         offsets = _click_offsets(sound, click_times_s)
         return VideoMeasure(num_frames, is_exact, sound.num_read, sound.rate_hz, offsets)
 
@@ -67,7 +68,7 @@ def _measure_frames(path: Path, frame_rate_hz: int) -> tuple[int, bool]:
     return count, is_exact
 
 
-def _click_offsets(sound: SoundFile, click_times_s: Sequence[float]) -> tuple[float, ...]:
+def _click_offsets(sound: SoundReader, click_times_s: Sequence[float]) -> tuple[float, ...]:
     rate_hz = sound.rate_hz
     reach = round(_SEARCH_S * rate_hz)
     centres = np.round(np.asarray(click_times_s, np.float64) * rate_hz).astype(np.int64)

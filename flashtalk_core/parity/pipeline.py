@@ -16,6 +16,7 @@ from ..engine.chunk import ChunkModel, DrawNoise, generate_chunk
 from ..engine.reference import Reference, prepare_reference
 from ..engine.state import SessionState
 from ..media.picture import to_model_range
+from ..models.vae.model import VideoVAE
 from ..sampling.schedule import noise_levels
 from .bounds import HOST, ParityResult, Placement, compare
 from .golden import Golden, read_golden
@@ -35,35 +36,35 @@ def check_pipeline(folder: Path, place: Placement) -> Iterator[ParityResult]:
     levels = noise_levels(sampling.steps, sampling.shift)
     timesteps = golden["prepared.timesteps"]
     yield compare("pipeline", "timesteps", 1000 * levels, timesteps.flatten(), HOST)
-    model = ChunkModel(
-        build_dit(read_golden(folder, config["dit"]), place),
-        build_vae(read_golden(folder, config["vae"]), place),
-        ChunkConfig(num_frames=config["frames"], num_motion_frames=config["motion_frames"]),
-    )
+    dit = build_dit(read_golden(folder, config["dit"]), place)
+    vae = build_vae(read_golden(folder, config["vae"]), place)
+    chunk = ChunkConfig(num_frames=config["frames"], num_motion_frames=config["motion_frames"])
     clip = build_clip(read_golden(folder, config["clip"]), place)
-    picture = _picture(golden, model).to(place.device)
+    picture = _picture(golden, vae).to(place.device)
     bound = place.loop_bound(1)
     tokens = clip(picture[None])
     yield compare("pipeline", "clip", tokens, golden["prepared.clip"], bound)
     reference = prepare_reference(
-        dit=model.dit,
-        vae=model.vae,
+        dit=dit,
+        vae=vae,
         clip_tokens=tokens,
         picture=picture,
         context=golden["in.text"].to(place.device),
-        chunk=model.chunk,
+        chunk=chunk,
     )
     for name, result in (
         ("condition", reference.session.condition),
         ("motion_latent", reference.motion_latent[0]),
     ):
         yield compare("pipeline", name, result, golden[f"prepared.{name}"], bound)
-    yield from _check_chunks(golden, model, reference, sampling, place)
+    model = ChunkModel.resident(dit, vae, chunk)
+    yield from _check_chunks(golden, model, vae, reference, sampling, place)
 
 
 def _check_chunks(
     golden: Golden,
     model: ChunkModel,
+    vae: VideoVAE,
     reference: Reference,
     sampling: SamplingConfig,
     place: Placement,
@@ -78,7 +79,7 @@ def _check_chunks(
         name = f"chunk{index}.frames"
         yield compare("pipeline", name, frames, golden[name], bound)
         assert state.motion_frames is not None
-        motion = model.vae.encode(state.motion_frames.to(place.dtype))[0]
+        motion = vae.encode(state.motion_frames.to(place.dtype))[0]
         name = f"chunk{index}.motion_latent_next"
         yield compare("pipeline", name, motion, golden[name], bound)
 
@@ -113,8 +114,8 @@ def _replay(start: Tensor, steps: Tensor) -> DrawNoise:
     return draw
 
 
-def _picture(golden: Golden, model: ChunkModel) -> Tensor:
+def _picture(golden: Golden, vae: VideoVAE) -> Tensor:
     """Return the recorded picture at the recorded size, ``(3, H, W)`` in ``[-1, 1]``."""
-    stride = model.vae.config.spatial_stride
+    stride = vae.config.spatial_stride
     height, width = golden["prepared.motion_latent"].shape[-2:]
     return to_model_range(fit_rgb(golden["in.rgb"], (height * stride, width * stride)))

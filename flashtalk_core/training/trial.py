@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from ..config import SamplingConfig
-from ..engine.avatar import TalkingAvatar, fingerprint
+from ..engine.avatar import TalkingAvatar
 from ..engine.chunk import ChunkModel
-from ..engine.reference import prepare_reference
+from ..engine.reference import encode_portrait
+from ..engine.reference_track import ReferenceTrack
+from ..engine.residency import Resident
 from ..engine.session import run_session
 from ..models.text_encoder import encode_prompt
 from ..weights.load import AvatarModels
@@ -74,21 +76,16 @@ def play(models: AvatarModels, trial: Trial, sampling: SamplingConfig) -> Tensor
         models.text_encoder, models.tokenizer, config.prompt, config.dit.text_len
     )
     device = models.dit.patch_embedding.weight.device
-    reference = prepare_reference(
-        dit=models.dit,
-        vae=models.vae,
-        clip_tokens=models.clip(picture[None].to(device)),
-        picture=picture,
-        context=context,
-        chunk=config.chunk,
-    )
+    tokens = models.clip(picture[None].to(device))
+    portrait = encode_portrait(models.vae, tokens, picture, config.chunk.num_frames)
+    networks = Resident(models.dit, models.vae, models.audio_encoder)
     avatar = TalkingAvatar(
-        model=ChunkModel(models.dit, models.vae, config.chunk),
-        audio_encoder=models.audio_encoder,
-        reference=reference,
+        model=ChunkModel(networks, config.chunk),
+        references=ReferenceTrack(networks, portrait, [context], [0]),
         sound=ArraySound(trial.samples),
         sampling=sampling,
-        fingerprint=fingerprint(picture, sampling=asdict(sampling)),
+        audio_window=config.dit.audio_window,
+        fingerprint="",
     )
     frames = torch.cat(list(run_session(avatar, len(trial.opening))))
     return frames.permute(0, 3, 1, 2).float() / 255

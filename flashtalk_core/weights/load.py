@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from ..config import AvatarConfig
 from ..errors import WeightsError
@@ -17,10 +19,11 @@ from ..models.dit import AvatarDiT
 from ..models.text_encoder import TextEncoder
 from ..models.tokenizer import Tokenizer
 from ..models.vae.model import VideoVAE
+from .files import ModelFiles
 from .key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
-from .layout import ModelFiles, find_model_files, missing_part, resolve_model
+from .layout import find_model_files, resolve_model
 from .model_config import avatar_config
-from .plan import LoadPlan, materialise, plan_component
+from .plan import LoadPlan, ModuleT, materialise, plan_component
 from .quantised import TOKENIZER_TENSOR
 from .reader import TensorFile, open_tensor_file
 
@@ -40,41 +43,49 @@ class AvatarModels:
 
 @dataclass(frozen=True)
 class AvatarCheckpoint:
-    """Files of an avatar model that were checked and from which any component can be loaded.
-
-    Encoders of text, picture and sound run in float32 on a CPU, where half precision is slow.
-    """
+    """Files of an avatar model that were checked and from which any component can be loaded."""
 
     files: ModelFiles
     config: AvatarConfig
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
+    """``None`` without a text encoder."""
     dit_plan: LoadPlan[AvatarDiT]
     vae_plan: LoadPlan[VideoVAE]
-    text_plan: LoadPlan[TextEncoder]
-    clip_plan: LoadPlan[ClipVision]
+    text_plan: LoadPlan[TextEncoder] | None
+    """``None`` when the model is used without, as is the next."""
+    clip_plan: LoadPlan[ClipVision] | None
     audio_plan: LoadPlan[AudioEncoder]
 
-    def load_dit(self, device: torch.device, dtype: torch.dtype) -> AvatarDiT:
-        """Load the diffusion transformer."""
-        return materialise(self.dit_plan, device, dtype)
+    def load(
+        self,
+        kind: type[ModuleT],
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        runs_on: torch.device | None = None,
+    ) -> ModuleT:
+        """Load one component.
 
-    def load_vae(self, device: torch.device, dtype: torch.dtype) -> VideoVAE:
-        """Load the video autoencoder."""
-        return materialise(self.vae_plan, device, dtype)
+        Args:
+            kind: Its class, one of those of :class:`AvatarModels`; the files must have it.
+            device: Where it goes.
+            dtype: Of its weights; encoders of text, picture and sound stay in float32 on a CPU,
+                where half precision is slow, and the text encoder is never float16.
+            runs_on: Where it is to run if somebody moves it later; ``None`` is ``device``.
 
-    def load_text_encoder(self, device: torch.device, dtype: torch.dtype) -> TextEncoder:
-        """Load the text encoder, which is not needed once the prompt is encoded."""
-        # umT5's activations leave the range of float16.
-        safe = torch.bfloat16 if dtype == torch.float16 else dtype
-        return materialise(self.text_plan, device, _encoder_dtype(device, safe))
-
-    def load_clip(self, device: torch.device, dtype: torch.dtype) -> ClipVision:
-        """Load the vision tower, which is not needed once the picture is encoded."""
-        return materialise(self.clip_plan, device, _encoder_dtype(device, dtype))
-
-    def load_audio_encoder(self, device: torch.device, dtype: torch.dtype) -> AudioEncoder:
-        """Load the audio encoder."""
-        return materialise(self.audio_plan, device, _encoder_dtype(device, dtype))
+        Returns:
+            The component in evaluation mode, its parameters frozen.
+        """
+        plans: dict[type[nn.Module], LoadPlan[Any] | None] = {
+            AvatarDiT: self.dit_plan,
+            VideoVAE: self.vae_plan,
+            TextEncoder: self.text_plan,
+            ClipVision: self.clip_plan,
+            AudioEncoder: self.audio_plan,
+        }
+        plan: LoadPlan[ModuleT] | None = plans[kind]
+        assert plan is not None, f"opened without {kind.__name__}"
+        return materialise(plan, device, _suited_dtype(kind, runs_on or device, dtype))
 
 
 def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpoint:
@@ -95,14 +106,17 @@ def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpo
 
 def open_checkpoint(files: ModelFiles, attention: Attention = sdpa) -> AvatarCheckpoint:
     """Check the files of a model that were found already; see :func:`open_avatar`."""
-    paths = {
+    paths: dict[str, tuple[Path | None, ...]] = {
         "dit": files.dit,
         "vae": (files.vae,),
         "text": (files.text,),
         "clip": (files.clip,),
         "audio": (files.audio,),
     }
-    opened = {part: tuple(map(open_tensor_file, where)) for part, where in paths.items()}
+    opened = {
+        part: tuple(open_tensor_file(path) for path in where if path is not None)
+        for part, where in paths.items()
+    }
     try:
         config = avatar_config(files, opened)
     except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
@@ -110,17 +124,30 @@ def open_checkpoint(files: ModelFiles, attention: Attention = sdpa) -> AvatarChe
             f"{files.root}: flashtalk.json or config.json is missing or holds a wrong value "
             f"({error}); download it again"
         ) from error
-    clip_map = clip_keys(config.clip.num_layers)
+    dit, vae, audio = opened["dit"], opened["vae"], opened["audio"]
     return AvatarCheckpoint(
         files=files,
         config=config,
-        tokenizer=_load_tokenizer(files, opened["text"][0], config),
-        dit_plan=plan_component(partial(AvatarDiT, config.dit, attention), opened["dit"], DIT_KEYS),
-        vae_plan=plan_component(partial(VideoVAE, config.vae), opened["vae"], VAE_KEYS),
-        text_plan=plan_component(partial(TextEncoder, config.text), opened["text"], TEXT_KEYS),
-        clip_plan=plan_component(partial(ClipVision, config.clip), opened["clip"], clip_map),
-        audio_plan=plan_component(partial(AudioEncoder, config.audio), opened["audio"], AUDIO_KEYS),
+        tokenizer=_load_tokenizer(files, opened["text"], config),
+        dit_plan=plan_component(partial(AvatarDiT, config.dit, attention), dit, DIT_KEYS),
+        vae_plan=plan_component(partial(VideoVAE, config.vae), vae, VAE_KEYS),
+        text_plan=_plan_text(opened["text"], config),
+        clip_plan=_plan_clip(opened["clip"], config),
+        audio_plan=plan_component(partial(AudioEncoder, config.audio), audio, AUDIO_KEYS),
     )
+
+
+def _plan_text(files: tuple[TensorFile, ...], config: AvatarConfig) -> LoadPlan[TextEncoder] | None:
+    if not files:
+        return None
+    return plan_component(partial(TextEncoder, config.text), files, TEXT_KEYS)
+
+
+def _plan_clip(files: tuple[TensorFile, ...], config: AvatarConfig) -> LoadPlan[ClipVision] | None:
+    if not files:
+        return None
+    keys = clip_keys(config.clip.num_layers)
+    return plan_component(partial(ClipVision, config.clip), files, keys)
 
 
 def load_avatar(
@@ -137,31 +164,41 @@ def load_avatar(
         WeightsError: See :func:`open_avatar`; raised before any weight is read.
     """
     checkpoint = open_avatar(model)
+    assert checkpoint.tokenizer is not None
     device = torch.device(device)
     return AvatarModels(
         config=checkpoint.config,
-        dit=checkpoint.load_dit(device, dtype),
-        vae=checkpoint.load_vae(device, dtype),
-        text_encoder=checkpoint.load_text_encoder(device, dtype),
+        dit=checkpoint.load(AvatarDiT, device, dtype),
+        vae=checkpoint.load(VideoVAE, device, dtype),
+        text_encoder=checkpoint.load(TextEncoder, device, dtype),
         tokenizer=checkpoint.tokenizer,
-        clip=checkpoint.load_clip(device, dtype),
-        audio_encoder=checkpoint.load_audio_encoder(device, dtype),
+        clip=checkpoint.load(ClipVision, device, dtype),
+        audio_encoder=checkpoint.load(AudioEncoder, device, dtype),
     )
 
 
-def _encoder_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if device.type == "cpu" else dtype
+def _suited_dtype(kind: type[nn.Module], device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which a component of ``kind`` is held when ``dtype`` is asked for."""
+    if kind in (AvatarDiT, VideoVAE):
+        return dtype
+    if device.type == "cpu":
+        return torch.float32
+    # umT5's activations leave the range of float16.
+    return torch.bfloat16 if kind is TextEncoder and dtype == torch.float16 else dtype
 
 
-def _load_tokenizer(files: ModelFiles, text: TensorFile, config: AvatarConfig) -> Tokenizer:
+def _load_tokenizer(
+    files: ModelFiles, opened: tuple[TensorFile, ...], config: AvatarConfig
+) -> Tokenizer | None:
     """Read the tokenizer's own file, or the one inside the text encoder's."""
+    if not opened:
+        return None
+    text = opened[0]
     if files.tokenizer is not None:
         tokenizer = Tokenizer.from_file(files.tokenizer)
-    elif TOKENIZER_TENSOR in text.infos:
+    else:
         with text.reading() as read:
             tokenizer = Tokenizer.from_tensor(read(TOKENIZER_TENSOR), str(text.path))
-    else:
-        raise missing_part(files.root, "tokenizer")
     if tokenizer.vocab_size > config.text.vocab_size:
         raise WeightsError(
             f"{files.tokenizer or text.path}: {tokenizer.vocab_size} pieces, but the text encoder "

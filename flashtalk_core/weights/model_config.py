@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..config import (
@@ -16,8 +17,8 @@ from ..config import (
     VAEConfig,
 )
 from ..errors import WeightsError
+from .files import ModelFiles
 from .key_maps import audio_name, clip_name, text_name
-from .layout import ModelFiles
 from .reader import TensorFile
 from .sizes import (
     Shapes,
@@ -46,20 +47,23 @@ def avatar_config(files: ModelFiles, opened: Mapping[str, tuple[TensorFile, ...]
 
     Args:
         files: Where the parts lie, and their settings.
-        opened: The files of each component, by part.
+        opened: The files of each component, by part; none for a part that is left out.
     """
     settings = files.settings
-    clip = clip_sizes(named_shapes(opened["clip"], clip_name)) | settings.get("clip", {})
     audio = audio_sizes(named_shapes(opened["audio"], audio_name)) | files.audio_config
+    clip = clip_sizes(named_shapes(opened["clip"], clip_name)) | settings.get("clip", {})
     text = text_sizes(named_shapes(opened["text"], text_name)) | settings.get("text", {})
     vae = vae_sizes(named_shapes(opened["vae"])) | settings.get("vae", {})
     clip_config = ClipVisionConfig.from_mapping(clip)
+    text_config = TextEncoderConfig.from_mapping(text)
     audio_config = AudioEncoderConfig.from_mapping(audio | settings.get("audio", {}))
+    dit = _dit_config(files, named_shapes(opened["dit"]), audio_config, clip_config)
+    # Without an encoder, its output comes from elsewhere, in the width that the transformer takes.
     config = AvatarConfig(
-        dit=_dit_config(files, named_shapes(opened["dit"]), audio_config, clip_config),
+        dit=dit,
         vae=VAEConfig.from_mapping(vae),
-        text=TextEncoderConfig.from_mapping(text),
-        clip=clip_config,
+        text=text_config if files.text else replace(text_config, dim=dit.text_dim),
+        clip=clip_config if files.clip else replace(clip_config, dim=dit.clip_dim),
         audio=audio_config,
         chunk=ChunkConfig.from_mapping(settings.get("chunk", {})),
         sampling=SamplingConfig.from_mapping(settings.get("sampling", {})),
@@ -107,7 +111,7 @@ def _check_fit(files: ModelFiles, config: AvatarConfig) -> None:
         (files.audio, "audio layers", audio.num_hidden_layers, dit.audio_blocks),
     )
     for path, what, found, expected in pairs:
-        if found != expected:
+        if path is not None and found != expected:
             raise WeightsError(
                 f"{path}: {what} {found}, but the transformer in {files.dit[0]} takes {expected}; "
                 "take the encoder of the same model"

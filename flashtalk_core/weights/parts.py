@@ -22,12 +22,8 @@ class PartNames:
     """Folders below the model's own that are searched too, as shell patterns."""
     published: str
     """Hugging Face repositories that hold it."""
-
-    @property
-    def wanted(self) -> str:
-        """Names and folders for an error message."""
-        names = " or ".join(self.patterns)
-        return f"{names}, there and in {', '.join(f'{folder}/' for folder in self.folders)}"
+    own_folders: tuple[str, ...] = ()
+    """Folders below one for this kind of part that are searched too, as shell patterns."""
 
 
 DIT_INDEX = "diffusion_pytorch_model.safetensors.index.json"
@@ -37,13 +33,15 @@ PARTS: dict[Part, PartNames] = {
     "dit": PartNames(
         "diffusion transformer",
         (
+            # The other names are those of any transformer in the library's layout.
+            "*flashtalk*.safetensors",
             DIT_INDEX,
             "diffusion_pytorch_model.safetensors",
             "diffusion_pytorch_model-*.safetensors",
-            "*flashtalk*.safetensors",
         ),
-        ("diffusion_models", "diffusion_models/*flashtalk*"),
+        ("diffusion_models/*flashtalk*", "diffusion_models"),
         _AUTHORS,
+        ("*flashtalk*",),
     ),
     "vae": PartNames(
         "video autoencoder",
@@ -72,6 +70,7 @@ PARTS: dict[Part, PartNames] = {
         ("spiece.model",),
         ("google/umt5-xxl", "text_encoders", "text_encoders/google/umt5-xxl"),
         _AUTHORS,
+        ("google/umt5-xxl",),
     ),
     "clip": PartNames(
         "CLIP vision tower",
@@ -87,9 +86,11 @@ PARTS: dict[Part, PartNames] = {
     "audio": PartNames(
         "audio encoder",
         (
-            "wav2vec2*.safetensors",
+            "wav2vec2*chinese*.safetensors",
             "chinese-wav2vec2*.safetensors",
             "audio_encoder.safetensors",
+            # Last: other video models come with one of their own.
+            "wav2vec2*.safetensors",
         ),
         ("audio_encoders",),
         "TencentGameMate/chinese-wav2vec2-base",
@@ -97,5 +98,5 @@ PARTS: dict[Part, PartNames] = {
 }
 
 AUDIO_FOLDER = "*wav2vec2*"
-"""Folders of the audio encoder in the library's own layout, inside the model's or beside it."""
+"""Folders of the audio encoder in the library's own layout."""
 AUDIO_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")

@@ -240,7 +240,7 @@ class Maker:
             "prepared.motion_latent": reference.motion_latent[0],
             "prepared.timesteps": 1000 * noise_levels(sampling.steps, sampling.shift),
         }
-        model, state = ChunkModel(self.dit, self.vae, chunk), SessionState()
+        model, state = ChunkModel.resident(self.dit, self.vae, chunk), SessionState()
         for k in range(self.sizes.num_chunks):
             sound = self.windows()
             noise = torch.randn(sampling.steps + 1, 16, self.num_latents, *self.grid)

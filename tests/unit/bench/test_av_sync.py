@@ -11,7 +11,7 @@ from flashtalk_core.bench.av_sync import PlainFrames, SyncMeasure, measure_sync
 from flashtalk_core.bench.sounds import RATE_HZ, write_babble, write_clicks
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.media.sound import probe_sound
-from flashtalk_core.media.sound_file import SoundFile
+from flashtalk_core.media.sound_reader import SoundReader
 
 pytestmark = pytest.mark.cpu
 
@@ -76,7 +76,7 @@ def test_the_stand_in_draws_groups_of_four():
 
 def test_clicks_are_written_where_they_are_wanted(tmp_path):
     write_clicks(tmp_path / "c.flac", 100_001, [3, 65_536, 100_000])
-    with SoundFile(tmp_path / "c.flac") as sound:
+    with SoundReader(tmp_path / "c.flac") as sound:
         samples = np.concatenate(list(sound.blocks()), axis=1)[0]
     assert len(samples) == 100_001
     assert np.flatnonzero(samples).tolist() == [3, 65_536, 100_000]

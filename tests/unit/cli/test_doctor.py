@@ -1,6 +1,7 @@
 """The report on machine, packages and weights."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from flashtalk_core.cli.doctor import format_size
 from flashtalk_core.cli.main import main
 from flashtalk_core.models.attention import KERNELS
+from flashtalk_core.weights.layout import resolve_model
 
 pytestmark = pytest.mark.cpu
 
@@ -27,7 +29,7 @@ def report(tmp_path_factory):
             main(["doctor", "--model", str(empty), "--json"]),
             main(["doctor", "--model", str(empty)]),
         ]
-    assert codes == [0, 0]
+    assert codes == [1, 1]
     return json.loads(shown[0]), shown[1], empty
 
 
@@ -75,8 +77,22 @@ def test_missing_weights_are_told_with_where_to_get_them(report):
 
 
 def test_a_folder_that_is_not_there_is_reported(capsys):
-    assert main(["doctor", "--model", "/no/such/folder"]) == 0
+    assert main(["doctor", "--model", "/no/such/folder"]) == 1
     assert "no such folder" in capsys.readouterr().out
+
+
+def test_weights_that_are_complete_end_well(tmp_path, capsys):
+    whole = tmp_path / "whole"
+    whole.symlink_to(resolve_model("tiny"), target_is_directory=True)
+    assert main(["doctor", "--model", str(whole)]) == 0
+    assert f"weights in {whole}: complete" in capsys.readouterr().out
+
+
+def test_one_missing_part_is_told_and_fails(tmp_path, capsys):
+    damaged = shutil.copytree(resolve_model("tiny"), tmp_path / "damaged")
+    (damaged / "spiece.model").unlink()
+    assert main(["doctor", "--model", str(damaged)]) == 1
+    assert "missing  tokenizer" in capsys.readouterr().out
 
 
 def test_it_runs_where_nothing_is_installed():

@@ -1,9 +1,11 @@
-"""A toy avatar: real code, random weights, 32 x 48 pixels."""
+"""Toy avatars: real code, with random weights at 32 x 48 pixels or the tiny model at 32 x 32."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from flashtalk_core.config import (
     ChunkConfig,
@@ -12,10 +14,16 @@ from flashtalk_core.config import (
     VAEConfig,
 )
 from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
+from flashtalk_core.engine.plan import RenderPlan
 from flashtalk_core.engine.reference import Reference, prepare_reference
+from flashtalk_core.engine.request import AvatarRequest
+from flashtalk_core.engine.residency import Placement, StayLoaded
 from flashtalk_core.engine.state import SessionState
+from flashtalk_core.media.sound import probe_sound
+from flashtalk_core.media.sound_array import SoundArray
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.weights.load import open_avatar
 
 DIT = DiTConfig(
     dim=24, ffn_dim=32, freq_dim=16, text_dim=10, text_len=6, num_heads=2, num_layers=1,
@@ -29,6 +37,8 @@ class Toy:
     """Networks, a portrait and its reference."""
 
     model: ChunkModel
+    dit: AvatarDiT
+    vae: VideoVAE
     clip_tokens: torch.Tensor
     picture: torch.Tensor
     context: torch.Tensor
@@ -72,7 +82,8 @@ def build_toy(chunk, dtype=torch.float32):
         context=context,
         chunk=chunk,
     )
-    return Toy(ChunkModel(dit, vae, chunk), tokens, picture, context, reference)
+    model = ChunkModel.resident(dit, vae, chunk)
+    return Toy(model, dit, vae, tokens, picture, context, reference)
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +95,46 @@ def make_toy():
 @pytest.fixture(scope="session")
 def toy():
     return build_toy(ChunkConfig(num_frames=13, num_motion_frames=5))
+
+
+PLACEMENT = Placement(torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="session")
+def checkpoint():
+    return open_avatar("tiny")
+
+
+@pytest.fixture(scope="session")
+def networks(checkpoint):
+    """The tiny model's networks, read when the first test needs them."""
+    return StayLoaded(checkpoint, PLACEMENT)
+
+
+@pytest.fixture(scope="session")
+def make_plan(checkpoint):
+    """Plan a video of noise, of 1 step and 32 x 32 pixels unless told otherwise."""
+
+    def make(*, picture_seed=0, sound_seed=0, seconds=0.4, size_px=(32, 32), **given):
+        rng = np.random.default_rng(picture_seed)
+        picture = Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8))
+        noise = np.random.default_rng(sound_seed).standard_normal((1, round(seconds * 16_000)))
+        sound = SoundArray("noise", noise.astype(np.float32) * 0.1, 16_000)
+        names = ("prompt", "fit", "prompt_changes", "context", "clip_tokens", "chunk",
+                 "num_decode_latents")  # fmt: skip
+        wanted = {name: given.pop(name) for name in names if name in given}
+        places = {name: given.pop(name) for name in ("placement", "attention") if name in given}
+        request = AvatarRequest(
+            picture=picture,
+            size_px=size_px,
+            sampling=SamplingConfig(**{"steps": 1, "rule": "euler"} | given),
+            **{"prompt": "hello"} | wanted,
+        )
+        return RenderPlan(
+            checkpoint=checkpoint,
+            request=request,
+            sound=probe_sound(sound),
+            **{"placement": PLACEMENT} | places,
+        )
+
+    return make

@@ -5,15 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from flashtalk_core.config import SamplingConfig
-from flashtalk_core.engine.avatar import fingerprint
-from flashtalk_core.engine.build import AvatarRequest, build_avatar, warn_about_size
+from flashtalk_core.engine.build import build_avatar
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.geometry import chunk_span
-from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.cpu
 
@@ -34,27 +30,10 @@ class Samples:
         return window
 
 
-def portrait(seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 255, (40, 40, 3), np.uint8)
-    return Image.fromarray(pixels)
-
-
 @pytest.fixture(scope="module")
-def checkpoint():
-    return open_avatar("tiny")
-
-
-@pytest.fixture(scope="module")
-def build(checkpoint):
-    def build(picture=None, sound=None, name="sound", prompt="hello", size_px=(32, 32), **sampling):
-        request = AvatarRequest(
-            picture=picture or portrait(),
-            prompt=prompt,
-            size_px=size_px,
-            sampling=SamplingConfig(steps=1, rule="euler", **sampling),
-        )
-        device = torch.device("cpu")
-        return build_avatar(checkpoint, request, sound or Samples(), name, device, torch.float32)
+def build(make_plan, networks):
+    def build(sound=None, **plan):
+        return build_avatar(make_plan(**plan), sound or Samples(), networks)
 
     return build
 
@@ -93,7 +72,7 @@ def test_a_state_of_another_portrait_is_refused(avatar, build):
     states = []
     video(avatar, 30, on_state=states.append)
     with pytest.raises(InvalidInputError, match="other settings"):
-        video(build(portrait(1)), 60, states[0])
+        video(build(picture_seed=1), 60, states[0])
 
 
 def test_each_chunk_hears_its_own_window_with_context_on_both_sides(build, checkpoint):
@@ -139,37 +118,3 @@ def test_rendering_can_be_stopped_before_a_step(avatar):
     with pytest.raises(KeyboardInterrupt):
         video(replace(avatar, before_step=stop), 10)
     assert avatar.before_step is None
-
-
-def test_fingerprint_tells_settings_apart(avatar, build):
-    others = [
-        build(portrait(1)),
-        build(prompt="bye"),
-        build(name="another sound"),
-        build(seed=5),
-        build(mouth_strength=0.5),
-        build(size_px=(32, 48)),
-    ]
-    assert build().fingerprint == avatar.fingerprint
-    assert len({avatar.fingerprint, *(other.fingerprint for other in others)}) == 1 + len(others)
-
-
-def test_fingerprint_tells_shapes_apart():
-    grey = torch.zeros(3, 32, 48)
-    assert fingerprint(grey) != fingerprint(grey.transpose(1, 2))
-    assert fingerprint(grey, steps=1) != fingerprint(grey, steps=2)
-
-
-def test_unusual_sizes_warn(build, checkpoint, caplog):
-    build(size_px=(32, 48))
-    assert f"size 32x48: {checkpoint.config.name} is known to work at " in caplog.text
-    caplog.clear()
-    known = replace(checkpoint.config, known_sizes_px=((32, 48),))
-    warn_about_size(replace(checkpoint, config=known), (32, 48))
-    assert caplog.text == ""
-
-
-@pytest.mark.parametrize("size_px", [(30, 32), (32, 16), (4096, 32), (0, 0)])
-def test_impossible_sizes_are_refused_before_anything_is_built(size_px):
-    with pytest.raises(InvalidInputError, match="try"):
-        AvatarRequest(picture=portrait(), prompt="", size_px=size_px, sampling=SamplingConfig())

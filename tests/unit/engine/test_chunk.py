@@ -49,21 +49,21 @@ def test_a_chunk_shows_its_new_frames_in_groups_of_four(make_toy, frames, motion
 
 def test_denoising_never_touches_the_motion_latents(toy):
     _, state = toy.run(sampling=PLAIN)
-    calls, hook = record_calls(toy.model.dit)
-    decoded, decoder_hook = record_calls(toy.model.vae.conv2)
+    calls, hook = record_calls(toy.dit)
+    decoded, decoder_hook = record_calls(toy.vae.conv2)
     toy.run(state, replace(PLAIN, steps=4))
     hook.remove()
     decoder_hook.remove()
     with torch.no_grad():
-        motion = toy.model.vae.encode(state.motion_frames)
+        motion = toy.vae.encode(state.motion_frames)
     assert len(calls) == 4
     assert all(torch.equal(latent[:, :, :2], motion) for latent in calls)
-    kept = toy.model.vae.normalise(torch.cat(decoded[:2], dim=2))
+    kept = toy.vae.normalise(torch.cat(decoded[:2], dim=2))
     torch.testing.assert_close(kept, motion, atol=1e-5, rtol=1e-5)
 
 
 def test_the_first_chunk_starts_from_the_portrait_alone(toy):
-    calls, hook = record_calls(toy.model.dit)
+    calls, hook = record_calls(toy.dit)
     toy.run(sampling=PLAIN)
     hook.remove()
     portrait = toy.reference.motion_latent
@@ -98,7 +98,7 @@ def test_the_fingerprint_is_handed_on(toy):
 
 
 def test_seed_and_chunk_decide_the_noise(toy):
-    calls, hook = record_calls(toy.model.dit)
+    calls, hook = record_calls(toy.dit)
     for seed, chunk in ((1, 0), (1, 0), (2, 0), (1, 1)):
         toy.run(SessionState(chunk_index=chunk), replace(PLAIN, steps=1, seed=seed))
     hook.remove()
@@ -113,7 +113,7 @@ def test_rendering_may_stop_before_any_step(toy):
         if step == 2:
             raise KeyboardInterrupt("stopped on request")
 
-    calls, hook = record_calls(toy.model.dit)
+    calls, hook = record_calls(toy.dit)
     with pytest.raises(KeyboardInterrupt):
         toy.run(sampling=replace(PLAIN, steps=4), before_step=stop_before_third)
     hook.remove()
@@ -121,7 +121,7 @@ def test_rendering_may_stop_before_any_step(toy):
 
 
 def test_the_first_frames_arrive_before_the_last_are_decoded(toy):
-    decoded, hook = record_calls(toy.model.vae.decoder)
+    decoded, hook = record_calls(toy.vae.decoder)
     chunk = generate_chunk(toy.model, toy.reference, toy.windows(), SessionState(), PLAIN)
     assert not decoded
     next(chunk)
@@ -166,7 +166,7 @@ def test_the_rules_lead_to_different_frames(toy):
 
 def test_half_precision_models_take_float32_steps(make_toy):
     toy = make_toy(ChunkConfig(num_frames=13, num_motion_frames=5), torch.bfloat16)
-    calls, hook = record_calls(toy.model.dit)
+    calls, hook = record_calls(toy.dit)
     frames, state = toy.run(sampling=PLAIN)
     toy.run(state, PLAIN)
     hook.remove()

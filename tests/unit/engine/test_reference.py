@@ -20,8 +20,8 @@ def test_the_condition_is_the_mask_and_the_portrait_before_blank_frames(toy):
     portrait = toy.picture[None, :, None]
     clip = torch.cat([portrait, torch.zeros(1, 3, 12, 32, 48)], dim=2)
     with torch.no_grad():
-        condition = encode_condition(toy.model.vae, portrait, 13)
-        expected = toy.model.vae.encode(clip)
+        condition = encode_condition(toy.vae, portrait, 13)
+        expected = toy.vae.encode(clip)
     assert condition.shape == (1, 20, 4, 4, 6)
     assert torch.equal(condition[:, :4], picture_mask(13, 4, 6))
     assert torch.equal(condition[:, 4:], expected)
@@ -30,25 +30,25 @@ def test_the_condition_is_the_mask_and_the_portrait_before_blank_frames(toy):
 def test_two_portraits_can_share_a_batch(toy):
     portraits = torch.stack([toy.picture, -toy.picture])[:, :, None]
     with torch.no_grad():
-        both = encode_condition(toy.model.vae, portraits, 5)
-        alone = encode_condition(toy.model.vae, portraits[1:], 5)
+        both = encode_condition(toy.vae, portraits, 5)
+        alone = encode_condition(toy.vae, portraits[1:], 5)
     torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_prompt_and_picture_are_projected_for_every_block(toy):
     session = toy.reference.session
     with torch.no_grad():
-        expected = toy.model.dit.project_session(
+        expected = toy.dit.project_session(
             session.condition, toy.context[None], toy.clip_tokens
         ).blocks[0]
-    assert len(session.blocks) == toy.model.dit.config.num_layers
+    assert len(session.blocks) == toy.dit.config.num_layers
     assert torch.equal(session.blocks[0].text[0], expected.text[0])
     assert torch.equal(session.blocks[0].image[1], expected.image[1])
 
 
 def test_the_first_motion_latent_is_the_encoded_portrait(toy):
     with torch.no_grad():
-        expected = toy.model.vae.encode(toy.picture[None, :, None])
+        expected = toy.vae.encode(toy.picture[None, :, None])
     assert torch.equal(toy.reference.motion_latent, expected)
 
 

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from flashtalk_core.errors import InvalidInputError, OutputError
-from flashtalk_core.media.mp4 import Mp4Writer
+from flashtalk_core.media.mp4 import Mp4Writer, check_crf
 from flashtalk_core.media.mp4_boxes import file_boxes
 from flashtalk_core.media.sound import probe_sound
 from flashtalk_core.media.video_check import measure_video
@@ -149,11 +149,51 @@ def test_colours_survive(make, tmp_path):
 
 
 def test_index_comes_first_and_comment_is_kept(render):
-    writer = render(16_000, 16_000, [], comment='{"seed": 1}')
+    writer = render(16_000, 16_000, [], metadata={"comment": '{"seed": 1}'})
     with writer.output.final.open("rb") as file:
         assert [span.kind for span in file_boxes(file)] == [b"ftyp", b"moov", b"mdat"]
     with av.open(str(writer.output.final)) as container:
         assert container.metadata["comment"] == '{"seed": 1}'
+
+
+def test_texts_by_any_names_are_in_the_partial_and_in_the_finished_file(make, tmp_path):
+    soundfile.write(tmp_path / "s.wav", np.zeros(64_000), 16_000)
+    metadata = {
+        "comment": "generated",
+        "prompt": '{"1": "\u4f60\u597d"}',
+        "workflow": '{"nodes": [' + '"x",' * 500_000 + "0]}",
+        "Mixed Case": "",
+    }
+    writer = Mp4Writer(tmp_path / "v.mp4", (32, 32), probe_sound(tmp_path / "s.wav"),
+                       preset="ultrafast", metadata=metadata)  # fmt: skip
+    with writer:
+        writer.write(np.zeros((90, 32, 32, 3), np.uint8))
+        with av.open(str(writer.output.partial)) as container:
+            partial = dict(container.metadata)
+        writer.write(np.zeros((10, 32, 32, 3), np.uint8))
+    with av.open(str(writer.output.final)) as container:
+        final = dict(container.metadata)
+    for found in (partial, final):
+        # FFmpeg drops empty texts.
+        assert {key: found.get(key, "") for key in metadata} == metadata
+
+
+@pytest.mark.parametrize("crf", [-1, 52])
+def test_quality_is_checked_on_its_own(crf):
+    with pytest.raises(InvalidInputError, match=f"crf {crf}: use 0"):
+        check_crf(crf)
+
+
+@pytest.mark.parametrize("scale", [3.0, 1e6])
+def test_sound_above_full_scale_is_cut_off_there(make, tmp_path, scale):
+    time_s = np.arange(32_000) / 16_000
+    tone = np.sin(2 * np.pi * 100 * time_s) * scale
+    soundfile.write(tmp_path / "s.wav", tone, 16_000, "FLOAT")
+    writer = make.write_video(tmp_path / "v.mp4", probe_sound(tmp_path / "s.wav"))
+    with av.open(str(writer.output.final)) as container:
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])[:32_000]
+    assert np.abs(heard - np.clip(tone, -1, 1)).mean() < 0.1
+    assert np.abs(heard).max() < 1.5  # edges overshoot
 
 
 def test_every_sample_of_the_index_lies_in_the_media_data(render):

@@ -11,7 +11,7 @@ import soundfile
 
 from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.media.mp4 import Mp4Writer
-from flashtalk_core.media.mp4_finish import _copy
+from flashtalk_core.media.mp4_boxes import copy_bytes
 from flashtalk_core.media.sound import probe_sound
 
 pytestmark = pytest.mark.cpu
@@ -58,7 +58,7 @@ def final(tmp_path):
 
 def start_child(sound, final, limit=0):
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(sound.path), str(final), str(limit)],
+        [sys.executable, "-c", CHILD, str(sound.source), str(final), str(limit)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -190,7 +190,7 @@ def test_more_frames_than_the_sound_lasts_are_our_fault(sound, final):
 
 
 def test_sound_that_vanished_during_the_render(sound, final):
-    sound.path.unlink()
+    sound.source.unlink()
     with pytest.raises(InvalidInputError, match="no such file"), Mp4Writer(final, (32, 32), sound):
         pass
     assert not final.with_name("v.partial.mp4").exists()
@@ -253,7 +253,7 @@ def test_file_that_gets_shorter_while_it_is_copied_is_an_error(tmp_path):
     (tmp_path / "short").write_bytes(b"123")
     reader, writer = (tmp_path / "short").open("rb"), (tmp_path / "copy").open("wb")
     with reader, writer, pytest.raises(OSError, match="lost its last 7 bytes"):
-        _copy(reader, writer, 0, 10)
+        copy_bytes(reader, writer, 0, 10)
 
 
 def test_folder_in_the_place_of_the_finished_file(sound, final):

@@ -175,3 +175,46 @@ def test_memory_does_not_grow_with_the_length(save, make):
 
     peak(2)
     assert peak(120) < 1.1 * peak(20)
+
+
+@pytest.mark.parametrize("target_lufs", [-70.0, -16.0, 0.0])
+def test_another_loudness_can_be_asked_for(save, make, target_lufs):
+    import pyloudnorm
+
+    info = probe_sound(save(make.voice(160_000, 16_000)), target_lufs=target_lufs)
+    heard = whole(info, 160_000).astype(np.float64) * 10 ** ((-23 - target_lufs) / 20)
+    assert pyloudnorm.Meter(16_000).integrated_loudness(heard) == pytest.approx(-23, abs=1e-3)
+
+
+@pytest.mark.parametrize("target_lufs", [-70.1, 0.1, float("nan")])
+def test_impossible_loudness(save, target_lufs):
+    with pytest.raises(InvalidInputError, match=f"{target_lufs} LUFS: use -70 to 0"):
+        probe_sound(save(np.zeros(16_000)), target_lufs=target_lufs)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_wav_that_was_cut_off_is_warned_about(save, make, caplog, subtype):
+    path = save(make.voice(160_000, 16_000), subtype=subtype)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 5])
+    probe_sound(path, duration_s=2)
+    assert not caplog.text
+    assert probe_sound(path).duration_s == pytest.approx(4, abs=0.01)
+    assert "states 10.00" in caplog.text
+    assert "only 3.99" in caplog.text or "only 4.00" in caplog.text
+
+
+@pytest.mark.parametrize("stated", [0xFFFFFFFF, 0x7FFFF024])
+def test_wav_from_a_pipe_brings_no_warning(save, make, caplog, stated):
+    path = save(make.voice(16_000, 16_000), subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    position = data.index(b"data") + 4
+    data[position : position + 4] = stated.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert probe_sound(path).num_samples == 16_000
+    assert not caplog.text
+
+
+def test_sound_beyond_any_scale_is_refused(save, make):
+    with pytest.raises(InvalidInputError, match=r"1e\+30 times full scale, the limit is 1e\+10"):
+        probe_sound(save(make.clicks(16_000, [800])[0] / 0.9 * 1e30))

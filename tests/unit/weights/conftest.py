@@ -11,6 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from flashtalk_core.weights.load import load_avatar
+from flashtalk_core.weights.save import save_component, save_settings
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 SHARD = "diffusion_pytorch_model-{:05}-of-00003.safetensors"
 
@@ -97,3 +100,30 @@ def copied_folder(authors_folder, tmp_path):
     """The same, for a test to damage."""
     shutil.copytree(authors_folder.parent, tmp_path / "copy")
     return tmp_path / "copy" / authors_folder.name
+
+
+@pytest.fixture(scope="session")
+def models(authors_folder):
+    return load_avatar(authors_folder, "cpu")
+
+
+@pytest.fixture(scope="session")
+def repackaged_folder(models, tmp_path_factory):
+    """The same weights under the names and in the folders that ComfyUI's users have."""
+    folder = tmp_path_factory.mktemp("models")
+    tokenizer = models.tokenizer.serialised
+    places = {
+        "diffusion_models/SoulX-FlashTalk.safetensors": (models.dit, {}),
+        "vae/wan_2.1_vae.safetensors": (models.vae, {}),
+        "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors": (
+            models.text_encoder,
+            {"fp8": True, "tokenizer": tokenizer},
+        ),
+        "clip_vision/clip_vision_h.safetensors": (models.clip, {}),
+        "audio_encoders/wav2vec2-chinese-base_fp16.safetensors": (models.audio_encoder, {}),
+    }
+    for name, (module, options) in places.items():
+        (folder / name).parent.mkdir()
+        save_component(module, folder / name, **options)
+    save_settings(models.config, folder)
+    return folder

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flashtalk_core.errors import WeightsError
+from flashtalk_core.models.text_encoder import TextEncoder
 from flashtalk_core.weights.load import open_avatar
 from flashtalk_core.weights.reader import open_tensor_file
 
@@ -112,7 +113,8 @@ def test_pickle_without_a_table(copied_folder):
 def test_pickle_of_the_older_format_loads(copied_folder):
     weights = torch.load(copied_folder / TEXT, weights_only=True)
     torch.save(weights, copied_folder / TEXT, _use_new_zipfile_serialization=False)
-    model = open_avatar(copied_folder).load_text_encoder(torch.device("cpu"), torch.float32)
+    checkpoint = open_avatar(copied_folder)
+    model = checkpoint.load(TextEncoder, torch.device("cpu"), torch.float32)
     assert model.encoder.embed_tokens.weight.equal(weights["token_embedding.weight"])
 
 

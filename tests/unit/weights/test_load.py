@@ -8,7 +8,8 @@ import torch
 from safetensors import safe_open
 
 from flashtalk_core.errors import WeightsError
-from flashtalk_core.models.text_encoder import encode_prompt
+from flashtalk_core.models.clip_vision import ClipVision
+from flashtalk_core.models.text_encoder import TextEncoder, encode_prompt
 from flashtalk_core.weights.layout import find_model_files, list_parts, resolve_model
 from flashtalk_core.weights.load import load_avatar, open_avatar
 from flashtalk_core.weights.save import COMPONENT_FILES, save_component, save_settings
@@ -25,33 +26,6 @@ def golden(name, *keys):
 
 def error_of(result, expected):
     return float((result - expected).abs().max() / expected.std())
-
-
-@pytest.fixture(scope="module")
-def models(authors_folder):
-    return load_avatar(authors_folder, "cpu")
-
-
-@pytest.fixture(scope="module")
-def repackaged_folder(models, tmp_path_factory):
-    """The same weights under the names and in the folders that ComfyUI's users have."""
-    folder = tmp_path_factory.mktemp("models")
-    tokenizer = models.tokenizer.serialised
-    places = {
-        "diffusion_models/SoulX-FlashTalk.safetensors": (models.dit, {}),
-        "vae/wan_2.1_vae.safetensors": (models.vae, {}),
-        "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors": (
-            models.text_encoder,
-            {"fp8": True, "tokenizer": tokenizer},
-        ),
-        "clip_vision/clip_vision_h.safetensors": (models.clip, {}),
-        "audio_encoders/wav2vec2-chinese-base_fp16.safetensors": (models.audio_encoder, {}),
-    }
-    for name, (module, options) in places.items():
-        (folder / name).parent.mkdir()
-        save_component(module, folder / name, **options)
-    save_settings(models.config, folder)
-    return folder
 
 
 def test_sizes_come_from_files_where_they_tell_and_from_settings_otherwise(models):
@@ -119,10 +93,35 @@ def test_encoders_stay_in_float32_on_a_cpu(authors_folder):
 
 def test_a_component_loads_alone_and_again(authors_folder):
     checkpoint = open_avatar(authors_folder)
-    first = checkpoint.load_clip(torch.device("cpu"), torch.float32)
-    second = checkpoint.load_clip(torch.device("cpu"), torch.float32)
+    first = checkpoint.load(ClipVision, torch.device("cpu"), torch.float32)
+    second = checkpoint.load(ClipVision, torch.device("cpu"), torch.float32)
     assert first is not second
     assert all(a.equal(b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_text_encoder_is_never_in_float16():
+    """The meta device stands for any device that is no CPU; nothing is computed on it."""
+    checkpoint = open_avatar("tiny")
+    meta = torch.device("meta")
+    text = checkpoint.load(TextEncoder, meta, torch.float16)
+    clip = checkpoint.load(ClipVision, meta, torch.float16)
+    assert next(text.parameters()).dtype == torch.bfloat16
+    assert next(clip.parameters()).dtype == torch.float16
+
+
+def test_sections_that_the_settings_leave_out_are_told_in_one_line(authors_folder, caplog):
+    find_model_files(authors_folder)
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.startswith(str(authors_folder / "flashtalk.json"))
+    assert "says nothing of dit, text, audio, chunk, sampling, prompt;" in message
+
+
+def test_whole_settings_and_absent_ones_are_not_told(copied_folder, caplog):
+    (copied_folder / "flashtalk.json").unlink()
+    find_model_files(copied_folder)
+    find_model_files(resolve_model("tiny"))
+    assert not caplog.records
 
 
 def test_a_folder_written_component_by_component_loads(models, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.cli.device import choose_device, choose_dtype
+from flashtalk_core.engine.devices import choose_device, choose_dtype
 from flashtalk_core.errors import InvalidInputError
 
 pytestmark = pytest.mark.cpu

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.sound_file import SoundFile
+from flashtalk_core.media.sound_reader import SoundReader
 
 pytestmark = pytest.mark.cpu
 
@@ -31,7 +31,7 @@ LOSSY = [
 
 
 def read(path):
-    with SoundFile(path) as file:
+    with SoundReader(path) as file:
         return file, np.concatenate(list(file.blocks()), axis=1)
 
 
@@ -97,7 +97,7 @@ def test_track_of_a_video(make, tmp_path):
 def test_part_of_a_file(make, tmp_path, start, count):
     sound = make.voice(90_000, 16_000)[None]
     path = make.encode_sound(tmp_path / "s.wav", sound, 16_000)
-    with SoundFile(path) as file:
+    with SoundReader(path) as file:
         found = np.concatenate(list(file.blocks(start, count)), axis=1)
     stop = None if count is None else start + count
     assert np.array_equal(found, sound[:, start:stop])

@@ -1,4 +1,4 @@
-"""Choice of device and number format."""
+"""Choice of devices and number format."""
 
 from __future__ import annotations
 

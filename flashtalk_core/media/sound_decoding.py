@@ -1,4 +1,4 @@
-"""Sound files read as blocks of floats in constant memory.
+"""Decoders of sound files: PyAV, and librosa where that knows more.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..config import require
 from ..errors import InvalidInputError
-from .input_path import check_input
+from .input_path import file_url
+from .sound_array import Block, check_rate
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -24,12 +24,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Block = NDArray[np.float32]
+BLOCK_SAMPLES = 1 << 15
+"""Least size of a block, but for the last one."""
 
-MIN_RATE_HZ = 1_000
-MAX_RATE_HZ = 768_000
-
-_BLOCK_SAMPLES = 1 << 15
 # Most samples after a track's stated end that count as encoder padding: two frames of HE-AAC.
 _MAX_PADDING = 4096
 # FFmpeg's sample formats: numpy's type and full scale. 24-bit sound arrives as s32.
@@ -43,71 +40,34 @@ _FORMATS: dict[str, tuple[type[np.generic], float]] = {
 }
 
 
-class _Opened(NamedTuple):
+class DecodedSound(NamedTuple):
+    """A sound that was opened: its first block is decoded, the others follow on demand."""
+
     rate_hz: int
     channels: int
     layout: str
+    """FFmpeg's name of the channel layout; empty where there is none."""
     blocks: Iterator[Block]
     resource: Any
+    """To be closed."""
 
 
-class SoundFile:
-    """One pass over the sound of a file: rate, channels, then its blocks.
+def open_sound_file(path: Path) -> DecodedSound:
+    """Open a sound file, or a video with a sound track.
 
-    Encoder delay and padding are left out as the container says (LAME header, edit list, Opus
-    pre-skip), so sample 0 is the first one a player plays. PyAV reads the file; what it cannot
-    open goes to ``librosa`` (libsndfile) where that is installed.
+    Raises:
+        InvalidInputError: If there is no sound in it that can be read.
     """
-
-    def __init__(self, path: str | Path) -> None:
-        """Open ``path`` and read its first block.
-
-        Raises:
-            InvalidInputError: If there is no such file, or no sound in it.
-        """
-        self.path = check_input(path, "sound")
-        opened = _open_with_av(self.path) or _open_with_librosa(self.path)
-        if opened is None:
-            raise InvalidInputError(
-                f"sound {self.path}: its {self.path.stat().st_size} bytes are no sound PyAV or "
-                "librosa can read; export it again as WAV, MP3, M4A, FLAC or Ogg"
-            )
-        self.rate_hz, self.channels, self.layout, self._blocks, self._resource = opened
-        self.num_read = 0
-        """Samples decoded so far, skipped ones included."""
-
-    def blocks(self, start_sample: int = 0, num_samples: int | None = None) -> Iterator[Block]:
-        """Yield the samples from ``start_sample`` on, at most ``num_samples`` (``None``: all).
-
-        The file is read once only: a second call goes on where the first one stopped.
-        """
-        stop = None if num_samples is None else start_sample + num_samples
-        for block in self._blocks:
-            first = self.num_read
-            self.num_read += block.shape[1]
-            part = block[:, max(0, start_sample - first) : None if stop is None else stop - first]
-            if part.shape[1]:
-                yield part
-            if stop is not None and self.num_read >= stop:
-                return
-
-    def close(self) -> None:
-        """Release the file."""
-        self._resource.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    opened = _open_with_av(path) or _open_with_librosa(path)
+    if opened is None:
+        raise InvalidInputError(
+            f"sound {path}: its {path.stat().st_size} bytes are no sound PyAV or "
+            "librosa can read; export it again as WAV, MP3, M4A, FLAC or Ogg"
+        )
+    return opened
 
 
-def file_url(path: Path) -> str:
-    """Return ``path`` as FFmpeg must see it, so that no part of it is taken for a protocol."""
-    return f"file:{path}"
-
-
-def _open_with_av(path: Path) -> _Opened | None:
+def _open_with_av(path: Path) -> DecodedSound | None:
     """Open with PyAV; ``None`` if it does not know the format or has no decoder for it."""
     import av
 
@@ -126,7 +86,7 @@ def _open_with_av(path: Path) -> _Opened | None:
         raise
 
 
-def _first_frame(path: Path, container: InputContainer) -> _Opened | None:
+def _first_frame(path: Path, container: InputContainer) -> DecodedSound | None:
     if not container.streams.audio:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         if kinds == "nothing":
@@ -141,12 +101,12 @@ def _first_frame(path: Path, container: InputContainer) -> _Opened | None:
     if first is None:
         raise InvalidInputError(f"sound {path}: it holds 0 samples; record or export it again")
     rate_hz, channels = first.sample_rate, len(first.layout.channels)
-    _check_rate(path, rate_hz)
+    check_rate(path, rate_hz)
     blocks = _blocks(_checked(path, chain([first], frames), rate_hz, channels))
     limit = _stated_samples(container, rate_hz)
     if limit is not None:
         blocks = _without_padding(blocks, limit)
-    return _Opened(rate_hz, channels, first.layout.name, blocks, container)
+    return DecodedSound(rate_hz, channels, first.layout.name, blocks, container)
 
 
 def _frames(path: Path, container: InputContainer) -> Iterator[AudioFrame]:
@@ -174,7 +134,14 @@ def _frames(path: Path, container: InputContainer) -> Iterator[AudioFrame]:
                 f"sound {path}: reading it failed ({_reason(error)}); it may be cut short, "
                 "export it again"
             ) from error
-        yield from (frame for frame in decoded if frame.samples)
+        yield from (frame for frame in decoded if frame.samples and not _is_delay(frame))
+
+
+def _is_delay(frame: AudioFrame) -> bool:
+    """Tell whether most of a frame lies before 0 s: older FFmpeg leaves it in Matroska."""
+    if frame.pts is None or not frame.time_base:
+        return False
+    return frame.pts * frame.time_base + Fraction(frame.samples, 2 * frame.sample_rate) < 0
 
 
 def _checked(
@@ -197,7 +164,7 @@ def _blocks(frames: Iterable[AudioFrame]) -> Iterator[Block]:
     for frame in frames:
         parts.append(_to_float(frame))
         size += frame.samples
-        if size >= _BLOCK_SAMPLES:
+        if size >= BLOCK_SAMPLES:
             yield np.concatenate(parts, axis=1)
             parts, size = [], 0
     if parts:
@@ -248,7 +215,7 @@ def _without_padding(blocks: Iterator[Block], limit: int) -> Iterator[Block]:
             yield block
 
 
-def _open_with_librosa(path: Path) -> _Opened | None:
+def _open_with_librosa(path: Path) -> DecodedSound | None:
     try:
         import librosa
         import soundfile
@@ -260,7 +227,7 @@ def _open_with_librosa(path: Path) -> _Opened | None:
     except soundfile.LibsndfileError:
         return None
     try:
-        _check_rate(path, sound.samplerate)
+        check_rate(path, sound.samplerate)
     except InvalidInputError:
         sound.close()
         raise
@@ -268,20 +235,12 @@ def _open_with_librosa(path: Path) -> _Opened | None:
         sound,
         # One frame a block: blocks follow each other without overlap.
         block_length=1,
-        frame_length=_BLOCK_SAMPLES,
-        hop_length=_BLOCK_SAMPLES,
+        frame_length=BLOCK_SAMPLES,
+        hop_length=BLOCK_SAMPLES,
         mono=False,
     )
     blocks = (np.atleast_2d(block) for block in stream)
-    return _Opened(sound.samplerate, sound.channels, "", blocks, sound)
-
-
-def _check_rate(path: Path, rate_hz: int) -> None:
-    require(
-        MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ,
-        f"sound {path}: {rate_hz} samples a second; need {MIN_RATE_HZ} to {MAX_RATE_HZ}, "
-        "convert it to 48000",
-    )
+    return DecodedSound(sound.samplerate, sound.channels, "", blocks, sound)
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,83 @@
+"""Everything that decides a video, checked, with no weights read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from ..config import ChunkConfig
+from ..media.picture import fit_picture, to_model_range
+from ..media.sound import SoundInfo
+from ..weights.load import AvatarCheckpoint
+from .request import AvatarRequest
+from .residency import Placement
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderPlan:
+    """A model, a request and a sound."""
+
+    checkpoint: AvatarCheckpoint
+    request: AvatarRequest
+    sound: SoundInfo
+    placement: Placement
+    attention: str = "auto"
+    """Name of the attention kernel the checkpoint was opened with."""
+
+    @property
+    def chunk(self) -> ChunkConfig:
+        """Arithmetic of a chunk."""
+        return self.request.chunk_of(self.checkpoint.config)
+
+    def fitted_picture(self) -> Tensor:
+        """Return the portrait at the size of the video, ``(3, H, W)`` float32 in ``[-1, 1]``."""
+        request = self.request
+        return to_model_range(fit_picture(request.picture, request.size_px, request.fit))
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that decides the picture.
+
+        Devices and kernels count: they round differently.
+        """
+        request, place = self.request, self.placement
+        return fingerprint(
+            picture=request.picture,
+            context=request.context,
+            clip_tokens=request.clip_tokens,
+            size_px=request.size_px,
+            fit=request.fit,
+            prompts=[request.prompt, *map(asdict, request.prompt_changes)],
+            sampling=asdict(request.sampling),
+            chunk=asdict(self.chunk),
+            num_decode_latents=request.num_decode_latents,
+            sound=self.sound.identity,
+            model=asdict(self.checkpoint.config),
+            files=self.checkpoint.files.identity,
+            dtype=str(place.dtype),
+            devices=[str(place.device), str(place.vae_device)],
+            attention=self.attention,
+            torch=torch.__version__,
+        )
+
+
+def fingerprint(**settings: object) -> str:
+    """Return a hash of what is named: tensors, pictures, and values that JSON can hold."""
+    digest = hashlib.sha256()
+    for name, value in sorted(settings.items()):
+        digest.update(name.encode())
+        digest.update(_bytes_of(value))
+    return digest.hexdigest()
+
+
+def _bytes_of(value: object) -> bytes:
+    if isinstance(value, Tensor):
+        numbers = value.detach().cpu().float().contiguous().numpy()
+        return str(numbers.shape).encode() + numbers.tobytes()
+    if isinstance(value, Image):
+        return str(value.size).encode() + value.tobytes()
+    return json.dumps(value, sort_keys=True).encode()

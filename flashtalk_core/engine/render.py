@@ -1,0 +1,79 @@
+"""A plan becomes a video file: the one loop behind the command line and the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from ..media.mp4 import Mp4Writer
+from ..media.sound import AnalysisStream
+from .build import build_avatar
+from .chunk import BeforeStep
+from .memo import EncodingMemo
+from .plan import RenderPlan
+from .residency import Residency
+from .session import run_session
+
+OnFrames = Callable[[Tensor], None]
+"""Called with written frames, ``(f, H, W, 3)`` uint8."""
+
+
+def open_writer(
+    plan: RenderPlan, path: Path, *, crf: int, metadata: Mapping[str, str] | None = None
+) -> Mp4Writer:
+    """Check that the video can be written; see :class:`Mp4Writer`."""
+    return Mp4Writer(
+        path,
+        plan.request.size_px,
+        plan.sound,
+        plan.chunk.frame_rate_hz,
+        crf=crf,
+        metadata={"comment": describe(plan)} | dict(metadata or {}),
+    )
+
+
+def describe(plan: RenderPlan) -> str:
+    """Say for the file that its picture is generated, and how."""
+    sampling = plan.request.sampling
+    return (
+        f"generated with {plan.checkpoint.config.name}, {sampling.steps} {sampling.rule} steps, "
+        f"shift {sampling.shift:g}, seed {sampling.seed}"
+    )
+
+
+def render_video(
+    plan: RenderPlan,
+    writer: Mp4Writer,
+    networks: Residency,
+    *,
+    memo: EncodingMemo | None = None,
+    before_step: BeforeStep | None = None,
+    on_ready: Callable[[], object] | None = None,
+    on_frames: OnFrames | None = None,
+) -> None:
+    """Render a plan into a file.
+
+    Args:
+        plan: What to draw.
+        writer: From :func:`open_writer`; entered and left here.
+        networks: Lends the networks.
+        memo: Encodings made before; ``None`` makes all anew.
+        before_step: Called before each denoising step; raises to stop. ``None`` does nothing.
+        on_ready: Called when everything is loaded and the first chunk begins; or ``None``.
+        on_frames: Called with frames once they are written; ``None`` to ignore them.
+
+    Raises:
+        FlashTalkError: If the request does not fit the model, or the file cannot be written.
+            Whatever is raised, what was written stays playable in the partial file.
+    """
+    rate_hz = plan.chunk.sample_rate_hz
+    with writer, AnalysisStream(writer.sound, rate_hz) as samples:
+        avatar = build_avatar(plan, samples, networks, memo=memo, before_step=before_step)
+        if on_ready is not None:
+            on_ready()
+        for frames in run_session(avatar, writer.num_frames):
+            writer.write(frames)
+            if on_frames is not None:
+                on_frames(frames)

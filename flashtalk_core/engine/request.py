@@ -1,0 +1,147 @@
+"""What is asked for; all of it can be checked before weights are read."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from PIL.Image import Image
+from torch import Tensor
+
+from ..config import AvatarConfig, ChunkConfig, SamplingConfig, require
+from ..geometry import check_size
+from ..media.picture import FitMode
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PromptChange:
+    """Another prompt from some second on."""
+
+    start_s: float
+    """When it begins, seconds from the start of the video; the nearest border of two chunks."""
+    prompt: str
+
+    def __post_init__(self) -> None:
+        require(
+            math.isfinite(self.start_s) and self.start_s > 0,
+            f"prompt change at {self.start_s} s: use a second after 0; "
+            "what is seen from the start is the prompt itself",
+        )
+
+
+def check_order(changes: Sequence[PromptChange]) -> None:
+    """Raise :class:`InvalidInputError` unless each change is later than the one before."""
+    for before, after in pairwise(changes):
+        require(
+            before.start_s < after.start_s,
+            f"prompt change at {after.start_s:g} s: it follows one at {before.start_s:g} s; "
+            "list them in order of time, each once",
+        )
+
+
+def check_changes(changes: Sequence[PromptChange], context: Tensor | None) -> None:
+    """Raise :class:`InvalidInputError` if ``changes`` cannot follow a first prompt.
+
+    Args:
+        changes: Later prompts.
+        context: The first prompt if it was encoded by somebody else, else ``None``.
+    """
+    check_order(changes)
+    require(
+        context is None or not changes,
+        f"prompt changes ({len(changes)}): the prompt comes encoded from elsewhere and stays as "
+        "it is; give it as text, or leave the changes out",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvatarRequest:
+    """A portrait, what is to be seen, and how to draw it."""
+
+    picture: Image
+    """The portrait, RGB."""
+    prompt: str
+    size_px: tuple[int, int]
+    """Height and width."""
+    sampling: SamplingConfig
+    fit: FitMode = "cover"
+    prompt_changes: tuple[PromptChange, ...] = ()
+    """Later prompts, in order of time."""
+    context: Tensor | None = None
+    """The prompt encoded by somebody else, ``(n, text_dim)``; ``None`` encodes ``prompt``."""
+    clip_tokens: Tensor | None = None
+    """The picture's tokens made by somebody else, ``(1, clip_tokens, clip_dim)``; ``None``
+    makes them from ``picture``."""
+    chunk: ChunkConfig | None = None
+    """Arithmetic of a chunk; ``None`` is the model's."""
+    num_decode_latents: int = 1
+    """Latent frames that are decoded at once."""
+
+    def __post_init__(self) -> None:
+        check_size(self.size_px)
+        check_changes(self.prompt_changes, self.context)
+        require(
+            self.num_decode_latents >= 1,
+            f"latent frames decoded at once {self.num_decode_latents}: use 1 or more",
+        )
+
+    def chunk_of(self, config: AvatarConfig) -> ChunkConfig:
+        """Return the arithmetic of a chunk for the model ``config``."""
+        return self.chunk or config.chunk
+
+
+def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
+    """Hold a request against the model it goes to.
+
+    Raises:
+        InvalidInputError: If a prompt or a picture encoded elsewhere has another shape than
+            this model takes.
+    """
+    dit = config.dit
+    if request.context is not None:
+        length, width = request.context.shape
+        require(
+            width == dit.text_dim and length <= dit.text_len,
+            f"encoded prompt of {length} tokens, {width} wide: {config.name} takes at most "
+            f"{dit.text_len}, {dit.text_dim} wide; encode it with the model's text encoder (umT5)",
+        )
+    if request.clip_tokens is not None:
+        count, width = request.clip_tokens.shape[1:]
+        require(
+            (count, width) == (dit.clip_tokens, dit.clip_dim),
+            f"encoded picture of {count} tokens, {width} wide: {config.name} takes "
+            f"{dit.clip_tokens}, {dit.clip_dim} wide; use the model's vision tower (CLIP ViT-H)",
+        )
+
+
+def warn_about_request(
+    request: AvatarRequest, config: AvatarConfig, duration_s: float | None = None
+) -> None:
+    """Log what is possible but not known to work, or without effect."""
+    if request.size_px not in config.known_sizes_px:
+        known = ", ".join(f"{h}x{w}" for h, w in config.known_sizes_px)
+        logger.warning(
+            "size %dx%d: %s is known to work at %s only", *request.size_px, config.name, known
+        )
+    chunk = request.chunk_of(config)
+    trained = (config.chunk.num_frames, config.chunk.num_motion_frames)
+    if (chunk.num_frames, chunk.num_motion_frames) != trained:
+        logger.warning(
+            "chunks of %d frames, %d of them motion frames: %s was trained with %d and %d",
+            chunk.num_frames,
+            chunk.num_motion_frames,
+            config.name,
+            *trained,
+        )
+    for change in request.prompt_changes:
+        if duration_s is not None and change.start_s >= duration_s:
+            logger.warning(
+                "prompt change at %g s: the sound lasts %.2f s, so it is never reached",
+                change.start_s,
+                duration_s,
+            )

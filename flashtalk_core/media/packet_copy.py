@@ -1,0 +1,107 @@
+"""Packets of a video copied into another container with FFmpeg's muxers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidInputError
+from .input_path import file_url
+from .matroska_delay import DELAY_PLACEHOLDER, write_delay
+from .video_container import open_video
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
+
+_MATROSKA_OPTIONS = {"write_crc32": "0"}  # the track's entry is changed afterwards
+
+
+def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[str, str]) -> None:
+    """Write the picture and sound packets of ``source`` into ``target``.
+
+    Args:
+        source: Any video FFmpeg reads.
+        target: File to write.
+        container: FFmpeg's name of its format.
+        metadata: Texts by any names.
+
+    Raises:
+        InvalidInputError: If there is no video in ``source``, or the container cannot hold it.
+        OSError: If a file cannot be read or written; ``av.FFmpegError`` likewise.
+    """
+    import av
+
+    delay = _sound_delay(source) if container == "matroska" else None
+    with closing(open_video(source)) as reader:
+        options = _MATROSKA_OPTIONS if container == "matroska" else _mp4_options(reader)
+        with av.open(file_url(target), "w", format=container, options=options) as writer:
+            writer.metadata.update(metadata)
+            streams = {stream.index: _add(writer, stream, source) for stream in _kept(reader)}
+            _copy(reader, writer, streams, delay)
+    if delay is not None:
+        write_delay(target, delay)
+
+
+def _kept(reader: InputContainer) -> list[Stream]:
+    return [*reader.streams.video[:1], *reader.streams.audio[:1]]
+
+
+def _mp4_options(reader: InputContainer) -> dict[str, str]:
+    options = {"movflags": "use_metadata_tags+faststart"}
+    if reader.streams.audio:
+        # Counting in sound samples makes the length of the sound exact.
+        options["movie_timescale"] = str(reader.streams.audio[0].rate)
+    return options
+
+
+def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
+    try:
+        # Opaque: PyAV 14 would open an encoder, and put its parameters into the file.
+        added = writer.add_stream_from_template(stream, opaque=True)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"video {source}: {writer.format.name} cannot hold its {stream.type} track; "
+            "use another container"
+        ) from error
+    if stream.type == "audio" and writer.format.name == "matroska":
+        added.metadata["title"] = DELAY_PLACEHOLDER
+    return added
+
+
+def _copy(
+    reader: InputContainer,
+    writer: OutputContainer,
+    streams: Mapping[int, Stream],
+    delay: Fraction | None,
+) -> None:
+    for packet in reader.demux(_kept(reader)):
+        if packet.dts is None:
+            continue  # the empty one at the end
+        if delay and packet.stream.type == "audio":
+            _put_off(packet, delay)
+        packet.stream = streams[packet.stream.index]
+        writer.mux(packet)
+
+
+def _put_off(packet: Packet, delay: Fraction) -> None:
+    ticks = round(delay / packet.time_base)
+    if packet.pts is not None:
+        packet.pts += ticks
+    if packet.dts is not None:
+        packet.dts += ticks
+
+
+def _sound_delay(source: Path) -> Fraction | None:
+    """Return how long before 0 s the sound packets begin; ``None`` without a sound track."""
+    with closing(open_video(source)) as reader:
+        if not reader.streams.audio:
+            return None
+        for packet in reader.demux(reader.streams.audio[0]):
+            if packet.pts is not None and packet.time_base is not None:
+                return max(Fraction(0), -packet.pts * packet.time_base)
+    return Fraction(0)

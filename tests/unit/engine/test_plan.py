@@ -1,0 +1,101 @@
+"""Plans: a fingerprint of everything that decides the picture, and nothing else."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from flashtalk_core.config import ChunkConfig
+from flashtalk_core.engine.plan import fingerprint
+from flashtalk_core.engine.request import PromptChange
+from flashtalk_core.engine.residency import Placement
+from flashtalk_core.media.sound import probe_sound
+from flashtalk_core.media.sound_array import SoundArray
+
+pytestmark = pytest.mark.cpu
+
+CPU = torch.device("cpu")
+
+OTHERS = {
+    "picture": {"picture_seed": 1},
+    "sound": {"sound_seed": 1},
+    "prompt": {"prompt": "bye"},
+    "change": {"prompt_changes": (PromptChange(1, "a"),)},
+    "later change": {"prompt_changes": (PromptChange(2, "a"),)},
+    "changed prompt": {"prompt_changes": (PromptChange(1, "b"),)},
+    "context": {"context": torch.zeros(2, 64)},
+    "other context": {"context": torch.ones(2, 64)},
+    "tokens": {"clip_tokens": torch.zeros(1, 257, 64)},
+    "size": {"size_px": (32, 48)},
+    "fit": {"fit": "pad"},
+    "seed": {"seed": 5},
+    "steps": {"steps": 2},
+    "shift": {"shift": 4.0},
+    "rule": {"rule": "renoise"},
+    "colour": {"colour_strength": 0.5},
+    "mouth": {"mouth_strength": 0.5},
+    "chunk": {"chunk": ChunkConfig(num_frames=41)},
+    "motion": {"chunk": ChunkConfig(num_motion_frames=9)},
+    "decoding": {"num_decode_latents": 2},
+    "dtype": {"placement": Placement(CPU, torch.bfloat16)},
+    "decoder's device": {"placement": Placement(CPU, torch.float32, CPU)},
+    "device": {"placement": Placement(torch.device("meta"), torch.float32)},
+    "kernel": {"attention": "sdpa"},
+}
+
+
+def test_every_setting_counts(make_plan):
+    plans = {name: make_plan(**given) for name, given in OTHERS.items()} | {"none": make_plan()}
+    found = {name: plan.fingerprint() for name, plan in plans.items()}
+    same = [(a, b) for a, b in itertools.combinations(found, 2) if found[a] == found[b]]
+    assert same == []
+
+
+def test_equal_settings_give_equal_fingerprints(make_plan):
+    assert make_plan().fingerprint() == make_plan().fingerprint()
+    chunk = make_plan().checkpoint.config.chunk
+    assert make_plan(chunk=chunk).fingerprint() == make_plan().fingerprint()
+
+
+def test_the_name_of_a_sound_in_memory_does_not_count(make_plan):
+    plan = make_plan()
+    source = plan.sound.source
+    other = probe_sound(SoundArray("another name", source.samples.copy(), source.rate_hz))
+    assert replace(plan, sound=other).fingerprint() == plan.fingerprint()
+
+
+def test_weights_that_change_on_disk_count(make_plan, tmp_path):
+    plan = make_plan()
+    vae = tmp_path / "vae.safetensors"
+    vae.write_bytes(b"1")
+    files = replace(plan.checkpoint.files, vae=vae)
+    plan = replace(plan, checkpoint=replace(plan.checkpoint, files=files))
+    before = plan.fingerprint()
+    vae.write_bytes(b"12")
+    assert plan.fingerprint() != before
+
+
+def test_shapes_names_and_values_are_told_apart():
+    grey, tall = torch.zeros(3, 32, 48), torch.zeros(3, 48, 32)
+    wide, high = Image.new("RGB", (4, 2)), Image.new("RGB", (2, 4))
+    values = [
+        {"a": grey}, {"a": tall}, {"a": grey + 1}, {"b": grey}, {"a": grey, "steps": 1},
+        {"a": grey, "steps": 2}, {"a": wide}, {"a": high}, {"a": None}, {"a": "None"}, {},
+    ]  # fmt: skip
+    found = [fingerprint(**each) for each in values]
+    assert len(set(found)) == len(values)
+
+
+def test_the_order_of_names_and_the_memory_layout_do_not_count():
+    grey = torch.arange(12.0).reshape(3, 4)
+    assert fingerprint(a=1, b=grey) == fingerprint(b=grey.T.contiguous().T, a=1)
+
+
+def test_the_portrait_is_fitted_to_the_video(make_plan):
+    fitted = make_plan(size_px=(32, 48)).fitted_picture()
+    assert (fitted.shape, fitted.dtype) == ((3, 32, 48), torch.float32)
+    assert -1 <= fitted.min() < fitted.max() <= 1
+    assert np.isfinite(fitted.numpy()).all()

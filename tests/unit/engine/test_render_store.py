@@ -1,0 +1,185 @@
+"""Finished renders that are kept: found, bounded, never trusted when changed, never in the way."""
+
+import errno
+import os
+import shutil
+import time
+
+import pytest
+
+from flashtalk_core.engine.render_store import RenderStore
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def make_video(tmp_path):
+    def make(name="video.mp4", size=100):
+        path = tmp_path / name
+        path.write_bytes(name.encode().ljust(size, b"."))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def no_links(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def kept(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_what_is_kept_is_found_under_its_key_alone(folder, make_video):
+    store, video = RenderStore(folder, 1000), make_video()
+    assert store.find("a") is None
+    store.keep("a", video)
+    assert store.find("a").read_bytes() == video.read_bytes()
+    assert store.find("b") is None
+    assert kept(folder) == ["a.json", "a.mp4"]
+
+
+def test_another_run_finds_it_too(folder, make_video):
+    RenderStore(folder, 1000).keep("a", make_video())
+    assert RenderStore(folder, 1000).find("a") is not None
+
+
+def test_asking_makes_no_folder(folder):
+    assert RenderStore(folder, 1000).find("a") is None
+    assert not folder.exists()
+
+
+def test_it_is_the_same_file_where_the_disk_can_link(folder, make_video):
+    video = make_video()
+    store = RenderStore(folder, 1000)
+    store.keep("a", video)
+    assert store.find("a").samefile(video)
+    video.unlink()
+    assert store.find("a").stat().st_size == 100
+
+
+def test_it_is_a_copy_where_the_disk_cannot(folder, make_video, no_links):
+    video = make_video()
+    store = RenderStore(folder, 1000)
+    store.keep("a", video)
+    found = store.find("a")
+    assert not found.samefile(video)
+    assert found.read_bytes() == video.read_bytes()
+    assert kept(folder) == ["a.json", "a.mp4"]
+
+
+@pytest.mark.parametrize("contents", [b"shorter", b"x" * 100])
+def test_a_file_that_was_changed_is_no_render(folder, make_video, contents):
+    video = make_video()
+    store = RenderStore(folder, 1000)
+    store.keep("a", video)
+    time.sleep(0.01)
+    video.write_bytes(contents)  # the output, which is linked
+    assert store.find("a") is None
+    assert kept(folder) == []
+    assert video.read_bytes() == contents
+
+
+@pytest.mark.parametrize("note", ["", "{", "[1]", "null"])
+def test_a_damaged_note_is_no_render(folder, make_video, note):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    (folder / "a.json").write_text(note)
+    assert store.find("a") is None
+    assert kept(folder) == []
+
+
+@pytest.mark.parametrize("gone", ["a.mp4", "a.json"])
+def test_half_of_a_render_is_none(folder, make_video, gone):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    (folder / gone).unlink()
+    assert store.find("a") is None
+    assert kept(folder) == []
+
+
+def test_the_one_unused_for_longest_goes_first(folder, make_video):
+    store = RenderStore(folder, 300)
+    for hours, key in enumerate("cab"):
+        store.keep(key, make_video(f"{key}.mp4"))
+        at = time.time() - 3600 * (9 - hours)
+        os.utime(folder / f"{key}.json", (at, at))
+    store.find("c")  # used just now
+    store.keep("d", make_video("d.mp4"))
+    assert kept(folder) == [f"{key}.{kind}" for key in "bcd" for kind in ("json", "mp4")]
+
+
+def test_a_smaller_limit_removes_what_is_over(folder, make_video):
+    store = RenderStore(folder, 1000)
+    for hours, key in enumerate("abc"):
+        store.keep(key, make_video(f"{key}.mp4"))
+        at = time.time() - 3600 * (9 - hours)
+        os.utime(folder / f"{key}.json", (at, at))
+    RenderStore(folder, 150).keep("d", make_video("d.mp4"))
+    assert kept(folder) == ["d.json", "d.mp4"]
+
+
+def test_what_is_larger_than_the_limit_is_not_kept_and_evicts_nothing(folder, make_video):
+    store = RenderStore(folder, 300)
+    store.keep("a", make_video())
+    store.keep("b", make_video("large.mp4", 301))
+    assert kept(folder) == ["a.json", "a.mp4"]
+
+
+def test_a_limit_of_nothing_keeps_and_finds_nothing(folder, make_video):
+    RenderStore(folder, 1000).keep("a", make_video())
+    store = RenderStore(folder, 0)
+    assert store.find("a") is None
+    store.keep("b", make_video("b.mp4"))
+    assert kept(folder) == []
+
+
+def test_keeping_again_takes_the_newer_one(folder, make_video):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video("one.mp4"))
+    store.keep("a", make_video("two.mp4", 120))
+    assert store.find("a").read_bytes().startswith(b"two.mp4")
+    assert kept(folder) == ["a.json", "a.mp4"]
+
+
+def test_a_full_disk_only_warns_and_leaves_nothing_behind(
+    folder, make_video, no_links, monkeypatch, caplog
+):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video("a.mp4"))
+
+    def half(source, target):
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    store.keep("b", make_video("b.mp4"))
+    assert "b.mp4 is not kept for a later run: [Errno 28] No space left on device" in caplog.text
+    assert kept(folder) == ["a.json", "a.mp4"]
+    assert store.find("b") is None
+    assert store.find("a") is not None
+
+
+def test_a_folder_that_cannot_be_made_only_warns(folder, make_video, caplog):
+    folder.write_text("a file is in the way")
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    assert "is not kept for a later run" in caplog.text
+    assert store.find("a") is None
+    assert folder.read_text() == "a file is in the way"
+
+
+def test_files_of_others_in_the_folder_are_left_alone(folder, make_video):
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    RenderStore(folder, 150).keep("a", make_video())
+    assert (folder / "notes.txt").read_text() == "mine"
