@@ -1,0 +1,87 @@
+"""Speech: what the mouth follows, and the sound of the video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from .faults import blame
+from .sockets import CATEGORY, SpeechSocket
+
+
+class AudioEncode(io.ComfyNode):
+    """Measure a sound and describe how it is to be heard."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FlashTalk_AudioEncode",
+            display_name="FlashTalk Audio Encode",
+            category=CATEGORY,
+            description=(
+                "Take speech of any rate, channels and length. It becomes the sound of the video "
+                "as it is; the model hears it in mono at 16 kHz."
+            ),
+            search_aliases=["speech", "voice", "wav2vec", "audio to avatar", "lip sync"],
+            inputs=[
+                io.Audio.Input("audio", tooltip="Speech. One sound: a batch of 1."),
+                io.Float.Input(
+                    "mouth_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="How far the mouth moves: 0 not at all, 1 as trained, up to 3.",
+                ),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=360000.0,
+                    step=0.01,
+                    tooltip="Where in the sound the video begins, seconds.",
+                ),
+                io.Float.Input(
+                    "duration",
+                    default=0.0,
+                    min=0.0,
+                    max=360000.0,
+                    step=0.01,
+                    tooltip="Length of the video in seconds; 0 is up to the end of the sound.",
+                ),
+                io.Float.Input(
+                    "loudness",
+                    default=-23.0,
+                    min=-70.0,
+                    max=0.0,
+                    step=0.5,
+                    advanced=True,
+                    tooltip="Loudness in LUFS that the model hears the sound at. The sound of "
+                    "the video stays as it is. Models that normalise for themselves, these among "
+                    "them, hardly notice: use mouth_strength to move the mouth more or less.",
+                ),
+            ],
+            outputs=[SpeechSocket.Output(display_name="speech")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        audio: dict[str, Any],
+        mouth_strength: float,
+        start: float,
+        duration: float,
+        loudness: float,
+    ) -> io.NodeOutput:
+        from ..flashtalk_core.config import SamplingConfig
+        from ..flashtalk_core.media.sound import probe_sound
+        from .descriptions import SpeechDescription
+        from .host.media import sound_of
+
+        with blame(cls, "mouth_strength"):
+            SamplingConfig(mouth_strength=mouth_strength)
+        openings = {name: f"sound {name}" for name in ("start", "duration", "loudness")}
+        with blame(cls, "audio", **openings):
+            part = probe_sound(sound_of(audio), start, duration or None, target_lufs=loudness)
+        return io.NodeOutput(SpeechDescription(part, mouth_strength))

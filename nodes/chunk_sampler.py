@@ -1,0 +1,110 @@
+"""How each chunk is denoised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io
+
+from .faults import blame
+from .sockets import CATEGORY, ChunksSocket, ModelSocket, ReferenceSocket, SpeechSocket
+
+if TYPE_CHECKING:
+    from .descriptions import ModelDescription, ReferenceDescription, SpeechDescription
+
+MODEL_RULE = "the model's own"
+MAX_SEED = 2**63 - 1
+
+
+class ChunkSampler(io.ComfyNode):
+    """Put model, speech and portrait together and check that they fit."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FlashTalk_ChunkSampler",
+            display_name="FlashTalk Chunk Sampler",
+            category=CATEGORY,
+            description=(
+                "The video is drawn in chunks of about a second, each from the last frames of "
+                "the one before, for as long as the speech lasts."
+            ),
+            search_aliases=["sampler", "talking video", "infinite talk", "streaming sampler"],
+            inputs=[
+                ModelSocket.Input("model"),
+                SpeechSocket.Input("speech"),
+                ReferenceSocket.Input("reference"),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same video on the same machine.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=4,
+                    min=1,
+                    max=100,
+                    tooltip="Denoising steps of a chunk: 4 as trained, 2 is faster.",
+                ),
+                io.Combo.Input(
+                    "rule",
+                    options=[MODEL_RULE, "renoise", "euler"],
+                    default=MODEL_RULE,
+                    tooltip="How a step is taken: renoise for the authors' weights, euler for "
+                    "weights trained with it.",
+                ),
+                io.Float.Input(
+                    "shift",
+                    default=5.0,
+                    min=0.1,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Weight on noisy steps: 5 as trained, 1 spreads them evenly.",
+                ),
+                io.Int.Input(
+                    "motion_frames",
+                    default=5,
+                    min=1,
+                    max=29,
+                    step=4,
+                    tooltip="Frames a chunk takes over from the one before: 5 as trained.",
+                ),
+                io.Float.Input(
+                    "colour_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How far colours are held to the portrait: 1 as the authors do, 0 not "
+                    "at all.",
+                ),
+                io.Int.Input(
+                    "chunk_frames",
+                    default=33,
+                    min=5,
+                    max=105,
+                    step=4,
+                    advanced=True,
+                    tooltip="Frames of a chunk, those taken over included: 33 as trained.",
+                ),
+            ],
+            outputs=[ChunksSocket.Output(display_name="chunks")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: ModelDescription,
+        speech: SpeechDescription,
+        reference: ReferenceDescription,
+        **settings: float | str,
+    ) -> io.NodeOutput:
+        from .render_plan import describe_render
+
+        openings = {"reference": "encoded", "motion_frames": "motion frames"}
+        with blame(cls, "model", "seed", "steps", "shift", "colour_strength", "chunk_frames",
+                   **openings):  # fmt: skip
+            return io.NodeOutput(describe_render(model, speech, reference, settings))

@@ -1,0 +1,1 @@
+"""What the nodes need of ComfyUI: folders, devices, model management, progress, output."""

@@ -1,0 +1,44 @@
+"""Devices by names that mean the same on every machine, so that workflows can be shared."""
+
+from __future__ import annotations
+
+import comfy.model_management as management
+import torch
+
+from ...flashtalk_core.errors import InvalidInputError
+
+MAX_GPUS = 8
+DEVICES = ("auto", "cpu", *(f"gpu:{index}" for index in range(MAX_GPUS)))
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is the one ComfyUI works on.
+
+    Raises:
+        InvalidInputError: If this machine has no such GPU.
+    """
+    if name == "auto":
+        return management.get_torch_device()
+    if name == "cpu":
+        return torch.device("cpu")
+    gpus = [device for device in management.get_all_torch_devices() if device.type != "cpu"]
+    index = int(name.partition(":")[2])
+    if index >= len(gpus):
+        raise InvalidInputError(
+            f"device {name}: ComfyUI sees {len(gpus)} GPU(s) here; use 'auto' or 'cpu'"
+        )
+    return gpus[index]
+
+
+def find_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the number format called ``name``; ``auto`` is the best the device is fast in."""
+    if name != "auto":
+        dtype = getattr(torch, name)
+        assert isinstance(dtype, torch.dtype), name
+        return dtype
+    if management.is_device_cpu(device):
+        return torch.float32
+    if management.should_use_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if management.should_use_fp16(device) else torch.float32

@@ -1,0 +1,60 @@
+"""ComfyUI's model folders, as places where parts of a model are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import folder_paths
+
+from ...flashtalk_core.weights.parts import Part
+
+OWN_FOLDER = "flashtalk"
+
+# Names of ComfyUI's folders for each part; the pack's own takes whole models as downloaded.
+_FOLDERS: dict[Part, tuple[str, ...]] = {
+    "dit": (OWN_FOLDER, "diffusion_models"),
+    "vae": ("vae",),
+    "text": ("text_encoders",),
+    "tokenizer": ("text_encoders",),
+    "clip": ("clip_vision",),
+    "audio": ("audio_encoders",),
+}
+
+
+def register_model_folder() -> None:
+    """Make ``models/flashtalk`` a place for whole models as their authors publish them."""
+    folder_paths.add_model_folder_path(OWN_FOLDER, str(Path(folder_paths.models_dir) / OWN_FOLDER))
+
+
+def part_folders(part: Part) -> list[Path]:
+    """Return the folders where files of ``part`` are kept; some may not exist."""
+    known = folder_paths.folder_names_and_paths
+    return [
+        Path(path)
+        for name in _FOLDERS[part]
+        if name in known
+        for path in folder_paths.get_folder_paths(name)
+    ]
+
+
+def part_files(part: Part) -> list[str]:
+    """Return names of all files in the folders of ``part``, for a menu."""
+    known = folder_paths.folder_names_and_paths
+    names: Sequence[str] = _FOLDERS[part]
+    found = [file for name in names if name in known for file in _listed(name)]
+    return sorted(set(found))
+
+
+def part_path(part: Part, name: str) -> Path:
+    """Return the path of a file that :func:`part_files` listed."""
+    for folder in _FOLDERS[part]:
+        if folder in folder_paths.folder_names_and_paths:
+            path = folder_paths.get_full_path(folder, name)
+            if path is not None:
+                return Path(path)
+    return Path(name)
+
+
+def _listed(folder: str) -> list[str]:
+    return list(folder_paths.get_filename_list(folder))

@@ -1,0 +1,109 @@
+"""ComfyUI's AUDIO, IMAGE, CONDITIONING and CLIP_VISION_OUTPUT as the core takes them.
+
+Axis legend: B batch, C channels, n samples, H W pixels, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...flashtalk_core.config import require
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from ...flashtalk_core.media.sound_array import SoundArray
+
+SOUND_NAME = "AUDIO"
+
+
+def sound_of(audio: dict[str, Any]) -> SoundArray:
+    """Return a native AUDIO as a sound.
+
+    Args:
+        audio: ``waveform`` ``(1, C, n)`` of floats, full scale at 1, and ``sample_rate`` in Hz.
+
+    Raises:
+        InvalidInputError: If it is a batch, or holds no sound.
+    """
+    import numpy as np
+
+    from ...flashtalk_core.media.sound_array import SoundArray
+
+    waveform = audio["waveform"]
+    batch = waveform.shape[0]
+    require(
+        batch == 1,
+        f"audio batch of {batch}: one sound makes one video; use a batch of 1, and queue the "
+        "others one by one",
+    )
+    samples = waveform[0].detach().cpu().float().contiguous().numpy().astype(np.float32, copy=False)
+    return SoundArray(SOUND_NAME, samples, int(audio["sample_rate"]))
+
+
+def audio_of(sound: SoundArray) -> dict[str, Any]:
+    """Return a sound as a native AUDIO; see :func:`sound_of`."""
+    import torch
+
+    return {"waveform": torch.from_numpy(sound.samples)[None], "sample_rate": sound.rate_hz}
+
+
+def picture_of(image: Tensor) -> Image:
+    """Return a native IMAGE as a picture.
+
+    Args:
+        image: ``(1, H, W, 3)``, or 4 with transparency, floats in ``[0, 1]``.
+
+    Raises:
+        InvalidInputError: If it is a batch, or holds values that are no numbers.
+    """
+    import torch
+
+    from ...flashtalk_core.media.picture import picture_from_pixels
+
+    batch = image.shape[0]
+    require(
+        batch == 1,
+        f"image batch of {batch}: one portrait is animated; pick one, for instance with "
+        "Image From Batch",
+    )
+    require(
+        bool(torch.isfinite(image).all()),
+        "image: it holds NaN or infinite values; use another picture or mend what made it",
+    )
+    pixels = (image[0].detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return picture_from_pixels(pixels.numpy())
+
+
+def context_of(conditioning: list[Any] | None) -> Tensor | None:
+    """Return the one prompt of a native CONDITIONING, ``(L, D)``, or ``None``.
+
+    Raises:
+        InvalidInputError: If it holds several prompts.
+    """
+    if conditioning is None:
+        return None
+    count = sum(encoded[0].shape[0] for encoded in conditioning)
+    require(
+        count == 1,
+        f"conditioning of {count} prompts: one is used; connect a single CLIP Text Encode",
+    )
+    context: Tensor = conditioning[0][0][0]
+    return context
+
+
+def clip_tokens_of(output: Any) -> Tensor | None:
+    """Return the tokens ``(1, L, D)`` of a native CLIP_VISION_OUTPUT, or ``None``.
+
+    Raises:
+        InvalidInputError: If it is a batch.
+    """
+    if output is None:
+        return None
+    tokens: Tensor = output.penultimate_hidden_states
+    require(
+        tokens.shape[0] == 1,
+        f"clip vision output of {tokens.shape[0]} pictures: one is used; encode the portrait alone",
+    )
+    return tokens

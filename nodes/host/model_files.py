@@ -1,0 +1,92 @@
+"""From the loader's menus to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ...flashtalk_core.weights.choice import choose_model_files
+from ...flashtalk_core.weights.files import ModelFiles
+from ...flashtalk_core.weights.layout import find_model_files, resolve_model
+from ...flashtalk_core.weights.menu import list_transformers, resolve_choice
+from ...flashtalk_core.weights.parts import PARTS, Part
+from ...flashtalk_core.weights.search import in_part_folders
+from .folders import part_files, part_folders, part_path
+
+TINY = "tiny (bundled)"
+AUTO = "auto"
+NONE = "none"
+
+INPUT_OF: dict[Part, str] = {
+    "dit": "model",
+    "vae": "vae",
+    "text": "text_encoder",
+    "clip": "clip_vision",
+    "audio": "audio_encoder",
+}
+OPENINGS = {name: PARTS[part].title for part, name in INPUT_OF.items()}
+"""How messages about a file open that was not found."""
+
+
+def transformer_menu() -> list[str]:
+    """Return what can be chosen as transformer."""
+    return [TINY, AUTO, *list_transformers(part_folders("dit"))]
+
+
+def part_menu(part: Part, *, can_be_none: bool = False) -> list[str]:
+    """Return what can be chosen as another part."""
+    return [AUTO, *([NONE] if can_be_none else []), *part_files(part)]
+
+
+def find_files(choices: Mapping[str, str]) -> ModelFiles:
+    """Return the files of a model.
+
+    Args:
+        choices: What was chosen, by input of the loader.
+
+    Raises:
+        WeightsError: If a part is missing.
+    """
+    without = {part for part, name in INPUT_OF.items() if choices[name] == NONE}
+    chosen = {
+        part: part_path(part, choices[name])
+        for part, name in INPUT_OF.items()
+        if part != "dit" and choices[name] not in (AUTO, NONE)
+    }
+    model = choices["model"]
+    if model == TINY:
+        return choose_model_files({}, _tiny_parts() | chosen, without)
+    transformer = chosen["dit"] = _transformer(model)
+    # A whole model as its authors publish it has every part beside the transformer.
+    home = transformer if transformer.is_dir() else transformer.parent
+    places = {part: [home, *part_folders(part)] for part in PARTS}
+    # Theirs has the audio encoder in a folder next to the model's.
+    places["audio"].insert(1, home.parent)
+    return choose_model_files(places, chosen, without)
+
+
+def file_openings(files: ModelFiles) -> dict[str, str]:
+    """Return how messages about a file that was found open, by input; the transformer is first."""
+    found = {"model": files.dit[0], "vae": files.vae, "text_encoder": files.text}
+    found |= {"clip_vision": files.clip, "audio_encoder": files.audio}
+    return {name: str(path) for name, path in found.items() if path is not None}
+
+
+def _tiny_parts() -> dict[Part, Path]:
+    files = find_model_files(resolve_model("tiny"))
+    found: dict[Part, Path | None] = {
+        "dit": files.dit[0],
+        "vae": files.vae,
+        "text": files.text,
+        "tokenizer": files.tokenizer,
+        "clip": files.clip,
+        "audio": files.audio,
+    }
+    return {part: path for part, path in found.items() if path is not None}
+
+
+def _transformer(name: str) -> Path:
+    folders = part_folders("dit")
+    return (
+        in_part_folders(folders, "dit").run()[0] if name == AUTO else resolve_choice(folders, name)
+    )

@@ -1,0 +1,96 @@
+"""Networks under ComfyUI's model management: evicted when others need room, freed by /free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import comfy.model_management as management
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import nn
+
+from ...flashtalk_core.engine.residency import Placement
+from ...flashtalk_core.weights.load import AvatarCheckpoint
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class WholeModelPatcher(ModelPatcher):
+    """A network that is on its device as a whole or not at all.
+
+    ComfyUI's own patcher moves single layers, which works only for layers built from its
+    operations.
+    """
+
+    def partially_load(self, device_to: torch.device, *_args: Any, **_kwargs: Any) -> int:
+        """Move the whole network to ``device_to`` and return how many bytes that took."""
+        if self.model.model_loaded_weight_memory:
+            return 0
+        self.patch_model(device_to)
+        return int(self.model.model_loaded_weight_memory)
+
+    def partially_unload(self, *_args: Any, **_kwargs: Any) -> int:
+        """Free nothing, so that ComfyUI takes the whole network off."""
+        return 0
+
+
+class ManagedNetworks:
+    """The networks of one model, read when they are first used.
+
+    The weights are gone when nothing refers to this object any more: when ComfyUI drops the
+    model loader's output from its cache, as it does for its own models.
+    """
+
+    def __init__(self, checkpoint: AvatarCheckpoint) -> None:
+        """Read nothing yet."""
+        self._checkpoint = checkpoint
+        self._patchers: dict[type[nn.Module], ModelPatcher] = {}
+
+    def at(self, placement: Placement) -> ManagedResidency:
+        """Return the networks as lent out under ``placement``."""
+        return ManagedResidency(self, placement)
+
+    def patcher(
+        self, kind: type[nn.Module], device: torch.device, dtype: torch.dtype
+    ) -> ModelPatcher:
+        """Return the patcher of a network, reading its weights into memory of the host once."""
+        patcher = self._patchers.get(kind)
+        if patcher is None or patcher.load_device != device:
+            offload = management.unet_offload_device()
+            # ComfyUI runs nodes in inference mode, but moves models outside of it too.
+            with torch.inference_mode(False):
+                network = self._checkpoint.load(kind, offload, dtype, runs_on=device)
+            patcher = self._patchers[kind] = WholeModelPatcher(network, device, offload)
+        return patcher
+
+    @property
+    def largest(self) -> ModelPatcher | None:
+        """The patcher of the largest network in memory, ``None`` before the first use."""
+        return max(self._patchers.values(), key=lambda found: found.model_size(), default=None)
+
+    def free(self, kind: type[nn.Module]) -> None:
+        """Forget a network wherever it is."""
+        self._patchers.pop(kind, None)
+
+
+class ManagedResidency:
+    """:class:`Residency` of the core on top of ComfyUI's model management."""
+
+    def __init__(self, networks: ManagedNetworks, placement: Placement) -> None:
+        """Lend ``networks`` where ``placement`` says."""
+        self._networks = networks
+        self._placement = placement
+
+    @contextmanager
+    def use(self, kind: type[N]) -> Iterator[N]:
+        """Lend a network on its device; ComfyUI makes room for it."""
+        device = self._placement.device_of(kind)
+        patcher = self._networks.patcher(kind, device, self._placement.dtype)
+        management.load_models_gpu([patcher], force_full_load=True)
+        yield cast("N", patcher.model)
+
+    def free(self, kind: type[nn.Module]) -> None:
+        """Forget a network; the next use reads its weights anew."""
+        self._networks.free(kind)

@@ -1,0 +1,75 @@
+"""Where finished videos go, and what is written into them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy.cli_args import args
+
+from ...flashtalk_core.errors import OutputError
+
+STORE_FOLDER = ".flashtalk"
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A new file in ComfyUI's output folder."""
+
+    path: Path
+    subfolder: str
+    """Folder of it below the output folder, as ComfyUI's page asks for it."""
+
+
+def new_output(prefix: str, size_px: tuple[int, int], suffix: str) -> OutputFile:
+    """Return a name that is not taken, numbered as by ComfyUI's Save Video.
+
+    Args:
+        prefix: What the user typed; may hold folders and ``%date%``-like fields.
+        size_px: Height and width of the video.
+        suffix: Of the file, with its dot.
+
+    Raises:
+        OutputError: If the prefix has no name in it, or leads outside the output folder.
+    """
+    height, width = size_px
+    if not prefix.strip() or prefix.endswith(("/", "\\")):
+        raise OutputError(f"filename prefix {prefix!r}: it ends without a name; add one")
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            prefix, folder_paths.get_output_directory(), width, height
+        )
+    except OSError as error:
+        raise OutputError(
+            f"filename prefix {prefix!r}: its folder cannot be made ({error.strerror}); "
+            "choose another one"
+        ) from error
+    except Exception as error:  # ComfyUI raises no narrower class here
+        raise OutputError(
+            f"filename prefix {prefix!r}: it leads outside the output folder; "
+            "use a name, or folders below it"
+        ) from error
+    return OutputFile(Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder)
+
+
+def store_folder() -> Path:
+    """Return the folder where finished renders are kept."""
+    return Path(folder_paths.get_output_directory()) / STORE_FOLDER
+
+
+def workflow_metadata(prompt: Any, extra_pnginfo: dict[str, Any] | None) -> dict[str, str]:
+    """Return the graph as texts for the file, as ComfyUI's own Save Video embeds it.
+
+    Args:
+        prompt: The prompt that runs; ``None`` where there is none.
+        extra_pnginfo: The workflow and whatever else the page sent; ``None`` for nothing.
+    """
+    if args.disable_metadata:
+        return {}
+    found = dict(extra_pnginfo or {})
+    if prompt is not None:
+        found["prompt"] = prompt
+    return {name: json.dumps(value) for name, value in found.items()}

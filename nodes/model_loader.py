@@ -1,0 +1,118 @@
+"""Which weights, where they run, and in which number format."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..flashtalk_core.errors import FlashTalkError
+from .faults import blame
+from .host.devices import DEVICES, DTYPES, find_device, find_dtype
+from .host.model_files import (
+    AUTO,
+    OPENINGS,
+    TINY,
+    file_openings,
+    find_files,
+    part_menu,
+    transformer_menu,
+)
+from .sockets import CATEGORY, ModelSocket
+
+ATTENTION = ("auto", "sdpa", "flash-attn-3", "flash-attn", "sage")
+
+
+class ModelLoader(io.ComfyNode):
+    """Describe a model; its weights are read when the first chunk needs them."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FlashTalk_ModelLoader",
+            display_name="FlashTalk Model Loader",
+            category=CATEGORY,
+            description=(
+                "Choose the avatar model. The tiny one is bundled: a toy that knows drawn faces "
+                "only, to learn and test with. For real pictures choose SoulX-FlashTalk 14B."
+            ),
+            search_aliases=["SoulX", "talking head", "avatar model", "load avatar", "lip sync"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=transformer_menu(),
+                    default=TINY,
+                    tooltip=(
+                        "Diffusion transformer: the bundled tiny one, a file, or a folder of "
+                        "shards in models/diffusion_models or models/flashtalk. 'auto' takes the "
+                        "first file or folder called *flashtalk* there."
+                    ),
+                ),
+                io.Combo.Input(
+                    "vae",
+                    options=part_menu("vae"),
+                    default=AUTO,
+                    tooltip="Wan 2.1 VAE, as other Wan workflows use it. 'auto' finds the "
+                    "usual names.",
+                ),
+                io.Combo.Input(
+                    "text_encoder",
+                    options=part_menu("text", can_be_none=True),
+                    default=AUTO,
+                    tooltip="umT5-XXL, fp8 too. 'none' if FlashTalk Reference gets CONDITIONING.",
+                ),
+                io.Combo.Input(
+                    "clip_vision",
+                    options=part_menu("clip", can_be_none=True),
+                    default=AUTO,
+                    tooltip="CLIP ViT-H (clip_vision_h). 'none' if FlashTalk Reference gets "
+                    "CLIP_VISION_OUTPUT.",
+                ),
+                io.Combo.Input(
+                    "audio_encoder",
+                    options=part_menu("audio"),
+                    default=AUTO,
+                    tooltip="chinese-wav2vec2-base.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=list(DTYPES),
+                    default="auto",
+                    tooltip="Number format of the weights. 'auto' is bfloat16 on GPUs that are "
+                    "fast in it, float32 on a CPU.",
+                ),
+                io.Combo.Input(
+                    "attention",
+                    options=list(ATTENTION),
+                    default="auto",
+                    advanced=True,
+                    tooltip="Attention kernel. 'auto' takes FlashAttention where it is installed; "
+                    "'sage' is 8-bit and changes the picture a little.",
+                ),
+                io.Combo.Input(
+                    "device",
+                    options=list(DEVICES),
+                    default="auto",
+                    advanced=True,
+                    tooltip="Where the model runs. 'auto' is the device ComfyUI works on.",
+                ),
+            ],
+            outputs=[ModelSocket.Output(display_name="model")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: str) -> str:
+        try:
+            return find_files(inputs).identity
+        except FlashTalkError as error:
+            return str(error)  # execute raises it; ComfyUI would log it here as well
+
+    @classmethod
+    def execute(cls, dtype: str, attention: str, device: str, **parts: str) -> io.NodeOutput:
+        from .descriptions import describe_model
+
+        with blame(cls, "device"):
+            place = find_device(device)
+        with blame(cls, **OPENINGS):
+            files = find_files(parts)
+        with blame(cls, **file_openings(files), attention="attention"):
+            model = describe_model(files, place, find_dtype(dtype, place), attention)
+        return io.NodeOutput(model)

@@ -1,0 +1,72 @@
+"""Where and how latents become frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io
+
+from .faults import blame
+from .host.devices import DEVICES, find_device
+from .sockets import CATEGORY, ChunksSocket, FramesSocket
+
+if TYPE_CHECKING:
+    from .descriptions import RenderDescription
+
+SAME_DEVICE = "with the model"
+GRIDS = ("auto", "1x1")
+
+
+class ParallelDecode(io.ComfyNode):
+    """Choose where the VAE runs and how much it decodes at once."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FlashTalk_ParallelDecode",
+            display_name="FlashTalk Parallel Decode",
+            category=CATEGORY,
+            description=(
+                "Frames leave group by group while a chunk is decoded. With a second GPU the VAE "
+                "can run there, which leaves all of the first one to the model."
+            ),
+            search_aliases=["vae decode", "decode frames", "multi gpu decode"],
+            inputs=[
+                ChunksSocket.Input("chunks"),
+                io.Combo.Input(
+                    "device",
+                    options=[SAME_DEVICE, *DEVICES[1:]],
+                    default=SAME_DEVICE,
+                    tooltip="Where the VAE runs.",
+                ),
+                io.Int.Input(
+                    "latents_per_call",
+                    default=1,
+                    min=1,
+                    max=8,
+                    tooltip="Latent frames decoded at once, 4 video frames each. More is faster "
+                    "on a large GPU and takes more memory; the first frame comes as early either "
+                    "way. The picture is the same up to rounding.",
+                ),
+                io.Combo.Input(
+                    "grid",
+                    options=list(GRIDS),
+                    default="auto",
+                    advanced=True,
+                    tooltip="Parts of the picture, height x width, that several GPUs decode. "
+                    "One GPU decodes the picture whole: 1x1.",
+                ),
+            ],
+            outputs=[FramesSocket.Output(display_name="frames")],
+        )
+
+    @classmethod
+    def execute(
+        cls, chunks: RenderDescription, device: str, latents_per_call: int, grid: str
+    ) -> io.NodeOutput:
+        from .render_plan import decoded_with
+
+        assert grid in GRIDS, grid
+        with blame(cls, "device", latents_per_call="latent frames"):
+            place = None if device == SAME_DEVICE else find_device(device)
+            return io.NodeOutput(decoded_with(chunks, place, latents_per_call))

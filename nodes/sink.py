@@ -1,0 +1,120 @@
+"""Running a description to its end: a kept render is copied, else the chunks are drawn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..flashtalk_core.engine.plan import fingerprint
+from ..flashtalk_core.engine.render import describe, open_writer, render_video
+from ..flashtalk_core.engine.render_store import RenderStore
+from ..flashtalk_core.geometry import num_video_frames
+from ..flashtalk_core.media.remux import remux_video
+from .faults import blame
+from .host.output import OutputFile, new_output, store_folder
+from .host.progress import RenderProgress, send_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from comfy_api.latest import io
+
+    from ..flashtalk_core.media.mp4 import Mp4Writer
+    from .descriptions import RenderDescription
+
+_log = logging.getLogger(__name__)
+
+_GB = 10**9
+
+
+class Sink:
+    """Turns one description into one file."""
+
+    def __init__(
+        self,
+        node: type[io.ComfyNode],
+        render: RenderDescription,
+        node_id: str | None,
+        crf: int,
+        keep_gb: float,
+        metadata: Mapping[str, str],
+    ) -> None:
+        """Touch nothing yet.
+
+        Args:
+            node: The node that runs, for messages.
+            render: What to draw.
+            node_id: Where progress is shown.
+            crf: H.264 quality, 0 (lossless) to 51.
+            keep_gb: Most gigabytes of finished renders that are kept; 0 keeps none.
+            metadata: Texts for the file.
+        """
+        self._node = node
+        self._render = render
+        self._node_id = node_id
+        self._crf = crf
+        self._metadata = {"comment": describe(render.plan)} | dict(metadata)
+        self._store = RenderStore(store_folder(), round(keep_gb * _GB))
+
+    def write(self, prefix: str, container: str) -> OutputFile:
+        """Write the video under a new name.
+
+        Args:
+            prefix: Of the file's name.
+            container: ``mp4``, ``mov`` or ``mkv``.
+
+        Raises:
+            FlashTalkError: If it cannot be written; the message says where the part is that was
+                rendered, if any.
+        """
+        plan = self._render.plan
+        key = fingerprint(plan=plan.fingerprint(), crf=self._crf)
+        with blame(self._node, "filename_prefix", quality="quality crf"):
+            output = new_output(prefix, plan.request.size_px, f".{container}")
+            kept = self._store.find(key)
+            if kept is not None:
+                self._copy(kept, output.path)
+                return output
+            video = output.path.with_suffix(".mp4")
+            writer = open_writer(plan, video, crf=self._crf, metadata=self._metadata)
+        self._draw(writer)
+        self._store.keep(key, video)
+        if video != output.path:
+            with blame(self._node, "container", "filename_prefix"):
+                remux_video(video, output.path, self._metadata)
+            video.unlink()
+        return output
+
+    def _copy(self, kept: Path, path: Path) -> None:
+        remux_video(kept, path, self._metadata)
+        _log.info("%s: same settings as a render that was kept, copied", path)
+        send_text("same settings as before: copied, not rendered again", self._node_id)
+
+    def _draw(self, writer: Mp4Writer) -> None:
+        plan, model = self._render.plan, self._render.model
+        sound = plan.sound
+        total = num_video_frames(sound.num_samples, sound.rate_hz, plan.chunk.frame_rate_hz)
+        progress = RenderProgress(plan, total, self._node_id)
+        try:
+            with blame(self._node, "filename_prefix", frames=""):
+                render_video(
+                    plan,
+                    writer,
+                    model.networks.at(plan.placement),
+                    memo=model.memo,
+                    before_step=progress.before_step,
+                    on_ready=progress.start,
+                    on_frames=progress.add_frames,
+                )
+        except BaseException as error:
+            self._tell_what_is_left(error)
+            raise
+
+    def _tell_what_is_left(self, error: BaseException) -> None:
+        """Show where the rendered part is; the page shows no notes of exceptions."""
+        for note in getattr(error, "__notes__", ()):
+            _log.warning("stopped: %s", note)
+            with suppress(Exception):  # nothing may hide the error itself
+                send_text(f"stopped: {note}", self._node_id)

@@ -1,0 +1,38 @@
+"""Sizes of the video by shape of the picture, as saved in workflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..flashtalk_core.geometry import check_size
+
+CUSTOM = "custom"
+MODEL_SIZE = "the model's own"
+
+# Height and width. The marks say what is known of each size; see the README.
+SIZES: dict[str, tuple[int, int] | None] = {
+    MODEL_SIZE: None,
+    "portrait 448x768 (14B: trained)": (768, 448),
+    "portrait 416x720 (14B: used by others)": (720, 416),
+    "landscape 768x448 (14B)": (448, 768),
+    "landscape 720x416 (14B)": (416, 720),
+    "square 576x576 (14B)": (576, 576),
+    "square 128x128 (tiny: trained)": (128, 128),
+}
+
+
+def size_of(choice: dict[str, Any]) -> tuple[int, int] | None:
+    """Return height and width that were chosen; ``None`` is the model's own size.
+
+    Args:
+        choice: Value of the input: the entry under ``size``, with ``width`` and ``height``
+            beside it if that is custom.
+
+    Raises:
+        InvalidInputError: If a custom size cannot be rendered.
+    """
+    if choice["size"] != CUSTOM:
+        return SIZES[choice["size"]]
+    size_px = choice["height"], choice["width"]
+    check_size(size_px)
+    return size_px

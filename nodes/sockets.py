@@ -1,0 +1,13 @@
+"""Types of the pack's own connections; each carries a description, never frames."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+CATEGORY = "FlashTalk"
+
+ModelSocket = io.Custom("FLASHTALK_MODEL")
+SpeechSocket = io.Custom("FLASHTALK_SPEECH")
+ReferenceSocket = io.Custom("FLASHTALK_REFERENCE")
+ChunksSocket = io.Custom("FLASHTALK_CHUNKS")
+FramesSocket = io.Custom("FLASHTALK_FRAMES")

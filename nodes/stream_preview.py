@@ -1,0 +1,87 @@
+"""The end of the chain: it runs everything before it and writes the video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import InputImpl, io, ui
+
+from .sockets import CATEGORY, FramesSocket
+
+if TYPE_CHECKING:
+    from .descriptions import RenderDescription
+
+CONTAINERS = ("mp4", "mov", "mkv")
+
+
+class StreamPreview(io.ComfyNode):
+    """Render chunk by chunk into a file that plays at any moment."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FlashTalk_StreamPreview",
+            display_name="FlashTalk Stream Preview",
+            category=CATEGORY,
+            description=(
+                "Renders the video and shows it on the way. What was rendered is on disk at any "
+                "moment, as a .partial.mp4 that plays; the finished file takes its place. Memory "
+                "does not grow with the length."
+            ),
+            search_aliases=["save avatar", "talking video", "preview video", "save video"],
+            inputs=[
+                FramesSocket.Input("frames"),
+                io.String.Input(
+                    "filename_prefix",
+                    default="FlashTalk/avatar",
+                    tooltip="Name of the file in the output folder; may hold folders and fields "
+                    "such as %date:yyyy-MM-dd%.",
+                ),
+                io.Int.Input(
+                    "quality",
+                    default=18,
+                    min=0,
+                    max=51,
+                    tooltip="H.264 CRF: 18 looks like the source, 23 is half the size, 0 is "
+                    "lossless.",
+                ),
+                io.Combo.Input(
+                    "container",
+                    options=list(CONTAINERS),
+                    default="mp4",
+                    tooltip="Kind of file. The streams in it are the same.",
+                ),
+                io.Float.Input(
+                    "keep_gb",
+                    default=10.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=1.0,
+                    advanced=True,
+                    tooltip="Finished renders are kept in output/.flashtalk up to this size, so "
+                    "that a run with the same settings copies instead of rendering. 0 keeps none.",
+                ),
+            ],
+            outputs=[io.Video.Output(display_name="video")],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        frames: RenderDescription,
+        filename_prefix: str,
+        quality: int,
+        container: str,
+        keep_gb: float,
+    ) -> io.NodeOutput:
+        from .host.output import workflow_metadata
+        from .sink import Sink
+
+        metadata = workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
+        sink = Sink(cls, frames, cls.hidden.unique_id, quality, keep_gb, metadata)
+        output = sink.write(filename_prefix, container)
+        saved = ui.SavedResult(output.path.name, output.subfolder, io.FolderType.output)
+        video = InputImpl.VideoFromFile(str(output.path))
+        return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))

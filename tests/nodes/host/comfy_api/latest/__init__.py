@@ -1,0 +1,7 @@
+"""The part of the V3 interface that the nodes use."""
+
+from . import io, ui
+from .extension import ComfyExtension
+from .video import Input, InputImpl
+
+__all__ = ["ComfyExtension", "Input", "InputImpl", "io", "ui"]

@@ -1,0 +1,116 @@
+"""Audio Encode: native AUDIO of any kind becomes measured speech, or a message."""
+
+import pytest
+import torch
+
+from flashtalk_core.media.video_check import measure_video
+
+pytestmark = pytest.mark.cpu
+
+
+def refused(text):
+    return f"FlashTalk Audio Encode, input {text}"
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100, 192_000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_sound_of_any_rate_and_channels_is_measured(pack, make, rate_hz, channels):
+    audio = make.sound(0.5, rate_hz, channels)
+    found = pack.run("AudioEncode", audio=audio).args[0].sound
+    assert (found.rate_hz, found.channels) == (rate_hz, channels)
+    assert found.num_samples == audio["waveform"].shape[-1]
+    assert not found.is_silent
+
+
+def test_the_video_has_the_sounds_own_rate_and_channels(pack, model, make):
+    speech = pack.run("AudioEncode", audio=make.sound(0.1, 48_000, 2)).args[0]
+    measured = measure_video(pack.preview(pack.frames(model, speech)))
+    assert (measured.num_frames, measured.num_samples, measured.rate_hz) == (3, 4_800, 48_000)
+
+
+def test_a_part_is_chosen_by_start_and_duration(pack, make):
+    part = pack.run("AudioEncode", audio=make.sound(2.0), start=0.5, duration=0.75).args[0].sound
+    assert (part.start_sample, part.num_samples) == (8_000, 12_000)
+    rest = pack.run("AudioEncode", audio=make.sound(2.0), start=0.5).args[0].sound
+    assert rest.num_samples == 24_000
+
+
+def test_half_precision_and_strided_sound_is_taken(pack, make):
+    whole = make.sound(0.5, channels=4)
+    half = whole | {"waveform": whole["waveform"].half()}
+    strided = whole | {"waveform": whole["waveform"].mT.contiguous().mT}
+    found = [pack.run("AudioEncode", audio=audio).args[0].sound for audio in (whole, half, strided)]
+    assert found[0].peak == pytest.approx(found[1].peak, rel=1e-3)
+    assert found[0].identity == found[2].identity
+
+
+def test_what_was_given_is_left_as_it_was(pack, make):
+    audio = make.sound()
+    before = audio["waveform"].clone()
+    pack.run("AudioEncode", audio=audio, mouth_strength=2.0, loudness=-10.0)
+    assert torch.equal(audio["waveform"], before)
+
+
+def test_strength_and_loudness_reach_the_plan(pack, make):
+    found = pack.run("AudioEncode", audio=make.sound(), mouth_strength=2.0, loudness=-30.0).args[0]
+    assert (found.mouth_strength, found.sound.target_lufs) == (2.0, -30.0)
+
+
+@pytest.mark.parametrize("batch", [0, 2, 5])
+def test_a_batch_is_refused(pack, make, batch):
+    message = pack.fault("AudioEncode", audio=make.sound(batch=batch))
+    assert message == refused(
+        f"'audio': audio batch of {batch}: one sound makes one video; use a batch of 1, and queue "
+        "the others one by one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seconds": 0}, "'audio': sound AUDIO: it holds 0 samples; record or export it again"),
+        (
+            {"channels": 9},
+            "'audio': sound AUDIO: 9 channels; need 1 to 8, mix it down first",
+        ),
+        (
+            {"rate_hz": 100},
+            "'audio': sound AUDIO: 100 samples a second; need 1000 to 768000, convert it to 48000",
+        ),
+    ],
+)
+def test_unusable_sound_is_refused(pack, make, options, message):
+    assert pack.fault("AudioEncode", audio=make.sound(**options)) == refused(message)
+
+
+@pytest.mark.parametrize(("value", "says"), [(float("nan"), "NaN"), (1e20, "full scale")])
+def test_a_sample_beyond_any_scale_is_refused(pack, make, value, says):
+    audio = make.sound()
+    audio["waveform"][0, 0, 100] = value
+    message = pack.fault("AudioEncode", audio=audio)
+    assert message.startswith(refused("'audio': sound AUDIO: a sample "))
+    assert says in message
+    assert message.endswith("export it again as 16-bit WAV")
+
+
+def test_a_start_behind_the_end_is_refused(pack, make):
+    message = pack.fault("AudioEncode", audio=make.sound(0.5), start=3.0)
+    assert message == refused("'start': sound start 3.0 s: AUDIO lasts 0.500 s; start earlier")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("start", -1.0, "use 0 or a later second"),
+        ("duration", -1.0, "use more than 0 s"),
+        ("mouth_strength", 3.5, "use 0 to 3"),
+        ("loudness", 3.0, "use -70 to 0"),
+    ],
+)
+def test_numbers_from_other_nodes_are_checked_too(pack, make, name, value, says):
+    """Ranges of widgets bind what is typed, not what comes over a connection."""
+    values = {"mouth_strength": 1.0, "start": 0.0, "duration": 0.0, "loudness": -23.0}
+    node = pack.nodes["FlashTalk_AudioEncode"]
+    with pytest.raises(ValueError, match=says) as caught:
+        node.execute(make.sound(), **values | {name: value})
+    assert str(caught.value).startswith(refused(f"'{name}': "))

@@ -1,0 +1,94 @@
+"""Chunk Sampler and Parallel Decode: settings become a plan that is checked at once."""
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture
+def parts(pack, model):
+    return {"model": model, "speech": pack.speech(), "reference": pack.reference()}
+
+
+@pytest.fixture
+def chunks(pack, parts):
+    return pack.run("ChunkSampler", **parts).args[0]
+
+
+def test_defaults_are_as_trained(pack, chunks, model):
+    trained, request = model.checkpoint.config, chunks.plan.request
+    assert chunks.plan.chunk == trained.chunk
+    assert request.sampling.rule == trained.sampling.rule
+    assert request.sampling.steps == trained.sampling.steps
+    assert request.sampling.shift == trained.sampling.shift
+
+
+def test_every_setting_reaches_the_plan(pack, parts):
+    given = {"seed": 2**63 - 1, "steps": 7, "rule": "renoise", "shift": 2.5}
+    given |= {"motion_frames": 9, "colour_strength": 0.25, "chunk_frames": 41}
+    plan = pack.run("ChunkSampler", **parts, **given).args[0].plan
+    sampling, chunk = plan.request.sampling, plan.chunk
+    found = {name: getattr(sampling, name) for name in given if hasattr(sampling, name)}
+    found |= {"motion_frames": chunk.num_motion_frames, "chunk_frames": chunk.num_frames}
+    assert found == given
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"steps": 0}, "'steps': steps 0: use 1 to 100"),
+        ({"seed": -1}, "'seed': seed -1: use a whole number from 0 to 2**63 - 1"),
+        ({"seed": 2**63}, "'seed': seed 9223372036854775808: use a whole number from 0 to"),
+        ({"shift": 0.0}, "'shift': shift 0.0: use a number above 0, up to 100"),
+        ({"colour_strength": 1.5}, "'colour_strength': colour strength 1.5: use 0 (off) to 1"),
+        ({"motion_frames": 4}, "'motion_frames': motion frames 4: need 4n+1 below 33"),
+        ({"motion_frames": 33}, "'motion_frames': motion frames 33: need 4n+1 below 33"),
+        ({"chunk_frames": 34}, "'chunk_frames': chunk frames 34: need 4n+1 and at least 5"),
+        ({"chunk_frames": 201}, "'chunk_frames': chunk frames 201: what a chunk hears must lie"),
+    ],
+)
+def test_a_value_out_of_range_names_its_input(pack, parts, given, says):
+    """Ranges of widgets bind what is typed, not what comes over a connection."""
+    values = {"seed": 0, "steps": 4, "rule": "euler", "shift": 5.0, "motion_frames": 5}
+    values |= {"colour_strength": 1.0, "chunk_frames": 33}
+    with pytest.raises(ValueError, match=r"need|use") as caught:
+        pack.nodes["FlashTalk_ChunkSampler"].execute(**parts, **values | given)
+    assert str(caught.value).startswith(f"FlashTalk Chunk Sampler, input {says}")
+
+
+def test_every_number_a_widget_allows_is_accepted_at_its_ends(pack, parts):
+    for each in pack.nodes["FlashTalk_ChunkSampler"].GET_SCHEMA().inputs:
+        # Motion frames end where the chunk does.
+        others = {"chunk_frames": 33, "motion_frames": 1} if each.id == "chunk_frames" else {}
+        for value in (getattr(each, "min", None), getattr(each, "max", None)):
+            if value is not None:
+                pack.run("ChunkSampler", **parts, **others | {each.id: value})
+
+
+def test_decoding_is_described(pack, chunks):
+    found = pack.run("ParallelDecode", chunks=chunks, device="cpu", latents_per_call=8).args[0]
+    assert found.plan.request.num_decode_latents == 8
+    assert found.plan.placement.vae_device == torch.device("cpu")
+    assert chunks.plan.request.num_decode_latents == 1
+
+
+def test_decoding_several_latents_at_once_gives_the_same_frames(pack, model):
+    frames = pack.frames(model, chunk_frames=17)
+    more = pack.run("ParallelDecode", chunks=frames, latents_per_call=3).args[0]
+    videos = [pack.preview(each, quality=0) for each in (frames, more)]
+    read = pack["flashtalk_core.media.video_reader"].read_frames
+    one, several = (read(path, 0, 8) for path in videos)
+    assert (one - several).abs().max() <= 2 / 255
+
+
+def test_a_gpu_that_is_not_there_is_refused_for_decoding(pack, chunks):
+    message = pack.fault("ParallelDecode", chunks=chunks, device="gpu:1")
+    assert message.startswith("FlashTalk Parallel Decode, input 'device': device gpu:1: ")
+
+
+def test_no_latents_at_once_are_refused(pack, chunks):
+    decode = pack.nodes["FlashTalk_ParallelDecode"]
+    with pytest.raises(ValueError, match="use 1 or more") as caught:
+        decode.execute(chunks, "with the model", 0, "auto")
+    assert str(caught.value).startswith("FlashTalk Parallel Decode, input 'latents_per_call': ")

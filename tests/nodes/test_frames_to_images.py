@@ -1,0 +1,125 @@
+"""Frames to Images: a part of a finished video as IMAGE and AUDIO."""
+
+import io
+
+import av
+import pytest
+import torch
+
+pytestmark = pytest.mark.cpu
+
+
+def refused(text):
+    return f"FlashTalk Frames to Images, input {text}"
+
+
+@pytest.fixture
+def video(pack, rendered):
+    """The rendered video, 38 frames of 32 x 32, as the graph hands it on; trimmed by request."""
+    made = pack["comfy_api.latest"].InputImpl.VideoFromFile
+    return lambda **trim: made(str(rendered.path), **trim)
+
+
+def test_a_part_is_read_as_images_and_sound(pack, video):
+    images, audio, fps = pack.run("FramesToImages", video=video(), start=0.4, num_frames=10).args
+    assert (images.shape, images.dtype) == ((10, 32, 32, 3), torch.float32)
+    assert 0 <= images.min() < images.max() <= 1
+    assert fps == 25.0
+    assert audio["sample_rate"] == 44_100
+    assert audio["waveform"].shape == (1, 2, round(0.4 * 44_100))
+
+
+def test_the_part_is_the_one_that_was_asked_for(pack, video, rendered):
+    images = pack.run("FramesToImages", video=video(), start=0.4, num_frames=3).args[0]
+    with av.open(str(rendered.path)) as container:
+        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    wanted = torch.stack([torch.from_numpy(each) for each in decoded[10:13]]) / 255
+    others = torch.stack([torch.from_numpy(each) for each in decoded[11:14]]) / 255
+    assert (images - wanted).abs().mean() < (images - others).abs().mean()
+    assert (images - wanted).abs().max() <= 4 / 255
+
+
+def test_zero_frames_is_up_to_the_end(pack, video):
+    images, audio, _ = pack.run("FramesToImages", video=video(), start=1.0, num_frames=0).args
+    assert len(images) == 13
+    assert audio["waveform"].shape[-1] == round(13 / 25 * 44_100)
+
+
+def test_a_trimmed_video_is_read_inside_its_trim(pack, video):
+    trimmed = video(start_time=0.4, duration=0.4)
+    whole = pack.run("FramesToImages", video=video(), start=0.6, num_frames=5).args[0]
+    found = pack.run("FramesToImages", video=trimmed, start=0.2, num_frames=0).args[0]
+    assert torch.equal(found, whole)
+
+
+def test_sound_and_images_go_back_into_the_graph(pack, video):
+    """What comes out is what other nodes take: it can be spoken and animated again."""
+    images, audio, _ = pack.run("FramesToImages", video=video(), num_frames=5).args
+    assert pack.run("AudioEncode", audio=audio).args[0].sound.num_samples == 8_820
+    assert pack.reference(images[:1]).picture.size == (32, 32)
+
+
+def test_nothing_is_rendered_again(pack, video, monkeypatch):
+    load = pack["flashtalk_core.weights.load"].AvatarCheckpoint
+    monkeypatch.setattr(load, "load", lambda *_: pytest.fail("a network was read"))
+    pack.run("FramesToImages", video=video())
+
+
+def test_the_limit_explains_itself_before_anything_is_read(pack, video, monkeypatch):
+    monkeypatch.setattr(
+        pack["nodes.video_part"], "read_frames", lambda *_: pytest.fail("frames were read")
+    )
+    node = pack.nodes["FlashTalk_FramesToImages"]
+    with pytest.raises(ValueError, match="limit_gb") as caught:
+        node.execute(video(), 0.0, 30, 0.0001)
+    assert str(caught.value) == refused(
+        "'num_frames': frames 30: as images of 32x32 they take 0.0 GB of memory, the limit is "
+        "0.0001 GB; read at most 8 frames, or raise limit_gb"
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "trim", "says"),
+    [
+        (1.52, {}, "start 1.52 s: the video lasts 1.52 s only; begin earlier"),
+        (9.0, {}, "start 9 s: the video lasts 1.52 s only; begin earlier"),
+        (
+            0.4,
+            {"start_time": 0.4, "duration": 0.4},
+            "start 0.4 s: the video lasts 0.40 s only; begin earlier",
+        ),
+    ],
+)
+def test_a_start_behind_the_end_is_refused(pack, video, start, trim, says):
+    message = pack.fault("FramesToImages", video=video(**trim), start=start)
+    assert message == refused(f"'start': {says}")
+
+
+@pytest.mark.parametrize(
+    ("start", "count", "says"),
+    [
+        (-1.0, 5, "'start': start -1.0 s: use 0 or a later second"),
+        (float("nan"), 5, "'start': start nan s: use 0 or a later second"),
+        (0.0, -1, "'num_frames': frames -1: use 0 for all up to the end, or more"),
+    ],
+)
+def test_numbers_from_other_nodes_are_checked_too(pack, video, start, count, says):
+    node = pack.nodes["FlashTalk_FramesToImages"]
+    with pytest.raises(ValueError, match="use 0") as caught:
+        node.execute(video(), start, count, 8.0)
+    assert str(caught.value) == refused(says)
+
+
+def test_a_video_without_a_file_is_refused(pack):
+    video = pack["comfy_api.latest"].InputImpl.VideoFromFile(io.BytesIO())
+    message = pack.fault("FramesToImages", video=video)
+    assert message.startswith(refused("'video': video without a file: it was made of images; "))
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_file_that_is_no_video_is_refused(pack, tmp_path, exists):
+    path = tmp_path / "clip.mp4"
+    if exists:
+        path.write_text("not a video")
+    video = pack["comfy_api.latest"].InputImpl.VideoFromFile(str(path))
+    assert pack.fault("FramesToImages", video=video).startswith(refused(f"'video': video {path}: "))

@@ -1,0 +1,158 @@
+"""Help pages of the nodes, as the page asks for them: one in English, one for each language."""
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.cpu
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "js" / "docs"
+INPUTS, OUTPUTS = ("input", "输入"), ("output", "输出")
+"""Heads of the tables, English and Chinese."""
+
+
+def pages_of(name):
+    return {"en": PAGES / f"{name}.md", "zh": PAGES / name / "zh.md"}
+
+
+def table(text, heads):
+    """Return the first cells of the table whose head is one of ``heads``."""
+    for block in text.split("\n\n"):
+        rows = [line.split(" | ")[0].strip("| ") for line in block.splitlines()]
+        if rows[0] in heads:
+            return rows[2:]
+    raise AssertionError(f"no table of {heads[0]}s")
+
+
+def code_in(rows):
+    return [name for row in rows for name in re.findall("`([^`]+)`", row)]
+
+
+def input_ids(schema):
+    """Return ids of all inputs, those of choices dotted, in the order of the page."""
+    ids = []
+    for each in schema.inputs:
+        options = [option for option in getattr(each, "options", []) if hasattr(option, "inputs")]
+        inner = [f"{each.id}.{sub.id}" for option in options for sub in option.inputs]
+        ids += [each.id, *inner]
+    return ids
+
+
+@pytest.fixture
+def schemas(pack):
+    return {name: node.GET_SCHEMA() for name, node in pack.nodes.items()}
+
+
+def test_every_node_has_a_page_in_both_languages_and_nothing_else_has(schemas):
+    wanted = {path for name in schemas for path in pages_of(name).values()}
+    assert {path for path in PAGES.rglob("*") if path.is_file()} == wanted
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_pages_name_all_inputs_and_outputs_in_order(schemas, language):
+    for name, schema in schemas.items():
+        text = pages_of(name)[language].read_text(encoding="utf-8")
+        assert code_in(table(text, INPUTS)) == input_ids(schema), name
+        outputs = [each.display_name for each in schema.outputs]
+        assert code_in(table(text, OUTPUTS)) == outputs, name
+
+
+def test_chinese_pages_use_the_names_on_the_nodes(schemas):
+    locale = ROOT / "locales" / "zh" / "nodeDefs.json"
+    texts = json.loads(locale.read_text(encoding="utf-8"))
+    for name in schemas:
+        page = pages_of(name)["zh"].read_text(encoding="utf-8")
+        rows = table(page, INPUTS) + table(page, OUTPUTS)
+        entries = [*texts[name]["inputs"].values(), *texts[name]["outputs"].values()]
+        missing = [e["name"] for e in entries if not any(e["name"] in row for row in rows)]
+        assert not missing, name
+
+
+def test_chinese_pages_mention_other_nodes_by_their_chinese_names():
+    locale = ROOT / "locales" / "zh" / "nodeDefs.json"
+    known = {node["display_name"] for node in json.loads(locale.read_text("utf-8")).values()}
+    for path in PAGES.rglob("zh.md"):
+        # In messages, which are English, names are between backticks.
+        prose = re.sub("`[^`]*`", "", path.read_text(encoding="utf-8"))
+        assert set(re.findall("“(FlashTalk [^”]+)”", prose)) <= known, path
+
+
+def faults_of(pack, make, model, rendered):
+    """Return a message for each fault the pages speak of."""
+    video = pack["comfy_api.latest"].InputImpl.VideoFromFile
+    encoded = [[torch.zeros(1, 5, 8), {}]]
+    custom = {"size": "custom", "size.width": 450, "size.height": 768}
+    refused = {
+        "ModelLoader": [{"model": "auto"}, {"device": "gpu:1"}, {"attention": "sage"}],
+        "AudioEncode": [
+            {"audio": make.sound(batch=2)},
+            {"audio": make.sound(), "start": 99.0},
+            {"audio": {"waveform": torch.full((1, 1, 9), torch.nan), "sample_rate": 16_000}},
+        ],
+        "Reference": [
+            {"image": make.portrait(batch=4)},
+            {"prompt_changes": "She smiles"},
+            {"prompt_changes": "9: She smiles\n5: She looks serious"},
+            {"prompt_changes": "5: She smiles", "conditioning": encoded},
+            custom,
+        ],
+        "ChunkSampler": [
+            {"model": pack.run("ModelLoader", text_encoder="none").args[0]},
+            {"model": pack.run("ModelLoader", clip_vision="none").args[0]},
+            {"reference": pack.reference(conditioning=encoded)},
+            {"motion_frames": 29, "chunk_frames": 29},
+            {"chunk_frames": 34},
+        ],
+        "ParallelDecode": [{"device": "gpu:1"}],
+        "StreamPreview": [{"filename_prefix": "../outside"}],
+        "FramesToImages": [{"video": video(io.BytesIO())}, {"start": 99.0}],
+    }
+    whole = {"model": model, "speech": pack.speech(), "reference": pack.reference()}
+    rest = {
+        "Reference": {"image": make.portrait()},
+        "ChunkSampler": whole,
+        "ParallelDecode": {"chunks": pack.run("ChunkSampler", **whole).args[0]},
+        "StreamPreview": {"frames": pack.frames(model)},
+        "FramesToImages": {"video": video(str(rendered.path))},
+    }
+    found = [
+        pack.fault(name, **rest.get(name, {}) | given)
+        for name, cases in refused.items()
+        for given in cases
+    ]
+    return [*found, fault_of_size(pack)]
+
+
+def fault_of_size(pack):
+    """Return what Frames to Images says of a part that is too large for any test."""
+    with pytest.raises(pack["flashtalk_core.errors"].FlashTalkError) as caught:
+        pack["nodes.video_part"].check_memory(9000, (768, 448), 8.0)
+    return str(caught.value)
+
+
+def quoted_faults(text):
+    """Return the messages in a page's last table."""
+    rows = text.split("\n\n")[-1].splitlines()[2:]
+    return [match[1] for row in rows if (match := re.match(r"\| `([^`]+)`", row))]
+
+
+def pattern_of(quoted):
+    """Return what a message must match; ``...`` and numbers stand for any."""
+    pattern = re.escape(quoted).replace(r"\.\.\.", ".*")
+    return re.sub(r"\d+(\\\.\d+)?", r"[\\d.]+", pattern)
+
+
+def test_messages_on_the_pages_are_those_of_the_nodes(pack, make, model, rendered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sageattention", None)
+    messages = "\n".join(faults_of(pack, make, model, rendered))
+    for path in PAGES.rglob("*.md"):
+        quoted = quoted_faults(path.read_text(encoding="utf-8"))
+        assert quoted, path
+        for each in quoted:
+            assert re.search(pattern_of(each), messages), f"{path}: nothing says {each!r}"

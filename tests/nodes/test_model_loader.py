@@ -1,0 +1,217 @@
+"""Model Loader: menus, parts of a model in ComfyUI's folders, and what is missing."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+pytestmark = pytest.mark.cpu
+
+
+def refused(text):
+    return f"FlashTalk Model Loader, input {text}"
+
+
+@pytest.fixture
+def models(tmp_path):
+    """ComfyUI's folder of models."""
+    for name in ("diffusion_models", "vae", "text_encoders", "clip_vision", "audio_encoders"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def tiny_files(pack):
+    return pack.run("ModelLoader").args[0].checkpoint.files
+
+
+@pytest.fixture
+def installed(models, tiny_files):
+    """The tiny model under the names and in the folders that ComfyUI's users have."""
+    places = {
+        "diffusion_models/My-FlashTalk/toy_flashtalk.safetensors": tiny_files.dit[0],
+        "diffusion_models/My-FlashTalk/flashtalk.json": tiny_files.root / "flashtalk.json",
+        "vae/wan_2.1_vae.safetensors": tiny_files.vae,
+        "text_encoders/umt5_xxl_toy.safetensors": tiny_files.text,
+        "clip_vision/clip_vision_h.safetensors": tiny_files.clip,
+        "audio_encoders/wav2vec2-chinese-base.safetensors": tiny_files.audio,
+    }
+    if tiny_files.tokenizer:
+        places["text_encoders/spiece.model"] = tiny_files.tokenizer
+    for name, source in places.items():
+        (models / name).parent.mkdir(exist_ok=True)
+        shutil.copy(source, models / name)
+    return models
+
+
+def menu(pack, name):
+    inputs = pack.nodes["FlashTalk_ModelLoader"].GET_SCHEMA().inputs
+    return next(each.options for each in inputs if each.id == name)
+
+
+def test_the_bundled_model_is_the_default_and_needs_no_download(pack):
+    found = pack.run("ModelLoader").args[0]
+    assert found.checkpoint.config.name == "FlashTalk-tiny"
+    assert (found.device.type, found.dtype) == ("cpu", torch.float32)
+
+
+def test_no_weights_are_read_by_the_loader(pack, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        pytest.fail("weights were read")
+
+    monkeypatch.setattr(pack["flashtalk_core.weights.load"], "materialise", refuse)
+    pack.run("ModelLoader")
+
+
+def test_menus_list_what_lies_in_comfyuis_folders(pack, installed):
+    assert menu(pack, "model") == [
+        "tiny (bundled)", "auto", "My-FlashTalk/toy_flashtalk.safetensors",
+    ]  # fmt: skip
+    assert menu(pack, "vae") == ["auto", "wan_2.1_vae.safetensors"]
+    assert menu(pack, "text_encoder")[:2] == ["auto", "none"]
+    assert menu(pack, "clip_vision") == ["auto", "none", "clip_vision_h.safetensors"]
+
+
+@pytest.mark.parametrize("choice", ["auto", "My-FlashTalk/toy_flashtalk.safetensors"])
+def test_parts_are_found_by_their_usual_names(pack, installed, choice):
+    files = pack.run("ModelLoader", model=choice).args[0].checkpoint.files
+    used = (*files.dit, files.vae, files.text, files.clip, files.audio)
+    assert all(path.is_relative_to(installed) for path in used)
+
+
+def test_a_part_can_be_chosen_beside_the_bundled_model(pack, installed):
+    found = pack.run("ModelLoader", vae="wan_2.1_vae.safetensors").args[0].checkpoint.files
+    assert found.vae == installed / "vae/wan_2.1_vae.safetensors"
+    assert not found.dit[0].is_relative_to(installed)
+
+
+def test_a_whole_model_as_published_lies_in_a_folder_of_its_own(pack, models, tiny_files):
+    folder = models / "flashtalk/my-flashtalk"
+    shutil.copytree(tiny_files.root, folder)
+    found = pack.run("ModelLoader", model="auto").args[0].checkpoint.files
+    assert found.vae.is_relative_to(folder)
+
+
+def test_a_part_that_is_missing_says_which_names_where_and_where_it_is_published(pack, models):
+    message = pack.fault("ModelLoader", model="auto")
+    assert message.startswith(refused("'model': diffusion transformer not found in "))
+    assert str(models / "diffusion_models") in message
+    assert str(models / "flashtalk") in message
+    assert "*flashtalk*.safetensors" in message
+    assert message.endswith("Hugging Face repository Soul-AILab/SoulX-FlashTalk-14B")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "pattern", "published"),
+    [
+        ("vae", "vae", "wan_2.1_vae*.safetensors", "Comfy-Org/Wan_2.1_ComfyUI_repackaged"),
+        ("text_encoder", "text_encoders", "umt5_xxl_*", "Comfy-Org/Wan_2.1_ComfyUI_repackaged"),
+        ("clip_vision", "clip_vision", "clip_vision_h*", "Comfy-Org/Wan_2.1_ComfyUI_repackaged"),
+        (
+            "audio_encoder",
+            "audio_encoders",
+            "chinese-wav2vec2*",
+            "TencentGameMate/chinese-wav2vec2",
+        ),
+    ],
+)
+def test_each_missing_part_names_its_own_input(pack, installed, name, folder, pattern, published):
+    for path in (installed / folder).iterdir():
+        path.unlink()
+    message = pack.fault("ModelLoader", model="auto")
+    assert message.startswith(refused(f"'{name}': "))
+    assert all(part in message for part in (str(installed / folder), pattern, published))
+
+
+def test_a_tokenizer_that_is_missing_is_told(pack, installed):
+    tokenizer = installed / "text_encoders/spiece.model"
+    if not tokenizer.exists():
+        pytest.skip("this text encoder holds its tokenizer")
+    tokenizer.unlink()
+    assert "tokenizer not found" in pack.fault("ModelLoader", model="auto")
+
+
+@pytest.mark.parametrize("name", ["vae", "text_encoder", "clip_vision", "audio_encoder"])
+def test_a_file_that_is_gone_names_its_input(pack, name):
+    """A saved workflow may name a file that this machine does not have."""
+    loader = pack.nodes["FlashTalk_ModelLoader"]
+    values = {each.id: each.default for each in loader.GET_SCHEMA().inputs}
+    with pytest.raises(Exception, match="no such file; choose another") as caught:
+        loader.execute(**values | {name: "gone.safetensors"})
+    assert str(caught.value).startswith(refused(f"'{name}': "))
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("vae", "vae"),
+        ("text_encoder", "text_encoders"),
+        ("clip_vision", "clip_vision"),
+        ("audio_encoder", "audio_encoders"),
+    ],
+)
+def test_a_damaged_file_names_its_input(pack, models, name, folder):
+    (models / folder / "bad.safetensors").write_bytes(b"no weights" * 50)
+    message = pack.fault("ModelLoader", **{name: "bad.safetensors"})
+    path = models / folder / "bad.safetensors"
+    assert message.startswith(refused(f"'{name}': {path}: 500 bytes that are no safetensors file"))
+
+
+def test_another_models_file_names_its_input(pack, models, tiny_files):
+    shutil.copy(tiny_files.dit[0], models / "vae/wrong.safetensors")
+    message = pack.fault("ModelLoader", vae="wrong.safetensors")
+    assert message.startswith(refused("'vae': "))
+    assert message.endswith("is this the right file for this model?")
+
+
+@pytest.mark.parametrize("name", ["text_encoder", "clip_vision"])
+def test_a_part_that_is_left_out_must_come_over_a_connection(pack, name):
+    bare = pack.run("ModelLoader", **{name: "none"}).args[0]
+    given = {"model": bare, "speech": pack.speech(), "reference": pack.reference()}
+    message = pack.fault("ChunkSampler", **given)
+    other = {"text_encoder": "conditioning", "clip_vision": "clip_vision_output"}[name]
+    assert message.startswith("FlashTalk Chunk Sampler, input 'model': model without ")
+    assert f"FlashTalk Reference has no {other}; connect it, or choose " in message
+
+
+def test_a_kernel_that_is_not_installed_names_the_package(pack):
+    message = pack.fault("ModelLoader", attention="sage")
+    assert message.startswith(refused("'attention': attention 'sage': package sageattention "))
+
+
+def test_a_gpu_that_is_not_there_is_refused(pack):
+    message = pack.fault("ModelLoader", device="gpu:3")
+    assert message == refused(
+        "'device': device gpu:3: ComfyUI sees 0 GPU(s) here; use 'auto' or 'cpu'"
+    )
+
+
+def test_the_number_format_can_be_chosen(pack, model):
+    found = pack.run("ModelLoader", dtype="bfloat16").args[0]
+    assert found.dtype == torch.bfloat16
+    keys = {pack.frames(each).plan.fingerprint() for each in (model, found)}
+    assert len(keys) == 2
+
+
+def test_a_file_that_changed_is_another_model_to_comfyuis_cache(pack, installed):
+    loader = pack.nodes["FlashTalk_ModelLoader"]
+    values = {each.id: each.default for each in loader.GET_SCHEMA().inputs} | {"model": "auto"}
+    before = loader.fingerprint_inputs(**values)
+    assert loader.fingerprint_inputs(**values) == before
+    path = installed / "vae/wan_2.1_vae.safetensors"
+    weights = {name: each + 1 for name, each in load_file(path).items()}
+    save_file(weights, path, {"changed": "yes"})
+    assert loader.fingerprint_inputs(**values) != before
+
+
+def test_an_audio_encoder_in_a_folder_next_to_the_model_is_found(pack, installed):
+    """So the authors' own download instructions lay it down."""
+    home = installed / "flashtalk" / "SoulX-FlashTalk-14B"
+    shutil.copytree(installed / "diffusion_models" / "My-FlashTalk", home)
+    beside = home.parent / "chinese-wav2vec2-base"
+    beside.mkdir()
+    loose = installed / "audio_encoders" / "wav2vec2-chinese-base.safetensors"
+    shutil.move(loose, beside / "model.safetensors")
+    found = pack.run("ModelLoader", model="SoulX-FlashTalk-14B/toy_flashtalk.safetensors").args[0]
+    assert found.checkpoint.files.audio == beside / "model.safetensors"

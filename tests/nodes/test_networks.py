@@ -1,0 +1,88 @@
+"""Networks under ComfyUI's model management: read once, evicted, freed with their model."""
+
+import gc
+import weakref
+
+import pytest
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture
+def own_model(pack):
+    """A tiny model of this test alone."""
+    return pack.run("ModelLoader").args[0]
+
+
+@pytest.fixture
+def management(pack):
+    """ComfyUI's model management, with no model of other tests on the device."""
+    found = pack["comfy.model_management"]
+    found.unload_all_models()
+    yield found
+    found.unload_all_models()
+
+
+def on_device(management):
+    """Return the classes of networks ComfyUI holds to be loaded."""
+    held = (entry() for entry in management.current_loaded_models)
+    return {type(each.model).__name__: each for each in held if each is not None}
+
+
+def test_a_render_leaves_to_comfyui_what_the_next_one_needs(pack, own_model, management):
+    pack.preview(pack.frames(own_model))
+    held = on_device(management)
+    # The text encoder and the vision tower run once, and would double the memory.
+    assert set(held) == {"AvatarDiT", "VideoVAE", "AudioEncoder"}
+    assert all(each.loaded_size() == each.model_size() > 0 for each in held.values())
+
+
+def test_free_takes_networks_off_and_the_next_render_brings_them_back(pack, own_model, management):
+    first = pack.preview(pack.frames(own_model), keep_gb=0.0)
+    patchers = on_device(management)
+    management.unload_all_models()
+    assert {each.loaded_size() for each in patchers.values()} == {0}
+    second = pack.preview(pack.frames(own_model), keep_gb=0.0)
+    assert on_device(management) == patchers
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_network_is_never_taken_off_in_part(pack, own_model, management):
+    pack.preview(pack.frames(own_model))
+    patcher = on_device(management)["AvatarDiT"]
+    assert patcher.partially_unload(patcher.offload_device, 1) == 0
+    assert patcher.loaded_size() == patcher.model_size()
+    assert patcher.partially_load(patcher.load_device, 1e9) == 0
+
+
+def test_networks_live_as_long_as_their_model_is_in_the_graph(pack, management):
+    model = pack.run("ModelLoader").args[0]
+    pack.preview(pack.frames(model))
+    networks = [weakref.ref(each.model) for each in on_device(management).values()]
+    gc.collect()
+    assert len(networks) == 3
+    assert all(network() is not None for network in networks)
+    del model  # ComfyUI drops a loader's output when another model is chosen
+    gc.collect()
+    assert [network() for network in networks] == [None] * 3
+
+
+def test_two_models_in_turn_do_not_mix(pack, own_model, management):
+    other = pack.run("ModelLoader", dtype="bfloat16").args[0]
+    videos = [
+        pack.preview(pack.frames(model, pack.speech(0.1)), keep_gb=0.0).read_bytes()
+        for model in (own_model, other, own_model)
+    ]
+    assert videos[0] == videos[2] != videos[1]
+
+
+def test_a_prompt_that_was_encoded_is_not_encoded_for_a_new_seed(pack, own_model, management):
+    pack.preview(pack.frames(own_model, pack.speech(0.1)))
+    checkpoint = type(own_model.checkpoint)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "load", lambda *_, **__: pytest.fail("a network was read"))
+        pack.preview(pack.frames(own_model, pack.speech(0.1), seed=5))
+        reference = pack.reference(prompt="another one")
+        another = pack.frames(own_model, pack.speech(0.1), reference)
+        with pytest.raises(pytest.fail.Exception):
+            pack.preview(another)

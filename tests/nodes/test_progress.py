@@ -1,0 +1,101 @@
+"""Progress while a video is rendered, and stopping it."""
+
+import io
+from itertools import pairwise
+
+import pytest
+
+from flashtalk_core.media.video_check import measure_video
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture
+def stop_after(pack, monkeypatch):
+    """Press the stop button after some updates of the bar."""
+    bar = pack["comfy.utils"].ProgressBar
+    update = bar.update_absolute
+
+    def arrange(count):
+        def counted(self, *args, **kwargs):
+            update(self, *args, **kwargs)
+            if len(pack["comfy.utils"].updates) == count:
+                pack["comfy.model_management"].interrupt_current_processing()
+
+        monkeypatch.setattr(bar, "update_absolute", counted)
+
+    return arrange
+
+
+def test_the_bar_moves_with_every_step_and_group_and_ends_full(rendered):
+    values = [value for value, *_ in rendered.updates]
+    (total,) = {total for _, total, *_ in rendered.updates}
+    assert values == sorted(values)
+    assert values[-1] == total
+    # 38 frames are 4 chunks of 12: 2 steps and 3 groups of frames each, the last cut to 2 frames.
+    assert len(values) == 3 * 5 + 3
+    # A chunk that is cut short counts as whole, which makes the last step the longest.
+    assert max(later - value for value, later in pairwise(values)) < 0.7 * total / 4
+    assert {node_id for *_, node_id in rendered.updates} == {"7"}
+
+
+def test_every_chunk_shows_its_last_frame(rendered):
+    previews = [preview for _, _, preview, _ in rendered.updates if preview is not None]
+    assert len(previews) == 4
+    for kind, picture, limit_px in previews:
+        assert (kind, picture.size) == ("JPEG", (32, 32))
+        assert limit_px >= 256
+        picture.save(io.BytesIO(), kind)
+
+
+def test_every_chunk_says_how_far_it_is(rendered):
+    assert {node_id for node_id, _ in rendered.texts} == {"7"}
+    told = [text.partition(",")[0] for _, text in rendered.texts]
+    assert told == [f"chunk {index}/4" for index in (1, 2, 3, 4)]
+    assert all("frames/s" in text and "s left" in text for _, text in rendered.texts)
+
+
+def test_a_copied_render_says_so(pack, model):
+    pack.preview(pack.frames(model), hidden={"unique_id": "5"})
+    pack["server"].PromptServer.instance.texts.clear()
+    pack.preview(pack.frames(model), "again", hidden={"unique_id": "5"})
+    ((node_id, text),) = pack["server"].PromptServer.instance.texts
+    assert node_id == "5"
+    assert "copied, not rendered again" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "num_frames"),
+    [(1, 0), (2, 0), (8, 4), (12, 8)],  # within chunks: 5 steps and 1 group of 4 frames
+)
+def test_stop_works_within_a_step_and_leaves_what_was_rendered(
+    pack, model, stop_after, count, num_frames, tmp_path
+):
+    frames = pack.frames(model, pack.speech(0.48), steps=5)
+    stop_after(count)
+    with pytest.raises(pack["comfy.model_management"].InterruptProcessingException):
+        pack.preview(frames, hidden={"unique_id": "5"})
+    # One update for each step and each group: the bar stands where the button was pressed.
+    assert len(pack["comfy.utils"].updates) == count
+    left = list((tmp_path / "output").glob("clip*"))
+    if not num_frames:
+        assert left == []
+        return
+    (partial,) = left
+    assert partial.name.endswith(".partial.mp4")
+    assert measure_video(partial).num_frames == num_frames
+    texts = pack["server"].PromptServer.instance.texts
+    assert any(str(partial) in text for _, text in texts)
+
+
+def test_after_a_stop_the_next_prompt_renders_whole(pack, model, stop_after):
+    frames = pack.frames(model)
+    stop_after(1)
+    with pytest.raises(pack["comfy.model_management"].InterruptProcessingException):
+        pack.preview(frames)
+    assert measure_video(pack.preview(frames)).num_frames == 8
+
+
+def test_a_server_without_a_page_renders_too(pack, model, monkeypatch):
+    monkeypatch.setattr(pack["server"].PromptServer, "instance", None)
+    assert pack.preview(pack.frames(model), hidden={"unique_id": "5"}).is_file()

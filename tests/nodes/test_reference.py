@@ -1,0 +1,241 @@
+"""Reference: portrait, prompts, size, and what other nodes encoded instead."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.cpu
+
+
+def refused(text):
+    return f"FlashTalk Reference, input {text}"
+
+
+def conditioning(batch=1, length=5, width=64):
+    generator = torch.Generator().manual_seed(3)
+    return [[torch.randn(batch, length, width, generator=generator), {"pooled_output": None}]]
+
+
+def vision(batch=1, tokens=257, width=64):
+    generator = torch.Generator().manual_seed(3)
+    return SimpleNamespace(
+        penultimate_hidden_states=torch.randn(batch, tokens, width, generator=generator)
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_of_any_kind_become_colour(pack, make, channels):
+    found = pack.reference(make.portrait(48, 32, channels))
+    assert (found.picture.mode, found.picture.size) == ("RGB", (32, 48))
+
+
+def test_pixels_keep_their_values(pack, make):
+    image = make.portrait(16, 16)
+    image[0, 0, 0] = torch.tensor([0.0, 0.5, 1.0])
+    image[0, 0, 1] = torch.tensor([-3.0, 7.0, 1.0])  # other nodes overshoot
+    picture = pack.reference(image).picture
+    assert picture.getpixel((0, 0)) == (0, 128, 255)
+    assert picture.getpixel((1, 0)) == (0, 255, 255)
+
+
+@pytest.mark.parametrize("batch", [0, 3])
+def test_a_batch_of_pictures_is_refused(pack, make, batch):
+    message = pack.fault("Reference", image=make.portrait(batch=batch))
+    assert message == refused(
+        f"'image': image batch of {batch}: one portrait is animated; pick one, for instance with "
+        "Image From Batch"
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_picture_that_is_no_numbers_is_refused(pack, make, value):
+    image = make.portrait()
+    image[0, 3, 3, 1] = value
+    message = pack.fault("Reference", image=image)
+    assert message.startswith(refused("'image': image: it holds NaN or infinite values; use "))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"height": 1, "width": 1}, "picture: 1x1 pixels; need at least 16x16"),
+        ({"channels": 2}, "picture: 2 channels; use 1 (grey), 3 (colour) or 4"),
+    ],
+)
+def test_pictures_nobody_could_animate_are_refused(pack, make, options, says):
+    message = pack.fault("Reference", image=make.portrait(**options))
+    assert message.startswith(refused(f"'image': {says}"))
+
+
+def test_prompt_lines_become_changes(pack):
+    found = pack.reference(prompt_changes="\n 1.5 : one: two \n\n3:She smiles\n")
+    changes = [(change.start_s, change.prompt) for change in found.prompt_changes]
+    assert changes == [(1.5, "one: two"), (3.0, "She smiles")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("She smiles", "'She smiles' does not begin with a second"),
+        ("soon: smile", "'soon: smile' does not begin with a second"),
+        ("1.5:", "'1.5:' has no prompt"),
+        ("7", "'7' has no prompt"),
+    ],
+)
+def test_a_line_that_is_no_change_is_quoted_with_an_example(pack, make, lines, says):
+    message = pack.fault("Reference", image=make.portrait(), prompt_changes=lines)
+    assert message.startswith(refused(f"'prompt_changes': prompt changes: {says}"))
+    assert message.endswith("such as '12.5: She smiles'")
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("0: a", "change at 0.0 s: use a second after 0"),
+        ("-2: a", "change at -2.0 s: use a second after 0"),
+        ("nan: a", "change at nan s: use a second after 0"),
+        ("2: a\n1: b", "change at 1 s: it follows one at 2 s; list them in order of time"),
+        ("2: a\n2: b", "change at 2 s: it follows one at 2 s; list them in order of time"),
+    ],
+)
+def test_changes_out_of_order_are_refused(pack, make, lines, says):
+    message = pack.fault("Reference", image=make.portrait(), prompt_changes=lines)
+    assert message.startswith(refused(f"'prompt_changes': prompt {says}"))
+
+
+def test_sizes_by_name_can_all_be_rendered(pack, make):
+    sizes = pack["nodes.sizes"].SIZES
+    for name, size_px in sizes.items():
+        found = pack.run("Reference", image=make.portrait(), size=name).args[0]
+        assert found.size_px == size_px
+        if size_px:
+            pack["flashtalk_core.geometry"].check_size(size_px)
+            assert f"{size_px[1]}x{size_px[0]}" in name
+
+
+def test_marked_sizes_are_those_a_model_knows(pack, model):
+    sizes, config = pack["nodes.sizes"].SIZES, pack["flashtalk_core.config"].AvatarConfig()
+    trained = {name: size for name, size in sizes.items() if "trained)" in name}
+    assert set(trained.values()) == {config.size_px, model.checkpoint.config.size_px}
+
+
+def test_a_custom_size_is_height_and_width(pack):
+    found = pack.reference(**{"size": "custom", "size.width": 48, "size.height": 64})
+    assert found.size_px == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "says"),
+    [
+        (450, 768, "size 768x450: width 450 must be a multiple of 16 from 32 to 2048; try 768x448"),
+        (448, 16, "size 16x448: height 16 must be a multiple of 16 from 32 to 2048; try 32x448"),
+        (
+            4096,
+            64,
+            "size 64x4096: width 4096 must be a multiple of 16 from 32 to 2048; try 64x2048",
+        ),
+    ],
+)
+def test_bad_sizes_are_refused_with_the_nearest_good_one(pack, make, width, height, says):
+    """Ranges of widgets bind what is typed, not what comes over a connection."""
+    size = {"size": "custom", "width": width, "height": height}
+    with pytest.raises(ValueError, match="must be a multiple") as caught:
+        pack.nodes["FlashTalk_Reference"].execute(make.portrait(), "", "", size, "crop")
+    assert str(caught.value) == refused(f"'size': {says}")
+
+
+def test_crop_and_pad_fit_differently(pack, model, make):
+    wide = torch.zeros(1, 32, 96, 3)
+    wide[:, :, 32:64] = 1  # cropping leaves this part alone
+    fitted = [
+        pack.frames(model, reference=pack.reference(wide, fit=fit)).plan.fitted_picture()
+        for fit in ("crop", "pad")
+    ]
+    assert fitted[0].min() == 1
+    assert fitted[1].min() < 0
+
+
+def test_an_empty_prompt_is_the_models_own(pack, model):
+    own = model.checkpoint.config.prompt
+    for prompt in ("", "  \n "):
+        plan = pack.frames(model, reference=pack.reference(prompt=prompt)).plan
+        assert plan.request.prompt == own
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_several_prompts_from_outside_are_refused(pack, make, count):
+    for given in (conditioning(batch=count), conditioning() * count):
+        message = pack.fault("Reference", image=make.portrait(), conditioning=given)
+        assert message == refused(
+            f"'conditioning': conditioning of {count} prompts: one is used; connect a single CLIP "
+            "Text Encode"
+        )
+
+
+def test_several_encoded_pictures_are_refused(pack, make):
+    message = pack.fault("Reference", image=make.portrait(), clip_vision_output=vision(batch=2))
+    assert message == refused(
+        "'clip_vision_output': clip vision output of 2 pictures: one is used; encode the portrait "
+        "alone"
+    )
+
+
+def test_changes_need_a_prompt_in_words(pack, make):
+    given = {"conditioning": conditioning(), "prompt_changes": "1: a"}
+    message = pack.fault("Reference", image=make.portrait(), **given)
+    assert message.startswith(refused("'prompt_changes': prompt changes (1): the prompt comes enc"))
+    assert "leave the changes out" in message
+
+
+@pytest.fixture
+def encoded(pack):
+    """A reference whose prompt and picture were encoded by other nodes."""
+    return pack.reference(conditioning=conditioning(), clip_vision_output=vision())
+
+
+def test_what_others_encoded_takes_the_place_of_the_encoders(pack, encoded):
+    bare = pack.run("ModelLoader", text_encoder="none", clip_vision="none").args[0]
+    assert bare.checkpoint.text_plan is None
+    assert bare.checkpoint.clip_plan is None
+    path = pack.preview(pack.frames(bare, pack.speech(0.16), encoded))
+    assert path.is_file()
+
+
+def test_what_others_encoded_decides_the_picture(pack, model, encoded):
+    keys = {
+        pack.frames(model, reference=reference).plan.fingerprint()
+        for reference in (
+            pack.reference(),
+            encoded,
+            pack.reference(conditioning=conditioning(), clip_vision_output=None),
+            pack.reference(conditioning=conditioning(length=6)),
+        )
+    }
+    assert len(keys) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"conditioning": conditioning(width=7)},
+            "encoded prompt of 5 tokens, 7 wide: FlashTalk-tiny takes at most 32, 64 wide; encode "
+            "it with the model's text encoder (umT5)",
+        ),
+        (
+            {"conditioning": conditioning(length=33)},
+            "encoded prompt of 33 tokens, 64 wide: FlashTalk-tiny takes at most 32, 64 wide; "
+            "encode it with the model's text encoder (umT5)",
+        ),
+        (
+            {"clip_vision_output": vision(tokens=50)},
+            "encoded picture of 50 tokens, 64 wide: FlashTalk-tiny takes 257, 64 wide; use the "
+            "model's vision tower (CLIP ViT-H)",
+        ),
+    ],
+)
+def test_what_was_encoded_for_another_model_is_refused(pack, model, given, says):
+    given = {"model": model, "speech": pack.speech(), "reference": pack.reference(**given)}
+    message = pack.fault("ChunkSampler", **given)
+    assert message == f"FlashTalk Chunk Sampler, input 'reference': {says}"

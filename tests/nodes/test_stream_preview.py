@@ -1,0 +1,190 @@
+"""Stream Preview: the whole chain to a file, kept renders, containers and metadata."""
+
+import json
+import logging
+
+import av
+import pytest
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from flashtalk_core.media.video_check import measure_video
+
+pytestmark = pytest.mark.cpu
+
+
+def texts_in(path):
+    """Return the metadata of a video; Matroska spells names in capitals."""
+    with av.open(str(path)) as container:
+        return {name.lower(): text for name, text in container.metadata.items()}
+
+
+@pytest.fixture
+def loads(pack, monkeypatch):
+    """Networks that are read from their files during the test, by class."""
+    read = []
+    checkpoint = pack["flashtalk_core.weights.load"].AvatarCheckpoint
+    load = checkpoint.load
+
+    def counted(self, kind, *args, **kwargs):
+        read.append(kind.__name__)
+        return load(self, kind, *args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "load", counted)
+    return read
+
+
+@pytest.fixture
+def calls():
+    """Classes of all networks and layers that ran during the test, in order."""
+    called = []
+    hook = register_module_forward_pre_hook(
+        lambda module, _inputs: called.append(type(module).__name__)
+    )
+    yield called
+    hook.remove()
+
+
+def test_the_whole_chain_ends_in_an_exact_video(rendered):
+    measured = measure_video(rendered.path)
+    # ceil(1.5 s * 25) frames, and the sound sample for sample.
+    assert (measured.num_frames, measured.is_exact) == (38, True)
+    assert (measured.num_samples, measured.rate_hz) == (round(1.5 * 44_100), 44_100)
+    assert rendered.path.is_relative_to(rendered.base / "output" / "sub")
+    assert [path.name for path in rendered.path.parent.iterdir()] == [rendered.path.name]
+
+
+def test_the_page_can_play_what_was_written(rendered):
+    (shown,) = rendered.ui["images"]
+    assert shown == {"filename": rendered.path.name, "subfolder": "sub", "type": "output"}
+    assert rendered.ui["animated"] == (True,)
+
+
+def test_the_graph_is_in_the_file(rendered):
+    found = texts_in(rendered.path)
+    assert json.loads(found["workflow"]) == rendered.hidden["extra_pnginfo"]["workflow"]
+    assert json.loads(found["prompt"]) == rendered.hidden["prompt"]
+    assert found["comment"].startswith("generated with ")
+
+
+def test_metadata_can_be_switched_off_for_the_whole_server(pack, model, monkeypatch):
+    monkeypatch.setattr(pack["comfy.cli_args"].args, "disable_metadata", True)
+    hidden = {"prompt": {"1": {}}, "extra_pnginfo": {"workflow": {}}}
+    found = texts_in(pack.preview(pack.frames(model), hidden=hidden))
+    assert {"prompt", "workflow"}.isdisjoint(found)
+
+
+@pytest.mark.parametrize("container", ["mov", "mkv"])
+def test_other_containers_hold_the_same_streams(pack, model, container):
+    path = pack.preview(
+        pack.frames(model), container=container, hidden={"prompt": {"3": {"inputs": {}}}}
+    )
+    assert path.suffix == f".{container}"
+    measured = measure_video(path)
+    assert measured.num_frames == 8
+    assert json.loads(texts_in(path)["prompt"]) == {"3": {"inputs": {}}}
+    assert [each.name for each in path.parent.glob("clip*")] == [path.name]
+
+
+def test_the_same_settings_are_copied_and_call_no_network(pack, model, loads, calls):
+    first = pack.preview(pack.frames(model), "one")
+    assert calls
+    loads.clear()
+    calls.clear()
+    again = pack.preview(pack.frames(model), "folder/two")
+    assert (loads, calls) == ([], [])
+    assert again.name.startswith("two")
+    assert measure_video(again) == measure_video(first)
+
+
+@pytest.mark.parametrize("container", ["mov", "mkv", "mp4"])
+def test_a_copy_goes_into_any_container_with_its_own_graph(pack, model, calls, container):
+    pack.preview(pack.frames(model), hidden={"prompt": {"1": {}}})
+    calls.clear()
+    hidden = {"prompt": {"2": {}}}
+    copy = pack.preview(pack.frames(model), container=container, hidden=hidden)
+    assert not calls
+    assert measure_video(copy).num_frames == 8
+    assert json.loads(texts_in(copy)["prompt"]) == {"2": {}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "num_steps"),
+    [
+        ({"seed": 1}, 2),
+        ({"steps": 2}, 4),
+        ({"shift": 4.0}, 2),
+        ({"colour_strength": 0.5}, 2),
+        ({"rule": "renoise"}, 2),
+        ({"motion_frames": 1}, 1),
+    ],
+)
+def test_other_settings_render_anew_without_reading_a_network_again(
+    pack, used_model, loads, calls, changed, num_steps
+):
+    pack.preview(pack.frames(used_model, **{"rule": "euler"} | changed))
+    assert calls.count("AvatarDiT") == num_steps
+    assert {"TextEncoder", "ClipVision"}.isdisjoint(calls)
+    assert loads == []
+
+
+def test_another_quality_renders_anew(pack, model, calls):
+    pack.preview(pack.frames(model, pack.speech(0.1)))
+    calls.clear()
+    pack.preview(pack.frames(model, pack.speech(0.1)), quality=30)
+    assert calls
+
+
+def test_nothing_is_kept_when_nothing_may_be(pack, model, calls, tmp_path):
+    pack.preview(pack.frames(model), keep_gb=0.0)
+    kept = [path for path in (tmp_path / "output").rglob("*") if path.is_file()]
+    assert [path.parent for path in kept] == [tmp_path / "output"]
+    calls.clear()
+    pack.preview(pack.frames(model), keep_gb=0.0)
+    assert calls
+
+
+def test_files_are_numbered_and_never_replaced(pack, model):
+    frames = pack.frames(model)
+    paths = [pack.preview(frames, "a b/clip %width%x%height%") for _ in range(3)]
+    assert len({*paths}) == 3
+    assert [path.name for path in paths] == [f"clip 32x32_0000{i}_.mp4" for i in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("prefix", ["../outside", "/outside", "a/../../outside"])
+def test_a_name_outside_the_output_folder_is_refused(pack, model, prefix, tmp_path, calls):
+    message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix=prefix)
+    assert message == (
+        f"FlashTalk Stream Preview, input 'filename_prefix': filename prefix {prefix!r}: it leads "
+        "outside the output folder; use a name, or folders below it"
+    )
+    assert not calls
+    assert not list(tmp_path.parent.glob("outside*"))
+
+
+def test_a_folder_that_cannot_be_made_is_refused(pack, model, calls, tmp_path):
+    (tmp_path / "output/file").write_text("in the way")
+    message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix="file/clip")
+    assert message.startswith("FlashTalk Stream Preview, input 'filename_prefix': ")
+    assert "choose another" in message
+    assert not calls
+
+
+def test_a_name_that_is_too_long_is_refused_before_rendering(pack, model, calls):
+    message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix="n" * 300)
+    assert message.startswith("FlashTalk Stream Preview, input 'filename_prefix': ")
+    assert "choose a shorter name" in message
+    assert not calls
+
+
+def test_what_is_told_goes_to_the_log_and_never_to_the_terminal(pack, model, capsys, caplog):
+    with caplog.at_level(logging.INFO):
+        pack.preview(pack.frames(model))
+        pack.preview(pack.frames(model), "again")
+    assert "copied" in caplog.text
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("prefix", ["", "  ", "folder/"])
+def test_a_prefix_without_a_name_is_refused(pack, model, prefix):
+    message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix=prefix)
+    assert message.endswith(f"filename prefix {prefix!r}: it ends without a name; add one")
