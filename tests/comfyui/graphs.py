@@ -1,0 +1,116 @@
+"""Prompts in API form, small and short unless told."""
+
+from typing import Any
+
+PORTRAIT, SPEECH, LARGE_VIDEO = "portrait.png", "speech.wav", "large.mp4"
+SIZE_PX = 64
+"""Half of what the tiny model was trained for, and four times as fast."""
+DURATION_S = 1.1
+"""28 frames, one chunk."""
+TWO_CHUNKS_S = 2.0
+OTHER_MODEL = "other/diffusion_pytorch_model.safetensors"
+OWN_SIZE = {"reference__size": "the model's own"}
+
+NODE_INPUTS = {
+    "FlashTalk_ModelLoader": "model vae text_encoder clip_vision audio_encoder dtype "
+    "attention device",
+    "FlashTalk_AudioEncode": "audio mouth_strength start duration loudness",
+    "FlashTalk_Reference": "image prompt prompt_changes size fit conditioning clip_vision_output",
+    "FlashTalk_ChunkSampler": "model speech reference seed steps rule shift motion_frames "
+    "colour_strength chunk_frames",
+    "FlashTalk_ParallelDecode": "chunks device latents_per_call grid",
+    "FlashTalk_StreamPreview": "frames filename_prefix quality container keep_gb",
+    "FlashTalk_FramesToImages": "video start num_frames limit_gb",
+}
+
+CHAIN: dict[str, tuple[str, dict[str, Any]]] = {
+    "image": ("LoadImage", {"image": PORTRAIT}),
+    "audio": ("LoadAudio", {"audio": SPEECH}),
+    "loader": (
+        "FlashTalk_ModelLoader",
+        {
+            "model": "tiny (bundled)",
+            **dict.fromkeys(("vae", "text_encoder", "clip_vision", "audio_encoder"), "auto"),
+            **dict.fromkeys(("dtype", "attention", "device"), "auto"),
+        },
+    ),
+    "speech": (
+        "FlashTalk_AudioEncode",
+        {
+            "audio": ["audio", 0],
+            "mouth_strength": 1.0,
+            "start": 0.0,
+            "duration": DURATION_S,
+            "loudness": -23.0,
+        },
+    ),
+    "reference": (
+        "FlashTalk_Reference",
+        {
+            "image": ["image", 0],
+            "prompt": "",
+            "prompt_changes": "",
+            "size": "custom",
+            "size.width": SIZE_PX,
+            "size.height": SIZE_PX,
+            "fit": "crop",
+        },
+    ),
+    "sampler": (
+        "FlashTalk_ChunkSampler",
+        {
+            "model": ["loader", 0],
+            "speech": ["speech", 0],
+            "reference": ["reference", 0],
+            "seed": 0,
+            "steps": 1,
+            "rule": "the model's own",
+            "shift": 5.0,
+            "motion_frames": 5,
+            "colour_strength": 1.0,
+            "chunk_frames": 33,
+        },
+    ),
+    "decode": (
+        "FlashTalk_ParallelDecode",
+        {
+            "chunks": ["sampler", 0],
+            "device": "with the model",
+            "latents_per_call": 1,
+            "grid": "auto",
+        },
+    ),
+    "preview": (
+        "FlashTalk_StreamPreview",
+        {
+            "frames": ["decode", 0],
+            "filename_prefix": "avatar",
+            "quality": 18,
+            "container": "mp4",
+            "keep_gb": 0.0,
+        },
+    ),
+}
+
+
+def avatar_graph(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the chain from picture and sound to a video.
+
+    Args:
+        settings: Values that differ, by ``node.input``; an input may itself hold a dot.
+    """
+    graph = {
+        name: {"class_type": kind, "inputs": dict(inputs)} for name, (kind, inputs) in CHAIN.items()
+    }
+    for place, value in settings.items():
+        node, _, name = place.partition(".")
+        graph[node]["inputs"][name] = value
+    reference = graph["reference"]["inputs"]
+    if reference["size"] != "custom":
+        del reference["size.width"], reference["size.height"]
+    return graph
+
+
+def add_node(graph: dict[str, Any], name: str, kind: str, **inputs: Any) -> dict[str, Any]:
+    """Return ``graph`` with one more node."""
+    return graph | {name: {"class_type": kind, "inputs": inputs}}

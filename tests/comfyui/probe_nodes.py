@@ -1,0 +1,68 @@
+"""Custom nodes of the tests: what no node of ComfyUI makes or shows. Loaded by ComfyUI alone."""
+
+import gc
+
+import comfy.model_management as management
+import psutil
+import torch
+
+PACK = "flashtalk_core"
+
+
+class TwoSounds:
+    """A batch, which no native node makes."""
+
+    CATEGORY = "test"
+    FUNCTION = "run"
+    RETURN_TYPES = ("AUDIO",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"audio": ("AUDIO",)}}
+
+    def run(self, audio):
+        waveform = torch.cat([audio["waveform"]] * 2)
+        return ({"waveform": waveform, "sample_rate": audio["sample_rate"]},)
+
+
+class _Probe:
+    CATEGORY = "test"
+    FUNCTION = "run"
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    @classmethod
+    def IS_CHANGED(cls):
+        return float("nan")
+
+
+class Memory(_Probe):
+    """How large the process is."""
+
+    def run(self):
+        return {"ui": {"rss": [psutil.Process().memory_info().rss]}}
+
+
+class Networks(_Probe):
+    """Networks of the pack: those ComfyUI manages, and all that are alive at all."""
+
+    def run(self):
+        gc.collect()
+        managed = [loaded.model.model for loaded in management.current_loaded_models]
+        alive = [found for found in gc.get_objects() if isinstance(found, torch.nn.Module)]
+        return {"ui": {"managed": _names(managed), "alive": _names(alive)}}
+
+
+def _names(networks):
+    return [type(network).__name__ for network in networks if PACK in type(network).__module__]
+
+
+NODE_CLASS_MAPPINGS = {
+    "FlashTalkTest_TwoSounds": TwoSounds,
+    "FlashTalkTest_Memory": Memory,
+    "FlashTalkTest_Networks": Networks,
+}
