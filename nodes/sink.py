@@ -111,6 +111,7 @@ class Sink:
         except BaseException as error:
             self._tell_what_is_left(error)
             raise
+        progress.finish()
 
     def _tell_what_is_left(self, error: BaseException) -> None:
         """Show where the rendered part is; the page shows no notes of exceptions."""

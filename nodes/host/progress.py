@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 _PREVIEW_PX = 512
 _TICKS = 1000
 """Parts of a chunk that the bar counts."""
+_PICTURE_GONE_S = 0.6
 _STEPS_SHARE = 0.7
 """Part of a chunk's time that is taken for denoising; the rest goes to its frames."""
 
@@ -69,6 +70,23 @@ class RenderProgress:
             share = _STEPS_SHARE + (1 - _STEPS_SHARE) * in_chunk / self._chunk_frames
             self._show(chunk + share)
         management.throw_exception_if_processing_interrupted()
+
+    def finish(self) -> None:
+        """Make room for the finished video: the page shows a node's last picture instead of it.
+
+        The picture goes away some 400 ms after a state of progress in which the node is not
+        named. Seen with frontend 1.49.6.
+        """
+        from comfy_execution.progress import get_progress_state
+        from server import PromptServer
+
+        server = getattr(PromptServer, "instance", None)
+        if server is not None:
+            state = {"prompt_id": get_progress_state().prompt_id, "nodes": {}}
+            server.send_sync("progress_state", state, server.client_id)
+            self._show(self._num_chunks)
+            send_text("", self._node_id)
+            time.sleep(_PICTURE_GONE_S)
 
     def _show(self, chunks: float, frame: Tensor | None = None) -> None:
         value = round(chunks * _TICKS)

@@ -15,7 +15,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 HOST = Path(__file__).with_name("host")
 NAME = "flashtalk_pack"
-OWNED = ("comfy", "comfy_api", "folder_paths", "server", NAME)
+OWNED = ("comfy", "comfy_api", "comfy_execution", "folder_paths", "server", NAME)
 """Modules that are there while a test of this folder runs, and at no other time."""
 
 
@@ -71,9 +71,8 @@ class Pack:
             values |= each.values(given)
         known = {*values, *(key for key in given if key.partition(".")[0] in values)}
         assert set(given) <= known, f"{name} has no input {set(given) - known}"
-        hidden = self["comfy_api.latest"].io.HiddenValues(**(hidden or {}))
-        # ComfyUI runs a copy of the class, made for the prompt.
-        return type(node.__name__, (node,), {"hidden": hidden}).execute(**values)
+        io = self["comfy_api.latest"].io
+        return io.locked_copy(node, io.HiddenValues(**(hidden or {}))).execute(**values)
 
     def fault(self, name, /, **given):
         """Return the message of a node that refuses its inputs; nothing else may be raised."""
@@ -129,6 +128,7 @@ def loaded_pack():
     pack = Pack()
     with pack.inserted():
         pack.load()
+        pack["nodes.host.progress"]._PICTURE_GONE_S = 0  # no page waits here
     return pack
 
 
@@ -138,7 +138,7 @@ def pack(loaded_pack, tmp_path):
     with loaded_pack.inserted():
         loaded_pack["folder_paths"].use_base(tmp_path)
         loaded_pack["comfy.utils"].updates.clear()
-        loaded_pack["server"].PromptServer.instance.texts.clear()
+        loaded_pack["server"].PromptServer.instance.forget()
         loaded_pack["comfy.model_management"].interrupt_current_processing(False)
         yield loaded_pack
 
@@ -183,7 +183,7 @@ def rendered(loaded_pack, tmp_path_factory):
     with loaded_pack.inserted() as pack:
         pack["folder_paths"].use_base(base)
         pack["comfy.utils"].updates.clear()
-        pack["server"].PromptServer.instance.texts.clear()
+        pack["server"].PromptServer.instance.forget()
         model = pack.run("ModelLoader").args[0]
         speech = pack.run("AudioEncode", audio=sound(1.5, 44_100, 2)).args[0]
         sizes = {"chunk_frames": 17, "motion_frames": 5}
@@ -197,4 +197,5 @@ def rendered(loaded_pack, tmp_path_factory):
             ui=output.ui.as_dict(),
             updates=list(pack["comfy.utils"].updates),
             texts=list(pack["server"].PromptServer.instance.texts),
+            events=list(pack["server"].PromptServer.instance.events),
         )

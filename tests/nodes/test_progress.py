@@ -33,7 +33,8 @@ def test_the_bar_moves_with_every_step_and_group_and_ends_full(rendered):
     assert values == sorted(values)
     assert values[-1] == total
     # 38 frames are 4 chunks of 12: 2 steps and 3 groups of frames each, the last cut to 2 frames.
-    assert len(values) == 3 * 5 + 3
+    # The last update is sent again, after the picture was taken away.
+    assert len(values) == 3 * 5 + 3 + 1
     # A chunk that is cut short counts as whole, which makes the last step the longest.
     assert max(later - value for value, later in pairwise(values)) < 0.7 * total / 4
     assert {node_id for *_, node_id in rendered.updates} == {"7"}
@@ -51,8 +52,12 @@ def test_every_chunk_shows_its_last_frame(rendered):
 def test_every_chunk_says_how_far_it_is(rendered):
     assert {node_id for node_id, _ in rendered.texts} == {"7"}
     told = [text.partition(",")[0] for _, text in rendered.texts]
-    assert told == [f"chunk {index}/4" for index in (1, 2, 3, 4)]
-    assert all("frames/s" in text and "s left" in text for _, text in rendered.texts)
+    assert told == [*(f"chunk {index}/4" for index in (1, 2, 3, 4)), ""]
+    assert all("frames/s" in text and "s left" in text for _, text in rendered.texts[:-1])
+
+
+def test_the_last_picture_makes_room_for_the_video(rendered):
+    assert rendered.events == [("progress_state", {"prompt_id": "prompt", "nodes": {}})]
 
 
 def test_a_copied_render_says_so(pack, model):

@@ -8,10 +8,17 @@ class PromptServer:
 
     def __init__(self):
         self.client_id = "page"
+        self.forget()
+
+    def forget(self):
         self.texts = []
+        self.events = []
 
     def send_progress_text(self, text, node_id, sid=None):
         self.texts.append((node_id, text))
+
+    def send_sync(self, event, data, sid=None):
+        self.events.append((event, data))
 
 
 PromptServer.instance = PromptServer()

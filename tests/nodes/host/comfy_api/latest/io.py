@@ -185,7 +185,23 @@ class HiddenValues:
         return None
 
 
-class ComfyNode:
+class _Lockable(type):
+    """ComfyUI runs nodes as copies of their classes, to which nothing can be written."""
+
+    is_locked = False
+
+    def __setattr__(cls, name, value):
+        if cls.is_locked:
+            raise AttributeError(f"Cannot modify class attribute {name!r} on locked class")
+        super().__setattr__(name, value)
+
+
+def locked_copy(node, hidden):
+    """Return the copy of a node's class that runs in a prompt."""
+    return _Lockable(node.__name__, (node,), {"hidden": hidden, "is_locked": True})
+
+
+class ComfyNode(metaclass=_Lockable):
     """Base class of nodes. They run as a class, never as an object."""
 
     hidden: HiddenValues
@@ -196,4 +212,5 @@ class ComfyNode:
 
     @classmethod
     def GET_SCHEMA(cls):
-        return cls.define_schema()
+        cls.SCHEMA = cls.define_schema()
+        return cls.SCHEMA

@@ -1,0 +1,134 @@
+"""Faults of workflows as the page saves them."""
+
+from .schemas import CONTROL, CONTROLS, NOTE, WIDGETS, active_inputs, value_fault
+
+WORKFLOW_KEYS = {
+    "revision", "last_node_id", "last_link_id", "nodes", "links", "groups", "config", "extra",
+    "version",
+}  # fmt: skip
+NODE_KEYS = {
+    "id", "type", "pos", "size", "flags", "order", "mode", "inputs", "outputs", "title",
+    "properties", "widgets_values", "widgets_values_named", "color", "bgcolor",
+}  # fmt: skip
+PROPERTIES = {"Node name for S&R", "cnr_id", "ver"}
+
+
+def find_ui_faults(workflow, schemas):
+    """Return what is wrong with a workflow, one line each."""
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    return [
+        *_key_faults(workflow, nodes),
+        *_link_faults(workflow, nodes),
+        *(
+            f"{node['id']} {node['type']}: {fault}"
+            for node in nodes.values()
+            for fault in _node_faults(node, schemas)
+        ),
+    ]
+
+
+def read_widgets(node, schema):
+    """Return a node's values by name, taken by position as the page takes them.
+
+    Raises:
+        ValueError: If there are too many or too few.
+    """
+    values = iter(node.get("widgets_values", []))
+    try:
+        found = _take(schema["inputs"], values, "")
+    except StopIteration:
+        raise ValueError("too few widget values") from None
+    if left := list(values):
+        raise ValueError(f"too many widget values: {left}")
+    return found
+
+
+def _take(inputs, values, prefix):
+    found = {}
+    for each in inputs:
+        if each["type"] in WIDGETS:
+            name = prefix + each["name"]
+            found[name] = next(values)
+            found |= _take(each.get("choices", {}).get(found[name], []), values, f"{name}.")
+            found |= {beside: next(values) for beside in each.get("beside", [])}
+    return found
+
+
+def _key_faults(workflow, nodes):
+    if unknown := set(workflow) - WORKFLOW_KEYS:
+        yield f"unknown keys {sorted(unknown)}"
+    if workflow["extra"]:
+        yield f"extra is not empty: {sorted(workflow['extra'])}"
+    if len(nodes) != len(workflow["nodes"]) or max(nodes) > workflow["last_node_id"]:
+        yield "node ids are not unique, or last_node_id is too low"
+
+
+def _link_faults(workflow, nodes):
+    links = {link[0]: link for link in workflow["links"]}
+    if len(links) != len(workflow["links"]) or max(links) > workflow["last_link_id"]:
+        yield "link ids are not unique, or last_link_id is too low"
+    sources = {
+        link: (node["id"], slot, output["type"])
+        for node in nodes.values()
+        for slot, output in enumerate(node["outputs"])
+        for link in output["links"] or []
+    }
+    targets = {
+        each["link"]: (node["id"], slot, each["type"])
+        for node in nodes.values()
+        for slot, each in enumerate(node["inputs"])
+        if each["link"] is not None
+    }
+    for link in sorted({*links, *sources, *targets}):
+        ends = [*sources.get(link, ())[:2], *targets.get(link, ())]
+        if links.get(link, [])[1:] != ends or sources[link][2] != targets[link][2]:
+            yield f"link {link}: {links.get(link)}, but its ends say {ends}"
+
+
+def _node_faults(node, schemas):
+    if unknown := {*node} - NODE_KEYS | {*node["properties"]} - PROPERTIES:
+        yield f"unknown keys {sorted(unknown)}"
+    if node["type"] == NOTE:
+        return
+    if node["type"] not in schemas:
+        yield "unknown class"
+        return
+    schema = schemas[node["type"]]
+    try:
+        values = read_widgets(node, schema)
+    except ValueError as fault:
+        yield str(fault)
+        return
+    known = dict(active_inputs(schema["inputs"], values))
+    yield from _value_faults(node, values, known)
+    yield from _slot_faults(node, schema, known)
+
+
+def _value_faults(node, values, known):
+    named = node.get("widgets_values_named", {})
+    if {name: values.get(name) for name in named} != named:
+        yield f"values by position and by name differ: {values} and {named}"
+    for name, value in values.items():
+        fault = value_fault(known[name], value) if name in known else ""
+        if name == CONTROL and value not in CONTROLS:
+            fault = f"{value!r} is not among {CONTROLS}"
+        if fault:
+            yield f"{name} {fault}"
+
+
+def _slot_faults(node, schema, known):
+    slots = {each["name"]: each for each in node["inputs"]}
+    beside = {name for each in known.values() for name in each.get("beside", [])}
+    if unknown := set(slots) - set(known) - beside:
+        yield f"unknown inputs {sorted(unknown)}"
+    for name, each in known.items():
+        slot = slots.get(name)
+        if slot is None:
+            yield f"{name} is missing"
+        elif slot["type"] != each["type"]:
+            yield f"{name} has type {slot['type']}, not {each['type']}"
+        elif each["required"] and each["type"] not in WIDGETS and slot["link"] is None:
+            yield f"{name} is not connected"
+    outputs = [output["type"] for output in node["outputs"]]
+    if outputs != schema["outputs"]:
+        yield f"outputs {outputs}, not {schema['outputs']}"
