@@ -85,7 +85,6 @@ class RenderProgress:
             state = {"prompt_id": get_progress_state().prompt_id, "nodes": {}}
             server.send_sync("progress_state", state, server.client_id)
             self._show(self._num_chunks)
-            send_text("", self._node_id)
             time.sleep(_PICTURE_GONE_S)
 
     def _show(self, chunks: float, frame: Tensor | None = None) -> None:
