@@ -102,7 +102,7 @@ class Sink:
                 render_video(
                     plan,
                     writer,
-                    model.networks.at(plan.placement),
+                    model.networks.lent_to(plan),
                     memo=model.memo,
                     before_step=progress.before_step,
                     on_ready=progress.start,

@@ -11,7 +11,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ...flashtalk_core.engine.residency import Placement
+from ...flashtalk_core.engine.plan import RenderPlan
+from ...flashtalk_core.engine.working_memory import working_bytes
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)
@@ -48,9 +49,9 @@ class ManagedNetworks:
         self._checkpoint = checkpoint
         self._patchers: dict[type[nn.Module], ModelPatcher] = {}
 
-    def at(self, placement: Placement) -> ManagedResidency:
-        """Return the networks as lent out under ``placement``."""
-        return ManagedResidency(self, placement)
+    def lent_to(self, plan: RenderPlan) -> ManagedResidency:
+        """Return the networks as lent out to a render."""
+        return ManagedResidency(self, plan)
 
     def patcher(
         self, kind: type[nn.Module], device: torch.device, dtype: torch.dtype
@@ -78,17 +79,18 @@ class ManagedNetworks:
 class ManagedResidency:
     """:class:`Residency` of the core on top of ComfyUI's model management."""
 
-    def __init__(self, networks: ManagedNetworks, placement: Placement) -> None:
-        """Lend ``networks`` where ``placement`` says."""
+    def __init__(self, networks: ManagedNetworks, plan: RenderPlan) -> None:
+        """Lend ``networks`` where ``plan`` places them."""
         self._networks = networks
-        self._placement = placement
+        self._plan = plan
 
     @contextmanager
     def use(self, kind: type[N]) -> Iterator[N]:
         """Lend a network on its device; ComfyUI makes room for it."""
-        device = self._placement.device_of(kind)
-        patcher = self._networks.patcher(kind, device, self._placement.dtype)
-        management.load_models_gpu([patcher], force_full_load=True)
+        placement = self._plan.placement
+        patcher = self._networks.patcher(kind, placement.device_of(kind), placement.dtype)
+        needed = working_bytes(kind, self._plan)
+        management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
         yield cast("N", patcher.model)
 
     def free(self, kind: type[nn.Module]) -> None:

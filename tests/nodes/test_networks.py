@@ -86,3 +86,13 @@ def test_a_prompt_that_was_encoded_is_not_encoded_for_a_new_seed(pack, own_model
         another = pack.frames(own_model, pack.speech(0.1), reference)
         with pytest.raises(pytest.fail.Exception):
             pack.preview(another)
+
+
+def test_room_for_the_work_is_asked_for_beside_the_weights(pack, own_model, management):
+    management.asked_bytes.clear()
+    pack.preview(pack.frames(own_model))
+    small = max(management.asked_bytes)
+    management.asked_bytes.clear()
+    reference = pack.reference(size="custom", **{"size.width": 64, "size.height": 64})
+    pack.preview(pack.frames(own_model, reference=reference))
+    assert max(management.asked_bytes) == 4 * small > 0

@@ -4,6 +4,8 @@ import weakref
 
 import torch
 
+asked_bytes = []
+"""Memory beside the weights that was asked for, at each loading."""
 current_loaded_models = []
 """Patchers of models that are on their device: weak references, the last used first."""
 
@@ -48,7 +50,8 @@ def should_use_fp16(device):
     return False
 
 
-def load_models_gpu(models, *, force_full_load=False):
+def load_models_gpu(models, *, memory_required=0, force_full_load=False):
+    asked_bytes.append(memory_required)
     assert force_full_load, "a network that is not made of ComfyUI's layers is loaded as a whole"
     for patcher in models:
         known = [entry for entry in current_loaded_models if entry() not in (None, patcher)]
