@@ -62,7 +62,8 @@ class ChunkConfig(_FromMapping):
         )
         require(
             self.num_motion_frames % 4 == 1 and 1 <= self.num_motion_frames < self.num_frames,
-            f"motion frames {self.num_motion_frames}: need 4n+1 below {self.num_frames}",
+            f"motion frames {self.num_motion_frames}: need 1, 5, 9 ... and fewer than the "
+            f"{self.num_frames} frames of a chunk; use {max(1, self.num_frames - 4)} or less",
         )
 
         require(

@@ -17,5 +17,9 @@ class WeightsError(FlashTalkError):
     """A weights file or folder that is missing, incomplete, of another shape, or unsafe."""
 
 
+class OverflowedError(FlashTalkError):
+    """Values that left the range of numbers while a video was drawn."""
+
+
 class OutputError(FlashTalkError):
     """An output file that cannot be written."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from comfy_api.latest import io
@@ -11,7 +11,9 @@ from ..flashtalk_core.errors import FlashTalkError
 
 
 @contextmanager
-def blame(node: type[io.ComfyNode], *inputs: str, **openings: str) -> Iterator[None]:
+def blame(
+    node: type[io.ComfyNode], *inputs: str, **openings: str | tuple[str, ...]
+) -> Iterator[None]:
     """Put the input at fault before the message of a :class:`FlashTalkError`.
 
     Messages of the core open with the value they are about: ``steps 0: use ...``. The input
@@ -20,18 +22,27 @@ def blame(node: type[io.ComfyNode], *inputs: str, **openings: str) -> Iterator[N
     Args:
         node: The node that runs.
         inputs: Ids of inputs that may be at fault.
-        openings: More of them, by id: how messages about them open.
+        openings: More of them, by id: how messages about them open, one way or several.
     """
     try:
         yield
     except FlashTalkError as error:
         candidates = {name: name.replace("_", " ") for name in inputs} | openings
-        message = str(error)
-        fitting = [name for name, opening in candidates.items() if message.startswith(opening)]
-        # "sound start" says more than "sound".
-        name = max(
-            fitting, key=lambda found: len(candidates[found]), default=next(iter(candidates))
-        )
+        name = _input_at_fault(str(error), candidates)
         # GET_SCHEMA writes to the class, which ComfyUI locks while a node runs.
         title = node.define_schema().display_name
-        raise type(error)(f"{title}, input '{name}': {message}") from error
+        named = type(error)(f"{title}, input '{name}': {error}")
+        for note in getattr(error, "__notes__", ()):
+            named.add_note(note)  # where the rendered part is
+        raise named from error
+
+
+def _input_at_fault(message: str, candidates: Mapping[str, str | tuple[str, ...]]) -> str:
+    """Return the input with the longest opening of ``message``, else the first one."""
+    found = ("", next(iter(candidates)))
+    for name, openings in candidates.items():
+        for opening in (openings,) if isinstance(openings, str) else openings:
+            # "sound start" says more than "sound".
+            if message.startswith(opening) and len(opening) > len(found[0]):
+                found = (opening, name)
+    return found[1]

@@ -100,6 +100,8 @@ class ModelLoader(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: str) -> str:
+        if None in inputs.values():
+            return "linked"  # what comes over a link is not known yet
         try:
             return find_files(inputs).identity
         except FlashTalkError as error:

@@ -1,4 +1,4 @@
-"""Prompts by second, as typed into a text field."""
+"""Prompts by time, as typed into a text field."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ if TYPE_CHECKING:
     from ..flashtalk_core.engine.request import PromptChange
 
 
-_COLON = re.compile("[:\N{FULLWIDTH COLON}]")
-"""Chinese input methods type the wide one."""
+# A time as 12.5, 1:05 or 1:02:03.5, a colon (Chinese input methods type the wide one), a prompt.
+_LINE = re.compile(
+    r"(?P<time>(?:\d+:){0,2}\d+(?:\.\d*)?)\s*[:\N{FULLWIDTH COLON}]\s*(?P<prompt>\S.*)"
+)
 
 
 def read_prompt_lines(text: str) -> tuple[PromptChange, ...]:
-    """Read lines like ``12.5: She smiles``; empty lines are passed over.
+    """Read lines like ``12.5: She smiles`` or ``1:05: She nods``; empty ones are passed over.
 
     Raises:
-        InvalidInputError: If a line has no second, or the seconds do not rise.
+        InvalidInputError: If a line has no time or no prompt, or the times do not rise.
     """
     from ..flashtalk_core.engine.request import PromptChange, check_order
 
     changes = []
     for line in filter(None, map(str.strip, text.splitlines())):
-        second, *prompt = map(str.strip, _COLON.split(line, maxsplit=1))
-        changes.append(PromptChange(_second(second, line), "".join(prompt)))
-        if not any(prompt):
+        match = _LINE.fullmatch(line)
+        if match is None:
             raise InvalidInputError(
-                f"prompt changes: {line!r} has no prompt; write a second, a colon and the prompt, "
-                "such as '12.5: She smiles'"
+                f"prompt changes: {line!r} is not a time, a colon and a prompt; write "
+                "'12.5: She smiles', or '1:05: She smiles' for minutes and seconds"
             )
+        changes.append(PromptChange(_seconds(match["time"]), match["prompt"]))
     check_order(changes)
     return tuple(changes)
 
 
-def _second(text: str, line: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidInputError(
-            f"prompt changes: {line!r} does not begin with a second; write a second, a colon and "
-            "the prompt, such as '12.5: She smiles'"
-        ) from None
+def _seconds(text: str) -> float:
+    """Return the seconds of ``h:mm:ss``, ``m:ss`` or plain seconds."""
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds

@@ -55,8 +55,9 @@ class Reference(io.ComfyNode):
                     "prompt_changes",
                     default="",
                     multiline=True,
-                    tooltip="Later prompts, one a line: a second, a colon, the prompt. "
-                    "'12.5: She smiles' takes effect at the nearest border of two chunks.",
+                    tooltip="Later prompts, one a line: a time, a colon, the prompt. "
+                    "'12.5: She smiles' or '1:05: She nods'; each takes effect at the nearest "
+                    "border of two chunks.",
                 ),
                 io.DynamicCombo.Input(
                     "size",
@@ -92,8 +93,8 @@ class Reference(io.ComfyNode):
         image: Tensor,
         prompt: str,
         prompt_changes: str,
-        size: dict[str, Any],
         fit: str,
+        size: dict[str, Any] | None = None,
         conditioning: list[Any] | None = None,
         clip_vision_output: Any = None,
     ) -> io.NodeOutput:

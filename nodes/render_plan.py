@@ -10,14 +10,13 @@ from ..flashtalk_core.config import AvatarConfig, ChunkConfig, SamplingConfig, r
 from ..flashtalk_core.engine.plan import RenderPlan
 from ..flashtalk_core.engine.request import AvatarRequest, check_request
 from ..flashtalk_core.engine.residency import Placement
+from .chunk_sampler import MODEL_RULE
 from .descriptions import RenderDescription
 
 if TYPE_CHECKING:
     import torch
 
     from .descriptions import ModelDescription, ReferenceDescription, SpeechDescription
-
-MODEL_RULE = "the model's own"
 
 
 def describe_render(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..flashtalk_core.engine.plan import fingerprint
 from ..flashtalk_core.engine.render import describe, open_writer, render_video
 from ..flashtalk_core.engine.render_store import RenderStore
+from ..flashtalk_core.errors import InvalidInputError
 from ..flashtalk_core.geometry import num_video_frames
 from ..flashtalk_core.media.remux import remux_video
 from .faults import blame
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _GB = 10**9
+_PREFIX = ("output", "filename prefix")
+"""How messages about the name and the place of the file open."""
 
 
 class Sink:
@@ -70,27 +73,46 @@ class Sink:
                 rendered, if any.
         """
         plan = self._render.plan
-        key = fingerprint(plan=plan.fingerprint(), crf=self._crf)
-        with blame(self._node, "filename_prefix", quality="quality crf"):
+        with blame(self._node, "frames", filename_prefix=_PREFIX, quality="quality crf"):
+            key = fingerprint(plan=plan.fingerprint(), crf=self._crf)
             output = new_output(prefix, plan.request.size_px, f".{container}")
-            kept = self._store.find(key)
-            if kept is not None:
-                self._copy(kept, output.path)
+            if self._copy(key, output.path):
                 return output
             video = output.path.with_suffix(".mp4")
             writer = open_writer(plan, video, crf=self._crf, metadata=self._metadata)
         self._draw(writer)
         self._store.keep(key, video)
         if video != output.path:
-            with blame(self._node, "container", "filename_prefix"):
-                remux_video(video, output.path, self._metadata)
-            video.unlink()
+            self._change_container(video, output.path)
         return output
 
-    def _copy(self, kept: Path, path: Path) -> None:
-        remux_video(kept, path, self._metadata)
+    def _copy(self, key: str, path: Path) -> bool:
+        """Copy the kept render, if there is one that can be read."""
+        kept = self._store.find(key)
+        if kept is None:
+            return False
+        try:
+            remux_video(kept, path, self._metadata)
+        except InvalidInputError as error:
+            _log.warning("a kept render cannot be used and is drawn again: %s", error)
+            self._store.drop(key)
+            return False
         _log.info("%s: same settings as a render that was kept, copied", path)
         send_text("same settings as before: copied, not rendered again", self._node_id)
+        return True
+
+    def _change_container(self, video: Path, path: Path) -> None:
+        try:
+            with blame(self._node, "container", filename_prefix=_PREFIX):
+                remux_video(video, path, self._metadata)
+        except BaseException as error:
+            error.add_note(f"the whole render is in {video}")
+            self._tell_what_is_left(error)
+            raise
+        try:
+            video.unlink()
+        except OSError as error:
+            _log.warning("%s is complete, but %s stays behind: %s", path, video, error)
 
     def _draw(self, writer: Mp4Writer) -> None:
         plan, model = self._render.plan, self._render.model
@@ -98,11 +120,11 @@ class Sink:
         total = num_video_frames(sound.num_samples, sound.rate_hz, plan.chunk.frame_rate_hz)
         progress = RenderProgress(plan, total, self._node_id)
         try:
-            with blame(self._node, "filename_prefix", frames=""):
+            with blame(self._node, "frames", filename_prefix=_PREFIX):
                 render_video(
                     plan,
                     writer,
-                    model.networks.lent_to(plan),
+                    model.networks.lent_to(plan, progress.reading),
                     memo=model.memo,
                     before_step=progress.before_step,
                     on_ready=progress.start,

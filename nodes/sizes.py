@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..flashtalk_core.errors import InvalidInputError
 from ..flashtalk_core.geometry import check_size
 
 CUSTOM = "custom"
@@ -21,16 +22,18 @@ SIZES: dict[str, tuple[int, int] | None] = {
 }
 
 
-def size_of(choice: dict[str, Any]) -> tuple[int, int] | None:
+def size_of(choice: dict[str, Any] | None) -> tuple[int, int] | None:
     """Return height and width that were chosen; ``None`` is the model's own size.
 
     Args:
         choice: Value of the input: the entry under ``size``, with ``width`` and ``height``
-            beside it if that is custom.
+            beside it if that is custom; ``None`` if it is no entry (any more).
 
     Raises:
-        InvalidInputError: If a custom size cannot be rendered.
+        InvalidInputError: If it is no entry, or a custom size cannot be rendered.
     """
+    if choice is None:
+        raise InvalidInputError("size: not in the menu; choose it again")
     if choice["size"] != CUSTOM:
         return SIZES[choice["size"]]
     size_px = choice["height"], choice["width"]

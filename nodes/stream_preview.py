@@ -35,7 +35,7 @@ class StreamPreview(io.ComfyNode):
                     "filename_prefix",
                     default="FlashTalk/avatar",
                     tooltip="Name of the file in the output folder; may hold folders and fields "
-                    "such as %date:yyyy-MM-dd%.",
+                    "such as %year%-%month%-%day%.",
                 ),
                 io.Int.Input(
                     "quality",
@@ -49,7 +49,8 @@ class StreamPreview(io.ComfyNode):
                     "container",
                     options=list(CONTAINERS),
                     default="mp4",
-                    tooltip="Kind of file. The streams in it are the same.",
+                    tooltip="Kind of file; the streams in it are the same. ComfyUI's page reads "
+                    "the workflow back from mp4 and mov, not from mkv.",
                 ),
                 io.Float.Input(
                     "keep_gb",
@@ -59,7 +60,8 @@ class StreamPreview(io.ComfyNode):
                     step=1.0,
                     advanced=True,
                     tooltip="Finished renders are kept in output/.flashtalk up to this size, so "
-                    "that a run with the same settings copies instead of rendering. 0 keeps none.",
+                    "that a run with the same settings copies instead of rendering. The one "
+                    "unused for longest goes first. 0 neither looks there nor keeps this one.",
                 ),
             ],
             outputs=[io.Video.Output(display_name="video")],

@@ -87,12 +87,12 @@ def choose_sampling(defaults: SamplingConfig, args: argparse.Namespace) -> Sampl
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
-    from ..engine.render import open_writer, render_video
+    from ..engine.render import describe, open_writer, render_video
     from ..engine.residency import StayLoaded
     from .progress import Progress
 
     plan = _check(args)
-    writer = open_writer(plan, args.output, crf=args.crf)
+    writer = open_writer(plan, args.output, crf=args.crf, metadata={"comment": describe(plan)})
     networks = StayLoaded(plan.checkpoint, plan.placement)
     with ExitStack() as stack:
         progress = Progress(writer.num_frames, plan.chunk)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config import ChunkConfig, SamplingConfig
+from ..errors import OverflowedError
 from ..geometry import num_latent_frames
 from ..media.colour import match_colours
 from ..models.dit import AvatarDiT
@@ -78,6 +79,7 @@ def generate_chunk(
     latent = _denoise_chunk(
         model, reference, windows, motion, sampling, draw_noise, before_step or (lambda _step: None)
     )
+    _check_finite(latent, state.chunk_index)
     kept: list[Tensor] = []
     num_decoded = 0
     num_motion = model.chunk.num_motion_frames
@@ -93,6 +95,15 @@ def generate_chunk(
         motion_frames=torch.cat(kept, dim=1)[None, :, -num_motion:],
         fingerprint=state.fingerprint,
     )
+
+
+def _check_finite(latent: Tensor, chunk_index: int) -> None:
+    """Stop before a picture that is no picture: every later chunk would be drawn from it."""
+    if not bool(torch.isfinite(latent).all()):
+        raise OverflowedError(
+            f"chunk {chunk_index + 1}: the model's output is NaN or infinite; use another number "
+            "format (bfloat16 or float32), or another prompt or portrait"
+        )
 
 
 def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState) -> Tensor:

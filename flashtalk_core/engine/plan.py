@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 
-import torch
 from PIL.Image import Image
 from torch import Tensor
 
 from ..config import ChunkConfig
 from ..media.picture import fit_picture, to_model_range
 from ..media.sound import SoundInfo
+from ..models.attention import KERNELS, is_installed
+from ..models.vae.model import VideoVAE
 from ..weights.load import AvatarCheckpoint
 from .request import AvatarRequest
 from .residency import Placement
+
+RENDER_REVISION = 1
+"""Raised by every change that draws or writes other bytes from the same settings."""
+_LIBRARIES = ("torch", "transformers", "av", "numpy", "pillow", "soxr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +48,17 @@ class RenderPlan:
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the picture.
 
-        Devices and kernels count: they round differently.
+        Devices, kernels and versions count: they round differently.
         """
         request, place = self.request, self.placement
+        prompts = [request.prompt, *map(asdict, request.prompt_changes)]
         return fingerprint(
             picture=request.picture,
             context=request.context,
             clip_tokens=request.clip_tokens,
             size_px=request.size_px,
             fit=request.fit,
-            prompts=[request.prompt, *map(asdict, request.prompt_changes)],
+            prompts=prompts if request.context is None else [],
             sampling=asdict(request.sampling),
             chunk=asdict(self.chunk),
             num_decode_latents=request.num_decode_latents,
@@ -59,10 +66,17 @@ class RenderPlan:
             model=asdict(self.checkpoint.config),
             files=self.checkpoint.files.identity,
             dtype=str(place.dtype),
-            devices=[str(place.device), str(place.vae_device)],
-            attention=self.attention,
-            torch=torch.__version__,
+            devices=[str(place.device), str(place.device_of(VideoVAE))],
+            attention=[self.attention, *(k.name for k in KERNELS if is_installed(k))],
+            versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
         )
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 def fingerprint(**settings: object) -> str:

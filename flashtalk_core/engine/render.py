@@ -30,7 +30,7 @@ def open_writer(
         plan.sound,
         plan.chunk.frame_rate_hz,
         crf=crf,
-        metadata={"comment": describe(plan)} | dict(metadata or {}),
+        metadata=metadata,
     )
 
 

@@ -6,11 +6,15 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
+
+_LEFTOVER_S = 3600
+"""Unfinished copies older than this belong to no running program."""
 
 
 class RenderStore:
@@ -25,31 +29,44 @@ class RenderStore:
 
         Args:
             folder: Where to keep videos; made when the first one is kept.
-            limit_bytes: Most bytes of all videos together; 0 keeps none.
+            limit_bytes: Most bytes of all videos together; with 0 nothing is looked up or kept,
+                and what is there stays.
         """
         self._folder = folder
         self._limit_bytes = limit_bytes
 
     def find(self, key: str) -> Path | None:
         """Return the video kept under ``key``, ``None`` if there is none or it was changed."""
+        if not self._limit_bytes:
+            return None
         video, note = self._paths(key)
         try:
-            stamp = json.loads(note.read_text(encoding="utf-8"))
-            if self._limit_bytes and stamp == _stamp(video):
+            is_unchanged = json.loads(note.read_text(encoding="utf-8")) == _stamp(video)
+            if is_unchanged:
                 note.touch()  # used just now
                 return video
-        except (OSError, ValueError):
+        except (ValueError, FileNotFoundError):
             pass
-        self._remove(key)
+        except OSError:
+            return None  # open elsewhere just now; it may be there the next time
+        self.drop(key)
         return None
+
+    def drop(self, key: str) -> None:
+        """Forget the video under ``key``."""
+        for path in self._paths(key):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def keep(self, key: str, video: Path) -> None:
         """Keep ``video`` under ``key``; a disk that is full or read-only only logs a warning."""
-        if video.stat().st_size <= self._limit_bytes:
-            try:
+        if not self._limit_bytes:
+            return
+        try:
+            if video.stat().st_size <= self._limit_bytes:
                 self._keep(key, video)
-            except OSError as error:
-                logger.warning("%s is not kept for a later run: %s", video, error)
+        except OSError as error:
+            logger.warning("%s is not kept for a later run: %s", video, error)
         self._shrink()
 
     def _keep(self, key: str, video: Path) -> None:
@@ -67,12 +84,16 @@ class RenderStore:
         unfinished.replace(note)
 
     def _shrink(self) -> None:
-        """Remove the videos unused for longest until the rest fits."""
+        """Remove the videos unused for longest until the rest fits, and what a crash left."""
+        for path in self._folder.glob("*.tmp"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFTOVER_S:
+                    path.unlink()
         left = self._limit_bytes
         for key, size in self._by_last_use():
             left -= size
             if left < 0:
-                self._remove(key)
+                self.drop(key)
 
     def _by_last_use(self) -> Iterator[tuple[str, int]]:
         found = []
@@ -83,11 +104,6 @@ class RenderStore:
                 found.append((used_ns, video.stem, video.stat().st_size))
         for _, key, size in sorted(found, reverse=True):
             yield key, size
-
-    def _remove(self, key: str) -> None:
-        for path in self._paths(key):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
 
     def _paths(self, key: str) -> tuple[Path, Path]:
         return self._folder / f"{key}.mp4", self._folder / f"{key}.json"

@@ -106,8 +106,8 @@ def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
     if request.context is not None:
         length, width = request.context.shape
         require(
-            width == dit.text_dim and length <= dit.text_len,
-            f"encoded prompt of {length} tokens, {width} wide: {config.name} takes at most "
+            width == dit.text_dim and 1 <= length <= dit.text_len,
+            f"encoded prompt of {length} tokens, {width} wide: {config.name} takes 1 to "
             f"{dit.text_len}, {dit.text_dim} wide; encode it with the model's text encoder (umT5)",
         )
     if request.clip_tokens is not None:

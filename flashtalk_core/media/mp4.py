@@ -21,7 +21,7 @@ from ..config import require
 from ..errors import OutputError
 from ..geometry import check_size, num_video_frames
 from .input_path import file_url
-from .mp4_boxes import cut_to_whole_fragments
+from .mp4_boxes import cut_to_whole_fragments, has_whole_fragment
 from .mp4_finish import write_plain_mp4
 from .output_lock import lock_output
 from .output_path import check_output, fault_line
@@ -130,6 +130,7 @@ class Mp4Writer:
         with self._faults():
             for picture in pixels:
                 self._mux(self._encode(picture))
+                self.num_written += 1  # not before: a stop in between would count one too many
                 time_s = Fraction(self.num_written, self.frame_rate_hz)
                 self._mux(self._track.packets_until(time_s))
 
@@ -189,7 +190,6 @@ class Mp4Writer:
             dst_color_range=_LIMITED_RANGE,
         )
         frame.pts, frame.time_base = self.num_written, Fraction(1, self.frame_rate_hz)
-        self.num_written += 1
         return self._one_frame_long(self._video.encode(frame))
 
     def _one_frame_long(self, packets: Iterable[Packet]) -> Iterator[Packet]:
@@ -271,4 +271,6 @@ class Mp4Writer:
         except (OSError, av.FFmpegError) as error:
             partial = self.output.partial
             size = partial.stat().st_size if partial.exists() else 0
-            raise OutputError(fault_line(self.output.final, partial, size, error)) from error
+            is_playable = has_whole_fragment(partial)
+            line = fault_line(self.output.final, partial, size, is_playable, error)
+            raise OutputError(line) from error

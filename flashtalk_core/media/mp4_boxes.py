@@ -37,6 +37,15 @@ def file_boxes(file: BinaryIO) -> Iterator[BoxSpan]:
         start = span.stop
 
 
+def has_whole_fragment(path: Path) -> bool:
+    """Tell whether there is a part in a file that plays; ``False`` if it is not there."""
+    try:
+        with path.open("rb") as file:
+            return any(span.kind == b"mdat" for span in file_boxes(file))
+    except OSError:
+        return False
+
+
 def cut_to_whole_fragments(path: Path) -> bool:
     """Drop a fragment that was cut short by a full disk from the end of a file.
 

@@ -79,13 +79,11 @@ def _check_writable(path: Path) -> None:
         path.unlink()
 
 
-def fault_line(final: Path, partial: Path, size: int, error: Exception) -> str:
+def fault_line(final: Path, partial: Path, size: int, is_playable: bool, error: Exception) -> str:
     """Say in one line why writing stopped, how far it came, what helps and what is left."""
-    rest = f"what was rendered is in {partial}" if size else "nothing was rendered"
-    return (
-        f"output {final}: writing stopped after {size} bytes, {reason(error)}; "
-        f"{remedy(error)}; {rest}"
-    )
+    rest = f"what was rendered is in {partial}" if is_playable else "nothing that plays is left"
+    how = f"writing stopped after {size} bytes, {reason(error)}"
+    return f"output {final}: {how}; {remedy(error)}; {rest}"
 
 
 def reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -44,12 +45,15 @@ class ModelFiles:
 
     @property
     def identity(self) -> str:
-        """Name, size and time of change of every weights file, as text for a fingerprint.
+        """Name, size and time of change of every weights file, and what the settings say.
+
+        Text for a fingerprint.
 
         Raises:
             WeightsError: If a file is gone.
         """
-        return "; ".join(f"{part} {_stamp(path)}" for part, path in self._used())
+        settings = json.dumps([self.settings, self.dit_config, self.audio_config], sort_keys=True)
+        return "; ".join([*(f"{part} {_stamp(path)}" for part, path in self._used()), settings])
 
     def _used(self) -> Iterator[tuple[Part, Path]]:
         for path in self.dit:

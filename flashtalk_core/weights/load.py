@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,15 +64,19 @@ class AvatarCheckpoint:
         dtype: torch.dtype,
         *,
         runs_on: torch.device | None = None,
+        before_tensor: Callable[[], None] | None = None,
     ) -> ModuleT:
         """Load one component.
 
         Args:
             kind: Its class, one of those of :class:`AvatarModels`; the files must have it.
             device: Where it goes.
-            dtype: Of its weights; encoders of text, picture and sound stay in float32 on a CPU,
-                where half precision is slow, and the text encoder is never float16.
+            dtype: Of its weights. On a CPU, where half precision is slow, encoders of text,
+                picture and sound stay in float32, and the autoencoder is never float16, as the
+                text encoder is nowhere.
             runs_on: Where it is to run if somebody moves it later; ``None`` is ``device``.
+            before_tensor: Called before each tensor is read; raises to stop. ``None`` does
+                nothing.
 
         Returns:
             The component in evaluation mode, its parameters frozen.
@@ -85,7 +90,8 @@ class AvatarCheckpoint:
         }
         plan: LoadPlan[ModuleT] | None = plans[kind]
         assert plan is not None, f"opened without {kind.__name__}"
-        return materialise(plan, device, _suited_dtype(kind, runs_on or device, dtype))
+        suited = _suited_dtype(kind, runs_on or device, dtype)
+        return materialise(plan, device, suited, before_tensor)
 
 
 def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpoint:
@@ -179,8 +185,12 @@ def load_avatar(
 
 def _suited_dtype(kind: type[nn.Module], device: torch.device, dtype: torch.dtype) -> torch.dtype:
     """Return the type in which a component of ``kind`` is held when ``dtype`` is asked for."""
-    if kind in (AvatarDiT, VideoVAE):
+    if kind is AvatarDiT:
         return dtype
+    if kind is VideoVAE:
+        # Its convolutions take fifty times as long in float16 there.
+        is_slow = device.type == "cpu" and dtype == torch.float16
+        return torch.float32 if is_slow else dtype
     if device.type == "cpu":
         return torch.float32
     # umT5's activations leave the range of float16.

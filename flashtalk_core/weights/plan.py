@@ -68,13 +68,19 @@ def plan_component(
     return LoadPlan(build, tuple(planned))
 
 
-def materialise(plan: LoadPlan[ModuleT], device: torch.device, dtype: torch.dtype) -> ModuleT:
+def materialise(
+    plan: LoadPlan[ModuleT],
+    device: torch.device,
+    dtype: torch.dtype,
+    before_tensor: Callable[[], None] | None = None,
+) -> ModuleT:
     """Build the component and stream its tensors, one by one, to where they are used.
 
     Args:
         plan: Result of :func:`plan_component`.
         device: Of the parameters and buffers.
         dtype: Of the parameters; buffers keep theirs.
+        before_tensor: Called before each tensor is read; raises to stop. ``None`` does nothing.
 
     Returns:
         The component in evaluation mode, its parameters frozen.
@@ -84,6 +90,8 @@ def materialise(plan: LoadPlan[ModuleT], device: torch.device, dtype: torch.dtyp
     for file, pieces in plan.files:
         with file.reading() as read:
             for piece in pieces:
+                if before_tensor is not None:
+                    before_tensor()
                 value = _read(piece, read, device, dtype)
                 for target in piece.targets:
                     _assign(module, target, value)

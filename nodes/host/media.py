@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SOUND_NAME = "AUDIO"
 
 
-def sound_of(audio: dict[str, Any]) -> SoundArray:
+def sound_of(audio: dict[str, Any] | None) -> SoundArray:
     """Return a native AUDIO as a sound.
 
     Args:
@@ -27,18 +27,25 @@ def sound_of(audio: dict[str, Any]) -> SoundArray:
     Raises:
         InvalidInputError: If it is a batch, or holds no sound.
     """
-    import numpy as np
-
     from ...flashtalk_core.media.sound_array import SoundArray
 
+    require(
+        audio is not None,
+        "audio: nothing arrives, the video it comes from has no sound; connect speech",
+    )
     waveform = audio["waveform"]
+    require(
+        waveform.ndim == 3,
+        f"audio of shape {tuple(waveform.shape)}: need batch, channels and samples; mend the node "
+        "it comes from",
+    )
     batch = waveform.shape[0]
     require(
         batch == 1,
         f"audio batch of {batch}: one sound makes one video; use a batch of 1, and queue the "
         "others one by one",
     )
-    samples = waveform[0].detach().cpu().float().contiguous().numpy().astype(np.float32, copy=False)
+    samples = waveform[0].detach().cpu().float().contiguous().numpy()
     return SoundArray(SOUND_NAME, samples, int(audio["sample_rate"]))
 
 
@@ -62,6 +69,11 @@ def picture_of(image: Tensor) -> Image:
 
     from ...flashtalk_core.media.picture import picture_from_pixels
 
+    require(
+        image.ndim == 4,
+        f"image of shape {tuple(image.shape)}: need batch, height, width and channels; mend the "
+        "node it comes from",
+    )
     batch = image.shape[0]
     require(
         batch == 1,
@@ -69,7 +81,7 @@ def picture_of(image: Tensor) -> Image:
         "Image From Batch",
     )
     require(
-        bool(torch.isfinite(image).all()),
+        bool(image.isfinite().all()),
         "image: it holds NaN or infinite values; use another picture or mend what made it",
     )
     pixels = (image[0].detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
@@ -80,7 +92,7 @@ def context_of(conditioning: list[Any] | None) -> Tensor | None:
     """Return the one prompt of a native CONDITIONING, ``(L, D)``, or ``None``.
 
     Raises:
-        InvalidInputError: If it holds several prompts.
+        InvalidInputError: If it holds several prompts, or values that are no numbers.
     """
     if conditioning is None:
         return None
@@ -90,6 +102,7 @@ def context_of(conditioning: list[Any] | None) -> Tensor | None:
         f"conditioning of {count} prompts: one is used; connect a single CLIP Text Encode",
     )
     context: Tensor = conditioning[0][0][0]
+    _require_finite(context, "conditioning")
     return context
 
 
@@ -97,7 +110,7 @@ def clip_tokens_of(output: Any) -> Tensor | None:
     """Return the tokens ``(1, L, D)`` of a native CLIP_VISION_OUTPUT, or ``None``.
 
     Raises:
-        InvalidInputError: If it is a batch.
+        InvalidInputError: If it is a batch, or holds values that are no numbers.
     """
     if output is None:
         return None
@@ -106,4 +119,12 @@ def clip_tokens_of(output: Any) -> Tensor | None:
         tokens.shape[0] == 1,
         f"clip vision output of {tokens.shape[0]} pictures: one is used; encode the portrait alone",
     )
+    _require_finite(tokens, "clip vision output")
     return tokens
+
+
+def _require_finite(values: Tensor, name: str) -> None:
+    require(
+        bool(values.isfinite().all()),
+        f"{name}: it holds NaN or infinite values; encode it in another number format",
+    )

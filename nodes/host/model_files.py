@@ -24,7 +24,8 @@ INPUT_OF: dict[Part, str] = {
     "clip": "clip_vision",
     "audio": "audio_encoder",
 }
-OPENINGS = {name: PARTS[part].title for part, name in INPUT_OF.items()}
+OPENINGS = {name: (PARTS[part].title,) for part, name in INPUT_OF.items()}
+OPENINGS["text_encoder"] += (PARTS["tokenizer"].title,)
 """How messages about a file open that was not found."""
 
 
@@ -65,11 +66,16 @@ def find_files(choices: Mapping[str, str]) -> ModelFiles:
     return choose_model_files(places, chosen, without)
 
 
-def file_openings(files: ModelFiles) -> dict[str, str]:
+def file_openings(files: ModelFiles) -> dict[str, tuple[str, ...]]:
     """Return how messages about a file that was found open, by input; the transformer is first."""
-    found = {"model": files.dit[0], "vae": files.vae, "text_encoder": files.text}
-    found |= {"clip_vision": files.clip, "audio_encoder": files.audio}
-    return {name: str(path) for name, path in found.items() if path is not None}
+    found: dict[str, tuple[Path | None, ...]] = {
+        "model": files.dit,
+        "vae": (files.vae,),
+        "text_encoder": (files.text, files.tokenizer),
+        "clip_vision": (files.clip,),
+        "audio_encoder": (files.audio,),
+    }
+    return {name: tuple(map(str, filter(None, paths))) for name, paths in found.items()}
 
 
 def _tiny_parts() -> dict[Part, Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -17,6 +17,12 @@ from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)
 
+OnRead = Callable[[type[nn.Module]], None]
+"""Called with the class of a network before each of its tensors is read."""
+
+_OFFLOAD = torch.device("cpu")
+"""Where networks wait: never on a GPU, whose memory they would fill before room is made."""
+
 
 class WholeModelPatcher(ModelPatcher):
     """A network that is on its device as a whole or not at all.
@@ -29,7 +35,11 @@ class WholeModelPatcher(ModelPatcher):
         """Move the whole network to ``device_to`` and return how many bytes that took."""
         if self.model.model_loaded_weight_memory:
             return 0
-        self.patch_model(device_to)
+        try:
+            self.patch_model(device_to)
+        except BaseException:
+            self.detach()  # what was moved before memory ran out is known to nobody else
+            raise
         return int(self.model.model_loaded_weight_memory)
 
     def partially_unload(self, *_args: Any, **_kwargs: Any) -> int:
@@ -49,21 +59,23 @@ class ManagedNetworks:
         self._checkpoint = checkpoint
         self._patchers: dict[type[nn.Module], ModelPatcher] = {}
 
-    def lent_to(self, plan: RenderPlan) -> ManagedResidency:
-        """Return the networks as lent out to a render."""
-        return ManagedResidency(self, plan)
+    def lent_to(self, plan: RenderPlan, on_read: OnRead) -> ManagedResidency:
+        """Return the networks as lent out to a render; see :class:`ManagedResidency`."""
+        return ManagedResidency(self, plan, on_read)
 
     def patcher(
-        self, kind: type[nn.Module], device: torch.device, dtype: torch.dtype
+        self, kind: type[nn.Module], device: torch.device, dtype: torch.dtype, on_read: OnRead
     ) -> ModelPatcher:
         """Return the patcher of a network, reading its weights into memory of the host once."""
         patcher = self._patchers.get(kind)
         if patcher is None or patcher.load_device != device:
-            offload = management.unet_offload_device()
+            self._patchers.pop(kind, None)
             # ComfyUI runs nodes in inference mode, but moves models outside of it too.
             with torch.inference_mode(False):
-                network = self._checkpoint.load(kind, offload, dtype, runs_on=device)
-            patcher = self._patchers[kind] = WholeModelPatcher(network, device, offload)
+                network = self._checkpoint.load(
+                    kind, _OFFLOAD, dtype, runs_on=device, before_tensor=lambda: on_read(kind)
+                )
+            patcher = self._patchers[kind] = WholeModelPatcher(network, device, _OFFLOAD)
         return patcher
 
     @property
@@ -79,19 +91,36 @@ class ManagedNetworks:
 class ManagedResidency:
     """:class:`Residency` of the core on top of ComfyUI's model management."""
 
-    def __init__(self, networks: ManagedNetworks, plan: RenderPlan) -> None:
-        """Lend ``networks`` where ``plan`` places them."""
+    def __init__(self, networks: ManagedNetworks, plan: RenderPlan, on_read: OnRead) -> None:
+        """Lend ``networks`` where ``plan`` places them.
+
+        Args:
+            networks: The networks of the plan's model.
+            plan: What they draw.
+            on_read: Called before each tensor is read; raises to stop.
+        """
         self._networks = networks
         self._plan = plan
+        self._on_read = on_read
+        self._lent: list[ModelPatcher] = []
 
     @contextmanager
     def use(self, kind: type[N]) -> Iterator[N]:
         """Lend a network on its device; ComfyUI makes room for it."""
         placement = self._plan.placement
-        patcher = self._networks.patcher(kind, placement.device_of(kind), placement.dtype)
-        needed = working_bytes(kind, self._plan)
-        management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
-        yield cast("N", patcher.model)
+        device, dtype = placement.device_of(kind), placement.dtype
+        patcher = self._networks.patcher(kind, device, dtype, self._on_read)
+        self._lent.append(patcher)
+        try:
+            # With those that are lent out already, so that none of them is evicted for this one.
+            management.load_models_gpu(
+                self._lent,
+                memory_required=working_bytes(kind, self._plan),
+                force_full_load=True,
+            )
+            yield cast("N", patcher.model)
+        finally:
+            self._lent.remove(patcher)
 
     def free(self, kind: type[nn.Module]) -> None:
         """Forget a network; the next use reads its weights anew."""

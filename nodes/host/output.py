@@ -36,8 +36,7 @@ def new_output(prefix: str, size_px: tuple[int, int], suffix: str) -> OutputFile
         OutputError: If the prefix has no name in it, or leads outside the output folder.
     """
     height, width = size_px
-    if not prefix.strip() or prefix.endswith(("/", "\\")):
-        raise OutputError(f"filename prefix {prefix!r}: it ends without a name; add one")
+    _check_prefix(prefix)
     try:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             prefix, folder_paths.get_output_directory(), width, height
@@ -53,6 +52,20 @@ def new_output(prefix: str, size_px: tuple[int, int], suffix: str) -> OutputFile
             "use a name, or folders below it"
         ) from error
     return OutputFile(Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder)
+
+
+def _check_prefix(prefix: str) -> None:
+    if not prefix.strip() or prefix.endswith(("/", "\\")):
+        raise OutputError(f"filename prefix {prefix!r}: it ends without a name; add one")
+    if not prefix.isprintable():
+        raise OutputError(
+            f"filename prefix {prefix!r}: it holds characters that cannot be seen; remove them"
+        )
+    if STORE_FOLDER in prefix.replace("\\", "/").split("/"):
+        raise OutputError(
+            f"filename prefix {prefix!r}: {STORE_FOLDER} is where renders are kept and removed "
+            "again; choose another folder"
+        )
 
 
 def store_folder() -> Path:

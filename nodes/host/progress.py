@@ -44,8 +44,16 @@ class RenderProgress:
         self._num_chunks = num_chunks(total_frames, plan.chunk)
         self._node_id = node_id
         self._bar = comfy.utils.ProgressBar(self._num_chunks * _TICKS, node_id=node_id)
+        self._reading: type | None = None
         self._num_frames = 0
         self._start_s = time.monotonic()
+
+    def reading(self, kind: type) -> None:
+        """Stop if asked for; say once which network is read."""
+        management.throw_exception_if_processing_interrupted()
+        if self._reading is not kind:
+            self._reading = kind
+            send_text(f"reading weights: {kind.__name__}", self._node_id)
 
     def start(self) -> None:
         """Start the clock: everything is loaded."""

@@ -85,13 +85,13 @@ with torch.inference_mode():
     gc.collect()
     base = used_bytes()
     managed = ManagedNetworks(plan.checkpoint)
-    undisturbed = frames_of(plan, managed.lent_to(plan))
+    undisturbed = frames_of(plan, managed.lent_to(plan, lambda kind: None))
     loaded = used_bytes() - base
-    disturbed = frames_of(plan, managed.lent_to(plan), on_state=evict)
+    disturbed = frames_of(plan, managed.lent_to(plan, lambda kind: None), on_state=evict)
 management.unload_all_models()  # as POST /free does, outside of inference mode
 after_free = used_bytes() - base
 with torch.inference_mode():
-    again = frames_of(plan, managed.lent_to(plan))
+    again = frames_of(plan, managed.lent_to(plan, lambda kind: None))
 died = weakref.ref(managed)
 del managed
 gc.collect()

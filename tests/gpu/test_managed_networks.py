@@ -37,6 +37,7 @@ def test_the_picture_does_not_depend_on_who_keeps_the_networks(report, case):
 
 def test_networks_take_no_device_memory_while_they_are_evicted(report):
     assert report["loaded_bytes"] > 0, report
+    assert len(report["evicted_bytes"]) == 2, report  # once after each of two chunks but the last
     assert all(evicted >= report["loaded_bytes"] * 0.9 for evicted in report["evicted_bytes"])
     assert report["bytes_after_free"] <= 0.05 * report["loaded_bytes"], report
 

@@ -42,8 +42,16 @@ def test_every_setting_reaches_the_plan(pack, parts):
         ({"seed": 2**63}, "'seed': seed 9223372036854775808: use a whole number from 0 to"),
         ({"shift": 0.0}, "'shift': shift 0.0: use a number above 0, up to 100"),
         ({"colour_strength": 1.5}, "'colour_strength': colour strength 1.5: use 0 (off) to 1"),
-        ({"motion_frames": 4}, "'motion_frames': motion frames 4: need 4n+1 below 33"),
-        ({"motion_frames": 33}, "'motion_frames': motion frames 33: need 4n+1 below 33"),
+        (
+            {"motion_frames": 4},
+            "'motion_frames': motion frames 4: need 1, 5, 9 ... and fewer "
+            "than the 33 frames of a chunk; use 29 or less",
+        ),
+        (
+            {"motion_frames": 33},
+            "'motion_frames': motion frames 33: need 1, 5, 9 ... and fewer "
+            "than the 33 frames of a chunk; use 29 or less",
+        ),
         ({"chunk_frames": 34}, "'chunk_frames': chunk frames 34: need 4n+1 and at least 5"),
         ({"chunk_frames": 201}, "'chunk_frames': chunk frames 201: what a chunk hears must lie"),
     ],

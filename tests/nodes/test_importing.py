@@ -77,7 +77,7 @@ values = {each.id: each.default for each in loader.GET_SCHEMA().inputs}
 model = loader.execute(**values).args[0]
 speech = encode.execute({"waveform": sound, "sample_rate": 16000}, 1.0, 0.0, 0.0, -23.0).args[0]
 size = {"size": "custom", "width": 32, "height": 32}
-portrait = reference.execute(image, "", "", size, "crop").args[0]
+portrait = reference.execute(image, "", "", "crop", size).args[0]
 settings = dict(seed=0, steps=1, rule="euler", shift=5.0, motion_frames=1, colour_strength=1.0)
 chunks = sampler.execute(model, speech, portrait, chunk_frames=5, **settings).args[0]
 frames = decode.execute(chunks, "with the model", 1, "auto").args[0]

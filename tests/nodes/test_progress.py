@@ -51,9 +51,31 @@ def test_every_chunk_shows_its_last_frame(rendered):
 
 def test_every_chunk_says_how_far_it_is(rendered):
     assert {node_id for node_id, _ in rendered.texts} == {"7"}
-    told = [text.partition(",")[0] for _, text in rendered.texts]
-    assert told == [f"chunk {index}/4" for index in (1, 2, 3, 4)]
-    assert all("frames/s" in text and "s left" in text for _, text in rendered.texts)
+    chunks = [text for _, text in rendered.texts if not text.startswith("reading weights")]
+    assert [text.partition(",")[0] for text in chunks] == [f"chunk {k}/4" for k in (1, 2, 3, 4)]
+    assert all("frames/s" in text and "s left" in text for text in chunks)
+
+
+def test_each_network_is_named_while_its_weights_are_read(rendered):
+    read = [text for _, text in rendered.texts if text.startswith("reading weights")]
+    names = ("TextEncoder", "ClipVision", "VideoVAE", "AvatarDiT", "AudioEncoder")
+    assert read == [f"reading weights: {name}" for name in names]
+
+
+def test_stopping_while_weights_are_read_takes_one_tensor(pack, monkeypatch):
+    model, reader = pack.run("ModelLoader").args[0], pack["flashtalk_core.weights.plan"]
+    read, count = reader._read, 0
+
+    def stop(*args):
+        nonlocal count
+        count += 1
+        pack["comfy.model_management"].interrupt_current_processing()
+        return read(*args)
+
+    monkeypatch.setattr(reader, "_read", stop)
+    with pytest.raises(pack["comfy.model_management"].InterruptProcessingException):
+        pack.preview(pack.frames(model))
+    assert count == 1
 
 
 def test_the_last_picture_makes_room_for_the_video(rendered):

@@ -78,9 +78,21 @@ def test_sampling_at_its_limits(values):
     [
         ({"num_frames": 32}, "chunk frames 32: need 4n+1 and at least 5, for example 33"),
         ({"num_frames": 1}, "chunk frames 1: need 4n+1 and at least 5, for example 33"),
-        ({"num_motion_frames": 4}, "motion frames 4: need 4n+1 below 33"),
-        ({"num_motion_frames": 33}, "motion frames 33: need 4n+1 below 33"),
-        ({"num_motion_frames": -3}, "motion frames -3: need 4n+1 below 33"),
+        (
+            {"num_motion_frames": 4},
+            "motion frames 4: need 1, 5, 9 ... and fewer than the 33 frames of a "
+            "chunk; use 29 or less",
+        ),
+        (
+            {"num_motion_frames": 33},
+            "motion frames 33: need 1, 5, 9 ... and fewer than the 33 frames of a "
+            "chunk; use 29 or less",
+        ),
+        (
+            {"num_motion_frames": -3},
+            "motion frames -3: need 1, 5, 9 ... and fewer than the 33 frames of a "
+            "chunk; use 29 or less",
+        ),
     ],
     ids=str,
 )

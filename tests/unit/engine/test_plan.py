@@ -41,7 +41,7 @@ OTHERS = {
     "motion": {"chunk": ChunkConfig(num_motion_frames=9)},
     "decoding": {"num_decode_latents": 2},
     "dtype": {"placement": Placement(CPU, torch.bfloat16)},
-    "decoder's device": {"placement": Placement(CPU, torch.float32, CPU)},
+    "decoder's device": {"placement": Placement(CPU, torch.float32, torch.device("meta"))},
     "device": {"placement": Placement(torch.device("meta"), torch.float32)},
     "kernel": {"attention": "sdpa"},
 }

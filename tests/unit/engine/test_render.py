@@ -26,7 +26,8 @@ def test_the_video_is_as_long_as_the_sound(plan, networks, tmp_path):
 
 
 def test_the_file_says_that_it_is_generated_and_how(plan, networks, tmp_path):
-    writer = open_writer(plan, tmp_path / "a.mp4", crf=30, metadata={"prompt": "{}"})
+    metadata = {"comment": describe(plan), "prompt": "{}"}
+    writer = open_writer(plan, tmp_path / "a.mp4", crf=30, metadata=metadata)
     render_video(plan, writer, networks)
     with av.open(str(tmp_path / "a.mp4")) as container:
         found = container.metadata

@@ -135,12 +135,23 @@ def test_what_is_larger_than_the_limit_is_not_kept_and_evicts_nothing(folder, ma
     assert kept(folder) == ["a.json", "a.mp4"]
 
 
-def test_a_limit_of_nothing_keeps_and_finds_nothing(folder, make_video):
+def test_a_limit_of_nothing_looks_nothing_up_and_leaves_what_others_keep(folder, make_video):
     RenderStore(folder, 1000).keep("a", make_video())
     store = RenderStore(folder, 0)
     assert store.find("a") is None
     store.keep("b", make_video("b.mp4"))
-    assert kept(folder) == []
+    assert kept(folder) == ["a.json", "a.mp4"]
+    assert RenderStore(folder, 1000).find("a") is not None
+
+
+def test_what_a_killed_run_left_is_swept_after_an_hour(folder, make_video):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    for name, age_s in (("old.tmp", 4000), ("new.tmp", 10)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age_s,) * 2)
+    store.keep("b", make_video("b.mp4"))
+    assert kept(folder) == ["a.json", "a.mp4", "b.json", "b.mp4", "new.tmp"]
 
 
 def test_keeping_again_takes_the_newer_one(folder, make_video):

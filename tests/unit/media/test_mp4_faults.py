@@ -259,7 +259,7 @@ def test_file_that_gets_shorter_while_it_is_copied_is_an_error(tmp_path):
 def test_folder_in_the_place_of_the_finished_file(sound, final):
     writer = Mp4Writer(final, (32, 32), sound)
     writer.output.finishing.mkdir()
-    with pytest.raises(OutputError, match="nothing was rendered"), writer:
+    with pytest.raises(OutputError, match="nothing that plays is left"), writer:
         pass
     assert not writer.output.lock.exists()
 
