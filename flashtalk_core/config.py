@@ -120,6 +120,34 @@ class SamplingConfig(_FromMapping):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FastPaths:
+    """Which faster ways through the networks are taken. Each can be turned off alone.
+
+    All but ``float8`` compute the same up to the rounding of the number format.
+    """
+
+    compiled_blocks: bool = True
+    """Compile the transformer's blocks, which fuses what lies between matrix products."""
+    channels_last: bool = True
+    """Keep the autoencoder's tensors with channels innermost, as its convolutions want them."""
+    fused_layers: bool = True
+    """Norms, sums and biases of the autoencoder in few passes over memory."""
+    float8: bool = False
+    """Large linear layers of the transformer in 8-bit floats, scaled row by row."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.channels_last or not self.fused_layers,
+            "fused layers: they need channels_last; turn both on, or fused layers off",
+        )
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return the plain way."""
+        return cls(compiled_blocks=False, channels_last=False, fused_layers=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DiTConfig(_FromMapping):
     """Sizes of the diffusion transformer. Defaults are SoulX-FlashTalk-14B's."""
 

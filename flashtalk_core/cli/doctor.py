@@ -173,11 +173,16 @@ def _apple_device() -> Finding:
 
 def list_kernels() -> list[Finding]:
     """Return the attention kernels."""
+    import torch
+
     from ..models.attention import KERNELS, is_installed
 
     always = Finding("sdpa", True, "PyTorch's own, on every device")
+    cudnn = Finding(
+        "sdpa-cudnn", torch.backends.cudnn.is_available(), "PyTorch's own, faster on Hopper GPUs"
+    )
     others = [Finding(kernel.name, is_installed(kernel), kernel.gain) for kernel in KERNELS]
-    return [always, *others]
+    return [always, cudnn, *others]
 
 
 def list_encoders() -> list[Finding]:

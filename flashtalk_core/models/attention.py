@@ -44,6 +44,20 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out.transpose(1, 2)
 
 
+def sdpa_cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend with PyTorch's own kernel, by cuDNN where it can."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    order = [
+        SDPBackend.CUDNN_ATTENTION,
+        SDPBackend.FLASH_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION,
+        SDPBackend.MATH,
+    ]
+    with sdpa_kernel(order, set_priority=True):
+        return sdpa(q, k, v)
+
+
 def _flash_attn_3() -> Callable[..., Tensor]:
     if importlib.util.find_spec("fa3_fwd_interface"):
         from fa3_fwd_interface import flash_attn_func
@@ -105,6 +119,7 @@ class AttentionKernel:
             out = kernel(q, k, v)
             return out[0] if isinstance(out, tuple) else out
 
+        attend.__name__ = self.name
         return attend
 
 
@@ -128,6 +143,17 @@ KERNELS = (
 )
 
 
+_BUILT_IN: dict[str, Attention] = {"sdpa": sdpa, "sdpa-cudnn": sdpa_cudnn}
+
+
+def attention_name(attention: Attention) -> str:
+    """Return the name under which :func:`choose_attention` knows a kernel it returned."""
+    return next(
+        (name for name, kernel in _BUILT_IN.items() if kernel is attention),
+        getattr(attention, "__name__", "unknown"),
+    )
+
+
 def is_installed(kernel: AttentionKernel) -> bool:
     """Tell whether a package of ``kernel`` can be found, without importing it."""
     return any(importlib.util.find_spec(name) is not None for name in kernel.modules)
@@ -137,8 +163,9 @@ def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> 
     """Return the attention kernel called ``name``.
 
     Args:
-        name: ``auto``, ``sdpa``, or the name of an entry of :data:`KERNELS`. ``auto`` takes
-            FlashAttention where it is installed and the device can run it, otherwise SDPA.
+        name: ``auto``, ``sdpa``, ``sdpa-cudnn``, or the name of an entry of :data:`KERNELS`.
+            ``auto`` takes FlashAttention where it is installed and the device can run it,
+            otherwise SDPA, by cuDNN on Hopper.
         device: Device the model will run on.
 
     Returns:
@@ -150,14 +177,14 @@ def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> 
             run on the device.
     """
     device = torch.device(device)
-    if name == "sdpa":
-        return sdpa
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
     if name == "auto":
         return _choose_automatically(device)
     for kernel in KERNELS:
         if kernel.name == name:
             return _load_named(kernel, device)
-    names = ", ".join(["auto", "sdpa", *(k.name for k in KERNELS)])
+    names = ", ".join(["auto", *_BUILT_IN, *(k.name for k in KERNELS)])
     raise InvalidInputError(f"attention {name!r} is unknown; use one of: {names}")
 
 
@@ -189,4 +216,11 @@ def _choose_automatically(device: torch.device) -> Attention:
             return kernel.load()
         except (ImportError, OSError) as error:
             logger.warning("%s is installed but unusable (%s); using SDPA", kernel.name, error)
-    return sdpa
+    return sdpa_cudnn if _is_hopper(device) else sdpa
+
+
+def _is_hopper(device: torch.device) -> bool:
+    """Tell whether cuDNN's attention is the fastest of PyTorch's own on ``device``."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device)[0] == 9

@@ -32,6 +32,8 @@ class SessionContext:
     """Mask and encoded picture, ``(B, 20, T, h, w)``."""
     blocks: tuple[BlockContext, ...]
     """Keys and values for each block."""
+    rotation: Tensor
+    """Rotary table of the tokens, ``(L, D / 2, 2)`` float32."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,18 @@ class AvatarDiT(nn.Module):
             clip: Picture tokens, ``(B, clip_tokens, clip_dim)``.
 
         Returns:
-            Keys and values for every block.
+            Keys and values for every block, and the rotary table.
         """
         padded = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
         embedded, image = self.text_embedding(padded), self.img_emb(clip)
         blocks = tuple(block.cross_attn.project(embedded, image) for block in self._blocks)
-        return SessionContext(condition, blocks)
+        grid = self._token_grid(condition)
+        rotation = video_rotation(grid, self.config.head_dim, condition.device)
+        return SessionContext(condition, blocks, rotation)
+
+    def _token_grid(self, latent: Tensor) -> tuple[int, int, int]:
+        """Return tokens along (T, h, w) of ``(B, ., T, h, w)``."""
+        return token_grid((latent.shape[2], latent.shape[3], latent.shape[4]), self.config)
 
     def project_audio(
         self, windows: Tensor, strength: float = 1.0, masks: Tensor | None = None
@@ -172,15 +180,14 @@ class AvatarDiT(nn.Module):
         Returns:
             Velocity (noise minus data), ``(B, 16, T, h, w)`` float32.
         """
-        grid = token_grid((latent.shape[2], latent.shape[3], latent.shape[4]), self.config)
+        grid = self._token_grid(latent)
         dtype = self.patch_embedding.weight.dtype
         x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)
         time, modulation = self._embed_time(timestep)
-        rotation = video_rotation(grid, self.config.head_dim, x.device)
         masks = None if audio.masks is None else token_masks(audio.masks, grid)
         for block, context, sound in zip(self._blocks, session.blocks, audio.blocks, strict=True):
-            x = block(x, modulation, rotation, context, sound, masks)
+            x = block(x, modulation, session.rotation, context, sound, masks)
         return self._unpatchify(self.head(x, time), grid)
 
     def _embed_time(self, timestep: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from .layers import (
     Downsample,
     ResidualBlock,
     RMSNorm,
+    SequenceRunner,
     SpatialAttention,
     Upsample,
     run_sequence,
@@ -35,6 +36,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
+        self.run: SequenceRunner = run_sequence
         dims = [config.dim * mult for mult in (1, *config.dim_mult)]
         self.conv1 = CausalConv3d(3, dims[0], (3, 3, 3))
         layers: list[nn.Module] = []
@@ -49,9 +51,8 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, cache: CausalCache | None = None) -> Tensor:
         """Encode ``(B, 3, F, H, W)`` to ``(B, 2 * z_dim, T, h, w)``."""
-        x = self.conv1(x, cache)
-        for stage in (self.downsamples, self.middle, self.head):
-            x = run_sequence(stage, x, cache)
+        for stage in ((self.conv1,), self.downsamples, self.middle, self.head):
+            x = self.run(stage, x, cache)
         return x
 
 
@@ -60,6 +61,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
+        self.run: SequenceRunner = run_sequence
         mults = config.dim_mult[::-1]
         dims = [config.dim * mult for mult in (mults[0], *mults)]
         temporal_upsample = config.temporal_downsample[::-1]
@@ -78,7 +80,6 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, cache: CausalCache | None = None) -> Tensor:
         """Decode ``(B, z_dim, T, h, w)`` to ``(B, 3, F, H, W)``, not clamped."""
-        x = self.conv1(z, cache)
-        for stage in (self.middle, self.upsamples, self.head):
-            x = run_sequence(stage, x, cache)
-        return x
+        for stage in ((self.conv1,), self.middle, self.upsamples, self.head):
+            z = self.run(stage, z, cache)
+        return z

@@ -8,6 +8,9 @@ Axis legend: B batch, C channels, F frames at this level, H W pixels at this lev
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,16 +45,30 @@ class CausalConv3d(nn.Conv3d):
         """Convolve ``(B, C, F, H, W)``; frames before the clip count as zeros."""
         if not self.lookback:
             return super().forward(x)
-        past = None if cache is None else cache.read(self.layer_name)
+        past = self.read_past(cache)
         if past is None:
             x = F.pad(x, (0, 0, 0, 0, self.lookback, 0))
         else:
             x = torch.cat([past, x], dim=2)
+        self.remember(x, cache)
+        return self.convolve(x, self.weight, self.bias)
+
+    def read_past(self, cache: CausalCache | None) -> Tensor | None:
+        """Return the ``lookback`` frames before the next ones; ``None`` stands for zeros."""
+        return None if cache is None else cache.read(self.layer_name)
+
+    def remember(self, x: Tensor, cache: CausalCache | None) -> None:
+        """Keep the last frames of ``(B, C, F, H, W)`` for the next call."""
         if cache is not None:
             cache.write(self.layer_name, x[:, :, -self.lookback :])
-        return self._convolve_by_taps(x) if x.device.type == "cpu" else super().forward(x)
 
-    def _convolve_by_taps(self, x: Tensor) -> Tensor:
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve ``(B, C, lookback + F, H, W)``, past in front, with these weights."""
+        if x.device.type == "cpu":
+            return self._convolve_by_taps(x, weight, bias)
+        return F.conv3d(x, weight, bias, padding=self.padding)
+
+    def _convolve_by_taps(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve as a sum of 2-D convolutions, one for each tap in time.
 
         PyTorch's 3-D convolution on a CPU is three to six times slower than this.
@@ -63,8 +80,8 @@ class CausalConv3d(nn.Conv3d):
         for tap in range(self.lookback + 1):
             part = F.conv2d(
                 pictures[:, tap : tap + num_frames].flatten(0, 1),
-                self.weight[:, :, tap],
-                self.bias if tap == 0 else None,
+                weight[:, :, tap],
+                bias if tap == 0 else None,
                 padding=padding,
             )
             out = part if out is None else out + part
@@ -161,19 +178,38 @@ class Upsample(SpatialResample):
 
     def forward(self, x: Tensor, cache: CausalCache | None = None) -> Tensor:
         """Enlarge ``(B, C, F, H, W)``; the first frame of a clip stays a frame of its own."""
+        return self._per_frame(self.enlarge_time(x, cache))
+
+    def enlarge_time(self, x: Tensor, cache: CausalCache | None) -> Tensor:
+        """Return twice the frames, height and width as they were; see :meth:`forward`."""
         if self.time_conv is None:
-            return self._per_frame(x)
+            return x
         is_start = cache is None or cache.read(self.layer_name) is None
         first, later = (x[:, :, :1], x[:, :, 1:]) if is_start else (x[:, :, :0], x)
         if cache is not None and is_start:
             cache.write(self.layer_name, x.new_zeros(()))
         if later.shape[2]:
-            pairs = self.time_conv(later, cache).unflatten(1, (2, -1))
-            later = pairs.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)
-        return self._per_frame(torch.cat([first, later], dim=2))
+            later = _interleave(self.time_conv(later, cache))
+        return torch.cat([first, later], dim=2) if is_start else later
 
 
-def run_sequence(layers: nn.Sequential, x: Tensor, cache: CausalCache | None) -> Tensor:
+def _interleave(pairs: Tensor) -> Tensor:
+    """Lay ``(B, 2 * C, F, H, W)`` out as ``(B, C, 2 * F, H, W)``, channels last if they were."""
+    if not pairs.is_contiguous(memory_format=torch.channels_last_3d):
+        return pairs.unflatten(1, (2, -1)).permute(0, 2, 3, 1, 4, 5).flatten(2, 3)
+    pixels = pairs.permute(0, 2, 3, 4, 1).unflatten(-1, (2, -1))
+    return pixels.permute(0, 1, 4, 2, 3, 5).flatten(1, 2).permute(0, 4, 1, 2, 3)
+
+
+class SequenceRunner(Protocol):
+    """Runs layers in order, handing the cache to those that look back."""
+
+    def __call__(self, layers: Iterable[nn.Module], x: Tensor, cache: CausalCache | None) -> Tensor:
+        """Return what :func:`run_sequence` returns."""
+        ...
+
+
+def run_sequence(layers: Iterable[nn.Module], x: Tensor, cache: CausalCache | None) -> Tensor:
     """Run ``layers`` in order, handing the cache to those that look back."""
     for layer in layers:
         looks_back = isinstance(layer, CausalConv3d | ResidualBlock | Downsample | Upsample)

@@ -38,7 +38,11 @@ def test_devices_and_kernels_are_listed(report):
     assert found["devices"][0]["name"] == "cpu"
     assert "threads" in found["devices"][0]["detail"]
     assert any(device["name"].startswith("cuda") for device in found["devices"])
-    assert {k["name"] for k in found["attention"]} == {"sdpa", *(k.name for k in KERNELS)}
+    assert {k["name"] for k in found["attention"]} == {
+        "sdpa",
+        "sdpa-cudnn",
+        *(k.name for k in KERNELS),
+    }
     assert all(kernel.gain in text for kernel in KERNELS)
 
 

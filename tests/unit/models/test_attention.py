@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.models.attention import KERNELS, choose_attention, is_installed, sdpa
+from flashtalk_core.models.attention import (
+    KERNELS,
+    choose_attention,
+    is_installed,
+    sdpa,
+    sdpa_cudnn,
+)
 
 CPU = pytest.mark.cpu
 
@@ -45,7 +51,9 @@ def test_sdpa_is_softmax_attention_over_tokens():
 
 @CPU
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(InvalidInputError, match=r"'flash9' is unknown; use one of: auto, sdpa, f"):
+    with pytest.raises(
+        InvalidInputError, match=r"'flash9' is unknown; use one of: auto, sdpa, sdpa-cudnn, f"
+    ):
         choose_attention("flash9")
 
 
@@ -63,6 +71,24 @@ def test_a_missing_package_is_named_with_a_remedy(kernel, monkeypatch):
 @pytest.mark.parametrize("name", ["auto", "sdpa"])
 def test_the_cpu_gets_sdpa(name):
     assert choose_attention(name, "cpu") is sdpa
+
+
+@CPU
+def test_the_order_of_kernels_does_not_change_attention():
+    q, k, v = random_heads(5, 7)
+    assert choose_attention("sdpa-cudnn") is sdpa_cudnn
+    torch.testing.assert_close(sdpa_cudnn(q, k, v), sdpa(q, k, v), atol=1e-6, rtol=1e-5)
+
+
+@CPU
+@pytest.mark.parametrize("capability", [(8, 0), (8, 9), (9, 0), (12, 0)])
+def test_cudnn_is_preferred_on_hopper_alone(capability, monkeypatch):
+    for kernel in KERNELS:
+        for module in kernel.modules:
+            monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    expected = sdpa_cudnn if capability == (9, 0) else sdpa
+    assert choose_attention("auto", "cuda") is expected
 
 
 @CPU
@@ -94,7 +120,7 @@ def test_a_broken_package_is_reported_and_replaced(only_package, monkeypatch, ca
     only_package("fa3_fwd_interface", "raise ImportError('built for another torch')\n")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     with caplog.at_level(logging.WARNING):
-        assert choose_attention("auto", "cuda") is sdpa
+        assert choose_attention("auto", "cuda") is sdpa_cudnn
     assert "flash-attn-3 is installed but unusable (built for another torch)" in caplog.text
 
 
@@ -102,7 +128,7 @@ def test_a_broken_package_is_reported_and_replaced(only_package, monkeypatch, ca
 def test_sage_is_never_chosen_unasked(only_package, monkeypatch):
     only_package("sageattention", "def sageattn(*args, **kwargs):\n    raise AssertionError\n")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    assert choose_attention("auto", "cuda") is sdpa
+    assert choose_attention("auto", "cuda") is sdpa_cudnn
 
 
 @CPU
@@ -132,3 +158,12 @@ def test_each_installed_kernel_agrees_with_sdpa(kernel, lengths):
     error = (kernel.load()(q, k, v).float() - expected).square().mean().sqrt() / expected.std()
     # Sage multiplies 8-bit numbers.
     assert float(error) < (5e-2 if kernel.name == "sage" else 1e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("lengths", [(96, 96), (97, 33)])
+def test_cudnn_agrees_with_sdpa(lengths):
+    q, k, v = random_heads(*lengths, device="cuda", dtype=torch.bfloat16, head_dim=128)
+    expected = sdpa(q.float(), k.float(), v.float())
+    error = (sdpa_cudnn(q, k, v).float() - expected).square().mean().sqrt() / expected.std()
+    assert float(error) < 1e-2

@@ -1,0 +1,121 @@
+"""Linear layers in 8-bit floats (e4m3), scaled row by row, for inference.
+
+Axis legend: R rows (tokens), I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InvalidInputError
+from .dit import AvatarDiT
+from .dit_block import AvatarBlock
+
+FLOAT8 = torch.float8_e4m3fn
+_LARGEST = torch.finfo(FLOAT8).max
+# Hopper and Ada multiply 8-bit floats; what came before does not.
+_MIN_CAPABILITY = (8, 9)
+
+
+def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale each row to the range of the 8-bit format.
+
+    Args:
+        x: ``(R, I)``, any float dtype.
+
+    Returns:
+        ``(R, I)`` float8, and the factors that undo the scaling, ``(R, 1)`` float32.
+    """
+    wide = x.float()
+    scale = wide.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / _LARGEST
+    return (wide / scale).clamp(-_LARGEST, _LARGEST).to(FLOAT8), scale
+
+
+class Float8Linear(nn.Module):
+    """A linear layer with one scale for each output channel and one for each input row.
+
+    Rows are scaled anew at every call, so that no calibration is needed. It has no gradient.
+    """
+
+    weight: Tensor
+    weight_scale: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight, scale = quantise_rows(linear.weight.detach())
+        self.register_buffer("weight", weight)
+        self.register_buffer("weight_scale", scale)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., I)`` to ``(..., O)``, same dtype."""
+        rows, scale = quantise_rows(x.flatten(0, -2))
+        out = self._multiply(rows, scale, x.dtype)
+        return out.unflatten(0, x.shape[:-1])
+
+    def product_of(self, x: Tensor) -> Callable[[], Tensor]:
+        """Return the product alone with ``x`` ``(R, I)`` scaled beforehand, for measures."""
+        rows, scale = quantise_rows(x)
+        return lambda: self._multiply(rows, scale, x.dtype)
+
+    def _multiply(self, rows: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+        if rows.device.type != "cuda":
+            wide = F.linear(rows.float(), self.weight.float()) * scale * self.weight_scale.T
+            return (wide + self.bias.float()).to(dtype)
+        return torch._scaled_mm(
+            rows,
+            self.weight.T,
+            scale_a=scale,
+            scale_b=self.weight_scale.T,
+            bias=self.bias,
+            out_dtype=dtype,
+            use_fast_accum=True,
+        )
+
+
+def quantise_blocks(dit: AvatarDiT) -> None:
+    """Replace the linear layers that run at every step over every token, block by block.
+
+    What runs once a session or a chunk (keys and values of prompt, picture and sound), the
+    embeddings, the modulation, the norms and the head keep their format: they cost little time
+    and the picture depends on them most. So does the projection of the sound, which reaches the
+    tokens past every gate: with random weights it makes a quarter of the whole error.
+
+    Args:
+        dit: Changed in place, where its weights are; they must be in their final dtype, and
+            their device must pass :func:`check_float8`.
+    """
+    for block in dit.blocks:
+        assert isinstance(block, AvatarBlock)
+        for owner, name in _large_layers(block):
+            linear = getattr(owner, name)
+            if isinstance(linear, nn.Linear):
+                setattr(owner, name, Float8Linear(linear))
+
+
+def check_float8(device: torch.device) -> None:
+    """Raise :class:`InvalidInputError` unless ``device`` can run :class:`Float8Linear`."""
+    if device.type == "cpu":
+        return
+    if device.type != "cuda":
+        raise InvalidInputError(f"float8 on {device}: it runs on NVIDIA GPUs; leave float8 off")
+    capability = torch.cuda.get_device_capability(device)
+    if capability < _MIN_CAPABILITY:
+        raise InvalidInputError(
+            f"float8 on {torch.cuda.get_device_name(device)}: it needs compute capability "
+            f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has "
+            f"{'.'.join(map(str, capability))}; leave float8 off"
+        )
+
+
+def _large_layers(block: AvatarBlock) -> list[tuple[nn.Module, str]]:
+    return [
+        *((block.self_attn, name) for name in ("q", "k", "v", "o")),
+        *((block.cross_attn, name) for name in ("q", "o")),
+        (block.audio_cross_attn, "q_linear"),
+        *((block.ffn, name) for name in ("0", "2")),
+    ]

@@ -1,0 +1,200 @@
+"""Every faster way through the transformer against the plain one, and what stays as it was."""
+
+import importlib.util
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from flashtalk_core.config import DiTConfig, FastPaths
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models.acceleration import accelerate_dit, accelerate_vae, compile_blocks
+from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.models.float8 import Float8Linear, quantise_rows
+
+CPU = pytest.mark.cpu
+GPU = pytest.mark.gpu
+# The compiler's own imports warn.
+COMPILER_WARNS = pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+
+CONFIG = DiTConfig(
+    dim=96, ffn_dim=128, freq_dim=32, text_dim=20, text_len=9, num_heads=4, num_layers=2,
+    audio_blocks=2, audio_channels=6, audio_intermediate_dim=10, audio_output_dim=16,
+    audio_context_tokens=4, clip_dim=12, clip_tokens=5,
+)  # fmt: skip
+
+
+def make_dit(device="cpu", dtype=torch.float32):
+    torch.manual_seed(0)
+    return AvatarDiT(CONFIG).eval().to(device, dtype)
+
+
+@torch.no_grad()
+def run(dit, size=(4, 6)):
+    generator = torch.Generator().manual_seed(1)
+    weight = dit.patch_embedding.weight
+
+    def draw(*shape):
+        return torch.randn(1, *shape, generator=generator).to(weight)
+
+    session = dit.project_session(draw(20, 3, *size), draw(6, 20), draw(5, 12))
+    sound = dit.project_audio(draw(9, 5, 2, 6))
+    return dit(draw(16, 3, *size), torch.tensor([750.0], device=weight.device), session, sound)
+
+
+def relative_rms(result, expected):
+    difference = (result.float() - expected.float()).detach()
+    return float(difference.norm() / expected.detach().float().norm())
+
+
+@CPU
+def test_compiled_blocks_equal_plain_ones_at_every_size():
+    plain, compiled = make_dit(), make_dit()
+    compile_blocks(compiled, backend="aot_eager")
+    for size in ((4, 6), (6, 4), (4, 6)):
+        torch.testing.assert_close(run(compiled, size), run(plain, size), atol=1e-5, rtol=1e-5)
+
+
+@CPU
+def test_a_block_compiles_in_one_piece_that_all_blocks_share():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    dit = make_dit()
+    for block in dit.blocks:
+        block.compile(backend=backend, dynamic=False, fullgraph=True)
+    run(dit)
+    assert len(graphs) == 1
+
+
+@CPU
+def test_compiling_leaves_the_names_of_the_weights():
+    dit = make_dit()
+    names = set(dit.state_dict())
+    compile_blocks(dit, backend="aot_eager")
+    run(dit)
+    assert set(dit.state_dict()) == names
+
+
+@CPU
+def test_rows_are_scaled_to_the_range_of_the_format():
+    x = torch.tensor([[1.0, -2.0, 0.5], [1e-3, 2e-3, 0.0], [0.0, 0.0, 0.0]])
+    rows, scale = quantise_rows(x)
+    assert rows.float().abs().amax(dim=1).tolist() == [448.0, 448.0, 0.0]
+    torch.testing.assert_close(rows.float() * scale, x, atol=0, rtol=2**-4)
+
+
+@CPU
+def test_a_float8_layer_is_the_product_of_rounded_numbers():
+    torch.manual_seed(0)
+    linear = nn.Linear(64, 32)
+    x = torch.randn(2, 7, 64)
+    rows, scale = quantise_rows(x.flatten(0, 1))
+    weight, weight_scale = quantise_rows(linear.weight)
+    expected = (rows.double() * scale) @ (weight.double() * weight_scale).T + linear.bias
+    result = Float8Linear(linear)(x)
+    torch.testing.assert_close(result.flatten(0, 1), expected.float(), atol=1e-5, rtol=1e-5)
+    assert relative_rms(result, linear(x)) < 0.05
+
+
+@CPU
+def test_float8_blocks_are_near_the_plain_ones_and_keep_what_is_sensitive():
+    plain, small = make_dit(), make_dit()
+    accelerate_dit(small, replace(FastPaths.none(), float8=True))
+    assert 0 < relative_rms(run(small), run(plain)) < 0.05
+    kept = {name for name, m in small.named_modules() if isinstance(m, nn.Linear)}
+    inside = {name.split(".", 2)[2] for name in kept if name.startswith("blocks")}
+    assert inside == {
+        *(f"cross_attn.{name}" for name in ("k", "v", "k_img", "v_img")),
+        "audio_cross_attn.kv_linear",
+        "audio_cross_attn.proj",
+    }
+    assert {"time_embedding.0", "time_projection.1", "head.head", "text_embedding.0"} <= kept
+    weight = small.blocks[0].ffn[0]
+    assert weight.weight.dtype == torch.float8_e4m3fn
+    assert weight.weight_scale.dtype == torch.float32
+
+
+@CPU
+def test_no_fast_path_changes_nothing():
+    dit = make_dit()
+    expected = run(dit)
+    accelerate_dit(dit, FastPaths.none())
+    assert torch.equal(run(dit), expected)
+
+
+@CPU
+def test_an_old_gpu_is_told_that_it_has_no_float8(monkeypatch):
+    from flashtalk_core.models.float8 import check_float8
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX 3090")
+    with pytest.raises(InvalidInputError, match=r"RTX 3090: it needs compute capability 8\.9"):
+        check_float8(torch.device("cuda"))
+    with pytest.raises(InvalidInputError, match="float8 on mps: it runs on NVIDIA GPUs"):
+        check_float8(torch.device("mps"))
+
+
+@CPU
+def test_a_missing_compiler_is_named_before_anything_is_compiled(monkeypatch):
+    from flashtalk_core.models.acceleration import check_fast_paths
+
+    real = importlib.util.find_spec
+    hidden = {"triton": None}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: hidden[name] if name in hidden else real(name)
+    )
+    with pytest.raises(InvalidInputError, match="triton is not installed; install it"):
+        check_fast_paths(FastPaths(), torch.device("cuda"))
+    check_fast_paths(FastPaths.none(), torch.device("cuda"))
+
+
+@CPU
+def test_fused_layers_without_channels_last_are_refused():
+    with pytest.raises(InvalidInputError, match="they need channels_last"):
+        FastPaths(channels_last=False)
+
+
+@GPU
+@COMPILER_WARNS
+@pytest.mark.parametrize("float8", [False, True])
+def test_compiled_blocks_on_a_gpu_agree_with_plain_ones(float8):
+    plain, fast = make_dit("cuda", torch.bfloat16), make_dit("cuda", torch.bfloat16)
+    accelerate_dit(fast, FastPaths(float8=float8))
+    assert relative_rms(run(fast), run(plain)) < (0.05 if float8 else 0.01)
+
+
+@GPU
+def test_the_float8_product_of_a_gpu_is_that_of_the_cpu():
+    torch.manual_seed(0)
+    linear = nn.Linear(64, 32).bfloat16()
+    x = torch.randn(5, 64).bfloat16()
+    with torch.no_grad():
+        expected = Float8Linear(linear)(x)
+        result = Float8Linear(linear.cuda())(x.cuda()).cpu()
+    assert relative_rms(result, expected) < 0.01
+
+
+def random_vae(device, dtype):
+    from flashtalk_core.config import VAEConfig
+    from flashtalk_core.models.vae.model import VideoVAE
+
+    torch.manual_seed(0)
+    return VideoVAE(VAEConfig(dim=32, num_res_blocks=1)).eval().to(device, dtype)
+
+
+@GPU
+@COMPILER_WARNS
+@torch.no_grad()
+def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
+    plain, fast = (random_vae("cuda", torch.float32) for _ in range(2))
+    accelerate_vae(fast, FastPaths())
+    latent = torch.randn(1, 16, 4, 6, 8, device="cuda")
+    expected = torch.cat(list(plain.decode_groups(latent)), dim=2)
+    result = torch.cat(list(fast.decode_groups(latent, 3)), dim=2)
+    assert relative_rms(result, expected) < 1e-2
