@@ -7,13 +7,17 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..engine.devices import DTYPES, choose_device, choose_dtype
-from .render import EXAMPLE
+from .render import EXAMPLE, parse_size
+
+if TYPE_CHECKING:
+    from ..bench.stages import StageBench
+    from ..config import FastPaths
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("bench", help=__doc__, description=__doc__)
     parts = parser.add_subparsers(dest="part", required=True, metavar="part")
     _add_speed(parts)
+    _add_stages(parts)
     _add_memory(parts)
     _add_av(parts)
     _add_lips(parts)
@@ -41,6 +46,34 @@ def _add_speed(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     part.set_defaults(run=run_speed)
+
+
+def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "each stage of a chunk with random weights, plain and in faster ways, against the floor"
+    part = parts.add_parser("stages", help=text, description=text)
+    part.add_argument(
+        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
+    )
+    part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
+    part.add_argument("--steps", type=int, help="default: the model's")
+    ways = ("compiled", "float8")
+    part.add_argument("--ways", nargs="*", choices=ways, help="beside the plain one; default: all")
+    part.add_argument("--attention", default="auto", help="kernel of the faster ways")
+    for name in ("compile", "channels-last", "fused-layers"):
+        part.add_argument(f"--no-{name}", action="store_true", help=f"leave {name} out")
+    part.add_argument(
+        "--decode-latents",
+        type=int,
+        nargs="+",
+        default=[8],
+        help="latent frames decoded at once; the first in the chunk, the others by themselves",
+    )
+    part.add_argument("--warmups", type=int, default=1, help="unmeasured runs")
+    part.add_argument("--repeats", type=int, default=5, help="measured runs")
+    part.add_argument("--plain-repeats", type=int, help="of the plain way; default: as many")
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
+    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    part.set_defaults(run=run_stages)
 
 
 def _add_memory(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -88,6 +121,70 @@ def run_speed(args: argparse.Namespace) -> int:
     row = asdict(found) | {"seconds_to_first_frame": first_s}
     _print(args, [row])
     return 0
+
+
+def run_stages(args: argparse.Namespace) -> int:
+    """Time stages with random weights; 0 if the faster ways agree with the plain one, else 1."""
+    from ..bench.stages import bench_stages, describe
+
+    bench = _stage_bench(args)
+    report = bench_stages(bench)
+    parts = {"bench": [describe(bench)]} | asdict(report)
+    if args.json:
+        sys.stdout.write(json.dumps(parts, indent=1) + "\n")
+    else:
+        sys.stdout.write("\n\n".join(format_rows(rows) for rows in parts.values() if rows) + "\n")
+    return 0 if all(found.passed for found in report.agreements) else 1
+
+
+def _stage_bench(args: argparse.Namespace) -> StageBench:
+    """Check everything that was asked for, then build the networks."""
+    from ..bench.random_networks import random_networks
+    from ..bench.stages import StageBench
+    from ..config import AvatarConfig, require
+    from ..geometry import check_size
+    from ..models.acceleration import check_fast_paths
+    from ..models.attention import choose_attention, sdpa
+    from ..weights.load import open_avatar
+
+    plain_repeats = args.repeats if args.plain_repeats is None else args.plain_repeats
+    counts = {"warmups": args.warmups, "repeats": args.repeats, "plain repeats": plain_repeats}
+    for name, count in counts.items():
+        require(count >= 1, f"{name} {count}: use 1 or more")
+    require(min(args.decode_latents) >= 1, f"decode latents {args.decode_latents}: use 1 or more")
+    device = choose_device(args.device)
+    ways = _ways(args)
+    for paths in ways.values():
+        check_fast_paths(paths, device)
+    attention = choose_attention(args.attention, device)
+    config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
+    size_px = args.size or config.size_px
+    check_size(size_px)
+    steps = config.sampling.steps if args.steps is None else args.steps
+    sampling = replace(config.sampling, steps=steps)
+    return StageBench(
+        networks=random_networks(config, sdpa, device, choose_dtype(args.dtype, device)),
+        attention=attention,
+        ways=ways,
+        size_px=size_px,
+        steps=sampling.steps,
+        num_decode_latents=tuple(args.decode_latents),
+        warmups=args.warmups,
+        repeats=args.repeats,
+        plain_repeats=plain_repeats,
+    )
+
+
+def _ways(args: argparse.Namespace) -> dict[str, FastPaths]:
+    from ..config import FastPaths
+
+    exact = FastPaths(
+        compiled_blocks=not args.no_compile,
+        channels_last=not args.no_channels_last,
+        fused_layers=not args.no_fused_layers,
+    )
+    known = {"compiled": exact, "float8": replace(exact, float8=True)}
+    return {name: known[name] for name in known if args.ways is None or name in args.ways}
 
 
 def run_memory(args: argparse.Namespace) -> int:

@@ -1,0 +1,123 @@
+"""How many operations each stage must do, and how fast this device does each kind.
+
+Axis legend: B batch, C channels, F frames, H W pixels, L tokens, N heads, D head dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..config import AvatarConfig
+from ..models.attention import Attention, sdpa
+from ..models.dit import AvatarDiT
+from ..models.float8 import Float8Linear
+from .chunk_run import run_chunk
+from .random_networks import random_inputs, random_networks
+from .stage_clock import measure_one
+
+_KINDS = {
+    "linear": ("mm", "addmm"),
+    "attention": ("bmm", "baddbmm"),
+    "convolution": ("convolution",),
+}
+_WARMUPS, _REPEATS = 3, 7
+Operations = Mapping[str, float]
+"""Operations by kind."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Operations a second by kind, measured at shapes of the model."""
+
+    linear: float
+    attention: float
+    convolution: float
+
+    def floor_ms(self, operations: Operations) -> float:
+        """Return the time of ``operations`` if nothing else took any."""
+        return 1000 * sum(count / float(getattr(self, kind)) for kind, count in operations.items())
+
+
+class _OperationMarker:
+    """Splits counted operations by stage."""
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        self._counter = counter
+        self._before = dict.fromkeys(_KINDS, 0.0)
+        self.found: dict[str, dict[str, float]] = {}
+
+    def mark(self, stage: str) -> None:
+        """Add what was counted since the last mark to ``stage``."""
+        counts = {
+            str(op).rpartition(".")[2]: count
+            for op, count in self._counter.get_flop_counts().get("Global", {}).items()
+        }
+        now = {kind: float(sum(counts.get(op, 0) for op in ops)) for kind, ops in _KINDS.items()}
+        stage_counts = self.found.setdefault(stage, dict.fromkeys(_KINDS, 0.0))
+        for kind in _KINDS:
+            stage_counts[kind] += now[kind] - self._before[kind]
+        self._before = now
+
+    def note(self, moment: str) -> None:
+        """Do nothing: moments have no operations of their own."""
+
+
+def count_operations(
+    config: AvatarConfig, size_px: tuple[int, int], steps: int
+) -> dict[str, Operations]:
+    """Count multiplications and additions of each stage of a chunk, by kind.
+
+    Nothing is computed: the chunk runs over tensors without values.
+    """
+    networks = random_networks(config, sdpa, torch.device("meta"), torch.bfloat16)
+    inputs = random_inputs(networks, size_px, steps)
+    with FlopCounterMode(display=False) as counter:
+        marker = _OperationMarker(counter)
+        run_chunk(networks, inputs, 1, marker)
+    return dict(marker.found)
+
+
+def measure_rates(
+    dit: AvatarDiT, num_tokens: int, attention: Attention, *, float8: bool = False
+) -> Rates:
+    """Measure the rates that make the floor.
+
+    Args:
+        dit: Transformer whose sizes, device and number format are taken.
+        num_tokens: Tokens of a chunk.
+        attention: Kernel.
+        float8: Whether linear layers multiply 8-bit floats, the scaling of rows left out.
+    """
+    weight, config = dit.patch_embedding.weight, dit.config
+    tokens = torch.randn(num_tokens, config.dim).to(weight)
+    linear = nn.Linear(config.dim, config.ffn_dim, device=weight.device, dtype=weight.dtype)
+    multiply = Float8Linear(linear).product_of(tokens) if float8 else partial(linear, tokens)
+    shape = (1, num_tokens, config.num_heads, config.head_dim)
+    heads = [torch.randn(shape, device=weight.device, dtype=weight.dtype) for _ in range(3)]
+    convolve, num_products = _convolution(weight)
+    return Rates(
+        linear=_rate(multiply, weight.device, 2 * num_tokens * config.dim * config.ffn_dim),
+        attention=_rate(partial(attention, *heads), weight.device, 4 * num_tokens**2 * config.dim),
+        convolution=_rate(convolve, weight.device, 2 * num_products),
+    )
+
+
+def _convolution(weight: Tensor) -> tuple[Callable[[], object], int]:
+    """Return a convolution such as the decoder's, channels last, and its products."""
+    frames, channels, side = (8, 192, 192) if weight.device.type == "cuda" else (2, 16, 16)
+    last = torch.channels_last_3d
+    clip = torch.randn(1, channels, frames, side, side, device=weight.device)
+    kernel = torch.randn(channels, channels, 3, 3, 3, device=weight.device)
+    clip, kernel = (x.to(weight.dtype).contiguous(memory_format=last) for x in (clip, kernel))
+    return partial(F.conv3d, clip, kernel, padding=1), clip.numel() * channels * 27
+
+
+def _rate(run: Callable[[], object], device: torch.device, operations: float) -> float:
+    return 1000 * operations / measure_one(run, device, _WARMUPS, _REPEATS).median_ms

@@ -1,0 +1,186 @@
+"""Stages of a chunk: the same frames as the engine's, counted operations, honest comparisons."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from flashtalk_core.bench.agreement import compare, rounding_bound, step_outputs, vae_outputs
+from flashtalk_core.bench.chunk_run import FIRST_FRAME, hear, run_chunk
+from flashtalk_core.bench.operations import Rates, count_operations
+from flashtalk_core.bench.random_networks import random_inputs, random_networks
+from flashtalk_core.bench.stage_clock import StageClock, measure
+from flashtalk_core.cli.main import main
+from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
+from flashtalk_core.engine.state import SessionState
+from flashtalk_core.media.picture import from_model_range
+from flashtalk_core.models.attention import sdpa
+from flashtalk_core.weights.load import open_avatar
+
+pytestmark = pytest.mark.cpu
+
+SIZE, STEPS = (32, 32), 2
+
+
+@pytest.fixture(scope="module")
+def networks():
+    config = open_avatar("tiny").config
+    return random_networks(config, sdpa, torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="module")
+def inputs(networks):
+    return random_inputs(networks, SIZE, STEPS)
+
+
+@pytest.mark.parametrize("num_latents", [1, 3])
+def test_the_measured_chunk_is_the_engines_chunk(networks, inputs, num_latents):
+    config = networks.config
+    model = ChunkModel.resident(networks.dit, networks.vae, config.chunk)
+    model = replace(model, num_decode_latents=num_latents)
+    state = SessionState(chunk_index=1, motion_frames=inputs.motion_frames)
+    sampling = replace(config.sampling, steps=STEPS)
+    with torch.no_grad():
+        windows = hear(networks, inputs)
+    groups = list(generate_chunk(model, inputs.reference, windows, state, sampling))
+    expected = from_model_range(torch.cat(groups, dim=1)).permute(1, 2, 3, 0)
+    frames = run_chunk(networks, inputs, num_latents, StageClock(torch.device("cpu")))
+    assert frames.shape == (config.chunk.num_new_frames, *SIZE, 3)
+    assert torch.equal(frames, expected)
+
+
+def test_every_stage_is_marked(networks, inputs):
+    clock = StageClock(torch.device("cpu"))
+    run_chunk(networks, inputs, 8, clock)
+    times = clock.times_ms()
+    steps = [f"step {number}" for number in (1, 2)]
+    before, after = ["audio encoder", "audio projection", "motion encode", "noise"], ["decode"]
+    assert list(times) == [*before, *steps, *after, "colour", "to host", FIRST_FRAME]
+    assert all(value > 0 for value in times.values())
+
+
+def test_linear_operations_of_a_step_are_those_of_its_matrices(networks):
+    operations = count_operations(networks.config, SIZE, STEPS)
+    dit, grid = networks.config.dit, (networks.config.chunk.num_frames // 4 + 1, 2, 2)
+    stride = networks.config.vae.spatial_stride * dit.patch_size[1]
+    tokens = grid[0] * (SIZE[0] // stride) * (SIZE[1] // stride)
+    a_block = tokens * (8 * dit.dim**2 + 2 * dit.dim * dit.ffn_dim)
+    head = tokens * dit.dim * dit.out_dim * 4
+    time_layers = dit.freq_dim * dit.dim + 7 * dit.dim**2
+    expected = 2 * (dit.num_layers * a_block + head + time_layers)
+    assert operations["step 1"]["linear"] == operations["step 2"]["linear"] == expected
+    assert operations["decode"]["convolution"] > operations["motion encode"]["convolution"] > 0
+
+
+def test_the_floor_adds_what_each_kind_takes():
+    rates = Rates(linear=1e12, attention=2e12, convolution=4e12)
+    operations = {"linear": 1e12, "attention": 1e12, "convolution": 1e12}
+    assert rates.floor_ms(operations) == 1750
+
+
+def test_random_weights_follow_the_fan_in_and_leave_nothing_closed(networks):
+    dit = networks.dit
+    layer = dit.blocks[0].ffn[0].weight
+    assert float(layer.std()) == pytest.approx(layer.shape[1] ** -0.5, rel=0.1)
+    assert float(dit.head.head.weight.std()) > 0
+    _, modulation = dit._embed_time(torch.tensor([750.0]))
+    gates = (dit.blocks[0].modulation + modulation)[:, [2, 5]]
+    assert float(gates.square().mean().sqrt()) > 0.05
+
+
+def test_outputs_of_random_networks_vary(networks, inputs):
+    outputs = step_outputs(networks, inputs) | vae_outputs(networks, inputs, 8)
+    assert list(outputs) == ["step 1", "step 2", "motion encode", "decode"]
+    assert min(float(output.std()) for output in outputs.values()) >= 0.1
+
+
+def test_a_copy_in_another_format_leaves_the_autoencoder_as_it_is(networks, inputs):
+    wide = vae_outputs(networks, inputs, 1, torch.float64)
+    assert next(networks.vae.parameters()).dtype == torch.float32
+    for output, expected in vae_outputs(networks, inputs, 1).items():
+        assert wide[output].dtype == torch.float32
+        torch.testing.assert_close(wide[output], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_only_outputs_that_agree_and_vary_pass():
+    generator = torch.Generator().manual_seed(0)
+    right = torch.randn(1000, generator=generator)
+    near = right + 0.02 * torch.randn(1000, generator=generator)
+    cases = {
+        "same": (right, right, True),
+        "far": (near, right, False),
+        "flat": (0.01 * right, 0.01 * right, False),
+        "broken": (right * torch.nan, right, False),
+        "within a bound of its own": (near, right, True),
+    }
+    for name, (result, expected, passed) in cases.items():
+        (row,) = compare(
+            "way", {name: result}, {name: expected}, {"within a bound of its own": 0.05}
+        )
+        assert row.passed is passed, name
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "dtype", "bound"),
+    [
+        (40, torch.float32, 0.01),
+        (3, torch.bfloat16, 0.01),
+        (48, torch.bfloat16, 4 / 128),
+    ],
+)
+def test_deep_networks_in_half_precision_may_round_apart(num_layers, dtype, bound):
+    assert rounding_bound(num_layers, dtype) == pytest.approx(bound)
+
+
+def test_nothing_is_measured_with_gradients():
+    seen = []
+    measure(lambda clock: seen.append(torch.is_grad_enabled()), torch.device("cpu"), 1, 1)
+    assert seen == [False, False]
+
+
+def test_a_clock_sums_a_stage_that_comes_back():
+    def run(clock):
+        for stage, seconds in (("a", 0.02), ("b", 0.01), ("a", 0.02)):
+            time.sleep(seconds)
+            clock.mark(stage)
+        clock.note("all")
+
+    found = measure(run, torch.device("cpu"), 0, 2)
+    assert list(found) == ["a", "b", "all"]
+    assert all(len(samples.times_ms) == 2 for samples in found.values())
+    assert found["a"].median_ms >= 40
+    assert found["all"].median_ms >= found["a"].median_ms + found["b"].median_ms - 1
+    assert found["a"].peak_gib is None
+
+
+def test_the_command_prints_stages_and_agreement(capsys):
+    options = ["--model", "tiny", "--size", "32x32", "--steps", "1", "--device", "cpu"]
+    options += ["--no-compile", "--no-fused-layers", "--repeats", "1", "--decode-latents", "8", "2"]
+    assert main(["bench", "stages", *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bench"][0]["parameters"] > 1e6
+    assert [row["paths"] for row in found["summaries"]] == ["plain", "compiled", "float8"]
+    rows = {(row["paths"], row["stage"]): row for row in found["stages"]}
+    step = rows["float8", "step 1"]
+    assert step["median_ms"] > 0
+    assert step["tflop_per_s"] == pytest.approx(step["tflop"] / step["median_ms"] * 1000)
+    assert rows["compiled", "decode by 2"]["tflop"] == rows["plain", "decode"]["tflop"]
+    assert all(row["passed"] for row in found["agreements"])
+    assert len(found["agreements"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        (["--repeats", "0"], "repeats 0: use 1 or more"),
+        (["--plain-repeats", "0"], "plain repeats 0: use 1 or more"),
+        (["--decode-latents", "0"], "decode latents [0]: use 1 or more"),
+        (["--size", "770x448"], "size 770x448: height 770 must be a multiple of 16"),
+        (["--steps", "101"], "steps 101: use 1 to 100"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_built(capsys, option, shown):
+    assert main(["bench", "stages", "--device", "cpu", *option]) == 2
+    assert shown in capsys.readouterr().err
