@@ -16,6 +16,7 @@ from ..config import AvatarConfig
 from ..geometry import num_latent_frames
 from ..models.audio_encoder import AudioEncoder
 from ..models.vae.model import VideoVAE
+from .data.damage import damage_at_random
 from .data.faces import (
     FaceIdentity,
     FaceMotion,
@@ -44,6 +45,8 @@ class ClipBatch:
     """Encoded [picture, zeros], ``(B, 16, T, h, w)`` float32."""
     portraits: Tensor
     """``(B, 3, H, W)`` float32 in ``[-1, 1]``."""
+    damaged: Tensor
+    """Motion latents encoded from damaged frames, ``(B, 16, m, h, w)`` float32."""
     windows: Tensor
     """Audio features, ``(B, F, 5, S, M)`` float32."""
     prompts: Tensor
@@ -84,11 +87,13 @@ class ClipBank:
         self._encode_whole = (
             torch.compile(self._encode, dynamic=False) if compiles else self._encode
         )
-        latent = self._latent_shape()
+        chunk, dit, latent = config.chunk, config.dit, self._latent_shape()
         count, faces = recipe.num_clips, recipe.num_clips // recipe.clips_per_face
         empty = partial(torch.zeros, device=device, dtype=torch.float16)
-        chunk, dit = config.chunk, config.dit
         self._latents = empty(count, *latent)
+        self._damaged = empty(
+            count, latent[0], num_latent_frames(chunk.num_motion_frames), *latent[2:]
+        )
         self._pictures = empty(faces, *latent)
         self._portraits = empty(faces, 3, *config.size_px)
         self._features = empty(
@@ -139,6 +144,8 @@ class ClipBank:
         rows = slice(self._next, self._next + RENDER_BATCH)
         places = slice(rows.start // per_face, rows.stop // per_face)
         self._latents[rows] = self._encode_whole(video).half()
+        motion_frames = damage_at_random(video[:, :, : chunk.num_motion_frames])
+        self._damaged[rows] = self._encode(motion_frames).half()
         self._pictures[places] = self._encode_pictures(portrait, per_face).half()
         self._portraits[places] = portrait.half()
         self._features[rows] = self._hear(sound, heard).half()
@@ -184,6 +191,7 @@ class ClipBank:
             latents=self._latents[rows].float(),
             pictures=self._pictures[faces].float(),
             portraits=self._portraits[faces].float(),
+            damaged=self._damaged[rows].float(),
             windows=self._features[rows][:, places].float(),
             prompts=self._prompts[rows],
         )

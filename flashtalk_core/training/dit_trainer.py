@@ -155,7 +155,8 @@ class DiTTrainer:
         motion = torch.zeros(count, 1, clean.shape[2], 1, 1, device=device)
         motion[:, :, 0] = 1
         motion[:, :, 1] = (~single).float().view(-1, 1, 1, 1)
-        latent = torch.lerp(noisy_latent(clean, noise, level), clean, motion)
+        start = self._motion_start(batch)
+        latent = torch.lerp(noisy_latent(clean, noise, level), start, motion)
         dice = torch.rand(count, device=device)
         no_sound = dice < recipe.drop_all
         no_text = dice < recipe.drop_all + recipe.drop_text
@@ -170,6 +171,18 @@ class DiTTrainer:
             )  # fmt: skip
         weights = mouth_weights(clean.shape, recipe.mouth_weight).to(device) * (1 - motion)
         return flow_matching_loss(velocity, clean, noise, weights)
+
+    def _motion_start(self, batch: ClipBatch) -> Tensor:
+        """Return the clips with the motion latents that the model is shown, some of them damaged.
+
+        What follows damaged frames is the clip as it should be: the model learns to come back.
+        """
+        start = batch.latents.clone()
+        count, num_motion = start.shape[0], batch.damaged.shape[2]
+        share = self._recipe.damaged_motion_share
+        is_damaged = torch.rand(count, 1, 1, 1, 1, device=start.device) < share
+        start[:, :, :num_motion] = torch.where(is_damaged, batch.damaged, start[:, :, :num_motion])
+        return start
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:

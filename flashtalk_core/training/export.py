@@ -17,8 +17,8 @@ from .stages import TrainingFiles, load_average, trained_audio_encoder, trained_
 def export_model(files: TrainingFiles, config: AvatarConfig, folder: Path) -> int:
     """Write the averaged weights of a finished run.
 
-    The autoencoder and the sound encoder are kept in half precision, the transformer and its
-    towers as 8-bit floats with a scale for each row.
+    The autoencoder is kept in half precision; of the others, matrices are kept as 8-bit floats
+    with a scale for each row.
 
     Args:
         files: The run.
@@ -38,7 +38,7 @@ def export_model(files: TrainingFiles, config: AvatarConfig, folder: Path) -> in
         "text": (model.text, True),
         "clip": (model.clip, True),
         "vae": (vae, False),
-        "audio": (trained_audio_encoder(files.runs, config.audio, cpu), False),
+        "audio": (trained_audio_encoder(files.runs, config.audio, cpu), True),
     }
     for part, (module, fp8) in parts.items():
         save_component(module, folder / COMPONENT_FILES[part], fp8=fp8)  # type: ignore[index]

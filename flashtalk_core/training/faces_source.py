@@ -14,6 +14,8 @@ from .data.faces import FaceIdentity, FaceMotion, render, sample_identity, sampl
 from .data.motion import FRAME_RATE_HZ
 
 _POOL = 512
+_SPOKEN_SHARE = 0.75
+"""Share of clips whose mouths speak, where there is speech; the others swing as no speech does."""
 
 
 def random_mouths(batch: int, frames: int, generator: Generator) -> Tensor:
@@ -34,12 +36,35 @@ def random_mouths(batch: int, frames: int, generator: Generator) -> Tensor:
     return torch.stack([opening, width, rounded, closure, teeth, tongue], dim=-1)
 
 
+def spoken_mouths(tracks: Tensor, mouths: Tensor, share: float, generator: Generator) -> Tensor:
+    """Replace a share of ``mouths`` ``(B, F, 6)`` by stretches of ``tracks`` ``(N, 6)``."""
+    batch, frames = mouths.shape[:2]
+    first = torch.randint(len(tracks) - frames + 1, (batch, 1), generator=generator)
+    spoken = tracks[first + torch.arange(frames)]
+    chosen = torch.rand(batch, 1, 1, generator=generator) < share
+    return torch.where(chosen, spoken, mouths)
+
+
 class FaceSource:
     """Batches of clips of new faces, drawn in pools so that the CPU never holds the GPU up."""
 
-    def __init__(self, device: torch.device, seed: int, size_px: tuple[int, int]) -> None:
-        """Draw faces from ``seed`` for pictures of ``size_px`` on ``device``."""
+    def __init__(
+        self,
+        device: torch.device,
+        seed: int,
+        size_px: tuple[int, int],
+        tracks: Tensor | None = None,
+    ) -> None:
+        """Prepare a source.
+
+        Args:
+            device: Where clips are drawn.
+            seed: Of faces and movement.
+            size_px: Height and width.
+            tracks: Mouths of speech, ``(N, 6)`` on the CPU; ``None`` draws all mouths at random.
+        """
         self._device = device
+        self._tracks = tracks
         self._generator = torch.Generator().manual_seed(seed)
         self._size_px = size_px
         self._render = torch.compile(render, dynamic=False) if device.type == "cuda" else render
@@ -66,6 +91,9 @@ class FaceSource:
         expression = torch.randint(3, (count,), generator=generator)
         identity = sample_identity(count, generator)
         motion = sample_motion(count, frames, generator, liveliness, expression)
-        motion = motion.with_mouth(random_mouths(count, frames, generator))
+        mouths = random_mouths(count, frames, generator)
+        if self._tracks is not None:
+            mouths = spoken_mouths(self._tracks, mouths, _SPOKEN_SHARE, generator)
+        motion = motion.with_mouth(mouths)
         self._pool = (identity.to(self._device), motion.to(self._device))
         self._used = 0

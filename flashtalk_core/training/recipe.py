@@ -33,10 +33,10 @@ def tiny_config() -> AvatarConfig:
     """Return the architecture of the tiny model; latent statistics are measured in training."""
     audio = AudioEncoderConfig(
         hidden_size=64,
-        intermediate_size=128,
+        intermediate_size=320,
         num_hidden_layers=4,
         num_attention_heads=4,
-        conv_dim=(32, 32, 32, 32, 48, 48, 48),
+        conv_dim=(32, 48, 64, 64, 64, 64, 64),
         num_conv_pos_embeddings=32,
         num_conv_pos_embedding_groups=8,
     )
@@ -86,8 +86,10 @@ class VAERecipe:
     """Weight of the error of neighbouring pixels' differences: sharp edges."""
     first_frame_weight: float = 3.0
     """Weight of a clip's first frame, which takes its own way through the network."""
-    mouth_weight: float = 2.0
+    mouth_weight: float = 4.0
     """Weight of the region in which mouths are."""
+    opening_weight: float = 0.1
+    """Weight of the error of the mouth's measured opening."""
     num_statistics_clips: int = 128
     """Clips over which mean and deviation of the latents are taken."""
 
@@ -119,6 +121,8 @@ class DiTRecipe:
     train_shift: float = 5.0
     single_motion_share: float = 0.3
     """Share of samples with one clean motion latent instead of two."""
+    damaged_motion_share: float = 0.5
+    """Share of samples whose clean motion latents come from damaged frames."""
     drop_all: float = 0.05
     """Share of samples without sound and prompt."""
     drop_text: float = 0.05
@@ -132,7 +136,7 @@ class TinyRecipe:
     """Everything a model is trained with; the defaults are those of :func:`tiny_config`."""
 
     budgets_s: dict[str, float] = field(
-        default_factory=lambda: {"vae": 480.0, "audio": 100.0, "dit": 370.0}
+        default_factory=lambda: {"vae": 740.0, "audio": 240.0, "dit": 585.0}
     )
     """Training time of each stage on one H200; another device needs its own."""
     vae: VAERecipe = field(default_factory=VAERecipe)

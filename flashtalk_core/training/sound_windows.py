@@ -47,6 +47,12 @@ class SoundBank:
         )
 
 
+def mouth_tracks(corpus: Corpus, held_out: bool) -> Tensor:
+    """Return the mouths of one part of ``corpus`` in a row, ``(N, 6)`` float32."""
+    rows = [corpus.mouth[corpus.starts[i] : corpus.starts[i + 1]] for i in corpus.indices(held_out)]
+    return torch.from_numpy(unpack_mouth(np.concatenate(rows)))
+
+
 @dataclass(frozen=True)
 class Windows:
     """Cut windows."""

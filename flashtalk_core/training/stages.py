@@ -24,7 +24,7 @@ from .dit_trainer import DiTTrainer, PromptTokens
 from .faces_source import FaceSource
 from .recipe import TinyRecipe
 from .seeds import HELD_OUT_SEED, STATISTICS_SEED, fixed_draws, part_seed
-from .sound_windows import SoundBank
+from .sound_windows import SoundBank, mouth_tracks
 from .states import load_notes, load_state
 from .vae_trainer import VAETrainer
 
@@ -74,7 +74,9 @@ def train_vae(job: TrainingJob, part_s: float) -> bool:
     """
     if job.is_done("vae"):
         return True
-    trainer = VAETrainer(job.config, job.recipe.vae, job.device, job.files.runs, _VAE_SEED)
+    corpus = load_corpus(job.files.corpus)
+    tracks = (mouth_tracks(corpus, held_out=False), mouth_tracks(corpus, held_out=True))
+    trainer = VAETrainer(job.config, job.recipe.vae, tracks, job.device, job.files.runs, _VAE_SEED)
     return trainer.run(job.recipe.budgets_s["vae"], part_s)
 
 
@@ -97,16 +99,19 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     vae = trained_vae(files.runs, job.config.vae, device)
     job = dataclasses.replace(job, config=dataclasses.replace(job.config, vae=vae.config))
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
-    vocabulary = prompt_vocabulary()
-    tokens = PromptTokens.encode(
-        list(vocabulary), Tokenizer.from_file(files.tokenizer), job.config.dit.text_len, device
-    )
+    tokens = _prompt_tokens(job)
     notes = load_notes(files.runs, "dit")
     seed = part_seed(_DIT_SEED, 0 if notes is None else int(notes["step"]))
     bank = _filled_bank(job, recipe.num_clips, False, seed, vae, audio)
     held_out = _filled_bank(job, recipe.num_held_out_clips, True, HELD_OUT_SEED, vae, audio)
     trainer = DiTTrainer(job.config, recipe, bank, held_out, tokens, device, files.runs, _DIT_SEED)
     return trainer.run(job.recipe.budgets_s["dit"], part_s)
+
+
+def _prompt_tokens(job: TrainingJob) -> PromptTokens:
+    tokenizer = Tokenizer.from_file(job.files.tokenizer)
+    length = job.config.dit.text_len
+    return PromptTokens.encode(list(prompt_vocabulary()), tokenizer, length, job.device)
 
 
 def _filled_bank(

@@ -16,6 +16,8 @@ from torch import Tensor
 from ..config import AvatarConfig
 from ..geometry import num_latent_frames
 from ..models.vae.model import VideoVAE
+from .audio_trainer import correlation
+from .data.mouth import measure_mouth_opening
 from .faces_source import FaceSource
 from .recipe import VAERecipe
 from .seeds import part_seed
@@ -33,6 +35,7 @@ class VAETerms:
     pixels: Tensor
     edges: Tensor
     kl: Tensor
+    opening: Tensor
 
 
 def weight_map(frames: int, height: int, width: int, recipe: VAERecipe) -> Tensor:
@@ -55,8 +58,8 @@ def vae_loss(output: Tensor, video: Tensor, moments: Tensor, weights: Tensor) ->
         weights: ``(1, 1, F, H, W)`` of mean one.
 
     Returns:
-        Squared error, absolute error of neighbours' differences, and KL divergence to a unit
-        normal, each a mean.
+        Squared error, absolute error of neighbours' differences, KL divergence to a unit normal,
+        and absolute error of the mouth's measured opening, each a mean.
     """
     error = (output - video).float()
     across = (error[..., 1:] - error[..., :-1]).abs() * weights[..., 1:]
@@ -64,7 +67,16 @@ def vae_loss(output: Tensor, video: Tensor, moments: Tensor, weights: Tensor) ->
     mean, log_variance = moments.float().chunk(2, dim=1)
     log_variance = log_variance.clamp(-20, 10)
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    return VAETerms((error.square() * weights).mean(), across.mean() + down.mean(), kl)
+    opened, target = (
+        measure_mouth_opening((frames.float().transpose(1, 2) + 1) / 2)
+        for frames in (output, video)
+    )
+    return VAETerms(
+        (error.square() * weights).mean(),
+        across.mean() + down.mean(),
+        kl,
+        (opened - target).abs().mean(),
+    )
 
 
 def lay_channels_last(model: VideoVAE) -> None:
@@ -86,16 +98,34 @@ class VAETrainer:
     """Trains the autoencoder; every part of a run is one call of :meth:`run`."""
 
     def __init__(
-        self, config: AvatarConfig, recipe: VAERecipe, device: torch.device, folder: Path, seed: int
+        self,
+        config: AvatarConfig,
+        recipe: VAERecipe,
+        tracks: tuple[Tensor, Tensor],
+        device: torch.device,
+        folder: Path,
+        seed: int,
     ) -> None:
+        """Prepare, and resume.
+
+        Args:
+            config: The model.
+            recipe: How to train.
+            tracks: Mouths of the speech to train on and of the held-out speech, ``(N, 6)`` each.
+            device: Where to train.
+            folder: Where states and the curve are kept.
+            seed: Of the stage.
+        """
         torch.manual_seed(seed)
         self._recipe, self._device = recipe, device
         self._frames = config.chunk.num_frames
         self.model = VideoVAE(config.vae).to(device)
         lay_channels_last(self.model)
         self._training = TrainingRun("vae", self.model, recipe.optimiser, folder, seed)
-        self._source = FaceSource(device, part_seed(seed, self._training.step), config.size_px)
-        held_out = FaceSource(torch.device("cpu"), _EVAL_SEED, config.size_px)
+        self._source = FaceSource(
+            device, part_seed(seed, self._training.step), config.size_px, tracks[0]
+        )
+        held_out = FaceSource(torch.device("cpu"), _EVAL_SEED, config.size_px, tracks[1])
         self._held_out = held_out.draw(_NUM_HELD_OUT, self._frames).to(device)
         self._weights = {
             frames: weight_map(frames, *config.size_px, recipe).to(device)
@@ -137,13 +167,26 @@ class VAETrainer:
         with self._autocast():
             output, moments = self._forward(video, self._latent_noise(video))
         terms = vae_loss(output, video, moments, self._weights[frames])
-        return terms.pixels + recipe.edge_weight * terms.edges + recipe.kl_weight * terms.kl
+        return (
+            terms.pixels
+            + recipe.edge_weight * terms.edges
+            + recipe.kl_weight * terms.kl
+            + recipe.opening_weight * terms.opening
+        )
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
-        """Return PSNR on held-out faces, of whole clips and of their first frames, in dB."""
+        """Return PSNR on held-out faces, of clips and of their first frames, and the mouths'."""
         with self._autocast():
             z = self.model.moments_to_mean(self.model.encoder(self._held_out))
             output = self.model.decoder(self.model.conv2(z))
         values = psnr_db(output, self._held_out)
-        return {"psnr_db": values.mean().item(), "psnr_first_db": values[0].item()}
+        opened, target = (
+            measure_mouth_opening((frames.float().transpose(1, 2) + 1) / 2)
+            for frames in (output, self._held_out)
+        )
+        return {
+            "psnr_db": values.mean().item(),
+            "psnr_first_db": values[0].item(),
+            "opening_correlation": correlation(opened, target).item(),
+        }

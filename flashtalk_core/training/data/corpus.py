@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import logging
+import math
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .corpus_file import SAMPLES_PER_FRAME, Segment, pack_corpus, save_corpus
+from .corpus_file import (
+    SAMPLES_PER_FRAME,
+    Corpus,
+    Segment,
+    join_corpora,
+    pack_corpus,
+    save_corpus,
+)
 from .script import Script
 from .speech import SAMPLE_RATE_HZ, Synthesiser, Voice, resample
 from .visemes import PAUSE, Span, class_track, mouth_track
 
 _log = logging.getLogger(__name__)
 
+SHARD_MIN = 40.0
+"""Longest stretch made in one process."""
 HELD_OUT_SHARE = 1 / 7
-"""Share of the corpus that is never trained on."""
+"""Share of the first shard that is never trained on; there is nothing held out in the others."""
 _SPEECH_RMS = 0.08
 """Level of the loud parts of a segment, the same for every voice."""
 _PEAK = 0.95
@@ -25,29 +38,54 @@ _NOISE_SEGMENTS = 0.06
 _HELD_OUT_S = (4.0, 10.0)
 
 
-def make_corpus(out_path: Path, minutes: float = 40.0, seed: int = 0) -> None:
+def make_corpus(out_path: Path, minutes: float = SHARD_MIN, seed: int = 0) -> None:
     """Synthesise a corpus and write it to one file.
 
     Args:
         out_path: File to write, safetensors; a minute takes about a megabyte.
-        minutes: Length in all; a seventh of it is held out.
-        seed: The same seed gives the same corpus in a fresh process.
+        minutes: Length in all. The first :data:`SHARD_MIN` are the same in every longer corpus,
+            and so is what is held out.
+        seed: The same seed gives the same corpus.
 
     Raises:
         FlashTalkError: espeak-ng is not installed.
     """
-    parts = np.random.default_rng(seed).spawn(2)
+    count = math.ceil(minutes / SHARD_MIN)
+    lengths = [min(SHARD_MIN, minutes - index * SHARD_MIN) for index in range(count)]
+    # The library remembers what it has spoken: a process of its own for every shard.
+    with ProcessPoolExecutor(
+        min(count, os.cpu_count() or 1),
+        mp_context=multiprocessing.get_context("spawn"),
+        max_tasks_per_child=1,
+    ) as pool:
+        shards = list(pool.map(make_shard, lengths, range(count), [seed] * count))
+    corpus = join_corpora(shards)
+    save_corpus(corpus, out_path)
+    _log.info("%d segments in %s", len(corpus), out_path)
+
+
+def make_shard(minutes: float, index: int, seed: int) -> Corpus:
+    """Synthesise one shard; the first one holds the held-out part.
+
+    Args:
+        minutes: Its length.
+        index: Which one; those after the first speak invented words as well.
+        seed: Of the corpus.
+    """
     synthesiser = Synthesiser()
+    if index:
+        rng = np.random.default_rng((seed, index))
+        return pack_corpus(_train_part(synthesiser, rng, minutes * 60, invents=True))
+    parts = np.random.default_rng(seed).spawn(2)
     segments = _train_part(synthesiser, parts[0], minutes * 60 * (1 - HELD_OUT_SHARE))
     segments += _held_out_part(synthesiser, parts[1], minutes * 60 * HELD_OUT_SHARE)
-    save_corpus(pack_corpus(segments), out_path)
-    _log.info("%d segments in %s", len(segments), out_path)
+    return pack_corpus(segments)
 
 
 def _train_part(
-    synthesiser: Synthesiser, rng: np.random.Generator, duration_s: float
+    synthesiser: Synthesiser, rng: np.random.Generator, duration_s: float, invents: bool = False
 ) -> list[Segment]:
-    script = Script(rng, held_out=False)
+    script = Script(rng, held_out=False, invents=invents)
     segments: list[Segment] = []
     while _length_s(segments) < duration_s:
         if rng.random() < _NOISE_SEGMENTS:

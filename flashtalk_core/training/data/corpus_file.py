@@ -96,6 +96,27 @@ def pack_corpus(segments: list[Segment]) -> Corpus:
     )
 
 
+def join_corpora(corpora: list[Corpus]) -> Corpus:
+    """Put corpora into one, their segments in a row."""
+    names = list(dict.fromkeys(name for corpus in corpora for name in corpus.voices))
+    starts = [corpus.starts[:-1] for corpus in corpora]
+    ends = np.cumsum([0, *(int(corpus.starts[-1]) for corpus in corpora)])
+    voice_ids = [
+        np.array([names.index(name) for name in corpus.voices], np.int32)[corpus.voice_ids]
+        for corpus in corpora
+    ]
+    shifted = [part + end for part, end in zip(starts, ends, strict=False)]
+    return Corpus(
+        sound=np.concatenate([corpus.sound for corpus in corpora]),
+        mouth=np.concatenate([corpus.mouth for corpus in corpora]),
+        phonemes=np.concatenate([corpus.phonemes for corpus in corpora]),
+        starts=np.concatenate([*shifted, ends[-1:]]).astype(np.int32),
+        voice_ids=np.concatenate(voice_ids),
+        held_out=np.concatenate([corpus.held_out for corpus in corpora]),
+        voices=tuple(names),
+    )
+
+
 def save_corpus(corpus: Corpus, path: Path) -> None:
     """Write the corpus to a safetensors file, under a temporary name first."""
     from safetensors.numpy import save_file

@@ -47,6 +47,14 @@ def measure_mouth_opening(frames: Tensor) -> Tensor:
     return mean / _FULL_HEIGHT
 
 
+def measure_sharpness(frames: Tensor) -> Tensor:
+    """Return the mean absolute Laplacian of the brightness, ``(...)``, of ``(..., 3, H, W)``."""
+    light = frames.float().mean(dim=-3)
+    inner = light[..., 1:-1, 1:-1]
+    around = light[..., :-2, 1:-1] + light[..., 2:, 1:-1] + light[..., 1:-1, :-2]
+    return (4 * inner - around - light[..., 1:-1, 2:]).abs().mean(dim=(-2, -1))
+
+
 class Drift(NamedTuple):
     """Distance of each frame from the portrait; both 0 for the portrait itself."""
 

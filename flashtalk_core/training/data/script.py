@@ -23,6 +23,12 @@ _HELD_OUT_VARIANTS = (
     "m5", "f2", "f5", "Alicia", "Andy", "Jacky", "Mike", "antonio", "benjamin", "ed",
     "marcelo", "pablo", "travis",
 )  # fmt: skip
+_ONSETS = (
+    "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pl",
+    "pr", "qu", "r", "s", "sh", "sl", "sp", "st", "t", "th", "tr", "v", "w", "y", "z", "",
+)  # fmt: skip
+_NUCLEI = ("a", "e", "i", "o", "u", "a", "e", "i", "o", "u", "ai", "au", "ee", "ou", "oo", "io")
+_CODAS = ("", "", "", "b", "k", "l", "m", "mp", "n", "ng", "p", "r", "s", "st", "t", "f")
 _EVERY = 5
 """One sentence of so many is held out."""
 
@@ -38,6 +44,8 @@ class Script:
 
     rng: np.random.Generator
     held_out: bool
+    invents: bool = False
+    """Whether half of the texts are invented words, so that sounds meet in every order."""
     used: set[str] = field(default_factory=set)
     """Every text given so far."""
 
@@ -62,6 +70,8 @@ class Script:
                 return text
 
     def _draw(self, language: str) -> str:
+        if self.invents and self.rng.random() < 0.5:
+            return " ".join(self._word() for _ in range(int(self.rng.integers(4, 11)))) + "."
         sentences = self._sentences(language)
         kind = self.rng.random()
         if kind < 0.5:
@@ -75,6 +85,11 @@ class Script:
     def _sentences(self, language: str) -> list[str]:
         own = SENTENCES[language]
         return [s for i, s in enumerate(own) if (i % _EVERY == _EVERY - 1) == self.held_out]
+
+    def _word(self) -> str:
+        """Invent a word of one to four syllables; every language reads it in its own way."""
+        parts = (_ONSETS, _NUCLEI, _CODAS) * int(self.rng.integers(1, 5))
+        return "".join(str(self.rng.choice(letters)) for letters in parts)
 
     def _list(self, language: str) -> str:
         """Return numbers and words in a row, the first number odd if held out."""

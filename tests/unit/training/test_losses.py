@@ -53,7 +53,7 @@ def test_weight_map_has_mean_one_and_favours_first_frame_and_mouth():
     weights = weight_map(5, 64, 64, VAERecipe())
     assert weights.mean().item() == pytest.approx(1.0)
     assert weights[0, 0, 0, 0, 0] == pytest.approx(3 * weights[0, 0, 1, 0, 0].item())
-    assert weights[0, 0, 1, 44, 32] == pytest.approx(2 * weights[0, 0, 1, 0, 0].item())
+    assert weights[0, 0, 1, 44, 32] == pytest.approx(4 * weights[0, 0, 1, 0, 0].item())
 
 
 def test_psnr_of_a_tenth_of_the_range_is_20_db():

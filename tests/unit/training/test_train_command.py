@@ -56,4 +56,4 @@ def test_an_unfinished_stage_ends_the_command_with_success(corpus, tmp_path, mon
     save_corpus(corpus, tmp_path / "data" / "corpus.safetensors")
     # The part is over before its first step; the next stage would miss its state and fail.
     assert main(["train", "audio", "latents", "--part-s", "1e-9", "--device", "cpu"]) == 0
-    assert "stage audio: 0 of 100 s; run the same command again" in capsys.readouterr().err
+    assert "stage audio: 0 of 240 s; run the same command again" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from flashtalk_core.training.audio_trainer import AudioTrainer
 from flashtalk_core.training.clips import ClipBank
 from flashtalk_core.training.data.prompts import prompt_vocabulary
 from flashtalk_core.training.dit_trainer import DiTTrainer, PromptTokens
+from flashtalk_core.training.faces_source import spoken_mouths
 from flashtalk_core.training.recipe import AudioRecipe, DiTRecipe, VAERecipe
 from flashtalk_core.training.sound_windows import SoundBank
 from flashtalk_core.training.training_run import OptimiserRecipe
@@ -117,7 +118,8 @@ def test_the_autoencoder_trains_on_pictures_then_on_clips(config, tmp_path, pict
     recipe = VAERecipe(
         picture_share=picture_share, picture_batch=2, clip_batch=1, optimiser=OPTIMISER
     )
-    trainer = VAETrainer(config, recipe, DEVICE, tmp_path, seed=0)
+    tracks = (torch.rand(40, 6), torch.rand(40, 6))
+    trainer = VAETrainer(config, recipe, tracks, DEVICE, tmp_path, seed=0)
     start = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
     run_one_step(trainer)
     moved = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, start[n])}
@@ -146,3 +148,28 @@ def test_the_tiny_vocabulary_keeps_the_default_prompt_without_unknown_pieces(tok
     assert ids[-1] == 1
     assert 2 not in ids
     assert tokens.mask[-1].sum() == 1
+
+
+def test_only_motion_latents_are_shown_damaged_and_in_their_share(config, bank, tokens, tmp_path):
+    batch = bank.draw(32)
+    for share, expected in ((0.0, 0), (1.0, 32)):
+        recipe = DiTRecipe(num_clips=32, batch=2, damaged_motion_share=share)
+        trainer = DiTTrainer(config, recipe, bank, bank, tokens, DEVICE, tmp_path, seed=0)
+        start = trainer._motion_start(batch)
+        changed = (start != batch.latents).flatten(3).any(dim=3).any(dim=1)
+        assert not changed[:, 2:].any()
+        assert changed[:, :2].all(dim=1).sum() == expected
+        if share == 1:
+            assert torch.equal(start[:, :, :2], batch.damaged)
+
+
+def test_some_mouths_speak_and_the_others_swing():
+    tracks = torch.arange(50.0)[:, None].expand(50, 6)
+    swinging = torch.full((200, 9, 6), -1.0)
+    mouths = spoken_mouths(tracks, swinging, 0.75, torch.Generator().manual_seed(0))
+    spoken = mouths[:, 0, 0] >= 0
+    assert 0.65 < spoken.float().mean() < 0.85
+    assert torch.equal(
+        mouths[spoken][:, 1:] - mouths[spoken][:, :-1], torch.ones(int(spoken.sum()), 8, 6)
+    )
+    assert (mouths[~spoken] == -1).all()

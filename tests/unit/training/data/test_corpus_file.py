@@ -8,6 +8,7 @@ from flashtalk_core.training.data.corpus_file import (
     Segment,
     decode_mu_law,
     encode_mu_law,
+    join_corpora,
     load_corpus,
     pack_corpus,
     pack_mouth,
@@ -79,3 +80,17 @@ def test_a_file_that_is_no_corpus_is_refused(tmp_path):
     save_file({"x": np.zeros(1)}, str(other))
     with pytest.raises(InvalidInputError, match="make it again"):
         load_corpus(other)
+
+
+def test_joined_corpora_hold_the_segments_of_both():
+    first = [segment(7, "a"), segment(5, "b", held_out=True)]
+    second = [segment(3, "c"), segment(4, "a")]
+    joined = join_corpora([pack_corpus(first), pack_corpus(second)])
+    whole = pack_corpus(first + second)
+    assert joined.voices == ("a", "b", "c")
+    assert joined.indices(held_out=True) == [1]
+    for index in range(4):
+        one, other = joined.segment(index), whole.segment(index)
+        assert (one.voice, one.held_out) == (other.voice, other.held_out)
+        for a, b in zip(one[:3], other[:3], strict=True):
+            np.testing.assert_array_equal(a, b)
