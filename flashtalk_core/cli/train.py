@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 STAGES = ("corpus", "tokenizer", "vae", "audio", "latents", "dit", "export", "report")
 TRAINED = ("vae", "audio", "dit")
 """Stages that have a budget of time and may be split into parts."""
+DISTILL = "distill"
+"""Stage 2, after ``dit``, on request only: the bundled model does without."""
 EXTRAS = ("example", "speech")
 """Made on request only: the bundled example, and held-out speech of ``--minutes``."""
 
@@ -27,7 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("train", help=__doc__, description=__doc__)
     parser.add_argument(
         "stages", nargs="*", default=[], metavar="stage",
-        help=f"default: all, which are {', '.join(STAGES)}; beside them {', '.join(EXTRAS)}",
+        help=f"default: all, which are {', '.join(STAGES)}; "
+        f"beside them {', '.join((DISTILL, *EXTRAS))}",
     )  # fmt: skip
     parser.add_argument("--data", type=Path, default=Path("data"), help="speech corpus")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="states and curves")
@@ -46,6 +49,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--again", action="store_true", help="make corpus and tokenizer even if they are there"
     )
+    parser.add_argument(
+        "--student", action="store_true", help="export the student of stage distill instead"
+    )
+    parser.add_argument(
+        "--max-chunks", type=int, help="longest roll-out of stage distill; default: the recipe's"
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
     for stage in names:
         if stage in TRAINED:
             if not _train(stage, job, args.part_s):
+                break
+        elif stage == DISTILL:
+            if not _distill(job, args.part_s):
                 break
         elif stage in EXTRAS:
             _make_extra(stage, args, job)
@@ -71,7 +83,7 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
     from ..training.clips import RENDER_BATCH
 
     for name in names:
-        known = STAGES + EXTRAS
+        known = (*STAGES, DISTILL, *EXTRAS)
         require(name in known, f"stage {name!r} is unknown; use: {', '.join(known)}")
     for option, value in (
         ("--budget-s", args.budget_s), ("--part-s", args.part_s), ("--minutes", args.minutes),
@@ -80,6 +92,10 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
     require(
         args.clips is None or (args.clips > 0 and args.clips % RENDER_BATCH == 0),
         f"--clips {args.clips} must be a positive multiple of {RENDER_BATCH}",
+    )
+    require(
+        args.max_chunks is None or args.max_chunks > 0,
+        f"--max-chunks {args.max_chunks} must be at least 1",
     )
     require(
         "report" not in names or importlib.util.find_spec("matplotlib") is not None,
@@ -97,6 +113,9 @@ def _make_job(args: argparse.Namespace) -> TrainingJob:
         recipe = replace(recipe, budgets_s=dict.fromkeys(TRAINED, args.budget_s))
     if args.clips is not None:
         recipe = replace(recipe, dit=replace(recipe.dit, num_clips=args.clips))
+    if args.max_chunks is not None:
+        distill = replace(recipe.distill, max_chunks=args.max_chunks)
+        recipe = replace(recipe, distill=distill)
     files = TrainingFiles(
         corpus=args.data / "corpus.safetensors",
         tokenizer=args.data / "spiece.model",
@@ -121,6 +140,17 @@ def _train(stage: str, job: TrainingJob, part_s: float) -> bool:
     return finished
 
 
+def _distill(job: TrainingJob, part_s: float) -> bool:
+    """Distil for a part and tell whether the stage is finished."""
+    from ..training.stages import distill
+
+    finished = distill(job, part_s)
+    logger.info(
+        "stage distill: %s", "finished" if finished else "run the same command again to go on"
+    )
+    return finished
+
+
 def _make(stage: str, args: argparse.Namespace, job: TrainingJob) -> None:
     """Run a stage that has no budget."""
     if stage == "corpus":
@@ -134,7 +164,7 @@ def _make(stage: str, args: argparse.Namespace, job: TrainingJob) -> None:
     elif stage == "export":
         from ..training.export import export_model
 
-        export_model(job.files, job.config, args.out)
+        export_model(job.files, job.config, args.out, args.student)
     else:
         from ..training.report import write_report
 

@@ -10,11 +10,19 @@ import torch
 
 from ..config import AvatarConfig
 from ..weights.save import COMPONENT_FILES, replacing, save_component, save_settings
-from .dit_trainer import Stage1Model
-from .stages import TrainingFiles, load_average, trained_audio_encoder, trained_vae
+from .distill_states import STATE as DISTILLED
+from .stages import (
+    TrainingFiles,
+    load_average,
+    trained_audio_encoder,
+    trained_stage_1,
+    trained_vae,
+)
 
 
-def export_model(files: TrainingFiles, config: AvatarConfig, folder: Path) -> int:
+def export_model(
+    files: TrainingFiles, config: AvatarConfig, folder: Path, student: bool = False
+) -> int:
     """Write the averaged weights of a finished run.
 
     The autoencoder is kept in half precision; of the others, matrices are kept as 8-bit floats
@@ -24,6 +32,7 @@ def export_model(files: TrainingFiles, config: AvatarConfig, folder: Path) -> in
         files: The run.
         config: What was trained.
         folder: Where the model goes; made if need be.
+        student: Write the student of Stage 2 instead of what Stage 1 trained.
 
     Returns:
         Bytes written.
@@ -31,8 +40,9 @@ def export_model(files: TrainingFiles, config: AvatarConfig, folder: Path) -> in
     folder.mkdir(parents=True, exist_ok=True)
     cpu = torch.device("cpu")
     vae = trained_vae(files.runs, config.vae, cpu)
-    model = Stage1Model(config)
-    load_average(model, files.runs, "dit", "")
+    model = trained_stage_1(files.runs, config, cpu)
+    if student:
+        load_average(model.dit, files.runs, DISTILLED, "dit.")
     parts = {
         "dit": (model.dit, True),
         "text": (model.text, True),

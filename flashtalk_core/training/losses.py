@@ -40,3 +40,70 @@ def flow_matching_loss(velocity: Tensor, clean: Tensor, noise: Tensor, weights: 
     error = (velocity.float() - (noise - clean)).square().mean(dim=1, keepdim=True)
     weights = weights.expand_as(error)
     return (error * weights).sum() / weights.sum()
+
+
+def predicted_data(noisy: Tensor, velocity: Tensor, level: Tensor) -> Tensor:
+    """Return the clean latents that a velocity stands for: ``x - s * v``.
+
+    Args:
+        noisy: ``(B, 16, T, h, w)``.
+        velocity: Same shape.
+        level: s of each sample, ``(B,)``.
+    """
+    return noisy - level.view(-1, 1, 1, 1, 1) * velocity
+
+
+def guided(
+    nothing: Tensor, no_text: Tensor, full: Tensor, text_scale: float, audio_scale: float
+) -> Tensor:
+    """Combine three predictions of a teacher, of any one shape.
+
+    Args:
+        nothing: With neither sound nor prompt.
+        no_text: With sound, without prompt.
+        full: With both.
+        text_scale: Weight of what the prompt adds; 1 is as predicted.
+        audio_scale: Weight of what the sound adds.
+
+    Source: arXiv 2512.23379, stage 2 (text 3, audio 4).
+    """
+    return nothing + text_scale * (full - no_text) + audio_scale * (no_text - nothing)
+
+
+def matching_loss(
+    data: Tensor, real: Tensor, fake: Tensor, num_motion: int, align_motion: bool = True
+) -> Tensor:
+    """Return a loss whose gradient moves ``data`` from the critic's to the teacher's prediction.
+
+    New latents follow the difference of the two predictions; motion latents, if aligned, go
+    straight to the teacher's. Each direction is divided, sample by sample, by the mean distance
+    between data and teacher, so that no noise level counts more than another. The direction is
+    a constant: ``0.5 * mean((x - stop(x - d))^2)``, whose gradient is ``d`` over the number of
+    values.
+
+    Args:
+        data: The student's clean latents, ``(B, 16, T, h, w)``; the only input that gets a
+            gradient.
+        real: The teacher's prediction from noised ``data``, same shape.
+        fake: The critic's, same shape.
+        num_motion: Leading motion latents m, which come from the chunk before.
+        align_motion: Whether to add the motion latents' part, weighted by ``m / (T - m)``.
+
+    Returns:
+        Scalar.
+
+    Source: arXiv 2512.23379, stage 2; the first part as in arXiv 2405.14867 (DMD2).
+    """
+    motion, fresh = slice(0, num_motion), slice(num_motion, None)
+    parts = [(fresh, fake - real, 1.0)]
+    if align_motion:
+        share = num_motion / (data.shape[2] - num_motion)
+        parts.append((motion, data - real, share))
+    total = data.new_zeros(())
+    for latents, direction, weight in parts:
+        distance = (data - real).detach()[:, :, latents].abs()
+        scale = distance.mean(dim=(1, 2, 3, 4), keepdim=True).clamp(min=1e-6)
+        step = direction.detach()[:, :, latents] / scale
+        part = data[:, :, latents]
+        total = total + weight * 0.5 * (part - (part - step).detach()).square().mean()
+    return total

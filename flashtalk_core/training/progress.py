@@ -89,6 +89,14 @@ class Curve:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
 
+    def cut(self, name: str, end: float) -> None:
+        """Forget points whose ``name`` lies beyond ``end``: a resumed run adds them again."""
+        if not self._path.is_file():
+            return
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)[name] <= end]
+        self._path.write_text("".join(kept), encoding="utf-8")
+
     def add(self, **values: float) -> None:
         """Append one point and log it."""
         rounded = {k: round(float(v), 5) for k, v in values.items()}

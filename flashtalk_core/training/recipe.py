@@ -10,6 +10,7 @@ from ..config import (
     ClipVisionConfig,
     DiTConfig,
     SamplingConfig,
+    StepRule,
     TextEncoderConfig,
     VAEConfig,
 )
@@ -132,6 +133,39 @@ class DiTRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillRecipe:
+    """Stage 2: distillation into few steps without guidance, by roll-outs.
+
+    Source: arXiv 2512.23379 for what is random, for the scales and for how often the student
+    is trained; rates and batch are the tiny model's.
+    """
+
+    num_steps: int = 1000
+    """Steps of the critic; the student is trained in every ``student_every``-th."""
+    batch: int = 16
+    num_faces: int = 256
+    max_chunks: int = 5
+    """Longest roll-out, K_max."""
+    steps: int = 4
+    """Denoising steps of the student."""
+    shift: float = 5.0
+    rule: StepRule = "euler"
+    text_scale: float = 3.0
+    """Guidance of the teacher by the prompt."""
+    audio_scale: float = 4.0
+    """Guidance of the teacher by the sound."""
+    align_motion: bool = True
+    """Whether the student's prediction of the motion latents follows the teacher's."""
+    student_every: int = 3
+    student_rate: float = 1e-4
+    critic_rate: float = 3e-4
+    max_gradient_norm: float = 10.0
+    ema_decay: float = 0.98
+    report_every: int = 10
+    save_every: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
 class TinyRecipe:
     """Everything a model is trained with; the defaults are those of :func:`tiny_config`."""
 
@@ -142,3 +176,4 @@ class TinyRecipe:
     vae: VAERecipe = field(default_factory=VAERecipe)
     audio: AudioRecipe = field(default_factory=AudioRecipe)
     dit: DiTRecipe = field(default_factory=DiTRecipe)
+    distill: DistillRecipe = field(default_factory=DistillRecipe)

@@ -20,9 +20,12 @@ from .audio_trainer import AudioTrainer
 from .clips import ClipBank
 from .data.corpus_file import load_corpus
 from .data.prompts import prompt_vocabulary
-from .dit_trainer import DiTTrainer, PromptTokens
+from .distill_states import STATE as DISTILLED
+from .distill_trainer import DistillTrainer
+from .dit_trainer import DiTTrainer, PromptTokens, Stage1Model
 from .faces_source import FaceSource
 from .recipe import TinyRecipe
+from .scenes import SceneBank
 from .seeds import HELD_OUT_SEED, STATISTICS_SEED, fixed_draws, part_seed
 from .sound_windows import SoundBank, mouth_tracks
 from .states import load_notes, load_state
@@ -30,7 +33,7 @@ from .vae_trainer import VAETrainer
 
 logger = logging.getLogger(__name__)
 
-_VAE_SEED, _AUDIO_SEED, _DIT_SEED = 1, 2, 3
+_VAE_SEED, _AUDIO_SEED, _DIT_SEED, _DISTILL_SEED = 1, 2, 3, 4
 _STATISTICS_BATCH = 8
 _STATISTICS_FILE = "latents.json"
 
@@ -106,6 +109,33 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     held_out = _filled_bank(job, recipe.num_held_out_clips, True, HELD_OUT_SEED, vae, audio)
     trainer = DiTTrainer(job.config, recipe, bank, held_out, tokens, device, files.runs, _DIT_SEED)
     return trainer.run(job.recipe.budgets_s["dit"], part_s)
+
+
+def distill(job: TrainingJob, part_s: float) -> bool:
+    """Distil the transformer (Stage 2) for one part.
+
+    Returns:
+        Whether the recipe's last step is done.
+    """
+    files, recipe, device = job.files, job.recipe.distill, job.device
+    notes = load_notes(files.runs, DISTILLED)
+    if notes is not None and notes["step"] >= recipe.num_steps:
+        return True
+    vae = trained_vae(files.runs, job.config.vae, device)
+    audio = trained_audio_encoder(files.runs, job.config.audio, device)
+    model = trained_stage_1(files.runs, job.config, device)
+    tokens = _prompt_tokens(job)
+    sounds = SoundBank.from_corpus(load_corpus(files.corpus), False, device)
+    bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
+    trainer = DistillTrainer(job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED)
+    return trainer.run(part_s)
+
+
+def trained_stage_1(runs: Path, config: AvatarConfig, device: torch.device) -> Stage1Model:
+    """Return the transformer and its towers as Stage 1 left them, frozen."""
+    model = Stage1Model(config)
+    load_average(model, runs, "dit", "")
+    return model.to(device).eval().requires_grad_(False)
 
 
 def _prompt_tokens(job: TrainingJob) -> PromptTokens:

@@ -11,7 +11,13 @@ from flashtalk_core.config import SamplingConfig
 from flashtalk_core.training import evaluate, stages
 from flashtalk_core.training.data.corpus_file import save_corpus
 from flashtalk_core.training.export import export_model
-from flashtalk_core.training.recipe import AudioRecipe, DiTRecipe, TinyRecipe, VAERecipe
+from flashtalk_core.training.recipe import (
+    AudioRecipe,
+    DistillRecipe,
+    DiTRecipe,
+    TinyRecipe,
+    VAERecipe,
+)
 from flashtalk_core.training.states import load_notes
 from flashtalk_core.training.training_run import OptimiserRecipe
 from flashtalk_core.training.vocabulary import make_tokenizer
@@ -82,6 +88,19 @@ def test_a_finished_stage_is_not_trained_again(job, model, stage):
     train = {"vae": stages.train_vae, "audio": stages.train_audio, "dit": stages.train_dit}[stage]
     assert train(job, 1e3)
     assert load_notes(job.files.runs, stage) == before
+
+
+def test_a_student_is_distilled_and_exported_on_request(job, model, tmp_path):
+    recipe = DistillRecipe(num_steps=1, batch=1, num_faces=1, max_chunks=1, student_every=1)
+    job = dataclasses.replace(job, recipe=dataclasses.replace(RECIPE, distill=recipe))
+    assert stages.distill(job, 1e3)
+    assert stages.distill(job, 1e3)
+    export_model(job.files, job.config, tmp_path / "stage_1")
+    export_model(job.files, job.config, tmp_path / "stage_2", student=True)
+    first, second = (
+        load_avatar(tmp_path / name, "cpu").dit.state_dict() for name in ("stage_1", "stage_2")
+    )
+    assert any(not torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_a_part_of_a_stage_tells_that_it_is_not_finished(job, tmp_path):

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.cpu
         (["--minutes", "nan"], "--minutes nan must be above 0"),
         (["--clips", "0"], "--clips 0 must be a positive multiple of 32"),
         (["--clips", "33"], "--clips 33 must be a positive multiple of 32"),
+        (["--max-chunks", "0"], "--max-chunks 0 must be at least 1"),
         (["vea"], "stage 'vea' is unknown"),
     ],
 )

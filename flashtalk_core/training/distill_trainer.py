@@ -1,0 +1,245 @@
+"""Stage 2: self-correcting distillation of the transformer into few steps without guidance.
+
+The student rolls out up to K_max chunks on its own and is judged on the last one: frozen teacher
+and trained critic say in which direction its output is likelier under the data and less like its
+own. All three start from Stage 1; the towers are frozen.
+
+Axis legend: B sessions, T latent frames, m motion latents, h w latent cells.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..config import AvatarConfig
+from ..geometry import num_latent_frames
+from ..models.dit import AvatarDiT
+from ..models.vae.model import VideoVAE
+from ..sampling.schedule import noise_levels, shift_timesteps
+from .distill_states import DistillState
+from .losses import (
+    flow_matching_loss,
+    guided,
+    matching_loss,
+    noisy_latent,
+    predicted_data,
+)
+from .plan import RolloutPlan, draw_plan
+from .progress import Curve
+from .recipe import DistillRecipe
+from .rollout import Roller, Rollout, Velocity, decode_clip, encode_clip, roll_out
+from .scenes import Conditions, SceneBank, SceneBatch
+from .seeds import part_seed
+
+logger = logging.getLogger(__name__)
+
+
+def velocity_of(
+    dit: AvatarDiT, conditions: Conditions, *, with_text: bool = True, with_sound: bool = True
+) -> Velocity:
+    """Bind a transformer to its conditions, everything projected anew at every call.
+
+    Each call has an autocast of its own: one around several calls would keep the weights it cast
+    for a call without gradient, and the next call would have none either.
+    """
+
+    def velocity(x: Tensor, level: Tensor, windows: Tensor) -> Tensor:
+        text = conditions.text if with_text else conditions.no_text
+        kind = x.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+            session = dit.project_session(conditions.condition, text, conditions.clip)
+            audio = dit.project_audio(windows if with_sound else torch.zeros_like(windows))
+            out: Tensor = dit(x, 1000 * level, session, audio)
+        return out.float()
+
+    return velocity
+
+
+class DistillTrainer:
+    """Trains student and critic; every step draws from a seed of its own, so it can be redone."""
+
+    def __init__(
+        self,
+        config: AvatarConfig,
+        recipe: DistillRecipe,
+        teacher: AvatarDiT,
+        vae: VideoVAE,
+        bank: SceneBank,
+        folder: Path,
+        seed: int,
+    ) -> None:
+        """Prepare, and resume if ``folder`` holds a state.
+
+        Args:
+            config: The model.
+            recipe: How to train.
+            teacher: Trained by Stage 1; student and critic start as copies.
+            vae: Trained autoencoder.
+            bank: Sessions.
+            folder: Where states and the curve are kept.
+            seed: Of the stage.
+        """
+        self._config, self._recipe, self._bank, self._seed = config, recipe, bank, seed
+        self.teacher = teacher.requires_grad_(False)
+        self.student = copy.deepcopy(teacher).requires_grad_(True)
+        self.critic = copy.deepcopy(teacher).requires_grad_(True)
+        self._device = teacher.patch_embedding.weight.device
+        self._student_optimizer = self._optimizer(self.student, recipe.student_rate)
+        self._critic_optimizer = self._optimizer(self.critic, recipe.critic_rate)
+        self._state = DistillState(
+            folder, self.student, self.critic, self._student_optimizer, self._critic_optimizer,
+            recipe.ema_decay,
+        )  # fmt: skip
+        self._curve = Curve(folder / "distill.jsonl")
+        self._curve.cut("step", self._state.step)
+        self._raw_levels = noise_levels(recipe.steps, 1.0).tolist()
+        self._roller = self._make_roller(vae)
+
+    @property
+    def step(self) -> int:
+        """Steps trained."""
+        return self._state.step
+
+    def _optimizer(self, module: nn.Module, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            module.parameters(),
+            lr=rate,
+            betas=(0.0, 0.999),
+            weight_decay=0.01,
+            fused=self._device.type == "cuda",
+        )
+
+    def _make_roller(self, vae: VideoVAE) -> Roller:
+        config, recipe = self._config, self._recipe
+        is_cuda = self._device.type == "cuda"
+
+        def decode(latent: Tensor) -> Tensor:
+            with torch.autocast(self._device.type, torch.float16, enabled=is_cuda):
+                return decode_clip(vae, latent)
+
+        def encode(video: Tensor) -> Tensor:
+            with torch.autocast(self._device.type, torch.float16, enabled=is_cuda):
+                return encode_clip(vae, video)
+
+        return Roller(
+            encode=encode,
+            decode=decode,
+            levels=tuple(noise_levels(recipe.steps, recipe.shift).tolist()),
+            rule=recipe.rule,
+            num_latents=num_latent_frames(config.chunk.num_frames),
+            num_motion_frames=config.chunk.num_motion_frames,
+            colour_strength=config.sampling.colour_strength,
+        )
+
+    def run(self, part_s: float, now: Callable[[], float] = time.monotonic) -> bool:
+        """Train until the recipe's last step, or for ``part_s`` and on to the next save.
+
+        A state is saved at fixed steps only: where a run was interrupted changes nothing in it.
+
+        Returns:
+            Whether the last step is done.
+        """
+        recipe, end = self._recipe, now() + part_s
+        while self.step < recipe.num_steps:
+            values = self._train_step()
+            if self.step % recipe.report_every == 0:
+                self._curve.add(step=self.step, **values)
+            if self.step % recipe.save_every == 0 or self.step == recipe.num_steps:
+                self._state.save()
+                if now() >= end:
+                    break
+        return self.step >= recipe.num_steps
+
+    def _train_step(self) -> dict[str, float]:
+        recipe = self._recipe
+        seed = part_seed(self._seed, self.step)
+        torch.manual_seed(seed)
+        plan = draw_plan(recipe.max_chunks, recipe.steps, torch.Generator().manual_seed(seed))
+        scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks)
+        is_student_step = (self.step + 1) % recipe.student_every == 0
+        with torch.set_grad_enabled(is_student_step):
+            rollout = self.roll(scene, plan)
+        values: dict[str, float] = {}
+        if is_student_step:
+            loss = self.student_loss(rollout, scene, plan)
+            self._update(self.student, self._student_optimizer, loss)
+            self._state.update_average()
+            values["student_loss"] = loss.item()
+        loss = self.critic_loss(rollout, scene, plan)
+        self._update(self.critic, self._critic_optimizer, loss)
+        self._state.step += 1
+        return {**values, "critic_loss": loss.item()}
+
+    def roll(self, scene: SceneBatch, plan: RolloutPlan) -> Rollout:
+        """Roll the student out."""
+        velocity = velocity_of(self.student, scene.conditions)
+        return roll_out(
+            self._roller, velocity, scene.portraits, scene.windows, plan, self._draw_noise
+        )
+
+    def student_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
+        """Return the loss whose gradient reaches the student through ``rollout.data`` alone."""
+        recipe, num_motion = self._recipe, rollout.motion.shape[2]
+        with torch.no_grad():
+            noisy, _, level = self._noised(rollout, plan)
+            heard = scene.windows[plan.num_chunks - 1]
+            nothing, no_text, full = (
+                self._judgement(self.teacher, scene, noisy, level, heard, *told)
+                for told in ((False, False), (False, True), (True, True))
+            )
+            real = guided(nothing, no_text, full, recipe.text_scale, recipe.audio_scale)
+            fake = self._judgement(self.critic, scene, noisy, level, heard, True, True)
+        return matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
+
+    def critic_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
+        """Return the critic's flow-matching loss on the student's output."""
+        noisy, noise, level = self._noised(rollout, plan)
+        heard = scene.windows[plan.num_chunks - 1]
+        velocity = velocity_of(self.critic, scene.conditions)(noisy, level, heard)
+        weights = torch.ones_like(noisy[:1, :1])
+        weights[:, :, : rollout.motion.shape[2]] = 0
+        return flow_matching_loss(velocity, rollout.data.detach(), noise, weights)
+
+    def _judgement(
+        self,
+        dit: AvatarDiT,
+        scene: SceneBatch,
+        noisy: Tensor,
+        level: Tensor,
+        heard: Tensor,
+        with_text: bool,
+        with_sound: bool,
+    ) -> Tensor:
+        velocity = velocity_of(dit, scene.conditions, with_text=with_text, with_sound=with_sound)
+        return predicted_data(noisy, velocity(noisy, level, heard), level)
+
+    def _noised(self, rollout: Rollout, plan: RolloutPlan) -> tuple[Tensor, Tensor, Tensor]:
+        """Noise the student's data to a level of its step; the motion latents stay clean.
+
+        Returns:
+            Noisy latents, the noise, and the levels ``(B,)``.
+        """
+        data, motion = rollout.data.detach(), rollout.motion
+        high, low = self._raw_levels[plan.step], self._raw_levels[plan.step + 1]
+        raw = low + (high - low) * torch.rand(data.shape[0], device=data.device)
+        level = shift_timesteps(raw, self._recipe.shift).clamp(0.02, 0.98)
+        noise = self._draw_noise(tuple(data.shape))
+        noisy = noisy_latent(data, noise, level)
+        return torch.cat([motion, noisy[:, :, motion.shape[2] :]], dim=2), noise, level
+
+    def _update(self, module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), self._recipe.max_gradient_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _draw_noise(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, device=self._device)

@@ -1,0 +1,135 @@
+"""Stage 2 on toy networks: who is trained, and that a killed run repeats itself."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from flashtalk_core.models.audio_encoder import AudioEncoder
+from flashtalk_core.models.tokenizer import Tokenizer
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.training.data.prompts import prompt_vocabulary
+from flashtalk_core.training.distill_states import STATE
+from flashtalk_core.training.distill_trainer import DistillTrainer
+from flashtalk_core.training.dit_trainer import PromptTokens, Stage1Model
+from flashtalk_core.training.plan import RolloutPlan
+from flashtalk_core.training.recipe import DistillRecipe
+from flashtalk_core.training.scenes import SceneBank
+from flashtalk_core.training.sound_windows import SoundBank
+from flashtalk_core.training.states import load_state
+from flashtalk_core.training.vocabulary import make_tokenizer
+
+pytestmark = pytest.mark.cpu
+
+DEVICE = torch.device("cpu")
+RECIPE = DistillRecipe(
+    num_steps=5, batch=2, num_faces=4, max_chunks=2, steps=2, student_every=2,
+    student_rate=1e-3, critic_rate=1e-3, report_every=1, save_every=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def networks(config, corpus, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tokens") / "spiece.model"
+    make_tokenizer(path, config.text.vocab_size)
+    tokenizer = Tokenizer.from_file(path)
+    tokens = PromptTokens.encode(list(prompt_vocabulary()), tokenizer, config.dit.text_len, DEVICE)
+    torch.manual_seed(0)
+    model = Stage1Model(config).requires_grad_(False)
+    torch.nn.init.normal_(model.dit.head.head.weight, std=0.1)
+    vae = VideoVAE(config.vae).requires_grad_(False)
+    audio = AudioEncoder(config.audio).requires_grad_(False)
+    sounds = SoundBank.from_corpus(corpus, False, DEVICE)
+    bank = SceneBank(config, RECIPE.num_faces, vae, audio, model, tokens, sounds, seed=0)
+    return model, vae, bank
+
+
+def make(config, networks, folder, **changes):
+    model, vae, bank = networks
+    recipe = dataclasses.replace(RECIPE, **changes)
+    return DistillTrainer(config, recipe, model.dit, vae, bank, folder, seed=4)
+
+
+def weights(module):
+    return {name: p.detach().clone() for name, p in module.named_parameters()}
+
+
+def curve(folder):
+    return [json.loads(line) for line in (folder / "distill.jsonl").read_text().splitlines()]
+
+
+def test_student_and_critic_train_and_the_teacher_does_not(config, networks, tmp_path):
+    trainer = make(config, networks, tmp_path, num_steps=2)
+    before = [weights(m) for m in (trainer.teacher, trainer.student, trainer.critic)]
+    assert trainer.run(1e9)
+    after = [weights(m) for m in (trainer.teacher, trainer.student, trainer.critic)]
+    changed = [
+        any(not torch.equal(old[name], new[name]) for name in old)
+        for old, new in zip(before, after, strict=True)
+    ]
+    assert changed == [False, True, True]
+    assert all(p.grad is None for p in networks[0].parameters())
+    # The student is trained in every second step.
+    assert ["student_loss" in point for point in curve(tmp_path)] == [False, True]
+
+
+def test_the_critic_learns_from_new_latents_alone(config, networks, tmp_path):
+    trainer = make(config, networks, tmp_path)
+    torch.manual_seed(0)
+    plan = RolloutPlan(2, 1)
+    scene = networks[2].draw(2, 2, 2)
+    with torch.no_grad():
+        rollout = trainer.roll(scene, plan)
+    losses = []
+    for value in (0.0, 100.0):
+        data = rollout.data.clone()
+        data[:, :, : rollout.motion.shape[2]] = value
+        torch.manual_seed(1)
+        losses.append(trainer.critic_loss(rollout._replace(data=data), scene, plan).item())
+    assert losses[0] == losses[1]
+
+
+def test_a_killed_run_repeats_the_one_that_was_not(config, networks, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert make(config, networks, whole).run(1e9)
+    trainer = make(config, networks, killed)
+    step, calls = trainer._train_step, []
+
+    def fail_in_the_fourth_step():
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return step()
+
+    trainer._train_step = fail_in_the_fourth_step
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(1e9)
+    assert [point["step"] for point in curve(killed)] == [1, 2, 3]
+    resumed = make(config, networks, killed)
+    assert resumed.step == 2
+    assert resumed.run(1e9)
+    assert curve(killed) == curve(whole)
+    (one, notes), (other, other_notes) = load_state(whole, STATE), load_state(killed, STATE)
+    assert notes == other_notes
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_part_ends_at_the_next_save(config, networks, tmp_path):
+    assert not make(config, networks, tmp_path).run(0.0)
+    assert make(config, networks, tmp_path).step == 2
+
+
+def test_sessions_do_not_depend_on_how_far_they_are_rolled_out(networks):
+    bank = networks[2]
+    batches = []
+    for num_chunks in (1, 3):
+        torch.manual_seed(0)
+        batches.append(bank.draw(2, num_chunks, 3))
+    short, long = batches
+    assert [len(batch.windows) for batch in batches] == [1, 3]
+    assert torch.equal(short.windows[0], long.windows[0])
+    assert torch.equal(short.conditions.condition, long.conditions.condition)
+    # A chunk hears on from where the one before has stopped showing.
+    assert not torch.equal(long.windows[0], long.windows[1])

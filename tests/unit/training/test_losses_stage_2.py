@@ -1,0 +1,62 @@
+"""Losses of Stage 2 against cases computed by hand."""
+
+import pytest
+import torch
+
+from flashtalk_core.training.losses import guided, matching_loss, predicted_data
+
+pytestmark = pytest.mark.cpu
+
+
+def latents(*values):
+    return torch.tensor(values).view(1, 1, -1, 1, 1)
+
+
+def test_data_is_what_the_velocity_leads_to():
+    data = predicted_data(latents(3.0, -1.0), latents(2.0, 4.0), torch.tensor([0.5]))
+    assert data.flatten().tolist() == [2.0, -3.0]
+
+
+def test_guidance_weighs_prompt_and_sound_apart():
+    nothing, no_text, full = torch.tensor(1.0), torch.tensor(2.0), torch.tensor(4.0)
+    assert guided(nothing, no_text, full, 3.0, 4.0).item() == 1 + 3 * 2 + 4 * 1
+    assert guided(nothing, no_text, full, 1.0, 1.0).item() == 4
+
+
+@pytest.fixture
+def case():
+    """One motion latent and two new ones; new ones lie 1.5 from the teacher on average."""
+    data, real, fake = latents(1.0, 2.0, 3.0), latents(0.0, 1.0, 5.0), latents(2.0, 2.0, 2.0)
+    return data.requires_grad_(), real.requires_grad_(), fake.requires_grad_()
+
+
+def test_new_latents_follow_the_difference_and_motion_latents_the_teacher(case):
+    data, real, fake = case
+    loss = matching_loss(data, real, fake, num_motion=1)
+    # New: (1, -3) / 1.5; motion: (1 - 0) / 1, weighted by 1 / 2.
+    new = 0.5 * ((1 / 1.5) ** 2 + 2**2) / 2
+    assert loss.item() == pytest.approx(new + 0.5 * 0.5 * 1)
+    loss.backward()
+    assert data.grad.flatten().tolist() == pytest.approx([0.5, 1 / 1.5 / 2, -2 / 2])
+
+
+def test_neither_teacher_nor_critic_gets_a_gradient(case):
+    data, real, fake = case
+    matching_loss(data, real, fake, num_motion=1).backward()
+    assert real.grad is None
+    assert fake.grad is None
+
+
+def test_without_alignment_motion_latents_are_left_out_exactly(case):
+    data, real, fake = case
+    loss = matching_loss(data, real, fake, num_motion=1, align_motion=False)
+    loss.backward()
+    assert data.grad.flatten().tolist() == pytest.approx([0.0, 1 / 1.5 / 2, -2 / 2])
+
+
+def test_each_sample_is_scaled_by_its_own_distance():
+    near, far = (latents(0.0, 0.0), latents(0.0, 0.0)), (latents(0.0, 0.1), latents(0.0, 10.0))
+    data = torch.cat(near).requires_grad_()
+    real, fake = torch.cat(far), torch.zeros(2, 1, 2, 1, 1)
+    matching_loss(data, real, fake, num_motion=1, align_motion=False).backward()
+    assert data.grad[:, 0, 1].flatten().tolist() == pytest.approx([-0.5, -0.5])
