@@ -1,4 +1,4 @@
-"""``evaluate``: lips, autoencoder, drift and silence of a model on held-out drawings."""
+"""``evaluate``: lips, picture, drift, silence and recovery of a model on held-out drawings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ..engine.devices import DTYPES
 from ..errors import OutputError
 from .render import choose_sampling
 
-PARTS = ("lips", "vae", "drift", "silence")
+PARTS = ("lips", "vae", "drift", "silence", "recovery")
+_RECOVERY_CHUNKS = 6
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--clips", type=parse_count, default=50)
     parser.add_argument("--chunks", type=parse_count, default=100, help="length of the drift run")
     parser.add_argument(
-        "--faces", type=parse_count, default=4, help="of the drift and silence runs"
+        "--faces", type=parse_count, default=4, help="of the drift, silence and recovery runs"
     )
     parser.add_argument("--silence-s", type=parse_count, default=60)
     parser.add_argument("--steps", type=int)
@@ -88,7 +89,7 @@ def _faults(path: Path) -> Iterator[None]:
 def run(args: argparse.Namespace) -> int:
     """Measure and write."""
     from ..engine.devices import choose_device, choose_dtype
-    from ..training import evaluate
+    from ..training import evaluate, long_runs
     from ..training.data.corpus_file import load_corpus
     from ..weights.load import load_avatar
 
@@ -107,8 +108,12 @@ def run(args: argparse.Namespace) -> int:
         elif part == "vae":
             results[part] = evaluate.evaluate_vae(models, args.clips)
         elif part == "drift":
-            results[part] = evaluate.evaluate_drift(
+            results[part] = long_runs.evaluate_drift(
                 models, corpus, sampling, args.chunks, args.faces
+            )
+        elif part == "recovery":
+            results[part] = long_runs.evaluate_recovery(
+                models, corpus, sampling, _RECOVERY_CHUNKS, args.faces
             )
         else:
             results[part] = evaluate.evaluate_silence(

@@ -6,7 +6,6 @@ Axis legend: F frames, H W pixels.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +19,9 @@ from .data.corpus_file import SAMPLES_PER_FRAME, Corpus
 from .data.faces import render, sample_identity, sample_motion
 from .data.mouth import measure_drift, measure_mouth_opening
 from .faces_source import random_mouths
-from .trial import HELD_OUT_FACE_SEED, Trial, held_out_portrait, play
+from .long_runs import held_out_speech
+from .sessions import Sessions
+from .trial import HELD_OUT_FACE_SEED, ArraySound, Trial, held_out_portrait
 from .vae_trainer import psnr_db
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ _SPOKEN = 0.05
 """Mean opening below which a held-out segment counts as silence and is left out."""
 _SHUT = 0.1
 """Openings below this are called shut."""
+_TOGETHER = 10
+"""Sessions played side by side."""
 _SETTLING_FRAMES = 10
 """Frames after the end of speech, 0.4 s, from which on a mouth must be shut."""
 
@@ -56,10 +59,7 @@ def evaluate_lips(
         Zero-lag correlations: mean and lowest over clips, over all frames together, with
         swapped sound, and the best lag in frames; the share of lip closures that are shut.
     """
-    measured = []
-    for trial in trials:
-        sampling = replace(sampling, seed=sampling.seed + 1)
-        measured.append(measure_mouth_opening(play(models, trial, sampling)))
+    measured = _measured_openings(models, trials, sampling)
     true = [trial.opening for trial in trials]
     each = torch.stack([correlation(a, b) for a, b in zip(measured, true, strict=True)])
     swapped = torch.stack(
@@ -81,6 +81,29 @@ def evaluate_lips(
         "best_lag_frames": max(lags, key=lambda lag: lags[lag]),
         "shut_when_closed": float((all_measured[closed] < _SHUT).float().mean()),
     }
+
+
+def _measured_openings(
+    models: AvatarModels, trials: list[Trial], sampling: SamplingConfig
+) -> list[Tensor]:
+    """Play the trials side by side and return the mouth's opening in every frame of each."""
+    measured: list[Tensor] = []
+    new = models.config.chunk.num_new_frames
+    for first in range(0, len(trials), _TOGETHER):
+        group = trials[first : first + _TOGETHER]
+        sessions = Sessions(
+            models,
+            torch.stack([trial.portrait for trial in group]),
+            [ArraySound(trial.samples) for trial in group],
+            replace(sampling, seed=sampling.seed + 1 + first),
+        )
+        num_chunks = -(-max(len(trial.opening) for trial in group) // new)
+        openings = [measure_mouth_opening(frames).cpu() for frames in sessions.play(num_chunks)]
+        tracks = torch.cat(openings, dim=1)
+        measured += [
+            track[: len(trial.opening)] for track, trial in zip(tracks, group, strict=True)
+        ]
+    return measured
 
 
 def _same_length(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,54 +141,6 @@ def evaluate_vae(models: AvatarModels, count: int) -> dict[str, float]:
     }
 
 
-def evaluate_drift(
-    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, chunks: int, faces: int
-) -> list[dict[str, float]]:
-    """Chain many chunks of held-out speech and measure colour and structure against the portrait.
-
-    Returns:
-        One row for each of some chunks, means over faces.
-    """
-    new = models.config.chunk.num_new_frames
-    total = chunks * new
-    speech = _endless_speech(corpus)
-    rows: dict[int, list[tuple[float, float]]] = {}
-    for face in range(faces):
-        samples, opening = speech(total)
-        trial = Trial(held_out_portrait(500 + face, models.config.size_px), samples, opening)
-        frames = play(models, trial, sampling)
-        for chunk in [1, 2, 5, 10, 25, 50, 75, 100, 200, 500]:
-            if chunk <= chunks:
-                part = frames[(chunk - 1) * new : chunk * new]
-                drift = measure_drift(part, trial.portrait)
-                value = (float(drift.colour.mean()), float(drift.structure.mean()))
-                rows.setdefault(chunk, []).append(value)
-    return [
-        {"chunk": chunk, "colour_delta_e": float(np.mean([v[0] for v in values])),
-         "structure": float(np.mean([v[1] for v in values]))}
-        for chunk, values in rows.items()
-    ]  # fmt: skip
-
-
-def _endless_speech(corpus: Corpus) -> Callable[[int], tuple[np.ndarray, Tensor]]:
-    def segments() -> Iterator[int]:
-        while True:
-            yield from corpus.indices(held_out=True)
-
-    source = segments()
-
-    def take(frames: int) -> tuple[np.ndarray, Tensor]:
-        parts, length = [], 0
-        while length < frames:
-            parts.append(corpus.segment(next(source)))
-            length += len(parts[-1].mouth)
-        samples = np.concatenate([part.samples for part in parts])
-        mouth = np.concatenate([part.mouth[:, 0] for part in parts])
-        return samples[: frames * SAMPLES_PER_FRAME], torch.from_numpy(mouth[:frames])
-
-    return take
-
-
 def evaluate_silence(
     models: AvatarModels,
     corpus: Corpus,
@@ -187,41 +162,39 @@ def evaluate_silence(
     Returns:
         Shares of frames with a shut mouth, largest opening, and drift at the end.
     """
-    rate = models.config.chunk.frame_rate_hz
-    frames = seconds * rate
-    spoken, unspoken = (length * rate for length in trailing_seconds)
-    shut, opened, colour, structure, trailing = [], [], [], [], []
-    speech = _endless_speech(corpus)
-    for face in range(faces):
-        portrait = held_out_portrait(700 + face, models.config.size_px)
-        quiet = Trial(
-            portrait, np.zeros(frames * SAMPLES_PER_FRAME, np.float32), torch.zeros(frames)
-        )
-        video = play(models, quiet, sampling)
-        opening = measure_mouth_opening(video)
-        shut.append(float((opening < _SHUT).float().mean()))
-        opened.append(float(opening.max()))
-        drift = measure_drift(video[-rate:], portrait)
-        colour.append(float(drift.colour.mean()))
-        structure.append(float(drift.structure.mean()))
-        samples, track = speech(spoken)
-        samples = np.concatenate([samples, np.zeros(unspoken * SAMPLES_PER_FRAME, np.float32)])
-        after = play(
-            models,
-            Trial(portrait, samples, torch.cat([track, torch.zeros(unspoken)])),
-            sampling,
-        )
-        trailing.append(
-            float(
-                (measure_mouth_opening(after)[spoken + _SETTLING_FRAMES :] < _SHUT).float().mean()
+    chunk = models.config.chunk
+    rate = chunk.frame_rate_hz
+    frames, (spoken, unspoken) = seconds * rate, (length * rate for length in trailing_seconds)
+    portraits = torch.stack(
+        [held_out_portrait(700 + face, models.config.size_px) for face in range(faces)]
+    )
+    nothing = ArraySound(np.zeros(0, np.float32))
+    quiet = Sessions(models, portraits, [nothing] * faces, sampling)
+    openings, last = [], torch.empty(0)
+    for last in quiet.play(-(-frames // chunk.num_new_frames)):
+        openings.append(measure_mouth_opening(last).cpu())
+    opening = torch.cat(openings, dim=1)[:, :frames]
+    drift = measure_drift(last.cpu(), portraits[:, None])
+    speech = held_out_speech(corpus)
+    heard = [
+        ArraySound(speech.at(face * spoken).read(0, spoken * SAMPLES_PER_FRAME))
+        for face in range(faces)
+    ]
+    after = torch.cat(
+        [
+            measure_mouth_opening(frames).cpu()
+            for frames in Sessions(models, portraits, heard, sampling).play(
+                -(-(spoken + unspoken) // chunk.num_new_frames)
             )
-        )
+        ],
+        dim=1,
+    )[:, spoken + _SETTLING_FRAMES : spoken + unspoken]
     return {
         "seconds": seconds,
         "faces": faces,
-        "shut_share": float(np.mean(shut)),
-        "largest_opening": float(np.max(opened)),
-        "colour_delta_e_at_end": float(np.mean(colour)),
-        "structure_at_end": float(np.mean(structure)),
-        "trailing_shut_share": float(np.mean(trailing)),
+        "shut_share": float((opening < _SHUT).float().mean()),
+        "largest_opening": float(opening.max()),
+        "colour_delta_e_at_end": float(drift.colour.mean()),
+        "structure_at_end": float(drift.structure.mean()),
+        "trailing_shut_share": float((after < _SHUT).float().mean()),
     }

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..weights.load import load_avatar
 from .data.corpus_file import load_corpus
 from .evaluate import held_out_trials
+from .sessions import Sessions
 from .stages import TrainingFiles
-from .trial import Trial, play
+from .trial import ArraySound
 
 _CURVES = {
     "vae": ("psnr_db", "psnr_first_db"),
@@ -36,11 +37,16 @@ def write_report(files: TrainingFiles, model: Path, folder: Path) -> None:
     draw_curves(files.runs, folder / "curves.png")
     models = load_avatar(model, "cpu")
     trials = held_out_trials(load_corpus(files.corpus), _NUM_TRIALS, models.config.size_px)
-    frames = _SECONDS * models.config.chunk.frame_rate_hz
-    rows = []
-    for trial in trials:
-        short = Trial(trial.portrait, trial.samples, trial.opening[:frames])
-        rows.append(contact_row(short, play(models, short, models.config.sampling)))
+    num_frames = _SECONDS * models.config.chunk.frame_rate_hz
+    sessions = Sessions(
+        models,
+        torch.stack([trial.portrait for trial in trials]),
+        [ArraySound(trial.samples) for trial in trials],
+        models.config.sampling,
+    )
+    chunks = list(sessions.play(-(-num_frames // models.config.chunk.num_new_frames)))
+    videos = torch.cat(chunks, dim=1)[:, :num_frames]
+    rows = [contact_row(trial.portrait, video) for trial, video in zip(trials, videos, strict=True)]
     save_picture(torch.cat(rows, dim=1), folder / "contact_sheet.png")
 
 
@@ -69,10 +75,10 @@ def draw_curves(runs: Path, path: Path) -> None:
     pyplot.close(figure)
 
 
-def contact_row(trial: Trial, frames: Tensor) -> Tensor:
+def contact_row(portrait: Tensor, frames: Tensor) -> Tensor:
     """Return the portrait and evenly spaced frames side by side, ``(3, H, n * W)``."""
     picked = torch.linspace(0, len(frames) - 1, _NUM_COLUMNS).long()
-    return torch.cat([trial.portrait, *frames[picked]], dim=2)
+    return torch.cat([portrait, *frames[picked]], dim=2)
 
 
 def save_picture(picture: Tensor, path: Path) -> None:

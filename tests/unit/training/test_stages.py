@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from flashtalk_core.config import SamplingConfig
-from flashtalk_core.training import evaluate, stages
+from flashtalk_core.engine.avatar import TalkingAvatar
+from flashtalk_core.engine.chunk import ChunkModel
+from flashtalk_core.engine.reference import encode_portrait
+from flashtalk_core.engine.reference_track import ReferenceTrack
+from flashtalk_core.engine.residency import Resident
+from flashtalk_core.engine.session import run_session
+from flashtalk_core.models.text_encoder import encode_prompt
+from flashtalk_core.training import evaluate, long_runs, stages
 from flashtalk_core.training.data.corpus_file import save_corpus
 from flashtalk_core.training.export import export_model
 from flashtalk_core.training.recipe import (
@@ -18,8 +25,10 @@ from flashtalk_core.training.recipe import (
     TinyRecipe,
     VAERecipe,
 )
+from flashtalk_core.training.sessions import Sessions
 from flashtalk_core.training.states import load_notes
 from flashtalk_core.training.training_run import OptimiserRecipe
+from flashtalk_core.training.trial import ArraySound
 from flashtalk_core.training.vocabulary import make_tokenizer
 from flashtalk_core.weights.load import load_avatar, open_avatar
 
@@ -74,11 +83,54 @@ def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
     assert lips["clips"] == 2
     assert -1 <= lips["correlation_pooled"] <= 1
     assert 0 < evaluate.evaluate_vae(models, 1)["psnr_db"] < 60
-    drift = evaluate.evaluate_drift(models, corpus, SAMPLING, chunks=2, faces=1)
+    drift = long_runs.evaluate_drift(models, corpus, SAMPLING, chunks=2, faces=1)
     assert [row["chunk"] for row in drift] == [1, 2]
+    recovery = long_runs.evaluate_recovery(models, corpus, SAMPLING, chunks=2, faces=1)
+    assert set(recovery) == {"none", "cast", "blur", "noise", "shift"}
+    assert len(recovery["cast"]["rows"]) == 2
+    assert recovery["cast"]["start"]["colour_delta_e"] > 5
     silence = evaluate.evaluate_silence(models, corpus, SAMPLING, 1, 1, trailing_seconds=(1, 1))
     assert 0 <= silence["trailing_shut_share"] <= 1
     assert all(math.isfinite(value) for value in silence.values())
+
+
+def play(models, trial, sampling):
+    """Play a session as a render does, ``(F, 3, H, W)`` in ``[0, 1]``."""
+    config, picture = models.config, trial.portrait * 2 - 1
+    with torch.no_grad():
+        context = encode_prompt(
+            models.text_encoder, models.tokenizer, config.prompt, config.dit.text_len
+        )
+        tokens = models.clip(picture[None])
+        portrait = encode_portrait(models.vae, tokens, picture, config.chunk.num_frames)
+    networks = Resident(models.dit, models.vae, models.audio_encoder)
+    avatar = TalkingAvatar(
+        model=ChunkModel(networks, config.chunk),
+        references=ReferenceTrack(networks, portrait, [context], [0]),
+        sound=ArraySound(trial.samples),
+        sampling=sampling,
+        audio_window=config.dit.audio_window,
+        fingerprint="",
+    )
+    frames = torch.cat(list(run_session(avatar, len(trial.opening))))
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def test_sessions_side_by_side_show_what_each_shows_alone(model, config, corpus):
+    models = load_avatar(model, "cpu")
+    trials = evaluate.held_out_trials(corpus, 2, config.size_px)
+    portraits = torch.stack([trial.portrait for trial in trials])
+    sounds = [ArraySound(trial.samples) for trial in trials]
+    sampling = SamplingConfig(steps=2, rule="renoise", seed=7)
+    together = torch.cat(list(Sessions(models, portraits, sounds, sampling).play(3)), dim=1)
+    for index, trial in enumerate(trials):
+        alone = play(
+            models,
+            dataclasses.replace(trial, opening=torch.zeros(together.shape[1])),
+            dataclasses.replace(sampling, seed=7 + index),
+        )
+        # Alone, frames are cut to bytes.
+        assert (together[index] - alone).abs().max() < 1.1 / 255
 
 
 @pytest.mark.parametrize("stage", ["vae", "audio", "dit"])

@@ -1,0 +1,164 @@
+"""Measures over many chunks: drift away from the portrait, and the way back from damage.
+
+Axis legend: B sessions, F frames, M motion frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from ..config import SamplingConfig
+from ..weights.load import AvatarModels
+from .data.corpus_file import SAMPLES_PER_FRAME, Corpus
+from .data.damage import DAMAGES, damage
+from .data.mouth import measure_drift, measure_sharpness
+from .sessions import Sessions
+from .trial import held_out_portrait
+
+_ROWS = (1, 2, 5, 10, 25, 50, 75, 100, 200, 500, 1000, 2000)
+"""Chunks that are reported."""
+_FIRST_FACE = 500
+_UNDAMAGED = "none"
+_RECOVERED = {"colour_delta_e": 1.0, "structure": 0.02, "softness": 0.05}
+"""How much worse than after an undamaged start a chunk may be and count as recovered."""
+
+
+@dataclass(frozen=True)
+class LoopedSound:
+    """Speech that starts over when it ends."""
+
+    samples: NDArray[np.float32]
+    """Mono at 16 kHz."""
+    offset: int = 0
+    """Sample heard first."""
+
+    def at(self, frame: int) -> Self:
+        """Return the same sound from another frame on."""
+        return replace(self, offset=frame * SAMPLES_PER_FRAME)
+
+    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
+        """Return ``[start, stop)``, zeros before the beginning."""
+        places = np.arange(start_sample, stop_sample)
+        heard = self.samples[(places + self.offset) % len(self.samples)]
+        return np.where(places < 0, np.float32(0), heard)
+
+
+def held_out_speech(corpus: Corpus) -> LoopedSound:
+    """Return all held-out segments in a row."""
+    segments = [corpus.segment(index).samples for index in corpus.indices(held_out=True)]
+    return LoopedSound(np.concatenate(segments))
+
+
+def _talking(
+    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, faces: int
+) -> tuple[Sessions, Tensor]:
+    """Return sessions of held-out faces, each with speech of its own, and their portraits."""
+    size_px = models.config.size_px
+    portraits = torch.stack(
+        [held_out_portrait(_FIRST_FACE + face, size_px) for face in range(faces)]
+    )
+    speech = held_out_speech(corpus)
+    step = len(speech.samples) // SAMPLES_PER_FRAME // faces
+    sounds = [speech.at(face * step) for face in range(faces)]
+    sessions = Sessions(models, portraits, sounds, sampling)
+    return sessions, portraits.to(models.dit.patch_embedding.weight.device)
+
+
+def evaluate_drift(
+    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, chunks: int, faces: int
+) -> list[dict[str, float]]:
+    """Chain many chunks of held-out speech and compare some of them with the portraits.
+
+    Returns:
+        One row for each of some chunks: means over faces, and the deviation of colour and
+        structure between faces.
+    """
+    sessions, portraits = _talking(models, corpus, sampling, faces)
+    rows, before = [], None
+    for chunk, frames in enumerate(sessions.play(chunks), start=1):
+        if chunk in _ROWS:
+            values = _compare(frames, portraits)
+            row = {"chunk": float(chunk)}
+            for name, value in values.items():
+                row[name] = float(value.mean())
+                row[f"{name}_deviation"] = float(value.std()) if faces > 1 else 0.0
+            if before is not None:
+                row["join_jump"] = _join_jump(before, frames)
+            rows.append(row)
+        before = frames[:, -1]
+    return rows
+
+
+def _compare(frames: Tensor, portraits: Tensor) -> dict[str, Tensor]:
+    """Return each session's distances from its portrait, ``(B,)``; 0 for the portrait itself."""
+    drift = measure_drift(frames, portraits[:, None])
+    sharpness = measure_sharpness(frames) / measure_sharpness(portraits)[:, None]
+    return {
+        "colour_delta_e": drift.colour.mean(dim=1),
+        "structure": drift.structure.mean(dim=1),
+        "softness": 1 - sharpness.mean(dim=1),
+    }
+
+
+def _join_jump(before: Tensor, frames: Tensor) -> float:
+    """Return the change across the join over the change from frame to frame in the chunk."""
+    join = (frames[:, 0] - before).abs().mean()
+    inside = (frames[:, 1:] - frames[:, :-1]).abs().mean()
+    return float(join / inside)
+
+
+def evaluate_recovery(
+    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, chunks: int, faces: int
+) -> dict[str, Any]:
+    """Start sessions from damaged motion frames and see how soon they are as if from good ones.
+
+    Returns:
+        For each damage, and for none: rows of the first chunks; for each damage the chunk from
+        which on all of them have recovered, 1 for the first, or ``None``.
+    """
+    results: dict[str, Any] = {}
+    for kind in (_UNDAMAGED, *DAMAGES):
+        sessions, portraits = _talking(models, corpus, sampling, faces)
+        start = _start_frames(portraits, kind, models.config.chunk.num_motion_frames)
+        rows = list(_rows(sessions, portraits, chunks, start))
+        results[kind] = {"start": _means(_compare(start[1], portraits)), "rows": rows}
+        if kind != _UNDAMAGED:
+            results[kind]["recovered_in_chunk"] = _recovered(rows, results[_UNDAMAGED]["rows"])
+    return results
+
+
+def _start_frames(portraits: Tensor, kind: str, count: int) -> tuple[Tensor, Tensor]:
+    """Return damaged frames ``(B, 3, M, H, W)`` in ``[-1, 1]``, and as pictures."""
+    frames = (portraits * 2 - 1)[:, :, None].expand(-1, -1, count, -1, -1).contiguous()
+    if kind != _UNDAMAGED:
+        frames = damage(frames, kind, Generator().manual_seed(0))
+    return frames, (frames.transpose(1, 2) + 1) / 2
+
+
+def _rows(
+    sessions: Sessions, portraits: Tensor, chunks: int, start: tuple[Tensor, Tensor]
+) -> Iterator[dict[str, float]]:
+    for frames in sessions.play(chunks, start[0]):
+        yield _means(_compare(frames, portraits))
+
+
+def _means(values: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(value.mean()) for name, value in values.items()}
+
+
+def _recovered(rows: list[dict[str, float]], good: list[dict[str, float]]) -> int | None:
+    """Return the first chunk, from 1, from which on no row is much worse than ``good``."""
+    fine = [
+        all(row[name] <= other[name] + margin for name, margin in _RECOVERED.items())
+        for row, other in zip(rows, good, strict=True)
+    ]
+    bad = [index for index, is_fine in enumerate(fine, start=1) if not is_fine]
+    first = bad[-1] + 1 if bad else 1
+    return first if first <= len(rows) else None
