@@ -61,7 +61,7 @@ def test_a_window_over_the_ends_is_silent_and_shut_outside(bank):
 def test_held_out_segments_are_never_drawn_for_training(corpus, bank):
     assert len(bank.starts) == 2
     assert len(SoundBank.from_corpus(corpus, True, DEVICE).starts) == 1
-    chunk = ChunkConfig(audio_context_frames=20, audio_lookback_frames=6)
+    chunk = ChunkConfig(num_frames=13, audio_context_frames=20, audio_lookback_frames=6)
     torch.manual_seed(0)
     windows = draw_windows(bank, 64, chunk)
     assert windows.samples.shape == (64, 20 * SAMPLES_PER_FRAME)
