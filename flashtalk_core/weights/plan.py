@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -19,11 +19,24 @@ _NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The scale of a quantised tensor, which may lie in another shard than the tensor."""
+
+    source: str
+    file: TensorFile
+
+    def read(self) -> Tensor:
+        """Return it."""
+        with self.file.reading() as read:
+            return read(self.source)
+
+
+@dataclass(frozen=True)
 class Piece:
     """One stored tensor and the parameters it becomes."""
 
     source: str
-    scale: str | None
+    scale: Scale | None
     targets: tuple[Target, ...]
 
 
@@ -54,9 +67,11 @@ def plan_component(
     planned = []
     found: set[str] = set()
     label = ""
+    files = tuple(files)
+    homes = {name: file for file in files for name in file.infos}
     for file in files:
         label = label or str(file.path)
-        pieces = tuple(_pieces(file, keys, shapes))
+        pieces = tuple(_pieces(file, keys, shapes, homes))
         found.update(target.name for piece in pieces for target in piece.targets)
         planned.append((file, pieces))
     missing = [name for name in shapes if name not in found]
@@ -100,7 +115,12 @@ def materialise(
     return module.to(device).eval()
 
 
-def _pieces(file: TensorFile, keys: KeyMap, shapes: dict[str, tuple[int, ...]]) -> Iterable[Piece]:
+def _pieces(
+    file: TensorFile,
+    keys: KeyMap,
+    shapes: dict[str, tuple[int, ...]],
+    homes: Mapping[str, TensorFile],
+) -> Iterable[Piece]:
     unknown = []
     for name, info in file.infos.items():
         targets = keys.rename(name)
@@ -110,7 +130,8 @@ def _pieces(file: TensorFile, keys: KeyMap, shapes: dict[str, tuple[int, ...]]) 
         if not known:
             unknown.append(name)
             continue
-        scale = scale_name(name, file.infos)
+        scale_source = scale_name(name, homes)
+        scale = None if scale_source is None else Scale(scale_source, homes[scale_source])
         _check_stored(file, name, info, scale)
         for target in targets:
             _check_shape(file, name, info, target, shapes[target.name])
@@ -127,15 +148,18 @@ def _some(names: list[str], total: int) -> str:
     return f"{len(names)} of {total} tensors ({shown}) are"
 
 
-def _check_stored(file: TensorFile, name: str, info: TensorInfo, scale: str | None) -> None:
+def _check_stored(file: TensorFile, name: str, info: TensorInfo, scale: Scale | None) -> None:
     if info.dtype is None:
         raise WeightsError(
             f"{file.path}: tensor {name} is stored in a quantised form that is not read; "
             "take the bf16, fp16 or fp8 version of this file"
         )
-    if scale is not None and not is_scale_shape(file.infos[scale].shape, info.shape):
+    if scale is None:
+        return
+    shape = scale.file.infos[scale.source].shape
+    if not is_scale_shape(shape, info.shape):
         raise WeightsError(
-            f"{file.path}: {scale} has shape {file.infos[scale].shape}, expected one number or "
+            f"{scale.file.path}: {scale.source} has shape {shape}, expected one number or "
             f"one for each of {info.shape[0]} rows; take the bf16, fp16 or fp8 scaled version"
         )
 
@@ -162,7 +186,7 @@ def _read(piece: Piece, read: ReadTensor, device: torch.device, dtype: torch.dty
     stage = device if device.type == "cuda" else torch.device("cpu")
     stored = read(piece.source).to(stage)
     if piece.scale is not None:
-        return dequantise(stored, read(piece.scale), dtype).to(device)
+        return dequantise(stored, piece.scale.read().to(stage), dtype).to(device)
     # Copied even when nothing changes: the file must not stay mapped.
     return stored.to(dtype, copy=stage.type == "cpu").to(device)
 

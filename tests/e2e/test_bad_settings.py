@@ -52,6 +52,7 @@ def weights(tmp_path):
 
 
 def test_weights_in_shards_render(render, weights):
+    """Scales of quantised tensors lie in other shards than these; without them all is NaN."""
     assert render("--model", weights).code == 0
 
 
