@@ -30,6 +30,7 @@ def open_writer(
         plan.sound,
         plan.chunk.frame_rate_hz,
         crf=crf,
+        chunk_frames=plan.chunk.num_new_frames,
         metadata=metadata,
     )
 

@@ -21,6 +21,7 @@ from ..config import require
 from ..errors import OutputError
 from ..geometry import check_size, num_video_frames
 from .input_path import file_url
+from .live_mp4 import LiveMp4, LiveSink
 from .mp4_boxes import cut_to_whole_fragments, has_whole_fragment
 from .mp4_finish import write_plain_mp4
 from .output_lock import lock_output
@@ -45,7 +46,7 @@ _PARTIAL_OPTIONS = {
     "frag_duration": "400000",
     "flush_packets": "1",
 }
-_KEY_FRAME_INTERVAL = 28
+_MIN_KEY_FRAME_INTERVAL = 25
 # No B frames: every frame is decoded when it is shown, so the first one is at 0 s exactly.
 _ENCODER_OPTIONS = {"bf": "0", "x264-params": "rc-lookahead=10:sync-lookahead=0:scenecut=0"}
 _BT709 = 1
@@ -73,6 +74,7 @@ class Mp4Writer:
         *,
         crf: int = 18,
         preset: Preset = "fast",
+        chunk_frames: int = 28,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Check everything that can be checked; nothing is written yet.
@@ -84,6 +86,7 @@ class Mp4Writer:
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (lossless) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
+            chunk_frames: Frames of a chunk; key frames lie at borders of chunks.
             metadata: Texts kept in the file, by any names; ``None`` for no text.
 
         Raises:
@@ -99,12 +102,19 @@ class Mp4Writer:
         self.num_frames = num_video_frames(sound.num_samples, sound.rate_hz, frame_rate_hz)
         """Frames of the finished video, ``ceil(frame rate * samples / rate)``."""
         self.num_written = 0
+        # A chunk, or as many as make a second: more key frames make a larger file.
+        self._key_frame_interval = chunk_frames * -(-_MIN_KEY_FRAME_INTERVAL // chunk_frames)
         self._encoder_options = _ENCODER_OPTIONS | {"crf": str(crf), "preset": preset}
         self._metadata = dict(metadata or {})
         self._container: OutputContainer | None = None
+        self._live: LiveMp4 | None = None
         self._video: VideoStream
         self._track: SoundTrack
         self._held = ExitStack()
+
+    def send_live(self, sink: LiveSink) -> None:
+        """Hand the packets of the file to ``sink``, too. Call it before the first frame."""
+        self._live = LiveMp4(sink)
 
     def __enter__(self) -> Self:
         with self._faults(), ExitStack() as held:
@@ -175,7 +185,7 @@ class Mp4Writer:
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         codec = stream.codec_context
         codec.time_base = Fraction(1, self.frame_rate_hz)
-        codec.gop_size = _KEY_FRAME_INTERVAL
+        codec.gop_size = self._key_frame_interval
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
         codec.color_range = _LIMITED_RANGE
         return stream
@@ -201,6 +211,8 @@ class Mp4Writer:
         assert self._container is not None
         for packet in packets:
             self._container.mux(packet)
+            if self._live is not None:
+                self._live.add(packet, (self._video, self._track.stream))
 
     def _close(self) -> None:
         """Flush the encoders and end the partial file."""
@@ -209,6 +221,8 @@ class Mp4Writer:
             self._mux(self._one_frame_long(self._video.encode(None)))
             self._mux(self._track.remaining_packets())
         finally:
+            if self._live is not None:
+                self._live.close()
             container, self._container = self._container, None
             self._track.close()
             container.close()

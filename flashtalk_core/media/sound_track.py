@@ -70,9 +70,10 @@ class SoundTrack:
         self._downmix = self.layout == "mono" and sound.channels > 1
         self._reader = SoundReader(sound.source)
         try:
-            self._stream = container.add_stream("aac", rate=self.rate_hz, layout=self.layout)
-            self._channels = len(self._stream.codec_context.layout.channels)
-            self._stream.codec_context.bit_rate = self._channels * min(
+            self.stream = container.add_stream("aac", rate=self.rate_hz, layout=self.layout)
+            """The track of the container."""
+            self._channels = len(self.stream.codec_context.layout.channels)
+            self.stream.codec_context.bit_rate = self._channels * min(
                 _MAX_BITS_PER_CHANNEL, _BITS_PER_SAMPLE * self.rate_hz
             )
         except BaseException:
@@ -92,7 +93,7 @@ class SoundTrack:
 
     def remaining_packets(self) -> Iterator[Packet]:
         """Return what the encoder still holds. The track cannot go on afterwards."""
-        yield from self._stream.encode(None)
+        yield from self.stream.encode(None)
 
     def close(self) -> None:
         """Release the source."""
@@ -127,7 +128,7 @@ class SoundTrack:
         frame.time_base = Fraction(1, self.rate_hz)
         frame.pts = self._position
         self._position += samples.shape[1]
-        yield from self._stream.encode(frame)
+        yield from self.stream.encode(frame)
 
     def _warn(self, sound: SoundInfo) -> None:
         if self.rate_hz != sound.rate_hz:

@@ -1,0 +1,194 @@
+"""One stream of pieces for any number of viewers, in bounded memory.
+
+A viewer's queue is what lies between its place and the newest piece. All queues share the pieces
+of one ring, so their bound holds for all together and a viewer costs a few numbers. Policy:
+``DROP_VIEWER``. A viewer whose next piece has left the ring is dropped and counted; whoever
+publishes never waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+
+RING_BYTES = 64 * 2**20
+"""Most bytes kept of a stream: some minutes of video at the usual quality."""
+MAX_VIEWERS = 16
+"""Most viewers of a stream at a time."""
+
+Wake = Callable[[], None]
+"""Called, by whatever thread publishes, when a viewer has something to do. Must not block."""
+
+
+class TooManyViewersError(Exception):
+    """A stream has as many viewers as it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the stream."""
+
+    data: bytes
+    start_ms: int
+    """Where it lies on the stream's clock."""
+    is_key: bool
+    """Whether a viewer can start with it."""
+
+
+class Viewer:
+    """One reader's place in a stream. For :class:`Broadcast` and its reader only."""
+
+    def __init__(self, wake: Wake) -> None:
+        self.wake = wake
+        self.place: int | None = None
+        """Number of the next piece; ``None`` until there is one to start with."""
+        self.has_head = False
+        self.is_dropped = False
+
+
+class Broadcast:
+    """Keeps the newest pieces of a stream and hands them out. Any thread may call anything."""
+
+    def __init__(self, ring_bytes: int = RING_BYTES, max_viewers: int = MAX_VIEWERS) -> None:
+        """Start an empty stream.
+
+        Args:
+            ring_bytes: Most bytes of pieces that are kept; the newest one always is.
+            max_viewers: Most viewers at a time.
+        """
+        self._ring_bytes = ring_bytes
+        self._max_viewers = max_viewers
+        self._lock = Lock()
+        self._head: bytes | None = None
+        self._pieces: dict[int, Piece] = {}
+        self._first = self._next = 0
+        self._num_bytes = 0
+        self._viewers: list[Viewer] = []
+        self._last_key: int | None = None
+        self._num_dropped = 0
+        self._is_closed = False
+
+    @property
+    def num_viewers(self) -> int:
+        """Viewers at this moment."""
+        return len(self._viewers)
+
+    @property
+    def num_dropped(self) -> int:
+        """Viewers that were too slow, so far."""
+        return self._num_dropped
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the pieces that are kept."""
+        return self._num_bytes
+
+    def begin(self, head: bytes) -> None:
+        """Take what every viewer gets first."""
+        with self._lock:
+            self._head = head
+
+    def add(self, data: bytes, start_ms: int, *, is_key: bool) -> None:
+        """Append a piece and wake the viewers.
+
+        Args:
+            data: Bytes of the piece.
+            start_ms: Where it lies on the stream's clock, milliseconds; never decreases.
+            is_key: Whether a viewer can start with it.
+        """
+        with self._lock:
+            if self._is_closed:
+                return
+            if is_key:
+                self._last_key = self._next
+                for viewer in self._viewers:
+                    if viewer.place is None:
+                        viewer.place = self._next
+            self._pieces[self._next] = Piece(data, start_ms, is_key)
+            self._next += 1
+            self._num_bytes += len(data)
+            self._shrink()
+            awake = self._drop_slow()
+        for viewer in awake:
+            viewer.wake()
+
+    def close(self) -> None:
+        """End the stream: viewers get what is left of it, nobody joins any more."""
+        with self._lock:
+            self._is_closed = True
+            awake = list(self._viewers)
+        for viewer in awake:
+            viewer.wake()
+
+    def join(self, wake: Wake, from_ms: int | None = None) -> Viewer:
+        """Add a viewer.
+
+        Args:
+            wake: Called when there may be something to take, or the viewer is dropped.
+            from_ms: Where to start: with the last key piece at or before this time, or the first
+                one that is left. ``None`` is the newest key piece.
+
+        Raises:
+            TooManyViewersError: If the stream has as many viewers as it takes.
+        """
+        viewer = Viewer(wake)
+        with self._lock:
+            if len(self._viewers) >= self._max_viewers:
+                raise TooManyViewersError
+            viewer.place = self._last_key if from_ms is None else self._key_before(from_ms)
+            self._viewers.append(viewer)
+        return viewer
+
+    def leave(self, viewer: Viewer, *, is_dropped: bool = False) -> None:
+        """Remove a viewer; does nothing if it is gone already.
+
+        Args:
+            viewer: From :meth:`join`.
+            is_dropped: Count it as one that was too slow.
+        """
+        with self._lock:
+            if viewer in self._viewers:
+                self._viewers.remove(viewer)
+                viewer.is_dropped = is_dropped
+                self._num_dropped += is_dropped
+
+    def take(self, viewer: Viewer) -> bytes | None:
+        """Return the viewer's next bytes, empty if the stream is over, ``None`` if it must wait.
+
+        A dropped viewer gets ``None`` for ever; see :attr:`Viewer.is_dropped`.
+        """
+        with self._lock:
+            if viewer.is_dropped:
+                return None
+            if self._head is not None and not viewer.has_head:
+                viewer.has_head = True
+                return self._head
+            if viewer.place is None or viewer.place == self._next:
+                return b"" if self._is_closed else None
+            viewer.place += 1
+            return self._pieces[viewer.place - 1].data
+
+    def _key_before(self, from_ms: int) -> int | None:
+        """Return the piece to start with for a time."""
+        keys = [number for number, piece in self._pieces.items() if piece.is_key]
+        before = [number for number in keys if self._pieces[number].start_ms <= from_ms]
+        return before[-1] if before else next(iter(keys), None)
+
+    def _shrink(self) -> None:
+        """Forget the oldest pieces that are too many."""
+        while self._num_bytes > self._ring_bytes and self._first + 1 < self._next:
+            self._num_bytes -= len(self._pieces.pop(self._first).data)
+            self._first += 1
+        if self._last_key is not None and self._last_key < self._first:
+            self._last_key = None  # one group of pictures is larger than the ring
+
+    def _drop_slow(self) -> list[Viewer]:
+        """Drop viewers whose next piece is gone; return all that are to be woken."""
+        awake = list(self._viewers)
+        for viewer in awake:
+            if viewer.place is not None and viewer.place < self._first:
+                viewer.is_dropped = True
+                self._num_dropped += 1
+        self._viewers = [viewer for viewer in awake if not viewer.is_dropped]
+        return awake
