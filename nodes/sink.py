@@ -16,11 +16,13 @@ from ..flashtalk_core.media.remux import remux_video
 from .faults import blame
 from .host.output import OutputFile, new_output, store_folder
 from .host.progress import RenderProgress, send_text
+from .live_preview import LivePreview
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from comfy_api.latest import io
+    from torch import Tensor
 
     from ..flashtalk_core.media.mp4 import Mp4Writer
     from .descriptions import RenderDescription
@@ -43,6 +45,7 @@ class Sink:
         crf: int,
         keep_gb: float,
         metadata: Mapping[str, str],
+        workflow: str | None = None,
     ) -> None:
         """Touch nothing yet.
 
@@ -53,12 +56,14 @@ class Sink:
             crf: H.264 quality, 0 (lossless) to 51.
             keep_gb: Most gigabytes of finished renders that are kept; 0 keeps none.
             metadata: Texts for the file.
+            workflow: Id of the workflow the node is in, if known.
         """
         self._node = node
         self._render = render
         self._node_id = node_id
         self._crf = crf
         self._metadata = {"comment": describe(render.plan)} | dict(metadata)
+        self._workflow = workflow
         self._store = RenderStore(store_folder(), round(keep_gb * _GB))
 
     def write(self, prefix: str, container: str) -> OutputFile:
@@ -72,18 +77,25 @@ class Sink:
             FlashTalkError: If it cannot be written; the message says where the part is that was
                 rendered, if any.
         """
+        with LivePreview(self._render.plan, self._node_id, self._workflow) as preview:
+            return self._write(prefix, container, preview)
+
+    def _write(self, prefix: str, container: str, preview: LivePreview) -> OutputFile:
         plan = self._render.plan
         with blame(self._node, "frames", filename_prefix=_PREFIX, quality="quality crf"):
             key = fingerprint(plan=plan.fingerprint(), crf=self._crf)
             output = new_output(prefix, plan.request.size_px, f".{container}")
             if self._copy(key, output.path):
+                preview.finish(output, is_copy=True)
                 return output
             video = output.path.with_suffix(".mp4")
             writer = open_writer(plan, video, crf=self._crf, metadata=self._metadata)
-        self._draw(writer)
+        preview.start(writer, output)
+        self._draw(writer, preview)
         self._store.keep(key, video)
         if video != output.path:
             self._change_container(video, output.path)
+        preview.finish(output)
         return output
 
     def _copy(self, key: str, path: Path) -> bool:
@@ -114,11 +126,23 @@ class Sink:
         except OSError as error:
             _log.warning("%s is complete, but %s stays behind: %s", path, video, error)
 
-    def _draw(self, writer: Mp4Writer) -> None:
+    def _draw(self, writer: Mp4Writer, preview: LivePreview) -> None:
         plan, model = self._render.plan, self._render.model
         sound = plan.sound
         total = num_video_frames(sound.num_samples, sound.rate_hz, plan.chunk.frame_rate_hz)
-        progress = RenderProgress(plan, total, self._node_id)
+        # Pictures on the node are for pages that cannot show the stream.
+        progress = RenderProgress(
+            plan, total, self._node_id, has_pictures=lambda: not preview.is_watched
+        )
+
+        def start() -> None:
+            progress.start()
+            preview.start_clock()
+
+        def add_frames(frames: Tensor) -> None:
+            preview.add_frames(frames)  # first: the progress may stop the render
+            progress.add_frames(frames)
+
         try:
             with blame(self._node, "frames", filename_prefix=_PREFIX):
                 render_video(
@@ -127,8 +151,8 @@ class Sink:
                     model.networks.lent_to(plan, progress.reading),
                     memo=model.memo,
                     before_step=progress.before_step,
-                    on_ready=progress.start,
-                    on_frames=progress.add_frames,
+                    on_ready=start,
+                    on_frames=add_frames,
                 )
         except BaseException as error:
             self._tell_what_is_left(error)

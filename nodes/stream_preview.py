@@ -79,10 +79,13 @@ class StreamPreview(io.ComfyNode):
         keep_gb: float,
     ) -> io.NodeOutput:
         from .host.output import workflow_metadata
+        from .live_preview import workflow_id
         from .sink import Sink
 
-        metadata = workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
-        sink = Sink(cls, frames, cls.hidden.unique_id, quality, keep_gb, metadata)
+        extra = cls.hidden.extra_pnginfo
+        metadata = workflow_metadata(cls.hidden.prompt, extra)
+        workflow = workflow_id(extra)
+        sink = Sink(cls, frames, cls.hidden.unique_id, quality, keep_gb, metadata, workflow)
         output = sink.write(filename_prefix, container)
         saved = ui.SavedResult(output.path.name, output.subfolder, io.FolderType.output)
         video = InputImpl.VideoFromFile(str(output.path))

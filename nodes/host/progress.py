@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import comfy.model_management as management
@@ -30,14 +31,22 @@ _STEPS_SHARE = 0.7
 class RenderProgress:
     """Moves the bar with each step and each group of frames, and stops on request."""
 
-    def __init__(self, plan: RenderPlan, total_frames: int, node_id: str | None) -> None:
+    def __init__(
+        self,
+        plan: RenderPlan,
+        total_frames: int,
+        node_id: str | None,
+        has_pictures: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Show an empty bar.
 
         Args:
             plan: What is rendered.
             total_frames: Frames of the video.
             node_id: Node that shows it.
+            has_pictures: Whether pictures are to be shown at this moment.
         """
+        self._has_pictures = has_pictures
         self._chunk_frames = plan.chunk.num_new_frames
         self._steps = plan.request.sampling.steps
         self._total_frames = total_frames
@@ -97,7 +106,7 @@ class RenderProgress:
 
     def _show(self, chunks: float, frame: Tensor | None = None) -> None:
         value = round(chunks * _TICKS)
-        if frame is None:
+        if frame is None or not self._has_pictures():
             self._bar.update_absolute(value)
             return
         preview = ("JPEG", Image.fromarray(frame.numpy()), _PREVIEW_PX)

@@ -1,6 +1,16 @@
 """The page's connection."""
 
 
+class Routes:
+    """Keeps handlers by path."""
+
+    def __init__(self):
+        self.handlers = {}
+
+    def get(self, path, *, allow_head=True):
+        return lambda handler: self.handlers.setdefault(path, handler)
+
+
 class PromptServer:
     """Keeps what was sent instead of sending it."""
 
@@ -8,6 +18,7 @@ class PromptServer:
 
     def __init__(self):
         self.client_id = "page"
+        self.routes = Routes()
         self.forget()
 
     def forget(self):
@@ -18,7 +29,7 @@ class PromptServer:
         self.texts.append((node_id, text))
 
     def send_sync(self, event, data, sid=None):
-        self.events.append((event, data))
+        self.events.append((event, data, sid))
 
 
 PromptServer.instance = PromptServer()

@@ -1,0 +1,161 @@
+/** A live stream in a video element by Media Source Extensions. */
+
+import { AppendQueue } from './append_queue.js'
+import { ByteStream } from './byte_stream.js'
+import { headSize, mimeType } from './mp4.js'
+import { decide, listRanges } from './pacing.js'
+
+const OPEN_MS = 2000
+const TICK_MS = 200
+
+/** Safari's own kind is the only one on an iPhone. @returns {typeof MediaSource | undefined} */
+function mediaSourceClass() {
+  const scope = /** @type {any} */ (globalThis)
+  return scope.ManagedMediaSource ?? scope.MediaSource
+}
+
+/**
+ * @typedef {object} LiveHooks
+ * @property {(why: string) => void} onUnable - this browser or page cannot do it
+ * @property {(why: 'over' | 'gone' | 'lost') => void} onEnd - nothing more comes
+ */
+
+export class MediaSourcePlayer {
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {(fromS: number | null) => string} urlFrom
+   * @param {LiveHooks} hooks
+   */
+  constructor(video, urlFrom, hooks) {
+    this.video = video
+    this.hooks = hooks
+    this.isWaiting = true
+    this.isFollowing = false
+    this.wantsPlay = true
+    this.isOver = false
+    this.ahead = 0
+    this.isClosed = false
+    /** @type {AppendQueue | null} */
+    this.queue = null
+    this.early = new Uint8Array(0)
+    this.unable = this.unable.bind(this)
+    this.tick = this.tick.bind(this)
+    const Source = mediaSourceClass()
+    if (!Source) {
+      queueMicrotask(() => this.unable('no media source'))
+      return
+    }
+    this.source = new Source()
+    this.url = URL.createObjectURL(this.source)
+    video.disableRemotePlayback = true
+    video.addEventListener('error', this.onVideoError = () => this.unable('the page forbids it'))
+    const late = setTimeout(() => this.unable('the source does not open'), OPEN_MS)
+    this.source.addEventListener('sourceopen', () => {
+      clearTimeout(late)
+      this.load(urlFrom)
+    }, { once: true })
+    this.source.addEventListener('startstreaming', () => this.stream?.hold(false))
+    video.src = this.url
+    this.timer = setInterval(this.tick, TICK_MS)
+  }
+
+  /** @param {(fromS: number | null) => string} urlFrom */
+  load(urlFrom) {
+    if (this.isClosed) return
+    this.stream = new ByteStream(urlFrom, {
+      onStart: () => {
+        this.queue?.reset()
+        this.early = new Uint8Array(0)
+      },
+      onBytes: (bytes) => this.take(bytes),
+      resumeAt: () => this.resumeAt(),
+      onEnd: (why) => this.finish(why),
+    })
+  }
+
+  resumeAt() {
+    const ranges = listRanges(this.video.buffered)
+    // A page that sees the start gets it all; one that comes late begins with the newest.
+    return ranges.length ? /** @type {[number, number]} */ (ranges.at(-1))[1] : null
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} bytes */
+  take(bytes) {
+    if (this.queue) {
+      this.queue.push(bytes)
+      return
+    }
+    const all = new Uint8Array(this.early.length + bytes.length)
+    all.set(this.early)
+    all.set(bytes, this.early.length)
+    this.early = all
+    const size = headSize(all)
+    if (!size || !this.source) return
+    const type = mimeType(all.subarray(0, size))
+    if (!mediaSourceClass()?.isTypeSupported(type)) {
+      this.unable(`cannot play ${type}`)
+      return
+    }
+    const buffer = this.source.addSourceBuffer(type)
+    this.queue = new AppendQueue(buffer, () => this.video.currentTime, (e) => this.unable(e.message))
+    buffer.addEventListener('updateend', this.tick)
+    this.queue.push(all)
+  }
+
+  /** Go to the newest frame. */
+  follow() {
+    this.isFollowing = true
+    if (this.stream?.isHeld) this.stream.restart() // the newest lies beyond what was loaded
+    this.tick()
+  }
+
+  tick() {
+    if (this.isClosed) return
+    const { video } = this
+    const step = decide({
+      time: video.currentTime,
+      ranges: listRanges(video.buffered),
+      isOver: this.isOver && (this.queue?.isEmpty ?? true),
+      isWaiting: this.isWaiting,
+      isFollowing: this.isFollowing,
+      isHeld: this.stream?.isHeld ?? false,
+    })
+    if (step.seek !== null && !video.seeking) video.currentTime = step.seek
+    this.ahead = step.ahead
+    this.isWaiting = step.isWaiting
+    this.stream?.hold(step.isHeld)
+    const shouldPlay = this.wantsPlay && !this.isWaiting
+    if (shouldPlay && video.paused && !video.ended) video.play().catch(() => {})
+    else if (!shouldPlay && !video.paused) video.pause()
+    this.queue?.pump()
+    this.endWhenEmpty()
+  }
+
+  /** @param {'over' | 'gone' | 'lost'} why */
+  finish(why) {
+    this.isOver = true
+    this.tick()
+    this.hooks.onEnd(why)
+  }
+
+  endWhenEmpty() {
+    if (this.isOver && this.queue?.isEmpty && this.source?.readyState === 'open')
+      this.source.endOfStream()
+  }
+
+  /** @param {string} why */
+  unable(why) {
+    if (this.isClosed) return
+    this.close()
+    this.hooks.onUnable(why)
+  }
+
+  close() {
+    this.isClosed = true
+    clearInterval(this.timer)
+    this.stream?.close()
+    this.queue?.close()
+    if (this.onVideoError) this.video.removeEventListener('error', this.onVideoError)
+    if (this.url) URL.revokeObjectURL(this.url)
+  }
+}

@@ -1,0 +1,172 @@
+/** One video element through a render: live by the best way the browser has, then the file. */
+
+import { MediaSourcePlayer } from './media_source.js'
+import { PlainPlayer } from './plain_source.js'
+
+/** Ways to show a stream, the best one first. */
+const WAYS = [MediaSourcePlayer, PlainPlayer]
+
+/**
+ * @typedef {'idle' | 'live' | 'file' | 'pictures'} Mode
+ * `pictures`: this browser plays neither; ComfyUI's own preview pictures are all there is.
+ */
+
+export class Player {
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {() => void} onChange
+   */
+  constructor(video, onChange) {
+    this.video = video
+    this.onChange = onChange
+    /** @type {Mode} */
+    this.mode = 'idle'
+    /** @type {MediaSourcePlayer | PlainPlayer | null} */
+    this.live = null
+    this.isOver = false
+    this.why = ''
+    this.drift = 0
+    this.frameCallback = 0
+    this.watchDrift()
+  }
+
+  get isWaiting() {
+    return this.live?.isWaiting ?? false
+  }
+
+  get ahead() {
+    return this.live?.ahead ?? 0
+  }
+
+  get isPaused() {
+    return this.live ? !this.live.wantsPlay : this.video.paused
+  }
+
+  /**
+   * Show a stream.
+   * @param {(fromS: number | null) => string} urlFrom
+   */
+  showLive(urlFrom) {
+    this.stop()
+    this.video.removeAttribute('poster')
+    this.video.controls = false
+    this.tryWay(urlFrom, 0)
+  }
+
+  /**
+   * @param {(fromS: number | null) => string} urlFrom
+   * @param {number} index
+   */
+  tryWay(urlFrom, index) {
+    const Way = WAYS[index]
+    this.mode = Way ? 'live' : 'pictures'
+    this.live = Way
+      ? new Way(this.video, urlFrom, {
+          onUnable: (why) => {
+            this.why = why
+            this.clear()
+            this.tryWay(urlFrom, index + 1)
+          },
+          onEnd: () => {
+            this.isOver = true
+            this.onChange()
+          },
+        })
+      : null
+    this.onChange()
+  }
+
+  /**
+   * Show a finished file from the place the live picture has come to.
+   * @param {string} url
+   */
+  showFile(url) {
+    const { video } = this
+    const wasLive = this.mode === 'live' && video.readyState >= 2
+    const [time, isPaused] = [video.currentTime, this.isPaused]
+    const still = wasLive ? snapshot(video) : ''
+    this.stop()
+    this.mode = 'file'
+    if (still) video.poster = still // no black frame while the file loads
+    video.controls = true
+    video.addEventListener('loadedmetadata', () => {
+      if (wasLive) video.currentTime = Math.min(time, video.duration)
+      if (!isPaused) video.play().catch(() => {})
+    }, { once: true, signal: (this.loading = new AbortController()).signal })
+    video.addEventListener('error', () => {
+      this.why = 'the browser cannot play this file'
+      this.mode = 'idle'
+      this.onChange()
+    }, { once: true, signal: this.loading.signal })
+    video.src = url
+    this.onChange()
+  }
+
+  togglePlay() {
+    if (!this.live) {
+      if (this.video.paused) this.video.play().catch(() => {})
+      else this.video.pause()
+      return
+    }
+    this.live.wantsPlay = !this.live.wantsPlay
+    if (!this.live.wantsPlay && 'isFollowing' in this.live) this.live.isFollowing = false
+    this.live.tick()
+    this.onChange()
+  }
+
+  get isFollowing() {
+    return this.live instanceof MediaSourcePlayer && this.live.isFollowing
+  }
+
+  /** Go to the newest frame and stay there, or stop doing so. */
+  toggleFollow() {
+    if (this.isFollowing && this.live instanceof MediaSourcePlayer) this.live.isFollowing = false
+    else if (this.live) {
+      this.live.wantsPlay = true
+      this.live.follow()
+    }
+    this.onChange()
+  }
+
+  /** Measure how far the picture is from the clock that the sound follows. */
+  watchDrift() {
+    const { video } = this
+    if (!video.requestVideoFrameCallback) return
+    this.frameCallback = video.requestVideoFrameCallback((_, frame) => {
+      // A frame is right from its time until the next one's; its middle counts.
+      const drift = video.currentTime - frame.mediaTime - 0.02
+      if (!video.seeking && Math.abs(drift) < 5) this.drift += (drift - this.drift) / 10
+      this.watchDrift()
+    })
+  }
+
+  /** Leave the element empty. */
+  clear() {
+    this.video.removeAttribute('src')
+    this.video.load()
+  }
+
+  stop() {
+    this.loading?.abort()
+    this.live?.close()
+    this.live = null
+    this.isOver = false
+    this.why = ''
+    this.mode = 'idle'
+    this.clear()
+  }
+
+  close() {
+    this.stop()
+    if (this.frameCallback) this.video.cancelVideoFrameCallback(this.frameCallback)
+  }
+}
+
+/** @param {HTMLVideoElement} video */
+function snapshot(video) {
+  const canvas = document.createElement('canvas')
+  canvas.width = video.videoWidth
+  canvas.height = video.videoHeight
+  canvas.getContext('2d')?.drawImage(video, 0, 0)
+  return canvas.toDataURL('image/jpeg', 0.8)
+}

@@ -1,0 +1,158 @@
+/** The preview on a node: picture, buttons and a line of text. */
+
+import { FAILED, FINISHED, INTERRUPTED, LIVE, filePath, streamPath } from './messages.js'
+import { Player } from './player.js'
+import { statusKind, statusLine } from './status.js'
+
+const REFRESH_MS = 250
+
+/** @typedef {import('./messages.js').StreamMessage} StreamMessage */
+
+export class PreviewView {
+  /**
+   * @param {(path: string) => string} urlOf - from a path below the server's root
+   * @param {(hasPlayer: boolean) => void} onPlayer - whether pictures of others are needed
+   */
+  constructor(urlOf, onPlayer = () => {}) {
+    this.urlOf = urlOf
+    this.onPlayer = onPlayer
+    /** @type {StreamMessage | null} */
+    this.message = null
+    this.session = ''
+    this.file = ''
+    this.root = element('div', 'flashtalk-preview')
+    this.video = element('video', 'flashtalk-video')
+    this.video.muted = true // else it may not start by itself
+    this.video.playsInline = true
+    this.status = element('div', 'flashtalk-status')
+    this.status.setAttribute('role', 'status')
+    this.buttons = {
+      play: this.button('Pause', () => this.player.togglePlay()),
+      sound: this.button('', () => this.toggleSound()),
+      follow: this.button('Live', () => this.player.toggleFollow()),
+      full: this.button('Full screen', () => this.toggleFullScreen()),
+    }
+    this.buttons.sound.classList.add('flashtalk-sound')
+    const bar = element('div', 'flashtalk-bar')
+    bar.append(...Object.values(this.buttons))
+    const stage = element('div', 'flashtalk-stage')
+    stage.append(this.video, bar)
+    this.root.append(stage, this.status)
+    this.player = new Player(this.video, () => this.refresh())
+    this.video.addEventListener('volumechange', () => this.refresh())
+    this.timer = setInterval(() => this.refresh(), REFRESH_MS)
+    this.refresh()
+  }
+
+  /**
+   * @param {string} label
+   * @param {() => void} onClick
+   */
+  button(label, onClick) {
+    const button = element('button', 'flashtalk-button')
+    button.type = 'button'
+    button.textContent = label
+    button.addEventListener('click', () => {
+      onClick()
+      this.refresh()
+    })
+    return button
+  }
+
+  /**
+   * Show what a message tells.
+   * @param {StreamMessage} message
+   */
+  show(message) {
+    this.message = message
+    if (message.state === LIVE && message.session) {
+      if (message.session !== this.session) this.showLive(message.session)
+    } else if (message.file) this.showFile(message)
+    this.refresh()
+  }
+
+  /** @param {string} session */
+  showLive(session) {
+    this.session = session
+    this.file = ''
+    this.player.showLive((fromS) => this.urlOf(streamPath(session, fromS)))
+  }
+
+  /** @param {StreamMessage} message */
+  showFile({ file, frames, session }) {
+    if (!file) return
+    const path = filePath(file)
+    if (path === this.file) return
+    this.file = path
+    this.session = session ?? ''
+    // A name is used again once its file is deleted; what is shown must not come from a cache.
+    this.player.showFile(this.urlOf(`${path}&v=${frames}-${Date.now()}`))
+  }
+
+  /**
+   * Show the file of a run that was not told about: everything of it was cached.
+   * @param {import('./messages.js').FileMessage} file
+   */
+  showCached(file) {
+    if (filePath(file) === this.file) return
+    const [frame_rate_hz, none] = [25, 0]
+    const counts = { chunk: none, num_chunks: none, frames: none, num_frames: none }
+    const message = { ...counts, frame_rate_hz, frames_per_s: none, dropped: none, reason: null }
+    this.show({ ...message, node: '', workflow: null, session: null, state: FINISHED, file })
+  }
+
+  toggleSound() {
+    this.video.muted = !this.video.muted
+  }
+
+  toggleFullScreen() {
+    if (document.fullscreenElement) void document.exitFullscreen()
+    else void this.root.requestFullscreen?.()
+  }
+
+  refresh() {
+    const { player, buttons, message } = this
+    const { mode } = player
+    const hasVideo = mode === 'live' || mode === 'file'
+    this.onPlayer(mode !== 'pictures')
+    const text = statusLine(message, player)
+    if (this.status.textContent !== text) this.status.textContent = text
+    this.root.dataset.kind = statusKind(message)
+    this.root.dataset.mode = mode
+    setLabel(buttons.play, player.isPaused ? 'Play' : 'Pause')
+    setLabel(buttons.sound, this.video.muted ? 'Unmute' : 'Mute')
+    buttons.sound.classList.toggle('flashtalk-muted', this.video.muted)
+    buttons.follow.setAttribute('aria-pressed', String(player.isFollowing))
+    buttons.play.hidden = mode !== 'live'
+    buttons.follow.hidden = mode !== 'live'
+    buttons.sound.hidden = !hasVideo
+    buttons.full.hidden = !hasVideo
+    if (player.isOver && (message?.state === INTERRUPTED || message?.state === FAILED))
+      buttons.follow.hidden = true
+  }
+
+  close() {
+    clearInterval(this.timer)
+    this.player.close()
+    this.root.remove()
+  }
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} name
+ * @param {string} kind
+ */
+function element(name, kind) {
+  const made = document.createElement(name)
+  made.className = kind
+  return made
+}
+
+/**
+ * @param {HTMLElement} button
+ * @param {string} label
+ */
+function setLabel(button, label) {
+  if (button.textContent !== label) button.textContent = label
+}

@@ -1,0 +1,64 @@
+"""What the page is told of a stream. This table is all that js/ knows of Python.
+
+``js/lib/messages.js`` mirrors it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+EVENT = "flashtalk.stream"
+"""Name of the message on the page's socket."""
+ROUTE = "/flashtalk/stream/{session}"
+"""Where the bytes come from: fragmented MP4. ``?from=`` is a time in milliseconds."""
+FROM = "from"
+WIDGET = "flashtalk_preview"
+"""Name and type of the widget."""
+
+LIVE = "live"
+"""Being rendered; there is a stream."""
+FINISHED = "finished"
+"""Rendered; there is a file."""
+COPIED = "copied"
+"""Copied from a render that was kept; there is a file."""
+INTERRUPTED = "interrupted"
+"""Stopped by the user; there is a file of what was rendered, if anything was."""
+FAILED = "failed"
+"""Stopped by an error, told in ``reason``; otherwise as :data:`INTERRUPTED`."""
+STATES = (LIVE, FINISHED, COPIED, INTERRUPTED, FAILED)
+
+
+class FileMessage(TypedDict):
+    """A file as ComfyUI's ``/view`` takes it."""
+
+    filename: str
+    subfolder: str
+    type: str
+
+
+class StreamMessage(TypedDict):
+    """State of a render: sent at the start, after each chunk and at the end, to all tabs."""
+
+    node: str
+    """Node that renders, as an execution id: ``12:3`` is node 3 in subgraph node 12."""
+    workflow: str | None
+    """Id of its workflow; ``None`` if the prompt came without one."""
+    session: str | None
+    """Names the stream; ``None`` if there is none."""
+    state: str
+    """One of :data:`STATES`."""
+    chunk: int
+    """Chunks rendered."""
+    num_chunks: int
+    frames: int
+    """Frames rendered."""
+    num_frames: int
+    """Frames of the whole video."""
+    frame_rate_hz: int
+    frames_per_s: float
+    """Speed of the render; 0 before the first chunk."""
+    dropped: int
+    """Viewers that were too slow."""
+    file: FileMessage | None
+    reason: str | None
+    """What went wrong, one line."""

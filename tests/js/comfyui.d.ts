@@ -1,0 +1,23 @@
+// The part of ComfyUI's page that js/ uses.
+
+declare module '*/scripts/app.js' {
+  interface PreviewExtension {
+    name: string
+    setup?(): void
+    nodeCreated?(node: any): void
+    afterConfigureGraph?(): void
+  }
+
+  export const app: {
+    rootGraph?: any
+    graph: any
+    registerExtension(extension: PreviewExtension): void
+  }
+}
+
+declare module '*/scripts/api.js' {
+  export const api: {
+    apiURL(path: string): string
+    addEventListener(name: string, listener: (event: any) => void): void
+  }
+}

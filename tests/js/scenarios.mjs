@@ -1,0 +1,230 @@
+// What a viewer does on the stage, and what is seen then. `node scenarios.mjs NAME URL` prints it
+// as JSON; tests/js/test_player.py judges it.
+
+import { listen, look, openStage, start, watch, withBrowser } from './browser.mjs'
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms))
+const follow = (page, session) => page.evaluate((session) => window.watch(session), session)
+const message = async (url, session) => (await fetch(`${url}/message?session=${session}`)).json()
+
+/** Wait for a status line that holds `text`. */
+function told(page, text, timeout = 30_000) {
+  const isTold = (text) => document.querySelector('.flashtalk-status').textContent.includes(text)
+  return page.waitForFunction(isTold, text, { timeout })
+}
+
+async function openShow(browser, url, options, query = '') {
+  const page = await openStage(browser, url, query)
+  const { session } = await start(url, options)
+  await follow(page, session)
+  return { page, session }
+}
+
+const scenarios = {
+  /** From the first frame to the file. */
+  async plays(browser, url) {
+    const { page } = await openShow(browser, url, { seconds: 8 })
+    const first = await watch(page, 0.5)
+    const later = await watch(page, 1)
+    await page.click('.flashtalk-sound')
+    const sound = (await listen(page, 1.5)).peak
+    await told(page, 'finished')
+    await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
+    const end = await look(page)
+    const duration = await page.evaluate(() => document.querySelector('video').duration)
+    return { first, later, sound, end, duration, faults: page.faults }
+  },
+
+  async joinsLate(browser, url) {
+    const { session } = await start(url, { seconds: 12 })
+    await pause(6000)
+    const page = await openStage(browser, url, `session=${session}`)
+    const first = await watch(page, 0.5)
+    return { first, later: await watch(page, 1), faults: page.faults }
+  },
+
+  /** A third of real time: plays for a second at a time, and the browser itself never runs dry. */
+  async waits(browser, url) {
+    const page = await openStage(browser, url)
+    await page.evaluate(() => {
+      const video = document.querySelector('video')
+      window.runs = []
+      video.addEventListener('play', () => window.runs.push([video.currentTime, null]))
+      video.addEventListener('pause', () => (window.runs.at(-1)[1] = video.currentTime))
+      window.dry = 0
+      video.addEventListener('waiting', () => { if (video.currentTime > 0) window.dry++ })
+    })
+    const { session } = await start(url, { seconds: 7, speed: 0.35 })
+    await follow(page, session)
+    await watch(page, 4.5, 'video', 30_000)
+    const { status } = await look(page)
+    return { ...(await page.evaluate(() => ({ runs: window.runs, dry: window.dry }))), status }
+  },
+
+  /** Eight times real time: watched at 1.0, a bounded part of it in the page. */
+  async keepsPace(browser, url) {
+    const { page, session } = await openShow(browser, url, { seconds: 160, speed: 8 })
+    const first = await watch(page, 0.5)
+    const from = Date.now()
+    await pause(6000)
+    const later = await look(page)
+    const rate = (later.time - first.time) / ((Date.now() - from) / 1000)
+    const held = await message(url, session)
+    await page.hover('.flashtalk-preview')
+    await page.getByText('Live', { exact: true }).click()
+    await pause(2500)
+    const live = await look(page)
+    const newest = (await message(url, session)).frames / 25
+    await told(page, 'finished', 40_000)
+    await pause(1000)
+    return { rate, later, viewers: held.viewers, live, newest, end: await look(page) }
+  },
+
+  /** Two tabs, one of them with two nodes. */
+  async isSharedByTabs(browser, url) {
+    const { page, session } = await openShow(browser, url, { seconds: 10 })
+    const other = await openStage(browser, url, `session=${session}`)
+    await other.evaluate(async (session) => {
+      const { PreviewView } = await import('/js/lib/view.js')
+      const second = new PreviewView((path) => path)
+      second.root.id = 'second'
+      document.body.append(second.root)
+      second.show(await (await fetch(`/message?session=${session}`)).json())
+    }, session)
+    return {
+      first: await watch(page, 1),
+      second: await watch(other, 1),
+      third: await watch(other, 1, '#second video'),
+      viewers: (await message(url, session)).viewers,
+    }
+  },
+
+  async survivesReloads(browser, url) {
+    const { session } = await start(url, { seconds: 25 })
+    await pause(2000)
+    const page = await browser.newPage()
+    page.faults = []
+    page.on('pageerror', (error) => page.faults.push(String(error)))
+    for (let i = 0; i < 20; i++) {
+      await page.goto(`${url}/?session=${session}`, { waitUntil: 'commit' })
+      await pause(100)
+    }
+    const end = await watch(page, 1)
+    await pause(500)
+    const { viewers, dropped } = await message(url, session)
+    return { end, viewers, dropped, faults: page.faults }
+  },
+
+  /** The page's policy allows no blob: URL. */
+  async fallsBackToPlain(browser, url) {
+    const { page } = await openShow(browser, url, { seconds: 14 }, 'policy=1')
+    const first = await watch(page, 0.5)
+    const later = await watch(page, 1)
+    await told(page, 'finished')
+    await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
+    return { first, later, end: await look(page) }
+  },
+
+  /** A browser without H.264. */
+  async fallsBackToPictures(browser, url) {
+    const page = await openStage(browser, url)
+    await page.evaluate(() => { window.MediaSource.isTypeSupported = () => false })
+    // A plain source is asked for as media; fetch() stays as it is.
+    await page.route('**/flashtalk/stream/**', (route) =>
+      route.request().resourceType() === 'media' ? route.abort() : route.continue())
+    const { session } = await start(url, { seconds: 20 })
+    await follow(page, session)
+    await told(page, 'pictures only')
+    await pause(300)
+    return { end: await look(page), viewers: (await message(url, session)).viewers }
+  },
+
+  async hearsOfAnUnknownSession(browser, url) {
+    const page = await openStage(browser, url)
+    const { session } = await start(url, { seconds: 1 })
+    const real = await message(url, session)
+    await page.evaluate((real) => window.view.show({ ...real, session: '../../x' }), real)
+    await told(page, 'stream lost')
+    return { end: await look(page), faults: page.faults }
+  },
+
+  async outlivesTheServer(browser, url) {
+    const { page } = await openShow(browser, url, { seconds: 30 })
+    await watch(page, 1)
+    await fetch(`${url}/die`).catch(() => {})
+    await told(page, 'stream lost')
+    await pause(500)
+    return { end: await look(page), faults: page.faults }
+  },
+
+  async showsWhatAnInterruptedRunLeft(browser, url) {
+    const { page } = await openShow(browser, url, { seconds: 30, stop_at: 84 })
+    await watch(page, 1)
+    await told(page, 'interrupted')
+    await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
+    const duration = await page.evaluate(() => document.querySelector('video').duration)
+    return { end: await look(page), duration }
+  },
+
+  /** Renderers take the element out and put it elsewhere. */
+  async survivesBeingMoved(browser, url) {
+    const { page } = await openShow(browser, url, { seconds: 20 })
+    await watch(page, 0.5)
+    await page.evaluate(async () => {
+      const { root } = window.view
+      const place = document.createElement('div')
+      place.style.height = '340px'
+      document.body.append(place)
+      place.replaceChildren(root)
+      await new Promise((done) => setTimeout(done, 300))
+      root.remove()
+      await new Promise((done) => setTimeout(done, 500))
+      place.append(root)
+    })
+    return { end: await watch(page, 1), faults: page.faults }
+  },
+
+  /** A browser that holds six seconds. */
+  async livesWithinItsQuota(browser, url) {
+    const page = await openStage(browser, url)
+    await page.evaluate(() => {
+      const { appendBuffer } = SourceBuffer.prototype
+      window.refused = 0
+      SourceBuffer.prototype.appendBuffer = function (bytes) {
+        const { buffered } = this
+        if (buffered.length && buffered.end(buffered.length - 1) - buffered.start(0) > 6) {
+          window.refused++
+          throw new DOMException('full', 'QuotaExceededError')
+        }
+        return appendBuffer.call(this, bytes)
+      }
+    })
+    const { session } = await start(url, { seconds: 30, speed: 2 })
+    await follow(page, session)
+    const end = await watch(page, 10, 'video', 30_000)
+    return { end, refused: await page.evaluate(() => window.refused), faults: page.faults }
+  },
+
+  /** Play and pause, and nothing shown when there is nothing. */
+  async obeysItsButtons(browser, url) {
+    const idlePage = await openStage(browser, url)
+    const idle = await look(idlePage)
+    await idlePage.close()
+    const { page } = await openShow(browser, url, { seconds: 20 })
+    await watch(page, 0.5)
+    await page.hover('.flashtalk-preview')
+    await page.getByText('Pause', { exact: true }).click()
+    const stopped = await look(page)
+    await pause(1200)
+    const still = await look(page)
+    await page.getByText('Play', { exact: true }).click()
+    const again = await watch(page, 0.5)
+    await page.getByText('Full screen').click()
+    const full = await page.evaluate(() => document.fullscreenElement === window.view.root)
+    return { idle, stopped, still, again, full }
+  },
+}
+
+const [name, url] = process.argv.slice(2)
+const found = await withBrowser((browser) => scenarios[name](browser, url))
+process.stdout.write(JSON.stringify(found))

@@ -1,0 +1,198 @@
+"""A bare page with the preview on it, and the pack's own route behind it; no ComfyUI.
+
+``python tests/js/stage.py`` prints where it listens. What is shown is drawn and heard here: a bar
+that moves, and each second a white flash with a beep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+import time
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+
+ROOT = Path(__file__).parents[2]
+PAGE = Path(__file__).with_name("stage.html")
+RATE_HZ, FRAME_RATE_HZ, GROUP = 48_000, 25, 4
+FLASH_FRAMES, BEEP_HZ = 2, 1000
+# As ComfyUI sends it with --disable-api-nodes: no blob: URL may play.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; object-src 'none'"
+)
+
+
+def load_pack() -> Any:
+    """Import the pack with a stand-in for ComfyUI; return the module of its route."""
+    sys.path[:0] = [str(ROOT / "tests" / "nodes" / "host"), str(ROOT)]
+    spec = spec_from_file_location(
+        "flashtalk_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["flashtalk_pack"] = pack = module_from_spec(spec)
+    spec.loader.exec_module(pack)
+    from importlib import import_module
+
+    return import_module("flashtalk_pack.nodes.host.streams")
+
+
+def draw(first: int, count: int, size_px: tuple[int, int]) -> np.ndarray:
+    """Return frames ``(count, H, W, 3)`` uint8 from number ``first`` on."""
+    height, width = size_px
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for index in range(count):
+        number = first + index
+        is_flash = number % FRAME_RATE_HZ < FLASH_FRAMES
+        frames[index] = (255, 255, 255) if is_flash else (40, 90, 60)
+        at = number * 2 % (width - 8)
+        frames[index, :, at : at + 8] = (220, 160, 40)
+    return frames
+
+
+def beeps(seconds: float) -> np.ndarray:
+    """Return the sound, ``(1, n)`` float32: a beep with each flash, faint noise between."""
+    times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    sound = 0.6 * np.sin(2 * np.pi * BEEP_HZ * times) * (times % 1 < FLASH_FRAMES / FRAME_RATE_HZ)
+    noise = np.random.default_rng(0).standard_normal(len(times)) * 0.003
+    return (sound + noise).astype(np.float32)[None]
+
+
+class Show:
+    """One video on its way into a file and a stream."""
+
+    def __init__(self, streams: Any, folder: Path, query: Any) -> None:
+        self.seconds = float(query.get("seconds", 10))
+        self.speed = float(query.get("speed", 1))
+        self.stop_at = int(query.get("stop_at", 10**9))
+        height, width = (int(side) for side in query.get("size", "96x160").split("x"))
+        self.size_px = height, width
+        self.sessions = streams.stream_sessions()
+        self.session, self.stream = self.sessions.open()
+        self.path = folder / f"show_{len(list(folder.iterdir())):03}.mp4"
+        self.frames, self.state, self.start_s = 0, "live", time.monotonic()
+        self.num_frames = round(self.seconds * FRAME_RATE_HZ)
+        self.first_bytes_s: float | None = None
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self) -> None:
+        """Write the video at its speed, a chunk's groups as they come."""
+        from flashtalk_core.media.mp4 import Mp4Writer
+        from flashtalk_core.media.sound import probe_sound
+        from flashtalk_core.media.sound_array import SoundArray
+
+        sound = probe_sound(SoundArray("beeps", beeps(self.seconds), RATE_HZ))
+        try:
+            with Mp4Writer(self.path, self.size_px, sound, preset="ultrafast") as writer:
+                writer.send_live(self)
+                self.start_s = time.monotonic()
+                while self.frames < self.num_frames:
+                    if self.frames >= self.stop_at:
+                        raise InterruptedError
+                    count = min(GROUP, self.num_frames - self.frames)
+                    due_s = (self.frames + count) / FRAME_RATE_HZ / self.speed
+                    time.sleep(max(0.0, self.start_s + due_s - time.monotonic()))
+                    writer.write(draw(self.frames, count, self.size_px))
+                    self.frames += count
+            self.state = "finished"
+        except InterruptedError:
+            self.state = "interrupted"
+        finally:
+            self.sessions.close(self.session)
+
+    def begin(self, head: bytes) -> None:
+        self.first_bytes_s = time.time()
+        self.stream.begin(head)
+
+    def add(self, data: bytes, start_ms: int, *, is_key: bool) -> None:
+        self.stream.add(data, start_ms, is_key=is_key)
+
+    def close(self) -> None:
+        self.stream.close()
+
+    def message(self) -> dict[str, Any]:
+        """Return what ComfyUI's page would be told now."""
+        path = self.path if self.state == "finished" else self.path.with_suffix(".partial.mp4")
+        file = {"filename": path.name, "subfolder": "", "type": "output"}
+        elapsed_s = max(1e-3, time.monotonic() - self.start_s)
+        return {
+            "node": "7",
+            "workflow": None,
+            "session": self.session,
+            "state": self.state,
+            "chunk": self.frames // 28,
+            "num_chunks": -(-self.num_frames // 28),
+            "frames": self.frames,
+            "num_frames": self.num_frames,
+            "frame_rate_hz": FRAME_RATE_HZ,
+            "frames_per_s": round(self.frames / elapsed_s, 2),
+            "dropped": self.stream.num_dropped,
+            "file": None if self.state == "live" else file,
+            "reason": None,
+        }
+
+
+class Stage:
+    """The server's handlers."""
+
+    def __init__(self, streams: Any, folder: Path) -> None:
+        self.streams, self.folder = streams, folder
+        self.shows: dict[str, Show] = {}
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/", self.page)
+        app.router.add_get("/start", self.start)
+        app.router.add_get("/message", self.message)
+        app.router.add_get("/die", self.die)
+        app.router.add_get("/view", self.view)
+        app.router.add_get(self.streams.ROUTE, self.streams.serve_stream)
+        app.router.add_static("/js", ROOT / "js")
+        return app
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Security-Policy": POLICY} if "policy" in request.query else {}
+        return web.FileResponse(PAGE, headers=headers)
+
+    async def start(self, request: web.Request) -> web.Response:
+        show = Show(self.streams, self.folder, request.query)
+        self.shows[show.session] = show
+        return web.json_response(show.message())
+
+    async def message(self, request: web.Request) -> web.Response:
+        show = self.shows[request.query["session"]]
+        extra = {"viewers": show.stream.num_viewers, "first_bytes_s": show.first_bytes_s}
+        return web.json_response(show.message() | extra)
+
+    async def die(self, _request: web.Request) -> web.Response:
+        os._exit(0)
+
+    async def view(self, request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(self.folder / Path(request.query["filename"]).name)
+
+
+async def serve(folder: Path) -> None:
+    import av  # noqa: F401, before the clock of a show starts
+
+    runner = web.AppRunner(Stage(load_pack(), folder).app(), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    port = site._server.sockets[0].getsockname()[1]
+    sys.stdout.write(f"http://127.0.0.1:{port}\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        asyncio.run(serve(Path(name)))

@@ -1,0 +1,129 @@
+"""The player in a real browser, on a bare page, fed by the pack's own route."""
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+def is_moving(before, after):
+    """Whether frames were decoded between two looks, and something is on them."""
+    assert after["time"] > before["time"]
+    assert after["decoded"] > before["decoded"]
+    return has_picture(after)
+
+
+def has_picture(seen):
+    # Flash, bar and ground of the stage: never black, never plain.
+    return seen["mean"] > 30 and seen["spread"] > 10 and seen["width"] > 0
+
+
+def test_it_plays_with_sound_while_it_is_made_and_becomes_the_file(run):
+    seen = run("plays")
+    assert is_moving(seen["first"], seen["later"])
+    assert seen["first"]["src"].startswith("blob:")
+    assert seen["later"]["ranges"][0][0] == 0
+    assert len(seen["later"]["ranges"]) == 1
+    assert (seen["later"]["muted"], seen["end"]["muted"]) == (True, False)
+    assert seen["sound"] > 0.2
+    assert "/view?filename=show_" in seen["end"]["src"]
+    assert "finished" in seen["end"]["status"]
+    assert seen["duration"] == pytest.approx(8, abs=0.05)
+    assert seen["end"]["time"] > 4  # it went on where it was
+    assert not seen["faults"]
+
+
+def test_a_late_viewer_joins_near_the_newest_frame(run):
+    seen = run("joinsLate")
+    assert is_moving(seen["first"], seen["later"])
+    assert seen["first"]["ranges"][0][0] >= 3
+    assert not seen["faults"]
+
+
+def test_a_slow_render_is_played_in_runs_and_never_stutters(run):
+    seen = run("waits")
+    lengths = [end - start for start, end in seen["runs"] if end is not None]
+    assert len(lengths) >= 2
+    assert min(lengths) > 0.7
+    assert "behind real time" in seen["status"]
+
+
+def test_a_fast_render_is_watched_at_its_own_speed(run):
+    seen = run("keepsPace")
+    assert seen["rate"] == pytest.approx(1, abs=0.1)
+    (start, end), *more = seen["later"]["ranges"]
+    assert not more
+    assert 40 < end - start <= 60
+    assert seen["viewers"] == 0  # it stopped loading
+    # Then the viewer asked for the newest frame, and got the file where it was.
+    assert seen["newest"] - seen["live"]["time"] < 8
+    assert seen["end"]["time"] == pytest.approx(160, abs=25)
+    assert seen["end"]["mode"] == "file"
+
+
+def test_tabs_and_nodes_share_a_stream(run):
+    seen = run("isSharedByTabs")
+    assert all(has_picture(seen[name]) for name in ("first", "second", "third"))
+    assert seen["viewers"] == 3
+
+
+def test_twenty_reloads_leave_one_viewer(run):
+    seen = run("survivesReloads")
+    assert has_picture(seen["end"])
+    assert (seen["viewers"], seen["dropped"]) == (1, 0)
+    assert not seen["faults"]
+
+
+def test_a_page_that_forbids_blobs_gets_a_plain_video(run):
+    seen = run("fallsBackToPlain")
+    assert is_moving(seen["first"], seen["later"])
+    assert "/flashtalk/stream/" in seen["first"]["src"]
+    assert "/view?" in seen["end"]["src"]
+
+
+def test_a_browser_without_the_codec_leaves_the_node_to_pictures(run):
+    seen = run("fallsBackToPictures")
+    assert seen["end"]["mode"] == "pictures"
+    assert "cannot play video/mp4; codecs=" in seen["end"]["status"] or seen["end"]["status"]
+    assert seen["viewers"] == 0  # so that the server sends pictures
+
+
+def test_an_unknown_session_is_said_and_breaks_nothing(run):
+    seen = run("hearsOfAnUnknownSession")
+    assert "stream lost" in seen["end"]["status"]
+    assert not seen["faults"]
+
+
+def test_the_end_of_the_server_is_said_and_what_came_is_kept(run):
+    seen = run("outlivesTheServer")
+    assert "stream lost" in seen["end"]["status"]
+    assert has_picture(seen["end"])
+    assert not seen["faults"]
+
+
+def test_an_interrupted_run_shows_what_it_left(run):
+    seen = run("showsWhatAnInterruptedRunLeft")
+    assert ".partial.mp4" in seen["end"]["src"]
+    assert "interrupted after 3.4 of 30.0 s" in seen["end"]["status"]
+    assert seen["duration"] == pytest.approx(84 / 25, abs=0.1)
+
+
+def test_it_goes_on_after_being_moved_about_the_page(run):
+    seen = run("survivesBeingMoved")
+    assert has_picture(seen["end"])
+    assert not seen["faults"]
+
+
+def test_it_makes_room_when_the_browser_is_full(run):
+    seen = run("livesWithinItsQuota")
+    assert seen["refused"] > 0
+    assert has_picture(seen["end"])
+    assert not seen["faults"]
+
+
+def test_buttons_do_what_they_say(run):
+    seen = run("obeysItsButtons")
+    assert (seen["idle"]["mode"], seen["idle"]["src"]) == ("idle", "")
+    assert seen["stopped"]["paused"]
+    assert seen["still"]["time"] == seen["stopped"]["time"]
+    assert not seen["again"]["paused"]
+    assert seen["full"]

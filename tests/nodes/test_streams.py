@@ -1,0 +1,173 @@
+"""The route of the live stream, on a real server and real sockets."""
+
+import asyncio
+import gc
+import weakref
+from contextlib import asynccontextmanager
+
+import pytest
+
+pytestmark = pytest.mark.cpu
+
+aiohttp = pytest.importorskip("aiohttp", reason="the route needs ComfyUI's server")
+
+HEAD, PIECE = b"head", bytes(1000)
+
+
+@pytest.fixture
+def streams(pack):
+    """The module of the route, with no stream open."""
+    module = pack["nodes.host.streams"]
+    module.stream_sessions.cache_clear()
+    return module
+
+
+@asynccontextmanager
+async def serving(streams):
+    """Serve the route; gives a function from a path below it to a request."""
+    from aiohttp import web
+
+    app = web.Application()
+    app.router.add_get(streams.ROUTE, streams.serve_stream)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    # One connection each, as many as a test likes.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+        yield lambda path: client.get(f"http://127.0.0.1:{port}/flashtalk/stream/{path}")
+    await runner.cleanup()
+
+
+def running(test):
+    """Run a coroutine as a test."""
+
+    def run(streams):
+        asyncio.run(asyncio.wait_for(test(streams), 30))
+
+    run.__name__ = test.__name__
+    return run
+
+
+def opened(streams, pieces=1):
+    session, stream = streams.stream_sessions().open()
+    stream.begin(HEAD)
+    for index in range(pieces):
+        stream.add(PIECE, index, is_key=True)
+    return session, stream
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+@running
+async def test_a_viewer_gets_the_stream_as_it_is_made_and_its_end(streams):
+    session, stream = opened(streams)
+    async with serving(streams) as get, get(session) as answer:
+        assert await answer.content.readexactly(1004) == HEAD + PIECE
+        # From another thread, as the render does it.
+        await asyncio.to_thread(stream.add, b"more", 1, is_key=False)
+        assert await answer.content.readexactly(4) == b"more"
+        await asyncio.to_thread(streams.stream_sessions().close, session)
+        assert await answer.read() == b""
+    await until(lambda: stream.num_viewers == 0)
+
+
+@running
+async def test_the_answer_comes_before_the_first_byte(streams):
+    session, _ = streams.stream_sessions().open()
+    async with serving(streams) as get, get(session) as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "video/mp4"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@running
+async def test_ids_are_looked_up_and_nothing_else(streams):
+    session, _ = opened(streams)
+    wrong = ["x", session[:-1], session + "x", "..%2f..%2fetc%2fpasswd", "%2e%2e", session + "%00",
+             "%ff", "a" * 4000, "__init__.py"]  # fmt: skip
+    async with serving(streams) as get:
+        for path in wrong:
+            async with get(path) as answer:
+                assert answer.status == 404, path
+        streams.stream_sessions().close(session)
+        async with get(session) as answer:
+            assert answer.status == 404
+
+
+@running
+async def test_a_time_that_is_none_starts_at_the_newest(streams):
+    session, _ = opened(streams, 3)
+    lengths = {}
+    async with serving(streams) as get:
+        for given in ("0", "1", "-1", "x", "9" * 5000, "1e3", "%D9%A3"):
+            async with get(f"{session}?from={given}") as answer:
+                first = await answer.content.readexactly(1004)
+                lengths[given[:5]] = len(first + answer.content.read_nowait())
+    assert lengths.pop("0") == 3004
+    assert lengths.pop("1") == 2004
+    assert set(lengths.values()) == {1004}
+
+
+@running
+async def test_one_viewer_too_many_is_told_to_come_back(streams):
+    session, stream = opened(streams)
+    async with serving(streams) as get:
+        answers = [await get(session) for _ in range(20)]
+        states = [answer.status for answer in answers]
+        assert states == [200] * 16 + [503] * 4
+        assert answers[-1].headers["Retry-After"] == "2"
+        for answer in answers:
+            answer.close()
+        await until(lambda: not stream.num_viewers or stream.add(PIECE, 0, is_key=True))
+    assert stream.num_dropped == 0  # they left
+
+
+@running
+async def test_a_thousand_requests_that_read_nothing_are_bounded_and_freed(streams):
+    session, stream = opened(streams)
+    async with serving(streams) as get:
+        answers = await asyncio.gather(*(get(session) for _ in range(1000)))
+        assert sum(answer.status == 200 for answer in answers) == 16
+        for index in range(200):
+            await asyncio.to_thread(stream.add, bytes(2**20), index, is_key=True)
+            await asyncio.sleep(0)
+        assert stream.num_bytes <= 64 * 2**20
+        await until(lambda: stream.num_viewers == 0)
+        assert stream.num_dropped == 16
+        streams.stream_sessions().close(session)
+        for answer in answers:
+            answer.close()
+    left = weakref.ref(stream)
+    stream = answers = None
+    await asyncio.sleep(0)
+    gc.collect()
+    assert left() is None
+
+
+@running
+async def test_a_dropped_viewer_sees_a_broken_stream_not_an_end(streams):
+    session, stream = opened(streams)
+    async with serving(streams) as get, get(session) as answer:
+        for index in range(100):
+            await asyncio.to_thread(stream.add, bytes(2**20), index, is_key=True)
+        await until(lambda: stream.num_viewers == 0)
+        with pytest.raises(aiohttp.ClientError):
+            await answer.read()
+
+
+@running
+async def test_a_viewer_that_stops_reading_is_dropped_in_time(streams):
+    streams.WRITE_TIMEOUT_S, usual = 0.2, streams.WRITE_TIMEOUT_S
+    try:
+        session, stream = opened(streams)
+        async with serving(streams) as get, get(session):
+            stream.add(bytes(32 * 2**20), 1, is_key=True)
+            await until(lambda: stream.num_dropped == 1)
+    finally:
+        streams.WRITE_TIMEOUT_S = usual
