@@ -31,7 +31,10 @@ function progress(message) {
  */
 export function statusLine(message, shown) {
   if (!message) return 'Queue the workflow to see it talk.'
-  const seconds = message.num_frames / message.frame_rate_hz
+  // What ComfyUI had in its cache comes without numbers.
+  const length = message.num_frames
+    ? ` · ${(message.num_frames / message.frame_rate_hz).toFixed(1)} s`
+    : ''
   switch (message.state) {
     case LIVE: {
       if (shown.mode === 'pictures') return `No video in this browser (${shown.why}), pictures only`
@@ -43,9 +46,9 @@ export function statusLine(message, shown) {
       return parts.join(' · ')
     }
     case FINISHED:
-      return end(`finished · ${seconds.toFixed(1)} s`, message, shown)
+      return end(`finished${length}`, message, shown)
     case COPIED:
-      return end(`same settings as before, copied · ${seconds.toFixed(1)} s`, message, shown)
+      return end(`same settings as before, copied${length}`, message, shown)
     case INTERRUPTED:
       return end(`interrupted after ${left(message)}`, message, shown)
     case FAILED:

@@ -39,7 +39,7 @@ def register_stream_route() -> None:
 
     server = getattr(PromptServer, "instance", None)
     if server is not None:
-        server.routes.get(ROUTE, allow_head=False)(serve_stream)
+        server.routes.get(ROUTE)(serve_stream)
 
 
 def send_message(message: StreamMessage) -> None:
@@ -58,6 +58,8 @@ async def serve_stream(request: web.Request) -> web.StreamResponse:
     stream = stream_sessions().find(request.match_info["session"])
     if stream is None:
         raise web.HTTPNotFound(text="no such stream: it ended, or never was\n")
+    if request.method == "HEAD":
+        return web.Response(headers=_HEADERS)
     reader = _Reader(stream)
     try:
         viewer = stream.join(reader.wake, _start_ms(request))

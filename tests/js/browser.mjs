@@ -79,7 +79,7 @@ export async function watch(page, seconds, selector = 'video', timeout = 20_000)
   return look(page, selector)
 }
 
-/** Largest and mean energy of the sound over some seconds; the video must be audible. */
+/** Largest energy of the sound, until it is heard or some seconds are over. */
 export function listen(page, seconds, selector = 'video') {
   return page.evaluate(
     async ([seconds, selector]) => {
@@ -89,15 +89,16 @@ export function listen(page, seconds, selector = 'video') {
       const analyser = context.createAnalyser()
       context.createMediaStreamSource(video.captureStream()).connect(analyser)
       const samples = new Float32Array(analyser.fftSize)
-      const energies = []
       const end = performance.now() + seconds * 1000
-      while (performance.now() < end) {
+      let peak = 0
+      while (performance.now() < end && (peak < 0.05 || video.muted)) {
         await new Promise((done) => setTimeout(done, 20))
         analyser.getFloatTimeDomainData(samples)
-        energies.push(Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length))
+        const energy = samples.reduce((sum, x) => sum + x * x, 0) / samples.length
+        peak = Math.max(peak, Math.sqrt(energy))
       }
       await context.close()
-      return { peak: Math.max(...energies), state: context.state }
+      return { peak, muted: video.muted }
     },
     [seconds, selector],
   )

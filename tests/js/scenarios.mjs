@@ -27,7 +27,7 @@ const scenarios = {
     const first = await watch(page, 0.5)
     const later = await watch(page, 1)
     await page.click('.flashtalk-sound')
-    const sound = (await listen(page, 1.5)).peak
+    const sound = await listen(page, 4)
     await told(page, 'finished')
     await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
     const end = await look(page)

@@ -77,7 +77,7 @@ class Show:
         self.size_px = height, width
         self.sessions = streams.stream_sessions()
         self.session, self.stream = self.sessions.open()
-        self.path = folder / f"show_{len(list(folder.iterdir())):03}.mp4"
+        self.path = folder / f"show_{self.session[:8]}.mp4"
         self.frames, self.state, self.start_s = 0, "live", time.monotonic()
         self.num_frames = round(self.seconds * FRAME_RATE_HZ)
         self.first_bytes_s: float | None = None

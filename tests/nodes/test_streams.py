@@ -87,6 +87,15 @@ async def test_the_answer_comes_before_the_first_byte(streams):
 
 
 @running
+async def test_asking_for_the_head_alone_adds_no_viewer(streams):
+    session, stream = opened(streams)
+    async with serving(streams) as get, get(session) as watching:
+        async with aiohttp.ClientSession() as client, client.head(watching.url) as answer:
+            assert (answer.status, answer.headers["Content-Type"]) == (200, "video/mp4")
+        assert stream.num_viewers == 1
+
+
+@running
 async def test_ids_are_looked_up_and_nothing_else(streams):
     session, _ = opened(streams)
     wrong = ["x", session[:-1], session + "x", "..%2f..%2fetc%2fpasswd", "%2e%2e", session + "%00",

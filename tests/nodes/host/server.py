@@ -7,7 +7,7 @@ class Routes:
     def __init__(self):
         self.handlers = {}
 
-    def get(self, path, *, allow_head=True):
+    def get(self, path):
         return lambda handler: self.handlers.setdefault(path, handler)
 
 

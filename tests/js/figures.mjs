@@ -1,0 +1,129 @@
+// Figures of the preview on the stage. `node figures.mjs first|long URL [seconds]` prints JSON.
+
+import { openStage, start, withBrowser } from './browser.mjs'
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms))
+const message = async (url, session) => (await fetch(`${url}/message?session=${session}`)).json()
+const MEASURED_S = 12
+const REPEATS = 10
+
+/** Milliseconds from the first encoded bytes to the first picture on a page that waits for it. */
+async function measureFirst(browser, url) {
+  const waits = []
+  for (let i = 0; i < REPEATS; i++) {
+    const page = await openStage(browser, url)
+    const { session } = await start(url, { seconds: 4, size: '448x416' })
+    const shown = await page.evaluate((session) => {
+      window.watch(session)
+      return new Promise((done) =>
+        document.querySelector('video').requestVideoFrameCallback((now) =>
+          done(performance.timeOrigin + now)))
+    }, session)
+    waits.push(shown - 1000 * (await message(url, session)).first_bytes_s)
+    await page.close()
+  }
+  return waits
+}
+
+/**
+ * When each second's flash is seen and its beep heard; their distance in milliseconds, positive
+ * if the picture is late. Heard: the sound as it leaves the page's audio graph.
+ */
+function measureOffsets(page, seconds) {
+  return page.evaluate(async (seconds) => {
+    const video = document.querySelector('video')
+    const context = (window.audio ??= new AudioContext())
+    await context.resume()
+    window.sound ??= context.createMediaElementSource(video)
+    const listener = context.createScriptProcessor(256, 2, 1)
+    window.sound.connect(listener).connect(context.destination)
+    window.sound.connect(context.destination)
+    const [beeps, flashes] = [[], []]
+    let isLoud = true
+    listener.onaudioprocess = ({ inputBuffer, playbackTime }) => {
+      const at = inputBuffer.getChannelData(0).findIndex((x) => Math.abs(x) > 0.2)
+      if (at >= 0 && !isLoud) {
+        const { contextTime, performanceTime } = context.getOutputTimestamp()
+        const time = playbackTime + at / context.sampleRate
+        beeps.push(performanceTime + 1000 * (time - contextTime))
+      }
+      // A sine passes zero; silence is 256 quiet samples.
+      isLoud = at >= 0
+    }
+    const canvas = document.createElement('canvas')
+    canvas.width = canvas.height = 8
+    const drawing = canvas.getContext('2d', { willReadFrequently: true })
+    let [isBright, isOn] = [true, true]
+    const onFrame = (_, frame) => {
+      drawing.drawImage(video, 0, 0, 8, 8)
+      const pixels = drawing.getImageData(0, 0, 8, 8).data
+      const bright = pixels.reduce((sum, x) => sum + x, 0) / pixels.length > 190
+      if (bright && !isBright) flashes.push(frame.expectedDisplayTime)
+      isBright = bright
+      if (isOn) video.requestVideoFrameCallback(onFrame)
+    }
+    video.requestVideoFrameCallback(onFrame)
+    await new Promise((done) => setTimeout(done, seconds * 1000))
+    isOn = false
+    window.sound.disconnect(listener)
+    listener.disconnect()
+    listener.onaudioprocess = null
+    return flashes
+      .map((flash) => beeps.map((beep) => flash - beep).sort((a, b) => Math.abs(a) - Math.abs(b))[0])
+      .filter((offset) => Math.abs(offset) < 400)
+  }, seconds)
+}
+
+const heap = (page) =>
+  page.evaluate(() => {
+    window.gc()
+    return performance.memory.usedJSHeapSize
+  })
+
+/** Offset of picture and sound, heap and buffer over a long show at the speed of watching. */
+async function measureLong(browser, url, seconds) {
+  const page = await openStage(browser, url)
+  const { session } = await start(url, { seconds })
+  await page.evaluate((session) => window.watch(session), session)
+  await page.waitForFunction(() => document.querySelector('video').currentTime > 2)
+  await page.click('.flashtalk-sound')
+  const atStart = await measureOffsets(page, MEASURED_S)
+  const heapStart = await heap(page)
+  let [mostBuffered, mostHeap] = [0, 0]
+  const until = Date.now() + (seconds - 2 * MEASURED_S - 20) * 1000
+  while (Date.now() < until) {
+    await pause(10_000)
+    const buffered = await page.evaluate(() => {
+      const { buffered } = document.querySelector('video')
+      let sum = 0
+      for (let i = 0; i < buffered.length; i++) sum += buffered.end(i) - buffered.start(i)
+      return sum
+    })
+    mostBuffered = Math.max(mostBuffered, buffered)
+    mostHeap = Math.max(mostHeap, (await heap(page)) - heapStart)
+  }
+  const atEnd = await measureOffsets(page, MEASURED_S)
+  const end = await page.evaluate(() => {
+    const video = document.querySelector('video')
+    const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality()
+    return { time: video.currentTime, totalVideoFrames, droppedVideoFrames }
+  })
+  const heapGrowth = (await heap(page)) - heapStart
+  return { atStart, atEnd, heapGrowth, mostHeap, mostBuffered, ...end, faults: page.faults }
+}
+
+/** The same offsets on a finished file: what the method itself is off by. */
+async function measureFile(browser, url) {
+  const page = await openStage(browser, url)
+  const { session } = await start(url, { seconds: 30, speed: 20 })
+  await page.evaluate((session) => window.watch(session), session)
+  await page.waitForFunction(() => document.querySelector('video').currentSrc.includes('/view'))
+  await page.waitForFunction(() => document.querySelector('video').currentTime > 2)
+  await page.click('.flashtalk-sound')
+  return measureOffsets(page, MEASURED_S)
+}
+
+const [what, url, seconds = '630'] = process.argv.slice(2)
+const measures = { first: measureFirst, long: measureLong, file: measureFile }
+const found = await withBrowser((browser) => measures[what](browser, url, Number(seconds)))
+process.stdout.write(JSON.stringify(found) + '\n')
