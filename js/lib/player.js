@@ -24,6 +24,7 @@ export class Player {
     /** @type {MediaSourcePlayer | PlainPlayer | null} */
     this.live = null
     this.isOver = false
+    this.isLost = false
     this.why = ''
     this.drift = 0
     this.frameCallback = 0
@@ -67,8 +68,9 @@ export class Player {
             this.clear()
             this.tryWay(urlFrom, index + 1)
           },
-          onEnd: () => {
+          onEnd: (why) => {
             this.isOver = true
+            this.isLost = why !== 'over'
             this.onChange()
           },
         })
@@ -150,7 +152,7 @@ export class Player {
     this.loading?.abort()
     this.live?.close()
     this.live = null
-    this.isOver = false
+    this.isOver = this.isLost = false
     this.why = ''
     this.mode = 'idle'
     this.clear()

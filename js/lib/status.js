@@ -6,7 +6,7 @@ import { COPIED, FAILED, FINISHED, INTERRUPTED, LIVE } from './messages.js'
  * @typedef {object} Shown
  * @property {import('./player.js').Mode} mode
  * @property {boolean} isWaiting
- * @property {boolean} isOver - the stream broke off or ended
+ * @property {boolean} isLost - the stream broke off
  * @property {number} ahead - seconds
  * @property {number} drift - seconds
  * @property {string} why
@@ -39,7 +39,7 @@ export function statusLine(message, shown) {
     case LIVE: {
       if (shown.mode === 'pictures') return `No video in this browser (${shown.why}), pictures only`
       const parts = progress(message)
-      if (shown.isOver) return [...parts, 'stream lost, waiting for the file'].join(' · ')
+      if (shown.isLost) return [...parts, 'stream lost, waiting for the file'].join(' · ')
       parts.push(`${shown.ahead.toFixed(1)} s buffered`)
       if (shown.isWaiting) parts.push(message.chunk ? 'waiting for a second' : 'loading')
       else parts.push(`drift ${Math.round(shown.drift * 1000)} ms`)

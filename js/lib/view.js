@@ -66,7 +66,8 @@ export class PreviewView {
   show(message) {
     this.message = message
     if (message.state === LIVE && message.session) {
-      if (message.session !== this.session) this.showLive(message.session)
+      // A stream that broke off is tried again when the next chunk says that it still runs.
+      if (message.session !== this.session || this.player.isLost) this.showLive(message.session)
     } else if (message.file) this.showFile(message)
     this.refresh()
   }

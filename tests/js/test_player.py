@@ -1,5 +1,8 @@
 """The player in a real browser, on a bare page, fed by the pack's own route."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -127,3 +130,14 @@ def test_buttons_do_what_they_say(run):
     assert seen["still"]["time"] == seen["stopped"]["time"]
     assert not seen["again"]["paused"]
     assert seen["full"]
+
+
+def test_the_types_in_js_agree():
+    here = Path(__file__).parent
+    compiler = here / "node_modules" / ".bin" / "tsc"
+    if not compiler.exists():
+        pytest.skip("needs typescript: npm ci in tests/js")
+    done = subprocess.run(
+        [compiler, "-p", "jsconfig.json"], cwd=here, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

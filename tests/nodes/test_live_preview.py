@@ -15,7 +15,7 @@ HIDDEN = {"unique_id": "7", "extra_pnginfo": {"workflow": {"id": "a-b-c", "nodes
 @pytest.fixture
 def sent(pack):
     """Messages in the order they were sent."""
-    found = pack["server"].PromptServer.instance.events
+    found = pack["server"].PromptServer.instance.messages
     found.clear()
     return found
 
@@ -55,7 +55,7 @@ def test_a_viewer_gets_a_video_and_no_pictures_are_sent_meanwhile(pack, model, s
     viewers = []
 
     def join(event, data, sid=None):
-        stream = data["session"] and sessions.find(data["session"])
+        stream = sessions.find(data.get("session") or "")
         if stream and not viewers:
             viewers.append((stream, stream.join(lambda: None)))
 
@@ -93,7 +93,7 @@ def test_an_interrupted_render_is_told_with_what_is_left(pack, model, sent):
 
     def stop(event, data, sid=None):
         sent.append((event, data, sid))
-        management.interrupt_current_processing(data["frames"] == 4)
+        management.interrupt_current_processing(data.get("frames") == 4)
 
     server.send_sync = stop
     try:

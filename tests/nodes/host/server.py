@@ -24,12 +24,16 @@ class PromptServer:
     def forget(self):
         self.texts = []
         self.events = []
+        self.messages = []
 
     def send_progress_text(self, text, node_id, sid=None):
         self.texts.append((node_id, text))
 
     def send_sync(self, event, data, sid=None):
-        self.events.append((event, data, sid))
+        if event.startswith("flashtalk."):
+            self.messages.append((event, data, sid))
+        else:
+            self.events.append((event, data))
 
 
 PromptServer.instance = PromptServer()
