@@ -73,7 +73,7 @@ def test_a_viewer_gets_a_video_and_no_pictures_are_sent_meanwhile(pack, model, s
         assert len(list(container.decode(video=0))) == 8
     updates = pack["comfy.utils"].updates
     assert updates
-    assert not any(update.preview for update in updates)
+    assert not any(preview for _, _, preview, _ in updates)
 
 
 def test_a_copied_render_is_told_with_its_file(pack, model, sent):
