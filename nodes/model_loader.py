@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..flashtalk_core.errors import FlashTalkError
+from ..flashtalk_core.models.attention import KERNELS
 from .faults import blame
 from .host.devices import DEVICES, DTYPES, find_device, find_dtype
 from .host.model_files import (
@@ -18,7 +19,7 @@ from .host.model_files import (
 )
 from .sockets import CATEGORY, ModelSocket
 
-ATTENTION = ("auto", "sdpa", "flash-attn-3", "flash-attn", "sage")
+ATTENTION = ("auto", "sdpa", *(kernel.name for kernel in KERNELS))
 
 
 class ModelLoader(io.ComfyNode):

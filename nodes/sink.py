@@ -11,7 +11,6 @@ from ..flashtalk_core.engine.plan import fingerprint
 from ..flashtalk_core.engine.render import describe, open_writer, render_video
 from ..flashtalk_core.engine.render_store import RenderStore
 from ..flashtalk_core.errors import InvalidInputError
-from ..flashtalk_core.geometry import num_video_frames
 from ..flashtalk_core.media.remux import remux_video
 from .faults import blame
 from .host.output import OutputFile, new_output, store_folder
@@ -128,11 +127,9 @@ class Sink:
 
     def _draw(self, writer: Mp4Writer, preview: LivePreview) -> None:
         plan, model = self._render.plan, self._render.model
-        sound = plan.sound
-        total = num_video_frames(sound.num_samples, sound.rate_hz, plan.chunk.frame_rate_hz)
         # Pictures on the node are for pages that cannot show the stream.
         progress = RenderProgress(
-            plan, total, self._node_id, has_pictures=lambda: not preview.is_watched
+            plan, writer.num_frames, self._node_id, has_pictures=lambda: not preview.is_watched
         )
 
         def start() -> None:

@@ -25,8 +25,8 @@ INPUT_OF: dict[Part, str] = {
     "audio": "audio_encoder",
 }
 OPENINGS = {name: (PARTS[part].title,) for part, name in INPUT_OF.items()}
-OPENINGS["text_encoder"] += (PARTS["tokenizer"].title,)
 """How messages about a file open that was not found."""
+OPENINGS["text_encoder"] += (PARTS["tokenizer"].title,)
 
 
 def transformer_menu() -> list[str]:

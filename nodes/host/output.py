@@ -28,7 +28,7 @@ def new_output(prefix: str, size_px: tuple[int, int], suffix: str) -> OutputFile
     """Return a name that is not taken, numbered as by ComfyUI's Save Video.
 
     Args:
-        prefix: What the user typed; may hold folders and ``%date%``-like fields.
+        prefix: What the user typed; may hold folders and fields like ``%year%``.
         size_px: Height and width of the video.
         suffix: Of the file, with its dot.
 

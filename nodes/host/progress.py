@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,12 +17,11 @@ if TYPE_CHECKING:
 
     from ...flashtalk_core.engine.plan import RenderPlan
 
-_log = logging.getLogger(__name__)
-
 _PREVIEW_PX = 512
 _TICKS = 1000
 """Parts of a chunk that the bar counts."""
 _PICTURE_GONE_S = 0.6
+"""How long the page takes to drop the last picture, and a little more."""
 _STEPS_SHARE = 0.7
 """Part of a chunk's time that is taken for denoising; the rest goes to its frames."""
 
