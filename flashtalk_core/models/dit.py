@@ -7,8 +7,8 @@ N heads, D head dim, W window, S hidden layers, M audio features, K classes of m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,12 @@ from .norms import LayerNorm, linear_fp32
 from .rope import ROPE_BASE, float64_device, video_rotation
 from .speakers import token_masks
 
+if TYPE_CHECKING:
+    from .folded_audio import FoldedAudio
+
+TimeContext = tuple[Tensor, Tensor]
+"""The embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
+
 
 @dataclass(frozen=True)
 class SessionContext:
@@ -34,14 +40,16 @@ class SessionContext:
     """Keys and values for each block."""
     rotation: Tensor
     """Rotary table of the tokens, ``(L, D / 2, 2)`` float32."""
+    times: dict[tuple[float, ...], TimeContext] = field(default_factory=dict)
+    """What was made of each timestep, filled as steps are taken; a session has few."""
 
 
 @dataclass(frozen=True)
 class AudioContext:
     """What stays the same in a chunk: the sound, projected once for all steps."""
 
-    blocks: tuple[KeyValue, ...]
-    """Keys and values for each block, ``(B * T, A, N, D)``."""
+    blocks: tuple[KeyValue | FoldedAudio, ...]
+    """Keys and values for each block, ``(B * T, A, N, D)``, or what they were folded to."""
     masks: Tensor | None = None
     """Reference masks of two speakers at pixel size, ``(K, H, W)``; ``None`` with one."""
 
@@ -133,7 +141,8 @@ class AvatarDiT(nn.Module):
         """
         padded = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
         embedded, image = self.text_embedding(padded), self.img_emb(clip)
-        blocks = tuple(block.cross_attn.project(embedded, image) for block in self._blocks)
+        length = text.shape[1]
+        blocks = tuple(block.cross_attn.project(embedded, image, length) for block in self._blocks)
         grid = self._token_grid(condition)
         rotation = video_rotation(grid, self.config.head_dim, condition.device)
         return SessionContext(condition, blocks, rotation)
@@ -161,9 +170,7 @@ class AvatarDiT(nn.Module):
         if masks is not None:
             num_speakers = tokens.shape[0]
             tokens = torch.cat(tokens.split(1), dim=2)
-        blocks = tuple(
-            block.audio_cross_attn.project(tokens, num_speakers) for block in self._blocks
-        )
+        blocks = tuple(block.project_audio(tokens, num_speakers) for block in self._blocks)
         return AudioContext(blocks, masks)
 
     def forward(
@@ -184,14 +191,23 @@ class AvatarDiT(nn.Module):
         dtype = self.patch_embedding.weight.dtype
         x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)
-        time, modulation = self._embed_time(timestep)
+        time, modulation = self._time(timestep, session)
         masks = None if audio.masks is None else token_masks(audio.masks, grid)
         for block, context, sound in zip(self._blocks, session.blocks, audio.blocks, strict=True):
             x = block(x, modulation, session.rotation, context, sound, masks)
         return self._unpatchify(self.head(x, time), grid)
 
-    def _embed_time(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
+    def _time(self, timestep: Tensor, session: SessionContext) -> TimeContext:
+        """Embed a timestep once a session; anew where a gradient is wanted."""
+        weight = self.time_projection[1].weight
+        if torch.is_grad_enabled() or timestep.is_meta:
+            return self._embed_time(timestep.to(weight.device))
+        key = tuple(timestep.tolist())
+        if key not in session.times:
+            session.times[key] = self._embed_time(timestep.to(weight.device))
+        return session.times[key]
+
+    def _embed_time(self, timestep: Tensor) -> TimeContext:
         first, act, second = self.time_embedding
         assert isinstance(first, nn.Linear)
         assert isinstance(second, nn.Linear)

@@ -7,6 +7,7 @@ frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from .attention import Attention
 from .norms import LayerNorm, RMSNorm
 from .rope import rotate
 from .speakers import listening_rotation, reference_attention, speaking_rotation
+
+if TYPE_CHECKING:
+    from .folded_audio import FoldedAudio
 
 KeyValue = tuple[Tensor, Tensor]
 
@@ -28,6 +32,33 @@ class BlockContext:
     """Keys and values of the prompt, ``(B, text_len, N, D)`` each."""
     image: KeyValue
     """Keys and values of the CLIP tokens, ``(B, clip_tokens, N, D)`` each."""
+    prompt_len: int | None = None
+    """Positions of the prompt before its padding; those behind are all equal. ``None`` where
+    that is not known."""
+
+
+class FusedRun(Protocol):
+    """Another way through one block, with its work between matrix products done in fewer passes."""
+
+    def takes(self, block: AvatarBlock, x: Tensor, masks: Tensor | None) -> bool:
+        """Tell whether it can run these tokens; see :meth:`AvatarBlock.forward`."""
+        ...
+
+    def prepare_audio(self, block: AvatarBlock, audio: KeyValue) -> KeyValue | FoldedAudio:
+        """Return the sound of a chunk as it is wanted at every step."""
+        ...
+
+    def __call__(
+        self,
+        block: AvatarBlock,
+        x: Tensor,
+        modulation: Tensor,
+        rotation: Tensor,
+        context: BlockContext,
+        audio: KeyValue | FoldedAudio,
+    ) -> Tensor:
+        """Run the block; see :meth:`AvatarBlock.forward`."""
+        ...
 
 
 class SelfAttention(nn.Module):
@@ -84,8 +115,16 @@ class ContextAttention(nn.Module):
         self.v_img = nn.Linear(dim, dim)
         self.norm_k_img = RMSNorm(dim, config.eps)
 
-    def project(self, text: Tensor, image: Tensor) -> BlockContext:
-        """Compute keys and values of embedded text and image tokens ``(B, ., C)``."""
+    def project(
+        self, text: Tensor, image: Tensor, prompt_len: int | None = None
+    ) -> BlockContext:
+        """Compute keys and values of embedded text and image tokens ``(B, ., C)``.
+
+        Args:
+            text: Prompt with its padding.
+            image: Picture.
+            prompt_len: Positions before the padding, if known.
+        """
         heads = (self.num_heads, -1)
         return BlockContext(
             text=(
@@ -96,6 +135,7 @@ class ContextAttention(nn.Module):
                 self.norm_k_img(self.k_img(image)).unflatten(-1, heads),
                 self.v_img(image).unflatten(-1, heads),
             ),
+            prompt_len=prompt_len,
         )
 
     def forward(self, x: Tensor, context: BlockContext) -> Tensor:
@@ -173,6 +213,14 @@ class AvatarBlock(nn.Module):
             nn.Linear(config.ffn_dim, dim),
         )
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        self.fused: FusedRun | None = None
+
+    def project_audio(self, tokens: Tensor, num_speakers: int) -> KeyValue | FoldedAudio:
+        """Compute keys and values of the sound; see :meth:`AudioAttention.project`."""
+        audio = self.audio_cross_attn.project(tokens, num_speakers)
+        if self.fused is None or num_speakers > 1 or tokens.shape[0] > 1:
+            return audio
+        return self.fused.prepare_audio(self, audio)
 
     def forward(
         self,
@@ -180,7 +228,7 @@ class AvatarBlock(nn.Module):
         modulation: Tensor,
         rotation: Tensor,
         context: BlockContext,
-        audio: KeyValue,
+        audio: KeyValue | FoldedAudio,
         masks: Tensor | None = None,
     ) -> Tensor:
         """Run the block.
@@ -190,12 +238,16 @@ class AvatarBlock(nn.Module):
             modulation: Projected timestep, ``(B, 6, C)`` float32.
             rotation: Rotary table, ``(L, D / 2, 2)`` float32.
             context: Keys and values of prompt and picture.
-            audio: Keys and values of the sound, ``(B * T, A, N, D)`` each.
+            audio: Keys and values of the sound, ``(B * T, A, N, D)`` each, or what they were
+                folded to.
             masks: Reference masks of two speakers, ``(K, R)``; ``None`` with one.
 
         Returns:
             Tokens, same shape and dtype.
         """
+        if self.fused is not None and self.fused.takes(self, x, masks):
+            return self.fused(self, x, modulation, rotation, context, audio)
+        assert isinstance(audio, tuple), "folded sound is for one speaker, without gradients"
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).chunk(
             6, dim=1
         )
