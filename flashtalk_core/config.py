@@ -129,16 +129,12 @@ class FastPaths:
     fused_blocks: bool = True
     """Run what lies between the transformer's matrix products in few passes (needs Triton), and
     fold the layers around the attention to the sound into its keys and values."""
-    keep_folded: bool = True
-    """Fold once a chunk, where the device has room for it, instead of at every step."""
     compiled_blocks: bool = False
     """Compile the transformer's blocks instead (needs Triton; tens of seconds at first)."""
     channels_last: bool = True
     """Keep the autoencoder's tensors with channels innermost, as its convolutions want them."""
     fused_layers: bool = True
     """Norms, sums and biases of the autoencoder in few passes over memory (needs Triton)."""
-    graphed_sound: bool = True
-    """Launch the sound encoder's many small kernels as one CUDA graph."""
     float8: bool = False
     """Large linear layers of the transformer in 8-bit floats, scaled row by row."""
 

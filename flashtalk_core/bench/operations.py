@@ -85,7 +85,7 @@ def count_operations(
     with FlopCounterMode(display=False) as counter:
         marker = _OperationMarker(counter)
         run_chunk(networks, inputs, 1, marker)
-    found = marker.found
+    found: dict[str, Operations] = dict(marker.found)
     return {stage: found[stage] for stage in found if stage != "step 1"} | {
         f"step {number}": found["step 1"] for number in range(1, steps + 1)
     }

@@ -159,7 +159,7 @@ def switch(networks: Networks, way: Way) -> None:
     for block in networks.dit.blocks:
         assert isinstance(block, AvatarBlock)
         block.fused = block._compiled_call_impl = None
-    for network in (networks.dit, networks.vae, networks.audio_encoder):
+    for network in (networks.dit, networks.vae):
         accelerate(network, way.paths, next(network.parameters()).device)
 
 
@@ -258,9 +258,7 @@ def _measure_way(
         report.stages.append(_row(name, stage, found, operations["decode"], rates))
 
 
-def _measure_setting(
-    bench: StageBench, name: str, setting: Setting, report: StageReport
-) -> None:
+def _measure_setting(bench: StageBench, name: str, setting: Setting, report: StageReport) -> None:
     """Add rows for a whole chunk at another size and number of steps."""
     networks = bench.networks
     inputs = random_inputs(networks, setting.size_px, setting.steps)

@@ -34,7 +34,7 @@ def add_fast_paths(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--float8",
         action="store_true",
-        help="large layers of the transformer in 8-bit floats: faster, changes the picture a little",
+        help="large layers in 8-bit floats: faster, changes the picture a little",
     )
     add_switches(group)
 

@@ -21,7 +21,7 @@ from .residency import Placement
 
 RENDER_REVISION = 1
 """Raised by every change that draws or writes other bytes from the same settings."""
-_LIBRARIES = ("torch", "transformers", "av", "numpy", "pillow", "soxr")
+_LIBRARIES = ("torch", "triton", "transformers", "av", "numpy", "pillow", "soxr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,7 @@ class RenderPlan:
             files=self.checkpoint.files.identity,
             dtype=str(place.dtype),
             devices=[str(place.device), str(place.device_of(VideoVAE))],
+            paths=asdict(place.paths),
             attention=[self.attention, *(k.name for k in KERNELS if is_installed(k))],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
         )

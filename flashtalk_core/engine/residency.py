@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import nn
 
+from ..config import FastPaths
+from ..models.acceleration import accelerate
 from ..models.vae.model import VideoVAE
 from ..weights.load import AvatarCheckpoint
 
@@ -40,14 +42,28 @@ class Placement:
     dtype: torch.dtype
     vae_device: torch.device | None = None
     """Where the autoencoder runs; ``None`` is where the others do."""
+    paths: FastPaths = field(default_factory=FastPaths.none)
+    """Faster ways through the networks."""
 
     def device_of(self, kind: type[nn.Module]) -> torch.device:
         """Return where a network of class ``kind`` runs."""
         return self.vae_device or self.device if kind is VideoVAE else self.device
 
+    def paths_of(self, kind: type[nn.Module]) -> FastPaths:
+        """Return the faster ways of a network of class ``kind``; none on a device of another type.
+
+        They were chosen for the device that most networks run on.
+        """
+        is_same = self.device_of(kind).type == self.device.type
+        return self.paths if is_same else FastPaths.none()
+
 
 class StayLoaded:
-    """Reads each network when it is first used and keeps it on its device."""
+    """Reads each network when it is first used and keeps it on its device.
+
+    It goes the faster ways from then on; what was built for them serves every later render, of
+    whatever size.
+    """
 
     def __init__(self, checkpoint: AvatarCheckpoint, placement: Placement) -> None:
         """Read nothing yet."""
@@ -60,7 +76,9 @@ class StayLoaded:
         """Lend a network; see :class:`Residency`."""
         if kind not in self._networks:
             device, dtype = self._placement.device_of(kind), self._placement.dtype
-            self._networks[kind] = self._checkpoint.load(kind, device, dtype)
+            network = self._checkpoint.load(kind, device, dtype)
+            accelerate(network, self._placement.paths_of(kind), device)
+            self._networks[kind] = network
         yield cast("N", self._networks[kind])
 
     def free(self, kind: type[nn.Module]) -> None:

@@ -10,17 +10,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ..config import ChunkConfig, DiTConfig, FastPaths, require
+from ..config import FastPaths, require
 from ..errors import InvalidInputError
-from ..geometry import num_latent_frames
 from .attention import sdpa
-from .audio_encoder import AudioEncoder
 from .block_kernels import BlockKernels, PlainKernels
 from .dit import AvatarDiT
 from .dit_block import AvatarBlock
 from .float8 import check_float8, quantise_blocks
 from .fused_block import FusedBlock
-from .graphed_sound import GraphedSound
 from .vae.fused import fuse_layers, keep_channels_last
 from .vae.model import VideoVAE
 from .vae.rows import RowKernels
@@ -29,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 Speed = Literal["auto", "plain", "fused", "compiled"]
 SPEEDS: tuple[Speed, ...] = ("auto", "plain", "fused", "compiled")
-_FOLDED_SHARE = 8
-"""Folded sound is kept through a chunk if it takes no more than this part of the memory."""
 _MIN_CAPABILITY = (8, 0)
 """Triton's kernels here use bfloat16, which older GPUs have not."""
 
@@ -54,7 +49,7 @@ def choose_fast_paths(speed: str, device: torch.device, *, float8: bool = False)
     known = {
         "plain": FastPaths.none(),
         "fused": FastPaths(),
-        "compiled": FastPaths(fused_blocks=False, keep_folded=False, compiled_blocks=True),
+        "compiled": FastPaths(fused_blocks=False, compiled_blocks=True),
     }
     paths = replace(known[speed], float8=float8)
     check_fast_paths(paths, device)
@@ -90,8 +85,6 @@ def accelerate(network: nn.Module, paths: FastPaths, device: torch.device) -> No
         _accelerate_dit(network, paths, device)
     elif isinstance(network, VideoVAE):
         _accelerate_vae(network, paths, device)
-    elif isinstance(network, AudioEncoder) and paths.graphed_sound and device.type == "cuda":
-        network.graph = GraphedSound()
 
 
 def _accelerate_dit(dit: AvatarDiT, paths: FastPaths, device: torch.device) -> None:
@@ -100,11 +93,10 @@ def _accelerate_dit(dit: AvatarDiT, paths: FastPaths, device: torch.device) -> N
     if paths.compiled_blocks:
         compile_blocks(dit)
     if paths.fused_blocks:
-        kernels = _block_kernels(dit, device)
-        keep_folded = paths.keep_folded and keeps_folded(dit.config, device)
+        kernels = _block_kernels(device)
         for block in dit.blocks:
             assert isinstance(block, AvatarBlock)
-            block.fused = FusedBlock(kernels, keep_folded=keep_folded)
+            block.fused = FusedBlock(kernels)
 
 
 def _accelerate_vae(vae: VideoVAE, paths: FastPaths, device: torch.device) -> None:
@@ -114,30 +106,13 @@ def _accelerate_vae(vae: VideoVAE, paths: FastPaths, device: torch.device) -> No
         fuse_layers(vae, RowKernels.triton() if device.type == "cuda" else RowKernels())
 
 
-def _block_kernels(dit: AvatarDiT, device: torch.device) -> BlockKernels:
-    block = dit.blocks[0]
-    assert isinstance(block, AvatarBlock)
+def _block_kernels(device: torch.device) -> BlockKernels:
     plain = PlainKernels(sdpa)
     if device.type != "cuda":
         return plain
     from .gpu_kernels.block import TritonKernels
 
     return TritonKernels(plain)
-
-
-def folded_bytes(config: DiTConfig, itemsize: int) -> int:
-    """Return the size of the folded sound of a usual chunk, in bytes."""
-    frames = num_latent_frames(ChunkConfig().num_frames)
-    keys = config.num_heads * config.audio_context_tokens
-    return 2 * config.num_layers * frames * keys * config.dim * itemsize
-
-
-def keeps_folded(config: DiTConfig, device: torch.device, itemsize: int = 2) -> bool:
-    """Tell whether ``device`` has room to keep the folded sound through a chunk."""
-    if device.type != "cuda":
-        return True
-    total = torch.cuda.get_device_properties(device).total_memory
-    return _FOLDED_SHARE * folded_bytes(config, itemsize) <= total
 
 
 def compile_blocks(dit: AvatarDiT, backend: str = "inductor") -> None:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..config import AudioEncoderConfig
-from .graphed_sound import GraphedSound
 
 
 def normalise_samples(samples: Tensor) -> Tensor:
@@ -46,7 +45,6 @@ class AudioEncoder(nn.Module):
         self.feature_extractor = model.feature_extractor
         self.feature_projection = model.feature_projection
         self.encoder = model.encoder
-        self.graph: GraphedSound | None = None
 
     def forward(self, samples: Tensor, num_frames: int) -> Tensor:
         """Encode speech.
@@ -61,11 +59,6 @@ class AudioEncoder(nn.Module):
 
         Source: SoulX-FlashTalk ``Wav2Vec2Model.forward`` @ 688982e.
         """
-        if self.graph is not None and self.graph.takes(samples):
-            return self.graph(self._encode, self.parameters(), samples, num_frames)
-        return self._encode(samples, num_frames)
-
-    def _encode(self, samples: Tensor, num_frames: int) -> Tensor:
         if self.config.do_normalize:
             samples = normalise_samples(samples)
         features = self.feature_extractor(samples.to(self.encoder.layer_norm.weight.dtype))

@@ -1,6 +1,7 @@
 """What lies between the matrix products of a transformer block, as whole operations.
 
-Axis legend: L tokens, C channels of a row, N heads, D head dim, A audio tokens a frame, K keys.
+Axis legend: L tokens, C channels of a row, N heads, D head dim, T latent frames,
+A audio tokens a frame, K keys.
 """
 
 from __future__ import annotations
@@ -95,6 +96,10 @@ class BlockKernels(Protocol):
         """Return rows ``(L, C)`` for a linear layer, after GELU (by tanh) if ``gelu``."""
         ...
 
+    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+        """Multiply ``(T, A, N, D)`` by ``(N, D, C)`` head by head; ``(T, N * A, C)``."""
+        ...
+
     def softmax(
         self, logits: Tensor, bias: Tensor, scale: float, group: int, dtype: torch.dtype
     ) -> Tensor:
@@ -165,6 +170,12 @@ class PlainKernels:
         if not float8:
             return F.gelu(x, approximate="tanh") if gelu else x
         return quantise_rows(F.gelu(x.float(), approximate="tanh") if gelu else x)
+
+    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+        """See :class:`BlockKernels`."""
+        rows = heads.permute(2, 0, 1, 3).flatten(1, 2)
+        out = torch.bmm(rows, weight).unflatten(1, heads.shape[:2])
+        return out.transpose(0, 1).flatten(1, 2)
 
     def softmax(
         self, logits: Tensor, bias: Tensor, scale: float, group: int, dtype: torch.dtype

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,6 @@ from .dit_block import AvatarBlock, BlockContext, KeyValue
 from .norms import LayerNorm, linear_fp32
 from .rope import ROPE_BASE, float64_device, video_rotation
 from .speakers import token_masks
-
-if TYPE_CHECKING:
-    from .folded_audio import FoldedAudio
 
 TimeContext = tuple[Tensor, Tensor]
 """The embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
@@ -48,8 +45,8 @@ class SessionContext:
 class AudioContext:
     """What stays the same in a chunk: the sound, projected once for all steps."""
 
-    blocks: tuple[KeyValue | FoldedAudio, ...]
-    """Keys and values for each block, ``(B * T, A, N, D)``, or what they were folded to."""
+    blocks: tuple[KeyValue, ...]
+    """Keys and values for each block, ``(B * T, A, N, D)``."""
     masks: Tensor | None = None
     """Reference masks of two speakers at pixel size, ``(K, H, W)``; ``None`` with one."""
 
@@ -170,7 +167,9 @@ class AvatarDiT(nn.Module):
         if masks is not None:
             num_speakers = tokens.shape[0]
             tokens = torch.cat(tokens.split(1), dim=2)
-        blocks = tuple(block.project_audio(tokens, num_speakers) for block in self._blocks)
+        blocks = tuple(
+            block.audio_cross_attn.project(tokens, num_speakers) for block in self._blocks
+        )
         return AudioContext(blocks, masks)
 
     def forward(
@@ -199,12 +198,12 @@ class AvatarDiT(nn.Module):
 
     def _time(self, timestep: Tensor, session: SessionContext) -> TimeContext:
         """Embed a timestep once a session; anew where a gradient is wanted."""
-        weight = self.time_projection[1].weight
+        device = self.patch_embedding.weight.device
         if torch.is_grad_enabled() or timestep.is_meta:
-            return self._embed_time(timestep.to(weight.device))
+            return self._embed_time(timestep.to(device))
         key = tuple(timestep.tolist())
         if key not in session.times:
-            session.times[key] = self._embed_time(timestep.to(weight.device))
+            session.times[key] = self._embed_time(timestep.to(device))
         return session.times[key]
 
     def _embed_time(self, timestep: Tensor) -> TimeContext:

@@ -7,7 +7,7 @@ frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,6 @@ from .attention import Attention
 from .norms import LayerNorm, RMSNorm
 from .rope import rotate
 from .speakers import listening_rotation, reference_attention, speaking_rotation
-
-if TYPE_CHECKING:
-    from .folded_audio import FoldedAudio
 
 KeyValue = tuple[Tensor, Tensor]
 
@@ -44,10 +41,6 @@ class FusedRun(Protocol):
         """Tell whether it can run these tokens; see :meth:`AvatarBlock.forward`."""
         ...
 
-    def prepare_audio(self, block: AvatarBlock, audio: KeyValue) -> KeyValue | FoldedAudio:
-        """Return the sound of a chunk as it is wanted at every step."""
-        ...
-
     def __call__(
         self,
         block: AvatarBlock,
@@ -55,7 +48,7 @@ class FusedRun(Protocol):
         modulation: Tensor,
         rotation: Tensor,
         context: BlockContext,
-        audio: KeyValue | FoldedAudio,
+        audio: KeyValue,
     ) -> Tensor:
         """Run the block; see :meth:`AvatarBlock.forward`."""
         ...
@@ -115,9 +108,7 @@ class ContextAttention(nn.Module):
         self.v_img = nn.Linear(dim, dim)
         self.norm_k_img = RMSNorm(dim, config.eps)
 
-    def project(
-        self, text: Tensor, image: Tensor, prompt_len: int | None = None
-    ) -> BlockContext:
+    def project(self, text: Tensor, image: Tensor, prompt_len: int | None = None) -> BlockContext:
         """Compute keys and values of embedded text and image tokens ``(B, ., C)``.
 
         Args:
@@ -215,20 +206,13 @@ class AvatarBlock(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
         self.fused: FusedRun | None = None
 
-    def project_audio(self, tokens: Tensor, num_speakers: int) -> KeyValue | FoldedAudio:
-        """Compute keys and values of the sound; see :meth:`AudioAttention.project`."""
-        audio = self.audio_cross_attn.project(tokens, num_speakers)
-        if self.fused is None or num_speakers > 1 or tokens.shape[0] > 1:
-            return audio
-        return self.fused.prepare_audio(self, audio)
-
     def forward(
         self,
         x: Tensor,
         modulation: Tensor,
         rotation: Tensor,
         context: BlockContext,
-        audio: KeyValue | FoldedAudio,
+        audio: KeyValue,
         masks: Tensor | None = None,
     ) -> Tensor:
         """Run the block.
@@ -238,8 +222,7 @@ class AvatarBlock(nn.Module):
             modulation: Projected timestep, ``(B, 6, C)`` float32.
             rotation: Rotary table, ``(L, D / 2, 2)`` float32.
             context: Keys and values of prompt and picture.
-            audio: Keys and values of the sound, ``(B * T, A, N, D)`` each, or what they were
-                folded to.
+            audio: Keys and values of the sound, ``(B * T, A, N, D)`` each.
             masks: Reference masks of two speakers, ``(K, R)``; ``None`` with one.
 
         Returns:
@@ -247,7 +230,6 @@ class AvatarBlock(nn.Module):
         """
         if self.fused is not None and self.fused.takes(self, x, masks):
             return self.fused(self, x, modulation, rotation, context, audio)
-        assert isinstance(audio, tuple), "folded sound is for one speaker, without gradients"
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).chunk(
             6, dim=1
         )

@@ -21,7 +21,10 @@ from .dit_block import AudioAttention, KeyValue
 
 @dataclass(frozen=True)
 class FoldedAudio:
-    """What a block attends to of the sound of a chunk."""
+    """What a block attends to of the sound of a chunk; made anew at every step.
+
+    Kept through a chunk it would take 236 MB a block at the full size, and gain little.
+    """
 
     keys: Tensor
     """``(T, N * A, C)``: keys times the layer that makes queries."""
@@ -35,40 +38,42 @@ class FoldedAudio:
     """Of the logits: ``D ** -0.5``."""
 
 
-def is_foldable(layer: AudioAttention) -> bool:
-    """Tell whether both outer layers have weights that can be multiplied."""
-    return isinstance(layer.q_linear, nn.Linear) and isinstance(layer.proj, nn.Linear)
+def is_worth_folding(layer: AudioAttention, audio: KeyValue, num_rows: int) -> bool:
+    """Tell whether folding takes fewer products for ``num_rows`` tokens of one video.
+
+    Layers in 8-bit floats cannot be folded; very small pictures have too few tokens to pay for it.
+    """
+    num_frames, num_tokens, num_heads, head_dim = audio[0].shape
+    if not (isinstance(layer.q_linear, nn.Linear) and isinstance(layer.proj, nn.Linear)):
+        return False
+    width = num_heads * head_dim
+    saved = num_rows * (width - num_heads * num_tokens)
+    return saved > num_frames * num_tokens * width
 
 
-def fold_audio(layer: AudioAttention, audio: KeyValue) -> FoldedAudio:
+def fold_audio(layer: AudioAttention, audio: KeyValue, kernels: BlockKernels) -> FoldedAudio:
     """Fold the outer layers of ``layer`` into the keys and values of one speaker.
 
     Args:
-        layer: Whose keys and values they are; see :func:`is_foldable`.
+        layer: Whose keys and values they are; see :func:`is_worth_folding`.
         audio: Keys and values of one video, ``(T, A, N, D)`` each.
+        kernels: What multiplies.
     """
     keys, values = audio
-    num_frames, num_tokens, num_heads, head_dim = keys.shape
+    _, num_tokens, num_heads, head_dim = keys.shape
     query = layer.q_linear.weight.view(num_heads, head_dim, -1)
     output = layer.proj.weight.view(-1, num_heads, head_dim).permute(1, 2, 0)
     bias = layer.q_linear.bias.view(num_heads, head_dim).float()
-    folded_values = _times(values, output)
-    # The weights of a softmax add up to one in each head.
-    folded_values += layer.proj.bias / num_heads
+    folded_values = kernels.fold(values, output)
+    # The weights of a softmax add up to one: the bias comes along with the first head's.
+    folded_values[:, :num_tokens] += layer.proj.bias
     return FoldedAudio(
-        keys=_times(keys, query),
-        bias=torch.einsum("tand,nd->tna", keys.float(), bias).flatten(1)[:, None],
+        keys=kernels.fold(keys, query),
+        bias=(keys.float() * bias).sum(dim=-1).transpose(1, 2).flatten(1)[:, None],
         values=folded_values,
         num_tokens=num_tokens,
         scale=head_dim**-0.5,
     )
-
-
-def _times(heads: Tensor, weight: Tensor) -> Tensor:
-    """Multiply ``(T, A, N, D)`` by ``(N, D, C)`` head by head; ``(T, N * A, C)``."""
-    rows = heads.permute(2, 0, 1, 3).flatten(1, 2)
-    out = torch.bmm(rows, weight).unflatten(1, heads.shape[:2])
-    return out.transpose(0, 1).flatten(1, 2)
 
 
 def attend_folded(x: Tensor, audio: FoldedAudio, kernels: BlockKernels) -> Tensor:

@@ -13,7 +13,7 @@ from .attention import Float8Attention
 from .block_kernels import BlockKernels, ContextKeys, Rows
 from .dit_block import AvatarBlock, BlockContext, ContextAttention, KeyValue, SelfAttention
 from .float8 import LARGEST, Float8Linear
-from .folded_audio import FoldedAudio, attend_folded, fold_audio, is_foldable
+from .folded_audio import attend_folded, fold_audio, is_worth_folding
 from .norms import LayerNorm, RMSNorm
 
 
@@ -24,30 +24,15 @@ class FusedBlock:
     as one; the layers around the attention to the sound are folded into its keys and values.
     """
 
-    def __init__(self, kernels: BlockKernels, *, keep_folded: bool) -> None:
-        """Run with ``kernels``.
-
-        Args:
-            kernels: The operations between matrix products.
-            keep_folded: Whether the folded sound is kept through a chunk, which takes
-                ``4 * T * A * N * C`` bytes a block in half precision (236 MB at the full size);
-                else it is folded at every step.
-        """
+    def __init__(self, kernels: BlockKernels) -> None:
+        """Run with ``kernels`` between the matrix products."""
         self._kernels = kernels
-        self._keep_folded = keep_folded
         self._factors: dict[str, float] = {}
 
     def takes(self, block: AvatarBlock, x: Tensor, masks: Tensor | None) -> bool:
         """See :class:`FusedRun`."""
         plain = torch.is_grad_enabled() or masks is not None or x.shape[0] != 1
         return not plain and isinstance(block.norm_x, LayerNorm)
-
-    def prepare_audio(self, block: AvatarBlock, audio: KeyValue) -> KeyValue | FoldedAudio:
-        """See :class:`FusedRun`."""
-        foldable = is_foldable(block.audio_cross_attn) and isinstance(block.norm_x, LayerNorm)
-        if not self._keep_folded or not foldable or torch.is_grad_enabled():
-            return audio
-        return fold_audio(block.audio_cross_attn, audio)
 
     def __call__(
         self,
@@ -56,7 +41,7 @@ class FusedBlock:
         modulation: Tensor,
         rotation: Tensor,
         context: BlockContext,
-        audio: KeyValue | FoldedAudio,
+        audio: KeyValue,
     ) -> Tensor:
         """See :class:`FusedRun`."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + block.modulation)[0]
@@ -145,16 +130,12 @@ class FusedBlock:
         )
         return self._output(layer.o, out.flatten(1), dtype)
 
-    def _attend_audio(
-        self, block: AvatarBlock, rows: Rows, audio: KeyValue | FoldedAudio
-    ) -> Tensor:
+    def _attend_audio(self, block: AvatarBlock, rows: Rows, audio: KeyValue) -> Tensor:
         layer = block.audio_cross_attn
         assert isinstance(rows, Tensor), "the sound is attended to in the tokens' own format"
-        if isinstance(audio, tuple):
-            if not is_foldable(layer):
-                return layer(rows[None], audio, None)[0]
-            audio = fold_audio(layer, audio)
-        return attend_folded(rows, audio, self._kernels)
+        if not is_worth_folding(layer, audio, len(rows)):
+            return layer(rows[None], audio, None)[0]
+        return attend_folded(rows, fold_audio(layer, audio, self._kernels), self._kernels)
 
     def _output(self, layer: nn.Module, out: Tensor, dtype: torch.dtype) -> Tensor:
         rows = self._kernels.to_linear(out.contiguous(), gelu=False, float8=_is_float8(layer))

@@ -96,6 +96,14 @@ def test_attention_to_prompt_and_picture(fast, heads, width, num_text, count):
     assert error(result, expected) < 0.01
 
 
+@pytest.mark.parametrize(("tokens", "width"), [(32, 128), (16, 64), (8, 16), (6, 24)])
+def test_layers_folded_into_keys(fast, tokens, width):
+    heads = draw(3, tokens, 5, width, dtype=torch.bfloat16)
+    layer = draw(5 * width, 200, dtype=torch.bfloat16)
+    for weight in (layer.view(5, width, -1), layer.T.reshape(-1, 5, width).permute(1, 2, 0)):
+        assert error(fast.fold(heads, weight), PLAIN.fold(heads, weight)) < 0.01
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [96, 128, 384])
 def test_pixels_of_the_autoencoder(dtype, width):

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..block_kernels import ContextKeys, PlainKernels, Rows
 from ..float8 import FLOAT8
-from . import context, rows
+from . import context, fold, rows
 from .launch import launch
 
-_BLOCK_Q, _BLOCK_K = 128, 64
+_BLOCK_Q, _BLOCK_K, _BLOCK_FOLD = 64, 32, 128
 
 
 class TritonKernels:
@@ -85,6 +85,21 @@ class TritonKernels:
         )  # fmt: skip
         return (out, factors) if factors is not None else out
 
+    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+        """See :class:`BlockKernels`."""
+        num_frames, num_tokens, num_heads, head_dim = heads.shape
+        is_fit = _is_power(num_tokens) and _is_power(head_dim) and min(num_tokens, head_dim) >= 16
+        if heads.dtype == torch.float32 or not is_fit:
+            return self._plain.fold(heads, weight)
+        width = weight.shape[2]
+        out = heads.new_empty(num_frames, num_heads * num_tokens, width)
+        launch(
+            fold.fold, (num_heads, -(-width // _BLOCK_FOLD)), heads, heads.contiguous(), weight,
+            out, num_frames, *weight.stride(),
+            num_heads, num_tokens, head_dim, width, _BLOCK_FOLD,
+        )  # fmt: skip
+        return out
+
     def softmax(
         self, logits: Tensor, bias: Tensor, scale: float, group: int, dtype: torch.dtype
     ) -> Tensor:
@@ -105,12 +120,12 @@ class TritonKernels:
         if q.dtype == torch.float32 or head_dim < 16 or not _is_power(head_dim):
             return self._plain.attend(q, text, image)
         out = torch.empty_like(q)
-        tensors = (text.keys, text.values, image.keys, image.values)
+        tensors = [x.contiguous() for x in (text.keys, text.values, image.keys, image.values)]
         launch(
-            context.attend, (-(-num_rows // _BLOCK_Q), num_heads), q, q, *(x.contiguous() for x in tensors), out, num_rows,
+            context.attend, (-(-num_rows // _BLOCK_Q), num_heads), q, q, *tensors, out, num_rows,
             len(text.keys), len(image.keys), math.log(text.last_count),
             math.log(image.last_count), head_dim**-0.5, num_heads * head_dim, head_dim,
-            _BLOCK_Q, _BLOCK_K, num_warps=8,
+            _BLOCK_Q, _BLOCK_K, num_warps=4,
         )  # fmt: skip
         return out
 

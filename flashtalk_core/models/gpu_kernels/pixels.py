@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .launch import launch
 
-_BLOCK = 4096
+_BLOCK = 2048
 """Numbers one program works on."""
 
 
@@ -54,8 +54,8 @@ def activate_rows(pixels: Tensor, bias: Tensor, gamma: Tensor, out: Tensor) -> N
     """See :func:`rows.activate_rows`."""
     grid, sizes = _launch(pixels)
     launch(
-        _activate, grid, pixels, pixels, bias, gamma, out, len(pixels), pixels.stride(0), out.stride(0),
-        pixels.shape[1] ** 0.5, **sizes,
+        _activate, grid, pixels, pixels, bias, gamma, out, len(pixels), pixels.stride(0),
+        out.stride(0), pixels.shape[1] ** 0.5, **sizes,
     )  # fmt: skip
 
 
@@ -63,8 +63,8 @@ def add_rows(pixels: Tensor, others: Tensor, bias: Tensor, out: Tensor) -> None:
     """See :func:`rows.add_rows`."""
     grid, sizes = _launch(pixels)
     launch(
-        _add, grid, pixels, pixels, others, bias, out, len(pixels), pixels.stride(0), others.stride(0),
-        out.stride(0), has_other=True, **sizes,
+        _add, grid, pixels, pixels, others, bias, out, len(pixels), pixels.stride(0),
+        others.stride(0), out.stride(0), has_other=True, **sizes,
     )  # fmt: skip
 
 
@@ -72,8 +72,8 @@ def shift_rows(pixels: Tensor, bias: Tensor) -> None:
     """See :func:`rows.shift_rows`."""
     grid, sizes = _launch(pixels)
     launch(
-        _add, grid, pixels, pixels, pixels, bias, pixels, len(pixels), pixels.stride(0), 0, pixels.stride(0),
-        has_other=False, **sizes,
+        _add, grid, pixels, pixels, pixels, bias, pixels, len(pixels), pixels.stride(0), 0,
+        pixels.stride(0), has_other=False, **sizes,
     )  # fmt: skip
 
 
@@ -83,4 +83,3 @@ def _launch(pixels: Tensor) -> tuple[tuple[int], dict[str, int]]:
     channels = 1 << (width - 1).bit_length()
     rows = max(1, _BLOCK // channels)
     return (-(-num_pixels // rows),), {"width": width, "channels": channels, "rows": rows}
-

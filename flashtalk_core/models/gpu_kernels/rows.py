@@ -75,9 +75,7 @@ def _largest(value, columns, width: tl.constexpr):
 
 
 @triton.jit
-def _write(
-    value, factor, out, row, columns, width: tl.constexpr
-):
+def _write(value, factor, out, row, columns, width: tl.constexpr):
     at = row * width + columns
     tl.store(out + at, (value * factor).to(out.dtype.element_ty), mask=columns < width)
 
@@ -148,9 +146,7 @@ def add_norm(
 
 
 @triton.jit
-def _turn(
-    value, table, row, columns, size: tl.constexpr, head_dim: tl.constexpr
-):
+def _turn(value, table, row, columns, size: tl.constexpr, head_dim: tl.constexpr):
     """Rotate neighbouring pairs by the angles of this row's table."""
     angles = tl.load(table + row * head_dim + columns % head_dim)
     cos, sin = tl.split(tl.reshape(angles, (size // 2, 2)))

@@ -75,18 +75,6 @@ def test_linear_operations_of_a_step_are_those_of_its_matrices(networks):
     assert operations["decode"]["convolution"] > operations["motion encode"]["convolution"] > 0
 
 
-def test_folded_sound_takes_fewer_products(networks):
-    found = [
-        count_operations(networks.config, SIZE, 1, paths)["step 1"]
-        for paths in (FastPaths.none(), FastPaths())
-    ]
-    assert found[1]["linear"] < found[0]["linear"]
-    dit = networks.config.dit
-    # Two layers of C x C become two products with 9 of each 16 channels, at these sizes.
-    folded = dit.audio_context_tokens * dit.num_heads / dit.dim
-    assert sum(found[1].values()) < sum(found[0].values()) * (1 if folded < 1 else 2)
-
-
 def test_the_floor_adds_what_each_kind_takes():
     rates = Rates(linear=1e12, attention=2e12, convolution=4e12)
     operations = {"linear": 1e12, "attention": 1e12, "convolution": 1e12}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config import ChunkConfig, FastPaths
 from flashtalk_core.engine.plan import fingerprint
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.residency import Placement
@@ -44,6 +44,8 @@ OTHERS = {
     "decoder's device": {"placement": Placement(CPU, torch.float32, torch.device("meta"))},
     "device": {"placement": Placement(torch.device("meta"), torch.float32)},
     "kernel": {"attention": "sdpa"},
+    "fused": {"placement": Placement(CPU, torch.float32, paths=FastPaths())},
+    "float8": {"placement": Placement(CPU, torch.float32, paths=FastPaths(float8=True))},
 }
 
 

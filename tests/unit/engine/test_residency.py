@@ -6,10 +6,13 @@ import weakref
 import pytest
 import torch
 
+from flashtalk_core.config import FastPaths
 from flashtalk_core.engine.residency import Placement, Resident, StayLoaded
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.clip_vision import ClipVision
 from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.models.fused_block import FusedBlock
+from flashtalk_core.models.vae.fused import FusedRunner
 from flashtalk_core.models.vae.model import VideoVAE
 
 pytestmark = pytest.mark.cpu
@@ -58,3 +61,19 @@ def test_networks_of_somebody_else_are_lent_and_never_freed(toy):
     networks.free(AvatarDiT)
     with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
         assert (dit, vae) == (toy.dit, toy.vae)
+
+
+def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):
+    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
+    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+        found = [dit.blocks[0].fused, vae.decoder.run]
+        assert isinstance(found[0], FusedBlock)
+        assert isinstance(found[1], FusedRunner)
+    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+        assert [dit.blocks[0].fused, vae.decoder.run] == found, "built once"
+
+
+def test_an_autoencoder_on_a_device_of_another_type_goes_the_plain_way():
+    apart = Placement(META, torch.float32, CPU, FastPaths())
+    assert apart.paths_of(VideoVAE) == FastPaths.none()
+    assert apart.paths_of(AvatarDiT) == FastPaths()

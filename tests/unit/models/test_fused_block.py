@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from flashtalk_core.config import DiTConfig, FastPaths
-from flashtalk_core.models.acceleration import accelerate, folded_bytes
+from flashtalk_core.models.acceleration import accelerate
 from flashtalk_core.models.attention import Float8Attention
 from flashtalk_core.models.dit import AvatarDiT
-from flashtalk_core.models.float8 import quantise_blocks
-from flashtalk_core.models.folded_audio import FoldedAudio
+from flashtalk_core.models.float8 import Float8Linear, quantise_blocks
+from flashtalk_core.models.folded_audio import is_worth_folding
 
 pytestmark = pytest.mark.cpu
 
@@ -56,10 +56,9 @@ def relative_rms(result, expected):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("keep_folded", [True, False])
 @pytest.mark.parametrize("prompt_len", [1, 6, 9])
-def test_a_fused_block_computes_the_same(keep_folded, prompt_len):
-    fused = make_dit(paths=FastPaths(keep_folded=keep_folded))
+def test_a_fused_block_computes_the_same(prompt_len):
+    fused = make_dit(paths=FastPaths())
     expected = run(make_dit(), prompt_len=prompt_len)
     assert relative_rms(run(fused, prompt_len=prompt_len), expected) < 1e-6
 
@@ -82,14 +81,14 @@ def test_a_fused_block_takes_float8_layers():
 
 
 @torch.no_grad()
-def test_the_sound_is_folded_once_a_chunk_where_it_is_kept():
-    for keep_folded in (True, False):
-        fused = make_dit(paths=FastPaths(keep_folded=keep_folded))
-        _, sound = contexts(fused)
-        assert all(isinstance(block, FoldedAudio) == keep_folded for block in sound.blocks)
-    folded = contexts(make_dit(paths=FastPaths()))[1].blocks
-    num_bytes = sum(block.keys.nbytes + block.values.nbytes for block in folded)
-    assert 3 * num_bytes == folded_bytes(CONFIG, 4)  # 3 latent frames here, 9 there
+def test_the_sound_is_folded_where_that_takes_fewer_products():
+    dit = make_dit()
+    layer = dit.blocks[0].audio_cross_attn
+    audio = contexts(dit)[1].blocks[0]
+    assert is_worth_folding(layer, audio, 18)  # as in the other tests here
+    assert not is_worth_folding(layer, audio, 15)
+    layer.proj = Float8Linear(layer.proj)
+    assert not is_worth_folding(layer, audio, 18)
 
 
 @torch.no_grad()
