@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from ..flashtalk_core.config import FastPaths
     from ..flashtalk_core.engine.memo import EncodingMemo
     from ..flashtalk_core.engine.plan import RenderPlan
     from ..flashtalk_core.engine.request import PromptChange
@@ -29,6 +30,7 @@ class ModelDescription:
     device: torch.device
     dtype: torch.dtype
     attention: str
+    paths: FastPaths
     networks: ManagedNetworks
     memo: EncodingMemo
 
@@ -39,7 +41,11 @@ class ModelDescription:
 
 
 def describe_model(
-    files: ModelFiles, device: torch.device, dtype: torch.dtype, attention: str
+    files: ModelFiles,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+    paths: FastPaths,
 ) -> ModelDescription:
     """Check the files of a model and describe it; no weights are read.
 
@@ -54,7 +60,7 @@ def describe_model(
 
     checkpoint = open_checkpoint(files, choose_attention(attention, device))
     networks = ManagedNetworks(checkpoint)
-    return ModelDescription(checkpoint, device, dtype, attention, networks, EncodingMemo())
+    return ModelDescription(checkpoint, device, dtype, attention, paths, networks, EncodingMemo())
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def describe_render(
         checkpoint=model.checkpoint,
         request=request,
         sound=speech.sound,
-        placement=Placement(model.device, model.dtype),
+        placement=Placement(model.device, model.dtype, paths=model.paths),
         attention=model.attention,
     )
     return RenderDescription(plan, model)

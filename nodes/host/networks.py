@@ -12,7 +12,9 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ...flashtalk_core.engine.plan import RenderPlan
+from ...flashtalk_core.engine.residency import Placement
 from ...flashtalk_core.engine.working_memory import working_bytes
+from ...flashtalk_core.models.acceleration import accelerate
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)
@@ -63,10 +65,9 @@ class ManagedNetworks:
         """Return the networks as lent out to a render; see :class:`ManagedResidency`."""
         return ManagedResidency(self, plan, on_read)
 
-    def patcher(
-        self, kind: type[nn.Module], device: torch.device, dtype: torch.dtype, on_read: OnRead
-    ) -> ModelPatcher:
+    def patcher(self, kind: type[nn.Module], placement: Placement, on_read: OnRead) -> ModelPatcher:
         """Return the patcher of a network, reading its weights into memory of the host once."""
+        device, dtype = placement.device_of(kind), placement.dtype
         patcher = self._patchers.get(kind)
         if patcher is None or patcher.load_device != device:
             self._patchers.pop(kind, None)
@@ -75,6 +76,7 @@ class ManagedNetworks:
                 network = self._checkpoint.load(
                     kind, _OFFLOAD, dtype, runs_on=device, before_tensor=lambda: on_read(kind)
                 )
+                accelerate(network, placement.paths_of(kind), device)
             patcher = self._patchers[kind] = WholeModelPatcher(network, device, _OFFLOAD)
         return patcher
 
@@ -107,9 +109,7 @@ class ManagedResidency:
     @contextmanager
     def use(self, kind: type[N]) -> Iterator[N]:
         """Lend a network on its device; ComfyUI makes room for it."""
-        placement = self._plan.placement
-        device, dtype = placement.device_of(kind), placement.dtype
-        patcher = self._networks.patcher(kind, device, dtype, self._on_read)
+        patcher = self._networks.patcher(kind, self._plan.placement, self._on_read)
         self._lent.append(patcher)
         try:
             # With those that are lent out already, so that none of them is evicted for this one.

@@ -215,3 +215,10 @@ def test_an_audio_encoder_in_a_folder_next_to_the_model_is_found(pack, installed
     shutil.move(loose, beside / "model.safetensors")
     found = pack.run("ModelLoader", model="SoulX-FlashTalk-14B/toy_flashtalk.safetensors").args[0]
     assert found.checkpoint.files.audio == beside / "model.safetensors"
+
+
+def test_the_chosen_ways_reach_the_plan_and_the_default_on_a_cpu_is_plain(pack):
+    for given, fused in (({"speed": "fused", "float8": True}, True), ({}, False)):
+        model = pack.run("ModelLoader", **given).args[0]
+        assert (model.paths.fused_blocks, model.paths.float8) == (fused, fused)
+        assert pack.frames(model).plan.placement.paths == model.paths
