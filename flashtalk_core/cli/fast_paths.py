@@ -11,7 +11,7 @@ from ..config import FastPaths
 if TYPE_CHECKING:
     import torch
 
-_SPEEDS = ("auto", "plain", "fused", "compiled")
+SPEEDS = ("auto", "plain", "fused", "compiled")
 
 
 def add_switches(parser: argparse._ActionsContainer) -> None:
@@ -27,7 +27,7 @@ def add_fast_paths(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("speed")
     group.add_argument(
         "--speed",
-        choices=_SPEEDS,
+        choices=SPEEDS,
         default="auto",
         help="way through the networks; auto: fused on a GPU with Triton, else plain",
     )
