@@ -34,7 +34,9 @@ VIEWER = """
 import socket, sys, threading, time
 port, path, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 def view(index):
-    with socket.create_connection(("127.0.0.1", port)) as connection:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # soon full, if not read
+        connection.connect(("127.0.0.1", port))
         connection.sendall(f"GET {path} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
         if count > 1 and index == 0:
             time.sleep(3600)  # the one that never reads

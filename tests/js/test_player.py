@@ -60,6 +60,10 @@ def test_a_fast_render_is_watched_at_its_own_speed(run):
     assert not more
     assert 40 < end - start <= 60
     assert seen["viewers"] == 0  # it stopped loading
+    # What was seen 10 s ago is gone.
+    (start, end), *more = seen["trimmed"]["ranges"]
+    assert not more
+    assert 9 < seen["trimmed"]["time"] - start < 20
     # Then the viewer asked for the newest frame, and got the file where it was.
     assert seen["newest"] - seen["live"]["time"] < 8
     assert seen["end"]["time"] == pytest.approx(160, abs=25)
@@ -106,6 +110,22 @@ def test_an_unknown_session_is_said_and_breaks_nothing(run):
     seen = run("hearsOfAnUnknownSession")
     assert "stream lost" in seen["end"]["status"]
     assert not seen["faults"]
+
+
+def test_the_end_is_asked_for_when_nobody_tells(run):
+    seen = run("asksForTheEnd")
+    assert "/view?filename=show_" in seen["end"]["src"]
+    assert not seen["faults"]
+
+
+def test_a_deleted_file_is_said_to_be_gone(run):
+    assert run("seesThatAFileIsGone")["end"]["mode"] == "idle"
+
+
+def test_a_node_has_an_id_for_each_place_of_its_subgraph(run):
+    seen = run("namesNodes")
+    assert seen["ids"] == ["1:3", "2:7:3"]
+    assert (seen["own"], seen["other"], seen["none"]) == (True, False, [])
 
 
 def test_the_end_of_the_server_is_said_and_what_came_is_kept(run):
