@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
@@ -10,8 +10,12 @@ from typing import Protocol, TypeVar, cast
 import torch
 from torch import nn
 
+from ..models.block_offload import BlockOffload
+from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..models.vae.slabs import run_in_slabs
 from ..weights.load import AvatarCheckpoint
+from .memory_plan import WHOLE, MemoryPlan
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -40,10 +44,45 @@ class Placement:
     dtype: torch.dtype
     vae_device: torch.device | None = None
     """Where the autoencoder runs; ``None`` is where the others do."""
+    memory: MemoryPlan = WHOLE
+    """How much of the model stays on its device."""
 
     def device_of(self, kind: type[nn.Module]) -> torch.device:
         """Return where a network of class ``kind`` runs."""
         return self.vae_device or self.device if kind is VideoVAE else self.device
+
+
+def load_network(
+    checkpoint: AvatarCheckpoint,
+    placement: Placement,
+    kind: type[N],
+    *,
+    waits_on: torch.device | None = None,
+    before_tensor: Callable[[], None] | None = None,
+) -> N:
+    """Read a network and bring it into the form that the memory plan wants.
+
+    Args:
+        checkpoint: Its files.
+        placement: Where it runs, and how much of it stays there.
+        kind: Its class.
+        waits_on: Where it goes if it is moved as a whole later; ``None`` is where it runs. A
+            transformer that is kept in part goes where it runs anyway.
+        before_tensor: Called before each tensor is read; raises to stop.
+    """
+    device, dtype, memory = placement.device_of(kind), placement.dtype, placement.memory
+    if kind is AvatarDiT and memory.num_resident is not None:
+        parts = BlockOffload(device, memory.num_resident, float8=memory.float8)
+        return cast(
+            "N",
+            checkpoint.load(AvatarDiT, device, dtype, before_tensor=before_tensor, parts=parts),
+        )
+    network = checkpoint.load(
+        kind, waits_on or device, dtype, runs_on=device, before_tensor=before_tensor
+    )
+    if isinstance(network, VideoVAE) and memory.slabs:
+        run_in_slabs(network)
+    return network
 
 
 class StayLoaded:
@@ -59,8 +98,7 @@ class StayLoaded:
     def use(self, kind: type[N]) -> Iterator[N]:
         """Lend a network; see :class:`Residency`."""
         if kind not in self._networks:
-            device, dtype = self._placement.device_of(kind), self._placement.dtype
-            self._networks[kind] = self._checkpoint.load(kind, device, dtype)
+            self._networks[kind] = load_network(self._checkpoint, self._placement, kind)
         yield cast("N", self._networks[kind])
 
     def free(self, kind: type[nn.Module]) -> None:

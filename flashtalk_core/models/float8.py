@@ -91,10 +91,24 @@ def quantise_blocks(dit: AvatarDiT) -> None:
     """
     for block in dit.blocks:
         assert isinstance(block, AvatarBlock)
-        for owner, name in _large_layers(block):
-            linear = getattr(owner, name)
-            if isinstance(linear, nn.Linear):
-                setattr(owner, name, Float8Linear(linear))
+        quantise_block(block)
+
+
+def quantise_block(block: AvatarBlock) -> None:
+    """Replace the linear layers of one block; see :func:`quantise_blocks`."""
+    for owner, name in _large_layers(block):
+        linear = getattr(owner, name)
+        if isinstance(linear, nn.Linear):
+            setattr(owner, name, Float8Linear(linear))
+
+
+def has_float8(device: torch.device) -> bool:
+    """Whether ``device`` can run :class:`Float8Linear`."""
+    try:
+        check_float8(device)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def check_float8(device: torch.device) -> None:

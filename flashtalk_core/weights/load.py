@@ -24,7 +24,7 @@ from .files import ModelFiles
 from .key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
 from .layout import find_model_files, resolve_model
 from .model_config import avatar_config
-from .plan import LoadPlan, ModuleT, materialise, plan_component
+from .plan import LoadPlan, ModuleT, PartTaker, materialise, plan_component
 from .quantised import TOKENIZER_TENSOR
 from .reader import TensorFile, open_tensor_file
 
@@ -65,6 +65,7 @@ class AvatarCheckpoint:
         *,
         runs_on: torch.device | None = None,
         before_tensor: Callable[[], None] | None = None,
+        parts: PartTaker[ModuleT] | None = None,
     ) -> ModuleT:
         """Load one component.
 
@@ -77,6 +78,7 @@ class AvatarCheckpoint:
             runs_on: Where it is to run if somebody moves it later; ``None`` is ``device``.
             before_tensor: Called before each tensor is read; raises to stop. ``None`` does
                 nothing.
+            parts: Takes numbered parts as they are read; see :func:`materialise`.
 
         Returns:
             The component in evaluation mode, its parameters frozen.
@@ -91,7 +93,7 @@ class AvatarCheckpoint:
         plan: LoadPlan[ModuleT] | None = plans[kind]
         assert plan is not None, f"opened without {kind.__name__}"
         suited = _suited_dtype(kind, runs_on or device, dtype)
-        return materialise(plan, device, suited, before_tensor)
+        return materialise(plan, device, suited, before_tensor, parts)
 
 
 def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpoint:

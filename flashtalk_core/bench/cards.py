@@ -1,0 +1,258 @@
+"""Chunks on a GPU of which only part of the memory may be used, as on smaller cards."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ..config import AvatarConfig, FastPaths
+from ..engine.memory_plan import MODES, MemoryChoice, MemoryPlan, choose_memory
+from ..engine.memory_sizes import model_sizes
+from ..models.acceleration import accelerate_dit, accelerate_vae
+from ..models.attention import Attention
+from ..models.audio_encoder import AudioEncoder
+from ..models.block_offload import BlockOffload
+from ..models.dit import AvatarDiT
+from ..models.float8 import quantise_blocks
+from ..models.vae.model import VideoVAE
+from ..models.vae.slabs import run_in_slabs
+from .agreement import MIN_STD, step_outputs
+from .chunk_run import run_chunk
+from .random_networks import ChunkInputs, Networks, random_inputs, random_network
+from .stage_clock import GIB, StageClock, StageSamples, measure
+
+GB = 10**9
+SYSTEM_GB = 1.5
+"""Left to the system, the display and the driver on every card."""
+LINK_GB_PER_S = 25.0
+"""Host link of the estimate: PCIe 4.0 x16 as it is met in practice."""
+CHUNK = "chunk"
+_SOUND = "audio projection"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardBench:
+    """What is measured."""
+
+    config: AvatarConfig
+    attention: Attention
+    paths: FastPaths
+    """Faster ways; whether 8-bit floats are used is the plan's choice."""
+    device: torch.device
+    dtype: torch.dtype
+    size_px: tuple[int, int]
+    steps: int
+    num_decode_latents: int
+    cards_gb: Sequence[float]
+    has_float8: bool
+    warmups: int
+    repeats: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardRow:
+    """One card, or the whole GPU."""
+
+    card_gb: float | None
+    """``None`` without a limit."""
+    plan: str
+    float8: bool
+    resident_blocks: int
+    slabs: bool
+    limit_gb: float | None
+    held_gb: float
+    """Most device memory that the allocator held, loading included; 0 off CUDA."""
+    tensors_gb: float
+    """Most of it that was in use at a time."""
+    expected_gb: float
+    """What the plan was chosen by."""
+    chunk_s: float
+    chunk_min_s: float
+    chunk_max_s: float
+    step_ms: float
+    moved_gb: float
+    """Weights copied to the device in each chunk."""
+    estimate_25gb_s: float
+    """Seconds a chunk if the host's link gave 25 GB/s: an estimate, not measured."""
+    same_steps: bool
+    """Whether every step is bit for bit that of blocks which stay, in the same format."""
+    std: float
+    """Of the steps' outputs."""
+    passed: bool
+    stages: dict[str, tuple[float, float | None]] = field(repr=False)
+    """Median milliseconds and peak GiB of each stage."""
+
+
+@dataclass(frozen=True)
+class OutOfMemoryRow:
+    """A card on which the plan did not fit."""
+
+    card_gb: float | None
+    plan: str
+    passed: bool = False
+
+
+def bench_cards(bench: CardBench) -> Iterator[CardRow | OutOfMemoryRow]:
+    """Measure without a limit in both formats, then each card with the plan that fits it."""
+    sizes = model_sizes(
+        bench.config, bench.size_px, bench.config.chunk, bench.dtype, bench.num_decode_latents
+    )
+    expected: dict[bool, dict[str, Tensor]] = {}
+    for float8 in (False, True) if bench.has_float8 else (False,):
+        plan = MemoryPlan(float8=float8, reason=f"no limit, {'8-bit' if float8 else bench.dtype}")
+        yield _measure(bench, None, plan, sizes.peak_bytes(plan), expected)
+    for card_gb in bench.cards_gb:
+        limit = round((card_gb - SYSTEM_GB) * GB)
+        plan = choose_memory(MemoryChoice(MODES[0]), sizes, limit, has_float8=bench.has_float8)
+        yield _measure(bench, card_gb, plan, sizes.peak_bytes(plan), expected)
+
+
+def _measure(
+    bench: CardBench,
+    card_gb: float | None,
+    plan: MemoryPlan,
+    expected_bytes: int,
+    expected: dict[bool, dict[str, Tensor]],
+) -> CardRow | OutOfMemoryRow:
+    limit = None if card_gb is None else round((card_gb - SYSTEM_GB) * GB)
+    with _limited(bench.device, limit):
+        try:
+            return _run(bench, card_gb, plan, expected_bytes, expected)
+        except torch.OutOfMemoryError:
+            return OutOfMemoryRow(card_gb, plan.reason)
+
+
+def _run(
+    bench: CardBench,
+    card_gb: float | None,
+    plan: MemoryPlan,
+    expected_bytes: int,
+    expected: dict[bool, dict[str, Tensor]],
+) -> CardRow:
+    networks, offload = _networks(bench, plan)
+    inputs = random_inputs(networks, bench.size_px, bench.steps)
+    steps = {name: value.cpu() for name, value in step_outputs(networks, inputs).items()}
+    right = expected.setdefault(plan.float8, steps)
+    same = all(torch.equal(value, right[name]) for name, value in steps.items())
+    std = min(float(value.std()) for value in steps.values())
+    before = _peaks_gb(bench.device)
+    samples, moved = _time_chunks(bench, networks, inputs, offload)
+    chunk = samples[CHUNK]
+    limit_gb = None if card_gb is None else card_gb - SYSTEM_GB
+    held, taken = map(max, before, _peaks_gb(bench.device))
+    taken = max(taken, *((found.peak_gib or 0.0) * GIB / GB for found in samples.values()))
+    num_blocks = bench.config.dit.num_layers
+    return CardRow(
+        card_gb=card_gb,
+        plan=plan.reason,
+        float8=plan.float8,
+        resident_blocks=num_blocks if plan.num_resident is None else plan.num_resident,
+        slabs=plan.slabs,
+        limit_gb=limit_gb,
+        held_gb=held,
+        tensors_gb=taken,
+        expected_gb=expected_bytes / GB,
+        chunk_s=chunk.median_ms / 1000,
+        chunk_min_s=min(chunk.times_ms) / 1000,
+        chunk_max_s=max(chunk.times_ms) / 1000,
+        step_ms=sum(samples[f"step {n + 1}"].median_ms for n in range(bench.steps)) / bench.steps,
+        moved_gb=sum(moved.values()) / GB,
+        estimate_25gb_s=estimate_s(samples, moved, bench.steps),
+        same_steps=same,
+        std=std,
+        passed=same and std >= MIN_STD and (limit_gb is None or held <= limit_gb),
+        stages={name: (found.median_ms, found.peak_gib) for name, found in samples.items()},
+    )
+
+
+def estimate_s(
+    samples: Mapping[str, StageSamples], moved: Mapping[str, float], num_steps: int
+) -> float:
+    """Estimate seconds a chunk with a link of 25 GB/s.
+
+    Copies run beside the computing, so that a stage takes the longer of what was measured and
+    of what its copies would take.
+
+    Args:
+        samples: Measured stages.
+        moved: Bytes copied in a chunk, for its ``sound`` and its ``step`` stages together.
+        num_steps: Steps in a chunk.
+    """
+    link = LINK_GB_PER_S * GB / 1000
+    waits = [max(0.0, moved.get("sound", 0) / link - samples[_SOUND].median_ms)]
+    waits += [
+        max(0.0, moved.get("step", 0) / num_steps / link - samples[f"step {n + 1}"].median_ms)
+        for n in range(num_steps)
+    ]
+    return (samples[CHUNK].median_ms + sum(waits)) / 1000
+
+
+def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffload | None]:
+    """Draw networks and bring them into the form that ``plan`` wants."""
+    config, device, dtype = bench.config, bench.device, bench.dtype
+    offload = None
+    if plan.num_resident is not None:
+        offload = BlockOffload(device, plan.num_resident, float8=plan.float8)
+    dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, offload)
+    if plan.float8 and offload is None:
+        quantise_blocks(dit)
+    accelerate_dit(dit, replace(bench.paths, float8=False))
+    vae = random_network(lambda: VideoVAE(config.vae), device, dtype)
+    accelerate_vae(vae, bench.paths)
+    if plan.slabs:
+        run_in_slabs(vae)
+    audio = random_network(lambda: AudioEncoder(config.audio), device, dtype)
+    return Networks(config, dit, vae, audio), offload
+
+
+def _time_chunks(
+    bench: CardBench, networks: Networks, inputs: ChunkInputs, offload: BlockOffload | None
+) -> tuple[dict[str, StageSamples], dict[str, float]]:
+    """Return times and peaks of stages, and the bytes copied in one chunk."""
+
+    def run(clock: StageClock) -> None:
+        run_chunk(networks, inputs, bench.num_decode_latents, clock)
+        clock.note(CHUNK)
+
+    measure(run, bench.device, bench.warmups - 1, 1)
+    before = {} if offload is None else dict(offload.moved_bytes)
+    samples = measure(run, bench.device, 0, bench.repeats)
+    after = {} if offload is None else offload.moved_bytes
+    moved = {work: (count - before[work]) / bench.repeats for work, count in after.items()}
+    return samples, {str(work): count for work, count in moved.items()}
+
+
+@contextmanager
+def _limited(device: torch.device, limit_bytes: int | None) -> Iterator[None]:
+    """Let the allocator have at most ``limit_bytes``; what it holds is given back around it."""
+    if device.type != "cuda":
+        yield
+        return
+    total = torch.cuda.get_device_properties(device).total_memory
+    _give_back(device)
+    if limit_bytes is not None:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total), device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        _give_back(device)
+
+
+def _give_back(device: torch.device) -> None:
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peaks_gb(device: torch.device) -> tuple[float, float]:
+    """Return the most that the allocator held, and the most that tensors took, so far."""
+    if device.type != "cuda":
+        return 0.0, 0.0
+    held, taken = torch.cuda.max_memory_reserved(device), torch.cuda.max_memory_allocated(device)
+    return held / GB, taken / GB
