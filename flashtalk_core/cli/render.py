@@ -52,6 +52,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     parser.add_argument("--attention", default="auto", help="auto, sdpa or a kernel of `doctor`")
+    parser.add_argument(
+        "--memory",
+        default="auto",
+        metavar="PLAN",
+        help="what stays on the GPU: auto, resident (all), float8 (8-bit weights), offload or "
+        "float8-offload (blocks as many as fit, or a number as in offload:12)",
+    )
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="LoRA to merge into the weights; may be repeated",
+    )
     parser.set_defaults(run=run)
 
 
@@ -109,6 +123,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> RenderPlan:
     """Look at everything the user gave, the quickest first."""
+    from ..engine.memory_plan import MemoryChoice, plan_memory
+    from ..engine.memory_sizes import model_sizes
     from ..engine.plan import RenderPlan
     from ..engine.request import AvatarRequest, check_order
     from ..engine.residency import Placement
@@ -120,6 +136,7 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     from ..models.attention import choose_attention
     from ..weights.layout import find_model_files, resolve_model
     from ..weights.load import open_checkpoint
+    from ..weights.lora import LoraFile
 
     output = check_output(args.output)
     check_crf(args.crf)
@@ -128,6 +145,8 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     choose_sampling(SamplingConfig(), args)
     changes = read_prompt_changes(args.prompt_at)
     check_order(changes)
+    memory = MemoryChoice.parse(args.memory)
+    loras = [LoraFile.parse(text) for text in args.lora]
     device = choose_device(args.device)
     attention = choose_attention(args.attention, device)
     files = find_model_files(resolve_model(args.model))
@@ -136,20 +155,24 @@ def _check(args: argparse.Namespace) -> RenderPlan:
         _check_not_overwritten(source, (output.final, output.partial, output.finishing))
     picture = open_picture(image)
     sound = probe_sound(audio, args.start, args.duration)
-    checkpoint = open_checkpoint(files, attention)
+    checkpoint = open_checkpoint(files, attention, loras)
     config = checkpoint.config
+    size_px, dtype = args.size or config.size_px, choose_dtype(args.dtype, device)
+    plan = plan_memory(memory, lambda: model_sizes(config, size_px, config.chunk, dtype), device)
+    if plan.reason:
+        logger.info("memory %s: %s", args.memory, plan.reason)
     return RenderPlan(
         checkpoint=checkpoint,
         request=AvatarRequest(
             picture=picture,
             prompt=config.prompt if args.prompt is None else args.prompt,
             prompt_changes=changes,
-            size_px=args.size or config.size_px,
+            size_px=size_px,
             sampling=choose_sampling(config.sampling, args),
             fit=args.fit,
         ),
         sound=sound,
-        placement=Placement(device, choose_dtype(args.dtype, device)),
+        placement=Placement(device, dtype, memory=plan),
         attention=args.attention,
     )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
 from ..config import require
 from ..errors import InvalidInputError
+from ..models.float8 import has_float8
 from .memory_sizes import ModelSizes
 
 MODES = ("auto", "resident", "float8", "offload", "float8-offload")
@@ -136,7 +139,8 @@ def _offloaded(
 def _explained(plan: MemoryPlan, sizes: ModelSizes, free_bytes: int) -> MemoryPlan:
     """Add the reason."""
     name = "8-bit" if plan.float8 else str(sizes.dtype).removeprefix("torch.")
-    needed = f"{sizes.peak_bytes(plan) / _GB:.1f} of {free_bytes / _GB:.1f} GB"
+    free = "" if free_bytes == sys.maxsize else f" of {free_bytes / _GB:.1f}"
+    needed = f"{sizes.peak_bytes(plan) / _GB:.1f}{free} GB"
     if plan.num_resident is None:
         kept = f"all of the model in {name}"
     elif plan.num_resident >= sizes.num_blocks:
@@ -145,6 +149,28 @@ def _explained(plan: MemoryPlan, sizes: ModelSizes, free_bytes: int) -> MemoryPl
         kept = f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
     tail = ", frames in slabs of rows" if plan.slabs else ""
     return replace(plan, reason=f"{kept}{tail}: needs about {needed}")
+
+
+def plan_memory(
+    choice: MemoryChoice,
+    sizes: Callable[[], ModelSizes],
+    device: torch.device,
+    free_bytes: int | None = None,
+) -> MemoryPlan:
+    """Choose what stays on ``device``; see :func:`choose_memory`.
+
+    Args:
+        choice: What the user asked for.
+        sizes: Counts what the model takes; called where that matters only.
+        device: Where the model runs. Only the memory of CUDA devices is known, others are
+            taken to have enough.
+        free_bytes: Device memory that may be used; ``None`` asks the device.
+    """
+    if device.type != "cuda" and choice.mode in ("auto", "resident"):
+        return WHOLE
+    if free_bytes is None:
+        free_bytes = free_memory(device) if device.type == "cuda" else sys.maxsize
+    return choose_memory(choice, sizes(), free_bytes, has_float8=has_float8(device))
 
 
 def free_memory(device: torch.device) -> int:

@@ -12,6 +12,8 @@ from torch import nn
 
 from ..models.block_offload import BlockOffload
 from ..models.dit import AvatarDiT
+from ..models.layer_offload import LayerOffload
+from ..models.text_encoder import TextEncoder
 from ..models.vae.model import VideoVAE
 from ..models.vae.slabs import run_in_slabs
 from ..weights.load import AvatarCheckpoint
@@ -70,19 +72,34 @@ def load_network(
             transformer that is kept in part goes where it runs anyway.
         before_tensor: Called before each tensor is read; raises to stop.
     """
-    device, dtype, memory = placement.device_of(kind), placement.dtype, placement.memory
-    if kind is AvatarDiT and memory.num_resident is not None:
-        parts = BlockOffload(device, memory.num_resident, float8=memory.float8)
-        return cast(
-            "N",
-            checkpoint.load(AvatarDiT, device, dtype, before_tensor=before_tensor, parts=parts),
-        )
+    device, dtype = placement.device_of(kind), placement.dtype
+    parts = _parts(placement, kind, checkpoint.config.dit.num_layers)
     network = checkpoint.load(
-        kind, waits_on or device, dtype, runs_on=device, before_tensor=before_tensor
+        kind,
+        device if parts is not None else waits_on or device,
+        dtype,
+        runs_on=device,
+        before_tensor=before_tensor,
+        parts=parts,
     )
-    if isinstance(network, VideoVAE) and memory.slabs:
+    if isinstance(network, VideoVAE) and placement.memory.slabs:
         run_in_slabs(network)
     return network
+
+
+def _parts(
+    placement: Placement, kind: type[nn.Module], num_blocks: int
+) -> BlockOffload | LayerOffload | None:
+    """Return what keeps parts of a network on the host, ``None`` if it is on its device whole."""
+    memory = placement.memory
+    if memory.num_resident is None:
+        return None
+    if kind is AvatarDiT:
+        return BlockOffload(placement.device, memory.num_resident, float8=memory.float8)
+    if kind is TextEncoder and memory.num_resident < num_blocks:
+        # It runs once, and is as large as the transformer's blocks in 8-bit floats.
+        return LayerOffload("encoder.block", placement.device)
+    return None
 
 
 class StayLoaded:

@@ -50,6 +50,8 @@ class LoadPlan(Generic[ModuleT]):
 
     build: Callable[[], ModuleT]
     files: tuple[tuple[TensorFile, tuple[Piece, ...]], ...]
+    merge: WeightMerge | None = None
+    """What is added to weights, such as LoRA files."""
 
 
 def plan_component(
@@ -85,6 +87,19 @@ def plan_component(
             "or is incomplete, download it again"
         )
     return LoadPlan(build, tuple(planned))
+
+
+class WeightMerge(Protocol):
+    """Adds something to weights while they are read."""
+
+    @property
+    def factors(self) -> Mapping[str, object]:
+        """What is added, by parameter."""
+        ...
+
+    def merge(self, parameter: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return ``weight``, float32, with what belongs to it, as ``dtype``."""
+        ...
 
 
 class PartTaker(Protocol[ModuleT_contra]):
@@ -131,7 +146,7 @@ def materialise(
         for read, piece in pieces:
             if before_tensor is not None:
                 before_tensor()
-            value = _read(piece, read, device, dtype)
+            value = _merged(plan.merge, piece, read, device, dtype)
             for target in piece.targets:
                 _assign(module, target, value)
         if parts is not None and number is not None:
@@ -234,6 +249,20 @@ def _check_shape(
 def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     ones = next((i for i, size in enumerate(shape) if size != 1), len(shape))
     return shape[ones:]
+
+
+def _merged(
+    merge: WeightMerge | None,
+    piece: Piece,
+    read: ReadTensor,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Read a tensor; where something is added to it, it is rounded after that."""
+    name = piece.targets[0].name
+    if merge is None or name not in merge.factors:
+        return _read(piece, read, device, dtype)
+    return merge.merge(name, _read(piece, read, device, torch.float32), dtype)
 
 
 def _read(piece: Piece, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
