@@ -29,6 +29,8 @@ class MemoryPlan:
     on the host. ``None``: all of it stays."""
     slabs: bool = False
     """Decode and encode the picture some rows at a time."""
+    peak_bytes: int = 0
+    """What that takes of the device, as an estimate from above; 0 where it was not counted."""
     reason: str = ""
     """One line for people."""
 
@@ -90,49 +92,51 @@ def choose_memory(
     )
     candidates = _candidates(choice, sizes, has_float8)
     for plan in candidates:
-        for slabs in (False, True):
-            plan = replace(plan, slabs=slabs)
-            if sizes.peak_bytes(plan) <= free_bytes or choice.mode == "resident":
-                return _explained(plan, sizes, free_bytes)
-    return _explained(_offloaded(choice, candidates[-1], sizes, free_bytes), sizes, free_bytes)
+        if sizes.peak_bytes(plan) <= free_bytes:
+            return _explained(plan, sizes, free_bytes)
+    plan = candidates[-1]
+    if choice.mode != "resident":  # which is taken at its word
+        plan = _offloaded(choice, plan, sizes, free_bytes)
+    return _explained(plan, sizes, free_bytes)
 
 
 def _candidates(choice: MemoryChoice, sizes: ModelSizes, has_float8: bool) -> list[MemoryPlan]:
-    """Return plans without offload, the one that is wanted most first."""
+    """Return plans in the order in which they are wanted; the last one may be offloaded."""
     everything = MemoryPlan(num_resident=sizes.num_blocks)
     if choice.mode == "resident":
-        return [WHOLE]
+        return [WHOLE, replace(WHOLE, slabs=True)]
     if choice.mode == "auto":
         small = [replace(everything, float8=True)] if has_float8 else []
         return [WHOLE, everything, *small]
     plan = replace(everything, float8=choice.mode.startswith("float8"))
-    if choice.num_resident is not None:
-        plan = replace(plan, num_resident=min(choice.num_resident, sizes.num_blocks))
-    return [plan]
+    if choice.num_resident is None:
+        return [plan]
+    plan = replace(plan, num_resident=min(choice.num_resident, sizes.num_blocks))
+    return [plan, replace(plan, slabs=True)]
 
 
 def _offloaded(
     choice: MemoryChoice, plan: MemoryPlan, sizes: ModelSizes, free_bytes: int
 ) -> MemoryPlan:
-    """Return ``plan`` with as many blocks as there is room for."""
-    none = replace(plan, num_resident=0, slabs=True)
-    least = sizes.peak_bytes(none)
+    """Return ``plan`` with as many blocks as there is room for.
+
+    Slabs make decoding slower and save little; blocks on the host cost almost no time.
+    """
     if choice.num_resident is not None:
         raise InvalidInputError(
             f"memory {choice.mode}:{choice.num_resident}: that needs about "
-            f"{sizes.peak_bytes(replace(plan, slabs=True)) / _GB:.1f} GB of device memory, "
+            f"{sizes.peak_bytes(plan) / _GB:.1f} GB of device memory, "
             f"{free_bytes / _GB:.1f} GB are free; use fewer blocks"
         )
-    if least > free_bytes:
-        raise InvalidInputError(
-            f"memory {choice.mode}: at this size about {least / _GB:.1f} GB of device memory are "
-            f"needed with no block resident, {free_bytes / _GB:.1f} GB are free; use a smaller "
-            "size, or close what else uses the GPU"
-        )
-    plans = (replace(none, num_resident=count) for count in range(sizes.num_blocks))
-    return max(
-        (plan for plan in plans if sizes.peak_bytes(plan) <= free_bytes),
-        key=lambda plan: plan.num_resident or 0,
+    for slabs in (False, True):
+        for count in reversed(range(sizes.num_blocks)):
+            fewer = replace(plan, num_resident=count, slabs=slabs)
+            if sizes.peak_bytes(fewer) <= free_bytes:
+                return fewer
+    raise InvalidInputError(
+        f"memory {choice.mode}: with no block on the device, about "
+        f"{sizes.peak_bytes(fewer) / _GB:.1f} GB of its memory are needed at this size, "
+        f"{free_bytes / _GB:.1f} GB are free; use a smaller size, or close what else uses the GPU"
     )
 
 
@@ -148,7 +152,8 @@ def _explained(plan: MemoryPlan, sizes: ModelSizes, free_bytes: int) -> MemoryPl
     else:
         kept = f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
     tail = ", frames in slabs of rows" if plan.slabs else ""
-    return replace(plan, reason=f"{kept}{tail}: needs about {needed}")
+    reason = f"{kept}{tail}: needs about {needed}"
+    return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
 
 
 def plan_memory(

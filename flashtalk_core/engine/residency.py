@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ..models.layer_offload import LayerOffload
 from ..models.text_encoder import TextEncoder
 from ..models.vae.model import VideoVAE
 from ..models.vae.slabs import run_in_slabs
+from ..models.weight_stream import offload_of
 from ..weights.load import AvatarCheckpoint
 from .memory_plan import WHOLE, MemoryPlan
 
@@ -120,7 +122,10 @@ class StayLoaded:
 
     def free(self, kind: type[nn.Module]) -> None:
         """Forget a network; see :class:`Residency`."""
-        self._networks.pop(kind, None)
+        network = self._networks.pop(kind, None)
+        if network is not None and offload_of(network) is not None:
+            del network
+            gc.collect()  # it and what moves its weights know each other
 
 
 class Resident:

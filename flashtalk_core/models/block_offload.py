@@ -7,12 +7,18 @@ from itertools import chain
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .dit import AvatarDiT, BlockWork
 from .dit_block import AvatarBlock
 from .float8 import quantise_block
-from .weight_stream import HostWeights, WeightStream
+from .weight_stream import (
+    HostWeights,
+    WeightStream,
+    mark_offloaded,
+    move_tensors,
+    tensors_of,
+)
 
 _SESSION_LAYERS = ("k", "v", "norm_k", "k_img", "v_img", "norm_k_img")
 """Layers of the attention to prompt and picture that run once a session."""
@@ -62,6 +68,7 @@ class BlockOffload:
         self._waiting = spread(num_blocks, max(0, num_blocks - self._num_resident))
         self._dit = module
         module.lend = self
+        mark_offloaded(module, self)
 
     @property
     def moved_bytes(self) -> dict[BlockWork, int]:
@@ -107,9 +114,7 @@ class BlockOffload:
         """Move what stays on the device to ``device``, or off it to the host."""
         for stream in self._streams.values():
             stream.close()
-        with torch.inference_mode(False):
-            for tensor in self._resident():
-                tensor.data = tensor.data.to(device)
+        move_tensors(self._resident(), device)
 
     def _resident(self) -> Iterator[Tensor]:
         """Yield what is not streamed."""
@@ -118,8 +123,8 @@ class BlockOffload:
         for number, block in enumerate(blocks):
             if number not in self._waiting:
                 yield from split_block(block)[2]
-        inside = {id(tensor) for block in blocks for tensor in _tensors(block)}
-        yield from (tensor for tensor in _tensors(self._dit) if id(tensor) not in inside)
+        inside = {id(tensor) for block in blocks for tensor in tensors_of(block)}
+        yield from (tensor for tensor in tensors_of(self._dit) if id(tensor) not in inside)
 
     def _blocks(self) -> Sequence[AvatarBlock]:
         assert self._dit is not None
@@ -134,11 +139,7 @@ def spread(num_places: int, count: int) -> frozenset[int]:
 def split_block(block: AvatarBlock) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Return the weights of a block that run once a session, once a chunk, and at every step."""
     layers = [getattr(block.cross_attn, name) for name in _SESSION_LAYERS]
-    session = [tensor for layer in layers for tensor in _tensors(layer)]
-    sound = list(_tensors(block.audio_cross_attn.kv_linear))
+    session = [tensor for layer in layers for tensor in tensors_of(layer)]
+    sound = list(tensors_of(block.audio_cross_attn.kv_linear))
     others = {id(tensor) for tensor in chain(session, sound)}
-    return session, sound, [each for each in _tensors(block) if id(each) not in others]
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    return chain(module.parameters(), module.buffers())
+    return session, sound, [each for each in tensors_of(block) if id(each) not in others]

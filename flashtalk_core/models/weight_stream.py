@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +156,45 @@ class WeightStream:
         self._lane.copy(buffer, self._buffers[buffer][: source.numel()], source)
         self._held[buffer] = place
         self.moved_bytes += source.numel()
+
+
+class Offload(Protocol):
+    """Keeps a part of a network's weights on the host."""
+
+    @property
+    def device_bytes(self) -> int:
+        """Device memory of what stays there between two passes, buffers included."""
+        ...
+
+    def move_to(self, device: torch.device) -> None:
+        """Move what stays on the device to ``device``, or off it to the host."""
+        ...
+
+
+def mark_offloaded(module: nn.Module, offload: Offload) -> None:
+    """Let :func:`offload_of` find what moves the weights of ``module``."""
+    vars(module)["offload"] = offload
+
+
+def offload_of(module: nn.Module) -> Offload | None:
+    """Return what moves the weights of ``module``, ``None`` if they are in one place.
+
+    A module with such an owner must not be moved with ``to``.
+    """
+    found: Offload | None = vars(module).get("offload")
+    return found
+
+
+def move_tensors(tensors: Iterable[Tensor], device: torch.device) -> None:
+    """Move parameters and buffers in place, in inference mode too."""
+    with torch.inference_mode(False):
+        for tensor in tensors:
+            tensor.data = tensor.data.to(device)
+
+
+def tensors_of(module: nn.Module) -> Iterator[Tensor]:
+    """Yield the parameters and buffers of ``module``."""
+    return chain(module.parameters(), module.buffers())
 
 
 class CopyLane(Protocol):

@@ -16,8 +16,8 @@ from .cache import CausalCache
 from .layers import ResidualBlock, RMSNorm, SequenceRunner, Upsample
 from .model import VideoVAE
 
-SLAB_ELEMENTS = 2**24
-"""Numbers in one tensor of a slab, unless one is given: 32 MiB in bfloat16."""
+SLAB_ELEMENTS = 2**25
+"""Numbers in one tensor of a slab, unless one is given: 64 MiB in bfloat16."""
 _MIN_ROWS = 8
 
 

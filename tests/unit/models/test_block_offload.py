@@ -82,6 +82,7 @@ def test_results_in_8_bit_floats_are_those_of_8_bit_blocks_that_stay(dtype):
 
 
 @CPU
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 def test_compiled_blocks_share_their_code_and_their_buffers():
     dit, _ = offloaded(3)
     expected = run(dit)
@@ -181,6 +182,8 @@ def test_results_on_a_gpu_are_those_of_blocks_that_stay(float8):
 
 
 @GPU
+# The compiler's own imports warn.
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 def test_compiled_blocks_on_a_gpu_are_compiled_once():
     from flashtalk_core.config import FastPaths
 
