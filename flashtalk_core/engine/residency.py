@@ -19,6 +19,7 @@ from ..models.vae.model import VideoVAE
 from ..models.vae.slabs import run_in_slabs
 from ..models.weight_stream import offload_of
 from ..weights.load import AvatarCheckpoint
+from ..weights.plan import PartTaker
 from .memory_plan import WHOLE, MemoryPlan
 
 N = TypeVar("N", bound=nn.Module)
@@ -75,7 +76,8 @@ def load_network(
         before_tensor: Called before each tensor is read; raises to stop.
     """
     device, dtype = placement.device_of(kind), placement.dtype
-    parts = _parts(placement, kind, checkpoint.config.dit.num_layers)
+    found = _parts(placement, kind, checkpoint.config.dit.num_layers)
+    parts = cast("PartTaker[N] | None", found)
     network = checkpoint.load(
         kind,
         device if parts is not None else waits_on or device,
