@@ -78,14 +78,16 @@ def load_network(
     device, dtype = placement.device_of(kind), placement.dtype
     found = _parts(placement, kind, checkpoint.config.dit.num_layers)
     parts = cast("PartTaker[N] | None", found)
-    network = checkpoint.load(
-        kind,
-        device if parts is not None else waits_on or device,
-        dtype,
-        runs_on=device,
-        before_tensor=before_tensor,
-        parts=parts,
-    )
+    # A host may run everything in inference mode, but weights are moved outside of it too.
+    with torch.inference_mode(False):
+        network = checkpoint.load(
+            kind,
+            device if parts is not None else waits_on or device,
+            dtype,
+            runs_on=device,
+            before_tensor=before_tensor,
+            parts=parts,
+        )
     if isinstance(network, VideoVAE) and placement.memory.slabs:
         run_in_slabs(network)
     return network

@@ -81,6 +81,15 @@ def test_a_text_encoder_in_parts_says_what_the_whole_one_says(checkpoint):
     assert offload_of(encoder) is not None
 
 
+def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint):
+    networks = StayLoaded(checkpoint, in_part(1))
+    with torch.inference_mode(), networks.use(TextEncoder) as encoder:
+        found = [encode_prompt(encoder, checkpoint.tokenizer, "a") for _ in range(2)]
+    assert torch.equal(*found)
+    with networks.use(AvatarDiT) as dit:
+        assert not any(each.is_inference() for each in dit.parameters())
+
+
 @pytest.mark.parametrize("kind", [TextEncoder, AvatarDiT])
 def test_a_network_in_parts_that_was_freed_is_gone_at_once(checkpoint, kind):
     networks = StayLoaded(checkpoint, in_part(1))
