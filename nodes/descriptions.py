@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from ..flashtalk_core.config import FastPaths
     from ..flashtalk_core.engine.memo import EncodingMemo
     from ..flashtalk_core.engine.memory_plan import MemoryChoice
     from ..flashtalk_core.engine.plan import RenderPlan
@@ -33,6 +34,7 @@ class ModelDescription:
     device: torch.device
     dtype: torch.dtype
     attention: str
+    paths: FastPaths
     memory: MemoryChoice
     networks: ManagedNetworks
     memo: EncodingMemo
@@ -48,6 +50,7 @@ def describe_model(
     device: torch.device,
     dtype: torch.dtype,
     attention: str,
+    paths: FastPaths,
     memory: str = "auto",
     loras: Sequence[LoraFile] = (),
 ) -> ModelDescription:
@@ -69,7 +72,8 @@ def describe_model(
         device=device,
         dtype=dtype,
         attention=attention,
-        memory=MemoryChoice(memory),
+        paths=paths,
+        memory=MemoryChoice(memory, float8=paths.float8),
         networks=ManagedNetworks(checkpoint),
         memo=EncodingMemo(),
     )

@@ -58,7 +58,9 @@ def describe_render(
         checkpoint=model.checkpoint,
         request=request,
         sound=speech.sound,
-        placement=Placement(model.device, model.dtype, memory=_memory(model, request)),
+        placement=Placement(
+            model.device, model.dtype, paths=model.paths, memory=_memory(model, request)
+        ),
         attention=model.attention,
     )
     return RenderDescription(plan, model)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..config import AvatarConfig, FastPaths
 from ..engine.memory_plan import MemoryChoice, MemoryPlan, choose_memory
 from ..engine.memory_sizes import ModelSizes, model_sizes
-from ..models.acceleration import accelerate_dit, accelerate_vae
+from ..models.acceleration import accelerate
 from ..models.attention import Attention
 from ..models.audio_encoder import AudioEncoder
 from ..models.block_offload import BlockOffload
@@ -145,6 +145,8 @@ def _run(
     steps, same = _compare_steps(networks, inputs, expected.setdefault(plan.float8, {}))
     std = min(float(value.std()) for value in steps.values())
     before = _peaks_gb(bench.device)
+    num_latents = 1 if plan.slabs else bench.num_decode_latents
+    bench = replace(bench, num_decode_latents=num_latents)
     samples, moved = _time_chunks(bench, networks, inputs, offload)
     chunk = samples[CHUNK]
     limit_gb = None if card_gb is None else card_gb - SYSTEM_GB
@@ -226,9 +228,9 @@ def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffloa
     dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, offload)
     if plan.float8 and offload is None:
         quantise_blocks(dit)
-    accelerate_dit(dit, replace(bench.paths, float8=False))
+    accelerate(dit, replace(bench.paths, float8=False), device)
     vae = random_network(lambda: VideoVAE(config.vae), device, dtype)
-    accelerate_vae(vae, bench.paths)
+    accelerate(vae, bench.paths, device)
     if plan.slabs:
         run_in_slabs(vae)
     audio = random_network(lambda: AudioEncoder(config.audio), device, dtype)

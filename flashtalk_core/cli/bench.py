@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from .bench_cards import add_cards
+from .fast_paths import add_switches, leave_out
 from .render import EXAMPLE, parse_size
 
 if TYPE_CHECKING:
-    from ..bench.stages import StageBench
-    from ..config import FastPaths
+    import torch
+
+    from ..bench.stages import StageBench, Way
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +60,23 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     part.add_argument("--steps", type=int, help="default: the model's")
-    ways = ("compiled", "float8")
-    part.add_argument("--ways", nargs="*", choices=ways, help="beside the plain one; default: all")
+    part.add_argument(
+        "--ways",
+        nargs="*",
+        choices=("compiled", "fused", "float8", "float8-attention"),
+        default=["fused", "float8"],
+        help="beside the plain one; default: fused float8",
+    )
     part.add_argument("--attention", default="auto", help="kernel of the faster ways")
-    for name in ("compile", "channels-last", "fused-layers"):
-        part.add_argument(f"--no-{name}", action="store_true", help=f"leave {name} out")
+    add_switches(part)
+    part.add_argument(
+        "--also",
+        type=_setting,
+        nargs="+",
+        default=[],
+        metavar="HxW:STEPS",
+        help="time whole chunks of the faster ways at these, too",
+    )
     part.add_argument(
         "--decode-latents",
         type=int,
@@ -130,7 +144,7 @@ def run_stages(args: argparse.Namespace) -> int:
     from ..bench.stages import bench_stages, describe
 
     bench = _stage_bench(args)
-    report = bench_stages(bench)
+    report = bench_stages(bench, lambda text: logger.info("measuring: %s", text))
     parts = {"bench": [describe(bench)]} | asdict(report)
     if args.json:
         sys.stdout.write(json.dumps(parts, indent=1) + "\n")
@@ -142,11 +156,10 @@ def run_stages(args: argparse.Namespace) -> int:
 def _stage_bench(args: argparse.Namespace) -> StageBench:
     """Check everything that was asked for, then build the networks."""
     from ..bench.random_networks import random_networks
-    from ..bench.stages import StageBench
+    from ..bench.stages import Setting, StageBench
     from ..config import AvatarConfig, require
     from ..geometry import check_size
-    from ..models.acceleration import check_fast_paths
-    from ..models.attention import choose_attention, sdpa
+    from ..models.attention import sdpa
     from ..weights.load import open_avatar
 
     plain_repeats = args.repeats if args.plain_repeats is None else args.plain_repeats
@@ -155,10 +168,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
         require(count >= 1, f"{name} {count}: use 1 or more")
     require(min(args.decode_latents) >= 1, f"decode latents {args.decode_latents}: use 1 or more")
     device = choose_device(args.device)
-    ways = _ways(args)
-    for paths in ways.values():
-        check_fast_paths(paths, device)
-    attention = choose_attention(args.attention, device)
+    ways = _ways(args, device)
     config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
     size_px = args.size or config.size_px
     check_size(size_px)
@@ -166,8 +176,8 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     sampling = replace(config.sampling, steps=steps)
     return StageBench(
         networks=random_networks(config, sdpa, device, choose_dtype(args.dtype, device)),
-        attention=attention,
         ways=ways,
+        settings=tuple(Setting(size, steps) for size, steps in args.also),
         size_px=size_px,
         steps=sampling.steps,
         num_decode_latents=tuple(args.decode_latents),
@@ -177,16 +187,33 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     )
 
 
-def _ways(args: argparse.Namespace) -> dict[str, FastPaths]:
-    from ..config import FastPaths
+def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
+    """Return what was asked for, in the order in which it can be switched on."""
+    from ..bench.stages import Way
+    from ..models.acceleration import check_fast_paths, choose_fast_paths
+    from ..models.attention import choose_attention
 
-    exact = FastPaths(
-        compiled_blocks=not args.no_compile,
-        channels_last=not args.no_channels_last,
-        fused_layers=not args.no_fused_layers,
+    speeds = {"compiled": "compiled"} | dict.fromkeys(
+        ("fused", "float8", "float8-attention"), "fused"
     )
-    known = {"compiled": exact, "float8": replace(exact, float8=True)}
-    return {name: known[name] for name in known if args.ways is None or name in args.ways}
+    ways = {}
+    for name, speed in speeds.items():
+        if name not in args.ways:
+            continue
+        paths = choose_fast_paths(speed, device, float8=name.startswith("float8"))
+        paths = leave_out(paths, args)
+        check_fast_paths(paths, device)
+        kernel = "flash-attn-3-fp8" if name == "float8-attention" else args.attention
+        ways[name] = Way(paths, choose_attention(kernel, device))
+    return ways
+
+
+def _setting(text: str) -> tuple[tuple[int, int], int]:
+    """Read ``HxW:STEPS``."""
+    size, _, steps = text.partition(":")
+    if not steps.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no size and steps; write 720x416:2")
+    return parse_size(size), int(steps)
 
 
 def run_memory(args: argparse.Namespace) -> int:

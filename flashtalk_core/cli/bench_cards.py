@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..engine.devices import DTYPES, choose_device, choose_dtype
+from .fast_paths import SPEEDS, add_switches, leave_out
 from .render import parse_size
 
 CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)
@@ -29,8 +30,8 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     part.add_argument("--steps", type=int, default=4)
     part.add_argument("--decode-latents", type=int, default=1, help="decoded at once")
     part.add_argument("--attention", default="auto", help="kernel")
-    part.add_argument("--no-compile", action="store_true", help="leave compiled blocks out")
-    part.add_argument("--no-fused-layers", action="store_true", help="leave fused layers out")
+    part.add_argument("--speed", choices=SPEEDS, default="auto", help="way through the networks")
+    add_switches(part)
     part.add_argument(
         "--no-float8", action="store_true", help="as on a GPU that has no 8-bit floats"
     )
@@ -44,9 +45,9 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run_cards(args: argparse.Namespace) -> int:
     """Measure each card; 0 if every plan fits and gives the same steps, else 1."""
     from ..bench.cards import CardBench, bench_cards
-    from ..config import AvatarConfig, FastPaths, require
+    from ..config import AvatarConfig, require
     from ..geometry import check_size
-    from ..models.acceleration import check_fast_paths
+    from ..models.acceleration import choose_fast_paths
     from ..models.attention import choose_attention
     from ..models.float8 import has_float8
     from ..weights.load import open_avatar
@@ -56,12 +57,7 @@ def run_cards(args: argparse.Namespace) -> int:
     for name, count in (counts | {"decode latents": args.decode_latents}).items():
         require(count >= 1, f"{name} {count}: use 1 or more")
     device = choose_device(args.device)
-    paths = FastPaths(
-        compiled_blocks=not args.no_compile,
-        channels_last=not args.no_fused_layers,
-        fused_layers=not args.no_fused_layers,
-    )
-    check_fast_paths(paths, device)
+    paths = leave_out(choose_fast_paths(args.speed, device), args)
     config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
     size_px = args.size or config.size_px
     check_size(size_px)

@@ -46,6 +46,8 @@ class MemoryChoice:
     """One of :data:`MODES`."""
     num_resident: int | None = None
     """Blocks that stay on the device; ``None`` is as many as there is room for."""
+    float8: bool = False
+    """Whether 8-bit floats are wanted in any case."""
 
     def __post_init__(self) -> None:
         require(self.mode in MODES, f"memory {self.mode!r}: use one of {', '.join(MODES)}")
@@ -56,7 +58,7 @@ class MemoryChoice:
         )
 
     @classmethod
-    def parse(cls, text: str) -> MemoryChoice:
+    def parse(cls, text: str, *, float8: bool = False) -> MemoryChoice:
         """Read a mode, or a mode and a number of blocks such as ``offload:12``."""
         mode, colon, count = text.partition(":")
         if colon and not re.fullmatch(r"\d+", count):
@@ -64,7 +66,7 @@ class MemoryChoice:
                 f"memory {text!r}: no number of blocks after the colon; write for example "
                 "offload:12"
             )
-        return cls(mode, int(count) if colon else None)
+        return cls(mode, int(count) if colon else None, float8)
 
 
 def choose_memory(
@@ -86,7 +88,7 @@ def choose_memory(
             are asked for where there are none.
     """
     require(
-        has_float8 or "float8" not in choice.mode,
+        has_float8 or not (choice.float8 or "float8" in choice.mode),
         f"memory {choice.mode}: this device does not multiply 8-bit floats; use 'offload' or "
         "'auto'",
     )
@@ -107,8 +109,8 @@ def _candidates(choice: MemoryChoice, sizes: ModelSizes, has_float8: bool) -> li
         return [WHOLE, replace(WHOLE, slabs=True)]
     if choice.mode == "auto":
         small = [replace(everything, float8=True)] if has_float8 else []
-        return [WHOLE, everything, *small]
-    plan = replace(everything, float8=choice.mode.startswith("float8"))
+        return small if choice.float8 else [WHOLE, everything, *small]
+    plan = replace(everything, float8=choice.float8 or choice.mode.startswith("float8"))
     if choice.num_resident is None:
         return [plan]
     plan = replace(plan, num_resident=min(choice.num_resident, sizes.num_blocks))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import nn
 
+from ..config import FastPaths
+from ..models.acceleration import accelerate
 from ..models.block_offload import BlockOffload
 from ..models.dit import AvatarDiT
 from ..models.layer_offload import LayerOffload
@@ -49,12 +51,22 @@ class Placement:
     dtype: torch.dtype
     vae_device: torch.device | None = None
     """Where the autoencoder runs; ``None`` is where the others do."""
+    paths: FastPaths = field(default_factory=FastPaths.none)
+    """Faster ways through the networks."""
     memory: MemoryPlan = WHOLE
     """How much of the model stays on its device."""
 
     def device_of(self, kind: type[nn.Module]) -> torch.device:
         """Return where a network of class ``kind`` runs."""
         return self.vae_device or self.device if kind is VideoVAE else self.device
+
+    def paths_of(self, kind: type[nn.Module]) -> FastPaths:
+        """Return the faster ways of a network of class ``kind``; none on a device of another type.
+
+        They were chosen for the device that most networks run on.
+        """
+        is_same = self.device_of(kind).type == self.device.type
+        return self.paths if is_same else FastPaths.none()
 
 
 def load_network(
@@ -65,7 +77,7 @@ def load_network(
     waits_on: torch.device | None = None,
     before_tensor: Callable[[], None] | None = None,
 ) -> N:
-    """Read a network and bring it into the form that the memory plan wants.
+    """Read a network, and bring it into the form that the memory plan and the faster ways want.
 
     Args:
         checkpoint: Its files.
@@ -88,6 +100,7 @@ def load_network(
             before_tensor=before_tensor,
             parts=parts,
         )
+        accelerate(network, placement.paths_of(kind), device)
     if isinstance(network, VideoVAE) and placement.memory.slabs:
         run_in_slabs(network)
     return network
@@ -101,7 +114,8 @@ def _parts(
     if memory.num_resident is None:
         return None
     if kind is AvatarDiT:
-        return BlockOffload(placement.device, memory.num_resident, float8=memory.float8)
+        float8 = memory.float8 or placement.paths.float8
+        return BlockOffload(placement.device, memory.num_resident, float8=float8)
     if kind is TextEncoder and memory.num_resident < num_blocks:
         # It runs once, and is as large as the transformer's blocks in 8-bit floats.
         return LayerOffload("encoder.block", placement.device)
@@ -109,7 +123,11 @@ def _parts(
 
 
 class StayLoaded:
-    """Reads each network when it is first used and keeps it on its device."""
+    """Reads each network when it is first used and keeps it on its device.
+
+    It goes the faster ways from then on; what was built for them serves every later render, of
+    whatever size.
+    """
 
     def __init__(self, checkpoint: AvatarCheckpoint, placement: Placement) -> None:
         """Read nothing yet."""

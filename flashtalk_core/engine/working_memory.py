@@ -33,12 +33,9 @@ def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
     if kind is AvatarDiT:
         return step_bytes(config, request.size_px, plan.chunk, place.dtype)
     if kind is VideoVAE:
+        slabs = place.memory.slabs
         return decode_bytes(
-            config,
-            request.size_px,
-            place.dtype,
-            request.num_decode_latents,
-            slabs=place.memory.slabs,
+            config, request.size_px, place.dtype, request.num_decode_latents, slabs=slabs
         )
     return 0
 
@@ -61,8 +58,17 @@ def decode_bytes(
     *,
     slabs: bool = False,
 ) -> int:
-    """Estimate what decoding needs beside its weights, ``num_latents`` latent frames at once."""
+    """Estimate what decoding needs beside its weights.
+
+    Args:
+        config: Sizes.
+        size_px: Height and width of the video.
+        dtype: Of the weights.
+        num_latents: Latent frames at once; with slabs one.
+        slabs: Whether it goes slab by slab.
+    """
     height, width = size_px
     frame = 4 * config.vae.dim * height * width * dtype.itemsize
-    fixed = _SLAB_TENSORS if slabs else _DECODE_TENSORS
-    return (fixed + _DECODE_TENSORS_PER_LATENT * num_latents) * frame
+    if slabs:
+        return (_SLAB_TENSORS + _DECODE_TENSORS_PER_LATENT) * frame
+    return (_DECODE_TENSORS + _DECODE_TENSORS_PER_LATENT * num_latents) * frame

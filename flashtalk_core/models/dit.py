@@ -7,7 +7,7 @@ N heads, D head dim, W window, S hidden layers, M audio features, K classes of m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
 import torch
@@ -23,6 +23,9 @@ from .norms import LayerNorm, linear_fp32
 from .rope import ROPE_BASE, float64_device, video_rotation
 from .speakers import token_masks
 
+TimeContext = tuple[Tensor, Tensor]
+"""The embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
+
 
 @dataclass(frozen=True)
 class SessionContext:
@@ -34,6 +37,8 @@ class SessionContext:
     """Keys and values for each block."""
     rotation: Tensor
     """Rotary table of the tokens, ``(L, D / 2, 2)`` float32."""
+    times: dict[tuple[float, ...], TimeContext] = field(default_factory=dict)
+    """What was made of each timestep, filled as steps are taken; a session has few."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,9 @@ class AvatarDiT(nn.Module):
         """
         padded = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
         embedded, image = self.text_embedding(padded), self.img_emb(clip)
+        length = text.shape[1]
         blocks = tuple(
-            block.cross_attn.project(embedded, image) for block in self._blocks("session")
+            block.cross_attn.project(embedded, image, length) for block in self._blocks("session")
         )
         grid = self._token_grid(condition)
         rotation = video_rotation(grid, self.config.head_dim, condition.device)
@@ -203,15 +209,24 @@ class AvatarDiT(nn.Module):
         dtype = self.patch_embedding.weight.dtype
         x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)
-        time, modulation = self._embed_time(timestep)
+        time, modulation = self._time(timestep, session)
         masks = None if audio.masks is None else token_masks(audio.masks, grid)
         blocks = self._blocks("step")
         for block, context, sound in zip(blocks, session.blocks, audio.blocks, strict=True):
             x = block(x, modulation, session.rotation, context, sound, masks)
         return self._unpatchify(self.head(x, time), grid)
 
-    def _embed_time(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
+    def _time(self, timestep: Tensor, session: SessionContext) -> TimeContext:
+        """Embed a timestep once a session; anew where a gradient is wanted."""
+        device = self.patch_embedding.weight.device
+        if torch.is_grad_enabled() or timestep.is_meta:
+            return self._embed_time(timestep.to(device))
+        key = tuple(timestep.tolist())
+        if key not in session.times:
+            session.times[key] = self._embed_time(timestep.to(device))
+        return session.times[key]
+
+    def _embed_time(self, timestep: Tensor) -> TimeContext:
         first, act, second = self.time_embedding
         assert isinstance(first, nn.Linear)
         assert isinstance(second, nn.Linear)

@@ -252,3 +252,10 @@ def test_a_lora_that_changed_is_another_model_to_comfyuis_cache(pack, lora):
     save_file(load_file(lora), lora, {"changed": "yes"})
     keys.add(loader.fingerprint_inputs(**values))
     assert len(keys) == 3
+
+
+def test_the_chosen_ways_reach_the_plan_and_the_default_on_a_cpu_is_plain(pack):
+    for given, fused in (({"speed": "fused", "float8": True}, True), ({}, False)):
+        model = pack.run("ModelLoader", **given).args[0]
+        assert (model.paths.fused_blocks, model.paths.float8) == (fused, fused)
+        assert pack.frames(model).plan.placement.paths == model.paths

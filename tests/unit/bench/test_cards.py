@@ -81,7 +81,7 @@ def test_the_estimate_lets_copies_hide_behind_computing():
 
 def test_the_command_prints_a_row_for_each_card(capsys):
     options = ["--model", "tiny", "--device", "cpu", "--size", "32x32", "--steps", "1"]
-    options += ["--no-compile", "--no-fused-layers", "--repeats", "1", "--cards", "80", "--json"]
+    options += ["--repeats", "1", "--cards", "80", "--json"]
     assert main(["bench", "cards", *options]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["card_gb"] == 80.0

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config import ChunkConfig, FastPaths
 from flashtalk_core.engine.memory_plan import MemoryPlan
 from flashtalk_core.engine.plan import fingerprint
 from flashtalk_core.engine.request import PromptChange
@@ -48,6 +48,8 @@ OTHERS = {
     "8-bit": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(float8=True))},
     "slabs": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True))},
     "kernel": {"attention": "sdpa"},
+    "fused": {"placement": Placement(CPU, torch.float32, paths=FastPaths())},
+    "float8": {"placement": Placement(CPU, torch.float32, paths=FastPaths(float8=True))},
 }
 
 

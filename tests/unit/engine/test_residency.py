@@ -6,12 +6,15 @@ import weakref
 import pytest
 import torch
 
+from flashtalk_core.config import FastPaths
 from flashtalk_core.engine.memory_plan import MemoryPlan
 from flashtalk_core.engine.residency import Placement, Resident, StayLoaded
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.clip_vision import ClipVision
 from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.models.fused_block import FusedBlock
 from flashtalk_core.models.text_encoder import TextEncoder, encode_prompt
+from flashtalk_core.models.vae.fused import FusedRunner
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.models.vae.slabs import SlabRunner
 from flashtalk_core.models.weight_stream import offload_of
@@ -118,3 +121,19 @@ def test_slabs_are_for_the_autoencoder(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True)))
     with networks.use(VideoVAE) as vae:
         assert isinstance(vae.decoder.run, SlabRunner)
+
+
+def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):
+    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
+    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+        found = [dit.blocks[0].fused, vae.decoder.run]
+        assert isinstance(found[0], FusedBlock)
+        assert isinstance(found[1], FusedRunner)
+    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+        assert [dit.blocks[0].fused, vae.decoder.run] == found, "built once"
+
+
+def test_an_autoencoder_on_a_device_of_another_type_goes_the_plain_way():
+    apart = Placement(META, torch.float32, CPU, FastPaths())
+    assert apart.paths_of(VideoVAE) == FastPaths.none()
+    assert apart.paths_of(AvatarDiT) == FastPaths()

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config import AvatarConfig, FastPaths
 from flashtalk_core.engine.memory_plan import MemoryPlan
+from flashtalk_core.engine.residency import Placement
 from flashtalk_core.engine.working_memory import working_bytes
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.dit import AvatarDiT
@@ -17,13 +18,20 @@ pytestmark = pytest.mark.cpu
 GIB = 2**30
 
 
-def full_size(num_decode_latents=1, size_px=(768, 448), dtype=torch.bfloat16, slabs=False):
+def full_size(
+    num_decode_latents=1, size_px=(768, 448), dtype=torch.bfloat16, paths=None, slabs=False
+):
     config = AvatarConfig()
     return SimpleNamespace(
         checkpoint=SimpleNamespace(config=config),
         request=SimpleNamespace(size_px=size_px, num_decode_latents=num_decode_latents),
         chunk=config.chunk,
-        placement=SimpleNamespace(dtype=dtype, memory=MemoryPlan(slabs=slabs)),
+        placement=Placement(
+            torch.device("cpu"),
+            dtype,
+            paths=paths or FastPaths.none(),
+            memory=MemoryPlan(slabs=slabs),
+        ),
     )
 
 

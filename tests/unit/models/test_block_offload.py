@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flashtalk_core.config import DiTConfig, FastPaths
-from flashtalk_core.models.acceleration import accelerate_dit
+from flashtalk_core.models.acceleration import accelerate
 from flashtalk_core.models.block_offload import BlockOffload, split_block, spread
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.float8 import quantise_blocks
@@ -97,6 +97,15 @@ def test_blocks_that_stay_and_those_that_come_share_one_piece_of_compiled_code()
         block.compile(backend=backend, dynamic=False, fullgraph=True)
     assert_equal(run(dit), expected)
     assert len(graphs) == 1
+
+
+@CPU
+@pytest.mark.parametrize("float8", [False, True])
+def test_fused_blocks_give_what_fused_blocks_that_stay_give(float8):
+    plain, (dit, _) = make_dit(), offloaded(2, float8=float8)
+    for each in (plain, dit):
+        accelerate(each, FastPaths(float8=float8), torch.device("cpu"))
+    assert_equal(run(dit), run(plain))
 
 
 @CPU
@@ -192,8 +201,11 @@ def test_results_on_a_gpu_are_those_of_blocks_that_stay(float8):
 @GPU
 # The compiler's own imports warn.
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
-def test_compiled_blocks_on_a_gpu_are_those_that_stay():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_faster_blocks_on_a_gpu_are_those_that_stay(compiled):
     plain, (dit, _) = make_dit("cuda", torch.bfloat16), offloaded(2, "cuda", torch.bfloat16)
-    accelerate_dit(plain, FastPaths())
-    accelerate_dit(dit, FastPaths())
+    device = torch.device("cuda")
+    paths = FastPaths(fused_blocks=not compiled, compiled_blocks=compiled)
+    accelerate(plain, paths, device)
+    accelerate(dit, paths, device)
     assert_equal(run(dit), run(plain))

@@ -7,6 +7,7 @@ from flashtalk_core.config import VAEConfig
 from flashtalk_core.models.vae.fused import fuse_layers, keep_channels_last
 from flashtalk_core.models.vae.layers import ResidualBlock, RMSNorm
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.models.vae.rows import RowKernels
 from flashtalk_core.models.vae.slabs import SlabRunner, run_in_slabs
 
 pytestmark = pytest.mark.cpu
@@ -24,7 +25,7 @@ def make_vae(fused=False):
             layer.gamma.data.uniform_(0.5, 1.5)
     if fused:
         keep_channels_last(vae)
-        fuse_layers(vae, None, 3)
+        fuse_layers(vae, RowKernels(), 3)
     return vae
 
 
