@@ -7,6 +7,8 @@ import { decide, listRanges } from './pacing.js'
 
 const OPEN_MS = 2000
 const TICK_MS = 200
+/** Seconds ahead that are loaded whatever a managed source tells: it must have something to play. */
+const MIN_AHEAD_S = 3
 
 /** Safari's own kind is the only one on an iPhone. @returns {typeof MediaSource | undefined} */
 function mediaSourceClass() {
@@ -54,7 +56,9 @@ export class MediaSourcePlayer {
       clearTimeout(late)
       this.load(urlFrom)
     }, { once: true })
-    this.source.addEventListener('startstreaming', () => this.stream?.hold(false))
+    // A managed source tells when it wants to be fed; others have no such property.
+    this.source.addEventListener('startstreaming', this.tick)
+    this.source.addEventListener('endstreaming', this.tick)
     video.src = this.url
     this.timer = setInterval(this.tick, TICK_MS)
   }
@@ -123,12 +127,18 @@ export class MediaSourcePlayer {
     if (step.seek !== null && !video.seeking) video.currentTime = step.seek
     this.ahead = step.ahead
     this.isWaiting = step.isWaiting
-    this.stream?.hold(step.isHeld)
+    this.stream?.hold(step.isHeld || this.isFed())
     const shouldPlay = this.wantsPlay && !this.isWaiting
     if (shouldPlay && video.paused && !video.ended) video.play().catch(() => {})
     else if (!shouldPlay && !video.paused) video.pause()
     this.queue?.pump()
     this.endWhenEmpty()
+  }
+
+  /** Whether a managed source has told that it has enough. It does so before it wants anything, too. */
+  isFed() {
+    const { streaming } = /** @type {any} */ (this.source)
+    return streaming === false && this.ahead > MIN_AHEAD_S
   }
 
   /** @param {'over' | 'gone' | 'lost'} why */

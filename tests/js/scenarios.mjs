@@ -139,6 +139,38 @@ const scenarios = {
     return { end: await look(page), viewers: (await message(url, session)).viewers }
   },
 
+  /** Safari's kind of media source, as far as a page sees it: an iPhone has no other. */
+  async playsByAManagedSource(browser, url) {
+    const page = await openStage(browser, url)
+    await page.evaluate(() => {
+      const { MediaSource } = window
+      delete window.MediaSource
+      window.ManagedMediaSource = class extends MediaSource {
+        constructor() {
+          super()
+          this.streaming = true
+          window.managed = this
+        }
+      }
+    })
+    const { session } = await start(url, { seconds: 60, speed: 4 })
+    await follow(page, session)
+    const first = await watch(page, 0.5)
+    const tell = (name) => page.evaluate((name) => {
+      window.managed.streaming = name === 'startstreaming'
+      window.managed.dispatchEvent(new Event(name))
+    }, name)
+    await tell('endstreaming')
+    await pause(1500)
+    const held = await look(page)
+    await pause(1500)
+    const still = await look(page)
+    await tell('startstreaming')
+    const later = await watch(page, 4)
+    const isLocal = await page.evaluate(() => document.querySelector('video').disableRemotePlayback)
+    return { first, held, still, later, isLocal, faults: page.faults }
+  },
+
   async hearsOfAnUnknownSession(browser, url) {
     const page = await openStage(browser, url)
     const { session } = await start(url, { seconds: 1 })
