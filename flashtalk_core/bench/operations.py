@@ -71,16 +71,23 @@ class _OperationMarker:
 
 
 def count_operations(
-    config: AvatarConfig, size_px: tuple[int, int], steps: int, paths: FastPaths
+    config: AvatarConfig, size_px: tuple[int, int], steps: int, *, is_fused: bool
 ) -> dict[str, Operations]:
     """Count multiplications and additions of each stage of a chunk, by kind.
 
     Nothing is computed: the chunk runs over tensors without values. Folded sound is multiplied
     batch by batch, as attention is, and counts as such.
+
+    Args:
+        config: Sizes of the networks.
+        size_px: Height and width.
+        steps: Denoising steps.
+        is_fused: Whether blocks are fused; no other way changes what is multiplied.
     """
     device = torch.device("meta")
     networks = random_networks(config, sdpa, device, torch.bfloat16)
-    accelerate(networks.dit, paths_without_kernels(paths), torch.device("cpu"))
+    paths = replace(FastPaths.none(), fused_blocks=is_fused)
+    accelerate(networks.dit, paths, torch.device("cpu"))
     inputs = random_inputs(networks, size_px, 1)
     with FlopCounterMode(display=False) as counter:
         marker = _OperationMarker(counter)
@@ -89,11 +96,6 @@ def count_operations(
     return {stage: found[stage] for stage in found if stage != "step 1"} | {
         f"step {number}": found["step 1"] for number in range(1, steps + 1)
     }
-
-
-def paths_without_kernels(paths: FastPaths) -> FastPaths:
-    """Return ``paths`` without what changes no operation."""
-    return replace(paths, compiled_blocks=False, float8=False)
 
 
 def measure_rates(

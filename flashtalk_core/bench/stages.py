@@ -51,15 +51,16 @@ class Way:
 
 @dataclass(frozen=True)
 class Setting:
-    """A size and a number of steps that whole chunks are measured at beside the main ones."""
+    """A size, steps and groups that whole chunks are measured at beside the main ones."""
 
     size_px: tuple[int, int]
     steps: int
+    num_decode_latents: int
 
     def __str__(self) -> str:
         """Name it as the command line does."""
         height, width = self.size_px
-        return f"{height}x{width}:{self.steps}"
+        return f"{height}x{width}:{self.steps}:{self.num_decode_latents}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,15 +138,16 @@ def bench_stages(bench: StageBench, progress: Callable[[str], object] | None = N
     tell = progress or (lambda _text: None)
     networks = bench.networks
     report = StageReport([], [], [])
+    counted: dict[bool, Mapping[str, Operations]] = {}
     tell(PLAIN)
     inputs = random_inputs(networks, bench.size_px, bench.steps)
-    _measure_way(bench, PLAIN, Way(FastPaths.none(), sdpa), (1,), inputs, report)
+    _measure_way(bench, PLAIN, Way(FastPaths.none(), sdpa), (1,), inputs, counted, report)
     tell("what the outputs should be")
     judge = _Judge(bench, inputs, report)
     for name, way in bench.ways.items():
         tell(name)
         switch(networks, way)
-        _measure_way(bench, name, way, bench.num_decode_latents, inputs, report)
+        _measure_way(bench, name, way, bench.num_decode_latents, inputs, counted, report)
         judge.compare(name, way)
         for setting in bench.settings:
             tell(f"{name} {setting}")
@@ -226,11 +228,17 @@ def _measure_way(
     way: Way,
     num_latents: tuple[int, ...],
     inputs: ChunkInputs,
+    counted: dict[bool, Mapping[str, Operations]],
     report: StageReport,
 ) -> None:
-    """Add the rows and the summary of one way to ``report``."""
+    """Add the rows and the summary of one way to ``report``; operations are counted once."""
     networks, device = bench.networks, inputs.samples.device
-    operations = count_operations(networks.config, bench.size_px, bench.steps, way.paths)
+    is_fused = way.paths.fused_blocks
+    if is_fused not in counted:
+        counted[is_fused] = count_operations(
+            networks.config, bench.size_px, bench.steps, is_fused=is_fused
+        )
+    operations = counted[is_fused]
     rates = measure_rates(
         networks.dit,
         inputs.reference.session.rotation.shape[0],
@@ -264,10 +272,10 @@ def _measure_setting(bench: StageBench, name: str, setting: Setting, report: Sta
     inputs = random_inputs(networks, setting.size_px, setting.steps)
 
     def run(clock: StageClock) -> None:
-        run_chunk(networks, inputs, bench.num_decode_latents[0], clock)
+        run_chunk(networks, inputs, setting.num_decode_latents, clock)
         clock.note(CHUNK)
 
-    samples = measure(run, inputs.samples.device, 1, bench.repeats)
+    samples = measure(run, inputs.samples.device, 1, min(3, bench.repeats))
     for stage in ("step 1", "decode", FIRST_FRAME, CHUNK):
         row = _row(name, f"{setting} {stage}", samples[stage], None, None)
         report.stages.append(row)

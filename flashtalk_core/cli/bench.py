@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from .bench_cards import add_cards
+from .bench_cold import add_cold
 from .fast_paths import add_switches, leave_out
 from .render import EXAMPLE, parse_size
 
@@ -34,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parts = parser.add_subparsers(dest="part", required=True, metavar="part")
     _add_speed(parts)
     _add_stages(parts)
+    add_cold(parts)
     _add_memory(parts)
     add_cards(parts)
     _add_av(parts)
@@ -74,7 +76,7 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=_setting,
         nargs="+",
         default=[],
-        metavar="HxW:STEPS",
+        metavar="HxW:STEPS:LATENTS",
         help="time whole chunks of the faster ways at these, too",
     )
     part.add_argument(
@@ -135,7 +137,7 @@ def run_speed(args: argparse.Namespace) -> int:
         dtype = choose_dtype(args.dtype, device)
         found = measure_speed(checkpoint, portrait, device, dtype, args.duration, Path(folder))
     row = asdict(found) | {"seconds_to_first_frame": first_s}
-    _print(args, [row])
+    print_rows(args, [row])
     return 0
 
 
@@ -177,7 +179,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     return StageBench(
         networks=random_networks(config, sdpa, device, choose_dtype(args.dtype, device)),
         ways=ways,
-        settings=tuple(Setting(size, steps) for size, steps in args.also),
+        settings=tuple(Setting(*values) for values in args.also),
         size_px=size_px,
         steps=sampling.steps,
         num_decode_latents=tuple(args.decode_latents),
@@ -208,12 +210,15 @@ def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
     return ways
 
 
-def _setting(text: str) -> tuple[tuple[int, int], int]:
-    """Read ``HxW:STEPS``."""
-    size, _, steps = text.partition(":")
-    if not steps.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no size and steps; write 720x416:2")
-    return parse_size(size), int(steps)
+def _setting(text: str) -> tuple[tuple[int, int], int, int]:
+    """Read ``HxW:STEPS:LATENTS``, latent frames decoded at once."""
+    size, _, counts = text.partition(":")
+    steps, _, latents = counts.partition(":")
+    if not (steps.isdecimal() and latents.isdecimal() and int(latents)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size, steps and latents a call; write 720x416:2:8"
+        )
+    return parse_size(size), int(steps), int(latents)
 
 
 def run_memory(args: argparse.Namespace) -> int:
@@ -235,7 +240,7 @@ def run_memory(args: argparse.Namespace) -> int:
         {"seconds": seconds, "peak_mib": peak / 2**20, "over_short": peak / peaks[args.short]}
         for seconds, peak in peaks.items()
     ]
-    _print(args, rows)
+    print_rows(args, rows)
     return 0 if ratio <= MAX_MEMORY_RATIO else 1
 
 
@@ -253,7 +258,7 @@ def run_av(args: argparse.Namespace) -> int:
             total = num_video_frames(round(duration_s * 1000), 1000, chunk.frame_rate_hz)
             with Progress(total, chunk) as progress:
                 results.append(measure_sync(duration_s, Path(folder), progress.add))
-    _print(args, [asdict(result) | {"passed": result.passed} for result in results])
+    print_rows(args, [asdict(result) | {"passed": result.passed} for result in results])
     return 0 if all(result.passed for result in results) else 1
 
 
@@ -263,11 +268,11 @@ def run_lips(args: argparse.Namespace) -> int:
 
     track = read_track(args.track)
     results = compare_lips(measure_openings(args.video), track)
-    _print(args, [asdict(result) for result in results])
+    print_rows(args, [asdict(result) for result in results])
     return 0 if is_in_step(results) else 1
 
 
-def _print(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
+def print_rows(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as JSON or as a table."""
     text = json.dumps(list(rows), indent=1) if args.json else format_rows(rows)
     sys.stdout.write(text + "\n")

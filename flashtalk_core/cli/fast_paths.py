@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import torch
 
 SPEEDS = ("auto", "plain", "fused", "compiled")
-"""As in the networks' own module, which is slow to import."""
 
 
 def add_switches(parser: argparse._ActionsContainer) -> None:
