@@ -27,7 +27,7 @@ _SESSION_LAYERS = ("k", "v", "norm_k", "k_img", "v_img", "norm_k_img")
 class BlockOffload:
     """Keeps the weights of blocks in host memory, and lends the blocks of a transformer.
 
-    What projects prompt and picture (a third of each block) waits on the host for all blocks, as
+    What projects prompt and picture (a quarter of each block) waits on the host for all blocks, as
     does what projects the sound: these run once a session and once a chunk. The rest of a block,
     which runs at every step, stays on the device for as many blocks as are to be resident.
 

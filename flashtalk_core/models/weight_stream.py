@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ class HostWeights:
         self._tensors = tuple(tensors)
         self.memory = torch.empty(_packed_bytes(tensors), dtype=torch.uint8, device="cpu")
         if device.type == "cuda":
-            _lock(self.memory, self)
+            _lock(self.memory, self, device)
         for tensor, view in zip(tensors, self._views(self.memory), strict=True):
             view.copy_(tensor.detach())
             tensor.data = view
@@ -266,13 +267,14 @@ def _packed_bytes(tensors: Sequence[Tensor]) -> int:
     return sum(_aligned(tensor.nbytes) for tensor in tensors)
 
 
-def _lock(memory: Tensor, owner: object) -> None:
+def _lock(memory: Tensor, owner: object, device: torch.device) -> None:
     """Lock host memory while ``owner`` lives: a GPU copies from it three times as fast then.
 
     PyTorch's own locked memory is not used, since it rounds each piece up to a power of two.
     """
     runtime = torch.cuda.cudart()
     if int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0)):
+        _forget_fault(device)
         logger.warning(
             "%d MiB of host memory cannot be locked: weights will come to the GPU more slowly",
             memory.numel() // 2**20,
@@ -280,3 +282,9 @@ def _lock(memory: Tensor, owner: object) -> None:
         return
     unlock = weakref.finalize(owner, runtime.cudaHostUnregister, memory.data_ptr())
     unlock.atexit = False  # the process gives everything back
+
+
+def _forget_fault(device: torch.device) -> None:
+    """Use up the runtime's last fault, which the next kernel would be blamed for otherwise."""
+    with contextlib.suppress(RuntimeError):
+        torch.zeros(1, device=device).add_(1)

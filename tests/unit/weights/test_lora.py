@@ -12,6 +12,8 @@ from flashtalk_core.models.block_offload import BlockOffload
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.float8 import Float8Linear, quantise_rows
 from flashtalk_core.weights.key_maps import DIT_KEYS
+from flashtalk_core.weights.layout import find_model_files, resolve_model
+from flashtalk_core.weights.load import open_checkpoint
 from flashtalk_core.weights.lora import LoraFile, plan_loras
 from flashtalk_core.weights.plan import LoadPlan, materialise, plan_component
 from flashtalk_core.weights.quantised import quantise_rows as stored_rows
@@ -278,3 +280,18 @@ def test_a_strength_out_of_range_is_refused(tmp_path, strength):
 def test_another_strength_is_another_identity(tmp_path):
     (tmp_path / "a").touch()
     assert LoraFile(tmp_path / "a", 1.0).identity != LoraFile(tmp_path / "a", 0.5).identity
+
+
+def test_a_checkpoint_is_opened_with_its_loras(tmp_path):
+    files = find_model_files(resolve_model("tiny"))
+    name = "blocks.1.ffn.0"
+    plain = open_checkpoint(files).load(AvatarDiT, CPU, torch.float32).state_dict()
+    out, width = plain[f"{name}.weight"].shape
+    pair = {name: (torch.ones(2, width), torch.ones(out, 2))}
+    lora = LoraFile(write_lora(tmp_path / "a.safetensors", pair, alpha=None), 0.5)
+    checkpoint = open_checkpoint(files, loras=[lora])
+    merged = checkpoint.load(AvatarDiT, CPU, torch.float32).state_dict()
+    changed = [key for key, value in merged.items() if not torch.equal(value, plain[key])]
+    assert changed == [f"{name}.weight"]
+    torch.testing.assert_close(merged[changed[0]], plain[changed[0]] + 1)
+    assert checkpoint.loras == (lora,)
