@@ -126,12 +126,15 @@ class FastPaths:
     All but ``float8`` compute the same up to the rounding of the number format.
     """
 
-    compiled_blocks: bool = True
-    """Compile the transformer's blocks, which fuses what lies between matrix products."""
+    fused_blocks: bool = True
+    """Run what lies between the transformer's matrix products in few passes (needs Triton), and
+    fold the layers around the attention to the sound into its keys and values."""
+    compiled_blocks: bool = False
+    """Compile the transformer's blocks instead (needs Triton; tens of seconds at first)."""
     channels_last: bool = True
     """Keep the autoencoder's tensors with channels innermost, as its convolutions want them."""
     fused_layers: bool = True
-    """Norms, sums and biases of the autoencoder in few passes over memory."""
+    """Norms, sums and biases of the autoencoder in few passes over memory (needs Triton)."""
     float8: bool = False
     """Large linear layers of the transformer in 8-bit floats, scaled row by row."""
 
@@ -140,11 +143,20 @@ class FastPaths:
             self.channels_last or not self.fused_layers,
             "fused layers: they need channels_last; turn both on, or fused layers off",
         )
+        require(
+            not (self.fused_blocks and self.compiled_blocks),
+            "compiled blocks and fused blocks: they exclude each other; turn one off",
+        )
 
     @classmethod
     def none(cls) -> Self:
         """Return the plain way."""
-        return cls(compiled_blocks=False, channels_last=False, fused_layers=False)
+        return cls(**{field.name: False for field in fields(cls)})
+
+    @property
+    def needs_triton(self) -> bool:
+        """Tell whether any of them runs Triton's kernels on a GPU."""
+        return self.fused_blocks or self.compiled_blocks or self.fused_layers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,8 +45,8 @@ class ParallelDecode(io.ComfyNode):
                     min=1,
                     max=8,
                     tooltip="Latent frames decoded at once, 4 video frames each. More is faster "
-                    "on a large GPU and takes more memory; the first frame comes as early either "
-                    "way. The picture is the same up to rounding.",
+                    "on a large GPU and takes more memory; the first frames of a chunk come "
+                    "later. The picture is the same up to rounding.",
                 ),
                 io.Combo.Input(
                     "grid",

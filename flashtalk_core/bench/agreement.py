@@ -77,7 +77,7 @@ def vae_outputs(
     Args:
         networks: Whose autoencoder runs.
         inputs: Whose motion frames are encoded.
-        num_decode_latents: Latent frames that are decoded at once.
+        num_decode_latents: Latent frames that are decoded or encoded at once.
         dtype: Of a copy that runs in its place; ``None`` runs the autoencoder itself.
 
     Returns:
@@ -87,7 +87,7 @@ def vae_outputs(
     weight = next(vae.parameters())
     latent = _random_latent(networks, inputs).to(weight)
     return {
-        "motion encode": vae.encode(inputs.motion_frames.to(weight)).float(),
+        "motion encode": vae.encode(inputs.motion_frames.to(weight), num_decode_latents).float(),
         "decode": torch.cat(list(vae.decode_groups(latent, num_decode_latents)), dim=2).float(),
     }
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..geometry import chunk_span, num_latent_frames
 from ..media.audio_windows import window_features
 from ..media.colour import match_colours
-from ..media.picture import from_model_range
+from ..media.picture import from_model_range, to_pictures
 from ..sampling.noise import ChunkNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import denoise
@@ -54,7 +54,7 @@ def run_chunk(
     marker.mark("audio encoder")
     sound = networks.dit.project_audio(windows)
     marker.mark("audio projection")
-    motion = networks.vae.encode(inputs.motion_frames)
+    motion = networks.vae.encode(inputs.motion_frames, num_decode_latents)
     marker.mark("motion encode")
     latent = _denoise(networks, inputs, sound, motion, marker)
     return _decode(networks, inputs, latent, num_decode_latents, marker)
@@ -83,7 +83,7 @@ def _denoise(
         nonlocal step
         step += 1
         marker.mark("noise" if step == 1 else f"step {step - 1}")
-        timestep = torch.tensor([1000 * level], device=device)
+        timestep = torch.tensor([1000 * level])
         return networks.dit(latent, timestep, inputs.reference.session, sound)
 
     latent = denoise(
@@ -119,5 +119,6 @@ def _decode(
 
 
 def _to_host(frames: Tensor) -> Tensor:
-    pictures = from_model_range(frames).permute(1, 2, 3, 0).contiguous()
-    return pictures if pictures.is_meta else pictures.cpu()
+    if frames.is_meta:
+        return from_model_range(frames).permute(1, 2, 3, 0)
+    return to_pictures(frames)

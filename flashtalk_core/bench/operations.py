@@ -6,7 +6,7 @@ Axis legend: B batch, C channels, F frames, H W pixels, L tokens, N heads, D hea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..config import AvatarConfig
+from ..config import AvatarConfig, FastPaths
+from ..models.acceleration import accelerate
 from ..models.attention import Attention, sdpa
 from ..models.dit import AvatarDiT
 from ..models.float8 import Float8Linear
@@ -70,18 +71,31 @@ class _OperationMarker:
 
 
 def count_operations(
-    config: AvatarConfig, size_px: tuple[int, int], steps: int
+    config: AvatarConfig, size_px: tuple[int, int], steps: int, *, is_fused: bool
 ) -> dict[str, Operations]:
     """Count multiplications and additions of each stage of a chunk, by kind.
 
-    Nothing is computed: the chunk runs over tensors without values.
+    Nothing is computed: the chunk runs over tensors without values. Folded sound is multiplied
+    batch by batch, as attention is, and counts as such.
+
+    Args:
+        config: Sizes of the networks.
+        size_px: Height and width.
+        steps: Denoising steps.
+        is_fused: Whether blocks are fused; no other way changes what is multiplied.
     """
-    networks = random_networks(config, sdpa, torch.device("meta"), torch.bfloat16)
-    inputs = random_inputs(networks, size_px, steps)
+    device = torch.device("meta")
+    networks = random_networks(config, sdpa, device, torch.bfloat16)
+    paths = replace(FastPaths.none(), fused_blocks=is_fused)
+    accelerate(networks.dit, paths, torch.device("cpu"))
+    inputs = random_inputs(networks, size_px, 1)
     with FlopCounterMode(display=False) as counter:
         marker = _OperationMarker(counter)
         run_chunk(networks, inputs, 1, marker)
-    return dict(marker.found)
+    found: dict[str, Operations] = dict(marker.found)
+    return {stage: found[stage] for stage in found if stage != "step 1"} | {
+        f"step {number}": found["step 1"] for number in range(1, steps + 1)
+    }
 
 
 def measure_rates(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from ..config import FastPaths
-from ..models.acceleration import accelerate_dit, accelerate_vae
-from ..models.attention import Attention, attention_name, sdpa
+from ..models.acceleration import accelerate
+from ..models.attention import KERNELS, Attention, attention_name, sdpa
 from ..models.dit import AvatarDiT
+from ..models.dit_block import AvatarBlock
 from .agreement import (
     MAX_ERROR,
     MAX_ERROR_FLOAT8,
@@ -28,9 +29,38 @@ from .operations import Operations, Rates, count_operations, measure_rates
 from .random_networks import ChunkInputs, Networks, random_inputs
 from .stage_clock import StageClock, StageSamples, measure, measure_one
 
+INEXACT = frozenset(kernel.name for kernel in KERNELS if not kernel.exact)
 PLAIN = "plain"
 CHUNK = "chunk"
 _TERA = 1e12
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way through the networks."""
+
+    paths: FastPaths
+    attention: Attention
+    """Kernel of the transformer."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Tell whether it computes the same as the plain way up to rounding."""
+        return not self.paths.float8 and attention_name(self.attention) not in INEXACT
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A size, steps and groups that whole chunks are measured at beside the main ones."""
+
+    size_px: tuple[int, int]
+    steps: int
+    num_decode_latents: int
+
+    def __str__(self) -> str:
+        """Name it as the command line does."""
+        height, width = self.size_px
+        return f"{height}x{width}:{self.steps}:{self.num_decode_latents}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +69,14 @@ class StageBench:
 
     networks: Networks
     """Built with PyTorch's own attention; switched to the faster ways in place."""
-    attention: Attention
-    """Kernel of the faster ways."""
-    ways: Mapping[str, FastPaths]
-    """Faster ways by name, in order; each adds to the one before."""
+    ways: Mapping[str, Way]
+    """Faster ways by name, in order; 8-bit floats last, since nothing leads back from them."""
     size_px: tuple[int, int]
     steps: int
     num_decode_latents: tuple[int, ...]
     """Latent frames decoded at once: the first in the chunk, each in a decode by itself."""
+    settings: tuple[Setting, ...] = ()
+    """Whole chunks of the faster ways at other sizes and steps."""
     warmups: int
     """Unmeasured runs of each way, the one that compiles included; 1 or more."""
     repeats: int
@@ -98,21 +128,41 @@ class StageReport:
     agreements: list[Agreement]
 
 
-def bench_stages(bench: StageBench) -> StageReport:
-    """Measure the plain way, then each faster one, and compare their outputs."""
+def bench_stages(bench: StageBench, progress: Callable[[str], object] | None = None) -> StageReport:
+    """Measure the plain way, then each faster one, and compare their outputs.
+
+    Args:
+        bench: What to measure.
+        progress: Told what begins; ``None`` tells nobody.
+    """
+    tell = progress or (lambda _text: None)
     networks = bench.networks
-    operations = count_operations(networks.config, bench.size_px, bench.steps)
-    inputs = random_inputs(networks, bench.size_px, bench.steps)
     report = StageReport([], [], [])
-    _measure_way(bench, PLAIN, (1,), inputs, operations, report)
+    counted: dict[bool, Mapping[str, Operations]] = {}
+    tell(PLAIN)
+    inputs = random_inputs(networks, bench.size_px, bench.steps)
+    _measure_way(bench, PLAIN, Way(FastPaths.none(), sdpa), (1,), inputs, counted, report)
+    tell("what the outputs should be")
     judge = _Judge(bench, inputs, report)
-    for name, paths in bench.ways.items():
-        set_attention(networks.dit, bench.attention)
-        accelerate_dit(networks.dit, paths)
-        accelerate_vae(networks.vae, paths)
-        _measure_way(bench, name, bench.num_decode_latents, inputs, operations, report)
-        judge.compare(name, paths)
+    for name, way in bench.ways.items():
+        tell(name)
+        switch(networks, way)
+        _measure_way(bench, name, way, bench.num_decode_latents, inputs, counted, report)
+        judge.compare(name, way)
+        for setting in bench.settings:
+            tell(f"{name} {setting}")
+            _measure_setting(bench, name, setting, report)
     return report
+
+
+def switch(networks: Networks, way: Way) -> None:
+    """Let ``networks`` go another way; what became 8-bit floats stays so."""
+    set_attention(networks.dit, way.attention)
+    for block in networks.dit.blocks:
+        assert isinstance(block, AvatarBlock)
+        block.fused = block._compiled_call_impl = None
+    for network in (networks.dit, networks.vae):
+        accelerate(network, way.paths, next(network.parameters()).device)
 
 
 class _Judge:
@@ -134,13 +184,13 @@ class _Judge:
         report.agreements.extend(rows)
         self._vae_bounds = {row.output: max(MAX_ERROR, row.relative_rms) for row in rows}
 
-    def compare(self, name: str, paths: FastPaths) -> None:
+    def compare(self, name: str, way: Way) -> None:
         """Add rows for the way the networks run in now."""
         networks, rows = self._bench.networks, self._report.agreements
         rounding = rounding_bound(
             networks.config.dit.num_layers, networks.dit.patch_embedding.weight.dtype
         )
-        bounds = dict.fromkeys(self._steps, MAX_ERROR_FLOAT8 if paths.float8 else rounding)
+        bounds = dict.fromkeys(self._steps, rounding if way.is_exact else MAX_ERROR_FLOAT8)
         rows.extend(compare(name, step_outputs(networks, self._inputs), self._steps, bounds))
         results = vae_outputs(networks, self._inputs, self._bench.num_decode_latents[0])
         rows.extend(compare(name, results, self._exact, self._vae_bounds))
@@ -156,7 +206,7 @@ def describe(bench: StageBench) -> dict[str, Any]:
         "dtype": str(weight.dtype).removeprefix("torch."),
         "size_px": bench.size_px,
         "steps": bench.steps,
-        "attention": attention_name(bench.attention),
+        "attention": {name: attention_name(way.attention) for name, way in bench.ways.items()},
         "decode_latents": bench.num_decode_latents[0],
         "repeats": bench.repeats,
         "plain_repeats": bench.plain_repeats,
@@ -175,19 +225,25 @@ def set_attention(dit: AvatarDiT, attention: Attention) -> None:
 def _measure_way(
     bench: StageBench,
     name: str,
+    way: Way,
     num_latents: tuple[int, ...],
     inputs: ChunkInputs,
-    operations: Mapping[str, Operations],
+    counted: dict[bool, Mapping[str, Operations]],
     report: StageReport,
 ) -> None:
-    """Add the rows and the summary of one way to ``report``."""
+    """Add the rows and the summary of one way to ``report``; operations are counted once."""
     networks, device = bench.networks, inputs.samples.device
-    plain = name == PLAIN
+    is_fused = way.paths.fused_blocks
+    if is_fused not in counted:
+        counted[is_fused] = count_operations(
+            networks.config, bench.size_px, bench.steps, is_fused=is_fused
+        )
+    operations = counted[is_fused]
     rates = measure_rates(
         networks.dit,
         inputs.reference.session.rotation.shape[0],
-        sdpa if plain else bench.attention,
-        float8=not plain and bench.ways[name].float8,
+        way.attention,
+        float8=way.paths.float8,
     )
 
     def run(clock: StageClock) -> None:
@@ -197,7 +253,7 @@ def _measure_way(
     start_s = time.monotonic()
     first = measure(run, device, 0, 1)
     first_s = time.monotonic() - start_s
-    repeats = bench.plain_repeats if plain else bench.repeats
+    repeats = bench.plain_repeats if name == PLAIN else bench.repeats
     samples = measure(run, device, bench.warmups - 1, repeats)
     assert first.keys() == samples.keys(), (first.keys(), samples.keys())
     report.summaries.append(_summary(bench, name, first_s, samples, rates))
@@ -208,6 +264,21 @@ def _measure_way(
         found = measure_one(decode, device, bench.warmups, bench.repeats)
         stage = f"decode by {count}"
         report.stages.append(_row(name, stage, found, operations["decode"], rates))
+
+
+def _measure_setting(bench: StageBench, name: str, setting: Setting, report: StageReport) -> None:
+    """Add rows for a whole chunk at another size and number of steps."""
+    networks = bench.networks
+    inputs = random_inputs(networks, setting.size_px, setting.steps)
+
+    def run(clock: StageClock) -> None:
+        run_chunk(networks, inputs, setting.num_decode_latents, clock)
+        clock.note(CHUNK)
+
+    samples = measure(run, inputs.samples.device, 1, min(3, bench.repeats))
+    for stage in ("step 1", "decode", FIRST_FRAME, CHUNK):
+        row = _row(name, f"{setting} {stage}", samples[stage], None, None)
+        report.stages.append(row)
 
 
 def _decode(networks: Networks, inputs: ChunkInputs, num_latents: int) -> None:
@@ -232,7 +303,7 @@ def _summary(
 
 
 def _row(
-    name: str, stage: str, samples: StageSamples, operations: Operations | None, rates: Rates
+    name: str, stage: str, samples: StageSamples, operations: Operations | None, rates: Rates | None
 ) -> StageRow:
     row = StageRow(
         paths=name,
@@ -247,7 +318,7 @@ def _row(
         over_floor=None,
     )
     total = sum(operations.values()) if operations else 0.0
-    if operations is None or not total:
+    if rates is None or operations is None or not total:
         return row
     floor_ms = rates.floor_ms(operations)
     return replace(

@@ -13,11 +13,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..engine.devices import DTYPES, choose_device, choose_dtype
+from .bench_cards import add_cards
+from .bench_cold import add_cold
+from .fast_paths import add_switches, leave_out
 from .render import EXAMPLE, parse_size
 
 if TYPE_CHECKING:
-    from ..bench.stages import StageBench
-    from ..config import FastPaths
+    import torch
+
+    from ..bench.stages import StageBench, Way
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parts = parser.add_subparsers(dest="part", required=True, metavar="part")
     _add_speed(parts)
     _add_stages(parts)
+    add_cold(parts)
     _add_memory(parts)
+    add_cards(parts)
     _add_av(parts)
     _add_lips(parts)
     for part in parts.choices.values():
@@ -56,11 +62,23 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     part.add_argument("--steps", type=int, help="default: the model's")
-    ways = ("compiled", "float8")
-    part.add_argument("--ways", nargs="*", choices=ways, help="beside the plain one; default: all")
+    part.add_argument(
+        "--ways",
+        nargs="*",
+        choices=("compiled", "fused", "float8", "float8-attention"),
+        default=["fused", "float8"],
+        help="beside the plain one; default: fused float8",
+    )
     part.add_argument("--attention", default="auto", help="kernel of the faster ways")
-    for name in ("compile", "channels-last", "fused-layers"):
-        part.add_argument(f"--no-{name}", action="store_true", help=f"leave {name} out")
+    add_switches(part)
+    part.add_argument(
+        "--also",
+        type=_setting,
+        nargs="+",
+        default=[],
+        metavar="HxW:STEPS:LATENTS",
+        help="time whole chunks of the faster ways at these, too",
+    )
     part.add_argument(
         "--decode-latents",
         type=int,
@@ -119,7 +137,7 @@ def run_speed(args: argparse.Namespace) -> int:
         dtype = choose_dtype(args.dtype, device)
         found = measure_speed(checkpoint, portrait, device, dtype, args.duration, Path(folder))
     row = asdict(found) | {"seconds_to_first_frame": first_s}
-    _print(args, [row])
+    print_rows(args, [row])
     return 0
 
 
@@ -128,7 +146,7 @@ def run_stages(args: argparse.Namespace) -> int:
     from ..bench.stages import bench_stages, describe
 
     bench = _stage_bench(args)
-    report = bench_stages(bench)
+    report = bench_stages(bench, lambda text: logger.info("measuring: %s", text))
     parts = {"bench": [describe(bench)]} | asdict(report)
     if args.json:
         sys.stdout.write(json.dumps(parts, indent=1) + "\n")
@@ -140,11 +158,10 @@ def run_stages(args: argparse.Namespace) -> int:
 def _stage_bench(args: argparse.Namespace) -> StageBench:
     """Check everything that was asked for, then build the networks."""
     from ..bench.random_networks import random_networks
-    from ..bench.stages import StageBench
+    from ..bench.stages import Setting, StageBench
     from ..config import AvatarConfig, require
     from ..geometry import check_size
-    from ..models.acceleration import check_fast_paths
-    from ..models.attention import choose_attention, sdpa
+    from ..models.attention import sdpa
     from ..weights.load import open_avatar
 
     plain_repeats = args.repeats if args.plain_repeats is None else args.plain_repeats
@@ -153,10 +170,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
         require(count >= 1, f"{name} {count}: use 1 or more")
     require(min(args.decode_latents) >= 1, f"decode latents {args.decode_latents}: use 1 or more")
     device = choose_device(args.device)
-    ways = _ways(args)
-    for paths in ways.values():
-        check_fast_paths(paths, device)
-    attention = choose_attention(args.attention, device)
+    ways = _ways(args, device)
     config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
     size_px = args.size or config.size_px
     check_size(size_px)
@@ -164,8 +178,8 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     sampling = replace(config.sampling, steps=steps)
     return StageBench(
         networks=random_networks(config, sdpa, device, choose_dtype(args.dtype, device)),
-        attention=attention,
         ways=ways,
+        settings=tuple(Setting(*values) for values in args.also),
         size_px=size_px,
         steps=sampling.steps,
         num_decode_latents=tuple(args.decode_latents),
@@ -175,16 +189,36 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     )
 
 
-def _ways(args: argparse.Namespace) -> dict[str, FastPaths]:
-    from ..config import FastPaths
+def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
+    """Return what was asked for, in the order in which it can be switched on."""
+    from ..bench.stages import Way
+    from ..models.acceleration import check_fast_paths, choose_fast_paths
+    from ..models.attention import choose_attention
 
-    exact = FastPaths(
-        compiled_blocks=not args.no_compile,
-        channels_last=not args.no_channels_last,
-        fused_layers=not args.no_fused_layers,
+    speeds = {"compiled": "compiled"} | dict.fromkeys(
+        ("fused", "float8", "float8-attention"), "fused"
     )
-    known = {"compiled": exact, "float8": replace(exact, float8=True)}
-    return {name: known[name] for name in known if args.ways is None or name in args.ways}
+    ways = {}
+    for name, speed in speeds.items():
+        if name not in args.ways:
+            continue
+        paths = choose_fast_paths(speed, device, float8=name.startswith("float8"))
+        paths = leave_out(paths, args)
+        check_fast_paths(paths, device)
+        kernel = "flash-attn-3-fp8" if name == "float8-attention" else args.attention
+        ways[name] = Way(paths, choose_attention(kernel, device))
+    return ways
+
+
+def _setting(text: str) -> tuple[tuple[int, int], int, int]:
+    """Read ``HxW:STEPS:LATENTS``, latent frames decoded at once."""
+    size, _, counts = text.partition(":")
+    steps, _, latents = counts.partition(":")
+    if not (steps.isdecimal() and latents.isdecimal() and int(latents)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size, steps and latents a call; write 720x416:2:8"
+        )
+    return parse_size(size), int(steps), int(latents)
 
 
 def run_memory(args: argparse.Namespace) -> int:
@@ -206,7 +240,7 @@ def run_memory(args: argparse.Namespace) -> int:
         {"seconds": seconds, "peak_mib": peak / 2**20, "over_short": peak / peaks[args.short]}
         for seconds, peak in peaks.items()
     ]
-    _print(args, rows)
+    print_rows(args, rows)
     return 0 if ratio <= MAX_MEMORY_RATIO else 1
 
 
@@ -224,7 +258,7 @@ def run_av(args: argparse.Namespace) -> int:
             total = num_video_frames(round(duration_s * 1000), 1000, chunk.frame_rate_hz)
             with Progress(total, chunk) as progress:
                 results.append(measure_sync(duration_s, Path(folder), progress.add))
-    _print(args, [asdict(result) | {"passed": result.passed} for result in results])
+    print_rows(args, [asdict(result) | {"passed": result.passed} for result in results])
     return 0 if all(result.passed for result in results) else 1
 
 
@@ -234,11 +268,11 @@ def run_lips(args: argparse.Namespace) -> int:
 
     track = read_track(args.track)
     results = compare_lips(measure_openings(args.video), track)
-    _print(args, [asdict(result) for result in results])
+    print_rows(args, [asdict(result) for result in results])
     return 0 if is_in_step(results) else 1
 
 
-def _print(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
+def print_rows(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as JSON or as a table."""
     text = json.dumps(list(rows), indent=1) if args.json else format_rows(rows)
     sys.stdout.write(text + "\n")

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..config import ChunkConfig, SamplingConfig
 from ..geometry import ChunkSpan
 from ..media.audio_windows import window_features
-from ..media.picture import from_model_range
+from ..media.picture import to_pictures
 from ..models.audio_encoder import AudioEncoder
 from .chunk import BeforeStep, ChunkModel, generate_chunk
 from .reference_track import ReferenceTrack
@@ -66,7 +66,7 @@ class TalkingAvatar:
             except StopIteration as end:
                 next_state: SessionState = end.value
                 return next_state
-            yield from_model_range(frames).permute(1, 2, 3, 0).contiguous().cpu()
+            yield to_pictures(frames)
 
     @torch.no_grad()
     def hear(self, span: ChunkSpan) -> Tensor:

@@ -38,7 +38,8 @@ class ChunkModel:
     """Lends the transformer and the autoencoder."""
     chunk: ChunkConfig
     num_decode_latents: int = 1
-    """Latent frames that are decoded at once; more is faster on a GPU and takes more memory."""
+    """Latent frames that are decoded or encoded at once; more is faster on a GPU and takes more
+    memory."""
 
     @classmethod
     def resident(cls, dit: AvatarDiT, vae: VideoVAE, chunk: ChunkConfig) -> ChunkModel:
@@ -111,7 +112,8 @@ def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState)
     if state.motion_frames is None:
         return reference.motion_latent
     with model.networks.use(VideoVAE) as vae:
-        return vae.encode(state.motion_frames.to(next(vae.parameters())))
+        frames = state.motion_frames.to(next(vae.parameters()))
+        return vae.encode(frames, model.num_decode_latents)
 
 
 def _decode(model: ChunkModel, latent: Tensor) -> Iterator[Tensor]:
@@ -142,7 +144,7 @@ def _denoise_chunk(
             nonlocal step
             before_step(step)
             step += 1
-            timestep = torch.tensor([1000 * level], device=latent.device)
+            timestep = torch.tensor([1000 * level])
             return dit(latent, timestep, reference.session, sound)
 
         # Steps are taken in float32 whatever the weights' dtype: they cost nothing there.

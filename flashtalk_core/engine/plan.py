@@ -21,7 +21,7 @@ from .residency import Placement
 
 RENDER_REVISION = 1
 """Raised by every change that draws or writes other bytes from the same settings."""
-_LIBRARIES = ("torch", "transformers", "av", "numpy", "pillow", "soxr")
+_LIBRARIES = ("torch", "triton", "transformers", "av", "numpy", "pillow", "soxr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,11 @@ class RenderPlan:
     def chunk(self) -> ChunkConfig:
         """Arithmetic of a chunk."""
         return self.request.chunk_of(self.checkpoint.config)
+
+    @property
+    def num_decode_latents(self) -> int:
+        """Latent frames that are decoded at once; slabs are for where memory is short."""
+        return 1 if self.placement.memory.slabs else self.request.num_decode_latents
 
     def fitted_picture(self) -> Tensor:
         """Return the portrait at the size of the video, ``(3, H, W)`` float32 in ``[-1, 1]``."""
@@ -65,8 +70,11 @@ class RenderPlan:
             sound=self.sound.identity,
             model=asdict(self.checkpoint.config),
             files=self.checkpoint.files.identity,
+            loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
+            memory=[place.memory.float8, place.memory.slabs],
             devices=[str(place.device), str(place.device_of(VideoVAE))],
+            paths=asdict(place.paths),
             attention=[self.attention, *(k.name for k in KERNELS if is_installed(k))],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
         )

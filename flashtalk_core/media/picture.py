@@ -138,6 +138,18 @@ def from_model_range(values: Tensor) -> Tensor:
     return (((values.float() + 1) / 2).clamp(0, 1) * 255).to(torch.uint8)
 
 
+def to_pictures(frames: Tensor) -> Tensor:
+    """Bring frames ``(3, f, H, W)`` in ``[-1, 1]`` to host memory, ``(f, H, W, 3)`` uint8."""
+    pictures = from_model_range(frames).permute(1, 2, 3, 0).contiguous()
+    if pictures.device.type != "cuda":
+        return pictures.cpu()
+    # A GPU writes to pinned memory ten times as fast; PyTorch keeps such memory for the next.
+    host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=True)
+    host.copy_(pictures, non_blocking=True)
+    torch.cuda.current_stream(pictures.device).synchronize()
+    return host
+
+
 def _read(path: Path) -> Image.Image:
     with Image.open(path) as image:
         _check_shape(f"picture {path}", *image.size)

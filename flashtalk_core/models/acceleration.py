@@ -3,45 +3,116 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+from dataclasses import replace
+from typing import Literal
 
 import torch
+from torch import nn
 
-from ..config import FastPaths
+from ..config import FastPaths, require
 from ..errors import InvalidInputError
+from .attention import sdpa
+from .block_kernels import BlockKernels, PlainKernels
 from .dit import AvatarDiT
 from .dit_block import AvatarBlock
 from .float8 import check_float8, quantise_blocks
+from .fused_block import FusedBlock
 from .vae.fused import fuse_layers, keep_channels_last
 from .vae.model import VideoVAE
+from .vae.rows import RowKernels
+
+logger = logging.getLogger(__name__)
+
+Speed = Literal["auto", "plain", "fused", "compiled"]
+SPEEDS: tuple[Speed, ...] = ("auto", "plain", "fused", "compiled")
+_MIN_CAPABILITY = (8, 0)
+"""Triton's kernels here use bfloat16, which older GPUs have not."""
 
 
-def accelerate_dit(dit: AvatarDiT, paths: FastPaths) -> None:
-    """Switch on the chosen ways through the transformer.
-
-    The first call at each size compiles, which takes tens of seconds; the compiler keeps its
-    work on disk. Parameters keep their names, except that ``float8`` adds scales.
+def choose_fast_paths(speed: str, device: torch.device, *, float8: bool = False) -> FastPaths:
+    """Return the ways that ``speed`` stands for.
 
     Args:
-        dit: Changed in place; on its device, in its final dtype, with its attention chosen.
+        speed: ``plain``; ``fused`` (Triton's kernels, quick to build); ``compiled`` (blocks by
+            ``torch.compile``, slow to build); ``auto`` is ``fused`` on a GPU that can, and
+            ``plain`` elsewhere, which is said if the GPU is worth more.
+        device: Where the networks will run.
+        float8: Whether large linear layers become 8-bit floats.
+
+    Raises:
+        InvalidInputError: If a way was asked for by name that cannot run here.
+    """
+    require(speed in SPEEDS, f"speed {speed!r}: use one of {', '.join(SPEEDS)}")
+    if speed == "auto":
+        speed = _choose_automatically(device)
+    known = {
+        "plain": FastPaths.none(),
+        "fused": FastPaths(),
+        "compiled": FastPaths(fused_blocks=False, compiled_blocks=True),
+    }
+    paths = replace(known[speed], float8=float8)
+    check_fast_paths(paths, device)
+    return paths
+
+
+def _choose_automatically(device: torch.device) -> str:
+    if device.type != "cuda":
+        return "plain"
+    try:
+        check_fast_paths(FastPaths(), device)
+    except InvalidInputError as error:
+        logger.warning("the plain way is taken, about 1.6 times slower: %s", error)
+        return "plain"
+    return "fused"
+
+
+def accelerate(network: nn.Module, paths: FastPaths, device: torch.device) -> None:
+    """Switch on the chosen ways through a network; networks without any stay as they are.
+
+    Parameters keep their names, except that ``float8`` adds scales.
+
+    Args:
+        network: Changed in place; in its final dtype, with its attention chosen.
         paths: What to switch on.
+        device: Where it will run; it may wait elsewhere.
 
     Raises:
         InvalidInputError: If the device or the installation cannot do what is asked for.
     """
-    check_fast_paths(paths, dit.patch_embedding.weight.device)
+    check_fast_paths(paths, device)
+    if isinstance(network, AvatarDiT):
+        _accelerate_dit(network, paths, device)
+    elif isinstance(network, VideoVAE):
+        _accelerate_vae(network, paths, device)
+
+
+def _accelerate_dit(dit: AvatarDiT, paths: FastPaths, device: torch.device) -> None:
     if paths.float8:
         quantise_blocks(dit)
     if paths.compiled_blocks:
         compile_blocks(dit)
+    if paths.fused_blocks:
+        kernels = _block_kernels(device)
+        for block in dit.blocks:
+            assert isinstance(block, AvatarBlock)
+            block.fused = FusedBlock(kernels)
 
 
-def accelerate_vae(vae: VideoVAE, paths: FastPaths) -> None:
-    """Switch on the chosen ways through the autoencoder; see :func:`accelerate_dit`."""
-    check_fast_paths(paths, next(vae.parameters()).device)
+def _accelerate_vae(vae: VideoVAE, paths: FastPaths, device: torch.device) -> None:
     if paths.channels_last:
         keep_channels_last(vae)
     if paths.fused_layers:
-        fuse_layers(vae)
+        fuse_layers(vae, RowKernels.triton() if device.type == "cuda" else RowKernels())
+
+
+def _block_kernels(device: torch.device) -> BlockKernels:
+    plain = PlainKernels(sdpa)
+    if device.type != "cuda":
+        return plain
+    from .gpu_kernels.block import TritonKernels
+
+    return TritonKernels(plain)
 
 
 def compile_blocks(dit: AvatarDiT, backend: str = "inductor") -> None:
@@ -61,9 +132,36 @@ def check_fast_paths(paths: FastPaths, device: torch.device) -> None:
     """Raise :class:`InvalidInputError` if the device or the installation cannot take ``paths``."""
     if paths.float8:
         check_float8(device)
-    needs_compiler = paths.compiled_blocks or paths.fused_layers
-    if needs_compiler and device.type == "cuda" and importlib.util.find_spec("triton") is None:
+    if not paths.needs_triton or device.type == "cpu":
+        return
+    require(
+        device.type == "cuda",
+        f"fused and compiled ways on {device}: they run on NVIDIA and AMD GPUs; "
+        "use speed 'plain' or 'auto'",
+    )
+    require(
+        importlib.util.find_spec("triton") is not None,
+        "fused and compiled ways: package triton is not installed; install it (triton-windows "
+        "on Windows), or use speed 'plain'",
+    )
+    capability = torch.cuda.get_device_capability(device)
+    require(
+        capability >= _MIN_CAPABILITY,
+        f"fused and compiled ways on {torch.cuda.get_device_name(device)}: they need compute "
+        f"capability 8.0, this GPU has {'.'.join(map(str, capability))}; use speed 'plain'",
+    )
+    _try_triton(device)
+
+
+def _try_triton(device: torch.device) -> None:
+    """Run a small kernel: Triton needs a compiler and headers that may be missing."""
+    from .gpu_kernels.pixels import shift_rows
+
+    try:
+        shift_rows(torch.zeros(1, 4, device=device), torch.zeros(4, device=device))
+    except Exception as error:  # whatever Triton, its compiler or the driver raise
+        reason = str(error).strip().partition("\n")[0]
         raise InvalidInputError(
-            "compiled blocks and fused layers: package triton is not installed; "
-            "install it (triton-windows on Windows) or turn both off"
-        )
+            f"fused and compiled ways: Triton is installed but its kernels cannot be built "
+            f"({reason}); install a C compiler, or use speed 'plain'"
+        ) from error

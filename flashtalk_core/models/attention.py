@@ -66,6 +66,54 @@ def _flash_attn_3() -> Callable[..., Tensor]:
     return flash_attn_func
 
 
+_FLOAT8 = torch.float8_e4m3fn
+
+
+class Float8Attention:
+    """FlashAttention-3 on 8-bit floats; each of q, k and v has one scale."""
+
+    __name__ = "flash-attn-3-fp8"
+
+    def __init__(self, kernel: Callable[..., Tensor]) -> None:
+        """Attend with ``kernel``, FlashAttention-3's function."""
+        self._kernel = kernel
+
+    def takes(self, q: Tensor, num_heads: int) -> bool:
+        """Tell whether queries whose last axis holds ``num_heads`` heads can be attended from."""
+        width = q.shape[-1] // num_heads
+        is_half = q.dtype in (torch.float16, torch.bfloat16)
+        return q.device.type == "cuda" and is_half and width in (64, 128, 256)
+
+    def scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale ``(B, L, N, D)`` to the range of the format.
+
+        Returns:
+            8-bit floats, and the factor that undoes it for each head, ``(B, N)`` float32.
+        """
+        largest = torch.linalg.vector_norm(x, float("inf")).float().clamp(min=1e-12)
+        factor = torch.finfo(_FLOAT8).max / largest
+        scaled = (x * factor.to(x.dtype) * 0.99).to(_FLOAT8)
+        return scaled, (1 / (0.99 * factor.to(x.dtype).float())).expand(x.shape[0], x.shape[2])
+
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, q_undo: Tensor, k_undo: Tensor, v_undo: Tensor
+    ) -> Tensor:
+        """Attend with what :meth:`scale` returns; ``(B, Lq, N, D)`` bfloat16."""
+        out = self._kernel(q, k, v, q_descale=q_undo, k_descale=k_undo, v_descale=v_undo)
+        return out[0] if isinstance(out, tuple) else out
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend; see :class:`Attention`. Few keys are not worth the scaling."""
+        if not self.takes(q.flatten(2), q.shape[2]) or k.shape[1] < q.shape[1]:
+            return sdpa(q, k, v)
+        (q8, q_undo), (k8, k_undo), (v8, v_undo) = map(self.scale, (q, k, v))
+        return self.attend(q8, k8, v8, q_undo, k_undo, v_undo).type_as(q)
+
+
+def _flash_attn_3_fp8() -> Callable[..., Tensor]:
+    return Float8Attention(_flash_attn_3())
+
+
 def _flash_attn_2() -> Callable[..., Tensor]:
     from flash_attn import flash_attn_func
 
@@ -94,6 +142,8 @@ class AttentionKernel:
     """Highest CUDA compute capability it runs on."""
     head_dims: tuple[int, ...] = ()
     """Widths of a head it takes; empty for any multiple of 8 up to 256."""
+    exact: bool = True
+    """Whether it computes the same up to rounding; what does not is never chosen unasked."""
 
     def runs_on(self, device: torch.device) -> bool:
         """Tell whether ``device`` is an NVIDIA GPU of a generation the kernel was built for."""
@@ -112,6 +162,8 @@ class AttentionKernel:
     def load(self) -> Attention:
         """Import the kernel; what it cannot take goes to :func:`sdpa`."""
         kernel = self.build()
+        if isinstance(kernel, Float8Attention):
+            return kernel
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             if not self.takes(q):
@@ -132,6 +184,15 @@ KERNELS = (
         min_capability=(9, 0),
         max_capability=(9, 9),
     ),
+    AttentionKernel(
+        "flash-attn-3-fp8",
+        ("fa3_fwd_interface", "flash_attn_interface"),
+        "a quarter of the attention's time on Hopper GPUs; 8-bit",
+        _flash_attn_3_fp8,
+        min_capability=(9, 0),
+        max_capability=(9, 9),
+        exact=False,
+    ),
     AttentionKernel("flash-attn", ("flash_attn",), "speed on Ampere and later", _flash_attn_2),
     AttentionKernel(
         "sage",
@@ -139,6 +200,7 @@ KERNELS = (
         "8-bit attention on consumer GPUs",
         _sage,
         head_dims=(64, 96, 128),
+        exact=False,
     ),
 )
 
@@ -209,8 +271,7 @@ def _load_named(kernel: AttentionKernel, device: torch.device) -> Attention:
 
 def _choose_automatically(device: torch.device) -> Attention:
     for kernel in KERNELS:
-        # Sage quantises; it changes the picture, so it is never chosen unasked.
-        if kernel.name == "sage" or not kernel.runs_on(device) or not is_installed(kernel):
+        if not kernel.exact or not kernel.runs_on(device) or not is_installed(kernel):
             continue
         try:
             return kernel.load()

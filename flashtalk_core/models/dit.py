@@ -6,9 +6,9 @@ N heads, D head dim, W window, S hidden layers, M audio features, K classes of m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,9 @@ from .norms import LayerNorm, linear_fp32
 from .rope import ROPE_BASE, float64_device, video_rotation
 from .speakers import token_masks
 
+TimeContext = tuple[Tensor, Tensor]
+"""The embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
+
 
 @dataclass(frozen=True)
 class SessionContext:
@@ -34,6 +37,8 @@ class SessionContext:
     """Keys and values for each block."""
     rotation: Tensor
     """Rotary table of the tokens, ``(L, D / 2, 2)`` float32."""
+    times: dict[tuple[float, ...], TimeContext] = field(default_factory=dict)
+    """What was made of each timestep, filled as steps are taken; a session has few."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,23 @@ class OutputHead(nn.Module):
         return linear_fp32(self.head, self.norm(x).float() * (1 + scale) + shift)
 
 
+BlockWork = Literal["session", "sound", "step"]
+"""What blocks are asked for: project prompt and picture, project the sound, or take a step."""
+
+
+class BlockLender(Protocol):
+    """Lends the blocks of a transformer in order, each until the next one is asked for."""
+
+    def __call__(self, blocks: Sequence[AvatarBlock], work: BlockWork) -> Iterator[AvatarBlock]:
+        """Yield every block when the weights that ``work`` needs are on the device."""
+        ...
+
+
+def lend_all(blocks: Sequence[AvatarBlock], work: BlockWork) -> Iterator[AvatarBlock]:  # noqa: ARG001
+    """Lend blocks whose weights stay where they are; a :class:`BlockLender`."""
+    return iter(blocks)
+
+
 class AvatarDiT(nn.Module):
     """Velocity of a noisy chunk, given prompt, picture, sound and timestep.
 
@@ -97,6 +119,7 @@ class AvatarDiT(nn.Module):
     def __init__(self, config: DiTConfig, attention: Attention = sdpa) -> None:
         super().__init__()
         self.config = config
+        self.lend: BlockLender = lend_all
         dim = config.dim
         self.patch_embedding = nn.Conv3d(
             config.in_dim, dim, kernel_size=config.patch_size, stride=config.patch_size
@@ -115,9 +138,8 @@ class AvatarDiT(nn.Module):
         self.img_emb = ImageProjection(config.clip_dim, dim)
         self.audio_proj = AudioProjection(config)
 
-    @property
-    def _blocks(self) -> Sequence[AvatarBlock]:
-        return cast("Sequence[AvatarBlock]", self.blocks)
+    def _blocks(self, work: BlockWork) -> Iterator[AvatarBlock]:
+        return self.lend(cast("Sequence[AvatarBlock]", self.blocks), work)
 
     def project_session(self, condition: Tensor, text: Tensor, clip: Tensor) -> SessionContext:
         """Project what stays the same in a session.
@@ -133,7 +155,10 @@ class AvatarDiT(nn.Module):
         """
         padded = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
         embedded, image = self.text_embedding(padded), self.img_emb(clip)
-        blocks = tuple(block.cross_attn.project(embedded, image) for block in self._blocks)
+        length = text.shape[1]
+        blocks = tuple(
+            block.cross_attn.project(embedded, image, length) for block in self._blocks("session")
+        )
         grid = self._token_grid(condition)
         rotation = video_rotation(grid, self.config.head_dim, condition.device)
         return SessionContext(condition, blocks, rotation)
@@ -162,7 +187,7 @@ class AvatarDiT(nn.Module):
             num_speakers = tokens.shape[0]
             tokens = torch.cat(tokens.split(1), dim=2)
         blocks = tuple(
-            block.audio_cross_attn.project(tokens, num_speakers) for block in self._blocks
+            block.audio_cross_attn.project(tokens, num_speakers) for block in self._blocks("sound")
         )
         return AudioContext(blocks, masks)
 
@@ -184,14 +209,24 @@ class AvatarDiT(nn.Module):
         dtype = self.patch_embedding.weight.dtype
         x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)
-        time, modulation = self._embed_time(timestep)
+        time, modulation = self._time(timestep, session)
         masks = None if audio.masks is None else token_masks(audio.masks, grid)
-        for block, context, sound in zip(self._blocks, session.blocks, audio.blocks, strict=True):
+        blocks = self._blocks("step")
+        for block, context, sound in zip(blocks, session.blocks, audio.blocks, strict=True):
             x = block(x, modulation, session.rotation, context, sound, masks)
         return self._unpatchify(self.head(x, time), grid)
 
-    def _embed_time(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
+    def _time(self, timestep: Tensor, session: SessionContext) -> TimeContext:
+        """Embed a timestep once a session; anew where a gradient is wanted."""
+        device = self.patch_embedding.weight.device
+        if torch.is_grad_enabled() or timestep.is_meta:
+            return self._embed_time(timestep.to(device))
+        key = tuple(timestep.tolist())
+        if key not in session.times:
+            session.times[key] = self._embed_time(timestep.to(device))
+        return session.times[key]
+
+    def _embed_time(self, timestep: Tensor) -> TimeContext:
         first, act, second = self.time_embedding
         assert isinstance(first, nn.Linear)
         assert isinstance(second, nn.Linear)

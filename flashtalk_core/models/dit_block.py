@@ -7,6 +7,7 @@ frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,29 @@ class BlockContext:
     """Keys and values of the prompt, ``(B, text_len, N, D)`` each."""
     image: KeyValue
     """Keys and values of the CLIP tokens, ``(B, clip_tokens, N, D)`` each."""
+    prompt_len: int | None = None
+    """Positions of the prompt before its padding; those behind are all equal. ``None`` where
+    that is not known."""
+
+
+class FusedRun(Protocol):
+    """Another way through one block, with its work between matrix products done in fewer passes."""
+
+    def takes(self, block: AvatarBlock, x: Tensor, masks: Tensor | None) -> bool:
+        """Tell whether it can run these tokens; see :meth:`AvatarBlock.forward`."""
+        ...
+
+    def __call__(
+        self,
+        block: AvatarBlock,
+        x: Tensor,
+        modulation: Tensor,
+        rotation: Tensor,
+        context: BlockContext,
+        audio: KeyValue,
+    ) -> Tensor:
+        """Run the block; see :meth:`AvatarBlock.forward`."""
+        ...
 
 
 class SelfAttention(nn.Module):
@@ -84,8 +108,14 @@ class ContextAttention(nn.Module):
         self.v_img = nn.Linear(dim, dim)
         self.norm_k_img = RMSNorm(dim, config.eps)
 
-    def project(self, text: Tensor, image: Tensor) -> BlockContext:
-        """Compute keys and values of embedded text and image tokens ``(B, ., C)``."""
+    def project(self, text: Tensor, image: Tensor, prompt_len: int | None = None) -> BlockContext:
+        """Compute keys and values of embedded text and image tokens ``(B, ., C)``.
+
+        Args:
+            text: Prompt with its padding.
+            image: Picture.
+            prompt_len: Positions before the padding, if known.
+        """
         heads = (self.num_heads, -1)
         return BlockContext(
             text=(
@@ -96,6 +126,7 @@ class ContextAttention(nn.Module):
                 self.norm_k_img(self.k_img(image)).unflatten(-1, heads),
                 self.v_img(image).unflatten(-1, heads),
             ),
+            prompt_len=prompt_len,
         )
 
     def forward(self, x: Tensor, context: BlockContext) -> Tensor:
@@ -173,6 +204,7 @@ class AvatarBlock(nn.Module):
             nn.Linear(config.ffn_dim, dim),
         )
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        self.fused: FusedRun | None = None
 
     def forward(
         self,
@@ -196,6 +228,8 @@ class AvatarBlock(nn.Module):
         Returns:
             Tokens, same shape and dtype.
         """
+        if self.fused is not None and self.fused.takes(self, x, masks):
+            return self.fused(self, x, modulation, rotation, context, audio)
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).chunk(
             6, dim=1
         )

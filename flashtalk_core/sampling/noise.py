@@ -18,4 +18,7 @@ class ChunkNoise:
     def draw(self, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
         """Draw unit normal noise in float32 and move it to ``device`` and ``dtype``."""
         noise = torch.randn(shape, generator=self._generator, dtype=torch.float32)
+        if device.type == "cuda":
+            # From pageable memory the copy would wait for all work on the device.
+            return noise.pin_memory().to(device, dtype, non_blocking=True)
         return noise.to(device=device, dtype=dtype)

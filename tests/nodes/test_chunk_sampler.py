@@ -87,7 +87,7 @@ def test_decoding_several_latents_at_once_gives_the_same_frames(pack, model):
     videos = [pack.preview(each, quality=0) for each in (frames, more)]
     read = pack["flashtalk_core.media.video_reader"].read_frames
     one, several = (read(path, 0, 8) for path in videos)
-    assert (one - several).abs().max() <= 2 / 255
+    assert (one - several).abs().max() < 3.5 / 255
 
 
 def test_a_gpu_that_is_not_there_is_refused_for_decoding(pack, chunks):

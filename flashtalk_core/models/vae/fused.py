@@ -121,12 +121,12 @@ class FusedRunner:
         joined = _empty_channels_last(shape, x)
         joined[:, :, : conv.lookback] = 0 if past is None else past
         bias = norm.gamma.new_zeros(channels) if bias is None else bias
-        gamma = norm.gamma.data.flatten().data
+        gamma = norm.gamma.detach().flatten()
         for clip, out in zip(x, joined[:, :, conv.lookback :], strict=True):
             rows = as_rows(out)
             as_words(rows[:, channels:]).zero_()
-            active = rows[:, :channels].data
-            self._kernels.activate(as_rows(clip, channels), bias.data, gamma, active)
+            active = rows[:, :channels]
+            self._kernels.activate(as_rows(clip, channels), bias, gamma, active)
         conv.remember(joined, cache)
         return joined
 
@@ -139,13 +139,13 @@ class FusedRunner:
         """Add a bias in place, or to a copy where channels were not innermost."""
         x = x.contiguous(memory_format=torch.channels_last_3d)
         for clip in x:
-            self._kernels.shift(as_rows(clip), bias.data)
+            self._kernels.shift(as_rows(clip), bias)
         return x
 
     def _add(self, x: Tensor, others: Tensor, bias: Tensor) -> Tensor:
         out = _empty_channels_last(x.shape, x)
         for one, other, total in zip(x, others, out, strict=True):
-            self._kernels.add(as_rows(one), as_rows(other, x.shape[1]), bias.data, as_rows(total))
+            self._kernels.add(as_rows(one), as_rows(other, x.shape[1]), bias, as_rows(total))
         return out
 
     def _padded_sizes(self, conv: CausalConv3d) -> tuple[int, int]:
@@ -182,19 +182,17 @@ def double_pictures(pictures: Tensor) -> Tensor:
 
 
 def fuse_layers(
-    vae: VideoVAE, backend: str | None = "inductor", channel_multiple: int = CHANNEL_MULTIPLE
+    vae: VideoVAE, kernels: RowKernels, channel_multiple: int = CHANNEL_MULTIPLE
 ) -> None:
     """Let ``vae`` run fused wherever no gradient is wanted.
 
     Args:
         vae: Changed in place; its parameters and their names stay. Weights are read again when
             they move or change dtype, but not when they are trained.
-        backend: Compiler, by the name that ``torch.compile`` knows; ``None`` runs the kernels
-            as they are written, which is right and slow.
+        kernels: What runs between convolutions.
         channel_multiple: Channels of 3-D convolutions are padded with zeros to a multiple of
             this, if there are at least as many.
     """
-    kernels = RowKernels.compiled(backend) if backend else RowKernels()
     vae.encoder.run = FusedRunner(kernels, channel_multiple)
     vae.decoder.run = FusedRunner(kernels, channel_multiple)
 

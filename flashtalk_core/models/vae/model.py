@@ -6,12 +6,13 @@ Axis legend: B batch, F pixel frames, T latent frames, H W pixels, h w latent ce
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from ...config import VAEConfig
-from ...geometry import TEMPORAL_STRIDE
+from ...geometry import TEMPORAL_STRIDE, num_latent_frames
 from .cache import CausalCache
 from .coders import Decoder, Encoder
 from .layers import CausalConv3d, name_causal_layers
@@ -43,22 +44,26 @@ class VideoVAE(nn.Module):
             )
         name_causal_layers(self)
 
-    def encode(self, video: Tensor) -> Tensor:
+    def encode(self, video: Tensor, num_latents: int = 1) -> Tensor:
         """Encode a clip, a group of frames at a time.
 
         Args:
             video: ``(B, 3, F, H, W)`` in ``[-1, 1]``, F = 4n + 1.
+            num_latents: Latent frames made in a call; see :meth:`decode_groups`.
 
         Returns:
             Normalised latent means, ``(B, 16, T, h, w)``, dtype of ``video``.
         """
         cache = CausalCache()
-        groups = [video[:, :, :1], *video[:, :, 1:].split(TEMPORAL_STRIDE, dim=2)]
-        moments = [self.encoder(group, cache) for group in groups if group.shape[2]]
+        latents = _borders(num_latent_frames(video.shape[2]), num_latents)
+        borders = [max(0, 1 + TEMPORAL_STRIDE * (border - 1)) for border in latents]
+        moments = [
+            self.encoder(video[:, :, start:stop], cache) for start, stop in pairwise(borders)
+        ]
         return self.normalise(self.moments_to_mean(torch.cat(moments, dim=2)))
 
     def decode_groups(self, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
-        """Decode the first latent frame alone, then groups of later ones.
+        """Decode latents group by group; the first latent frame rides with the first group.
 
         The frames are the same for every group size. More frames a call keep a GPU busier and
         repeat less work at the seams; later frames of a group leave later, and memory grows in
@@ -68,18 +73,17 @@ class VideoVAE(nn.Module):
 
         Args:
             latent: Normalised latents, ``(B, 16, T, h, w)``.
-            num_latents: Latent frames in a call after the first, 1 or more; the last group
-                holds what is left.
+            num_latents: Latent frames in a call, 1 or more, beside the first one, which stands
+                for a single frame and is a call of its own only where groups are of 1. The last
+                group holds what is left.
 
         Yields:
-            ``(B, 3, 1, H, W)`` for the first latent frame, then ``(B, 3, 4 * n, H, W)`` for each
-            group of n, clamped to ``[-1, 1]``.
+            ``(B, 3, 4 * n, H, W)`` for each group of n, the first latent frame counting for 1
+            frame, clamped to ``[-1, 1]``.
         """
-        assert num_latents >= 1, num_latents
         cache = CausalCache()
-        yield self.decode_group(latent[:, :, :1], cache)
-        for start in range(1, latent.shape[2], num_latents):
-            yield self.decode_group(latent[:, :, start : start + num_latents], cache)
+        for start, stop in pairwise(_borders(latent.shape[2], num_latents)):
+            yield self.decode_group(latent[:, :, start:stop], cache)
 
     def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
         """Decode the next latent frames of a clip; see :meth:`decode_groups`."""
@@ -97,3 +101,10 @@ class VideoVAE(nn.Module):
     def denormalise(self, latent: Tensor) -> Tensor:
         """Undo :meth:`normalise`."""
         return latent * self.latent_std.to(latent) + self.latent_mean.to(latent)
+
+
+def _borders(total: int, num_latents: int) -> list[int]:
+    """Return where groups of latent frames begin, and where the last one ends."""
+    assert num_latents >= 1, num_latents
+    first = 1 if num_latents == 1 else 1 + num_latents
+    return [0, *range(first, total, num_latents), total]

@@ -1,4 +1,4 @@
-"""Elementwise work of the autoencoder over pixels with channels innermost, to be compiled.
+"""Elementwise work of the autoencoder over pixels with channels innermost.
 
 Axis legend: C channels, P pixels of all frames.
 """
@@ -37,49 +37,25 @@ def shift_rows(pixels: Tensor, bias: Tensor) -> None:
     pixels.copy_(pixels.float() + bias.float())
 
 
-MAX_KERNELS = 64
-"""Forms of one kernel that are compiled: one for each number of channels and spacing of pixels.
-The compiler's own limit of 8 would be spent by two models in one process, and what is past it
-runs uncompiled."""
-
-
 @dataclass(frozen=True)
 class RowKernels:
-    """The kernels, compiled or as they are written."""
+    """The kernels, as they are written or each in one pass."""
 
     activate: Callable[..., None] = activate_rows
     add: Callable[..., None] = add_rows
     shift: Callable[..., None] = shift_rows
 
     @classmethod
-    def compiled(cls, backend: str) -> RowKernels:
-        """Compile each for any number of pixels, once for each number of channels.
+    def triton(cls) -> RowKernels:
+        """Return Triton's; needs a GPU that it knows."""
+        from ..gpu_kernels import pixels
 
-        Args:
-            backend: Compiler, by the name that ``torch.compile`` knows.
-        """
-        return cls(*(_compile(kernel, backend) for kernel in (activate_rows, add_rows, shift_rows)))
-
-
-def _compile(kernel: Callable[..., None], backend: str) -> Callable[..., None]:
-    compiled = torch.compile(kernel, backend=backend, dynamic=False)
-
-    def run(*tensors: Tensor) -> None:
-        for tensor in tensors:
-            if tensor.ndim == 2:
-                torch._dynamo.maybe_mark_dynamic(tensor, 0)
-        with torch._dynamo.config.patch(recompile_limit=MAX_KERNELS):
-            compiled(*tensors)
-
-    return run
+        return cls(pixels.activate_rows, pixels.add_rows, pixels.shift_rows)
 
 
 def as_rows(clip: Tensor, num_channels: int | None = None) -> Tensor:
     """View ``(C, F, H, W)`` with channels innermost as ``(P, C)``, or its first channels."""
-    rows = clip.permute(1, 2, 3, 0).view(-1, clip.shape[0])
-    # Without ``data`` the compiler would know the tensor as a view, and compile again for every
-    # other shape of what it is a view of.
-    return rows[:, :num_channels].data
+    return clip.permute(1, 2, 3, 0).view(-1, clip.shape[0])[:, :num_channels]
 
 
 def as_words(rows: Tensor) -> Tensor:

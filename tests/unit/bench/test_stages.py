@@ -62,7 +62,7 @@ def test_every_stage_is_marked(networks, inputs):
 
 
 def test_linear_operations_of_a_step_are_those_of_its_matrices(networks):
-    operations = count_operations(networks.config, SIZE, STEPS)
+    operations = count_operations(networks.config, SIZE, STEPS, is_fused=False)
     dit, grid = networks.config.dit, (networks.config.chunk.num_frames // 4 + 1, 2, 2)
     stride = networks.config.vae.spatial_stride * dit.patch_size[1]
     tokens = grid[0] * (SIZE[0] // stride) * (SIZE[1] // stride)
@@ -157,18 +157,29 @@ def test_a_clock_sums_a_stage_that_comes_back():
 
 def test_the_command_prints_stages_and_agreement(capsys):
     options = ["--model", "tiny", "--size", "32x32", "--steps", "1", "--device", "cpu"]
-    options += ["--no-compile", "--no-fused-layers", "--repeats", "1", "--decode-latents", "8", "2"]
+    options += [
+        "--ways",
+        "float8",
+        "--also",
+        "32x48:2:3",
+        "--repeats",
+        "1",
+        "--decode-latents",
+        "8",
+        "2",
+    ]
     assert main(["bench", "stages", *options, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["bench"][0]["parameters"] > 1e6
-    assert [row["paths"] for row in found["summaries"]] == ["plain", "compiled", "float8"]
+    assert [row["paths"] for row in found["summaries"]] == ["plain", "float8"]
     rows = {(row["paths"], row["stage"]): row for row in found["stages"]}
     step = rows["float8", "step 1"]
     assert step["median_ms"] > 0
     assert step["tflop_per_s"] == pytest.approx(step["tflop"] / step["median_ms"] * 1000)
-    assert rows["compiled", "decode by 2"]["tflop"] == rows["plain", "decode"]["tflop"]
+    assert rows["float8", "decode by 2"]["tflop"] == rows["plain", "decode"]["tflop"]
+    assert rows["float8", "32x48:2:3 chunk"]["median_ms"] > 0
     assert all(row["passed"] for row in found["agreements"])
-    assert len(found["agreements"]) == 8
+    assert len(found["agreements"]) == 5
 
 
 @pytest.mark.parametrize(
@@ -179,6 +190,7 @@ def test_the_command_prints_stages_and_agreement(capsys):
         (["--decode-latents", "0"], "decode latents [0]: use 1 or more"),
         (["--size", "770x448"], "size 770x448: height 770 must be a multiple of 16"),
         (["--steps", "101"], "steps 101: use 1 to 100"),
+        (["--ways", "fused", "--attention", "warp"], "attention 'warp' is unknown"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_built(capsys, option, shown):

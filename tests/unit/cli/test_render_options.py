@@ -1,11 +1,15 @@
 """Options of ``render`` that need no render."""
 
 import argparse
+from dataclasses import replace
 
 import pytest
+import torch
 
+from flashtalk_core.cli.fast_paths import add_fast_paths, read_fast_paths
+from flashtalk_core.cli.main import main
 from flashtalk_core.cli.render import EXAMPLE, choose_sampling, parse_size
-from flashtalk_core.config import SamplingConfig
+from flashtalk_core.config import FastPaths, SamplingConfig
 
 pytestmark = pytest.mark.cpu
 
@@ -34,3 +38,38 @@ def test_sampling_keeps_what_the_model_says_unless_told():
 
 def test_the_example_is_in_the_package():
     assert {path.name for path in EXAMPLE.iterdir()} >= {"portrait.png", "speech.wav"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--memory", "all"], "memory 'all': use one of auto, resident, float8, offload"),
+        (["--memory", "offload:many"], "memory 'offload:many': no number of blocks"),
+        (["--lora", "gone.safetensors:0.5"], "lora gone.safetensors: no such file"),
+        (["--lora", "gone.safetensors:99"], "lora strength 99.0: use -10 to 10"),
+    ],
+)
+def test_memory_and_loras_are_checked_before_anything_is_read(options, says, tmp_path, capsys):
+    assert main(["render", "-o", str(tmp_path / "a.mp4"), *options]) == 2
+    assert says in capsys.readouterr().err
+
+
+def read_paths(*options):
+    parser = argparse.ArgumentParser()
+    add_fast_paths(parser)
+    return read_fast_paths(parser.parse_args(options), torch.device("cpu"))
+
+
+def test_a_cpu_goes_the_plain_way_unless_told():
+    assert read_paths() == FastPaths.none()
+    assert read_paths("--speed", "fused") == FastPaths()
+
+
+def test_each_way_has_a_switch_that_turns_it_off():
+    fused = ("--speed", "fused")
+    assert not read_paths(*fused, "--no-fused-blocks").fused_blocks
+    assert not read_paths(*fused, "--no-fused-layers").fused_layers
+    left = read_paths(*fused, "--no-channels-last")
+    assert not left.channels_last
+    assert not left.fused_layers, "these need channels last"
+    assert read_paths("--float8") == replace(FastPaths.none(), float8=True)

@@ -9,7 +9,12 @@ from torch import nn
 
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.models.acceleration import accelerate_dit, accelerate_vae, compile_blocks
+from flashtalk_core.models.acceleration import (
+    accelerate,
+    check_fast_paths,
+    choose_fast_paths,
+    compile_blocks,
+)
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.float8 import Float8Linear, quantise_rows
 
@@ -105,14 +110,13 @@ def test_a_float8_layer_is_the_product_of_rounded_numbers():
 @CPU
 def test_float8_blocks_are_near_the_plain_ones_and_keep_what_is_sensitive():
     plain, small = make_dit(), make_dit()
-    accelerate_dit(small, replace(FastPaths.none(), float8=True))
+    accelerate(small, replace(FastPaths.none(), float8=True), torch.device("cpu"))
     assert 0 < relative_rms(run(small), run(plain)) < 0.05
     kept = {name for name, m in small.named_modules() if isinstance(m, nn.Linear)}
     inside = {name.split(".", 2)[2] for name in kept if name.startswith("blocks")}
     assert inside == {
         *(f"cross_attn.{name}" for name in ("k", "v", "k_img", "v_img")),
-        "audio_cross_attn.kv_linear",
-        "audio_cross_attn.proj",
+        *(f"audio_cross_attn.{name}" for name in ("kv_linear", "q_linear", "proj")),
     }
     assert {"time_embedding.0", "time_projection.1", "head.head", "text_embedding.0"} <= kept
     weight = small.blocks[0].ffn[0]
@@ -124,7 +128,7 @@ def test_float8_blocks_are_near_the_plain_ones_and_keep_what_is_sensitive():
 def test_no_fast_path_changes_nothing():
     dit = make_dit()
     expected = run(dit)
-    accelerate_dit(dit, FastPaths.none())
+    accelerate(dit, FastPaths.none(), torch.device("cpu"))
     assert torch.equal(run(dit), expected)
 
 
@@ -141,9 +145,7 @@ def test_an_old_gpu_is_told_that_it_has_no_float8(monkeypatch):
 
 
 @CPU
-def test_a_missing_compiler_is_named_before_anything_is_compiled(monkeypatch):
-    from flashtalk_core.models.acceleration import check_fast_paths
-
+def test_without_triton_a_gpu_goes_the_plain_way_and_says_why(monkeypatch, caplog):
     real = importlib.util.find_spec
     hidden = {"triton": None}
     monkeypatch.setattr(
@@ -152,6 +154,11 @@ def test_a_missing_compiler_is_named_before_anything_is_compiled(monkeypatch):
     with pytest.raises(InvalidInputError, match="triton is not installed; install it"):
         check_fast_paths(FastPaths(), torch.device("cuda"))
     check_fast_paths(FastPaths.none(), torch.device("cuda"))
+    found = choose_fast_paths("auto", torch.device("cuda"))
+    assert found == FastPaths.none()
+    assert "the plain way is taken" in caplog.text
+    with pytest.raises(InvalidInputError, match="or use speed 'plain'"):
+        choose_fast_paths("fused", torch.device("cuda"))
 
 
 @CPU
@@ -160,12 +167,31 @@ def test_fused_layers_without_channels_last_are_refused():
         FastPaths(channels_last=False)
 
 
+@CPU
+def test_compiled_and_fused_blocks_exclude_each_other():
+    with pytest.raises(InvalidInputError, match="they exclude each other"):
+        FastPaths(compiled_blocks=True)
+
+
+@CPU
+def test_what_cannot_run_on_a_device_is_refused_by_name_and_left_out_unasked():
+    cpu = torch.device("cpu")
+    assert choose_fast_paths("auto", cpu) == FastPaths.none()
+    assert choose_fast_paths("auto", torch.device("mps")) == FastPaths.none()
+    with pytest.raises(InvalidInputError, match="ways on mps: they run on NVIDIA and AMD GPUs"):
+        choose_fast_paths("fused", torch.device("mps"))
+    with pytest.raises(InvalidInputError, match="speed 'warp': use one of auto, plain"):
+        choose_fast_paths("warp", cpu)
+
+
 @GPU
 @COMPILER_WARNS
 @pytest.mark.parametrize("float8", [False, True])
-def test_compiled_blocks_on_a_gpu_agree_with_plain_ones(float8):
+@pytest.mark.parametrize("speed", ["fused", "compiled"])
+def test_fast_blocks_on_a_gpu_agree_with_plain_ones(speed, float8):
     plain, fast = make_dit("cuda", torch.bfloat16), make_dit("cuda", torch.bfloat16)
-    accelerate_dit(fast, FastPaths(float8=float8))
+    device = torch.device("cuda")
+    accelerate(fast, choose_fast_paths(speed, device, float8=float8), device)
     assert relative_rms(run(fast), run(plain)) < (0.05 if float8 else 0.01)
 
 
@@ -193,7 +219,7 @@ def random_vae(device, dtype):
 @torch.no_grad()
 def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
     plain, fast = (random_vae("cuda", torch.float32) for _ in range(2))
-    accelerate_vae(fast, FastPaths())
+    accelerate(fast, FastPaths(), torch.device("cuda"))
     latent = torch.randn(1, 16, 4, 6, 8, device="cuda")
     expected = torch.cat(list(plain.decode_groups(latent)), dim=2)
     result = torch.cat(list(fast.decode_groups(latent, 3)), dim=2)

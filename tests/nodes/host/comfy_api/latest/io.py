@@ -75,6 +75,12 @@ class _String(_Widget):
 
 
 @dataclass
+class _Boolean(_Widget):
+    def check(self, value):
+        assert isinstance(value, bool), f"{self.id}: {value!r} is no BOOLEAN"
+
+
+@dataclass
 class _Combo(_Widget):
     options: list[str] = field(default_factory=list)
 
@@ -125,6 +131,7 @@ def Custom(io_type, kind=_Input):
 
 Int = Custom("INT", _Number)
 Float = Custom("FLOAT", _Number)
+Boolean = Custom("BOOLEAN", _Boolean)
 String = Custom("STRING", _String)
 Combo = Custom("COMBO", _Combo)
 Image = Custom("IMAGE")

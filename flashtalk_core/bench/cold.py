@@ -1,0 +1,173 @@
+"""Seconds from weights in local files to the first chunk, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..config import AvatarConfig
+from ..errors import FlashTalkError
+from ..models.acceleration import accelerate, choose_fast_paths
+from ..models.attention import choose_attention, sdpa
+from ..models.audio_encoder import AudioEncoder
+from ..models.dit import AvatarDiT
+from ..models.vae.model import VideoVAE
+from ..weights.key_maps import AUDIO_KEYS, DIT_KEYS, VAE_KEYS, KeyMap
+from ..weights.plan import materialise, plan_component
+from ..weights.reader import open_tensor_file
+from ..weights.save import save_component
+from .chunk_run import run_chunk
+from .random_networks import Networks, random_inputs, random_networks
+from .stage_clock import StageClock
+
+_CACHES = {"TRITON_CACHE_DIR": "triton", "TORCHINDUCTOR_CACHE_DIR": "inductor"}
+_ROOT = Path(__file__).parents[2]
+_CHILD = f"import sys; from {__name__} import report_start; report_start(*sys.argv[1:])"
+_FILES = {"dit": DIT_KEYS, "vae": VAE_KEYS, "audio_encoder": AUDIO_KEYS}
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """What one process took, in seconds."""
+
+    caches: str
+    """Of the compilers, on disk: ``empty`` or ``warm``."""
+    to_import: float
+    to_read: float
+    """From the files to the device, what the faster way changes in the weights included."""
+    gigabytes: float
+    """Read from the files."""
+    to_first_chunk: float
+    """The portrait's encoding included."""
+    second_chunk: float
+    other_size: float
+    """First chunk at another size."""
+    first_size_again: float
+
+
+def measure_cold_starts(
+    config: AvatarConfig,
+    options: dict[str, Any],
+    folder: Path,
+    progress: Callable[[str], object] = lambda _text: None,
+) -> list[ColdStart]:
+    """Write random weights, then start twice: with empty caches of the compilers, and again.
+
+    Args:
+        config: Sizes; the text encoder and the vision tower are left out.
+        options: ``speed``, ``float8``, ``attention``, ``device``, ``dtype``, ``size_px``,
+            ``other_size_px``, ``steps`` and ``decode_latents``, as plain values.
+        folder: Where weights and caches go; what is written stays.
+        progress: Told what begins.
+
+    Raises:
+        FlashTalkError: If a process fails.
+    """
+    progress("writing weights")
+    _write_weights(config, folder, options)
+    found = []
+    for caches in ("empty", "warm"):
+        progress(f"start with {caches} caches")
+        found.append(ColdStart(caches=caches, **_start(config, folder, options)))
+    return found
+
+
+def _write_weights(config: AvatarConfig, folder: Path, options: dict[str, Any]) -> None:
+    device, dtype = torch.device(options["device"]), getattr(torch, options["dtype"])
+    networks = random_networks(config, sdpa, device, dtype)
+    for name in _FILES:
+        save_component(getattr(networks, name), folder / f"{name}.safetensors", dtype=dtype)
+
+
+def _start(config: AvatarConfig, folder: Path, options: dict[str, Any]) -> dict[str, float]:
+    caches = {name: str(folder / where) for name, where in _CACHES.items()}
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    start_s = time.time()
+    values = json.dumps(options | {"layers": config.dit.num_layers, "model": config.name})
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, str(folder), repr(start_s), values],
+        env=os.environ | caches | {"PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise FlashTalkError(f"start failed with code {done.returncode}: {last}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def report_start(folder: str, start_s: str, values: str) -> None:
+    """Start as a render does and print what it took; runs in a process of its own."""
+    options = json.loads(values)
+    device, dtype = torch.device(options["device"]), getattr(torch, options["dtype"])
+    laps = _Laps(float(start_s), device)
+    laps.end("to_import")
+    config = _config(options)
+    paths = choose_fast_paths(options["speed"], device, float8=options["float8"])
+    attention = choose_attention(options["attention"], device)
+    networks = Networks(
+        config,
+        _read(folder, "dit", partial(AvatarDiT, config.dit, attention), device, dtype),
+        _read(folder, "vae", partial(VideoVAE, config.vae), device, dtype),
+        _read(folder, "audio_encoder", partial(AudioEncoder, config.audio), device, dtype),
+    )
+    for network in (networks.dit, networks.vae):
+        accelerate(network, paths, device)
+    laps.end("to_read")
+    sizes = [options["size_px"], options["size_px"], options["other_size_px"], options["size_px"]]
+    names = ("to_first_chunk", "second_chunk", "other_size", "first_size_again")
+    for name, size_px in zip(names, sizes, strict=True):
+        inputs = random_inputs(networks, tuple(size_px), options["steps"])
+        run_chunk(networks, inputs, options["decode_latents"], StageClock(device))
+        laps.end(name)
+    size = sum((Path(folder) / f"{name}.safetensors").stat().st_size for name in _FILES)
+    sys.stdout.write(json.dumps(laps.found | {"gigabytes": size / 1e9}) + "\n")
+
+
+def _config(options: dict[str, Any]) -> AvatarConfig:
+    from ..weights.load import open_avatar
+
+    is_full = options["model"] == AvatarConfig().name
+    config = AvatarConfig() if is_full else open_avatar("tiny").config
+    return replace(config, dit=replace(config.dit, num_layers=options["layers"]))
+
+
+def _read(
+    folder: str,
+    name: str,
+    build: Callable[[], Any],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Any:
+    keys: KeyMap = _FILES[name]
+    file = open_tensor_file(Path(folder) / f"{name}.safetensors")
+    network: nn.Module = materialise(plan_component(build, (file,), keys), device, dtype)
+    return network
+
+
+class _Laps:
+    """Wall clock since the last moment, the device's work included."""
+
+    def __init__(self, start_s: float, device: torch.device) -> None:
+        self._last_s, self._device = start_s, device
+        self.found: dict[str, float] = {}
+
+    def end(self, name: str) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now_s = time.time()
+        self.found[name] = now_s - self._last_s
+        self._last_s = now_s

@@ -1,0 +1,1 @@
+"""Kernels in Triton; its modules can be imported only where Triton is installed."""
