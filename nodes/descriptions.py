@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from comfy.model_patcher import ModelPatcher
     from PIL.Image import Image
@@ -13,12 +15,14 @@ if TYPE_CHECKING:
 
     from ..flashtalk_core.config import FastPaths
     from ..flashtalk_core.engine.memo import EncodingMemo
+    from ..flashtalk_core.engine.memory_plan import MemoryChoice
     from ..flashtalk_core.engine.plan import RenderPlan
     from ..flashtalk_core.engine.request import PromptChange
     from ..flashtalk_core.media.picture import FitMode
     from ..flashtalk_core.media.sound import SoundInfo
     from ..flashtalk_core.weights.files import ModelFiles
     from ..flashtalk_core.weights.load import AvatarCheckpoint
+    from ..flashtalk_core.weights.lora import LoraFile
     from .host.networks import ManagedNetworks
 
 
@@ -31,6 +35,7 @@ class ModelDescription:
     dtype: torch.dtype
     attention: str
     paths: FastPaths
+    memory: MemoryChoice
     networks: ManagedNetworks
     memo: EncodingMemo
 
@@ -46,6 +51,8 @@ def describe_model(
     dtype: torch.dtype,
     attention: str,
     paths: FastPaths,
+    memory: str = "auto",
+    loras: Sequence[LoraFile] = (),
 ) -> ModelDescription:
     """Check the files of a model and describe it; no weights are read.
 
@@ -54,13 +61,22 @@ def describe_model(
             run.
     """
     from ..flashtalk_core.engine.memo import EncodingMemo
+    from ..flashtalk_core.engine.memory_plan import MemoryChoice
     from ..flashtalk_core.models.attention import choose_attention
     from ..flashtalk_core.weights.load import open_checkpoint
     from .host.networks import ManagedNetworks
 
-    checkpoint = open_checkpoint(files, choose_attention(attention, device))
-    networks = ManagedNetworks(checkpoint)
-    return ModelDescription(checkpoint, device, dtype, attention, paths, networks, EncodingMemo())
+    checkpoint = open_checkpoint(files, choose_attention(attention, device), loras)
+    return ModelDescription(
+        checkpoint=checkpoint,
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        paths=paths,
+        memory=MemoryChoice(memory, float8=paths.float8),
+        networks=ManagedNetworks(checkpoint),
+        memo=EncodingMemo(),
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from .audio_encode import AudioEncode
 from .chunk_sampler import ChunkSampler
 from .frames_to_images import FramesToImages
 from .host.folders import register_model_folder
-from .host.streams import register_stream_route
+from .host.streams import register_stream_routes
 from .model_loader import ModelLoader
 from .parallel_decode import ParallelDecode
 from .reference import Reference
@@ -31,7 +31,7 @@ class FlashTalkExtension(ComfyExtension):
     async def on_load(self) -> None:
         """Tell ComfyUI of the pack's own model folder and of the route for live streams."""
         register_model_folder()
-        register_stream_route()
+        register_stream_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Return every node, in the order of the graph."""

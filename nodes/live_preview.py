@@ -41,7 +41,7 @@ class LivePreview:
         self._start_s = time.monotonic()
         self._session: str | None = None
         self._stream: Broadcast | None = None
-        self._partial: OutputFile | None = None
+        self._left: list[OutputFile] = []
         self._end: tuple[str, OutputFile] | None = None
 
     def __enter__(self) -> Self:
@@ -51,7 +51,8 @@ class LivePreview:
         """Open a stream for what ``writer`` writes."""
         self._session, self._stream = stream_sessions().open()
         writer.send_live(self._stream)
-        self._partial = OutputFile(writer.output.partial, output.subfolder)
+        files = writer.output.partial, writer.output.final
+        self._left = [OutputFile(path, output.subfolder) for path in files]
         self._tell(LIVE)
 
     def start_clock(self) -> None:
@@ -87,8 +88,7 @@ class LivePreview:
             self._tell(state, output)
             return
         stopped = isinstance(error, management.InterruptProcessingException)
-        partial = self._partial
-        left = partial if partial is not None and partial.path.exists() else None
+        left = next((file for file in self._left if file.path.exists()), None)
         reason = None if stopped else _first_line(error)
         self._tell(INTERRUPTED if stopped else FAILED, left, reason)
 

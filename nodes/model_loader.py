@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..flashtalk_core.engine.memory_plan import MODES
 from ..flashtalk_core.errors import FlashTalkError
 from ..flashtalk_core.models.acceleration import SPEEDS, choose_fast_paths
 from ..flashtalk_core.models.attention import KERNELS
@@ -13,10 +14,13 @@ from .faults import blame
 from .host.devices import DEVICES, DTYPES, find_device, find_dtype
 from .host.model_files import (
     AUTO,
+    NONE,
     OPENINGS,
     TINY,
     file_openings,
     find_files,
+    find_loras,
+    lora_menu,
     part_menu,
     transformer_menu,
 )
@@ -118,6 +122,32 @@ class ModelLoader(io.ComfyNode):
                     "less time and memory, on GPUs from RTX 40 and H100 on. Changes the "
                     "picture a little.",
                 ),
+                io.Combo.Input(
+                    "memory",
+                    options=list(MODES),
+                    default="auto",
+                    optional=True,
+                    advanced=True,
+                    tooltip="What stays on the GPU. 'auto' takes what fits: all of the model, "
+                    "8-bit weights, or blocks that come from main memory while others compute.",
+                ),
+                io.Combo.Input(
+                    "lora",
+                    options=lora_menu(),
+                    default=NONE,
+                    optional=True,
+                    tooltip="LoRA for Wan 2.1 14B from models/loras, added to the weights when "
+                    "they are read.",
+                ),
+                io.Float.Input(
+                    "lora_strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="How much of the LoRA is added: 1 as trained.",
+                ),
             ],
             outputs=[ModelSocket.Output(display_name="model")],
         )
@@ -127,7 +157,8 @@ class ModelLoader(io.ComfyNode):
         if None in inputs.values():
             return "linked"  # what comes over a link is not known yet
         try:
-            return find_files(inputs).identity
+            loras = find_loras(inputs.get("lora", NONE), 1.0)
+            return "; ".join([find_files(inputs).identity, *(each.identity for each in loras)])
         except FlashTalkError as error:
             return str(error)  # execute raises it; ComfyUI would log it here as well
 
@@ -139,16 +170,21 @@ class ModelLoader(io.ComfyNode):
         device: str,
         speed: str = "auto",
         float8: bool = False,
+        memory: str = "auto",
+        lora: str = NONE,
+        lora_strength: float = 1.0,
         **parts: str,
     ) -> io.NodeOutput:
         from .descriptions import describe_model
 
-        with blame(cls, "device"):
-            place = find_device(device)
+        with blame(cls, "device", lora="lora", lora_strength="lora strength"):
+            place, loras = find_device(device), find_loras(lora, lora_strength)
         with blame(cls, "speed", "float8"):
             paths = choose_fast_paths(speed, place, float8=float8)
         with blame(cls, **OPENINGS):
             files = find_files(parts)
-        with blame(cls, **file_openings(files), attention="attention"):
-            model = describe_model(files, place, find_dtype(dtype, place), attention, paths)
-        return io.NodeOutput(model)
+        with blame(cls, **file_openings(files), attention="attention", lora="lora"):
+            described = describe_model(
+                files, place, find_dtype(dtype, place), attention, paths, memory, loras
+            )
+        return io.NodeOutput(described)

@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..flashtalk_core.config import AvatarConfig, ChunkConfig, SamplingConfig, require
+from ..flashtalk_core.engine.memory_plan import MemoryPlan, plan_memory
+from ..flashtalk_core.engine.memory_sizes import model_sizes
 from ..flashtalk_core.engine.plan import RenderPlan
 from ..flashtalk_core.engine.request import AvatarRequest, check_request
 from ..flashtalk_core.engine.residency import Placement
 from .chunk_sampler import MODEL_RULE
 from .descriptions import RenderDescription
+from .host.devices import usable_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +58,9 @@ def describe_render(
         checkpoint=model.checkpoint,
         request=request,
         sound=speech.sound,
-        placement=Placement(model.device, model.dtype, paths=model.paths),
+        placement=Placement(
+            model.device, model.dtype, paths=model.paths, memory=_memory(model, request)
+        ),
         attention=model.attention,
     )
     return RenderDescription(plan, model)
@@ -73,8 +78,26 @@ def decoded_with(
     """
     plan = render.plan
     request = replace(plan.request, num_decode_latents=num_latents)
-    placement = replace(plan.placement, vae_device=device)
+    memory = _memory(render.model, request)
+    placement = replace(plan.placement, vae_device=device, memory=memory)
     return replace(render, plan=replace(plan, request=request, placement=placement))
+
+
+def _memory(model: ModelDescription, request: AvatarRequest) -> MemoryPlan:
+    """Choose what stays on the device at this size."""
+    config = model.checkpoint.config
+    return plan_memory(
+        model.memory,
+        lambda: model_sizes(
+            config,
+            request.size_px,
+            request.chunk_of(config),
+            model.dtype,
+            request.num_decode_latents,
+        ),
+        model.device,
+        usable_bytes(model.device),
+    )
 
 
 def _check_encoders(model: ModelDescription, reference: ReferenceDescription) -> None:

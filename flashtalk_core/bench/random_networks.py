@@ -18,6 +18,7 @@ from ..models.attention import Attention
 from ..models.audio_encoder import AudioEncoder
 from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..weights.plan import PartTaker
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -58,9 +59,9 @@ def random_networks(
     """
     return Networks(
         config,
-        _fill(lambda: AvatarDiT(config.dit, attention), device, dtype),
-        _fill(lambda: VideoVAE(config.vae), device, dtype),
-        _fill(lambda: AudioEncoder(config.audio), device, dtype),
+        random_network(lambda: AvatarDiT(config.dit, attention), device, dtype),
+        random_network(lambda: VideoVAE(config.vae), device, dtype),
+        random_network(lambda: AudioEncoder(config.audio), device, dtype),
     )
 
 
@@ -96,17 +97,41 @@ def _generator(device: torch.device) -> torch.Generator | None:
     return None if device.type == "meta" else torch.Generator(device).manual_seed(0)
 
 
-def _fill(build: Callable[[], ModuleT], device: torch.device, dtype: torch.dtype) -> ModuleT:
-    """Build a module and draw its parameters one by one, so that no copy is ever needed."""
+def random_network(
+    build: Callable[[], ModuleT],
+    device: torch.device,
+    dtype: torch.dtype,
+    parts: PartTaker[ModuleT] | None = None,
+) -> ModuleT:
+    """Build a module and draw its parameters one by one, so that no copy is ever needed.
+
+    Args:
+        build: Makes the module; called on the meta device.
+        device: Where parameters are drawn.
+        dtype: Of the parameters.
+        parts: Takes parts as soon as they are drawn; the numbers are the same with it.
+    """
     with torch.device("meta"):
         module = build()
     generator = _generator(device)
-    for name, parameter in list(module.named_parameters()):
+    for owner in module.modules():
+        for name, buffer in owner.named_buffers(recurse=False):
+            setattr(owner, name, buffer.to(device))
+    if parts is not None:
+        parts.start(module)
+    prefix = "" if parts is None else f"{parts.list_name}."
+    drawn = list(module.named_parameters())
+    for index, (name, parameter) in enumerate(drawn):
         value = torch.empty(parameter.shape, device=device, dtype=dtype)
         _draw(name, value, generator)
-        owner, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(owner), leaf, nn.Parameter(value, requires_grad=False))
-    return module.to(device).eval()
+        owner_name, _, leaf = name.rpartition(".")
+        owner = module.get_submodule(owner_name)
+        setattr(owner, leaf, nn.Parameter(value, requires_grad=False))
+        if parts is not None and name.startswith(prefix):
+            number = name.removeprefix(prefix).partition(".")[0]
+            if not any(other.startswith(f"{prefix}{number}.") for other, _ in drawn[index + 1 :]):
+                parts.take(int(number))
+    return module.eval()
 
 
 def _draw(name: str, value: Tensor, generator: torch.Generator | None) -> None:

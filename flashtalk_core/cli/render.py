@@ -60,6 +60,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="latent frames decoded at once, 4 video frames each; default: 2 with fused layers, "
         "else 1",
     )
+    parser.add_argument(
+        "--memory",
+        default="auto",
+        metavar="PLAN",
+        help="what stays on the GPU: auto, resident (all), float8 (8-bit weights), offload or "
+        "float8-offload (blocks as many as fit, or a number as in offload:12)",
+    )
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="LoRA to merge into the weights; may be repeated",
+    )
     parser.set_defaults(run=run)
 
 
@@ -117,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> RenderPlan:
     """Look at everything the user gave, the quickest first."""
+    from ..engine.memory_plan import MemoryChoice, plan_memory
+    from ..engine.memory_sizes import model_sizes
     from ..engine.plan import RenderPlan
     from ..engine.request import AvatarRequest, check_order
     from ..engine.residency import Placement
@@ -128,6 +144,7 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     from ..models.attention import choose_attention
     from ..weights.layout import find_model_files, resolve_model
     from ..weights.load import open_checkpoint
+    from ..weights.lora import LoraFile
 
     output = check_output(args.output)
     check_crf(args.crf)
@@ -136,6 +153,8 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     choose_sampling(SamplingConfig(), args)
     changes = read_prompt_changes(args.prompt_at)
     check_order(changes)
+    memory = MemoryChoice.parse(args.memory, float8=args.float8)
+    loras = [LoraFile.parse(text) for text in args.lora]
     device = choose_device(args.device)
     attention = choose_attention(args.attention, device)
     paths = read_fast_paths(args, device)
@@ -145,21 +164,28 @@ def _check(args: argparse.Namespace) -> RenderPlan:
         _check_not_overwritten(source, (output.final, output.partial, output.finishing))
     picture = open_picture(image)
     sound = probe_sound(audio, args.start, args.duration)
-    checkpoint = open_checkpoint(files, attention)
+    checkpoint = open_checkpoint(files, attention, loras)
     config = checkpoint.config
+    size_px, dtype = args.size or config.size_px, choose_dtype(args.dtype, device)
+    latents = _num_decode_latents(args.decode_latents, paths)
+    plan = plan_memory(
+        memory, lambda: model_sizes(config, size_px, config.chunk, dtype, latents), device
+    )
+    if plan.reason:
+        logger.info("memory %s: %s", args.memory, plan.reason)
     return RenderPlan(
         checkpoint=checkpoint,
         request=AvatarRequest(
             picture=picture,
             prompt=config.prompt if args.prompt is None else args.prompt,
             prompt_changes=changes,
-            size_px=args.size or config.size_px,
+            size_px=size_px,
             sampling=choose_sampling(config.sampling, args),
             fit=args.fit,
-            num_decode_latents=_num_decode_latents(args.decode_latents, paths),
+            num_decode_latents=latents,
         ),
         sound=sound,
-        placement=Placement(device, choose_dtype(args.dtype, device), paths=paths),
+        placement=Placement(device, dtype, paths=paths, memory=plan),
         attention=args.attention,
     )
 

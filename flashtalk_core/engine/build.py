@@ -59,7 +59,7 @@ def build_avatar(
     references = ReferenceTrack(networks, portrait, contexts, frames)
     references.at(chunk_span(0, plan.chunk))  # reads the transformer now, not within a chunk
     return TalkingAvatar(
-        model=ChunkModel(networks, plan.chunk, request.num_decode_latents),
+        model=ChunkModel(networks, plan.chunk, plan.num_decode_latents),
         references=references,
         sound=sound,
         sampling=request.sampling,

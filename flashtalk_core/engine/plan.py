@@ -40,6 +40,11 @@ class RenderPlan:
         """Arithmetic of a chunk."""
         return self.request.chunk_of(self.checkpoint.config)
 
+    @property
+    def num_decode_latents(self) -> int:
+        """Latent frames that are decoded at once; slabs are for where memory is short."""
+        return 1 if self.placement.memory.slabs else self.request.num_decode_latents
+
     def fitted_picture(self) -> Tensor:
         """Return the portrait at the size of the video, ``(3, H, W)`` float32 in ``[-1, 1]``."""
         request = self.request
@@ -65,7 +70,9 @@ class RenderPlan:
             sound=self.sound.identity,
             model=asdict(self.checkpoint.config),
             files=self.checkpoint.files.identity,
+            loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
+            memory=[place.memory.float8, place.memory.slabs],
             devices=[str(place.device), str(place.device_of(VideoVAE))],
             paths=asdict(place.paths),
             attention=[self.attention, *(k.name for k in KERNELS if is_installed(k))],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
@@ -12,8 +13,16 @@ from torch import nn
 
 from ..config import FastPaths
 from ..models.acceleration import accelerate
+from ..models.block_offload import BlockOffload
+from ..models.dit import AvatarDiT
+from ..models.layer_offload import LayerOffload
+from ..models.text_encoder import TextEncoder
 from ..models.vae.model import VideoVAE
+from ..models.vae.slabs import run_in_slabs
+from ..models.weight_stream import offload_of
 from ..weights.load import AvatarCheckpoint
+from ..weights.plan import PartTaker
+from .memory_plan import WHOLE, MemoryPlan
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -44,6 +53,8 @@ class Placement:
     """Where the autoencoder runs; ``None`` is where the others do."""
     paths: FastPaths = field(default_factory=FastPaths.none)
     """Faster ways through the networks."""
+    memory: MemoryPlan = WHOLE
+    """How much of the model stays on its device."""
 
     def device_of(self, kind: type[nn.Module]) -> torch.device:
         """Return where a network of class ``kind`` runs."""
@@ -56,6 +67,59 @@ class Placement:
         """
         is_same = self.device_of(kind).type == self.device.type
         return self.paths if is_same else FastPaths.none()
+
+
+def load_network(
+    checkpoint: AvatarCheckpoint,
+    placement: Placement,
+    kind: type[N],
+    *,
+    waits_on: torch.device | None = None,
+    before_tensor: Callable[[], None] | None = None,
+) -> N:
+    """Read a network, and bring it into the form that the memory plan and the faster ways want.
+
+    Args:
+        checkpoint: Its files.
+        placement: Where it runs, and how much of it stays there.
+        kind: Its class.
+        waits_on: Where it goes if it is moved as a whole later; ``None`` is where it runs. A
+            transformer that is kept in part goes where it runs anyway.
+        before_tensor: Called before each tensor is read; raises to stop.
+    """
+    device, dtype = placement.device_of(kind), placement.dtype
+    found = _parts(placement, kind, checkpoint.config.dit.num_layers)
+    parts = cast("PartTaker[N] | None", found)
+    # A host may run everything in inference mode, but weights are moved outside of it too.
+    with torch.inference_mode(False):
+        network = checkpoint.load(
+            kind,
+            device if parts is not None else waits_on or device,
+            dtype,
+            runs_on=device,
+            before_tensor=before_tensor,
+            parts=parts,
+        )
+        accelerate(network, placement.paths_of(kind), device)
+    if isinstance(network, VideoVAE) and placement.memory.slabs:
+        run_in_slabs(network)
+    return network
+
+
+def _parts(
+    placement: Placement, kind: type[nn.Module], num_blocks: int
+) -> BlockOffload | LayerOffload | None:
+    """Return what keeps parts of a network on the host, ``None`` if it is on its device whole."""
+    memory = placement.memory
+    if memory.num_resident is None:
+        return None
+    if kind is AvatarDiT:
+        float8 = memory.float8 or placement.paths.float8
+        return BlockOffload(placement.device, memory.num_resident, float8=float8)
+    if kind is TextEncoder and memory.num_resident < num_blocks:
+        # It runs once, and is as large as the transformer's blocks in 8-bit floats.
+        return LayerOffload("encoder.block", placement.device)
+    return None
 
 
 class StayLoaded:
@@ -75,15 +139,15 @@ class StayLoaded:
     def use(self, kind: type[N]) -> Iterator[N]:
         """Lend a network; see :class:`Residency`."""
         if kind not in self._networks:
-            device, dtype = self._placement.device_of(kind), self._placement.dtype
-            network = self._checkpoint.load(kind, device, dtype)
-            accelerate(network, self._placement.paths_of(kind), device)
-            self._networks[kind] = network
+            self._networks[kind] = load_network(self._checkpoint, self._placement, kind)
         yield cast("N", self._networks[kind])
 
     def free(self, kind: type[nn.Module]) -> None:
         """Forget a network; see :class:`Residency`."""
-        self._networks.pop(kind, None)
+        network = self._networks.pop(kind, None)
+        if network is not None and offload_of(network) is not None:
+            del network
+            gc.collect()  # it and what moves its weights know each other
 
 
 class Resident:

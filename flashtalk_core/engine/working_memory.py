@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import torch
 from torch import nn
 
+from ..config import AvatarConfig, ChunkConfig
 from ..geometry import num_latent_frames, token_grid
 from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
-from .plan import RenderPlan
+
+if TYPE_CHECKING:
+    from .plan import RenderPlan
 
 # Tensors alive at a time, in units of the largest kind each network has. Measured at the full
 # size, 768x448, bfloat16, on an H200: a step adds 1.0 GiB, decoding one latent frame at a time
@@ -15,6 +21,7 @@ from .plan import RenderPlan
 _STEP_TENSORS = 10
 _DECODE_TENSORS = 12
 _DECODE_TENSORS_PER_LATENT = 4
+_SLAB_TENSORS = 9
 
 
 def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
@@ -22,25 +29,46 @@ def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
 
     Encoders run once on little and count as nothing.
     """
+    config, request, place = plan.checkpoint.config, plan.request, plan.placement
     if kind is AvatarDiT:
-        return _STEP_TENSORS * _token_bytes(plan)
+        return step_bytes(config, request.size_px, plan.chunk, place.dtype)
     if kind is VideoVAE:
-        per_call = _DECODE_TENSORS_PER_LATENT * plan.request.num_decode_latents
-        return (_DECODE_TENSORS + per_call) * _frame_bytes(plan)
+        slabs = place.memory.slabs
+        return decode_bytes(
+            config, request.size_px, place.dtype, request.num_decode_latents, slabs=slabs
+        )
     return 0
 
 
-def _token_bytes(plan: RenderPlan) -> int:
-    """Return the size of one tensor of all tokens."""
-    config = plan.checkpoint.config
-    height, width = (side // config.vae.spatial_stride for side in plan.request.size_px)
-    latents = num_latent_frames(plan.chunk.num_frames)
+def step_bytes(
+    config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig, dtype: torch.dtype
+) -> int:
+    """Estimate what a step of the transformer needs beside its weights."""
+    height, width = (side // config.vae.spatial_stride for side in size_px)
+    latents = num_latent_frames(chunk.num_frames)
     frames, rows, columns = token_grid((latents, height, width), config.dit)
-    return frames * rows * columns * config.dit.dim * plan.placement.dtype.itemsize
+    return _STEP_TENSORS * frames * rows * columns * config.dit.dim * dtype.itemsize
 
 
-def _frame_bytes(plan: RenderPlan) -> int:
-    """Return the size of one tensor of the four frames of a latent at full size."""
-    config = plan.checkpoint.config.vae
-    height, width = plan.request.size_px
-    return 4 * config.dim * height * width * plan.placement.dtype.itemsize
+def decode_bytes(
+    config: AvatarConfig,
+    size_px: tuple[int, int],
+    dtype: torch.dtype,
+    num_latents: int,
+    *,
+    slabs: bool = False,
+) -> int:
+    """Estimate what decoding needs beside its weights.
+
+    Args:
+        config: Sizes.
+        size_px: Height and width of the video.
+        dtype: Of the weights.
+        num_latents: Latent frames at once; with slabs one.
+        slabs: Whether it goes slab by slab.
+    """
+    height, width = size_px
+    frame = 4 * config.vae.dim * height * width * dtype.itemsize
+    if slabs:
+        return (_SLAB_TENSORS + _DECODE_TENSORS_PER_LATENT) * frame
+    return (_DECODE_TENSORS + _DECODE_TENSORS_PER_LATENT * num_latents) * frame

@@ -6,9 +6,9 @@ N heads, D head dim, W window, S hidden layers, M audio features, K classes of m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -93,6 +93,23 @@ class OutputHead(nn.Module):
         return linear_fp32(self.head, self.norm(x).float() * (1 + scale) + shift)
 
 
+BlockWork = Literal["session", "sound", "step"]
+"""What blocks are asked for: project prompt and picture, project the sound, or take a step."""
+
+
+class BlockLender(Protocol):
+    """Lends the blocks of a transformer in order, each until the next one is asked for."""
+
+    def __call__(self, blocks: Sequence[AvatarBlock], work: BlockWork) -> Iterator[AvatarBlock]:
+        """Yield every block when the weights that ``work`` needs are on the device."""
+        ...
+
+
+def lend_all(blocks: Sequence[AvatarBlock], work: BlockWork) -> Iterator[AvatarBlock]:  # noqa: ARG001
+    """Lend blocks whose weights stay where they are; a :class:`BlockLender`."""
+    return iter(blocks)
+
+
 class AvatarDiT(nn.Module):
     """Velocity of a noisy chunk, given prompt, picture, sound and timestep.
 
@@ -102,6 +119,7 @@ class AvatarDiT(nn.Module):
     def __init__(self, config: DiTConfig, attention: Attention = sdpa) -> None:
         super().__init__()
         self.config = config
+        self.lend: BlockLender = lend_all
         dim = config.dim
         self.patch_embedding = nn.Conv3d(
             config.in_dim, dim, kernel_size=config.patch_size, stride=config.patch_size
@@ -120,9 +138,8 @@ class AvatarDiT(nn.Module):
         self.img_emb = ImageProjection(config.clip_dim, dim)
         self.audio_proj = AudioProjection(config)
 
-    @property
-    def _blocks(self) -> Sequence[AvatarBlock]:
-        return cast("Sequence[AvatarBlock]", self.blocks)
+    def _blocks(self, work: BlockWork) -> Iterator[AvatarBlock]:
+        return self.lend(cast("Sequence[AvatarBlock]", self.blocks), work)
 
     def project_session(self, condition: Tensor, text: Tensor, clip: Tensor) -> SessionContext:
         """Project what stays the same in a session.
@@ -139,7 +156,9 @@ class AvatarDiT(nn.Module):
         padded = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
         embedded, image = self.text_embedding(padded), self.img_emb(clip)
         length = text.shape[1]
-        blocks = tuple(block.cross_attn.project(embedded, image, length) for block in self._blocks)
+        blocks = tuple(
+            block.cross_attn.project(embedded, image, length) for block in self._blocks("session")
+        )
         grid = self._token_grid(condition)
         rotation = video_rotation(grid, self.config.head_dim, condition.device)
         return SessionContext(condition, blocks, rotation)
@@ -168,7 +187,7 @@ class AvatarDiT(nn.Module):
             num_speakers = tokens.shape[0]
             tokens = torch.cat(tokens.split(1), dim=2)
         blocks = tuple(
-            block.audio_cross_attn.project(tokens, num_speakers) for block in self._blocks
+            block.audio_cross_attn.project(tokens, num_speakers) for block in self._blocks("sound")
         )
         return AudioContext(blocks, masks)
 
@@ -192,7 +211,8 @@ class AvatarDiT(nn.Module):
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)
         time, modulation = self._time(timestep, session)
         masks = None if audio.masks is None else token_masks(audio.masks, grid)
-        for block, context, sound in zip(self._blocks, session.blocks, audio.blocks, strict=True):
+        blocks = self._blocks("step")
+        for block, context, sound in zip(blocks, session.blocks, audio.blocks, strict=True):
             x = block(x, modulation, session.rotation, context, sound, masks)
         return self._unpatchify(self.head(x, time), grid)
 

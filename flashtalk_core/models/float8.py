@@ -18,6 +18,7 @@ from .dit_block import AvatarBlock
 FLOAT8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FLOAT8).max
 """Largest number of the format."""
+_PIECE_ELEMENTS = 2**25
 # Hopper and Ada multiply 8-bit floats; what came before does not.
 _MIN_CAPABILITY = (8, 9)
 
@@ -34,6 +35,22 @@ def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     wide = x.float()
     scale = wide.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / LARGEST
     return (wide / scale).clamp(-LARGEST, LARGEST).to(FLOAT8), scale
+
+
+def _quantise_in_pieces(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale rows, some at a time: float32 copies of all would take gigabytes.
+
+    A compiler fuses the whole and needs no copies.
+    """
+    if torch.compiler.is_compiling() or x.numel() <= _PIECE_ELEMENTS:
+        return quantise_rows(x)
+    values = torch.empty(x.shape, dtype=FLOAT8, device=x.device)
+    scales = torch.empty((x.shape[0], 1), dtype=torch.float32, device=x.device)
+    step = max(1, _PIECE_ELEMENTS // x.shape[1])
+    for start in range(0, x.shape[0], step):
+        piece = slice(start, start + step)
+        values[piece], scales[piece] = quantise_rows(x[piece])
+    return values, scales
 
 
 class Float8Linear(nn.Module):
@@ -54,7 +71,7 @@ class Float8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., I)`` to ``(..., O)``, same dtype."""
-        rows, scale = quantise_rows(x.flatten(0, -2))
+        rows, scale = _quantise_in_pieces(x.flatten(0, -2))
         out = self.multiply(rows, scale, x.dtype)
         return out.unflatten(0, x.shape[:-1])
 
@@ -94,10 +111,24 @@ def quantise_blocks(dit: AvatarDiT) -> None:
     """
     for block in dit.blocks:
         assert isinstance(block, AvatarBlock)
-        for owner, name in _large_layers(block):
-            linear = getattr(owner, name)
-            if isinstance(linear, nn.Linear):
-                setattr(owner, name, Float8Linear(linear))
+        quantise_block(block)
+
+
+def quantise_block(block: AvatarBlock) -> None:
+    """Replace the linear layers of one block; see :func:`quantise_blocks`."""
+    for owner, name in _large_layers(block):
+        linear = getattr(owner, name)
+        if isinstance(linear, nn.Linear):
+            setattr(owner, name, Float8Linear(linear))
+
+
+def has_float8(device: torch.device) -> bool:
+    """Whether ``device`` can run :class:`Float8Linear`."""
+    try:
+        check_float8(device)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def check_float8(device: torch.device) -> None:

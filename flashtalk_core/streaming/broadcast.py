@@ -84,6 +84,11 @@ class Broadcast:
         """Bytes of the pieces that are kept."""
         return self._num_bytes
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing follows."""
+        return self._is_closed
+
     def begin(self, head: bytes) -> None:
         """Take what every viewer gets first."""
         with self._lock:

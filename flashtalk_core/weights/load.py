@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from ..models.vae.model import VideoVAE
 from .files import ModelFiles
 from .key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
 from .layout import find_model_files, resolve_model
+from .lora import LoraFile, plan_loras
 from .model_config import avatar_config
-from .plan import LoadPlan, ModuleT, materialise, plan_component
+from .plan import LoadPlan, ModuleT, PartTaker, materialise, plan_component
 from .quantised import TOKENIZER_TENSOR
 from .reader import TensorFile, open_tensor_file
 
@@ -56,6 +57,8 @@ class AvatarCheckpoint:
     """``None`` when the model is used without, as is the next."""
     clip_plan: LoadPlan[ClipVision] | None
     audio_plan: LoadPlan[AudioEncoder]
+    loras: tuple[LoraFile, ...] = ()
+    """What is merged into the transformer."""
 
     def load(
         self,
@@ -65,6 +68,7 @@ class AvatarCheckpoint:
         *,
         runs_on: torch.device | None = None,
         before_tensor: Callable[[], None] | None = None,
+        parts: PartTaker[ModuleT] | None = None,
     ) -> ModuleT:
         """Load one component.
 
@@ -77,6 +81,7 @@ class AvatarCheckpoint:
             runs_on: Where it is to run if somebody moves it later; ``None`` is ``device``.
             before_tensor: Called before each tensor is read; raises to stop. ``None`` does
                 nothing.
+            parts: Takes numbered parts as they are read; see :func:`materialise`.
 
         Returns:
             The component in evaluation mode, its parameters frozen.
@@ -91,7 +96,7 @@ class AvatarCheckpoint:
         plan: LoadPlan[ModuleT] | None = plans[kind]
         assert plan is not None, f"opened without {kind.__name__}"
         suited = _suited_dtype(kind, runs_on or device, dtype)
-        return materialise(plan, device, suited, before_tensor)
+        return materialise(plan, device, suited, before_tensor, parts)
 
 
 def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpoint:
@@ -110,8 +115,16 @@ def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpo
     return open_checkpoint(find_model_files(resolve_model(model)), attention)
 
 
-def open_checkpoint(files: ModelFiles, attention: Attention = sdpa) -> AvatarCheckpoint:
-    """Check the files of a model that were found already; see :func:`open_avatar`."""
+def open_checkpoint(
+    files: ModelFiles, attention: Attention = sdpa, loras: Sequence[LoraFile] = ()
+) -> AvatarCheckpoint:
+    """Check the files of a model that were found already; see :func:`open_avatar`.
+
+    Args:
+        files: What was found.
+        attention: Kernel of the transformer.
+        loras: What is merged into the transformer when it is loaded, in this order.
+    """
     paths: dict[str, tuple[Path | None, ...]] = {
         "dit": files.dit,
         "vae": (files.vae,),
@@ -135,12 +148,31 @@ def open_checkpoint(files: ModelFiles, attention: Attention = sdpa) -> AvatarChe
         files=files,
         config=config,
         tokenizer=_load_tokenizer(files, opened["text"], config),
-        dit_plan=plan_component(partial(AvatarDiT, config.dit, attention), dit, DIT_KEYS),
+        dit_plan=_plan_transformer(dit, config, attention, loras),
         vae_plan=plan_component(partial(VideoVAE, config.vae), vae, VAE_KEYS),
         text_plan=_plan_text(opened["text"], config),
         clip_plan=_plan_clip(opened["clip"], config),
         audio_plan=plan_component(partial(AudioEncoder, config.audio), audio, AUDIO_KEYS),
+        loras=tuple(loras),
     )
+
+
+def _plan_transformer(
+    files: tuple[TensorFile, ...],
+    config: AvatarConfig,
+    attention: Attention,
+    loras: Sequence[LoraFile],
+) -> LoadPlan[AvatarDiT]:
+    plan = plan_component(partial(AvatarDiT, config.dit, attention), files, DIT_KEYS)
+    if not loras:
+        return plan
+    shapes = {
+        target.name: file.infos[piece.source].shape
+        for file, pieces in plan.files
+        for piece in pieces
+        for target in piece.targets
+    }
+    return replace(plan, merge=plan_loras(loras, shapes))
 
 
 def _plan_text(files: tuple[TensorFile, ...], config: AvatarConfig) -> LoadPlan[TextEncoder] | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import groupby
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +18,7 @@ from .quantised import dequantise, is_scale_shape, is_sidecar, scale_name
 from .reader import ReadTensor, TensorFile, TensorInfo
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+ModuleT_contra = TypeVar("ModuleT_contra", bound=nn.Module, contravariant=True)
 _NAMES_SHOWN = 3
 
 
@@ -46,6 +50,8 @@ class LoadPlan(Generic[ModuleT]):
 
     build: Callable[[], ModuleT]
     files: tuple[tuple[TensorFile, tuple[Piece, ...]], ...]
+    merge: WeightMerge | None = None
+    """What is added to weights, such as LoRA files."""
 
 
 def plan_component(
@@ -83,11 +89,40 @@ def plan_component(
     return LoadPlan(build, tuple(planned))
 
 
+class WeightMerge(Protocol):
+    """Adds something to weights while they are read."""
+
+    @property
+    def factors(self) -> Mapping[str, object]:
+        """What is added, by parameter."""
+        ...
+
+    def merge(self, parameter: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return ``weight``, float32, with what belongs to it, as ``dtype``."""
+        ...
+
+
+class PartTaker(Protocol[ModuleT_contra]):
+    """Takes numbered parts of a component, such as its blocks, each as soon as it is read."""
+
+    list_name: str
+    """Name of the list of parts in the component, such as ``blocks``."""
+
+    def start(self, module: ModuleT_contra) -> None:
+        """See the component before anything is read."""
+        ...
+
+    def take(self, number: int) -> None:
+        """Take a part, whose tensors are all there now; they may be moved and changed."""
+        ...
+
+
 def materialise(
     plan: LoadPlan[ModuleT],
     device: torch.device,
     dtype: torch.dtype,
     before_tensor: Callable[[], None] | None = None,
+    parts: PartTaker[ModuleT] | None = None,
 ) -> ModuleT:
     """Build the component and stream its tensors, one by one, to where they are used.
 
@@ -96,23 +131,58 @@ def materialise(
         device: Of the parameters and buffers.
         dtype: Of the parameters; buffers keep theirs.
         before_tensor: Called before each tensor is read; raises to stop. ``None`` does nothing.
+        parts: Takes parts one by one, so that the whole is never on the device at once; they
+            are read in their order then, whichever files they lie in. ``None`` leaves all there.
 
     Returns:
         The component in evaluation mode, its parameters frozen.
     """
     with torch.device("meta"):
         module = plan.build()
-    for file, pieces in plan.files:
-        with file.reading() as read:
-            for piece in pieces:
-                if before_tensor is not None:
-                    before_tensor()
-                value = _read(piece, read, device, dtype)
-                for target in piece.targets:
-                    _assign(module, target, value)
-    buffers = [name for name, value in module.named_buffers() if value.is_meta]
-    assert not buffers, f"buffers without a value: {buffers}; make them with device='cpu'"
-    return module.to(device).eval()
+    _place_buffers(module, device)
+    if parts is not None:
+        parts.start(module)
+    for number, pieces in _in_order(plan, None if parts is None else parts.list_name):
+        for read, piece in pieces:
+            if before_tensor is not None:
+                before_tensor()
+            value = _merged(plan.merge, piece, read, device, dtype)
+            for target in piece.targets:
+                _assign(module, target, value)
+        if parts is not None and number is not None:
+            parts.take(number)
+    return module.eval()
+
+
+def _in_order(
+    plan: LoadPlan[ModuleT], list_name: str | None
+) -> Iterator[tuple[int | None, Iterator[tuple[ReadTensor, Piece]]]]:
+    """Yield numbers of parts and what belongs to them; the rest comes first, as ``None``."""
+    if list_name is None:
+        for file, pieces in plan.files:
+            with file.reading() as read:
+                yield None, iter([(read, piece) for piece in pieces])
+        return
+    prefix = re.compile(rf"{re.escape(list_name)}\.(\d+)\.")
+
+    def number_of(entry: tuple[ReadTensor, Piece]) -> int:
+        match = prefix.match(entry[1].targets[0].name)
+        return int(match[1]) if match else -1
+
+    with ExitStack() as stack:
+        # Files are mapped: those that are open take no memory until they are read.
+        opened = [(stack.enter_context(file.reading()), pieces) for file, pieces in plan.files]
+        entries = [(read, piece) for read, pieces in opened for piece in pieces]
+        for number, found in groupby(sorted(entries, key=number_of), number_of):
+            yield None if number < 0 else number, found
+
+
+def _place_buffers(module: nn.Module, device: torch.device) -> None:
+    """Move buffers, which are made with values, to ``device``; nothing else has any yet."""
+    for owner in module.modules():
+        for name, value in owner.named_buffers(recurse=False):
+            assert not value.is_meta, f"buffer without a value: {name}; make it with device='cpu'"
+            setattr(owner, name, value.to(device))
 
 
 def _pieces(
@@ -179,6 +249,20 @@ def _check_shape(
 def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     ones = next((i for i, size in enumerate(shape) if size != 1), len(shape))
     return shape[ones:]
+
+
+def _merged(
+    merge: WeightMerge | None,
+    piece: Piece,
+    read: ReadTensor,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Read a tensor; where something is added to it, it is rounded after that."""
+    name = piece.targets[0].name
+    if merge is None or name not in merge.factors:
+        return _read(piece, read, device, dtype)
+    return merge.merge(name, _read(piece, read, device, torch.float32), dtype)
 
 
 def _read(piece: Piece, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> Tensor:

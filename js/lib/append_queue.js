@@ -19,6 +19,7 @@ export class AppendQueue {
     this.waiting = []
     this.numWaiting = 0
     this.isFull = false
+    this.mustReset = false
     this.pump = this.pump.bind(this)
     buffer.addEventListener('updateend', this.pump)
   }
@@ -38,6 +39,7 @@ export class AppendQueue {
   /** Remove what was seen, or append what comes next. Also called from time to time. */
   pump() {
     if (this.buffer.updating) return
+    if (this.mustReset) this.resetParser()
     try {
       const end = trimEnd(this.time(), listRanges(this.buffer.buffered))
       if (end !== null) {
@@ -66,10 +68,16 @@ export class AppendQueue {
   reset() {
     this.waiting = []
     this.numWaiting = 0
+    this.mustReset = true // not now if it just removes what was seen: it would refuse
+    this.pump()
+  }
+
+  resetParser() {
+    this.mustReset = false
     try {
       this.buffer.abort()
     } catch {
-      // The source has ended, or removes what was seen; its parser is at rest.
+      // The source has ended; its parser is at rest.
     }
   }
 

@@ -7,6 +7,10 @@ import { decide, listRanges } from './pacing.js'
 
 const OPEN_MS = 2000
 const TICK_MS = 200
+/** Bytes that may wait for the browser before loading stops until it has taken them. */
+const MAX_WAITING = 16 * 2 ** 20
+/** Seconds ahead that are loaded whatever a managed source tells: it must have something to play. */
+const MIN_AHEAD_S = 3
 
 /** Safari's own kind is the only one on an iPhone. @returns {typeof MediaSource | undefined} */
 function mediaSourceClass() {
@@ -54,7 +58,9 @@ export class MediaSourcePlayer {
       clearTimeout(late)
       this.load(urlFrom)
     }, { once: true })
-    this.source.addEventListener('startstreaming', () => this.stream?.hold(false))
+    // A managed source tells when it wants to be fed; others have no such property.
+    this.source.addEventListener('startstreaming', this.tick)
+    this.source.addEventListener('endstreaming', this.tick)
     video.src = this.url
     this.timer = setInterval(this.tick, TICK_MS)
   }
@@ -96,10 +102,15 @@ export class MediaSourcePlayer {
       this.unable(`cannot play ${type}`)
       return
     }
-    const buffer = this.source.addSourceBuffer(type)
-    this.queue = new AppendQueue(buffer, () => this.video.currentTime, (e) => this.unable(e.message))
-    buffer.addEventListener('updateend', this.tick)
-    this.queue.push(all)
+    try {
+      const buffer = this.source.addSourceBuffer(type)
+      buffer.addEventListener('updateend', this.tick)
+      const time = () => this.video.currentTime
+      this.queue = new AppendQueue(buffer, time, (error) => this.unable(error.message))
+      this.queue.push(all)
+    } catch (error) {
+      this.unable(String(error))
+    }
   }
 
   /** Go to the newest frame. */
@@ -123,12 +134,23 @@ export class MediaSourcePlayer {
     if (step.seek !== null && !video.seeking) video.currentTime = step.seek
     this.ahead = step.ahead
     this.isWaiting = step.isWaiting
-    this.stream?.hold(step.isHeld)
+    this.stream?.hold(step.isHeld || this.isFed() || this.isBackedUp())
     const shouldPlay = this.wantsPlay && !this.isWaiting
     if (shouldPlay && video.paused && !video.ended) video.play().catch(() => {})
     else if (!shouldPlay && !video.paused) video.pause()
     this.queue?.pump()
     this.endWhenEmpty()
+  }
+
+  /** Whether a managed source has told that it has enough. It does so before it wants anything, too. */
+  isFed() {
+    const { streaming } = /** @type {any} */ (this.source)
+    return streaming === false && this.ahead > MIN_AHEAD_S
+  }
+
+  /** Whether the browser takes less than comes: its quota is full of what is still to be seen. */
+  isBackedUp() {
+    return (this.queue?.numWaiting ?? 0) > (this.stream?.isHeld ? 0 : MAX_WAITING)
   }
 
   /** @param {'over' | 'gone' | 'lost'} why */

@@ -40,10 +40,10 @@ export class StreamMemory {
   /**
    * The last message of a node, or null.
    * @param {string | null} workflow
-   * @param {string} node - execution id
+   * @param {string[]} nodes - execution ids of the node
    */
-  find(workflow, node) {
-    const keys = [`${workflow ?? ANY}:${node}`, `${ANY}:${node}`]
+  find(workflow, nodes) {
+    const keys = nodes.flatMap((node) => [`${workflow ?? ANY}:${node}`, `${ANY}:${node}`])
     const order = [...this.messages.keys()]
     const newest = keys.sort((a, b) => order.indexOf(b) - order.indexOf(a))[0]
     return this.messages.get(newest) ?? null
@@ -54,25 +54,24 @@ export class StreamMemory {
  * Whether a message is about a node.
  * @param {StreamMessage} message
  * @param {string | null} workflow
- * @param {string} node
+ * @param {string[]} nodes - execution ids of the node
  */
-export function isAbout(message, workflow, node) {
-  return message.node === node && (message.workflow === null || message.workflow === workflow)
+export function isAbout(message, workflow, nodes) {
+  return nodes.includes(message.node) && (message.workflow === null || message.workflow === workflow)
 }
 
 /**
- * The execution id of a node: ids of the subgraph nodes around it, and its own.
+ * The execution ids of a node: ids of the subgraph nodes around it, and its own. A subgraph may be
+ * placed more than once; a node in no graph has none.
  * @param {any} root - outermost graph
  * @param {any} node
- * @returns {string | null} null if the node is in no graph
+ * @returns {string[]}
  */
-export function executionId(root, node) {
-  if (!root || !node.graph) return null
-  if (node.graph === root) return String(node.id)
-  for (const outer of root.nodes ?? []) {
-    if (!outer.subgraph) continue
-    const inner = executionId(outer.subgraph, node)
-    if (inner) return `${outer.id}:${inner}`
-  }
-  return null
+export function executionIds(root, node) {
+  if (!root || !node.graph) return []
+  if (node.graph === root) return [String(node.id)]
+  return (root.nodes ?? []).flatMap((/** @type {any} */ outer) =>
+    outer.subgraph
+      ? executionIds(outer.subgraph, node).map((inner) => `${outer.id}:${inner}`)
+      : [])
 }

@@ -2,6 +2,7 @@
 
 export const EVENT = 'flashtalk.stream'
 export const ROUTE = '/flashtalk/stream/'
+export const MESSAGE = '/message'
 export const FROM = 'from'
 export const WIDGET = 'flashtalk_preview'
 
@@ -45,6 +46,14 @@ export const FAILED = 'failed'
 export function streamPath(session, fromS = null) {
   const query = fromS === null ? '' : `?${FROM}=${Math.max(0, Math.round(fromS * 1000))}`
   return ROUTE + encodeURIComponent(session) + query
+}
+
+/**
+ * Path of the last message about a stream.
+ * @param {string} session
+ */
+export function messagePath(session) {
+  return streamPath(session) + MESSAGE
 }
 
 /**

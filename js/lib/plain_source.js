@@ -21,6 +21,7 @@ export class PlainPlayer {
     this.listeners = /** @type {const} */ ({
       playing: () => this.playing(),
       waiting: () => (this.isWaiting = true),
+      timeupdate: () => (this.isWaiting = false),
       ended: () => this.hooks.onEnd('over'),
       error: () => this.failed(),
     })
@@ -69,9 +70,9 @@ export class PlainPlayer {
     this.retry = window.setTimeout(() => this.load(), RETRY_MS)
   }
 
-  /** Go to the newest frame: a new connection starts there. */
+  /** Go to the newest frame: a new connection starts there. One that waits is there already. */
   follow() {
-    this.load()
+    if (!this.isWaiting) this.load()
   }
 
   tick() {

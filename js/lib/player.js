@@ -95,12 +95,20 @@ export class Player {
       if (wasLive) video.currentTime = Math.min(time, video.duration)
       if (!isPaused) video.play().catch(() => {})
     }, { once: true, signal: (this.loading = new AbortController()).signal })
-    video.addEventListener('error', () => {
-      this.why = 'the browser cannot play this file'
-      this.mode = 'idle'
-      this.onChange()
-    }, { once: true, signal: this.loading.signal })
+    video.addEventListener('error', () => this.fileFailed(url), {
+      once: true, signal: this.loading.signal,
+    })
     video.src = url
+    this.onChange()
+  }
+
+  /** @param {string} url */
+  async fileFailed(url) {
+    const answer = await fetch(url, { method: 'HEAD' }).catch(() => null)
+    if (this.mode !== 'file') return
+    this.why = answer?.status === 404 ? 'the file is gone' : 'the browser cannot play this file'
+    this.mode = 'idle'
+    this.video.controls = false
     this.onChange()
   }
 
@@ -125,6 +133,9 @@ export class Player {
     if (this.isFollowing && this.live instanceof MediaSourcePlayer) this.live.isFollowing = false
     else if (this.live) {
       this.live.wantsPlay = true
+      // A plain source is loaded anew: no black frame meanwhile.
+      if (this.live instanceof PlainPlayer && this.video.videoWidth)
+        this.video.poster = snapshot(this.video)
       this.live.follow()
     }
     this.onChange()

@@ -6,6 +6,7 @@ import { COPIED, FAILED, FINISHED, INTERRUPTED, LIVE } from './messages.js'
  * @typedef {object} Shown
  * @property {import('./player.js').Mode} mode
  * @property {boolean} isWaiting
+ * @property {boolean} isPaused
  * @property {boolean} isLost - the stream broke off
  * @property {number} ahead - seconds
  * @property {number} drift - seconds
@@ -41,7 +42,8 @@ export function statusLine(message, shown) {
       const parts = progress(message)
       if (shown.isLost) return [...parts, 'stream lost, waiting for the file'].join(' · ')
       parts.push(`${shown.ahead.toFixed(1)} s buffered`)
-      if (shown.isWaiting) parts.push(message.chunk ? 'waiting for a second' : 'loading')
+      if (shown.isPaused) parts.push('paused')
+      else if (shown.isWaiting) parts.push(message.chunk ? 'waiting for a second' : 'loading')
       else parts.push(`drift ${Math.round(shown.drift * 1000)} ms`)
       return parts.join(' · ')
     }

@@ -1,10 +1,12 @@
 /** The preview on a node: picture, buttons and a line of text. */
 
-import { FAILED, FINISHED, INTERRUPTED, LIVE, filePath, streamPath } from './messages.js'
+import { FAILED, FINISHED, INTERRUPTED, LIVE, filePath, messagePath, streamPath } from './messages.js'
 import { Player } from './player.js'
 import { statusKind, statusLine } from './status.js'
 
 const REFRESH_MS = 250
+/** How often the server is asked how a run has ended whose stream is over. */
+const ASK_MS = 3000
 
 /** @typedef {import('./messages.js').StreamMessage} StreamMessage */
 
@@ -12,10 +14,12 @@ export class PreviewView {
   /**
    * @param {(path: string) => string} urlOf - from a path below the server's root
    * @param {(hasPlayer: boolean) => void} onPlayer - whether pictures of others are needed
+   * @param {(message: StreamMessage) => void} onMissed - gets a message that had to be asked for
    */
-  constructor(urlOf, onPlayer = () => {}) {
+  constructor(urlOf, onPlayer = () => {}, onMissed = (message) => this.show(message)) {
     this.urlOf = urlOf
     this.onPlayer = onPlayer
+    this.onMissed = onMissed
     /** @type {StreamMessage | null} */
     this.message = null
     this.session = ''
@@ -40,7 +44,8 @@ export class PreviewView {
     this.root.append(stage, this.status)
     this.player = new Player(this.video, () => this.refresh())
     this.video.addEventListener('volumechange', () => this.refresh())
-    this.timer = setInterval(() => this.refresh(), REFRESH_MS)
+    this.timer = 0
+    this.nextAskMs = 0
     this.refresh()
   }
 
@@ -65,10 +70,13 @@ export class PreviewView {
    */
   show(message) {
     this.message = message
+    // Only now: a copy of a node in the clipboard has a view, too, that nobody closes.
+    this.timer ||= window.setInterval(() => this.refresh(), REFRESH_MS)
     if (message.state === LIVE && message.session) {
       // A stream that broke off is tried again when the next chunk says that it still runs.
       if (message.session !== this.session || this.player.isLost) this.showLive(message.session)
     } else if (message.file) this.showFile(message)
+    else if (message.state !== LIVE && this.video.readyState < 2) this.player.stop() // nothing to see
     this.refresh()
   }
 
@@ -76,6 +84,7 @@ export class PreviewView {
   showLive(session) {
     this.session = session
     this.file = ''
+    this.nextAskMs = 0
     this.player.showLive((fromS) => this.urlOf(streamPath(session, fromS)))
   }
 
@@ -93,13 +102,29 @@ export class PreviewView {
   /**
    * Show the file of a run that was not told about: everything of it was cached.
    * @param {import('./messages.js').FileMessage} file
+   * @param {string | null} workflow
+   * @param {string} node - execution id
+   * @returns {StreamMessage} what tells of it
    */
-  showCached(file) {
-    if (filePath(file) === this.file) return
+  showCached(file, workflow, node) {
+    if (this.message && filePath(file) === this.file) return this.message
     const [frame_rate_hz, none] = [25, 0]
     const counts = { chunk: none, num_chunks: none, frames: none, num_frames: none }
-    const message = { ...counts, frame_rate_hz, frames_per_s: none, dropped: none, reason: null }
-    this.show({ ...message, node: '', workflow: null, session: null, state: FINISHED, file })
+    const rest = { ...counts, frame_rate_hz, frames_per_s: none, dropped: none, reason: null }
+    const message = { ...rest, node, workflow, session: null, state: FINISHED, file }
+    this.show(message)
+    return message
+  }
+
+  /** Ask how the run has ended, in case its message was missed: by a reload, or a broken socket. */
+  async askForEnd() {
+    const { session } = this
+    this.nextAskMs = performance.now() + ASK_MS
+    const answer = await fetch(this.urlOf(messagePath(session)), { cache: 'no-store' }).catch(() => null)
+    if (answer && !answer.ok) this.nextAskMs = Infinity // the server knows nothing of it
+    if (!answer?.ok || session !== this.session || this.message?.state !== LIVE) return
+    const message = await answer.json()
+    if (message.state !== LIVE) this.onMissed(message)
   }
 
   toggleSound() {
@@ -107,14 +132,21 @@ export class PreviewView {
   }
 
   toggleFullScreen() {
-    if (document.fullscreenElement) void document.exitFullscreen()
-    else void this.root.requestFullscreen?.()
+    const change = document.fullscreenElement
+      ? document.exitFullscreen()
+      : this.root.requestFullscreen?.()
+    change?.catch(() => {}) // forbidden by the browser: nothing to be done
   }
 
   refresh() {
     const { player, buttons, message } = this
     const { mode } = player
     const hasVideo = mode === 'live' || mode === 'file'
+    if (player.isOver && message?.state === LIVE) {
+      // The message comes right after the stream; asking is for when it does not.
+      this.nextAskMs ||= performance.now() + ASK_MS
+      if (performance.now() > this.nextAskMs) void this.askForEnd()
+    }
     this.onPlayer(mode !== 'pictures')
     const text = statusLine(message, player)
     if (this.status.textContent !== text) this.status.textContent = text
@@ -127,13 +159,14 @@ export class PreviewView {
     buttons.play.hidden = mode !== 'live'
     buttons.follow.hidden = mode !== 'live'
     buttons.sound.hidden = !hasVideo
-    buttons.full.hidden = !hasVideo
+    buttons.full.hidden = mode !== 'live' // a file has the browser's own
     if (player.isOver && (message?.state === INTERRUPTED || message?.state === FAILED))
       buttons.follow.hidden = true
   }
 
   close() {
     clearInterval(this.timer)
+    this.timer = 0
     this.player.close()
     this.root.remove()
   }

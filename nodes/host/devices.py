@@ -42,3 +42,14 @@ def find_dtype(name: str, device: torch.device) -> torch.dtype:
     if management.should_use_bf16(device):
         return torch.bfloat16
     return torch.float16 if management.should_use_fp16(device) else torch.float32
+
+
+def usable_bytes(device: torch.device) -> int | None:
+    """Return the memory of a GPU that other programs leave, ``None`` for other devices.
+
+    What models of ComfyUI take of it counts as free: these make room.
+    """
+    if device.type != "cuda":
+        return None
+    free, _total = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - round(management.extra_reserved_memory())

@@ -10,6 +10,7 @@ import folder_paths
 from ...flashtalk_core.weights.parts import Part
 
 OWN_FOLDER = "flashtalk"
+_LORAS = "loras"
 
 # Names of ComfyUI's folders for each part; the pack's own takes whole models as downloaded.
 _FOLDERS: dict[Part, tuple[str, ...]] = {
@@ -54,6 +55,16 @@ def part_path(part: Part, name: str) -> Path:
             if path is not None:
                 return Path(path)
     return Path(name)
+
+
+def lora_files() -> list[str]:
+    """Return names of all files in ComfyUI's folders of LoRAs, for a menu."""
+    return sorted(_listed(_LORAS)) if _LORAS in folder_paths.folder_names_and_paths else []
+
+
+def lora_path(name: str) -> Path:
+    """Return the path of a file that :func:`lora_files` listed."""
+    return Path(folder_paths.get_full_path(_LORAS, name) or name)
 
 
 def _listed(folder: str) -> list[str]:

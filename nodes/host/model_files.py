@@ -8,10 +8,11 @@ from pathlib import Path
 from ...flashtalk_core.weights.choice import choose_model_files
 from ...flashtalk_core.weights.files import ModelFiles
 from ...flashtalk_core.weights.layout import find_model_files, resolve_model
+from ...flashtalk_core.weights.lora import LoraFile
 from ...flashtalk_core.weights.menu import list_transformers, resolve_choice
 from ...flashtalk_core.weights.parts import PARTS, Part
 from ...flashtalk_core.weights.search import in_part_folders
-from .folders import part_files, part_folders, part_path
+from .folders import lora_files, lora_path, part_files, part_folders, part_path
 
 TINY = "tiny (bundled)"
 AUTO = "auto"
@@ -37,6 +38,20 @@ def transformer_menu() -> list[str]:
 def part_menu(part: Part, *, can_be_none: bool = False) -> list[str]:
     """Return what can be chosen as another part."""
     return [AUTO, *([NONE] if can_be_none else []), *part_files(part)]
+
+
+def lora_menu() -> list[str]:
+    """Return what can be chosen as LoRA."""
+    return [NONE, *lora_files()]
+
+
+def find_loras(name: str, strength: float) -> tuple[LoraFile, ...]:
+    """Return the LoRA called ``name`` in the menu, none for a strength of 0.
+
+    Raises:
+        InvalidInputError: If it is gone.
+    """
+    return () if name == NONE or not strength else (LoraFile(lora_path(name), strength),)
 
 
 def find_files(choices: Mapping[str, str]) -> ModelFiles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -12,9 +13,11 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ...flashtalk_core.engine.plan import RenderPlan
-from ...flashtalk_core.engine.residency import Placement
+from ...flashtalk_core.engine.residency import Placement, load_network
 from ...flashtalk_core.engine.working_memory import working_bytes
-from ...flashtalk_core.models.acceleration import accelerate
+from ...flashtalk_core.models.dit import AvatarDiT
+from ...flashtalk_core.models.vae.model import VideoVAE
+from ...flashtalk_core.models.weight_stream import Offload, offload_of
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)
@@ -49,6 +52,45 @@ class WholeModelPatcher(ModelPatcher):
         return 0
 
 
+class StreamedModelPatcher(WholeModelPatcher):
+    """A network of which only some layers stay on the device; the core moves the others.
+
+    ComfyUI is told of what stays, the buffers that the others pass through included.
+    """
+
+    def __init__(
+        self, model: nn.Module, offload: Offload, device: torch.device, waits_on: torch.device
+    ) -> None:
+        """Take over a network that is on its device already."""
+        super().__init__(model, device, waits_on)
+        self._offload = offload
+        self._arrive(device)
+
+    def model_size(self) -> int:
+        """Return the bytes that stay on the device."""
+        return self._offload.device_bytes
+
+    def partially_load(self, device_to: torch.device, *_args: Any, **_kwargs: Any) -> int:
+        """Bring what stays to ``device_to`` and return how many bytes that took."""
+        if self.model.model_loaded_weight_memory:
+            return 0
+        self._offload.move_to(device_to)
+        self._arrive(device_to)
+        return int(self.model.model_loaded_weight_memory)
+
+    def detach(self, unpatch_all: bool = True) -> nn.Module:
+        """Move what stays to the host, and give the buffers back."""
+        if unpatch_all:
+            self._offload.move_to(self.offload_device)
+            self.model.model_loaded_weight_memory = 0
+            self.model.device = self.offload_device
+        return cast("nn.Module", self.model)
+
+    def _arrive(self, device: torch.device) -> None:
+        self.model.device = device
+        self.model.model_loaded_weight_memory = self.model_size()
+
+
 class ManagedNetworks:
     """The networks of one model, read when they are first used.
 
@@ -60,25 +102,46 @@ class ManagedNetworks:
         """Read nothing yet."""
         self._checkpoint = checkpoint
         self._patchers: dict[type[nn.Module], ModelPatcher] = {}
+        self._placements: dict[type[nn.Module], Placement] = {}
 
     def lent_to(self, plan: RenderPlan, on_read: OnRead) -> ManagedResidency:
         """Return the networks as lent out to a render; see :class:`ManagedResidency`."""
         return ManagedResidency(self, plan, on_read)
 
     def patcher(self, kind: type[nn.Module], placement: Placement, on_read: OnRead) -> ModelPatcher:
-        """Return the patcher of a network, reading its weights into memory of the host once."""
-        device, dtype = placement.device_of(kind), placement.dtype
-        patcher = self._patchers.get(kind)
-        if patcher is None or patcher.load_device != device:
-            self._patchers.pop(kind, None)
+        """Return the patcher of a network, reading its weights once.
+
+        Args:
+            kind: Class of the network.
+            placement: Where it runs, and how much of it stays there; with another one than
+                before, the weights are read anew.
+            on_read: Called before each tensor is read.
+        """
+        if kind in self._patchers and not _is_alike(kind, placement, self._placements[kind]):
+            self.free(kind)
+        if kind not in self._patchers:
             # ComfyUI runs nodes in inference mode, but moves models outside of it too.
             with torch.inference_mode(False):
-                network = self._checkpoint.load(
-                    kind, _OFFLOAD, dtype, runs_on=device, before_tensor=lambda: on_read(kind)
-                )
-                accelerate(network, placement.paths_of(kind), device)
-            patcher = self._patchers[kind] = WholeModelPatcher(network, device, _OFFLOAD)
-        return patcher
+                self._patchers[kind] = self._read(kind, placement, on_read)
+            self._placements[kind] = placement
+        return self._patchers[kind]
+
+    def _read(self, kind: type[nn.Module], placement: Placement, on_read: OnRead) -> ModelPatcher:
+        device = placement.device_of(kind)
+        if placement.memory.num_resident is not None and device.type != "cpu":
+            # What is kept in part is read to where it runs, so that room is made first.
+            management.free_memory(placement.memory.peak_bytes, device)
+        network = load_network(
+            self._checkpoint,
+            placement,
+            kind,
+            waits_on=_OFFLOAD,
+            before_tensor=lambda: on_read(kind),
+        )
+        offload = offload_of(network)
+        if offload is not None:
+            return StreamedModelPatcher(network, offload, device, _OFFLOAD)
+        return WholeModelPatcher(network, device, _OFFLOAD)
 
     @property
     def largest(self) -> ModelPatcher | None:
@@ -87,7 +150,8 @@ class ManagedNetworks:
 
     def free(self, kind: type[nn.Module]) -> None:
         """Forget a network wherever it is."""
-        self._patchers.pop(kind, None)
+        if isinstance(self._patchers.pop(kind, None), StreamedModelPatcher):
+            gc.collect()  # it and what moves its weights know each other
 
 
 class ManagedResidency:
@@ -125,3 +189,13 @@ class ManagedResidency:
     def free(self, kind: type[nn.Module]) -> None:
         """Forget a network; the next use reads its weights anew."""
         self._networks.free(kind)
+
+
+def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> bool:
+    """Whether a network that was read for one placement serves another."""
+    ours, theirs = wanted.memory, found.memory
+    if wanted.device_of(kind) != found.device_of(kind):
+        return False
+    if kind is AvatarDiT:
+        return (ours.float8, ours.num_resident) == (theirs.float8, theirs.num_resident)
+    return kind is not VideoVAE or ours.slabs == theirs.slabs

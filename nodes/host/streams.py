@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...flashtalk_core.streaming.broadcast import Broadcast, TooManyViewersError, Viewer
 from ...flashtalk_core.streaming.sessions import StreamSessions
-from ..preview import EVENT, FROM, ROUTE, StreamMessage
+from ..preview import EVENT, FROM, MESSAGE_ROUTE, ROUTE, StreamMessage
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 WRITE_TIMEOUT_S = 30.0
-"""How long a viewer may take for one piece before it is dropped."""
+"""How long a viewer may take for one piece, and for all that is left of a stream that has ended,
+before it is dropped."""
+CHECK_S = 1.0
+"""How often a viewer that waits for a piece is looked at: it may be gone."""
+MAX_MESSAGES = 50
+"""Most streams whose last message is kept."""
 RETRY_AFTER_S = 2
 _HEADERS = {
     "Content-Type": "video/mp4",
@@ -33,22 +38,44 @@ def stream_sessions() -> StreamSessions:
     return StreamSessions()
 
 
-def register_stream_route() -> None:
-    """Serve the streams; without a server there is nothing to do."""
+@cache
+def last_messages() -> dict[str, StreamMessage]:
+    """Return the last message of each stream by its id, the oldest stream first."""
+    return {}
+
+
+def register_stream_routes() -> None:
+    """Serve the streams and their messages; without a server there is nothing to do."""
     from server import PromptServer
 
     server = getattr(PromptServer, "instance", None)
     if server is not None:
         server.routes.get(ROUTE)(serve_stream)
+        server.routes.get(MESSAGE_ROUTE)(serve_message)
 
 
 def send_message(message: StreamMessage) -> None:
-    """Send a message to all tabs."""
+    """Send a message to all tabs, and keep it for those that miss it."""
     from server import PromptServer
 
+    session, messages = message["session"], last_messages()
+    if session is not None:
+        messages[session] = message
+        while len(messages) > MAX_MESSAGES:
+            del messages[next(iter(messages))]
     server = getattr(PromptServer, "instance", None)
     if server is not None:
         server.send_sync(EVENT, message)
+
+
+async def serve_message(request: web.Request) -> web.Response:
+    """Send the last message about a stream, also of one that has ended."""
+    from aiohttp import web
+
+    message = last_messages().get(request.match_info["session"])
+    if message is None:
+        raise web.HTTPNotFound(text="no such stream\n")
+    return web.json_response(message, headers={"Cache-Control": "no-store"})
 
 
 async def serve_stream(request: web.Request) -> web.StreamResponse:
@@ -70,7 +97,7 @@ async def serve_stream(request: web.Request) -> web.StreamResponse:
     is_slow = False
     try:
         await response.prepare(request)
-        await reader.send(viewer, response)
+        await reader.send(viewer, request, response)
     except TimeoutError:
         is_slow = True
     except ConnectionError:
@@ -97,24 +124,44 @@ class _Reader:
         except RuntimeError:
             _log.debug("the server is going down")
 
-    async def send(self, viewer: Viewer, response: web.StreamResponse) -> None:
+    async def send(
+        self, viewer: Viewer, request: web.Request, response: web.StreamResponse
+    ) -> None:
         """Write pieces until the stream is over or the viewer is dropped.
 
         Raises:
-            TimeoutError: If the viewer takes too long for a piece.
+            TimeoutError: If the viewer takes too long.
             ConnectionError: If it left.
         """
-        while not viewer.is_dropped:
-            self._news.clear()
-            data = self._stream.take(viewer)
-            if data:
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
-                    await response.write(data)
-            elif data is None:
-                await self._news.wait()
-            else:
-                await response.write_eof()
-                return
+        async with asyncio.timeout(None) as rest:
+            while not viewer.is_dropped:
+                self._news.clear()
+                if self._stream.is_closed and rest.when() is None:
+                    rest.reschedule(self._loop.time() + WRITE_TIMEOUT_S)
+                data = self._stream.take(viewer)
+                if data:
+                    async with asyncio.timeout(WRITE_TIMEOUT_S):
+                        await response.write(data)
+                elif data is None:
+                    await self._wait(request)
+                else:
+                    await response.write_eof()
+                    return
+
+    async def _wait(self, request: web.Request) -> None:
+        """Wait for news.
+
+        Raises:
+            ConnectionError: If there is nobody left to tell them.
+        """
+        while not self._news.is_set():
+            try:
+                async with asyncio.timeout(CHECK_S):
+                    await self._news.wait()
+            except TimeoutError:
+                # Between two pieces nothing is written that could fail.
+                if request.transport is None or request.transport.is_closing():
+                    raise ConnectionResetError from None
 
 
 def _start_ms(request: web.Request) -> int | None:

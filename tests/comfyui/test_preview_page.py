@@ -125,6 +125,21 @@ def test_a_run_survives_what_users_do_to_the_page(play, graph, long_speech, rend
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
+def test_a_browser_without_the_codec_sees_pictures(play, graph, long_speech, renderer):
+    prompt = graph(
+        speech__duration=float(LONG_S),
+        audio__audio=long_speech,
+        sampler__seed=7 + RENDERERS.index(renderer),
+        sampler__steps=2,
+    )
+    seen = play("showsPictures", renderer, prompt)
+    assert seen["width"] > 0
+    assert not seen["isHidden"]
+    assert seen["sent"] > 0
+    assert not seen["faults"]
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
 def test_each_node_shows_its_own_run(play, graph, renderer):
     prompt = graph(sampler__seed=9 + RENDERERS.index(renderer))
     inputs = prompt["preview"]["inputs"]

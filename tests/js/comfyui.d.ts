@@ -15,6 +15,10 @@ declare module '*/scripts/app.js' {
   }
 }
 
+interface Window {
+  LiteGraph: { uuidv4(): string }
+}
+
 declare module '*/scripts/api.js' {
   export const api: {
     apiURL(path: string): string

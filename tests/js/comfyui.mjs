@@ -77,6 +77,34 @@ const scenarios = {
     return { before, sound, elsewhere, back, second, reloaded, end, faults }
   },
 
+  /** A browser without H.264: ComfyUI's own preview pictures take over, in the same node. */
+  async showsPictures(browser, url, renderer, graph) {
+    const page = await openComfy(browser, url, renderer, way)
+    await page.evaluate(() => {
+      window.MediaSource.isTypeSupported = () => false
+      window.pictures = 0
+      window.app.api.addEventListener('b_preview_with_metadata', () => window.pictures++)
+    })
+    // A plain source is asked for as media; fetch() stays as it is.
+    await page.route('**/flashtalk/stream/**', (route) =>
+      route.request().resourceType() === 'media' ? route.abort() : route.continue())
+    await load(page, graph)
+    await queue(page)
+    await told(page, 'pictures only')
+    const shown = await page.waitForFunction((isVue) => {
+      const node = window.app.graph.nodes.find((node) => node.type === 'FlashTalk_StreamPreview')
+      const element = document.querySelector('.flashtalk-preview').closest('.lg-node')
+      const images = isVue ? [...element.querySelectorAll('img')] : node.imgs
+      const image = images?.find((image) => image.naturalWidth > 0)
+      return image && { width: image.naturalWidth, isHidden: Boolean(node.hideOutputImages) }
+    }, renderer === 'nodes2', { timeout: 60_000 })
+    const seen = await shown.jsonValue()
+    await page.evaluate(() => window.app.api.interrupt(null))
+    await told(page, 'interrupted')
+    const sent = await page.evaluate(() => window.pictures)
+    return { ...seen, sent, end: await look(page, VIDEO), faults: page.faults }
+  },
+
   /** Two previews in one graph, of which the second one fails. */
   async showsTwoNodes(browser, url, renderer, graph) {
     const page = await openComfy(browser, url, renderer, way)

@@ -25,30 +25,37 @@ async function measureFirst(browser, url) {
   return waits
 }
 
+/** Runs in the page's audio graph: tells when a sound begins, on the graph's clock. */
+const LISTENER = `registerProcessor('beeps', class extends AudioWorkletProcessor {
+  process([[samples]]) {
+    const at = samples?.findIndex((x) => Math.abs(x) > 0.2) ?? -1
+    if (at >= 0 && this.isQuiet) this.port.postMessage((currentFrame + at) / sampleRate)
+    this.isQuiet = at < 0 // a sine passes zero; all of 128 samples are quiet in silence only
+    return true
+  }
+})`
+
 /**
  * When each second's flash is seen and its beep heard; their distance in milliseconds, positive
  * if the picture is late. Heard: the sound as it leaves the page's audio graph.
  */
 function measureOffsets(page, seconds) {
-  return page.evaluate(async (seconds) => {
+  return page.evaluate(async ([seconds, LISTENER]) => {
     const video = document.querySelector('video')
     const context = (window.audio ??= new AudioContext())
     await context.resume()
-    window.sound ??= context.createMediaElementSource(video)
-    const listener = context.createScriptProcessor(256, 2, 1)
-    window.sound.connect(listener).connect(context.destination)
-    window.sound.connect(context.destination)
+    if (!window.listener) {
+      const code = URL.createObjectURL(new Blob([LISTENER], { type: 'text/javascript' }))
+      await context.audioWorklet.addModule(code)
+      window.listener = new AudioWorkletNode(context, 'beeps')
+      const sound = context.createMediaElementSource(video)
+      sound.connect(window.listener)
+      sound.connect(context.destination)
+    }
     const [beeps, flashes] = [[], []]
-    let isLoud = true
-    listener.onaudioprocess = ({ inputBuffer, playbackTime }) => {
-      const at = inputBuffer.getChannelData(0).findIndex((x) => Math.abs(x) > 0.2)
-      if (at >= 0 && !isLoud) {
-        const { contextTime, performanceTime } = context.getOutputTimestamp()
-        const time = playbackTime + at / context.sampleRate
-        beeps.push(performanceTime + 1000 * (time - contextTime))
-      }
-      // A sine passes zero; silence is 256 quiet samples.
-      isLoud = at >= 0
+    window.listener.port.onmessage = ({ data }) => {
+      const { contextTime, performanceTime } = context.getOutputTimestamp()
+      beeps.push(performanceTime + 1000 * (data - contextTime))
     }
     const canvas = document.createElement('canvas')
     canvas.width = canvas.height = 8
@@ -65,13 +72,10 @@ function measureOffsets(page, seconds) {
     video.requestVideoFrameCallback(onFrame)
     await new Promise((done) => setTimeout(done, seconds * 1000))
     isOn = false
-    window.sound.disconnect(listener)
-    listener.disconnect()
-    listener.onaudioprocess = null
     return flashes
       .map((flash) => beeps.map((beep) => flash - beep).sort((a, b) => Math.abs(a) - Math.abs(b))[0])
       .filter((offset) => Math.abs(offset) < 400)
-  }, seconds)
+  }, [seconds, LISTENER])
 }
 
 const heap = (page) =>
@@ -80,8 +84,12 @@ const heap = (page) =>
     return performance.memory.usedJSHeapSize
   })
 
-/** Offset of picture and sound, heap and buffer over a long show at the speed of watching. */
+/**
+ * Offset of picture and sound, heap and buffer over a long show at the speed of watching; before and
+ * after it the offset in a file whose tracks are exact, which is what the method itself is off by.
+ */
 async function measureLong(browser, url, seconds) {
+  const fileBefore = await measureFile(browser, url)
   const page = await openStage(browser, url)
   const { session } = await start(url, { seconds })
   await page.evaluate((session) => window.watch(session), session)
@@ -109,10 +117,13 @@ async function measureLong(browser, url, seconds) {
     return { time: video.currentTime, totalVideoFrames, droppedVideoFrames }
   })
   const heapGrowth = (await heap(page)) - heapStart
-  return { atStart, atEnd, heapGrowth, mostHeap, mostBuffered, ...end, faults: page.faults }
+  await page.close()
+  const fileAfter = await measureFile(browser, url)
+  const offsets = { fileBefore, atStart, atEnd, fileAfter }
+  return { ...offsets, heapGrowth, mostHeap, mostBuffered, ...end, faults: page.faults }
 }
 
-/** The same offsets on a finished file: what the method itself is off by. */
+/** Offsets in a finished file, played the same way. */
 async function measureFile(browser, url) {
   const page = await openStage(browser, url)
   const { session } = await start(url, { seconds: 30, speed: 20 })
@@ -120,7 +131,9 @@ async function measureFile(browser, url) {
   await page.waitForFunction(() => document.querySelector('video').currentSrc.includes('/view'))
   await page.waitForFunction(() => document.querySelector('video').currentTime > 2)
   await page.click('.flashtalk-sound')
-  return measureOffsets(page, MEASURED_S)
+  const offsets = await measureOffsets(page, MEASURED_S)
+  await page.close()
+  return offsets
 }
 
 const [what, url, seconds = '630'] = process.argv.slice(2)

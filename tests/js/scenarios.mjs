@@ -70,6 +70,9 @@ const scenarios = {
     const later = await look(page)
     const rate = (later.time - first.time) / ((Date.now() - from) / 1000)
     const held = await message(url, session)
+    await page.evaluate(() => (document.querySelector('video').playbackRate = 6))
+    const trimmed = await watch(page, 20)
+    await page.evaluate(() => (document.querySelector('video').playbackRate = 1))
     await page.hover('.flashtalk-preview')
     await page.getByText('Live', { exact: true }).click()
     await pause(2500)
@@ -77,7 +80,7 @@ const scenarios = {
     const newest = (await message(url, session)).frames / 25
     await told(page, 'finished', 40_000)
     await pause(1000)
-    return { rate, later, viewers: held.viewers, live, newest, end: await look(page) }
+    return { rate, later, viewers: held.viewers, trimmed, live, newest, end: await look(page) }
   },
 
   /** Two tabs, one of them with two nodes. */
@@ -139,6 +142,38 @@ const scenarios = {
     return { end: await look(page), viewers: (await message(url, session)).viewers }
   },
 
+  /** Safari's kind of media source, as far as a page sees it: an iPhone has no other. */
+  async playsByAManagedSource(browser, url) {
+    const page = await openStage(browser, url)
+    await page.evaluate(() => {
+      const { MediaSource } = window
+      delete window.MediaSource
+      window.ManagedMediaSource = class extends MediaSource {
+        constructor() {
+          super()
+          this.streaming = true
+          window.managed = this
+        }
+      }
+    })
+    const { session } = await start(url, { seconds: 60, speed: 4 })
+    await follow(page, session)
+    const first = await watch(page, 0.5)
+    const tell = (name) => page.evaluate((name) => {
+      window.managed.streaming = name === 'startstreaming'
+      window.managed.dispatchEvent(new Event(name))
+    }, name)
+    await tell('endstreaming')
+    await pause(1500)
+    const held = await look(page)
+    await pause(1500)
+    const still = await look(page)
+    await tell('startstreaming')
+    const later = await watch(page, 4)
+    const isLocal = await page.evaluate(() => document.querySelector('video').disableRemotePlayback)
+    return { first, held, still, later, isLocal, faults: page.faults }
+  },
+
   async hearsOfAnUnknownSession(browser, url) {
     const page = await openStage(browser, url)
     const { session } = await start(url, { seconds: 1 })
@@ -146,6 +181,44 @@ const scenarios = {
     await page.evaluate((real) => window.view.show({ ...real, session: '../../x' }), real)
     await told(page, 'stream lost')
     return { end: await look(page), faults: page.faults }
+  },
+
+  /** The message of the end is lost, as with a reload or a broken socket. */
+  async asksForTheEnd(browser, url) {
+    const page = await openStage(browser, url)
+    const { session } = await start(url, { seconds: 3 })
+    const live = await message(url, session)
+    await page.evaluate((live) => window.view.show(live), live)
+    await watch(page, 1)
+    await told(page, 'finished')
+    return { end: await look(page), faults: page.faults }
+  },
+
+  /** Files that a user deletes. */
+  async seesThatAFileIsGone(browser, url) {
+    const page = await openStage(browser, url)
+    const { session } = await start(url, { seconds: 1 })
+    const real = await message(url, session)
+    const file = { filename: 'gone.mp4', subfolder: '', type: 'output' }
+    await page.evaluate((message) => window.view.show(message), { ...real, state: 'finished', file })
+    await told(page, 'the file is gone')
+    return { end: await look(page), faults: page.faults }
+  },
+
+  /** A subgraph that is placed twice, one within another, and a node that is nowhere. */
+  async namesNodes(browser, url) {
+    const page = await openStage(browser, url)
+    return page.evaluate(async () => {
+      const { executionIds, isAbout } = await import('/js/lib/memory.js')
+      const inner = { nodes: [] }
+      const node = { id: 3, graph: inner }
+      inner.nodes.push(node)
+      const outer = { nodes: [{ id: 7, subgraph: inner }] }
+      const root = { nodes: [{ id: 1, subgraph: inner }, { id: 2, subgraph: outer }, { id: 3 }] }
+      const ids = executionIds(root, node)
+      const about = (node) => isAbout({ node, workflow: null }, 'w', ids)
+      return { ids, own: about('2:7:3'), other: about('3'), none: executionIds(root, { id: 3 }) }
+    })
   },
 
   async outlivesTheServer(browser, url) {

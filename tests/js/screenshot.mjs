@@ -4,9 +4,8 @@
 import { readFile, mkdir } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { chromium } from 'playwright-core'
+import { ROOT, uploadExample } from './example.mjs'
 
-const ROOT = new URL('../../', import.meta.url)
-const EXAMPLE = { 'portrait.png': 'image/png', 'speech.wav': 'audio/wav' }
 const MARGIN = 30
 
 const { values: options, positionals: names } = parseArgs({
@@ -23,18 +22,6 @@ const { values: options, positionals: names } = parseArgs({
     quality: { type: 'string', default: '70' },
   },
 })
-
-/** Put the bundled portrait and speech where Load Image and Load Audio find them. */
-async function uploadExample() {
-  for (const [name, type] of Object.entries(EXAMPLE)) {
-    const bytes = await readFile(new URL(`flashtalk_core/assets/example/${name}`, ROOT))
-    const form = new FormData()
-    form.append('image', new Blob([bytes], { type }), name)
-    form.append('overwrite', 'true')
-    const answer = await fetch(`${options.url}/upload/image`, { method: 'POST', body: form })
-    if (!answer.ok) throw new Error(`${name}: upload answered ${answer.status}`)
-  }
-}
 
 async function openPage(page) {
   await page.goto(options.url)
@@ -152,7 +139,7 @@ async function takePicture(page, name) {
 }
 
 await mkdir(options.out, { recursive: true })
-await uploadExample()
+await uploadExample(options.url)
 const browser = await chromium.launch({
   executablePath: options.chromium,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-sync'],

@@ -76,6 +76,7 @@ class Show:
         height, width = (int(side) for side in query.get("size", "96x160").split("x"))
         self.size_px = height, width
         self.sessions = streams.stream_sessions()
+        self.last_messages = streams.last_messages()
         self.session, self.stream = self.sessions.open()
         self.path = folder / f"show_{self.session[:8]}.mp4"
         self.frames, self.state, self.start_s = 0, "live", time.monotonic()
@@ -107,6 +108,7 @@ class Show:
             self.state = "interrupted"
         finally:
             self.sessions.close(self.session)
+            self.last_messages[self.session] = self.message()
 
     def begin(self, head: bytes) -> None:
         self.first_bytes_s = time.time()
@@ -155,6 +157,7 @@ class Stage:
         app.router.add_get("/die", self.die)
         app.router.add_get("/view", self.view)
         app.router.add_get(self.streams.ROUTE, self.streams.serve_stream)
+        app.router.add_get(self.streams.MESSAGE_ROUTE, self.streams.serve_message)
         app.router.add_static("/js", ROOT / "js")
         return app
 

@@ -1,5 +1,6 @@
 """The player in a real browser, on a bare page, fed by the pack's own route."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def test_a_slow_render_is_played_in_runs_and_never_stutters(run):
     lengths = [end - start for start, end in seen["runs"] if end is not None]
     assert len(lengths) >= 2
     assert min(lengths) > 0.7
+    # The browser has nothing left where a run ends, and never within one.
+    assert seen["dry"] <= len(lengths)
     assert "behind real time" in seen["status"]
 
 
@@ -57,6 +60,10 @@ def test_a_fast_render_is_watched_at_its_own_speed(run):
     assert not more
     assert 40 < end - start <= 60
     assert seen["viewers"] == 0  # it stopped loading
+    # What was seen 10 s ago is gone.
+    (start, end), *more = seen["trimmed"]["ranges"]
+    assert not more
+    assert 9 < seen["trimmed"]["time"] - start < 20
     # Then the viewer asked for the newest frame, and got the file where it was.
     assert seen["newest"] - seen["live"]["time"] < 8
     assert seen["end"]["time"] == pytest.approx(160, abs=25)
@@ -86,14 +93,39 @@ def test_a_page_that_forbids_blobs_gets_a_plain_video(run):
 def test_a_browser_without_the_codec_leaves_the_node_to_pictures(run):
     seen = run("fallsBackToPictures")
     assert seen["end"]["mode"] == "pictures"
-    assert "cannot play video/mp4; codecs=" in seen["end"]["status"] or seen["end"]["status"]
+    assert re.fullmatch(r"No video in this browser \(.+\), pictures only", seen["end"]["status"])
     assert seen["viewers"] == 0  # so that the server sends pictures
+
+
+def test_a_managed_source_says_when_it_wants_more(run):
+    seen = run("playsByAManagedSource")
+    assert is_moving(seen["first"], seen["later"])
+    assert seen["isLocal"]  # without it, a managed source never opens
+    ends = [seen[name]["ranges"][-1][1] for name in ("held", "still", "later")]
+    assert ends[0] == ends[1] < ends[2]
+    assert not seen["faults"]
 
 
 def test_an_unknown_session_is_said_and_breaks_nothing(run):
     seen = run("hearsOfAnUnknownSession")
     assert "stream lost" in seen["end"]["status"]
     assert not seen["faults"]
+
+
+def test_the_end_is_asked_for_when_nobody_tells(run):
+    seen = run("asksForTheEnd")
+    assert "/view?filename=show_" in seen["end"]["src"]
+    assert not seen["faults"]
+
+
+def test_a_deleted_file_is_said_to_be_gone(run):
+    assert run("seesThatAFileIsGone")["end"]["mode"] == "idle"
+
+
+def test_a_node_has_an_id_for_each_place_of_its_subgraph(run):
+    seen = run("namesNodes")
+    assert seen["ids"] == ["1:3", "2:7:3"]
+    assert (seen["own"], seen["other"], seen["none"]) == (True, False, [])
 
 
 def test_the_end_of_the_server_is_said_and_what_came_is_kept(run):

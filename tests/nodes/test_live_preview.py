@@ -128,6 +128,7 @@ def test_the_page_knows_the_same_table(pack):
     constants = dict(re.findall(r"export const (\w+) = '([^']*)'", text))
     assert constants["EVENT"] == table.EVENT
     assert constants["ROUTE"] + "{session}" == table.ROUTE
+    assert table.ROUTE + constants["MESSAGE"] == table.MESSAGE_ROUTE
     assert constants["FROM"] == table.FROM
     assert constants["WIDGET"] == table.WIDGET
     assert {constants[state.upper()] for state in table.STATES} == set(table.STATES)

@@ -217,6 +217,43 @@ def test_an_audio_encoder_in_a_folder_next_to_the_model_is_found(pack, installed
     assert found.checkpoint.files.audio == beside / "model.safetensors"
 
 
+@pytest.fixture
+def lora(models, tiny_files):
+    """A LoRA of rank 1 for one layer of the bundled model."""
+    out, width = load_file(tiny_files.dit[0])["blocks.0.self_attn.q.weight"].shape
+    tensors = {"lora_A.weight": torch.ones(1, width), "lora_B.weight": torch.ones(out, 1)}
+    prefix = "diffusion_model.blocks.0.self_attn.q"
+    (models / "loras").mkdir()
+    path = models / "loras/style.safetensors"
+    save_file({f"{prefix}.{name}": value for name, value in tensors.items()}, path)
+    return path
+
+
+def test_a_lora_is_chosen_from_comfyuis_folder(pack, lora):
+    assert menu(pack, "lora") == ["none", "style.safetensors"]
+    given = {"lora": "style.safetensors", "lora_strength": 0.5}
+    found = pack.run("ModelLoader", **given).args[0].checkpoint
+    assert [(each.path, each.strength) for each in found.loras] == [(lora, 0.5)]
+    assert pack.run("ModelLoader", **given | {"lora_strength": 0.0}).args[0].checkpoint.loras == ()
+
+
+def test_a_lora_of_another_model_names_its_input(pack, lora):
+    save_file({"lora_unet_mid_block.alpha": torch.ones(())}, lora)
+    message = pack.fault("ModelLoader", lora="style.safetensors")
+    assert message.startswith(refused(f"'lora': lora {lora}: none of its 1 tensors"))
+
+
+def test_a_lora_that_changed_is_another_model_to_comfyuis_cache(pack, lora):
+    loader = pack.nodes["FlashTalk_ModelLoader"]
+    values = {each.id: each.default for each in loader.GET_SCHEMA().inputs}
+    keys = {loader.fingerprint_inputs(**values)}
+    values["lora"] = "style.safetensors"
+    keys.add(loader.fingerprint_inputs(**values))
+    save_file(load_file(lora), lora, {"changed": "yes"})
+    keys.add(loader.fingerprint_inputs(**values))
+    assert len(keys) == 3
+
+
 def test_the_chosen_ways_reach_the_plan_and_the_default_on_a_cpu_is_plain(pack):
     for given, fused in (({"speed": "fused", "float8": True}, True), ({}, False)):
         model = pack.run("ModelLoader", **given).args[0]

@@ -96,3 +96,27 @@ def test_room_for_the_work_is_asked_for_beside_the_weights(pack, own_model, mana
     reference = pack.reference(size="custom", **{"size.width": 64, "size.height": 64})
     pack.preview(pack.frames(own_model, reference=reference))
     assert max(management.asked_bytes) == 4 * small > 0
+
+
+def test_comfyui_is_told_of_what_an_offloaded_transformer_keeps_on_the_device(pack, management):
+    model = pack.run("ModelLoader", memory="offload").args[0]
+    whole = pack.run("ModelLoader").args[0]
+    videos, sizes = [], []
+    for each in (whole, model):
+        management.unload_all_models()
+        videos.append(pack.preview(pack.frames(each, pack.speech(0.1)), keep_gb=0.0).read_bytes())
+        patcher = on_device(management)["AvatarDiT"]
+        assert patcher.loaded_size() == patcher.model_size()
+        sizes.append(patcher.model_size())
+    assert videos[0] == videos[1]
+    assert sizes[1] < 0.8 * sizes[0]
+
+
+def test_an_offloaded_transformer_that_was_evicted_comes_back(pack, management):
+    model = pack.run("ModelLoader", memory="offload").args[0]
+    first = pack.preview(pack.frames(model, pack.speech(0.1)), keep_gb=0.0).read_bytes()
+    patcher = on_device(management)["AvatarDiT"]
+    management.unload_all_models()
+    assert patcher.loaded_size() == 0
+    assert pack.preview(pack.frames(model, pack.speech(0.1)), keep_gb=0.0).read_bytes() == first
+    assert on_device(management)["AvatarDiT"] is patcher

@@ -19,6 +19,7 @@ def streams(pack):
     """The module of the route, with no stream open."""
     module = pack["nodes.host.streams"]
     module.stream_sessions.cache_clear()
+    module.last_messages.cache_clear()
     return module
 
 
@@ -29,6 +30,7 @@ async def serving(streams):
 
     app = web.Application()
     app.router.add_get(streams.ROUTE, streams.serve_stream)
+    app.router.add_get(streams.MESSAGE_ROUTE, streams.serve_message)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -135,6 +137,61 @@ async def test_one_viewer_too_many_is_told_to_come_back(streams):
             answer.close()
         await until(lambda: not stream.num_viewers or stream.add(PIECE, 0, is_key=True))
     assert stream.num_dropped == 0  # they left
+
+
+@running
+async def test_viewers_that_leave_between_two_pieces_make_room(streams):
+    streams.CHECK_S, usual = 0.05, streams.CHECK_S
+    try:
+        session, stream = opened(streams)
+        async with serving(streams) as get:
+            for answer in [await get(session) for _ in range(16)]:
+                answer.close()
+            await until(lambda: stream.num_viewers == 0)  # nothing was published
+    finally:
+        streams.CHECK_S = usual
+
+
+@running
+async def test_what_is_left_of_a_stream_is_not_kept_for_one_that_does_not_read(streams):
+    streams.WRITE_TIMEOUT_S, usual = 0.3, streams.WRITE_TIMEOUT_S
+    try:
+        session, stream = opened(streams)
+        async with serving(streams) as get, get(session):
+            for index in range(60):
+                stream.add(bytes(2**20), index, is_key=True)
+            streams.stream_sessions().close(session)
+            await until(lambda: stream.num_viewers == 0)
+            assert stream.num_dropped == 1
+    finally:
+        streams.WRITE_TIMEOUT_S = usual
+
+
+@running
+async def test_the_last_message_of_a_stream_can_be_asked_for(streams):
+    async with serving(streams) as get:
+        for index in range(streams.MAX_MESSAGES + 1):
+            for state in ("live", "finished"):
+                streams.send_message({"session": f"s{index}", "state": state})
+        async with get("s1/message") as answer:
+            assert (await answer.json())["state"] == "finished"
+        async with get("s0/message") as answer:  # the oldest one made room
+            assert answer.status == 404
+
+
+@running
+async def test_a_thousand_streams_that_nobody_reads_are_bounded(streams):
+    async with serving(streams) as get:
+        answers, kept = [], []
+        for _ in range(1000):
+            session, stream = opened(streams)
+            kept.append(weakref.ref(stream))
+            answers.append(await get(session))
+        assert len(streams.stream_sessions()) == 4
+        for answer in answers:
+            answer.close()
+        stream = None
+        await until(lambda: gc.collect() >= 0 and sum(ref() is not None for ref in kept) <= 4)
 
 
 @running

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-KINDS = ("diffusion_models", "vae", "text_encoders", "clip_vision", "audio_encoders")
+KINDS = ("diffusion_models", "vae", "text_encoders", "clip_vision", "audio_encoders", "loras")
 
 base_path = ""
 models_dir = ""

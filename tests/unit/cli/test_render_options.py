@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flashtalk_core.cli.fast_paths import add_fast_paths, read_fast_paths
+from flashtalk_core.cli.main import main
 from flashtalk_core.cli.render import EXAMPLE, choose_sampling, parse_size
 from flashtalk_core.config import FastPaths, SamplingConfig
 
@@ -37,6 +38,20 @@ def test_sampling_keeps_what_the_model_says_unless_told():
 
 def test_the_example_is_in_the_package():
     assert {path.name for path in EXAMPLE.iterdir()} >= {"portrait.png", "speech.wav"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--memory", "all"], "memory 'all': use one of auto, resident, float8, offload"),
+        (["--memory", "offload:many"], "memory 'offload:many': no number of blocks"),
+        (["--lora", "gone.safetensors:0.5"], "lora gone.safetensors: no such file"),
+        (["--lora", "gone.safetensors:99"], "lora strength 99.0: use -10 to 10"),
+    ],
+)
+def test_memory_and_loras_are_checked_before_anything_is_read(options, says, tmp_path, capsys):
+    assert main(["render", "-o", str(tmp_path / "a.mp4"), *options]) == 2
+    assert says in capsys.readouterr().err
 
 
 def read_paths(*options):

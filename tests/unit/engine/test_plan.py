@@ -9,11 +9,13 @@ import torch
 from PIL import Image
 
 from flashtalk_core.config import ChunkConfig, FastPaths
+from flashtalk_core.engine.memory_plan import MemoryPlan
 from flashtalk_core.engine.plan import fingerprint
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.residency import Placement
 from flashtalk_core.media.sound import probe_sound
 from flashtalk_core.media.sound_array import SoundArray
+from flashtalk_core.weights.lora import LoraFile
 
 pytestmark = pytest.mark.cpu
 
@@ -43,6 +45,8 @@ OTHERS = {
     "dtype": {"placement": Placement(CPU, torch.bfloat16)},
     "decoder's device": {"placement": Placement(CPU, torch.float32, torch.device("meta"))},
     "device": {"placement": Placement(torch.device("meta"), torch.float32)},
+    "8-bit": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(float8=True))},
+    "slabs": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True))},
     "kernel": {"attention": "sdpa"},
     "fused": {"placement": Placement(CPU, torch.float32, paths=FastPaths())},
     "float8": {"placement": Placement(CPU, torch.float32, paths=FastPaths(float8=True))},
@@ -54,6 +58,22 @@ def test_every_setting_counts(make_plan):
     found = {name: plan.fingerprint() for name, plan in plans.items()}
     same = [(a, b) for a, b in itertools.combinations(found, 2) if found[a] == found[b]]
     assert same == []
+
+
+def test_blocks_on_the_host_do_not_count(make_plan):
+    place = Placement(CPU, torch.float32, memory=MemoryPlan(num_resident=2, reason="it fits"))
+    assert make_plan(placement=place).fingerprint() == make_plan().fingerprint()
+
+
+def test_a_lora_and_its_strength_count(make_plan, tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"1")
+    plan = make_plan()
+    found = {plan.fingerprint()}
+    for strength in (0.5, 1.0):
+        checkpoint = replace(plan.checkpoint, loras=(LoraFile(path, strength),))
+        found.add(replace(plan, checkpoint=checkpoint).fingerprint())
+    assert len(found) == 3
 
 
 def test_equal_settings_give_equal_fingerprints(make_plan):

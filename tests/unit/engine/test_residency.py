@@ -7,13 +7,17 @@ import pytest
 import torch
 
 from flashtalk_core.config import FastPaths
+from flashtalk_core.engine.memory_plan import MemoryPlan
 from flashtalk_core.engine.residency import Placement, Resident, StayLoaded
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.clip_vision import ClipVision
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.fused_block import FusedBlock
+from flashtalk_core.models.text_encoder import TextEncoder, encode_prompt
 from flashtalk_core.models.vae.fused import FusedRunner
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.models.vae.slabs import SlabRunner
+from flashtalk_core.models.weight_stream import offload_of
 
 pytestmark = pytest.mark.cpu
 
@@ -61,6 +65,62 @@ def test_networks_of_somebody_else_are_lent_and_never_freed(toy):
     networks.free(AvatarDiT)
     with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
         assert (dit, vae) == (toy.dit, toy.vae)
+
+
+def in_part(num_resident, **given):
+    memory = MemoryPlan(num_resident=num_resident, **given)
+    return Placement(CPU, torch.float32, memory=memory)
+
+
+@torch.no_grad()
+def test_a_text_encoder_in_parts_says_what_the_whole_one_says(checkpoint):
+    found = []
+    for placement in (Placement(CPU, torch.float32), in_part(1)):
+        networks = StayLoaded(checkpoint, placement)
+        with networks.use(TextEncoder) as encoder:
+            for _ in range(2):
+                found.append(encode_prompt(encoder, checkpoint.tokenizer, "a person talks"))
+    assert all(torch.equal(each, found[0]) for each in found)
+    assert offload_of(encoder) is not None
+
+
+def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint):
+    networks = StayLoaded(checkpoint, in_part(1))
+    with torch.inference_mode(), networks.use(TextEncoder) as encoder:
+        found = [encode_prompt(encoder, checkpoint.tokenizer, "a") for _ in range(2)]
+    assert torch.equal(*found)
+    with networks.use(AvatarDiT) as dit:
+        assert not any(each.is_inference() for each in dit.parameters())
+
+
+@pytest.mark.parametrize("kind", [TextEncoder, AvatarDiT])
+def test_a_network_in_parts_that_was_freed_is_gone_at_once(checkpoint, kind):
+    networks = StayLoaded(checkpoint, in_part(1))
+    with networks.use(kind) as lent:
+        assert offload_of(lent) is not None
+    gone = weakref.ref(lent)
+    del lent
+    networks.free(kind)
+    assert gone() is None
+
+
+def test_weights_in_parts_are_those_in_the_file(checkpoint):
+    whole = checkpoint.load(AvatarDiT, CPU, torch.float32).state_dict()
+    with StayLoaded(checkpoint, in_part(2)).use(AvatarDiT) as dit:
+        assert dit.state_dict().keys() == whole.keys()
+        assert all(torch.equal(value, whole[name]) for name, value in dit.state_dict().items())
+
+
+def test_encoders_are_whole_where_all_blocks_stay(checkpoint):
+    networks = StayLoaded(checkpoint, in_part(checkpoint.config.dit.num_layers))
+    with networks.use(TextEncoder) as encoder:
+        assert offload_of(encoder) is None
+
+
+def test_slabs_are_for_the_autoencoder(checkpoint):
+    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True)))
+    with networks.use(VideoVAE) as vae:
+        assert isinstance(vae.decoder.run, SlabRunner)
 
 
 def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from flashtalk_core.config import AvatarConfig, FastPaths
+from flashtalk_core.engine.memory_plan import MemoryPlan
 from flashtalk_core.engine.residency import Placement
 from flashtalk_core.engine.working_memory import working_bytes
 from flashtalk_core.models.audio_encoder import AudioEncoder
@@ -17,22 +18,34 @@ pytestmark = pytest.mark.cpu
 GIB = 2**30
 
 
-def full_size(num_decode_latents=1, size_px=(768, 448), dtype=torch.bfloat16, paths=None):
+def full_size(
+    num_decode_latents=1, size_px=(768, 448), dtype=torch.bfloat16, paths=None, slabs=False
+):
     config = AvatarConfig()
     return SimpleNamespace(
         checkpoint=SimpleNamespace(config=config),
         request=SimpleNamespace(size_px=size_px, num_decode_latents=num_decode_latents),
         chunk=config.chunk,
-        placement=Placement(torch.device("cpu"), dtype, paths=paths or FastPaths.none()),
+        placement=Placement(
+            torch.device("cpu"),
+            dtype,
+            paths=paths or FastPaths.none(),
+            memory=MemoryPlan(slabs=slabs),
+        ),
     )
 
 
 @pytest.mark.parametrize(
-    ("kind", "num_latents", "measured_gib"),
-    [(AvatarDiT, 1, 1.0), (VideoVAE, 1, 3.4), (VideoVAE, 8, 9.5)],
+    ("kind", "num_latents", "slabs", "measured_gib"),
+    [
+        (AvatarDiT, 1, False, 1.0),
+        (VideoVAE, 1, False, 3.4),
+        (VideoVAE, 1, True, 2.8),
+        (VideoVAE, 8, False, 9.5),
+    ],
 )
-def test_estimates_cover_what_was_measured_and_little_more(kind, num_latents, measured_gib):
-    estimate = working_bytes(kind, full_size(num_latents)) / GIB
+def test_estimates_cover_what_was_measured_and_little_more(kind, num_latents, slabs, measured_gib):
+    estimate = working_bytes(kind, full_size(num_latents, slabs=slabs)) / GIB
     assert measured_gib <= estimate <= 1.25 * measured_gib
 
 

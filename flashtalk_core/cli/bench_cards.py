@@ -1,0 +1,96 @@
+"""``bench cards``: chunks of the full-size model within the memory of smaller cards."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from ..engine.devices import DTYPES, choose_device, choose_dtype
+from .fast_paths import SPEEDS, add_switches, leave_out
+from .render import parse_size
+
+CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)
+
+
+def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the part."""
+    text = (
+        "memory, weights moved and seconds a chunk with random weights, where only as much memory "
+        "may be used as a card has less 1.5 GB (limits on CUDA only)"
+    )
+    part = parts.add_parser("cards", help=text, description=text)
+    part.add_argument(
+        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
+    )
+    part.add_argument("--cards", type=float, nargs="*", default=CARDS_GB, help="gigabytes (1e9)")
+    part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
+    part.add_argument("--steps", type=int, default=4)
+    part.add_argument("--decode-latents", type=int, default=1, help="decoded at once")
+    part.add_argument("--attention", default="auto", help="kernel")
+    part.add_argument("--speed", choices=SPEEDS, default="auto", help="way through the networks")
+    add_switches(part)
+    part.add_argument(
+        "--no-float8", action="store_true", help="as on a GPU that has no 8-bit floats"
+    )
+    part.add_argument("--warmups", type=int, default=1, help="unmeasured chunks")
+    part.add_argument("--repeats", type=int, default=3, help="measured chunks")
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    part.set_defaults(run=run_cards)
+
+
+def run_cards(args: argparse.Namespace) -> int:
+    """Measure each card; 0 if every plan fits and gives the same steps, else 1."""
+    from ..bench.cards import CardBench, bench_cards
+    from ..config import AvatarConfig, require
+    from ..geometry import check_size
+    from ..models.acceleration import choose_fast_paths
+    from ..models.attention import choose_attention
+    from ..models.float8 import has_float8
+    from ..weights.load import open_avatar
+    from .bench import format_rows
+
+    counts = {name: getattr(args, name) for name in ("steps", "warmups", "repeats")}
+    for name, count in (counts | {"decode latents": args.decode_latents}).items():
+        require(count >= 1, f"{name} {count}: use 1 or more")
+    device = choose_device(args.device)
+    paths = leave_out(choose_fast_paths(args.speed, device), args)
+    config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
+    size_px = args.size or config.size_px
+    check_size(size_px)
+    bench = CardBench(
+        config=config,
+        attention=choose_attention(args.attention, device),
+        paths=paths,
+        device=device,
+        dtype=choose_dtype(args.dtype, device),
+        size_px=size_px,
+        num_decode_latents=args.decode_latents,
+        cards_gb=args.cards,
+        has_float8=has_float8(device) and not args.no_float8,
+        **counts,
+    )
+    rows = []
+    for row in bench_cards(bench):
+        values = asdict(row)
+        rows.append(values)
+        short = {name: value for name, value in values.items() if name != "stages"}
+        sys.stderr.write(format_rows([short]) + "\n\n")
+        sys.stderr.flush()
+    if args.json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    else:
+        sys.stdout.write(format_rows([_short(values) for values in rows]) + "\n")
+    return 0 if all(values["passed"] for values in rows) else 1
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of the table, empty for a card whose plan did not fit."""
+    columns = (
+        "card_gb", "limit_gb", "float8", "resident_blocks", "slabs", "held_gb", "tensors_gb",
+        "expected_gb", "chunk_s", "step_ms", "moved_gb", "estimate_25gb_s", "same_steps", "passed",
+    )  # fmt: skip
+    return {name: row.get(name, "") for name in columns}

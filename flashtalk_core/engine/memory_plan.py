@@ -1,0 +1,187 @@
+"""How much of a model stays on its device, chosen from the memory that is free."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..config import require
+from ..errors import InvalidInputError
+from ..models.float8 import has_float8
+from .memory_sizes import ModelSizes
+
+MODES = ("auto", "resident", "float8", "offload", "float8-offload")
+_GB = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """What stays on the device, and in which form."""
+
+    float8: bool = False
+    """Large linear layers of the transformer in 8-bit floats."""
+    num_resident: int | None = None
+    """Transformer blocks that stay on the device; what is used once a session or a chunk waits
+    on the host. ``None``: all of it stays."""
+    slabs: bool = False
+    """Decode and encode the picture some rows at a time."""
+    peak_bytes: int = 0
+    """What that takes of the device, as an estimate from above; 0 where it was not counted."""
+    reason: str = ""
+    """One line for people."""
+
+
+WHOLE = MemoryPlan()
+
+
+@dataclass(frozen=True)
+class MemoryChoice:
+    """What a user asked for."""
+
+    mode: str = "auto"
+    """One of :data:`MODES`."""
+    num_resident: int | None = None
+    """Blocks that stay on the device; ``None`` is as many as there is room for."""
+    float8: bool = False
+    """Whether 8-bit floats are wanted in any case."""
+
+    def __post_init__(self) -> None:
+        require(self.mode in MODES, f"memory {self.mode!r}: use one of {', '.join(MODES)}")
+        require(
+            self.num_resident is None or (self.num_resident >= 0 and "offload" in self.mode),
+            f"memory {self.mode}:{self.num_resident}: a number of blocks, 0 or more, goes with "
+            "'offload' and 'float8-offload' only",
+        )
+
+    @classmethod
+    def parse(cls, text: str, *, float8: bool = False) -> MemoryChoice:
+        """Read a mode, or a mode and a number of blocks such as ``offload:12``."""
+        mode, colon, count = text.partition(":")
+        if colon and not re.fullmatch(r"\d+", count):
+            raise InvalidInputError(
+                f"memory {text!r}: no number of blocks after the colon; write for example "
+                "offload:12"
+            )
+        return cls(mode, int(count) if colon else None, float8)
+
+
+def choose_memory(
+    choice: MemoryChoice, sizes: ModelSizes, free_bytes: int, *, has_float8: bool
+) -> MemoryPlan:
+    """Choose what stays on the device.
+
+    Args:
+        choice: What the user asked for.
+        sizes: What the model takes.
+        free_bytes: Device memory that may be used.
+        has_float8: Whether the device multiplies 8-bit floats.
+
+    Returns:
+        The plan, with the reason for it.
+
+    Raises:
+        InvalidInputError: If it does not fit even with nothing resident, or if 8-bit floats
+            are asked for where there are none.
+    """
+    require(
+        has_float8 or not (choice.float8 or "float8" in choice.mode),
+        f"memory {choice.mode}: this device does not multiply 8-bit floats; use 'offload' or "
+        "'auto'",
+    )
+    candidates = _candidates(choice, sizes, has_float8)
+    for plan in candidates:
+        if sizes.peak_bytes(plan) <= free_bytes:
+            return _explained(plan, sizes, free_bytes)
+    plan = candidates[-1]
+    if choice.mode != "resident":  # which is taken at its word
+        plan = _offloaded(choice, plan, sizes, free_bytes)
+    return _explained(plan, sizes, free_bytes)
+
+
+def _candidates(choice: MemoryChoice, sizes: ModelSizes, has_float8: bool) -> list[MemoryPlan]:
+    """Return plans in the order in which they are wanted; the last one may be offloaded."""
+    everything = MemoryPlan(num_resident=sizes.num_blocks)
+    if choice.mode == "resident":
+        return [WHOLE, replace(WHOLE, slabs=True)]
+    if choice.mode == "auto":
+        small = [replace(everything, float8=True)] if has_float8 else []
+        return small if choice.float8 else [WHOLE, everything, *small]
+    plan = replace(everything, float8=choice.float8 or choice.mode.startswith("float8"))
+    if choice.num_resident is None:
+        return [plan]
+    plan = replace(plan, num_resident=min(choice.num_resident, sizes.num_blocks))
+    return [plan, replace(plan, slabs=True)]
+
+
+def _offloaded(
+    choice: MemoryChoice, plan: MemoryPlan, sizes: ModelSizes, free_bytes: int
+) -> MemoryPlan:
+    """Return ``plan`` with as many blocks as there is room for.
+
+    Slabs make decoding slower and save little; blocks on the host cost almost no time.
+    """
+    if choice.num_resident is not None:
+        raise InvalidInputError(
+            f"memory {choice.mode}:{choice.num_resident}: that needs about "
+            f"{sizes.peak_bytes(plan) / _GB:.1f} GB of device memory, "
+            f"{free_bytes / _GB:.1f} GB are free; use fewer blocks"
+        )
+    for slabs in (False, True):
+        for count in reversed(range(sizes.num_blocks)):
+            fewer = replace(plan, num_resident=count, slabs=slabs)
+            if sizes.peak_bytes(fewer) <= free_bytes:
+                return fewer
+    raise InvalidInputError(
+        f"memory {choice.mode}: with no block on the device, about "
+        f"{sizes.peak_bytes(fewer) / _GB:.1f} GB of its memory are needed at this size, "
+        f"{free_bytes / _GB:.1f} GB are free; use a smaller size, or close what else uses the GPU"
+    )
+
+
+def _explained(plan: MemoryPlan, sizes: ModelSizes, free_bytes: int) -> MemoryPlan:
+    """Add the reason."""
+    name = "8-bit" if plan.float8 else str(sizes.dtype).removeprefix("torch.")
+    free = "" if free_bytes == sys.maxsize else f" of {free_bytes / _GB:.1f}"
+    needed = f"{sizes.peak_bytes(plan) / _GB:.1f}{free} GB"
+    if plan.num_resident is None:
+        kept = f"all of the model in {name}"
+    elif plan.num_resident >= sizes.num_blocks:
+        kept = f"all blocks in {name}, what runs once a session on the host"
+    else:
+        kept = f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
+    tail = ", frames in slabs of rows" if plan.slabs else ""
+    reason = f"{kept}{tail}: needs about {needed}"
+    return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
+
+
+def plan_memory(
+    choice: MemoryChoice,
+    sizes: Callable[[], ModelSizes],
+    device: torch.device,
+    free_bytes: int | None = None,
+) -> MemoryPlan:
+    """Choose what stays on ``device``; see :func:`choose_memory`.
+
+    Args:
+        choice: What the user asked for.
+        sizes: Counts what the model takes; called where that matters only.
+        device: Where the model runs. Only the memory of CUDA devices is known, others are
+            taken to have enough.
+        free_bytes: Device memory that may be used; ``None`` asks the device.
+    """
+    if device.type != "cuda" and choice.mode in ("auto", "resident"):
+        return WHOLE
+    if free_bytes is None:
+        free_bytes = free_memory(device) if device.type == "cuda" else sys.maxsize
+    return choose_memory(choice, sizes(), free_bytes, has_float8=has_float8(device))
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of device memory that nobody uses, those this process holds idle too."""
+    free, _total = torch.cuda.mem_get_info(device)
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + idle

@@ -1,0 +1,201 @@
+"""LoRA files, merged into the transformer's weights while these are read.
+
+Axis legend: R rank, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..config import require
+from ..errors import InvalidInputError, WeightsError
+from .lora_names import LayerNames
+from .reader import TensorFile, open_tensor_file
+
+logger = logging.getLogger(__name__)
+
+_MAX_STRENGTH = 10.0
+_NAMES_SHOWN = 5
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """A file and how much of it is added."""
+
+    path: Path
+    strength: float = 1.0
+    """Factor; negative takes away what the file would add."""
+
+    def __post_init__(self) -> None:
+        require(
+            math.isfinite(self.strength) and abs(self.strength) <= _MAX_STRENGTH,
+            f"lora strength {self.strength}: use -{_MAX_STRENGTH:g} to {_MAX_STRENGTH:g} (1 is as "
+            "trained)",
+        )
+        if not self.path.is_file():
+            raise InvalidInputError(f"lora {self.path}: no such file; check its name")
+
+    @classmethod
+    def parse(cls, text: str) -> LoraFile:
+        """Read a path, or a path and a strength as ``style.safetensors:0.8``."""
+        path, colon, strength = text.rpartition(":")
+        try:
+            factor = float(strength) if colon else None
+        except ValueError:
+            factor = None  # the colon belongs to the path
+        if factor is None:
+            return cls(Path(text).expanduser())
+        return cls(Path(path).expanduser(), factor)
+
+    @property
+    def identity(self) -> str:
+        """Name, size, time of change and strength; text for a fingerprint."""
+        status = self.path.stat()
+        return f"{self.path.name} {status.st_size} {status.st_mtime_ns} {self.strength!r}"
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What one file adds to one parameter: the product of two factors, or a difference."""
+
+    file: TensorFile
+    strength: float
+    names: Mapping[str, str]
+    """Tensors of the file: ``up`` and ``down`` and perhaps ``alpha``, or ``diff``."""
+
+    def added_to(self, weight: Tensor) -> Tensor:
+        """Return ``weight``, float32 of any shape, with this added to it."""
+        with self.file.reading() as read:
+            found = {part: read(name).to(weight.device) for part, name in self.names.items()}
+        if "diff" in found:
+            return weight + self.strength * found["diff"].float().reshape(weight.shape)
+        up, down = found["up"].float().flatten(1), found["down"].float().flatten(1)
+        scale = self.strength
+        if "alpha" in found:
+            scale *= float(found["alpha"]) / down.shape[0]
+        return weight + scale * (up @ down).reshape(weight.shape)
+
+
+@dataclass(frozen=True)
+class LoraMerge:
+    """What files add to parameters, and what of them is not known."""
+
+    factors: Mapping[str, tuple[Factors, ...]]
+    """By parameter, in the order of the files."""
+    unmatched: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    """Names of tensors that belong to no parameter, by file."""
+
+    def merge(self, parameter: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return ``weight``, float32, with everything added, rounded once to ``dtype``."""
+        for factors in self.factors.get(parameter, ()):
+            weight = factors.added_to(weight)
+        return weight.to(dtype)
+
+
+def plan_loras(loras: Sequence[LoraFile], shapes: Shapes) -> LoraMerge:
+    """Match LoRA files with parameters; only headers are read.
+
+    Args:
+        loras: Files, added in this order.
+        shapes: Of the transformer's parameters, by name.
+
+    Raises:
+        WeightsError: If a file is damaged, of another form or model, or nothing in it matches.
+    """
+    names = LayerNames(shapes)
+    planned: dict[str, tuple[Factors, ...]] = {}
+    unmatched = {}
+    for lora in loras:
+        file = open_tensor_file(lora.path)
+        found, unknown = _match(file, names, shapes)
+        _check_any(file, found, unknown)
+        for parameter, parts in found.items():
+            _check_parts(file, parameter, parts, shapes[parameter])
+            factors = Factors(file, lora.strength, parts)
+            planned[parameter] = (*planned.get(parameter, ()), factors)
+        if unknown:
+            unmatched[lora.path] = tuple(unknown)
+            logger.warning(
+                "lora %s: %d of %d tensors belong to no layer of this model and are left out: %s",
+                lora.path.name,
+                len(unknown),
+                len(file.infos),
+                _some(unknown),
+            )
+    return LoraMerge(planned, unmatched)
+
+
+def _match(
+    file: TensorFile, names: LayerNames, shapes: Shapes
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return tensors by parameter and part, and those that are not known."""
+    found: dict[str, dict[str, str]] = {}
+    unknown = []
+    for key in file.infos:
+        layer_and_part = names.find(key)
+        parameter = None if layer_and_part is None else _parameter(*layer_and_part)
+        if layer_and_part is None or parameter not in shapes:
+            unknown.append(key)
+            continue
+        part = layer_and_part[1]
+        found.setdefault(str(parameter), {})["diff" if part.startswith("diff") else part] = key
+    for parameter in [name for name, parts in found.items() if set(parts) == {"alpha"}]:
+        unknown.append(found.pop(parameter)["alpha"])
+    return found, unknown
+
+
+def _parameter(layer: str, part: str) -> str:
+    leaf = {"diff_b": "bias", "diff_m": "modulation"}.get(part, "weight")
+    return f"{layer}.{leaf}"
+
+
+def _check_any(file: TensorFile, found: Mapping[str, object], unknown: list[str]) -> None:
+    scaled = [key for key in unknown if key.endswith((".dora_scale", ".magnitude_vector"))]
+    if scaled:
+        raise WeightsError(
+            f"lora {file.path}: a DoRA ({_some(scaled)}), whose scales cannot be added to weights; "
+            "take a plain LoRA"
+        )
+    if not found:
+        raise WeightsError(
+            f"lora {file.path}: none of its {len(file.infos)} tensors ({_some(unknown)}) belongs "
+            "to this transformer; take a LoRA for Wan 2.1 14B with keys of kohya, diffusers or "
+            "ComfyUI"
+        )
+
+
+def _check_parts(
+    file: TensorFile, parameter: str, parts: Mapping[str, str], shape: tuple[int, ...]
+) -> None:
+    sizes = {part: file.infos[name].shape for part, name in parts.items()}
+    if "diff" in parts:
+        fits = math.prod(sizes["diff"]) == math.prod(shape)
+    elif "up" in parts and "down" in parts:
+        up, down = sizes["up"], sizes["down"]
+        whole = (*up[:1], math.prod(down[1:]))
+        fits = up[1:2] == down[:1] != () and whole == (shape[0], math.prod(shape[1:]))
+    else:
+        (part,) = set(parts) - {"alpha"}
+        raise WeightsError(
+            f"lora {file.path}: {parts[part]} has no counterpart; the file is incomplete, "
+            "download it again"
+        )
+    if not fits:
+        given = ", ".join(f"{parts[part]} {size}" for part, size in sizes.items() if size)
+        raise WeightsError(
+            f"lora {file.path}: {given}, but {parameter} of this model is {shape}; the file "
+            "belongs to a model of another size"
+        )
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
