@@ -118,8 +118,8 @@ class ModelLoader(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Large layers of the transformer in 8-bit floats: a third less time "
-                    "and nearly half the memory, on GPUs from RTX 40 and H100 on. Changes the "
+                    tooltip="Large layers of the transformer in 8-bit floats: nearly a third "
+                    "less time and memory, on GPUs from RTX 40 and H100 on. Changes the "
                     "picture a little.",
                 ),
                 io.Combo.Input(

@@ -202,7 +202,7 @@ def describe(bench: StageBench) -> dict[str, Any]:
     is_cuda = weight.device.type == "cuda"
     return {
         "model": bench.networks.config.name,
-        "parameters": sum(p.numel() for p in bench.networks.dit.parameters()),
+        "parameters": _count_weights(bench.networks.dit),
         "dtype": str(weight.dtype).removeprefix("torch."),
         "size_px": bench.size_px,
         "steps": bench.steps,
@@ -213,6 +213,12 @@ def describe(bench: StageBench) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(weight.device) if is_cuda else weight.device.type,
         "torch": torch.__version__,
     }
+
+
+def _count_weights(dit: AvatarDiT) -> int:
+    """Return the number of weights, those in 8-bit floats included."""
+    weights = dit.state_dict().items()
+    return sum(value.numel() for name, value in weights if not name.endswith("weight_scale"))
 
 
 def set_attention(dit: AvatarDiT, attention: Attention) -> None:

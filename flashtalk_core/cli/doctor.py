@@ -43,7 +43,7 @@ OPTIONAL = (
     Package("librosa", "librosa", "sound files that PyAV cannot read, with soundfile"),
     Package("soundfile", "soundfile", "sound files that PyAV cannot read, with librosa"),
     Package("matplotlib", "matplotlib", "figures of `train report`"),
-    Package("triton", "triton", "the fused way on GPUs, 1.6 times as fast; SageAttention"),
+    Package("triton", "triton", "the fused way on GPUs, 1.7 times as fast; SageAttention"),
     Package("xfuser", "xfuser", "one video on several GPUs; not used by this version"),
     Package("ray", "ray", "jobs over several machines; not used by this version"),
     Package("cv2", "opencv-python", "cropping about the face; not used by this version"),
