@@ -115,6 +115,7 @@ def test_a_run_survives_what_users_do_to_the_page(play, graph, long_speech, rend
     )
     seen = play("survives", renderer, prompt)
     assert (seen["sound"]["peak"] >= 0.05, seen["sound"]["muted"]) == (True, False)
+    assert seen["id"].strip("0-")
     assert seen["elsewhere"] == 0
     for name in ("before", "back", "second", "reloaded"):
         assert has_picture(seen[name]), name

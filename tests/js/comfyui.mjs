@@ -44,12 +44,8 @@ const scenarios = {
   async survives(browser, url, renderer, graph) {
     const page = await openComfy(browser, url, renderer, way)
     await load(page, graph)
-    // A workflow gets its id when it is first opened.
-    const workflow = await page.evaluate(async () => {
-      await window.app.loadGraphData(window.app.graph.serialize())
-      return window.app.graph.serialize()
-    })
-    await centre(page)
+    // From a prompt in API form, which has no id: the preview gives it one.
+    const workflow = await page.evaluate(() => window.app.graph.serialize())
     await queue(page)
     const before = await watch(page, 0.3, VIDEO, 60_000)
     await page.click('.flashtalk-sound')
@@ -74,7 +70,7 @@ const scenarios = {
     await told(tab, 'interrupted')
     const end = await look(page, VIDEO)
     const faults = [...page.faults, ...tab.faults]
-    return { before, sound, elsewhere, back, second, reloaded, end, faults }
+    return { id: workflow.id, before, sound, elsewhere, back, second, reloaded, end, faults }
   },
 
   /** A browser without H.264: ComfyUI's own preview pictures take over, in the same node. */
