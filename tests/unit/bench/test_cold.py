@@ -1,15 +1,17 @@
-"""A cold start, taken apart: in this process, and at the tiny model's size."""
+"""A cold start, taken apart, at the tiny model's size."""
 
 import json
 import time
 from dataclasses import replace
 
 import pytest
+import torch
 
-from flashtalk_core.bench.cold import _write_weights, report_start
+from flashtalk_core.bench.cold import _Laps, _read, _write_weights, report_start
+from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.weights.load import open_avatar
 
-pytestmark = pytest.mark.cpu
+CPU = torch.device("cpu")
 
 OPTIONS = {
     "speed": "fused", "float8": True, "attention": "sdpa", "device": "cpu", "dtype": "float32",
@@ -18,10 +20,34 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def test_a_start_reports_each_of_its_parts(tmp_path, capsys):
+def one_block():
     config = open_avatar("tiny").config
-    config = replace(config, dit=replace(config.dit, num_layers=1))
+    return replace(config, dit=replace(config.dit, num_layers=1))
+
+
+@pytest.mark.cpu
+def test_what_is_written_is_read_as_a_render_reads_it(tmp_path):
+    config = one_block()
     _write_weights(config, tmp_path, OPTIONS)
+    dit = _read(str(tmp_path), "dit", lambda: AvatarDiT(config.dit), CPU, torch.float32)
+    assert len(dit.blocks) == 1
+    assert float(dit.blocks[0].ffn[0].weight.std()) > 0
+
+
+@pytest.mark.cpu
+def test_laps_add_up_to_the_wall_clock():
+    start_s = time.time()
+    laps = _Laps(start_s, CPU)
+    for name in ("first", "second"):
+        time.sleep(0.02)
+        laps.end(name)
+    assert sum(laps.found.values()) == pytest.approx(time.time() - start_s, abs=0.01)
+    assert min(laps.found.values()) >= 0.02
+
+
+@pytest.mark.manual  # four chunks
+def test_a_start_reports_each_of_its_parts(tmp_path, capsys):
+    _write_weights(one_block(), tmp_path, OPTIONS)
     start_s = time.time()
     report_start(str(tmp_path), repr(start_s), json.dumps(OPTIONS))
     elapsed_s = time.time() - start_s
