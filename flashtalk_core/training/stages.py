@@ -102,7 +102,7 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     vae = trained_vae(files.runs, job.config.vae, device)
     job = dataclasses.replace(job, config=dataclasses.replace(job.config, vae=vae.config))
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
-    tokens = _prompt_tokens(job)
+    tokens = prompt_tokens(job)
     notes = load_notes(files.runs, "dit")
     seed = part_seed(_DIT_SEED, 0 if notes is None else int(notes["step"]))
     bank = _filled_bank(job, recipe.num_clips, False, seed, vae, audio)
@@ -124,7 +124,7 @@ def distill(job: TrainingJob, part_s: float) -> bool:
     vae = trained_vae(files.runs, job.config.vae, device)
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
     model = trained_stage_1(files.runs, job.config, device)
-    tokens = _prompt_tokens(job)
+    tokens = prompt_tokens(job)
     sounds = SoundBank.from_corpus(load_corpus(files.corpus), False, device)
     bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
     trainer = DistillTrainer(job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED)
@@ -138,7 +138,8 @@ def trained_stage_1(runs: Path, config: AvatarConfig, device: torch.device) -> S
     return model.to(device).eval().requires_grad_(False)
 
 
-def _prompt_tokens(job: TrainingJob) -> PromptTokens:
+def prompt_tokens(job: TrainingJob) -> PromptTokens:
+    """Tokenize all wordings of prompts."""
     tokenizer = Tokenizer.from_file(job.files.tokenizer)
     length = job.config.dit.text_len
     return PromptTokens.encode(list(prompt_vocabulary()), tokenizer, length, job.device)

@@ -15,6 +15,7 @@ from flashtalk_core.training.rollout import (
     Roller,
     correct_colours,
     decode_clip,
+    decode_end,
     encode_clip,
     roll_out,
 )
@@ -42,6 +43,7 @@ def roller(vae):
     return Roller(
         encode=lambda video: encode_clip(vae, video),
         decode=lambda latent: decode_clip(vae, latent),
+        decode_end=lambda latent, count: decode_end(vae, latent, count),
         levels=LEVELS,
         rule="euler",
         num_latents=3,
@@ -74,6 +76,14 @@ def test_one_pass_equals_the_pass_in_groups(vae):
     assert torch.allclose(encode_clip(vae, video), latent, atol=1e-4)
     groups = torch.cat(list(vae.decode_groups(latent)), dim=2)
     assert torch.allclose(decode_clip(vae, latent), groups, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_last_frames_decoded_alone_are_those_of_the_whole_clip(vae, count):
+    torch.manual_seed(4)
+    latent = torch.randn(2, 16, 9, 4, 4)
+    whole = decode_clip(vae, latent)[:, :, -count:]
+    assert torch.allclose(decode_end(vae, latent, count), whole, atol=1e-5)
 
 
 def test_every_session_is_matched_to_its_own_portrait():

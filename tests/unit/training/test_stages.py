@@ -78,14 +78,14 @@ def test_a_trained_model_is_loaded_with_its_measured_latents(job, model):
 def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
     models = load_avatar(model, "cpu")
     trials = evaluate.held_out_trials(corpus, 2, config.size_px)
-    short = [dataclasses.replace(trial, opening=trial.opening[:24]) for trial in trials]
+    short = [dataclasses.replace(trial, mouth=trial.mouth[:24]) for trial in trials]
     lips = evaluate.evaluate_lips(models, short, SAMPLING)
     assert lips["clips"] == 2
     assert -1 <= lips["correlation_pooled"] <= 1
     assert 0 < evaluate.evaluate_vae(models, 1)["psnr_db"] < 60
-    drift = long_runs.evaluate_drift(models, corpus, SAMPLING, chunks=2, faces=1)
+    drift = long_runs.evaluate_drift(models, corpus, SAMPLING, chunks=2, cast=long_runs.Cast(1))
     assert [row["chunk"] for row in drift] == [1, 2]
-    recovery = long_runs.evaluate_recovery(models, corpus, SAMPLING, chunks=2, faces=1)
+    recovery = long_runs.evaluate_recovery(models, corpus, SAMPLING, chunks=2, cast=long_runs.Cast(1))
     assert set(recovery) == {"none", "cast", "blur", "noise", "shift"}
     assert len(recovery["cast"]["rows"]) == 2
     assert recovery["cast"]["start"]["colour_delta_e"] > 5
