@@ -22,7 +22,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--results", type=Path, default=_RESULTS, help="a line for every cell")
     parser.add_argument("--docs", type=Path, help="where table and plots go; default: the results'")
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpus and tokenizer")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="Stage 1; students go below")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="Stage 1; students go below"
+    )
     parser.add_argument("--device", default="auto", help="cuda: all GPUs; cuda:1: this one")
     parser.add_argument("--workers", type=parse_count, default=1, help="processes side by side")
     parser.add_argument("--part-s", type=float, default=1e9, help="begin nothing after this time")
@@ -49,9 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from ..training.recipe import TinyRecipe, tiny_config
     from ..training.stages import TrainingFiles, TrainingJob
 
-    files = TrainingFiles(
-        args.data / "corpus.safetensors", args.data / "spiece.model", args.runs
-    )
+    files = TrainingFiles(args.data / "corpus.safetensors", args.data / "spiece.model", args.runs)
     job = TrainingJob(tiny_config(), TinyRecipe(), files, choose_device(args.device))
     prepare = partial(logging.basicConfig, level=logging.INFO, format="%(message)s")
     done = run_experiment(experiment, job, args.results, args.workers, args.part_s, prepare)

@@ -34,50 +34,20 @@ from .losses import (
     guided,
     matching_loss,
     noisy_latent,
-    predicted_data,
 )
 from .plan import RolloutPlan, draw_plan
 from .progress import Curve
+from .ranks import average_gradients, rank
 from .recipe import DistillRecipe
-from .rollout import Roller, Rollout, Velocity, decode_clip, decode_end, encode_clip, roll_out
+from .rollout import Roller, Rollout, decode_clip, decode_end, encode_clip, roll_out
 from .scenes import Conditions, SceneBank, SceneBatch
 from .seeds import part_seed
+from .velocities import judge, velocity_of
 
 logger = logging.getLogger(__name__)
 
-
-def velocity_of(dit: AvatarDiT, conditions: Conditions) -> Velocity:
-    """Bind a transformer to its conditions, everything projected anew at every call.
-
-    Autocast keeps no weights it has cast: those of a call without gradient would have none in the
-    next, and a call could not be recorded.
-    """
-
-    def velocity(x: Tensor, level: Tensor, windows: Tensor) -> Tensor:
-        kind = x.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda", cache_enabled=False):
-            session = dit.project_session(
-                conditions.condition, conditions.text, conditions.clip
-            )
-            audio = dit.project_audio(windows)
-            out: Tensor = dit(x, 1000 * level, session, audio)
-        return out.float()
-
-    return velocity
-
-
-def _judge(
-    dit: AvatarDiT,
-    condition: Tensor,
-    clip: Tensor,
-    text: Tensor,
-    heard: Tensor,
-    noisy: Tensor,
-    level: Tensor,
-) -> Tensor:
-    """Return the clean latents that ``dit`` predicts."""
-    velocity = velocity_of(dit, Conditions(condition, clip, text, text))
-    return predicted_data(noisy, velocity(noisy, level, heard), level)
+_RANK_SEED = 2**27
+"""Between the seeds of neighbouring ranks."""
 
 
 class DistillTrainer:
@@ -123,8 +93,8 @@ class DistillTrainer:
         self._vae = vae
         self._roller = self._make_roller()
         self._advance = Captured(self._advance_chunk)
-        self._teach = Captured(partial(_judge, self.teacher))
-        self._criticise = Captured(partial(_judge, self.critic))
+        self._teach = Captured(partial(judge, self.teacher))
+        self._criticise = Captured(partial(judge, self.critic))
 
     @property
     def step(self) -> int:
@@ -157,10 +127,20 @@ class DistillTrainer:
             colour_strength=config.sampling.colour_strength,
         )
 
-    def run(self, part_s: float, now: Callable[[], float] = time.monotonic) -> bool:
+    def run(
+        self,
+        part_s: float,
+        now: Callable[[], float] = time.monotonic,
+        show: Callable[[AvatarDiT, int], None] | None = None,
+    ) -> bool:
         """Train until the recipe's last step, or for ``part_s`` and on to the next save.
 
         A state is saved at fixed steps only: where a run was interrupted changes nothing in it.
+
+        Args:
+            part_s: See above.
+            now: Clock, in seconds.
+            show: Called with the student and the step after every save.
 
         Returns:
             Whether the last step is done.
@@ -172,6 +152,8 @@ class DistillTrainer:
                 self._curve.add(step=self.step, **values)
             if self.step % recipe.save_every == 0 or self.step == recipe.num_steps:
                 self._state.save()
+                if show is not None:
+                    show(self.student, self.step)
                 if now() >= end:
                     break
         return self.step >= recipe.num_steps
@@ -179,7 +161,8 @@ class DistillTrainer:
     def _train_step(self) -> dict[str, float]:
         recipe = self._recipe
         seed = part_seed(self._seed, self.step)
-        torch.manual_seed(seed)
+        # Ranks draw sessions and noise of their own; the plan they share.
+        torch.manual_seed(seed + _RANK_SEED * rank())
         plan = draw_plan(recipe.max_chunks, recipe.steps, torch.Generator().manual_seed(seed))
         scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks)
         is_student_step = (self.step + 1) % recipe.student_every == 0
@@ -224,14 +207,19 @@ class DistillTrainer:
             told, heard = scene.conditions, scene.windows[chunk]
             shown = noisy
             if recipe.noised_teacher_motion:
-                shown = noisy_latent(torch.cat([rollout.motion, rollout.data[:, :, num_motion:]], 2), noise, level)
+                shown = noisy_latent(self._joined(rollout), noise, level)
             real = self._taught(shown, level, told, heard)
             fake = self._criticise(told.condition, told.clip, told.text, heard, noisy, level)
         loss = matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
         if recipe.mouth_weight:
-            data = torch.cat([rollout.motion, rollout.data[:, :, num_motion:]], dim=2)
-            loss = loss + recipe.mouth_weight * self._mouth_error(data, scene.openings[chunk])
+            error = self._mouth_error(self._joined(rollout), scene.openings[chunk])
+            loss = loss + recipe.mouth_weight * error
         return loss
+
+    @staticmethod
+    def _joined(rollout: Rollout) -> Tensor:
+        """Return the judged chunk with the motion latents that it goes on from."""
+        return torch.cat([rollout.motion, rollout.data[:, :, rollout.motion.shape[2] :]], dim=2)
 
     def _taught(self, noisy: Tensor, level: Tensor, told: Conditions, heard: Tensor) -> Tensor:
         """Return the data that the teacher predicts, guided as the recipe says."""
@@ -281,6 +269,7 @@ class DistillTrainer:
     def _update(self, module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(module.parameters())
         nn.utils.clip_grad_norm_(module.parameters(), self._recipe.max_gradient_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

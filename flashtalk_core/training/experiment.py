@@ -116,6 +116,6 @@ def add_result(path: Path, result: dict[str, Any]) -> None:
 
 
 def missing(experiment: Experiment, results: Iterable[dict[str, Any]]) -> list[Cell]:
-    """Return the cells that are not among the results."""
-    done = {result.get("key") for result in results}
+    """Return the cells that are not among the results, or not to their end."""
+    done = {result.get("key") for result in results if result.get("whole")}
     return [cell for cell in experiment.cells() if cell.key not in done]

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,7 @@ class Workbench:
         self._experiment, self._runs = experiment, files.runs
         self._device = device
         vae = trained_vae(files.runs, job.config.vae, device)
-        self._job = dataclasses.replace(
-            job, config=dataclasses.replace(job.config, vae=vae.config)
-        )
+        self._job = dataclasses.replace(job, config=dataclasses.replace(job.config, vae=vae.config))
         self._vae = vae
         self._audio = trained_audio_encoder(files.runs, job.config.audio, device)
         self._stage_1 = trained_stage_1(files.runs, job.config, device)
@@ -91,8 +90,13 @@ class Workbench:
             )  # fmt: skip
         return self._bank
 
-    def measure(self, cell: Cell) -> dict[str, Any]:
-        """Measure a cell; its student is trained."""
+    def measure(self, cell: Cell, is_over: Callable[[], bool]) -> dict[str, Any]:
+        """Measure a cell; its student is trained.
+
+        Args:
+            cell: Row and seed.
+            is_over: Asked during the long run; once true, the run is cut short.
+        """
         row, seed, experiment = cell.row, cell.seed, self._experiment
         models = self.models(row, seed)
         sampling = self._sampling(row, 1000 * seed)
@@ -102,8 +106,9 @@ class Workbench:
         result: dict[str, Any] = {"row": row.name, "seed": seed, "key": cell.key}
         result["lips"] = _rounded({name: lips[name] for name in _LIPS})
         logger.info("%s, seed %d: %s", row.name, seed, result["lips"])
-        drift = evaluate_drift(models, self._corpus, sampling, row.chunks, cast)
+        drift = evaluate_drift(models, self._corpus, sampling, row.chunks, cast, is_over)
         result["drift"] = _columns(drift)
+        result["whole"] = result["drift"]["chunk"][-1:] == [row.chunks]
         if row.recovery:
             recovery = evaluate_recovery(models, self._corpus, sampling, _RECOVERY_CHUNKS, cast)
             result["recovery"] = {
@@ -124,9 +129,7 @@ class Workbench:
         if self._device.type == "cuda":
             vae = copy.deepcopy(vae).half()
         config = self._job.config
-        return AvatarModels(
-            config, dit, vae, model.text, self._tokenizer, model.clip, self._audio
-        )
+        return AvatarModels(config, dit, vae, model.text, self._tokenizer, model.clip, self._audio)
 
     def _student(self, student: str, seed: int) -> AvatarDiT:
         dit = copy.deepcopy(self._stage_1.dit)
@@ -155,7 +158,7 @@ class Workbench:
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
     """Lay rows out as one list for each value."""
-    return {name: [_round(row[name]) for row in rows] for name in rows[0]}
+    return {name: [_round(row[name]) for row in rows] for name in (rows[0] if rows else ("chunk",))}
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

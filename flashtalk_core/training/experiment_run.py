@@ -7,7 +7,7 @@ import logging
 import multiprocessing
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -52,7 +52,8 @@ def run_experiment(
         job: Stage 1 and the device; with ``cuda`` without number, workers take all GPUs in turn.
         results: JSON lines.
         num_workers: Processes side by side; 1 works in this process.
-        part_s: No task is begun after this time, and trainings stop at their next save.
+        part_s: No task is begun after this time, trainings stop at their next save, and long
+            runs are cut short: what was measured is kept, but its cell is still missing.
         prepare: Called first in every worker process; it must travel there.
 
     Returns:
@@ -76,10 +77,8 @@ def run_experiment(
             _work_apart(board, started, results)
     if board.faults:
         raise FlashTalkError(f"{len(board.faults)} tasks failed, first: {board.faults[0]}")
-    done = not missing(experiment, read_results(results))
-    if done:
-        _measure_speeds(experiment, job, results)
-    return done
+    _measure_speeds(experiment, job, results)
+    return not missing(experiment, read_results(results))
 
 
 class _Board:
@@ -118,7 +117,7 @@ def _do(bench: Workbench, task: Training | Cell, end: float) -> Any:
     if left <= 0:
         return None
     if isinstance(task, Cell):
-        return bench.measure(task)
+        return bench.measure(task, lambda: time.time() >= end)
     return bench.train(task.student, task.seed, left)
 
 
@@ -129,10 +128,10 @@ def _work_here(
     tasks = list(board.open)
     while tasks:
         task = tasks.pop(0)
-        tasks += board.settle(_Outcome(task, _do(bench, task, end)), results)
+        tasks = board.settle(_Outcome(task, _do(bench, task, end)), results) + tasks
 
 
-def _work_apart(board: _Board, started: list[Callable[..., None]], results: Path) -> None:
+def _work_apart(board: _Board, started: Sequence[Callable[..., None]], results: Path) -> None:
     """Hand tasks out to a process each of ``started``; tasks follow from others' outcomes."""
     context = multiprocessing.get_context("spawn")
     tasks: Queue[Training | Cell | None] = context.Queue()
@@ -141,14 +140,14 @@ def _work_apart(board: _Board, started: list[Callable[..., None]], results: Path
     for worker in workers:
         worker.daemon = True
         worker.start()
-    for task in board.open:
-        tasks.put(task)
-    pending = len(board.open)
-    while pending:
-        following = board.settle(outcomes.get(), results)
-        for task in following:
-            tasks.put(task)
-        pending += len(following) - 1
+    ready, working = list(board.open), 0
+    while ready or working:
+        # What follows from a task goes first: its student is measured before others are trained.
+        while ready and working < len(workers):
+            tasks.put(ready.pop(0))
+            working += 1
+        ready = board.settle(outcomes.get(), results) + ready
+        working -= 1
     for _ in workers:
         tasks.put(None)
     for worker in workers:

@@ -5,7 +5,7 @@ Axis legend: B sessions, F frames, M motion frames, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -26,6 +26,8 @@ _ROWS = (1, 2, 5, 10, 25, 50, 75, 100, 200, 500, 1000, 2000)
 """Chunks that are reported."""
 _AVERAGED_FROM, _AVERAGED = 10, 5
 """Chunk from which on a row is the mean over as many chunks that end with it."""
+_ASKED_EVERY = 50
+"""Chunks after which a run asks whether to go on."""
 _FIRST_FACE = 500
 _UNDAMAGED = "none"
 _RECOVERED = {"colour_delta_e": 1.0, "structure": 0.02, "softness": 0.05}
@@ -47,9 +49,15 @@ class LoopedSound:
 
     def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
         """Return ``[start, stop)``, zeros before the beginning."""
-        places = np.arange(start_sample, stop_sample)
-        heard = self.samples[(places + self.offset) % len(self.samples)]
-        return np.where(places < 0, np.float32(0), heard)
+        length = len(self.samples)
+        silence = np.zeros(max(0, min(0, stop_sample) - start_sample), np.float32)
+        first = max(0, start_sample) + self.offset
+        pieces, left = [silence], max(0, stop_sample) - max(0, start_sample)
+        while left > 0:
+            piece = self.samples[first % length : first % length + left]
+            pieces.append(piece)
+            first, left = first + len(piece), left - len(piece)
+        return np.concatenate(pieces)
 
 
 def held_out_speech(corpus: Corpus) -> LoopedSound:
@@ -86,25 +94,43 @@ class Cast:
 
 
 def evaluate_drift(
-    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, chunks: int, cast: Cast
+    models: AvatarModels,
+    corpus: Corpus,
+    sampling: SamplingConfig,
+    chunks: int,
+    cast: Cast,
+    is_over: Callable[[], bool] | None = None,
 ) -> list[dict[str, float]]:
     """Chain many chunks of held-out speech and compare some of them with the portraits.
 
+    Args:
+        models: The model.
+        corpus: Its held-out part speaks.
+        sampling: How to denoise.
+        chunks: How many.
+        cast: Whose faces.
+        is_over: Asked now and then; once true, the run ends. ``None`` for a whole run.
+
     Returns:
         One row for each of some chunks: means over faces and, from the tenth chunk on, over the
-        five chunks that end with it, and the deviation of colour and structure between faces.
+        five chunks that end with it, and the deviation between faces.
     """
     sessions, portraits = cast.talking(models, corpus, sampling)
-    ends = [row for row in _ROWS if row <= chunks]
-    spans = [range(end - 1 if end < _AVERAGED_FROM else end - _AVERAGED, end) for end in ends]
-    wanted = sorted({chunk for span in spans for chunk in span})
-    seen = {
-        chunk: {**_compare(frames[:, 1:], portraits), "join_jump": _join_jump(frames)}
-        for chunk, frames in sessions.glance(wanted)
+    spans = {
+        end: range(end - 1 if end < _AVERAGED_FROM else end - _AVERAGED, end)
+        for end in (*(row for row in _ROWS if row < chunks), chunks)
     }
+    wanted = {chunk for span in spans.values() for chunk in span}
+    seen: dict[int, dict[str, Tensor]] = {}
+    for chunk, frames in sessions.glance(sorted({*wanted, *range(0, chunks, _ASKED_EVERY)})):
+        if chunk in wanted:
+            seen[chunk] = {**_compare(frames[:, 1:], portraits), "join_jump": _join_jump(frames)}
+        if is_over is not None and is_over():
+            break
     return [
         _drift_row(end, [seen[chunk] for chunk in span])
-        for end, span in zip(ends, spans, strict=True)
+        for end, span in spans.items()
+        if all(chunk in seen for chunk in span)
     ]
 
 

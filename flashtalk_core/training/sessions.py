@@ -27,7 +27,6 @@ from .losses import guided
 from .rollout import Portraits, Roller, correct_colours, decode_clip, decode_end, encode_clip
 from .scenes import heard_windows
 
-
 _NUM_TOLD = 3
 """Predictions that guidance combines."""
 
@@ -83,7 +82,9 @@ class Sessions:
         prompts = [config.prompt] if self._guidance is None else ["", "", config.prompt]
         text = torch.cat([self._encode(prompt, len(pictures)) for prompt in prompts])
         told = [value.to(self._weight) for value in (condition, text, clip)]
-        condition, clip = (value.repeat(len(prompts), *(1,) * (value.ndim - 1)) for value in told[::2])
+        condition, clip = (
+            value.repeat(len(prompts), *(1,) * (value.ndim - 1)) for value in told[::2]
+        )
         return models.dit.project_session(condition, told[1], clip)
 
     def _encode(self, prompt: str, count: int) -> Tensor:
@@ -113,22 +114,25 @@ class Sessions:
         """Play up to the last of ``chunks``, counted from 0 and rising, and show these alone.
 
         Yields:
-            A chunk and its new frames after the one before them, ``(B, 1 + F, 3, H, W)`` in
-            ``[0, 1]``, where the model is.
+            A chunk and its new frames after the last frame that was shown before,
+            ``(B, 1 + F, 3, H, W)`` in ``[0, 1]``, where the model is.
         """
         chunk, motion = self._models.config.chunk, self._portraits.first_motion
         if start_frames is not None:
             motion = self._roller.next_motion(start_frames.to(motion))
-        shown = set(chunks)
+        shown, before, count = set(chunks), motion.new_empty(0), chunk.num_motion_frames
         for index in range(max(shown) + 1):
             latent = self._make(self._hear(chunk_span(index, chunk)), motion, self._noise(index))
             if index in shown:
                 frames = self._roller.show(latent, self._portraits)
-                yield index, (frames[:, :, chunk.num_motion_frames - 1 :].transpose(1, 2) + 1) / 2
-                frames = frames[:, :, -chunk.num_motion_frames :]
+                before = before if index else frames[:, :, count - 1 : count]
+                together = torch.cat([before, frames[:, :, count:]], dim=2)
+                yield index, (together.transpose(1, 2) + 1) / 2
+                frames = frames[:, :, -count:]
             else:
                 ended = self._end(latent)
                 frames = correct_colours(ended, self._portraits, self._roller.colour_strength)
+            before = frames[:, :, -1:]
             motion = self._roller.next_motion(frames)
 
     def _make_chunk(self, windows: Tensor, motion: Tensor, noise: Tensor) -> Tensor:

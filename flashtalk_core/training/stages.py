@@ -15,6 +15,7 @@ from ..errors import InvalidInputError
 from ..models.audio_encoder import AudioEncoder
 from ..models.tokenizer import Tokenizer
 from ..models.vae.model import VideoVAE
+from ..weights.load import AvatarModels
 from ..weights.save import replacing
 from .audio_trainer import AudioTrainer
 from .clips import ClipBank
@@ -30,6 +31,7 @@ from .seeds import HELD_OUT_SEED, STATISTICS_SEED, fixed_draws, part_seed
 from .sound_windows import SoundBank, mouth_tracks
 from .states import load_notes, load_state
 from .vae_trainer import VAETrainer
+from .validation import Validation
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +114,7 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
 
 
 def distill(job: TrainingJob, part_s: float) -> bool:
-    """Distil the transformer (Stage 2) for one part.
+    """Distil the transformer (Stage 2) for one part, with a picture of it at every save.
 
     Returns:
         Whether the recipe's last step is done.
@@ -125,10 +127,14 @@ def distill(job: TrainingJob, part_s: float) -> bool:
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
     model = trained_stage_1(files.runs, job.config, device)
     tokens = prompt_tokens(job)
-    sounds = SoundBank.from_corpus(load_corpus(files.corpus), False, device)
+    corpus = load_corpus(files.corpus)
+    sounds = SoundBank.from_corpus(corpus, False, device)
     bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
     trainer = DistillTrainer(job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED)
-    return trainer.run(part_s)
+    config = dataclasses.replace(job.config, vae=vae.config)
+    tokenizer = Tokenizer.from_file(files.tokenizer)
+    models = AvatarModels(config, model.dit, vae, model.text, tokenizer, model.clip, audio)
+    return trainer.run(part_s, show=Validation(models, corpus, files.runs))
 
 
 def trained_stage_1(runs: Path, config: AvatarConfig, device: torch.device) -> Stage1Model:
