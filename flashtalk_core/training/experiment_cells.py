@@ -43,6 +43,7 @@ _RECOVERY_CHUNKS = 6
 _FACES_FROM = 500
 _SPEED_CHUNKS = 8
 _LIPS = ("correlation_mean", "correlation_pooled", "shut_when_closed", "shape_error")
+_DRIFT = ("chunk", "colour_delta_e", "structure", "softness", "join_jump")
 _DIGITS = 4
 
 
@@ -107,7 +108,7 @@ class Workbench:
         result["lips"] = _rounded({name: lips[name] for name in _LIPS})
         logger.info("%s, seed %d: %s", row.name, seed, result["lips"])
         drift = evaluate_drift(models, self._corpus, sampling, row.chunks, cast, is_over)
-        result["drift"] = _columns(drift)
+        result["drift"] = {name: [_round(seen[name]) for seen in drift] for name in _DRIFT}
         result["whole"] = result["drift"]["chunk"][-1:] == [row.chunks]
         if row.recovery:
             recovery = evaluate_recovery(models, self._corpus, sampling, _RECOVERY_CHUNKS, cast)
@@ -158,7 +159,7 @@ class Workbench:
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
     """Lay rows out as one list for each value."""
-    return {name: [_round(row[name]) for row in rows] for name in (rows[0] if rows else ("chunk",))}
+    return {name: [_round(row[name]) for row in rows] for name in rows[0]}
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

@@ -16,7 +16,7 @@ Result = dict[str, Any]
 
 _CHUNKS = (10, 100, 500, 2000)
 _SHARPNESS_CHUNK = 100
-_COLOURS = 48
+_COLOURS = 24
 _TABLE, _DRIFT, _RECOVERY = "experiment.md", "drift.png", "recovery.png"
 _DAMAGE = {
     "cast": "colour_delta_e",
