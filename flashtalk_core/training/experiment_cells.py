@@ -35,6 +35,7 @@ from .stages import (
     trained_stage_1,
     trained_vae,
 )
+from .states import load_notes
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +75,17 @@ class Workbench:
         return self._runs / "students" / f"{student}-{seed}"
 
     def train(self, student: str, seed: int, part_s: float) -> bool:
-        """Train a student for a part and tell whether it is done."""
-        recipe = self._experiment.students[student]
+        """Train a student for a part and tell whether it is done.
+
+        Of one that is done, the averaged weights are all that must be there.
+        """
+        recipe, folder = self._experiment.students[student], self.folder(student, seed)
+        notes = load_notes(folder, STATE)
+        if notes is not None and notes["step"] >= recipe.num_steps:
+            return True
         trainer = DistillTrainer(
             self._job.config, recipe, self._stage_1.dit, self._vae, self._scenes(recipe),
-            self.folder(student, seed), seed=_BANK_SEED + seed * 100_003,
+            folder, seed=_BANK_SEED + seed * 100_003,
         )  # fmt: skip
         return trainer.run(part_s)
 
