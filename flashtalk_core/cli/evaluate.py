@@ -109,11 +109,11 @@ def run(args: argparse.Namespace) -> int:
             results[part] = evaluate.evaluate_vae(models, args.clips)
         elif part == "drift":
             results[part] = long_runs.evaluate_drift(
-                models, corpus, sampling, args.chunks, args.faces
+                models, corpus, sampling, args.chunks, long_runs.Cast(args.faces)
             )
         elif part == "recovery":
             results[part] = long_runs.evaluate_recovery(
-                models, corpus, sampling, _RECOVERY_CHUNKS, args.faces
+                models, corpus, sampling, _RECOVERY_CHUNKS, long_runs.Cast(args.faces)
             )
         else:
             results[part] = evaluate.evaluate_silence(

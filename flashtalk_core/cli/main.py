@@ -8,12 +8,12 @@ import sys
 from typing import Any, NoReturn
 
 from ..errors import FlashTalkError, InvalidInputError
-from . import bench, doctor, evaluate, parity, render, train
+from . import bench, doctor, evaluate, experiment, parity, render, train
 from .terminal import log_to_stderr, stop_on_termination
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = (render, doctor, parity, bench, evaluate, train)
+COMMANDS = (render, doctor, parity, bench, evaluate, train, experiment)
 PROGRAM = "python -m flashtalk_core"
 
 _FAULT_OF_USER = 2

@@ -13,6 +13,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,43 +24,30 @@ from ..geometry import num_latent_frames
 from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..sampling.schedule import noise_levels, shift_timesteps
+from .capture import Captured
+from .causal import attend_causally
+from .data.damage import drift_at_random
+from .data.mouth import measure_mouth_opening
 from .distill_states import DistillState
 from .losses import (
     flow_matching_loss,
     guided,
     matching_loss,
     noisy_latent,
-    predicted_data,
 )
 from .plan import RolloutPlan, draw_plan
 from .progress import Curve
+from .ranks import average_gradients, rank
 from .recipe import DistillRecipe
-from .rollout import Roller, Rollout, Velocity, decode_clip, encode_clip, roll_out
+from .rollout import Roller, Rollout, decode_clip, decode_end, encode_clip, roll_out
 from .scenes import Conditions, SceneBank, SceneBatch
 from .seeds import part_seed
+from .velocities import judge, velocity_of
 
 logger = logging.getLogger(__name__)
 
-
-def velocity_of(
-    dit: AvatarDiT, conditions: Conditions, *, with_text: bool = True, with_sound: bool = True
-) -> Velocity:
-    """Bind a transformer to its conditions, everything projected anew at every call.
-
-    Each call has an autocast of its own: one around several calls would keep the weights it cast
-    for a call without gradient, and the next call would have none either.
-    """
-
-    def velocity(x: Tensor, level: Tensor, windows: Tensor) -> Tensor:
-        text = conditions.text if with_text else conditions.no_text
-        kind = x.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
-            session = dit.project_session(conditions.condition, text, conditions.clip)
-            audio = dit.project_audio(windows if with_sound else torch.zeros_like(windows))
-            out: Tensor = dit(x, 1000 * level, session, audio)
-        return out.float()
-
-    return velocity
+_RANK_SEED = 2**27
+"""Between the seeds of neighbouring ranks."""
 
 
 class DistillTrainer:
@@ -97,10 +85,16 @@ class DistillTrainer:
             folder, self.student, self.critic, self._student_optimizer, self._critic_optimizer,
             recipe.ema_decay,
         )  # fmt: skip
+        if recipe.causal:
+            attend_causally(self.student, num_latent_frames(config.chunk.num_frames))
         self._curve = Curve(folder / "distill.jsonl")
         self._curve.cut("step", self._state.step)
         self._raw_levels = noise_levels(recipe.steps, 1.0).tolist()
-        self._roller = self._make_roller(vae)
+        self._vae = vae
+        self._roller = self._make_roller()
+        self._advance = Captured(self._advance_chunk)
+        self._teach = Captured(partial(judge, self.teacher))
+        self._criticise = Captured(partial(judge, self.critic))
 
     @property
     def step(self) -> int:
@@ -116,21 +110,16 @@ class DistillTrainer:
             fused=self._device.type == "cuda",
         )
 
-    def _make_roller(self, vae: VideoVAE) -> Roller:
+    def _make_roller(self) -> Roller:
         config, recipe = self._config, self._recipe
-        is_cuda = self._device.type == "cuda"
-
-        def decode(latent: Tensor) -> Tensor:
-            with torch.autocast(self._device.type, torch.float16, enabled=is_cuda):
-                return decode_clip(vae, latent)
-
-        def encode(video: Tensor) -> Tensor:
-            with torch.autocast(self._device.type, torch.float16, enabled=is_cuda):
-                return encode_clip(vae, video)
-
+        vae = self._vae
+        if self._device.type == "cuda":
+            vae = copy.deepcopy(vae).half()
+        dtype = vae.conv1.weight.dtype
         return Roller(
-            encode=encode,
-            decode=decode,
+            encode=lambda video: encode_clip(vae, video.to(dtype)),
+            decode=lambda latent: decode_clip(vae, latent.to(dtype)),
+            decode_end=lambda latent, count: decode_end(vae, latent.to(dtype), count),
             levels=tuple(noise_levels(recipe.steps, recipe.shift).tolist()),
             rule=recipe.rule,
             num_latents=num_latent_frames(config.chunk.num_frames),
@@ -138,10 +127,20 @@ class DistillTrainer:
             colour_strength=config.sampling.colour_strength,
         )
 
-    def run(self, part_s: float, now: Callable[[], float] = time.monotonic) -> bool:
+    def run(
+        self,
+        part_s: float,
+        now: Callable[[], float] = time.monotonic,
+        show: Callable[[AvatarDiT, int], None] | None = None,
+    ) -> bool:
         """Train until the recipe's last step, or for ``part_s`` and on to the next save.
 
         A state is saved at fixed steps only: where a run was interrupted changes nothing in it.
+
+        Args:
+            part_s: See above.
+            now: Clock, in seconds.
+            show: Called with the student and the step after every save.
 
         Returns:
             Whether the last step is done.
@@ -153,6 +152,8 @@ class DistillTrainer:
                 self._curve.add(step=self.step, **values)
             if self.step % recipe.save_every == 0 or self.step == recipe.num_steps:
                 self._state.save()
+                if show is not None:
+                    show(self.student, self.step)
                 if now() >= end:
                     break
         return self.step >= recipe.num_steps
@@ -160,7 +161,8 @@ class DistillTrainer:
     def _train_step(self) -> dict[str, float]:
         recipe = self._recipe
         seed = part_seed(self._seed, self.step)
-        torch.manual_seed(seed)
+        # Ranks draw sessions and noise of their own; the plan they share.
+        torch.manual_seed(seed + _RANK_SEED * rank())
         plan = draw_plan(recipe.max_chunks, recipe.steps, torch.Generator().manual_seed(seed))
         scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks)
         is_student_step = (self.step + 1) % recipe.student_every == 0
@@ -179,24 +181,67 @@ class DistillTrainer:
 
     def roll(self, scene: SceneBatch, plan: RolloutPlan) -> Rollout:
         """Roll the student out."""
-        velocity = velocity_of(self.student, scene.conditions)
+        told, share = scene.conditions, self._recipe.damaged_motion_share
+
+        def advance(windows: Tensor, motion: Tensor) -> Tensor:
+            return self._advance(told.condition, told.clip, told.text, windows, motion)
+
         return roll_out(
-            self._roller, velocity, scene.portraits, scene.windows, plan, self._draw_noise
-        )
+            self._roller, velocity_of(self.student, told), scene.portraits, scene.windows, plan,
+            self._draw_noise, advance, partial(drift_at_random, share=share) if share else None,
+        )  # fmt: skip
+
+    def _advance_chunk(
+        self, condition: Tensor, clip: Tensor, text: Tensor, windows: Tensor, motion: Tensor
+    ) -> Tensor:
+        """Denoise a chunk and decode its last frames."""
+        velocity = velocity_of(self.student, Conditions(condition, clip, text, text))
+        return self._roller.end(self._roller.chunk(velocity, windows, motion, self._draw_noise))
 
     def student_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
         """Return the loss whose gradient reaches the student through ``rollout.data`` alone."""
         recipe, num_motion = self._recipe, rollout.motion.shape[2]
+        chunk = plan.num_chunks - 1
         with torch.no_grad():
-            noisy, _, level = self._noised(rollout, plan)
-            heard = scene.windows[plan.num_chunks - 1]
-            nothing, no_text, full = (
-                self._judgement(self.teacher, scene, noisy, level, heard, *told)
-                for told in ((False, False), (False, True), (True, True))
-            )
-            real = guided(nothing, no_text, full, recipe.text_scale, recipe.audio_scale)
-            fake = self._judgement(self.critic, scene, noisy, level, heard, True, True)
-        return matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
+            noisy, noise, level = self._noised(rollout, plan)
+            told, heard = scene.conditions, scene.windows[chunk]
+            shown = noisy
+            if recipe.noised_teacher_motion:
+                shown = noisy_latent(self._joined(rollout), noise, level)
+            real = self._taught(shown, level, told, heard)
+            fake = self._criticise(told.condition, told.clip, told.text, heard, noisy, level)
+        loss = matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
+        if recipe.mouth_weight:
+            error = self._mouth_error(self._joined(rollout), scene.openings[chunk])
+            loss = loss + recipe.mouth_weight * error
+        return loss
+
+    @staticmethod
+    def _joined(rollout: Rollout) -> Tensor:
+        """Return the judged chunk with the motion latents that it goes on from."""
+        return torch.cat([rollout.motion, rollout.data[:, :, rollout.motion.shape[2] :]], dim=2)
+
+    def _taught(self, noisy: Tensor, level: Tensor, told: Conditions, heard: Tensor) -> Tensor:
+        """Return the data that the teacher predicts, guided as the recipe says."""
+        recipe = self._recipe
+        full = self._teach(told.condition, told.clip, told.text, heard, noisy, level)
+        if recipe.text_scale == recipe.audio_scale == 1:
+            return full
+        silent = torch.zeros_like(heard)
+        nothing, no_text = (
+            self._teach(told.condition, told.clip, told.no_text, sound, noisy, level)
+            for sound in (silent, heard)
+        )
+        return guided(nothing, no_text, full, recipe.text_scale, recipe.audio_scale)
+
+    def _mouth_error(self, data: Tensor, openings: Tensor) -> Tensor:
+        """Return the mean squared error of the opening measured in some sessions' pictures."""
+        count, past = self._recipe.mouth_batch, self._config.chunk.num_motion_frames
+        kind = self._device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda", cache_enabled=False):
+            frames = decode_clip(self._vae, data[:count])
+        measured = measure_mouth_opening((frames[:, :, past:].transpose(1, 2) + 1) / 2)
+        return (measured - openings[:count, past:]).square().mean()
 
     def critic_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
         """Return the critic's flow-matching loss on the student's output."""
@@ -206,19 +251,6 @@ class DistillTrainer:
         weights = torch.ones_like(noisy[:1, :1])
         weights[:, :, : rollout.motion.shape[2]] = 0
         return flow_matching_loss(velocity, rollout.data.detach(), noise, weights)
-
-    def _judgement(
-        self,
-        dit: AvatarDiT,
-        scene: SceneBatch,
-        noisy: Tensor,
-        level: Tensor,
-        heard: Tensor,
-        with_text: bool,
-        with_sound: bool,
-    ) -> Tensor:
-        velocity = velocity_of(dit, scene.conditions, with_text=with_text, with_sound=with_sound)
-        return predicted_data(noisy, velocity(noisy, level, heard), level)
 
     def _noised(self, rollout: Rollout, plan: RolloutPlan) -> tuple[Tensor, Tensor, Tensor]:
         """Noise the student's data to a level of its step; the motion latents stay clean.
@@ -237,6 +269,7 @@ class DistillTrainer:
     def _update(self, module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(module.parameters())
         nn.utils.clip_grad_norm_(module.parameters(), self._recipe.max_gradient_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -16,8 +16,8 @@ from ..config import SamplingConfig
 from ..weights.load import AvatarModels
 from .audio_trainer import correlation
 from .data.corpus_file import SAMPLES_PER_FRAME, Corpus
-from .data.faces import render, sample_identity, sample_motion
-from .data.mouth import measure_drift, measure_mouth_opening
+from .data.faces import render, rest_motion, sample_identity, sample_motion
+from .data.mouth import measure_drift, measure_mouth_opening, measure_mouth_shape
 from .faces_source import random_mouths
 from .long_runs import held_out_speech
 from .sessions import Sessions
@@ -30,7 +30,7 @@ _SPOKEN = 0.05
 """Mean opening below which a held-out segment counts as silence and is left out."""
 _SHUT = 0.1
 """Openings below this are called shut."""
-_TOGETHER = 10
+_TOGETHER = 25
 """Sessions played side by side."""
 _SETTLING_FRAMES = 10
 """Frames after the end of speech, 0.4 s, from which on a mouth must be shut."""
@@ -44,22 +44,29 @@ def held_out_trials(corpus: Corpus, count: int, size_px: tuple[int, int]) -> lis
         if segment.mouth[:, 0].mean() < _SPOKEN:
             continue
         portrait = held_out_portrait(len(trials), size_px)
-        trials.append(Trial(portrait, segment.samples, torch.from_numpy(segment.mouth[:, 0])))
+        mouth = torch.from_numpy(segment.mouth)
+        trials.append(Trial(portrait, segment.samples, mouth, len(trials)))
         if len(trials) == count:
             break
     return trials
 
 
 def evaluate_lips(
-    models: AvatarModels, trials: list[Trial], sampling: SamplingConfig
+    models: AvatarModels,
+    trials: list[Trial],
+    sampling: SamplingConfig,
+    guidance: tuple[float, float] | None = None,
 ) -> dict[str, float]:
     """Compare the mouth measured in the picture with the true track, and with another's.
 
     Returns:
         Zero-lag correlations: mean and lowest over clips, over all frames together, with
-        swapped sound, and the best lag in frames; the share of lip closures that are shut.
+        swapped sound, and the best lag in frames; the share of lip closures that are shut; the
+        mean error of the mouth's height and width against a drawing of the true one.
     """
-    measured = _measured_openings(models, trials, sampling)
+    shapes = _measured_shapes(models, trials, sampling, guidance)
+    measured = [shape[:, 0] for shape in shapes]
+    drawn = [_drawn_shape(trial, models.config.size_px) for trial in trials]
     true = [trial.opening for trial in trials]
     each = torch.stack([correlation(a, b) for a, b in zip(measured, true, strict=True)])
     swapped = torch.stack(
@@ -80,13 +87,24 @@ def evaluate_lips(
         "correlation_swapped_highest": float(swapped.max()),
         "best_lag_frames": max(lags, key=lambda lag: lags[lag]),
         "shut_when_closed": float((all_measured[closed] < _SHUT).float().mean()),
+        "shape_error": float((torch.cat(shapes) - torch.cat(drawn)).abs().mean()),
     }
 
 
-def _measured_openings(
-    models: AvatarModels, trials: list[Trial], sampling: SamplingConfig
+def _drawn_shape(trial: Trial, size_px: tuple[int, int]) -> Tensor:
+    """Return height and width of the true mouth on the face at rest, ``(F, 2)``."""
+    motion = rest_motion(1, len(trial.mouth)).with_mouth(trial.mouth[None])
+    identity = sample_identity(1, Generator().manual_seed(HELD_OUT_FACE_SEED + trial.face))
+    return measure_mouth_shape(render(identity, motion, size_px)[0])
+
+
+def _measured_shapes(
+    models: AvatarModels,
+    trials: list[Trial],
+    sampling: SamplingConfig,
+    guidance: tuple[float, float] | None,
 ) -> list[Tensor]:
-    """Play the trials side by side and return the mouth's opening in every frame of each."""
+    """Play the trials side by side; return the mouth's height and width in every frame, (F, 2)."""
     measured: list[Tensor] = []
     new = models.config.chunk.num_new_frames
     for first in range(0, len(trials), _TOGETHER):
@@ -96,10 +114,11 @@ def _measured_openings(
             torch.stack([trial.portrait for trial in group]),
             [ArraySound(trial.samples) for trial in group],
             replace(sampling, seed=sampling.seed + 1 + first),
+            guidance,
         )
         num_chunks = -(-max(len(trial.opening) for trial in group) // new)
-        openings = [measure_mouth_opening(frames).cpu() for frames in sessions.play(num_chunks)]
-        tracks = torch.cat(openings, dim=1)
+        shapes = [measure_mouth_shape(frames).cpu() for frames in sessions.play(num_chunks)]
+        tracks = torch.cat(shapes, dim=1)
         measured += [
             track[: len(trial.opening)] for track, trial in zip(tracks, group, strict=True)
         ]

@@ -5,7 +5,7 @@ Axis legend: B sessions, F frames, M motion frames, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -24,6 +24,10 @@ from .trial import held_out_portrait
 
 _ROWS = (1, 2, 5, 10, 25, 50, 75, 100, 200, 500, 1000, 2000)
 """Chunks that are reported."""
+_AVERAGED_FROM, _AVERAGED = 10, 5
+"""Chunk from which on a row is the mean over as many chunks that end with it."""
+_ASKED_EVERY = 50
+"""Chunks after which a run asks whether to go on."""
 _FIRST_FACE = 500
 _UNDAMAGED = "none"
 _RECOVERED = {"colour_delta_e": 1.0, "structure": 0.02, "softness": 0.05}
@@ -45,9 +49,15 @@ class LoopedSound:
 
     def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
         """Return ``[start, stop)``, zeros before the beginning."""
-        places = np.arange(start_sample, stop_sample)
-        heard = self.samples[(places + self.offset) % len(self.samples)]
-        return np.where(places < 0, np.float32(0), heard)
+        length = len(self.samples)
+        silence = np.zeros(max(0, min(0, stop_sample) - start_sample), np.float32)
+        first = max(0, start_sample) + self.offset
+        pieces, left = [silence], max(0, stop_sample) - max(0, start_sample)
+        while left > 0:
+            piece = self.samples[first % length : first % length + left]
+            pieces.append(piece)
+            first, left = first + len(piece), left - len(piece)
+        return np.concatenate(pieces)
 
 
 def held_out_speech(corpus: Corpus) -> LoopedSound:
@@ -56,44 +66,81 @@ def held_out_speech(corpus: Corpus) -> LoopedSound:
     return LoopedSound(np.concatenate(segments))
 
 
-def _talking(
-    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, faces: int
-) -> tuple[Sessions, Tensor]:
-    """Return sessions of held-out faces, each with speech of its own, and their portraits."""
-    size_px = models.config.size_px
-    portraits = torch.stack(
-        [held_out_portrait(_FIRST_FACE + face, size_px) for face in range(faces)]
-    )
-    speech = held_out_speech(corpus)
-    step = len(speech.samples) // SAMPLES_PER_FRAME // faces
-    sounds = [speech.at(face * step) for face in range(faces)]
-    sessions = Sessions(models, portraits, sounds, sampling)
-    return sessions, portraits.to(models.dit.patch_embedding.weight.device)
+@dataclass(frozen=True)
+class Cast:
+    """Whose sessions are played."""
+
+    faces: int
+    """How many held-out faces, each with speech of its own."""
+    first_face: int = _FIRST_FACE
+    guidance: tuple[float, float] | None = None
+    """Scales of prompt and sound; ``None`` for none."""
+
+    def talking(
+        self, models: AvatarModels, corpus: Corpus, sampling: SamplingConfig
+    ) -> tuple[Sessions, Tensor]:
+        """Return the sessions and their portraits."""
+        portraits = torch.stack(
+            [
+                held_out_portrait(self.first_face + face, models.config.size_px)
+                for face in range(self.faces)
+            ]
+        )
+        speech = held_out_speech(corpus)
+        step = len(speech.samples) // SAMPLES_PER_FRAME // self.faces
+        sounds = [speech.at(face * step) for face in range(self.faces)]
+        sessions = Sessions(models, portraits, sounds, sampling, self.guidance)
+        return sessions, portraits.to(models.dit.patch_embedding.weight.device)
 
 
 def evaluate_drift(
-    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, chunks: int, faces: int
+    models: AvatarModels,
+    corpus: Corpus,
+    sampling: SamplingConfig,
+    chunks: int,
+    cast: Cast,
+    is_over: Callable[[], bool] | None = None,
 ) -> list[dict[str, float]]:
     """Chain many chunks of held-out speech and compare some of them with the portraits.
 
+    Args:
+        models: The model.
+        corpus: Its held-out part speaks.
+        sampling: How to denoise.
+        chunks: How many.
+        cast: Whose faces.
+        is_over: Asked now and then; once true, the run ends. ``None`` for a whole run.
+
     Returns:
-        One row for each of some chunks: means over faces, and the deviation of colour and
-        structure between faces.
+        One row for each of some chunks: means over faces and, from the tenth chunk on, over the
+        five chunks that end with it, and the deviation between faces.
     """
-    sessions, portraits = _talking(models, corpus, sampling, faces)
-    rows, before = [], None
-    for chunk, frames in enumerate(sessions.play(chunks), start=1):
-        if chunk in _ROWS:
-            values = _compare(frames, portraits)
-            row = {"chunk": float(chunk)}
-            for name, value in values.items():
-                row[name] = float(value.mean())
-                row[f"{name}_deviation"] = float(value.std()) if faces > 1 else 0.0
-            if before is not None:
-                row["join_jump"] = _join_jump(before, frames)
-            rows.append(row)
-        before = frames[:, -1]
-    return rows
+    sessions, portraits = cast.talking(models, corpus, sampling)
+    spans = {
+        end: range(end - 1 if end < _AVERAGED_FROM else end - _AVERAGED, end)
+        for end in (*(row for row in _ROWS if row < chunks), chunks)
+    }
+    wanted = {chunk for span in spans.values() for chunk in span}
+    seen: dict[int, dict[str, Tensor]] = {}
+    for chunk, frames in sessions.glance(sorted({*wanted, *range(0, chunks, _ASKED_EVERY)})):
+        if chunk in wanted:
+            seen[chunk] = {**_compare(frames[:, 1:], portraits), "join_jump": _join_jump(frames)}
+        if is_over is not None and is_over():
+            break
+    return [
+        _drift_row(end, [seen[chunk] for chunk in span])
+        for end, span in spans.items()
+        if all(chunk in seen for chunk in span)
+    ]
+
+
+def _drift_row(end: int, seen: list[dict[str, Tensor]]) -> dict[str, float]:
+    row = {"chunk": float(end)}
+    for name in seen[0]:
+        value = torch.stack([values[name] for values in seen]).mean(dim=0)
+        row[name] = float(value.mean())
+        row[f"{name}_deviation"] = float(value.std()) if len(value) > 1 else 0.0
+    return row
 
 
 def _compare(frames: Tensor, portraits: Tensor) -> dict[str, Tensor]:
@@ -107,15 +154,14 @@ def _compare(frames: Tensor, portraits: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _join_jump(before: Tensor, frames: Tensor) -> float:
-    """Return the change across the join over the change from frame to frame in the chunk."""
-    join = (frames[:, 0] - before).abs().mean()
-    inside = (frames[:, 1:] - frames[:, :-1]).abs().mean()
-    return float(join / inside)
+def _join_jump(frames: Tensor) -> Tensor:
+    """Return the change across the join over the change from frame to frame after it, ``(B,)``."""
+    change = (frames[:, 1:] - frames[:, :-1]).abs().mean(dim=(2, 3, 4))
+    return change[:, 0] / change[:, 1:].mean(dim=1)
 
 
 def evaluate_recovery(
-    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, chunks: int, faces: int
+    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, chunks: int, cast: Cast
 ) -> dict[str, Any]:
     """Start sessions from damaged motion frames and see how soon they are as if from good ones.
 
@@ -125,7 +171,7 @@ def evaluate_recovery(
     """
     results: dict[str, Any] = {}
     for kind in (_UNDAMAGED, *DAMAGES):
-        sessions, portraits = _talking(models, corpus, sampling, faces)
+        sessions, portraits = cast.talking(models, corpus, sampling)
         start = _start_frames(portraits, kind, models.config.chunk.num_motion_frames)
         rows = list(_rows(sessions, portraits, chunks, start))
         results[kind] = {"start": _means(_compare(start[1], portraits)), "rows": rows}

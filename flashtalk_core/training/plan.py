@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator
 
+from .ranks import from_first
+
 
 class RolloutPlan(NamedTuple):
     """How far a roll-out goes."""
@@ -30,14 +32,5 @@ def draw_plan(max_chunks: int, num_steps: int, generator: Generator) -> RolloutP
     drawn = torch.stack(
         [torch.randint(limit, (), generator=generator) for limit in (max_chunks, num_steps)]
     )
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        on_device = drawn.to(_collective_device())
-        torch.distributed.broadcast(on_device, src=0)
-        drawn = on_device.cpu()
+    drawn = from_first(drawn)
     return RolloutPlan(int(drawn[0]) + 1, int(drawn[1]))
-
-
-def _collective_device() -> torch.device:
-    """Return where the backend wants its tensors."""
-    is_nccl = torch.distributed.get_backend() == "nccl"
-    return torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")

@@ -156,6 +156,17 @@ class DistillRecipe:
     """Guidance of the teacher by the sound."""
     align_motion: bool = True
     """Whether the student's prediction of the motion latents follows the teacher's."""
+    causal: bool = False
+    """Whether the student attends to earlier latent frames only; teacher and critic do not."""
+    noised_teacher_motion: bool = False
+    """Whether the teacher is shown motion latents as noisy as the rest, instead of clean ones."""
+    damaged_motion_share: float = 0.0
+    """Share of sessions in which the student goes on from damaged frames; teacher and critic see
+    the good ones."""
+    mouth_weight: float = 0.0
+    """Weight of the error of the mouth's measured opening against the true track."""
+    mouth_batch: int = 6
+    """Sessions that are decoded for it."""
     student_every: int = 3
     student_rate: float = 1e-4
     critic_rate: float = 3e-4

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ..weights.load import load_avatar
 from .data.corpus_file import load_corpus
 from .evaluate import held_out_trials
+from .pictures import contact_row, save_picture
 from .sessions import Sessions
 from .stages import TrainingFiles
 from .trial import ArraySound
@@ -21,7 +21,6 @@ _CURVES = {
     "dit": ("loss", "held_out_loss"),
 }
 _NUM_TRIALS = 6
-_NUM_COLUMNS = 8
 _SECONDS = 4
 
 
@@ -73,17 +72,3 @@ def draw_curves(runs: Path, path: Path) -> None:
         axis.legend()
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
-
-
-def contact_row(portrait: Tensor, frames: Tensor) -> Tensor:
-    """Return the portrait and evenly spaced frames side by side, ``(3, H, n * W)``."""
-    picked = torch.linspace(0, len(frames) - 1, _NUM_COLUMNS).long()
-    return torch.cat([portrait, *frames[picked]], dim=2)
-
-
-def save_picture(picture: Tensor, path: Path) -> None:
-    """Write ``(3, H, W)`` in ``[0, 1]`` as PNG."""
-    from PIL import Image
-
-    pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).save(path, optimize=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..config import StepRule
 from ..media.colour import ColourReference, match_colours
+from ..models.vae.layers import CausalConv3d, Upsample, run_sequence
 from ..models.vae.model import VideoVAE
 from ..sampling.step import euler_step, renoise_step
 from .losses import predicted_data
@@ -63,6 +64,24 @@ def decode_clip(vae: VideoVAE, latent: Tensor) -> Tensor:
     return vae.decoder(vae.conv2(vae.denormalise(latent))).float().clamp(-1, 1)
 
 
+def decode_end(vae: VideoVAE, latent: Tensor, num_frames: int) -> Tensor:
+    """Decode the last frames of whole clips alone; equal to those of :func:`decode_clip`.
+
+    Layers that keep the number of frames run on as many as the last ones look back to.
+    """
+    decoder = vae.decoder
+    x = vae.conv2(vae.denormalise(latent))
+    x = run_sequence((decoder.conv1, *decoder.middle), x, None)
+    layers = [*decoder.upsamples, *decoder.head]
+    for index, layer in enumerate(layers):
+        rest = [each for layer in layers[index:] for each in layer.modules()]
+        if not any(isinstance(each, Upsample) and each.time_conv for each in rest):
+            seen = sum(each.lookback for each in rest if isinstance(each, CausalConv3d))
+            x = x[:, :, -(num_frames + seen) :]
+        x = run_sequence((layer,), x, None)
+    return x[:, :, -num_frames:].float().clamp(-1, 1)
+
+
 def correct_colours(frames: Tensor, portraits: Portraits, strength: float) -> Tensor:
     """Match each session's frames ``(B, 3, F, H, W)`` to its portrait, as inference does."""
 
@@ -81,6 +100,8 @@ class Roller:
     """:func:`encode_clip` of the autoencoder."""
     decode: Callable[[Tensor], Tensor]
     """:func:`decode_clip` of the autoencoder."""
+    decode_end: Callable[[Tensor, int], Tensor]
+    """:func:`decode_end` of the autoencoder."""
     levels: tuple[float, ...]
     """Noise levels, falling from 1 to 0."""
     rule: StepRule
@@ -99,6 +120,11 @@ class Roller:
     def show(self, latent: Tensor, portraits: Portraits) -> Tensor:
         """Decode and correct a chunk, ``(B, 3, F, H, W)``."""
         return correct_colours(self.decode(latent), portraits, self.colour_strength)
+
+    @torch.no_grad()
+    def end(self, latent: Tensor) -> Tensor:
+        """Decode the frames from which the next chunk goes on, ``(B, 3, M, H, W)``."""
+        return self.decode_end(latent, self.num_motion_frames)
 
     @torch.no_grad()
     def next_motion(self, frames: Tensor) -> Tensor:
@@ -140,7 +166,11 @@ class Rollout(NamedTuple):
     data: Tensor
     """Clean latents that chunk K's chosen step predicts, ``(B, 16, T, h, w)``."""
     motion: Tensor
-    """Motion latents that chunk K was given, ``(B, 16, m, h, w)``."""
+    """Motion latents that chunk K goes on from, ``(B, 16, m, h, w)``."""
+
+
+Advance = Callable[[Tensor, Tensor], Tensor]
+"""Denoises a chunk of given windows and motion latents and decodes its last frames."""
 
 
 def roll_out(
@@ -150,6 +180,8 @@ def roll_out(
     windows: Sequence[Tensor],
     plan: RolloutPlan,
     draw: DrawNoise,
+    advance: Advance | None = None,
+    disturb: Callable[[Tensor], Tensor] | None = None,
 ) -> Rollout:
     """Roll out K chunks, each from the last frames of its predecessor.
 
@@ -163,14 +195,24 @@ def roll_out(
         windows: Audio windows of each chunk, ``(B, F, W, S, A)``, at least K of them.
         plan: K and the step.
         draw: Source of noise.
+        advance: How chunks before the last are made; ``None`` for the plain way.
+        disturb: What happens to the frames ``(B, 3, M, H, W)`` from which chunk K goes on, in
+            the student's sight alone; ``None`` for nothing.
 
     Source: arXiv 2512.23379, stage 2 (stochastic truncation).
     """
-    motion = portraits.first_motion
-    for heard in windows[: plan.num_chunks - 1]:
-        latent = roller.chunk(velocity, heard, motion, draw)
-        motion = roller.next_motion(roller.show(latent, portraits))
-    data = roller.judged(velocity, windows[plan.num_chunks - 1], motion, draw, plan.step)
+    motion = seen = portraits.first_motion
+    last = plan.num_chunks - 1
+    for index, heard in enumerate(windows[:last], start=1):
+        if advance is None:
+            ended = roller.end(roller.chunk(velocity, heard, motion, draw))
+        else:
+            ended = advance(heard, motion)
+        frames = correct_colours(ended, portraits, roller.colour_strength)
+        motion = seen = roller.next_motion(frames)
+        if disturb is not None and index == last:
+            seen = roller.next_motion(disturb(frames))
+    data = roller.judged(velocity, windows[last], seen, draw, plan.step)
     return Rollout(data, motion)
 
 

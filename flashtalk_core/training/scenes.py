@@ -17,6 +17,7 @@ from ..engine.reference import encode_condition
 from ..media.audio_windows import window_features
 from ..models.audio_encoder import AudioEncoder
 from ..models.vae.model import VideoVAE
+from .capture import Captured
 from .data.faces import render, rest_motion, sample_identity
 from .dit_trainer import PromptTokens, Stage1Model
 from .rollout import Portraits
@@ -47,6 +48,8 @@ class SceneBatch:
     conditions: Conditions
     windows: list[Tensor]
     """Audio windows of each chunk in turn, ``(B, F, W, S, A)``."""
+    openings: list[Tensor]
+    """True opening of the mouth in each chunk in turn, ``(B, F)``."""
 
 
 class SceneBank:
@@ -77,15 +80,17 @@ class SceneBank:
             seed: Of the faces.
         """
         self._config, self._audio, self._sounds = config, audio, sounds
+        self._listen = Captured(self._analyse)
         device = vae.conv1.weight.device
-        identity = sample_identity(num_faces, Generator().manual_seed(seed))
-        pictures = render(identity, rest_motion(num_faces), config.size_px)[:, 0] * 2 - 1
-        parts = [part.to(device) for part in pictures.split(_ENCODED_AT_ONCE)]
+        identity = sample_identity(num_faces, Generator().manual_seed(seed)).to(device)
+        motion = rest_motion(num_faces).to(device)
+        pictures = render(identity, motion, config.size_px)[:, 0] * 2 - 1
+        parts = pictures.split(_ENCODED_AT_ONCE)
         self._condition = torch.cat(
             [encode_condition(vae, part[:, :, None], config.chunk.num_frames) for part in parts]
         )
         self._clip = torch.cat([towers.clip(part) for part in parts])
-        self._portraits = Portraits.encode(vae, pictures.to(device))
+        self._portraits = Portraits.encode(vae, pictures)
         self._text = towers.text(tokens.ids, tokens.mask) * tokens.mask[..., None]
 
     @torch.no_grad()
@@ -100,10 +105,12 @@ class SceneBank:
             self._text[prompts],
             self._text[-1:].expand(batch, -1, -1),
         )
-        windows = self._hear(batch, num_chunks, max_chunks)
-        return SceneBatch(self._portraits.pick(rows), conditions, windows)
+        windows, openings = self._hear(batch, num_chunks, max_chunks)
+        return SceneBatch(self._portraits.pick(rows), conditions, windows, openings)
 
-    def _hear(self, batch: int, num_chunks: int, max_chunks: int) -> list[Tensor]:
+    def _hear(
+        self, batch: int, num_chunks: int, max_chunks: int
+    ) -> tuple[list[Tensor], list[Tensor]]:
         chunk = self._config.chunk
         length = chunk.audio_context_frames
         longer = length + (max_chunks - 1) * chunk.num_new_frames
@@ -111,14 +118,19 @@ class SceneBank:
             draw_windows(
                 self._sounds, batch, dataclasses.replace(chunk, audio_context_frames=longer)
             )
-        ).samples
+        )
         step = chunk.samples_per_frame
-        windows = []
+        shown = chunk.audio_lookback_frames - chunk.num_motion_frames
+        windows, openings = [], []
         for first in range(0, num_chunks * chunk.num_new_frames, chunk.num_new_frames):
-            samples = speech[:, first * step : (first + length) * step]
-            features = self._audio(samples, length)
-            windows.append(heard_windows(features, self._config))
-        return windows
+            windows.append(self._listen(speech.samples[:, first * step : (first + length) * step]))
+            start = first + shown
+            openings.append(speech.mouth[:, start : start + chunk.num_frames, 0])
+        return windows, openings
+
+    def _analyse(self, samples: Tensor) -> Tensor:
+        features = self._audio(samples, self._config.chunk.audio_context_frames)
+        return heard_windows(features, self._config)
 
 
 def heard_windows(features: Tensor, config: AvatarConfig) -> Tensor:

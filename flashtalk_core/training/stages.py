@@ -15,6 +15,7 @@ from ..errors import InvalidInputError
 from ..models.audio_encoder import AudioEncoder
 from ..models.tokenizer import Tokenizer
 from ..models.vae.model import VideoVAE
+from ..weights.load import AvatarModels
 from ..weights.save import replacing
 from .audio_trainer import AudioTrainer
 from .clips import ClipBank
@@ -30,6 +31,7 @@ from .seeds import HELD_OUT_SEED, STATISTICS_SEED, fixed_draws, part_seed
 from .sound_windows import SoundBank, mouth_tracks
 from .states import load_notes, load_state
 from .vae_trainer import VAETrainer
+from .validation import Validation
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     vae = trained_vae(files.runs, job.config.vae, device)
     job = dataclasses.replace(job, config=dataclasses.replace(job.config, vae=vae.config))
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
-    tokens = _prompt_tokens(job)
+    tokens = prompt_tokens(job)
     notes = load_notes(files.runs, "dit")
     seed = part_seed(_DIT_SEED, 0 if notes is None else int(notes["step"]))
     bank = _filled_bank(job, recipe.num_clips, False, seed, vae, audio)
@@ -112,7 +114,7 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
 
 
 def distill(job: TrainingJob, part_s: float) -> bool:
-    """Distil the transformer (Stage 2) for one part.
+    """Distil the transformer (Stage 2) for one part, with a picture of it at every save.
 
     Returns:
         Whether the recipe's last step is done.
@@ -124,11 +126,15 @@ def distill(job: TrainingJob, part_s: float) -> bool:
     vae = trained_vae(files.runs, job.config.vae, device)
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
     model = trained_stage_1(files.runs, job.config, device)
-    tokens = _prompt_tokens(job)
-    sounds = SoundBank.from_corpus(load_corpus(files.corpus), False, device)
+    tokens = prompt_tokens(job)
+    corpus = load_corpus(files.corpus)
+    sounds = SoundBank.from_corpus(corpus, False, device)
     bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
     trainer = DistillTrainer(job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED)
-    return trainer.run(part_s)
+    config = dataclasses.replace(job.config, vae=vae.config)
+    tokenizer = Tokenizer.from_file(files.tokenizer)
+    models = AvatarModels(config, model.dit, vae, model.text, tokenizer, model.clip, audio)
+    return trainer.run(part_s, show=Validation(models, corpus, files.runs))
 
 
 def trained_stage_1(runs: Path, config: AvatarConfig, device: torch.device) -> Stage1Model:
@@ -138,7 +144,8 @@ def trained_stage_1(runs: Path, config: AvatarConfig, device: torch.device) -> S
     return model.to(device).eval().requires_grad_(False)
 
 
-def _prompt_tokens(job: TrainingJob) -> PromptTokens:
+def prompt_tokens(job: TrainingJob) -> PromptTokens:
+    """Tokenize all wordings of prompts."""
     tokenizer = Tokenizer.from_file(job.files.tokenizer)
     length = job.config.dit.text_len
     return PromptTokens.encode(list(prompt_vocabulary()), tokenizer, length, job.device)

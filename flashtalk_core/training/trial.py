@@ -38,8 +38,15 @@ class Trial:
     """``(3, H, W)`` float32 in ``[0, 1]``."""
     samples: NDArray[np.float32]
     """Mono at 16 kHz."""
-    opening: Tensor
-    """True opening of the mouth, ``(F,)``, at 25 a second."""
+    mouth: Tensor
+    """True mouth, ``(F, 6)``, at 25 a second."""
+    face: int = 0
+    """Which held-out face the portrait is."""
+
+    @property
+    def opening(self) -> Tensor:
+        """Its opening, ``(F,)``."""
+        return self.mouth[:, 0]
 
 
 def held_out_portrait(index: int, size_px: tuple[int, int]) -> Tensor:

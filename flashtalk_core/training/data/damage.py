@@ -17,6 +17,7 @@ _EVERY_SHARE = 0.5
 """Share of clips that each kind of :func:`damage_at_random` touches."""
 _CAST_GAIN, _CAST_OFFSET, _NOISE, _SHIFT = 0.12, 0.10, 0.10, 0.06
 _BLUR_PASSES = 3
+_CAST_CELLS, _REGIONAL_CAST = 4, 0.3
 
 
 def cast_colours(frames: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
@@ -72,6 +73,23 @@ def damage_at_random(frames: Tensor) -> Tensor:
     frames = shift(frames, x, y)
     grain = (touched() * torch.rand(batch, device=device)).view(-1, 1, 1, 1, 1)
     return (frames + _NOISE * grain * torch.randn_like(frames)).clamp(-1, 1)
+
+
+def drift_at_random(frames: Tensor, share: float) -> Tensor:
+    """Damage a share of the clips as long sessions drift, from torch's generator.
+
+    Beside what :func:`damage_at_random` does, every corner of the picture takes a colour cast of
+    its own: what is the same everywhere is taken back by the match of colours, what differs
+    between background, hair and clothes is not.
+    """
+    batch, device = frames.shape[0], frames.device
+    cells = torch.randn(batch, 3, _CAST_CELLS, _CAST_CELLS, device=device).clamp(-2, 2)
+    size = frames.shape[-2:]
+    field = functional.interpolate(cells, size=size, mode="bicubic", align_corners=False)
+    strength = _REGIONAL_CAST * torch.rand(batch, 1, 1, 1, device=device)
+    drifted = damage_at_random((frames + (strength * field)[:, :, None]).clamp(-1, 1))
+    is_damaged = torch.rand(batch, 1, 1, 1, 1, device=device) < share
+    return torch.where(is_damaged, drifted, frames)
 
 
 def damage(frames: Tensor, kind: str, generator: torch.Generator) -> Tensor:

@@ -16,6 +16,8 @@ _REDNESS = (0.42, 0.66)
 """Where a colour starts and ends to count as the inside of a mouth."""
 _FULL_HEIGHT = 0.092
 """Measured height of a fully open mouth, as a share of the picture's."""
+_FULL_WIDTH = 0.2
+"""Measured width of a wide open mouth, likewise."""
 _BORDER = 0.14
 """Sides and top of a picture that show background and hair, as a share of its size."""
 _COARSE = 16
@@ -35,16 +37,37 @@ def measure_mouth_opening(frames: Tensor) -> Tensor:
     Returns:
         Openings ``(...)`` float32, 0 shut and about 1 fully open.
     """
+    return _extent(_inside(frames).sum(dim=-2), frames.shape[-2]) / _FULL_HEIGHT
+
+
+def measure_mouth_shape(frames: Tensor) -> Tensor:
+    """Measure height and width of the mouth's dark red inside, as :func:`measure_mouth_opening`.
+
+    Args:
+        frames: Pictures of drawn faces, ``(..., 3, H, W)`` in ``[0, 1]``, any size.
+
+    Returns:
+        ``(..., 2)`` float32: the opening, and the width on a like scale.
+    """
+    width = _extent(_inside(frames).sum(dim=-1), frames.shape[-1]) / _FULL_WIDTH
+    return torch.stack([measure_mouth_opening(frames), width], dim=-1)
+
+
+def _inside(frames: Tensor) -> Tensor:
+    """Return how much each pixel around the mouth is its inside, ``(..., h, w)``."""
     height, width = frames.shape[-2:]
     rows = slice(round(_ROWS[0] * height), round(_ROWS[1] * height))
     columns = slice(round(_COLUMNS[0] * width), round(_COLUMNS[1] * width))
     red, green, blue = frames[..., rows, columns].float().clamp(0.0, 1.0).unbind(-3)
     redness = (red - torch.maximum(green, blue)) / (red + 0.10)
-    inside = smoothstep((redness - _REDNESS[0]) / (_REDNESS[1] - _REDNESS[0]))
-    column = inside.sum(dim=-2) / height
+    return smoothstep((redness - _REDNESS[0]) / (_REDNESS[1] - _REDNESS[0]))
+
+
+def _extent(lengths: Tensor, side: int) -> Tensor:
+    """Return the contraharmonic mean of ``(..., n)`` lengths in pixels, as a share of ``side``."""
+    share = lengths / side
     # One pixel of a column more or less must not turn an empty mouth into a tall one.
-    mean = column.square().sum(-1) / (column.sum(-1) + 4.0 / height)
-    return mean / _FULL_HEIGHT
+    return share.square().sum(-1) / (share.sum(-1) + 4.0 / side)
 
 
 def measure_sharpness(frames: Tensor) -> Tensor:

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from flashtalk_core.training.data.damage import DAMAGES, blur, damage, damage_at_random, shift
+from flashtalk_core.training.data.damage import (
+    DAMAGES,
+    blur,
+    damage,
+    damage_at_random,
+    drift_at_random,
+    shift,
+)
 from flashtalk_core.training.data.mouth import measure_drift, measure_sharpness
 
 pytestmark = pytest.mark.cpu
@@ -60,3 +67,16 @@ def test_random_damage_leaves_some_clips_and_differs_from_clip_to_clip():
     assert change.min() < 0.02
     assert change.max() > 0.2
     assert len({round(value, 6) for value in change.tolist()}) > 30
+
+
+def test_drift_differs_from_place_to_place_and_touches_a_share_of_the_clips(frames):
+    many = frames[:1, :, :1].expand(32, -1, -1, -1, -1)
+    torch.manual_seed(0)
+    assert torch.equal(drift_at_random(many, 0.0), many)
+    drifted = drift_at_random(many, 0.5)
+    assert drifted.abs().max() <= 1
+    touched = (drifted != many).flatten(1).any(dim=1).float().mean()
+    assert 0.3 < touched < 0.7
+    change = (drift_at_random(many, 1.0) - many).mean(dim=2)
+    corners = torch.stack([change[..., :32, :32], change[..., 32:, 32:]]).mean(dim=(3, 4))
+    assert (corners[0] - corners[1]).abs().mean() > 0.02

@@ -15,6 +15,7 @@ from flashtalk_core.training.rollout import (
     Roller,
     correct_colours,
     decode_clip,
+    decode_end,
     encode_clip,
     roll_out,
 )
@@ -42,6 +43,7 @@ def roller(vae):
     return Roller(
         encode=lambda video: encode_clip(vae, video),
         decode=lambda latent: decode_clip(vae, latent),
+        decode_end=lambda latent, count: decode_end(vae, latent, count),
         levels=LEVELS,
         rule="euler",
         num_latents=3,
@@ -74,6 +76,14 @@ def test_one_pass_equals_the_pass_in_groups(vae):
     assert torch.allclose(encode_clip(vae, video), latent, atol=1e-4)
     groups = torch.cat(list(vae.decode_groups(latent)), dim=2)
     assert torch.allclose(decode_clip(vae, latent), groups, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_last_frames_decoded_alone_are_those_of_the_whole_clip(vae, count):
+    torch.manual_seed(4)
+    latent = torch.randn(2, 16, 9, 4, 4)
+    whole = decode_clip(vae, latent)[:, :, -count:]
+    assert torch.allclose(decode_end(vae, latent, count), whole, atol=1e-5)
 
 
 def test_every_session_is_matched_to_its_own_portrait():
@@ -128,6 +138,26 @@ def test_a_later_chunk_goes_on_from_the_last_corrected_frames(roller, portraits,
     assert torch.equal(velocity.inputs[3][:, :, :2], rollout.motion)
 
 
+def test_the_student_alone_goes_on_from_disturbed_frames(roller, portraits):
+    given = []
+
+    def disturb(frames):
+        given.append(frames)
+        return frames + 0.2
+
+    plain, disturbed = Recorder(), Recorder()
+    good = roll_out(roller, plain, portraits, WINDOWS, RolloutPlan(3, 0), draw)
+    rollout = roll_out(
+        roller, disturbed, portraits, WINDOWS, RolloutPlan(3, 0), draw, disturb=disturb
+    )
+    # Only before the last chunk, and what is judged against is as if nothing had happened.
+    assert [frames.shape[2] for frames in given] == [5]
+    assert torch.equal(rollout.motion, good.motion)
+    for mine, other in zip(plain.inputs[:-1], disturbed.inputs[:-1], strict=True):
+        assert torch.equal(mine, other)
+    assert not torch.allclose(plain.inputs[-1][:, :, :2], disturbed.inputs[-1][:, :, :2])
+
+
 @pytest.mark.parametrize(("plan", "calls"), [((1, 0), 1), ((1, 2), 3), ((3, 1), 8)])
 def test_only_the_chosen_step_of_the_last_chunk_has_a_gradient(roller, portraits, plan, calls):
     velocity = Recorder()
@@ -153,18 +183,22 @@ def test_all_lengths_and_steps_are_drawn():
 _RANK = """
 import json, sys, torch
 from flashtalk_core.training.plan import draw_plan
+from flashtalk_core.training.ranks import average_gradients
 rank, path = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group("gloo", f"file://{path}", rank=rank, world_size=2)
 generator = torch.Generator().manual_seed(rank)
 alone = torch.Generator().manual_seed(rank)
 drawn = [[int(torch.randint(9, (), generator=alone)) for _ in range(2)] for _ in range(20)]
 plans = [list(draw_plan(9, 9, generator)) for _ in range(20)]
-print(json.dumps([drawn, plans]))
+weights = torch.nn.Linear(2, 1)
+weights(torch.full((1, 2), 1.0 + rank)).sum().backward()
+average_gradients(weights.parameters())
+print(json.dumps([drawn, plans, weights.weight.grad.tolist(), weights.bias.grad.tolist()]))
 torch.distributed.destroy_process_group()
 """
 
 
-def test_two_ranks_take_what_the_first_has_drawn(tmp_path):
+def test_two_ranks_share_plan_and_mean_gradient(tmp_path):
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", _RANK, str(rank), str(tmp_path / "store")],
@@ -173,6 +207,8 @@ def test_two_ranks_take_what_the_first_has_drawn(tmp_path):
         )
         for rank in range(2)
     ]
-    (first, plans), (second, others) = (json.loads(r.communicate(timeout=60)[0]) for r in ranks)
+    told = [json.loads(r.communicate(timeout=60)[0]) for r in ranks]
+    (first, plans, *gradients), (second, others, *other_gradients) = told
     assert first != second
     assert plans == others == [[chunks + 1, step] for chunks, step in first]
+    assert gradients == other_gradients == [[[1.5, 1.5]], [1.0]]

@@ -78,14 +78,17 @@ def test_a_trained_model_is_loaded_with_its_measured_latents(job, model):
 def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
     models = load_avatar(model, "cpu")
     trials = evaluate.held_out_trials(corpus, 2, config.size_px)
-    short = [dataclasses.replace(trial, opening=trial.opening[:24]) for trial in trials]
+    short = [dataclasses.replace(trial, mouth=trial.mouth[:24]) for trial in trials]
     lips = evaluate.evaluate_lips(models, short, SAMPLING)
     assert lips["clips"] == 2
     assert -1 <= lips["correlation_pooled"] <= 1
     assert 0 < evaluate.evaluate_vae(models, 1)["psnr_db"] < 60
-    drift = long_runs.evaluate_drift(models, corpus, SAMPLING, chunks=2, faces=1)
+    cast = long_runs.Cast(1)
+    drift = long_runs.evaluate_drift(models, corpus, SAMPLING, chunks=2, cast=cast)
     assert [row["chunk"] for row in drift] == [1, 2]
-    recovery = long_runs.evaluate_recovery(models, corpus, SAMPLING, chunks=2, faces=1)
+    recovery = long_runs.evaluate_recovery(
+        models, corpus, SAMPLING, chunks=2, cast=long_runs.Cast(1)
+    )
     assert set(recovery) == {"none", "cast", "blur", "noise", "shift"}
     assert len(recovery["cast"]["rows"]) == 2
     assert recovery["cast"]["start"]["colour_delta_e"] > 5
@@ -126,11 +129,40 @@ def test_sessions_side_by_side_show_what_each_shows_alone(model, config, corpus)
     for index, trial in enumerate(trials):
         alone = play(
             models,
-            dataclasses.replace(trial, opening=torch.zeros(together.shape[1])),
+            dataclasses.replace(trial, mouth=torch.zeros(together.shape[1], 6)),
             dataclasses.replace(sampling, seed=7 + index),
         )
         # Alone, frames are cut to bytes.
         assert (together[index] - alone).abs().max() < 1.1 / 255
+
+
+def test_a_glance_shows_what_the_whole_play_shows(model, config, corpus):
+    models = load_avatar(model, "cpu")
+    sounds = [ArraySound(evaluate.held_out_trials(corpus, 1, config.size_px)[0].samples)]
+    portraits = evaluate.held_out_trials(corpus, 1, config.size_px)[0].portrait[None]
+    sessions = Sessions(models, portraits, sounds, SAMPLING)
+    whole = list(sessions.play(4))
+    seen = dict(sessions.glance([1, 3]))
+    assert list(seen) == [1, 3]
+    assert torch.allclose(seen[1][:, 1:], whole[1], atol=1e-5)
+    assert torch.allclose(seen[3][:, 1:], whole[3], atol=1e-4)
+    # What comes first is the frame before the chunk.
+    assert torch.allclose(seen[3][:, 0], whole[2][:, -1], atol=1e-4)
+
+
+def test_guidance_of_scale_one_changes_nothing_and_more_of_it_does(model, config, corpus):
+    models = load_avatar(model, "cpu")
+    trial = evaluate.held_out_trials(corpus, 1, config.size_px)[0]
+    plain, same, guided = (
+        next(
+            Sessions(
+                models, trial.portrait[None], [ArraySound(trial.samples)], SAMPLING, guidance
+            ).play(1)
+        )
+        for guidance in (None, (1.0, 1.0), (1e3, 1e3))
+    )
+    assert torch.allclose(plain, same, atol=1e-3)
+    assert not torch.allclose(plain, guided, atol=1e-3)
 
 
 @pytest.mark.parametrize("stage", ["vae", "audio", "dit"])
@@ -147,6 +179,7 @@ def test_a_student_is_distilled_and_exported_on_request(job, model, tmp_path):
     job = dataclasses.replace(job, recipe=dataclasses.replace(RECIPE, distill=recipe))
     assert stages.distill(job, 1e3)
     assert stages.distill(job, 1e3)
+    assert [path.name for path in job.files.runs.glob("*.png")] == ["validation-1.png"]
     export_model(job.files, job.config, tmp_path / "stage_1")
     export_model(job.files, job.config, tmp_path / "stage_2", student=True)
     first, second = (

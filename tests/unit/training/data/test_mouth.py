@@ -8,7 +8,11 @@ from flashtalk_core.training.data.faces import (
     sample_identity,
     sample_motion,
 )
-from flashtalk_core.training.data.mouth import measure_drift, measure_mouth_opening
+from flashtalk_core.training.data.mouth import (
+    measure_drift,
+    measure_mouth_opening,
+    measure_mouth_shape,
+)
 
 pytestmark = pytest.mark.cpu
 FACES, FRAMES = 9, 16
@@ -111,3 +115,15 @@ def test_frames_and_faces_may_be_batched_in_any_way(talking):
     pictures, _ = talking
     flat = measure_mouth_opening(pictures.flatten(0, 1))
     torch.testing.assert_close(flat.view(FACES, FRAMES), measure_mouth_opening(pictures))
+
+
+def test_a_wider_mouth_is_measured_wider_and_a_higher_one_higher():
+    motion, identity = rest_motion(1, 3), sample_identity(1, torch.Generator().manual_seed(5))
+    mouth = torch.zeros(1, 3, 6)
+    mouth[0, :, 0] = torch.tensor([0.5, 0.5, 0.9])
+    mouth[0, :, 1] = torch.tensor([-0.8, 0.8, -0.8])
+    frames = render(identity, motion.with_mouth(mouth))[0]
+    shape = measure_mouth_shape(frames)
+    assert shape[1, 1] > shape[0, 1] + 0.1
+    assert shape[2, 0] > shape[0, 0] + 0.1
+    assert torch.equal(shape[:, 0], measure_mouth_opening(frames))

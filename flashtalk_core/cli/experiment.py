@@ -1,0 +1,58 @@
+"""``experiment``: the table of Stage 2; cells that are done are not done again."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+from functools import partial
+from pathlib import Path
+
+from .evaluate import parse_count
+
+_TABLE = Path("docs/training/experiment.toml")
+_RESULTS = Path("docs/training/experiment.jsonl")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("experiment", help=__doc__, description=__doc__)
+    parser.add_argument("action", choices=("run", "report"), help="fill the table, or write it up")
+    parser.add_argument("--table", type=Path, default=_TABLE, help="what is trained and measured")
+    parser.add_argument("--results", type=Path, default=_RESULTS, help="a line for every cell")
+    parser.add_argument("--docs", type=Path, help="where table and plots go; default: the results'")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="corpus and tokenizer")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="Stage 1; students go below"
+    )
+    parser.add_argument("--device", default="auto", help="cuda: all GPUs; cuda:1: this one")
+    parser.add_argument("--workers", type=parse_count, default=1, help="processes side by side")
+    parser.add_argument("--part-s", type=float, default=1e9, help="begin nothing after this time")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fill the table or write the report; 1 if cells are missing."""
+    from ..training.experiment import load_experiment
+
+    experiment = load_experiment(args.table)
+    if args.action == "report":
+        from ..config import require
+        from ..training.experiment_report import write_experiment
+
+        require(
+            importlib.util.find_spec("matplotlib") is not None,
+            "the report needs the package matplotlib; install it",
+        )
+        write_experiment(experiment, args.results, args.docs or args.results.parent)
+        return 0
+    from ..engine.devices import choose_device
+    from ..training.experiment_run import run_experiment
+    from ..training.recipe import TinyRecipe, tiny_config
+    from ..training.stages import TrainingFiles, TrainingJob
+
+    files = TrainingFiles(args.data / "corpus.safetensors", args.data / "spiece.model", args.runs)
+    job = TrainingJob(tiny_config(), TinyRecipe(), files, choose_device(args.device))
+    prepare = partial(logging.basicConfig, level=logging.INFO, format="%(message)s")
+    done = run_experiment(experiment, job, args.results, args.workers, args.part_s, prepare)
+    return 0 if done else 1

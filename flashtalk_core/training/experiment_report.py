@@ -1,0 +1,164 @@
+"""The experiment written up: a table of means and spreads over seeds, and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from ..weights.save import replacing
+from .experiment import Experiment, Row, read_results
+from .experiment_run import way_of
+
+Result = dict[str, Any]
+
+_CHUNKS = (10, 100, 500, 2000)
+_SHARPNESS_CHUNK = 100
+_COLOURS = 24
+_TABLE, _DRIFT, _RECOVERY = "experiment.md", "drift.png", "recovery.png"
+_DAMAGE = {
+    "cast": "colour_delta_e",
+    "blur": "softness",
+    "noise": "colour_delta_e",
+    "shift": "structure",
+}
+"""What each kind of damage is seen in."""
+_NAMES = {"colour_delta_e": "colour, Delta E", "structure": "identity", "softness": "softness"}
+_HEAD = (
+    "row", "seeds", "lips", "shape error", "sharpness", "join jump",
+    *(f"colour at {chunk:,}" for chunk in _CHUNKS),
+    *(f"identity at {chunk:,}" for chunk in _CHUNKS),
+    "frames/s",
+)  # fmt: skip
+
+
+def write_experiment(experiment: Experiment, results: Path, folder: Path) -> None:
+    """Write table and plots of what is there so far.
+
+    Args:
+        experiment: The table.
+        results: Its results; those of other settings are left out.
+        folder: Where the files go; made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    read = read_results(results)
+    speeds = {result["way"]: result["frames_per_s"] for result in read if "way" in result}
+    found = sorted((r for r in read if "key" in r), key=lambda r: len(r["drift"]["chunk"]))
+    by_key = {result["key"]: result for result in found}
+    by_row: dict[Row, list[Result]] = {row: [] for row in experiment.rows}
+    for cell in experiment.cells():
+        if cell.key in by_key:
+            by_row[cell.row].append(by_key[cell.key])
+    done = {row: results for row, results in by_row.items() if results}
+    lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
+    lines += [_line(_cells(row, cells, speeds.get(way_of(row)))) for row, cells in done.items()]
+    with replacing(folder / _TABLE) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _draw(done, folder)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(row: Row, found: list[Result], speed: float | None) -> list[str]:
+    def over_seeds(value: Callable[[Result], float | None], digits: int) -> str:
+        return with_spread([value(result) for result in found], digits)
+
+    def at(name: str, chunk: int) -> Callable[[Result], float | None]:
+        return lambda result: drift_at(result, name, chunk)
+
+    def sharpness(result: Result) -> float | None:
+        softness = drift_at(result, "softness", _SHARPNESS_CHUNK)
+        return None if softness is None else 1 - softness
+
+    return [
+        row.name,
+        str(len(found)),
+        over_seeds(lambda result: result["lips"]["correlation_mean"], 3),
+        over_seeds(lambda result: result["lips"]["shape_error"], 3),
+        over_seeds(sharpness, 2),
+        over_seeds(_join_jump, 2),
+        *(over_seeds(at("colour_delta_e", chunk), 1) for chunk in _CHUNKS),
+        *(over_seeds(at("structure", chunk), 3) for chunk in _CHUNKS),
+        "" if speed is None else f"{speed:.0f}",
+    ]
+
+
+def _join_jump(result: Result) -> float | None:
+    """Return the mean over all chunks with a join before them; ``None`` if not measured."""
+    jumps = result["drift"].get("join_jump", [])[1:]
+    return mean(jumps) if jumps else None
+
+
+def drift_at(result: Result, name: str, chunk: int) -> float | None:
+    """Return what was measured at a chunk; ``None`` if the run was shorter."""
+    drift = result["drift"]
+    return drift[name][drift["chunk"].index(chunk)] if chunk in drift["chunk"] else None
+
+
+def with_spread(values: list[float | None], digits: int) -> str:
+    """Write mean and standard deviation, and how many values there are if some are missing."""
+    there = [value for value in values if value is not None]
+    if not there:
+        return ""
+    spread = f" +-{stdev(there):.{digits}f}" if len(there) > 1 else ""
+    count = f" ({len(there)})" if len(there) < len(values) else ""
+    return f"{mean(there):.{digits}f}{spread}{count}"
+
+
+def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for axis, name in zip(axes, ("colour_delta_e", "structure"), strict=True):
+        for row, found in done.items():
+            chunks = max((result["drift"]["chunk"] for result in found), key=len)
+            _plot(axis, chunks, [result["drift"][name] for result in found], row.name)
+        axis.set(title=f"drift: {_NAMES[name]}", xlabel="chunk", xscale="log")
+        axis.grid(alpha=0.3)
+    axes[1].legend(fontsize=7)
+    _save(figure, folder / _DRIFT)
+    figure, axes = pyplot.subplots(1, len(_DAMAGE), figsize=(13, 3.2), layout="constrained")
+    for axis, (kind, name) in zip(axes, _DAMAGE.items(), strict=True):
+        for row, found in done.items():
+            if all("recovery" in result for result in found):
+                values = [_excess(result["recovery"], kind, name) for result in found]
+                _plot(axis, list(range(len(values[0]))), values, row.name)
+        axis.set(title=f"after {kind}: {_NAMES[name]}", xlabel="chunk, 0 is the start")
+        axis.grid(alpha=0.3)
+    if axes[-1].lines:
+        axes[-1].legend(fontsize=7)
+    _save(figure, folder / _RECOVERY)
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Write a figure as a small PNG of few colours."""
+    from matplotlib import pyplot
+    from PIL import Image
+
+    whole = BytesIO()
+    figure.savefig(whole, dpi=70, format="png")
+    pyplot.close(figure)
+    with replacing(path) as temporary:
+        small = Image.open(whole).convert("RGB").quantize(_COLOURS)
+        small.save(temporary, format="png", optimize=True)
+
+
+def _excess(recovery: dict[str, Any], kind: str, name: str) -> list[float]:
+    pairs = zip(recovery[kind][name], recovery["none"][name], strict=True)
+    return [damaged - good for damaged, good in pairs]
+
+
+def _plot(axis: Any, places: list[float], values: list[list[float]], label: str) -> None:
+    """Plot the mean of some curves as far as all go, and their range as a shade."""
+    columns = list(zip(*values, strict=False))
+    places = places[: len(columns)]
+    (line,) = axis.plot(places, [mean(column) for column in columns], label=label)
+    low, high = [min(column) for column in columns], [max(column) for column in columns]
+    axis.fill_between(places, low, high, color=line.get_color(), alpha=0.15)

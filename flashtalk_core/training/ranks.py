@@ -1,0 +1,45 @@
+"""Several processes that train one model together; alone, nothing is exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def rank() -> int:
+    """Return the number of this process, 0 if it is alone."""
+    return torch.distributed.get_rank() if _is_shared() else 0
+
+
+def from_first(drawn: Tensor) -> Tensor:
+    """Return what rank 0 has drawn, a CPU tensor of any shape."""
+    if not _is_shared():
+        return drawn
+    there = drawn.to(_collective_device())
+    torch.distributed.broadcast(there, src=0)
+    return there.cpu()
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over all ranks."""
+    if not _is_shared():
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(together)
+    together /= torch.distributed.get_world_size()
+    parts = together.split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def _is_shared() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _collective_device() -> torch.device:
+    """Return where the backend wants its tensors."""
+    is_nccl = torch.distributed.get_backend() == "nccl"
+    return torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")

@@ -1,0 +1,167 @@
+"""The experiment table: what is skipped, what is resumed, what is written up."""
+
+import dataclasses
+import json
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models.attention import sdpa
+from flashtalk_core.models.audio_encoder import AudioEncoder
+from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.training.causal import attend_causally, frame_causal
+from flashtalk_core.training.data.corpus_file import save_corpus
+from flashtalk_core.training.dit_trainer import Stage1Model
+from flashtalk_core.training.experiment import load_experiment, missing, read_results
+from flashtalk_core.training.experiment_report import write_experiment
+from flashtalk_core.training.experiment_run import run_experiment
+from flashtalk_core.training.long_runs import LoopedSound
+from flashtalk_core.training.recipe import TinyRecipe
+from flashtalk_core.training.stages import TrainingFiles, TrainingJob
+from flashtalk_core.training.states import save_state
+from flashtalk_core.training.vocabulary import make_tokenizer
+
+pytestmark = pytest.mark.cpu
+
+TABLE = """
+    seeds = [0]
+    faces = 1
+    clips = 1
+    [recipe]
+    num_steps = 2
+    batch = 1
+    num_faces = 2
+    steps = 2
+    student_every = 1
+    save_every = 1
+    [students.k2]
+    max_chunks = 2
+    damaged_motion_share = 1.0
+    mouth_weight = 1.0
+    causal = true
+    noised_teacher_motion = true
+    text_scale = 3.0
+    [[rows]]
+    name = "Stage 1, guided"
+    steps = 1
+    guidance = [3.0, 4.0]
+    chunks = 2
+    [[rows]]
+    name = "student"
+    student = "k2"
+    steps = 1
+    rule = "renoise"
+    chunks = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "experiment.toml"
+    path.write_text(textwrap.dedent(TABLE))
+    return path
+
+
+@pytest.fixture(scope="module")
+def job(config, corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stage_1")
+    files = TrainingFiles(folder / "corpus.safetensors", folder / "spiece.model", folder / "runs")
+    save_corpus(corpus, files.corpus)
+    make_tokenizer(files.tokenizer, config.text.vocab_size)
+    torch.manual_seed(0)
+    parts = {"vae": VideoVAE(config.vae), "dit": Stage1Model(config)}
+    for name, module in parts.items():
+        weights = {f"average.{key}": value for key, value in module.named_parameters()}
+        save_state(files.runs, name, weights, {"step": 1.0})
+    encoder = AudioEncoder(config.audio).state_dict()
+    weights = {f"average.encoder.{key}": value for key, value in encoder.items()}
+    save_state(files.runs, "audio", weights, {"step": 1.0})
+    return TrainingJob(config, TinyRecipe(), files, torch.device("cpu"))
+
+
+def test_cells_are_made_once_and_again_only_when_the_table_changes(table, job, tmp_path):
+    experiment, results = load_experiment(table), tmp_path / "results.jsonl"
+    assert not run_experiment(experiment, job, results, 1, part_s=0.0)
+    assert not any("row" in result for result in read_results(results))
+    assert run_experiment(experiment, job, results, 1)
+    made = read_results(results)
+    assert {r["row"] for r in made if "row" in r} == {"Stage 1, guided", "student"}
+    assert {r["way"] for r in made if "way" in r} == {"1 steps, guided", "1 steps, not guided"}
+    guided = next(r for r in made if r.get("row") == "Stage 1, guided")
+    assert guided["drift"]["chunk"] == [1, 2]
+    text = results.read_text()
+    assert run_experiment(experiment, job, results, 1)
+    assert results.read_text() == text
+    longer = dataclasses.replace(experiment, clips=2)
+    assert len(missing(longer, read_results(results))) == 2
+
+
+def result(cell, colours, whole=True):
+    drift = {"chunk": [1, 10, 100][: len(colours)], "colour_delta_e": colours}
+    for name in ("structure", "softness", "join_jump"):
+        drift[name] = [0.25] * len(colours)
+    lips = {"correlation_mean": 0.9 + cell.seed / 100, "shape_error": 0.1}
+    return {"key": cell.key, "lips": lips, "drift": drift, "whole": whole}
+
+
+def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(table, tmp_path):
+    experiment = dataclasses.replace(load_experiment(table), seeds=(0, 2))
+    cells = [cell for cell in experiment.cells() if cell.row.student is None]
+    made = [result(cells[0], [1.0, 2.0, 3.0]), result(cells[1], [1.0, 4.0], whole=False)]
+    assert cells[0] not in missing(experiment, made)
+    assert cells[1] in missing(experiment, made)
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(json.dumps(each) + "\n" for each in made))
+    write_experiment(experiment, results, tmp_path)
+    head, _, row = (tmp_path / "experiment.md").read_text().splitlines()
+    named = dict(zip(head.split(" | "), row.split(" | "), strict=True))
+    assert named["lips"] == "0.910 +-0.014"
+    assert named["sharpness"] == "0.75 (1)"
+    assert (named["colour at 10"], named["colour at 100"]) == ("3.0 +-1.4", "3.0 (1)")
+    assert all((tmp_path / name).stat().st_size > 0 for name in ("drift.png", "recovery.png"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("chunks = 2", "'max_chunk' is unknown"),
+        ('student = "k2"', "names no student"),
+        ("[[rows]]", "mend"),
+    ],
+)
+def test_a_wrong_table_is_refused(tmp_path, wrong, said):
+    changed = {"chunks = 2": "chunk = 2", 'student = "k2"': 'student = "k9"', "[[rows]]": "[rows"}
+    path = tmp_path / "experiment.toml"
+    path.write_text(textwrap.dedent(TABLE).replace(wrong, changed[wrong], 1))
+    with pytest.raises(InvalidInputError, match=said):
+        load_experiment(path)
+
+
+@pytest.mark.parametrize("offset", [0, 7, 23])
+@pytest.mark.parametrize("span", [(-5, -2), (-5, 3), (0, 4), (8, 35), (-3, 40)])
+def test_speech_that_ends_starts_over_and_is_silent_before_its_beginning(offset, span):
+    sound = LoopedSound(np.arange(1, 11, dtype=np.float32), offset)
+    places = np.arange(*span)
+    assert np.array_equal(
+        sound.read(*span), np.where(places < 0, 0, sound.samples[(places + offset) % 10])
+    )
+
+
+def test_a_frame_sees_itself_and_those_before_it(config):
+    torch.manual_seed(0)
+    attend = frame_causal(3)
+    q, k, v = (torch.randn(1, 12, 2, 8) for _ in range(3))
+    before = attend(q, k, v)
+    k[:, 4:8], v[:, 4:8] = 0, 9
+    after = attend(q, k, v)
+    same = (before == after).all(dim=(0, 2, 3))
+    assert same.tolist() == [True] * 4 + [False] * 8
+    dit = AvatarDiT(config.dit)
+    crossing = [block.cross_attn.attention for block in dit.blocks]
+    attend_causally(dit, 3)
+    assert all(block.self_attn.attention is not sdpa for block in dit.blocks)
+    assert crossing == [block.cross_attn.attention for block in dit.blocks]
