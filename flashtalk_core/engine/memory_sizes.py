@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from ..config import AvatarConfig, ChunkConfig
-from ..geometry import num_latent_frames, token_grid
 from ..models.attention import sdpa
 from ..models.audio_encoder import AudioEncoder
 from ..models.block_offload import split_block
@@ -18,7 +17,7 @@ from ..models.dit import AvatarDiT
 from ..models.dit_block import AvatarBlock
 from ..models.float8 import quantise_block
 from ..models.vae.model import VideoVAE
-from .working_memory import decode_bytes, step_bytes
+from .working_memory import decode_bytes, session_bytes, step_bytes
 
 _NUM_BUFFERS = 2
 _SPARE = 1.04
@@ -98,7 +97,7 @@ def model_sizes(
         lambda: VideoVAE(config.vae),
         lambda: AudioEncoder(config.audio),
     )
-    kept = _kept_between_steps(config, size_px, chunk) * dtype.itemsize
+    kept = session_bytes(config, size_px, chunk, dtype)
     return ModelSizes(
         dtype=dtype,
         num_blocks=config.dit.num_layers,
@@ -119,17 +118,6 @@ def _block_bytes(config: AvatarConfig, dtype: torch.dtype, float8: bool) -> tupl
         quantise_block(block)
     session, sound, step = split_block(block)
     return _num_bytes(session), _num_bytes(sound), _num_bytes(step)
-
-
-def _kept_between_steps(config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig) -> int:
-    """Count the keys and values of prompt, picture and sound in all blocks."""
-    dit = config.dit
-    num_latents = num_latent_frames(chunk.num_frames)
-    tokens = dit.text_len + dit.clip_tokens + num_latents * dit.audio_context_tokens
-    height, width = (side // config.vae.spatial_stride for side in size_px)
-    frames, rows, columns = token_grid((num_latents, height, width), dit)
-    rotary_and_condition = 4 * frames * rows * columns * dit.head_dim
-    return 2 * dit.num_layers * tokens * dit.dim + rotary_and_condition
 
 
 def _on_meta(build: Callable[[], nn.Module], dtype: torch.dtype) -> nn.Module:

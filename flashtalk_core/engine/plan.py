@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+import torch
 from PIL.Image import Image
 from torch import Tensor
 
@@ -21,7 +22,17 @@ from .residency import Placement
 
 RENDER_REVISION = 1
 """Raised by every change that draws or writes other bytes from the same settings."""
-_LIBRARIES = ("torch", "triton", "transformers", "av", "numpy", "pillow", "soxr")
+_LIBRARIES = (
+    "torch",
+    "triton",
+    "triton-windows",
+    "pytorch-triton-rocm",
+    "transformers",
+    "av",
+    "numpy",
+    "pillow",
+    "soxr",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +84,16 @@ class RenderPlan:
             loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
             memory=[place.memory.float8, place.memory.slabs],
-            devices=[str(place.device), str(place.device_of(VideoVAE))],
+            devices=[_device_name(place.device), _device_name(place.device_of(VideoVAE))],
             paths=asdict(place.paths),
             attention=[self.attention, *(k.name for k in KERNELS if is_installed(k))],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
         )
+
+
+def _device_name(device: torch.device) -> str:
+    """Return what computes: kernels are chosen by the kind of GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def _version(library: str) -> str:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import nn
 
 from ..config import FastPaths
-from ..models.acceleration import accelerate
+from ..models.acceleration import accelerate, can_go
 from ..models.block_offload import BlockOffload
 from ..models.dit import AvatarDiT
 from ..models.layer_offload import LayerOffload
 from ..models.text_encoder import TextEncoder
 from ..models.vae.model import VideoVAE
 from ..models.vae.slabs import run_in_slabs
-from ..models.weight_stream import offload_of
+from ..models.weight_stream import offload_of, settle
 from ..weights.load import AvatarCheckpoint
 from ..weights.plan import PartTaker
 from .memory_plan import WHOLE, MemoryPlan
@@ -61,12 +61,16 @@ class Placement:
         return self.vae_device or self.device if kind is VideoVAE else self.device
 
     def paths_of(self, kind: type[nn.Module]) -> FastPaths:
-        """Return the faster ways of a network of class ``kind``; none on a device of another type.
+        """Return the faster ways of a network of class ``kind``.
 
-        They were chosen for the device that most networks run on.
+        They were chosen for the device that most networks run on; another one may not have them.
         """
-        is_same = self.device_of(kind).type == self.device.type
-        return self.paths if is_same else FastPaths.none()
+        paths = self.paths if kind is AvatarDiT else replace(self.paths, float8=False)
+        device = self.device_of(kind)
+        if device == self.device:
+            return paths
+        has_paths = device.type == self.device.type and can_go(paths, device)
+        return paths if has_paths else FastPaths.none()
 
 
 def load_network(
@@ -146,6 +150,7 @@ class StayLoaded:
         """Forget a network; see :class:`Residency`."""
         network = self._networks.pop(kind, None)
         if network is not None and offload_of(network) is not None:
+            settle(self._placement.device_of(kind))
             del network
             gc.collect()  # it and what moves its weights know each other
 

@@ -31,7 +31,8 @@ def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
     """
     config, request, place = plan.checkpoint.config, plan.request, plan.placement
     if kind is AvatarDiT:
-        return step_bytes(config, request.size_px, plan.chunk, place.dtype)
+        sizes = config, request.size_px, plan.chunk, place.dtype
+        return step_bytes(*sizes) + session_bytes(*sizes)
     if kind is VideoVAE:
         slabs = place.memory.slabs
         return decode_bytes(
@@ -48,6 +49,19 @@ def step_bytes(
     latents = num_latent_frames(chunk.num_frames)
     frames, rows, columns = token_grid((latents, height, width), config.dit)
     return _STEP_TENSORS * frames * rows * columns * config.dit.dim * dtype.itemsize
+
+
+def session_bytes(
+    config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig, dtype: torch.dtype
+) -> int:
+    """Count what stays between steps: keys and values of prompt, picture and sound."""
+    dit = config.dit
+    num_latents = num_latent_frames(chunk.num_frames)
+    tokens = dit.text_len + dit.clip_tokens + num_latents * dit.audio_context_tokens
+    height, width = (side // config.vae.spatial_stride for side in size_px)
+    frames, rows, columns = token_grid((num_latents, height, width), dit)
+    rotary_and_condition = 4 * frames * rows * columns * dit.head_dim
+    return (2 * dit.num_layers * tokens * dit.dim + rotary_and_condition) * dtype.itemsize
 
 
 def decode_bytes(

@@ -13,7 +13,7 @@ from torch import nn
 from ..config import FastPaths, require
 from ..errors import InvalidInputError
 from .attention import sdpa
-from .block_kernels import BlockKernels, PlainKernels
+from .block_kernels import BlockKernels, FallbackKernels, PlainKernels
 from .dit import AvatarDiT
 from .dit_block import AvatarBlock
 from .float8 import check_float8, quantise_blocks
@@ -112,7 +112,7 @@ def _block_kernels(device: torch.device) -> BlockKernels:
         return plain
     from .gpu_kernels.block import TritonKernels
 
-    return TritonKernels(plain)
+    return FallbackKernels(TritonKernels(plain), plain)
 
 
 def compile_blocks(dit: AvatarDiT, backend: str = "inductor") -> None:
@@ -126,6 +126,15 @@ def compile_blocks(dit: AvatarDiT, backend: str = "inductor") -> None:
         assert isinstance(block, AvatarBlock)
         # Sizes are constants: a video keeps its size, and loops of known length are faster.
         block.compile(backend=backend, dynamic=False)
+
+
+def can_go(paths: FastPaths, device: torch.device) -> bool:
+    """Whether ``device`` can take ``paths``."""
+    try:
+        check_fast_paths(paths, device)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def check_fast_paths(paths: FastPaths, device: torch.device) -> None:
@@ -159,6 +168,8 @@ def _try_triton(device: torch.device) -> None:
 
     try:
         shift_rows(torch.zeros(1, 4, device=device), torch.zeros(4, device=device))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # whatever Triton, its compiler or the driver raise
         reason = str(error).strip().partition("\n")[0]
         raise InvalidInputError(

@@ -91,7 +91,8 @@ class Float8Attention:
             8-bit floats, and the factor that undoes it for each head, ``(B, N)`` float32.
         """
         largest = torch.linalg.vector_norm(x, float("inf")).float().clamp(min=1e-12)
-        factor = torch.finfo(_FLOAT8).max / largest
+        # The factor itself must stay within the format of ``x``.
+        factor = (torch.finfo(_FLOAT8).max / largest).clamp(max=torch.finfo(x.dtype).max)
         scaled = (x * factor.to(x.dtype) * 0.99).to(_FLOAT8)
         return scaled, (1 / (0.99 * factor.to(x.dtype).float())).expand(x.shape[0], x.shape[2])
 

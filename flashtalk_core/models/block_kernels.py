@@ -6,9 +6,10 @@ A audio tokens a frame, K keys.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,8 @@ from torch import Tensor
 from .attention import Attention, sdpa
 from .float8 import FLOAT8, quantise_rows
 from .rope import rotate
+
+logger = logging.getLogger(__name__)
 
 ScaledRows = tuple[Tensor, Tensor]
 """8-bit floats ``(L, C)`` and the factors that undo their scaling ``(L, 1)``."""
@@ -191,3 +194,60 @@ class PlainKernels:
         counts[-1] = math.log(text.last_count)
         out = F.scaled_dot_product_attention(heads, keys, values, counts[None])[0].transpose(0, 1)
         return out + self._attention(q[None], image.keys[None], image.values[None])[0]
+
+
+class FallbackKernels:
+    """:class:`BlockKernels` that go a slower way from the first operation on that fails.
+
+    A kernel may need more shared memory than a GPU has, or a newer compiler; it fails when it is
+    built, before anything was computed.
+    """
+
+    def __init__(self, fast: BlockKernels, plain: BlockKernels) -> None:
+        """Take ``fast``, and for an operation that fails there ``plain``."""
+        self._fast = fast
+        self._plain = plain
+        self._failed: set[str] = set()
+
+    def add_norm(self, *args: Any, **options: Any) -> tuple[Tensor, Rows]:
+        """See :class:`BlockKernels`."""
+        return self._call("add_norm", *args, **options)
+
+    def add(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("add", *args, **options)
+
+    def rms(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("rms", *args, **options)
+
+    def to_linear(self, *args: Any, **options: Any) -> Rows:
+        """See :class:`BlockKernels`."""
+        return self._call("to_linear", *args, **options)
+
+    def fold(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("fold", *args, **options)
+
+    def softmax(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("softmax", *args, **options)
+
+    def attend(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("attend", *args, **options)
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        if name not in self._failed:
+            try:
+                return getattr(self._fast, name)(*args, **options)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # whatever Triton, its compiler or the driver raise
+                self._failed.add(name)
+                reason = str(error).strip().partition("\n")[0]
+                logger.warning(
+                    "the fused kernel %r cannot run here and goes the slower plain way: %s: %s",
+                    name, type(error).__name__, reason,
+                )  # fmt: skip
+        return getattr(self._plain, name)(*args, **options)

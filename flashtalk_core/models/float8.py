@@ -6,6 +6,7 @@ Axis legend: R rows (tokens), I inputs, O outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -85,15 +86,25 @@ class Float8Linear(nn.Module):
         if rows.device.type != "cuda":
             wide = F.linear(rows.float(), self.weight.float()) * scale * self.weight_scale.T
             return (wide + self.bias.float()).to(dtype)
-        return torch._scaled_mm(
-            rows,
-            self.weight.T,
-            scale_a=scale,
-            scale_b=self.weight_scale.T,
-            bias=self.bias,
-            out_dtype=dtype,
-            use_fast_accum=True,
-        )
+        return _scaled_product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
+
+
+def _scaled_product(
+    rows: Tensor, weight: Tensor, row_scale: Tensor, weight_scale: Tensor, bias: Tensor
+) -> Tensor:
+    """Multiply ``(R, I)`` by ``(O, I)``, both 8-bit; ``(R, O)`` bfloat16.
+
+    With scales by row the kernels take no other format for bias and result.
+    """
+    return torch._scaled_mm(
+        rows,
+        weight.T,
+        scale_a=row_scale,
+        scale_b=weight_scale.T,
+        bias=bias.to(torch.bfloat16),
+        out_dtype=torch.bfloat16,
+        use_fast_accum=True,
+    )
 
 
 def quantise_blocks(dit: AvatarDiT) -> None:
@@ -135,7 +146,7 @@ def check_float8(device: torch.device) -> None:
     """Raise :class:`InvalidInputError` unless ``device`` can run :class:`Float8Linear`."""
     if device.type == "cpu":
         return
-    if device.type != "cuda":
+    if device.type != "cuda" or torch.version.hip is not None:
         raise InvalidInputError(f"float8 on {device}: it runs on NVIDIA GPUs; leave float8 off")
     capability = torch.cuda.get_device_capability(device)
     if capability < _MIN_CAPABILITY:
@@ -144,6 +155,24 @@ def check_float8(device: torch.device) -> None:
             f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has "
             f"{'.'.join(map(str, capability))}; leave float8 off"
         )
+    fault = _fault_of_product(device)
+    if fault:
+        raise InvalidInputError(
+            f"float8 on {torch.cuda.get_device_name(device)}: this PyTorch cannot multiply 8-bit "
+            f"floats scaled by row ({fault}); leave float8 off"
+        )
+
+
+@cache
+def _fault_of_product(device: torch.device) -> str:
+    """Try the product, which builds for Windows lack; return what goes wrong, empty if nothing."""
+    try:
+        rows = torch.zeros(16, 16, device=device).to(FLOAT8)
+        ones = torch.ones(16, 1, device=device)
+        _scaled_product(rows, rows, ones, ones, ones[:, 0])
+    except (RuntimeError, NotImplementedError) as error:
+        return str(error).strip().partition("\n")[0]
+    return ""
 
 
 def _large_layers(block: AvatarBlock) -> list[tuple[nn.Module, str]]:

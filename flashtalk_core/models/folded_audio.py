@@ -11,6 +11,7 @@ C width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +87,19 @@ def attend_folded(x: Tensor, audio: FoldedAudio, kernels: BlockKernels) -> Tenso
 
 def _wide_product(one: Tensor, other: Tensor) -> Tensor:
     """Return the batched product in float32, which logits need."""
-    if one.device.type == "cuda" and one.dtype != torch.float32:
+    if one.device.type != "cuda" or one.dtype == torch.float32:
+        return torch.bmm(one, other).float()
+    if _widens_products(one.device, one.dtype):
         return torch.bmm(one, other, out_dtype=torch.float32)
-    return torch.bmm(one, other).float()
+    return torch.bmm(one.float(), other.float())
+
+
+@cache
+def _widens_products(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a product can have a wider format than its factors: from PyTorch 2.8 on, on CUDA."""
+    one = torch.zeros(1, 16, 16, device=device, dtype=dtype)
+    try:
+        torch.bmm(one, one, out_dtype=torch.float32)
+    except (TypeError, RuntimeError, NotImplementedError):
+        return False
+    return True

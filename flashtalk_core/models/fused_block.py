@@ -106,7 +106,8 @@ class FusedBlock:
             found.append(rows.unflatten(-1, heads)[None])
             undo.append(torch.full((1, heads[0]), 1 / factor, device=part.device))
         v, v_undo = attention.scale(parts[2].unflatten(-1, heads)[None])
-        return attention.attend(found[0], found[1], v, undo[0], undo[1], v_undo)
+        out = attention.attend(found[0], found[1], v, undo[0], undo[1], v_undo)
+        return out.type_as(parts[2])
 
     def _factor(self, name: str, norm: RMSNorm) -> float:
         """Return what scales normalised and turned rows so that none can leave the range.

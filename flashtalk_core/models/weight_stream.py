@@ -186,6 +186,12 @@ def offload_of(module: nn.Module) -> Offload | None:
     return found
 
 
+def settle(device: torch.device) -> None:
+    """Wait for all copies to ``device``: memory they read or write is about to be given back."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def move_tensors(tensors: Iterable[Tensor], device: torch.device) -> None:
     """Move parameters and buffers in place, in inference mode too."""
     with torch.inference_mode(False):

@@ -69,14 +69,16 @@ class Factors:
     file: TensorFile
     strength: float
     names: Mapping[str, str]
-    """Tensors of the file: ``up`` and ``down`` and perhaps ``alpha``, or ``diff``."""
+    """Tensors of the file: ``up`` and ``down`` and perhaps ``alpha``, or ``diff``, or both."""
 
     def added_to(self, weight: Tensor) -> Tensor:
         """Return ``weight``, float32 of any shape, with this added to it."""
         with self.file.reading() as read:
             found = {part: read(name).to(weight.device) for part, name in self.names.items()}
         if "diff" in found:
-            return weight + self.strength * found["diff"].float().reshape(weight.shape)
+            weight = weight + self.strength * found["diff"].float().reshape(weight.shape)
+        if "up" not in found:
+            return weight
         up, down = found["up"].float().flatten(1), found["down"].float().flatten(1)
         scale = self.strength
         if "alpha" in found:
@@ -146,7 +148,14 @@ def _match(
             unknown.append(key)
             continue
         part = layer_and_part[1]
-        found.setdefault(str(parameter), {})["diff" if part.startswith("diff") else part] = key
+        parts = found.setdefault(str(parameter), {})
+        part = "diff" if part.startswith("diff") else part
+        if part in parts:
+            raise WeightsError(
+                f"lora {file.path}: {parts[part]} and {key} are about the same weights; remove "
+                "one of them"
+            )
+        parts[part] = key
     for parameter in [name for name, parts in found.items() if set(parts) == {"alpha"}]:
         unknown.append(found.pop(parameter)["alpha"])
     return found, unknown
@@ -176,14 +185,21 @@ def _check_parts(
     file: TensorFile, parameter: str, parts: Mapping[str, str], shape: tuple[int, ...]
 ) -> None:
     sizes = {part: file.infos[name].shape for part, name in parts.items()}
-    if "diff" in parts:
-        fits = math.prod(sizes["diff"]) == math.prod(shape)
+    if "mid" in parts:
+        raise WeightsError(
+            f"lora {file.path}: {parts['mid']} is the middle factor of a LoCon, which is not "
+            "known here; take a plain LoRA"
+        )
+    fits = "diff" not in parts or _without_ones(sizes["diff"]) == _without_ones(shape)
+    if set(parts) - {"alpha"} == {"diff"}:
+        pass
     elif "up" in parts and "down" in parts:
         up, down = sizes["up"], sizes["down"]
         whole = (*up[:1], math.prod(down[1:]))
-        fits = up[1:2] == down[:1] != () and whole == (shape[0], math.prod(shape[1:]))
+        fits = fits and up[1:2] == down[:1] != ()
+        fits = fits and whole == (shape[0], math.prod(shape[1:]))
     else:
-        (part,) = set(parts) - {"alpha"}
+        part = "up" if "up" in parts else "down"
         raise WeightsError(
             f"lora {file.path}: {parts[part]} has no counterpart; the file is incomplete, "
             "download it again"
@@ -194,6 +210,10 @@ def _check_parts(
             f"lora {file.path}: {given}, but {parameter} of this model is {shape}; the file "
             "belongs to a model of another size"
         )
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def _some(names: Iterable[str]) -> str:

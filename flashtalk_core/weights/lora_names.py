@@ -9,6 +9,9 @@ from collections.abc import Iterable
 _SUFFIXES = {
     ".lora_up.weight": "up",
     ".lora_down.weight": "down",
+    ".lora.up.weight": "up",
+    ".lora.down.weight": "down",
+    ".lora_mid.weight": "mid",
     ".lora_B.weight": "up",
     ".lora_A.weight": "down",
     ".lora_B.default.weight": "up",
@@ -16,7 +19,6 @@ _SUFFIXES = {
     ".alpha": "alpha",
     ".diff": "diff",
     ".diff_b": "diff_b",
-    ".lora_B.bias": "diff_b",
     ".diff_m": "diff_m",
 }
 _PREFIXES = (
@@ -26,7 +28,7 @@ _PREFIXES = (
     "transformer.",
     "unet.",
 )
-_FLAT_PREFIXES = ("lora_unet_", "lora_transformer_")
+_FLAT_PREFIXES = ("lora_unet_", "lora_transformer_", "lycoris_")
 
 # Our names, which are Wan's, and those of the diffusers library.
 # Source: huggingface/diffusers ``scripts/convert_wan_to_diffusers.py`` @ 0122271.

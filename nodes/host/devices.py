@@ -7,6 +7,9 @@ import torch
 
 from ...flashtalk_core.errors import InvalidInputError
 
+_STEP_BYTES = 500_000_000
+"""Steps in which free memory counts: a little more or less of it must not change a plan."""
+
 MAX_GPUS = 8
 DEVICES = ("auto", "cpu", *(f"gpu:{index}" for index in range(MAX_GPUS)))
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -52,4 +55,5 @@ def usable_bytes(device: torch.device) -> int | None:
     if device.type != "cuda":
         return None
     free, _total = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - round(management.extra_reserved_memory())
+    free += torch.cuda.memory_reserved(device) - round(management.extra_reserved_memory())
+    return free - free % _STEP_BYTES

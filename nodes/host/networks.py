@@ -17,7 +17,7 @@ from ...flashtalk_core.engine.residency import Placement, load_network
 from ...flashtalk_core.engine.working_memory import working_bytes
 from ...flashtalk_core.models.dit import AvatarDiT
 from ...flashtalk_core.models.vae.model import VideoVAE
-from ...flashtalk_core.models.weight_stream import Offload, offload_of
+from ...flashtalk_core.models.weight_stream import Offload, offload_of, settle
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)
@@ -151,6 +151,7 @@ class ManagedNetworks:
     def free(self, kind: type[nn.Module]) -> None:
         """Forget a network wherever it is."""
         if isinstance(self._patchers.pop(kind, None), StreamedModelPatcher):
+            settle(self._placements[kind].device_of(kind))
             gc.collect()  # it and what moves its weights know each other
 
 
@@ -197,5 +198,8 @@ def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> boo
     if wanted.device_of(kind) != found.device_of(kind):
         return False
     if kind is AvatarDiT:
-        return (ours.float8, ours.num_resident) == (theirs.float8, theirs.num_resident)
+        if None in (ours.num_resident, theirs.num_resident):
+            return (ours.float8, ours.num_resident) == (theirs.float8, theirs.num_resident)
+        # Fewer blocks than there is room for draw the same, and cost less than reading them anew.
+        return ours.float8 == theirs.float8 and theirs.num_resident <= ours.num_resident
     return kind is not VideoVAE or ours.slabs == theirs.slabs

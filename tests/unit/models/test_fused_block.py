@@ -7,6 +7,7 @@ import torch
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.models.acceleration import accelerate
 from flashtalk_core.models.attention import Float8Attention
+from flashtalk_core.models.block_kernels import FallbackKernels, PlainKernels
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.float8 import Float8Linear, quantise_blocks
 from flashtalk_core.models.folded_audio import is_worth_folding
@@ -140,3 +141,33 @@ def test_float8_attention_scales_to_the_range_and_back():
     assert relative_rms(out, x.float()) < 0.04
     assert q_undo.shape == (1, 3)
     assert not attention.takes(x.flatten(2), 3), "only on a GPU"
+
+
+class Broken(PlainKernels):
+    """Fails in one operation, as a kernel does that a GPU has not the memory for."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error, self.calls = error, 0
+
+    def to_linear(self, x, *, gelu, float8):
+        self.calls += 1
+        raise self.error
+
+
+def test_an_operation_that_fails_goes_the_plain_way_from_then_on(caplog):
+    fast, x = Broken(RuntimeError("out of resource: shared memory")), torch.randn(3, 8)
+    kernels = FallbackKernels(fast, PlainKernels())
+    expected = PlainKernels().to_linear(x, gelu=True, float8=False)
+    for _ in range(2):
+        assert torch.equal(kernels.to_linear(x, gelu=True, float8=False), expected)
+    assert fast.calls == 1
+    assert len(caplog.records) == 1
+    assert "'to_linear' cannot run here" in caplog.text
+    assert torch.equal(kernels.add(x, x, x[0]), x + x * x[0])
+
+
+def test_memory_that_runs_out_is_not_hidden_by_a_slower_way():
+    kernels = FallbackKernels(Broken(torch.OutOfMemoryError("no memory")), PlainKernels())
+    with pytest.raises(torch.OutOfMemoryError):
+        kernels.to_linear(torch.zeros(1, 8), gelu=True, float8=False)

@@ -196,6 +196,18 @@ def test_differences_of_weights_biases_and_modulation_are_added(checkpoint, weig
     assert_weights(load(checkpoint, [LoraFile(tmp_path / "a.safetensors", 0.5)]), expected)
 
 
+def test_a_difference_beside_factors_is_added_too(checkpoint, weights, tmp_path):
+    down, up, difference = torch.randn(2, 32), torch.randn(32, 2), torch.randn(32, 32)
+    name = "lora_unet_blocks_0_self_attn_q"
+    tensors = {"lora.down.weight": down, "lora.up.weight": up, "diff": difference}
+    path = tmp_path / "a.safetensors"
+    save_file({f"{name}.{key}": value for key, value in tensors.items()}, path)
+    parameter = "blocks.0.self_attn.q.weight"
+    expected = weights | {parameter: weights[parameter] + difference + up @ down}
+    found = load(checkpoint, [LoraFile(path)]).state_dict()
+    torch.testing.assert_close(found[parameter], expected[parameter])
+
+
 def test_factors_of_a_convolution_are_merged(checkpoint, weights, tmp_path):
     down, up = torch.randn(2, 36, 1, 2, 2), torch.randn(32, 2, 1, 1, 1)
     name = "diffusion_model.patch_embedding"
@@ -242,6 +254,15 @@ def test_a_file_of_another_model_is_refused(checkpoint, tmp_path):
         ({"lora_A.weight": (3, 32), "lora_B.weight": (32, 4)}, "a model of another size"),
         ({"lora_A.weight": (32,), "lora_B.weight": (32,)}, "a model of another size"),
         ({"diff": (3, 3)}, "a model of another size"),
+        ({"diff": (16, 64)}, "a model of another size"),
+        (
+            {"lora_A.weight": (3, 32), "lora_down.weight": (3, 32), "lora_B.weight": (32, 3)},
+            "are about the same weights; remove one of them",
+        ),
+        (
+            {"lora_down.weight": (3, 32), "lora_up.weight": (32, 3), "lora_mid.weight": (3, 3)},
+            "is the middle factor of a LoCon",
+        ),
         ({"lora_A.weight": (3, 32)}, "has no counterpart; the file is incomplete"),
         (
             {"lora_A.weight": (3, 32), "lora_B.weight": (32, 3), "dora_scale": (32, 1)},
