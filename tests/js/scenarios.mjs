@@ -163,15 +163,20 @@ const scenarios = {
       window.managed.streaming = name === 'startstreaming'
       window.managed.dispatchEvent(new Event(name))
     }, name)
+    const counted = async (count) => {
+      for (let i = 0; i < 50; i++) {
+        if ((await message(url, session)).viewers === count) return true
+        await pause(100)
+      }
+      return false
+    }
     await tell('endstreaming')
-    await pause(1500)
-    const held = await look(page)
-    await pause(1500)
-    const still = await look(page)
+    const stopped = await counted(0)
     await tell('startstreaming')
+    const wentOn = await counted(1)
     const later = await watch(page, 4)
     const isLocal = await page.evaluate(() => document.querySelector('video').disableRemotePlayback)
-    return { first, held, still, later, isLocal, faults: page.faults }
+    return { first, stopped, wentOn, later, isLocal, faults: page.faults }
   },
 
   async hearsOfAnUnknownSession(browser, url) {
