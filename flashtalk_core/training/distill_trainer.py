@@ -39,7 +39,7 @@ from .plan import RolloutPlan, draw_plan
 from .progress import Curve
 from .ranks import average_gradients, rank
 from .recipe import DistillRecipe
-from .rollout import Roller, Rollout, decode_clip, decode_end, encode_clip, roll_out
+from .rollout import Roller, Rollout, decode_clip, roll_out
 from .scenes import Conditions, SceneBank, SceneBatch
 from .seeds import part_seed
 from .velocities import judge, velocity_of
@@ -115,15 +115,12 @@ class DistillTrainer:
         vae = self._vae
         if self._device.type == "cuda":
             vae = copy.deepcopy(vae).half()
-        dtype = vae.conv1.weight.dtype
-        return Roller(
-            encode=lambda video: encode_clip(vae, video.to(dtype)),
-            decode=lambda latent: decode_clip(vae, latent.to(dtype)),
-            decode_end=lambda latent, count: decode_end(vae, latent.to(dtype), count),
-            levels=tuple(noise_levels(recipe.steps, recipe.shift).tolist()),
+        return Roller.around(
+            vae,
+            config,
+            steps=recipe.steps,
+            shift=recipe.shift,
             rule=recipe.rule,
-            num_latents=num_latent_frames(config.chunk.num_frames),
-            num_motion_frames=config.chunk.num_motion_frames,
             colour_strength=config.sampling.colour_strength,
         )
 

@@ -14,10 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..config import StepRule
+from ..config import AvatarConfig, StepRule
+from ..geometry import num_latent_frames
 from ..media.colour import ColourReference, match_colours
 from ..models.vae.layers import CausalConv3d, Upsample, run_sequence
 from ..models.vae.model import VideoVAE
+from ..sampling.schedule import noise_levels
 from ..sampling.step import euler_step, renoise_step
 from .losses import predicted_data
 from .plan import RolloutPlan
@@ -109,6 +111,30 @@ class Roller:
     """T of a chunk."""
     num_motion_frames: int
     colour_strength: float
+
+    @classmethod
+    def around(
+        cls,
+        vae: VideoVAE,
+        config: AvatarConfig,
+        *,
+        steps: int,
+        shift: float,
+        rule: StepRule,
+        colour_strength: float,
+    ) -> Roller:
+        """Return one whose autoencoder is ``vae``; what it is given takes that one's dtype."""
+        dtype = next(vae.parameters()).dtype
+        return cls(
+            encode=lambda video: encode_clip(vae, video.to(dtype)),
+            decode=lambda latent: decode_clip(vae, latent.to(dtype)),
+            decode_end=lambda latent, count: decode_end(vae, latent.to(dtype), count),
+            levels=tuple(noise_levels(steps, shift).tolist()),
+            rule=rule,
+            num_latents=num_latent_frames(config.chunk.num_frames),
+            num_motion_frames=config.chunk.num_motion_frames,
+            colour_strength=colour_strength,
+        )
 
     @torch.no_grad()
     def chunk(self, velocity: Velocity, windows: Tensor, motion: Tensor, draw: DrawNoise) -> Tensor:

@@ -16,15 +16,14 @@ from torch import Tensor
 from ..config import SamplingConfig
 from ..engine.avatar import SampleReader
 from ..engine.reference import encode_condition
-from ..geometry import ChunkSpan, chunk_span, num_latent_frames
+from ..geometry import ChunkSpan, chunk_span
 from ..models.dit import AudioContext, SessionContext
 from ..models.text_encoder import encode_prompt
 from ..sampling.noise import ChunkNoise
-from ..sampling.schedule import noise_levels
 from ..weights.load import AvatarModels
 from .capture import Captured
 from .losses import guided
-from .rollout import Portraits, Roller, correct_colours, decode_clip, decode_end, encode_clip
+from .rollout import Portraits, Roller, correct_colours
 from .scenes import heard_windows
 
 _NUM_TOLD = 3
@@ -60,14 +59,12 @@ class Sessions:
         pictures = (portraits * 2 - 1).to(next(vae.parameters()))
         self._portraits = Portraits.encode(vae, pictures)
         self._context = self._project(pictures)
-        self._roller = Roller(
-            encode=lambda video: encode_clip(vae, video.to(pictures)),
-            decode=lambda latent: decode_clip(vae, latent.to(pictures)),
-            decode_end=lambda latent, count: decode_end(vae, latent.to(pictures), count),
-            levels=tuple(noise_levels(sampling.steps, sampling.shift).tolist()),
+        self._roller = Roller.around(
+            vae,
+            config,
+            steps=sampling.steps,
+            shift=sampling.shift,
             rule=sampling.rule,
-            num_latents=num_latent_frames(config.chunk.num_frames),
-            num_motion_frames=config.chunk.num_motion_frames,
             colour_strength=sampling.colour_strength,
         )
         self._listen = Captured(self._analyse)

@@ -53,6 +53,16 @@ def long_speech(base):
     return LONG_SPEECH
 
 
+def long_prompt(graph, long_speech, seed):
+    """Return a prompt of a run that is interrupted."""
+    return graph(
+        speech__duration=float(LONG_S),
+        audio__audio=long_speech,
+        sampler__seed=seed,
+        sampler__steps=2,
+    )
+
+
 def numbered(graph):
     """Return a prompt with numbers for ids, as the page gives them."""
     ids = {name: str(number) for number, name in enumerate(graph, 1)}
@@ -107,12 +117,7 @@ def test_a_run_is_seen_and_leaves_nothing_in_the_workflow(play, graph, renderer,
 
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_a_run_survives_what_users_do_to_the_page(play, graph, long_speech, renderer):
-    prompt = graph(
-        speech__duration=float(LONG_S),
-        audio__audio=long_speech,
-        sampler__seed=5 + RENDERERS.index(renderer),
-        sampler__steps=2,
-    )
+    prompt = long_prompt(graph, long_speech, 5 + RENDERERS.index(renderer))
     seen = play("survives", renderer, prompt)
     assert (seen["sound"]["peak"] >= 0.05, seen["sound"]["muted"]) == (True, False)
     assert seen["id"].strip("0-")
@@ -127,12 +132,7 @@ def test_a_run_survives_what_users_do_to_the_page(play, graph, long_speech, rend
 
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_a_browser_without_the_codec_sees_pictures(play, graph, long_speech, renderer):
-    prompt = graph(
-        speech__duration=float(LONG_S),
-        audio__audio=long_speech,
-        sampler__seed=7 + RENDERERS.index(renderer),
-        sampler__steps=2,
-    )
+    prompt = long_prompt(graph, long_speech, 7 + RENDERERS.index(renderer))
     seen = play("showsPictures", renderer, prompt)
     assert seen["width"] > 0
     assert not seen["isHidden"]
