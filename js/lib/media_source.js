@@ -61,6 +61,8 @@ export class MediaSourcePlayer {
     // A managed source tells when it wants to be fed; others have no such property.
     this.source.addEventListener('startstreaming', this.tick)
     this.source.addEventListener('endstreaming', this.tick)
+    // A picture that stands is paused at once, not at the next tick, so that it stands long enough.
+    video.addEventListener('waiting', this.tick)
     video.src = this.url
     this.timer = setInterval(this.tick, TICK_MS)
   }
@@ -177,6 +179,7 @@ export class MediaSourcePlayer {
     clearInterval(this.timer)
     this.stream?.close()
     this.queue?.close()
+    this.video.removeEventListener('waiting', this.tick)
     if (this.onVideoError) this.video.removeEventListener('error', this.onVideoError)
     if (this.url) URL.revokeObjectURL(this.url)
   }

@@ -7,6 +7,24 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms))
 const follow = (page, session) => page.evaluate((session) => window.watch(session), session)
 const message = async (url, session) => (await fetch(`${url}/message?session=${session}`)).json()
 
+/** Wait until so much has been made; returns the seconds made. */
+async function untilMade(url, session, seconds) {
+  for (;;) {
+    const made = (await message(url, session)).frames / 25
+    if (made >= seconds) return made
+    await pause(100)
+  }
+}
+
+/** Wait until nobody loads any more; returns the last message. */
+async function untilHeld(url, session) {
+  for (;;) {
+    const told = await message(url, session)
+    if (!told.viewers || told.state !== 'live') return told
+    await pause(100)
+  }
+}
+
 /** Wait for a status line that holds `text`. */
 function told(page, text, timeout = 30_000) {
   const isTold = (text) => document.querySelector('.flashtalk-status').textContent.includes(text)
@@ -36,14 +54,16 @@ const scenarios = {
   },
 
   async joinsLate(browser, url) {
-    const { session } = await start(url, { seconds: 12 })
-    await pause(6000)
+    const { session } = await start(url, { seconds: 20 })
+    const newest = await untilMade(url, session, 6)
     const page = await openStage(browser, url, `session=${session}`)
     const first = await watch(page, 0.5)
-    return { first, later: await watch(page, 1), faults: page.faults }
+    const later = await watch(page, 1)
+    const last = (await message(url, session)).frames / 25
+    return { newest, last, first, later, faults: page.faults }
   },
 
-  /** A third of real time: plays for a second at a time, and the browser itself never runs dry. */
+  /** A third of real time: plays for a second at a time; where the browser itself ran dry is noted. */
   async waits(browser, url) {
     const page = await openStage(browser, url)
     await page.evaluate(() => {
@@ -51,8 +71,8 @@ const scenarios = {
       window.runs = []
       video.addEventListener('play', () => window.runs.push([video.currentTime, null]))
       video.addEventListener('pause', () => (window.runs.at(-1)[1] = video.currentTime))
-      window.dry = 0
-      video.addEventListener('waiting', () => { if (video.currentTime > 0) window.dry++ })
+      window.dry = []
+      video.addEventListener('waiting', () => window.dry.push(video.currentTime))
     })
     const { session } = await start(url, { seconds: 7, speed: 0.35 })
     await follow(page, session)
@@ -66,10 +86,10 @@ const scenarios = {
     const { page, session } = await openShow(browser, url, { seconds: 160, speed: 8 })
     const first = await watch(page, 0.5)
     const from = Date.now()
-    await pause(6000)
+    const held = await untilHeld(url, session)
+    await pause(500)
     const later = await look(page)
     const rate = (later.time - first.time) / ((Date.now() - from) / 1000)
-    const held = await message(url, session)
     await page.evaluate(() => (document.querySelector('video').playbackRate = 6))
     const trimmed = await watch(page, 20)
     await page.evaluate(() => (document.querySelector('video').playbackRate = 1))

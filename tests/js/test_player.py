@@ -39,17 +39,19 @@ def test_it_plays_with_sound_while_it_is_made_and_becomes_the_file(run):
 def test_a_late_viewer_joins_near_the_newest_frame(run):
     seen = run("joinsLate")
     assert is_moving(seen["first"], seen["later"])
-    assert seen["first"]["ranges"][0][0] >= 3
+    # The encoder keeps 11 frames back, and the newest key frame is a chunk old at most.
+    assert seen["newest"] - 3 < seen["first"]["ranges"][0][0] <= seen["last"]
     assert not seen["faults"]
 
 
 def test_a_slow_render_is_played_in_runs_and_never_stutters(run):
     seen = run("waits")
-    lengths = [end - start for start, end in seen["runs"] if end is not None]
-    assert len(lengths) >= 2
-    assert min(lengths) > 0.7
-    # The browser has nothing left where a run ends, and never within one.
-    assert seen["dry"] <= len(lengths)
+    runs = [(start, end) for start, end in seen["runs"] if end is not None]
+    assert len(runs) >= 2
+    assert min(end - start for start, end in runs) > 0.7
+    # The browser has nothing left where a run ends (or to decode yet, where one starts), never within.
+    within = [at for at in seen["dry"] for start, end in runs if start + 0.2 < at < end - 0.2]
+    assert not within
     assert "behind real time" in seen["status"]
 
 
