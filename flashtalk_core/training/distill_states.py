@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 STATE = "distill"
 """Name of the state."""
 _SQUARES = "exp_avg_sq"
+_KEPT = "kept"
 
 
 class DistillState:
@@ -35,9 +36,10 @@ class DistillState:
         student_optimizer: Optimizer,
         critic_optimizer: Optimizer,
         ema_decay: float,
+        kept: dict[str, Tensor],
     ) -> None:
-        """Restore what ``folder`` holds, if anything."""
-        self._folder = folder
+        """Restore what ``folder`` holds, if anything; ``kept`` goes there and back as it is."""
+        self._folder, self._kept = folder, kept
         self._networks = {"student": student, "critic": critic}
         self._optimizers = {"student": student_optimizer, "critic": critic_optimizer}
         self._average = Average(student.parameters(), ema_decay)
@@ -61,6 +63,7 @@ class DistillState:
             half = torch.bfloat16 if name.startswith(_SQUARES) else torch.float16
             tensors[name] = value.to(half)
             value.copy_(tensors[name])
+        tensors |= {f"{_KEPT}.{name}": value for name, value in self._kept.items()}
         notes = {"step": float(self.step), "updates": float(self._num_updates)}
         save_state(self._folder, STATE, tensors, notes)
 
@@ -79,6 +82,8 @@ class DistillState:
                     }
         for name, value in self._values().items():
             value.copy_(tensors[name])
+        for name, value in self._kept.items():
+            value.copy_(tensors[f"{_KEPT}.{name}"])
 
     def _values(self) -> dict[str, Tensor]:
         """Return the running tensors by the names they are saved under."""

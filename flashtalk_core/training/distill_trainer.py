@@ -27,19 +27,22 @@ from ..sampling.schedule import noise_levels, shift_timesteps
 from .capture import Captured
 from .causal import attend_causally
 from .data.damage import drift_at_random
-from .data.mouth import measure_mouth_opening
+from .data.mouth import border_mask
 from .distill_states import DistillState
+from .lasting_sessions import LastingSessions
 from .losses import (
+    anchor_loss,
     flow_matching_loss,
     guided,
     matching_loss,
     noisy_latent,
 )
+from .mouth_error import mouth_error
 from .plan import RolloutPlan, draw_plan
 from .progress import Curve
 from .ranks import average_gradients, rank
 from .recipe import DistillRecipe
-from .rollout import Roller, Rollout, decode_clip, roll_out
+from .rollout import Roller, Rollout, roll_out
 from .scenes import Conditions, SceneBank, SceneBatch
 from .seeds import part_seed
 from .velocities import judge, velocity_of
@@ -81,9 +84,10 @@ class DistillTrainer:
         self._device = teacher.patch_embedding.weight.device
         self._student_optimizer = self._optimizer(self.student, recipe.student_rate)
         self._critic_optimizer = self._optimizer(self.critic, recipe.critic_rate)
+        self._lasting = LastingSessions.of(config, recipe, self._device)
         self._state = DistillState(
             folder, self.student, self.critic, self._student_optimizer, self._critic_optimizer,
-            recipe.ema_decay,
+            recipe.ema_decay, self._lasting.tensors(),
         )  # fmt: skip
         if recipe.causal:
             attend_causally(self.student, num_latent_frames(config.chunk.num_frames))
@@ -160,11 +164,18 @@ class DistillTrainer:
         seed = part_seed(self._seed, self.step)
         # Ranks draw sessions and noise of their own; the plan they share.
         torch.manual_seed(seed + _RANK_SEED * rank())
-        plan = draw_plan(recipe.max_chunks, recipe.steps, torch.Generator().manual_seed(seed))
-        scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks)
+        generator = torch.Generator().manual_seed(seed)
+        plan = draw_plan(recipe.max_chunks, recipe.steps, generator)
+        taken = None
+        if recipe.lasting_sessions:
+            taken = self._lasting.take(recipe.batch, recipe.fresh_share, generator)
+        told, start = (None, None) if taken is None else (taken.told, taken.motion)
+        scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks, told)
         is_student_step = (self.step + 1) % recipe.student_every == 0
         with torch.set_grad_enabled(is_student_step):
-            rollout = self.roll(scene, plan)
+            rollout = self.roll(scene, plan, start)
+        if taken is not None:
+            self._lasting.put(taken, scene.told, rollout.motion)
         values: dict[str, float] = {}
         if is_student_step:
             loss = self.student_loss(rollout, scene, plan)
@@ -176,16 +187,17 @@ class DistillTrainer:
         self._state.step += 1
         return {**values, "critic_loss": loss.item()}
 
-    def roll(self, scene: SceneBatch, plan: RolloutPlan) -> Rollout:
-        """Roll the student out."""
+    def roll(self, scene: SceneBatch, plan: RolloutPlan, start: Tensor | None = None) -> Rollout:
+        """Roll the student out, from motion latents ``(B, 16, m, h, w)`` or from the portraits."""
         told, share = scene.conditions, self._recipe.damaged_motion_share
 
         def advance(windows: Tensor, motion: Tensor) -> Tensor:
             return self._advance(told.condition, told.clip, told.text, windows, motion)
 
+        disturb = partial(drift_at_random, share=share) if share else None
         return roll_out(
             self._roller, velocity_of(self.student, told), scene.portraits, scene.windows, plan,
-            self._draw_noise, advance, partial(drift_at_random, share=share) if share else None,
+            self._draw_noise, advance, disturb, start,
         )  # fmt: skip
 
     def _advance_chunk(
@@ -208,8 +220,20 @@ class DistillTrainer:
             real = self._taught(shown, level, told, heard)
             fake = self._criticise(told.condition, told.clip, told.text, heard, noisy, level)
         loss = matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
+        return loss + self._truth_loss(rollout, scene, chunk)
+
+    def _truth_loss(self, rollout: Rollout, scene: SceneBatch, chunk: int) -> Tensor | float:
+        """Return what is wrong by the portrait and by the true mouth, if the recipe asks for it."""
+        recipe, num_motion = self._recipe, rollout.motion.shape[2]
+        loss: Tensor | float = 0.0
+        if recipe.anchor_weight:
+            mask = border_mask(scene.still.shape[-1], self._device)
+            anchor = anchor_loss(rollout.data, scene.still, num_motion, mask)
+            loss = loss + recipe.anchor_weight * anchor
         if recipe.mouth_weight:
-            error = self._mouth_error(self._joined(rollout), scene.openings[chunk])
+            some = slice(recipe.mouth_batch)
+            data, past = self._joined(rollout)[some], self._config.chunk.num_motion_frames
+            error = mouth_error(self._vae, data, scene.openings[chunk][some], past)
             loss = loss + recipe.mouth_weight * error
         return loss
 
@@ -230,15 +254,6 @@ class DistillTrainer:
             for sound in (silent, heard)
         )
         return guided(nothing, no_text, full, recipe.text_scale, recipe.audio_scale)
-
-    def _mouth_error(self, data: Tensor, openings: Tensor) -> Tensor:
-        """Return the mean squared error of the opening measured in some sessions' pictures."""
-        count, past = self._recipe.mouth_batch, self._config.chunk.num_motion_frames
-        kind = self._device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda", cache_enabled=False):
-            frames = decode_clip(self._vae, data[:count])
-        measured = measure_mouth_opening((frames[:, :, past:].transpose(1, 2) + 1) / 2)
-        return (measured - openings[:count, past:]).square().mean()
 
     def critic_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
         """Return the critic's flow-matching loss on the student's output."""

@@ -59,9 +59,19 @@ class Experiment:
         return sorted(made, key=lambda cell: cell.row.chunks * cell.row.steps, reverse=True)
 
     def _key(self, row: Row, seed: int) -> str:
-        student = None if row.student is None else asdict(self.students[row.student])
-        told = [asdict(row), student, self.faces, self.clips, seed]
+        student = None if row.student is None else _changed(self.students[row.student])
+        told = [_changed(row), student, self.faces, self.clips, seed]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+
+
+def _changed(settings: Row | DistillRecipe) -> dict[str, Any]:
+    """Return what differs from the defaults, so that a new setting leaves old keys as they are.
+
+    Results made with a default that is changed later must be named in the table by its old value.
+    """
+    values = asdict(settings)
+    defaults = {field.name: field.default for field in fields(settings)}
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 def load_experiment(path: Path) -> Experiment:

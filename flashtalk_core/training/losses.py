@@ -70,6 +70,25 @@ def guided(
     return nothing + text_scale * (full - no_text) + audio_scale * (no_text - nothing)
 
 
+def anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> Tensor:
+    """Return how far the new latents' mean over time lies from a still picture's.
+
+    What moves is averaged out, so that mostly a lasting change of colour counts.
+
+    Args:
+        data: Clean latents, ``(B, 16, T, h, w)``.
+        still: Mean over time of the latents of a clip that is the portrait throughout,
+            ``(B, 16, h, w)``.
+        num_motion: Leading motion latents m, which are left out.
+        mask: Weights of the cells, ``(h, w)``.
+
+    Returns:
+        Scalar, the mean square over channels and weighted cells.
+    """
+    error = (data[:, :, num_motion:].mean(dim=2) - still).square().mean(dim=(0, 1))
+    return (error * mask).sum() / mask.sum()
+
+
 def matching_loss(
     data: Tensor, real: Tensor, fake: Tensor, num_motion: int, align_motion: bool = True
 ) -> Tensor:

@@ -167,6 +167,13 @@ class DistillRecipe:
     """Weight of the error of the mouth's measured opening against the true track."""
     mouth_batch: int = 6
     """Sessions that are decoded for it."""
+    anchor_weight: float = 0.0
+    """Weight of the distance of background and hair from the portrait's, in latents."""
+    lasting_sessions: int = 0
+    """Sessions that are taken up again in later steps instead of starting from the portrait; 0 for
+    none. They see what drift makes of hundreds of chunks. Needs ``max_chunks`` of 2 at least."""
+    fresh_share: float = 0.125
+    """Share of steps whose sessions start from the portrait and replace the oldest lasting ones."""
     student_every: int = 3
     student_rate: float = 1e-4
     critic_rate: float = 3e-4

@@ -208,6 +208,7 @@ def roll_out(
     draw: DrawNoise,
     advance: Advance | None = None,
     disturb: Callable[[Tensor], Tensor] | None = None,
+    start: Tensor | None = None,
 ) -> Rollout:
     """Roll out K chunks, each from the last frames of its predecessor.
 
@@ -224,10 +225,12 @@ def roll_out(
         advance: How chunks before the last are made; ``None`` for the plain way.
         disturb: What happens to the frames ``(B, 3, M, H, W)`` from which chunk K goes on, in
             the student's sight alone; ``None`` for nothing.
+        start: Motion latents that the first chunk goes on from, ``(B, 16, m, h, w)``; ``None``
+            for the portraits'.
 
     Source: arXiv 2512.23379, stage 2 (stochastic truncation).
     """
-    motion = seen = portraits.first_motion
+    motion = seen = portraits.first_motion if start is None else start
     last = plan.num_chunks - 1
     for index, heard in enumerate(windows[:last], start=1):
         if advance is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -20,7 +21,7 @@ from ..models.vae.model import VideoVAE
 from .capture import Captured
 from .data.faces import render, rest_motion, sample_identity
 from .dit_trainer import PromptTokens, Stage1Model
-from .rollout import Portraits
+from .rollout import Portraits, encode_clip
 from .sound_windows import SoundBank, disturb, draw_windows
 
 _ENCODED_AT_ONCE = 16
@@ -40,11 +41,24 @@ class Conditions:
     """The encoded empty prompt, same shape."""
 
 
+class Told(NamedTuple):
+    """Who talks in what mood: what stays the same in a session."""
+
+    faces: Tensor
+    """Rows of the bank, ``(B,)`` int64."""
+    prompts: Tensor
+    """Wordings, ``(B,)`` int64."""
+
+
 @dataclass(frozen=True)
 class SceneBatch:
     """Sessions to roll out."""
 
+    told: Told
+
     portraits: Portraits
+    still: Tensor
+    """Mean over time of the latents of a clip that is the portrait, ``(B, 16, h, w)``."""
     conditions: Conditions
     windows: list[Tensor]
     """Audio windows of each chunk in turn, ``(B, F, W, S, A)``."""
@@ -91,22 +105,40 @@ class SceneBank:
         )
         self._clip = torch.cat([towers.clip(part) for part in parts])
         self._portraits = Portraits.encode(vae, pictures)
+        frames = config.chunk.num_frames
+        self._still = torch.cat(
+            [
+                encode_clip(vae, part[:, :, None].expand(-1, -1, frames, -1, -1)).mean(dim=2)
+                for part in parts
+            ]
+        )
         self._text = towers.text(tokens.ids, tokens.mask) * tokens.mask[..., None]
 
     @torch.no_grad()
-    def draw(self, batch: int, num_chunks: int, max_chunks: int) -> SceneBatch:
-        """Draw sessions of ``num_chunks``; draws are the same whatever ``num_chunks`` is."""
+    def draw(
+        self, batch: int, num_chunks: int, max_chunks: int, told: Told | None = None
+    ) -> SceneBatch:
+        """Draw sessions of ``num_chunks``; draws are the same whatever ``num_chunks`` is.
+
+        Args:
+            batch: B.
+            num_chunks: Chunks to hear, K.
+            max_chunks: As many as are ever heard.
+            told: Who talks; ``None`` draws it.
+        """
         device = self._condition.device
-        rows = torch.randint(len(self._condition), (batch,), device=device)
+        faces = torch.randint(len(self._condition), (batch,), device=device)
         prompts = torch.randint(len(self._text) - 1, (batch,), device=device)
+        faces, prompts = told = told or Told(faces, prompts)
         conditions = Conditions(
-            self._condition[rows],
-            self._clip[rows],
+            self._condition[faces],
+            self._clip[faces],
             self._text[prompts],
             self._text[-1:].expand(batch, -1, -1),
         )
         windows, openings = self._hear(batch, num_chunks, max_chunks)
-        return SceneBatch(self._portraits.pick(rows), conditions, windows, openings)
+        portraits, still = self._portraits.pick(faces), self._still[faces]
+        return SceneBatch(told, portraits, still, conditions, windows, openings)
 
     def _hear(
         self, batch: int, num_chunks: int, max_chunks: int

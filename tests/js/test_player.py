@@ -49,7 +49,7 @@ def test_a_slow_render_is_played_in_runs_and_never_stutters(run):
     runs = [(start, end) for start, end in seen["runs"] if end is not None]
     assert len(runs) >= 2
     assert min(end - start for start, end in runs) > 0.7
-    # The browser has nothing left where a run ends (or to decode yet, where one starts), never within.
+    # The browser has nothing left where a run ends, or nothing decoded yet where one starts.
     within = [at for at in seen["dry"] for start, end in runs if start + 0.2 < at < end - 0.2]
     assert not within
     assert "behind real time" in seen["status"]

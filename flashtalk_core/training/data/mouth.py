@@ -101,7 +101,7 @@ def measure_drift(frames: Tensor, reference: Tensor) -> Drift:
     """
     lab, lab_reference = _lab(_coarse(frames)), _lab(_coarse(reference))
     distance = (lab - lab_reference).square().sum(dim=-3).sqrt()
-    border = _border(distance)
+    border = border_mask(_COARSE, distance.device)
     colour = (distance * border).sum(dim=(-2, -1)) / border.sum()
     light = lab[..., 0, :, :].flatten(-2)
     light_reference = lab_reference[..., 0, :, :].flatten(-2)
@@ -117,12 +117,12 @@ def _coarse(frames: Tensor) -> Tensor:
     return small.view(*frames.shape[:-2], _COARSE, _COARSE)
 
 
-def _border(like: Tensor) -> Tensor:
-    """Return a mask of the top and of the sides above the shoulders."""
-    place = (torch.arange(_COARSE, device=like.device) + 0.5) / _COARSE
+def border_mask(cells: int, device: torch.device) -> Tensor:
+    """Mark the top and the sides above the shoulders, ``(cells, cells)`` float32 of 0 and 1."""
+    place = (torch.arange(cells, device=device) + 0.5) / cells
     side = (place < _BORDER) | (place > 1.0 - _BORDER)
     mask = (side[None, :] & (place < 0.7)[:, None]) | (place < _BORDER)[:, None]
-    return mask.to(like.dtype)
+    return mask.float()
 
 
 def _lab(rgb: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.tokenizer import Tokenizer
 from flashtalk_core.models.vae.model import VideoVAE
@@ -90,10 +91,14 @@ def test_the_critic_learns_from_new_latents_alone(config, networks, tmp_path):
     assert losses[0] == losses[1]
 
 
-def test_a_killed_run_repeats_the_one_that_was_not(config, networks, tmp_path):
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"lasting_sessions": 2, "fresh_share": 0.0, "anchor_weight": 1.0, "num_steps": 7}],
+)
+def test_a_killed_run_repeats_the_one_that_was_not(config, networks, tmp_path, changes):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert make(config, networks, whole).run(1e9)
-    trainer = make(config, networks, killed)
+    assert make(config, networks, whole, **changes).run(1e9)
+    trainer = make(config, networks, killed, **changes)
     step, calls = trainer._train_step, []
 
     def fail_in_the_fourth_step():
@@ -106,7 +111,7 @@ def test_a_killed_run_repeats_the_one_that_was_not(config, networks, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trainer.run(1e9)
     assert [point["step"] for point in curve(killed)] == [1, 2, 3]
-    resumed = make(config, networks, killed)
+    resumed = make(config, networks, killed, **changes)
     assert resumed.step == 2
     assert resumed.run(1e9)
     assert curve(killed) == curve(whole)
@@ -114,6 +119,32 @@ def test_a_killed_run_repeats_the_one_that_was_not(config, networks, tmp_path):
     assert notes == other_notes
     assert one.keys() == other.keys()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_sessions_grow_older_than_a_roll_out(config, networks, tmp_path):
+    trainer = make(config, networks, tmp_path, num_steps=6, lasting_sessions=2, fresh_share=0.0)
+    starts, roll = [], trainer.roll
+
+    def watch(scene, plan, start=None):
+        rollout = roll(scene, plan, start)
+        starts.append((start, rollout.motion))
+        return rollout
+
+    trainer.roll = watch
+    assert trainer.run(1e9)
+    assert starts[0][0] is None
+    aged = [index for index, (start, _) in enumerate(starts) if start is not None]
+    assert len(aged) >= 2
+    for index in aged:
+        # Each goes on from what an earlier step has come to, whichever order they are drawn in.
+        before = starts[index - 1][1].half().float()
+        assert torch.equal(starts[index][0].sum(dim=0), before.sum(dim=0))
+
+
+def test_lasting_sessions_need_room_and_longer_roll_outs(config, networks, tmp_path):
+    for changes in ({"lasting_sessions": 1}, {"lasting_sessions": 4, "max_chunks": 1}):
+        with pytest.raises(InvalidInputError, match="lasting_sessions"):
+            make(config, networks, tmp_path, **changes)
 
 
 def test_a_part_ends_at_the_next_save(config, networks, tmp_path):

@@ -16,11 +16,17 @@ from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.training.causal import attend_causally, frame_causal
 from flashtalk_core.training.data.corpus_file import save_corpus
 from flashtalk_core.training.dit_trainer import Stage1Model
-from flashtalk_core.training.experiment import load_experiment, missing, read_results
+from flashtalk_core.training.experiment import (
+    Experiment,
+    Row,
+    load_experiment,
+    missing,
+    read_results,
+)
 from flashtalk_core.training.experiment_report import write_experiment
 from flashtalk_core.training.experiment_run import run_experiment
 from flashtalk_core.training.long_runs import LoopedSound
-from flashtalk_core.training.recipe import TinyRecipe
+from flashtalk_core.training.recipe import DistillRecipe, TinyRecipe
 from flashtalk_core.training.stages import TrainingFiles, TrainingJob
 from flashtalk_core.training.states import save_state
 from flashtalk_core.training.vocabulary import make_tokenizer
@@ -81,6 +87,14 @@ def job(config, corpus, tmp_path_factory):
     weights = {f"average.encoder.{key}": value for key, value in encoder.items()}
     save_state(files.runs, "audio", weights, {"step": 1.0})
     return TrainingJob(config, TinyRecipe(), files, torch.device("cpu"))
+
+
+def test_keys_stay_what_they_were_when_settings_are_added():
+    """Committed results are found by them."""
+    recipe = DistillRecipe(num_steps=100, max_chunks=3)
+    rows = (Row(name="Stage 1"), Row(name="three", student="k3", chunks=100, guidance=(1.0, 2.0)))
+    cells = Experiment((0,), 8, 50, {"k3": recipe}, rows).cells()
+    assert [cell.key for cell in cells] == ["3a49b5086b72", "6321d3d5b834"]
 
 
 def test_cells_are_made_once_and_again_only_when_the_table_changes(table, job, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.training.losses import guided, matching_loss, predicted_data
+from flashtalk_core.training.losses import anchor_loss, guided, matching_loss, predicted_data
 
 pytestmark = pytest.mark.cpu
 
@@ -60,3 +60,16 @@ def test_each_sample_is_scaled_by_its_own_distance():
     real, fake = torch.cat(far), torch.zeros(2, 1, 2, 1, 1)
     matching_loss(data, real, fake, num_motion=1, align_motion=False).backward()
     assert data.grad[:, 0, 1].flatten().tolist() == pytest.approx([-0.5, -0.5])
+
+
+def test_the_anchor_holds_the_mean_over_time_where_the_mask_says():
+    # Two cells; the first latent is a motion latent. Means of the new ones: 2 and 5.
+    data = torch.tensor([[9.0, 9.0], [1.0, 4.0], [3.0, 6.0]]).view(1, 1, 3, 1, 2).requires_grad_()
+    still = torch.tensor([1.0, 1.0]).view(1, 1, 1, 2)
+    both = anchor_loss(data, still, 1, torch.tensor([[1.0, 1.0]]))
+    assert both.item() == pytest.approx((1**2 + 4**2) / 2)
+    first = anchor_loss(data, still, 1, torch.tensor([[1.0, 0.0]]))
+    assert first.item() == pytest.approx(1)
+    first.backward()
+    # d/dx of ((x1 + x2) / 2 - 1)^2 at (1, 3) is 1 for both.
+    assert data.grad.flatten().tolist() == pytest.approx([0, 0, 1, 0, 1, 0])

@@ -138,6 +138,14 @@ def test_a_later_chunk_goes_on_from_the_last_corrected_frames(roller, portraits,
     assert torch.equal(velocity.inputs[3][:, :, :2], rollout.motion)
 
 
+def test_a_session_taken_up_again_goes_on_from_its_own_motion_latents(roller, portraits):
+    velocity, start = Recorder(), torch.full((2, 16, 2, 4, 4), 0.5)
+    rollout = roll_out(roller, velocity, portraits, WINDOWS, RolloutPlan(1, 1), draw, start=start)
+    assert torch.equal(rollout.motion, start)
+    for x in velocity.inputs:
+        assert torch.equal(x[:, :, :2], start)
+
+
 def test_the_student_alone_goes_on_from_disturbed_frames(roller, portraits):
     given = []
 
