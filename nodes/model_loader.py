@@ -128,8 +128,9 @@ class ModelLoader(io.ComfyNode):
                     default="auto",
                     optional=True,
                     advanced=True,
-                    tooltip="What stays on the GPU. 'auto' takes what fits: all of the model, "
-                    "8-bit weights, or blocks that come from main memory while others compute.",
+                    tooltip="What stays on the GPU. 'auto' takes 8-bit weights on a card too small "
+                    "for all blocks, and keeps as many blocks there as fit; others come from main "
+                    "memory while these compute.",
                 ),
                 io.Combo.Input(
                     "lora",

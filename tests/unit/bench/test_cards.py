@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 def bench():
     tiny = open_avatar("tiny").config
     dit = DiTConfig(
-        dim=32, ffn_dim=48, num_heads=2, num_layers=4, text_dim=16, clip_dim=16, clip_tokens=5,
+        dim=32, ffn_dim=960, num_heads=2, num_layers=4, text_dim=16, clip_dim=16, clip_tokens=5,
         audio_blocks=tiny.dit.audio_blocks, audio_channels=tiny.dit.audio_channels,
         audio_output_dim=16, audio_intermediate_dim=8, audio_context_tokens=4,
     )  # fmt: skip
