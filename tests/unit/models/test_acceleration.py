@@ -78,6 +78,23 @@ def test_a_block_compiles_in_one_piece_that_all_blocks_share():
 
 
 @CPU
+def test_every_size_is_compiled_beyond_the_compilers_own_limit():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    dit = make_dit()
+    with torch._dynamo.config.patch(recompile_limit=1):
+        compile_blocks(dit, backend=backend)
+        for width in (2, 4, 6):
+            run(dit, (2, width))
+    assert len(graphs) == 3
+
+
+@CPU
 def test_compiling_leaves_the_names_of_the_weights():
     dit = make_dit()
     names = set(dit.state_dict())
