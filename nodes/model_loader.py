@@ -6,9 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..flashtalk_core.config import SPEEDS
 from ..flashtalk_core.engine.memory_plan import MODES
 from ..flashtalk_core.errors import FlashTalkError
-from ..flashtalk_core.models.acceleration import SPEEDS, choose_fast_paths
+from ..flashtalk_core.models.acceleration import choose_fast_paths
 from ..flashtalk_core.models.attention import KERNELS
 from .faults import blame
 from .host.devices import DEVICES, DTYPES, find_device, find_dtype

@@ -8,8 +8,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from ..config import SPEEDS
 from ..engine.devices import DTYPES, choose_device, choose_dtype
-from .fast_paths import SPEEDS, add_switches, leave_out
+from .fast_paths import add_switches, leave_out
 from .render import parse_size
 
 CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..config import SPEEDS
 from ..engine.devices import DTYPES, choose_device, choose_dtype
-from .fast_paths import SPEEDS
 from .render import parse_size
 
 logger = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..config import FastPaths, require
+from ..config import SPEEDS, FastPaths, require
 from ..errors import InvalidInputError
 from .attention import sdpa
 from .block_kernels import BlockKernels, FallbackKernels, PlainKernels
@@ -25,8 +25,6 @@ from .vae.rows import RowKernels
 
 logger = logging.getLogger(__name__)
 
-Speed = Literal["auto", "plain", "fused", "compiled"]
-SPEEDS: tuple[Speed, ...] = ("auto", "plain", "fused", "compiled")
 _MIN_CAPABILITY = (8, 0)
 """Triton's kernels here use bfloat16, which older GPUs have not."""
 
@@ -176,10 +174,10 @@ def check_fast_paths(paths: FastPaths, device: torch.device) -> None:
 
 
 def _try_triton(device: torch.device) -> None:
-    """Run a small kernel: Triton needs a compiler and headers that may be missing."""
-    from .gpu_kernels.pixels import shift_rows
-
+    """Run a small kernel: Triton needs a compiler, headers and libraries that may be missing."""
     try:
+        from .gpu_kernels.pixels import shift_rows
+
         shift_rows(torch.zeros(1, 4, device=device), torch.zeros(4, device=device))
     except torch.OutOfMemoryError:
         raise
