@@ -158,7 +158,7 @@ def _cuda_devices() -> list[Finding]:
         memory = f"{found.total_memory / 2**30:.1f} GiB"
         with torch.cuda.device(index):
             has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        bf16 = "bfloat16" if has_bf16 else "no bfloat16, use --dtype float16 or float32"
+        bf16 = "bfloat16" if has_bf16 else "no bfloat16, --dtype auto is float16"
         detail = f"{found.name}, {memory}, capability {found.major}.{found.minor}, {bf16}"
         devices.append(Finding(f"cuda:{index}", True, detail))
     return devices
