@@ -31,13 +31,13 @@ from .agreement import MIN_STD, step_outputs
 from .chunk_run import run_chunk
 from .random_networks import ChunkInputs, Networks, random_inputs, random_network
 from .stage_clock import GIB, StageClock, StageSamples, measure
+from .stage_report import CHUNK
 
 GB = 10**9
 SYSTEM_GB = SYSTEM_BYTES / GB
 """Left to others on every card."""
 LINK_GB_PER_S = 25.0
 """Host link of the estimate: PCIe 4.0 x16 as it is met in practice."""
-CHUNK = "chunk"
 _SOUND = "audio projection"
 _CONDITION = "condition"
 

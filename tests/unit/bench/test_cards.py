@@ -88,6 +88,14 @@ def test_the_command_prints_a_row_for_each_card(capsys):
     assert row["passed"]
 
 
-def test_a_count_that_is_none_is_refused(capsys):
-    assert main(["bench", "cards", "--repeats", "0", "--device", "cpu"]) == 2
-    assert "repeats 0: use 1 or more" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        (["--repeats", "0"], "repeats 0: use 1 or more"),
+        (["--cards", "24", "1.5"], "card 1.5 GB: use more than 1.5 GB, which is left"),
+        (["--cards", "nan"], "card nan GB: use more than 1.5 GB"),
+    ],
+)
+def test_wrong_options_are_refused(capsys, option, shown):
+    assert main(["bench", "cards", "--device", "cpu", *option]) == 2
+    assert shown in capsys.readouterr().err
