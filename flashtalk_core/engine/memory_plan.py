@@ -158,7 +158,8 @@ def _name(dtype: torch.dtype) -> str:
 def _candidates(choice: MemoryChoice, sizes: ModelSizes, float8: bool) -> list[MemoryPlan]:
     """Return plans in the order in which they are wanted; the last one may be offloaded."""
     if choice.mode == "resident":
-        return [WHOLE, replace(WHOLE, slabs=True)]
+        whole = replace(WHOLE, float8=float8)
+        return [whole, replace(whole, slabs=True)]
     plan = MemoryPlan(num_resident=sizes.num_blocks, float8=float8)
     if choice.mode == "auto":
         return [plan] if float8 else [WHOLE, plan]

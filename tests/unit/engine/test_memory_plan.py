@@ -144,11 +144,15 @@ def test_explicit_choices_are_kept(sizes, free_gb):
     assert choose(sizes, 140, "offload:99").num_resident == NUM_BLOCKS
 
 
-@pytest.mark.parametrize("mode", ["auto", "offload", "offload:5"])
-def test_8_bit_floats_that_are_wanted_come_in_every_mode(sizes, mode):
+@pytest.mark.parametrize(
+    ("mode", "resident"),
+    [("auto", NUM_BLOCKS), ("offload", NUM_BLOCKS), ("offload:5", 5), ("resident", None)],
+)
+def test_8_bit_floats_that_are_wanted_come_in_every_mode(sizes, mode, resident):
     plan = choose(sizes, 140, mode, float8=True)
-    assert plan.float8
-    assert plan.num_resident == (5 if ":" in mode else NUM_BLOCKS)
+    assert (plan.float8, plan.num_resident) == (True, resident)
+    assert "in 8-bit" in plan.reason
+    assert plan.peak_bytes < choose(sizes, 140, mode.replace("auto", "offload")).peak_bytes
 
 
 def test_more_blocks_than_fit_are_refused_with_what_they_need(sizes):
