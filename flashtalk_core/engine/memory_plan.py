@@ -113,6 +113,8 @@ def choose_memory(
         f"memory {choice.mode}: this device does not multiply 8-bit floats; use 'offload' or "
         "'auto'",
     )
+    # Nobody gets float32 on a GPU without asking for it by name.
+    has_float8 = has_float8 and sizes.dtype != torch.float32
     float8 = _takes_float8(choice, sizes, memory, has_float8=has_float8)
     why = _why_format(choice, sizes, memory, float8=float8) if has_float8 else ""
     candidates = _candidates(choice, sizes, float8)

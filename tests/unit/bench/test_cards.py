@@ -35,7 +35,7 @@ def bench():
         attention=sdpa,
         paths=FastPaths.none(),
         device=CPU,
-        dtype=torch.float32,
+        dtype=torch.bfloat16,
         size_px=(32, 32),
         steps=1,
         num_decode_latents=1,

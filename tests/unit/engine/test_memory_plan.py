@@ -129,6 +129,14 @@ def test_a_format_that_was_asked_for_needs_no_reason(sizes, mode, float8):
     assert "because" not in choose(sizes, 22.5, mode, float8=float8).reason
 
 
+def test_a_float32_that_was_asked_for_stays():
+    config = AvatarConfig()
+    wide = model_sizes(config, (768, 448), config.chunk, torch.float32)
+    assert not choose(wide, 46.5).float8
+    assert choose(wide, 46.5, float8=True).float8
+    assert choose(wide, 46.5, "float8").float8
+
+
 def test_a_card_without_8_bit_multiplication_has_no_choice_of_format(sizes):
     assert "because" not in choose(sizes, 22.5, has_float8=False).reason
 
