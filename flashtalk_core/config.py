@@ -119,6 +119,10 @@ class SamplingConfig(_FromMapping):
         )
 
 
+SPEEDS = ("auto", "plain", "fused", "compiled")
+"""Names for sets of faster ways; see :func:`~.models.acceleration.choose_fast_paths`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FastPaths:
     """Which faster ways through the networks are taken. Each can be turned off alone.

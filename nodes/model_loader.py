@@ -6,9 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..flashtalk_core.config import SPEEDS
 from ..flashtalk_core.engine.memory_plan import MODES
 from ..flashtalk_core.errors import FlashTalkError
-from ..flashtalk_core.models.acceleration import SPEEDS, choose_fast_paths
+from ..flashtalk_core.models.acceleration import choose_fast_paths
 from ..flashtalk_core.models.attention import KERNELS
 from .faults import blame
 from .host.devices import DEVICES, DTYPES, find_device, find_dtype
@@ -128,8 +129,9 @@ class ModelLoader(io.ComfyNode):
                     default="auto",
                     optional=True,
                     advanced=True,
-                    tooltip="What stays on the GPU. 'auto' takes what fits: all of the model, "
-                    "8-bit weights, or blocks that come from main memory while others compute.",
+                    tooltip="What stays on the GPU. 'auto' takes 8-bit weights on a card too small "
+                    "for all blocks, and keeps as many blocks there as fit; others come from main "
+                    "memory while these compute.",
                 ),
                 io.Combo.Input(
                     "lora",

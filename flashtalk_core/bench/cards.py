@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from ..config import AvatarConfig, FastPaths
-from ..engine.memory_plan import MemoryChoice, MemoryPlan, choose_memory
+from ..engine.memory_plan import (
+    SYSTEM_BYTES,
+    DeviceMemory,
+    MemoryChoice,
+    MemoryPlan,
+    choose_memory,
+)
 from ..engine.memory_sizes import ModelSizes, model_sizes
 from ..models.acceleration import accelerate
 from ..models.attention import Attention
@@ -25,13 +31,13 @@ from .agreement import MIN_STD, step_outputs
 from .chunk_run import run_chunk
 from .random_networks import ChunkInputs, Networks, random_inputs, random_network
 from .stage_clock import GIB, StageClock, StageSamples, measure
+from .stage_report import CHUNK
 
 GB = 10**9
-SYSTEM_GB = 1.5
-"""Left to the system, the display and the driver on every card."""
+SYSTEM_GB = SYSTEM_BYTES / GB
+"""Left to others on every card."""
 LINK_GB_PER_S = 25.0
 """Host link of the estimate: PCIe 4.0 x16 as it is met in practice."""
-CHUNK = "chunk"
 _SOUND = "audio projection"
 _CONDITION = "condition"
 
@@ -114,8 +120,9 @@ def bench_cards(bench: CardBench) -> Iterator[CardRow | OutOfMemoryRow]:
 
 
 def _choose(bench: CardBench, sizes: ModelSizes, card_gb: float) -> MemoryPlan:
-    limit = round((card_gb - SYSTEM_GB) * GB)
-    return choose_memory(MemoryChoice(), sizes, limit, has_float8=bench.has_float8)
+    total = round(card_gb * GB)
+    memory = DeviceMemory(free=total - SYSTEM_BYTES, total=total)
+    return choose_memory(MemoryChoice(), sizes, memory, has_float8=bench.has_float8)
 
 
 def _measure(

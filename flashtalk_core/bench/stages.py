@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
-from ..config import FastPaths
+from ..config import FastPaths, SamplingConfig
+from ..geometry import check_size
 from ..models.acceleration import accelerate
 from ..models.attention import KERNELS, Attention, attention_name, sdpa
 from ..models.dit import AvatarDiT
@@ -18,21 +19,19 @@ from ..models.dit_block import AvatarBlock
 from .agreement import (
     MAX_ERROR,
     MAX_ERROR_FLOAT8,
-    Agreement,
     compare,
     rounding_bound,
     step_outputs,
     vae_outputs,
 )
 from .chunk_run import FIRST_FRAME, run_chunk
-from .operations import Operations, Rates, count_operations, measure_rates
+from .operations import Operations, count_operations, measure_rates
 from .random_networks import ChunkInputs, Networks, random_inputs
-from .stage_clock import StageClock, StageSamples, measure, measure_one
+from .stage_clock import StageClock, measure, measure_one
+from .stage_report import CHUNK, StageReport, stage_row, summarise
 
 INEXACT = frozenset(kernel.name for kernel in KERNELS if not kernel.exact)
 PLAIN = "plain"
-CHUNK = "chunk"
-_TERA = 1e12
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,10 @@ class Setting:
     size_px: tuple[int, int]
     steps: int
     num_decode_latents: int
+
+    def __post_init__(self) -> None:
+        check_size(self.size_px)
+        SamplingConfig(steps=self.steps)
 
     def __str__(self) -> str:
         """Name it as the command line does."""
@@ -83,49 +86,6 @@ class StageBench:
     """Measured runs of the faster ways."""
     plain_repeats: int
     """Measured runs of the plain way, which takes longest."""
-
-
-@dataclass(frozen=True)
-class StageRow:
-    """One stage in one way."""
-
-    paths: str
-    stage: str
-    median_ms: float
-    min_ms: float
-    max_ms: float
-    peak_gib: float | None
-    """Most device memory in use during the stage, weights included."""
-    tflop: float | None
-    """Multiplications and additions; ``None`` where a stage is not counted."""
-    tflop_per_s: float | None
-    floor_ms: float | None
-    """Time at the measured rates if nothing but the arithmetic took any."""
-    over_floor: float | None
-
-
-@dataclass(frozen=True)
-class WaySummary:
-    """One way in short."""
-
-    paths: str
-    seconds_of_first_chunk: float
-    """Wall clock, compilation included."""
-    frames_per_s: float
-    first_frame_ms: float
-    """From sound to the first new frame in host memory."""
-    linear_tflop_per_s: float
-    attention_tflop_per_s: float
-    convolution_tflop_per_s: float
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """Everything that was found."""
-
-    summaries: list[WaySummary]
-    stages: list[StageRow]
-    agreements: list[Agreement]
 
 
 def bench_stages(bench: StageBench, progress: Callable[[str], object] | None = None) -> StageReport:
@@ -262,14 +222,15 @@ def _measure_way(
     repeats = bench.plain_repeats if name == PLAIN else bench.repeats
     samples = measure(run, device, bench.warmups - 1, repeats)
     assert first.keys() == samples.keys(), (first.keys(), samples.keys())
-    report.summaries.append(_summary(bench, name, first_s, samples, rates))
+    num_new = networks.config.chunk.num_new_frames
+    report.summaries.append(summarise(name, first_s, samples, rates, num_new))
     for stage, found in samples.items():
-        report.stages.append(_row(name, stage, found, operations.get(stage), rates))
+        report.stages.append(stage_row(name, stage, found, operations.get(stage), rates))
     for count in num_latents[1:]:
         decode = partial(_decode, networks, inputs, count)
         found = measure_one(decode, device, bench.warmups, bench.repeats)
         stage = f"decode by {count}"
-        report.stages.append(_row(name, stage, found, operations["decode"], rates))
+        report.stages.append(stage_row(name, stage, found, operations["decode"], rates))
 
 
 def _measure_setting(bench: StageBench, name: str, setting: Setting, report: StageReport) -> None:
@@ -283,7 +244,7 @@ def _measure_setting(bench: StageBench, name: str, setting: Setting, report: Sta
 
     samples = measure(run, inputs.samples.device, 1, min(3, bench.repeats))
     for stage in ("step 1", "decode", FIRST_FRAME, CHUNK):
-        row = _row(name, f"{setting} {stage}", samples[stage], None, None)
+        row = stage_row(name, f"{setting} {stage}", samples[stage], None, None)
         report.stages.append(row)
 
 
@@ -292,45 +253,3 @@ def _decode(networks: Networks, inputs: ChunkInputs, num_latents: int) -> None:
     latent = inputs.reference.session.condition[:, -networks.config.vae.z_dim :]
     for _ in networks.vae.decode_groups(latent, num_latents):
         pass
-
-
-def _summary(
-    bench: StageBench, name: str, first_s: float, samples: Mapping[str, StageSamples], rates: Rates
-) -> WaySummary:
-    return WaySummary(
-        paths=name,
-        seconds_of_first_chunk=first_s,
-        frames_per_s=1000 * bench.networks.config.chunk.num_new_frames / samples[CHUNK].median_ms,
-        first_frame_ms=samples[FIRST_FRAME].median_ms,
-        linear_tflop_per_s=rates.linear / _TERA,
-        attention_tflop_per_s=rates.attention / _TERA,
-        convolution_tflop_per_s=rates.convolution / _TERA,
-    )
-
-
-def _row(
-    name: str, stage: str, samples: StageSamples, operations: Operations | None, rates: Rates | None
-) -> StageRow:
-    row = StageRow(
-        paths=name,
-        stage=stage,
-        median_ms=samples.median_ms,
-        min_ms=min(samples.times_ms),
-        max_ms=max(samples.times_ms),
-        peak_gib=samples.peak_gib,
-        tflop=None,
-        tflop_per_s=None,
-        floor_ms=None,
-        over_floor=None,
-    )
-    total = sum(operations.values()) if operations else 0.0
-    if rates is None or operations is None or not total:
-        return row
-    floor_ms = rates.floor_ms(operations)
-    return replace(
-        row,
-        tflop=total / _TERA,
-        tflop_per_s=total / _TERA / (samples.median_ms / 1000),
-        floor_ms=floor_ms,
-        over_floor=samples.median_ms / floor_ms,
-    )

@@ -176,10 +176,11 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     check_size(size_px)
     steps = config.sampling.steps if args.steps is None else args.steps
     sampling = replace(config.sampling, steps=steps)
+    settings = tuple(Setting(*values) for values in args.also)
     return StageBench(
         networks=random_networks(config, sdpa, device, choose_dtype(args.dtype, device)),
         ways=ways,
-        settings=tuple(Setting(*values) for values in args.also),
+        settings=settings,
         size_px=size_px,
         steps=sampling.steps,
         num_decode_latents=tuple(args.decode_latents),

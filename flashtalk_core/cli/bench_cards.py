@@ -8,11 +8,13 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from ..config import SPEEDS
 from ..engine.devices import DTYPES, choose_device, choose_dtype
-from .fast_paths import SPEEDS, add_switches, leave_out
+from .fast_paths import add_switches, leave_out
 from .render import parse_size
 
 CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)
+MAX_CARD_GB = 10_000.0
 
 
 def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,7 +46,7 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run_cards(args: argparse.Namespace) -> int:
     """Measure each card; 0 if every plan fits and gives the same steps, else 1."""
-    from ..bench.cards import CardBench, bench_cards
+    from ..bench.cards import SYSTEM_GB, CardBench, bench_cards
     from ..config import AvatarConfig, require
     from ..geometry import check_size
     from ..models.acceleration import choose_fast_paths
@@ -56,6 +58,12 @@ def run_cards(args: argparse.Namespace) -> int:
     counts = {name: getattr(args, name) for name in ("steps", "warmups", "repeats")}
     for name, count in (counts | {"decode latents": args.decode_latents}).items():
         require(count >= 1, f"{name} {count}: use 1 or more")
+    for card_gb in args.cards:
+        require(
+            SYSTEM_GB < card_gb < MAX_CARD_GB,
+            f"card {card_gb:g} GB: use more than {SYSTEM_GB:g} GB, which is left to the system, "
+            f"and less than {MAX_CARD_GB:g} GB",
+        )
     device = choose_device(args.device)
     paths = leave_out(choose_fast_paths(args.speed, device), args)
     config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config

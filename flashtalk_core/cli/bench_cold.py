@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..config import SPEEDS
 from ..engine.devices import DTYPES, choose_device, choose_dtype
-from .fast_paths import SPEEDS
 from .render import parse_size
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,12 @@ def run_cold(args: argparse.Namespace) -> int:
     choose_attention(args.attention, device)
     config = AvatarConfig() if args.model == "full" else open_avatar("tiny").config
     layers = config.dit.num_layers if args.layers is None else args.layers
-    require(layers >= 1, f"layers {layers}: use 1 or more")
+    for name, count in {"layers": layers, "decode latents": args.decode_latents}.items():
+        require(count >= 1, f"{name} {count}: use 1 or more")
+    require(
+        args.folder is None or args.folder.is_dir(),
+        f"folder {args.folder}: no such folder; make it, or leave --folder out",
+    )
     sizes = (args.size or config.size_px, args.other_size)
     for size_px in sizes:
         check_size(size_px)

@@ -10,11 +10,16 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..config import FastPaths
 from ..errors import FlashTalkError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -158,10 +163,29 @@ def _cuda_devices() -> list[Finding]:
         memory = f"{found.total_memory / 2**30:.1f} GiB"
         with torch.cuda.device(index):
             has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        bf16 = "bfloat16" if has_bf16 else "no bfloat16, use --dtype float16 or float32"
+        bf16 = "bfloat16" if has_bf16 else "no bfloat16, --dtype auto is float16"
         detail = f"{found.name}, {memory}, capability {found.major}.{found.minor}, {bf16}"
         devices.append(Finding(f"cuda:{index}", True, detail))
+        devices += _faster_ways(torch.device("cuda", index))
     return devices
+
+
+def _faster_ways(device: torch.device) -> list[Finding]:
+    """Return what a GPU can be sped up with, and why not where it cannot."""
+    from ..models.acceleration import check_fast_paths
+
+    findings = []
+    for name, paths, gain in (
+        ("fused", FastPaths(), "1.7 times as fast as plain"),
+        ("float8", replace(FastPaths.none(), float8=True), "8-bit floats: less time and memory"),
+    ):
+        try:
+            check_fast_paths(paths, device)
+        except FlashTalkError as error:
+            findings.append(Finding(f"{device} {name}", False, str(error)))
+        else:
+            findings.append(Finding(f"{device} {name}", True, gain))
+    return findings
 
 
 def _apple_device() -> Finding:

@@ -6,12 +6,10 @@ import argparse
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from ..config import FastPaths
+from ..config import SPEEDS, FastPaths
 
 if TYPE_CHECKING:
     import torch
-
-SPEEDS = ("auto", "plain", "fused", "compiled")
 
 
 def add_switches(parser: argparse._ActionsContainer) -> None:

@@ -34,11 +34,24 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the number format called ``name``; ``auto`` is bfloat16 on CUDA, else float32."""
+    """Return the number format called ``name``.
+
+    ``auto`` is bfloat16 on CUDA, float16 on a GPU that only emulates it, else float32.
+    """
     import torch
 
     if name == "auto":
-        name = "bfloat16" if device.type == "cuda" else "float32"
+        name = _fast_dtype(device)
     dtype = getattr(torch, name)
     assert isinstance(dtype, torch.dtype), name
     return dtype
+
+
+def _fast_dtype(device: torch.device) -> str:
+    import torch
+
+    if device.type != "cuda":
+        return "float32"
+    with torch.cuda.device(device):
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if has_bfloat16 else "float16"

@@ -1,4 +1,8 @@
-"""How much of a model stays on its device, chosen from the memory that is free."""
+"""How much of a model stays on its device, and in which number format.
+
+What changes the picture follows from the card alone, so that the same settings draw the same on it
+whatever else is running; what does not follows from the memory that is free.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from ..models.float8 import has_float8
 from .memory_sizes import ModelSizes
 
 MODES = ("auto", "resident", "float8", "offload", "float8-offload")
+SYSTEM_BYTES = 1_500_000_000
+"""What the system, the display and the driver take of every card."""
 _GB = 1e9
 
 
@@ -69,15 +75,30 @@ class MemoryChoice:
         return cls(mode, int(count) if colon else None, float8)
 
 
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Memory of a device, in bytes."""
+
+    free: int
+    """What may be used now."""
+    total: int
+    """What the device has, whoever uses it."""
+
+    @classmethod
+    def unlimited(cls) -> DeviceMemory:
+        """Return that of a device whose memory is not known."""
+        return cls(sys.maxsize, sys.maxsize)
+
+
 def choose_memory(
-    choice: MemoryChoice, sizes: ModelSizes, free_bytes: int, *, has_float8: bool
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, has_float8: bool
 ) -> MemoryPlan:
     """Choose what stays on the device.
 
     Args:
         choice: What the user asked for.
         sizes: What the model takes.
-        free_bytes: Device memory that may be used.
+        memory: Of the device.
         has_float8: Whether the device multiplies 8-bit floats.
 
     Returns:
@@ -92,25 +113,58 @@ def choose_memory(
         f"memory {choice.mode}: this device does not multiply 8-bit floats; use 'offload' or "
         "'auto'",
     )
-    candidates = _candidates(choice, sizes, has_float8)
+    # Nobody gets float32 on a GPU without asking for it by name.
+    has_float8 = has_float8 and sizes.dtype != torch.float32
+    float8 = _takes_float8(choice, sizes, memory, has_float8=has_float8)
+    why = _why_format(choice, sizes, memory, float8=float8) if has_float8 else ""
+    candidates = _candidates(choice, sizes, float8)
     for plan in candidates:
-        if sizes.peak_bytes(plan) <= free_bytes:
-            return _explained(plan, sizes, free_bytes)
+        if sizes.peak_bytes(plan) <= memory.free:
+            return _explained(plan, sizes, memory, why)
     plan = candidates[-1]
     if choice.mode != "resident":  # which is taken at its word
-        plan = _offloaded(choice, plan, sizes, free_bytes)
-    return _explained(plan, sizes, free_bytes)
+        plan = _offloaded(choice, plan, sizes, memory.free)
+    return _explained(plan, sizes, memory, why)
 
 
-def _candidates(choice: MemoryChoice, sizes: ModelSizes, has_float8: bool) -> list[MemoryPlan]:
+def _takes_float8(
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, has_float8: bool
+) -> bool:
+    """Tell whether large layers become 8-bit floats, which nobody but the card decides unasked.
+
+    Slabs count here whatever will be done: they are the same for every number of latent frames
+    a call, which must not change the picture either.
+    """
+    if choice.float8 or choice.mode != "auto":
+        return choice.float8 or choice.mode.startswith("float8")
+    blocks = MemoryPlan(num_resident=sizes.num_blocks, slabs=True)
+    return has_float8 and sizes.peak_bytes(blocks) > memory.total - SYSTEM_BYTES
+
+
+def _why_format(
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, float8: bool
+) -> str:
+    """Return why the format is what it is, empty where the user chose it."""
+    if choice.float8 or choice.mode != "auto" or memory.total == sys.maxsize:
+        return ""
+    card = f"a card of {memory.total / _GB:.1f} GB"
+    if float8:
+        return f"; 8-bit because {card} is too small for all blocks in {_name(sizes.dtype)}"
+    return f"; {_name(sizes.dtype)} because {card} has room for all blocks in it"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _candidates(choice: MemoryChoice, sizes: ModelSizes, float8: bool) -> list[MemoryPlan]:
     """Return plans in the order in which they are wanted; the last one may be offloaded."""
-    everything = MemoryPlan(num_resident=sizes.num_blocks)
     if choice.mode == "resident":
-        return [WHOLE, replace(WHOLE, slabs=True)]
+        whole = replace(WHOLE, float8=float8)
+        return [whole, replace(whole, slabs=True)]
+    plan = MemoryPlan(num_resident=sizes.num_blocks, float8=float8)
     if choice.mode == "auto":
-        small = [replace(everything, float8=True)] if has_float8 else []
-        return small if choice.float8 else [WHOLE, everything, *small]
-    plan = replace(everything, float8=choice.float8 or choice.mode.startswith("float8"))
+        return [plan] if float8 else [WHOLE, plan]
     if choice.num_resident is None:
         return [plan]
     plan = replace(plan, num_resident=min(choice.num_resident, sizes.num_blocks))
@@ -142,10 +196,12 @@ def _offloaded(
     )
 
 
-def _explained(plan: MemoryPlan, sizes: ModelSizes, free_bytes: int) -> MemoryPlan:
+def _explained(
+    plan: MemoryPlan, sizes: ModelSizes, memory: DeviceMemory, why_format: str
+) -> MemoryPlan:
     """Add the reason."""
-    name = "8-bit" if plan.float8 else str(sizes.dtype).removeprefix("torch.")
-    free = "" if free_bytes == sys.maxsize else f" of {free_bytes / _GB:.1f}"
+    name = "8-bit" if plan.float8 else _name(sizes.dtype)
+    free = "" if memory.free == sys.maxsize else f" of {memory.free / _GB:.1f}"
     needed = f"{sizes.peak_bytes(plan) / _GB:.1f}{free} GB"
     if plan.num_resident is None:
         kept = f"all of the model in {name}"
@@ -154,7 +210,7 @@ def _explained(plan: MemoryPlan, sizes: ModelSizes, free_bytes: int) -> MemoryPl
     else:
         kept = f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
     tail = ", frames in slabs of rows" if plan.slabs else ""
-    reason = f"{kept}{tail}: needs about {needed}"
+    reason = f"{kept}{tail}: needs about {needed}{why_format}"
     return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
 
 
@@ -175,9 +231,11 @@ def plan_memory(
     """
     if device.type != "cuda" and choice.mode in ("auto", "resident"):
         return WHOLE
-    if free_bytes is None:
-        free_bytes = free_memory(device) if device.type == "cuda" else sys.maxsize
-    return choose_memory(choice, sizes(), free_bytes, has_float8=has_float8(device))
+    memory = DeviceMemory.unlimited()
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        memory = DeviceMemory(free_memory(device) if free_bytes is None else free_bytes, total)
+    return choose_memory(choice, sizes(), memory, has_float8=has_float8(device))
 
 
 def free_memory(device: torch.device) -> int:

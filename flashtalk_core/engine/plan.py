@@ -86,7 +86,7 @@ class RenderPlan:
             memory=[place.memory.float8, place.memory.slabs],
             devices=[_device_name(place.device), _device_name(place.device_of(VideoVAE))],
             paths=asdict(place.paths),
-            attention=[self.attention, *(k.name for k in KERNELS if is_installed(k))],
+            attention=[self.attention, *_installed_kernels()],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
         )
 
@@ -94,6 +94,15 @@ class RenderPlan:
 def _device_name(device: torch.device) -> str:
     """Return what computes: kernels are chosen by the kind of GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def _installed_kernels() -> list[str]:
+    """Return which kernels the choice was made from, with their versions."""
+    return [
+        " ".join([kernel.name, *map(_version, kernel.distributions)])
+        for kernel in KERNELS
+        if is_installed(kernel)
+    ]
 
 
 def _version(library: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..config import FastPaths, require
+from ..config import SPEEDS, FastPaths, require
 from ..errors import InvalidInputError
 from .attention import sdpa
 from .block_kernels import BlockKernels, FallbackKernels, PlainKernels
@@ -24,10 +25,11 @@ from .vae.rows import RowKernels
 
 logger = logging.getLogger(__name__)
 
-Speed = Literal["auto", "plain", "fused", "compiled"]
-SPEEDS: tuple[Speed, ...] = ("auto", "plain", "fused", "compiled")
 _MIN_CAPABILITY = (8, 0)
 """Triton's kernels here use bfloat16, which older GPUs have not."""
+
+_MAX_COMPILED_SIZES = 64
+"""Sizes of video, formats and ways that a process compiles blocks for; more run uncompiled."""
 
 
 def choose_fast_paths(speed: str, device: torch.device, *, float8: bool = False) -> FastPaths:
@@ -115,17 +117,26 @@ def _block_kernels(device: torch.device) -> BlockKernels:
     return FallbackKernels(TritonKernels(plain), plain)
 
 
-def compile_blocks(dit: AvatarDiT, backend: str = "inductor") -> None:
+def compile_blocks(dit: AvatarDiT, backend: str | Callable[..., Any] = "inductor") -> None:
     """Compile every block; all blocks share one piece of code for each size of video.
 
     Args:
         dit: Changed in place.
-        backend: Compiler, by the name that ``torch.compile`` knows.
+        backend: Compiler, or the name under which ``torch.compile`` knows it.
     """
+    _allow_sizes(_MAX_COMPILED_SIZES)
     for block in dit.blocks:
         assert isinstance(block, AvatarBlock)
         # Sizes are constants: a video keeps its size, and loops of known length are faster.
         block.compile(backend=backend, dynamic=False)
+
+
+def _allow_sizes(count: int) -> None:
+    """Let one function be compiled ``count`` times; PyTorch's own 8 are for sizes by accident."""
+    from torch._dynamo import config
+
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    setattr(config, name, max(count, getattr(config, name)))
 
 
 def can_go(paths: FastPaths, device: torch.device) -> bool:
@@ -163,10 +174,10 @@ def check_fast_paths(paths: FastPaths, device: torch.device) -> None:
 
 
 def _try_triton(device: torch.device) -> None:
-    """Run a small kernel: Triton needs a compiler and headers that may be missing."""
-    from .gpu_kernels.pixels import shift_rows
-
+    """Run a small kernel: Triton needs a compiler, headers and libraries that may be missing."""
     try:
+        from .gpu_kernels.pixels import shift_rows
+
         shift_rows(torch.zeros(1, 4, device=device), torch.zeros(4, device=device))
     except torch.OutOfMemoryError:
         raise

@@ -134,6 +134,8 @@ class AttentionKernel:
     name: str
     modules: tuple[str, ...]
     """Any one of these must be installed."""
+    distributions: tuple[str, ...]
+    """Packages that these modules come from."""
     gain: str
     """What its absence costs, for a person."""
     build: Callable[[], Callable[..., Tensor]]
@@ -180,6 +182,7 @@ KERNELS = (
     AttentionKernel(
         "flash-attn-3",
         ("fa3_fwd_interface", "flash_attn_interface"),
+        ("fa3-fwd", "flash-attn-3"),
         "about twice SDPA's speed on Hopper GPUs",
         _flash_attn_3,
         min_capability=(9, 0),
@@ -188,15 +191,23 @@ KERNELS = (
     AttentionKernel(
         "flash-attn-3-fp8",
         ("fa3_fwd_interface", "flash_attn_interface"),
+        ("fa3-fwd", "flash-attn-3"),
         "a quarter of the attention's time on Hopper GPUs; 8-bit",
         _flash_attn_3_fp8,
         min_capability=(9, 0),
         max_capability=(9, 9),
         exact=False,
     ),
-    AttentionKernel("flash-attn", ("flash_attn",), "speed on Ampere and later", _flash_attn_2),
+    AttentionKernel(
+        "flash-attn",
+        ("flash_attn",),
+        ("flash-attn",),
+        "speed on Ampere and later",
+        _flash_attn_2,
+    ),
     AttentionKernel(
         "sage",
+        ("sageattention",),
         ("sageattention",),
         "8-bit attention on consumer GPUs",
         _sage,

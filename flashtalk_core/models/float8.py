@@ -170,6 +170,8 @@ def _fault_of_product(device: torch.device) -> str:
         rows = torch.zeros(16, 16, device=device).to(FLOAT8)
         ones = torch.ones(16, 1, device=device)
         _scaled_product(rows, rows, ones, ones, ones[:, 0])
+    except torch.OutOfMemoryError:
+        raise  # says nothing about the product
     except (RuntimeError, NotImplementedError) as error:
         return str(error).strip().partition("\n")[0]
     return ""

@@ -100,6 +100,8 @@ def _widens_products(device: torch.device, dtype: torch.dtype) -> bool:
     one = torch.zeros(1, 16, 16, device=device, dtype=dtype)
     try:
         torch.bmm(one, one, out_dtype=torch.float32)
+    except torch.OutOfMemoryError:
+        raise  # says nothing about the product
     except (TypeError, RuntimeError, NotImplementedError):
         return False
     return True

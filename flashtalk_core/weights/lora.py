@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -88,12 +88,10 @@ class Factors:
 
 @dataclass(frozen=True)
 class LoraMerge:
-    """What files add to parameters, and what of them is not known."""
+    """What files add to parameters."""
 
     factors: Mapping[str, tuple[Factors, ...]]
     """By parameter, in the order of the files."""
-    unmatched: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
-    """Names of tensors that belong to no parameter, by file."""
 
     def merge(self, parameter: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
         """Return ``weight``, float32, with everything added, rounded once to ``dtype``."""
@@ -114,25 +112,31 @@ def plan_loras(loras: Sequence[LoraFile], shapes: Shapes) -> LoraMerge:
     """
     names = LayerNames(shapes)
     planned: dict[str, tuple[Factors, ...]] = {}
-    unmatched = {}
     for lora in loras:
         file = open_tensor_file(lora.path)
         found, unknown = _match(file, names, shapes)
         _check_any(file, found, unknown)
         for parameter, parts in found.items():
+            _check_stored(file, parts)
             _check_parts(file, parameter, parts, shapes[parameter])
             factors = Factors(file, lora.strength, parts)
             planned[parameter] = (*planned.get(parameter, ()), factors)
-        if unknown:
-            unmatched[lora.path] = tuple(unknown)
-            logger.warning(
-                "lora %s: %d of %d tensors belong to no layer of this model and are left out: %s",
-                lora.path.name,
-                len(unknown),
-                len(file.infos),
-                _some(unknown),
-            )
-    return LoraMerge(planned, unmatched)
+        _list_unknown(file, unknown)
+    return LoraMerge(planned)
+
+
+def _list_unknown(file: TensorFile, unknown: Sequence[str]) -> None:
+    """Log what is left out: in short as a warning, and whole where that is longer."""
+    if unknown:
+        logger.warning(
+            "lora %s: %d of %d tensors belong to no layer of this model and are left out: %s",
+            file.path.name,
+            len(unknown),
+            len(file.infos),
+            _some(unknown),
+        )
+    if len(unknown) > _NAMES_SHOWN:
+        logger.info("lora %s: all that is left out: %s", file.path.name, ", ".join(unknown))
 
 
 def _match(
@@ -179,6 +183,21 @@ def _check_any(file: TensorFile, found: Mapping[str, object], unknown: list[str]
             "to this transformer; take a LoRA for Wan 2.1 14B with keys of kohya, diffusers or "
             "ComfyUI"
         )
+
+
+def _check_stored(file: TensorFile, parts: Mapping[str, str]) -> None:
+    for part, name in parts.items():
+        info = file.infos[name]
+        if part == "alpha" and math.prod(info.shape) != 1:
+            raise WeightsError(
+                f"lora {file.path}: {name} {info.shape} is to be one number; the file is damaged, "
+                "download it again"
+            )
+        if part != "alpha" and info.dtype is None:
+            raise WeightsError(
+                f"lora {file.path}: {name} is stored in a quantised form that is not read; take "
+                "the bf16, fp16 or fp32 version of this file"
+            )
 
 
 def _check_parts(

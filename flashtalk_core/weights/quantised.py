@@ -61,18 +61,3 @@ def dequantise(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
         block = slice(start, start + step)
         result[block] = weight[block].float() * factors[block]
     return result
-
-
-def quantise_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round a matrix to float8_e4m3fn, each row scaled to use its whole range.
-
-    Args:
-        weight: ``(rows, columns)``.
-
-    Returns:
-        The rounded matrix and its scale, ``(rows, 1)`` float32.
-    """
-    values = weight.float()
-    limit = torch.finfo(torch.float8_e4m3fn).max
-    scale = values.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / limit
-    return (values / scale).clamp(-limit, limit).to(torch.float8_e4m3fn), scale

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from ..config import AvatarConfig
 from ..errors import OutputError
 from ..models.clip_vision import ClipVision
+from ..models.float8 import quantise_rows
 from ..models.text_encoder import TextEncoder
 from .key_maps import published_clip_name, published_text_name
 from .parts import SETTINGS_FILE, Part
-from .quantised import FP8_MARKER, SCALE_SUFFIX, TOKENIZER_TENSOR, quantise_rows
+from .quantised import FP8_MARKER, SCALE_SUFFIX, TOKENIZER_TENSOR
 
 COMPONENT_FILES: dict[Part, str] = {
     "dit": "diffusion_pytorch_model.safetensors",

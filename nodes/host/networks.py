@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -198,8 +199,10 @@ def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> boo
     if wanted.device_of(kind) != found.device_of(kind):
         return False
     if kind is AvatarDiT:
-        if None in (ours.num_resident, theirs.num_resident):
-            return (ours.float8, ours.num_resident) == (theirs.float8, theirs.num_resident)
         # Fewer blocks than there is room for draw the same, and cost less than reading them anew.
-        return ours.float8 == theirs.float8 and theirs.num_resident <= ours.num_resident
+        room, kept = (
+            sys.maxsize if each.num_resident is None else each.num_resident
+            for each in (ours, theirs)
+        )
+        return ours.float8 == theirs.float8 and kept <= room
     return kind is not VideoVAE or ours.slabs == theirs.slabs

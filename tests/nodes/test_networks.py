@@ -112,6 +112,20 @@ def test_comfyui_is_told_of_what_an_offloaded_transformer_keeps_on_the_device(pa
     assert sizes[1] < 0.8 * sizes[0]
 
 
+def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
+    placement_of = pack["flashtalk_core.engine.residency"].Placement
+    plan_of = pack["flashtalk_core.engine.memory_plan"].MemoryPlan
+    kind = pack["flashtalk_core.models.dit"].AvatarDiT
+    read = []
+    for num_resident in (1, 2, None, 1, 0, None):
+        placement = placement_of(
+            own_model.device, own_model.dtype, memory=plan_of(num_resident=num_resident)
+        )
+        read.append(id(own_model.networks.patcher(kind, placement, lambda kind: None).model))
+    assert read[0] == read[1] == read[2] == read[3]
+    assert read[4] == read[5] != read[0]
+
+
 def test_an_offloaded_transformer_that_was_evicted_comes_back(pack, management):
     model = pack.run("ModelLoader", memory="offload").args[0]
     first = pack.preview(pack.frames(model, pack.speech(0.1)), keep_gb=0.0).read_bytes()

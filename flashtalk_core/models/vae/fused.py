@@ -21,6 +21,7 @@ MIN_CHANNELS = 8
 CHANNEL_MULTIPLE = 64
 """cuDNN's kernels for Hopper take multiples of this many channels; other numbers run on kernels
 of the generation before."""
+_PADDED = "padded_weight"
 
 
 class FusedRunner:
@@ -32,10 +33,8 @@ class FusedRunner:
     wanted, the plain way is taken.
     """
 
-    def __init__(self, kernels: RowKernels, channel_multiple: int = CHANNEL_MULTIPLE) -> None:
+    def __init__(self, kernels: RowKernels) -> None:
         self._kernels = kernels
-        self._multiple = channel_multiple
-        self._padded: dict[str, Tensor] = {}
 
     def __call__(self, layers: Iterable[nn.Module], x: Tensor, cache: CausalCache | None) -> Tensor:
         """Run ``layers`` on ``(B, C, F, H, W)``; see :func:`run_sequence`."""
@@ -60,7 +59,7 @@ class FusedRunner:
 
     def _first(self, conv: CausalConv3d, x: Tensor, cache: CausalCache | None) -> Tensor:
         past = conv.read_past(cache)
-        width = self._padded_sizes(conv)[1]
+        width = _weight(conv).shape[1]
         shape = (x.shape[0], width, conv.lookback + x.shape[2], *x.shape[3:])
         joined = _empty_channels_last(shape, x).zero_()
         if past is not None:
@@ -116,7 +115,7 @@ class FusedRunner:
         """Return what ``conv`` takes: past frames, then ``silu(norm(x + bias))``, padded."""
         channels = norm.gamma.shape[0]
         past = conv.read_past(cache)
-        width = self._padded_sizes(conv)[1]
+        width = _weight(conv).shape[1]
         shape = (x.shape[0], width, conv.lookback + x.shape[2], *x.shape[3:])
         joined = _empty_channels_last(shape, x)
         joined[:, :, : conv.lookback] = 0 if past is None else past
@@ -132,7 +131,7 @@ class FusedRunner:
 
     def _convolve(self, conv: CausalConv3d, joined: Tensor) -> Tensor:
         """Convolve without bias; output channels are padded like the input's."""
-        out = conv.convolve(joined, self._weight(conv), None)
+        out = conv.convolve(joined, _weight(conv), None)
         return out.contiguous(memory_format=torch.channels_last_3d)
 
     def _shift(self, x: Tensor, bias: Tensor) -> Tensor:
@@ -147,29 +146,6 @@ class FusedRunner:
         for one, other, total in zip(x, others, out, strict=True):
             self._kernels.add(as_rows(one), as_rows(other, x.shape[1]), bias, as_rows(total))
         return out
-
-    def _padded_sizes(self, conv: CausalConv3d) -> tuple[int, int]:
-        """Return output and input channels rounded up, where that is worth it."""
-        sizes = conv.out_channels, conv.in_channels
-        if sizes[1] < MIN_CHANNELS:
-            return sizes[0], MIN_CHANNELS
-        if min(sizes) < self._multiple:
-            return sizes
-        rows, columns = (-(-size // self._multiple) * self._multiple for size in sizes)
-        return rows, columns
-
-    def _weight(self, conv: CausalConv3d) -> Tensor:
-        """Return the weight of ``conv`` with zeros for padded channels, channels last."""
-        rows, columns = self._padded_sizes(conv)
-        if (rows, columns) == conv.weight.shape[:2]:
-            return conv.weight
-        found = self._padded.get(conv.layer_name)
-        if found is None or found.device != conv.weight.device or found.dtype != conv.weight.dtype:
-            found = conv.weight.new_zeros(rows, columns, *conv.weight.shape[2:])
-            found[: conv.weight.shape[0], : conv.weight.shape[1]] = conv.weight
-            found = found.contiguous(memory_format=torch.channels_last_3d)
-            self._padded[conv.layer_name] = found
-        return found
 
 
 def double_pictures(pictures: Tensor) -> Tensor:
@@ -187,14 +163,48 @@ def fuse_layers(
     """Let ``vae`` run fused wherever no gradient is wanted.
 
     Args:
-        vae: Changed in place; its parameters and their names stay. Weights are read again when
-            they move or change dtype, but not when they are trained.
+        vae: Changed in place; its parameters and the names in its state stay. Padded copies of
+            some weights are made here and go where it goes; they do not see later training.
         kernels: What runs between convolutions.
         channel_multiple: Channels of 3-D convolutions are padded with zeros to a multiple of
             this, if there are at least as many.
     """
-    vae.encoder.run = FusedRunner(kernels, channel_multiple)
-    vae.decoder.run = FusedRunner(kernels, channel_multiple)
+    for part in (vae.encoder, vae.decoder):
+        for conv in part.modules():
+            if isinstance(conv, CausalConv3d) and conv.kernel_size == (3, 3, 3):
+                _pad_weight(conv, channel_multiple)
+        part.run = FusedRunner(kernels)
+
+
+def _pad_weight(conv: CausalConv3d, multiple: int) -> None:
+    """Keep the weight of ``conv`` with zeros for padded channels beside it, channels last.
+
+    As a buffer it is moved and evicted with the weights.
+    """
+    weight, sizes = conv.weight.detach(), _padded_sizes(conv, multiple)
+    if sizes == weight.shape[:2]:
+        return
+    padded = weight.new_zeros(*sizes, *weight.shape[2:])
+    padded[: weight.shape[0], : weight.shape[1]] = weight
+    padded = padded.contiguous(memory_format=torch.channels_last_3d)
+    conv.register_buffer(_PADDED, padded, persistent=False)
+
+
+def _padded_sizes(conv: CausalConv3d, multiple: int) -> tuple[int, int]:
+    """Return output and input channels rounded up, where that is worth it."""
+    sizes = conv.out_channels, conv.in_channels
+    if sizes[1] < MIN_CHANNELS:
+        return sizes[0], MIN_CHANNELS
+    if min(sizes) < multiple:
+        return sizes
+    rows, columns = (-(-size // multiple) * multiple for size in sizes)
+    return rows, columns
+
+
+def _weight(conv: CausalConv3d) -> Tensor:
+    """Return the weight that a fused ``conv`` multiplies with."""
+    padded: Tensor | None = getattr(conv, _PADDED, None)
+    return conv.weight if padded is None else padded
 
 
 def keep_channels_last(vae: VideoVAE) -> None:

@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 def bench():
     tiny = open_avatar("tiny").config
     dit = DiTConfig(
-        dim=32, ffn_dim=48, num_heads=2, num_layers=4, text_dim=16, clip_dim=16, clip_tokens=5,
+        dim=32, ffn_dim=960, num_heads=2, num_layers=4, text_dim=16, clip_dim=16, clip_tokens=5,
         audio_blocks=tiny.dit.audio_blocks, audio_channels=tiny.dit.audio_channels,
         audio_output_dim=16, audio_intermediate_dim=8, audio_context_tokens=4,
     )  # fmt: skip
@@ -35,7 +35,7 @@ def bench():
         attention=sdpa,
         paths=FastPaths.none(),
         device=CPU,
-        dtype=torch.float32,
+        dtype=torch.bfloat16,
         size_px=(32, 32),
         steps=1,
         num_decode_latents=1,
@@ -88,6 +88,14 @@ def test_the_command_prints_a_row_for_each_card(capsys):
     assert row["passed"]
 
 
-def test_a_count_that_is_none_is_refused(capsys):
-    assert main(["bench", "cards", "--repeats", "0", "--device", "cpu"]) == 2
-    assert "repeats 0: use 1 or more" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        (["--repeats", "0"], "repeats 0: use 1 or more"),
+        (["--cards", "24", "1.5"], "card 1.5 GB: use more than 1.5 GB, which is left"),
+        (["--cards", "nan"], "card nan GB: use more than 1.5 GB"),
+    ],
+)
+def test_wrong_options_are_refused(capsys, option, shown):
+    assert main(["bench", "cards", "--device", "cpu", *option]) == 2
+    assert shown in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from flashtalk_core.bench.cold import _Laps, _read, _write_weights, report_start
+from flashtalk_core.cli.main import main
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.weights.load import open_avatar
 
@@ -43,6 +44,19 @@ def test_laps_add_up_to_the_wall_clock():
         laps.end(name)
     assert sum(laps.found.values()) == pytest.approx(time.time() - start_s, abs=0.01)
     assert min(laps.found.values()) >= 0.02
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        (["--decode-latents", "0"], "decode latents 0: use 1 or more"),
+        (["--folder", "/no/such"], "folder /no/such: no such folder; make it"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(capsys, option, shown):
+    assert main(["bench", "cold", "--model", "tiny", "--device", "cpu", *option]) == 2
+    assert shown in capsys.readouterr().err
 
 
 @pytest.mark.manual  # four chunks

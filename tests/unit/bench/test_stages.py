@@ -190,6 +190,8 @@ def test_the_command_prints_stages_and_agreement(capsys):
         (["--decode-latents", "0"], "decode latents [0]: use 1 or more"),
         (["--size", "770x448"], "size 770x448: height 770 must be a multiple of 16"),
         (["--steps", "101"], "steps 101: use 1 to 100"),
+        (["--also", "64x64:0:8"], "steps 0: use 1 to 100"),
+        (["--also", "60x64:2:8"], "size 60x64: height 60 must be a multiple of 16"),
         (["--ways", "fused", "--attention", "warp"], "attention 'warp' is unknown"),
     ],
 )

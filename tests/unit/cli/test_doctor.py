@@ -1,14 +1,18 @@
 """The report on machine, packages and weights."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from flashtalk_core.cli.doctor import format_size
+from flashtalk_core.cli.doctor import format_size, list_devices
 from flashtalk_core.cli.main import main
 from flashtalk_core.models.attention import KERNELS
 from flashtalk_core.weights.layout import resolve_model
@@ -31,6 +35,29 @@ def report(tmp_path_factory):
         ]
     assert codes == [1, 1]
     return json.loads(shown[0]), shown[1], empty
+
+
+def test_a_gpu_says_which_faster_ways_it_lacks_and_why(monkeypatch):
+    old = SimpleNamespace(name="RTX 2080", total_memory=8 * 2**30, major=7, minor=5)
+    for name, value in {
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "get_device_properties": lambda index: old,
+        "get_device_name": lambda device: old.name,
+        "get_device_capability": lambda device: (old.major, old.minor),
+        "device": nullcontext,
+        "is_bf16_supported": lambda including_emulation: False,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "triton" or real(name))
+    found = {each.name: each for each in list_devices()}
+    assert "RTX 2080, 8.0 GiB, capability 7.5, no bfloat16" in found["cuda:0"].detail
+    fused, float8 = found["cuda:0 fused"], found["cuda:0 float8"]
+    assert not fused.found
+    assert "they need compute capability 8.0, this GPU has 7.5" in fused.detail
+    assert not float8.found
+    assert "it needs compute capability 8.9, this GPU has 7.5" in float8.detail
 
 
 def test_devices_and_kernels_are_listed(report):

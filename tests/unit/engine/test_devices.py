@@ -1,5 +1,7 @@
 """Devices and number formats by name."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -21,7 +23,10 @@ def test_devices_that_cannot_compute(name):
     assert "\n" not in str(caught.value)
 
 
-def test_the_dtype_follows_the_device():
+@pytest.mark.parametrize(("has_bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_the_dtype_follows_the_device(monkeypatch, has_bf16, dtype):
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    assert choose_dtype("auto", torch.device("cuda")) == dtype
     assert choose_dtype("auto", torch.device("cpu")) == torch.float32
-    assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
     assert choose_dtype("float16", torch.device("cpu")) == torch.float16

@@ -10,6 +10,7 @@ from flashtalk_core.config import AvatarConfig
 from flashtalk_core.engine.memory_plan import (
     MODES,
     WHOLE,
+    DeviceMemory,
     MemoryChoice,
     MemoryPlan,
     choose_memory,
@@ -31,10 +32,12 @@ def sizes():
     return model_sizes(config, (768, 448), config.chunk, torch.bfloat16)
 
 
-def choose(sizes, free_gb, mode="auto", has_float8=True):
-    return choose_memory(
-        MemoryChoice.parse(mode), sizes, round(free_gb * GB), has_float8=has_float8
-    )
+def choose(sizes, free_gb, mode="auto", has_float8=True, total_gb=None, float8=False):
+    """Choose for a card of which all but 1.5 GB are free, unless its size is given."""
+    total_gb = free_gb + 1.5 if total_gb is None else total_gb
+    memory = DeviceMemory(round(free_gb * GB), round(total_gb * GB))
+    choice = MemoryChoice.parse(mode, float8=float8)
+    return choose_memory(choice, sizes, memory, has_float8=has_float8)
 
 
 def test_weights_are_counted_as_published(sizes):
@@ -91,10 +94,51 @@ def test_the_reason_is_one_line_with_what_is_kept_needed_and_free(sizes):
     plan = choose(sizes, 10.5)
     pattern = (
         rf"{plan.num_resident} of 40 blocks in 8-bit, the others on the host: "
-        r"needs about 10\.\d of 10\.5 GB"
+        r"needs about 10\.\d of 10\.5 GB; "
+        r"8-bit because a card of 12\.0 GB is too small for all blocks in bfloat16"
     )
     assert re.fullmatch(pattern, plan.reason)
-    assert choose(sizes, 78.5).reason.startswith("all of the model in bfloat16: needs about 45.0")
+    reason = choose(sizes, 78.5).reason
+    assert reason.startswith("all of the model in bfloat16: needs about 45.0 of 78.5 GB; ")
+    assert reason.endswith("; bfloat16 because a card of 80.0 GB has room for all blocks in it")
+
+
+@pytest.mark.parametrize(("total_gb", "float8"), [(80, False), (48, False), (34, True), (24, True)])
+def test_what_is_free_of_a_card_does_not_change_the_picture(sizes, total_gb, float8):
+    free = [gb / 2 for gb in range(18, 2 * total_gb - 2)]
+    plans = [choose(sizes, gb, total_gb=total_gb) for gb in free]
+    assert {plan.float8 for plan in plans} == {float8}
+    kept = [NUM_BLOCKS + (p.num_resident is None) if p.num_resident in (None, NUM_BLOCKS)
+            else p.num_resident for p in plans]  # fmt: skip
+    assert kept == sorted(kept)
+    assert len(set(kept)) > 10, "what stays follows what is free"
+
+
+def test_latents_a_call_do_not_change_the_picture(sizes):
+    config = AvatarConfig()
+    eight = model_sizes(config, (768, 448), config.chunk, torch.bfloat16, 8)
+    for total_gb in (80, 48, 40, 37, 36, 24):
+        found = [choose(each, total_gb - 1.5) for each in (sizes, eight)]
+        assert found[0].float8 == found[1].float8, total_gb
+
+
+@pytest.mark.parametrize(
+    ("mode", "float8"), [("offload", False), ("float8", False), ("auto", True)]
+)
+def test_a_format_that_was_asked_for_needs_no_reason(sizes, mode, float8):
+    assert "because" not in choose(sizes, 22.5, mode, float8=float8).reason
+
+
+def test_a_float32_that_was_asked_for_stays():
+    config = AvatarConfig()
+    wide = model_sizes(config, (768, 448), config.chunk, torch.float32)
+    assert not choose(wide, 46.5).float8
+    assert choose(wide, 46.5, float8=True).float8
+    assert choose(wide, 46.5, "float8").float8
+
+
+def test_a_card_without_8_bit_multiplication_has_no_choice_of_format(sizes):
+    assert "because" not in choose(sizes, 22.5, has_float8=False).reason
 
 
 @pytest.mark.parametrize("free_gb", [140, 10])
@@ -108,12 +152,15 @@ def test_explicit_choices_are_kept(sizes, free_gb):
     assert choose(sizes, 140, "offload:99").num_resident == NUM_BLOCKS
 
 
-@pytest.mark.parametrize("mode", ["auto", "offload", "offload:5"])
-def test_8_bit_floats_that_are_wanted_come_in_every_mode(sizes, mode):
-    choice = MemoryChoice.parse(mode, float8=True)
-    plan = choose_memory(choice, sizes, round(140 * GB), has_float8=True)
-    assert plan.float8
-    assert plan.num_resident == (5 if ":" in mode else NUM_BLOCKS)
+@pytest.mark.parametrize(
+    ("mode", "resident"),
+    [("auto", NUM_BLOCKS), ("offload", NUM_BLOCKS), ("offload:5", 5), ("resident", None)],
+)
+def test_8_bit_floats_that_are_wanted_come_in_every_mode(sizes, mode, resident):
+    plan = choose(sizes, 140, mode, float8=True)
+    assert (plan.float8, plan.num_resident) == (True, resident)
+    assert "in 8-bit" in plan.reason
+    assert plan.peak_bytes < choose(sizes, 140, mode.replace("auto", "offload")).peak_bytes
 
 
 def test_more_blocks_than_fit_are_refused_with_what_they_need(sizes):

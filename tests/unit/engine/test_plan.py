@@ -76,6 +76,30 @@ def test_a_lora_and_its_strength_count(make_plan, tmp_path):
     assert len(found) == 3
 
 
+@pytest.mark.parametrize(
+    ("module", "distribution"),
+    [
+        ("fa3_fwd_interface", "fa3_fwd"),
+        ("flash_attn_interface", "flash_attn_3"),
+        ("flash_attn", "flash_attn"),
+        ("sageattention", "sageattention"),
+    ],
+)
+def test_versions_of_attention_packages_count(
+    make_plan, monkeypatch, tmp_path, module, distribution
+):
+    plan = make_plan()
+    found = {plan.fingerprint()}
+    (tmp_path / f"{module}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    info = tmp_path / f"{distribution}-1.dist-info"
+    info.mkdir()
+    for version in ("1.0", "1.1"):
+        (info / "METADATA").write_text(f"Name: {distribution}\nVersion: {version}\n")
+        found.add(plan.fingerprint())
+    assert len(found) == 3
+
+
 def test_equal_settings_give_equal_fingerprints(make_plan):
     assert make_plan().fingerprint() == make_plan().fingerprint()
     chunk = make_plan().checkpoint.config.chunk

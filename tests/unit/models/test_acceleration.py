@@ -1,6 +1,7 @@
 """Every faster way through the transformer against the plain one, and what stays as it was."""
 
 import importlib.util
+import sys
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,23 @@ def test_a_block_compiles_in_one_piece_that_all_blocks_share():
         block.compile(backend=backend, dynamic=False, fullgraph=True)
     run(dit)
     assert len(graphs) == 1
+
+
+@CPU
+def test_every_size_is_compiled_beyond_the_compilers_own_limit():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    dit = make_dit()
+    with torch._dynamo.config.patch(recompile_limit=1):
+        compile_blocks(dit, backend=backend)
+        for width in (2, 4, 6):
+            run(dit, (2, width))
+    assert len(graphs) == 3
 
 
 @CPU
@@ -157,6 +175,21 @@ def test_without_triton_a_gpu_goes_the_plain_way_and_says_why(monkeypatch, caplo
     found = choose_fast_paths("auto", torch.device("cuda"))
     assert found == FastPaths.none()
     assert "the plain way is taken" in caplog.text
+    with pytest.raises(InvalidInputError, match="or use speed 'plain'"):
+        choose_fast_paths("fused", torch.device("cuda"))
+
+
+@CPU
+def test_a_triton_that_cannot_be_imported_is_left_alone(monkeypatch, tmp_path, caplog):
+    (tmp_path / "triton.py").write_text("raise ImportError('DLL load failed')\n")
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "triton" or ".gpu_kernels." in name:
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX 3060")
+    assert choose_fast_paths("auto", torch.device("cuda")) == FastPaths.none()
+    assert "kernels cannot be built (DLL load failed)" in caplog.text
     with pytest.raises(InvalidInputError, match="or use speed 'plain'"):
         choose_fast_paths("fused", torch.device("cuda"))
 

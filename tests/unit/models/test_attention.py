@@ -156,8 +156,8 @@ def test_each_installed_kernel_agrees_with_sdpa(kernel, lengths):
     q, k, v = random_heads(*lengths, device="cuda", dtype=torch.bfloat16, head_dim=128)
     expected = sdpa(q.float(), k.float(), v.float())
     error = (kernel.load()(q, k, v).float() - expected).square().mean().sqrt() / expected.std()
-    # Sage multiplies 8-bit numbers.
-    assert float(error) < (5e-2 if kernel.name == "sage" else 1e-2)
+    # Those that are not exact multiply 8-bit numbers.
+    assert float(error) < {"sage": 5e-2, "flash-attn-3-fp8": 1e-1}.get(kernel.name, 1e-2)
 
 
 @pytest.mark.gpu

@@ -6,7 +6,7 @@ import torch
 
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.models.acceleration import accelerate
-from flashtalk_core.models.attention import Float8Attention
+from flashtalk_core.models.attention import Float8Attention, sdpa
 from flashtalk_core.models.block_kernels import FallbackKernels, PlainKernels
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.float8 import Float8Linear, quantise_blocks
@@ -141,6 +141,35 @@ def test_float8_attention_scales_to_the_range_and_back():
     assert relative_rms(out, x.float()) < 0.04
     assert q_undo.shape == (1, 3)
     assert not attention.takes(x.flatten(2), 3), "only on a GPU"
+
+
+class EverywhereFloat8Attention(Float8Attention):
+    """8-bit attention whose kernel undoes the scales and computes in float32, on any device."""
+
+    def __init__(self):
+        super().__init__(self.kernel)
+        self.calls = 0
+
+    def takes(self, q, num_heads):
+        return True
+
+    def kernel(self, *heads, **undo):
+        self.calls += 1
+        assert {each.dtype for each in heads} == {torch.float8_e4m3fn}
+        assert all(each.float().isfinite().all() for each in heads)
+        factors = (undo[f"{name}_descale"][:, None, :, None] for name in "qkv")
+        return sdpa(*(x.float() * factor for x, factor in zip(heads, factors, strict=True)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("paths", [FastPaths(), FastPaths(float8=True)])
+def test_float8_attention_in_a_fused_block_is_near_the_plain_one(paths):
+    expected, dit = run(make_dit()), make_dit(paths=paths)
+    attention = EverywhereFloat8Attention()
+    for block in dit.blocks:
+        block.self_attn.attention = attention
+    assert 0 < relative_rms(run(dit), expected) < 0.05
+    assert attention.calls == len(dit.blocks)
 
 
 class Broken(PlainKernels):

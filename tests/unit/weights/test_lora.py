@@ -16,7 +16,6 @@ from flashtalk_core.weights.layout import find_model_files, resolve_model
 from flashtalk_core.weights.load import open_checkpoint
 from flashtalk_core.weights.lora import LoraFile, plan_loras
 from flashtalk_core.weights.plan import LoadPlan, materialise, plan_component
-from flashtalk_core.weights.quantised import quantise_rows as stored_rows
 from flashtalk_core.weights.reader import open_tensor_file
 
 pytestmark = pytest.mark.cpu
@@ -158,7 +157,7 @@ def test_blocks_in_8_bit_floats_are_quantised_after_the_merge(
 
 
 def test_weights_stored_in_8_bit_floats_are_widened_before_the_merge(weights, factors, tmp_path):
-    stored, scale = stored_rows(weights["blocks.0.self_attn.q.weight"])
+    stored, scale = quantise_rows(weights["blocks.0.self_attn.q.weight"])
     names = {"blocks.0.self_attn.q.weight": stored, "blocks.0.self_attn.q.scale_weight": scale}
     save_file(weights | names, tmp_path / "dit.safetensors")
     path = write_lora(tmp_path / "a.safetensors", factors)
@@ -229,6 +228,31 @@ def test_what_is_not_known_is_listed(checkpoint, factors, tmp_path, caplog):
     message = record.getMessage()
     assert message.startswith("lora a.safetensors: 2 of 26 tensors belong to no layer")
     assert all(name in message for name in others)
+
+
+def test_a_long_list_of_what_is_not_known_is_whole(checkpoint, factors, tmp_path, caplog):
+    others = {f"lora_te_layers_{n}.lora_up.weight": torch.ones(2, 2) for n in range(30)}
+    path = write_lora(tmp_path / "a.safetensors", factors, others=others)
+    with caplog.at_level(logging.INFO):
+        load(checkpoint, [LoraFile(path)])
+    short, whole = (record.getMessage() for record in caplog.records)
+    assert short.startswith("lora a.safetensors: 30 of 54 tensors")
+    assert short.endswith(", ...")
+    assert all(name in whole for name in others)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("alpha", torch.ones(2), "is to be one number"),
+        ("lora_A.weight", torch.ones(3, 32, dtype=torch.int8), "in a quantised form"),
+    ],
+)
+def test_numbers_of_another_kind_are_refused(checkpoint, tmp_path, key, value, says):
+    name = "diffusion_model.blocks.0.self_attn.q"
+    pair = {"lora_A.weight": torch.ones(3, 32), "lora_B.weight": torch.ones(32, 3)}
+    tensors = {f"{name}.{part}": each for part, each in (pair | {key: value}).items()}
+    assert says in refused(checkpoint, tmp_path, tensors)
 
 
 def refused(checkpoint, tmp_path, tensors):

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from flashtalk_core.models.float8 import quantise_rows
 from flashtalk_core.weights.key_maps import KeyMap, Target, same_name
 from flashtalk_core.weights.plan import materialise, plan_component
-from flashtalk_core.weights.quantised import dequantise, quantise_rows
+from flashtalk_core.weights.quantised import dequantise
 from flashtalk_core.weights.reader import open_tensor_file
 
 pytestmark = pytest.mark.cpu

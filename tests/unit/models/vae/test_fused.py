@@ -96,6 +96,18 @@ def test_names_and_values_of_the_weights_stay():
     assert all(torch.equal(plain[name], fast[name]) for name in plain)
 
 
+@torch.no_grad()
+def test_padded_weights_go_where_the_weights_go(latent):
+    vae = fast_vae()
+    assert "padded_weight" in dict(vae.decoder.conv1.named_buffers())
+    vae.to("meta")
+    assert {each.device.type for each in (*vae.parameters(), *vae.buffers())} == {"meta"}
+    wide = fast_vae().double()
+    result = decode(wide, latent.double())
+    assert result.dtype == torch.float64
+    close(result.float(), decode(make_vae(), latent))
+
+
 def test_gradients_go_the_plain_way(latent):
     plain, fast = make_vae(), fast_vae()
     for vae in (plain, fast):

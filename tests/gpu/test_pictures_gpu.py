@@ -1,0 +1,17 @@
+"""Frames on their way from a GPU to host memory."""
+
+import pytest
+import torch
+
+from flashtalk_core.media.picture import to_pictures
+
+pytestmark = pytest.mark.gpu
+
+
+def test_pictures_from_a_gpu_are_those_of_the_cpu_and_stay_as_they_are():
+    generator = torch.Generator().manual_seed(0)
+    groups = [torch.rand(3, 4, 64, 48, generator=generator) * 2 - 1 for _ in range(8)]
+    found = [to_pictures(group.cuda()) for group in groups]
+    for pictures, group in zip(found, groups, strict=True):
+        assert pictures.device.type == "cpu"
+        assert torch.equal(pictures, to_pictures(group))
