@@ -44,7 +44,7 @@ _RECOVERY_CHUNKS = 6
 _FACES_FROM = 500
 _SPEED_CHUNKS = 8
 _LIPS = ("correlation_mean", "correlation_pooled", "shut_when_closed", "shape_error")
-_DRIFT = ("chunk", "colour_delta_e", "structure", "softness", "join_jump")
+_DRIFT = ("chunk", "colour_delta_e", "structure", "softness", "movement", "join_jump")
 _DIGITS = 4
 
 

@@ -124,7 +124,7 @@ def evaluate_drift(
     seen: dict[int, dict[str, Tensor]] = {}
     for chunk, frames in sessions.glance(sorted({*wanted, *range(0, chunks, _ASKED_EVERY)})):
         if chunk in wanted:
-            seen[chunk] = {**_compare(frames[:, 1:], portraits), "join_jump": _join_jump(frames)}
+            seen[chunk] = {**_compare(frames[:, 1:], portraits), **_changes(frames)}
         if is_over is not None and is_over():
             break
     return [
@@ -154,10 +154,15 @@ def _compare(frames: Tensor, portraits: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _join_jump(frames: Tensor) -> Tensor:
-    """Return the change across the join over the change from frame to frame after it, ``(B,)``."""
+def _changes(frames: Tensor) -> dict[str, Tensor]:
+    """Return how much moves, and the change across the join over that, ``(B,)`` each.
+
+    Args:
+        frames: The last frame before the join and those after it, ``(B, 1 + F, 3, H, W)``.
+    """
     change = (frames[:, 1:] - frames[:, :-1]).abs().mean(dim=(2, 3, 4))
-    return change[:, 0] / change[:, 1:].mean(dim=1)
+    movement = change[:, 1:].mean(dim=1)
+    return {"movement": movement, "join_jump": change[:, 0] / movement}
 
 
 def evaluate_recovery(

@@ -172,7 +172,7 @@ class DistillRecipe:
     lasting_sessions: int = 0
     """Sessions that are taken up again in later steps instead of starting from the portrait; 0 for
     none. They see what drift makes of hundreds of chunks. Needs ``max_chunks`` of 2 at least."""
-    fresh_share: float = 0.125
+    fresh_share: float = 0.05
     """Share of steps whose sessions start from the portrait and replace the oldest lasting ones."""
     student_every: int = 3
     student_rate: float = 1e-4

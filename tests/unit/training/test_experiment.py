@@ -25,7 +25,7 @@ from flashtalk_core.training.experiment import (
 )
 from flashtalk_core.training.experiment_report import write_experiment
 from flashtalk_core.training.experiment_run import run_experiment
-from flashtalk_core.training.long_runs import LoopedSound
+from flashtalk_core.training.long_runs import LoopedSound, _changes
 from flashtalk_core.training.recipe import DistillRecipe, TinyRecipe
 from flashtalk_core.training.stages import TrainingFiles, TrainingJob
 from flashtalk_core.training.states import save_state
@@ -179,3 +179,11 @@ def test_a_frame_sees_itself_and_those_before_it(config):
     attend_causally(dit, 3)
     assert all(block.self_attn.attention is not sdpa for block in dit.blocks)
     assert crossing == [block.cross_attn.attention for block in dit.blocks]
+
+
+def test_a_join_is_compared_with_the_movement_after_it():
+    light = torch.tensor([0.0, 0.3, 0.4, 0.3, 0.4])
+    frames = light.view(1, -1, 1, 1, 1).expand(2, -1, 3, 4, 4)
+    changes = _changes(frames)
+    assert changes["movement"].tolist() == pytest.approx([0.1, 0.1])
+    assert changes["join_jump"].tolist() == pytest.approx([3.0, 3.0])
