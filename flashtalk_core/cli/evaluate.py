@@ -15,8 +15,8 @@ from ..engine.devices import DTYPES
 from ..errors import OutputError
 from .render import choose_sampling
 
-PARTS = ("lips", "vae", "drift", "silence", "recovery")
-_RECOVERY_CHUNKS = 6
+PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery")
+_RECOVERY_CHUNKS, _TRIPS = 6, 10
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--clips", type=parse_count, default=50)
     parser.add_argument("--chunks", type=parse_count, default=100, help="length of the drift run")
     parser.add_argument(
-        "--faces", type=parse_count, default=4, help="of the drift, silence and recovery runs"
+        "--faces", type=parse_count, default=4, help="of the parts but lips and vae"
     )
     parser.add_argument("--silence-s", type=parse_count, default=60)
     parser.add_argument("--steps", type=int)
@@ -107,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
             results[part] = evaluate.evaluate_lips(models, trials, sampling)
         elif part == "vae":
             results[part] = evaluate.evaluate_vae(models, args.clips)
+        elif part == "trips":
+            results[part] = long_runs.evaluate_trips(models, sampling, _TRIPS, args.faces)
         elif part == "drift":
             results[part] = long_runs.evaluate_drift(
                 models, corpus, sampling, args.chunks, long_runs.Cast(args.faces)

@@ -19,6 +19,7 @@ from ..weights.load import AvatarModels
 from .data.corpus_file import SAMPLES_PER_FRAME, Corpus
 from .data.damage import DAMAGES, damage
 from .data.mouth import measure_drift, measure_sharpness
+from .rollout import Portraits, Roller
 from .sessions import Sessions
 from .trial import held_out_portrait
 
@@ -183,6 +184,39 @@ def evaluate_recovery(
         if kind != _UNDAMAGED:
             results[kind]["recovered_in_chunk"] = _recovered(rows, results[_UNDAMAGED]["rows"])
     return results
+
+
+@torch.no_grad()
+def evaluate_trips(
+    models: AvatarModels, sampling: SamplingConfig, trips: int, faces: int
+) -> list[dict[str, float]]:
+    """Send still motion frames through the autoencoder and the match of colours again and again.
+
+    This is how a session would drift if its transformer repeated what it is shown.
+
+    Returns:
+        A row for each trip: means over faces.
+    """
+    vae, config = models.vae, models.config
+    portraits = torch.stack(
+        [held_out_portrait(_FIRST_FACE + face, config.size_px) for face in range(faces)]
+    ).to(next(vae.parameters()))
+    roller = Roller.around(
+        vae,
+        config,
+        steps=sampling.steps,
+        shift=sampling.shift,
+        rule=sampling.rule,
+        colour_strength=sampling.colour_strength,
+    )
+    encoded = Portraits.encode(vae, portraits * 2 - 1)
+    frames, _ = _start_frames(portraits, _UNDAMAGED, config.chunk.num_motion_frames)
+    rows = []
+    for trip in range(1, trips + 1):
+        frames = roller.show(roller.next_motion(frames), encoded)
+        shown = (frames.transpose(1, 2) + 1) / 2
+        rows.append({"trip": float(trip), **_means(_compare(shown, portraits))})
+    return rows
 
 
 def _start_frames(portraits: Tensor, kind: str, count: int) -> tuple[Tensor, Tensor]:
