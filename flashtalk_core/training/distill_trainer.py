@@ -27,7 +27,7 @@ from ..sampling.schedule import noise_levels, shift_timesteps
 from .capture import Captured
 from .causal import attend_causally
 from .data.damage import drift_at_random
-from .data.mouth import border_mask
+from .data.mouth import anchor_mask
 from .distill_states import DistillState
 from .lasting_sessions import LastingSessions
 from .losses import (
@@ -227,7 +227,7 @@ class DistillTrainer:
         recipe, num_motion = self._recipe, rollout.motion.shape[2]
         loss: Tensor | float = 0.0
         if recipe.anchor_weight:
-            mask = border_mask(scene.still.shape[-1], self._device)
+            mask = anchor_mask(scene.still.shape[-1], recipe.anchor_inner, self._device)
             anchor = anchor_loss(rollout.data, scene.still, num_motion, mask)
             loss = loss + recipe.anchor_weight * anchor
         if recipe.mouth_weight:

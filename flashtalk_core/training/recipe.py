@@ -168,7 +168,9 @@ class DistillRecipe:
     mouth_batch: int = 6
     """Sessions that are decoded for it."""
     anchor_weight: float = 0.0
-    """Weight of the distance of background and hair from the portrait's, in latents."""
+    """Weight of the distance of a chunk's mean over time from the portrait, in latents."""
+    anchor_inner: float = 0.0
+    """What face and clothes count in it beside background and hair; the mouth never does."""
     lasting_sessions: int = 0
     """Sessions that are taken up again in later steps instead of starting from the portrait; 0 for
     none. They see what drift makes of hundreds of chunks. Needs ``max_chunks`` of 2 at least."""

@@ -125,6 +125,25 @@ def border_mask(cells: int, device: torch.device) -> Tensor:
     return mask.float()
 
 
+def anchor_mask(cells: int, inner: float, device: torch.device) -> Tensor:
+    """Weigh the cells of a picture that should stay as they are, ``(cells, cells)`` float32.
+
+    Args:
+        cells: Along either side.
+        inner: Weight of what is neither border nor mouth: face, hair in front, clothes.
+        device: Where the mask goes.
+
+    Returns:
+        1 where :func:`border_mask` is, 0 where mouths are measured, ``inner`` elsewhere.
+    """
+    border = border_mask(cells, device)
+    mask = torch.full_like(border, inner)
+    place = (torch.arange(cells, device=device) + 0.5) / cells
+    rows, columns = ((place > low) & (place < high) for low, high in (_ROWS, _COLUMNS))
+    mask[rows[:, None] & columns[None, :]] = 0
+    return torch.maximum(mask, border)
+
+
 def _lab(rgb: Tensor) -> Tensor:
     """Return CIE Lab (D65) of sRGB ``(..., 3, H, W)``."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)

@@ -9,6 +9,8 @@ from flashtalk_core.training.data.faces import (
     sample_motion,
 )
 from flashtalk_core.training.data.mouth import (
+    anchor_mask,
+    border_mask,
     measure_drift,
     measure_mouth_opening,
     measure_mouth_shape,
@@ -127,3 +129,14 @@ def test_a_wider_mouth_is_measured_wider_and_a_higher_one_higher():
     assert shape[1, 1] > shape[0, 1] + 0.1
     assert shape[2, 0] > shape[0, 0] + 0.1
     assert torch.equal(shape[:, 0], measure_mouth_opening(frames))
+
+
+def test_the_anchor_leaves_the_mouth_out_and_counts_the_border_whole():
+    mask = anchor_mask(16, 0.25, torch.device("cpu"))
+    border = border_mask(16, torch.device("cpu")) == 1
+    assert mask.unique().tolist() == [0.0, 0.25, 1.0]
+    assert (mask[border] == 1).all()
+    # The mouth of a drawn face is around 70 % of the height.
+    assert mask[11, 8] == 0
+    assert mask[5, 8] == mask[15, 8] == 0.25
+    assert torch.equal(anchor_mask(16, 0.0, torch.device("cpu")), border.float())
