@@ -5,8 +5,9 @@ Axis legend: R rows (tokens), I inputs, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,7 @@ class Float8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        weight, scale = quantise_rows(linear.weight.detach())
+        weight, scale = _quantise_in_pieces(linear.weight.detach())
         self.register_buffer("weight", weight)
         self.register_buffer("weight_scale", scale)
         self.bias = linear.bias
@@ -131,6 +132,29 @@ def quantise_block(block: AvatarBlock) -> None:
         linear = getattr(owner, name)
         if isinstance(linear, nn.Linear):
             setattr(owner, name, Float8Linear(linear))
+
+
+class BlockQuantiser:
+    """Quantises the blocks of a transformer one by one while it is read.
+
+    So no more than one block is ever there in its wide format; see :func:`quantise_blocks`.
+    """
+
+    list_name = "blocks"
+
+    def __init__(self) -> None:
+        """Wait for a transformer."""
+        self._blocks: Sequence[nn.Module] = ()
+
+    def start(self, module: AvatarDiT) -> None:
+        """See the transformer, whose blocks may be without values yet."""
+        self._blocks = cast("Sequence[nn.Module]", module.blocks)
+
+    def take(self, number: int) -> None:
+        """Quantise the block ``number``, whose weights are all there now."""
+        block = self._blocks[number]
+        assert isinstance(block, AvatarBlock)
+        quantise_block(block)
 
 
 def has_float8(device: torch.device) -> bool:
