@@ -21,6 +21,8 @@ FLOAT8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FLOAT8).max
 """Largest number of the format."""
 _PIECE_ELEMENTS = 2**25
+_SIZE_MULTIPLE = 16
+"""The kernels take matrices of multiples of this only."""
 # Hopper and Ada multiply 8-bit floats; what came before does not.
 _MIN_CAPABILITY = (8, 9)
 
@@ -115,7 +117,8 @@ def quantise_blocks(dit: AvatarDiT) -> None:
     embeddings, the modulation, the norms and the head keep their format: they cost little time
     and the picture depends on them most. So do the two layers around the attention to the sound,
     which reaches the tokens past every gate: with random weights they make a third of the whole
-    error, and folded they cost little (see :mod:`folded_audio`).
+    error, and folded they cost little (see :mod:`folded_audio`). Layers of a size that no kernel
+    multiplies stay as they are, on every device.
 
     Args:
         dit: Changed in place, where its weights are; they must be in their final dtype, and
@@ -130,7 +133,7 @@ def quantise_block(block: AvatarBlock) -> None:
     """Replace the linear layers of one block; see :func:`quantise_blocks`."""
     for owner, name in _large_layers(block):
         linear = getattr(owner, name)
-        if isinstance(linear, nn.Linear):
+        if isinstance(linear, nn.Linear) and _is_multiple(linear):
             setattr(owner, name, Float8Linear(linear))
 
 
@@ -199,6 +202,10 @@ def _fault_of_product(device: torch.device) -> str:
     except (RuntimeError, NotImplementedError) as error:
         return str(error).strip().partition("\n")[0]
     return ""
+
+
+def _is_multiple(linear: nn.Linear) -> bool:
+    return linear.in_features % _SIZE_MULTIPLE == 0 and linear.out_features % _SIZE_MULTIPLE == 0
 
 
 def _large_layers(block: AvatarBlock) -> list[tuple[nn.Module, str]]:
