@@ -160,34 +160,28 @@ class BlockQuantiser:
         quantise_block(block)
 
 
-def has_float8(device: torch.device) -> bool:
-    """Whether ``device`` can run :class:`Float8Linear`."""
-    try:
-        check_float8(device)
-    except InvalidInputError:
-        return False
-    return True
-
-
 def check_float8(device: torch.device) -> None:
     """Raise :class:`InvalidInputError` unless ``device`` can run :class:`Float8Linear`."""
+    fault = float8_fault(device)
+    if fault:
+        raise InvalidInputError(f"{fault}; leave float8 off")
+
+
+def float8_fault(device: torch.device) -> str:
+    """Return why ``device`` cannot run :class:`Float8Linear`, empty if it can."""
     if device.type == "cpu":
-        return
+        return ""
     if device.type != "cuda" or torch.version.hip is not None:
-        raise InvalidInputError(f"float8 on {device}: it runs on NVIDIA GPUs; leave float8 off")
-    capability = torch.cuda.get_device_capability(device)
+        return f"float8 on {device}: it runs on NVIDIA GPUs"
+    name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
     if capability < _MIN_CAPABILITY:
-        raise InvalidInputError(
-            f"float8 on {torch.cuda.get_device_name(device)}: it needs compute capability "
-            f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has "
-            f"{'.'.join(map(str, capability))}; leave float8 off"
+        return (
+            f"float8 on {name}: it needs compute capability "
+            f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has {'.'.join(map(str, capability))}"
         )
     fault = _fault_of_product(device)
-    if fault:
-        raise InvalidInputError(
-            f"float8 on {torch.cuda.get_device_name(device)}: this PyTorch cannot multiply 8-bit "
-            f"floats scaled by row ({fault}); leave float8 off"
-        )
+    missing = f"this PyTorch cannot multiply 8-bit floats scaled by row ({fault})"
+    return f"float8 on {name}: {missing}" if fault else ""
 
 
 @cache
