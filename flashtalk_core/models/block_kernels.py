@@ -6,7 +6,6 @@ A audio tokens a frame, K keys.
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention import Attention, sdpa
+from .fallback import Fallback
 from .float8 import FLOAT8, quantise_rows
 from .rope import rotate
-
-logger = logging.getLogger(__name__)
 
 ScaledRows = tuple[Tensor, Tensor]
 """8-bit floats ``(L, C)`` and the factors that undo their scaling ``(L, 1)``."""
@@ -197,17 +195,13 @@ class PlainKernels:
 
 
 class FallbackKernels:
-    """:class:`BlockKernels` that go a slower way from the first operation on that fails.
-
-    A kernel may need more shared memory than a GPU has, or a newer compiler; it fails when it is
-    built, before anything was computed.
-    """
+    """:class:`BlockKernels` that go a slower way from the first operation on that fails."""
 
     def __init__(self, fast: BlockKernels, plain: BlockKernels) -> None:
         """Take ``fast``, and for an operation that fails there ``plain``."""
         self._fast = fast
         self._plain = plain
-        self._failed: set[str] = set()
+        self._ways: dict[str, Fallback] = {}
 
     def add_norm(self, *args: Any, **options: Any) -> tuple[Tensor, Rows]:
         """See :class:`BlockKernels`."""
@@ -238,16 +232,6 @@ class FallbackKernels:
         return self._call("attend", *args, **options)
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
-        if name not in self._failed:
-            try:
-                return getattr(self._fast, name)(*args, **options)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:  # whatever Triton, its compiler or the driver raise
-                self._failed.add(name)
-                reason = str(error).strip().partition("\n")[0]
-                logger.warning(
-                    "the fused kernel %r cannot run here and goes the slower plain way: %s: %s",
-                    name, type(error).__name__, reason,
-                )  # fmt: skip
-        return getattr(self._plain, name)(*args, **options)
+        if name not in self._ways:
+            self._ways[name] = Fallback(name, getattr(self._fast, name), getattr(self._plain, name))
+        return self._ways[name](*args, **options)
