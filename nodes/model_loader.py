@@ -10,7 +10,7 @@ from ..flashtalk_core.config import SPEEDS
 from ..flashtalk_core.engine.memory_plan import MODES
 from ..flashtalk_core.errors import FlashTalkError
 from ..flashtalk_core.models.acceleration import choose_fast_paths
-from ..flashtalk_core.models.attention import KERNELS
+from ..flashtalk_core.models.attention import BUILT_IN, KERNELS
 from .faults import blame
 from .host.devices import DEVICES, DTYPES, find_device, find_dtype
 from .host.model_files import (
@@ -27,7 +27,7 @@ from .host.model_files import (
 )
 from .sockets import CATEGORY, ModelSocket
 
-ATTENTION = ("auto", "sdpa", *(kernel.name for kernel in KERNELS))
+ATTENTION = ("auto", *BUILT_IN, *(kernel.name for kernel in KERNELS))
 
 
 class ModelLoader(io.ComfyNode):
@@ -93,8 +93,9 @@ class ModelLoader(io.ComfyNode):
                     options=list(ATTENTION),
                     default="auto",
                     advanced=True,
-                    tooltip="Attention kernel. 'auto' takes FlashAttention where it is installed; "
-                    "'sage' and 'flash-attn-3-fp8' are 8-bit and change the picture a little.",
+                    tooltip="Attention kernel. 'auto' takes FlashAttention where it is installed, "
+                    "else PyTorch's own ('sdpa', on Hopper GPUs 'sdpa-cudnn'); 'sage' and "
+                    "'flash-attn-3-fp8' are 8-bit and change the picture a little.",
                 ),
                 io.Combo.Input(
                     "device",

@@ -12,6 +12,8 @@ from ..flashtalk_core.engine.memory_sizes import model_sizes
 from ..flashtalk_core.engine.plan import RenderPlan
 from ..flashtalk_core.engine.request import AvatarRequest, check_request
 from ..flashtalk_core.engine.residency import Placement
+from ..flashtalk_core.models.acceleration import suited_decode_latents
+from ..flashtalk_core.models.vae.model import VideoVAE
 from .chunk_sampler import MODEL_RULE
 from .descriptions import RenderDescription
 from .host.devices import usable_bytes
@@ -67,19 +69,22 @@ def describe_render(
 
 
 def decoded_with(
-    render: RenderDescription, device: torch.device | None, num_latents: int
+    render: RenderDescription, device: torch.device | None, num_latents: int | None
 ) -> RenderDescription:
     """Return the plan with another way of decoding.
 
     Args:
         render: The plan.
         device: Where the autoencoder runs; ``None`` is where the model does.
-        num_latents: Latent frames that are decoded at once.
+        num_latents: Latent frames that are decoded at once; ``None`` is as many as suit how the
+            autoencoder runs there.
     """
     plan = render.plan
+    placement = replace(plan.placement, vae_device=device)
+    if num_latents is None:
+        num_latents = suited_decode_latents(placement.paths_of(VideoVAE))
     request = replace(plan.request, num_decode_latents=num_latents)
-    memory = _memory(render.model, request)
-    placement = replace(plan.placement, vae_device=device, memory=memory)
+    placement = replace(placement, memory=_memory(render.model, request))
     return replace(render, plan=replace(plan, request=request, placement=placement))
 
 

@@ -140,9 +140,10 @@ class Sink:
             preview.add_frames(frames)  # first: the progress may stop the render
             progress.add_frames(frames)
 
-        if plan.placement.memory.reason:
-            _log.info("memory: %s", plan.placement.memory.reason)
-            send_text(f"memory: {plan.placement.memory.reason}", self._node_id)
+        reason = model.networks.memory_reason(plan.placement)
+        if reason:
+            _log.info("memory: %s", reason)
+            send_text(f"memory: {reason}", self._node_id)
         try:
             with blame(self._node, "frames", filename_prefix=_PREFIX):
                 render_video(

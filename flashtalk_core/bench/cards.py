@@ -56,7 +56,8 @@ class CardBench:
     steps: int
     num_decode_latents: int
     cards_gb: Sequence[float]
-    has_float8: bool
+    float8_fault: str
+    """Why 8-bit floats are left alone; empty if the plan may take them."""
     warmups: int
     repeats: int
 
@@ -122,7 +123,7 @@ def bench_cards(bench: CardBench) -> Iterator[CardRow | OutOfMemoryRow]:
 def _choose(bench: CardBench, sizes: ModelSizes, card_gb: float) -> MemoryPlan:
     total = round(card_gb * GB)
     memory = DeviceMemory(free=total - SYSTEM_BYTES, total=total)
-    return choose_memory(MemoryChoice(), sizes, memory, has_float8=bench.has_float8)
+    return choose_memory(MemoryChoice(), sizes, memory, float8_fault=bench.float8_fault)
 
 
 def _measure(

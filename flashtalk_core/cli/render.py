@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import FastPaths, SamplingConfig
+from ..config import SamplingConfig
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from ..errors import InvalidInputError
 from .fast_paths import add_fast_paths, read_fast_paths
@@ -141,6 +141,7 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     from ..media.output_path import check_output
     from ..media.picture import open_picture
     from ..media.sound import probe_sound
+    from ..models.acceleration import suited_decode_latents
     from ..models.attention import choose_attention
     from ..weights.layout import find_model_files, resolve_model
     from ..weights.load import open_checkpoint
@@ -167,7 +168,9 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     checkpoint = open_checkpoint(files, attention, loras)
     config = checkpoint.config
     size_px, dtype = args.size or config.size_px, choose_dtype(args.dtype, device)
-    latents = _num_decode_latents(args.decode_latents, paths)
+    latents = args.decode_latents
+    if latents is None:
+        latents = suited_decode_latents(paths)
     plan = plan_memory(
         memory, lambda: model_sizes(config, size_px, config.chunk, dtype, latents), device
     )
@@ -188,11 +191,6 @@ def _check(args: argparse.Namespace) -> RenderPlan:
         placement=Placement(device, dtype, paths=paths, memory=plan),
         attention=args.attention,
     )
-
-
-def _num_decode_latents(given: int | None, paths: FastPaths) -> int:
-    # On a GPU two at a time are nearly as fast as eight, and the first picture waits less.
-    return (2 if paths.fused_layers else 1) if given is None else given
 
 
 def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange, ...]:

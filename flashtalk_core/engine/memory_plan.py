@@ -15,7 +15,7 @@ import torch
 
 from ..config import require
 from ..errors import InvalidInputError
-from ..models.float8 import has_float8
+from ..models.float8 import float8_fault
 from .memory_sizes import ModelSizes
 
 MODES = ("auto", "resident", "float8", "offload", "float8-offload")
@@ -91,7 +91,7 @@ class DeviceMemory:
 
 
 def choose_memory(
-    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, has_float8: bool
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, float8_fault: str
 ) -> MemoryPlan:
     """Choose what stays on the device.
 
@@ -99,7 +99,7 @@ def choose_memory(
         choice: What the user asked for.
         sizes: What the model takes.
         memory: Of the device.
-        has_float8: Whether the device multiplies 8-bit floats.
+        float8_fault: Why the device cannot multiply 8-bit floats, for people; empty if it can.
 
     Returns:
         The plan, with the reason for it.
@@ -109,12 +109,11 @@ def choose_memory(
             are asked for where there are none.
     """
     require(
-        has_float8 or not (choice.float8 or "float8" in choice.mode),
-        f"memory {choice.mode}: this device does not multiply 8-bit floats; use 'offload' or "
-        "'auto'",
+        not float8_fault or not (choice.float8 or "float8" in choice.mode),
+        f"memory {choice.mode}: {float8_fault}; use 'offload' or 'auto'",
     )
     # Nobody gets float32 on a GPU without asking for it by name.
-    has_float8 = has_float8 and sizes.dtype != torch.float32
+    has_float8 = not float8_fault and sizes.dtype != torch.float32
     float8 = _takes_float8(choice, sizes, memory, has_float8=has_float8)
     why = _why_format(choice, sizes, memory, float8=float8) if has_float8 else ""
     candidates = _candidates(choice, sizes, float8)
@@ -235,7 +234,7 @@ def plan_memory(
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         memory = DeviceMemory(free_memory(device) if free_bytes is None else free_bytes, total)
-    return choose_memory(choice, sizes(), memory, has_float8=has_float8(device))
+    return choose_memory(choice, sizes(), memory, float8_fault=float8_fault(device))
 
 
 def free_memory(device: torch.device) -> int:

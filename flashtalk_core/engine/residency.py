@@ -15,6 +15,7 @@ from ..config import FastPaths
 from ..models.acceleration import accelerate, can_go
 from ..models.block_offload import BlockOffload
 from ..models.dit import AvatarDiT
+from ..models.float8 import BlockQuantiser
 from ..models.layer_offload import LayerOffload
 from ..models.text_encoder import TextEncoder
 from ..models.vae.model import VideoVAE
@@ -92,17 +93,19 @@ def load_network(
         before_tensor: Called before each tensor is read; raises to stop.
     """
     device, dtype = placement.device_of(kind), placement.dtype
-    found = _parts(placement, kind, checkpoint.config.dit.num_layers)
-    parts = cast("PartTaker[N] | None", found)
+    offload = _offload(placement, kind, checkpoint.config.dit.num_layers)
+    parts: BlockOffload | LayerOffload | BlockQuantiser | None = offload
+    if offload is None and kind is AvatarDiT and placement.paths.float8:
+        parts = BlockQuantiser()  # all of it in the wide format may have no room
     # A host may run everything in inference mode, but weights are moved outside of it too.
     with torch.inference_mode(False):
         network = checkpoint.load(
             kind,
-            device if parts is not None else waits_on or device,
+            device if offload is not None else waits_on or device,
             dtype,
             runs_on=device,
             before_tensor=before_tensor,
-            parts=parts,
+            parts=cast("PartTaker[N] | None", parts),
         )
         accelerate(network, placement.paths_of(kind), device)
     if isinstance(network, VideoVAE) and placement.memory.slabs:
@@ -110,7 +113,7 @@ def load_network(
     return network
 
 
-def _parts(
+def _offload(
     placement: Placement, kind: type[nn.Module], num_blocks: int
 ) -> BlockOffload | LayerOffload | None:
     """Return what keeps parts of a network on the host, ``None`` if it is on its device whole."""

@@ -139,6 +139,14 @@ def _allow_sizes(count: int) -> None:
     setattr(config, name, max(count, getattr(config, name)))
 
 
+def suited_decode_latents(paths: FastPaths) -> int:
+    """Return how many latent frames are decoded at once where nobody says a number.
+
+    On a GPU two at a time are nearly as fast as eight, and the first picture waits less.
+    """
+    return 2 if paths.fused_layers else 1
+
+
 def can_go(paths: FastPaths, device: torch.device) -> bool:
     """Whether ``device`` can take ``paths``."""
     try:

@@ -6,6 +6,7 @@ Axis legend: B batch, L tokens, N heads, D head dim.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..config import require
 from ..errors import InvalidInputError
 
 logger = logging.getLogger(__name__)
@@ -49,13 +51,18 @@ def sdpa_cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     order = [
-        SDPBackend.CUDNN_ATTENTION,
-        SDPBackend.FLASH_ATTENTION,
-        SDPBackend.EFFICIENT_ATTENTION,
-        SDPBackend.MATH,
-    ]
+        SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH,
+    ]  # fmt: skip
     with sdpa_kernel(order, set_priority=True):
         return sdpa(q, k, v)
+
+
+def _can_order() -> bool:
+    """Tell whether this PyTorch tries kernels in a given order: those before 2.6 do not."""
+    from torch.nn.attention import sdpa_kernel
+
+    return "set_priority" in inspect.signature(sdpa_kernel).parameters
 
 
 def _flash_attn_3() -> Callable[..., Tensor]:
@@ -111,10 +118,6 @@ class Float8Attention:
         return self.attend(q8, k8, v8, q_undo, k_undo, v_undo).type_as(q)
 
 
-def _flash_attn_3_fp8() -> Callable[..., Tensor]:
-    return Float8Attention(_flash_attn_3())
-
-
 def _flash_attn_2() -> Callable[..., Tensor]:
     from flash_attn import flash_attn_func
 
@@ -150,10 +153,7 @@ class AttentionKernel:
 
     def runs_on(self, device: torch.device) -> bool:
         """Tell whether ``device`` is an NVIDIA GPU of a generation the kernel was built for."""
-        if device.type != "cuda" or torch.version.hip is not None:
-            return False
-        capability = torch.cuda.get_device_capability(device)
-        return self.min_capability <= capability <= self.max_capability
+        return self.min_capability <= _capability(device) <= self.max_capability
 
     def takes(self, q: Tensor) -> bool:
         """Tell whether the kernel takes these queries ``(B, L, N, D)``."""
@@ -193,17 +193,13 @@ KERNELS = (
         ("fa3_fwd_interface", "flash_attn_interface"),
         ("fa3-fwd", "flash-attn-3"),
         "a quarter of the attention's time on Hopper GPUs; 8-bit",
-        _flash_attn_3_fp8,
+        lambda: Float8Attention(_flash_attn_3()),
         min_capability=(9, 0),
         max_capability=(9, 9),
         exact=False,
     ),
     AttentionKernel(
-        "flash-attn",
-        ("flash_attn",),
-        ("flash-attn",),
-        "speed on Ampere and later",
-        _flash_attn_2,
+        "flash-attn", ("flash_attn",), ("flash-attn",), "speed on Ampere and later", _flash_attn_2
     ),
     AttentionKernel(
         "sage",
@@ -217,13 +213,13 @@ KERNELS = (
 )
 
 
-_BUILT_IN: dict[str, Attention] = {"sdpa": sdpa, "sdpa-cudnn": sdpa_cudnn}
+BUILT_IN: dict[str, Attention] = {"sdpa": sdpa, "sdpa-cudnn": sdpa_cudnn}
 
 
 def attention_name(attention: Attention) -> str:
     """Return the name under which :func:`choose_attention` knows a kernel it returned."""
     return next(
-        (name for name, kernel in _BUILT_IN.items() if kernel is attention),
+        (name for name, kernel in BUILT_IN.items() if kernel is attention),
         getattr(attention, "__name__", "unknown"),
     )
 
@@ -251,27 +247,31 @@ def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> 
             run on the device.
     """
     device = torch.device(device)
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
+    if name in BUILT_IN:
+        require(
+            BUILT_IN[name] is not sdpa_cudnn or _can_order(),
+            f"attention {name!r}: PyTorch {torch.__version__} is older than 2.6; use 'sdpa'",
+        )
+        return BUILT_IN[name]
     if name == "auto":
         return _choose_automatically(device)
     for kernel in KERNELS:
         if kernel.name == name:
             return _load_named(kernel, device)
-    names = ", ".join(["auto", *_BUILT_IN, *(k.name for k in KERNELS)])
+    names = ", ".join(["auto", *BUILT_IN, *(k.name for k in KERNELS)])
     raise InvalidInputError(f"attention {name!r} is unknown; use one of: {names}")
 
 
 def _load_named(kernel: AttentionKernel, device: torch.device) -> Attention:
-    if not is_installed(kernel):
-        raise InvalidInputError(
-            f"attention {kernel.name!r}: package {kernel.modules[0]} is not installed; "
-            "install it or use 'sdpa'"
-        )
-    if not kernel.runs_on(device):
-        raise InvalidInputError(
-            f"attention {kernel.name!r}: it does not run on {device}; use 'auto' or 'sdpa'"
-        )
+    require(
+        is_installed(kernel),
+        f"attention {kernel.name!r}: package {kernel.modules[0]} is not installed; "
+        "install it or use 'sdpa'",
+    )
+    require(
+        kernel.runs_on(device),
+        f"attention {kernel.name!r}: it does not run on {device}; use 'auto' or 'sdpa'",
+    )
     try:
         return kernel.load()
     except (ImportError, OSError) as error:
@@ -289,11 +289,11 @@ def _choose_automatically(device: torch.device) -> Attention:
             return kernel.load()
         except (ImportError, OSError) as error:
             logger.warning("%s is installed but unusable (%s); using SDPA", kernel.name, error)
-    return sdpa_cudnn if _is_hopper(device) else sdpa
+    # On Hopper cuDNN's is the fastest of PyTorch's own.
+    return sdpa_cudnn if _capability(device)[0] == 9 and _can_order() else sdpa
 
 
-def _is_hopper(device: torch.device) -> bool:
-    """Tell whether cuDNN's attention is the fastest of PyTorch's own on ``device``."""
-    if device.type != "cuda" or torch.version.hip is not None:
-        return False
-    return torch.cuda.get_device_capability(device)[0] == 9
+def _capability(device: torch.device) -> tuple[int, int]:
+    """Return the CUDA compute capability of an NVIDIA GPU, zeros for other devices."""
+    is_nvidia = device.type == "cuda" and torch.version.hip is None
+    return torch.cuda.get_device_capability(device) if is_nvidia else (0, 0)

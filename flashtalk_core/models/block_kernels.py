@@ -6,8 +6,6 @@ A audio tokens a frame, K keys.
 
 from __future__ import annotations
 
-import logging
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,10 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention import Attention, sdpa
+from .fallback import Fallback
 from .float8 import FLOAT8, quantise_rows
 from .rope import rotate
-
-logger = logging.getLogger(__name__)
 
 ScaledRows = tuple[Tensor, Tensor]
 """8-bit floats ``(L, C)`` and the factors that undo their scaling ``(L, 1)``."""
@@ -189,25 +186,25 @@ class PlainKernels:
 
     def attend(self, q: Tensor, text: ContextKeys, image: ContextKeys) -> Tensor:
         """See :class:`BlockKernels`."""
-        heads, keys, values = (x.transpose(0, 1)[None] for x in (q, text.keys, text.values))
-        counts = torch.zeros(len(text.keys), device=q.device, dtype=q.dtype)
-        counts[-1] = math.log(text.last_count)
-        out = F.scaled_dot_product_attention(heads, keys, values, counts[None])[0].transpose(0, 1)
-        return out + self._attention(q[None], image.keys[None], image.values[None])[0]
+        return self._attend(q, text) + self._attend(q, image)
+
+    def _attend(self, q: Tensor, context: ContextKeys) -> Tensor:
+        # A count as a bias on the logits would be rounded to their format, by 1.6 % in bfloat16.
+        more = (context.last_count - 1, -1, -1)
+        keys, values = (
+            torch.cat([x, x[-1:].expand(more)])[None] for x in (context.keys, context.values)
+        )
+        return self._attention(q[None], keys, values)[0]
 
 
 class FallbackKernels:
-    """:class:`BlockKernels` that go a slower way from the first operation on that fails.
-
-    A kernel may need more shared memory than a GPU has, or a newer compiler; it fails when it is
-    built, before anything was computed.
-    """
+    """:class:`BlockKernels` that go a slower way from the first operation on that fails."""
 
     def __init__(self, fast: BlockKernels, plain: BlockKernels) -> None:
         """Take ``fast``, and for an operation that fails there ``plain``."""
         self._fast = fast
         self._plain = plain
-        self._failed: set[str] = set()
+        self._ways: dict[str, Fallback] = {}
 
     def add_norm(self, *args: Any, **options: Any) -> tuple[Tensor, Rows]:
         """See :class:`BlockKernels`."""
@@ -238,16 +235,6 @@ class FallbackKernels:
         return self._call("attend", *args, **options)
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
-        if name not in self._failed:
-            try:
-                return getattr(self._fast, name)(*args, **options)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:  # whatever Triton, its compiler or the driver raise
-                self._failed.add(name)
-                reason = str(error).strip().partition("\n")[0]
-                logger.warning(
-                    "the fused kernel %r cannot run here and goes the slower plain way: %s: %s",
-                    name, type(error).__name__, reason,
-                )  # fmt: skip
-        return getattr(self._plain, name)(*args, **options)
+        if name not in self._ways:
+            self._ways[name] = Fallback(name, getattr(self._fast, name), getattr(self._plain, name))
+        return self._ways[name](*args, **options)

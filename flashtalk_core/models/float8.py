@@ -5,8 +5,9 @@ Axis legend: R rows (tokens), I inputs, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,8 @@ FLOAT8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FLOAT8).max
 """Largest number of the format."""
 _PIECE_ELEMENTS = 2**25
+_SIZE_MULTIPLE = 16
+"""The kernels take matrices of multiples of this only."""
 # Hopper and Ada multiply 8-bit floats; what came before does not.
 _MIN_CAPABILITY = (8, 9)
 
@@ -65,7 +68,7 @@ class Float8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        weight, scale = quantise_rows(linear.weight.detach())
+        weight, scale = _quantise_in_pieces(linear.weight.detach())
         self.register_buffer("weight", weight)
         self.register_buffer("weight_scale", scale)
         self.bias = linear.bias
@@ -114,7 +117,8 @@ def quantise_blocks(dit: AvatarDiT) -> None:
     embeddings, the modulation, the norms and the head keep their format: they cost little time
     and the picture depends on them most. So do the two layers around the attention to the sound,
     which reaches the tokens past every gate: with random weights they make a third of the whole
-    error, and folded they cost little (see :mod:`folded_audio`).
+    error, and folded they cost little (see :mod:`folded_audio`). Layers of a size that no kernel
+    multiplies stay as they are, on every device.
 
     Args:
         dit: Changed in place, where its weights are; they must be in their final dtype, and
@@ -129,38 +133,55 @@ def quantise_block(block: AvatarBlock) -> None:
     """Replace the linear layers of one block; see :func:`quantise_blocks`."""
     for owner, name in _large_layers(block):
         linear = getattr(owner, name)
-        if isinstance(linear, nn.Linear):
+        if isinstance(linear, nn.Linear) and _is_multiple(linear):
             setattr(owner, name, Float8Linear(linear))
 
 
-def has_float8(device: torch.device) -> bool:
-    """Whether ``device`` can run :class:`Float8Linear`."""
-    try:
-        check_float8(device)
-    except InvalidInputError:
-        return False
-    return True
+class BlockQuantiser:
+    """Quantises the blocks of a transformer one by one while it is read.
+
+    So no more than one block is ever there in its wide format; see :func:`quantise_blocks`.
+    """
+
+    list_name = "blocks"
+
+    def __init__(self) -> None:
+        """Wait for a transformer."""
+        self._blocks: Sequence[nn.Module] = ()
+
+    def start(self, module: AvatarDiT) -> None:
+        """See the transformer, whose blocks may be without values yet."""
+        self._blocks = cast("Sequence[nn.Module]", module.blocks)
+
+    def take(self, number: int) -> None:
+        """Quantise the block ``number``, whose weights are all there now."""
+        block = self._blocks[number]
+        assert isinstance(block, AvatarBlock)
+        quantise_block(block)
 
 
 def check_float8(device: torch.device) -> None:
     """Raise :class:`InvalidInputError` unless ``device`` can run :class:`Float8Linear`."""
+    fault = float8_fault(device)
+    if fault:
+        raise InvalidInputError(f"{fault}; leave float8 off")
+
+
+def float8_fault(device: torch.device) -> str:
+    """Return why ``device`` cannot run :class:`Float8Linear`, empty if it can."""
     if device.type == "cpu":
-        return
+        return ""
     if device.type != "cuda" or torch.version.hip is not None:
-        raise InvalidInputError(f"float8 on {device}: it runs on NVIDIA GPUs; leave float8 off")
-    capability = torch.cuda.get_device_capability(device)
+        return f"float8 on {device}: it runs on NVIDIA GPUs"
+    name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
     if capability < _MIN_CAPABILITY:
-        raise InvalidInputError(
-            f"float8 on {torch.cuda.get_device_name(device)}: it needs compute capability "
-            f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has "
-            f"{'.'.join(map(str, capability))}; leave float8 off"
+        return (
+            f"float8 on {name}: it needs compute capability "
+            f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has {'.'.join(map(str, capability))}"
         )
     fault = _fault_of_product(device)
-    if fault:
-        raise InvalidInputError(
-            f"float8 on {torch.cuda.get_device_name(device)}: this PyTorch cannot multiply 8-bit "
-            f"floats scaled by row ({fault}); leave float8 off"
-        )
+    missing = f"this PyTorch cannot multiply 8-bit floats scaled by row ({fault})"
+    return f"float8 on {name}: {missing}" if fault else ""
 
 
 @cache
@@ -175,6 +196,10 @@ def _fault_of_product(device: torch.device) -> str:
     except (RuntimeError, NotImplementedError) as error:
         return str(error).strip().partition("\n")[0]
     return ""
+
+
+def _is_multiple(linear: nn.Linear) -> bool:
+    return linear.in_features % _SIZE_MULTIPLE == 0 and linear.out_features % _SIZE_MULTIPLE == 0
 
 
 def _large_layers(block: AvatarBlock) -> list[tuple[nn.Module, str]]:

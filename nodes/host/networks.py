@@ -144,6 +144,19 @@ class ManagedNetworks:
             return StreamedModelPatcher(network, offload, device, _OFFLOAD)
         return WholeModelPatcher(network, device, _OFFLOAD)
 
+    def memory_reason(self, placement: Placement) -> str:
+        """Return in a line what a render at ``placement`` finds on its device; see `MemoryPlan`."""
+        reason = placement.memory.reason
+        found = self._placements[AvatarDiT] if AvatarDiT in self._patchers else placement
+        kept = found.memory.num_resident
+        is_kept = _is_alike(AvatarDiT, placement, found)
+        if not reason or not is_kept or kept in (None, placement.memory.num_resident):
+            return reason
+        return (
+            f"{kept} of {self._checkpoint.config.dit.num_layers} blocks, as they were read while "
+            f"less of it was free; now there is room for {reason}"
+        )
+
     @property
     def largest(self) -> ModelPatcher | None:
         """The patcher of the largest network in memory, ``None`` before the first use."""

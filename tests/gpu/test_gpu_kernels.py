@@ -99,7 +99,7 @@ def test_layers_folded_into_keys(fast, tokens, width):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [96, 128, 384])
-def test_pixels_of_the_autoencoder(dtype, width):
+def test_pixels_of_the_autoencoder(dtype, width, caplog):
     plain, fast = RowKernels(), RowKernels.triton()
     pixels, others = draw(2, 1000, width, dtype=dtype)
     bias, gamma = draw(2, width, dtype=dtype)
@@ -111,4 +111,5 @@ def test_pixels_of_the_autoencoder(dtype, width):
         kernels.add(pixels, others, bias, out[:, :width])
         kernels.shift(out[:, :width], bias)
     assert error(spaced[1], spaced[0]) < 2 * BOUNDS[dtype]
+    assert not caplog.records, "no kernel went the plain way"
     assert not spaced[:, :, width:].any(), "only what was asked for is written"

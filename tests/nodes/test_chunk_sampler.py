@@ -81,6 +81,16 @@ def test_decoding_is_described(pack, chunks):
     assert chunks.plan.request.num_decode_latents == 1
 
 
+@pytest.mark.parametrize(("speed", "device", "expected"), [
+    ("plain", "with the model", 1), ("fused", "with the model", 2), ("fused", "cpu", 2),
+])  # fmt: skip
+def test_latents_nobody_counts_are_as_many_as_render_takes(pack, parts, speed, device, expected):
+    model = pack.run("ModelLoader", device="cpu", speed=speed).args[0]
+    chunks = pack.run("ChunkSampler", **parts | {"model": model}).args[0]
+    found = pack.run("ParallelDecode", chunks=chunks, device=device).args[0]
+    assert found.plan.request.num_decode_latents == expected
+
+
 def test_decoding_several_latents_at_once_gives_the_same_frames(pack, model):
     frames = pack.frames(model, chunk_frames=17)
     more = pack.run("ParallelDecode", chunks=frames, latents_per_call=3).args[0]
@@ -95,8 +105,8 @@ def test_a_gpu_that_is_not_there_is_refused_for_decoding(pack, chunks):
     assert message.startswith("FlashTalk Parallel Decode, input 'device': device gpu:1: ")
 
 
-def test_no_latents_at_once_are_refused(pack, chunks):
+def test_fewer_latents_than_none_are_refused(pack, chunks):
     decode = pack.nodes["FlashTalk_ParallelDecode"]
     with pytest.raises(ValueError, match="use 1 or more") as caught:
-        decode.execute(chunks, "with the model", 0, "auto")
+        decode.execute(chunks, "with the model", -1, "auto")
     assert str(caught.value).startswith("FlashTalk Parallel Decode, input 'latents_per_call': ")

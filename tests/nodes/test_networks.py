@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 
@@ -124,6 +125,28 @@ def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
         read.append(id(own_model.networks.patcher(kind, placement, lambda kind: None).model))
     assert read[0] == read[1] == read[2] == read[3]
     assert read[4] == read[5] != read[0]
+
+
+def test_blocks_that_were_read_for_less_memory_are_told_of_as_they_are(pack, own_model, caplog):
+    caplog.set_level("INFO")
+    plan_of = pack["flashtalk_core.engine.memory_plan"].MemoryPlan
+    frames = pack.frames(own_model, pack.speech(0.1))
+
+    def placed(num_resident, reason):
+        memory = plan_of(num_resident=num_resident, reason=reason)
+        return replace(frames.plan.placement, memory=memory)
+
+    few, all_of_them = placed(2, "2 of 6 blocks in float32"), placed(None, "all of the model")
+    networks, kind = own_model.networks, pack["flashtalk_core.models.dit"].AvatarDiT
+    assert networks.memory_reason(few) == "2 of 6 blocks in float32"
+    networks.patcher(kind, few, lambda kind: None)
+    pack.preview(replace(frames, plan=replace(frames.plan, placement=all_of_them)), keep_gb=0.0)
+    assert (
+        "memory: 2 of 6 blocks, as they were read while less of it was free; now there is room "
+        "for all of the model"
+    ) in caplog.messages
+    assert networks.memory_reason(few) == "2 of 6 blocks in float32"
+    assert networks.memory_reason(placed(1, "1 of 6 blocks")) == "1 of 6 blocks"
 
 
 def test_an_offloaded_transformer_that_was_evicted_comes_back(pack, management):

@@ -6,11 +6,13 @@ Axis legend: C channels, P pixels of all frames.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..fallback import Fallback
 
 
 def activate_rows(pixels: Tensor, bias: Tensor, gamma: Tensor, out: Tensor) -> None:
@@ -47,10 +49,16 @@ class RowKernels:
 
     @classmethod
     def triton(cls) -> RowKernels:
-        """Return Triton's; needs a GPU that it knows."""
+        """Return Triton's; needs a GPU that it knows. What fails there goes the plain way."""
         from ..gpu_kernels import pixels
 
-        return cls(pixels.activate_rows, pixels.add_rows, pixels.shift_rows)
+        return cls(pixels.activate_rows, pixels.add_rows, pixels.shift_rows).or_plain()
+
+    def or_plain(self) -> RowKernels:
+        """Return these, each with the plain one behind it."""
+        names, plain = [field.name for field in fields(self)], RowKernels()
+        pairs = {name: (getattr(self, name), getattr(plain, name)) for name in names}
+        return RowKernels(**{name: Fallback(name, *pair) for name, pair in pairs.items()})
 
 
 def as_rows(clip: Tensor, num_channels: int | None = None) -> Tensor:

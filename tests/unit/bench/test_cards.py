@@ -40,7 +40,7 @@ def bench():
         steps=1,
         num_decode_latents=1,
         cards_gb=(),
-        has_float8=True,
+        float8_fault="",
         warmups=1,
         repeats=1,
     )

@@ -37,7 +37,8 @@ def choose(sizes, free_gb, mode="auto", has_float8=True, total_gb=None, float8=F
     total_gb = free_gb + 1.5 if total_gb is None else total_gb
     memory = DeviceMemory(round(free_gb * GB), round(total_gb * GB))
     choice = MemoryChoice.parse(mode, float8=float8)
-    return choose_memory(choice, sizes, memory, has_float8=has_float8)
+    fault = "" if has_float8 else "float8: too old"
+    return choose_memory(choice, sizes, memory, float8_fault=fault)
 
 
 def test_weights_are_counted_as_published(sizes):
@@ -175,8 +176,13 @@ def test_too_little_for_anything_is_refused(sizes):
 
 @pytest.mark.parametrize("mode", ["float8", "float8-offload"])
 def test_8_bit_floats_need_a_device_that_has_them(sizes, mode):
-    with pytest.raises(InvalidInputError, match=rf"^memory {mode}: this device .* use 'offload'"):
+    with pytest.raises(InvalidInputError, match=rf"^memory {mode}: float8: too old; use 'off"):
         choose(sizes, 24, mode, has_float8=False)
+
+
+def test_8_bit_floats_are_refused_with_what_the_device_lacks(sizes):
+    with pytest.raises(InvalidInputError, match=r"^memory float8: float8 on mps: it runs on NVID"):
+        plan_memory(MemoryChoice("float8"), lambda: sizes, torch.device("mps"))
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,18 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 
 from flashtalk_core.config import FastPaths
 from flashtalk_core.engine.memory_plan import MemoryPlan
-from flashtalk_core.engine.residency import Placement, Resident, StayLoaded
+from flashtalk_core.engine.residency import Placement, Resident, StayLoaded, load_network
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.clip_vision import ClipVision
 from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.models.float8 import Float8Linear, quantise_blocks
 from flashtalk_core.models.fused_block import FusedBlock
 from flashtalk_core.models.text_encoder import TextEncoder, encode_prompt
 from flashtalk_core.models.vae.fused import FusedRunner
@@ -131,6 +133,29 @@ def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):
         assert isinstance(found[1], FusedRunner)
     with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
         assert [dit.blocks[0].fused, vae.decoder.run] == found, "built once"
+
+
+def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(checkpoint):
+    found, wide = [], []
+
+    def look():
+        if not found:  # made last, and without values so far
+            dits = [each for each in gc.get_objects() if type(each) is AvatarDiT]
+            found.extend(each for each in dits if next(each.parameters()).is_meta)
+        layers = [block.ffn[0] for block in found[0].blocks]
+        read = [each for each in layers if not each.weight.is_meta]
+        wide.append(sum(not isinstance(each, Float8Linear) for each in read))
+
+    paths = replace(FastPaths.none(), float8=True)
+    place = Placement(CPU, torch.float32, paths=paths, memory=MemoryPlan(float8=True))
+    dit = load_network(checkpoint, place, AvatarDiT, before_tensor=look)
+    assert max(wide) == 1
+    assert found[0] is dit
+    assert all(isinstance(block.ffn[0], Float8Linear) for block in dit.blocks)
+    whole = checkpoint.load(AvatarDiT, CPU, torch.float32)
+    quantise_blocks(whole)
+    expected = whole.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in dit.state_dict().items())
 
 
 def test_an_autoencoder_on_a_device_of_another_type_goes_the_plain_way():

@@ -31,9 +31,9 @@ CONFIG = DiTConfig(
 )  # fmt: skip
 
 
-def make_dit(device="cpu", dtype=torch.float32):
+def make_dit(device="cpu", dtype=torch.float32, config=CONFIG):
     torch.manual_seed(0)
-    return AvatarDiT(CONFIG).eval().to(device, dtype)
+    return AvatarDiT(config).eval().to(device, dtype)
 
 
 @torch.no_grad()
@@ -140,6 +140,19 @@ def test_float8_blocks_are_near_the_plain_ones_and_keep_what_is_sensitive():
     weight = small.blocks[0].ffn[0]
     assert weight.weight.dtype == torch.float8_e4m3fn
     assert weight.weight_scale.dtype == torch.float32
+
+
+@CPU
+@pytest.mark.parametrize("fused", [False, True])
+def test_layers_of_sizes_that_no_kernel_multiplies_keep_their_format(fused):
+    sizes = replace(CONFIG, ffn_dim=120)
+    plain, small = make_dit(config=sizes), make_dit(config=sizes)
+    paths = FastPaths(float8=True) if fused else replace(FastPaths.none(), float8=True)
+    accelerate(small, paths, torch.device("cpu"))
+    block = small.blocks[0]
+    assert isinstance(block.self_attn.q, Float8Linear)
+    assert type(block.ffn[0]) is type(block.ffn[2]) is nn.Linear
+    assert 0 < relative_rms(run(small), run(plain)) < 0.05
 
 
 @CPU

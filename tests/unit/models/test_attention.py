@@ -81,6 +81,18 @@ def test_the_order_of_kernels_does_not_change_attention():
 
 
 @CPU
+def test_a_pytorch_that_cannot_order_kernels_takes_its_own(monkeypatch):
+    for module in (module for kernel in KERNELS for module in kernel.modules):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert choose_attention("auto", "cuda") is sdpa_cudnn
+    monkeypatch.setattr(torch.nn.attention, "sdpa_kernel", lambda backends: None)
+    assert choose_attention("auto", "cuda") is sdpa
+    with pytest.raises(InvalidInputError, match=r"older than 2\.6; use 'sdpa'"):
+        choose_attention("sdpa-cudnn")
+
+
+@CPU
 @pytest.mark.parametrize("capability", [(8, 0), (8, 9), (9, 0), (12, 0)])
 def test_cudnn_is_preferred_on_hopper_alone(capability, monkeypatch):
     for kernel in KERNELS:

@@ -1,13 +1,15 @@
 """Fused blocks against plain ones: folded sound, merged padding, 8-bit layers, and what they
 leave to the plain way."""
 
+import math
+
 import pytest
 import torch
 
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.models.acceleration import accelerate
 from flashtalk_core.models.attention import Float8Attention, sdpa
-from flashtalk_core.models.block_kernels import FallbackKernels, PlainKernels
+from flashtalk_core.models.block_kernels import ContextKeys, FallbackKernels, PlainKernels
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.float8 import Float8Linear, quantise_blocks
 from flashtalk_core.models.folded_audio import is_worth_folding
@@ -182,6 +184,20 @@ class Broken(PlainKernels):
     def to_linear(self, x, *, gelu, float8):
         self.calls += 1
         raise self.error
+
+
+def test_merged_keys_have_their_weight_in_every_format():
+    """The prompt says -1 and its padding 1, with half of the weight each."""
+    count = 273  # whose logarithm lies between two numbers of bfloat16
+    keys = torch.zeros(2, 1, 16, dtype=torch.bfloat16)
+    keys[0] = 1
+    q = torch.full((3, 1, 16), math.log(count) / 4, dtype=torch.bfloat16)
+    ratio = count * torch.exp(-q[0, 0, 0].float() * 4)
+    expected = (ratio - 1) / (ratio + 1)
+    values = torch.tensor([-1.0, 1.0], dtype=torch.bfloat16).view(2, 1, 1).expand(2, 1, 16)
+    nothing = ContextKeys(keys, torch.zeros_like(keys))
+    found = PlainKernels().attend(q, ContextKeys(keys, values, count), nothing)
+    torch.testing.assert_close(found.float(), expected.expand_as(found), atol=3e-3, rtol=0)
 
 
 def test_an_operation_that_fails_goes_the_plain_way_from_then_on(caplog):

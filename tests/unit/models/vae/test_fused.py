@@ -75,6 +75,18 @@ def test_fused_layers_decode_the_same_frames(latent, num_latents, channel_multip
 
 
 @torch.no_grad()
+def test_kernels_that_cannot_be_built_go_the_plain_way_and_say_so_once(latent, caplog):
+    def fail(*tensors):
+        raise RuntimeError("out of resource: shared memory")
+
+    vae = make_vae()
+    fuse_layers(vae, RowKernels(fail, shift=fail).or_plain())
+    close(decode(vae, latent, 2), decode(make_vae(), latent))
+    said = sorted(record.args[0] for record in caplog.records)
+    assert said == ["activate", "shift"]
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("num_latents", [1, 2])
 def test_fused_layers_encode_the_same_latents(num_latents):
     video = torch.rand(2, 3, 9, 16, 24) * 2 - 1

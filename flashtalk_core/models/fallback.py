@@ -1,0 +1,42 @@
+"""A kernel with a slower way behind it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+
+class Fallback:
+    """Calls a kernel, and a slower one from its first failure on.
+
+    A kernel may need more shared memory than a GPU has, or a newer compiler; it fails when it is
+    built, before anything was computed.
+    """
+
+    def __init__(self, name: str, fast: Callable[..., Any], plain: Callable[..., Any]) -> None:
+        """Call ``fast`` until it fails, which is said of ``name``, and then ``plain``."""
+        self._name = name
+        self._fast = fast
+        self._plain = plain
+        self._has_failed = False
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Return what the kernels return; memory that runs out is no failure of theirs."""
+        if not self._has_failed:
+            try:
+                return self._fast(*args, **options)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # whatever Triton, its compiler or the driver raise
+                self._has_failed = True
+                reason = str(error).strip().partition("\n")[0]
+                logger.warning(
+                    "the fused kernel %r cannot run here and goes the slower plain way: %s: %s",
+                    self._name, type(error).__name__, reason,
+                )  # fmt: skip
+        return self._plain(*args, **options)
