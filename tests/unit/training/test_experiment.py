@@ -131,11 +131,25 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     results = tmp_path / "results.jsonl"
     results.write_text("".join(json.dumps(each) + "\n" for each in made))
     write_experiment(experiment, results, tmp_path)
-    head, _, row = (tmp_path / "experiment.md").read_text().splitlines()
+    head, _, row, *rest = (tmp_path / "experiment.md").read_text().splitlines()
     named = dict(zip(head.split(" | "), row.split(" | "), strict=True))
     assert named["lips"] == "0.910 +-0.014"
     assert named["sharpness"] == "0.75 (1)"
     assert (named["colour at 10"], named["colour at 100"]) == ("3.0 +-1.4", "3.0 (1)")
+    # Without a row of Stage 1 alone there is nothing to compare with.
+    assert not rest
+    unguided = dataclasses.replace(experiment.rows[0], guidance=None)
+    compared = dataclasses.replace(experiment, rows=(unguided, *experiment.rows[1:]))
+    results.write_text(
+        "".join(json.dumps(result(cell, [1.0, 2.0, 3.0])) + "\n" for cell in compared.cells())
+    )
+    write_experiment(compared, results, tmp_path)
+    rows = (tmp_path / "experiment.md").read_text().splitlines()
+    assert rows[-2:] == [
+        "| Stage 1, guided | 0 |  |  |  |  | 100 | 1.50 +-0.00 | 1.00 +-0.00 |",
+        "| student | 2 | 0.000 +-0.000 | 100 | 0.0 +-0.0 | 0.000 +-0.000 | 100 | 1.50 +-0.00 "
+        "| 1.00 +-0.00 |",
+    ]
     assert all((tmp_path / name).stat().st_size > 0 for name in ("drift.png", "recovery.png"))
 
 
