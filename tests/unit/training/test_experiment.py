@@ -154,19 +154,50 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("right", "wrong", "said"),
     [
-        ("chunks = 2", "'max_chunk' is unknown"),
-        ('student = "k2"', "names no student"),
-        ("[[rows]]", "mend"),
+        ("chunks = 2", "chunk = 2", "student 'k2': 'max_chunk' is unknown"),
+        ("chunks = 2", 'chunks = "2"', "chunks '2': use a whole number from 1 on"),
+        ("chunks = 2", "chunks = 0", "chunks 0: use a whole number from 1 on"),
+        ("steps = 1", "steps = 101", "steps 101: use 1 to 100"),
+        ('rule = "renoise"', 'rule = "eular"', "rule 'eular': use 'renoise' or 'euler'"),
+        ("[3.0, 4.0]", "3.0", "guidance 3.0: use a list"),
+        ("[3.0, 4.0]", "[3.0]", "guidance .3.0.: use a list"),
+        ('name = "student"', "", "row: 'name' is missing"),
+        ('name = "student"', 'name = "Stage 1, guided"', "2 rows are called 'Stage 1, guided'"),
+        ('student = "k2"', 'student = "k9"', "names no student"),
+        ("causal = true", "causal = 1", "student 'k2': causal 1: use true or false"),
+        ("text_scale = 3.0", "text_scale = nan", "text_scale nan: use a number from 0 on"),
+        ("num_steps = 2", "num_steps = 2.5", "recipe: num_steps 2.5: use a whole number"),
+        ("seeds = [0]", "seeds = 3", "seeds 3: use a list"),
+        ("seeds = [0]", "seed = [0]", "'seed' is unknown"),
+        ("[[rows]]", "[[row]]", "'row' is unknown"),
+        ("[[rows]]", "[rows", "mend"),
     ],
 )
-def test_a_wrong_table_is_refused(tmp_path, wrong, said):
-    changed = {"chunks = 2": "chunk = 2", 'student = "k2"': 'student = "k9"', "[[rows]]": "[rows"}
+def test_a_wrong_table_is_refused_before_anything_is_loaded(tmp_path, right, wrong, said):
     path = tmp_path / "experiment.toml"
-    path.write_text(textwrap.dedent(TABLE).replace(wrong, changed[wrong], 1))
-    with pytest.raises(InvalidInputError, match=said):
+    path.write_text(textwrap.dedent(TABLE).replace(right, wrong, 1))
+    with pytest.raises(InvalidInputError, match=said) as fault:
         load_experiment(path)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_table_may_leave_out_all_but_the_rows(tmp_path):
+    path = tmp_path / "experiment.toml"
+    path.write_text('[[rows]]\nname = "Stage 1"\n')
+    experiment = load_experiment(path)
+    assert experiment == Experiment((0,), 8, 50, {}, (Row(name="Stage 1"),))
+    path.write_text("seeds = [0]\n")
+    with pytest.raises(InvalidInputError, match="'rows' is missing"):
+        load_experiment(path)
+
+
+def test_a_result_that_was_cut_off_is_named(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"key": "a"}\n{"key": "b')
+    with pytest.raises(InvalidInputError, match="line 2 is no whole result"):
+        read_results(path)
 
 
 @pytest.mark.parametrize("offset", [0, 7, 23])
