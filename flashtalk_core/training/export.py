@@ -37,6 +37,7 @@ def export_model(
     Returns:
         Bytes written.
     """
+    files.read_tokenizer()
     folder.mkdir(parents=True, exist_ok=True)
     cpu = torch.device("cpu")
     vae = trained_vae(files.runs, config.vae, cpu)

@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import os
+import signal
 import textwrap
 
 import numpy as np
 import pytest
 import torch
 
-from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.errors import FlashTalkError, InvalidInputError
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.dit import AvatarDiT
@@ -23,8 +25,9 @@ from flashtalk_core.training.experiment import (
     missing,
     read_results,
 )
+from flashtalk_core.training.experiment_cells import Workbench
 from flashtalk_core.training.experiment_report import write_experiment
-from flashtalk_core.training.experiment_run import run_experiment
+from flashtalk_core.training.experiment_run import _Board, _work_apart, run_experiment
 from flashtalk_core.training.long_runs import LoopedSound, _changes
 from flashtalk_core.training.recipe import DistillRecipe, TinyRecipe
 from flashtalk_core.training.stages import TrainingFiles, TrainingJob
@@ -100,7 +103,7 @@ def test_keys_stay_what_they_were_when_settings_are_added():
 def test_cells_are_made_once_and_again_only_when_the_table_changes(table, job, tmp_path):
     experiment, results = load_experiment(table), tmp_path / "results.jsonl"
     assert not run_experiment(experiment, job, results, 1, part_s=0.0)
-    assert not any("row" in result for result in read_results(results))
+    assert read_results(results) == []
     assert run_experiment(experiment, job, results, 1)
     made = read_results(results)
     assert {r["row"] for r in made if "row" in r} == {"Stage 1, guided", "student"}
@@ -112,6 +115,33 @@ def test_cells_are_made_once_and_again_only_when_the_table_changes(table, job, t
     assert results.read_text() == text
     longer = dataclasses.replace(experiment, clips=2)
     assert len(missing(longer, read_results(results))) == 2
+
+
+def kill_yourself(tasks, outcomes):
+    """Be the worker that the system kills when memory runs out."""
+    tasks.get()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_ends_the_run_instead_of_being_waited_for(table, tmp_path):
+    board = _Board(load_experiment(table).cells())
+    with pytest.raises(FlashTalkError, match=r"ended with code -9.* fewer --workers"):
+        _work_apart(board, [kill_yourself], tmp_path / "results.jsonl")
+
+
+def test_a_tokenizer_that_is_missing_is_told(job, table, tmp_path):
+    files = dataclasses.replace(job.files, tokenizer=tmp_path / "spiece.model")
+    with pytest.raises(InvalidInputError, match="train tokenizer"):
+        Workbench(dataclasses.replace(job, files=files), load_experiment(table))
+
+
+def test_students_with_other_faces_do_not_share_them(job, table):
+    bench = Workbench(job, load_experiment(table))
+    two, three = (
+        bench._scenes(dataclasses.replace(DistillRecipe(), num_faces=count)) for count in (2, 3)
+    )
+    assert [len(scenes._clip) for scenes in (two, three)] == [2, 3]
+    assert bench._scenes(dataclasses.replace(DistillRecipe(), num_faces=2)) is two
 
 
 def result(cell, colours, whole=True):
