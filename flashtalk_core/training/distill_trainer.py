@@ -86,8 +86,8 @@ class DistillTrainer:
         self._critic_optimizer = self._optimizer(self.critic, recipe.critic_rate)
         self._lasting = LastingSessions.of(config, recipe, self._device)
         self._state = DistillState(
-            folder, self.student, self.critic, self._student_optimizer, self._critic_optimizer,
-            recipe.ema_decay, self._lasting.tensors(),
+            folder, recipe, self.student, self.critic, self._student_optimizer,
+            self._critic_optimizer, self._lasting.tensors(),
         )  # fmt: skip
         if recipe.causal:
             attend_causally(self.student, num_latent_frames(config.chunk.num_frames))

@@ -7,13 +7,13 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..config import SamplingConfig, StepRule, require
 from ..errors import InvalidInputError
-from .recipe import DistillRecipe
+from .recipe import DistillRecipe, changed_settings
 from .table_checks import check_settings
 
 
@@ -62,19 +62,10 @@ class Experiment:
         return sorted(made, key=lambda cell: cell.row.chunks * cell.row.steps, reverse=True)
 
     def _key(self, row: Row, seed: int) -> str:
-        student = None if row.student is None else _changed(self.students[row.student])
-        told = [_changed(row), student, self.faces, self.clips, seed]
+        # Results made with a default that is changed later must be named by its old value.
+        recipe = None if row.student is None else changed_settings(self.students[row.student])
+        told = [changed_settings(row), recipe, self.faces, self.clips, seed]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
-
-
-def _changed(settings: Row | DistillRecipe) -> dict[str, Any]:
-    """Return what differs from the defaults, so that a new setting leaves old keys as they are.
-
-    Results made with a default that is changed later must be named in the table by its old value.
-    """
-    values = asdict(settings)
-    defaults = {field.name: field.default for field in fields(settings)}
-    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 @dataclass(frozen=True, kw_only=True)

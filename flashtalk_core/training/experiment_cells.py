@@ -18,7 +18,7 @@ from ..models.dit import AvatarDiT
 from ..weights.load import AvatarModels
 from .causal import attend_causally
 from .data.corpus_file import load_corpus
-from .distill_states import STATE
+from .distill_states import STATE, is_distilled
 from .distill_trainer import DistillTrainer
 from .evaluate import evaluate_lips, held_out_trials
 from .experiment import Cell, Experiment, Row
@@ -34,7 +34,6 @@ from .stages import (
     trained_stage_1,
     trained_vae,
 )
-from .states import load_notes
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +78,7 @@ class Workbench:
         Of one that is done, the averaged weights are all that must be there.
         """
         recipe, folder = self._experiment.students[student], self.folder(student, seed)
-        notes = load_notes(folder, STATE)
-        if notes is not None and notes["step"] >= recipe.num_steps:
+        if is_distilled(folder, recipe):
             return True
         trainer = DistillTrainer(
             self._job.config, recipe, self._stage_1.dit, self._vae, self._scenes(recipe),

@@ -21,7 +21,7 @@ from .audio_trainer import AudioTrainer
 from .clips import ClipBank
 from .data.corpus_file import load_corpus
 from .data.prompts import prompt_vocabulary
-from .distill_states import STATE as DISTILLED
+from .distill_states import is_distilled
 from .distill_trainer import DistillTrainer
 from .dit_trainer import DiTTrainer, PromptTokens, Stage1Model
 from .faces_source import FaceSource
@@ -132,8 +132,7 @@ def distill(job: TrainingJob, part_s: float) -> bool:
         Whether the recipe's last step is done.
     """
     files, recipe, device = job.files, job.recipe.distill, job.device
-    notes = load_notes(files.runs, DISTILLED)
-    if notes is not None and notes["step"] >= recipe.num_steps:
+    if is_distilled(files.runs, recipe):
         return True
     vae = trained_vae(files.runs, job.config.vae, device)
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
