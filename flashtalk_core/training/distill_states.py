@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from ..config import require
 from .progress import Average
+from .ranks import from_all, rank
 from .recipe import DistillRecipe, changed_settings
 from .states import load_notes, load_state, save_state
 
@@ -48,6 +49,11 @@ def _check(folder: Path, recipe: DistillRecipe, notes: dict[str, float]) -> None
         f"{folder}: holds {notes['step']:.0f} steps of another recipe; take that one, or move "
         f"{STATE}-*.safetensors away to train anew",
     )
+
+
+def _kept_name(name: str, index: int) -> str:
+    """Name what a rank keeps."""
+    return f"{_KEPT}.{name}.{index}" if index else f"{_KEPT}.{name}"
 
 
 def _mark(recipe: DistillRecipe) -> float:
@@ -98,16 +104,22 @@ class DistillState:
 
     @torch.no_grad()
     def save(self) -> None:
-        """Write everything, rounded, and round the running values alike."""
+        """Write everything, rounded, and round the running values alike.
+
+        Ranks have the same values; the first one writes them, with what each of them keeps.
+        """
         tensors: dict[str, Tensor] = {}
         for name, value in self._values().items():
             half = torch.bfloat16 if name.startswith(_SQUARES) else torch.float16
             tensors[name] = value.to(half)
             value.copy_(tensors[name])
-        tensors |= {f"{_KEPT}.{name}": value for name, value in self._kept.items()}
+        for name, value in self._kept.items():
+            parts = enumerate(from_all(value))
+            tensors |= {_kept_name(name, index): part for index, part in parts}
         notes = {"step": float(self.step), "updates": float(self._num_updates)}
         notes[_RECIPE] = _mark(self._recipe)
-        save_state(self._folder, STATE, tensors, notes)
+        if rank() == 0:
+            save_state(self._folder, STATE, tensors, notes)
 
     @torch.no_grad()
     def _restore(self, tensors: dict[str, Tensor], notes: dict[str, float]) -> None:
@@ -125,8 +137,8 @@ class DistillState:
         for name, value in self._values().items():
             value.copy_(tensors[name])
         for name, value in self._kept.items():
-            # Earlier versions kept nothing.
-            value.copy_(tensors.get(f"{_KEPT}.{name}", value))
+            # Earlier versions kept nothing, and more ranks than before have nothing yet.
+            value.copy_(tensors.get(_kept_name(name, rank()), value))
 
     def _values(self) -> dict[str, Tensor]:
         """Return the running tensors by the names they are saved under."""
