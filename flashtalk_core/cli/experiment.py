@@ -8,7 +8,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from .evaluate import parse_count
+from .evaluate import check_report, parse_count
 
 _TABLE = Path("docs/training/experiment.toml")
 _RESULTS = Path("docs/training/experiment.jsonl")
@@ -33,19 +33,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Fill the table or write the report; 1 if cells are missing."""
+    from ..config import require
     from ..training.experiment import load_experiment
 
+    require(args.part_s > 0, f"--part-s {args.part_s} must be above 0")
     experiment = load_experiment(args.table)
     if args.action == "report":
-        from ..config import require
         from ..training.experiment_report import write_experiment
 
+        require(
+            args.results.is_file(),
+            f"results {args.results}: no such file; `experiment run` makes it",
+        )
         require(
             importlib.util.find_spec("matplotlib") is not None,
             "the report needs the package matplotlib; install it",
         )
         write_experiment(experiment, args.results, args.docs or args.results.parent)
         return 0
+    check_report(args.results)
     from ..engine.devices import choose_device
     from ..training.experiment_run import run_experiment
     from ..training.recipe import TinyRecipe, tiny_config

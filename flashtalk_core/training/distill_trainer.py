@@ -40,7 +40,7 @@ from .losses import (
 from .mouth_error import mouth_error
 from .plan import RolloutPlan, draw_plan
 from .progress import Curve
-from .ranks import average_gradients, rank
+from .ranks import agreed, average_gradients, rank
 from .recipe import DistillRecipe
 from .rollout import Roller, Rollout, roll_out
 from .scenes import Conditions, SceneBank, SceneBatch
@@ -86,13 +86,14 @@ class DistillTrainer:
         self._critic_optimizer = self._optimizer(self.critic, recipe.critic_rate)
         self._lasting = LastingSessions.of(config, recipe, self._device)
         self._state = DistillState(
-            folder, self.student, self.critic, self._student_optimizer, self._critic_optimizer,
-            recipe.ema_decay, self._lasting.tensors(),
+            folder, recipe, self.student, self.critic, self._student_optimizer,
+            self._critic_optimizer, self._lasting.tensors(),
         )  # fmt: skip
         if recipe.causal:
             attend_causally(self.student, num_latent_frames(config.chunk.num_frames))
         self._curve = Curve(folder / "distill.jsonl")
-        self._curve.cut("step", self._state.step)
+        if rank() == 0:
+            self._curve.cut("step", self._state.step)
         self._raw_levels = noise_levels(recipe.steps, 1.0).tolist()
         self._vae = vae
         self._roller = self._make_roller()
@@ -137,6 +138,7 @@ class DistillTrainer:
         """Train until the recipe's last step, or for ``part_s`` and on to the next save.
 
         A state is saved at fixed steps only: where a run was interrupted changes nothing in it.
+        Of several ranks the first one writes, and its clock counts.
 
         Args:
             part_s: See above.
@@ -146,16 +148,16 @@ class DistillTrainer:
         Returns:
             Whether the last step is done.
         """
-        recipe, end = self._recipe, now() + part_s
+        recipe, end, is_first = self._recipe, now() + part_s, rank() == 0
         while self.step < recipe.num_steps:
             values = self._train_step()
-            if self.step % recipe.report_every == 0:
+            if is_first and self.step % recipe.report_every == 0:
                 self._curve.add(step=self.step, **values)
             if self.step % recipe.save_every == 0 or self.step == recipe.num_steps:
                 self._state.save()
-                if show is not None:
+                if is_first and show is not None:
                     show(self.student, self.step)
-                if now() >= end:
+                if agreed(now() >= end):
                     break
         return self.step >= recipe.num_steps
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config import StepRule, require
-from .recipe import DistillRecipe
+from ..config import SamplingConfig, StepRule, require
+from ..errors import InvalidInputError
+from .recipe import DistillRecipe, changed_settings
+from .table_checks import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +62,23 @@ class Experiment:
         return sorted(made, key=lambda cell: cell.row.chunks * cell.row.steps, reverse=True)
 
     def _key(self, row: Row, seed: int) -> str:
-        student = None if row.student is None else _changed(self.students[row.student])
-        told = [_changed(row), student, self.faces, self.clips, seed]
+        # Results made with a default that is changed later must be named by its old value.
+        recipe = None if row.student is None else changed_settings(self.students[row.student])
+        told = [changed_settings(row), recipe, self.faces, self.clips, seed]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
-def _changed(settings: Row | DistillRecipe) -> dict[str, Any]:
-    """Return what differs from the defaults, so that a new setting leaves old keys as they are.
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """What a file holds."""
 
-    Results made with a default that is changed later must be named in the table by its old value.
-    """
-    values = asdict(settings)
-    defaults = {field.name: field.default for field in fields(settings)}
-    return {name: value for name, value in values.items() if value != defaults[name]}
+    seeds: list[int] = field(default_factory=lambda: [0])
+    faces: int = 8
+    clips: int = 50
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """Settings that all students share."""
+    students: dict[str, Any] = field(default_factory=dict)
+    rows: list[Any]
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -80,43 +87,59 @@ def load_experiment(path: Path) -> Experiment:
     Raises:
         InvalidInputError: If the file is no table of this form.
     """
-    require(path.is_file(), f"experiment {path}: no such file; name a TOML table")
-    try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        require(False, f"experiment {path}: {error}; mend the file")
-    common = _checked(path, DistillRecipe, told.get("recipe", {}))
+    where = f"experiment {path}"
+    table = _Table(**check_settings(where, _Table, _read(path)))
+    common = check_settings(f"{where}, recipe", DistillRecipe, table.recipe)
     students = {
-        name: DistillRecipe(**{**common, **_checked(path, DistillRecipe, changes)})
-        for name, changes in told.get("students", {}).items()
+        name: DistillRecipe(
+            **{**common, **check_settings(f"{where}, student {name!r}", DistillRecipe, changes)}
+        )
+        for name, changes in table.students.items()
     }
-    rows = tuple(_row(path, values) for values in told.get("rows", []))
+    rows = tuple(_row(where, values) for values in table.rows)
     for row in rows:
         known = row.student is None or row.student in students
-        require(known, f"experiment {path}: row {row.name!r} names no student of the file")
-    return Experiment(
-        tuple(told.get("seeds", (0,))), told.get("faces", 8), told.get("clips", 50), students, rows
-    )
+        require(known, f"{where}: row {row.name!r} names no student of the file")
+    for name, count in Counter(row.name for row in rows).items():
+        require(count == 1, f"{where}: {count} rows are called {name!r}; name them apart")
+    return Experiment(tuple(table.seeds), table.faces, table.clips, students, rows)
 
 
-def _row(path: Path, values: dict[str, Any]) -> Row:
-    guidance = values.get("guidance")
-    checked = _checked(path, Row, values)
-    return Row(**{**checked, "guidance": None if guidance is None else tuple(guidance)})
+def _read(path: Path) -> dict[str, Any]:
+    require(path.is_file(), f"experiment {path}: no such file; name a TOML table")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"experiment {path}: {error}; mend the file") from error
 
 
-def _checked(path: Path, kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    known = {field.name for field in fields(kind)}
-    for name in values:
-        require(name in known, f"experiment {path}: {name!r} is unknown; mend the file")
-    return values
+def _row(where: str, values: Any) -> Row:
+    checked = check_settings(f"{where}, row", Row, values)
+    guidance = checked.get("guidance")
+    row = Row(**{**checked, "guidance": None if guidance is None else tuple(guidance)})
+    # What is refused there is refused before anything is trained.
+    SamplingConfig(steps=row.steps, rule=row.rule)
+    return row
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read the committed results, one JSON object a line; none if there is no file."""
+    """Read the committed results, one JSON object a line; none if there is no file.
+
+    Raises:
+        InvalidInputError: If a line is none, such as one that was cut off when a run was killed.
+    """
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    read = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            result = json.loads(line)
+        except json.JSONDecodeError:
+            result = None
+        is_result = isinstance(result, dict)
+        require(is_result, f"results {path}: line {number} is no whole result; remove it")
+        read.append(result)
+    return read
 
 
 def add_result(path: Path, result: dict[str, Any]) -> None:

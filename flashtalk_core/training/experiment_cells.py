@@ -15,11 +15,10 @@ import torch
 from ..config import SamplingConfig
 from ..geometry import num_latent_frames
 from ..models.dit import AvatarDiT
-from ..models.tokenizer import Tokenizer
 from ..weights.load import AvatarModels
 from .causal import attend_causally
 from .data.corpus_file import load_corpus
-from .distill_states import STATE
+from .distill_states import STATE, is_distilled
 from .distill_trainer import DistillTrainer
 from .evaluate import evaluate_lips, held_out_trials
 from .experiment import Cell, Experiment, Row
@@ -35,7 +34,6 @@ from .stages import (
     trained_stage_1,
     trained_vae,
 )
-from .states import load_notes
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +64,9 @@ class Workbench:
         self._vae = vae
         self._audio = trained_audio_encoder(files.runs, job.config.audio, device)
         self._stage_1 = trained_stage_1(files.runs, job.config, device)
-        self._tokenizer = Tokenizer.from_file(files.tokenizer)
+        self._tokenizer = files.read_tokenizer()
         self._corpus = load_corpus(files.corpus)
-        self._bank: SceneBank | None = None
+        self._banks: dict[int, SceneBank] = {}
 
     def folder(self, student: str, seed: int) -> Path:
         """Return where a student's states and curve are."""
@@ -80,8 +78,7 @@ class Workbench:
         Of one that is done, the averaged weights are all that must be there.
         """
         recipe, folder = self._experiment.students[student], self.folder(student, seed)
-        notes = load_notes(folder, STATE)
-        if notes is not None and notes["step"] >= recipe.num_steps:
+        if is_distilled(folder, recipe):
             return True
         trainer = DistillTrainer(
             self._job.config, recipe, self._stage_1.dit, self._vae, self._scenes(recipe),
@@ -90,13 +87,14 @@ class Workbench:
         return trainer.run(part_s)
 
     def _scenes(self, recipe: DistillRecipe) -> SceneBank:
-        if self._bank is None:
-            self._bank = SceneBank(
+        """Return the sessions to train on; students with as many faces share them."""
+        if recipe.num_faces not in self._banks:
+            self._banks[recipe.num_faces] = SceneBank(
                 self._job.config, recipe.num_faces, self._vae, self._audio, self._stage_1,
                 prompt_tokens(self._job), SoundBank.from_corpus(self._corpus, False, self._device),
                 _BANK_SEED,
             )  # fmt: skip
-        return self._bank
+        return self._banks[recipe.num_faces]
 
     def measure(self, cell: Cell, is_over: Callable[[], bool]) -> dict[str, Any]:
         """Measure a cell; its student is trained.

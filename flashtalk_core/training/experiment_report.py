@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from statistics import mean, stdev
@@ -10,9 +10,9 @@ from typing import Any
 
 from ..weights.save import replacing
 from .experiment import Experiment, Row, read_results
+from .experiment_pairs import HEAD as _PAIRED_HEAD
+from .experiment_pairs import BySeed, Result, drift_at, find_stage_1, paired_cells
 from .experiment_run import way_of
-
-Result = dict[str, Any]
 
 _CHUNKS = (10, 100, 500, 2000)
 _SHARPNESS_CHUNK = 100
@@ -32,6 +32,11 @@ _HEAD = (
     *(f"identity at {chunk:,}" for chunk in _CHUNKS),
     "frames/s",
 )  # fmt: skip
+_PAIRED = """\
+Against Stage 1 of the same seed, which has the same faces, voices and noise: lips, colour and
+identity are the row's value less Stage 1's, drift at the last chunk that all pairs have. The last
+columns are the row's own drift at the last chunk of all its runs, over that at chunk 10.
+"""
 
 
 def write_experiment(experiment: Experiment, results: Path, folder: Path) -> None:
@@ -47,20 +52,35 @@ def write_experiment(experiment: Experiment, results: Path, folder: Path) -> Non
     speeds = {result["way"]: result["frames_per_s"] for result in read if "way" in result}
     found = sorted((r for r in read if "key" in r), key=lambda r: len(r["drift"]["chunk"]))
     by_key = {result["key"]: result for result in found}
-    by_row: dict[Row, list[Result]] = {row: [] for row in experiment.rows}
+    by_row: dict[Row, BySeed] = {row: {} for row in experiment.rows}
     for cell in experiment.cells():
         if cell.key in by_key:
-            by_row[cell.row].append(by_key[cell.key])
-    done = {row: results for row, results in by_row.items() if results}
-    lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
-    lines += [_line(_cells(row, cells, speeds.get(way_of(row)))) for row, cells in done.items()]
+            by_row[cell.row][cell.seed] = by_key[cell.key]
+    by_row = {row: results for row, results in by_row.items() if results}
+    done = {row: list(results.values()) for row, results in by_row.items()}
+    text = _table(
+        _HEAD, [_cells(row, cells, speeds.get(way_of(row))) for row, cells in done.items()]
+    )
     with replacing(folder / _TABLE) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.write_text(text + _paired(by_row), encoding="utf-8")
     _draw(done, folder)
 
 
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _paired(by_row: dict[Row, BySeed]) -> str:
+    """Return the table of what the rows are against Stage 1, nothing if that is not there."""
+    first = find_stage_1(by_row)
+    if first is None:
+        return ""
+    rows = [
+        paired_cells(row, found, {} if row == first else by_row[first], with_spread)
+        for row, found in by_row.items()
+    ]
+    return f"\n{_PAIRED}\n{_table(_PAIRED_HEAD, rows)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def _cells(row: Row, found: list[Result], speed: float | None) -> list[str]:
@@ -91,12 +111,6 @@ def _join_jump(result: Result) -> float | None:
     """Return the mean over all chunks with a join before them; ``None`` if not measured."""
     jumps = result["drift"].get("join_jump", [])[1:]
     return mean(jumps) if jumps else None
-
-
-def drift_at(result: Result, name: str, chunk: int) -> float | None:
-    """Return what was measured at a chunk; ``None`` if the run was shorter."""
-    drift = result["drift"]
-    return drift[name][drift["chunk"].index(chunk)] if chunk in drift["chunk"] else None
 
 
 def with_spread(values: list[float | None], digits: int) -> str:

@@ -9,8 +9,10 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
+from queue import Empty
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +23,9 @@ from .experiment_cells import Workbench
 from .stages import TrainingJob
 
 logger = logging.getLogger(__name__)
+
+_LOOKED_AFTER_S = 1.0
+"""Between looks at whether workers live."""
 
 
 class Training(NamedTuple):
@@ -60,13 +65,13 @@ def run_experiment(
         Whether nothing is missing any more.
 
     Raises:
-        FlashTalkError: If a task failed; the others are done nevertheless.
+        FlashTalkError: If a task failed; with several processes the others are done nevertheless,
+            unless one was killed.
     """
     cells = missing(experiment, read_results(results))
     logger.info("%d of %d cells to do", len(cells), len(experiment.cells()))
-    board = _Board(cells)
+    board, end = _Board(cells), time.time() + part_s
     if cells:
-        end = time.time() + part_s
         if num_workers == 1:
             _work_here(board, experiment, job, results, end)
         else:
@@ -77,8 +82,10 @@ def run_experiment(
             _work_apart(board, started, results)
     if board.faults:
         raise FlashTalkError(f"{len(board.faults)} tasks failed, first: {board.faults[0]}")
-    _measure_speeds(experiment, job, results)
-    return not missing(experiment, read_results(results))
+    left = missing(experiment, read_results(results))
+    if left:
+        logger.info("%d cells are left; the same command goes on", len(left))
+    return _measure_speeds(experiment, job, results, end) and not left
 
 
 class _Board:
@@ -124,7 +131,7 @@ def _do(bench: Workbench, task: Training | Cell, end: float) -> Any:
 def _work_here(
     board: _Board, experiment: Experiment, job: TrainingJob, results: Path, end: float
 ) -> None:
-    bench = Workbench(_on_first_device(job), experiment)
+    bench = _open_bench(_on_first_device(job), experiment)
     tasks = list(board.open)
     while tasks:
         task = tasks.pop(0)
@@ -146,12 +153,30 @@ def _work_apart(board: _Board, started: Sequence[Callable[..., None]], results: 
         while ready and working < len(workers):
             tasks.put(ready.pop(0))
             working += 1
-        ready = board.settle(outcomes.get(), results) + ready
+        ready = board.settle(_next_outcome(outcomes, workers), results) + ready
         working -= 1
     for _ in workers:
         tasks.put(None)
     for worker in workers:
         worker.join()
+
+
+def _next_outcome(outcomes: Queue[_Outcome], workers: Sequence[BaseProcess]) -> _Outcome:
+    """Wait for an outcome.
+
+    Raises:
+        FlashTalkError: If there is none, and a process that could still have one was killed.
+    """
+    while True:
+        dead = [worker for worker in workers if not worker.is_alive()]
+        try:
+            return outcomes.get(timeout=_LOOKED_AFTER_S)
+        except Empty:
+            if dead:
+                raise FlashTalkError(
+                    f"a worker ended with code {dead[0].exitcode}, perhaps for want of memory; "
+                    "run the same command again with fewer --workers"
+                ) from None
 
 
 def work(
@@ -198,18 +223,24 @@ def _on_first_device(job: TrainingJob) -> TrainingJob:
     return _on_device(job, 0)
 
 
-def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path) -> None:
-    """Add the speed of every way to denoise, one after the other, where it is missing."""
+def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path, end: float) -> bool:
+    """Add the speed of every way to denoise where it is missing, one by one until the end.
+
+    Returns:
+        Whether none is missing any more.
+    """
     known = {result["way"] for result in read_results(results) if "way" in result}
     ways: dict[str, Row] = {}
     for row in experiment.rows:
         ways.setdefault(way_of(row), row)
     wanted = {way: row for way, row in ways.items() if way not in known}
-    if not wanted:
-        return
-    bench = _open_bench(_on_first_device(job), experiment)
+    bench: Workbench | None = None
     for way, row in wanted.items():
+        if time.time() >= end:
+            return False
+        bench = bench or _open_bench(_on_first_device(job), experiment)
         add_result(results, {"way": way, "frames_per_s": round(bench.speed(row), 1)})
+    return True
 
 
 def way_of(row: Row) -> str:

@@ -37,7 +37,7 @@ def export_model(
     Returns:
         Bytes written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    files.read_tokenizer()
     cpu = torch.device("cpu")
     vae = trained_vae(files.runs, config.vae, cpu)
     model = trained_stage_1(files.runs, config, cpu)
@@ -50,6 +50,7 @@ def export_model(
         "vae": (vae, False),
         "audio": (trained_audio_encoder(files.runs, config.audio, cpu), True),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     for part, (module, fp8) in parts.items():
         save_component(module, folder / COMPONENT_FILES[part], fp8=fp8)  # type: ignore[index]
     tokenizer = folder / COMPONENT_FILES["tokenizer"]

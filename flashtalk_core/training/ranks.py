@@ -22,6 +22,21 @@ def from_first(drawn: Tensor) -> Tensor:
     return there.cpu()
 
 
+def agreed(flag: bool) -> bool:
+    """Return what rank 0 says."""
+    return bool(from_first(torch.tensor(flag)))
+
+
+def from_all(value: Tensor) -> list[Tensor]:
+    """Return what every rank has, of one shape and dtype, in the order of ranks."""
+    if not _is_shared():
+        return [value]
+    here = value.to(_collective_device())
+    parts = [torch.empty_like(here) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, here)
+    return parts
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace each gradient by its mean over all ranks."""
     if not _is_shared():

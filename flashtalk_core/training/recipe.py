@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from ..config import (
     AudioEncoderConfig,
@@ -15,6 +16,9 @@ from ..config import (
     VAEConfig,
 )
 from .training_run import OptimiserRecipe
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 TINY_SIZE_PX = (128, 128)
 
@@ -197,3 +201,9 @@ class TinyRecipe:
     audio: AudioRecipe = field(default_factory=AudioRecipe)
     dit: DiTRecipe = field(default_factory=DiTRecipe)
     distill: DistillRecipe = field(default_factory=DistillRecipe)
+
+
+def changed_settings(settings: DataclassInstance) -> dict[str, Any]:
+    """Return what differs from the defaults, so that a new setting changes nothing of the old."""
+    defaults = {field.name: field.default for field in fields(settings)}
+    return {name: value for name, value in asdict(settings).items() if value != defaults[name]}

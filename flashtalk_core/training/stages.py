@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..config import AudioEncoderConfig, AvatarConfig, VAEConfig
+from ..config import AudioEncoderConfig, AvatarConfig, VAEConfig, require
 from ..errors import InvalidInputError
 from ..models.audio_encoder import AudioEncoder
 from ..models.tokenizer import Tokenizer
@@ -21,7 +21,7 @@ from .audio_trainer import AudioTrainer
 from .clips import ClipBank
 from .data.corpus_file import load_corpus
 from .data.prompts import prompt_vocabulary
-from .distill_states import STATE as DISTILLED
+from .distill_states import is_distilled
 from .distill_trainer import DistillTrainer
 from .dit_trainer import DiTTrainer, PromptTokens, Stage1Model
 from .faces_source import FaceSource
@@ -50,6 +50,18 @@ class TrainingFiles:
     """Sentencepiece model of the prompts."""
     runs: Path
     """States and curves."""
+
+    def read_tokenizer(self) -> Tokenizer:
+        """Return the tokenizer.
+
+        Raises:
+            InvalidInputError: If it was not made yet.
+        """
+        require(
+            self.tokenizer.is_file(),
+            f"tokenizer {self.tokenizer}: no such file; make it with `train tokenizer`",
+        )
+        return Tokenizer.from_file(self.tokenizer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +132,7 @@ def distill(job: TrainingJob, part_s: float) -> bool:
         Whether the recipe's last step is done.
     """
     files, recipe, device = job.files, job.recipe.distill, job.device
-    notes = load_notes(files.runs, DISTILLED)
-    if notes is not None and notes["step"] >= recipe.num_steps:
+    if is_distilled(files.runs, recipe):
         return True
     vae = trained_vae(files.runs, job.config.vae, device)
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
@@ -132,7 +143,7 @@ def distill(job: TrainingJob, part_s: float) -> bool:
     bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
     trainer = DistillTrainer(job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED)
     config = dataclasses.replace(job.config, vae=vae.config)
-    tokenizer = Tokenizer.from_file(files.tokenizer)
+    tokenizer = files.read_tokenizer()
     models = AvatarModels(config, model.dit, vae, model.text, tokenizer, model.clip, audio)
     return trainer.run(part_s, show=Validation(models, corpus, files.runs))
 
@@ -146,7 +157,7 @@ def trained_stage_1(runs: Path, config: AvatarConfig, device: torch.device) -> S
 
 def prompt_tokens(job: TrainingJob) -> PromptTokens:
     """Tokenize all wordings of prompts."""
-    tokenizer = Tokenizer.from_file(job.files.tokenizer)
+    tokenizer = job.files.read_tokenizer()
     length = job.config.dit.text_len
     return PromptTokens.encode(list(prompt_vocabulary()), tokenizer, length, job.device)
 

@@ -21,7 +21,7 @@ def refusal(capsys, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lipps"], "'lipps' is no part; use any of lips, vae, drift, silence"),
+        (["lipps"], "'lipps' is no part; use any of lips, vae, trips, drift, silence"),
         (["lips", "quiet"], "'quiet' is no part"),
         (["--faces", "0"], "--faces: '0' is no count"),
         (["--clips=-1"], "--clips: '-1' is no count"),

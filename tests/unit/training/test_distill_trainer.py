@@ -11,14 +11,14 @@ from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.tokenizer import Tokenizer
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.training.data.prompts import prompt_vocabulary
-from flashtalk_core.training.distill_states import STATE
+from flashtalk_core.training.distill_states import STATE, is_distilled
 from flashtalk_core.training.distill_trainer import DistillTrainer
 from flashtalk_core.training.dit_trainer import PromptTokens, Stage1Model
 from flashtalk_core.training.plan import RolloutPlan
 from flashtalk_core.training.recipe import DistillRecipe
 from flashtalk_core.training.scenes import SceneBank
 from flashtalk_core.training.sound_windows import SoundBank
-from flashtalk_core.training.states import load_state
+from flashtalk_core.training.states import load_state, save_state
 from flashtalk_core.training.vocabulary import make_tokenizer
 
 pytestmark = pytest.mark.cpu
@@ -145,6 +145,30 @@ def test_lasting_sessions_need_room_and_longer_roll_outs(config, networks, tmp_p
     for changes in ({"lasting_sessions": 1}, {"lasting_sessions": 4, "max_chunks": 1}):
         with pytest.raises(InvalidInputError, match="lasting_sessions"):
             make(config, networks, tmp_path, **changes)
+
+
+def test_a_state_of_another_recipe_is_refused(config, networks, tmp_path):
+    assert make(config, networks, tmp_path, num_steps=2).run(1e9)
+    same = dataclasses.replace(RECIPE, num_steps=2, report_every=7)
+    assert is_distilled(tmp_path, same)
+    # More steps are the same run, gone on with.
+    assert not is_distilled(tmp_path, RECIPE)
+    assert make(config, networks, tmp_path).step == 2
+    for changes in ({"max_chunks": 1}, {"critic_rate": 2e-3}, {"num_steps": 1}):
+        other = dataclasses.replace(same, **changes)
+        with pytest.raises(InvalidInputError, match="2 steps of another recipe"):
+            is_distilled(tmp_path, other)
+        with pytest.raises(InvalidInputError, match="2 steps of another recipe"):
+            make(config, networks, tmp_path, **{"num_steps": 2, **changes})
+
+
+def test_a_state_that_names_no_recipe_is_gone_on_with(config, networks, tmp_path):
+    assert make(config, networks, tmp_path, num_steps=2).run(1e9)
+    tensors, notes = load_state(tmp_path, STATE)
+    del notes["recipe"]
+    tensors = {name: value for name, value in tensors.items() if not name.startswith("kept.")}
+    save_state(tmp_path, STATE, tensors, notes)
+    assert make(config, networks, tmp_path, max_chunks=3).step == 2
 
 
 def test_a_part_ends_at_the_next_save(config, networks, tmp_path):

@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import os
+import signal
 import textwrap
 
 import numpy as np
 import pytest
 import torch
 
-from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.errors import FlashTalkError, InvalidInputError
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.dit import AvatarDiT
@@ -23,8 +25,9 @@ from flashtalk_core.training.experiment import (
     missing,
     read_results,
 )
+from flashtalk_core.training.experiment_cells import Workbench
 from flashtalk_core.training.experiment_report import write_experiment
-from flashtalk_core.training.experiment_run import run_experiment
+from flashtalk_core.training.experiment_run import _Board, _work_apart, run_experiment
 from flashtalk_core.training.long_runs import LoopedSound, _changes
 from flashtalk_core.training.recipe import DistillRecipe, TinyRecipe
 from flashtalk_core.training.stages import TrainingFiles, TrainingJob
@@ -100,7 +103,7 @@ def test_keys_stay_what_they_were_when_settings_are_added():
 def test_cells_are_made_once_and_again_only_when_the_table_changes(table, job, tmp_path):
     experiment, results = load_experiment(table), tmp_path / "results.jsonl"
     assert not run_experiment(experiment, job, results, 1, part_s=0.0)
-    assert not any("row" in result for result in read_results(results))
+    assert read_results(results) == []
     assert run_experiment(experiment, job, results, 1)
     made = read_results(results)
     assert {r["row"] for r in made if "row" in r} == {"Stage 1, guided", "student"}
@@ -112,6 +115,33 @@ def test_cells_are_made_once_and_again_only_when_the_table_changes(table, job, t
     assert results.read_text() == text
     longer = dataclasses.replace(experiment, clips=2)
     assert len(missing(longer, read_results(results))) == 2
+
+
+def kill_yourself(tasks, outcomes):
+    """Be the worker that the system kills when memory runs out."""
+    tasks.get()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_ends_the_run_instead_of_being_waited_for(table, tmp_path):
+    board = _Board(load_experiment(table).cells())
+    with pytest.raises(FlashTalkError, match=r"ended with code -9.* fewer --workers"):
+        _work_apart(board, [kill_yourself], tmp_path / "results.jsonl")
+
+
+def test_a_tokenizer_that_is_missing_is_told(job, table, tmp_path):
+    files = dataclasses.replace(job.files, tokenizer=tmp_path / "spiece.model")
+    with pytest.raises(InvalidInputError, match="train tokenizer"):
+        Workbench(dataclasses.replace(job, files=files), load_experiment(table))
+
+
+def test_students_with_other_faces_do_not_share_them(job, table):
+    bench = Workbench(job, load_experiment(table))
+    two, three = (
+        bench._scenes(dataclasses.replace(DistillRecipe(), num_faces=count)) for count in (2, 3)
+    )
+    assert [len(scenes._clip) for scenes in (two, three)] == [2, 3]
+    assert bench._scenes(dataclasses.replace(DistillRecipe(), num_faces=2)) is two
 
 
 def result(cell, colours, whole=True):
@@ -131,28 +161,73 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     results = tmp_path / "results.jsonl"
     results.write_text("".join(json.dumps(each) + "\n" for each in made))
     write_experiment(experiment, results, tmp_path)
-    head, _, row = (tmp_path / "experiment.md").read_text().splitlines()
+    head, _, row, *rest = (tmp_path / "experiment.md").read_text().splitlines()
     named = dict(zip(head.split(" | "), row.split(" | "), strict=True))
     assert named["lips"] == "0.910 +-0.014"
     assert named["sharpness"] == "0.75 (1)"
     assert (named["colour at 10"], named["colour at 100"]) == ("3.0 +-1.4", "3.0 (1)")
+    # Without a row of Stage 1 alone there is nothing to compare with.
+    assert not rest
+    unguided = dataclasses.replace(experiment.rows[0], guidance=None)
+    compared = dataclasses.replace(experiment, rows=(unguided, *experiment.rows[1:]))
+    results.write_text(
+        "".join(json.dumps(result(cell, [1.0, 2.0, 3.0])) + "\n" for cell in compared.cells())
+    )
+    write_experiment(compared, results, tmp_path)
+    rows = (tmp_path / "experiment.md").read_text().splitlines()
+    assert rows[-2:] == [
+        "| Stage 1, guided | 0 |  |  |  |  | 100 | 1.50 +-0.00 | 1.00 +-0.00 |",
+        "| student | 2 | 0.000 +-0.000 | 100 | 0.0 +-0.0 | 0.000 +-0.000 | 100 | 1.50 +-0.00 "
+        "| 1.00 +-0.00 |",
+    ]
     assert all((tmp_path / name).stat().st_size > 0 for name in ("drift.png", "recovery.png"))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("right", "wrong", "said"),
     [
-        ("chunks = 2", "'max_chunk' is unknown"),
-        ('student = "k2"', "names no student"),
-        ("[[rows]]", "mend"),
+        ("chunks = 2", "chunk = 2", "student 'k2': 'max_chunk' is unknown"),
+        ("chunks = 2", 'chunks = "2"', "chunks '2': use a whole number from 1 on"),
+        ("chunks = 2", "chunks = 0", "chunks 0: use a whole number from 1 on"),
+        ("steps = 1", "steps = 101", "steps 101: use 1 to 100"),
+        ('rule = "renoise"', 'rule = "eular"', "rule 'eular': use 'renoise' or 'euler'"),
+        ("[3.0, 4.0]", "3.0", "guidance 3.0: use a list"),
+        ("[3.0, 4.0]", "[3.0]", "guidance .3.0.: use a list"),
+        ('name = "student"', "", "row: 'name' is missing"),
+        ('name = "student"', 'name = "Stage 1, guided"', "2 rows are called 'Stage 1, guided'"),
+        ('student = "k2"', 'student = "k9"', "names no student"),
+        ("causal = true", "causal = 1", "student 'k2': causal 1: use true or false"),
+        ("text_scale = 3.0", "text_scale = nan", "text_scale nan: use a number from 0 on"),
+        ("num_steps = 2", "num_steps = 2.5", "recipe: num_steps 2.5: use a whole number"),
+        ("seeds = [0]", "seeds = 3", "seeds 3: use a list"),
+        ("seeds = [0]", "seed = [0]", "'seed' is unknown"),
+        ("[[rows]]", "[[row]]", "'row' is unknown"),
+        ("[[rows]]", "[rows", "mend"),
     ],
 )
-def test_a_wrong_table_is_refused(tmp_path, wrong, said):
-    changed = {"chunks = 2": "chunk = 2", 'student = "k2"': 'student = "k9"', "[[rows]]": "[rows"}
+def test_a_wrong_table_is_refused_before_anything_is_loaded(tmp_path, right, wrong, said):
     path = tmp_path / "experiment.toml"
-    path.write_text(textwrap.dedent(TABLE).replace(wrong, changed[wrong], 1))
-    with pytest.raises(InvalidInputError, match=said):
+    path.write_text(textwrap.dedent(TABLE).replace(right, wrong, 1))
+    with pytest.raises(InvalidInputError, match=said) as fault:
         load_experiment(path)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_table_may_leave_out_all_but_the_rows(tmp_path):
+    path = tmp_path / "experiment.toml"
+    path.write_text('[[rows]]\nname = "Stage 1"\n')
+    experiment = load_experiment(path)
+    assert experiment == Experiment((0,), 8, 50, {}, (Row(name="Stage 1"),))
+    path.write_text("seeds = [0]\n")
+    with pytest.raises(InvalidInputError, match="'rows' is missing"):
+        load_experiment(path)
+
+
+def test_a_result_that_was_cut_off_is_named(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"key": "a"}\n{"key": "b')
+    with pytest.raises(InvalidInputError, match="line 2 is no whole result"):
+        read_results(path)
 
 
 @pytest.mark.parametrize("offset", [0, 7, 23])

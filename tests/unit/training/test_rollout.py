@@ -1,9 +1,5 @@
 """Roll-outs: what is chained, what is overwritten, and where gradients go."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -186,37 +182,3 @@ def test_all_lengths_and_steps_are_drawn():
     generator = torch.Generator().manual_seed(0)
     plans = {draw_plan(3, 4, generator) for _ in range(300)}
     assert plans == {(chunks, step) for chunks in (1, 2, 3) for step in range(4)}
-
-
-_RANK = """
-import json, sys, torch
-from flashtalk_core.training.plan import draw_plan
-from flashtalk_core.training.ranks import average_gradients
-rank, path = int(sys.argv[1]), sys.argv[2]
-torch.distributed.init_process_group("gloo", f"file://{path}", rank=rank, world_size=2)
-generator = torch.Generator().manual_seed(rank)
-alone = torch.Generator().manual_seed(rank)
-drawn = [[int(torch.randint(9, (), generator=alone)) for _ in range(2)] for _ in range(20)]
-plans = [list(draw_plan(9, 9, generator)) for _ in range(20)]
-weights = torch.nn.Linear(2, 1)
-weights(torch.full((1, 2), 1.0 + rank)).sum().backward()
-average_gradients(weights.parameters())
-print(json.dumps([drawn, plans, weights.weight.grad.tolist(), weights.bias.grad.tolist()]))
-torch.distributed.destroy_process_group()
-"""
-
-
-def test_two_ranks_share_plan_and_mean_gradient(tmp_path):
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", _RANK, str(rank), str(tmp_path / "store")],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    told = [json.loads(r.communicate(timeout=60)[0]) for r in ranks]
-    (first, plans, *gradients), (second, others, *other_gradients) = told
-    assert first != second
-    assert plans == others == [[chunks + 1, step] for chunks, step in first]
-    assert gradients == other_gradients == [[[1.5, 1.5]], [1.0]]

@@ -14,6 +14,7 @@ from flashtalk_core.engine.reference import encode_portrait
 from flashtalk_core.engine.reference_track import ReferenceTrack
 from flashtalk_core.engine.residency import Resident
 from flashtalk_core.engine.session import run_session
+from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.text_encoder import encode_prompt
 from flashtalk_core.training import evaluate, long_runs, stages
 from flashtalk_core.training.data.corpus_file import save_corpus
@@ -180,6 +181,9 @@ def test_a_finished_stage_is_not_trained_again(job, model, stage):
 def test_a_student_is_distilled_and_exported_on_request(job, model, tmp_path):
     recipe = DistillRecipe(num_steps=1, batch=1, num_faces=1, max_chunks=1, student_every=1)
     job = dataclasses.replace(job, recipe=dataclasses.replace(RECIPE, distill=recipe))
+    with pytest.raises(InvalidInputError, match="no state of stage 'distill'"):
+        export_model(job.files, job.config, tmp_path / "none", student=True)
+    assert not (tmp_path / "none").exists()
     assert stages.distill(job, 1e3)
     assert stages.distill(job, 1e3)
     assert [path.name for path in job.files.runs.glob("*.png")] == ["validation-1.png"]

@@ -1,0 +1,40 @@
+"""What ``experiment`` refuses before it trains or measures anything."""
+
+import pytest
+
+from flashtalk_core.cli.main import main
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "table.toml"
+    path.write_text('[[rows]]\nname = "Stage 1"\n')
+    return path
+
+
+def refusal(capsys, *arguments):
+    assert main(["experiment", *map(str, arguments)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("error: ") == 1
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--table", "nowhere.toml"], "nowhere.toml: no such file"),
+        (["run", "--table", "table.toml", "--part-s", "0"], "--part-s 0.0 must be above 0"),
+        (["run", "--table", "table.toml", "--part-s", "nan"], "--part-s nan must be above 0"),
+        (["run", "--table", "table.toml", "--workers", "0"], "'0' is no count"),
+        (["run", "--table", "table.toml", "--results", "no/r.jsonl"], "no folder no; create it"),
+        (["run", "--table", "table.toml", "--results", "."], "this is a folder"),
+        (["run", "--table", "table.toml", "--results", "r.jsonl"], "no state of stage 'vae'"),
+        (["report", "--table", "table.toml", "--results", "r.jsonl"], "r.jsonl: no such file"),
+    ],
+)
+def test_faulty_arguments_are_told_in_a_line(capsys, table, arguments, said):
+    assert said in refusal(capsys, *arguments, "--device", "cpu")
+    assert [path.name for path in table.parent.iterdir()] == ["table.toml"]
