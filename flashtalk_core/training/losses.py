@@ -77,15 +77,15 @@ def anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> T
 
     Args:
         data: Clean latents, ``(B, 16, T, h, w)``.
-        still: Mean over time of the latents of a clip that is the portrait throughout,
-            ``(B, 16, h, w)``.
-        num_motion: Leading motion latents m, which are left out.
+        still: Latents of a clip that is the portrait throughout, same shape.
+        num_motion: Leading motion latents m, which are left out of both: the first latents of a
+            clip differ from later ones even if nothing moves.
         mask: Weights of the cells, ``(h, w)``.
 
     Returns:
         Scalar, the mean square over channels and weighted cells.
     """
-    error = (data[:, :, num_motion:].mean(dim=2) - still).square().mean(dim=(0, 1))
+    error = (data - still)[:, :, num_motion:].mean(dim=2).square().mean(dim=(0, 1))
     return (error * mask).sum() / mask.sum()
 
 

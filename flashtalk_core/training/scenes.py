@@ -58,7 +58,7 @@ class SceneBatch:
 
     portraits: Portraits
     still: Tensor
-    """Mean over time of the latents of a clip that is the portrait, ``(B, 16, h, w)``."""
+    """Latents of a clip that is the portrait throughout, ``(B, 16, T, h, w)``."""
     conditions: Conditions
     windows: list[Tensor]
     """Audio windows of each chunk in turn, ``(B, F, W, S, A)``."""
@@ -107,10 +107,7 @@ class SceneBank:
         self._portraits = Portraits.encode(vae, pictures)
         frames = config.chunk.num_frames
         self._still = torch.cat(
-            [
-                encode_clip(vae, part[:, :, None].expand(-1, -1, frames, -1, -1)).mean(dim=2)
-                for part in parts
-            ]
+            [encode_clip(vae, part[:, :, None].expand(-1, -1, frames, -1, -1)) for part in parts]
         )
         self._text = towers.text(tokens.ids, tokens.mask) * tokens.mask[..., None]
 

@@ -65,7 +65,8 @@ def test_each_sample_is_scaled_by_its_own_distance():
 def test_the_anchor_holds_the_mean_over_time_where_the_mask_says():
     # Two cells; the first latent is a motion latent. Means of the new ones: 2 and 5.
     data = torch.tensor([[9.0, 9.0], [1.0, 4.0], [3.0, 6.0]]).view(1, 1, 3, 1, 2).requires_grad_()
-    still = torch.tensor([1.0, 1.0]).view(1, 1, 1, 2)
+    # The first latent of a still clip is another one, and counts as little.
+    still = torch.tensor([[7.0, 7.0], [1.0, 1.0], [1.0, 1.0]]).view(1, 1, 3, 1, 2)
     both = anchor_loss(data, still, 1, torch.tensor([[1.0, 1.0]]))
     assert both.item() == pytest.approx((1**2 + 4**2) / 2)
     first = anchor_loss(data, still, 1, torch.tensor([[1.0, 0.0]]))
