@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--max-chunks", type=int, help="longest roll-out of stage distill; default: the recipe's"
     )
+    parser.add_argument(
+        "--sharded", action="store_true",
+        help="stage distill under torchrun: spread the weights over the processes (FSDP2)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -68,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             if not _train(stage, job, args.part_s):
                 break
         elif stage == DISTILL:
-            if not _distill(job, args.part_s):
+            if not _distill(job, args):
                 break
         elif stage in EXTRAS:
             _make_extra(stage, args, job)
@@ -96,6 +101,10 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
     require(
         args.max_chunks is None or args.max_chunks > 0,
         f"--max-chunks {args.max_chunks} must be at least 1",
+    )
+    require(
+        not args.sharded or "WORLD_SIZE" in os.environ,
+        "--sharded spreads weights over several processes; start them with torchrun",
     )
     require(
         "report" not in names or importlib.util.find_spec("matplotlib") is not None,
@@ -140,11 +149,13 @@ def _train(stage: str, job: TrainingJob, part_s: float) -> bool:
     return finished
 
 
-def _distill(job: TrainingJob, part_s: float) -> bool:
+def _distill(job: TrainingJob, args: argparse.Namespace) -> bool:
     """Distil for a part and tell whether the stage is finished."""
+    from ..training.ranks import joined
     from ..training.stages import distill
 
-    finished = distill(job, part_s)
+    with joined(job.device) as device:
+        finished = distill(replace(job, device=device), args.part_s, sharded=args.sharded)
     logger.info(
         "stage distill: %s", "finished" if finished else "run the same command again to go on"
     )

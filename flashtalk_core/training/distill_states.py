@@ -16,6 +16,7 @@ from ..config import require
 from .progress import Average
 from .ranks import from_all, rank
 from .recipe import DistillRecipe, changed_settings
+from .sharding import copy_whole, whole
 from .states import load_notes, load_state, save_state
 
 logger = logging.getLogger(__name__)
@@ -111,8 +112,8 @@ class DistillState:
         tensors: dict[str, Tensor] = {}
         for name, value in self._values().items():
             half = torch.bfloat16 if name.startswith(_SQUARES) else torch.float16
-            tensors[name] = value.to(half)
-            value.copy_(tensors[name])
+            tensors[name] = whole(value).to(half)
+            copy_whole(value, tensors[name])
         for name, value in self._kept.items():
             parts = enumerate(from_all(value))
             tensors |= {_kept_name(name, index): part for index, part in parts}
@@ -135,7 +136,7 @@ class DistillState:
                         _SQUARES: torch.zeros_like(weight),
                     }
         for name, value in self._values().items():
-            value.copy_(tensors[name])
+            copy_whole(value, tensors[name])
         for name, value in self._kept.items():
             # Earlier versions kept nothing, and more ranks than before have nothing yet.
             value.copy_(tensors.get(_kept_name(name, rank()), value))

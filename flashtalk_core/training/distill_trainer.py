@@ -65,6 +65,7 @@ class DistillTrainer:
         bank: SceneBank,
         folder: Path,
         seed: int,
+        spread: Callable[[AvatarDiT], AvatarDiT] | None = None,
     ) -> None:
         """Prepare, and resume if ``folder`` holds a state.
 
@@ -76,12 +77,19 @@ class DistillTrainer:
             bank: Sessions.
             folder: Where states and the curve are kept.
             seed: Of the stage.
+            spread: Spreads the weights of a transformer over ranks, in place
+                (:func:`~.sharding.shard`); ``None`` keeps all of them on each.
         """
         self._config, self._recipe, self._bank, self._seed = config, recipe, bank, seed
         self.teacher = teacher.requires_grad_(False)
         self.student = copy.deepcopy(teacher).requires_grad_(True)
         self.critic = copy.deepcopy(teacher).requires_grad_(True)
         self._device = teacher.patch_embedding.weight.device
+        if recipe.causal:
+            attend_causally(self.student, num_latent_frames(config.chunk.num_frames))
+        if spread is not None:
+            for network in (self.teacher, self.student, self.critic):
+                spread(network)
         self._student_optimizer = self._optimizer(self.student, recipe.student_rate)
         self._critic_optimizer = self._optimizer(self.critic, recipe.critic_rate)
         self._lasting = LastingSessions.of(config, recipe, self._device)
@@ -89,17 +97,16 @@ class DistillTrainer:
             folder, recipe, self.student, self.critic, self._student_optimizer,
             self._critic_optimizer, self._lasting.tensors(),
         )  # fmt: skip
-        if recipe.causal:
-            attend_causally(self.student, num_latent_frames(config.chunk.num_frames))
         self._curve = Curve(folder / "distill.jsonl")
         if rank() == 0:
             self._curve.cut("step", self._state.step)
         self._raw_levels = noise_levels(recipe.steps, 1.0).tolist()
         self._vae = vae
         self._roller = self._make_roller()
-        self._advance = Captured(self._advance_chunk)
-        self._teach = Captured(partial(judge, self.teacher))
-        self._criticise = Captured(partial(judge, self.critic))
+        record = Captured if spread is None else torch.no_grad()  # gathered weights move
+        self._advance = record(self._advance_chunk)
+        self._teach = record(partial(judge, self.teacher))
+        self._criticise = record(partial(judge, self.critic))
 
     @property
     def step(self) -> int:

@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from .sharding import is_sharded
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """Train together with the other processes that ``torchrun`` has started, if it has.
+
+    Args:
+        device: What each of them was told.
+
+    Yields:
+        The device of this one: GPUs in turn.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def rank() -> int:
@@ -38,10 +65,12 @@ def from_all(value: Tensor) -> list[Tensor]:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over all ranks."""
+    """Replace each gradient by its mean over all ranks, unless weights are spread over them."""
     if not _is_shared():
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
+    if is_sharded(gradients[0]):
+        return  # they are the mean already
     together = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(together)
     together /= torch.distributed.get_world_size()

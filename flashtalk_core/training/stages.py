@@ -28,6 +28,7 @@ from .faces_source import FaceSource
 from .recipe import TinyRecipe
 from .scenes import SceneBank
 from .seeds import HELD_OUT_SEED, STATISTICS_SEED, fixed_draws, part_seed
+from .sharding import shard
 from .sound_windows import SoundBank, mouth_tracks
 from .states import load_notes, load_state
 from .vae_trainer import VAETrainer
@@ -125,8 +126,14 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     return trainer.run(job.recipe.budgets_s["dit"], part_s)
 
 
-def distill(job: TrainingJob, part_s: float) -> bool:
+def distill(job: TrainingJob, part_s: float, *, sharded: bool = False) -> bool:
     """Distil the transformer (Stage 2) for one part, with a picture of it at every save.
+
+    Args:
+        job: The device is this process's own.
+        part_s: See :func:`train_vae`.
+        sharded: Whether weights are spread over the processes that train together, which then
+            make no pictures.
 
     Returns:
         Whether the recipe's last step is done.
@@ -141,7 +148,12 @@ def distill(job: TrainingJob, part_s: float) -> bool:
     corpus = load_corpus(files.corpus)
     sounds = SoundBank.from_corpus(corpus, False, device)
     bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
-    trainer = DistillTrainer(job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED)
+    trainer = DistillTrainer(
+        job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED,
+        shard if sharded else None,
+    )  # fmt: skip
+    if sharded:
+        return trainer.run(part_s)
     config = dataclasses.replace(job.config, vae=vae.config)
     tokenizer = files.read_tokenizer()
     models = AvatarModels(config, model.dit, vae, model.text, tokenizer, model.clip, audio)

@@ -7,43 +7,25 @@ import pytest
 import torch
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.models.audio_encoder import AudioEncoder
-from flashtalk_core.models.tokenizer import Tokenizer
-from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.training.data.prompts import prompt_vocabulary
 from flashtalk_core.training.distill_states import STATE, is_distilled
 from flashtalk_core.training.distill_trainer import DistillTrainer
-from flashtalk_core.training.dit_trainer import PromptTokens, Stage1Model
 from flashtalk_core.training.plan import RolloutPlan
 from flashtalk_core.training.recipe import DistillRecipe
-from flashtalk_core.training.scenes import SceneBank
-from flashtalk_core.training.sound_windows import SoundBank
 from flashtalk_core.training.states import load_state, save_state
-from flashtalk_core.training.vocabulary import make_tokenizer
+from tests.unit.training.toy_networks import NUM_FACES, toy_networks
 
 pytestmark = pytest.mark.cpu
 
 DEVICE = torch.device("cpu")
 RECIPE = DistillRecipe(
-    num_steps=5, batch=2, num_faces=4, max_chunks=2, steps=2, student_every=2,
+    num_steps=5, batch=2, num_faces=NUM_FACES, max_chunks=2, steps=2, student_every=2,
     student_rate=1e-3, critic_rate=1e-3, report_every=1, save_every=2,
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def networks(config, corpus, tmp_path_factory):
-    path = tmp_path_factory.mktemp("tokens") / "spiece.model"
-    make_tokenizer(path, config.text.vocab_size)
-    tokenizer = Tokenizer.from_file(path)
-    tokens = PromptTokens.encode(list(prompt_vocabulary()), tokenizer, config.dit.text_len, DEVICE)
-    torch.manual_seed(0)
-    model = Stage1Model(config).requires_grad_(False)
-    torch.nn.init.normal_(model.dit.head.head.weight, std=0.1)
-    vae = VideoVAE(config.vae).requires_grad_(False)
-    audio = AudioEncoder(config.audio).requires_grad_(False)
-    sounds = SoundBank.from_corpus(corpus, False, DEVICE)
-    bank = SceneBank(config, RECIPE.num_faces, vae, audio, model, tokens, sounds, seed=0)
-    return model, vae, bank
+    return toy_networks(config, corpus, tmp_path_factory.mktemp("tokens") / "spiece.model")
 
 
 def make(config, networks, folder, **changes):
