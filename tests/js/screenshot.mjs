@@ -131,8 +131,9 @@ async function takePicture(page, name) {
     window.app.extensionManager.command.execute('Workspace.ToggleFocusMode'),
   )
   await loadWorkflow(page, name)
-  if (options.run) await runWorkflow(page)
+  // Before the run: of a player not wholly in sight then, Chromium paints half the controls.
   await frameGraph(page)
+  if (options.run) await runWorkflow(page)
   const path = `${options.out}/${name}.${options.png ? 'png' : 'jpg'}`
   const kind = options.png ? { type: 'png' } : { type: 'jpeg', quality: Number(options.quality) }
   await page.screenshot({ path, ...kind })
