@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from ..weights.save import replacing
+from .data.damage import DAMAGES
 from .experiment import Experiment, Row, read_results
 from .experiment_pairs import HEAD as _PAIRED_HEAD
 from .experiment_pairs import BySeed, Result, drift_at, find_stage_1, paired_cells
@@ -27,10 +28,10 @@ _DAMAGE = {
 """What each kind of damage is seen in."""
 _NAMES = {"colour_delta_e": "colour, Delta E", "structure": "identity", "softness": "softness"}
 _HEAD = (
-    "row", "seeds", "lips", "shape error", "sharpness", "join jump",
+    "row", "seeds", "lips", "shape error", "sharpness", "movement, %", "join jump",
     *(f"colour at {chunk:,}" for chunk in _CHUNKS),
     *(f"identity at {chunk:,}" for chunk in _CHUNKS),
-    "frames/s",
+    f"recovered in chunk: {', '.join(DAMAGES)}", "frames/s",
 )  # fmt: skip
 _PAIRED = """\
 Against Stage 1 of the same seed, which has the same faces, voices and noise: lips, colour and
@@ -100,11 +101,30 @@ def _cells(row: Row, found: list[Result], speed: float | None) -> list[str]:
         over_seeds(lambda result: result["lips"]["correlation_mean"], 3),
         over_seeds(lambda result: result["lips"]["shape_error"], 3),
         over_seeds(sharpness, 2),
+        over_seeds(_movement, 2),
         over_seeds(_join_jump, 2),
         *(over_seeds(at("colour_delta_e", chunk), 1) for chunk in _CHUNKS),
         *(over_seeds(at("structure", chunk), 3) for chunk in _CHUNKS),
+        _recovered(found),
         "" if speed is None else f"{speed:.0f}",
     ]
+
+
+def _recovered(found: list[Result]) -> str:
+    """Write for each damage the latest chunk of all seeds in which they had recovered."""
+    measured = [result["recovery"] for result in found if "recovery" in result]
+    if not measured:
+        return ""
+    chunks = [[recovery[kind]["chunk"] for recovery in measured] for kind in DAMAGES]
+    latest = ["never" if None in each else str(max(each)) for each in chunks]
+    count = f" ({len(measured)})" if len(measured) < len(found) else ""
+    return f"{', '.join(latest)}{count}"
+
+
+def _movement(result: Result) -> float | None:
+    """Return the mean change from frame to frame, in percent of the range of values."""
+    changes = result["drift"].get("movement", [])
+    return 100 * mean(changes) if changes else None
 
 
 def _join_jump(result: Result) -> float | None:

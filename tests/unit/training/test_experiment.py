@@ -26,7 +26,7 @@ from flashtalk_core.training.experiment import (
     read_results,
 )
 from flashtalk_core.training.experiment_cells import Workbench
-from flashtalk_core.training.experiment_report import write_experiment
+from flashtalk_core.training.experiment_report import _DAMAGE, write_experiment
 from flashtalk_core.training.experiment_run import _Board, _work_apart, run_experiment
 from flashtalk_core.training.long_runs import LoopedSound, _changes
 from flashtalk_core.training.recipe import DistillRecipe, TinyRecipe
@@ -148,8 +148,16 @@ def result(cell, colours, whole=True):
     drift = {"chunk": [1, 10, 100][: len(colours)], "colour_delta_e": colours}
     for name in ("structure", "softness", "join_jump"):
         drift[name] = [0.25] * len(colours)
+    drift["movement"] = [0.004] * len(colours)
     lips = {"correlation_mean": 0.9 + cell.seed / 100, "shape_error": 0.1}
-    return {"key": cell.key, "lips": lips, "drift": drift, "whole": whole}
+    made = {"key": cell.key, "lips": lips, "drift": drift, "whole": whole}
+    if whole:
+        kinds = {"none": None, "cast": 3, "blur": 2 + cell.seed, "noise": 1, "shift": None}
+        made["recovery"] = {
+            kind: {"chunk": chunk} | {name: [0.5] * 3 for name in _DAMAGE.values()}
+            for kind, chunk in kinds.items()
+        }
+    return made
 
 
 def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(table, tmp_path):
@@ -165,6 +173,8 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     named = dict(zip(head.split(" | "), row.split(" | "), strict=True))
     assert named["lips"] == "0.910 +-0.014"
     assert named["sharpness"] == "0.75 (1)"
+    assert named["recovered in chunk: cast, blur, noise, shift"] == "3, 2, 1, never (1)"
+    assert named["movement, %"] == "0.40 +-0.00"
     assert (named["colour at 10"], named["colour at 100"]) == ("3.0 +-1.4", "3.0 (1)")
     # Without a row of Stage 1 alone there is nothing to compare with.
     assert not rest
