@@ -226,10 +226,15 @@ def _on_first_device(job: TrainingJob) -> TrainingJob:
 def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path, end: float) -> bool:
     """Add the speed of every way to denoise where it is missing, one by one until the end.
 
+    Each is measured anew on another kind of device; the report takes the newest.
+
     Returns:
         Whether none is missing any more.
     """
-    known = {result["way"] for result in read_results(results) if "way" in result}
+    device = _on_first_device(job).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    read = read_results(results)
+    known = {result["way"] for result in read if "way" in result and result["device"] == name}
     ways: dict[str, Row] = {}
     for row in experiment.rows:
         ways.setdefault(way_of(row), row)
@@ -239,7 +244,8 @@ def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path, end
         if time.time() >= end:
             return False
         bench = bench or _open_bench(_on_first_device(job), experiment)
-        add_result(results, {"way": way, "frames_per_s": round(bench.speed(row), 1)})
+        speed = round(bench.speed(row), 1)
+        add_result(results, {"way": way, "device": name, "frames_per_s": speed})
     return True
 
 

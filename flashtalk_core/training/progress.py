@@ -90,11 +90,15 @@ class Curve:
         self._path = path
 
     def cut(self, name: str, end: float) -> None:
-        """Forget points whose ``name`` lies beyond ``end``: a resumed run adds them again."""
+        """Forget points whose ``name`` lies beyond ``end``: a resumed run adds them again.
+
+        So it does with a last line that was cut off when the run was killed.
+        """
         if not self._path.is_file():
             return
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)[name] <= end]
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)[name] <= end]
         self._path.write_text("".join(kept), encoding="utf-8")
 
     def add(self, **values: float) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.training.progress import Average, Clock, learning_rate
+from flashtalk_core.training.progress import Average, Clock, Curve, learning_rate
 from flashtalk_core.training.states import load_notes, load_state, save_state
 from flashtalk_core.training.training_run import OptimiserRecipe, TrainingRun
 
@@ -183,3 +183,10 @@ def test_clock_ends_a_part_before_the_budget():
     clock = Clock(budget_s=100.0, part_s=0.0, spent_s=25.0, now=lambda: 7.0)
     assert clock.is_over()
     assert clock.progress() == pytest.approx(0.25)
+
+
+def test_a_curve_forgets_what_is_done_again_and_what_was_cut_off(tmp_path):
+    path = tmp_path / "curve.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    Curve(path).cut("step", 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
