@@ -108,7 +108,9 @@ def run(args: argparse.Namespace) -> int:
         elif part == "vae":
             results[part] = evaluate.evaluate_vae(models, args.clips)
         elif part == "trips":
-            results[part] = long_runs.evaluate_trips(models, sampling, _TRIPS, args.faces)
+            results[part] = long_runs.evaluate_trips(
+                models, sampling, _TRIPS, long_runs.Cast(args.faces)
+            )
         elif part == "drift":
             results[part] = long_runs.evaluate_drift(
                 models, corpus, sampling, args.chunks, long_runs.Cast(args.faces)

@@ -25,12 +25,19 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device).sum().item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InvalidInputError(
             f"device {name!r}: {reason}; use 'cpu', or see `python -m flashtalk_core doctor`"
         ) from error
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """Return what computes: kernels are chosen, and speeds differ, by the kind of GPU."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-import torch
 from PIL.Image import Image
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from ..media.sound import SoundInfo
 from ..models.attention import KERNELS, is_installed
 from ..models.vae.model import VideoVAE
 from ..weights.load import AvatarCheckpoint
+from .devices import device_name
 from .request import AvatarRequest
 from .residency import Placement
 
@@ -84,16 +84,11 @@ class RenderPlan:
             loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
             memory=[place.memory.float8, place.memory.slabs],
-            devices=[_device_name(place.device), _device_name(place.device_of(VideoVAE))],
+            devices=[device_name(place.device), device_name(place.device_of(VideoVAE))],
             paths=asdict(place.paths),
             attention=[self.attention, *_installed_kernels()],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
         )
-
-
-def _device_name(device: torch.device) -> str:
-    """Return what computes: kernels are chosen by the kind of GPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def _installed_kernels() -> list[str]:

@@ -10,6 +10,7 @@ Axis legend: B sessions, T latent frames, m motion latents, h w latent cells.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -127,14 +128,10 @@ class DistillTrainer:
         vae = self._vae
         if self._device.type == "cuda":
             vae = copy.deepcopy(vae).half()
-        return Roller.around(
-            vae,
-            config,
-            steps=recipe.steps,
-            shift=recipe.shift,
-            rule=recipe.rule,
-            colour_strength=config.sampling.colour_strength,
+        sampling = dataclasses.replace(
+            config.sampling, steps=recipe.steps, shift=recipe.shift, rule=recipe.rule
         )
+        return Roller.around(vae, config, sampling)
 
     def run(
         self,
@@ -236,8 +233,9 @@ class DistillTrainer:
         recipe, num_motion = self._recipe, rollout.motion.shape[2]
         loss: Tensor | float = 0.0
         if recipe.anchor_weight:
-            mask = anchor_mask(scene.still.shape[-1], recipe.anchor_inner, self._device)
-            anchor = anchor_loss(rollout.data, scene.still, num_motion, mask)
+            still = self._bank.still(scene.told.faces)
+            mask = anchor_mask(still.shape[-1], recipe.anchor_inner, self._device)
+            anchor = anchor_loss(rollout.data, still, num_motion, mask)
             loss = loss + recipe.anchor_weight * anchor
         if recipe.mouth_weight:
             some = slice(recipe.mouth_batch)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..engine.devices import device_name
 from ..errors import FlashTalkError
 from .experiment import Cell, Experiment, Row, add_result, missing, read_results
 from .experiment_cells import Workbench
@@ -231,8 +232,7 @@ def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path, end
     Returns:
         Whether none is missing any more.
     """
-    device = _on_first_device(job).device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    name = device_name(_on_first_device(job).device)
     read = read_results(results)
     known = {result["way"] for result in read if "way" in result and result["device"] == name}
     ways: dict[str, Row] = {}

@@ -77,16 +77,16 @@ class Cast:
     guidance: tuple[float, float] | None = None
     """Scales of prompt and sound; ``None`` for none."""
 
+    def portraits(self, size_px: tuple[int, int]) -> Tensor:
+        """Draw the faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``."""
+        faces = range(self.first_face, self.first_face + self.faces)
+        return torch.stack([held_out_portrait(face, size_px) for face in faces])
+
     def talking(
         self, models: AvatarModels, corpus: Corpus, sampling: SamplingConfig
     ) -> tuple[Sessions, Tensor]:
         """Return the sessions and their portraits."""
-        portraits = torch.stack(
-            [
-                held_out_portrait(self.first_face + face, models.config.size_px)
-                for face in range(self.faces)
-            ]
-        )
+        portraits = self.portraits(models.config.size_px)
         speech = held_out_speech(corpus)
         step = len(speech.samples) // SAMPLES_PER_FRAME // self.faces
         sounds = [speech.at(face * step) for face in range(self.faces)]
@@ -188,7 +188,7 @@ def evaluate_recovery(
 
 @torch.no_grad()
 def evaluate_trips(
-    models: AvatarModels, sampling: SamplingConfig, trips: int, faces: int
+    models: AvatarModels, sampling: SamplingConfig, trips: int, cast: Cast
 ) -> list[dict[str, float]]:
     """Send still motion frames through the autoencoder and the match of colours again and again.
 
@@ -198,17 +198,8 @@ def evaluate_trips(
         A row for each trip: means over faces.
     """
     vae, config = models.vae, models.config
-    portraits = torch.stack(
-        [held_out_portrait(_FIRST_FACE + face, config.size_px) for face in range(faces)]
-    ).to(next(vae.parameters()))
-    roller = Roller.around(
-        vae,
-        config,
-        steps=sampling.steps,
-        shift=sampling.shift,
-        rule=sampling.rule,
-        colour_strength=sampling.colour_strength,
-    )
+    portraits = cast.portraits(config.size_px).to(next(vae.parameters()))
+    roller = Roller.around(vae, config, sampling)
     encoded = Portraits.encode(vae, portraits * 2 - 1)
     frames, _ = _start_frames(portraits, _UNDAMAGED, config.chunk.num_motion_frames)
     rows = []

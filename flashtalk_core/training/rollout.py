@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..config import AvatarConfig, StepRule
+from ..config import AvatarConfig, SamplingConfig, StepRule
 from ..geometry import num_latent_frames
 from ..media.colour import ColourReference, match_colours
 from ..models.vae.layers import CausalConv3d, Upsample, run_sequence
@@ -117,11 +117,7 @@ class Roller:
         cls,
         vae: VideoVAE,
         config: AvatarConfig,
-        *,
-        steps: int,
-        shift: float,
-        rule: StepRule,
-        colour_strength: float,
+        sampling: SamplingConfig,
     ) -> Roller:
         """Return one whose autoencoder is ``vae``; what it is given takes that one's dtype."""
         dtype = next(vae.parameters()).dtype
@@ -129,11 +125,11 @@ class Roller:
             encode=lambda video: encode_clip(vae, video.to(dtype)),
             decode=lambda latent: decode_clip(vae, latent.to(dtype)),
             decode_end=lambda latent, count: decode_end(vae, latent.to(dtype), count),
-            levels=tuple(noise_levels(steps, shift).tolist()),
-            rule=rule,
+            levels=tuple(noise_levels(sampling.steps, sampling.shift).tolist()),
+            rule=sampling.rule,
             num_latents=num_latent_frames(config.chunk.num_frames),
             num_motion_frames=config.chunk.num_motion_frames,
-            colour_strength=colour_strength,
+            colour_strength=sampling.colour_strength,
         )
 
     @torch.no_grad()

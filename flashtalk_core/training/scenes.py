@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -57,8 +58,6 @@ class SceneBatch:
     told: Told
 
     portraits: Portraits
-    still: Tensor
-    """Latents of a clip that is the portrait throughout, ``(B, 16, T, h, w)``."""
     conditions: Conditions
     windows: list[Tensor]
     """Audio windows of each chunk in turn, ``(B, F, W, S, A)``."""
@@ -99,17 +98,26 @@ class SceneBank:
         identity = sample_identity(num_faces, Generator().manual_seed(seed)).to(device)
         motion = rest_motion(num_faces).to(device)
         pictures = render(identity, motion, config.size_px)[:, 0] * 2 - 1
+        self._vae, self._pictures = vae, pictures
         parts = pictures.split(_ENCODED_AT_ONCE)
         self._condition = torch.cat(
             [encode_condition(vae, part[:, :, None], config.chunk.num_frames) for part in parts]
         )
         self._clip = torch.cat([towers.clip(part) for part in parts])
         self._portraits = Portraits.encode(vae, pictures)
-        frames = config.chunk.num_frames
-        self._still = torch.cat(
-            [encode_clip(vae, part[:, :, None].expand(-1, -1, frames, -1, -1)) for part in parts]
-        )
         self._text = towers.text(tokens.ids, tokens.mask) * tokens.mask[..., None]
+
+    def still(self, faces: Tensor) -> Tensor:
+        """Return latents of clips that are the portrait throughout, ``(B, 16, T, h, w)``."""
+        return self._stills[faces]
+
+    @cached_property
+    @torch.no_grad()
+    def _stills(self) -> Tensor:
+        """Of all faces; few recipes ask for them."""
+        frames, parts = self._config.chunk.num_frames, self._pictures.split(_ENCODED_AT_ONCE)
+        clips = (part[:, :, None].expand(-1, -1, frames, -1, -1) for part in parts)
+        return torch.cat([encode_clip(self._vae, clip) for clip in clips])
 
     @torch.no_grad()
     def draw(
@@ -134,8 +142,7 @@ class SceneBank:
             self._text[-1:].expand(batch, -1, -1),
         )
         windows, openings = self._hear(batch, num_chunks, max_chunks)
-        portraits, still = self._portraits.pick(faces), self._still[faces]
-        return SceneBatch(told, portraits, still, conditions, windows, openings)
+        return SceneBatch(told, self._portraits.pick(faces), conditions, windows, openings)
 
     def _hear(
         self, batch: int, num_chunks: int, max_chunks: int

@@ -59,14 +59,7 @@ class Sessions:
         pictures = (portraits * 2 - 1).to(next(vae.parameters()))
         self._portraits = Portraits.encode(vae, pictures)
         self._context = self._project(pictures)
-        self._roller = Roller.around(
-            vae,
-            config,
-            steps=sampling.steps,
-            shift=sampling.shift,
-            rule=sampling.rule,
-            colour_strength=sampling.colour_strength,
-        )
+        self._roller = Roller.around(vae, config, sampling)
         self._listen = Captured(self._analyse)
         self._make = Captured(self._make_chunk)
         self._end = Captured(self._roller.end)

@@ -62,8 +62,9 @@ def test_compiled_blocks_equal_plain_ones_at_every_size():
         torch.testing.assert_close(run(compiled, size), run(plain, size), atol=1e-5, rtol=1e-5)
 
 
-@CPU
-def test_a_block_compiles_in_one_piece_that_all_blocks_share():
+@pytest.fixture
+def counting():
+    """What was compiled, and a compiler that only notes it."""
     graphs = []
 
     def backend(graph, inputs):
@@ -71,6 +72,12 @@ def test_a_block_compiles_in_one_piece_that_all_blocks_share():
         return graph.forward
 
     torch._dynamo.reset()
+    return graphs, backend
+
+
+@CPU
+def test_a_block_compiles_in_one_piece_that_all_blocks_share(counting):
+    graphs, backend = counting
     dit = make_dit()
     for block in dit.blocks:
         block.compile(backend=backend, dynamic=False, fullgraph=True)
@@ -79,14 +86,8 @@ def test_a_block_compiles_in_one_piece_that_all_blocks_share():
 
 
 @CPU
-def test_every_size_is_compiled_beyond_the_compilers_own_limit():
-    graphs = []
-
-    def backend(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
-    torch._dynamo.reset()
+def test_every_size_is_compiled_beyond_the_compilers_own_limit(counting):
+    graphs, backend = counting
     dit = make_dit()
     with torch._dynamo.config.patch(recompile_limit=1):
         compile_blocks(dit, backend=backend)

@@ -84,7 +84,7 @@ def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
     assert lips["clips"] == 2
     assert -1 <= lips["correlation_pooled"] <= 1
     assert 0 < evaluate.evaluate_vae(models, 1)["psnr_db"] < 60
-    trips = long_runs.evaluate_trips(models, SAMPLING, 2, 1)
+    trips = long_runs.evaluate_trips(models, SAMPLING, 2, long_runs.Cast(1))
     assert [row["trip"] for row in trips] == [1, 2]
     assert all(row["colour_delta_e"] > 0 for row in trips)
     cast = long_runs.Cast(1)
