@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-# Toy tensors gain nothing from threads, which cost fifty-fold once cores are shared. Read when
-# torch is first imported, here and in processes that tests start.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Toy tensors gain nothing from threads, which cost fifty-fold once cores are shared and sum up in
+# another order. Read when torch is first imported, here and in processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 TIERS = {"cpu", "browser", "comfyui", "gpu", "multigpu", "manual"}
 NUM_GPUS = {"gpu": 1, "multigpu": 2}
