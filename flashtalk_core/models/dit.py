@@ -198,7 +198,8 @@ class AvatarDiT(nn.Module):
 
         Args:
             latent: Noisy chunk, ``(B, 16, T, h, w)``.
-            timestep: ``(B,)`` in ``[0, 1000]``; 1000 is pure noise.
+            timestep: ``(B,)`` in ``[0, 1000]``; 1000 is pure noise. On the CPU, it is embedded
+                once a session.
             session: From :meth:`project_session`.
             audio: From :meth:`project_audio`.
 
@@ -217,9 +218,13 @@ class AvatarDiT(nn.Module):
         return self._unpatchify(self.head(x, time), grid)
 
     def _time(self, timestep: Tensor, session: SessionContext) -> TimeContext:
-        """Embed a timestep once a session; anew where a gradient is wanted."""
+        """Embed a timestep once a session; anew where a gradient is wanted.
+
+        One that is on a GPU is never read back: that would wait for the device, and fail while
+        a CUDA graph is recorded.
+        """
         device = self.patch_embedding.weight.device
-        if torch.is_grad_enabled() or timestep.is_meta:
+        if torch.is_grad_enabled() or timestep.device.type != "cpu":
             return self._embed_time(timestep.to(device))
         key = tuple(timestep.tolist())
         if key not in session.times:
