@@ -31,13 +31,7 @@ from .data.damage import drift_at_random
 from .data.mouth import anchor_mask
 from .distill_states import DistillState
 from .lasting_sessions import LastingSessions
-from .losses import (
-    anchor_loss,
-    flow_matching_loss,
-    guided,
-    matching_loss,
-    noisy_latent,
-)
+from .losses import anchor_loss, flow_matching_loss, guided, matching_loss, noisy_latent
 from .mouth_error import mouth_error
 from .plan import RolloutPlan, draw_plan
 from .progress import Curve
@@ -185,11 +179,11 @@ class DistillTrainer:
         values: dict[str, float] = {}
         if is_student_step:
             loss = self.student_loss(rollout, scene, plan)
-            self._update(self.student, self._student_optimizer, loss)
+            self._update(self.student, self._student_optimizer, recipe.student_rate, loss)
             self._state.update_average()
             values["student_loss"] = loss.item()
         loss = self.critic_loss(rollout, scene, plan)
-        self._update(self.critic, self._critic_optimizer, loss)
+        self._update(self.critic, self._critic_optimizer, recipe.critic_rate, loss)
         self._state.step += 1
         return {**values, "critic_loss": loss.item()}
 
@@ -285,7 +279,13 @@ class DistillTrainer:
         noisy = noisy_latent(data, noise, level)
         return torch.cat([motion, noisy[:, :, motion.shape[2] :]], dim=2), noise, level
 
-    def _update(self, module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _update(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float, loss: Tensor
+    ) -> None:
+        recipe = self._recipe
+        gone = self.step / max(1, recipe.num_steps - 1)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (1 - gone * (1 - recipe.final_rate_share))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         average_gradients(module.parameters())

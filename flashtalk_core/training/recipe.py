@@ -183,6 +183,8 @@ class DistillRecipe:
     student_every: int = 3
     student_rate: float = 1e-4
     critic_rate: float = 3e-4
+    final_rate_share: float = 1.0
+    """What is left of both rates at the last step; they fall in a straight line."""
     max_gradient_norm: float = 10.0
     ema_decay: float = 0.98
     report_every: int = 10

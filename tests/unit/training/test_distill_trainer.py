@@ -57,6 +57,22 @@ def test_student_and_critic_train_and_the_teacher_does_not(config, networks, tmp
     assert ["student_loss" in point for point in curve(tmp_path)] == [False, True]
 
 
+def test_rates_fall_in_a_straight_line(config, networks, tmp_path):
+    changes = {"student_rate": 8e-4, "critic_rate": 4e-4, "final_rate_share": 0.25}
+    trainer = make(config, networks, tmp_path, student_every=1, num_steps=3, **changes)
+    step, seen = trainer._train_step, []
+
+    def noted():
+        values = step()
+        optimizers = (trainer._student_optimizer, trainer._critic_optimizer)
+        seen.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
+        return values
+
+    trainer._train_step = noted
+    assert trainer.run(1e9)
+    assert seen == [pytest.approx(row) for row in ([8e-4, 4e-4], [5e-4, 2.5e-4], [2e-4, 1e-4])]
+
+
 def test_the_critic_learns_from_new_latents_alone(config, networks, tmp_path):
     trainer = make(config, networks, tmp_path)
     torch.manual_seed(0)
@@ -75,7 +91,11 @@ def test_the_critic_learns_from_new_latents_alone(config, networks, tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"lasting_sessions": 2, "fresh_share": 0.0, "anchor_weight": 1.0, "num_steps": 7}],
+    [
+        {},
+        {"lasting_sessions": 2, "fresh_share": 0.0, "anchor_weight": 1.0, "num_steps": 7},
+        {"final_rate_share": 0.1},
+    ],
 )
 def test_a_killed_run_repeats_the_one_that_was_not(config, networks, tmp_path, changes):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
