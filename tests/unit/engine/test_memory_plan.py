@@ -100,7 +100,7 @@ def test_the_reason_is_one_line_with_what_is_kept_needed_and_free(sizes):
     )
     assert re.fullmatch(pattern, plan.reason)
     reason = choose(sizes, 78.5).reason
-    assert reason.startswith("all of the model in bfloat16: needs about 45.0 of 78.5 GB; ")
+    assert reason.startswith("all of the model in bfloat16: needs about 45.6 of 78.5 GB; ")
     assert reason.endswith("; bfloat16 because a card of 80.0 GB has room for all blocks in it")
 
 
