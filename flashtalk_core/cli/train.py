@@ -124,6 +124,8 @@ def _make_job(args: argparse.Namespace) -> TrainingJob:
         recipe = replace(recipe, dit=replace(recipe.dit, num_clips=args.clips))
     if args.max_chunks is not None:
         distill = replace(recipe.distill, max_chunks=args.max_chunks)
+        if args.max_chunks == 1:  # none can be gone on with
+            distill = replace(distill, lasting_sessions=0)
         recipe = replace(recipe, distill=distill)
     files = TrainingFiles(
         corpus=args.data / "corpus.safetensors",

@@ -17,7 +17,9 @@ from .experiment_run import way_of
 
 _CHUNKS = (10, 100, 500, 2000)
 _SHARPNESS_CHUNK = 100
-_COLOURS = 24
+_COLOURS = 128
+_MOST_DRAWN = 9
+"""Rows of 4 steps by euler that are drawn, from the first on; more cannot be told apart."""
 _TABLE, _DRIFT, _RECOVERY = "experiment.md", "drift.png", "recovery.png"
 _DAMAGE = {
     "cast": "colour_delta_e",
@@ -149,16 +151,20 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
     mpl.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    plain = [row for row in done if row.steps == 4 and row.rule == "euler"]
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
     for axis, name in zip(axes, ("colour_delta_e", "structure"), strict=True):
-        for row, found in done.items():
+        for row in plain[:_MOST_DRAWN]:
+            found = done[row]
             chunks = max((result["drift"]["chunk"] for result in found), key=len)
             _plot(axis, chunks, [result["drift"][name] for result in found], row.name)
         axis.set(title=f"drift: {_NAMES[name]}", xlabel="chunk", xscale="log")
         axis.grid(alpha=0.3)
-    axes[1].legend(fontsize=7)
+    _add_legend(figure, axes[0])
     _save(figure, folder / _DRIFT)
-    figure, axes = pyplot.subplots(1, len(_DAMAGE), figsize=(13, 3.2), layout="constrained")
+    if not any("recovery" in result for found in done.values() for result in found):
+        return
+    figure, axes = pyplot.subplots(1, len(_DAMAGE), figsize=(13, 3.6), layout="constrained")
     for axis, (kind, name) in zip(axes, _DAMAGE.items(), strict=True):
         for row, found in done.items():
             if all("recovery" in result for result in found):
@@ -166,9 +172,13 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
                 _plot(axis, list(range(len(values[0]))), values, row.name)
         axis.set(title=f"after {kind}: {_NAMES[name]}", xlabel="chunk, 0 is the start")
         axis.grid(alpha=0.3)
-    if axes[-1].lines:
-        axes[-1].legend(fontsize=7)
+    _add_legend(figure, axes[0])
     _save(figure, folder / _RECOVERY)
+
+
+def _add_legend(figure: Any, axis: Any) -> None:
+    """Name the lines of ``axis`` below all axes."""
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -195,4 +205,4 @@ def _plot(axis: Any, places: list[float], values: list[list[float]], label: str)
     places = places[: len(columns)]
     (line,) = axis.plot(places, [mean(column) for column in columns], label=label)
     low, high = [min(column) for column in columns], [max(column) for column in columns]
-    axis.fill_between(places, low, high, color=line.get_color(), alpha=0.15)
+    axis.fill_between(places, low, high, color=line.get_color(), alpha=0.1)

@@ -248,7 +248,10 @@ def load_average(module: nn.Module, runs: Path, name: str, prefix: str) -> None:
     """Load the averaged weights of a run whose names start with ``prefix``."""
     saved = load_state(runs, name)
     if saved is None:
-        raise InvalidInputError(f"{runs}: no state of stage {name!r}; train it first")
+        raise InvalidInputError(
+            f"{runs}: no state of stage {name!r}; train it first, or copy docs/training/stage_1 "
+            f"to {runs} to go on from the Stage 1 of the tiny model"
+        )
     start = f"average.{prefix}"
     tensors = {k[len(start) :]: v for k, v in saved[0].items() if k.startswith(start)}
     module.load_state_dict(tensors)
