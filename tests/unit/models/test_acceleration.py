@@ -235,6 +235,7 @@ def test_what_cannot_run_on_a_device_is_refused_by_name_and_left_out_unasked():
 @COMPILER_WARNS
 @pytest.mark.parametrize("float8", [False, True])
 @pytest.mark.parametrize("speed", ["fused", "compiled"])
+@pytest.mark.usefixtures("no_fallback")
 def test_fast_blocks_on_a_gpu_agree_with_plain_ones(speed, float8):
     plain, fast = make_dit("cuda", torch.bfloat16), make_dit("cuda", torch.bfloat16)
     device = torch.device("cuda")
@@ -253,6 +254,13 @@ def test_the_float8_product_of_a_gpu_is_that_of_the_cpu():
     assert relative_rms(result, expected) < 0.01
 
 
+@pytest.fixture
+def no_fallback(caplog):
+    """Fail if a kernel was given up: then the plain way is compared with itself."""
+    yield
+    assert "goes the slower plain way" not in caplog.text
+
+
 def random_vae(device, dtype):
     from flashtalk_core.config import VAEConfig
     from flashtalk_core.models.vae.model import VideoVAE
@@ -263,6 +271,7 @@ def random_vae(device, dtype):
 
 @GPU
 @COMPILER_WARNS
+@pytest.mark.usefixtures("no_fallback")
 @torch.no_grad()
 def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
     plain, fast = (random_vae("cuda", torch.float32) for _ in range(2))
