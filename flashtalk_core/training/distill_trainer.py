@@ -27,6 +27,7 @@ from ..models.vae.model import VideoVAE
 from ..sampling.schedule import noise_levels, shift_timesteps
 from .capture import Captured
 from .causal import attend_causally
+from .curves import Curve
 from .data.damage import drift_at_random
 from .data.mouth import anchor_mask
 from .distill_states import DistillState
@@ -34,7 +35,6 @@ from .lasting_sessions import LastingSessions
 from .losses import anchor_loss, flow_matching_loss, guided, matching_loss, noisy_latent
 from .mouth_error import mouth_error
 from .plan import RolloutPlan, draw_plan
-from .progress import Curve
 from .ranks import agreed, average_gradients, rank
 from .recipe import DistillRecipe
 from .rollout import Roller, Rollout, roll_out
@@ -92,7 +92,7 @@ class DistillTrainer:
             folder, recipe, self.student, self.critic, self._student_optimizer,
             self._critic_optimizer, self._lasting.tensors(),
         )  # fmt: skip
-        self._curve = Curve(folder / "distill.jsonl")
+        self._curve = Curve(folder / "distill.csv")
         if rank() == 0:
             self._curve.cut("step", self._state.step)
         self._raw_levels = noise_levels(recipe.steps, 1.0).tolist()

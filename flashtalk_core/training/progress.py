@@ -1,18 +1,13 @@
-"""Parts of a training run: a time budget, the learning rate, curves, averages."""
+"""Parts of a training run: a time budget, the learning rate, averages."""
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-
-logger = logging.getLogger(__name__)
 
 
 class Clock:
@@ -79,31 +74,3 @@ class Average:
             held = parameter.detach().clone()
             parameter.copy_(value)
             value.copy_(held)
-
-
-class Curve:
-    """One JSON object a line, appended as training goes."""
-
-    def __init__(self, path: Path) -> None:
-        """Append to ``path``."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-
-    def cut(self, name: str, end: float) -> None:
-        """Forget points whose ``name`` lies beyond ``end``: a resumed run adds them again.
-
-        So it does with a last line that was cut off when the run was killed.
-        """
-        if not self._path.is_file():
-            return
-        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        kept = [line for line in whole if json.loads(line)[name] <= end]
-        self._path.write_text("".join(kept), encoding="utf-8")
-
-    def add(self, **values: float) -> None:
-        """Append one point and log it."""
-        rounded = {k: round(float(v), 5) for k, v in values.items()}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rounded) + "\n")
-        logger.info("%s %s", self._path.stem, json.dumps(rounded))

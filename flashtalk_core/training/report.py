@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
 from ..weights.load import load_avatar
+from .curves import read_curve
 from .data.corpus_file import load_corpus
 from .evaluate import held_out_trials
 from .pictures import contact_row, save_picture
@@ -49,11 +49,6 @@ def write_report(files: TrainingFiles, model: Path, folder: Path) -> None:
     save_picture(torch.cat(rows, dim=1), folder / "contact_sheet.png")
 
 
-def read_curve(path: Path) -> list[dict[str, float]]:
-    """Read a curve of :class:`Curve`."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def draw_curves(runs: Path, path: Path) -> None:
     """Plot what each stage reported over its training time."""
     import matplotlib as mpl
@@ -63,7 +58,7 @@ def draw_curves(runs: Path, path: Path) -> None:
 
     figure, axes = pyplot.subplots(1, len(_CURVES), figsize=(13, 3.6), layout="constrained")
     for axis, (stage, names) in zip(axes, _CURVES.items(), strict=True):
-        curve = read_curve(runs / f"{stage}.jsonl")
+        curve = read_curve(runs / f"{stage}.csv")
         for name in names:
             points = [(point["time_s"], point[name]) for point in curve if name in point]
             axis.plot(*zip(*points, strict=True), label=name)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .progress import Average, Clock, Curve, learning_rate
+from .curves import Curve
+from .progress import Average, Clock, learning_rate
 from .seeds import part_seed
 from .states import load_state, save_state
 
@@ -80,7 +81,7 @@ class TrainingRun:
             fused=parameters[0].device.type == "cuda",
         )
         self._average = Average(parameters, recipe.ema_decay)
-        self._curve = Curve(folder / f"{name}.jsonl")
+        self._curve = Curve(folder / f"{name}.csv")
         self.step = 0
         self._spent_s = 0.0
         saved = load_state(folder, name)

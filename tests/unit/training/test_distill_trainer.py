@@ -1,12 +1,12 @@
 """Stage 2 on toy networks: who is trained, and that a killed run repeats itself."""
 
 import dataclasses
-import json
 
 import pytest
 import torch
 
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.training.curves import read_curve
 from flashtalk_core.training.distill_states import STATE, is_distilled
 from flashtalk_core.training.distill_trainer import DistillTrainer
 from flashtalk_core.training.plan import RolloutPlan
@@ -39,7 +39,7 @@ def weights(module):
 
 
 def curve(folder):
-    return [json.loads(line) for line in (folder / "distill.jsonl").read_text().splitlines()]
+    return read_curve(folder / "distill.csv")
 
 
 def test_student_and_critic_train_and_the_teacher_does_not(config, networks, tmp_path):

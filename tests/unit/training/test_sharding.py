@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flashtalk_core.cli.main import main
+from flashtalk_core.training.curves import read_curve
 from flashtalk_core.training.distill_states import STATE
 from flashtalk_core.training.distill_trainer import DistillTrainer
 from flashtalk_core.training.ranks import joined
@@ -82,10 +83,7 @@ def test_each_rank_holds_about_half_of_the_weights(trained):
 
 
 def test_losses_and_weights_are_those_of_whole_networks(trained):
-    curves = [
-        [json.loads(line) for line in (trained / name / "distill.jsonl").read_text().splitlines()]
-        for name in ("whole", "sharded")
-    ]
+    curves = [read_curve(trained / name / "distill.csv") for name in ("whole", "sharded")]
     assert [len(curve) for curve in curves] == [4, 4]
     for one, other in zip(*curves, strict=True):
         assert one == pytest.approx(other, rel=1e-3)

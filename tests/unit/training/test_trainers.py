@@ -110,7 +110,7 @@ def test_stage_1_trains_transformer_and_towers_alike(config, bank, tokens, tmp_p
     }
     for part in ("dit.blocks.0.self_attn.q", "dit.audio_proj", "dit.img_emb", "text.", "clip."):
         assert any(name.startswith(part) for name in moved), part
-    assert (tmp_path / "dit.jsonl").is_file()
+    assert (tmp_path / "dit.csv").is_file()
 
 
 @pytest.mark.parametrize(("picture_share", "frames"), [(1.0, 1), (0.0, 9)])

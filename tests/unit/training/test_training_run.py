@@ -1,12 +1,12 @@
 import dataclasses
-import json
 
 import pytest
 import torch
 from torch import nn
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.training.progress import Average, Clock, Curve, learning_rate
+from flashtalk_core.training.curves import Curve, read_curve
+from flashtalk_core.training.progress import Average, Clock, learning_rate
 from flashtalk_core.training.states import load_notes, load_state, save_state
 from flashtalk_core.training.training_run import OptimiserRecipe, TrainingRun
 
@@ -46,13 +46,9 @@ def train(folder, part_s, seed=0, stop_at=None):
     return run, model
 
 
-def read_curve(folder):
-    return [json.loads(line) for line in (folder / "toy.jsonl").read_text().splitlines()]
-
-
 def test_training_lowers_the_reported_distance(tmp_path):
     train(tmp_path, 0.6)
-    curve = read_curve(tmp_path)
+    curve = read_curve(tmp_path / "toy.csv")
     assert curve[-1]["distance"] < 0.3 * curve[0]["distance"]
 
 
@@ -65,7 +61,7 @@ def test_a_second_part_goes_on_with_step_weights_and_time(tmp_path):
     second, _ = train(tmp_path, 5.0, seed=1)
     assert second.is_spent
     assert second.step == pytest.approx(100, abs=1)
-    curve = read_curve(tmp_path)
+    curve = read_curve(tmp_path / "toy.csv")
     assert [point["step"] for point in curve[:5]] == [5, 10, 15, 20, 25]
     assert curve[4]["time_s"] == pytest.approx(0.25)
     assert curve[-1]["distance"] < curve[0]["distance"]
@@ -186,7 +182,18 @@ def test_clock_ends_a_part_before_the_budget():
 
 
 def test_a_curve_forgets_what_is_done_again_and_what_was_cut_off(tmp_path):
-    path = tmp_path / "curve.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    path = tmp_path / "curve.csv"
+    path.write_text("step,loss\n1.0,0.5\n2.0,0.25\n3.0,0.125\n4.0,0.1")
     Curve(path).cut("step", 2)
-    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+    assert path.read_text() == "step,loss\n1.0,0.5\n2.0,0.25\n"
+
+
+def test_a_curve_takes_in_values_that_come_later_or_not_always(tmp_path):
+    path = tmp_path / "curve.csv"
+    Curve(path).add(step=1, critic=0.5)
+    curve = Curve(path)
+    curve.add(step=2, student=0.123456, critic=0.25)
+    curve.add(step=3, critic=0.125)
+    assert path.read_text().splitlines()[0] == "step,critic,student"
+    points = [{"step": 1, "critic": 0.5}, {"step": 2, "critic": 0.25, "student": 0.12346}]
+    assert read_curve(path) == [*points, {"step": 3, "critic": 0.125}]
