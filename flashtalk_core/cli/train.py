@@ -123,10 +123,7 @@ def _make_job(args: argparse.Namespace) -> TrainingJob:
     if args.clips is not None:
         recipe = replace(recipe, dit=replace(recipe.dit, num_clips=args.clips))
     if args.max_chunks is not None:
-        distill = replace(recipe.distill, max_chunks=args.max_chunks)
-        if args.max_chunks == 1:  # none can be gone on with
-            distill = replace(distill, lasting_sessions=0)
-        recipe = replace(recipe, distill=distill)
+        recipe = replace(recipe, distill=recipe.distill.with_max_chunks(args.max_chunks))
     files = TrainingFiles(
         corpus=args.data / "corpus.safetensors",
         tokenizer=args.data / "spiece.model",

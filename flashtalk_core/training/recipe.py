@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..config import (
@@ -189,6 +189,16 @@ class DistillRecipe:
     ema_decay: float = 0.98
     report_every: int = 10
     save_every: int = 50
+
+    def with_max_chunks(self, max_chunks: int) -> DistillRecipe:
+        """Return the recipe with another longest roll-out.
+
+        Sessions without a second chunk can neither be gone on with nor damaged.
+        """
+        recipe = replace(self, max_chunks=max_chunks)
+        if max_chunks > 1:
+            return recipe
+        return replace(recipe, lasting_sessions=0, damaged_motion_share=0.0)
 
 
 _DISTILL = DistillRecipe(

@@ -87,6 +87,7 @@ class TrainingRun:
         saved = load_state(folder, name)
         if saved is not None:
             self._restore(*saved)
+        self._curve.cut("step", self.step)
 
     def run(
         self,

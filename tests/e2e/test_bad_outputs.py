@@ -87,10 +87,14 @@ def test_a_full_disk(render, write_sound, tmp_path, older):
 def test_a_stopped_render_keeps_its_frames(render, write_sound, tmp_path, older, number):
     partial = older.with_name("talk.partial.mp4")
     speech = write_sound(tmp_path / "long.wav", 60)
+    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores one, which is respected
     stopper = threading.Thread(target=stop_once_written, args=(partial, number))
     stopper.start()
-    done = render(audio=speech)
-    stopper.join()
+    try:
+        done = render(audio=speech)
+    finally:
+        stopper.join()
+        signal.signal(number, before)
     assert done.code == 130
     assert [line for line in done.lines if line.startswith("error")] == done.lines[-1:]
     frames = count_frames(partial)

@@ -34,6 +34,7 @@ def test_stage_2_can_go_on_from_the_published_stage_1():
 
 
 def test_the_command_trains_the_student_of_the_table():
-    students = load_experiment(DOCS / "experiment.toml").students
-    assert students["k5"] == TinyRecipe().distill
-    assert students["k1"].max_chunks == 1
+    recipe, students = TinyRecipe().distill, load_experiment(DOCS / "experiment.toml").students
+    assert students["k5"] == recipe
+    assert students["k3"] == recipe.with_max_chunks(3)
+    assert students["k1"] == recipe.with_max_chunks(1)

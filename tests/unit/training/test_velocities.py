@@ -40,15 +40,27 @@ def transformer(config, device):
     return dit.to(device)
 
 
+class OnGPU:
+    """A timestep that may be moved, but not read."""
+
+    device = torch.device("cuda")
+    is_meta = False
+
+    def to(self, _device):
+        return torch.tensor([500.0])
+
+
 @pytest.mark.cpu
-def test_nothing_is_read_back_from_the_device_where_no_gradient_is_wanted(config):
-    """Tensors without memory cannot be read, and a CUDA graph cannot read either."""
-    dit = transformer(config, "meta")
-    condition, clip, text, heard, noisy, level = inputs(config, "meta")
+def test_a_timestep_on_a_gpu_is_never_read_back(config):
+    """Reading waits for the device, and ends the recording of a CUDA graph."""
+    dit = transformer(config, "cpu")
+    condition, clip, text, heard, noisy, _ = (value[:1] for value in inputs(config, "cpu"))
     with torch.no_grad():
         session, audio = dit.project_session(condition, text, clip), dit.project_audio(heard)
-        assert dit(noisy, 1000 * level, session, audio).shape == (2, 16, 3, 4, 4)
-    assert not session.times
+        found = dit(noisy, OnGPU(), session, audio)
+        assert not session.times
+        assert torch.equal(found, dit(noisy, torch.tensor([500.0]), session, audio))
+    assert list(session.times) == [(500.0,)]
 
 
 @pytest.mark.gpu
