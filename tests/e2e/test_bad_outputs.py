@@ -87,7 +87,9 @@ def test_a_full_disk(render, write_sound, tmp_path, older):
 def test_a_stopped_render_keeps_its_frames(render, write_sound, tmp_path, older, number):
     partial = older.with_name("talk.partial.mp4")
     speech = write_sound(tmp_path / "long.wav", 60)
-    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores one, which is respected
+    before = signal.getsignal(number)
+    if before is signal.SIG_IGN:  # as nohup leaves one, which is respected
+        signal.signal(number, signal.SIG_DFL)
     stopper = threading.Thread(target=stop_once_written, args=(partial, number))
     stopper.start()
     try:
