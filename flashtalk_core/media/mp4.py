@@ -23,7 +23,7 @@ from ..geometry import check_size, num_video_frames
 from .input_path import file_url
 from .live_mp4 import LiveMp4, LiveSink
 from .mp4_boxes import cut_to_whole_fragments, has_whole_fragment
-from .mp4_finish import write_plain_mp4
+from .mp4_finish import count_fragmented_frames, write_plain_mp4
 from .output_lock import lock_output
 from .output_path import check_output, fault_line
 from .sound import SoundInfo
@@ -240,10 +240,11 @@ class Mp4Writer:
     def _note_partial(self, exception: BaseException) -> None:
         """Add to what stopped the render where its frames are, unless it says so itself."""
         partial = self.output.partial
-        if self.num_written and partial.exists() and not isinstance(exception, OutputError):
-            exception.add_note(
-                f"the first {self.num_written} of {self.num_frames} frames are in {partial}"
-            )
+        if not self.num_written or not partial.exists() or isinstance(exception, OutputError):
+            return
+        with suppress(OSError):  # a stop may have come between a frame and its count
+            count = count_fragmented_frames(partial)
+            exception.add_note(f"the first {count} of {self.num_frames} frames are in {partial}")
 
     def _tidy_partial(self) -> None:
         """Leave the partial file playable, or not at all."""

@@ -48,6 +48,16 @@ def write_plain_mp4(
     return _num_frames(fragments)
 
 
+def count_fragmented_frames(source: Path) -> int:
+    """Return the number of frames in the video track of a fragmented MP4.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with source.open("rb") as reader:
+        return _num_frames(read_fragments(reader))
+
+
 def _num_frames(fragments: FragmentedFile) -> int:
     traks = [payload for kind, payload in child_boxes(fragments.head) if kind == b"trak"]
     return sum(

@@ -145,6 +145,25 @@ def test_interrupted_render_keeps_every_frame(sound, final, exception, num_writt
     assert final.read_bytes() == b"older"
 
 
+def test_a_stop_between_a_frame_and_its_count_tells_what_is_in_the_file(sound, final):
+    writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+    mux, calls = writer._mux, []
+
+    def stop_after_the_fifth_frame(packets):
+        mux(packets)
+        calls.append(1)
+        if len(calls) == 9:  # pictures and sound by turns
+            raise KeyboardInterrupt
+
+    writer._mux = stop_after_the_fifth_frame
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        fill(writer, lambda writer: None, 10)
+    assert writer.num_written == 4
+    with av.open(str(writer.output.partial)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
+    assert "the first 5 of 500 frames are in" in stopped.value.__notes__[0]
+
+
 def test_interrupt_before_the_first_frame_leaves_nothing(sound, final, tmp_path):
     with pytest.raises(KeyboardInterrupt), Mp4Writer(final, (32, 32), sound):
         raise KeyboardInterrupt
