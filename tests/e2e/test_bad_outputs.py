@@ -88,8 +88,9 @@ def test_a_stopped_render_keeps_its_frames(render, write_sound, tmp_path, older,
     partial = older.with_name("talk.partial.mp4")
     speech = write_sound(tmp_path / "long.wav", 60)
     before = signal.getsignal(number)
-    if before is signal.SIG_IGN:  # as nohup leaves one, which is respected
-        signal.signal(number, signal.SIG_DFL)
+    if before is signal.SIG_IGN:  # nohup and shells leave some so for what runs in the background
+        is_int = number is signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_int else signal.SIG_DFL)
     stopper = threading.Thread(target=stop_once_written, args=(partial, number))
     stopper.start()
     try:
