@@ -218,7 +218,7 @@ _DISTILL = DistillRecipe(
     final_rate_share=0.1,
     ema_decay=0.95,
 )
-"""Students of the experiment in ``docs/training`` differ from this one by what rows say."""
+"""The one of ``docs/training/experiment.toml``, whose students differ by what is said there."""
 
 
 @dataclass(frozen=True, kw_only=True)
