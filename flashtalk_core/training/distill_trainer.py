@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -41,8 +40,6 @@ from .rollout import Roller, Rollout, roll_out
 from .scenes import Conditions, SceneBank, SceneBatch
 from .seeds import part_seed
 from .velocities import judge, velocity_of
-
-logger = logging.getLogger(__name__)
 
 _RANK_SEED = 2**27
 """Between the seeds of neighbouring ranks."""

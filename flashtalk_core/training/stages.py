@@ -147,10 +147,15 @@ def distill(job: TrainingJob, part_s: float, *, sharded: bool = False) -> bool:
     tokens = prompt_tokens(job)
     corpus = load_corpus(files.corpus)
     sounds = SoundBank.from_corpus(corpus, False, device)
+    logger.info("encoding %d portraits", recipe.num_faces)
     bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
     trainer = DistillTrainer(
         job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED,
         shard if sharded else None,
+    )  # fmt: skip
+    logger.info(
+        "distilling from step %d of %d; a report every %d steps, a state every %d",
+        trainer.step, recipe.num_steps, recipe.report_every, recipe.save_every,
     )  # fmt: skip
     if sharded:
         return trainer.run(part_s)
