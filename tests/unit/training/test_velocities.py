@@ -44,7 +44,6 @@ class OnGPU:
     """A timestep that may be moved, but not read."""
 
     device = torch.device("cuda")
-    is_meta = False
 
     def to(self, _device):
         return torch.tensor([500.0])
