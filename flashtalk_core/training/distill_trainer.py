@@ -24,14 +24,14 @@ from ..geometry import num_latent_frames
 from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..sampling.schedule import noise_levels, shift_timesteps
+from .anchors import portrait_loss
 from .capture import Captured
 from .causal import attend_causally
 from .curves import Curve
 from .data.damage import drift_at_random
-from .data.mouth import anchor_mask
 from .distill_states import DistillState
 from .lasting_sessions import LastingSessions
-from .losses import anchor_loss, flow_matching_loss, guided, matching_loss, noisy_latent
+from .losses import flow_matching_loss, guided, matching_loss, noisy_latent
 from .mouth_error import mouth_error
 from .plan import RolloutPlan, draw_plan
 from .ranks import agreed, average_gradients, rank
@@ -224,10 +224,8 @@ class DistillTrainer:
         recipe, num_motion = self._recipe, rollout.motion.shape[2]
         loss: Tensor | float = 0.0
         if recipe.anchor_weight:
-            still = self._bank.still(scene.told.faces)
-            mask = anchor_mask(still.shape[-1], recipe.anchor_inner, self._device)
-            anchor = anchor_loss(rollout.data, still, num_motion, mask)
-            loss = loss + recipe.anchor_weight * anchor
+            left = portrait_loss(recipe, self._bank, rollout.data, scene.told.faces, num_motion)
+            loss = loss + recipe.anchor_weight * left
         if recipe.mouth_weight:
             some = slice(recipe.mouth_batch)
             data, past = self._joined(rollout)[some], self._config.chunk.num_motion_frames

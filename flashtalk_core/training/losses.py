@@ -73,20 +73,41 @@ def guided(
 def anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> Tensor:
     """Return how far the new latents' mean over time lies from a still picture's.
 
-    What moves is averaged out, so that mostly a lasting change of colour counts.
-
     Args:
         data: Clean latents, ``(B, 16, T, h, w)``.
         still: Latents of a clip that is the portrait throughout, same shape.
         num_motion: Leading motion latents m, which are left out of both: the first latents of a
             clip differ from later ones even if nothing moves.
-        mask: Weights of the cells, ``(h, w)``.
+        mask: Weights of the cells, ``(h, w)`` or ``(B, h, w)``.
 
     Returns:
         Scalar, the mean square over channels and weighted cells.
     """
-    error = (data - still)[:, :, num_motion:].mean(dim=2).square().mean(dim=(0, 1))
+    error = _lasting_error(data, still, num_motion).square().mean(dim=1)
+    mask = mask.expand_as(error)
     return (error * mask).sum() / mask.sum()
+
+
+def mean_anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> Tensor:
+    """Return how far the mean over time and weighted cells lies from a still picture's.
+
+    What moves about within the cells hardly changes it; a change of colour does.
+
+    Args:
+        data: As in :func:`anchor_loss`.
+        still: Likewise.
+        num_motion: Likewise.
+        mask: Weights of the cells, ``(B, h, w)``, not all 0.
+
+    Returns:
+        Scalar, the mean square over channels.
+    """
+    error = (_lasting_error(data, still, num_motion) * mask[:, None]).sum(dim=(2, 3))
+    return (error / mask.sum(dim=(1, 2))[:, None]).square().mean()
+
+
+def _lasting_error(data: Tensor, still: Tensor, num_motion: int) -> Tensor:
+    return (data - still)[:, :, num_motion:].mean(dim=2)
 
 
 def matching_loss(

@@ -21,6 +21,7 @@ from ..models.audio_encoder import AudioEncoder
 from ..models.vae.model import VideoVAE
 from .capture import Captured
 from .data.faces import render, rest_motion, sample_identity
+from .data.static_cells import static_cells
 from .dit_trainer import PromptTokens, Stage1Model
 from .rollout import Portraits, encode_clip
 from .sound_windows import SoundBank, disturb, draw_windows
@@ -98,7 +99,7 @@ class SceneBank:
         identity = sample_identity(num_faces, Generator().manual_seed(seed)).to(device)
         motion = rest_motion(num_faces).to(device)
         pictures = render(identity, motion, config.size_px)[:, 0] * 2 - 1
-        self._vae, self._pictures = vae, pictures
+        self._vae, self._pictures, self._identity = vae, pictures, identity
         parts = pictures.split(_ENCODED_AT_ONCE)
         self._condition = torch.cat(
             [encode_condition(vae, part[:, :, None], config.chunk.num_frames) for part in parts]
@@ -110,6 +111,16 @@ class SceneBank:
     def still(self, faces: Tensor) -> Tensor:
         """Return latents of clips that are the portrait throughout, ``(B, 16, T, h, w)``."""
         return self._stills[faces]
+
+    def static(self, faces: Tensor) -> Tensor:
+        """Return weights of the cells that nothing moves through, ``(B, h, w)`` in ``[0, 1]``."""
+        return self._static[faces]
+
+    @cached_property
+    @torch.no_grad()
+    def _static(self) -> Tensor:
+        cells = self._portraits.first_motion.shape[-1]
+        return static_cells(self._identity, self._config.size_px, cells)
 
     @cached_property
     @torch.no_grad()

@@ -137,11 +137,16 @@ def anchor_mask(cells: int, inner: float, device: torch.device) -> Tensor:
         1 where :func:`border_mask` is, 0 where mouths are measured, ``inner`` elsewhere.
     """
     border = border_mask(cells, device)
-    mask = torch.full_like(border, inner)
+    return torch.maximum(inner * no_mouth_mask(cells, device), border)
+
+
+def no_mouth_mask(cells: int, device: torch.device) -> Tensor:
+    """Mark all but where mouths are measured, ``(cells, cells)`` float32 of 0 and 1."""
+    mask = torch.ones(cells, cells, device=device)
     place = (torch.arange(cells, device=device) + 0.5) / cells
     rows, columns = ((place > low) & (place < high) for low, high in (_ROWS, _COLUMNS))
     mask[rows[:, None] & columns[None, :]] = 0
-    return torch.maximum(mask, border)
+    return mask
 
 
 def _lab(rgb: Tensor) -> Tensor:

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from flashtalk_core.training.losses import anchor_loss, guided, matching_loss, predicted_data
+from flashtalk_core.training.losses import (
+    anchor_loss,
+    guided,
+    matching_loss,
+    mean_anchor_loss,
+    predicted_data,
+)
 
 pytestmark = pytest.mark.cpu
 
@@ -74,3 +80,20 @@ def test_the_anchor_holds_the_mean_over_time_where_the_mask_says():
     first.backward()
     # d/dx of ((x1 + x2) / 2 - 1)^2 at (1, 3) is 1 for both.
     assert data.grad.flatten().tolist() == pytest.approx([0, 0, 1, 0, 1, 0])
+
+
+def test_an_anchor_may_weigh_each_session_by_itself():
+    data = torch.tensor([[2.0, 5.0], [3.0, 7.0]]).view(2, 1, 1, 1, 2)
+    mask = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
+    found = anchor_loss(data, torch.zeros_like(data), 0, mask)
+    assert found.item() == pytest.approx((2**2 + 7**2) / 2)
+
+
+def test_the_mean_anchor_counts_each_sessions_mean_and_no_more():
+    # Means over the weighted cells: 2 and (6 + 3 * 2) / 4.
+    data = torch.tensor([[5.0, -1.0], [6.0, 2.0]]).view(2, 1, 1, 1, 2).requires_grad_()
+    mask = torch.tensor([[[1.0, 1.0]], [[1.0, 3.0]]])
+    found = mean_anchor_loss(data, torch.zeros_like(data), 0, mask)
+    assert found.item() == pytest.approx((2**2 + 3**2) / 2)
+    found.backward()
+    assert data.grad.flatten().tolist() == pytest.approx([1.0, 1.0, 0.75, 2.25])
