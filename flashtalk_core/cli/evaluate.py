@@ -1,4 +1,4 @@
-"""``evaluate``: lips, picture, drift, silence and recovery of a model on held-out drawings."""
+"""``evaluate``: lips, picture, drift, recovery and movement of a model on held-out drawings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..engine.devices import DTYPES
 from ..errors import OutputError
 from .render import choose_sampling
 
-PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery")
-_RECOVERY_CHUNKS, _TRIPS = 6, 10
+PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement")
+_RECOVERY_CHUNKS, _TRIPS, _MOVEMENT_CHUNKS = 6, 10, 8
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -89,7 +89,7 @@ def _faults(path: Path) -> Iterator[None]:
 def run(args: argparse.Namespace) -> int:
     """Measure and write."""
     from ..engine.devices import choose_device, choose_dtype
-    from ..training import evaluate, long_runs
+    from ..training import evaluate, long_runs, movement
     from ..training.data.corpus_file import load_corpus
     from ..weights.load import load_avatar
 
@@ -119,6 +119,14 @@ def run(args: argparse.Namespace) -> int:
             results[part] = long_runs.evaluate_recovery(
                 models, corpus, sampling, _RECOVERY_CHUNKS, long_runs.Cast(args.faces)
             )
+        elif part == "movement":
+            cast = long_runs.Cast(args.faces)
+            results[part] = {
+                "model": movement.evaluate_movement(
+                    models, corpus, sampling, _MOVEMENT_CHUNKS, cast
+                ),
+                "drawn": movement.measure_drawn_movement(models.config, _MOVEMENT_CHUNKS, cast),
+            }
         else:
             results[part] = evaluate.evaluate_silence(
                 models, corpus, sampling, args.silence_s, args.faces

@@ -21,7 +21,7 @@ from .data.mouth import measure_drift, measure_mouth_opening, measure_mouth_shap
 from .faces_source import random_mouths
 from .long_runs import held_out_speech
 from .sessions import Sessions
-from .trial import HELD_OUT_FACE_SEED, ArraySound, Trial, held_out_portrait
+from .trial import HELD_OUT_FACE_SEED, ArraySound, Trial, held_out_face, held_out_portrait
 from .vae_trainer import psnr_db
 
 logger = logging.getLogger(__name__)
@@ -94,8 +94,7 @@ def evaluate_lips(
 def _drawn_shape(trial: Trial, size_px: tuple[int, int]) -> Tensor:
     """Return height and width of the true mouth on the face at rest, ``(F, 2)``."""
     motion = rest_motion(1, len(trial.mouth)).with_mouth(trial.mouth[None])
-    identity = sample_identity(1, Generator().manual_seed(HELD_OUT_FACE_SEED + trial.face))
-    return measure_mouth_shape(render(identity, motion, size_px)[0])
+    return measure_mouth_shape(render(held_out_face(trial.face), motion, size_px)[0])
 
 
 def _measured_shapes(

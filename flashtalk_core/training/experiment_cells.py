@@ -23,6 +23,7 @@ from .distill_trainer import DistillTrainer
 from .evaluate import evaluate_lips, held_out_trials
 from .experiment import Cell, Experiment, Row
 from .long_runs import Cast, evaluate_drift, evaluate_recovery
+from .movement import evaluate_movement
 from .recipe import DistillRecipe
 from .scenes import SceneBank
 from .sound_windows import SoundBank
@@ -38,11 +39,14 @@ from .stages import (
 logger = logging.getLogger(__name__)
 
 _BANK_SEED = 4
-_RECOVERY_CHUNKS = 6
+_RECOVERY_CHUNKS, _MOVEMENT_CHUNKS = 6, 8
 _FACES_FROM = 500
 _SPEED_CHUNKS = 8
 _LIPS = ("correlation_mean", "correlation_pooled", "shut_when_closed", "shape_error")
-_DRIFT = ("chunk", "colour_delta_e", "structure", "softness", "movement", "join_jump")
+_DRIFT = (
+    "chunk", "colour_delta_e", "identity", "structure", "softness", "movement", "sway",
+    "eyes_shut", "join_jump",
+)  # fmt: skip
 _DIGITS = 4
 
 
@@ -115,6 +119,8 @@ class Workbench:
         drift = evaluate_drift(models, self._corpus, sampling, row.chunks, cast, is_over)
         result["drift"] = {name: [_round(seen[name]) for seen in drift] for name in _DRIFT}
         result["whole"] = result["drift"]["chunk"][-1:] == [row.chunks]
+        moved = evaluate_movement(models, self._corpus, sampling, _MOVEMENT_CHUNKS, cast)
+        result["movement"] = {name: _rounded(values) for name, values in moved.items()}
         if row.recovery:
             recovery = evaluate_recovery(models, self._corpus, sampling, _RECOVERY_CHUNKS, cast)
             result["recovery"] = {

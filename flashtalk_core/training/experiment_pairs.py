@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from statistics import mean
 from typing import Any
 
+from .data.damage import DAMAGES
 from .experiment import Row
 
 Result = dict[str, Any]
@@ -13,17 +15,24 @@ BySeed = dict[int, Result]
 
 _EARLY = 10
 """Chunk that drift at the end is compared with."""
+DRIFTS = (
+    ("colour_delta_e", "colour", 1),
+    ("identity", "identity", 3),
+    ("structure", "structure", 3),
+)
+"""Names of measures of drift, what tables call them, and with how many digits."""
 HEAD = (
-    "row", "pairs", "lips", "at chunk", "colour", "identity", "last chunk",
-    f"colour, last / {_EARLY}", f"identity, last / {_EARLY}",
+    "row", "pairs", "lips", "recovered", "at chunk", *(called for _, called, _ in DRIFTS),
+    "last chunk", *(f"{called}, last / {_EARLY}" for _, called, _ in DRIFTS),
 )  # fmt: skip
-"""Lips, colour and identity are a row's value less Stage 1's."""
+"""All but the last columns are a row's value less Stage 1's."""
 
 
 def drift_at(result: Result, name: str, chunk: int) -> float | None:
-    """Return what was measured at a chunk; ``None`` if the run was shorter."""
+    """Return what was measured at a chunk; ``None`` if it was not, or the run was shorter."""
     drift = result["drift"]
-    return drift[name][drift["chunk"].index(chunk)] if chunk in drift["chunk"] else None
+    measured = name in drift and chunk in drift["chunk"]
+    return drift[name][drift["chunk"].index(chunk)] if measured else None
 
 
 def find_stage_1(rows: Iterable[Row]) -> Row | None:
@@ -59,12 +68,11 @@ def paired_cells(
         row.name,
         str(len(pairs)),
         less(lambda result: result["lips"]["correlation_mean"], 3),
+        less(_recovered_in, 2),
         "" if common is None else f"{common:,.0f}",
-        less_drift("colour_delta_e", 1),
-        less_drift("structure", 3),
+        *(less_drift(name, digits) for name, _, digits in DRIFTS),
         "" if last is None else f"{last:,.0f}",
-        growth("colour_delta_e"),
-        growth("structure"),
+        *(growth(name) for name, _, _ in DRIFTS),
     ]
 
 
@@ -72,6 +80,13 @@ def last_common(results: Iterable[Result]) -> int | None:
     """Return the last chunk that was measured in all of some runs; ``None`` if there is none."""
     chunks = [set(result["drift"]["chunk"]) for result in results]
     return max(set.intersection(*chunks), default=None) if chunks else None
+
+
+def _recovered_in(result: Result) -> float | None:
+    """Return the mean chunk of recovery over all kinds of damage; ``None`` if not all have."""
+    recovery = result.get("recovery")
+    chunks = [] if recovery is None else [recovery[kind]["chunk"] for kind in DAMAGES]
+    return mean(chunks) if chunks and None not in chunks else None
 
 
 def _difference(one: float | None, other: float | None) -> float | None:

@@ -10,14 +10,15 @@ from typing import Any
 
 from ..weights.save import replacing
 from .data.damage import DAMAGES
+from .data.motion import LIVELINESS
 from .experiment import Experiment, Row, read_results
+from .experiment_pairs import DRIFTS, BySeed, Result, drift_at, find_stage_1, paired_cells
 from .experiment_pairs import HEAD as _PAIRED_HEAD
-from .experiment_pairs import BySeed, Result, drift_at, find_stage_1, paired_cells
 from .experiment_run import way_of
 
 _CHUNKS = (10, 100, 500, 2000)
 _SHARPNESS_CHUNK = 100
-_COLOURS = 128
+_COLOURS = 256
 _MOST_DRAWN = 9
 """Rows of 4 steps by euler that are drawn, from the first on; more cannot be told apart."""
 _TABLE, _DRIFT, _RECOVERY = "experiment.md", "drift.png", "recovery.png"
@@ -28,17 +29,18 @@ _DAMAGE = {
     "shift": "structure",
 }
 """What each kind of damage is seen in."""
-_NAMES = {"colour_delta_e": "colour, Delta E", "structure": "identity", "softness": "softness"}
+_NAMES = {"colour_delta_e": "colour, Delta E"}
 _HEAD = (
-    "row", "seeds", "lips", "shape error", "sharpness", "movement, %", "join jump",
-    *(f"colour at {chunk:,}" for chunk in _CHUNKS),
-    *(f"identity at {chunk:,}" for chunk in _CHUNKS),
+    "row", "seeds", "lips", "shape error", "sharpness", "movement, %",
+    f"sway, %: {', '.join(LIVELINESS)}", "eyes shut, %", "join jump",
+    *(f"{called} at {chunk:,}" for _, called, _ in DRIFTS for chunk in _CHUNKS),
     f"recovered in chunk: {', '.join(DAMAGES)}", "frames/s",
 )  # fmt: skip
 _PAIRED = """\
-Against Stage 1 of the same seed, which has the same faces, voices and noise: lips, colour and
-identity are the row's value less Stage 1's, drift at the last chunk that all pairs have. The last
-columns are the row's own drift at the last chunk of all its runs, over that at chunk 10.
+Against Stage 1 of the same seed, which has the same faces, voices and noise: lips, chunk of
+recovery (mean of all damages) and drift are the row's value less Stage 1's, drift at the last chunk
+that all pairs have. The last columns are the row's own drift at the last chunk of all its runs,
+over that at chunk 10.
 """
 
 
@@ -82,7 +84,10 @@ def _paired(by_row: dict[Row, BySeed]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+    """Lay out a table without the columns that are empty in every row."""
+    columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    first, *others = zip(*columns, strict=True)
+    lines = [first, ["---"] * len(first), *others]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
@@ -97,6 +102,11 @@ def _cells(row: Row, found: list[Result], speed: float | None) -> list[str]:
         softness = drift_at(result, "softness", _SHARPNESS_CHUNK)
         return None if softness is None else 1 - softness
 
+    def sway(liveliness: str) -> Callable[[Result], float | None]:
+        return lambda result: (
+            100 * result["movement"][liveliness]["sway"] if "movement" in result else None
+        )
+
     return [
         row.name,
         str(len(found)),
@@ -104,9 +114,10 @@ def _cells(row: Row, found: list[Result], speed: float | None) -> list[str]:
         over_seeds(lambda result: result["lips"]["shape_error"], 3),
         over_seeds(sharpness, 2),
         over_seeds(_movement, 2),
+        ", ".join(filter(None, (over_seeds(sway(name), 1) for name in LIVELINESS))),
+        over_seeds(_eyes_shut, 1),
         over_seeds(_join_jump, 2),
-        *(over_seeds(at("colour_delta_e", chunk), 1) for chunk in _CHUNKS),
-        *(over_seeds(at("structure", chunk), 3) for chunk in _CHUNKS),
+        *(over_seeds(at(name, chunk), n) for name, _, n in DRIFTS for chunk in _CHUNKS),
         _recovered(found),
         "" if speed is None else f"{speed:.0f}",
     ]
@@ -127,6 +138,12 @@ def _movement(result: Result) -> float | None:
     """Return the mean change from frame to frame, in percent of the range of values."""
     changes = result["drift"].get("movement", [])
     return 100 * mean(changes) if changes else None
+
+
+def _eyes_shut(result: Result) -> float | None:
+    """Return the mean share of frames with shut eyes, in percent."""
+    moved = result.get("movement")
+    return 100 * mean(each["eyes_shut"] for each in moved.values()) if moved else None
 
 
 def _join_jump(result: Result) -> float | None:
@@ -152,17 +169,21 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
     from matplotlib import pyplot
 
     plain = [row for row in done if row.steps == 4 and row.rule == "euler"]
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
-    for axis, name in zip(axes, ("colour_delta_e", "structure"), strict=True):
+    results = [result for found in done.values() for result in found]
+    names = [name for name, *_ in DRIFTS if all(name in result["drift"] for result in results)]
+    figure, axes = pyplot.subplots(
+        1, len(names), figsize=(5.5 * len(names), 5), layout="constrained"
+    )
+    for axis, name in zip(axes, names, strict=True):
         for row in plain[:_MOST_DRAWN]:
             found = done[row]
             chunks = max((result["drift"]["chunk"] for result in found), key=len)
             _plot(axis, chunks, [result["drift"][name] for result in found], row.name)
-        axis.set(title=f"drift: {_NAMES[name]}", xlabel="chunk", xscale="log")
+        axis.set(title=f"drift: {_NAMES.get(name, name)}", xlabel="chunk", xscale="log")
         axis.grid(alpha=0.3)
     _add_legend(figure, axes[0])
     _save(figure, folder / _DRIFT)
-    if not any("recovery" in result for found in done.values() for result in found):
+    if not any("recovery" in result for result in results):
         return
     figure, axes = pyplot.subplots(1, len(_DAMAGE), figsize=(13, 3.6), layout="constrained")
     for axis, (kind, name) in zip(axes, _DAMAGE.items(), strict=True):
@@ -170,7 +191,7 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
             if all("recovery" in result for result in found):
                 values = [_excess(result["recovery"], kind, name) for result in found]
                 _plot(axis, list(range(len(values[0]))), values, row.name)
-        axis.set(title=f"after {kind}: {_NAMES[name]}", xlabel="chunk, 0 is the start")
+        axis.set(title=f"after {kind}: {_NAMES.get(name, name)}", xlabel="chunk, 0 is the start")
         axis.grid(alpha=0.3)
     _add_legend(figure, axes[0])
     _save(figure, folder / _RECOVERY)
@@ -190,7 +211,7 @@ def _save(figure: Any, path: Path) -> None:
     figure.savefig(whole, dpi=70, format="png")
     pyplot.close(figure)
     with replacing(path) as temporary:
-        small = Image.open(whole).convert("RGB").quantize(_COLOURS)
+        small = Image.open(whole).convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE)
         small.save(temporary, format="png", optimize=True)
 
 

@@ -18,10 +18,12 @@ from ..config import SamplingConfig
 from ..weights.load import AvatarModels
 from .data.corpus_file import SAMPLES_PER_FRAME, Corpus
 from .data.damage import DAMAGES, damage
+from .data.faces import FaceIdentity, render, rest_motion
+from .data.head import EYES_SHUT, measure_head
 from .data.mouth import measure_drift, measure_sharpness
 from .rollout import Portraits, Roller
 from .sessions import Sessions
-from .trial import held_out_portrait
+from .trial import held_out_face
 
 _ROWS = (1, 2, 5, 10, 25, 50, 75, 100, 200, 500, 1000, 2000)
 """Chunks that are reported."""
@@ -77,10 +79,16 @@ class Cast:
     guidance: tuple[float, float] | None = None
     """Scales of prompt and sound; ``None`` for none."""
 
+    def identities(self) -> FaceIdentity:
+        """Return the faces."""
+        faces = range(self.first_face, self.first_face + self.faces)
+        return FaceIdentity(
+            *(torch.cat(values) for values in zip(*map(held_out_face, faces), strict=True))
+        )
+
     def portraits(self, size_px: tuple[int, int]) -> Tensor:
         """Draw the faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``."""
-        faces = range(self.first_face, self.first_face + self.faces)
-        return torch.stack([held_out_portrait(face, size_px) for face in faces])
+        return render(self.identities(), rest_motion(self.faces), size_px)[:, 0]
 
     def talking(
         self, models: AvatarModels, corpus: Corpus, sampling: SamplingConfig
@@ -146,12 +154,16 @@ def _drift_row(end: int, seen: list[dict[str, Tensor]]) -> dict[str, float]:
 
 def _compare(frames: Tensor, portraits: Tensor) -> dict[str, Tensor]:
     """Return each session's distances from its portrait, ``(B,)``; 0 for the portrait itself."""
-    drift = measure_drift(frames, portraits[:, None])
+    drift, head = measure_drift(frames, portraits[:, None]), measure_head(frames, portraits)
     sharpness = measure_sharpness(frames) / measure_sharpness(portraits)[:, None]
     return {
         "colour_delta_e": drift.colour.mean(dim=1),
         "structure": drift.structure.mean(dim=1),
+        # Half of the frames at least are without a blink.
+        "identity": head.unlike.median(dim=1).values,
         "softness": 1 - sharpness.mean(dim=1),
+        "sway": (head.x.square() + head.y.square()).mean(dim=1).sqrt(),
+        "eyes_shut": (head.eyes < EYES_SHUT).float().mean(dim=1),
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from .data.faces import render, rest_motion, sample_identity
+from .data.faces import FaceIdentity, render, rest_motion, sample_identity
 
 HELD_OUT_FACE_SEED = 7_000_001
 """Faces from this seed on are drawn for no training."""
@@ -51,5 +51,9 @@ class Trial:
 
 def held_out_portrait(index: int, size_px: tuple[int, int]) -> Tensor:
     """Draw held-out face ``index`` at rest, ``(3, H, W)`` in ``[0, 1]``."""
-    identity = sample_identity(1, Generator().manual_seed(HELD_OUT_FACE_SEED + index))
-    return render(identity, rest_motion(1), size_px)[0, 0]
+    return render(held_out_face(index), rest_motion(1), size_px)[0, 0]
+
+
+def held_out_face(index: int) -> FaceIdentity:
+    """Return held-out face ``index``, a batch of one."""
+    return sample_identity(1, Generator().manual_seed(HELD_OUT_FACE_SEED + index))

@@ -43,6 +43,11 @@ def prompt_vocabulary() -> dict[str, Mood]:
     return vocabulary
 
 
+def mood_prompt(mood: Mood) -> str:
+    """Return the shortest wording that asks for a mood."""
+    return _wordings(*mood)[0]
+
+
 def _wordings(expression: int, liveliness: int) -> list[str]:
     return [
         ", ".join(part for part in (subject, mood, manner) if part) + "." + ending

@@ -153,6 +153,8 @@ def result(cell, colours, whole=True):
     lips = {"correlation_mean": 0.9 + cell.seed / 100, "shape_error": 0.1}
     made = {"key": cell.key, "lips": lips, "drift": drift, "whole": whole}
     if whole:
+        sways = {"still": 0.01, "calm": 0.02, "lively": 0.04}
+        made["movement"] = {name: {"sway": sway, "eyes_shut": 0.1} for name, sway in sways.items()}
         kinds = {"none": None, "cast": 3, "blur": 2 + cell.seed, "noise": 1, "shift": None}
         made["recovery"] = {
             kind: {"chunk": chunk} | {name: [0.5] * 3 for name in _DAMAGE.values()}
@@ -171,11 +173,16 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     results.write_text("".join(json.dumps(each) + "\n" for each in made))
     write_experiment(experiment, results, tmp_path)
     head, _, row, *rest = (tmp_path / "experiment.md").read_text().splitlines()
-    named = dict(zip(head.split(" | "), row.split(" | "), strict=True))
+    named = dict(zip(*(line.strip("| ").split(" | ") for line in (head, row)), strict=True))
     assert named["lips"] == "0.910 +-0.014"
     assert named["sharpness"] == "0.75 (1)"
     assert named["recovered in chunk: cast, blur, noise, shift"] == "3, 2, 1, never (1)"
     assert named["movement, %"] == "0.40 +-0.00"
+    assert named["sway, %: still, calm, lively"] == "1.0 (1), 2.0 (1), 4.0 (1)"
+    assert named["eyes shut, %"] == "10.0 (1)"
+    # What none of the results has is no column.
+    assert "structure at 100" in named
+    assert not [name for name in named if name.startswith(("identity", "colour at 500"))]
     assert (named["colour at 10"], named["colour at 100"]) == ("3.0 +-1.4", "3.0 (1)")
     # Without a row of Stage 1 alone there is nothing to compare with.
     assert not rest

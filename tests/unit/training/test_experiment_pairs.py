@@ -2,6 +2,7 @@
 
 import pytest
 
+from flashtalk_core.training.data.damage import DAMAGES
 from flashtalk_core.training.experiment import Row
 from flashtalk_core.training.experiment_pairs import HEAD, find_stage_1, last_common, paired_cells
 from flashtalk_core.training.experiment_report import with_spread
@@ -14,8 +15,13 @@ STUDENT = Row(name="student", student="k5")
 
 def result(lips, *colours):
     drift = {"chunk": [1.0, 10.0, 100.0, 200.0][: len(colours)], "colour_delta_e": list(colours)}
-    drift["structure"] = [colour / 100 for colour in colours]
+    drift["identity"] = [colour / 100 for colour in colours]
     return {"lips": {"correlation_mean": lips}, "drift": drift}
+
+
+def with_recovery(found, *chunks):
+    recovery = {kind: {"chunk": chunk} for kind, chunk in zip(DAMAGES, chunks, strict=True)}
+    return {**found, "recovery": recovery}
 
 
 def named(row, found, stage_1):
@@ -42,12 +48,20 @@ def test_each_seed_is_compared_with_its_own_at_the_last_chunk_that_all_have():
 
 def test_what_was_not_measured_is_left_empty():
     cells = named(STUDENT, {0: result(0.9, 1.0)}, {1: result(0.9, 1.0)})
-    assert [cells[name] for name in HEAD[1:6]] == ["0", "", "", "", ""]
-    assert [cells[name] for name in HEAD[6:]] == ["1", "", ""]
+    assert [cells[name] for name in HEAD[1:8]] == ["0", "", "", "", "", "", ""]
+    assert [cells[name] for name in HEAD[8:]] == ["1", "", "", ""]
     # A run to chunk 10 has not grown since.
     assert named(STUDENT, {0: result(0.9, 1.0, 2.0)}, {})["colour, last / 10"] == ""
     assert named(STUDENT, {0: result(0.9)}, {})["last chunk"] == ""
     assert last_common([]) is None
+
+
+def test_the_mean_chunk_of_recovery_is_compared():
+    stage_1 = {0: with_recovery(result(0.9, 1.0), 3, 2, 1, 2), 1: result(0.9, 1.0)}
+    found = {0: with_recovery(result(0.9, 1.0), 2, 1, 1, 2), 1: result(0.9, 1.0)}
+    assert named(STUDENT, found, stage_1)["recovered"] == "-0.50 (1)"
+    never = {0: with_recovery(result(0.9, 1.0), 2, None, 1, 2)}
+    assert named(STUDENT, never, stage_1)["recovered"] == ""
 
 
 def test_stage_1_is_the_row_without_student_and_guidance():

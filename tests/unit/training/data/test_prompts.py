@@ -2,7 +2,7 @@ import pytest
 
 from flashtalk_core.config import AvatarConfig
 from flashtalk_core.training.data.motion import EXPRESSIONS, LIVELINESS
-from flashtalk_core.training.data.prompts import prompt_vocabulary
+from flashtalk_core.training.data.prompts import Mood, mood_prompt, prompt_vocabulary
 
 pytestmark = pytest.mark.cpu
 
@@ -21,3 +21,11 @@ def test_the_default_prompt_is_neutral_and_calm():
 def test_words_say_the_mood():
     mood = prompt_vocabulary()["A person is talking, smiling, moving the head a lot."]
     assert (EXPRESSIONS[mood.expression], LIVELINESS[mood.liveliness]) == ("smiling", "lively")
+
+
+def test_the_shortest_wording_of_a_mood_asks_for_it():
+    for expression in range(len(EXPRESSIONS)):
+        for liveliness in range(len(LIVELINESS)):
+            mood = Mood(expression, liveliness)
+            assert prompt_vocabulary()[mood_prompt(mood)] == mood
+    assert mood_prompt(Mood(0, 1)) == "A person is talking."
