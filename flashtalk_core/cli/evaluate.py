@@ -1,4 +1,4 @@
-"""``evaluate``: lips, picture, drift, recovery and movement of a model on held-out drawings."""
+"""``evaluate``: what a model makes of held-out drawings and speech, measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import OutputError
 from .render import choose_sampling
 
 PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement")
-_RECOVERY_CHUNKS, _TRIPS, _MOVEMENT_CHUNKS = 6, 10, 8
+_RECOVERY_CHUNKS, _TRIPS = 6, 10
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -122,10 +122,8 @@ def run(args: argparse.Namespace) -> int:
         elif part == "movement":
             cast = long_runs.Cast(args.faces)
             results[part] = {
-                "model": movement.evaluate_movement(
-                    models, corpus, sampling, _MOVEMENT_CHUNKS, cast
-                ),
-                "drawn": movement.measure_drawn_movement(models.config, _MOVEMENT_CHUNKS, cast),
+                "model": movement.evaluate_movement(models, corpus, sampling, cast),
+                "drawn": movement.measure_drawn_movement(models.config, cast, device),
             }
         else:
             results[part] = evaluate.evaluate_silence(

@@ -39,13 +39,12 @@ from .stages import (
 logger = logging.getLogger(__name__)
 
 _BANK_SEED = 4
-_RECOVERY_CHUNKS, _MOVEMENT_CHUNKS = 6, 8
+_RECOVERY_CHUNKS = 6
 _FACES_FROM = 500
 _SPEED_CHUNKS = 8
 _LIPS = ("correlation_mean", "correlation_pooled", "shut_when_closed", "shape_error")
 _DRIFT = (
-    "chunk", "colour_delta_e", "identity", "structure", "softness", "movement", "sway",
-    "eyes_shut", "join_jump",
+    "chunk", "colour_delta_e", "identity", "structure", "softness", "movement", "join_jump",
 )  # fmt: skip
 _DIGITS = 4
 
@@ -119,8 +118,8 @@ class Workbench:
         drift = evaluate_drift(models, self._corpus, sampling, row.chunks, cast, is_over)
         result["drift"] = {name: [_round(seen[name]) for seen in drift] for name in _DRIFT}
         result["whole"] = result["drift"]["chunk"][-1:] == [row.chunks]
-        moved = evaluate_movement(models, self._corpus, sampling, _MOVEMENT_CHUNKS, cast)
-        result["movement"] = {name: _rounded(values) for name, values in moved.items()}
+        heads = evaluate_movement(models, self._corpus, sampling, cast)
+        result["heads"] = {name: _rounded(values) for name, values in heads.items()}
         if row.recovery:
             recovery = evaluate_recovery(models, self._corpus, sampling, _RECOVERY_CHUNKS, cast)
             result["recovery"] = {

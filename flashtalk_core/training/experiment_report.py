@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from statistics import mean, stdev
@@ -29,10 +30,11 @@ _DAMAGE = {
     "shift": "structure",
 }
 """What each kind of damage is seen in."""
-_NAMES = {"colour_delta_e": "colour, Delta E"}
+_NAMES = {name: called for name, called, _ in DRIFTS} | {"colour_delta_e": "colour, Delta E"}
+_MOODS = ", ".join(LIVELINESS)
 _HEAD = (
-    "row", "seeds", "lips", "shape error", "sharpness", "movement, %",
-    f"sway, %: {', '.join(LIVELINESS)}", "eyes shut, %", "join jump",
+    "row", "seeds", "lips", "shape error", "sharpness", "change, %",
+    f"sway, %: {_MOODS}", f"eyes shut, %: {_MOODS}", "join jump",
     *(f"{called} at {chunk:,}" for _, called, _ in DRIFTS for chunk in _CHUNKS),
     f"recovered in chunk: {', '.join(DAMAGES)}", "frames/s",
 )  # fmt: skip
@@ -85,7 +87,8 @@ def _paired(by_row: dict[Row, BySeed]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
     """Lay out a table without the columns that are empty in every row."""
-    columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    rows = list(rows)
+    columns = [column for column in zip(head, *rows, strict=True) if not rows or any(column[1:])]
     first, *others = zip(*columns, strict=True)
     lines = [first, ["---"] * len(first), *others]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
@@ -102,10 +105,9 @@ def _cells(row: Row, found: list[Result], speed: float | None) -> list[str]:
         softness = drift_at(result, "softness", _SHARPNESS_CHUNK)
         return None if softness is None else 1 - softness
 
-    def sway(liveliness: str) -> Callable[[Result], float | None]:
-        return lambda result: (
-            100 * result["movement"][liveliness]["sway"] if "movement" in result else None
-        )
+    def by_mood(name: str, digits: int) -> str:
+        values = (over_seeds(partial(_head, name, mood), digits) for mood in LIVELINESS)
+        return ", ".join(filter(None, values))
 
     return [
         row.name,
@@ -113,9 +115,9 @@ def _cells(row: Row, found: list[Result], speed: float | None) -> list[str]:
         over_seeds(lambda result: result["lips"]["correlation_mean"], 3),
         over_seeds(lambda result: result["lips"]["shape_error"], 3),
         over_seeds(sharpness, 2),
-        over_seeds(_movement, 2),
-        ", ".join(filter(None, (over_seeds(sway(name), 1) for name in LIVELINESS))),
-        over_seeds(_eyes_shut, 1),
+        over_seeds(_change, 2),
+        by_mood("sway", 1),
+        by_mood("eyes_shut", 0),
         over_seeds(_join_jump, 2),
         *(over_seeds(at(name, chunk), n) for name, _, n in DRIFTS for chunk in _CHUNKS),
         _recovered(found),
@@ -134,16 +136,16 @@ def _recovered(found: list[Result]) -> str:
     return f"{', '.join(latest)}{count}"
 
 
-def _movement(result: Result) -> float | None:
+def _change(result: Result) -> float | None:
     """Return the mean change from frame to frame, in percent of the range of values."""
     changes = result["drift"].get("movement", [])
     return 100 * mean(changes) if changes else None
 
 
-def _eyes_shut(result: Result) -> float | None:
-    """Return the mean share of frames with shut eyes, in percent."""
-    moved = result.get("movement")
-    return 100 * mean(each["eyes_shut"] for each in moved.values()) if moved else None
+def _head(name: str, liveliness: str, result: Result) -> float | None:
+    """Return a measure of heads in percent; ``None`` if not measured."""
+    heads = result.get("heads")
+    return 100 * heads[liveliness][name] if heads else None
 
 
 def _join_jump(result: Result) -> float | None:
@@ -211,6 +213,7 @@ def _save(figure: Any, path: Path) -> None:
     figure.savefig(whole, dpi=70, format="png")
     pyplot.close(figure)
     with replacing(path) as temporary:
+        # Median cut would give lines of like colours the same one.
         small = Image.open(whole).convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE)
         small.save(temporary, format="png", optimize=True)
 

@@ -81,8 +81,7 @@ class FaceSource:
         assert self._pool is not None
         rows = slice(self._used, self._used + batch)
         self._used += batch
-        identity = FaceIdentity(*(value[rows] for value in self._pool[0]))
-        motion = FaceMotion(*(value[rows] for value in self._pool[1]))
+        identity, motion = self._pool[0].pick(rows), self._pool[1].pick(rows)
         return self._render(identity, motion, self._size_px).transpose(1, 2) * 2 - 1
 
     def _fill(self, count: int, frames: int) -> None:

@@ -19,7 +19,7 @@ from ..weights.load import AvatarModels
 from .data.corpus_file import SAMPLES_PER_FRAME, Corpus
 from .data.damage import DAMAGES, damage
 from .data.faces import FaceIdentity, render, rest_motion
-from .data.head import EYES_SHUT, measure_head
+from .data.head import find_heads
 from .data.mouth import measure_drift, measure_sharpness
 from .rollout import Portraits, Roller
 from .sessions import Sessions
@@ -86,9 +86,11 @@ class Cast:
             *(torch.cat(values) for values in zip(*map(held_out_face, faces), strict=True))
         )
 
-    def portraits(self, size_px: tuple[int, int]) -> Tensor:
-        """Draw the faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``."""
-        return render(self.identities(), rest_motion(self.faces), size_px)[:, 0]
+    def portraits(self, size_px: tuple[int, int], blink: float = 0.0) -> Tensor:
+        """Draw the faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``; their eyes are shut at 1."""
+        motion = rest_motion(self.faces)
+        motion = motion._replace(blink=torch.full_like(motion.blink, blink))
+        return render(self.identities(), motion, size_px)[:, 0]
 
     def talking(
         self, models: AvatarModels, corpus: Corpus, sampling: SamplingConfig
@@ -154,16 +156,14 @@ def _drift_row(end: int, seen: list[dict[str, Tensor]]) -> dict[str, float]:
 
 def _compare(frames: Tensor, portraits: Tensor) -> dict[str, Tensor]:
     """Return each session's distances from its portrait, ``(B,)``; 0 for the portrait itself."""
-    drift, head = measure_drift(frames, portraits[:, None]), measure_head(frames, portraits)
+    drift, heads = measure_drift(frames, portraits[:, None]), find_heads(frames, portraits)
     sharpness = measure_sharpness(frames) / measure_sharpness(portraits)[:, None]
     return {
         "colour_delta_e": drift.colour.mean(dim=1),
         "structure": drift.structure.mean(dim=1),
-        # Half of the frames at least are without a blink.
-        "identity": head.unlike.median(dim=1).values,
+        # Most frames are without a blink.
+        "identity": heads.unlike.median(dim=1).values,
         "softness": 1 - sharpness.mean(dim=1),
-        "sway": (head.x.square() + head.y.square()).mean(dim=1).sqrt(),
-        "eyes_shut": (head.eyes < EYES_SHUT).float().mean(dim=1),
     }
 
 

@@ -81,17 +81,18 @@ def anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> T
         mask: Weights of the cells, ``(h, w)`` or ``(B, h, w)``.
 
     Returns:
-        Scalar, the mean square over channels and weighted cells.
+        Scalar, the mean square over channels and the weighted cells of all sessions together;
+        0 if no cell weighs anything.
     """
     error = _lasting_error(data, still, num_motion).square().mean(dim=1)
     mask = mask.expand_as(error)
-    return (error * mask).sum() / mask.sum()
+    return (error * mask).sum() / mask.sum().clamp(min=1e-6)
 
 
 def mean_anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> Tensor:
     """Return how far the mean over time and weighted cells lies from a still picture's.
 
-    What moves about within the cells hardly changes it; a change of colour does.
+    What moves about within the cells changes it less than a change of colour does.
 
     Args:
         data: As in :func:`anchor_loss`.
@@ -100,7 +101,7 @@ def mean_anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor)
         mask: Weights of the cells, ``(B, h, w)``, not all 0.
 
     Returns:
-        Scalar, the mean square over channels.
+        Scalar, the mean square over channels; sessions count alike.
     """
     error = (_lasting_error(data, still, num_motion) * mask[:, None]).sum(dim=(2, 3))
     return (error / mask.sum(dim=(1, 2))[:, None]).square().mean()

@@ -176,8 +176,8 @@ class DistillRecipe:
     anchor_inner: float = 0.0
     """What face and clothes count in it beside background and hair; the mouth never does."""
     anchor_static: bool = False
-    """Whether it holds only what stays where it is, whatever the head does. Of the rest, the mean
-    over all cells then counts ``anchor_inner``, so that the head is free to move."""
+    """Whether it holds cell by cell only what stays where it is, whatever the head does. Of the
+    rest it then holds the mean over cells, by ``anchor_inner``. Without this it stops the head."""
     lasting_sessions: int = 0
     """Sessions that are taken up again in later steps instead of starting from the portrait; 0 for
     none. They see what drift makes of hundreds of chunks. Needs ``max_chunks`` of 2 at least."""

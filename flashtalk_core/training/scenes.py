@@ -113,7 +113,7 @@ class SceneBank:
         return self._stills[faces]
 
     def static(self, faces: Tensor) -> Tensor:
-        """Return weights of the cells that nothing moves through, ``(B, h, w)`` in ``[0, 1]``."""
+        """Return weights of the cells that nothing moves through, ``(B, h, h)`` in ``[0, 1]``."""
         return self._static[faces]
 
     @cached_property

@@ -1,32 +1,31 @@
 """Measures on pictures alone: where a drawn head is, whose it is, and whether its eyes are open.
 
-Axis legend: B sessions, F frames, H W pixels, R rolls.
+Places are in heights of the picture, from its middle, as heads are drawn whatever the format.
+
+Axis legend: B sessions, F frames, H W pixels, P patterns, h w places.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .sdf import smoothstep
-
-EYES_SHUT = 0.5
-"""White of the eyes, as a share of the portrait's, below which they count as shut."""
-_HEAD_ROWS, _HEAD_COLUMNS = (0.19, 0.57), (0.25, 0.75)
-"""Hair, brows, eyes and nose of a face at rest, as a share of the picture's size; no mouth."""
-_FURTHEST = (0.08, 0.18)
-"""How far down and to the side a head is looked for, as a share of the picture's height."""
+_HEAD_ROWS, _HEAD_HALF_WIDTH = (-0.31, 0.07), 0.25
+"""Hair, brows, eyes and nose of a face at rest; no mouth."""
+_HEAD_MIDDLE = -0.12
+"""What tilts turn about."""
+_HEAD_REACH = (0.08, 0.18)
+"""How far down and to the side a head is looked for."""
 _ROLLS = (-0.24, -0.12, 0.0, 0.12, 0.24)
 """Tilts that are tried, in radians."""
 _BLUR = 0.08
-"""Width of the blur under which heads are compared, as a share of the picture's height."""
-_EYE_ROWS, _EYE_COLUMNS = (0.40, 0.52), (0.31, 0.69)
-_WHITE = (0.72, 0.88)
-"""Where the darkest channel of a colour starts and ends to count as the white of an eye."""
+"""Width of the blur under which heads are compared."""
+_EYE_ROWS, _EYE_HALF_WIDTH = (-0.1, 0.02), 0.19
+_EYE_REACH = (0.025, 0.035)
+"""How far eyes slide over a head that turns."""
 
 
 class Head(NamedTuple):
@@ -35,90 +34,139 @@ class Head(NamedTuple):
     unlike: Tensor
     """One minus the correlation with the portrait's head, both where they match best; 0 to 2."""
     x: Tensor
-    """To the right of where the portrait has it, as a share of the picture's height."""
+    """To the right of where the portrait has it, in heights of the picture, by whole pixels."""
     y: Tensor
     """Below it, likewise."""
-    eyes: Tensor
-    """White of the eyes, as a share of the portrait's: about 1 open, 0 shut."""
+    roll: Tensor
+    """Tilt clockwise in radians, the nearest of a few."""
 
 
-def measure_head(frames: Tensor, portraits: Tensor) -> Head:
+def find_heads(frames: Tensor, portraits: Tensor) -> Head:
     """Find each portrait's head in its frames.
 
-    The head is moved and tilted until it fits best, so that sway does not count as another face.
+    The head is moved and tilted until it fits best, so that sway hardly counts as another face.
 
     Args:
         frames: ``(B, F, 3, H, W)`` in ``[0, 1]``.
         portraits: Faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``.
 
     Returns:
-        Likeness, place and eyes of every frame.
+        Likeness and place of every frame's head.
     """
-    batch, count, _, height, width = frames.shape
-    seen, known = (_soften(each.flatten(0, -4)) for each in (frames, portraits[:, None]))
-    down, aside = (round(share * height) for share in _FURTHEST)
-    top, bottom = (round(share * height) for share in _HEAD_ROWS)
-    left, right = (round(share * width) for share in _HEAD_COLUMNS)
-    patterns = torch.stack([_tilted(known, roll) for roll in _ROLLS], dim=1)
-    patterns = patterns[..., top:bottom, left:right].flatten(0, 1)
-    patterns = patterns - patterns.mean(dim=(1, 2, 3), keepdim=True)
-    patterns = patterns / patterns.flatten(1).norm(dim=1).clamp(min=1e-6).view(-1, 1, 1, 1)
-    around = seen[..., top - down : bottom + down, left - aside : right + aside]
-    around = around.unflatten(0, (batch, count)).transpose(0, 1).flatten(1, 2)
-    match = functional.conv2d(around, patterns, groups=batch)
-    match = match.unflatten(1, (batch, len(_ROLLS)))
-    size = patterns.shape[-2:]
-    planes = around.unflatten(1, (batch, -1)).flatten(0, 1)
-    power, level = (
-        functional.avg_pool2d(each.mean(dim=1, keepdim=True), size, 1).unflatten(0, (count, batch))
-        for each in (planes.square(), planes)
+    height, count = frames.shape[-2], len(_ROLLS)
+    rows, columns = _cut(frames, _HEAD_ROWS, _HEAD_HALF_WIDTH, (0.0, 0.0))
+    wide_rows, wide_columns = _cut(frames, _HEAD_ROWS, _HEAD_HALF_WIDTH, _HEAD_REACH)
+    known, rolls = _soften(portraits), portraits.new_tensor(_ROLLS).float()
+    tilted = _straightened(
+        known[:, None].expand(-1, count, -1, -1, -1), -rolls.expand(len(known), -1)
     )
-    deviation = (power - level.square()).clamp(min=1e-8).sqrt() * math.sqrt(patterns[0].numel())
-    best, place = (match / deviation).amax(dim=2).transpose(0, 1).flatten(2).max(dim=-1)
-    columns = match.shape[-1]
-    x, y = (place % columns - aside) / height, (place // columns - down) / height
-    return Head(1 - best, x, y, _open_eyes(frames, portraits, x, y))
+    match = _match(
+        _soften(frames)[..., wide_rows, wide_columns],
+        tilted[..., rows, columns],
+        by_channel=False,
+    )
+    down, aside = (
+        cut.start - wide.start for cut, wide in ((rows, wide_rows), (columns, wide_columns))
+    )
+    best, place = match.flatten(2).max(dim=-1)
+    lines, width = match.shape[-2:]
+    x, y = (place % width - aside) / height, (place // width % lines - down) / height
+    return Head(1 - best, x, y, rolls[place // (width * lines)])
+
+
+def measure_open_eyes(frames: Tensor, heads: Head, opened: Tensor, shut: Tensor) -> Tensor:
+    """Tell whether eyes look more like the open ones of a face or like its shut ones.
+
+    Args:
+        frames: ``(B, F, 3, H, W)`` in ``[0, 1]``.
+        heads: Where their heads are.
+        opened: Faces at rest, ``(B, 3, H, W)``.
+        shut: The same with their eyes shut.
+
+    Returns:
+        Difference of the two correlations, ``(B, F)`` in ``[-2, 2]``: above 0 is open. Light and
+        contrast do not change it.
+    """
+    held = _straightened(frames.float(), heads.roll, heads.x, heads.y)
+    rows, columns = _cut(frames, _EYE_ROWS, _EYE_HALF_WIDTH, (0.0, 0.0))
+    wide = _cut(frames, _EYE_ROWS, _EYE_HALF_WIDTH, _EYE_REACH)
+    patterns = torch.stack([opened, shut], dim=1).float()[..., rows, columns]
+    match = _match(held[..., wide[0], wide[1]], patterns, by_channel=True).amax(dim=(-2, -1))
+    return match[..., 0] - match[..., 1]
+
+
+def _cut(
+    frames: Tensor, rows: tuple[float, float], half_width: float, reach: tuple[float, float]
+) -> tuple[slice, slice]:
+    """Return rows and columns of a place and its surroundings, as far as the picture goes."""
+    height, width = frames.shape[-2:]
+    top, bottom = (round((0.5 + row) * height) for row in rows)
+    side = min(round(half_width * height), width // 2)
+    down, aside = (round(share * height) for share in reach)
+    return (
+        slice(max(0, top - down), min(height, bottom + down)),
+        slice(max(0, width // 2 - side - aside), min(width, width // 2 + side + aside)),
+    )
 
 
 def _soften(pictures: Tensor) -> Tensor:
     """Blur, so that features which slide over a head that turns count little."""
     side = round(_BLUR * pictures.shape[-2] / 2)
-    return functional.avg_pool2d(
-        pictures.float(), 2 * side + 1, 1, padding=side, count_include_pad=False
-    )
+    flat = pictures.float().flatten(0, -4)
+    soft = functional.avg_pool2d(flat, 2 * side + 1, 1, padding=side, count_include_pad=False)
+    return soft.view(pictures.shape)
 
 
-def _tilted(pictures: Tensor, roll: float) -> Tensor:
-    """Turn pictures ``(B, 3, H, W)`` clockwise about the middle of the head."""
+def _straightened(
+    pictures: Tensor, roll: Tensor, x: Tensor | None = None, y: Tensor | None = None
+) -> Tensor:
+    """Put heads ``(B, F, 3, H, W)`` upright and where portraits have them.
+
+    Args:
+        pictures: Heads at ``x`` and ``y``, tilted by ``roll``, ``(B, F)`` each.
+        roll: See above; its negative tilts upright ones.
+        x: See above; ``None`` for 0.
+        y: Likewise.
+    """
     height, width = pictures.shape[-2:]
-    middle = _HEAD_ROWS[0] + _HEAD_ROWS[1] - 1
-    aspect = width / height
-    cos, sin = math.cos(roll), math.sin(roll)
-    theta = pictures.new_tensor(
-        ((cos, sin / aspect, -sin / aspect * middle), (-sin * aspect, cos, middle - cos * middle))
+    aspect, middle = width / height, 2 * _HEAD_MIDDLE
+    cos, sin = roll.cos(), roll.sin()
+    right = torch.zeros_like(roll) if x is None else 2 * x
+    down = torch.zeros_like(roll) if y is None else 2 * y
+    rows = (
+        (cos, -sin / aspect, (right + sin * middle) / aspect),
+        (sin * aspect, cos, down + middle - cos * middle),
     )
-    return _sampled(pictures, theta.expand(len(pictures), -1, -1))
+    theta = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2).flatten(0, 1)
+    flat = pictures.flatten(0, 1)
+    grid = functional.affine_grid(theta, list(flat.shape), align_corners=False)
+    moved = functional.grid_sample(flat, grid, padding_mode="border", align_corners=False)
+    return moved.view(pictures.shape)
 
 
-def _sampled(pictures: Tensor, theta: Tensor) -> Tensor:
-    grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
-    return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+def _match(frames: Tensor, patterns: Tensor, by_channel: bool) -> Tensor:
+    """Correlate patterns with every place of their frames.
 
+    Args:
+        frames: ``(B, F, 3, H, W)`` float32.
+        patterns: ``(B, P, 3, h, w)``, no larger.
+        by_channel: Whether each channel's mean is taken off, so that a tint does not count.
 
-def _open_eyes(frames: Tensor, portraits: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the white around the eyes of heads that are at ``x`` and ``y``, ``(B, F)``."""
-    height, width = frames.shape[-2:]
-    zero, one = torch.zeros_like(x), torch.ones_like(x)
-    rows = ((one, zero, 2 * x * height / width), (zero, one, 2 * y))
-    theta = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-    held = _sampled(frames.float().flatten(0, 1), theta.flatten(0, 1)).unflatten(0, x.shape)
-    return _white(held) / _white(portraits.float())[:, None].clamp(min=1e-3)
-
-
-def _white(pictures: Tensor) -> Tensor:
-    """Return the mean white in the band of the eyes, ``(...)``."""
-    height, width = pictures.shape[-2:]
-    rows = slice(*(round(share * height) for share in _EYE_ROWS))
-    columns = slice(*(round(share * width) for share in _EYE_COLUMNS))
-    darkest = pictures[..., rows, columns].amin(dim=-3)
-    return smoothstep((darkest - _WHITE[0]) / (_WHITE[1] - _WHITE[0])).mean(dim=(-2, -1))
+    Returns:
+        ``(B, F, P, H - h + 1, W - w + 1)`` in ``[-1, 1]``.
+    """
+    batch, count = frames.shape[:2]
+    patterns = patterns - patterns.mean(dim=(3, 4) if by_channel else (2, 3, 4), keepdim=True)
+    size = patterns.flatten(2).norm(dim=2).clamp(min=1e-6)
+    patterns = patterns / size[..., None, None, None]
+    beside = frames.transpose(0, 1)
+    found = functional.conv2d(beside.flatten(1, 2), patterns.flatten(0, 1), groups=batch)
+    flat = frames.flatten(0, 1)
+    power, level = (
+        functional.avg_pool2d(each, list(patterns.shape[-2:]), 1) for each in (flat.square(), flat)
+    )
+    if not by_channel:
+        power, level = (each.mean(dim=1, keepdim=True) for each in (power, level))
+    variance = (power - level.square()).mean(dim=1).clamp(min=1e-8)
+    deviation = (variance * patterns[0, 0].numel()).sqrt().view(batch, count, 1, *found.shape[-2:])
+    return found.unflatten(1, (batch, -1)).transpose(0, 1) / deviation

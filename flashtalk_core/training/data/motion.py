@@ -57,6 +57,10 @@ class FaceMotion(NamedTuple):
         """Return the frames ``index`` of every face."""
         return type(self)(*(value[:, index] for value in self))
 
+    def pick(self, index: Tensor | slice | list[int]) -> Self:
+        """Return the faces ``index`` of the batch."""
+        return type(self)(*(value[index] for value in self))
+
     def with_mouth(self, mouth: Tensor) -> Self:
         """Return the motion with another mouth track ``(B, F, 6)``."""
         return self._replace(mouth=mouth)

@@ -39,7 +39,7 @@ def static_cells(identity: FaceIdentity, size_px: tuple[int, int], cells: int) -
     weights = []
     for first in range(0, count, _AT_ONCE):
         some = identity.pick(slice(first, first + _AT_ONCE))
-        moments = type(motion)(*(v.expand(len(some.width), *v.shape[1:]) for v in motion))
+        moments = motion.pick([0] * len(some.width))
         deviation = render(some, moments, size_px).std(dim=1).amax(dim=1)
         # What is beside a cell reaches into its latents.
         worst = functional.max_pool2d(

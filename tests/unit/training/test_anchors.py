@@ -50,6 +50,14 @@ def test_what_moves_about_the_free_cells_costs_nothing():
     assert loss(data, dataclasses.replace(FREE, anchor_static=False)) > 0.1
 
 
+def test_what_goes_where_mouths_are_is_not_told_from_what_goes_away():
+    data = portraits()
+    data[:, :, MOTION:, 0, 1] += 3
+    # Rows 2 and 3 of columns 1 and 2 are the mouth's, which the mean leaves out.
+    data[:, :, MOTION:, 2, 1] -= 3
+    assert loss(data) == pytest.approx(0.5 * (3 / 8) ** 2)
+
+
 def test_a_static_cell_and_the_mean_of_the_free_ones_are_held():
     data = portraits()
     data[:, :, MOTION:, 2, 0] += 2

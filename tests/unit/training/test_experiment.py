@@ -154,7 +154,7 @@ def result(cell, colours, whole=True):
     made = {"key": cell.key, "lips": lips, "drift": drift, "whole": whole}
     if whole:
         sways = {"still": 0.01, "calm": 0.02, "lively": 0.04}
-        made["movement"] = {name: {"sway": sway, "eyes_shut": 0.1} for name, sway in sways.items()}
+        made["heads"] = {name: {"sway": sway, "eyes_shut": 0.1} for name, sway in sways.items()}
         kinds = {"none": None, "cast": 3, "blur": 2 + cell.seed, "noise": 1, "shift": None}
         made["recovery"] = {
             kind: {"chunk": chunk} | {name: [0.5] * 3 for name in _DAMAGE.values()}
@@ -177,9 +177,9 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     assert named["lips"] == "0.910 +-0.014"
     assert named["sharpness"] == "0.75 (1)"
     assert named["recovered in chunk: cast, blur, noise, shift"] == "3, 2, 1, never (1)"
-    assert named["movement, %"] == "0.40 +-0.00"
+    assert named["change, %"] == "0.40 +-0.00"
     assert named["sway, %: still, calm, lively"] == "1.0 (1), 2.0 (1), 4.0 (1)"
-    assert named["eyes shut, %"] == "10.0 (1)"
+    assert named["eyes shut, %: still, calm, lively"] == "10 (1), 10 (1), 10 (1)"
     # What none of the results has is no column.
     assert "structure at 100" in named
     assert not [name for name in named if name.startswith(("identity", "colour at 500"))]
@@ -199,6 +199,13 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
         "| 1.00 +-0.00 |",
     ]
     assert all((tmp_path / name).stat().st_size > 0 for name in ("drift.png", "recovery.png"))
+
+
+def test_a_report_without_results_has_its_columns(table, tmp_path):
+    write_experiment(load_experiment(table), tmp_path / "none.jsonl", tmp_path)
+    head, rule = (tmp_path / "experiment.md").read_text().splitlines()
+    assert head.startswith("| row | seeds | lips |")
+    assert rule.count("---") == head.count(" | ") + 1
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,58 @@ import pytest
 import torch
 
 from flashtalk_core.config import AvatarConfig
+from flashtalk_core.training import movement
+from flashtalk_core.training.data.faces import render, rest_motion
+from flashtalk_core.training.data.motion import LIVELINESS
+from flashtalk_core.training.data.prompts import prompt_vocabulary
 from flashtalk_core.training.long_runs import Cast
-from flashtalk_core.training.movement import measure_drawn_movement
 
 pytestmark = pytest.mark.cpu
 
+CPU = torch.device("cpu")
+CONFIG = dataclasses.replace(AvatarConfig(), size_px=(64, 64))
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    config: AvatarConfig
+
+
+class Faces(Cast):
+    """A cast whose sessions are drawn: they sway by as much as their prompt is lively."""
+
+    def talking(self, models, corpus, sampling):
+        mood = prompt_vocabulary()[models.config.prompt]
+        portraits = self.portraits(models.config.size_px)
+        motion = rest_motion(self.faces, 4)
+        # Of four frames, one looks down with its eyes shut; a 64th of the picture is a pixel.
+        motion = motion._replace(
+            y=torch.tensor([0.0, 0.0, 0.0, mood.liveliness / 16]).expand(self.faces, 4),
+            blink=torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(self.faces, 4),
+        )
+        return Drawn(render(self.identities(), motion, models.config.size_px)), portraits
+
+
+class Drawn:
+    def __init__(self, frames):
+        self.frames = frames
+
+    def play(self, num_chunks):
+        return iter([self.frames] * num_chunks)
+
+
+def test_each_prompt_is_asked_and_ways_and_blinks_are_counted():
+    moved = movement.evaluate_movement(Models(CONFIG), None, None, Faces(2))
+    assert list(moved) == list(LIVELINESS)
+    # A way of n / 32 in one frame of four.
+    sways = [moved[name]["sway"] for name in LIVELINESS]
+    assert sways == pytest.approx([0, 1 / 64, 2 / 64], abs=1e-3)
+    assert all(moved[name]["eyes_shut"] == 0.25 for name in LIVELINESS)
+
 
 def test_drawn_faces_move_as_they_are_told_and_blink():
-    config = dataclasses.replace(AvatarConfig(), size_px=(64, 64))
-    moved = measure_drawn_movement(config, 4, Cast(4, first_face=3))
-    still, calm, lively = (moved[name]["sway"] for name in ("still", "calm", "lively"))
+    moved = movement.measure_drawn_movement(CONFIG, Cast(3, first_face=3), CPU)
+    still, calm, lively = (moved[name]["sway"] for name in LIVELINESS)
     assert 0 < 2 * still < calm
     assert 1.5 * calm < lively < 0.2
     assert all(0.02 < values["eyes_shut"] < 0.25 for values in moved.values())
