@@ -24,7 +24,6 @@ from ..geometry import num_latent_frames
 from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..sampling.schedule import noise_levels, shift_timesteps
-from .anchors import portrait_loss
 from .capture import Captured
 from .causal import attend_causally
 from .curves import Curve
@@ -32,13 +31,13 @@ from .data.damage import drift_at_random
 from .distill_states import DistillState
 from .lasting_sessions import LastingSessions
 from .losses import flow_matching_loss, guided, matching_loss, noisy_latent
-from .mouth_error import mouth_error
 from .plan import RolloutPlan, draw_plan
 from .ranks import agreed, average_gradients, rank
 from .recipe import DistillRecipe
 from .rollout import Roller, Rollout, roll_out
 from .scenes import Conditions, SceneBank, SceneBatch
 from .seeds import part_seed
+from .truth import truth_loss
 from .velocities import judge, velocity_of
 
 _RANK_SEED = 2**27
@@ -213,30 +212,11 @@ class DistillTrainer:
             told, heard = scene.conditions, scene.windows[chunk]
             shown = noisy
             if recipe.noised_teacher_motion:
-                shown = noisy_latent(self._joined(rollout), noise, level)
+                shown = noisy_latent(rollout.joined(), noise, level)
             real = self._taught(shown, level, told, heard)
             fake = self._criticise(told.condition, told.clip, told.text, heard, noisy, level)
         loss = matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
-        return loss + self._truth_loss(rollout, scene, chunk)
-
-    def _truth_loss(self, rollout: Rollout, scene: SceneBatch, chunk: int) -> Tensor | float:
-        """Return what is wrong by the portrait and by the true mouth, if the recipe asks for it."""
-        recipe, num_motion = self._recipe, rollout.motion.shape[2]
-        loss: Tensor | float = 0.0
-        if recipe.anchor_weight:
-            left = portrait_loss(recipe, self._bank, rollout.data, scene.told.faces, num_motion)
-            loss = loss + recipe.anchor_weight * left
-        if recipe.mouth_weight:
-            some = slice(recipe.mouth_batch)
-            data, past = self._joined(rollout)[some], self._config.chunk.num_motion_frames
-            error = mouth_error(self._vae, data, scene.openings[chunk][some], past)
-            loss = loss + recipe.mouth_weight * error
-        return loss
-
-    @staticmethod
-    def _joined(rollout: Rollout) -> Tensor:
-        """Return the judged chunk with the motion latents that it goes on from."""
-        return torch.cat([rollout.motion, rollout.data[:, :, rollout.motion.shape[2] :]], dim=2)
+        return loss + truth_loss(recipe, self._bank, self._vae, self._roller, rollout, scene, chunk)
 
     def _taught(self, noisy: Tensor, level: Tensor, told: Conditions, heard: Tensor) -> Tensor:
         """Return the data that the teacher predicts, guided as the recipe says."""

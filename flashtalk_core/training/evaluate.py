@@ -16,8 +16,9 @@ from ..config import SamplingConfig
 from ..weights.load import AvatarModels
 from .audio_trainer import correlation
 from .data.corpus_file import SAMPLES_PER_FRAME, Corpus
+from .data.drift import measure_drift
 from .data.faces import render, rest_motion, sample_identity, sample_motion
-from .data.mouth import measure_drift, measure_mouth_opening, measure_mouth_shape
+from .data.mouth import measure_mouth_opening, measure_mouth_shape
 from .faces_source import random_mouths
 from .long_runs import held_out_speech
 from .sessions import Sessions

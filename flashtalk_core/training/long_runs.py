@@ -18,9 +18,9 @@ from ..config import SamplingConfig
 from ..weights.load import AvatarModels
 from .data.corpus_file import SAMPLES_PER_FRAME, Corpus
 from .data.damage import DAMAGES, damage
+from .data.drift import measure_drift, measure_sharpness
 from .data.faces import FaceIdentity, render, rest_motion
 from .data.head import find_heads
-from .data.mouth import measure_drift, measure_sharpness
 from .rollout import Portraits, Roller
 from .sessions import Sessions
 from .trial import held_out_face

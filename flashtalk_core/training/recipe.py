@@ -169,8 +169,13 @@ class DistillRecipe:
     the good ones."""
     mouth_weight: float = 0.0
     """Weight of the error of the mouth's measured opening against the true track."""
-    mouth_batch: int = 6
-    """Sessions that are decoded for it."""
+    border_weight: float = 0.0
+    """Weight of the distance of background and hair from the portrait's colours, averaged over a
+    chunk's time, in coarse pictures as they would be shown."""
+    head_weight: float = 0.0
+    """Weight of the same of the head above the mouth, wherever it is."""
+    decoded_batch: int = 6
+    """Sessions that are decoded for mouth, border and head."""
     anchor_weight: float = 0.0
     """Weight of the distance of a chunk's mean over time from the portrait, in latents."""
     anchor_inner: float = 0.0
@@ -211,7 +216,7 @@ _DISTILL = DistillRecipe(
     audio_scale=1.0,
     damaged_motion_share=0.9,
     mouth_weight=10.0,
-    mouth_batch=4,
+    decoded_batch=4,
     anchor_weight=80.0,
     anchor_inner=0.2,
     lasting_sessions=64,

@@ -51,7 +51,7 @@ class Portraits:
             torch.stack([reference.std for reference in references]),
         )
 
-    def pick(self, rows: Tensor) -> Portraits:
+    def pick(self, rows: Tensor | slice) -> Portraits:
         """Return the portraits of some sessions."""
         return Portraits(self.first_motion[rows], self.colour_mean[rows], self.colour_std[rows])
 
@@ -189,6 +189,10 @@ class Rollout(NamedTuple):
     """Clean latents that chunk K's chosen step predicts, ``(B, 16, T, h, w)``."""
     motion: Tensor
     """Motion latents that chunk K goes on from, ``(B, 16, m, h, w)``."""
+
+    def joined(self) -> Tensor:
+        """Return chunk K with the motion latents that it goes on from."""
+        return _with_motion(self.data, self.motion)
 
 
 Advance = Callable[[Tensor, Tensor], Tensor]

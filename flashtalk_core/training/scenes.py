@@ -112,6 +112,10 @@ class SceneBank:
         """Return latents of clips that are the portrait throughout, ``(B, 16, T, h, w)``."""
         return self._stills[faces]
 
+    def pictures(self, faces: Tensor) -> Tensor:
+        """Return the portraits, ``(B, 3, H, W)`` in ``[0, 1]``."""
+        return (self._pictures[faces] + 1) / 2
+
     def static(self, faces: Tensor) -> Tensor:
         """Return weights of the cells that nothing moves through, ``(B, h, h)`` in ``[0, 1]``."""
         return self._static[faces]

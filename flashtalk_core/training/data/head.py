@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .drift import coarse_lab
+
 _HEAD_ROWS, _HEAD_HALF_WIDTH = (-0.31, 0.07), 0.25
 """Hair, brows, eyes and nose of a face at rest; no mouth."""
 _HEAD_MIDDLE = -0.12
@@ -23,6 +25,8 @@ _ROLLS = (-0.24, -0.12, 0.0, 0.12, 0.24)
 """Tilts that are tried, in radians."""
 _BLUR = 0.08
 """Width of the blur under which heads are compared."""
+_COARSE = (6, 8)
+"""Pixels of a head whose colours are compared."""
 _EYE_ROWS, _EYE_HALF_WIDTH = (-0.1, 0.02), 0.19
 _EYE_REACH = (0.025, 0.035)
 """How far eyes slide over a head that turns."""
@@ -72,6 +76,26 @@ def find_heads(frames: Tensor, portraits: Tensor) -> Head:
     lines, width = match.shape[-2:]
     x, y = (place % width - aside) / height, (place // width % lines - down) / height
     return Head(1 - best, x, y, rolls[place // (width * lines)])
+
+
+def head_colour_change(frames: Tensor, portraits: Tensor) -> Tensor:
+    """Return by how much heads differ from the portrait's, averaged over time, with a gradient.
+
+    They are compared where they are; where that is has no gradient. Turns and nods are left in.
+
+    Args:
+        frames: ``(B, F, 3, H, W)`` in ``[0, 1]``.
+        portraits: Faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``.
+
+    Returns:
+        ``(B, 3, N)``, difference in Lab of all N coarse pixels of the head.
+    """
+    with torch.no_grad():
+        heads = find_heads(frames, portraits)
+    held = _straightened(frames.float(), heads.roll, heads.x, heads.y)
+    rows, columns = _cut(frames, _HEAD_ROWS, _HEAD_HALF_WIDTH, (0.0, 0.0))
+    now, known = (coarse_lab(each[..., rows, columns], _COARSE) for each in (held, portraits))
+    return (now.mean(dim=1) - known).flatten(2)
 
 
 def measure_open_eyes(frames: Tensor, heads: Head, opened: Tensor, shut: Tensor) -> Tensor:

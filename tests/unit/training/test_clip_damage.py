@@ -11,7 +11,7 @@ from flashtalk_core.training.data.damage import (
     drift_at_random,
     shift,
 )
-from flashtalk_core.training.data.mouth import measure_drift, measure_sharpness
+from flashtalk_core.training.data.drift import measure_drift, measure_sharpness
 
 pytestmark = pytest.mark.cpu
 

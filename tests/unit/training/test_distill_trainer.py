@@ -95,6 +95,7 @@ def test_the_critic_learns_from_new_latents_alone(config, networks, tmp_path):
         {},
         {"lasting_sessions": 2, "fresh_share": 0.0, "anchor_weight": 1.0, "num_steps": 7},
         {"final_rate_share": 0.1, "anchor_weight": 1.0, "anchor_static": True},
+        {"mouth_weight": 1.0, "border_weight": 1.0, "head_weight": 1.0, "decoded_batch": 1},
     ],
 )
 def test_a_killed_run_repeats_the_one_that_was_not(config, networks, tmp_path, changes):

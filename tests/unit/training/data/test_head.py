@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from flashtalk_core.training.data.damage import damage
+from flashtalk_core.training.data.drift import measure_drift
 from flashtalk_core.training.data.faces import render, rest_motion, sample_identity, sample_motion
 from flashtalk_core.training.data.head import find_heads, measure_open_eyes
-from flashtalk_core.training.data.mouth import measure_drift
 
 pytestmark = pytest.mark.cpu
 

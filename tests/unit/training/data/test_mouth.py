@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from flashtalk_core.training.data.drift import border_mask
 from flashtalk_core.training.data.faces import (
     render,
     rest_motion,
@@ -10,8 +11,6 @@ from flashtalk_core.training.data.faces import (
 )
 from flashtalk_core.training.data.mouth import (
     anchor_mask,
-    border_mask,
-    measure_drift,
     measure_mouth_opening,
     measure_mouth_shape,
 )
@@ -84,33 +83,6 @@ def test_the_measure_does_not_depend_on_size():
         for size in (128, 256)
     )
     torch.testing.assert_close(small, large, atol=0.08, rtol=0)
-
-
-def test_a_portrait_does_not_drift_from_itself():
-    portrait = render(sample_identity(1, torch.Generator().manual_seed(2)), rest_motion(1))[0, 0]
-    drift = measure_drift(portrait[None], portrait)
-    assert drift.colour.item() == pytest.approx(0, abs=1e-4)
-    assert drift.structure.item() == pytest.approx(0, abs=1e-5)
-
-
-def test_drift_sees_colour_and_shape_but_not_talking():
-    generator = torch.Generator().manual_seed(3)
-    identity = sample_identity(8, generator)
-    portrait = render(identity, rest_motion(8))[:, :1]
-    motion = sample_motion(8, 8, generator)
-    motion = motion.with_mouth(torch.rand(8, 8, 6, generator=generator))
-    talking = measure_drift(render(identity, motion), portrait)
-    tinted = measure_drift(portrait * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1), portrait)
-    other = measure_drift(portrait.roll(1, dims=0), portrait)
-    assert talking.colour.mean() * 5 < tinted.colour.mean()
-    assert talking.structure.mean() * 5 < other.structure.mean()
-
-
-def test_a_known_colour_difference_in_lab():
-    grey = torch.full((1, 3, 32, 32), 0.5)
-    drift = measure_drift(torch.full((1, 3, 32, 32), 0.6), grey)
-    # Lightness of sRGB 0.5 and 0.6 is 53.39 and 63.22.
-    assert drift.colour.item() == pytest.approx(9.83, abs=0.05)
 
 
 def test_frames_and_faces_may_be_batched_in_any_way(talking):

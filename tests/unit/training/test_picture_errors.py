@@ -1,0 +1,117 @@
+"""What decoded chunks are blamed for."""
+
+import pytest
+import torch
+
+from flashtalk_core.media.colour import ColourReference
+from flashtalk_core.training.data.drift import measure_drift
+from flashtalk_core.training.data.faces import render, rest_motion, sample_identity, sample_motion
+from flashtalk_core.training.picture_errors import (
+    border_error,
+    head_error,
+    mouth_error,
+    shown_pictures,
+)
+from flashtalk_core.training.rollout import Portraits
+
+pytestmark = pytest.mark.cpu
+
+FACES, FRAMES = 4, 12
+ERRORS = pytest.mark.parametrize("error", [border_error, head_error])
+# Lightness of sRGB 0.5 and 0.6 is 53.39 and 63.22.
+LIGHTER = 0.0983**2
+
+
+def as_chunk(pictures):
+    """Turn ``(B, F, 3, H, W)`` in ``[0, 1]`` into what a decoder returns."""
+    return (pictures * 2 - 1).transpose(1, 2)
+
+
+def references(pictures):
+    """Return the statistics alone, and no latents."""
+    found = [ColourReference.from_picture(picture * 2 - 1) for picture in pictures]
+    means, deviations = ([getattr(each, name) for each in found] for name in ("mean", "std"))
+    return Portraits(torch.empty(0), torch.stack(means), torch.stack(deviations))
+
+
+@pytest.fixture
+def faces():
+    return sample_identity(FACES, torch.Generator().manual_seed(5))
+
+
+@pytest.fixture
+def pictures(faces):
+    return render(faces, rest_motion(FACES))[:, 0]
+
+
+@ERRORS
+def test_a_known_difference_of_lightness(error):
+    grey = torch.full((2, 3, 64, 64), 0.5)
+    lighter = torch.full((2, FRAMES, 3, 64, 64), 0.6)
+    assert error(lighter, grey).item() == pytest.approx(LIGHTER, rel=0.01)
+
+
+def test_the_border_is_what_drift_of_colour_is_measured_on(pictures):
+    tinted = (pictures * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
+    measured = measure_drift(tinted, pictures[:, None]).colour.mean().item() / 100
+    assert measured**2 <= border_error(tinted, pictures).item() < 2 * measured**2
+
+
+@ERRORS
+@pytest.mark.parametrize("liveliness", [0, 1])
+def test_heads_that_move_count_far_less_than_a_drift(error, faces, pictures, liveliness):
+    motion = sample_motion(FACES, FRAMES, torch.Generator().manual_seed(1), liveliness)
+    moving = error(render(faces, motion), pictures).item()
+    faded = error(0.85 * pictures[:, None] + 0.07, pictures).item()
+    assert moving * 4 < faded
+
+
+def test_a_head_costs_nothing_wherever_it_is_and_its_background_does(faces, pictures):
+    aside = rest_motion(FACES, FRAMES)
+    aside = aside._replace(x=aside.x + 0.0625, roll=aside.roll + 0.12)  # four pixels
+    shown = render(faces, aside)
+    tinted = (pictures * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
+    assert head_error(shown, pictures) * 10 < head_error(tinted, pictures)
+    # Where they are not looked for they are different heads.
+    others = render(faces.pick([1, 2, 3, 0]), rest_motion(FACES, FRAMES))
+    assert head_error(shown, pictures) * 30 < head_error(others, pictures)
+
+
+def test_what_the_match_of_colours_takes_back_costs_nothing(pictures):
+    darker = as_chunk((0.9 * pictures)[:, None])
+    matched = shown_pictures(darker, references(pictures), 1.0)
+    kept = shown_pictures(darker, references(pictures), 0.0)
+    torch.testing.assert_close(kept[:, 0], 0.9 * pictures)
+    assert border_error(matched, pictures) * 10 < border_error(kept, pictures)
+
+
+@ERRORS
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_the_gradient_brings_colours_back(error, pictures, strength):
+    uneven = torch.linspace(-0.05, 0.05, 128).expand(128, 128)
+    frames = as_chunk((pictures + uneven).clamp(0, 1)[:, None]).requires_grad_()
+
+    def wrong(frames):
+        return error(shown_pictures(frames, references(pictures), strength), pictures)
+
+    before = wrong(frames)
+    (gradient,) = torch.autograd.grad(before, frames)
+    assert gradient.isfinite().all()
+    assert wrong(frames - 0.02 * gradient / gradient.abs().max()) < before
+
+
+@ERRORS
+def test_black_pictures_have_a_finite_gradient(error):
+    frames = torch.full((1, 3, FRAMES, 64, 64), -1.0, requires_grad=True)
+    grey = torch.full((1, 3, 64, 64), 0.1)
+    wrong = error(shown_pictures(frames, references(grey), 1.0), grey)
+    (gradient,) = torch.autograd.grad(wrong, frames)
+    assert gradient.isfinite().all()
+
+
+def test_the_error_of_mouths_is_that_of_their_opening(faces):
+    mouth = torch.zeros(FACES, FRAMES, 6)
+    mouth[..., 0] = torch.linspace(0, 0.9, FRAMES)
+    shown = as_chunk(render(faces, rest_motion(FACES, FRAMES).with_mouth(mouth)))
+    assert mouth_error(shown, mouth[..., 0]).item() < 0.02
+    assert mouth_error(shown, mouth[..., 0].flip(1)).item() > 0.1
