@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +15,8 @@ from ..engine.devices import DTYPES
 from ..errors import OutputError
 from .render import choose_sampling
 
-PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement")
-_RECOVERY_CHUNKS, _TRIPS = 6, 10
+PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor")
+_TRIPS = 10
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -99,36 +99,30 @@ def run(args: argparse.Namespace) -> int:
     models = load_avatar(args.model, device, choose_dtype(args.dtype, device))
     corpus = load_corpus(args.data / "corpus.safetensors")
     sampling = choose_sampling(models.config.sampling, args)
+    cast = long_runs.Cast(args.faces)
+    measures: dict[str, Callable[[], object]] = {
+        "lips": lambda: evaluate.evaluate_lips(
+            models, evaluate.held_out_trials(corpus, args.clips, models.config.size_px), sampling
+        ),
+        "vae": lambda: evaluate.evaluate_vae(models, args.clips),
+        "trips": lambda: long_runs.evaluate_trips(models, sampling, _TRIPS, cast),
+        "drift": lambda: long_runs.evaluate_drift(models, corpus, sampling, args.chunks, cast),
+        "silence": lambda: evaluate.evaluate_silence(
+            models, corpus, sampling, args.silence_s, args.faces
+        ),
+        "recovery": lambda: long_runs.evaluate_recovery(
+            models, corpus, sampling, long_runs.RECOVERY_CHUNKS, cast
+        ),
+        "movement": lambda: {
+            "model": movement.evaluate_movement(models, corpus, sampling, cast),
+            "drawn": movement.measure_drawn_movement(models.config, cast, device),
+        },
+        "floor": lambda: movement.measure_drawn_drift(models, cast),
+    }
     results: dict[str, object] = {"model": models.config.name, "sampling": asdict(sampling)}
     for part in args.parts:
         start = time.monotonic()
-        if part == "lips":
-            trials = evaluate.held_out_trials(corpus, args.clips, models.config.size_px)
-            results[part] = evaluate.evaluate_lips(models, trials, sampling)
-        elif part == "vae":
-            results[part] = evaluate.evaluate_vae(models, args.clips)
-        elif part == "trips":
-            results[part] = long_runs.evaluate_trips(
-                models, sampling, _TRIPS, long_runs.Cast(args.faces)
-            )
-        elif part == "drift":
-            results[part] = long_runs.evaluate_drift(
-                models, corpus, sampling, args.chunks, long_runs.Cast(args.faces)
-            )
-        elif part == "recovery":
-            results[part] = long_runs.evaluate_recovery(
-                models, corpus, sampling, _RECOVERY_CHUNKS, long_runs.Cast(args.faces)
-            )
-        elif part == "movement":
-            cast = long_runs.Cast(args.faces)
-            results[part] = {
-                "model": movement.evaluate_movement(models, corpus, sampling, cast),
-                "drawn": movement.measure_drawn_movement(models.config, cast, device),
-            }
-        else:
-            results[part] = evaluate.evaluate_silence(
-                models, corpus, sampling, args.silence_s, args.faces
-            )
+        results[part] = measures[part]()
         results[f"{part}_took_s"] = round(time.monotonic() - start, 1)
     text = json.dumps(results, indent=1) + "\n"
     if args.output is None:

@@ -20,7 +20,7 @@ from .data.drift import measure_drift
 from .data.faces import render, rest_motion, sample_identity, sample_motion
 from .data.mouth import measure_mouth_opening, measure_mouth_shape
 from .faces_source import random_mouths
-from .long_runs import held_out_speech
+from .long_runs import Cast, held_out_speech
 from .sessions import Sessions
 from .trial import HELD_OUT_FACE_SEED, ArraySound, Trial, held_out_face, held_out_portrait
 from .vae_trainer import psnr_db
@@ -33,6 +33,7 @@ _SHUT = 0.1
 """Openings below this are called shut."""
 _TOGETHER = 25
 """Sessions played side by side."""
+_FIRST_SILENT_FACE = 700
 _SETTLING_FRAMES = 10
 """Frames after the end of speech, 0.4 s, from which on a mouth must be shut."""
 
@@ -184,9 +185,7 @@ def evaluate_silence(
     chunk = models.config.chunk
     rate = chunk.frame_rate_hz
     frames, (spoken, unspoken) = seconds * rate, (length * rate for length in trailing_seconds)
-    portraits = torch.stack(
-        [held_out_portrait(700 + face, models.config.size_px) for face in range(faces)]
-    )
+    portraits = Cast(faces, _FIRST_SILENT_FACE).portraits(models.config.size_px)
     nothing = ArraySound(np.zeros(0, np.float32))
     quiet = Sessions(models, portraits, [nothing] * faces, sampling)
     openings, last = [], torch.empty(0)

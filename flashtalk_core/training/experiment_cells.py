@@ -22,7 +22,7 @@ from .distill_states import STATE, is_distilled
 from .distill_trainer import DistillTrainer
 from .evaluate import evaluate_lips, held_out_trials
 from .experiment import Cell, Experiment, Row
-from .long_runs import Cast, evaluate_drift, evaluate_recovery
+from .long_runs import RECOVERY_CHUNKS, Cast, evaluate_drift, evaluate_recovery
 from .movement import evaluate_movement
 from .recipe import DistillRecipe
 from .scenes import SceneBank
@@ -39,7 +39,6 @@ from .stages import (
 logger = logging.getLogger(__name__)
 
 _BANK_SEED = 4
-_RECOVERY_CHUNKS = 6
 _FACES_FROM = 500
 _SPEED_CHUNKS = 8
 _LIPS = ("correlation_mean", "correlation_pooled", "shut_when_closed", "shape_error")
@@ -121,7 +120,7 @@ class Workbench:
         heads = evaluate_movement(models, self._corpus, sampling, cast)
         result["heads"] = {name: _rounded(values) for name, values in heads.items()}
         if row.recovery:
-            recovery = evaluate_recovery(models, self._corpus, sampling, _RECOVERY_CHUNKS, cast)
+            recovery = evaluate_recovery(models, self._corpus, sampling, RECOVERY_CHUNKS, cast)
             result["recovery"] = {
                 kind: {
                     **_columns([values["start"], *values["rows"]]),

@@ -32,6 +32,8 @@ _AVERAGED_FROM, _AVERAGED = 10, 5
 _ASKED_EVERY = 50
 """Chunks after which a run asks whether to go on."""
 _FIRST_FACE = 500
+RECOVERY_CHUNKS = 6
+"""In which a session should be back from damage."""
 _UNDAMAGED = "none"
 _RECOVERED = {"colour_delta_e": 1.0, "structure": 0.02, "softness": 0.05}
 """How much worse than after an undamaged start a chunk may be and count as recovered."""
@@ -135,7 +137,7 @@ def evaluate_drift(
     seen: dict[int, dict[str, Tensor]] = {}
     for chunk, frames in sessions.glance(sorted({*wanted, *range(0, chunks, _ASKED_EVERY)})):
         if chunk in wanted:
-            seen[chunk] = {**_compare(frames[:, 1:], portraits), **_changes(frames)}
+            seen[chunk] = {**compare(frames[:, 1:], portraits), **_changes(frames)}
         if is_over is not None and is_over():
             break
     return [
@@ -154,8 +156,16 @@ def _drift_row(end: int, seen: list[dict[str, Tensor]]) -> dict[str, float]:
     return row
 
 
-def _compare(frames: Tensor, portraits: Tensor) -> dict[str, Tensor]:
-    """Return each session's distances from its portrait, ``(B,)``; 0 for the portrait itself."""
+def compare(frames: Tensor, portraits: Tensor) -> dict[str, Tensor]:
+    """Measure sessions against their portraits.
+
+    Args:
+        frames: ``(B, F, 3, H, W)`` in ``[0, 1]``.
+        portraits: ``(B, 3, H, W)``.
+
+    Returns:
+        Distances of several kinds, ``(B,)`` each, 0 for the portrait itself.
+    """
     drift, heads = measure_drift(frames, portraits[:, None]), find_heads(frames, portraits)
     sharpness = measure_sharpness(frames) / measure_sharpness(portraits)[:, None]
     return {
@@ -192,7 +202,7 @@ def evaluate_recovery(
         sessions, portraits = cast.talking(models, corpus, sampling)
         start = _start_frames(portraits, kind, models.config.chunk.num_motion_frames)
         rows = list(_rows(sessions, portraits, chunks, start))
-        results[kind] = {"start": _means(_compare(start[1], portraits)), "rows": rows}
+        results[kind] = {"start": _means(compare(start[1], portraits)), "rows": rows}
         if kind != _UNDAMAGED:
             results[kind]["recovered_in_chunk"] = _recovered(rows, results[_UNDAMAGED]["rows"])
     return results
@@ -218,7 +228,7 @@ def evaluate_trips(
     for trip in range(1, trips + 1):
         frames = roller.show(roller.next_motion(frames), encoded)
         shown = (frames.transpose(1, 2) + 1) / 2
-        rows.append({"trip": float(trip), **_means(_compare(shown, portraits))})
+        rows.append({"trip": float(trip), **_means(compare(shown, portraits))})
     return rows
 
 
@@ -234,7 +244,7 @@ def _rows(
     sessions: Sessions, portraits: Tensor, chunks: int, start: tuple[Tensor, Tensor]
 ) -> Iterator[dict[str, float]]:
     for frames in sessions.play(chunks, start[0]):
-        yield _means(_compare(frames, portraits))
+        yield _means(compare(frames, portraits))
 
 
 def _means(values: dict[str, Tensor]) -> dict[str, float]:

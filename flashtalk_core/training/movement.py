@@ -1,4 +1,4 @@
-"""Whether a model's faces move as its prompt asks, against drawings that do.
+"""Whether a model's faces move as its prompt asks, and how drawings that do are measured.
 
 Axis legend: B sessions, F frames, H W pixels.
 """
@@ -19,7 +19,8 @@ from .data.head import find_heads, measure_open_eyes
 from .data.motion import LIVELINESS
 from .data.prompts import Mood, mood_prompt
 from .faces_source import random_mouths
-from .long_runs import Cast
+from .long_runs import Cast, compare
+from .rollout import decode_clip, encode_clip
 
 _CHUNKS = 8
 """Length of a run, 9 s of the tiny model."""
@@ -56,10 +57,40 @@ def evaluate_movement(
 def measure_drawn_movement(config: AvatarConfig, cast: Cast, device: torch.device) -> Movement:
     """Measure the same on drawings of these faces that move as the prompts ask."""
     portraits, shut = (cast.portraits(config.size_px, blink).to(device) for blink in (0.0, 1.0))
+    length = config.chunk.num_new_frames
     return {
-        liveliness: _measure(_drawn(config, cast, number, device), portraits, shut)
+        liveliness: _measure(_drawn(config, cast, number, device, length), portraits, shut)
         for number, liveliness in enumerate(LIVELINESS)
     }
+
+
+@torch.no_grad()
+def measure_drawn_drift(models: AvatarModels, cast: Cast) -> dict[str, dict[str, float]]:
+    """Measure by how much drawings leave their portrait, though nothing has drifted.
+
+    A video that is as like its portrait as these has not drifted either.
+
+    Args:
+        models: Its autoencoder is used; its chunks are the length of a clip.
+        cast: Whose faces.
+
+    Returns:
+        For each liveliness the measures of drift, means over faces and chunks, as drawn and, with
+        ``_decoded``, after the autoencoder.
+    """
+    vae, config, found = models.vae, models.config, {}
+    weight = next(vae.parameters())
+    portraits = cast.portraits(config.size_px).to(weight.device)
+    for number, liveliness in enumerate(LIVELINESS):
+        rows: dict[str, list[Tensor]] = {}
+        for frames in _drawn(config, cast, number, weight.device, config.chunk.num_frames):
+            latent = encode_clip(vae, (frames.transpose(1, 2) * 2 - 1).to(weight))
+            decoded = (decode_clip(vae, latent.to(weight)).transpose(1, 2) + 1) / 2
+            for end, pictures in (("", frames), ("_decoded", decoded)):
+                for name, values in compare(pictures, portraits).items():
+                    rows.setdefault(name + end, []).append(values)
+        found[liveliness] = {name: float(torch.stack(row).mean()) for name, row in rows.items()}
+    return found
 
 
 def _measure(chunks: Iterator[Tensor], portraits: Tensor, shut: Tensor) -> dict[str, float]:
@@ -76,10 +107,9 @@ def _measure(chunks: Iterator[Tensor], portraits: Tensor, shut: Tensor) -> dict[
 
 
 def _drawn(
-    config: AvatarConfig, cast: Cast, liveliness: int, device: torch.device
+    config: AvatarConfig, cast: Cast, liveliness: int, device: torch.device, length: int
 ) -> Iterator[Tensor]:
-    """Draw the cast in movement, as long as a run, chunk by chunk."""
-    length = config.chunk.num_new_frames
+    """Draw the cast in movement, as many chunks as in a run, ``length`` frames each."""
     generator = Generator().manual_seed(cast.first_face)
     motion = sample_motion(cast.faces, _CHUNKS * length, generator, liveliness)
     motion = motion.with_mouth(random_mouths(cast.faces, _CHUNKS * length, generator)).to(device)

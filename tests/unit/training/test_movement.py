@@ -11,6 +11,7 @@ from flashtalk_core.training.data.faces import render, rest_motion
 from flashtalk_core.training.data.motion import LIVELINESS
 from flashtalk_core.training.data.prompts import prompt_vocabulary
 from flashtalk_core.training.long_runs import Cast
+from flashtalk_core.weights.load import load_avatar
 
 pytestmark = pytest.mark.cpu
 
@@ -66,3 +67,16 @@ def test_drawn_faces_move_as_they_are_told_and_blink():
 def test_a_cast_is_the_same_faces_in_any_company():
     one, three = Cast(1, first_face=4), Cast(3, first_face=3)
     assert torch.equal(one.portraits((32, 32))[0], three.portraits((32, 32))[1])
+
+
+def test_drawings_that_move_more_are_measured_less_like_their_portrait(monkeypatch):
+    monkeypatch.setattr(movement, "_CHUNKS", 1)
+    models = load_avatar("tiny", CPU, torch.float32)
+    floor = movement.measure_drawn_drift(models, Cast(1))
+    assert list(floor) == list(LIVELINESS)
+    for name in ("colour_delta_e", "identity", "structure"):
+        still, calm, lively = (floor[mood][name] for mood in LIVELINESS)
+        assert 0 < still < calm < lively
+        # An autoencoder takes something away, and far less than another face is unlike.
+        assert all(floor[mood][name] < floor[mood][f"{name}_decoded"] for mood in LIVELINESS)
+    assert floor["calm"]["colour_delta_e_decoded"] < 3
