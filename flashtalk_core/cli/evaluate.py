@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
             "model": movement.evaluate_movement(models, corpus, sampling, cast),
             "drawn": movement.measure_drawn_movement(models.config, cast, device),
         },
-        "floor": lambda: movement.measure_drawn_drift(models, cast),
+        "floor": lambda: movement.measure_drawn_drift(models, sampling, cast),
     }
     results: dict[str, object] = {"model": models.config.name, "sampling": asdict(sampling)}
     for part in args.parts:

@@ -20,7 +20,7 @@ from .data.motion import LIVELINESS
 from .data.prompts import Mood, mood_prompt
 from .faces_source import random_mouths
 from .long_runs import Cast, compare
-from .rollout import decode_clip, encode_clip
+from .rollout import Portraits, Roller
 
 _CHUNKS = 8
 """Length of a run, 9 s of the tiny model."""
@@ -65,28 +65,31 @@ def measure_drawn_movement(config: AvatarConfig, cast: Cast, device: torch.devic
 
 
 @torch.no_grad()
-def measure_drawn_drift(models: AvatarModels, cast: Cast) -> dict[str, dict[str, float]]:
+def measure_drawn_drift(
+    models: AvatarModels, sampling: SamplingConfig, cast: Cast
+) -> dict[str, dict[str, float]]:
     """Measure by how much drawings leave their portrait, though nothing has drifted.
-
-    A video that is as like its portrait as these has not drifted either.
 
     Args:
         models: Its autoencoder is used; its chunks are the length of a clip.
+        sampling: How strongly colours are matched.
         cast: Whose faces.
 
     Returns:
-        For each liveliness the measures of drift, means over faces and chunks, as drawn and, with
-        ``_decoded``, after the autoencoder.
+        For each liveliness the measures of drift, means over faces and chunks: as drawn and, with
+        ``_shown``, after the autoencoder and the match of colours, as a session would show them.
     """
     vae, config, found = models.vae, models.config, {}
     weight = next(vae.parameters())
     portraits = cast.portraits(config.size_px).to(weight.device)
+    roller = Roller.around(vae, config, sampling)
+    encoded = Portraits.encode(vae, portraits.to(weight) * 2 - 1)
     for number, liveliness in enumerate(LIVELINESS):
         rows: dict[str, list[Tensor]] = {}
         for frames in _drawn(config, cast, number, weight.device, config.chunk.num_frames):
-            latent = encode_clip(vae, (frames.transpose(1, 2) * 2 - 1).to(weight))
-            decoded = (decode_clip(vae, latent.to(weight)).transpose(1, 2) + 1) / 2
-            for end, pictures in (("", frames), ("_decoded", decoded)):
+            latent = roller.encode(frames.transpose(1, 2) * 2 - 1)
+            shown = (roller.show(latent, encoded).transpose(1, 2) + 1) / 2
+            for end, pictures in (("", frames), ("_shown", shown)):
                 for name, values in compare(pictures, portraits).items():
                     rows.setdefault(name + end, []).append(values)
         found[liveliness] = {name: float(torch.stack(row).mean()) for name, row in rows.items()}

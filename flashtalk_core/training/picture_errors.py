@@ -51,8 +51,8 @@ def mouth_error(frames: Tensor, openings: Tensor) -> Tensor:
 def shown_pictures(frames: Tensor, portraits: Portraits, strength: float) -> Tensor:
     """Return decoded frames as they would be shown, after the match of colours.
 
-    The gradient of the match is left out: it is nearly one, and roots of dark colours would make
-    it endless.
+    The gradient of the match is left out: roots of dark colours would make it endless. So a change
+    is taken for shown as it is, though the match takes back what the whole picture shares of it.
 
     Args:
         frames: ``(B, 3, F, H, W)`` in ``[-1, 1]``.

@@ -48,6 +48,8 @@ def truth_loss(
     if recipe.mouth_weight:
         error = mouth_error(frames, scene.openings[chunk][some, past:])
         loss = loss + recipe.mouth_weight * error
+    if not (recipe.border_weight or recipe.head_weight):
+        return loss
     shown = shown_pictures(frames, scene.portraits.pick(some), roller.colour_strength)
     pictures = bank.pictures(faces[some])
     if recipe.border_weight:

@@ -58,8 +58,8 @@ def measure_drift(frames: Tensor, reference: Tensor) -> Drift:
 def border_colour_change(frames: Tensor, reference: Tensor) -> Tensor:
     """Return by how much background and hair differ from the portrait's, averaged over time.
 
-    It is what :func:`measure_drift` sees of colour, with a gradient that is never endless. A head
-    that sways past hardly changes it.
+    It looks where :func:`measure_drift` does, with a gradient that is never endless, and hardly
+    sees a head that sways past, which the mean over time evens out.
 
     Args:
         frames: Pictures ``(B, F, 3, H, W)`` in ``[0, 1]``.

@@ -25,7 +25,7 @@ _ROLLS = (-0.24, -0.12, 0.0, 0.12, 0.24)
 """Tilts that are tried, in radians."""
 _BLUR = 0.08
 """Width of the blur under which heads are compared."""
-_COARSE = (6, 8)
+_COARSE = (7, 8)
 """Pixels of a head whose colours are compared."""
 _EYE_ROWS, _EYE_HALF_WIDTH = (-0.1, 0.02), 0.19
 _EYE_REACH = (0.025, 0.035)

@@ -72,11 +72,11 @@ def test_a_cast_is_the_same_faces_in_any_company():
 def test_drawings_that_move_more_are_measured_less_like_their_portrait(monkeypatch):
     monkeypatch.setattr(movement, "_CHUNKS", 1)
     models = load_avatar("tiny", CPU, torch.float32)
-    floor = movement.measure_drawn_drift(models, Cast(1))
+    floor = movement.measure_drawn_drift(models, models.config.sampling, Cast(1))
     assert list(floor) == list(LIVELINESS)
     for name in ("colour_delta_e", "identity", "structure"):
         still, calm, lively = (floor[mood][name] for mood in LIVELINESS)
         assert 0 < still < calm < lively
         # An autoencoder takes something away, and far less than another face is unlike.
-        assert all(floor[mood][name] < floor[mood][f"{name}_decoded"] for mood in LIVELINESS)
-    assert floor["calm"]["colour_delta_e_decoded"] < 3
+        assert all(floor[mood][name] < floor[mood][f"{name}_shown"] for mood in LIVELINESS)
+    assert floor["calm"]["colour_delta_e_shown"] < 3

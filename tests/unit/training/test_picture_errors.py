@@ -59,22 +59,33 @@ def test_the_border_is_what_drift_of_colour_is_measured_on(pictures):
 
 @ERRORS
 @pytest.mark.parametrize("liveliness", [0, 1])
-def test_heads_that_move_count_far_less_than_a_drift(error, faces, pictures, liveliness):
+def test_heads_that_move_count_less_than_a_drift(error, faces, pictures, liveliness):
     motion = sample_motion(FACES, FRAMES, torch.Generator().manual_seed(1), liveliness)
     moving = error(render(faces, motion), pictures).item()
     faded = error(0.85 * pictures[:, None] + 0.07, pictures).item()
-    assert moving * 4 < faded
+    assert moving * 3 < faded
 
 
-def test_a_head_costs_nothing_wherever_it_is_and_its_background_does(faces, pictures):
-    aside = rest_motion(FACES, FRAMES)
-    aside = aside._replace(x=aside.x + 0.0625, roll=aside.roll + 0.12)  # four pixels
-    shown = render(faces, aside)
+@pytest.mark.parametrize(("aside", "tilt"), [(0.0625, 0.12), (-0.0625, -0.12)])
+def test_a_head_costs_little_wherever_it_is(aside, tilt, faces, pictures):
+    rest = rest_motion(FACES, FRAMES)
+    shown = render(faces, rest._replace(x=rest.x + aside, roll=rest.roll + tilt))
+    # A sixteenth of half the height is four pixels.
     tinted = (pictures * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
     assert head_error(shown, pictures) * 10 < head_error(tinted, pictures)
-    # Where they are not looked for they are different heads.
-    others = render(faces.pick([1, 2, 3, 0]), rest_motion(FACES, FRAMES))
-    assert head_error(shown, pictures) * 30 < head_error(others, pictures)
+    assert head_error(shown, pictures) * 30 < head_error(shown.roll(1, 0), pictures)
+
+
+def test_border_and_head_are_apart(pictures):
+    marked = pictures.clone()
+    marked[..., :16, :] += 0.2
+    top = marked[:, None].clamp(0, 1)
+    marked = pictures.clone()
+    marked[..., 40:60, 44:84] += 0.2
+    middle = marked[:, None].clamp(0, 1)
+    assert border_error(middle, pictures) == 0
+    assert border_error(top, pictures) > 1e-4 < head_error(middle, pictures)
+    assert head_error(top, pictures) * 10 < head_error(middle, pictures)
 
 
 def test_what_the_match_of_colours_takes_back_costs_nothing(pictures):
@@ -101,12 +112,14 @@ def test_the_gradient_brings_colours_back(error, pictures, strength):
 
 
 @ERRORS
-def test_black_pictures_have_a_finite_gradient(error):
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_black_pictures_have_a_finite_gradient(error, strength):
     frames = torch.full((1, 3, FRAMES, 64, 64), -1.0, requires_grad=True)
     grey = torch.full((1, 3, 64, 64), 0.1)
-    wrong = error(shown_pictures(frames, references(grey), 1.0), grey)
+    wrong = error(shown_pictures(frames, references(grey), strength), grey)
     (gradient,) = torch.autograd.grad(wrong, frames)
     assert gradient.isfinite().all()
+    assert (gradient != 0).any() or strength == 1  # black is shown grey then
 
 
 def test_the_error_of_mouths_is_that_of_their_opening(faces):
