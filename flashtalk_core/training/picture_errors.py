@@ -15,7 +15,8 @@ from .data.mouth import measure_mouth_opening
 from .rollout import Portraits, correct_colours, decode_clip
 
 _HEAD_EVERY = 4
-_LIGHTNESS = 100.0
+_DRIFTED = 3.0
+"""Distance in Lab from which on a session counts less than its square."""
 
 
 def decode_new(vae: VideoVAE, data: Tensor, past: int) -> Tensor:
@@ -75,9 +76,10 @@ def border_error(shown: Tensor, pictures: Tensor) -> Tensor:
         pictures: The portraits, ``(B, 3, H, W)`` in ``[0, 1]``.
 
     Returns:
-        Scalar, the mean square of the distance in Lab, of which lightness goes from 0 to 1.
+        Scalar, the mean over sessions of Cauchy's loss, ``log(1 + d^2 / 9)``, of their root mean
+        square distance in Lab: one that starts from damage does not outweigh those that drift.
     """
-    return _mean_square(border_colour_change(shown, pictures))
+    return _cauchy(border_colour_change(shown, pictures))
 
 
 def head_error(shown: Tensor, pictures: Tensor) -> Tensor:
@@ -85,8 +87,10 @@ def head_error(shown: Tensor, pictures: Tensor) -> Tensor:
 
     Arguments and result are those of :func:`border_error`; one frame of four is looked at.
     """
-    return _mean_square(head_colour_change(shown[:, ::_HEAD_EVERY], pictures))
+    return _cauchy(head_colour_change(shown[:, ::_HEAD_EVERY], pictures))
 
 
-def _mean_square(change: Tensor) -> Tensor:
-    return (change / _LIGHTNESS).square().sum(dim=1).mean()
+def _cauchy(change: Tensor) -> Tensor:
+    """Return the loss of changes ``(B, 3, N)`` in Lab."""
+    square = change.square().sum(dim=1).mean(dim=1)
+    return torch.log1p(square / _DRIFTED**2).mean()

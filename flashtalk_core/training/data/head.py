@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, fft
 from torch.nn import functional
 
 from .drift import coarse_lab
@@ -179,18 +179,23 @@ def _match(frames: Tensor, patterns: Tensor, by_channel: bool) -> Tensor:
     Returns:
         ``(B, F, P, H - h + 1, W - w + 1)`` in ``[-1, 1]``.
     """
-    batch, count = frames.shape[:2]
+    sides = list(frames.shape[-2:])
     patterns = patterns - patterns.mean(dim=(3, 4) if by_channel else (2, 3, 4), keepdim=True)
     size = patterns.flatten(2).norm(dim=2).clamp(min=1e-6)
     patterns = patterns / size[..., None, None, None]
-    beside = frames.transpose(0, 1)
-    found = functional.conv2d(beside.flatten(1, 2), patterns.flatten(0, 1), groups=batch)
+    places = [whole - part + 1 for whole, part in zip(sides, patterns.shape[-2:], strict=True)]
+    # Patterns are large: a convolution takes many times as long and as much memory.
+    spectra = fft.rfft2(frames)[:, :, None] * fft.rfft2(patterns, s=sides).conj()[:, None]
+    found = fft.irfft2(spectra.sum(dim=3), s=sides)[..., : places[0], : places[1]]
     flat = frames.flatten(0, 1)
-    power, level = (
-        functional.avg_pool2d(each, list(patterns.shape[-2:]), 1) for each in (flat.square(), flat)
-    )
+    power, level = (_mean_within(each, *patterns.shape[-2:]) for each in (flat.square(), flat))
     if not by_channel:
         power, level = (each.mean(dim=1, keepdim=True) for each in (power, level))
     variance = (power - level.square()).mean(dim=1).clamp(min=1e-8)
-    deviation = (variance * patterns[0, 0].numel()).sqrt().view(batch, count, 1, *found.shape[-2:])
-    return found.unflatten(1, (batch, -1)).transpose(0, 1) / deviation
+    deviation = (variance * patterns[0, 0].numel()).sqrt().view(*frames.shape[:2], 1, *places)
+    return found / deviation
+
+
+def _mean_within(pictures: Tensor, height: int, width: int) -> Tensor:
+    """Average every rectangle that lies within ``(N, C, H, W)``, rows first, columns then."""
+    return functional.avg_pool2d(functional.avg_pool2d(pictures, (height, 1), 1), (1, width), 1)

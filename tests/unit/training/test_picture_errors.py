@@ -1,5 +1,7 @@
 """What decoded chunks are blamed for."""
 
+import math
+
 import pytest
 import torch
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.cpu
 FACES, FRAMES = 4, 12
 ERRORS = pytest.mark.parametrize("error", [border_error, head_error])
 # Lightness of sRGB 0.5 and 0.6 is 53.39 and 63.22.
-LIGHTER = 0.0983**2
+LIGHTER = math.log1p(9.83**2 / 9)
 
 
 def as_chunk(pictures):
@@ -52,9 +54,20 @@ def test_a_known_difference_of_lightness(error):
 
 
 def test_the_border_is_what_drift_of_colour_is_measured_on(pictures):
-    tinted = (pictures * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
-    measured = measure_drift(tinted, pictures[:, None]).colour.mean().item() / 100
-    assert measured**2 <= border_error(tinted, pictures).item() < 2 * measured**2
+    tinted = (pictures[:1] * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
+    measured = measure_drift(tinted, pictures[:1, None]).colour.item()
+    distance = 3 * math.sqrt(math.expm1(border_error(tinted, pictures[:1]).item()))
+    # The mean is never above the root of the mean square.
+    assert measured <= distance < 1.5 * measured
+
+
+@ERRORS
+def test_a_damaged_session_does_not_outweigh_one_that_drifts(error):
+    grey = torch.full((2, 3, 64, 64), 0.5)
+    shift = torch.tensor([0.03, 0.3]).view(2, 1, 1, 1, 1).requires_grad_()
+    (gradient,) = torch.autograd.grad(error(grey[:, None] + shift, grey), shift)
+    drifting, damaged = gradient.flatten().tolist()
+    assert 0 < damaged < drifting
 
 
 @ERRORS
@@ -63,7 +76,7 @@ def test_heads_that_move_count_less_than_a_drift(error, faces, pictures, livelin
     motion = sample_motion(FACES, FRAMES, torch.Generator().manual_seed(1), liveliness)
     moving = error(render(faces, motion), pictures).item()
     faded = error(0.85 * pictures[:, None] + 0.07, pictures).item()
-    assert moving * 3 < faded
+    assert moving * 2 < faded
 
 
 @pytest.mark.parametrize(("aside", "tilt"), [(0.0625, 0.12), (-0.0625, -0.12)])
@@ -72,8 +85,8 @@ def test_a_head_costs_little_wherever_it_is(aside, tilt, faces, pictures):
     shown = render(faces, rest._replace(x=rest.x + aside, roll=rest.roll + tilt))
     # A sixteenth of half the height is four pixels.
     tinted = (pictures * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
-    assert head_error(shown, pictures) * 10 < head_error(tinted, pictures)
-    assert head_error(shown, pictures) * 30 < head_error(shown.roll(1, 0), pictures)
+    assert head_error(shown, pictures) * 5 < head_error(tinted, pictures)
+    assert head_error(shown, pictures) * 10 < head_error(shown.roll(1, 0), pictures)
 
 
 def test_border_and_head_are_apart(pictures):
@@ -84,7 +97,7 @@ def test_border_and_head_are_apart(pictures):
     marked[..., 40:60, 44:84] += 0.2
     middle = marked[:, None].clamp(0, 1)
     assert border_error(middle, pictures) == 0
-    assert border_error(top, pictures) > 1e-4 < head_error(middle, pictures)
+    assert border_error(top, pictures) > 0.1 < head_error(middle, pictures)
     assert head_error(top, pictures) * 10 < head_error(middle, pictures)
 
 
