@@ -210,15 +210,17 @@ class DistillRecipe:
 
 
 _DISTILL = DistillRecipe(
-    num_steps=400,
+    num_steps=200,
     batch=8,
     text_scale=1.0,
     audio_scale=1.0,
     damaged_motion_share=0.9,
-    mouth_weight=10.0,
-    decoded_batch=4,
+    mouth_weight=30.0,
+    border_weight=2.0,
+    head_weight=0.3,
+    decoded_batch=8,
     anchor_weight=80.0,
-    anchor_inner=0.2,
+    anchor_static=True,
     lasting_sessions=64,
     student_every=1,
     student_rate=2e-4,

@@ -57,8 +57,7 @@ def test_the_border_is_what_drift_of_colour_is_measured_on(pictures):
     tinted = (pictures[:1] * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
     measured = measure_drift(tinted, pictures[:1, None]).colour.item()
     distance = 3 * math.sqrt(math.expm1(border_error(tinted, pictures[:1]).item()))
-    # The mean is never above the root of the mean square.
-    assert measured <= distance < 1.5 * measured
+    assert distance == pytest.approx(measured, rel=0.2)
 
 
 @ERRORS
@@ -68,6 +67,16 @@ def test_a_damaged_session_does_not_outweigh_one_that_drifts(error):
     (gradient,) = torch.autograd.grad(error(grey[:, None] + shift, grey), shift)
     drifting, damaged = gradient.flatten().tolist()
     assert 0 < damaged < drifting
+
+
+@ERRORS
+def test_few_pixels_far_off_cost_less_than_many_somewhat_off(error):
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    few = grey[:, None].clone()
+    few[..., :, 28:36] += 0.4  # a part of head and border
+    many = grey[:, None] + 0.1
+    assert (few - grey).square().mean() > 1.5 * (many - grey).square().mean()
+    assert 1.5 * error(few, grey) < error(many, grey)
 
 
 @ERRORS
