@@ -172,15 +172,17 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
 
     plain = [row for row in done if row.steps == 4 and row.rule == "euler"]
     results = [result for found in done.values() for result in found]
-    names = [name for name, *_ in DRIFTS if all(name in result["drift"] for result in results)]
+    known = {name for result in results for name in result["drift"]}
+    names = [name for name, *_ in DRIFTS if name in known or not results]
     figure, axes = pyplot.subplots(
         1, len(names), figsize=(5.5 * len(names), 5), layout="constrained"
     )
     for axis, name in zip(axes, names, strict=True):
-        for row in plain[:_MOST_DRAWN]:
-            found = done[row]
-            chunks = max((result["drift"]["chunk"] for result in found), key=len)
-            _plot(axis, chunks, [result["drift"][name] for result in found], row.name)
+        for number, row in enumerate(plain[:_MOST_DRAWN]):
+            found = [result for result in done[row] if name in result["drift"]]
+            values = [result["drift"][name] for result in found]
+            chunks = max((result["drift"]["chunk"] for result in done[row]), key=len)
+            _plot(axis, chunks, values, _label(row, done), number)
         axis.set(title=f"drift: {_NAMES.get(name, name)}", xlabel="chunk", xscale="log")
         axis.grid(alpha=0.3)
     _add_legend(figure, axes[0])
@@ -189,10 +191,10 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
         return
     figure, axes = pyplot.subplots(1, len(_DAMAGE), figsize=(13, 3.6), layout="constrained")
     for axis, (kind, name) in zip(axes, _DAMAGE.items(), strict=True):
-        for row, found in done.items():
-            if all("recovery" in result for result in found):
-                values = [_excess(result["recovery"], kind, name) for result in found]
-                _plot(axis, list(range(len(values[0]))), values, row.name)
+        recovered = [row for row, found in done.items() if all("recovery" in r for r in found)]
+        for number, row in enumerate(recovered):
+            values = [_excess(result["recovery"], kind, name) for result in done[row]]
+            _plot(axis, list(range(len(values[0]))), values, _label(row, done), number)
         axis.set(title=f"after {kind}: {_NAMES.get(name, name)}", xlabel="chunk, 0 is the start")
         axis.grid(alpha=0.3)
     _add_legend(figure, axes[0])
@@ -223,10 +225,26 @@ def _excess(recovery: dict[str, Any], kind: str, name: str) -> list[float]:
     return [damaged - good for damaged, good in pairs]
 
 
-def _plot(axis: Any, places: list[float], values: list[list[float]], label: str) -> None:
-    """Plot the mean of some curves as far as all go, and their range as a shade."""
-    columns = list(zip(*values, strict=False))
+def _label(row: Row, done: dict[Row, list[Result]]) -> str:
+    """Name a row, and tell if it has fewer seeds than others, whose faces it then cannot have."""
+    seeds, most = len(done[row]), max(map(len, done.values()))
+    return row.name if seeds == most else f"{row.name} ({seeds} of {most} seeds)"
+
+
+def _plot(
+    axis: Any, places: list[float], values: list[list[float]], label: str, number: int
+) -> None:
+    """Plot the mean of some curves as far as all go, and their range as a shade.
+
+    Args:
+        axis: Where.
+        places: Of the longest curve's points.
+        values: The curves; without any there is only the name.
+        label: What they are.
+        number: Of their colour.
+    """
+    columns, colour = list(zip(*values, strict=False)), f"C{number}"
     places = places[: len(columns)]
-    (line,) = axis.plot(places, [mean(column) for column in columns], label=label)
+    axis.plot(places, [mean(column) for column in columns], label=label, color=colour)
     low, high = [min(column) for column in columns], [max(column) for column in columns]
-    axis.fill_between(places, low, high, color=line.get_color(), alpha=0.1)
+    axis.fill_between(places, low, high, color=colour, alpha=0.1)

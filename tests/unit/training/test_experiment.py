@@ -201,6 +201,32 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     assert all((tmp_path / name).stat().st_size > 0 for name in ("drift.png", "recovery.png"))
 
 
+def test_plots_name_rows_with_few_seeds_and_show_what_only_some_have(table, tmp_path, monkeypatch):
+    experiment = dataclasses.replace(load_experiment(table), seeds=(0, 2))
+    told, student = (dataclasses.replace(row, rule="euler", steps=4) for row in experiment.rows)
+    experiment = dataclasses.replace(experiment, rows=(told, student))
+    made = [result(cell, [1.0, 2.0, 3.0]) for cell in experiment.cells()]
+    made = [each for each in made if each["key"] != experiment.cells()[-1].key]
+    assert len(made) == 3
+    for each in made[:2]:
+        each["drift"]["identity"] = [0.01, 0.02, 0.03]
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(json.dumps(each) + "\n" for each in made))
+    seen = {}
+
+    def look(figure, path):
+        seen[path.name] = {
+            axis.get_title(): {line.get_label(): list(line.get_ydata()) for line in axis.lines}
+            for axis in figure.axes
+        }
+
+    monkeypatch.setattr("flashtalk_core.training.experiment_report._save", look)
+    write_experiment(experiment, results, tmp_path)
+    few = f"{student.name} (1 of 2 seeds)"
+    assert seen["drift.png"]["drift: colour, Delta E"].keys() == {told.name, few}
+    assert seen["drift.png"]["drift: identity"] == {told.name: [0.01, 0.02, 0.03], few: []}
+
+
 def test_a_report_without_results_has_its_columns(table, tmp_path):
     write_experiment(load_experiment(table), tmp_path / "none.jsonl", tmp_path)
     head, rule = (tmp_path / "experiment.md").read_text().splitlines()
