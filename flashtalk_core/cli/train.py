@@ -20,7 +20,7 @@ STAGES = ("corpus", "tokenizer", "vae", "audio", "latents", "dit", "export", "re
 TRAINED = ("vae", "audio", "dit")
 """Stages that have a budget of time and may be split into parts."""
 DISTILL = "distill"
-"""Stage 2, after ``dit``, on request only: the bundled model does without."""
+"""Stage 2, after ``dit``, on request only; the bundled model is its student."""
 EXTRAS = ("example", "speech")
 """Made on request only: the bundled example, and held-out speech of ``--minutes``."""
 

@@ -21,7 +21,7 @@ _CHUNKS = (10, 100, 500, 2000)
 _SHARPNESS_CHUNK = 100
 _COLOURS = 256
 _MOST_DRAWN = 9
-"""Rows of 4 steps by euler that are drawn, from the first on; more cannot be told apart."""
+"""Rows of 4 steps by euler whose drift is drawn, from the first on; more cannot be told apart."""
 _TABLE, _DRIFT, _RECOVERY = "experiment.md", "drift.png", "recovery.png"
 _DAMAGE = {
     "cast": "colour_delta_e",
@@ -168,37 +168,51 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("agg")
+    most = max(map(len, done.values()), default=0)
+    _draw_drift(done, most, folder / _DRIFT)
+    if any("recovery" in result for found in done.values() for result in found):
+        _draw_recovery(done, most, folder / _RECOVERY)
+
+
+def _draw_drift(done: dict[Row, list[Result]], most: int, path: Path) -> None:
     from matplotlib import pyplot
 
-    plain = [row for row in done if row.steps == 4 and row.rule == "euler"]
-    results = [result for found in done.values() for result in found]
-    known = {name for result in results for name in result["drift"]}
-    names = [name for name, *_ in DRIFTS if name in known or not results]
-    figure, axes = pyplot.subplots(
-        1, len(names), figsize=(5.5 * len(names), 5), layout="constrained"
+    plain = [row for row in done if row.steps == 4 and row.rule == "euler"][:_MOST_DRAWN]
+    known = {name for found in done.values() for result in found for name in result["drift"]}
+    names = [name for name, *_ in DRIFTS if name in known or not done]
+    figure, (axes,) = pyplot.subplots(
+        1, len(names), figsize=(5.5 * len(names), 5), layout="constrained", squeeze=False
     )
     for axis, name in zip(axes, names, strict=True):
-        for number, row in enumerate(plain[:_MOST_DRAWN]):
-            found = [result for result in done[row] if name in result["drift"]]
-            values = [result["drift"][name] for result in found]
-            chunks = max((result["drift"]["chunk"] for result in done[row]), key=len)
-            _plot(axis, chunks, values, _label(row, done), number)
+        for number, row in enumerate(plain):
+            drifts = [each["drift"] for each in done[row] if name in each["drift"]]
+            chunks: list[float] = max((drift["chunk"] for drift in drifts), key=len, default=[])
+            label = _label(row, len(drifts), most)
+            _plot(axis, chunks, [drift[name] for drift in drifts], label, number)
         axis.set(title=f"drift: {_NAMES.get(name, name)}", xlabel="chunk", xscale="log")
         axis.grid(alpha=0.3)
     _add_legend(figure, axes[0])
-    _save(figure, folder / _DRIFT)
-    if not any("recovery" in result for result in results):
-        return
+    _save(figure, path)
+
+
+def _draw_recovery(done: dict[Row, list[Result]], most: int, path: Path) -> None:
+    from matplotlib import pyplot
+
+    recovered = {
+        row: there
+        for row, found in done.items()
+        if (there := [each["recovery"] for each in found if "recovery" in each])
+    }
     figure, axes = pyplot.subplots(1, len(_DAMAGE), figsize=(13, 3.6), layout="constrained")
     for axis, (kind, name) in zip(axes, _DAMAGE.items(), strict=True):
-        recovered = [row for row, found in done.items() if all("recovery" in r for r in found)]
-        for number, row in enumerate(recovered):
-            values = [_excess(result["recovery"], kind, name) for result in done[row]]
-            _plot(axis, list(range(len(values[0]))), values, _label(row, done), number)
+        for number, (row, there) in enumerate(recovered.items()):
+            values = [_excess(recovery, kind, name) for recovery in there]
+            label = _label(row, len(there), most)
+            _plot(axis, list(range(len(values[0]))), values, label, number)
         axis.set(title=f"after {kind}: {_NAMES.get(name, name)}", xlabel="chunk, 0 is the start")
         axis.grid(alpha=0.3)
     _add_legend(figure, axes[0])
-    _save(figure, folder / _RECOVERY)
+    _save(figure, path)
 
 
 def _add_legend(figure: Any, axis: Any) -> None:
@@ -225,10 +239,9 @@ def _excess(recovery: dict[str, Any], kind: str, name: str) -> list[float]:
     return [damaged - good for damaged, good in pairs]
 
 
-def _label(row: Row, done: dict[Row, list[Result]]) -> str:
+def _label(row: Row, seeds: int, most: int) -> str:
     """Name a row, and tell if it has fewer seeds than others, whose faces it then cannot have."""
-    seeds, most = len(done[row]), max(map(len, done.values()))
-    return row.name if seeds == most else f"{row.name} ({seeds} of {most} seeds)"
+    return row.name if seeds in {0, most} else f"{row.name} ({seeds} of {most} seeds)"
 
 
 def _plot(

@@ -16,7 +16,7 @@ from .rollout import Portraits, correct_colours, decode_clip
 
 _HEAD_EVERY = 4
 _DRIFTED = 3.0
-"""Distance in Lab from which on a pixel counts less than its square."""
+"""Distance in Lab beyond which a pixel pulls the less the further off it is."""
 
 
 def decode_new(vae: VideoVAE, data: Tensor, past: int) -> Tensor:

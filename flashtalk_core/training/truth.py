@@ -77,6 +77,8 @@ def portrait_loss(
         mask = anchor_mask(cells, recipe.anchor_inner, data.device)
         return anchor_loss(data, still, num_motion, mask)
     static = bank.static(faces)
+    held = anchor_loss(data, still, num_motion, static)
+    if not recipe.anchor_inner:
+        return held
     rest = (1 - static) * no_mouth_mask(cells, data.device)
-    mean = mean_anchor_loss(data, still, num_motion, rest)
-    return anchor_loss(data, still, num_motion, static) + recipe.anchor_inner * mean
+    return held + recipe.anchor_inner * mean_anchor_loss(data, still, num_motion, rest)

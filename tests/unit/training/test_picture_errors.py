@@ -53,11 +53,18 @@ def test_a_known_difference_of_lightness(error):
     assert error(lighter, grey).item() == pytest.approx(LIGHTER, rel=0.01)
 
 
+def lab_distance(error):
+    """Undo the logarithm of an error that is the same everywhere."""
+    return 3 * math.sqrt(math.expm1(error.item()))
+
+
 def test_the_border_is_what_drift_of_colour_is_measured_on(pictures):
-    tinted = (pictures[:1] * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
-    measured = measure_drift(tinted, pictures[:1, None]).colour.item()
-    distance = 3 * math.sqrt(math.expm1(border_error(tinted, pictures[:1]).item()))
-    assert distance == pytest.approx(measured, rel=0.2)
+    tint = torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1)
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    for portrait, close in ((grey, 0.001), (pictures[:1], 0.2)):
+        tinted = (portrait * tint)[:, None]
+        measured = measure_drift(tinted, portrait[:, None]).colour.item()
+        assert lab_distance(border_error(tinted, portrait)) == pytest.approx(measured, rel=close)
 
 
 @ERRORS
@@ -86,6 +93,12 @@ def test_heads_that_move_count_less_than_a_drift(error, faces, pictures, livelin
     moving = error(render(faces, motion), pictures).item()
     faded = error(0.85 * pictures[:, None] + 0.07, pictures).item()
     assert moving * 2 < faded
+
+
+def test_a_lively_head_costs_the_border_less_than_a_drift(faces, pictures):
+    motion = sample_motion(FACES, FRAMES, torch.Generator().manual_seed(1), 2)
+    moving = border_error(render(faces, motion), pictures).item()
+    assert moving * 2 < border_error(0.85 * pictures[:, None] + 0.07, pictures).item()
 
 
 @pytest.mark.parametrize(("aside", "tilt"), [(0.0625, 0.12), (-0.0625, -0.12)])

@@ -71,6 +71,17 @@ def test_a_static_cell_and_the_mean_of_the_free_ones_are_held():
     assert loss(data) == pytest.approx(0.5 * 2**2)
 
 
+def test_without_a_mean_only_static_cells_count():
+    only = dataclasses.replace(FREE, anchor_inner=0.0)
+    data = portraits()
+    data[:, :, MOTION:, :, 1:] += 2
+    assert loss(data, only) == 0
+    # Where all is static there is nothing to take a mean of.
+    everywhere = Bank()
+    everywhere.static = lambda faces: torch.ones(len(faces), CELLS, CELLS)
+    assert portrait_loss(only, everywhere, data, FACES, MOTION).item() == pytest.approx(3.0)
+
+
 @pytest.fixture(scope="module")
 def judged(config, corpus, tmp_path_factory):
     """Return what a truth loss is taken of, but for the recipe: the second chunk of 3 sessions."""
