@@ -5,7 +5,7 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { watch, withBrowser } from './browser.mjs'
-import { VIDEO, load, openComfy, queue, told } from './comfyui_page.mjs'
+import { VIDEO, centre, load, openComfy, queue, told } from './comfyui_page.mjs'
 import { ROOT, uploadExample } from './example.mjs'
 
 const WORKFLOW = 'workflows/api/1_first_talking_head.json'
@@ -23,6 +23,10 @@ await uploadExample(url)
 await withBrowser(async (browser) => {
   const page = await openComfy(browser, url, renderer, 'mse')
   await load(page, graph)
+  // Once more as a saved workflow: Nodes 2.0 empties the fields of one from its API twin as soon as
+  // a run writes a line below a node.
+  await page.evaluate(() => window.app.loadGraphData(window.app.graph.serialize()))
+  await centre(page)
   await page.evaluate(() =>
     window.app.extensionManager.setting.set('Comfy.Minimap.Visible', false))
   await page.setViewportSize({ width: 1000, height: 760 }) // a browser without a GPU draws slowly
