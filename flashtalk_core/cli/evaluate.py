@@ -88,11 +88,16 @@ def _faults(path: Path) -> Iterator[None]:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write."""
+    from ..config import require
     from ..engine.devices import choose_device, choose_dtype
     from ..training import evaluate, long_runs, movement
     from ..training.data.corpus_file import load_corpus
     from ..weights.load import load_avatar
 
+    require(
+        "lips" not in args.parts or args.clips > 1,
+        f"--clips {args.clips}: lips are compared with the sound of another clip; use 2 or more",
+    )
     if args.output is not None:
         check_report(args.output)
     device = choose_device(args.device)

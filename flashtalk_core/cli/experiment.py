@@ -7,11 +7,16 @@ import importlib.util
 import logging
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .evaluate import check_report, parse_count
 
+if TYPE_CHECKING:
+    from ..training.experiment import Experiment
+
+logger = logging.getLogger(__name__)
+
 _TABLE = Path("docs/training/experiment.toml")
-_RESULTS = Path("docs/training/experiment.jsonl")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,7 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("experiment", help=__doc__, description=__doc__)
     parser.add_argument("action", choices=("run", "report"), help="fill the table, or write it up")
     parser.add_argument("--table", type=Path, default=_TABLE, help="what is trained and measured")
-    parser.add_argument("--results", type=Path, default=_RESULTS, help="a line for every cell")
+    parser.add_argument(
+        "--results", type=Path, help="a line for every cell; default: .jsonl beside the table"
+    )
     parser.add_argument("--docs", type=Path, help="where table and plots go; default: the results'")
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpus and tokenizer")
     parser.add_argument(
@@ -38,20 +45,11 @@ def run(args: argparse.Namespace) -> int:
 
     require(args.part_s > 0, f"--part-s {args.part_s} must be above 0")
     experiment = load_experiment(args.table)
+    results = args.results or args.table.with_suffix(".jsonl")
     if args.action == "report":
-        from ..training.experiment_report import write_experiment
-
-        require(
-            args.results.is_file(),
-            f"results {args.results}: no such file; `experiment run` makes it",
-        )
-        require(
-            importlib.util.find_spec("matplotlib") is not None,
-            "the report needs the package matplotlib; install it",
-        )
-        write_experiment(experiment, args.results, args.docs or args.results.parent)
+        _report(experiment, args.table, results, args.docs or results.parent)
         return 0
-    check_report(args.results)
+    check_report(results)
     from ..engine.devices import choose_device
     from ..training.experiment_run import run_experiment
     from ..training.recipe import TinyRecipe, tiny_config
@@ -60,5 +58,28 @@ def run(args: argparse.Namespace) -> int:
     files = TrainingFiles(args.data / "corpus.safetensors", args.data / "spiece.model", args.runs)
     job = TrainingJob(tiny_config(), TinyRecipe(), files, choose_device(args.device))
     prepare = partial(logging.basicConfig, level=logging.INFO, format="%(message)s")
-    done = run_experiment(experiment, job, args.results, args.workers, args.part_s, prepare)
+    done = run_experiment(experiment, job, results, args.workers, args.part_s, prepare)
     return 0 if done else 1
+
+
+def _report(experiment: Experiment, table: Path, results: Path, folder: Path) -> None:
+    """Write the report; raise if it would be an empty one in place of another table's."""
+    from ..config import require
+    from ..training.experiment import read_results
+    from ..training.experiment_report import write_experiment
+
+    require(results.is_file(), f"results {results}: no such file; `experiment run` makes it")
+    require(
+        importlib.util.find_spec("matplotlib") is not None,
+        "the report needs the package matplotlib; install it",
+    )
+    require(not folder.is_file(), f"--docs {folder}: this is a file; name a folder")
+    cells = {cell.key for cell in experiment.cells()}
+    there = cells & {result.get("key") for result in read_results(results)}
+    require(
+        bool(there),
+        f"results {results}: none of the {len(cells)} cells of {table}; give its own with "
+        f"--results, or run the table first",
+    )
+    write_experiment(experiment, results, folder)
+    logger.info("%d of %d cells, written to %s", len(there), len(cells), folder)

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InvalidInputError
+
 if TYPE_CHECKING:
     from ..training.stages import TrainingJob
 
@@ -21,6 +23,8 @@ TRAINED = ("vae", "audio", "dit")
 """Stages that have a budget of time and may be split into parts."""
 DISTILL = "distill"
 """Stage 2, after ``dit``, on request only; the bundled model is its student."""
+_SHORT = 0.8
+"""Share of ``--minutes`` below which a corpus that is there is too short: parts may end early."""
 EXTRAS = ("example", "speech")
 """Made on request only: the bundled example, and held-out speech of ``--minutes``."""
 
@@ -94,6 +98,8 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
         ("--budget-s", args.budget_s), ("--part-s", args.part_s), ("--minutes", args.minutes),
     ):  # fmt: skip
         require(value is None or value > 0, f"{option} {value} must be above 0")
+    for option, folder in (("--out", args.out), ("--docs", args.docs), ("--runs", args.runs)):
+        require(not folder.is_file(), f"{option} {folder}: this is a file; name a folder")
     require(
         args.clips is None or (args.clips > 0 and args.clips % RENDER_BATCH == 0),
         f"--clips {args.clips} must be a positive multiple of {RENDER_BATCH}",
@@ -172,9 +178,7 @@ def _make(stage: str, args: argparse.Namespace, job: TrainingJob) -> None:
 
         measure_latents(job)
     elif stage == "export":
-        from ..training.export import export_model
-
-        export_model(job.files, job.config, args.out, args.student)
+        _export(args, job)
     else:
         from ..training.report import write_report
 
@@ -188,7 +192,15 @@ def _make_corpus(args: argparse.Namespace, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         make_corpus(path, args.minutes)
     else:
-        logger.info("%s is there; --again makes it anew", path)
+        from ..training.data.corpus_file import load_corpus
+
+        minutes = load_corpus(path).minutes
+        logger.info("%s is there, %.0f min; --again makes it anew", path, minutes)
+        if minutes < _SHORT * args.minutes:
+            logger.warning(
+                "%s is shorter than --minutes %g and kept; add --again, or take another --data",
+                path, args.minutes,
+            )  # fmt: skip
 
 
 def _make_tokenizer(args: argparse.Namespace, path: Path, vocab_size: int) -> None:
@@ -198,6 +210,22 @@ def _make_tokenizer(args: argparse.Namespace, path: Path, vocab_size: int) -> No
         make_tokenizer(path, vocab_size)
     else:
         logger.info("%s is there; --again makes it anew", path)
+
+
+def _export(args: argparse.Namespace, job: TrainingJob) -> None:
+    from ..training.distill_states import is_distilled
+    from ..training.export import export_model
+
+    if args.student:
+        try:
+            done = is_distilled(job.files.runs, job.recipe.distill)
+        except InvalidInputError as error:
+            logger.warning("exported as it is: %s", error)
+        else:
+            if not done:
+                logger.warning("exported as it is: %s holds no finished student", job.files.runs)
+    size = export_model(job.files, job.config, args.out, args.student)
+    logger.info("wrote %s, %.2f MB", args.out, size / 1e6)
 
 
 def _make_extra(stage: str, args: argparse.Namespace, job: TrainingJob) -> None:

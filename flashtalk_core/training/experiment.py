@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
@@ -137,15 +138,20 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             result = None
         is_result = isinstance(result, dict)
-        require(is_result, f"results {path}: line {number} is no whole result; remove it")
+        is_whole = is_result and ("key" not in result or {"lips", "drift"} <= result.keys())
+        require(is_whole, f"results {path}: line {number} is no whole result; remove it")
         read.append(result)
     return read
 
 
 def add_result(path: Path, result: dict[str, Any]) -> None:
-    """Append one result."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result, separators=(",", ":")) + "\n")
+    """Append one result, on a line of its own even where an editor has left none."""
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(result, separators=(",", ":")).encode() + b"\n")
 
 
 def missing(experiment: Experiment, results: Iterable[dict[str, Any]]) -> list[Cell]:

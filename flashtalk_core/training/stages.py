@@ -21,7 +21,7 @@ from .audio_trainer import AudioTrainer
 from .clips import ClipBank
 from .data.corpus_file import load_corpus
 from .data.prompts import prompt_vocabulary
-from .distill_states import is_distilled
+from .distill_states import STATE, is_distilled
 from .distill_trainer import DistillTrainer
 from .dit_trainer import DiTTrainer, PromptTokens, Stage1Model
 from .faces_source import FaceSource
@@ -147,6 +147,8 @@ def distill(job: TrainingJob, part_s: float, *, sharded: bool = False) -> bool:
     tokens = prompt_tokens(job)
     corpus = load_corpus(files.corpus)
     sounds = SoundBank.from_corpus(corpus, False, device)
+    if device.type == "cpu":
+        logger.warning("distilling on a CPU: a step takes half a minute; --device cuda takes a GPU")
     logger.info("encoding %d portraits", recipe.num_faces)
     bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
     trainer = DistillTrainer(
@@ -253,10 +255,13 @@ def load_average(module: nn.Module, runs: Path, name: str, prefix: str) -> None:
     """Load the averaged weights of a run whose names start with ``prefix``."""
     saved = load_state(runs, name)
     if saved is None:
-        raise InvalidInputError(
-            f"{runs}: no state of stage {name!r}; train it first, or copy docs/training/stage_1 "
-            f"to {runs} to go on from the Stage 1 of the tiny model"
+        remedy = (
+            f"; run `train {name}` first"
+            if name == STATE
+            else "; train it first, or give a folder with the files of docs/training/stage_1, the "
+            "Stage 1 of the tiny model, as --runs"
         )
+        raise InvalidInputError(f"{runs}: no state of stage {name!r}{remedy}")
     start = f"average.{prefix}"
     tensors = {k[len(start) :]: v for k, v in saved[0].items() if k.startswith(start)}
     module.load_state_dict(tensors)

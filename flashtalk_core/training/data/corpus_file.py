@@ -61,6 +61,11 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.voice_ids)
 
+    @property
+    def minutes(self) -> float:
+        """Length of all segments."""
+        return int(self.starts[-1]) / FRAME_RATE_HZ / 60
+
     def indices(self, held_out: bool) -> list[int]:
         """Return the segments of one part."""
         return [int(i) for i in np.flatnonzero(self.held_out == held_out)]
@@ -141,13 +146,15 @@ def load_corpus(path: Path) -> Corpus:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise InvalidInputError(f"corpus {path}: no such file; make one first")
+        raise InvalidInputError(f"corpus {path}: no such file; `train corpus` makes it")
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise InvalidInputError(f"corpus {path}: not a safetensors file ({error})") from error
+        raise InvalidInputError(
+            f"corpus {path}: not a safetensors file ({error}); `train corpus --again` makes it anew"
+        ) from error
     if metadata.get("format") != _FORMAT:
         found = metadata.get("format", "unknown")
         raise InvalidInputError(f"corpus {path}: format {found}, need {_FORMAT}; make it again")

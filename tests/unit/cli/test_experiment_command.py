@@ -33,8 +33,23 @@ def refusal(capsys, *arguments):
         (["run", "--table", "table.toml", "--results", "."], "this is a folder"),
         (["run", "--table", "table.toml", "--results", "r.jsonl"], "no state of stage 'vae'"),
         (["report", "--table", "table.toml", "--results", "r.jsonl"], "r.jsonl: no such file"),
+        (["report", "--table", "table.toml"], "results table.jsonl: no such file"),
     ],
 )
 def test_faulty_arguments_are_told_in_a_line(capsys, table, arguments, said):
     assert said in refusal(capsys, *arguments, "--device", "cpu")
     assert [path.name for path in table.parent.iterdir()] == ["table.toml"]
+
+
+def test_a_report_of_nothing_replaces_no_other(capsys, table):
+    pytest.importorskip("matplotlib")
+    docs = table.parent / "docs"
+    docs.mkdir()
+    (docs / "experiment.md").write_text("another table's")
+    results = docs / "experiment.jsonl"
+    results.write_text('{"key": "another", "lips": {}, "drift": {"chunk": []}}\n')
+    said = refusal(capsys, "report", "--table", table, "--results", results)
+    assert f"none of the 1 cells of {table}; give its own with --results" in said
+    assert (docs / "experiment.md").read_text() == "another table's"
+    said = refusal(capsys, "report", "--table", table, "--results", results, "--docs", results)
+    assert "this is a file; name a folder" in said

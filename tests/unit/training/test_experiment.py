@@ -21,6 +21,7 @@ from flashtalk_core.training.dit_trainer import Stage1Model
 from flashtalk_core.training.experiment import (
     Experiment,
     Row,
+    add_result,
     load_experiment,
     missing,
     read_results,
@@ -279,9 +280,21 @@ def test_a_table_may_leave_out_all_but_the_rows(tmp_path):
 
 def test_a_result_that_was_cut_off_is_named(tmp_path):
     path = tmp_path / "results.jsonl"
-    path.write_text('{"key": "a"}\n{"key": "b')
-    with pytest.raises(InvalidInputError, match="line 2 is no whole result"):
-        read_results(path)
+    whole = '{"key": "a", "lips": {}, "drift": {}}'
+    for cut in ('{"key": "b', '{"key": "b"}', "[]"):
+        path.write_text(f"{whole}\n{cut}")
+        with pytest.raises(InvalidInputError, match="line 2 is no whole result"):
+            read_results(path)
+
+
+def test_a_result_gets_a_line_of_its_own(tmp_path):
+    path = tmp_path / "results.jsonl"
+    add_result(path, {"way": "a"})
+    path.write_text(path.read_text().rstrip())
+    add_result(path, {"way": "b"})
+    add_result(path, {"way": "c"})
+    assert [result["way"] for result in read_results(path)] == ["a", "b", "c"]
+    assert path.read_text().endswith("}\n")
 
 
 @pytest.mark.parametrize("offset", [0, 7, 23])

@@ -1,5 +1,6 @@
 """The whole pipeline at toy size, from untrained networks to measures of the exported model."""
 
+import argparse
 import dataclasses
 import json
 import math
@@ -7,6 +8,7 @@ import math
 import pytest
 import torch
 
+from flashtalk_core.cli.train import _export
 from flashtalk_core.config import SamplingConfig
 from flashtalk_core.engine.avatar import TalkingAvatar
 from flashtalk_core.engine.chunk import ChunkModel
@@ -178,10 +180,10 @@ def test_a_finished_stage_is_not_trained_again(job, model, stage):
     assert load_notes(job.files.runs, stage) == before
 
 
-def test_a_student_is_distilled_and_exported_on_request(job, model, tmp_path):
+def test_a_student_is_distilled_and_exported_on_request(job, model, tmp_path, caplog):
     recipe = DistillRecipe(num_steps=1, batch=1, num_faces=1, max_chunks=1, student_every=1)
     job = dataclasses.replace(job, recipe=dataclasses.replace(RECIPE, distill=recipe))
-    with pytest.raises(InvalidInputError, match="no state of stage 'distill'"):
+    with pytest.raises(InvalidInputError, match="no state of stage 'distill'; run `train distill`"):
         export_model(job.files, job.config, tmp_path / "none", student=True)
     assert not (tmp_path / "none").exists()
     assert stages.distill(job, 1e3)
@@ -193,6 +195,12 @@ def test_a_student_is_distilled_and_exported_on_request(job, model, tmp_path):
         load_avatar(tmp_path / name, "cpu").dit.state_dict() for name in ("stage_1", "stage_2")
     )
     assert any(not torch.equal(value, second[name]) for name, value in first.items())
+    command = argparse.Namespace(student=True, out=tmp_path / "told")
+    _export(command, job)
+    assert "exported as it is" not in caplog.text
+    longer = dataclasses.replace(RECIPE, distill=dataclasses.replace(recipe, num_steps=2))
+    _export(command, dataclasses.replace(job, recipe=longer))
+    assert "holds no finished student" in caplog.text
 
 
 def test_a_part_of_a_stage_tells_that_it_is_not_finished(job, tmp_path):

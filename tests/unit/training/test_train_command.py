@@ -51,6 +51,29 @@ def test_a_tokenizer_that_is_there_is_kept_unless_asked_for_again(tmp_path, monk
     assert path.read_bytes() != b"mine"
 
 
+@pytest.mark.parametrize("option", ["--out", "--docs", "--runs"])
+def test_a_file_in_place_of_a_folder_is_refused(option, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("mine")
+    assert main(["train", "tokenizer", option, "taken"]) == 2
+    assert f"{option} taken: this is a file; name a folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_corpus_that_is_kept_though_too_short_is_told(corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "corpus.safetensors"
+    save_corpus(corpus, path)
+    before = path.read_bytes()
+    command = ["train", "corpus", "--device", "cpu", "--minutes"]
+    assert main([*command, str(corpus.minutes)]) == 0
+    assert "shorter" not in capsys.readouterr().err
+    assert main([*command, "240"]) == 0
+    assert "is shorter than --minutes 240 and kept; add --again" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 def test_an_unfinished_stage_ends_the_command_with_success(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
