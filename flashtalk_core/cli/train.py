@@ -216,16 +216,17 @@ def _export(args: argparse.Namespace, job: TrainingJob) -> None:
     from ..training.distill_states import is_distilled
     from ..training.export import export_model
 
-    if args.student:
-        try:
-            done = is_distilled(job.files.runs, job.recipe.distill)
-        except InvalidInputError as error:
-            logger.warning("exported as it is: %s", error)
-        else:
-            if not done:
-                logger.warning("exported as it is: %s holds no finished student", job.files.runs)
     size = export_model(job.files, job.config, args.out, args.student)
     logger.info("wrote %s, %.2f MB", args.out, size / 1e6)
+    if not args.student:
+        return
+    try:
+        done = is_distilled(job.files.runs, job.recipe.distill)
+    except InvalidInputError as error:
+        logger.warning("the student was exported as it is: %s", error)
+        return
+    if not done:
+        logger.warning("the student was exported as it is: its recipe is not finished")
 
 
 def _make_extra(stage: str, args: argparse.Namespace, job: TrainingJob) -> None:

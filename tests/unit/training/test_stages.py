@@ -200,7 +200,7 @@ def test_a_student_is_distilled_and_exported_on_request(job, model, tmp_path, ca
     assert "exported as it is" not in caplog.text
     longer = dataclasses.replace(RECIPE, distill=dataclasses.replace(recipe, num_steps=2))
     _export(command, dataclasses.replace(job, recipe=longer))
-    assert "holds no finished student" in caplog.text
+    assert "exported as it is: its recipe is not finished" in caplog.text
 
 
 def test_a_part_of_a_stage_tells_that_it_is_not_finished(job, tmp_path):
