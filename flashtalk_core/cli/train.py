@@ -192,9 +192,9 @@ def _make_corpus(args: argparse.Namespace, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         make_corpus(path, args.minutes)
     else:
-        from ..training.data.corpus_file import load_corpus
+        from ..training.data.corpus_file import corpus_minutes
 
-        minutes = load_corpus(path).minutes
+        minutes = corpus_minutes(path)
         logger.info("%s is there, %.0f min; --again makes it anew", path, minutes)
         if minutes < _SHORT * args.minutes:
             logger.warning(

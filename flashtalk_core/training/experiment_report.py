@@ -170,8 +170,7 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
     mpl.use("agg")
     most = max(map(len, done.values()), default=0)
     _draw_drift(done, most, folder / _DRIFT)
-    if any("recovery" in result for found in done.values() for result in found):
-        _draw_recovery(done, most, folder / _RECOVERY)
+    _draw_recovery(done, most, folder / _RECOVERY)
 
 
 def _draw_drift(done: dict[Row, list[Result]], most: int, path: Path) -> None:
@@ -203,6 +202,8 @@ def _draw_recovery(done: dict[Row, list[Result]], most: int, path: Path) -> None
         for row, found in done.items()
         if (there := [each["recovery"] for each in found if "recovery" in each])
     }
+    if not recovered:
+        return
     figure, axes = pyplot.subplots(1, len(_DAMAGE), figsize=(13, 3.6), layout="constrained")
     for axis, (kind, name) in zip(axes, _DAMAGE.items(), strict=True):
         for number, (row, there) in enumerate(recovered.items()):

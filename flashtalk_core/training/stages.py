@@ -255,13 +255,10 @@ def load_average(module: nn.Module, runs: Path, name: str, prefix: str) -> None:
     """Load the averaged weights of a run whose names start with ``prefix``."""
     saved = load_state(runs, name)
     if saved is None:
-        remedy = (
-            f"; run `train {name}` first"
-            if name == STATE
-            else "; train it first, or give a folder with the files of docs/training/stage_1, the "
-            "Stage 1 of the tiny model, as --runs"
+        instead = "" if name == STATE else ", or give a folder like docs/training/stage_1 as --runs"
+        raise InvalidInputError(
+            f"{runs}: no state of stage {name!r}; run `train {name}` first{instead}"
         )
-        raise InvalidInputError(f"{runs}: no state of stage {name!r}{remedy}")
     start = f"average.{prefix}"
     tensors = {k[len(start) :]: v for k, v in saved[0].items() if k.startswith(start)}
     module.load_state_dict(tensors)

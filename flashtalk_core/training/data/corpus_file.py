@@ -6,9 +6,10 @@ Axis legend: S segments, F frames of all segments in a row, N = 640 F samples.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +61,6 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.voice_ids)
-
-    @property
-    def minutes(self) -> float:
-        """Length of all segments."""
-        return int(self.starts[-1]) / FRAME_RATE_HZ / 60
 
     def indices(self, held_out: bool) -> list[int]:
         """Return the segments of one part."""
@@ -143,6 +139,18 @@ def load_corpus(path: Path) -> Corpus:
     Raises:
         InvalidInputError: The file is not there or is no corpus.
     """
+    tensors, metadata = _read(path, _TENSORS)
+    return Corpus(**tensors, voices=tuple(json.loads(metadata["voices"])))
+
+
+def corpus_minutes(path: Path) -> float:
+    """Return the length of a corpus without reading its sound; raises as :func:`load_corpus`."""
+    tensors, _ = _read(path, ("starts",))
+    return int(tensors["starts"][-1]) / FRAME_RATE_HZ / 60
+
+
+def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return some tensors of a corpus, and its metadata."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -150,15 +158,16 @@ def load_corpus(path: Path) -> Corpus:
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get("format") != _FORMAT:
+                found = metadata.get("format", "unknown")
+                raise InvalidInputError(
+                    f"corpus {path}: format {found}, need {_FORMAT}; make it again"
+                )
+            return {name: file.get_tensor(name) for name in names}, metadata
     except SafetensorError as error:
         raise InvalidInputError(
             f"corpus {path}: not a safetensors file ({error}); `train corpus --again` makes it anew"
         ) from error
-    if metadata.get("format") != _FORMAT:
-        found = metadata.get("format", "unknown")
-        raise InvalidInputError(f"corpus {path}: format {found}, need {_FORMAT}; make it again")
-    return Corpus(**tensors, voices=tuple(json.loads(metadata["voices"])))
 
 
 _TENSORS = ("sound", "mouth", "phonemes", "starts", "voice_ids", "held_out")

@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from flashtalk_core.cli.main import main
-from flashtalk_core.training.data.corpus_file import save_corpus
+from flashtalk_core.training.data.corpus_file import corpus_minutes, save_corpus
 
 pytestmark = pytest.mark.cpu
 
@@ -67,7 +67,7 @@ def test_a_corpus_that_is_kept_though_too_short_is_told(corpus, tmp_path, monkey
     save_corpus(corpus, path)
     before = path.read_bytes()
     command = ["train", "corpus", "--device", "cpu", "--minutes"]
-    assert main([*command, str(corpus.minutes)]) == 0
+    assert main([*command, str(corpus_minutes(path))]) == 0
     assert "shorter" not in capsys.readouterr().err
     assert main([*command, "240"]) == 0
     assert "is shorter than --minutes 240 and kept; add --again" in capsys.readouterr().err
