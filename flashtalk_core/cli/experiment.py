@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 def _report(experiment: Experiment, table: Path, results: Path, folder: Path) -> None:
     """Write the report; raise if it would be an empty one in place of another table's."""
     from ..config import require
-    from ..training.experiment import read_results
+    from ..training.experiment import missing, read_results
     from ..training.experiment_report import write_experiment
 
     require(results.is_file(), f"results {results}: no such file; `experiment run` makes it")
@@ -75,11 +75,14 @@ def _report(experiment: Experiment, table: Path, results: Path, folder: Path) ->
     )
     require(not folder.is_file(), f"--docs {folder}: this is a file; name a folder")
     cells = {cell.key for cell in experiment.cells()}
-    there = cells & {result.get("key") for result in read_results(results)}
+    read = read_results(results)
+    there = cells & {result.get("key") for result in read}
     require(
         bool(there),
         f"results {results}: none of the {len(cells)} cells of {table}; give its own with "
         f"--results, or run the table first",
     )
     write_experiment(experiment, results, folder)
-    logger.info("%d of %d cells, written to %s", len(there), len(cells), folder)
+    cut_short = len(missing(experiment, read)) - (len(cells) - len(there))
+    remark = f", {cut_short} of them cut short" if cut_short else ""
+    logger.info("%d of %d cells%s, written to %s", len(there), len(cells), remark, folder)

@@ -1,8 +1,12 @@
 """What ``experiment`` refuses before it trains or measures anything."""
 
+import json
+import logging
+
 import pytest
 
 from flashtalk_core.cli.main import main
+from flashtalk_core.training.experiment import load_experiment
 
 pytestmark = pytest.mark.cpu
 
@@ -53,3 +57,18 @@ def test_a_report_of_nothing_replaces_no_other(capsys, table):
     assert (docs / "experiment.md").read_text() == "another table's"
     said = refusal(capsys, "report", "--table", table, "--results", results, "--docs", results)
     assert "this is a file; name a folder" in said
+
+
+def test_a_report_tells_how_many_cells_were_cut_short(caplog, table):
+    pytest.importorskip("matplotlib")
+    table.write_text('seeds = [0, 1]\n[[rows]]\nname = "Stage 1"\n')
+    results = table.with_suffix(".jsonl")
+    drift = {"chunk": [1], "colour_delta_e": [1.0], "structure": [0.1], "softness": [0.1]}
+    for cell, whole in zip(load_experiment(table).cells(), (True, False), strict=True):
+        lips = {"correlation_mean": 0.9, "shape_error": 0.1}
+        made = {"key": cell.key, "lips": lips, "drift": drift, "whole": whole}
+        with results.open("a") as file:
+            file.write(json.dumps(made) + "\n")
+    with caplog.at_level(logging.INFO):
+        assert main(["experiment", "report", "--table", str(table)]) == 0
+    assert f"2 of 2 cells, 1 of them cut short, written to {table.parent}" in caplog.text
