@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..engine.devices import DTYPES
-from ..errors import OutputError
+from ..errors import InvalidInputError, OutputError
 from .render import choose_sampling
 
 PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor")
@@ -55,6 +55,13 @@ def parse_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no count; use a whole number from 1 on")
     return int(text)
+
+
+def require_folder(option: str, folder: Path) -> None:
+    """Raise if there is a file where a folder, or one above it, is to be made."""
+    file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+    if file is not None:
+        raise InvalidInputError(f"{option} {folder}: {file} is a file; name a folder")
 
 
 def check_report(path: Path) -> None:

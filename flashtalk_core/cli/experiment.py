@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .evaluate import check_report, parse_count
+from .evaluate import check_report, parse_count, require_folder
 
 if TYPE_CHECKING:
     from ..training.experiment import Experiment
@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--results", type=Path, help="a line for every cell; default: .jsonl beside the table"
     )
-    parser.add_argument("--docs", type=Path, help="where table and plots go; default: the results'")
+    parser.add_argument("--docs", type=Path, help="where table and plots go; default: beside both")
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpus and tokenizer")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), help="Stage 1; students go below"
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     experiment = load_experiment(args.table)
     results = args.results or args.table.with_suffix(".jsonl")
     if args.action == "report":
-        _report(experiment, args.table, results, args.docs or results.parent)
+        _report(experiment, args.table, results, args.docs)
         return 0
     check_report(results)
     from ..engine.devices import choose_device
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     return 0 if done else 1
 
 
-def _report(experiment: Experiment, table: Path, results: Path, folder: Path) -> None:
-    """Write the report; raise if it would be an empty one in place of another table's."""
+def _report(experiment: Experiment, table: Path, results: Path, chosen: Path | None) -> None:
+    """Write the report; raise if it would take the place of another table's."""
     from ..config import require
     from ..training.experiment import missing, read_results
     from ..training.experiment_report import write_experiment
@@ -73,7 +73,6 @@ def _report(experiment: Experiment, table: Path, results: Path, folder: Path) ->
         importlib.util.find_spec("matplotlib") is not None,
         "the report needs the package matplotlib; install it",
     )
-    require(not folder.is_file(), f"--docs {folder}: this is a file; name a folder")
     cells = {cell.key for cell in experiment.cells()}
     read = read_results(results)
     there = cells & {result.get("key") for result in read}
@@ -82,6 +81,13 @@ def _report(experiment: Experiment, table: Path, results: Path, folder: Path) ->
         f"results {results}: none of the {len(cells)} cells of {table}; give its own with "
         f"--results, or run the table first",
     )
+    require(
+        chosen is not None or results.parent.resolve() == table.parent.resolve(),
+        f"results {results} and table {table} lie in two folders; name the one that table and "
+        f"plots go to with --docs",
+    )
+    folder = chosen or results.parent
+    require_folder("--docs", folder)
     write_experiment(experiment, results, folder)
     cut_short = len(missing(experiment, read)) - (len(cells) - len(there))
     remark = f", {cut_short} of them cut short" if cut_short else ""

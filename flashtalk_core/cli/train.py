@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
+from .evaluate import require_folder
 
 if TYPE_CHECKING:
     from ..training.stages import TrainingJob
@@ -90,6 +90,7 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
     """Raise what is wrong with the arguments before anything runs."""
     from ..config import require
     from ..training.clips import RENDER_BATCH
+    from ..training.ranks import num_processes
 
     for name in names:
         known = (*STAGES, DISTILL, *EXTRAS)
@@ -99,7 +100,7 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
     ):  # fmt: skip
         require(value is None or value > 0, f"{option} {value} must be above 0")
     for option, folder in (("--out", args.out), ("--docs", args.docs), ("--runs", args.runs)):
-        require(not folder.is_file(), f"{option} {folder}: this is a file; name a folder")
+        require_folder(option, folder)
     require(
         args.clips is None or (args.clips > 0 and args.clips % RENDER_BATCH == 0),
         f"--clips {args.clips} must be a positive multiple of {RENDER_BATCH}",
@@ -109,8 +110,8 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
         f"--max-chunks {args.max_chunks} must be at least 1",
     )
     require(
-        not args.sharded or "WORLD_SIZE" in os.environ,
-        "--sharded spreads weights over several processes; start them with torchrun",
+        not args.sharded or num_processes() > 1,
+        "--sharded spreads weights over several processes; start two at least with torchrun",
     )
     require(
         "report" not in names or importlib.util.find_spec("matplotlib") is not None,

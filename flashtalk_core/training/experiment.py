@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,17 +94,20 @@ def load_experiment(path: Path) -> Experiment:
     table = _Table(**check_settings(where, _Table, _read(path)))
     common = check_settings(f"{where}, recipe", DistillRecipe, table.recipe)
     students = {
-        name: DistillRecipe(
-            **{**common, **check_settings(f"{where}, student {name!r}", DistillRecipe, changes)}
-        )
+        name: _recipe(f"{where}, student {name!r}", name, common, changes)
         for name, changes in table.students.items()
     }
+    require(bool(table.rows), f"{where}: there are no rows; add [[rows]]")
     rows = tuple(_row(where, values) for values in table.rows)
     for row in rows:
         known = row.student is None or row.student in students
         require(known, f"{where}: row {row.name!r} names no student of the file")
     for name, count in Counter(row.name for row in rows).items():
         require(count == 1, f"{where}: {count} rows are called {name!r}; name them apart")
+    require(
+        len(set(table.seeds)) == len(table.seeds),
+        f"{where}: seeds {table.seeds} hold one twice; remove it",
+    )
     return Experiment(tuple(table.seeds), table.faces, table.clips, students, rows)
 
 
@@ -114,13 +119,31 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidInputError(f"experiment {path}: {error}; mend the file") from error
 
 
+def _recipe(where: str, name: str, common: dict[str, Any], changes: Any) -> DistillRecipe:
+    """Return a student's recipe; what is wrong with it is told before anything is trained."""
+    is_name = re.fullmatch(r"\w[\w.-]*", name) is not None
+    require(is_name, f"{where}: the name is a folder's; use letters, digits, '.', '-' and '_'")
+    changed = check_settings(where, DistillRecipe, changes)
+    with _named(where):
+        return DistillRecipe(**{**common, **changed})
+
+
 def _row(where: str, values: Any) -> Row:
     checked = check_settings(f"{where}, row", Row, values)
     guidance = checked.get("guidance")
     row = Row(**{**checked, "guidance": None if guidance is None else tuple(guidance)})
-    # What is refused there is refused before anything is trained.
-    SamplingConfig(steps=row.steps, rule=row.rule)
+    with _named(f"{where}, row {row.name!r}"):
+        SamplingConfig(steps=row.steps, rule=row.rule)
     return row
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Say where in the file a value is that is refused."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{where}: {error}") from error
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -132,16 +155,28 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     read = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
         try:
             result = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or no UTF-8
             result = None
-        is_result = isinstance(result, dict)
-        is_whole = is_result and ("key" not in result or {"lips", "drift"} <= result.keys())
-        require(is_whole, f"results {path}: line {number} is no whole result; remove it")
+        require(_is_whole(result), f"results {path}: line {number} is no whole result; remove it")
         read.append(result)
     return read
+
+
+def _is_whole(result: Any) -> bool:
+    """Tell whether something has what a cell's result or a speed must have."""
+    if not isinstance(result, dict):
+        return False
+    if "way" in result:
+        return {"device", "frames_per_s"} <= result.keys()
+    drift = result.get("drift")
+    return "key" not in result or (
+        "lips" in result and isinstance(drift, dict) and "chunk" in drift
+    )
 
 
 def add_result(path: Path, result: dict[str, Any]) -> None:

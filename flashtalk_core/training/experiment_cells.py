@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..config import SamplingConfig
+from ..config import SamplingConfig, require
 from ..geometry import num_latent_frames
 from ..models.dit import AvatarDiT
 from ..weights.load import AvatarModels
@@ -68,6 +68,12 @@ class Workbench:
         self._stage_1 = trained_stage_1(files.runs, job.config, device)
         self._tokenizer = files.read_tokenizer()
         self._corpus = load_corpus(files.corpus)
+        self._trials = held_out_trials(self._corpus, experiment.clips, job.config.size_px)
+        require(
+            len(self._trials) == experiment.clips,
+            f"clips {experiment.clips}: {files.corpus} has {len(self._trials)} held-out clips of "
+            "speech; ask for fewer, or make a longer corpus",
+        )
         self._banks: dict[int, SceneBank] = {}
 
     def folder(self, student: str, seed: int) -> Path:
@@ -109,8 +115,7 @@ class Workbench:
         models = self.models(row, seed)
         sampling = self._sampling(row, 1000 * seed)
         cast = Cast(experiment.faces, _FACES_FROM + experiment.faces * seed, row.guidance)
-        trials = held_out_trials(self._corpus, experiment.clips, models.config.size_px)
-        lips = evaluate_lips(models, trials, sampling, row.guidance)
+        lips = evaluate_lips(models, self._trials, sampling, row.guidance)
         result: dict[str, Any] = {"row": row.name, "seed": seed, "key": cell.key}
         result["lips"] = _rounded({name: lips[name] for name in _LIPS})
         logger.info("%s, seed %d: %s", row.name, seed, result["lips"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -20,8 +21,8 @@ from .experiment_run import way_of
 _CHUNKS = (10, 100, 500, 2000)
 _SHARPNESS_CHUNK = 100
 _COLOURS = 256
-_MOST_DRAWN = 9
-"""Rows of 4 steps by euler whose drift is drawn, from the first on; more cannot be told apart."""
+_MOST_DRAWN = 10
+"""Rows of 4 steps or more by euler whose drift is drawn, from the first on, one a colour."""
 _TABLE, _DRIFT, _RECOVERY = "experiment.md", "drift.png", "recovery.png"
 _DAMAGE = {
     "cast": "colour_delta_e",
@@ -36,7 +37,7 @@ _HEAD = (
     "row", "seeds", "lips", "shape error", "sharpness", "change, %",
     f"sway, %: {_MOODS}", f"eyes shut, %: {_MOODS}", "join jump",
     *(f"{called} at {chunk:,}" for _, called, _ in DRIFTS for chunk in _CHUNKS),
-    f"recovered in chunk: {', '.join(DAMAGES)}", "frames/s",
+    f"recovered in chunk: {', '.join(DAMAGES)}",
 )  # fmt: skip
 _PAIRED = """\
 Against Stage 1 of the same seed, which has the same faces, voices and noise: lips, chunk of
@@ -56,7 +57,7 @@ def write_experiment(experiment: Experiment, results: Path, folder: Path) -> Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     read = read_results(results)
-    speeds = {result["way"]: result["frames_per_s"] for result in read if "way" in result}
+    device, speeds = _speeds(read)
     found = sorted((r for r in read if "key" in r), key=lambda r: len(r["drift"]["chunk"]))
     by_key = {result["key"]: result for result in found}
     by_row: dict[Row, BySeed] = {row: {} for row in experiment.rows}
@@ -65,12 +66,25 @@ def write_experiment(experiment: Experiment, results: Path, folder: Path) -> Non
             by_row[cell.row][cell.seed] = by_key[cell.key]
     by_row = {row: results for row, results in by_row.items() if results}
     done = {row: list(results.values()) for row, results in by_row.items()}
+    head = (*_HEAD, f"frames/s of Stage 1, {device}")
     text = _table(
-        _HEAD, [_cells(row, cells, speeds.get(way_of(row))) for row, cells in done.items()]
+        head, [_cells(row, cells, speeds.get(way_of(row))) for row, cells in done.items()]
     )
     with replacing(folder / _TABLE) as temporary:
         temporary.write_text(text + _paired(by_row), encoding="utf-8")
     _draw(done, folder)
+
+
+def _speeds(read: list[Result]) -> tuple[str, dict[str, float]]:
+    """Return the device on which most ways were timed, the latest of several, and its speeds."""
+    by_device: dict[str, dict[str, float]] = {}
+    for result in read:
+        if "way" in result:
+            # Put last, so that it is the latest.
+            ways = by_device.pop(result["device"], {})
+            by_device[result["device"]] = {**ways, result["way"]: result["frames_per_s"]}
+    latest_first = reversed(by_device.items())
+    return max(latest_first, key=lambda timed: len(timed[1]), default=("", {}))
 
 
 def _paired(by_row: dict[Row, BySeed]) -> str:
@@ -91,7 +105,8 @@ def _table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
     columns = [column for column in zip(head, *rows, strict=True) if not rows or any(column[1:])]
     first, *others = zip(*columns, strict=True)
     lines = [first, ["---"] * len(first), *others]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    safe = ([cell.replace("|", "\\|") for cell in cells] for cells in lines)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in safe)
 
 
 def _cells(row: Row, found: list[Result], speed: float | None) -> list[str]:
@@ -176,7 +191,7 @@ def _draw(done: dict[Row, list[Result]], folder: Path) -> None:
 def _draw_drift(done: dict[Row, list[Result]], most: int, path: Path) -> None:
     from matplotlib import pyplot
 
-    plain = [row for row in done if row.steps == 4 and row.rule == "euler"][:_MOST_DRAWN]
+    plain = [row for row in done if row.steps >= 4 and row.rule == "euler"][:_MOST_DRAWN]
     known = {name for found in done.values() for result in found for name in result["drift"]}
     names = [name for name, *_ in DRIFTS if name in known or not done]
     figure, (axes,) = pyplot.subplots(
@@ -187,7 +202,7 @@ def _draw_drift(done: dict[Row, list[Result]], most: int, path: Path) -> None:
             drifts = [each["drift"] for each in done[row] if name in each["drift"]]
             chunks: list[float] = max((drift["chunk"] for drift in drifts), key=len, default=[])
             label = _label(row, len(drifts), most)
-            _plot(axis, chunks, [drift[name] for drift in drifts], label, number)
+            _plot(axis, chunks, [_measured(drift[name]) for drift in drifts], label, number)
         axis.set(title=f"drift: {_NAMES.get(name, name)}", xlabel="chunk", xscale="log")
         axis.grid(alpha=0.3)
     _add_legend(figure, axes[0])
@@ -233,6 +248,11 @@ def _save(figure: Any, path: Path) -> None:
         # Median cut would give lines of like colours the same one.
         small = Image.open(whole).convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE)
         small.save(temporary, format="png", optimize=True)
+
+
+def _measured(values: list[float | None]) -> list[float]:
+    """Return values up to the first that was not measured."""
+    return list(takewhile(lambda value: value is not None, values))  # type: ignore[arg-type]
 
 
 def _excess(recovery: dict[str, Any], kind: str, name: str) -> list[float]:

@@ -227,7 +227,7 @@ def _on_first_device(job: TrainingJob) -> TrainingJob:
 def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path, end: float) -> bool:
     """Add the speed of every way to denoise where it is missing, one by one until the end.
 
-    Each is measured anew on another kind of device; the report takes the newest.
+    Each is measured anew on another kind of device; the report takes the one with most of them.
 
     Returns:
         Whether none is missing any more.

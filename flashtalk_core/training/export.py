@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..config import AvatarConfig
+from ..weights.parts import SETTINGS_FILE
 from ..weights.save import COMPONENT_FILES, replacing, save_component, save_settings
 from .distill_states import STATE as DISTILLED
 from .stages import (
@@ -57,4 +58,5 @@ def export_model(
     with replacing(tokenizer) as temporary:
         shutil.copyfile(files.tokenizer, temporary)
     save_settings(dataclasses.replace(config, vae=vae.config), folder)
-    return sum(path.stat().st_size for path in folder.iterdir())
+    written = (*COMPONENT_FILES.values(), SETTINGS_FILE)
+    return sum((folder / name).stat().st_size for name in written)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..config import AvatarConfig, require
+from ..config import AvatarConfig
 from ..geometry import num_latent_frames
 from .recipe import DistillRecipe
 from .scenes import Told
@@ -45,20 +45,10 @@ class LastingSessions:
     def of(
         cls, config: AvatarConfig, recipe: DistillRecipe, device: torch.device
     ) -> LastingSessions:
-        """Make room for as many sessions as a recipe asks for.
-
-        Raises:
-            InvalidInputError: If a step takes more sessions than are kept, or none grows older.
-        """
-        count = recipe.lasting_sessions
-        require(
-            count == 0 or (count >= recipe.batch and recipe.max_chunks > 1),
-            f"lasting_sessions {count}: needs at least the batch of {recipe.batch}, and max_chunks "
-            "of 2 at least; raise them, or set it to 0",
-        )
+        """Make room for as many sessions as a recipe asks for."""
         num_motion = num_latent_frames(config.chunk.num_motion_frames)
         cells = (side // config.vae.spatial_stride for side in config.size_px)
-        return cls(count, (config.vae.z_dim, num_motion, *cells), device)
+        return cls(recipe.lasting_sessions, (config.vae.z_dim, num_motion, *cells), device)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that is kept, the tensors themselves."""

@@ -9,7 +9,22 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ..config import require
 from .sharding import is_sharded
+
+
+def num_processes() -> int:
+    """Return how many processes ``torchrun`` has started, 1 without it.
+
+    Raises:
+        InvalidInputError: If ``WORLD_SIZE``, by which it tells, is no number.
+    """
+    said = os.environ.get("WORLD_SIZE", "1")
+    require(
+        said.isdecimal() and int(said) > 0,
+        f"WORLD_SIZE {said!r} is no number of processes; unset it, or start them with torchrun",
+    )
+    return int(said)
 
 
 @contextmanager
@@ -22,7 +37,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     Yields:
         The device of this one: GPUs in turn.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if num_processes() == 1:
         yield device
         return
     if device.type == "cuda":

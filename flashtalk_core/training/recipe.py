@@ -14,6 +14,7 @@ from ..config import (
     StepRule,
     TextEncoderConfig,
     VAEConfig,
+    require,
 )
 from .training_run import OptimiserRecipe
 
@@ -142,6 +143,10 @@ class DistillRecipe:
 
     Source: arXiv 2512.23379 for what is random, for the scales and for how often the student
     is trained. The defaults are the paper's method alone; :class:`TinyRecipe` adds to it.
+
+    Raises:
+        InvalidInputError: If a share is none, a step takes more sessions than last, or what needs
+            a second chunk has none.
     """
 
     num_steps: int = 1000
@@ -198,15 +203,31 @@ class DistillRecipe:
     report_every: int = 10
     save_every: int = 50
 
+    def __post_init__(self) -> None:
+        SamplingConfig(steps=self.steps, rule=self.rule)
+        for name in ("damaged_motion_share", "fresh_share", "final_rate_share", "ema_decay"):
+            share = getattr(self, name)
+            require(0 <= share <= 1, f"{name} {share} is no share; use a number from 0 to 1")
+        count = self.lasting_sessions
+        require(
+            count == 0 or (count >= self.batch and self.max_chunks > 1),
+            f"lasting_sessions {count}: needs at least the batch of {self.batch}, and max_chunks "
+            "of 2 at least; raise them, or set it to 0",
+        )
+        require(
+            self.damaged_motion_share == 0 or self.max_chunks > 1,
+            f"damaged_motion_share {self.damaged_motion_share}: needs max_chunks of 2 at least, "
+            "since no first chunk is damaged; raise it, or set the share to 0",
+        )
+
     def with_max_chunks(self, max_chunks: int) -> DistillRecipe:
         """Return the recipe with another longest roll-out.
 
         Sessions without a second chunk can neither be gone on with nor damaged.
         """
-        recipe = replace(self, max_chunks=max_chunks)
         if max_chunks > 1:
-            return recipe
-        return replace(recipe, lasting_sessions=0, damaged_motion_share=0.0)
+            return replace(self, max_chunks=max_chunks)
+        return replace(self, max_chunks=max_chunks, lasting_sessions=0, damaged_motion_share=0.0)
 
 
 _DISTILL = DistillRecipe(

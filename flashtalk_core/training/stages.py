@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -210,7 +211,7 @@ def measure_latents(job: TrainingJob) -> None:
     vae = trained_vae(job.files.runs, job.config.vae, job.device)
     notes = load_notes(job.files.runs, "vae")
     assert notes is not None
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("step") == notes["step"]:
+    if path.is_file() and _read_statistics(path)["step"] == notes["step"]:
         return
     source = FaceSource(job.device, STATISTICS_SEED, job.config.size_px)
     latents = []
@@ -231,7 +232,7 @@ def trained_vae(runs: Path, config: VAEConfig, device: torch.device) -> VideoVAE
     """Return the trained autoencoder, with its latents' statistics if they were measured."""
     statistics = runs / _STATISTICS_FILE
     if statistics.is_file():
-        values = json.loads(statistics.read_text(encoding="utf-8"))
+        values = _read_statistics(statistics)
         config = dataclasses.replace(
             config,
             latent_mean=tuple(values["latent_mean"]),
@@ -240,6 +241,16 @@ def trained_vae(runs: Path, config: VAEConfig, device: torch.device) -> VideoVAE
     vae = VideoVAE(config)
     load_average(vae, runs, "vae", "")
     return vae.to(device).eval().requires_grad_(False)
+
+
+def _read_statistics(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError:  # no JSON, or no UTF-8
+        values = None
+    is_whole = isinstance(values, dict) and {"step", "latent_mean", "latent_std"} <= values.keys()
+    require(is_whole, f"{path}: no statistics of latents; remove it and run `train latents`")
+    return values
 
 
 def trained_audio_encoder(
@@ -252,13 +263,25 @@ def trained_audio_encoder(
 
 
 def load_average(module: nn.Module, runs: Path, name: str, prefix: str) -> None:
-    """Load the averaged weights of a run whose names start with ``prefix``."""
+    """Load the averaged weights of a run whose names start with ``prefix``.
+
+    Raises:
+        InvalidInputError: If there are none, or they are of another network.
+    """
     saved = load_state(runs, name)
     if saved is None:
-        instead = "" if name == STATE else ", or give a folder like docs/training/stage_1 as --runs"
+        instead = "" if name == STATE else f", or copy docs/training/stage_1/* to {runs}"
         raise InvalidInputError(
             f"{runs}: no state of stage {name!r}; run `train {name}` first{instead}"
         )
     start = f"average.{prefix}"
     tensors = {k[len(start) :]: v for k, v in saved[0].items() if k.startswith(start)}
+    own = module.state_dict()
+    fits = tensors.keys() == own.keys()
+    fits = fits and all(value.shape == own[key].shape for key, value in tensors.items())
+    require(
+        fits,
+        f"{runs}: state {name!r} is of another network; remove {name}-*.safetensors, or take "
+        "another --runs",
+    )
     module.load_state_dict(tensors)

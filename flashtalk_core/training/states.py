@@ -10,7 +10,9 @@ from torch import Tensor
 from ..errors import InvalidInputError
 from ..weights.save import replacing
 
-_SHARD_BYTES = 15 * 2**20
+SHARD_BYTES = 15_000_000
+_ENTRY_BYTES, _NOTES_BYTES = 160, 2_000
+"""Room in a file's header for a tensor beside its name, and for the notes."""
 _COUNT = "shards"
 """Note that says how many shards belong together."""
 
@@ -18,7 +20,7 @@ _COUNT = "shards"
 def save_state(
     folder: Path, name: str, tensors: dict[str, Tensor], notes: dict[str, float]
 ) -> None:
-    """Write tensors as shards of at most 15 MiB, so that each part of a run travels easily.
+    """Write tensors as shards, files of at most 15 MB, so that each part of a run travels easily.
 
     All shards are written before the first takes the place of an earlier state's.
 
@@ -105,11 +107,12 @@ def _shards(folder: Path, name: str) -> list[Path]:
 
 def _split(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     shards: list[dict[str, Tensor]] = [{}]
-    size = 0
+    size = _NOTES_BYTES
     for key, value in tensors.items():
-        if size + value.nbytes > _SHARD_BYTES and shards[-1]:
+        more = value.nbytes + len(key) + _ENTRY_BYTES
+        if size + more > SHARD_BYTES and shards[-1]:
             shards.append({})
-            size = 0
+            size = _NOTES_BYTES
         shards[-1][key] = value.detach().contiguous().cpu()
-        size += value.nbytes
+        size += more
     return shards

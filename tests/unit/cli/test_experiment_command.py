@@ -55,8 +55,6 @@ def test_a_report_of_nothing_replaces_no_other(capsys, table):
     said = refusal(capsys, "report", "--table", table, "--results", results)
     assert f"none of the 1 cells of {table}; give its own with --results" in said
     assert (docs / "experiment.md").read_text() == "another table's"
-    said = refusal(capsys, "report", "--table", table, "--results", results, "--docs", results)
-    assert "this is a file; name a folder" in said
 
 
 def test_a_report_tells_how_many_cells_were_cut_short(caplog, table):
@@ -72,3 +70,20 @@ def test_a_report_tells_how_many_cells_were_cut_short(caplog, table):
     with caplog.at_level(logging.INFO):
         assert main(["experiment", "report", "--table", str(table)]) == 0
     assert f"2 of 2 cells, 1 of them cut short, written to {table.parent}" in caplog.text
+
+
+def test_a_report_of_some_cells_replaces_no_other(capsys, table):
+    """Rows of Stage 1 are cells of many tables."""
+    pytest.importorskip("matplotlib")
+    (cell,) = load_experiment(table).cells()
+    lips, drift = {"correlation_mean": 0.9, "shape_error": 0.1}, {"chunk": []}
+    docs = table.parent / "docs"
+    docs.mkdir()
+    results = docs / "experiment.jsonl"
+    results.write_text(json.dumps({"key": cell.key, "lips": lips, "drift": drift}) + "\n")
+    report = ["report", "--table", table, "--results", results]
+    assert "lie in two folders; name the one" in refusal(capsys, *report)
+    for taken in (results, results / "below"):
+        said = refusal(capsys, *report, "--docs", taken)
+        assert f"--docs {taken}: {results} is a file; name a folder" in said
+    assert list(docs.iterdir()) == [results]

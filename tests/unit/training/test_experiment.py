@@ -131,6 +131,12 @@ def test_a_worker_that_is_killed_ends_the_run_instead_of_being_waited_for(table,
         _work_apart(board, [kill_yourself], tmp_path / "results.jsonl")
 
 
+def test_more_clips_than_there_are_is_told(job, table):
+    experiment = dataclasses.replace(load_experiment(table), clips=1000)
+    with pytest.raises(InvalidInputError, match=r"clips 1000: .* held-out clips of speech; ask fo"):
+        Workbench(job, experiment)
+
+
 def test_a_tokenizer_that_is_missing_is_told(job, table, tmp_path):
     files = dataclasses.replace(job.files, tokenizer=tmp_path / "spiece.model")
     with pytest.raises(InvalidInputError, match="train tokenizer"):
@@ -202,7 +208,26 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     assert all((tmp_path / name).stat().st_size > 0 for name in ("drift.png", "recovery.png"))
 
 
-def test_plots_name_rows_with_few_seeds_and_show_what_only_some_have(table, tmp_path, monkeypatch):
+@pytest.fixture
+def drawn(monkeypatch):
+    """Write a report, and return the lines of its plots instead of drawing them."""
+    seen = {}
+
+    def look(figure, path):
+        seen[path.name] = {
+            axis.get_title(): {line.get_label(): list(line.get_ydata()) for line in axis.lines}
+            for axis in figure.axes
+        }
+
+    def write(experiment, results):
+        write_experiment(experiment, results, results.parent)
+        return seen
+
+    monkeypatch.setattr("flashtalk_core.training.experiment_report._save", look)
+    return write
+
+
+def test_plots_name_rows_with_few_seeds_and_show_what_only_some_have(table, tmp_path, drawn):
     experiment = dataclasses.replace(load_experiment(table), seeds=(0, 2))
     told, student = (dataclasses.replace(row, rule="euler", steps=4) for row in experiment.rows)
     experiment = dataclasses.replace(experiment, rows=(told, student))
@@ -213,22 +238,59 @@ def test_plots_name_rows_with_few_seeds_and_show_what_only_some_have(table, tmp_
         each["drift"]["identity"] = [0.01, 0.02, 0.03]
     results = tmp_path / "results.jsonl"
     results.write_text("".join(json.dumps(each) + "\n" for each in made))
-    seen = {}
-
-    def look(figure, path):
-        seen[path.name] = {
-            axis.get_title(): {line.get_label(): list(line.get_ydata()) for line in axis.lines}
-            for axis in figure.axes
-        }
-
-    monkeypatch.setattr("flashtalk_core.training.experiment_report._save", look)
-    write_experiment(experiment, results, tmp_path)
+    seen = drawn(experiment, results)
     few = f"{student.name} (1 of 2 seeds)"
     assert seen["drift.png"]["drift: colour, Delta E"].keys() == {told.name, few}
     assert seen["drift.png"]["drift: identity"] == {
         told.name: [0.01, 0.02, 0.03],
         student.name: [],
     }
+
+
+def test_a_measure_that_only_a_part_of_a_run_has_is_drawn_up_to_there(table, tmp_path, drawn):
+    experiment = load_experiment(table)
+    row = dataclasses.replace(experiment.rows[0], steps=40, rule="euler")
+    experiment = dataclasses.replace(experiment, rows=(row,))
+    made = result(experiment.cells()[0], [1.0, 2.0, 3.0], whole=False)
+    made["drift"]["identity"] = [0.01, 0.02, None]
+    results = tmp_path / "results.jsonl"
+    results.write_text(json.dumps(made) + "\n")
+    assert drawn(experiment, results)["drift.png"] == {
+        "drift: colour, Delta E": {row.name: [1.0, 2.0, 3.0]},
+        "drift: identity": {row.name: [0.01, 0.02]},
+        "drift: structure": {row.name: [0.25] * 3},
+    }
+    head, _, row_text = (tmp_path / "experiment.md").read_text().splitlines()[:3]
+    named = dict(zip(head.split(" | "), row_text.split(" | "), strict=True))
+    assert named["identity at 10"] == "0.020"
+    assert "identity at 100" not in named
+
+
+def test_speeds_are_those_of_one_device_which_is_named(table, tmp_path):
+    experiment = load_experiment(table)
+    results = tmp_path / "results.jsonl"
+    for cell in experiment.cells():
+        add_result(results, result(cell, [1.0, 2.0]))
+    for device, way, speed in (
+        ("H200", "1 steps, guided", 9.0),
+        ("H200", "1 steps, not guided", 30.0),
+        ("H200", "1 steps, guided", 10.0),
+        ("cpu", "1 steps, guided", 0.5),
+    ):
+        add_result(results, {"way": way, "device": device, "frames_per_s": speed})
+    write_experiment(experiment, results, tmp_path)
+    head, _, *rows = (tmp_path / "experiment.md").read_text().splitlines()[:4]
+    assert head.endswith("| frames/s of Stage 1, H200 |")
+    assert [row.split(" | ")[-1] for row in rows] == ["10 |", "30 |"]
+
+
+def test_a_line_across_in_a_name_does_not_split_a_cell(table, tmp_path):
+    row = dataclasses.replace(load_experiment(table).rows[0], name="a | b")
+    experiment = dataclasses.replace(load_experiment(table), rows=(row,))
+    results = tmp_path / "results.jsonl"
+    add_result(results, result(experiment.cells()[0], [1.0, 2.0]))
+    write_experiment(experiment, results, tmp_path)
+    assert "| a \\| b | 1 |" in (tmp_path / "experiment.md").read_text()
 
 
 def test_a_report_without_results_has_its_columns(table, tmp_path):
@@ -254,6 +316,16 @@ def test_a_report_without_results_has_its_columns(table, tmp_path):
         ("causal = true", "causal = 1", "student 'k2': causal 1: use true or false"),
         ("text_scale = 3.0", "text_scale = nan", "text_scale nan: use a number from 0 on"),
         ("num_steps = 2", "num_steps = 2.5", "recipe: num_steps 2.5: use a whole number"),
+        ("causal = true", "steps = 500", "student 'k2': steps 500: use 1 to 100"),
+        ("causal = true", "lasting_sessions = 1\nbatch = 2", "needs at least the batch of 2"),
+        (
+            "max_chunks = 2",
+            "max_chunks = 1",
+            "'k2': damaged_motion_share 1.0: needs max_",
+        ),
+        ("damaged_motion_share = 1.0", "damaged_motion_share = 3.0", "3.0 is no share; use a num"),
+        ("[students.k2]", '[students."../k2"]', "name is a folder's; use letters"),
+        ("seeds = [0]", "seeds = [0, 1, 0]", "hold one twice"),
         ("seeds = [0]", "seeds = 3", "seeds 3: use a list"),
         ("seeds = [0]", "seed = [0]", "'seed' is unknown"),
         ("[[rows]]", "[[row]]", "'row' is unknown"),
@@ -273,26 +345,29 @@ def test_a_table_may_leave_out_all_but_the_rows(tmp_path):
     path.write_text('[[rows]]\nname = "Stage 1"\n')
     experiment = load_experiment(path)
     assert experiment == Experiment((0,), 8, 50, {}, (Row(name="Stage 1"),))
-    path.write_text("seeds = [0]\n")
-    with pytest.raises(InvalidInputError, match="'rows' is missing"):
-        load_experiment(path)
+    for rows, said in (("", "'rows' is missing"), ("rows = []", "there are no rows; add")):
+        path.write_text(f"seeds = [0]\n{rows}\n")
+        with pytest.raises(InvalidInputError, match=said):
+            load_experiment(path)
 
 
 def test_a_result_that_was_cut_off_is_named(tmp_path):
     path = tmp_path / "results.jsonl"
-    whole = '{"key": "a", "lips": {}, "drift": {}}'
-    for cut in ('{"key": "b', '{"key": "b"}', "[]"):
-        path.write_text(f"{whole}\n{cut}")
-        with pytest.raises(InvalidInputError, match="line 2 is no whole result"):
+    whole = '{"key": "a", "lips": {}, "drift": {"chunk": []}}'
+    faulty = '{"key": "b", "lips": {}, "drift": {}}'
+    for cut in ('{"key": "b', '{"key": "b"}', "[]", faulty, '{"way": "a"}', "\xe9"):
+        path.write_text(f"{whole}\n\n{cut}", encoding="latin-1")
+        with pytest.raises(InvalidInputError, match="line 3 is no whole result"):
             read_results(path)
 
 
 def test_a_result_gets_a_line_of_its_own(tmp_path):
     path = tmp_path / "results.jsonl"
-    add_result(path, {"way": "a"})
+    timed = [{"way": way, "device": "cpu", "frames_per_s": 1.0} for way in "abc"]
+    add_result(path, timed[0])
     path.write_text(path.read_text().rstrip())
-    add_result(path, {"way": "b"})
-    add_result(path, {"way": "c"})
+    add_result(path, timed[1])
+    add_result(path, timed[2])
     assert [result["way"] for result in read_results(path)] == ["a", "b", "c"]
     assert path.read_text().endswith("}\n")
 

@@ -1,5 +1,7 @@
 """The 14B configuration of Stage 2: it can be built, and what it needs is said."""
 
+import sys
+
 import pytest
 import torch
 
@@ -9,12 +11,14 @@ from flashtalk_core.training.full_scale import FULL_SCALE, memory_per_gpu_gib, n
 pytestmark = pytest.mark.cpu
 
 
-def test_the_large_model_is_built_without_memory_and_its_needs_are_told(caplog):
+def test_the_large_model_is_built_without_memory_and_its_needs_are_told(caplog, capsys):
     caplog.set_level("INFO")
     parameters = num_parameters(DiTConfig())
     assert 18e9 < parameters < 20e9
     for num_gpus in (8, 16):
         memory_per_gpu_gib(parameters, num_gpus)
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(caplog.messages) + "\n")
     assert "8 GPUs: 70.3 GiB each" in caplog.text
     assert "16 GPUs: 35.2 GiB each" in caplog.text
     # 80 GB are 74.5 GiB: eight GPUs hold the weights, and little beside them.

@@ -102,7 +102,14 @@ def test_a_sharded_run_is_resumed_from_what_the_first_rank_wrote(trained):
         assert told(trained, "sharded", rank)["done"]
 
 
-def test_a_process_alone_is_told_to_start_others(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("processes", "said"), [(None, "two at least"), ("1", "two at least"), ("many", "'many' is no")]
+)
+def test_a_process_alone_is_told_to_start_others(monkeypatch, capsys, processes, said):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert main(["train", "distill", "--sharded"]) != 0
-    assert "torchrun" in capsys.readouterr().err
+    if processes is not None:
+        monkeypatch.setenv("WORLD_SIZE", processes)
+    assert main(["train", "distill", "--sharded"]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "torchrun" in shown

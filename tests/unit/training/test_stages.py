@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -195,12 +196,32 @@ def test_a_student_is_distilled_and_exported_on_request(job, model, tmp_path, ca
         load_avatar(tmp_path / name, "cpu").dit.state_dict() for name in ("stage_1", "stage_2")
     )
     assert any(not torch.equal(value, second[name]) for name, value in first.items())
+    (tmp_path / "stage_2" / "mine").write_bytes(bytes(1000))
+    size = export_model(job.files, job.config, tmp_path / "stage_2", student=True)
+    assert size == sum(p.stat().st_size for p in (tmp_path / "stage_2").iterdir()) - 1000
     command = argparse.Namespace(student=True, out=tmp_path / "told")
     _export(command, job)
     assert "exported as it is" not in caplog.text
     longer = dataclasses.replace(RECIPE, distill=dataclasses.replace(recipe, num_steps=2))
     _export(command, dataclasses.replace(job, recipe=longer))
     assert "exported as it is: its recipe is not finished" in caplog.text
+
+
+def test_what_belongs_to_another_run_is_named(job, model, tmp_path):
+    taken = tmp_path / "runs"
+    shutil.copytree(job.files.runs, taken)
+    cpu = torch.device("cpu")
+    for text in ("", "{}", "[1]"):
+        (taken / "latents.json").write_text(text)
+        with pytest.raises(InvalidInputError, match=r"latents\.json: no statistics .* `train la"):
+            stages.trained_vae(taken, job.config.vae, cpu)
+    (taken / "latents.json").unlink()
+    (taken / "vae-0.safetensors").write_bytes((taken / "audio-0.safetensors").read_bytes())
+    with pytest.raises(InvalidInputError, match=r"'vae' is of another network; remove vae-\*"):
+        stages.trained_vae(taken, job.config.vae, cpu)
+    wider = dataclasses.replace(job.config.audio, intermediate_size=96)
+    with pytest.raises(InvalidInputError, match="'audio' is of another network"):
+        stages.trained_audio_encoder(taken, wider, cpu)
 
 
 def test_a_part_of_a_stage_tells_that_it_is_not_finished(job, tmp_path):

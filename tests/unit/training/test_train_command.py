@@ -56,7 +56,7 @@ def test_a_file_in_place_of_a_folder_is_refused(option, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("mine")
     assert main(["train", "tokenizer", option, "taken"]) == 2
-    assert f"{option} taken: this is a file; name a folder" in capsys.readouterr().err
+    assert f"{option} taken: taken is a file; name a folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.training.curves import Curve, read_curve
 from flashtalk_core.training.progress import Average, Clock, learning_rate
-from flashtalk_core.training.states import load_notes, load_state, save_state
+from flashtalk_core.training.states import SHARD_BYTES, load_notes, load_state, save_state
 from flashtalk_core.training.training_run import OptimiserRecipe, TrainingRun
 
 pytestmark = pytest.mark.cpu
@@ -128,6 +128,15 @@ def test_large_states_are_split_into_shards_and_read_back(tmp_path):
     read, notes = load_state(tmp_path, "big")
     assert all(torch.equal(read[key], value) for key, value in tensors.items())
     assert notes == {"step": 1.0}
+
+
+def test_no_shard_is_larger_than_said_however_many_tensors_it_names(tmp_path):
+    tensors = {f"average.dit.blocks.{i}.attention.weight": torch.ones(600) for i in range(9000)}
+    notes = dict.fromkeys(("step", "updates", "recipe", "spent_s"), 1 / 3)
+    save_state(tmp_path, "many", tensors, notes)
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert len(sizes) == 2
+    assert 14_000_000 < max(sizes) <= SHARD_BYTES == 15_000_000
 
 
 def test_a_smaller_state_leaves_no_shards_of_the_larger_one(tmp_path):
