@@ -27,7 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--results", type=Path, help="a line for every cell; default: .jsonl beside the table"
     )
-    parser.add_argument("--docs", type=Path, help="where table and plots go; default: beside both")
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        help="where table and plots go; default: the folder of table and results",
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpus and tokenizer")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), help="Stage 1; students go below"
@@ -81,14 +85,28 @@ def _report(experiment: Experiment, table: Path, results: Path, chosen: Path | N
         f"results {results}: none of the {len(cells)} cells of {table}; give its own with "
         f"--results, or run the table first",
     )
-    require(
-        chosen is not None or results.parent.resolve() == table.parent.resolve(),
-        f"results {results} and table {table} lie in two folders; name the one that table and "
-        f"plots go to with --docs",
-    )
-    folder = chosen or results.parent
+    folder = chosen or _folder_of(table, results)
     require_folder("--docs", folder)
     write_experiment(experiment, results, folder)
     cut_short = len(missing(experiment, read)) - (len(cells) - len(there))
     remark = f", {cut_short} of them cut short" if cut_short else ""
     logger.info("%d of %d cells%s, written to %s", len(there), len(cells), remark, folder)
+
+
+def _folder_of(table: Path, results: Path) -> Path:
+    """Return the folder of a table and its results; raise if it is not theirs alone."""
+    from ..config import require
+
+    folder = results.parent
+    require(
+        folder.resolve() == table.parent.resolve(),
+        f"results {results} and table {table} lie in two folders; name the one that table and "
+        "plots go to with --docs",
+    )
+    others = sorted(path.name for path in folder.glob("*.toml") if path.name != table.name)
+    require(
+        not others,
+        f"{folder}: holds {', '.join(others)} beside {table.name}, whose report could be there; "
+        "name a folder with --docs",
+    )
+    return folder

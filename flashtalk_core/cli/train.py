@@ -99,8 +99,8 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
         ("--budget-s", args.budget_s), ("--part-s", args.part_s), ("--minutes", args.minutes),
     ):  # fmt: skip
         require(value is None or value > 0, f"{option} {value} must be above 0")
-    for option, folder in (("--out", args.out), ("--docs", args.docs), ("--runs", args.runs)):
-        require_folder(option, folder)
+    for option in ("data", "out", "docs", "runs"):
+        require_folder(f"--{option}", getattr(args, option))
     require(
         args.clips is None or (args.clips > 0 and args.clips % RENDER_BATCH == 0),
         f"--clips {args.clips} must be a positive multiple of {RENDER_BATCH}",

@@ -133,7 +133,7 @@ def _row(where: str, values: Any) -> Row:
     guidance = checked.get("guidance")
     row = Row(**{**checked, "guidance": None if guidance is None else tuple(guidance)})
     with _named(f"{where}, row {row.name!r}"):
-        SamplingConfig(steps=row.steps, rule=row.rule)
+        SamplingConfig(steps=row.steps, rule=row.rule)  # refuses what is impossible
     return row
 
 

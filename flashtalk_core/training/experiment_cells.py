@@ -72,7 +72,7 @@ class Workbench:
         require(
             len(self._trials) == experiment.clips,
             f"clips {experiment.clips}: {files.corpus} has {len(self._trials)} held-out clips of "
-            "speech; ask for fewer, or make a longer corpus",
+            "speech; ask for no more",
         )
         self._banks: dict[int, SceneBank] = {}
 

@@ -66,7 +66,7 @@ def write_experiment(experiment: Experiment, results: Path, folder: Path) -> Non
             by_row[cell.row][cell.seed] = by_key[cell.key]
     by_row = {row: results for row, results in by_row.items() if results}
     done = {row: list(results.values()) for row, results in by_row.items()}
-    head = (*_HEAD, f"frames/s of Stage 1, {device}")
+    head = (*_HEAD, f"frames/s of Stage 1, {device}" if device else "frames/s of Stage 1")
     text = _table(
         head, [_cells(row, cells, speeds.get(way_of(row))) for row, cells in done.items()]
     )
@@ -218,6 +218,7 @@ def _draw_recovery(done: dict[Row, list[Result]], most: int, path: Path) -> None
         if (there := [each["recovery"] for each in found if "recovery" in each])
     }
     if not recovered:
+        path.unlink(missing_ok=True)
         return
     figure, axes = pyplot.subplots(1, len(_DAMAGE), figsize=(13, 3.6), layout="constrained")
     for axis, (kind, name) in zip(axes, _DAMAGE.items(), strict=True):

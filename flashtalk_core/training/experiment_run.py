@@ -76,6 +76,8 @@ def run_experiment(
         if num_workers == 1:
             _work_here(board, experiment, job, results, end)
         else:
+            # What is missing is told once, instead of by every worker for every task.
+            _open_bench(dataclasses.replace(job, device=torch.device("cpu")), experiment)
             started = [
                 partial(work, _on_device(job, index), experiment, end=end, prepare=prepare)
                 for index in range(num_workers)

@@ -145,8 +145,8 @@ class DistillRecipe:
     is trained. The defaults are the paper's method alone; :class:`TinyRecipe` adds to it.
 
     Raises:
-        InvalidInputError: If a share is none, a step takes more sessions than last, or what needs
-            a second chunk has none.
+        InvalidInputError: If steps or rule are impossible, a share is not from 0 to 1, a step takes
+            more sessions than last, or what needs a second chunk has none.
     """
 
     num_steps: int = 1000
@@ -204,7 +204,7 @@ class DistillRecipe:
     save_every: int = 50
 
     def __post_init__(self) -> None:
-        SamplingConfig(steps=self.steps, rule=self.rule)
+        SamplingConfig(steps=self.steps, rule=self.rule)  # refuses what is impossible
         for name in ("damaged_motion_share", "fresh_share", "final_rate_share", "ema_decay"):
             share = getattr(self, name)
             require(0 <= share <= 1, f"{name} {share} is no share; use a number from 0 to 1")

@@ -22,6 +22,8 @@ def save_state(
 ) -> None:
     """Write tensors as shards, files of at most 15 MB, so that each part of a run travels easily.
 
+    A tensor larger than that is a shard of its own.
+
     All shards are written before the first takes the place of an earlier state's.
 
     Raises:

@@ -87,3 +87,7 @@ def test_a_report_of_some_cells_replaces_no_other(capsys, table):
         said = refusal(capsys, *report, "--docs", taken)
         assert f"--docs {taken}: {results} is a file; name a folder" in said
     assert list(docs.iterdir()) == [results]
+    results.rename(table.with_suffix(".jsonl"))
+    table.with_name("other.toml").write_text("")
+    said = refusal(capsys, "report", "--table", table)
+    assert "holds other.toml beside table.toml, whose report could be there; name a folder" in said

@@ -131,10 +131,13 @@ def test_a_worker_that_is_killed_ends_the_run_instead_of_being_waited_for(table,
         _work_apart(board, [kill_yourself], tmp_path / "results.jsonl")
 
 
-def test_more_clips_than_there_are_is_told(job, table):
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_more_clips_than_there_are_is_told(job, table, tmp_path, num_workers):
     experiment = dataclasses.replace(load_experiment(table), clips=1000)
-    with pytest.raises(InvalidInputError, match=r"clips 1000: .* held-out clips of speech; ask fo"):
-        Workbench(job, experiment)
+    with pytest.raises(
+        InvalidInputError, match=r"clips 1000: .* held-out clips of speech; ask for"
+    ):
+        run_experiment(experiment, job, tmp_path / "results.jsonl", num_workers)
 
 
 def test_a_tokenizer_that_is_missing_is_told(job, table, tmp_path):

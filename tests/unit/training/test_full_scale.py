@@ -17,6 +17,7 @@ def test_the_large_model_is_built_without_memory_and_its_needs_are_told(caplog, 
     assert 18e9 < parameters < 20e9
     for num_gpus in (8, 16):
         memory_per_gpu_gib(parameters, num_gpus)
+    # They are for who reads the tests' output.
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join(caplog.messages) + "\n")
     assert "8 GPUs: 70.3 GiB each" in caplog.text

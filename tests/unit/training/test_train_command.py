@@ -51,7 +51,7 @@ def test_a_tokenizer_that_is_there_is_kept_unless_asked_for_again(tmp_path, monk
     assert path.read_bytes() != b"mine"
 
 
-@pytest.mark.parametrize("option", ["--out", "--docs", "--runs"])
+@pytest.mark.parametrize("option", ["--data", "--out", "--docs", "--runs"])
 def test_a_file_in_place_of_a_folder_is_refused(option, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("mine")
