@@ -1,6 +1,7 @@
-"""A toy model and a toy corpus."""
+"""A toy model, a toy corpus, and a small table of experiments."""
 
 import dataclasses
+import textwrap
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from flashtalk_core.config import (
     VAEConfig,
 )
 from flashtalk_core.training.data.corpus_file import SAMPLES_PER_FRAME, Segment, pack_corpus
+from tests.unit.training.small_table import TABLE
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +70,10 @@ def corpus():
         return Segment(samples, mouth, np.ones(60, np.uint8), "voice", held_out)
 
     return pack_corpus([segment(False), segment(False), segment(True), segment(True)])
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "experiment.toml"
+    path.write_text(textwrap.dedent(TABLE))
+    return path

@@ -1,21 +1,16 @@
-"""The experiment table: what is skipped, what is resumed, what is written up."""
+"""The experiment table: what is skipped, what is resumed, what is refused."""
 
 import dataclasses
-import json
 import os
 import signal
 import textwrap
 
-import numpy as np
 import pytest
 import torch
 
 from flashtalk_core.errors import FlashTalkError, InvalidInputError
-from flashtalk_core.models.attention import sdpa
 from flashtalk_core.models.audio_encoder import AudioEncoder
-from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.training.causal import attend_causally, frame_causal
 from flashtalk_core.training.data.corpus_file import save_corpus
 from flashtalk_core.training.dit_trainer import Stage1Model
 from flashtalk_core.training.experiment import (
@@ -27,53 +22,14 @@ from flashtalk_core.training.experiment import (
     read_results,
 )
 from flashtalk_core.training.experiment_cells import Workbench
-from flashtalk_core.training.experiment_report import _DAMAGE, write_experiment
 from flashtalk_core.training.experiment_run import _Board, _work_apart, run_experiment
-from flashtalk_core.training.long_runs import LoopedSound, _changes
 from flashtalk_core.training.recipe import DistillRecipe, TinyRecipe
 from flashtalk_core.training.stages import TrainingFiles, TrainingJob
 from flashtalk_core.training.states import save_state
 from flashtalk_core.training.vocabulary import make_tokenizer
+from tests.unit.training.small_table import TABLE
 
 pytestmark = pytest.mark.cpu
-
-TABLE = """
-    seeds = [0]
-    faces = 1
-    clips = 1
-    [recipe]
-    num_steps = 2
-    batch = 1
-    num_faces = 2
-    steps = 2
-    student_every = 1
-    save_every = 1
-    [students.k2]
-    max_chunks = 2
-    damaged_motion_share = 1.0
-    mouth_weight = 1.0
-    causal = true
-    noised_teacher_motion = true
-    text_scale = 3.0
-    [[rows]]
-    name = "Stage 1, guided"
-    steps = 1
-    guidance = [3.0, 4.0]
-    chunks = 2
-    [[rows]]
-    name = "student"
-    student = "k2"
-    steps = 1
-    rule = "renoise"
-    chunks = 1
-"""
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    path = tmp_path_factory.mktemp("table") / "experiment.toml"
-    path.write_text(textwrap.dedent(TABLE))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -155,154 +111,6 @@ def test_students_with_other_faces_do_not_share_them(job, table):
     assert bench._scenes(dataclasses.replace(DistillRecipe(), num_faces=2)) is two
 
 
-def result(cell, colours, whole=True):
-    drift = {"chunk": [1, 10, 100][: len(colours)], "colour_delta_e": colours}
-    for name in ("structure", "softness", "join_jump"):
-        drift[name] = [0.25] * len(colours)
-    drift["movement"] = [0.004] * len(colours)
-    lips = {"correlation_mean": 0.9 + cell.seed / 100, "shape_error": 0.1}
-    made = {"key": cell.key, "lips": lips, "drift": drift, "whole": whole}
-    if whole:
-        sways = {"still": 0.01, "calm": 0.02, "lively": 0.04}
-        made["heads"] = {name: {"sway": sway, "eyes_shut": 0.1} for name, sway in sways.items()}
-        kinds = {"none": None, "cast": 3, "blur": 2 + cell.seed, "noise": 1, "shift": None}
-        made["recovery"] = {
-            kind: {"chunk": chunk} | {name: [0.5] * 3 for name in _DAMAGE.values()}
-            for kind, chunk in kinds.items()
-        }
-    return made
-
-
-def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(table, tmp_path):
-    experiment = dataclasses.replace(load_experiment(table), seeds=(0, 2))
-    cells = [cell for cell in experiment.cells() if cell.row.student is None]
-    made = [result(cells[0], [1.0, 2.0, 3.0]), result(cells[1], [1.0, 4.0], whole=False)]
-    assert cells[0] not in missing(experiment, made)
-    assert cells[1] in missing(experiment, made)
-    results = tmp_path / "results.jsonl"
-    results.write_text("".join(json.dumps(each) + "\n" for each in made))
-    write_experiment(experiment, results, tmp_path)
-    head, _, row, *rest = (tmp_path / "experiment.md").read_text().splitlines()
-    named = dict(zip(*(line.strip("| ").split(" | ") for line in (head, row)), strict=True))
-    assert named["lips"] == "0.910 +-0.014"
-    assert named["sharpness"] == "0.75 (1)"
-    assert named["recovered in chunk: cast, blur, noise, shift"] == "3, 2, 1, never (1)"
-    assert named["change, %"] == "0.40 +-0.00"
-    assert named["sway, %: still, calm, lively"] == "1.0 (1), 2.0 (1), 4.0 (1)"
-    assert named["eyes shut, %: still, calm, lively"] == "10 (1), 10 (1), 10 (1)"
-    # What none of the results has is no column.
-    assert "structure at 100" in named
-    assert not [name for name in named if name.startswith(("identity", "colour at 500"))]
-    assert (named["colour at 10"], named["colour at 100"]) == ("3.0 +-1.4", "3.0 (1)")
-    # Without a row of Stage 1 alone there is nothing to compare with.
-    assert not rest
-    unguided = dataclasses.replace(experiment.rows[0], guidance=None)
-    compared = dataclasses.replace(experiment, rows=(unguided, *experiment.rows[1:]))
-    results.write_text(
-        "".join(json.dumps(result(cell, [1.0, 2.0, 3.0])) + "\n" for cell in compared.cells())
-    )
-    write_experiment(compared, results, tmp_path)
-    rows = (tmp_path / "experiment.md").read_text().splitlines()
-    assert rows[-2:] == [
-        "| Stage 1, guided | 0 |  |  |  |  | 100 | 1.50 +-0.00 | 1.00 +-0.00 |",
-        "| student | 2 | 0.000 +-0.000 | 100 | 0.0 +-0.0 | 0.000 +-0.000 | 100 | 1.50 +-0.00 "
-        "| 1.00 +-0.00 |",
-    ]
-    assert all((tmp_path / name).stat().st_size > 0 for name in ("drift.png", "recovery.png"))
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Write a report, and return the lines of its plots instead of drawing them."""
-    seen = {}
-
-    def look(figure, path):
-        seen[path.name] = {
-            axis.get_title(): {line.get_label(): list(line.get_ydata()) for line in axis.lines}
-            for axis in figure.axes
-        }
-
-    def write(experiment, results):
-        write_experiment(experiment, results, results.parent)
-        return seen
-
-    monkeypatch.setattr("flashtalk_core.training.experiment_report._save", look)
-    return write
-
-
-def test_plots_name_rows_with_few_seeds_and_show_what_only_some_have(table, tmp_path, drawn):
-    experiment = dataclasses.replace(load_experiment(table), seeds=(0, 2))
-    told, student = (dataclasses.replace(row, rule="euler", steps=4) for row in experiment.rows)
-    experiment = dataclasses.replace(experiment, rows=(told, student))
-    made = [result(cell, [1.0, 2.0, 3.0]) for cell in experiment.cells()]
-    made = [each for each in made if each["key"] != experiment.cells()[-1].key]
-    assert len(made) == 3
-    for each in made[:2]:
-        each["drift"]["identity"] = [0.01, 0.02, 0.03]
-    results = tmp_path / "results.jsonl"
-    results.write_text("".join(json.dumps(each) + "\n" for each in made))
-    seen = drawn(experiment, results)
-    few = f"{student.name} (1 of 2 seeds)"
-    assert seen["drift.png"]["drift: colour, Delta E"].keys() == {told.name, few}
-    assert seen["drift.png"]["drift: identity"] == {
-        told.name: [0.01, 0.02, 0.03],
-        student.name: [],
-    }
-
-
-def test_a_measure_that_only_a_part_of_a_run_has_is_drawn_up_to_there(table, tmp_path, drawn):
-    experiment = load_experiment(table)
-    row = dataclasses.replace(experiment.rows[0], steps=40, rule="euler")
-    experiment = dataclasses.replace(experiment, rows=(row,))
-    made = result(experiment.cells()[0], [1.0, 2.0, 3.0], whole=False)
-    made["drift"]["identity"] = [0.01, 0.02, None]
-    results = tmp_path / "results.jsonl"
-    results.write_text(json.dumps(made) + "\n")
-    assert drawn(experiment, results)["drift.png"] == {
-        "drift: colour, Delta E": {row.name: [1.0, 2.0, 3.0]},
-        "drift: identity": {row.name: [0.01, 0.02]},
-        "drift: structure": {row.name: [0.25] * 3},
-    }
-    head, _, row_text = (tmp_path / "experiment.md").read_text().splitlines()[:3]
-    named = dict(zip(head.split(" | "), row_text.split(" | "), strict=True))
-    assert named["identity at 10"] == "0.020"
-    assert "identity at 100" not in named
-
-
-def test_speeds_are_those_of_one_device_which_is_named(table, tmp_path):
-    experiment = load_experiment(table)
-    results = tmp_path / "results.jsonl"
-    for cell in experiment.cells():
-        add_result(results, result(cell, [1.0, 2.0]))
-    for device, way, speed in (
-        ("H200", "1 steps, guided", 9.0),
-        ("H200", "1 steps, not guided", 30.0),
-        ("H200", "1 steps, guided", 10.0),
-        ("cpu", "1 steps, guided", 0.5),
-    ):
-        add_result(results, {"way": way, "device": device, "frames_per_s": speed})
-    write_experiment(experiment, results, tmp_path)
-    head, _, *rows = (tmp_path / "experiment.md").read_text().splitlines()[:4]
-    assert head.endswith("| frames/s of Stage 1, H200 |")
-    assert [row.split(" | ")[-1] for row in rows] == ["10 |", "30 |"]
-
-
-def test_a_line_across_in_a_name_does_not_split_a_cell(table, tmp_path):
-    row = dataclasses.replace(load_experiment(table).rows[0], name="a | b")
-    experiment = dataclasses.replace(load_experiment(table), rows=(row,))
-    results = tmp_path / "results.jsonl"
-    add_result(results, result(experiment.cells()[0], [1.0, 2.0]))
-    write_experiment(experiment, results, tmp_path)
-    assert "| a \\| b | 1 |" in (tmp_path / "experiment.md").read_text()
-
-
-def test_a_report_without_results_has_its_columns(table, tmp_path):
-    write_experiment(load_experiment(table), tmp_path / "none.jsonl", tmp_path)
-    head, rule = (tmp_path / "experiment.md").read_text().splitlines()
-    assert head.startswith("| row | seeds | lips |")
-    assert rule.count("---") == head.count(" | ") + 1
-
-
 @pytest.mark.parametrize(
     ("right", "wrong", "said"),
     [
@@ -373,37 +181,3 @@ def test_a_result_gets_a_line_of_its_own(tmp_path):
     add_result(path, timed[2])
     assert [result["way"] for result in read_results(path)] == ["a", "b", "c"]
     assert path.read_text().endswith("}\n")
-
-
-@pytest.mark.parametrize("offset", [0, 7, 23])
-@pytest.mark.parametrize("span", [(-5, -2), (-5, 3), (0, 4), (8, 35), (-3, 40)])
-def test_speech_that_ends_starts_over_and_is_silent_before_its_beginning(offset, span):
-    sound = LoopedSound(np.arange(1, 11, dtype=np.float32), offset)
-    places = np.arange(*span)
-    assert np.array_equal(
-        sound.read(*span), np.where(places < 0, 0, sound.samples[(places + offset) % 10])
-    )
-
-
-def test_a_frame_sees_itself_and_those_before_it(config):
-    torch.manual_seed(0)
-    attend = frame_causal(3)
-    q, k, v = (torch.randn(1, 12, 2, 8) for _ in range(3))
-    before = attend(q, k, v)
-    k[:, 4:8], v[:, 4:8] = 0, 9
-    after = attend(q, k, v)
-    same = (before == after).all(dim=(0, 2, 3))
-    assert same.tolist() == [True] * 4 + [False] * 8
-    dit = AvatarDiT(config.dit)
-    crossing = [block.cross_attn.attention for block in dit.blocks]
-    attend_causally(dit, 3)
-    assert all(block.self_attn.attention is not sdpa for block in dit.blocks)
-    assert crossing == [block.cross_attn.attention for block in dit.blocks]
-
-
-def test_a_join_is_compared_with_the_movement_after_it():
-    light = torch.tensor([0.0, 0.3, 0.4, 0.3, 0.4])
-    frames = light.view(1, -1, 1, 1, 1).expand(2, -1, 3, 4, 4)
-    changes = _changes(frames)
-    assert changes["movement"].tolist() == pytest.approx([0.1, 0.1])
-    assert changes["join_jump"].tolist() == pytest.approx([3.0, 3.0])
