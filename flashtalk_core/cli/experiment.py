@@ -87,7 +87,7 @@ def _report(experiment: Experiment, table: Path, results: Path, chosen: Path | N
     )
     folder = chosen or _folder_of(table, results)
     require_folder("--docs", folder)
-    write_experiment(experiment, results, folder)
+    write_experiment(experiment, read, folder)
     cut_short = len(missing(experiment, read)) - (len(cells) - len(there))
     remark = f", {cut_short} of them cut short" if cut_short else ""
     logger.info("%d of %d cells%s, written to %s", len(there), len(cells), remark, folder)

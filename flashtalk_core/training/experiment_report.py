@@ -13,7 +13,7 @@ from typing import Any
 from ..weights.save import replacing
 from .data.damage import DAMAGES
 from .data.motion import LIVELINESS
-from .experiment import Experiment, Row, read_results
+from .experiment import Experiment, Row
 from .experiment_pairs import DRIFTS, BySeed, Result, drift_at, find_stage_1, paired_cells
 from .experiment_pairs import HEAD as _PAIRED_HEAD
 from .experiment_run import way_of
@@ -47,25 +47,24 @@ over that at chunk 10.
 """
 
 
-def write_experiment(experiment: Experiment, results: Path, folder: Path) -> None:
+def write_experiment(experiment: Experiment, results: list[Result], folder: Path) -> None:
     """Write table and plots of what is there so far.
 
     Args:
         experiment: The table.
-        results: Its results; those of other settings are left out.
+        results: Lines as they were read; those of other settings are left out.
         folder: Where the files go; made if need be.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    read = read_results(results)
-    device, speeds = _speeds(read)
-    found = sorted((r for r in read if "key" in r), key=lambda r: len(r["drift"]["chunk"]))
+    device, speeds = _speeds(results)
+    found = sorted((r for r in results if "key" in r), key=lambda r: len(r["drift"]["chunk"]))
     by_key = {result["key"]: result for result in found}
     by_row: dict[Row, BySeed] = {row: {} for row in experiment.rows}
     for cell in experiment.cells():
         if cell.key in by_key:
             by_row[cell.row][cell.seed] = by_key[cell.key]
-    by_row = {row: results for row, results in by_row.items() if results}
-    done = {row: list(results.values()) for row, results in by_row.items()}
+    by_row = {row: by_seed for row, by_seed in by_row.items() if by_seed}
+    done = {row: list(by_seed.values()) for row, by_seed in by_row.items()}
     head = (*_HEAD, f"frames/s of Stage 1, {device}" if device else "frames/s of Stage 1")
     text = _table(
         head, [_cells(row, cells, speeds.get(way_of(row))) for row, cells in done.items()]
@@ -75,10 +74,10 @@ def write_experiment(experiment: Experiment, results: Path, folder: Path) -> Non
     _draw(done, folder)
 
 
-def _speeds(read: list[Result]) -> tuple[str, dict[str, float]]:
+def _speeds(results: list[Result]) -> tuple[str, dict[str, float]]:
     """Return the device on which most ways were timed, the latest of several, and its speeds."""
     by_device: dict[str, dict[str, float]] = {}
-    for result in read:
+    for result in results:
         if "way" in result:
             # Put last, so that it is the latest.
             ways = by_device.pop(result["device"], {})

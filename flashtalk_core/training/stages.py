@@ -276,12 +276,10 @@ def load_average(module: nn.Module, runs: Path, name: str, prefix: str) -> None:
         )
     start = f"average.{prefix}"
     tensors = {k[len(start) :]: v for k, v in saved[0].items() if k.startswith(start)}
-    own = module.state_dict()
-    fits = tensors.keys() == own.keys()
-    fits = fits and all(value.shape == own[key].shape for key, value in tensors.items())
-    require(
-        fits,
-        f"{runs}: state {name!r} is of another network; remove {name}-*.safetensors, or take "
-        "another --runs",
-    )
-    module.load_state_dict(tensors)
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InvalidInputError(
+            f"{runs}: state {name!r} is of another network; remove {name}-*.safetensors, or take "
+            "another --runs"
+        ) from error

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from flashtalk_core.training.experiment import add_result, load_experiment, missing
+from flashtalk_core.training.experiment import add_result, load_experiment, missing, read_results
 from flashtalk_core.training.experiment_report import _DAMAGE, write_experiment
 
 pytestmark = pytest.mark.cpu
@@ -37,7 +37,7 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     assert cells[1] in missing(experiment, made)
     results = tmp_path / "results.jsonl"
     results.write_text("".join(json.dumps(each) + "\n" for each in made))
-    write_experiment(experiment, results, tmp_path)
+    write_experiment(experiment, read_results(results), tmp_path)
     head, _, row, *rest = (tmp_path / "experiment.md").read_text().splitlines()
     named = dict(zip(*(line.strip("| ").split(" | ") for line in (head, row)), strict=True))
     assert named["lips"] == "0.910 +-0.014"
@@ -57,7 +57,7 @@ def test_a_run_that_was_cut_short_counts_for_what_it_measured_and_is_done_again(
     results.write_text(
         "".join(json.dumps(result(cell, [1.0, 2.0, 3.0])) + "\n" for cell in compared.cells())
     )
-    write_experiment(compared, results, tmp_path)
+    write_experiment(compared, read_results(results), tmp_path)
     rows = (tmp_path / "experiment.md").read_text().splitlines()
     assert rows[-2:] == [
         "| Stage 1, guided | 0 |  |  |  |  | 100 | 1.50 +-0.00 | 1.00 +-0.00 |",
@@ -79,7 +79,7 @@ def drawn(monkeypatch):
         }
 
     def write(experiment, results):
-        write_experiment(experiment, results, results.parent)
+        write_experiment(experiment, read_results(results), results.parent)
         return seen
 
     monkeypatch.setattr("flashtalk_core.training.experiment_report._save", look)
@@ -137,7 +137,7 @@ def test_speeds_are_those_of_one_device_which_is_named(table, tmp_path):
         ("cpu", "1 steps, guided", 0.5),
     ):
         add_result(results, {"way": way, "device": device, "frames_per_s": speed})
-    write_experiment(experiment, results, tmp_path)
+    write_experiment(experiment, read_results(results), tmp_path)
     head, _, *rows = (tmp_path / "experiment.md").read_text().splitlines()[:4]
     assert head.endswith("| frames/s of Stage 1, H200 |")
     assert [row.split(" | ")[-1] for row in rows] == ["10 |", "30 |"]
@@ -148,12 +148,12 @@ def test_a_line_across_in_a_name_does_not_split_a_cell(table, tmp_path):
     experiment = dataclasses.replace(load_experiment(table), rows=(row,))
     results = tmp_path / "results.jsonl"
     add_result(results, result(experiment.cells()[0], [1.0, 2.0]))
-    write_experiment(experiment, results, tmp_path)
+    write_experiment(experiment, read_results(results), tmp_path)
     assert "| a \\| b | 1 |" in (tmp_path / "experiment.md").read_text()
 
 
 def test_a_report_without_results_has_its_columns(table, tmp_path):
-    write_experiment(load_experiment(table), tmp_path / "none.jsonl", tmp_path)
+    write_experiment(load_experiment(table), read_results(tmp_path / "none.jsonl"), tmp_path)
     head, rule = (tmp_path / "experiment.md").read_text().splitlines()
     assert head.startswith("| row | seeds | lips |")
     assert rule.count("---") == head.count(" | ") + 1
