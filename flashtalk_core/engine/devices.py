@@ -44,13 +44,19 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """Return the number format called ``name``.
 
     ``auto`` is bfloat16 on CUDA, float16 on a GPU that only emulates it, else float32.
+
+    Raises:
+        InvalidInputError: If the device computes wrongly in it.
     """
     import torch
+
+    from ..models.half_precision import check_half_precision
 
     if name == "auto":
         name = _fast_dtype(device)
     dtype = getattr(torch, name)
     assert isinstance(dtype, torch.dtype), name
+    check_half_precision(device, dtype)
     return dtype
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..config import AudioEncoderConfig
+from .half_precision import guard_convolutions
 
 
 def normalise_samples(samples: Tensor) -> Tensor:
@@ -45,6 +46,7 @@ class AudioEncoder(nn.Module):
         self.feature_extractor = model.feature_extractor
         self.feature_projection = model.feature_projection
         self.encoder = model.encoder
+        guard_convolutions(self)
 
     def forward(self, samples: Tensor, num_frames: int) -> Tensor:
         """Encode speech.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..config import ClipVisionConfig
+from .half_precision import guard_convolutions
 
 # Source: openai/CLIP ``_transform``.
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -46,6 +47,7 @@ class ClipVision(nn.Module):
         self.embeddings = tower.embeddings
         self.pre_layrnorm = tower.pre_layrnorm
         self.encoder = tower.encoder
+        guard_convolutions(self)
         # Not in any file: it must exist even when the weights are built on the meta device.
         num_tokens = (config.image_size // config.patch_size) ** 2 + 1
         positions = torch.arange(num_tokens, device="cpu")[None]

@@ -19,6 +19,7 @@ from ..geometry import token_grid
 from .attention import Attention, sdpa
 from .audio_projection import AudioProjection
 from .dit_block import AvatarBlock, BlockContext, KeyValue
+from .half_precision import guard_convolutions
 from .norms import LayerNorm, linear_fp32
 from .rope import ROPE_BASE, float64_device, video_rotation
 from .speakers import token_masks
@@ -137,6 +138,7 @@ class AvatarDiT(nn.Module):
         self.head = OutputHead(config)
         self.img_emb = ImageProjection(config.clip_dim, dim)
         self.audio_proj = AudioProjection(config)
+        guard_convolutions(self)
 
     def _blocks(self, work: BlockWork) -> Iterator[AvatarBlock]:
         return self.lend(cast("Sequence[AvatarBlock]", self.blocks), work)

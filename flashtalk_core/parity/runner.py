@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ..models.half_precision import check_half_precision
 from .bounds import ParityResult, Placement
 from .golden import check_folder
 from .media import check_colour, check_image, check_sound
@@ -44,10 +45,12 @@ def run_parity(
         Every comparison, in a fixed order of components.
 
     Raises:
-        InvalidInputError: If golden files are missing or damaged.
+        InvalidInputError: If golden files are missing or damaged, or the device computes wrongly in
+            ``dtype``.
         WeightsError: If weights disagree with the sizes beside them.
     """
     check_folder(folder)
     place = Placement(torch.device(device), dtype)
+    check_half_precision(place.device, place.dtype)
     with exact_float32():
         return [result for check in _CHECKS for result in check(folder, place)]

@@ -35,10 +35,17 @@ def find_device(name: str) -> torch.device:
 
 
 def find_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the number format called ``name``; ``auto`` is the best the device is fast in."""
+    """Return the number format called ``name``; ``auto`` is the best the device is fast in.
+
+    Raises:
+        InvalidInputError: If the device computes wrongly in it.
+    """
+    from ...flashtalk_core.models.half_precision import check_half_precision
+
     if name != "auto":
         dtype = getattr(torch, name)
         assert isinstance(dtype, torch.dtype), name
+        check_half_precision(device, dtype)
         return dtype
     if management.is_device_cpu(device):
         return torch.float32

@@ -50,7 +50,6 @@ def test_a_new_name_copies_the_kept_render(server, comfy, saved_graph):
     renamed = comfy.render(saved_graph(preview__keep_gb=KEPT_GB, preview__filename_prefix="b/c"))
     assert renamed.executed == {"preview", "save"}
     assert "copied" in server.part()
-    assert renamed.duration_s < first.duration_s / 2
     assert comfy.video(renamed).parent.name == "b"
     assert embedded(comfy.video(renamed))["prompt"]["preview"] == renamed.prompt["preview"]
     assert picture_digest(comfy.video(renamed)) == picture_digest(comfy.video(first))

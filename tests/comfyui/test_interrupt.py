@@ -1,6 +1,5 @@
 """A render that is stopped stops at once and leaves what it has."""
 
-import time
 import uuid
 
 import pytest
@@ -11,8 +10,9 @@ pytestmark = pytest.mark.comfyui
 
 STEPS = 60
 SOUND_S = 5.0
-STOP_LIMIT_S = 0.5
-"""A step takes some 0.05 s here, a group of frames 0.1 s; the rest of the render 10 s."""
+STOP_SHARE = 0.25
+"""Of the render, that may be drawn between the request and the stop. One step is 0.2 % of it, one
+group of frames 1 %; the rest is for a busy machine, which draws on while the request travels."""
 
 
 @pytest.fixture
@@ -24,9 +24,16 @@ def running(comfy, listener, graph):
     comfy.wait(prompt_id)
 
 
-def assert_stopped(comfy, listener, prompt_id, asked_s):
-    stopped = listener.wait_for(lambda message: message.kind == "execution_interrupted")
-    assert stopped.at_s - asked_s < STOP_LIMIT_S
+def drawn_share(listener):
+    """Return how much of the render the bar shows."""
+    states = [message.data["nodes"] for message in listener.of_kind("progress_state")]
+    bars = [nodes["preview"] for nodes in states if "preview" in nodes]
+    return max(bar["value"] / bar["max"] for bar in bars)
+
+
+def assert_stopped(comfy, listener, prompt_id, share):
+    listener.wait_for(lambda message: message.kind == "execution_interrupted")
+    assert drawn_share(listener) - share < STOP_SHARE
     outcome = comfy.wait(prompt_id)
     assert not outcome.is_success
     assert outcome.messages["execution_interrupted"]["node_id"] == "preview"
@@ -44,9 +51,9 @@ def assert_part_plays(comfy, request):
 
 def test_a_global_interrupt_stops_the_render(comfy, listener, running, request):
     prompt_id, _ = running
-    asked_s = time.monotonic()
+    share = drawn_share(listener)
     comfy.post("/interrupt")
-    assert_stopped(comfy, listener, prompt_id, asked_s)
+    assert_stopped(comfy, listener, prompt_id, share)
     assert_part_plays(comfy, request)
 
 
@@ -56,9 +63,9 @@ def test_an_interrupt_stops_its_own_prompt_only(comfy, listener, running, reques
     listener.wait_for(
         lambda message: message.kind == "progress_state" and message.at_s > preview.at_s + 1
     )
-    asked_s = time.monotonic()
+    share = drawn_share(listener)
     comfy.post("/interrupt", prompt_id=prompt_id)
-    assert_stopped(comfy, listener, prompt_id, asked_s)
+    assert_stopped(comfy, listener, prompt_id, share)
     assert_part_plays(comfy, request)
 
 

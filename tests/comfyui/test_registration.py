@@ -1,4 +1,4 @@
-"""ComfyUI loads the pack, quickly and without a word of complaint."""
+"""ComfyUI loads the pack without a word of complaint."""
 
 import re
 
@@ -9,7 +9,6 @@ from .server import PACK_NAME
 
 pytestmark = pytest.mark.comfyui
 
-IMPORT_LIMIT_S = 0.3
 COMPLAINT = re.compile(r"warn|error|traceback|failed|exception", re.IGNORECASE)
 
 
@@ -30,12 +29,6 @@ def test_the_log_has_no_complaint_about_the_pack(server):
     assert about_the_pack
     assert not list(filter(COMPLAINT.search, about_the_pack))
     assert "IMPORT FAILED" not in server.boot_log
-
-
-def test_importing_the_pack_is_quick(server):
-    line = rf"([\d.]+) seconds(?: \(IMPORT FAILED\))?: .*{PACK_NAME}"
-    (seconds,) = re.findall(line, server.boot_log)
-    assert float(seconds) < IMPORT_LIMIT_S
 
 
 def test_a_healthy_run_logs_no_complaint(server, comfy, graph):

@@ -12,9 +12,12 @@ pytestmark = pytest.mark.cpu
 ROOT = Path(__file__).parents[2]
 HOST = Path(__file__).with_name("host")
 
+MOST_MODULES = 120
+"""Modules that the import may load which torch and ComfyUI have not loaded already."""
+
 OPTIONAL = ("librosa", "cv2", "flash_attn", "flash_attn_interface", "xfuser", "ftfy", "soundfile")
 SCRIPT = f"""
-import asyncio, logging, os, sys, threading, time
+import asyncio, logging, os, sys, threading
 sys.path.insert(0, {str(HOST)!r})
 for name in {{blocked}}:
     sys.modules[name] = None  # importing it fails
@@ -22,7 +25,6 @@ import torch, comfy_api.latest, folder_paths
 folder_paths.use_base(os.environ["BASE"])
 from importlib.util import module_from_spec, spec_from_file_location
 before = set(sys.modules), list(sys.path), threading.active_count(), len(logging.root.handlers)
-begin = time.process_time()
 spec = spec_from_file_location(
     "some folder name", {str(ROOT / "__init__.py")!r},
     submodule_search_locations=[{str(ROOT)!r}],
@@ -33,7 +35,6 @@ extension = asyncio.run(pack.comfy_entrypoint())
 asyncio.run(extension.on_load())
 nodes = asyncio.run(extension.get_node_list())
 schemas = [node.GET_SCHEMA() for node in nodes]
-took_s = time.process_time() - begin
 after = set(sys.modules), list(sys.path), threading.active_count(), len(logging.root.handlers)
 """
 
@@ -53,17 +54,18 @@ def run(tail, blocked=(), **environment):
     return done.stdout
 
 
-def test_the_import_is_fast_and_leaves_the_interpreter_as_it_was(tmp_path):
+def test_the_import_loads_little_and_leaves_the_interpreter_as_it_was(tmp_path):
     tail = """
 heavy = {"transformers", "scipy", "av", "sentencepiece", "safetensors", "flashtalk_core"}
 new = after[0] - before[0]
 assert not heavy & {name.partition(".")[0] for name in new}, heavy & new
 assert after[1:] == before[1:]
 assert torch.is_grad_enabled()
-print(took_s, len(nodes), pack.WEB_DIRECTORY)
+print(len(new), len(nodes), pack.WEB_DIRECTORY)
 """
-    took_s, num_nodes, folder = run(tail, BASE=str(tmp_path)).split()
-    assert float(took_s) < 0.3
+    num_modules, num_nodes, folder = run(tail, BASE=str(tmp_path)).split()
+    # What takes the time is how much is imported, and that is the same on every machine.
+    assert int(num_modules) < MOST_MODULES
     assert num_nodes == "7"
     assert folder == "./js"
 

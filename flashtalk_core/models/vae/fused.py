@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..half_precision import convolve
 from .cache import CausalCache
 from .layers import CausalConv3d, ResidualBlock, RMSNorm, Upsample, run_sequence
 from .model import VideoVAE
@@ -91,7 +92,7 @@ class FusedRunner:
         assert bias is not None
         if isinstance(block.shortcut, CausalConv3d):
             assert block.shortcut.bias is not None
-            x, bias = F.conv3d(x, block.shortcut.weight), bias + block.shortcut.bias
+            x, bias = convolve(F.conv3d, x, block.shortcut.weight), bias + block.shortcut.bias
         return self._add(x, out, bias)
 
     def _enlarge(self, layer: Upsample, x: Tensor, cache: CausalCache | None) -> Tensor:
@@ -99,7 +100,7 @@ class FusedRunner:
         assert isinstance(conv, nn.Conv2d)
         x = layer.enlarge_time(x, cache)
         pictures = double_pictures(x.transpose(1, 2).flatten(0, 1))
-        out = F.conv2d(pictures, conv.weight, padding=conv.padding)
+        out = convolve(F.conv2d, pictures, conv.weight, padding=conv.padding)
         del pictures
         assert conv.bias is not None
         return self._shift(out.unflatten(0, (x.shape[0], -1)).transpose(1, 2), conv.bias)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..half_precision import convolve
 from .cache import CausalCache
 
 
@@ -65,7 +66,7 @@ class CausalConv3d(nn.Conv3d):
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve ``(B, C, lookback + F, H, W)``, past in front, with these weights."""
         if x.device.type == "cpu":
-            return self._convolve_by_taps(x, weight, bias)
+            return convolve(self._convolve_by_taps, x, weight, bias)
         return F.conv3d(x, weight, bias, padding=self.padding)
 
     def _convolve_by_taps(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

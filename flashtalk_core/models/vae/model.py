@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...config import VAEConfig
 from ...geometry import TEMPORAL_STRIDE, num_latent_frames
+from ..half_precision import guard_convolutions
 from .cache import CausalCache
 from .coders import Decoder, Encoder
 from .layers import CausalConv3d, name_causal_layers
@@ -43,6 +44,7 @@ class VideoVAE(nn.Module):
                 name, torch.tensor(values, device="cpu").view(shape), persistent=False
             )
         name_causal_layers(self)
+        guard_convolutions(self)
 
     def encode(self, video: Tensor, num_latents: int = 1) -> Tensor:
         """Encode a clip, a group of frames at a time.

