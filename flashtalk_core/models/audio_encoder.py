@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..config import AudioEncoderConfig
+from .grouped_convolution import multiply_groups
 from .half_precision import guard_convolutions
 
 
@@ -47,6 +48,7 @@ class AudioEncoder(nn.Module):
         self.feature_projection = model.feature_projection
         self.encoder = model.encoder
         guard_convolutions(self)
+        multiply_groups(self.encoder.pos_conv_embed.conv)
 
     def forward(self, samples: Tensor, num_frames: int) -> Tensor:
         """Encode speech.

@@ -89,10 +89,15 @@ class Float8Linear(nn.Module):
         if rows.device.type != "cuda":
             wide = F.linear(rows.float(), self.weight.float()) * scale * self.weight_scale.T
             return (wide + self.bias.float()).to(dtype)
-        return _scaled_product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
+        product = product_by_row if _has_row_scales(rows.device) else product_by_tensor
+        return product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
 
 
-def _scaled_product(
+Product = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""``(R, I)`` and ``(O, I)`` 8-bit, factors ``(R, 1)`` and ``(O, 1)``, bias ``(O,)``; ``(R, O)``."""
+
+
+def product_by_row(
     rows: Tensor, weight: Tensor, row_scale: Tensor, weight_scale: Tensor, bias: Tensor
 ) -> Tensor:
     """Multiply ``(R, I)`` by ``(O, I)``, both 8-bit; ``(R, O)`` bfloat16.
@@ -108,6 +113,21 @@ def _scaled_product(
         out_dtype=torch.bfloat16,
         use_fast_accum=True,
     )
+
+
+def product_by_tensor(
+    rows: Tensor, weight: Tensor, row_scale: Tensor, weight_scale: Tensor, bias: Tensor
+) -> Tensor:
+    """Multiply as :func:`product_by_row` does, with the factors applied afterwards.
+
+    For builds of PyTorch without scales by row, those for Windows among them: one pass more over
+    the result, which is rounded to bfloat16 once more.
+    """
+    one = torch.ones((), device=rows.device)
+    plain = torch._scaled_mm(
+        rows, weight.T, scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=True
+    )
+    return torch.addcmul(bias.float(), plain * row_scale, weight_scale.T).to(torch.bfloat16)
 
 
 def quantise_blocks(dit: AvatarDiT) -> None:
@@ -179,18 +199,25 @@ def float8_fault(device: torch.device) -> str:
             f"float8 on {name}: it needs compute capability "
             f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has {'.'.join(map(str, capability))}"
         )
-    fault = _fault_of_product(device)
-    missing = f"this PyTorch cannot multiply 8-bit floats scaled by row ({fault})"
-    return f"float8 on {name}: {missing}" if fault else ""
+    by_row = _fault_of_product(product_by_row, device)
+    if not by_row or not _fault_of_product(product_by_tensor, device):
+        return ""
+    return f"float8 on {name}: this PyTorch cannot multiply 8-bit floats ({by_row})"
+
+
+@torch.compiler.assume_constant_result
+def _has_row_scales(device: torch.device) -> bool:
+    """Whether :func:`product_by_row`, the faster one, runs on ``device``."""
+    return not _fault_of_product(product_by_row, device)
 
 
 @cache
-def _fault_of_product(device: torch.device) -> str:
-    """Try the product, which builds for Windows lack; return what goes wrong, empty if nothing."""
+def _fault_of_product(product: Product, device: torch.device) -> str:
+    """Try a product; return what goes wrong, empty if nothing."""
     try:
         rows = torch.zeros(16, 16, device=device).to(FLOAT8)
         ones = torch.ones(16, 1, device=device)
-        _scaled_product(rows, rows, ones, ones, ones[:, 0])
+        product(rows, rows, ones, ones, ones[:, 0])
     except torch.OutOfMemoryError:
         raise  # says nothing about the product
     except RuntimeError as error:
