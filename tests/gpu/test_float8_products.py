@@ -61,6 +61,7 @@ def test_scales_by_tensor_give_what_scales_by_row_give(inputs, outputs, record_p
     record_property("ms by row, by tensor", [round(value, 3) for value in times])
 
 
+@torch.no_grad()
 def test_a_build_without_scales_by_row_takes_the_other(monkeypatch):
     def missing(*operands):
         raise RuntimeError("scales by row are not compiled in")
