@@ -115,6 +115,10 @@ class LivePreview:
                 dropped=0 if self._stream is None else self._stream.num_dropped,
                 file=None if output is None else _file_message(output),
                 reason=reason,
+                text=None,
+                notes=[],
+                left_s=None,
+                partial=None,
             )
         )
 

@@ -62,5 +62,14 @@ class StreamMessage(TypedDict):
     dropped: int
     """Viewers that were too slow."""
     file: FileMessage | None
+    """Video that is complete, or what is left of one that was stopped; ``None`` while live."""
     reason: str | None
     """What went wrong, one line."""
+    text: str | None
+    """What is being done at this moment other than drawing; ``None`` while frames are drawn."""
+    notes: list[str]
+    """What the user should know about this render, a sentence each."""
+    left_s: float | None
+    """Estimated seconds left; ``None`` before the first chunk and after the end."""
+    partial: FileMessage | None
+    """The growing file, which plays at any moment: while live, and after a stop if it is left."""

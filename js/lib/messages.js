@@ -36,6 +36,10 @@ export const FAILED = 'failed'
  * @property {number} dropped
  * @property {FileMessage | null} file
  * @property {string | null} reason
+ * @property {string | null} text - what is being done at this moment other than drawing
+ * @property {string[]} notes - what the user should know about this render
+ * @property {number | null} left_s - estimated seconds left
+ * @property {FileMessage | null} partial - the growing file, while live and after a stop if it is left
  */
 
 /**
