@@ -119,29 +119,40 @@ def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
         )
 
 
+def request_notes(
+    request: AvatarRequest, config: AvatarConfig, duration_s: float | None = None
+) -> list[str]:
+    """Return what is possible but not known to work, or without effect, a sentence each.
+
+    Args:
+        request: What is asked for.
+        config: The model it goes to.
+        duration_s: Length of the sound in seconds; ``None`` where it is not known.
+    """
+    notes = []
+    if request.size_px not in config.known_sizes_px:
+        known = ", ".join(f"{h}x{w}" for h, w in config.known_sizes_px)
+        height, width = request.size_px
+        notes.append(f"size {height}x{width}: {config.name} is known to work at {known} only")
+    chunk, trained = request.chunk_of(config), config.chunk
+    frames, motion = chunk.num_frames, chunk.num_motion_frames
+    if (frames, motion) != (trained.num_frames, trained.num_motion_frames):
+        notes.append(
+            f"chunks of {frames} frames, {motion} of them motion frames: {config.name} was "
+            f"trained with {trained.num_frames} and {trained.num_motion_frames}"
+        )
+    notes += (
+        f"prompt change at {change.start_s:g} s: the sound lasts {duration_s:.2f} s, so it is "
+        "never reached"
+        for change in request.prompt_changes
+        if duration_s is not None and change.start_s >= duration_s
+    )
+    return notes
+
+
 def warn_about_request(
     request: AvatarRequest, config: AvatarConfig, duration_s: float | None = None
 ) -> None:
-    """Log what is possible but not known to work, or without effect."""
-    if request.size_px not in config.known_sizes_px:
-        known = ", ".join(f"{h}x{w}" for h, w in config.known_sizes_px)
-        logger.warning(
-            "size %dx%d: %s is known to work at %s only", *request.size_px, config.name, known
-        )
-    chunk = request.chunk_of(config)
-    trained = (config.chunk.num_frames, config.chunk.num_motion_frames)
-    if (chunk.num_frames, chunk.num_motion_frames) != trained:
-        logger.warning(
-            "chunks of %d frames, %d of them motion frames: %s was trained with %d and %d",
-            chunk.num_frames,
-            chunk.num_motion_frames,
-            config.name,
-            *trained,
-        )
-    for change in request.prompt_changes:
-        if duration_s is not None and change.start_s >= duration_s:
-            logger.warning(
-                "prompt change at %g s: the sound lasts %.2f s, so it is never reached",
-                change.start_s,
-                duration_s,
-            )
+    """Log the notes of :func:`request_notes`."""
+    for note in request_notes(request, config, duration_s):
+        logger.warning("%s", note)

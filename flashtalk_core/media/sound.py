@@ -55,6 +55,8 @@ class SoundInfo:
     """Whether the mono analysis signal stays below :data:`SILENCE_PEAK`."""
     target_lufs: float = TARGET_LUFS
     """Loudness the analysis signal is brought to."""
+    missing_s: float = 0.0
+    """Seconds that the header of the file states but that are not in it."""
 
     @property
     def duration_s(self) -> float:
@@ -112,8 +114,6 @@ def probe_sound(
             measure.update(block)
         measure.finish()
         require(measure.num_samples > 0, _no_samples(reader, start_s))
-        if reader.missing_s and measure.num_samples != limit:
-            _warn_cut_short(reader)
         info = SoundInfo(
             source=reader.source,
             rate_hz=reader.rate_hz,
@@ -125,8 +125,10 @@ def probe_sound(
             peak=measure.peak,
             is_silent=measure.mono_peak < SILENCE_PEAK,
             target_lufs=target_lufs,
+            missing_s=reader.missing_s if measure.num_samples != limit else 0.0,
         )
-    _warn(info)
+    for note in sound_notes(info):
+        _log.warning("%s", note)
     return info
 
 
@@ -256,30 +258,25 @@ def _no_samples(reader: SoundReader, start_s: float) -> str:
     return f"sound start {start_s} s: {reader.source} lasts {length_s:.3f} s; start earlier"
 
 
-def _warn_cut_short(reader: SoundReader) -> None:
-    length_s = reader.num_read / reader.rate_hz
-    _log.warning(
-        "sound %s: its header states %.3f s, but only %.3f s are there; copy it again",
-        reader.source,
-        length_s + reader.missing_s,
-        length_s,
-    )
-
-
-def _warn(info: SoundInfo) -> None:
+def sound_notes(info: SoundInfo) -> list[str]:
+    """Return what should be known about a sound that can be rendered, a sentence each."""
+    notes = []
+    if info.missing_s:
+        length_s = (info.start_sample + info.num_samples) / info.rate_hz
+        notes.append(
+            f"its header states {length_s + info.missing_s:.3f} s, but only {length_s:.3f} s are "
+            "there; copy it again"
+        )
     if info.is_silent and info.peak >= SILENCE_PEAK:
-        _log.warning(
-            "sound %s: its channels cancel each other out, so the mouth will stay closed; "
-            "invert one channel",
-            info.source,
+        notes.append(
+            "its channels cancel each other out, so the mouth will stay closed; invert one channel"
         )
     elif info.is_silent:
-        _log.warning("sound %s: it is silent, the mouth will stay closed", info.source)
+        notes.append("it is silent, the mouth will stay closed")
     if info.peak > LOUD_PEAK:
-        _log.warning(
-            "sound %s: its peak is %.3g times full scale and will distort; export it again",
-            info.source,
-            info.peak,
+        notes.append(
+            f"its peak is {info.peak:.3g} times full scale and will distort; export it again"
         )
     if info.duration_s > LONG_SOUND_S:
-        _log.warning("sound %s: %.1f hours long", info.source, info.duration_s / 3600)
+        notes.append(f"{info.duration_s / 3600:.1f} hours long")
+    return [f"sound {info.source}: {note}" for note in notes]

@@ -59,6 +59,23 @@ def aac_layout(layout: str, channels: int) -> str:
     return _UNNAMED_LAYOUTS.get(channels, "mono")
 
 
+def track_notes(sound: SoundInfo) -> list[str]:
+    """Return what of a sound the track of the video cannot carry, a sentence each."""
+    notes, rate_hz = [], aac_rate_hz(sound.rate_hz)
+    if rate_hz != sound.rate_hz:
+        notes.append(f"AAC has no {sound.rate_hz} Hz, the video gets {rate_hz} Hz")
+    if _is_mixed_down(sound):
+        notes.append(
+            f"AAC has no layout like its {sound.channels} channels ({sound.layout or 'unnamed'}), "
+            "the video gets mono"
+        )
+    return [f"sound {sound.source}: {note}" for note in notes]
+
+
+def _is_mixed_down(sound: SoundInfo) -> bool:
+    return aac_layout(sound.layout, sound.channels) == "mono" and sound.channels > 1
+
+
 class SoundTrack:
     """Decodes the sound a second time and encodes it as far as the picture has come."""
 
@@ -67,7 +84,7 @@ class SoundTrack:
         self.layout = aac_layout(sound.layout, sound.channels)
         self.num_samples = -(-sound.num_samples * self.rate_hz // sound.rate_hz)
         """Length of the track at its own rate, rounded up."""
-        self._downmix = self.layout == "mono" and sound.channels > 1
+        self._downmix = _is_mixed_down(sound)
         self._reader = SoundReader(sound.source)
         try:
             self.stream = container.add_stream("aac", rate=self.rate_hz, layout=self.layout)
@@ -82,7 +99,8 @@ class SoundTrack:
         self._source = self._converted(sound)
         self._pending: Block = np.zeros((self._channels, 0), np.float32)
         self._position = 0
-        self._warn(sound)
+        for note in track_notes(sound):
+            _log.warning("%s", note)
 
     def packets_until(self, time_s: Fraction) -> Iterator[Packet]:
         """Encode what sounds before ``time_s``, to the end of the AAC frame around it."""
@@ -129,22 +147,6 @@ class SoundTrack:
         frame.pts = self._position
         self._position += samples.shape[1]
         yield from self.stream.encode(frame)
-
-    def _warn(self, sound: SoundInfo) -> None:
-        if self.rate_hz != sound.rate_hz:
-            _log.warning(
-                "sound %s: AAC has no %d Hz, the video gets %d Hz",
-                sound.source,
-                sound.rate_hz,
-                self.rate_hz,
-            )
-        if self._downmix:
-            _log.warning(
-                "sound %s: AAC has no layout like its %d channels (%s), the video gets mono",
-                sound.source,
-                sound.channels,
-                sound.layout or "unnamed",
-            )
 
 
 def _within_full_scale(block: Block) -> Block:

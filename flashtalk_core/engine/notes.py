@@ -1,0 +1,63 @@
+"""What a user should know about a render before watching it: sentences, no errors."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from ..config import FastPaths
+from ..errors import InvalidInputError
+from ..media.sound import sound_notes
+from ..media.sound_track import track_notes
+from ..models.acceleration import check_fast_paths
+from ..models.vae.model import VideoVAE
+from .plan import RenderPlan
+from .request import request_notes
+from .residency import Placement
+
+
+def render_notes(plan: RenderPlan) -> list[str]:
+    """Return what is unusual about a render, or without effect, a sentence each.
+
+    The same plan always has the same notes; nothing is read or logged.
+    """
+    config, sound = plan.checkpoint.config, plan.sound
+    return [
+        *request_notes(plan.request, config, sound.duration_s),
+        *sound_notes(sound),
+        *track_notes(sound),
+        *placement_notes(plan.placement),
+    ]
+
+
+def placement_notes(place: Placement) -> list[str]:
+    """Return which of the execution modes asked for have no effect where the networks run."""
+    notes, kind = [], place.device.type
+    if kind == "cpu" and (place.paths.float8 or place.memory.float8):
+        notes.append(
+            "float8: a CPU has no products of 8-bit floats, so this is slower, and the picture "
+            "changes a little; leave it off"
+        )
+    if kind == "cpu" and place.paths.fused_blocks:
+        notes.append("speed fused: its kernels need a GPU; on a CPU this is no faster than 'plain'")
+    if kind == "cuda" and place.paths == FastPaths.none():
+        fault = _fused_fault(place.device)
+        if fault:
+            notes.append(f"speed: about 1.7 times slower than on other GPUs: {fault}")
+    vae_paths = place.paths_of(VideoVAE)
+    if place.paths.fused_layers and not vae_paths.fused_layers:
+        notes.append(
+            f"decoding on {place.vae_device}: the fused kernels cannot run there; it is slower"
+        )
+    return notes
+
+
+@cache
+def _fused_fault(device: torch.device) -> str:
+    """Return why fused kernels cannot run on a device, empty if they can."""
+    try:
+        check_fast_paths(FastPaths(), device)
+    except InvalidInputError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,117 @@
+"""Sentences about a render that is possible, but not what the user may expect."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from flashtalk_core.config import FastPaths
+from flashtalk_core.engine.memory_plan import WHOLE
+from flashtalk_core.engine.notes import placement_notes, render_notes
+from flashtalk_core.engine.request import PromptChange
+from flashtalk_core.engine.residency import Placement
+from flashtalk_core.media.sound import SoundInfo, sound_notes
+from flashtalk_core.media.sound_track import track_notes
+
+pytestmark = pytest.mark.cpu
+
+CPU, FLOAT32 = torch.device("cpu"), torch.float32
+SOUND = SoundInfo(
+    source=Path("speech.wav"),
+    rate_hz=16_000,
+    channels=1,
+    layout="mono",
+    start_sample=0,
+    num_samples=32_000,
+    loudness_lufs=-23.0,
+    peak=0.5,
+    is_silent=False,
+)
+
+
+def sound(**changes):
+    return replace(SOUND, **changes)
+
+
+def place(**given):
+    return Placement(CPU, FLOAT32, **given)
+
+
+def test_a_sound_that_is_whole_has_no_notes():
+    assert sound_notes(SOUND) == track_notes(SOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"missing_s": 6.0}, "its header states 8.000 s, but only 2.000 s are there; copy it "
+         "again"),
+        ({"is_silent": True, "peak": 0.0}, "it is silent, the mouth will stay closed"),
+        ({"is_silent": True}, "its channels cancel each other out, so the mouth will stay closed; "
+         "invert one channel"),
+        ({"peak": 3.0}, "its peak is 3 times full scale and will distort; export it again"),
+        ({"num_samples": 13 * 3600 * 16_000}, "13.0 hours long"),
+    ],
+)  # fmt: skip
+def test_what_was_measured_of_the_sound_is_told(changes, note):
+    assert sound_notes(sound(**changes)) == [f"sound speech.wav: {note}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"rate_hz": 192_000}, "AAC has no 192000 Hz, the video gets 96000 Hz"),
+        ({"channels": 8, "layout": "7.1"}, "AAC has no layout like its 8 channels (7.1), the "
+         "video gets mono"),
+    ],
+)  # fmt: skip
+def test_what_the_track_cannot_carry_is_told(changes, note):
+    assert track_notes(sound(**changes)) == [f"sound speech.wav: {note}"]
+
+
+def test_a_plain_placement_has_no_notes():
+    assert placement_notes(place()) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"paths": replace(FastPaths.none(), float8=True)},
+        {"memory": replace(WHOLE, float8=True)},
+    ],
+)
+def test_float8_on_a_cpu_says_that_it_brings_nothing(given):
+    (note,) = placement_notes(place(**given))
+    assert note.startswith("float8: a CPU has no products of 8-bit floats")
+    assert note.endswith("leave it off")
+
+
+def test_fused_on_a_cpu_says_that_it_brings_nothing():
+    (note,) = placement_notes(place(paths=FastPaths()))
+    assert note == "speed fused: its kernels need a GPU; on a CPU this is no faster than 'plain'"
+
+
+def test_decoding_on_a_device_without_the_fused_kernels_is_told():
+    elsewhere = Placement(torch.device("cuda"), FLOAT32, paths=FastPaths(), vae_device=CPU)
+    assert placement_notes(elsewhere) == [
+        "decoding on cpu: the fused kernels cannot run there; it is slower"
+    ]
+
+
+def test_notes_of_a_whole_plan_come_from_request_sound_and_placement(make_plan, checkpoint):
+    plan = make_plan(size_px=checkpoint.config.size_px)
+    assert render_notes(plan) == []
+    request = replace(
+        plan.request, size_px=(32, 48), prompt_changes=(PromptChange(3600.0, "smile"),)
+    )
+    unusual = replace(
+        plan,
+        request=request,
+        sound=replace(plan.sound, is_silent=True, peak=0.0),
+        placement=replace(plan.placement, paths=FastPaths()),
+    )
+    openings = [note.partition(":")[0] for note in render_notes(unusual)]
+    assert openings == [
+        "size 32x48", "prompt change at 3600 s", f"sound {plan.sound.source}", "speed fused",
+    ]  # fmt: skip
