@@ -1,18 +1,34 @@
-"""A render as the page follows it: a stream, and a message at the start, each chunk and the end."""
+"""A render as the page follows it: a stream, and messages about what is done and how far it is."""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import comfy.model_management as management
 
 from ..flashtalk_core.geometry import num_chunks, num_video_frames
+from ..flashtalk_core.media.mp4_boxes import has_whole_fragment
 from ..flashtalk_core.streaming.pacing import measure_pace
 from .host.output import OutputFile
 from .host.streams import send_message, stream_sessions
-from .preview import COPIED, FAILED, FINISHED, INTERRUPTED, LIVE, FileMessage, StreamMessage
+from .preview import (
+    CHECKING,
+    COPIED,
+    ENCODING,
+    FAILED,
+    FINISHED,
+    FINISHING,
+    INTERRUPTED,
+    LIVE,
+    NETWORKS,
+    READING,
+    FileMessage,
+    StreamMessage,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,9 +37,14 @@ if TYPE_CHECKING:
     from ..flashtalk_core.media.mp4 import Mp4Writer
     from ..flashtalk_core.streaming.broadcast import Broadcast
 
+_log = logging.getLogger(__name__)
+
+_MAX_REASON = 500
+"""Most characters of an error's sentence: long paths fit, a whole tensor does not."""
+
 
 class LivePreview:
-    """Tells all tabs how a render goes. Enter it before anything can fail."""
+    """Tells the page how a render goes. Enter it before anything can fail."""
 
     def __init__(self, plan: RenderPlan, node_id: str | None, workflow: str | None) -> None:
         """Tell nothing yet.
@@ -37,27 +58,47 @@ class LivePreview:
         rate_hz = self._chunk.frame_rate_hz
         self._num_frames = num_video_frames(sound.num_samples, sound.rate_hz, rate_hz)
         self._node_id, self._workflow = node_id, workflow
+        self._text: str | None = CHECKING
+        self._notes: list[str] = []
         self._frames = 0
         self._start_s = time.monotonic()
         self._session: str | None = None
         self._stream: Broadcast | None = None
-        self._left: list[OutputFile] = []
+        self._partial: OutputFile | None = None
+        self._final: OutputFile | None = None
         self._end: tuple[str, OutputFile] | None = None
+        self._can_tell = True
 
     def __enter__(self) -> Self:
+        self._tell(LIVE)
         return self
+
+    def note(self, notes: Iterable[str]) -> None:
+        """Add what the user should know about the render; it is told from the next message on."""
+        self._notes += (note for note in notes if note not in self._notes)
+
+    def say(self, text: str | None) -> None:
+        """Tell what is being done now; ``None`` is drawing."""
+        if text != self._text:
+            self._text = text
+            self._tell(LIVE)
+
+    def reading(self, kind: type) -> None:
+        """Tell which network is read."""
+        self.say(READING.format(network=NETWORKS.get(kind.__name__, kind.__name__)))
 
     def start(self, writer: Mp4Writer, output: OutputFile) -> None:
         """Open a stream for what ``writer`` writes."""
         self._session, self._stream = stream_sessions().open()
         writer.send_live(self._stream)
-        files = writer.output.partial, writer.output.final
-        self._left = [OutputFile(path, output.subfolder) for path in files]
-        self._tell(LIVE)
+        self._partial = OutputFile(writer.output.partial, output.subfolder)
+        self._final = OutputFile(writer.output.final, output.subfolder)
+        self.say(ENCODING)
 
     def start_clock(self) -> None:
         """Count the time from here: everything is loaded."""
         self._start_s = time.monotonic()
+        self.say(None)
 
     @property
     def is_watched(self) -> bool:
@@ -67,7 +108,9 @@ class LivePreview:
     def add_frames(self, frames: Tensor) -> None:
         """Count written frames ``(f, H, W, 3)``; tell of each whole chunk."""
         self._frames += len(frames)
-        if self._frames % self._chunk.num_new_frames == 0 or self._frames == self._num_frames:
+        is_last = self._frames == self._num_frames
+        if is_last or self._frames % self._chunk.num_new_frames == 0:
+            self._text = FINISHING if is_last else None
             self._tell(LIVE)
 
     def finish(self, output: OutputFile, *, is_copy: bool = False) -> None:
@@ -82,45 +125,62 @@ class LivePreview:
     ) -> None:
         if self._session is not None:
             stream_sessions().close(self._session)
+        self._text = None
         if error is None:
             assert self._end is not None
-            state, output = self._end
-            self._tell(state, output)
+            self._tell(*self._end)
             return
         stopped = isinstance(error, management.InterruptProcessingException)
-        left = next((file for file in self._left if file.path.exists()), None)
-        reason = None if stopped else _first_line(error)
-        self._tell(INTERRUPTED if stopped else FAILED, left, reason)
+        self.note(getattr(error, "__notes__", ()))
+        files = [file for file in (self._partial, self._final) if file is not None]
+        left = next((file for file in files if file.path.exists()), None)
+        self._tell(INTERRUPTED if stopped else FAILED, left, None if stopped else _reason(error))
 
     def _tell(
         self, state: str, output: OutputFile | None = None, reason: str | None = None
     ) -> None:
+        """Send a message. What fails here must not end the render, nor hide why it ended."""
         if self._node_id is None:
             return
+        try:
+            send_message(self._message(self._node_id, state, output, reason))
+        except Exception as error:  # the border between a render and those who watch it
+            if self._can_tell:
+                _log.warning("the page cannot be told how the render goes: %s", error)
+            self._can_tell = False
+
+    def _message(
+        self, node_id: str, state: str, output: OutputFile | None, reason: str | None
+    ) -> StreamMessage:
         frames = self._num_frames if state in (FINISHED, COPIED) else self._frames
         elapsed_s = time.monotonic() - self._start_s
         pace = measure_pace(self._frames, elapsed_s, self._chunk.frame_rate_hz)
-        send_message(
-            StreamMessage(
-                node=self._node_id,
-                workflow=self._workflow,
-                session=self._session,
-                state=state,
-                chunk=-(-frames // self._chunk.num_new_frames),
-                num_chunks=num_chunks(self._num_frames, self._chunk),
-                frames=frames,
-                num_frames=self._num_frames,
-                frame_rate_hz=self._chunk.frame_rate_hz,
-                frames_per_s=round(pace.frames_per_s, 2),
-                dropped=0 if self._stream is None else self._stream.num_dropped,
-                file=None if output is None else _file_message(output),
-                reason=reason,
-                text=None,
-                notes=[],
-                left_s=None,
-                partial=None,
-            )
+        left_s = (self._num_frames - frames) / pace.frames_per_s if self._frames else None
+        return StreamMessage(
+            node=node_id,
+            workflow=self._workflow,
+            session=self._session,
+            state=state,
+            chunk=-(-frames // self._chunk.num_new_frames),
+            num_chunks=num_chunks(self._num_frames, self._chunk),
+            frames=frames,
+            num_frames=self._num_frames,
+            frame_rate_hz=self._chunk.frame_rate_hz,
+            frames_per_s=round(pace.frames_per_s, 2),
+            dropped=0 if self._stream is None else self._stream.num_dropped,
+            file=_file_message(output),
+            reason=reason,
+            text=self._text,
+            notes=list(self._notes),
+            left_s=round(left_s, 1) if state == LIVE and left_s is not None else None,
+            partial=_file_message(self._growing(state)),
         )
+
+    def _growing(self, state: str) -> OutputFile | None:
+        """Return the partial file if there is something in it that plays."""
+        if self._partial is None or state in (FINISHED, COPIED):
+            return None
+        return self._partial if has_whole_fragment(self._partial.path) else None
 
 
 def workflow_id(extra_pnginfo: Any) -> str | None:
@@ -130,9 +190,13 @@ def workflow_id(extra_pnginfo: Any) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _file_message(output: OutputFile) -> FileMessage:
+def _file_message(output: OutputFile | None) -> FileMessage | None:
+    if output is None:
+        return None
     return FileMessage(filename=output.path.name, subfolder=output.subfolder, type="output")
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _reason(error: BaseException) -> str:
+    """Return the first line of an error, cut to a sane length."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= _MAX_REASON else f"{line[: _MAX_REASON - 3]}..."

@@ -30,6 +30,22 @@ FAILED = "failed"
 STATES = (LIVE, FINISHED, COPIED, INTERRUPTED, FAILED)
 
 
+CHECKING = "checking"
+COPYING = "copying the render that was kept"
+ENCODING = "encoding the portrait and the prompt"
+READING = "reading weights: {network}"
+FINISHING = "finishing the file"
+CONVERTING = "writing the {container} file"
+NETWORKS = {
+    "TextEncoder": "text encoder",
+    "ClipVision": "CLIP vision",
+    "VideoVAE": "VAE",
+    "AvatarDiT": "transformer",
+    "AudioEncoder": "audio encoder",
+}
+"""What the Model Loader calls the networks, by class."""
+
+
 class FileMessage(TypedDict):
     """A file as ComfyUI's ``/view`` takes it."""
 
@@ -39,7 +55,10 @@ class FileMessage(TypedDict):
 
 
 class StreamMessage(TypedDict):
-    """State of a render: sent at the start, after each chunk and at the end, to all tabs."""
+    """State of a render, for the client that queued it.
+
+    Sent at the start, when ``text`` changes, after each chunk and at the end.
+    """
 
     node: str
     """Node that renders, as an execution id: ``12:3`` is node 3 in subgraph node 12."""
@@ -66,7 +85,7 @@ class StreamMessage(TypedDict):
     reason: str | None
     """What went wrong, one line."""
     text: str | None
-    """What is being done at this moment other than drawing; ``None`` while frames are drawn."""
+    """What is being done other than drawing, one of the texts above; ``None`` while drawing."""
     notes: list[str]
     """What the user should know about this render, a sentence each."""
     left_s: float | None

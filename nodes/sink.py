@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..flashtalk_core.engine.notes import placement_notes, render_notes
 from ..flashtalk_core.engine.plan import fingerprint
 from ..flashtalk_core.engine.render import describe, open_writer, render_video
 from ..flashtalk_core.engine.render_store import RenderStore
@@ -14,8 +14,9 @@ from ..flashtalk_core.errors import InvalidInputError
 from ..flashtalk_core.media.remux import remux_video
 from .faults import blame
 from .host.output import OutputFile, new_output, store_folder
-from .host.progress import RenderProgress, send_text
+from .host.progress import RenderProgress
 from .live_preview import LivePreview
+from .preview import CONVERTING, COPYING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,10 +82,11 @@ class Sink:
 
     def _write(self, prefix: str, container: str, preview: LivePreview) -> OutputFile:
         plan = self._render.plan
+        preview.note(render_notes(plan))
         with blame(self._node, "frames", filename_prefix=_PREFIX, quality="quality crf"):
             key = fingerprint(plan=plan.fingerprint(), crf=self._crf)
             output = new_output(prefix, plan.request.size_px, f".{container}")
-            if self._copy(key, output.path):
+            if self._copy(key, output.path, preview):
                 preview.finish(output, is_copy=True)
                 return output
             video = output.path.with_suffix(".mp4")
@@ -93,15 +95,17 @@ class Sink:
         self._draw(writer, preview)
         self._store.keep(key, video)
         if video != output.path:
+            preview.say(CONVERTING.format(container=output.path.suffix.removeprefix(".")))
             self._change_container(video, output.path)
         preview.finish(output)
         return output
 
-    def _copy(self, key: str, path: Path) -> bool:
+    def _copy(self, key: str, path: Path, preview: LivePreview) -> bool:
         """Copy the kept render, if there is one that can be read."""
         kept = self._store.find(key)
         if kept is None:
             return False
+        preview.say(COPYING)
         try:
             remux_video(kept, path, self._metadata)
         except InvalidInputError as error:
@@ -109,7 +113,6 @@ class Sink:
             self._store.drop(key)
             return False
         _log.info("%s: same settings as a render that was kept, copied", path)
-        send_text("same settings as before: copied, not rendered again", self._node_id)
         return True
 
     def _change_container(self, video: Path, path: Path) -> None:
@@ -118,7 +121,7 @@ class Sink:
                 remux_video(video, path, self._metadata)
         except BaseException as error:
             error.add_note(f"the whole render is in {video}")
-            self._tell_what_is_left(error)
+            _log_what_is_left(error)
             raise
         try:
             video.unlink()
@@ -132,37 +135,43 @@ class Sink:
             plan, writer.num_frames, self._node_id, has_pictures=lambda: not preview.is_watched
         )
 
-        def start() -> None:
-            progress.start()
-            preview.start_clock()
+        def reading(kind: type) -> None:
+            progress.stop_if_asked()
+            preview.reading(kind)
 
         def add_frames(frames: Tensor) -> None:
             preview.add_frames(frames)  # first: the progress may stop the render
             progress.add_frames(frames)
 
-        reason = model.networks.memory_reason(plan.placement)
-        if reason:
-            _log.info("memory: %s", reason)
-            send_text(f"memory: {reason}", self._node_id)
+        self._note_placement(preview)
         try:
             with blame(self._node, "frames", filename_prefix=_PREFIX):
                 render_video(
                     plan,
                     writer,
-                    model.networks.lent_to(plan, progress.reading),
+                    model.networks.lent_to(plan, reading),
                     memo=model.memo,
                     before_step=progress.before_step,
-                    on_ready=start,
+                    on_ready=preview.start_clock,
                     on_frames=add_frames,
                 )
         except BaseException as error:
-            self._tell_what_is_left(error)
+            _log_what_is_left(error)
             raise
         progress.finish()
 
-    def _tell_what_is_left(self, error: BaseException) -> None:
-        """Show where the rendered part is; the page shows no notes of exceptions."""
-        for note in getattr(error, "__notes__", ()):
-            _log.warning("stopped: %s", note)
-            with suppress(Exception):  # nothing may hide the error itself
-                send_text(f"stopped: {note}", self._node_id)
+    def _note_placement(self, preview: LivePreview) -> None:
+        """Tell what stays on the device; log it, and what has no effect there."""
+        place = self._render.plan.placement
+        for note in placement_notes(place):
+            _log.warning("%s", note)
+        reason = self._render.model.networks.memory_reason(place)
+        if reason:
+            _log.info("memory: %s", reason)
+            preview.note([f"memory: {reason}"])
+
+
+def _log_what_is_left(error: BaseException) -> None:
+    """Log where the rendered part is."""
+    for note in getattr(error, "__notes__", ()):
+        _log.warning("stopped: %s", note)

@@ -60,4 +60,6 @@ def _fused_fault(device: torch.device) -> str:
         check_fast_paths(FastPaths(), device)
     except InvalidInputError as error:
         return str(error)
+    except torch.OutOfMemoryError:
+        pass  # says nothing about the kernels
     return ""

@@ -1,7 +1,8 @@
-"""Progress of a render in the graph: a bar, a picture and a line of text on the node."""
+"""Progress of a render in the graph: a bar, and a picture on the node."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...flashtalk_core.engine.plan import RenderPlan
+
+_log = logging.getLogger(__name__)
 
 _PREVIEW_PX = 512
 _TICKS = 1000
@@ -51,24 +54,16 @@ class RenderProgress:
         self._num_chunks = num_chunks(total_frames, plan.chunk)
         self._node_id = node_id
         self._bar = comfy.utils.ProgressBar(self._num_chunks * _TICKS, node_id=node_id)
-        self._reading: type | None = None
         self._num_frames = 0
-        self._start_s = time.monotonic()
+        self._has_shown = False
 
-    def reading(self, kind: type) -> None:
-        """Stop if asked for; say once which network is read."""
+    def stop_if_asked(self) -> None:
+        """Raise ComfyUI's own exception if its user asked to stop."""
         management.throw_exception_if_processing_interrupted()
-        if self._reading is not kind:
-            self._reading = kind
-            send_text(f"reading weights: {kind.__name__}", self._node_id)
-
-    def start(self) -> None:
-        """Start the clock: everything is loaded."""
-        self._start_s = time.monotonic()
 
     def before_step(self, step: int) -> None:
-        """Stop if ComfyUI's user asked for it; else show that ``step`` begins."""
-        management.throw_exception_if_processing_interrupted()
+        """Stop if asked to; else show that ``step`` begins."""
+        self.stop_if_asked()
         chunk = self._num_frames // self._chunk_frames
         self._show(chunk + _STEPS_SHARE * step / self._steps)
 
@@ -80,25 +75,18 @@ class RenderProgress:
         if is_last or in_chunk == 0:
             # A chunk cut short by the end of the sound counts as whole.
             self._show(self._num_chunks if is_last else chunk, frames[-1])
-            self._tell()
         else:
             share = _STEPS_SHARE + (1 - _STEPS_SHARE) * in_chunk / self._chunk_frames
             self._show(chunk + share)
-        management.throw_exception_if_processing_interrupted()
+        self.stop_if_asked()
 
     def finish(self) -> None:
         """Make room for the finished video: the page shows a node's last picture instead of it.
 
         The picture goes away some 400 ms after a state of progress in which the node is not
-        named. Seen with frontend 1.49.6.
+        named. Seen with frontend 1.49.6. Without a picture there is nothing to wait for.
         """
-        from comfy_execution.progress import get_progress_state
-        from server import PromptServer
-
-        server = getattr(PromptServer, "instance", None)
-        if server is not None:
-            state = {"prompt_id": get_progress_state().prompt_id, "nodes": {}}
-            server.send_sync("progress_state", state, server.client_id)
+        if self._has_shown and _hide_pictures():
             self._show(self._num_chunks)
             time.sleep(_PICTURE_GONE_S)
 
@@ -107,24 +95,24 @@ class RenderProgress:
         if frame is None or not self._has_pictures():
             self._bar.update_absolute(value)
             return
+        self._has_shown = True
         preview = ("JPEG", Image.fromarray(frame.numpy()), _PREVIEW_PX)
         self._bar.update_absolute(value, preview=preview)
 
-    def _tell(self) -> None:
-        elapsed_s = time.monotonic() - self._start_s
-        rate = self._num_frames / max(elapsed_s, 1e-3)
-        left_s = (self._total_frames - self._num_frames) / rate
-        chunk = -(-self._num_frames // self._chunk_frames)
-        send_text(
-            f"chunk {chunk}/{self._num_chunks}, {rate:.1f} frames/s, {left_s:.0f} s left",
-            self._node_id,
-        )
 
-
-def send_text(text: str, node_id: str | None) -> None:
-    """Show a line of text on a node."""
+def _hide_pictures() -> bool:
+    """Have the client drop the pictures of all nodes; return whether there is a client."""
+    from comfy_execution.progress import get_progress_state
     from server import PromptServer
 
     server = getattr(PromptServer, "instance", None)
-    if server is not None and node_id is not None:
-        server.send_progress_text(text, node_id, server.client_id)
+    client = getattr(server, "client_id", None)
+    if server is None or client is None:
+        return False
+    state = {"prompt_id": get_progress_state().prompt_id, "nodes": {}}
+    try:
+        server.send_sync("progress_state", state, client)
+    except Exception as error:  # the border between a render and those who watch it
+        _log.warning("the page cannot be told that the render is done: %s", error)
+        return False
+    return True

@@ -55,7 +55,10 @@ def register_stream_routes() -> None:
 
 
 def send_message(message: StreamMessage) -> None:
-    """Send a message to all tabs, and keep it for those that miss it."""
+    """Send a message to the client whose prompt runs, and keep it for when that misses it.
+
+    Nobody else is told: the id in it opens the stream. A prompt that no client queued has none.
+    """
     from server import PromptServer
 
     session, messages = message["session"], last_messages()
@@ -64,8 +67,9 @@ def send_message(message: StreamMessage) -> None:
         while len(messages) > MAX_MESSAGES:
             del messages[next(iter(messages))]
     server = getattr(PromptServer, "instance", None)
-    if server is not None:
-        server.send_sync(EVENT, message)
+    client = getattr(server, "client_id", None)
+    if server is not None and client is not None:  # without a client ComfyUI sends to all
+        server.send_sync(EVENT, message, client)
 
 
 async def serve_message(request: web.Request) -> web.Response:

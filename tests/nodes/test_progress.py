@@ -49,17 +49,8 @@ def test_every_chunk_shows_its_last_frame(rendered):
         picture.save(io.BytesIO(), kind)
 
 
-def test_every_chunk_says_how_far_it_is(rendered):
-    assert {node_id for node_id, _ in rendered.texts} == {"7"}
-    chunks = [text for _, text in rendered.texts if not text.startswith("reading weights")]
-    assert [text.partition(",")[0] for text in chunks] == [f"chunk {k}/4" for k in (1, 2, 3, 4)]
-    assert all("frames/s" in text and "s left" in text for text in chunks)
-
-
-def test_each_network_is_named_while_its_weights_are_read(rendered):
-    read = [text for _, text in rendered.texts if text.startswith("reading weights")]
-    names = ("TextEncoder", "ClipVision", "VideoVAE", "AvatarDiT", "AudioEncoder")
-    assert read == [f"reading weights: {name}" for name in names]
+def test_no_text_is_sent_that_the_page_would_put_below_the_player(rendered):
+    assert rendered.texts == []
 
 
 def test_stopping_while_weights_are_read_takes_one_tensor(pack, monkeypatch):
@@ -82,13 +73,19 @@ def test_the_last_picture_makes_room_for_the_video(rendered):
     assert rendered.events == [("progress_state", {"prompt_id": "prompt", "nodes": {}})]
 
 
-def test_a_copied_render_says_so(pack, model):
+def test_without_a_picture_nobody_waits_for_it_to_go(pack, model, monkeypatch):
+    server = pack["server"].PromptServer.instance
+    monkeypatch.setattr(pack["nodes.live_preview"].LivePreview, "is_watched", True)
     pack.preview(pack.frames(model), hidden={"unique_id": "5"})
-    pack["server"].PromptServer.instance.texts.clear()
-    pack.preview(pack.frames(model), "again", hidden={"unique_id": "5"})
-    ((node_id, text),) = pack["server"].PromptServer.instance.texts
-    assert node_id == "5"
-    assert "copied, not rendered again" in text
+    assert server.events == []
+
+
+def test_a_prompt_that_no_client_queued_hides_nobodys_pictures(pack, model, monkeypatch):
+    server = pack["server"].PromptServer.instance
+    monkeypatch.setattr(server, "client_id", None)
+    pack.preview(pack.frames(model), hidden={"unique_id": "5"})
+    assert any(picture for _, _, picture, _ in pack["comfy.utils"].updates)
+    assert server.events == []
 
 
 @pytest.mark.parametrize(
@@ -111,8 +108,8 @@ def test_stop_works_within_a_step_and_leaves_what_was_rendered(
     (partial,) = left
     assert partial.name.endswith(".partial.mp4")
     assert measure_video(partial).num_frames == num_frames
-    texts = pack["server"].PromptServer.instance.texts
-    assert any(str(partial) in text for _, text in texts)
+    _, message, _ = pack["server"].PromptServer.instance.messages[-1]
+    assert any(str(partial) in note for note in message["notes"])
 
 
 def test_after_a_stop_the_next_prompt_renders_whole(pack, model, stop_after):
