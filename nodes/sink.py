@@ -15,6 +15,7 @@ from ..flashtalk_core.media.remux import remux_video
 from .faults import blame
 from .host.output import OutputFile, new_output, store_folder
 from .host.progress import RenderProgress
+from .host.written_files import written_files
 from .live_preview import LivePreview
 from .preview import CONVERTING, COPYING
 
@@ -78,7 +79,10 @@ class Sink:
                 rendered, if any.
         """
         with LivePreview(self._render.plan, self._node_id, self._workflow) as preview:
-            return self._write(prefix, container, preview)
+            output = self._write(prefix, container, preview)
+        if self._node_id is not None:
+            written_files().add(self._node_id, output.path)
+        return output
 
     def _write(self, prefix: str, container: str, preview: LivePreview) -> OutputFile:
         plan = self._render.plan

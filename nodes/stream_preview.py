@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import InputImpl, io, ui
 
@@ -68,6 +68,14 @@ class StreamPreview(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
             is_output_node=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_inputs: Any) -> int:
+        """Change when a file that this node wrote is gone, so that it is made again."""
+        from .host.written_files import written_files
+
+        node = cls.hidden.unique_id
+        return 0 if node is None else written_files().generation(node)
 
     @classmethod
     def execute(

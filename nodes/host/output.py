@@ -84,5 +84,13 @@ def workflow_metadata(prompt: Any, extra_pnginfo: dict[str, Any] | None) -> dict
         return {}
     found = dict(extra_pnginfo or {})
     if prompt is not None:
-        found["prompt"] = prompt
+        found["prompt"] = {name: _as_queued(node) for name, node in prompt.items()}
     return {name: json.dumps(value) for name, value in found.items()}
+
+
+def _as_queued(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a node of a prompt without the fingerprint that ComfyUI writes into it.
+
+    A prompt that is queued again with it never gets another one.
+    """
+    return {name: value for name, value in node.items() if name != "is_changed"}

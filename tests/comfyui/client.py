@@ -63,7 +63,8 @@ class Client:
     def __init__(self, url: str, output: Path):
         self.url = url
         self.output = output
-        self.id = uuid.uuid4().hex
+        self.id: str | None = uuid.uuid4().hex
+        """``None`` queues as a script does that listens to nothing."""
 
     def get(self, path: str) -> bytes:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
@@ -86,7 +87,8 @@ class Client:
         """Queue a prompt and return its id; ``pnginfo`` is what the page sends for the file."""
         prompt_id = str(uuid.uuid4())
         extra = {"extra_data": {"extra_pnginfo": pnginfo}} if pnginfo else {}
-        self.post("/prompt", prompt=prompt, prompt_id=prompt_id, client_id=self.id, **extra)
+        client = {} if self.id is None else {"client_id": self.id}
+        self.post("/prompt", prompt=prompt, prompt_id=prompt_id, **client, **extra)
         return prompt_id
 
     def wait(self, prompt_id: str) -> Outcome:

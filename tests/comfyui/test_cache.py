@@ -55,6 +55,25 @@ def test_a_new_name_copies_the_kept_render(server, comfy, saved_graph):
     assert picture_digest(comfy.video(renamed)) == picture_digest(comfy.video(first))
 
 
+def test_a_deleted_video_is_made_again_once_as_a_copy(server, comfy, saved_graph):
+    first = comfy.render(saved_graph(preview__keep_gb=KEPT_GB))
+    comfy.video(first).unlink()
+    server.begin_part()
+    again = comfy.render(saved_graph(preview__keep_gb=KEPT_GB))
+    assert again.executed == {"preview", "save"}
+    assert "copied" in server.part()
+    assert comfy.video(again).is_file()
+    assert comfy.render(saved_graph(preview__keep_gb=KEPT_GB)).executed == set()
+    assert "WARNING" not in server.part()
+
+
+def test_a_deleted_video_of_an_earlier_seed_is_made_again(comfy, saved_graph):
+    seeds = [{"sampler__seed": seed, "preview__keep_gb": KEPT_GB} for seed in (11, 12)]
+    first, _ = (comfy.render(saved_graph(**seed)) for seed in seeds)
+    comfy.video(first).unlink()
+    assert comfy.video(comfy.render(saved_graph(**seeds[0]))).is_file()
+
+
 OTHERS = {
     "plain": {},
     "model": {"loader__model": OTHER_MODEL},

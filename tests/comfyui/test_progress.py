@@ -14,6 +14,8 @@ pytestmark = pytest.mark.comfyui
 
 STEPS = 20
 NUM_CHUNKS = 2
+FOUR_CHUNKS_S = 4.4
+EVENT = "flashtalk.stream"
 LARGEST_JUMP = 0.3
 """Of the whole bar. ComfyUI sends at most ten messages a second, so quick machines jump further."""
 
@@ -52,7 +54,63 @@ def test_every_chunk_shows_a_picture(messages):
             assert picture.width == picture.height >= SIZE_PX
 
 
-def test_the_node_says_how_far_it_is(messages):
-    texts = [message.data.decode("utf-8", "replace") for message in messages.of_kind("binary")]
-    for chunk in range(1, NUM_CHUNKS + 1):
-        assert any(f"chunk {chunk}/{NUM_CHUNKS}" in text for text in texts)
+def test_the_stream_says_how_far_it_is_and_no_text_is_put_on_the_node(messages):
+    sent = [message.data for message in messages.of_kind(EVENT)]
+    assert sent[0]["text"] == "checking"
+    assert [data["chunk"] for data in sent if data["frames"]] == [1, 2, NUM_CHUNKS]
+    assert sent[-1]["state"] == "finished"
+    assert messages.of_kind("binary") == []
+
+
+@pytest.fixture
+def clients(server):
+    """Two users, and one that listens to nothing."""
+    found = [Client(server.url, server.base / "output") for _ in range(3)]
+    found[2].id = None
+    return found
+
+
+def render_and_listen(client, listener, seed):
+    """Render, and return the streams that the listener knows after it."""
+    settings = {"preview.filename_prefix": "progress/clients", "sampler.seed": seed}
+    client.render(avatar_graph(settings))
+    return {message.data["session"] for message in listener.of_kind(EVENT)} - {None}
+
+
+def test_only_the_client_that_queued_hears_of_a_stream(server, clients):
+    owner, other, script = clients
+    with Listener(server.port, owner.id) as own, Listener(server.port, other.id) as others:
+        (first,) = render_and_listen(owner, own, seed=5)
+        render_and_listen(script, own, seed=6)
+        # It comes last, so that whatever was sent to all has arrived before.
+        (second,) = render_and_listen(other, others, seed=7)
+        others.wait_for(lambda message: message.kind == "execution_success")
+        own.wait_for(lambda message: message.kind == "execution_success")
+        assert first != second
+        assert {message.data["session"] for message in own.of_kind(EVENT)} == {None, first}
+
+
+def test_a_client_that_connects_again_goes_on_hearing(server, clients):
+    # A page that is loaded again has the id it had before.
+    comfy = clients[0]
+    settings = {
+        "sampler.steps": STEPS,
+        "speech.duration": FOUR_CHUNKS_S,
+        "preview.filename_prefix": "progress/again",
+    }
+    with Listener(server.port, comfy.id) as first:
+        prompt_id = comfy.queue(avatar_graph(settings))
+        session = first.wait_for(lambda message: _chunk(message) == 1).data["session"]
+    with Listener(server.port, comfy.id) as second:
+        missed = comfy.get_json(f"/flashtalk/stream/{session}/message")
+        assert (missed["session"], missed["state"]) == (session, "live")
+        second.wait_for(lambda message: _chunk(message) > 1)
+        second.wait_for(lambda message: message.kind == "execution_success")
+    comfy.wait(prompt_id)
+    last = second.of_kind(EVENT)[-1].data
+    assert (last["session"], last["state"]) == (session, "finished")
+    assert comfy.get_json(f"/flashtalk/stream/{session}/message") == last
+
+
+def _chunk(message):
+    return message.data["chunk"] if message.kind == EVENT else 0

@@ -66,6 +66,15 @@ def test_the_graph_is_in_the_file(rendered):
     assert found["comment"].startswith("generated with ")
 
 
+def test_the_prompt_in_the_file_is_the_one_that_was_queued(pack):
+    # ComfyUI writes the fingerprints of nodes into the prompt that it hands over.
+    node = {"class_type": "A", "inputs": {"b": 1}}
+    prompt = {"1": node | {"is_changed": [2]}, "2": node}
+    found = pack["nodes.host.output"].workflow_metadata(prompt, None)
+    assert json.loads(found["prompt"]) == {"1": node, "2": node}
+    assert prompt["1"]["is_changed"] == [2]
+
+
 def test_metadata_can_be_switched_off_for_the_whole_server(pack, model, monkeypatch):
     monkeypatch.setattr(pack["comfy.cli_args"].args, "disable_metadata", True)
     hidden = {"prompt": {"1": {}}, "extra_pnginfo": {"workflow": {}}}
