@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 from ..errors import OutputError
 
+_STALE_S = 60
+"""A lock that is younger may belong to a render that has made its file but not locked it yet."""
 _HELD_BY_ANOTHER = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 
 
@@ -39,6 +43,37 @@ def lock_output(final: Path, lock: Path) -> Iterator[None]:
         with suppress(OSError):
             lock.unlink()
         file.close()
+
+
+def remove_stale_locks(folder: Path, pattern: str) -> None:
+    """Remove locks that a killed render left behind; what a render holds stays.
+
+    Args:
+        folder: Where to look; its subfolders are left alone.
+        pattern: Of the locks' names.
+    """
+    with suppress(OSError):
+        for lock in folder.glob(pattern):
+            with suppress(OSError):
+                _remove_stale(lock)
+
+
+def _remove_stale(lock: Path) -> None:
+    """Remove a lock nobody holds.
+
+    Raises:
+        OSError: If it is held, or where the file system knows no locks.
+    """
+    status = lock.lstat()
+    if not S_ISREG(status.st_mode) or status.st_size or time.time() - status.st_mtime < _STALE_S:
+        return
+    with lock.open("r+b") as file:
+        _lock(file)
+        if sys.platform != "win32":
+            if _is_still(file, lock):
+                lock.unlink()
+            return
+    lock.unlink()  # an open file cannot be removed there; a render that came between keeps its own
 
 
 def _take(final: Path, lock: Path) -> BinaryIO:

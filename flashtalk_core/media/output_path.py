@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
-from .output_lock import lock_output
+from .output_lock import lock_output, remove_stale_locks
 
+_LOCK_SUFFIX = ".partial.lock"
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another disk",
     errno.EDQUOT: "free some of your quota or choose another disk",
@@ -39,13 +40,14 @@ class OutputPath:
     @property
     def lock(self) -> Path:
         """What a render holds locked while it writes."""
-        return self.final.with_name(f"{self.final.stem}.partial.lock")
+        return self.final.with_name(f"{self.final.stem}{_LOCK_SUFFIX}")
 
 
 def check_output(path: str | Path) -> OutputPath:
     """Prove that a video can be written as ``path``; call it before anything expensive.
 
-    Nothing is left behind, and existing files keep what is in them.
+    Nothing is left behind, and existing files keep what is in them. Locks in the same folder that
+    a killed render left are removed; its partial file stays, since it plays.
 
     Raises:
         OutputError: If the name does not end in ``.mp4``, is a folder, its folder is missing or
@@ -63,6 +65,7 @@ def check_output(path: str | Path) -> OutputPath:
         with lock_output(final, output.lock):
             for name in (output.partial, output.finishing):
                 _check_writable(name)
+        remove_stale_locks(final.parent, f"*{_LOCK_SUFFIX}")
     except OSError as error:
         raise OutputError(
             f"output {final}: cannot be written, {reason(error)}; {remedy(error)}"

@@ -1,9 +1,12 @@
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from flashtalk_core.errors import OutputError
+from flashtalk_core.media.output_lock import lock_output
 from flashtalk_core.media.output_path import check_output
 
 pytestmark = pytest.mark.cpu
@@ -55,3 +58,34 @@ def test_folder_that_cannot_be_written_to(tmp_path):
         folder = tmp_path
         folder.chmod(0o500)
     assert "choose" in complaint(folder / "v.mp4")
+
+
+def age(path):
+    """Make a file look an hour old."""
+    hour_ago = time.time() - 3600
+    os.utime(path, (hour_ago, hour_ago))
+
+
+def left_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_what_a_killed_render_left_goes_but_for_its_video(tmp_path):
+    for name in ("a_00001_.partial.lock", "a_00001_.partial.mp4", "other.lock"):
+        (tmp_path / name).touch()
+        age(tmp_path / name)
+    (tmp_path / "notes.partial.lock").write_text("somebody's own")
+    age(tmp_path / "notes.partial.lock")
+    (tmp_path / "young.partial.lock").touch()
+    check_output(tmp_path / "a_00002_.mp4")
+    assert left_in(tmp_path) == {
+        "a_00001_.partial.mp4", "other.lock", "notes.partial.lock", "young.partial.lock",
+    }  # fmt: skip
+
+
+def test_a_lock_that_is_held_stays_however_old_it_is(tmp_path):
+    lock = tmp_path / "a.partial.lock"
+    with lock_output(tmp_path / "a.mp4", lock):
+        age(lock)
+        check_output(tmp_path / "b.mp4")
+        assert left_in(tmp_path) == {lock.name}
