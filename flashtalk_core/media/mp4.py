@@ -186,6 +186,8 @@ class Mp4Writer:
         codec = stream.codec_context
         codec.time_base = Fraction(1, self.frame_rate_hz)
         codec.gop_size = self._key_frame_interval
+        # Threads share a frame: with a frame each, 16 of them would hold back a whole chunk.
+        codec.thread_type = "SLICE"
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
         codec.color_range = _LIMITED_RANGE
         return stream

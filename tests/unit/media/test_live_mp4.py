@@ -143,3 +143,30 @@ def test_key_frames_of_small_chunks_lie_at_borders_a_second_apart(tmp_path, make
     _, sink = write(tmp_path, make, chunk_frames=12)
     keys = [start_ms * 25 // 1000 for _, start_ms, is_key in sink.parts if is_key]
     assert keys == [0, 36]
+
+
+FIRST_MOTION_S = 0.25
+"""What a player must have of both tracks to start."""
+
+
+def seconds_of(sink, kind):
+    live = packets(io.BytesIO(sink.head + b"".join(data for data, _, _ in sink.parts)))
+    (last_s, _), count = live[kind][-1], len(live[kind])
+    return float(last_s * count / (count - 1))  # the last one lasts, too
+
+
+@pytest.mark.parametrize("threads", [1, 4, 16, 64])
+@pytest.mark.parametrize("preset", ["ultrafast", "veryfast", "fast", "medium"])
+def test_the_first_chunk_alone_is_enough_to_start_with(tmp_path, make, preset, threads):
+    sound = make.encode_sound(tmp_path / "a.wav", make.voice(70 * 1764, 44_100)[None], 44_100)
+    sink, frames = Pieces(), pictures(70)
+    with Mp4Writer(tmp_path / "out.mp4", SIZE, probe_sound(sound), preset=preset) as writer:
+        writer._video.codec_context.thread_count = threads
+        writer.send_live(sink)
+        writer.write(frames[:28])
+        # The next frame is drawn with the next chunk, which takes as long as this one.
+        # Whole fragments of 28 frames less the encoder's 1 or, looking ahead, 11.
+        assert seconds_of(sink, "video") == pytest.approx(0.96 if preset == "ultrafast" else 0.64)
+        assert seconds_of(sink, "audio") >= FIRST_MOTION_S
+        assert seconds_of(sink, "video") >= FIRST_MOTION_S
+        writer.write(frames[28:])
