@@ -1,4 +1,4 @@
-"""A render as the page follows it: a stream, and messages about what is done and how far it is."""
+"""A render as the page follows it: a stream, and messages about activity and progress."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _MAX_REASON = 500
 
 
 class LivePreview:
-    """Tells the page how a render goes. Enter it before anything can fail."""
+    """Reports a render to the page. Enter it before anything can fail."""
 
     def __init__(self, plan: RenderPlan, node_id: str | None, workflow: str | None) -> None:
-        """Tell nothing yet.
+        """Send nothing yet.
 
         Args:
             plan: What is rendered.
@@ -67,24 +67,24 @@ class LivePreview:
         self._partial: OutputFile | None = None
         self._final: OutputFile | None = None
         self._end: tuple[str, OutputFile] | None = None
-        self._can_tell = True
+        self._can_send = True
 
     def __enter__(self) -> Self:
-        self._tell(LIVE)
+        self._send(LIVE)
         return self
 
     def note(self, notes: Iterable[str]) -> None:
-        """Add what the user should know about the render; it is told from the next message on."""
+        """Add what the user should know about the render; the next message carries it."""
         self._notes += (note for note in notes if note not in self._notes)
 
     def say(self, text: str | None) -> None:
-        """Tell what is being done now; ``None`` is drawing."""
+        """Report the current activity; ``None`` is drawing."""
         if text != self._text:
             self._text = text
-            self._tell(LIVE)
+            self._send(LIVE)
 
     def reading(self, kind: type) -> None:
-        """Tell which network is read."""
+        """Report which network is read."""
         self.say(READING.format(network=NETWORKS.get(kind.__name__, kind.__name__)))
 
     def start(self, writer: Mp4Writer, output: OutputFile) -> None:
@@ -106,15 +106,15 @@ class LivePreview:
         return self._stream is not None and self._stream.num_viewers > 0
 
     def add_frames(self, frames: Tensor) -> None:
-        """Count written frames ``(f, H, W, 3)``; tell of each whole chunk."""
+        """Count written frames ``(f, H, W, 3)``; report each whole chunk."""
         self._frames += len(frames)
         is_last = self._frames == self._num_frames
         if is_last or self._frames % self._chunk.num_new_frames == 0:
             self._text = FINISHING if is_last else None
-            self._tell(LIVE)
+            self._send(LIVE)
 
     def finish(self, output: OutputFile, *, is_copy: bool = False) -> None:
-        """Tell of the finished file, once everything is left in order."""
+        """Report the finished file, once everything is left in order."""
         self._end = (COPIED if is_copy else FINISHED, output)
 
     def __exit__(
@@ -128,15 +128,15 @@ class LivePreview:
         self._text = None
         if error is None:
             assert self._end is not None
-            self._tell(*self._end)
+            self._send(*self._end)
             return
         stopped = isinstance(error, management.InterruptProcessingException)
         self.note(getattr(error, "__notes__", ()))
         files = [file for file in (self._partial, self._final) if file is not None]
         left = next((file for file in files if file.path.exists()), None)
-        self._tell(INTERRUPTED if stopped else FAILED, left, None if stopped else _reason(error))
+        self._send(INTERRUPTED if stopped else FAILED, left, None if stopped else _reason(error))
 
-    def _tell(
+    def _send(
         self, state: str, output: OutputFile | None = None, reason: str | None = None
     ) -> None:
         """Send a message. What fails here must not end the render, nor hide why it ended."""
@@ -145,9 +145,9 @@ class LivePreview:
         try:
             send_message(self._message(self._node_id, state, output, reason))
         except Exception as error:  # the border between a render and those who watch it
-            if self._can_tell:
-                _log.warning("the page cannot be told how the render goes: %s", error)
-            self._can_tell = False
+            if self._can_send:
+                _log.warning("the page gets no message of the render: %s", error)
+            self._can_send = False
 
     def _message(
         self, node_id: str, state: str, output: OutputFile | None, reason: str | None

@@ -165,7 +165,7 @@ class Sink:
         progress.finish()
 
     def _note_placement(self, preview: LivePreview) -> None:
-        """Tell what stays on the device; log it, and what has no effect there."""
+        """Report what stays on the device; log it, and what has no effect there."""
         place = self._render.plan.placement
         for note in placement_notes(place):
             _log.warning("%s", note)

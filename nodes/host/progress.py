@@ -113,6 +113,6 @@ def _hide_pictures() -> bool:
     try:
         server.send_sync("progress_state", state, client)
     except Exception as error:  # the border between a render and those who watch it
-        _log.warning("the page cannot be told that the render is done: %s", error)
+        _log.warning("the page keeps the last preview picture: %s", error)
         return False
     return True

@@ -57,7 +57,7 @@ def register_stream_routes() -> None:
 def send_message(message: StreamMessage) -> None:
     """Send a message to the client whose prompt runs, and keep it for when that misses it.
 
-    Nobody else is told: the id in it opens the stream. A prompt that no client queued has none.
+    No other client gets it: the id in it opens the stream. A prompt may have no client.
     """
     from server import PromptServer
 

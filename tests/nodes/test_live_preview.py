@@ -46,7 +46,7 @@ def test_the_start_each_chunk_and_the_end_are_told_to_the_client_that_queued(pac
     assert json.loads(json.dumps(messages)) == messages
 
 
-def test_it_is_told_at_once_and_whenever_something_else_is_done(pack, sent):
+def test_a_message_is_sent_at_once_and_with_each_new_activity(pack, sent):
     model = pack.run("ModelLoader").args[0]  # of its own: everything is read
     pack.preview(pack.frames(model, seed=11), container="mov", hidden=HIDDEN)
     first = sent[0][1]
@@ -97,13 +97,13 @@ def test_the_growing_file_is_named_once_it_plays(pack, model, sent):
     assert set(map(str, told[first:-1])) == {str(partial)}
 
 
-def test_a_render_that_nobody_queued_from_a_page_is_told_to_nobody(pack, model, sent, monkeypatch):
+def test_a_render_that_no_client_queued_sends_no_messages(pack, model, sent, monkeypatch):
     monkeypatch.setattr(pack["server"].PromptServer.instance, "client_id", None)
     pack.preview(pack.frames(model), hidden=HIDDEN)
     assert sent == []
 
 
-def test_telling_that_fails_never_ends_the_render(pack, model, caplog, monkeypatch):
+def test_messages_that_fail_never_end_the_render(pack, model, caplog, monkeypatch):
     def fail(*_):
         raise RuntimeError("the loop is closed")
 
@@ -111,10 +111,12 @@ def test_telling_that_fails_never_ends_the_render(pack, model, caplog, monkeypat
     with caplog.at_level(logging.WARNING):
         assert pack.preview(pack.frames(model), hidden=HIDDEN).is_file()
     lines = [record.getMessage() for record in caplog.records]
-    assert len([line for line in lines if "how the render goes: the loop is closed" in line]) == 1
+    assert (
+        len([line for line in lines if "no message of the render: the loop is closed" in line]) == 1
+    )
 
 
-def test_notes_are_told_from_the_start_and_logged_once(pack, sent, caplog):
+def test_notes_are_sent_from_the_start_and_logged_once(pack, sent, caplog):
     model = pack.run("ModelLoader", float8=True, speed="fused").args[0]
     with caplog.at_level(logging.WARNING):
         pack.preview(pack.frames(model, seed=14), hidden=HIDDEN)
@@ -127,7 +129,7 @@ def test_notes_are_told_from_the_start_and_logged_once(pack, sent, caplog):
     assert [lines.count(note) for note in told[-1]] == [1, 1, 1, 1]
 
 
-def test_the_choice_of_memory_is_told(pack, model, sent, monkeypatch):
+def test_the_memory_choice_is_a_note(pack, model, sent, monkeypatch):
     networks = type(model.networks)
     monkeypatch.setattr(networks, "memory_reason", lambda *_: "3 of 4 blocks in bfloat16")
     pack.preview(pack.frames(model, seed=15), hidden=HIDDEN)

@@ -8,7 +8,7 @@ import torch
 
 from flashtalk_core.config import FastPaths
 from flashtalk_core.engine.memory_plan import WHOLE
-from flashtalk_core.engine.notes import placement_notes, render_notes
+from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_notes
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.residency import Placement
 from flashtalk_core.media.sound import SoundInfo, sound_notes
@@ -54,7 +54,7 @@ def test_a_sound_that_is_whole_has_no_notes():
         ({"num_samples": 13 * 3600 * 16_000}, "13.0 hours long"),
     ],
 )  # fmt: skip
-def test_what_was_measured_of_the_sound_is_told(changes, note):
+def test_faults_measured_in_the_sound_are_notes(changes, note):
     assert sound_notes(sound(**changes)) == [f"sound speech.wav: {note}"]
 
 
@@ -66,7 +66,7 @@ def test_what_was_measured_of_the_sound_is_told(changes, note):
          "video gets mono"),
     ],
 )  # fmt: skip
-def test_what_the_track_cannot_carry_is_told(changes, note):
+def test_what_the_track_cannot_carry_is_a_note(changes, note):
     assert track_notes(sound(**changes)) == [f"sound speech.wav: {note}"]
 
 
@@ -92,7 +92,15 @@ def test_fused_on_a_cpu_says_that_it_brings_nothing():
     assert note == "speed fused: its kernels need a GPU; on a CPU this is no faster than 'plain'"
 
 
-def test_decoding_on_a_device_without_the_fused_kernels_is_told():
+def test_a_gpu_without_triton_says_why_it_is_slower(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    (note,) = placement_notes(Placement(torch.device("cuda:0"), FLOAT32))
+    _fused_fault.cache_clear()
+    assert note.startswith("speed: about 1.7 times slower than on other GPUs: ")
+    assert "package triton is not installed" in note
+
+
+def test_decoding_on_a_device_without_the_fused_kernels_is_a_note():
     elsewhere = Placement(torch.device("cuda"), FLOAT32, paths=FastPaths(), vae_device=CPU)
     assert placement_notes(elsewhere) == [
         "decoding on cpu: the fused kernels cannot run there; it is slower"
