@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from .faults import blame
 from .host.devices import DEVICES, find_device
-from .sockets import CATEGORY, ChunksSocket, FramesSocket
+from .sockets import CATEGORY, ChunksSocket
 
 if TYPE_CHECKING:
     from .descriptions import RenderDescription
@@ -59,7 +59,7 @@ class ParallelDecode(io.ComfyNode):
                     "One GPU decodes the picture whole: 1x1.",
                 ),
             ],
-            outputs=[FramesSocket.Output(display_name="frames")],
+            outputs=[ChunksSocket.Output(display_name="frames")],
         )
 
     @classmethod

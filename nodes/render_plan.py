@@ -60,16 +60,16 @@ def describe_render(
         checkpoint=model.checkpoint,
         request=request,
         sound=speech.sound,
-        placement=Placement(
-            model.device, model.dtype, paths=model.paths, memory=_memory(model, request)
-        ),
+        placement=Placement(model.device, model.dtype, paths=model.paths),
         attention=model.attention,
     )
-    return RenderDescription(plan, model)
+    return decoded_with(RenderDescription(plan, model))
 
 
 def decoded_with(
-    render: RenderDescription, device: torch.device | None, num_latents: int | None
+    render: RenderDescription,
+    device: torch.device | None = None,
+    num_latents: int | None = None,
 ) -> RenderDescription:
     """Return the plan with another way of decoding.
 

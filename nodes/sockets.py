@@ -10,4 +10,4 @@ ModelSocket = io.Custom("FLASHTALK_MODEL")
 SpeechSocket = io.Custom("FLASHTALK_SPEECH")
 ReferenceSocket = io.Custom("FLASHTALK_REFERENCE")
 ChunksSocket = io.Custom("FLASHTALK_CHUNKS")
-FramesSocket = io.Custom("FLASHTALK_FRAMES")
+"""One type before and after Parallel Decode, so that it can be bypassed or left out."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import InputImpl, io, ui
 
-from .sockets import CATEGORY, FramesSocket
+from .sockets import CATEGORY, ChunksSocket
 
 if TYPE_CHECKING:
     from .descriptions import RenderDescription
@@ -30,7 +30,7 @@ class StreamPreview(io.ComfyNode):
             ),
             search_aliases=["save avatar", "talking video", "preview video", "save video"],
             inputs=[
-                FramesSocket.Input("frames"),
+                ChunksSocket.Input("frames"),
                 io.String.Input(
                     "filename_prefix",
                     default="FlashTalk/avatar",

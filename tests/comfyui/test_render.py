@@ -31,6 +31,14 @@ def test_the_page_can_fetch_the_video(comfy, graph):
     assert outcome.outputs["preview"]["animated"] == [True]
 
 
+def test_a_graph_without_parallel_decode_renders_the_same(comfy, graph):
+    default = comfy.render(graph(decode__latents_per_call=0))
+    without = graph(preview__frames=["sampler", 0])
+    del without["decode"]
+    outcome = comfy.render(without)
+    assert picture_digest(comfy.video(outcome)) == picture_digest(comfy.video(default))
+
+
 def test_native_nodes_take_a_video_of_two_chunks_and_prompts(comfy, graph):
     prompt = graph(speech__duration=TWO_CHUNKS_S, reference__prompt_changes="1.1: She smiles")
     prompt = add_node(

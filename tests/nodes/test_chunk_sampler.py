@@ -91,6 +91,24 @@ def test_latents_nobody_counts_are_as_many_as_render_takes(pack, parts, speed, d
     assert found.plan.request.num_decode_latents == expected
 
 
+@pytest.mark.parametrize("speed", ["plain", "fused"])
+def test_leaving_out_parallel_decode_equals_its_defaults(pack, parts, speed):
+    model = pack.run("ModelLoader", device="cpu", speed=speed).args[0]
+    chunks = pack.run("ChunkSampler", **parts | {"model": model}).args[0]
+    decoded = pack.run("ParallelDecode", chunks=chunks).args[0]
+    assert decoded == chunks
+    assert decoded.plan.fingerprint() == chunks.plan.fingerprint()
+
+
+def test_parallel_decode_can_be_bypassed(pack):
+    """The page bypasses a node by joining its first output with an input of the same type."""
+    decode = pack.nodes["FlashTalk_ParallelDecode"].GET_SCHEMA()
+    sampler = pack.nodes["FlashTalk_ChunkSampler"].GET_SCHEMA()
+    preview = pack.nodes["FlashTalk_StreamPreview"].GET_SCHEMA()
+    types = {decode.inputs[0].io_type, decode.outputs[0].io_type}
+    assert types == {sampler.outputs[0].io_type} == {preview.inputs[0].io_type}
+
+
 def test_decoding_several_latents_at_once_gives_the_same_frames(pack, model):
     frames = pack.frames(model, chunk_frames=17)
     more = pack.run("ParallelDecode", chunks=frames, latents_per_call=3).args[0]
