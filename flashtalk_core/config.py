@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 from .errors import InvalidInputError
+from .excerpt import excerpt
 
 StepRule = Literal["renoise", "euler"]
 
@@ -217,9 +218,9 @@ class VAEConfig(_FromMapping):
     dim_mult: tuple[int, ...] = (1, 2, 4, 4)
     num_res_blocks: int = 2
     temporal_downsample: tuple[bool, ...] = (False, True, True)
-    latent_mean: tuple[float, ...] = WAN_LATENT_MEAN
+    latent_mean: tuple[float, ...] = field(default=WAN_LATENT_MEAN, repr=False)
     """Per channel, subtracted from the latent after encoding."""
-    latent_std: tuple[float, ...] = WAN_LATENT_STD
+    latent_std: tuple[float, ...] = field(default=WAN_LATENT_STD, repr=False)
 
     def __post_init__(self) -> None:
         require(
@@ -303,3 +304,7 @@ class AvatarConfig:
     )
     """Default prompt. Source: SoulX-FlashTalk ``generate_video.py`` @ 688982e."""
     name: str = "SoulX-FlashTalk-14B"
+
+    def __repr__(self) -> str:
+        height, width = self.size_px
+        return f"AvatarConfig({excerpt(self.name)}, {width}x{height})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..flashtalk_core.excerpt import excerpt
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,6 +40,25 @@ class ModelDescription:
     memory: MemoryChoice
     networks: ManagedNetworks
     memo: EncodingMemo
+
+    def __repr__(self) -> str:
+        """Return what ComfyUI shows of the model: in error reports and in Preview Any."""
+        name, files = excerpt(self.checkpoint.config.name), self.checkpoint.files
+        parts = [
+            f"FlashTalk model {name}: {self.dtype_name} on {self.device}",
+            f"attention {self.attention}",
+            f"memory {self.memory.mode}",
+            f"from {excerpt(files.dit[0].name)}",
+        ]
+        if self.checkpoint.loras:
+            names = (f"{lora.path.name} x {lora.strength:g}" for lora in self.checkpoint.loras)
+            parts.append(f"LoRA {excerpt(', '.join(names), 100)}")
+        return ", ".join(parts)
+
+    @property
+    def dtype_name(self) -> str:
+        """Number format without the library's name."""
+        return str(self.dtype).removeprefix("torch.")
 
     @property
     def patcher(self) -> ModelPatcher | None:
@@ -86,6 +107,13 @@ class SpeechDescription:
     sound: SoundInfo
     mouth_strength: float
 
+    def __repr__(self) -> str:
+        sound = self.sound
+        return (
+            f"FlashTalk speech: {sound.duration_s:.2f} s at {sound.rate_hz} Hz, "
+            f"{sound.channels} channel(s), mouth strength {self.mouth_strength:g}"
+        )
+
 
 @dataclass(frozen=True)
 class ReferenceDescription:
@@ -101,10 +129,28 @@ class ReferenceDescription:
     context: Tensor | None
     clip_tokens: Tensor | None
 
+    def __repr__(self) -> str:
+        size = "the model's own size" if self.size_px is None else _size(self.size_px)
+        parts = [f"FlashTalk portrait: {_size(self.picture.size[::-1])} to {size}, fit {self.fit}"]
+        if self.context is None:
+            parts.append(f"prompt {excerpt(self.prompt, 120)!r}" if self.prompt else "own prompt")
+        else:
+            parts.append("prompt from CONDITIONING")
+        if self.clip_tokens is not None:
+            parts.append("picture from CLIP_VISION_OUTPUT")
+        changes = len(self.prompt_changes)
+        return ", ".join(parts + [f"{changes} prompt change(s)"] * bool(changes))
+
     def __post_init__(self) -> None:
         from ..flashtalk_core.engine.request import check_changes
 
         check_changes(self.prompt_changes, self.context)
+
+
+def _size(size_px: tuple[int, int]) -> str:
+    """Return height and width as people write them."""
+    height, width = size_px
+    return f"{width}x{height}"
 
 
 @dataclass(frozen=True)
@@ -113,6 +159,13 @@ class RenderDescription:
 
     plan: RenderPlan
     model: ModelDescription
+
+    def __repr__(self) -> str:
+        plan, request, sampling = self.plan, self.plan.request, self.plan.request.sampling
+        return (
+            f"FlashTalk chunks: {plan.sound.duration_s:.2f} s at {_size(request.size_px)}, "
+            f"{sampling.steps} {sampling.rule} step(s), seed {sampling.seed}, of {self.model!r}"
+        )
 
     @property
     def patcher(self) -> ModelPatcher | None:

@@ -17,6 +17,9 @@ class EncodingMemo:
         self._capacity = capacity
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
 
+    def __repr__(self) -> str:
+        return f"EncodingMemo({len(self._kept)} of at most {self._capacity})"
+
     def find(self, key: str) -> Tensor | None:
         """Return what is kept under ``key``, or ``None``."""
         if key in self._kept:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -37,7 +37,7 @@ class MemoryPlan:
     """Decode and encode the picture some rows at a time."""
     peak_bytes: int = 0
     """What that takes of the device, as an estimate from above; 0 where it was not counted."""
-    reason: str = ""
+    reason: str = field(default="", repr=False)
     """One line for people."""
 
 

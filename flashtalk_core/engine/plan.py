@@ -11,6 +11,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ..config import ChunkConfig
+from ..excerpt import excerpt
 from ..media.picture import fit_picture, to_model_range
 from ..media.sound import SoundInfo
 from ..models.attention import KERNELS, is_installed
@@ -45,6 +46,10 @@ class RenderPlan:
     placement: Placement
     attention: str = "auto"
     """Name of the attention kernel the checkpoint was opened with."""
+
+    def __repr__(self) -> str:
+        name = excerpt(self.checkpoint.config.name)
+        return f"RenderPlan({name}, {self.request!r}, {self.sound.duration_s:.2f} s of sound)"
 
     @property
     def chunk(self) -> ChunkConfig:

@@ -12,6 +12,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ..config import AvatarConfig, ChunkConfig, SamplingConfig, require
+from ..excerpt import excerpt
 from ..geometry import check_size
 from ..media.picture import FitMode
 
@@ -25,6 +26,9 @@ class PromptChange:
     start_s: float
     """When it begins, seconds from the start of the video; the nearest border of two chunks."""
     prompt: str
+
+    def __repr__(self) -> str:
+        return f"PromptChange({self.start_s:g} s: {excerpt(self.prompt)!r})"
 
     def __post_init__(self) -> None:
         require(
@@ -81,6 +85,12 @@ class AvatarRequest:
     """Arithmetic of a chunk; ``None`` is the model's."""
     num_decode_latents: int = 1
     """Latent frames that are decoded at once."""
+
+    def __repr__(self) -> str:
+        height, width = self.size_px
+        encoded = "encoded" if self.context is not None else repr(excerpt(self.prompt))
+        changes = f", {len(self.prompt_changes)} prompt change(s)" if self.prompt_changes else ""
+        return f"AvatarRequest({width}x{height}, {self.fit}, prompt {encoded}{changes})"
 
     def __post_init__(self) -> None:
         check_size(self.size_px)

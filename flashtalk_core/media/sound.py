@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..config import require
 from ..errors import InvalidInputError
+from ..excerpt import excerpt
 from .input_path import check_input
 from .loudness import TARGET_LUFS, LoudnessMeter, loudness_gain
 from .resampling import MonoResampler
@@ -57,6 +58,11 @@ class SoundInfo:
     """Loudness the analysis signal is brought to."""
     missing_s: float = 0.0
     """Seconds that the header of the file states but that are not in it."""
+
+    def __repr__(self) -> str:
+        name = self.source.name  # a path is long, an array larger still
+        what = f"{self.duration_s:.2f} s at {self.rate_hz} Hz, {self.channels} channel(s)"
+        return f"SoundInfo({excerpt(name)}, {what})"
 
     @property
     def duration_s(self) -> float:

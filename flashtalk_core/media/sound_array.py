@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import require
+from ..excerpt import excerpt
 
 Block = NDArray[np.float32]
 """Samples, ``(C, n)``, full scale at 1."""
@@ -61,7 +62,7 @@ class SoundArray:
 
     def __repr__(self) -> str:
         channels, num_samples = self.samples.shape
-        return f"SoundArray({self.name!r}, {channels} x {num_samples}, {self.rate_hz} Hz)"
+        return f"SoundArray({excerpt(self.name)!r}, {channels} x {num_samples}, {self.rate_hz} Hz)"
 
     def __str__(self) -> str:
         return self.name

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import AvatarConfig
 from ..errors import WeightsError
+from ..excerpt import excerpt
 from .json_file import read_json
 from .parts import SETTINGS_FILE, Part
 from .quantised import TOKENIZER_TENSOR
@@ -42,6 +43,12 @@ class ModelFiles:
     """``config.json`` beside the audio encoder and ``do_normalize`` of its preprocessor."""
     settings: dict[str, Any] = field(default_factory=dict)
     """This project's ``flashtalk.json``: overrides of every configuration."""
+
+    def __repr__(self) -> str:
+        more = f" and {len(self.dit) - 1} more" if len(self.dit) > 1 else ""
+        others = (self.vae, self.text, self.clip, self.audio)
+        names = [excerpt(path.name, 50) for path in others if path is not None]
+        return f"ModelFiles({', '.join([excerpt(self.dit[0].name, 50) + more, *names])})"
 
     @property
     def identity(self) -> str:

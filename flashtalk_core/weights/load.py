@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import nn
 
 from ..config import AvatarConfig
 from ..errors import WeightsError
+from ..excerpt import excerpt
 from ..models.attention import Attention, sdpa
 from ..models.audio_encoder import AudioEncoder
 from ..models.clip_vision import ClipVision
@@ -35,12 +36,12 @@ class AvatarModels:
     """Every component of an avatar model, ready to run."""
 
     config: AvatarConfig
-    dit: AvatarDiT
-    vae: VideoVAE
-    text_encoder: TextEncoder
-    tokenizer: Tokenizer
-    clip: ClipVision
-    audio_encoder: AudioEncoder
+    dit: AvatarDiT = field(repr=False)
+    vae: VideoVAE = field(repr=False)
+    text_encoder: TextEncoder = field(repr=False)
+    tokenizer: Tokenizer = field(repr=False)
+    clip: ClipVision = field(repr=False)
+    audio_encoder: AudioEncoder = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class AvatarCheckpoint:
     audio_plan: LoadPlan[AudioEncoder]
     loras: tuple[LoraFile, ...] = ()
     """What is merged into the transformer."""
+
+    def __repr__(self) -> str:
+        loras = f", {len(self.loras)} LoRA(s)" if self.loras else ""
+        return f"AvatarCheckpoint({excerpt(self.config.name)}, {self.files!r}{loras})"
 
     def load(
         self,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..config import require
 from ..errors import InvalidInputError, WeightsError
+from ..excerpt import excerpt
 from .lora_names import LayerNames
 from .reader import TensorFile, open_tensor_file
 
@@ -33,6 +34,9 @@ class LoraFile:
     path: Path
     strength: float = 1.0
     """Factor; negative takes away what the file would add."""
+
+    def __repr__(self) -> str:
+        return f"LoraFile({excerpt(self.path.name)} x {self.strength:g})"
 
     def __post_init__(self) -> None:
         require(
@@ -71,6 +75,9 @@ class Factors:
     names: Mapping[str, str]
     """Tensors of the file: ``up`` and ``down`` and perhaps ``alpha``, or ``diff``, or both."""
 
+    def __repr__(self) -> str:
+        return f"Factors({', '.join(self.names)} of {self.file!r} x {self.strength:g})"
+
     def added_to(self, weight: Tensor) -> Tensor:
         """Return ``weight``, float32 of any shape, with this added to it."""
         with self.file.reading() as read:
@@ -92,6 +99,9 @@ class LoraMerge:
 
     factors: Mapping[str, tuple[Factors, ...]]
     """By parameter, in the order of the files."""
+
+    def __repr__(self) -> str:
+        return f"LoraMerge(of {len(self.factors)} parameters)"
 
     def merge(self, parameter: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
         """Return ``weight``, float32, with everything added, rounded once to ``dtype``."""

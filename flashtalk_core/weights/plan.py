@@ -53,6 +53,11 @@ class LoadPlan(Generic[ModuleT]):
     merge: WeightMerge | None = None
     """What is added to weights, such as LoRA files."""
 
+    def __repr__(self) -> str:
+        # A plan of 14B holds thousands of names.
+        num_tensors = sum(len(pieces) for _file, pieces in self.files)
+        return f"LoadPlan({num_tensors} tensors of {len(self.files)} file(s))"
+
 
 def plan_component(
     build: Callable[[], ModuleT], files: Iterable[TensorFile], keys: KeyMap

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..excerpt import excerpt
 
 ReadTensor = Callable[[str], Tensor]
 """Returns the tensor of a name on the CPU; its memory may be the file's."""
@@ -45,6 +46,9 @@ class TensorFile:
 
     path: Path
     infos: Mapping[str, TensorInfo]
+
+    def __repr__(self) -> str:
+        return f"TensorFile({excerpt(self.path.name)}, {len(self.infos)} tensors)"
 
     @contextmanager
     def reading(self) -> Iterator[ReadTensor]:

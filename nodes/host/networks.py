@@ -105,6 +105,10 @@ class ManagedNetworks:
         self._patchers: dict[type[nn.Module], ModelPatcher] = {}
         self._placements: dict[type[nn.Module], Placement] = {}
 
+    def __repr__(self) -> str:
+        read = ", ".join(kind.__name__ for kind in self._patchers)
+        return f"ManagedNetworks({read or 'none'} in memory)"
+
     def lent_to(self, plan: RenderPlan, on_read: OnRead) -> ManagedResidency:
         """Return the networks as lent out to a render; see :class:`ManagedResidency`."""
         return ManagedResidency(self, plan, on_read)

@@ -1,0 +1,27 @@
+"""Long values in a few words."""
+
+import pytest
+
+from flashtalk_core.excerpt import excerpt
+
+pytestmark = pytest.mark.cpu
+
+
+def test_what_is_short_stays_whole():
+    assert excerpt("a/path.safetensors") == "a/path.safetensors"
+    assert excerpt(12) == "12"
+
+
+def test_the_middle_of_what_is_long_is_left_out():
+    assert excerpt("0123456789" * 10, 13) == "01234...56789"
+
+
+@pytest.mark.parametrize("limit", [9, 10, 60])
+def test_the_limit_holds(limit):
+    assert len(excerpt("x" * 1000, limit)) == limit
+    assert len(excerpt("x" * limit, limit)) == limit
+
+
+def test_it_is_one_line():
+    assert excerpt("a\nb\x00c\u2028d") == "a b c d"
+    assert excerpt("a\n" * 100).isprintable()
