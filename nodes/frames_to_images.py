@@ -28,7 +28,11 @@ class FramesToImages(io.ComfyNode):
             ),
             search_aliases=["video to images", "extract frames", "get video frames", "compositing"],
             inputs=[
-                io.Video.Input("video", tooltip="A video with a file, as Stream Preview returns."),
+                io.Video.Input(
+                    "video",
+                    tooltip="A video. With a file, as Stream Preview returns it, only the part "
+                    "that is asked for is read.",
+                ),
                 io.Float.Input(
                     "start",
                     default=0.0,
@@ -39,10 +43,11 @@ class FramesToImages(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "num_frames",
-                    default=125,
+                    default=0,
                     min=0,
                     max=9000000,
-                    tooltip="Frames to read, 25 a second; 0 is up to the end of the video.",
+                    tooltip="Frames to read, 25 a second; 0 is up to the end of the video, if that "
+                    "stays below limit_gb.",
                 ),
                 io.Float.Input(
                     "limit_gb",

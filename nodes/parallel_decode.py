@@ -70,6 +70,6 @@ class ParallelDecode(io.ComfyNode):
 
         assert grid in GRIDS, grid
         with blame(cls, "device", latents_per_call="latent frames"):
-            place = None if device == SAME_DEVICE else find_device(device)
+            place = None if device == SAME_DEVICE else find_device(device, SAME_DEVICE)
             latents = None if latents_per_call == AUTO_LATENTS else latents_per_call
             return io.NodeOutput(decoded_with(chunks, place, latents))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import comfy.model_management as management
 import torch
 
@@ -15,8 +17,12 @@ DEVICES = ("auto", "cpu", *(f"gpu:{index}" for index in range(MAX_GPUS)))
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str, default: str = "auto") -> torch.device:
     """Return the device called ``name``; ``auto`` is the one ComfyUI works on.
+
+    Args:
+        name: One of :data:`DEVICES`.
+        default: What the menu calls the choice that every machine has, for messages.
 
     Raises:
         InvalidInputError: If this machine has no such GPU.
@@ -25,13 +31,25 @@ def find_device(name: str) -> torch.device:
         return management.get_torch_device()
     if name == "cpu":
         return torch.device("cpu")
-    gpus = [device for device in management.get_all_torch_devices() if device.type != "cpu"]
+    gpus = [device for device in _all_devices() if device.type != "cpu"]
     index = int(name.partition(":")[2])
     if index >= len(gpus):
         raise InvalidInputError(
-            f"device {name}: ComfyUI sees {len(gpus)} GPU(s) here; use 'auto' or 'cpu'"
+            f"device {name}: ComfyUI sees {len(gpus)} GPU(s) here; use {default!r} or 'cpu'"
         )
     return gpus[index]
+
+
+def _all_devices() -> list[torch.device]:
+    # ComfyUI lists them from 0.23 on.
+    listed: Callable[[], list[torch.device]] | None
+    listed = getattr(management, "get_all_torch_devices", None)
+    if listed is not None:
+        return listed()
+    used = management.get_torch_device()
+    if used.type != "cuda":
+        return [used]
+    return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
 
 
 def find_dtype(name: str, device: torch.device) -> torch.dtype:

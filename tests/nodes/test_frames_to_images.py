@@ -1,6 +1,7 @@
 """Frames to Images: a part of a finished video as IMAGE and AUDIO."""
 
 import io
+from fractions import Fraction
 
 import av
 import pytest
@@ -110,10 +111,80 @@ def test_numbers_from_other_nodes_are_checked_too(pack, video, start, count, say
     assert str(caught.value) == refused(says)
 
 
-def test_a_video_without_a_file_is_refused(pack):
-    video = pack["comfy_api.latest"].InputImpl.VideoFromFile(io.BytesIO())
+def test_all_of_it_is_read_unless_a_number_is_given(pack, video):
+    images, audio, _ = pack.run("FramesToImages", video=video()).args
+    assert len(images) == 38
+    assert audio["waveform"].shape[-1] == round(38 / 25 * 44_100)
+
+
+@pytest.fixture
+def whole(pack, video):
+    """All frames of the rendered video as ComfyUI itself decodes them."""
+    return video().get_components().images
+
+
+def test_a_crop_that_is_not_in_the_file_is_honoured(pack, video, whole):
+    cropped = video(crop=(8, 4, 16, 24))
+    images = pack.run("FramesToImages", video=cropped, start=0.4, num_frames=3).args[0]
+    assert torch.equal(images, whole[10:13, 4:28, 8:24])
+
+
+@pytest.mark.parametrize("is_pending", [True, False])
+def test_a_video_that_tells_of_edits_is_believed(pack, video, monkeypatch, is_pending):
+    cropped = video(crop=(0, 0, 16, 16))
+    monkeypatch.setattr(
+        type(cropped), "has_pending_frame_edits", lambda _video: is_pending, raising=False
+    )
+    images = pack.run("FramesToImages", video=cropped, num_frames=1).args[0]
+    assert images.shape[1:3] == ((16, 16) if is_pending else (32, 32))
+
+
+def test_a_trim_of_a_comfyui_that_does_not_tell_it_is_honoured(pack, video, monkeypatch):
+    """Before 0.22 a trim was an attribute like any other."""
+    base = pack["comfy_api.latest"].Input.Video
+    monkeypatch.delattr(base, "get_active_trim_window")
+    monkeypatch.delattr(pack["comfy_api.latest"].InputImpl.VideoFromFile, "get_active_trim_window")
+    decoded = []
+    components = video().get_components
+    kind = pack["comfy_api.latest"].InputImpl.VideoFromFile
+    monkeypatch.setattr(kind, "get_components", lambda _video: decoded.append(1) or components())
+    monkeypatch.setattr(kind, "get_duration", lambda _video: 1.52)
+    pack.run("FramesToImages", video=video(start_time=0.4, duration=0.4), num_frames=1)
+    assert decoded  # ComfyUI applies it
+    decoded.clear()
+    assert len(pack.run("FramesToImages", video=video()).args[0]) == 38
+    assert not decoded
+
+
+@pytest.mark.parametrize("has_sound", [True, False])
+def test_a_part_of_a_video_in_memory_is_taken(pack, make, whole, has_sound):
+    api = pack["comfy_api.latest"]
+    sound = make.sound(1.52, 44_100, 2) if has_sound else None
+    components = api.Types.VideoComponents(whole, sound, Fraction(25))
+    video = api.InputImpl.VideoFromComponents(components)
+    images, audio, fps = pack.run("FramesToImages", video=video, start=0.4, num_frames=10).args
+    assert torch.equal(images, whole[10:20])
+    assert fps == 25.0
+    if has_sound:
+        assert torch.equal(audio["waveform"], sound["waveform"][..., 17_640:35_280])
+        assert audio["sample_rate"] == 44_100
+    else:
+        assert audio is None
+
+
+def test_a_video_in_memory_that_takes_too_much_is_refused_before_it_is_decoded(pack, video):
+    node = pack.nodes["FlashTalk_FramesToImages"]
+    cropped = video(crop=(0, 0, 16, 16))
+    with pytest.raises(ValueError, match="raise limit_gb") as caught:
+        node.execute(cropped, 0.0, 1, 0.0001)
+    says = "'video': video that no file holds as it is: all its 38 frames of 16x16 take 0.0 GB"
+    assert str(caught.value).startswith(refused(says))
+
+
+def test_a_video_in_memory_that_is_none_is_refused(pack):
+    video = pack["comfy_api.latest"].InputImpl.VideoFromFile(io.BytesIO(b"no video"))
     message = pack.fault("FramesToImages", video=video)
-    assert message.startswith(refused("'video': video without a file: it was made of images; "))
+    assert message.startswith(refused("'video': video: ComfyUI cannot decode it ("))
 
 
 @pytest.mark.parametrize("exists", [True, False])

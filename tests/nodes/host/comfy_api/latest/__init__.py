@@ -2,6 +2,6 @@
 
 from . import io, ui
 from .extension import ComfyExtension
-from .video import Input, InputImpl
+from .video import Input, InputImpl, Types
 
-__all__ = ["ComfyExtension", "Input", "InputImpl", "io", "ui"]
+__all__ = ["ComfyExtension", "Input", "InputImpl", "Types", "io", "ui"]
