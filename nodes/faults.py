@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from comfy_api.latest import io
 
+from ..flashtalk_core import errors
 from ..flashtalk_core.errors import FlashTalkError
+
+_log = logging.getLogger(__name__)
+
+# ComfyUI shows module and name of an exception; its module is called by the path of the pack.
+for _kind in vars(errors).values():
+    if isinstance(_kind, type) and issubclass(_kind, FlashTalkError):
+        _kind.__module__ = "flashtalk"
 
 
 @contextmanager
@@ -34,7 +43,9 @@ def blame(
         named = type(error)(f"{title}, input '{name}': {error}")
         for note in getattr(error, "__notes__", ()):
             named.add_note(note)  # where the rendered part is
-        raise named from error
+        # ComfyUI prints what is chained as well, and a user's fault needs one traceback at most.
+        _log.debug("%s: raised here", title, exc_info=error)
+        raise named from None
 
 
 def _input_at_fault(message: str, candidates: Mapping[str, str | tuple[str, ...]]) -> str:
