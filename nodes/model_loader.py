@@ -25,6 +25,7 @@ from .host.model_files import (
     part_menu,
     transformer_menu,
 )
+from .model_report import refuse_files, require_files
 from .sockets import CATEGORY, ModelSocket
 
 ATTENTION = ("auto", *BUILT_IN, *(kernel.name for kernel in KERNELS))
@@ -156,6 +157,25 @@ class ModelLoader(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(
+        cls,
+        model: str | None = None,
+        vae: str | None = None,
+        text_encoder: str | None = None,
+        clip_vision: str | None = None,
+        audio_encoder: str | None = None,
+    ) -> bool | str:
+        """Refuse a prompt before anything runs; ComfyUI leaves what is named here to us."""
+        choices = {
+            "model": model,
+            "vae": vae,
+            "text_encoder": text_encoder,
+            "clip_vision": clip_vision,
+            "audio_encoder": audio_encoder,
+        }
+        return refuse_files(choices) or True
+
+    @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> str:
         if None in inputs.values():
             return "linked"  # what comes over a link is not known yet
@@ -184,6 +204,7 @@ class ModelLoader(io.ComfyNode):
             place, loras = find_device(device), find_loras(lora, lora_strength)
         with blame(cls, "speed", "float8"):
             paths = choose_fast_paths(speed, place, float8=float8)
+        require_files(cls, parts)
         with blame(cls, **OPENINGS):
             files = find_files(parts)
         with blame(cls, **file_openings(files), attention="attention", lora="lora"):

@@ -11,8 +11,8 @@ from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
 from .search import in_part_folders, library_files, matching_files
 from .shards import is_index, with_all_shards
+from .similar import GGUF, NO_GGUF, READABLE
 
-_READABLE = (".safetensors", ".pth", ".pt", ".bin")
 _SHARDED = ("*.safetensors.index.json", "*-of-*.safetensors")
 
 
@@ -39,21 +39,23 @@ def choose_model_files(
     """
     assert set(without) <= {"text", "clip"}, without
     left_out = {"tokenizer", *without}
-    found = {part: _find(part, places, chosen) for part in get_args(Part) if part not in left_out}
+    parts = [part for part in get_args(Part) if part not in left_out]
+    found = {part: find_part(part, places, chosen) for part in parts}
     if "text" in found:
-        found["tokenizer"] = _tokenizer(found["text"][0], places, chosen)
+        found["tokenizer"] = find_tokenizer_of(found["text"][0], places, chosen)
     return model_files(found, found["dit"][0].parent)
 
 
-def _find(
+def find_part(
     part: Part, places: Mapping[Part, Sequence[Path]], chosen: Mapping[Part, Path]
 ) -> tuple[Path, ...]:
+    """Return the files of one part; see :func:`choose_model_files`."""
     if part in chosen:
         return _chosen_files(part, chosen[part])
     return in_part_folders(places.get(part, ()), part).run()
 
 
-def _tokenizer(
+def find_tokenizer_of(
     text: Path, places: Mapping[Part, Sequence[Path]], chosen: Mapping[Part, Path]
 ) -> tuple[Path, ...]:
     """Return the tokenizer that was chosen, none if the text encoder holds it, or one nearby."""
@@ -70,12 +72,12 @@ def _chosen_files(part: Part, path: Path) -> tuple[Path, ...]:
         raise WeightsError(
             f"{PARTS[part].title} {path}: no such file; choose another or put it back"
         )
-    is_known = part == "tokenizer" or path.suffix.lower() in _READABLE or is_index(path)
+    is_known = part == "tokenizer" or path.suffix.lower() in READABLE or is_index(path)
     if not is_known:
-        raise WeightsError(
-            f"{PARTS[part].title} {path}: {path.suffix or 'such'} files are not read; "
-            f"choose one of {', '.join(_READABLE)}"
-        )
+        reason = f"{path.suffix or 'such'} files are not read; choose one of {', '.join(READABLE)}"
+        if path.suffix.lower() == GGUF:
+            reason = NO_GGUF
+        raise WeightsError(f"{PARTS[part].title} {path}: {reason}")
     return with_all_shards(path) if part == "dit" else (path,)
 
 

@@ -20,10 +20,17 @@ class PartNames:
     """Shell patterns of file names, compared without case."""
     folders: tuple[str, ...]
     """Folders below the model's own that are searched too, as shell patterns."""
-    published: str
-    """Hugging Face repositories that hold it."""
+    repositories: tuple[str, ...]
+    """On Hugging Face, that hold it."""
     own_folders: tuple[str, ...] = ()
     """Folders below one for this kind of part that are searched too, as shell patterns."""
+    similar: tuple[str, ...] = ()
+    """Names that other people give such files, as shell patterns; these are named, not taken."""
+
+    @property
+    def published(self) -> str:
+        """Where it can be downloaded."""
+        return " or ".join(f"https://huggingface.co/{name}" for name in self.repositories)
 
 
 DIT_INDEX = "diffusion_pytorch_model.safetensors.index.json"
@@ -40,8 +47,9 @@ PARTS: dict[Part, PartNames] = {
             "diffusion_pytorch_model-*.safetensors",
         ),
         ("diffusion_models/*flashtalk*", "diffusion_models"),
-        _AUTHORS,
+        (_AUTHORS,),
         ("*flashtalk*",),
+        ("*flashtalk*", "*flash-talk*", "*flash_talk*"),
     ),
     "vae": PartNames(
         "video autoencoder",
@@ -52,7 +60,8 @@ PARTS: dict[Part, PartNames] = {
             "vae.safetensors",
         ),
         ("vae",),
-        f"{_AUTHORS} or {_REPACKAGED}",
+        (_AUTHORS, _REPACKAGED),
+        similar=("*wan*vae*", "*vae*wan*"),
     ),
     "text": PartNames(
         "text encoder",
@@ -63,13 +72,14 @@ PARTS: dict[Part, PartNames] = {
             "text_encoder.safetensors",
         ),
         ("text_encoders", "clip"),
-        f"{_AUTHORS} or {_REPACKAGED}",
+        (_AUTHORS, _REPACKAGED),
+        similar=("*umt5*",),
     ),
     "tokenizer": PartNames(
         "tokenizer",
         ("spiece.model",),
         ("google/umt5-xxl", "text_encoders", "text_encoders/google/umt5-xxl"),
-        _AUTHORS,
+        (_AUTHORS,),
         ("google/umt5-xxl",),
     ),
     "clip": PartNames(
@@ -81,7 +91,8 @@ PARTS: dict[Part, PartNames] = {
             "clip_vision.safetensors",
         ),
         ("clip_vision",),
-        f"{_AUTHORS} or {_REPACKAGED}",
+        (_AUTHORS, _REPACKAGED),
+        similar=("*vit-huge-14*", "*clip*vision*h*"),
     ),
     "audio": PartNames(
         "audio encoder",
@@ -93,7 +104,8 @@ PARTS: dict[Part, PartNames] = {
             "wav2vec2*.safetensors",
         ),
         ("audio_encoders",),
-        "TencentGameMate/chinese-wav2vec2-base",
+        ("TencentGameMate/chinese-wav2vec2-base",),
+        similar=("*wav2vec*",),
     ),
 }
 

@@ -29,6 +29,14 @@ _DTYPES = {
     "F8_E5M2": torch.float8_e5m2,
 }
 _MAX_HEADER_BYTES = 100_000_000
+_MARK_BYTES = 200
+_CONTENTS = {
+    b"version https://git-lfs": "a Git LFS pointer in place of the file: run `git lfs pull`",
+    b"<!doctype": "a web page in place of the file",
+    b"<html": "a web page in place of the file",
+    b"gguf": "a GGUF file under another name",
+}
+"""What downloads leave in place of weights, by how it begins, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,25 @@ def open_tensor_file(path: Path) -> TensorFile:
     return TensorFile(path, {k: TensorInfo(tuple(t.shape), _float(t)) for k, t in table.items()})
 
 
+def check_header(path: Path) -> Mapping[str, TensorInfo] | None:
+    """Look at how a file begins and at its size, in little time however large it is.
+
+    Returns:
+        Its tensors by name; ``None`` for a pickled file, whose table is not read here.
+
+    Raises:
+        WeightsError: If that shows already that it is damaged or something else.
+    """
+    if _is_safetensors(path):
+        return _read_header(path)
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    # The end of a zip file holds its table, so that one that is cut short is none.
+    if path.stat().st_size == 0 or describe_content(path) or is_zip > zipfile.is_zipfile(path):
+        raise _damaged(path)
+    return None
+
+
 def _is_safetensors(path: Path) -> bool:
     return path.suffix.lower() == ".safetensors"
 
@@ -109,8 +136,9 @@ def _read_header(path: Path) -> dict[str, TensorInfo]:
             for name, entry in header.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = describe_content(path) or error
         raise WeightsError(
-            f"{path}: {size} bytes that are no safetensors file ({error}); download it again"
+            f"{path}: {size} bytes that are no safetensors file ({reason}); download it again"
         ) from error
     if size < 8 + length + end:
         raise _cut_short(path, size, 8 + length + end)
@@ -150,7 +178,15 @@ def _is_damage(error: pickle.UnpicklingError) -> bool:
 
 
 def _damaged(path: Path) -> WeightsError:
+    content = describe_content(path)
     return WeightsError(
-        f"{path}: damaged or cut short at {path.stat().st_size} bytes; "
-        "resume or repeat its download"
+        f"{path}: damaged or cut short at {path.stat().st_size} bytes"
+        f"{f' ({content})' if content else ''}; resume or repeat its download"
     )
+
+
+def describe_content(path: Path) -> str:
+    """Say what lies in place of weights, as far as its first bytes tell; empty if they do not."""
+    with path.open("rb") as file:
+        begin = file.read(_MARK_BYTES).lstrip().lower()
+    return next((what for mark, what in _CONTENTS.items() if begin.startswith(mark)), "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import WeightsError
 from .parts import AUDIO_FOLDER, AUDIO_FOLDER_FILES, PARTS, Part
 from .shards import with_all_shards
+from .similar import describe_similar
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,11 @@ class Search:
             wanted += f", and for a folder {AUDIO_FOLDER}/ {inside} with "
             wanted += " or ".join(AUDIO_FOLDER_FILES)
         where = ", ".join(map(str, self.roots)) or "any folder (none is known for it)"
+        similar = describe_similar(self.roots, self.part)
+        nearby = f"{similar}; or " if similar else ""
         return WeightsError(
             f"{names.title} not found in {where}: looked for {wanted}; "
-            f"download it from the Hugging Face repository {names.published}"
+            f"{nearby}download it from {names.published}"
         )
 
 

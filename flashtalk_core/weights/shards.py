@@ -55,6 +55,6 @@ def _require_shards(folder: Path, names: list[str], reason: str) -> tuple[Path, 
     if missing:
         raise WeightsError(
             f"{folder / missing[0]}: {reason} but missing ({len(missing)} of {len(names)} are); "
-            f"resume the download of the Hugging Face repository {PARTS['dit'].published}"
+            f"resume the download of {PARTS['dit'].published}"
         )
     return tuple(folder / name for name in names)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ...flashtalk_core.errors import WeightsError
 from ...flashtalk_core.weights.choice import choose_model_files
+from ...flashtalk_core.weights.diagnosis import PartFault, find_faults
 from ...flashtalk_core.weights.files import ModelFiles
 from ...flashtalk_core.weights.layout import find_model_files, resolve_model
 from ...flashtalk_core.weights.lora import LoraFile
@@ -54,6 +57,15 @@ def find_loras(name: str, strength: float) -> tuple[LoraFile, ...]:
     return () if name == NONE or not strength else (LoraFile(lora_path(name), strength),)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What was chosen, in the core's terms; see :func:`choose_model_files`."""
+
+    places: Mapping[Part, Sequence[Path]]
+    chosen: Mapping[Part, Path]
+    without: frozenset[Part]
+
+
 def find_files(choices: Mapping[str, str]) -> ModelFiles:
     """Return the files of a model.
 
@@ -63,22 +75,47 @@ def find_files(choices: Mapping[str, str]) -> ModelFiles:
     Raises:
         WeightsError: If a part is missing.
     """
-    without = {part for part, name in INPUT_OF.items() if choices[name] == NONE}
+    transformer = None if choices["model"] == TINY else _transformer(choices["model"])
+    wanted = _wanted(choices, transformer)
+    return choose_model_files(wanted.places, wanted.chosen, wanted.without)
+
+
+def list_faults(choices: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return every input with something missing or damaged, and what is wrong; see `find_files`.
+
+    Only names and headers are looked at.
+    """
+    try:
+        transformer = None if choices["model"] == TINY else _transformer(choices["model"])
+    except WeightsError as error:
+        wanted = _wanted(choices, None)
+        others = find_faults(wanted.places, wanted.chosen, {*wanted.without, "dit"})
+        faults = [PartFault("dit", str(error)), *others]
+    else:
+        wanted = _wanted(choices, transformer)
+        faults = find_faults(wanted.places, wanted.chosen, wanted.without)
+    return [(INPUT_OF.get(fault.part, INPUT_OF["text"]), fault.message) for fault in faults]
+
+
+def _wanted(choices: Mapping[str, str], transformer: Path | None) -> Wanted:
+    """Put choices into the core's terms; the parts are the tiny model's, or near a transformer."""
+    without = frozenset(part for part, name in INPUT_OF.items() if choices[name] == NONE)
     chosen = {
         part: part_path(part, choices[name])
         for part, name in INPUT_OF.items()
         if part != "dit" and choices[name] not in (AUTO, NONE)
     }
-    model = choices["model"]
-    if model == TINY:
-        return choose_model_files({}, _tiny_parts() | chosen, without)
-    transformer = chosen["dit"] = _transformer(model)
-    # A whole model as its authors publish it has every part beside the transformer.
-    home = transformer if transformer.is_dir() else transformer.parent
-    places = {part: [home, *part_folders(part)] for part in PARTS}
-    # Theirs has the audio encoder in a folder next to the model's.
-    places["audio"].insert(1, home.parent)
-    return choose_model_files(places, chosen, without)
+    if choices["model"] == TINY:
+        return Wanted({}, _tiny_parts() | chosen, without)
+    places = {part: list(part_folders(part)) for part in PARTS}
+    if transformer is not None:
+        chosen["dit"] = transformer
+        # A whole model as its authors publish it has every part beside the transformer.
+        home = transformer if transformer.is_dir() else transformer.parent
+        places = {part: [home, *folders] for part, folders in places.items()}
+        # Theirs has the audio encoder in a folder next to the model's.
+        places["audio"].insert(1, home.parent)
+    return Wanted(places, chosen, without)
 
 
 def file_openings(files: ModelFiles) -> dict[str, tuple[str, ...]]:

@@ -18,18 +18,44 @@ def error_of(comfy, prompt):
     return line
 
 
-def test_a_missing_model_names_the_input_the_names_and_the_source(comfy, graph):
-    line = error_of(comfy, graph(loader__model="auto"))
-    assert line.startswith("FlashTalk Model Loader, input 'model': ")
-    assert "flashtalk" in line
-    assert "diffusion_models" in line
-    assert "Soul-AILab/SoulX-FlashTalk-14B" in line
+def refusal_of(comfy, prompt, node):
+    """Return what is wrong with a node of a prompt that does not even start."""
+    with pytest.raises(Refused) as refusal:
+        comfy.run(prompt)
+    return refusal.value.details(node)
 
 
-def test_a_missing_model_is_logged_once(server, comfy, graph):
-    error_of(comfy, graph(loader__model="auto"))
-    assert "WARNING" not in server.part()
-    assert server.part().count("Exception during processing") == 1
+def test_a_missing_model_is_refused_with_all_its_parts_before_the_run(server, comfy, graph):
+    parts = ("model", "vae", "text_encoder", "clip_vision", "audio_encoder")
+    said = refusal_of(comfy, graph(**{f"loader__{part}": "auto" for part in parts}), "loader")
+    assert said.count("5 parts of the model are missing or cannot be used:") == 1
+    for part in parts:
+        assert said.count(f"- input '{part}': ") == 1
+    assert "https://huggingface.co/Soul-AILab/SoulX-FlashTalk-14B" in said
+    assert "diffusion_models" in said
+    assert "Traceback" not in server.part()
+
+
+@pytest.mark.parametrize("part", ["model", "vae"])
+def test_a_file_that_is_gone_is_refused_with_a_remedy(comfy, graph, part):
+    said = refusal_of(comfy, graph(**{f"loader__{part}": "gone.safetensors"}), "loader")
+    assert f"input '{part}': " in said
+    assert "choose another" in said
+
+
+def test_a_fault_is_reported_in_short(server, comfy, graph):
+    outcome = comfy.run(graph(speech__start=99.0))
+    report = outcome.messages["execution_error"]
+    assert report["exception_type"] == "flashtalk.InvalidInputError"
+    assert server.part().count("Traceback (most recent call last)") == 1
+
+
+def test_a_fault_sends_no_weights_to_the_page(comfy, graph):
+    """ComfyUI sends ``str`` of everything a failing node was given."""
+    outcome = comfy.run(graph(sampler__motion_frames=29, sampler__chunk_frames=5))
+    given = outcome.messages["execution_error"]["current_inputs"]
+    assert given["model"][0].startswith("FlashTalk model FlashTalk-tiny: ")
+    assert all(len(str(value)) < 500 for values in given.values() for value in values)
 
 
 def test_two_sounds_at_once_are_refused(comfy, graph):

@@ -93,13 +93,15 @@ def test_a_whole_model_as_published_lies_in_a_folder_of_its_own(pack, models, ti
     assert found.vae.is_relative_to(folder)
 
 
-def test_a_part_that_is_missing_says_which_names_where_and_where_it_is_published(pack, models):
+def test_a_part_that_is_missing_says_which_names_where_and_where_it_is_published(pack, installed):
+    models = installed
+    shutil.rmtree(models / "diffusion_models" / "My-FlashTalk")
     message = pack.fault("ModelLoader", model="auto")
     assert message.startswith(refused("'model': diffusion transformer not found in "))
     assert str(models / "diffusion_models") in message
     assert str(models / "flashtalk") in message
     assert "*flashtalk*.safetensors" in message
-    assert message.endswith("Hugging Face repository Soul-AILab/SoulX-FlashTalk-14B")
+    assert message.endswith("https://huggingface.co/Soul-AILab/SoulX-FlashTalk-14B")
 
 
 @pytest.mark.parametrize(

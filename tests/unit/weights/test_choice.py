@@ -258,7 +258,10 @@ def test_a_chosen_file_that_is_gone_a_folder_or_of_another_kind_is_told(repackag
     assert "is a folder; choose the file in it" in refusal(repackaged, {"clip": tmp_path})
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
     message = refusal(repackaged, {"dit": tmp_path / "a.gguf"})
-    assert ".gguf files are not read; choose one of .safetensors" in message
+    assert "GGUF is not read yet, take its bf16, fp16 or fp8 .safetensors" in message
+    (tmp_path / "a.onnx").write_bytes(b"onnx")
+    message = refusal(repackaged, {"dit": tmp_path / "a.onnx"})
+    assert ".onnx files are not read; choose one of .safetensors" in message
 
 
 def test_an_encoder_of_another_model_is_refused(repackaged, tmp_path):

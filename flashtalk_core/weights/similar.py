@@ -1,0 +1,47 @@
+"""Files that are nearly those looked for: named to the user, never taken unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from .parts import PARTS, Part
+
+READABLE = (".safetensors", ".pth", ".pt", ".bin")
+"""Files of weights that are read."""
+GGUF = ".gguf"
+NO_GGUF = "GGUF is not read yet, take its bf16, fp16 or fp8 .safetensors"
+_LEVELS = ("*", "*/*")
+_MAX_SHOWN = 3
+
+
+def describe_similar(roots: Sequence[Path], part: Part) -> str:
+    """Say what to do with files in ``roots`` that sound like ``part``; empty without any."""
+    found = [path for root in roots for path in _similar_files(root, part)]
+    readable = [path.name for path in found if path.suffix.lower() in READABLE]
+    if readable:
+        return f"{_some(readable)} there, choose it if it is the one"
+    if found:
+        return f"{_some([path.name for path in found])} there, but {NO_GGUF}"
+    return ""
+
+
+def _similar_files(folder: Path, part: Part) -> Iterator[Path]:
+    for level in _LEVELS:
+        for path in _entries(folder, level):
+            is_weights = path.suffix.lower() in (*READABLE, GGUF)
+            if is_weights and any(fnmatch(path.name.lower(), name) for name in PARTS[part].similar):
+                yield path
+
+
+def _entries(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []  # what may not be looked into holds nothing to name
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
+    return ", ".join(names[:_MAX_SHOWN]) + more + (" is" if len(names) == 1 else " are")
