@@ -5,9 +5,11 @@ Axis legend: B batch, C channels, n samples, H W pixels, L tokens, D width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...flashtalk_core.config import require
+from ...flashtalk_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 SOUND_NAME = "AUDIO"
 
 
-def sound_of(audio: dict[str, Any] | None) -> SoundArray:
+def sound_of(audio: Mapping[str, Any] | None) -> SoundArray:
     """Return a native AUDIO as a sound.
 
     Args:
-        audio: ``waveform`` ``(1, C, n)`` of floats, full scale at 1, and ``sample_rate`` in Hz.
+        audio: ``waveform`` ``(1, C, n)``, and ``sample_rate`` in Hz. Other packs leave dimensions
+            out: ``(n,)`` is mono, ``(C, n)`` one sound, and ``(n, C)``, as files are often read,
+            where only that gives a number of channels that exists. Tensors, arrays and lists of
+            numbers are taken, floats with full scale at 1, and whole numbers of any width.
 
     Raises:
         InvalidInputError: If it is a batch, or holds no sound.
@@ -33,20 +38,48 @@ def sound_of(audio: dict[str, Any] | None) -> SoundArray:
         audio is not None,
         "audio: nothing arrives, the video it comes from has no sound; connect speech",
     )
-    waveform = audio["waveform"]
-    require(
-        waveform.ndim == 3,
-        f"audio of shape {tuple(waveform.shape)}: need batch, channels and samples; mend the node "
-        "it comes from",
-    )
+    waveform = _with_batch(_numbers(audio))
     batch = waveform.shape[0]
     require(
         batch == 1,
         f"audio batch of {batch}: one sound makes one video; use a batch of 1, and queue the "
         "others one by one",
     )
-    samples = waveform[0].detach().cpu().float().contiguous().numpy()
+    samples = waveform[0].float().contiguous().numpy()
     return SoundArray(SOUND_NAME, samples, int(audio["sample_rate"]))
+
+
+def _numbers(audio: Mapping[str, Any]) -> Tensor:
+    """Return the waveform on the CPU, full scale at 1."""
+    import torch
+
+    try:
+        waveform = torch.as_tensor(audio["waveform"]).detach().cpu()
+        int(audio["sample_rate"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"audio: no waveform with a sample_rate ({error}); mend the node it comes from"
+        ) from error
+    if waveform.is_floating_point() or waveform.dtype == torch.bool or waveform.is_complex():
+        return waveform
+    return waveform.double() / (torch.iinfo(waveform.dtype).max + 1)
+
+
+def _with_batch(waveform: Tensor) -> Tensor:
+    """Add the dimensions that are not there; see :func:`sound_of`."""
+    from ...flashtalk_core.media.sound_array import MAX_CHANNELS
+
+    shape = tuple(waveform.shape)
+    require(
+        1 <= len(shape) <= 3,
+        f"audio of shape {shape}: need batch, channels and samples; mend the node it comes from",
+    )
+    if len(shape) == 3:
+        return waveform
+    if len(shape) == 1:
+        return waveform[None, None]
+    is_turned = shape[0] > MAX_CHANNELS >= shape[1] >= 1
+    return (waveform.mT if is_turned else waveform)[None]
 
 
 def audio_of(sound: SoundArray) -> dict[str, Any]:
@@ -78,7 +111,7 @@ def picture_of(image: Tensor) -> Image:
     require(
         batch == 1,
         f"image batch of {batch}: one portrait is animated; pick one, for instance with "
-        "Image From Batch",
+        "Image From Batch, or make a video of each with Rebatch Images at a batch_size of 1",
     )
     require(
         bool(image.isfinite().all()),

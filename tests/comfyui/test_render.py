@@ -71,6 +71,14 @@ def test_native_nodes_take_a_video_of_two_chunks_and_prompts(comfy, graph):
     assert outcome.outputs["sound"]["audio"]
 
 
+def test_a_list_of_pictures_makes_a_video_of_each(comfy, graph):
+    prompt = graph(reference__image=["each", 0])
+    prompt = add_node(prompt, "two", "RepeatImageBatch", image=["image", 0], amount=2)
+    prompt = add_node(prompt, "each", "RebatchImages", images=["two", 0], batch_size=1)
+    videos = comfy.render(prompt).outputs["preview"]["images"]
+    assert len({video["filename"] for video in videos}) == 2
+
+
 def test_size_and_container_are_the_ones_chosen(comfy, graph):
     prompt = graph(**{"reference__size.width": 96}, preview__container="mkv")
     prompt = add_node(

@@ -56,6 +56,59 @@ def test_strength_and_loudness_reach_the_plan(pack, make):
     assert (found.mouth_strength, found.sound.target_lufs) == (2.0, -30.0)
 
 
+@pytest.mark.parametrize("as_given", [lambda wave: wave, lambda wave: wave.numpy()])
+def test_sound_without_a_batch_is_one_sound(pack, make, as_given):
+    audio = make.sound(0.5, channels=2)
+    plain = as_given(audio["waveform"][0])
+    found = pack.run("AudioEncode", audio=audio | {"waveform": plain}).args[0].sound
+    assert found == pack.run("AudioEncode", audio=audio).args[0].sound
+
+
+@pytest.mark.parametrize("as_given", [lambda wave: wave, lambda wave: wave.tolist()])
+def test_sound_without_channels_is_mono(pack, make, as_given):
+    audio = make.sound(0.5)
+    plain = as_given(audio["waveform"][0, 0])
+    found = pack.run("AudioEncode", audio=audio | {"waveform": plain}).args[0].sound
+    assert found == pack.run("AudioEncode", audio=audio).args[0].sound
+
+
+def test_samples_in_rows_are_turned(pack, make):
+    audio = make.sound(0.5, channels=2)
+    rows = audio["waveform"][0].mT
+    found = pack.run("AudioEncode", audio=audio | {"waveform": rows}).args[0].sound
+    assert found == pack.run("AudioEncode", audio=audio).args[0].sound
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32])
+def test_whole_numbers_have_their_own_full_scale(pack, make, dtype):
+    audio = make.sound(0.5)
+    whole = (audio["waveform"].double() * torch.iinfo(dtype).max).to(dtype)
+    found = pack.run("AudioEncode", audio=audio | {"waveform": whole}).args[0].sound
+    assert found.peak == pytest.approx(float(audio["waveform"].abs().max()), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        {"sample_rate": 16_000},
+        {"waveform": torch.zeros(1, 1, 9)},
+        {"waveform": "speech.wav", "sample_rate": 16_000},
+        {"waveform": torch.zeros(1, 1, 9), "sample_rate": None},
+        [torch.zeros(9), 16_000],
+    ],
+)
+def test_what_is_no_sound_is_refused(pack, audio):
+    message = pack.fault("AudioEncode", audio=audio)
+    assert message.startswith(refused("'audio': audio: no waveform with a sample_rate ("))
+
+
+@pytest.mark.parametrize("shape", [(), (1, 1, 1, 9)])
+def test_a_sound_of_too_many_or_few_dimensions_is_refused(pack, shape):
+    audio = {"waveform": torch.zeros(shape), "sample_rate": 16_000}
+    message = pack.fault("AudioEncode", audio=audio)
+    assert message.startswith(refused(f"'audio': audio of shape {shape}: "))
+
+
 @pytest.mark.parametrize("batch", [0, 2, 5])
 def test_a_batch_is_refused(pack, make, batch):
     message = pack.fault("AudioEncode", audio=make.sound(batch=batch))

@@ -44,7 +44,7 @@ def test_a_batch_of_pictures_is_refused(pack, make, batch):
     message = pack.fault("Reference", image=make.portrait(batch=batch))
     assert message == refused(
         f"'image': image batch of {batch}: one portrait is animated; pick one, for instance with "
-        "Image From Batch"
+        "Image From Batch, or make a video of each with Rebatch Images at a batch_size of 1"
     )
 
 

@@ -103,7 +103,7 @@ def test_missing_weights_are_told_with_where_to_get_them(report):
     model = found["models"][1]
     assert model["folder"] == str(empty)
     assert "diffusion transformer not found" in model["problem"]
-    assert "Hugging Face" in model["parts"][0]["detail"]
+    assert "https://huggingface.co/" in model["parts"][0]["detail"]
     assert f"weights in {empty}: cannot be used\n" in text
 
 
