@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InvalidInputError
+from ..media.container import open_container
 from ..media.input_path import check_input
 from ..training.data.mouth import measure_mouth_opening
 
@@ -112,9 +113,7 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 def _batches(path: Path) -> Iterator[Tensor]:
     """Yield frames as ``(f, 3, H, W)`` in ``[0, 1]``."""
-    import av
-
-    with av.open(f"file:{path}") as container:
+    with open_container(path) as container:
         if not container.streams.video:
             return
         batch = []

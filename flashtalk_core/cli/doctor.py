@@ -45,8 +45,7 @@ REQUIRED = (
 )
 OPTIONAL = (
     Package("ftfy", "ftfy", "repairs wrongly decoded characters in prompts"),
-    Package("librosa", "librosa", "sound files that PyAV cannot read, with soundfile"),
-    Package("soundfile", "soundfile", "sound files that PyAV cannot read, with librosa"),
+    Package("soundfile", "soundfile", "sound files that PyAV cannot read"),
     Package("matplotlib", "matplotlib", "figures of `train report`"),
     Package("triton", "triton", "the fused way on GPUs, 1.7 times as fast; SageAttention"),
     Package("xfuser", "xfuser", "one video on several GPUs; not used by this version"),

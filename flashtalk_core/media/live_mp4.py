@@ -15,7 +15,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 from .mp4_boxes import box, full_box
@@ -66,10 +65,10 @@ class _Track:
     """Duration in ticks, size in bytes and flags."""
     data: list[bytes] = field(default_factory=list)
 
-    def ticks(self, value: int, time_base: Fraction | None) -> int:
+    def ticks(self, value: int, packet: Packet) -> int:
         """Return a time of a packet in the file's ticks."""
-        assert time_base is not None
-        return round(value * time_base * self.rate_hz)
+        assert packet.time_base
+        return round(value * packet.time_base * self.rate_hz)
 
 
 class LiveMp4:
@@ -142,10 +141,10 @@ class LiveMp4:
         if is_video and packet.is_keyframe and track.samples:
             self._send()
         if not track.samples:
-            track.start = track.ticks(packet.pts, packet.time_base)
+            track.start = track.ticks(packet.pts, packet)
         data = _with_lengths(bytes(packet)) if is_video else bytes(packet)
         flags = _KEY_FRAME if packet.is_keyframe or not is_video else _OTHER_FRAME
-        duration = track.ticks(packet.duration or 0, packet.time_base)
+        duration = track.ticks(packet.duration or 0, packet)
         track.samples.append((duration, len(data), flags))
         track.data.append(data)
         if is_video and len(track.samples) == FRAGMENT_FRAMES:

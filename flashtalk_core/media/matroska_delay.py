@@ -1,16 +1,23 @@
 """The encoder delay of a sound track in a Matroska file.
 
-FFmpeg's muxer writes it only for sound that it encoded itself; without it picture and sound
-would start late by as much. It is put where a name of the track was left to be replaced.
+Without it picture and sound would start late by as much. FFmpeg's muxer writes it, and shifts the
+packets by it, where it knows the delay: of sound that it encoded itself and, since FFmpeg 8.1, of
+sound read from MP4. Otherwise it is put where a name of the track was left to be replaced.
 
 Source: RFC 9559, ``CodecDelay``, and RFC 8794, ``Void``.
 """
 
 from __future__ import annotations
 
+import io
+import re
 import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.stream import Stream
 
 DELAY_PLACEHOLDER = "sound delay to be written"
 """Name of the track until the delay takes its place."""
@@ -20,6 +27,19 @@ _NAME = b"\x53\x6e"
 _CODEC_DELAY = b"\x56\xaa"
 _VOID = b"\xec"
 _SIZE_FLAG = 0x80
+_WRITTEN_DELAY = re.compile(re.escape(_CODEC_DELAY) + b"[\x81-\x88]")
+
+
+def muxer_writes_delay(stream: Stream) -> bool:
+    """Tell whether FFmpeg's muxer sees to the delay of a sound track that is copied."""
+    import av
+
+    head = io.BytesIO()
+    options = {"fflags": "+bitexact"}  # no random numbers, which might look like the element
+    with av.open(head, "w", format="matroska", options=options) as writer:
+        writer.add_stream_from_template(stream, opaque=True)
+        writer.start_encoding()
+    return _WRITTEN_DELAY.search(head.getvalue()) is not None
 
 
 def write_delay(path: Path, delay_s: Fraction) -> None:

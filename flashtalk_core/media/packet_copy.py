@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
 from .input_path import file_url
-from .matroska_delay import DELAY_PLACEHOLDER, write_delay
+from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
 from .video_container import open_video
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[s
     """
     import av
 
-    delay = _sound_delay(source) if container == "matroska" else None
     with closing(open_video(source)) as reader:
         options = _MATROSKA_OPTIONS if container == "matroska" else _mp4_options(reader)
         with av.open(file_url(target), "w", format=container, options=options) as writer:
             writer.metadata.update(metadata)
             streams = {stream.index: _add(writer, stream, source) for stream in _kept(reader)}
+            delay = _sound_delay(source) if container == "matroska" else None
+            if delay is not None:
+                streams[reader.streams.audio[0].index].metadata["title"] = DELAY_PLACEHOLDER
             _copy(reader, writer, streams, delay)
     if delay is not None:
         write_delay(target, delay)
@@ -62,15 +64,12 @@ def _mp4_options(reader: InputContainer) -> dict[str, str]:
 def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
     try:
         # Opaque: PyAV 14 would open an encoder, and put its parameters into the file.
-        added = writer.add_stream_from_template(stream, opaque=True)
+        return writer.add_stream_from_template(stream, opaque=True)
     except ValueError as error:
         raise InvalidInputError(
             f"video {source}: {writer.format.name} cannot hold its {stream.type} track; "
             "use another container"
         ) from error
-    if stream.type == "audio" and writer.format.name == "matroska":
-        added.metadata["title"] = DELAY_PLACEHOLDER
-    return added
 
 
 def _copy(
@@ -97,11 +96,11 @@ def _put_off(packet: Packet, delay: Fraction) -> None:
 
 
 def _sound_delay(source: Path) -> Fraction | None:
-    """Return how long before 0 s the sound packets begin; ``None`` without a sound track."""
+    """Return how long before 0 s the sound packets begin; ``None`` if that is not ours to write."""
     with closing(open_video(source)) as reader:
-        if not reader.streams.audio:
+        if not reader.streams.audio or muxer_writes_delay(reader.streams.audio[0]):
             return None
         for packet in reader.demux(reader.streams.audio[0]):
-            if packet.pts is not None and packet.time_base is not None:
+            if packet.pts is not None and packet.time_base:
                 return max(Fraction(0), -packet.pts * packet.time_base)
     return Fraction(0)

@@ -1,4 +1,4 @@
-"""Decoders of sound files: PyAV, and librosa where that knows more.
+"""Decoders of sound files: PyAV, and libsndfile where that knows more.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import InvalidInputError
-from .input_path import file_url
+from .container import open_container
 from .sound_array import Block, check_rate
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ BLOCK_SAMPLES = 1 << 15
 
 # Most samples after a track's stated end that count as encoder padding: two frames of HE-AAC.
 _MAX_PADDING = 4096
+# Planar channels from which on PyAV looks for one more plane than there is, and fails or crashes.
+_TOO_MANY_PLANES = 8
 # FFmpeg's sample formats: numpy's type and full scale. 24-bit sound arrives as s32.
 _FORMATS: dict[str, tuple[type[np.generic], float]] = {
     "u8": (np.uint8, 2.0**7),
@@ -58,11 +60,11 @@ def open_sound_file(path: Path) -> DecodedSound:
     Raises:
         InvalidInputError: If there is no sound in it that can be read.
     """
-    opened = _open_with_av(path) or _open_with_librosa(path)
+    opened = _open_with_av(path) or _open_with_soundfile(path)
     if opened is None:
         raise InvalidInputError(
             f"sound {path}: its {path.stat().st_size} bytes are no sound PyAV or "
-            "librosa can read; export it again as WAV, MP3, M4A, FLAC or Ogg"
+            "libsndfile can read; export it again as WAV, MP3, M4A, FLAC or Ogg"
         )
     return opened
 
@@ -72,7 +74,7 @@ def _open_with_av(path: Path) -> DecodedSound | None:
     import av
 
     try:
-        container = av.open(file_url(path), metadata_errors="ignore")
+        container = open_container(path)
     except (av.error.InvalidDataError, av.error.DecoderNotFoundError):
         return None
     except (av.FFmpegError, OSError) as error:
@@ -172,10 +174,11 @@ def _blocks(frames: Iterable[AudioFrame]) -> Iterator[Block]:
 
 
 def _to_float(frame: AudioFrame) -> Block:
-    # PyAV's to_ndarray reads one plane too many, and crashes, if there are 8 planar channels.
+    size, channels = frame.samples, len(frame.layout.channels)
+    if frame.format.is_planar and channels >= _TOO_MANY_PLANES:
+        frame = _interleaved(frame)
     kind = frame.format.name.removesuffix("p")
     dtype, full_scale = _FORMATS[kind]
-    size, channels = frame.samples, len(frame.layout.channels)
     planes = [memoryview(plane) for plane in frame.planes]
     if frame.format.is_planar:
         rows = [np.frombuffer(planes[c], dtype, size) for c in range(channels)]
@@ -186,6 +189,13 @@ def _to_float(frame: AudioFrame) -> Block:
         values = values.astype(np.float32) - 128
     with np.errstate(over="ignore"):  # a double beyond float32 becomes inf and is reported so
         return (values / full_scale).astype(np.float32, copy=False)
+
+
+def _interleaved(frame: AudioFrame) -> AudioFrame:
+    from av import AudioResampler
+
+    (packed,) = AudioResampler(format=frame.format.packed).resample(frame)
+    return packed
 
 
 def _stated_samples(container: InputContainer, rate_hz: int) -> int | None:
@@ -215,14 +225,13 @@ def _without_padding(blocks: Iterator[Block], limit: int) -> Iterator[Block]:
             yield block
 
 
-def _open_with_librosa(path: Path) -> DecodedSound | None:
+def _open_with_soundfile(path: Path) -> DecodedSound | None:
+    """Open with libsndfile; ``None`` if it is not installed or does not know the format."""
     try:
-        import librosa
         import soundfile
     except ImportError:
         return None
     try:
-        # Opened here: given a path, librosa tries other libraries too, with warnings.
         sound = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
         return None
@@ -231,15 +240,7 @@ def _open_with_librosa(path: Path) -> DecodedSound | None:
     except InvalidInputError:
         sound.close()
         raise
-    stream = librosa.stream(
-        sound,
-        # One frame a block: blocks follow each other without overlap.
-        block_length=1,
-        frame_length=BLOCK_SAMPLES,
-        hop_length=BLOCK_SAMPLES,
-        mono=False,
-    )
-    blocks = (np.atleast_2d(block) for block in stream)
+    blocks = (block.T for block in sound.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True))
     return DecodedSound(sound.samplerate, sound.channels, "", blocks, sound)
 
 

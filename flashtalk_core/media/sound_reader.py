@@ -20,7 +20,7 @@ class SoundReader:
 
     Of a file, encoder delay and padding are left out as the container says (LAME header, edit
     list, Opus pre-skip), so sample 0 is the first one a player plays. PyAV reads it; what it
-    cannot open goes to ``librosa`` (libsndfile) where that is installed.
+    cannot open goes to libsndfile (``soundfile``) where that is installed.
     """
 
     def __init__(self, source: str | Path | SoundArray) -> None:

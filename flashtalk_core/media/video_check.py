@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidInputError
-from .input_path import file_url
+from .container import open_container
 from .sound_reader import SoundReader
 
 _SEARCH_S = 0.05
@@ -52,15 +52,13 @@ def measure_video(
 
 
 def _measure_frames(path: Path, frame_rate_hz: int) -> tuple[int, bool]:
-    import av
-
     count, is_exact = 0, True
-    with av.open(file_url(path)) as container:
+    with open_container(path) as container:
         if not container.streams.video:
             raise InvalidInputError(f"video {path}: no picture track in it; use a rendered video")
         stream = container.streams.video[0]
         for packet in container.demux(stream):
-            if packet.pts is None or packet.time_base is None:
+            if packet.pts is None or not packet.time_base:
                 continue
             # Packets come in decoding order, which is the order of showing without B frames.
             is_exact &= packet.pts * packet.time_base == Fraction(count, frame_rate_hz)

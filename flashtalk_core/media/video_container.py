@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
-from .input_path import check_input, file_url
+from .container import open_container
+from .input_path import check_input
 from .output_path import reason
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def open_video(path: str | Path) -> InputContainer:
 
     path = check_input(path, "video")
     try:
-        container = av.open(file_url(path), metadata_errors="ignore")
+        container = open_container(path)
     except (OSError, av.FFmpegError) as error:
         raise unreadable(path, error) from error
     if not container.streams.video:

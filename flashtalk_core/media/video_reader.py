@@ -76,7 +76,7 @@ def probe_video(path: str | Path) -> VideoInfo:
         return VideoInfo(
             num_frames=num_frames,
             size_px=(codec.height, codec.width),
-            frame_rate_hz=Fraction(rate_hz),
+            frame_rate_hz=Fraction(rate_hz.numerator, rate_hz.denominator),
             has_sound=bool(container.streams.audio),
         )
 

@@ -15,7 +15,7 @@ HOST = Path(__file__).with_name("host")
 MOST_MODULES = 120
 """Modules that the import may load which torch and ComfyUI have not loaded already."""
 
-OPTIONAL = ("librosa", "cv2", "flash_attn", "flash_attn_interface", "xfuser", "ftfy", "soundfile")
+OPTIONAL = ("cv2", "flash_attn", "flash_attn_interface", "xfuser", "ftfy", "soundfile")
 SCRIPT = f"""
 import asyncio, logging, os, sys, threading
 sys.path.insert(0, {str(HOST)!r})

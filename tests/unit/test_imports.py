@@ -46,7 +46,7 @@ assert not torch.cuda.is_initialized(), "CUDA was initialised"
 assert logging.root.handlers == handlers, logging.root.handlers
 loggers = [logging.getLogger(n) for n in logging.root.manager.loggerDict if "flashtalk" in n]
 assert not any(logger.handlers for logger in loggers), loggers
-heavy = {"transformers", "librosa", "av", "scipy", "sentencepiece", "pyloudnorm", "soxr", "comfy"}
+heavy = {"transformers", "soundfile", "av", "scipy", "sentencepiece", "pyloudnorm", "soxr", "comfy"}
 heavy &= sys.modules.keys()
 assert not heavy, heavy
 """

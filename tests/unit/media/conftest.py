@@ -22,10 +22,11 @@ def voice(num_samples, rate_hz, seed=0):
     return (rng.standard_normal(num_samples) * envelope[:num_samples]).astype(np.float32)
 
 
-def encode_sound(path, sound, rate_hz, codec="pcm_f32le", layout=None):
+def encode_sound(path, sound, rate_hz, codec="pcm_f32le", layout=None, **tags):
     """Write `(C, n)` floats with PyAV in any codec it has."""
     layout = layout or {1: "mono", 2: "stereo", 6: "5.1"}[len(sound)]
     with av.open(str(path), "w") as container:
+        container.metadata.update(tags)
         stream = container.add_stream(codec, rate=rate_hz, layout=layout)
         for start in range(0, sound.shape[1], 1024):
             part = np.ascontiguousarray(sound[:, start : start + 1024])
