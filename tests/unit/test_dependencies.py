@@ -1,0 +1,82 @@
+"""What is declared to be needed, in every place that says so."""
+
+import ast
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+pytestmark = pytest.mark.cpu
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+MODULES = {"PIL": "pillow"}
+"""Distributions that are called otherwise than their module."""
+OPTIONAL = {
+    # Kernels, each for some GPUs only, found at run time.
+    "fa3_fwd_interface", "flash_attn", "flash_attn_interface", "sageattention", "triton",
+    "_typeshed",  # the type checker alone
+    # Figures of the training's report, for which it asks by name.
+    "matplotlib",
+}  # fmt: skip
+
+
+def lines_of(name):
+    """Return the lines of a requirements file that are no comment."""
+    lines = (line.strip() for line in (ROOT / name).read_text("utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def requirements(lines):
+    return {each.name: each for each in map(Requirement, lines)}
+
+
+@pytest.fixture(scope="module")
+def promised():
+    """All that is needed to run, with its bounds."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    return requirements([*PROJECT["project"]["dependencies"], *extras["standalone"]])
+
+
+def test_both_files_ask_comfyui_users_for_the_same():
+    assert lines_of("requirements.txt") == PROJECT["project"]["dependencies"]
+
+
+def test_what_comfyui_brings_is_asked_of_nobody_who_has_it():
+    # Another numpy or torch than ComfyUI's own breaks other packs.
+    assert set(requirements(lines_of("requirements.txt"))) == {"ftfy", "soxr"}
+
+
+def test_the_oldest_versions_are_the_lower_bounds(promised):
+    bounds = {
+        name: next(each.version for each in found.specifier if each.operator == ">=")
+        for name, found in promised.items()
+    }
+    assert lines_of(".ci/oldest.txt") == [f"{name}=={bounds[name]}.*" for name in sorted(bounds)]
+
+
+def test_those_who_develop_have_the_same_torch_which_users_may_have_too(promised):
+    pinned = requirements(PROJECT["project"]["optional-dependencies"]["dev"])["torch"]
+    (pin,) = pinned.specifier
+    assert pin.operator == "=="
+    assert Version(pin.version) in promised["torch"].specifier
+
+
+def test_python_is_the_one_the_linters_think_of():
+    assert PROJECT["project"]["requires-python"] == ">=3.11"
+    assert PROJECT["tool"]["ruff"]["target-version"] == "py311"
+
+
+def test_every_package_that_is_imported_is_declared(promised):
+    imported = set()
+    for path in (ROOT / "flashtalk_core").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition(".")[0])
+    others = imported - sys.stdlib_module_names - OPTIONAL
+    assert {MODULES.get(name, name) for name in others} == set(promised)
