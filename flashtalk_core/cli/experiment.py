@@ -69,13 +69,14 @@ def run(args: argparse.Namespace) -> int:
 def _report(experiment: Experiment, table: Path, results: Path, chosen: Path | None) -> None:
     """Write the report; raise if it would take the place of another table's."""
     from ..config import require
+    from ..packages import missing_package
     from ..training.experiment import missing, read_results
     from ..training.experiment_report import write_experiment
 
     require(results.is_file(), f"results {results}: no such file; `experiment run` makes it")
     require(
         importlib.util.find_spec("matplotlib") is not None,
-        "the report needs the package matplotlib; install it",
+        f"the report draws figures: {missing_package('matplotlib')}",
     )
     cells = {cell.key for cell in experiment.cells()}
     read = read_results(results)

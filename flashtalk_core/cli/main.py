@@ -8,6 +8,7 @@ import sys
 from typing import Any, NoReturn
 
 from ..errors import FlashTalkError, InvalidInputError
+from ..packages import missing_package
 from . import bench, doctor, evaluate, experiment, parity, render, train
 from .terminal import log_to_stderr, stop_on_termination
 
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 COMMANDS = (render, doctor, parity, bench, evaluate, train, experiment)
 PROGRAM = "python -m flashtalk_core"
 
+_DISTRIBUTIONS = {"PIL": "pillow"}
+"""Packages that are called otherwise than their module."""
 _FAULT_OF_USER = 2
 _FAULT_OF_OURS = 1
 _STOPPED = 130
@@ -80,7 +83,10 @@ def describe(error: BaseException) -> tuple[str, int]:
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         line, code = f"out of memory ({_first_line(said)}); try a smaller --size", _FAULT_OF_USER
     elif isinstance(error, ModuleNotFoundError) and error.name and not _is_own(error.name):
-        line = f"package {error.name!r} is not installed; install it, `doctor` lists all needed"
+        name = error.name.partition(".")[0]
+        line = (
+            f"{missing_package(_DISTRIBUTIONS.get(name, name))}; `doctor` lists all that are needed"
+        )
         code = _FAULT_OF_USER
     else:
         fault = f"unexpected {type(error).__name__}: {_first_line(said)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
+from ..packages import missing_package
 from .evaluate import require_folder
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
     )
     require(
         "report" not in names or importlib.util.find_spec("matplotlib") is not None,
-        "stage 'report' needs the package matplotlib; install it, or name the other stages",
+        f"stage 'report' draws figures: {missing_package('matplotlib')}, or name the other stages",
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
+from ..packages import missing_package
 from .sound_array import Block
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def _open_stream(in_rate_hz: int, out_rate_hz: int, channels: int) -> ResampleSt
         from soxr import ResampleStream
     except ImportError as error:
         raise InvalidInputError(
-            f"sound at {in_rate_hz} Hz: package soxr, which brings it to {out_rate_hz} Hz, is not "
-            "installed; run `pip install -r requirements.txt` with the Python that runs this"
+            f"sound at {in_rate_hz} Hz cannot be brought to {out_rate_hz} Hz: "
+            f"{missing_package('soxr')}"
         ) from error
     return ResampleStream(in_rate_hz, out_rate_hz, channels, dtype="float32", quality="HQ")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import InvalidInputError
+from ..packages import missing_package
 from .container import open_container
 from .sound_array import Block, check_rate
 
@@ -63,10 +65,17 @@ def open_sound_file(path: Path) -> DecodedSound:
     opened = _open_with_av(path) or _open_with_soundfile(path)
     if opened is None:
         raise InvalidInputError(
-            f"sound {path}: its {path.stat().st_size} bytes are no sound PyAV or "
-            "libsndfile can read; export it again as WAV, MP3, M4A, FLAC or Ogg"
+            f"sound {path}: its {path.stat().st_size} bytes are no sound {_readers()} can read; "
+            "export it again as WAV, MP3, M4A, FLAC or Ogg"
         )
     return opened
+
+
+def _readers() -> str:
+    """Return who looked at a file, and who else might know it."""
+    if find_spec("soundfile") is not None:
+        return "PyAV or libsndfile"
+    return f"PyAV (libsndfile was not asked: {missing_package('soundfile')})"
 
 
 def _open_with_av(path: Path) -> DecodedSound | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 
 from ..config import SPEEDS, FastPaths, require
 from ..errors import InvalidInputError
+from ..packages import missing_package
 from .attention import sdpa
 from .block_kernels import BlockKernels, FallbackKernels, PlainKernels
 from .dit import AvatarDiT
@@ -25,6 +27,7 @@ from .vae.rows import RowKernels
 
 logger = logging.getLogger(__name__)
 
+_TRITON = "triton-windows" if sys.platform == "win32" else "triton"
 _MIN_CAPABILITY = (8, 0)
 """Triton's kernels here use bfloat16, which older GPUs have not."""
 
@@ -169,8 +172,7 @@ def check_fast_paths(paths: FastPaths, device: torch.device) -> None:
     )
     require(
         importlib.util.find_spec("triton") is not None,
-        "fused and compiled ways: package triton is not installed; install it (triton-windows "
-        "on Windows), or use speed 'plain'",
+        f"fused and compiled ways: {missing_package(_TRITON)}, or use speed 'plain'",
     )
     capability = torch.cuda.get_device_capability(device)
     require(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config import require
 from ..errors import InvalidInputError
+from ..packages import missing_package
 
 logger = logging.getLogger(__name__)
 
@@ -265,8 +266,7 @@ def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> 
 def _load_named(kernel: AttentionKernel, device: torch.device) -> Attention:
     require(
         is_installed(kernel),
-        f"attention {kernel.name!r}: package {kernel.modules[0]} is not installed; "
-        "install it or use 'sdpa'",
+        f"attention {kernel.name!r}: {missing_package(kernel.distributions[0])}, or use 'sdpa'",
     )
     require(
         kernel.runs_on(device),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..packages import missing_package
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,6 +91,8 @@ def _text_repair() -> Callable[[str], str]:
     try:
         import ftfy
     except ImportError:
-        _LOG.warning("ftfy is not installed: wrongly decoded characters in prompts stay")
+        _LOG.warning(
+            "wrongly decoded characters in prompts stay as they are: %s", missing_package("ftfy")
+        )
         return str
     return ftfy.fix_text

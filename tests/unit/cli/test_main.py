@@ -12,6 +12,7 @@ import pytest
 
 from flashtalk_core.cli import main as command_line
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.packages import install_command
 
 pytestmark = pytest.mark.cpu
 
@@ -53,9 +54,10 @@ def raising(error, *notes):
         (KeyboardInterrupt("enough"), 130, "error: enough"),
         (MemoryError("no room\nat all"), 2, "error: out of memory (no room); try a smaller --size"),
         (
-            ModuleNotFoundError("No module named 'av'", name="av"),
+            ModuleNotFoundError("No module named 'PIL.Image'", name="PIL.Image"),
             2,
-            "error: package 'av' is not installed; install it, `doctor` lists all needed",
+            f"error: package pillow is not installed; run `{install_command('pillow')}`; "
+            "`doctor` lists all that are needed",
         ),
         (
             ZeroDivisionError("two\nlines"),

@@ -183,7 +183,7 @@ def test_without_triton_a_gpu_goes_the_plain_way_and_says_why(monkeypatch, caplo
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: hidden[name] if name in hidden else real(name)
     )
-    with pytest.raises(InvalidInputError, match="triton is not installed; install it"):
+    with pytest.raises(InvalidInputError, match="triton is not installed; run "):
         check_fast_paths(FastPaths(), torch.device("cuda"))
     check_fast_paths(FastPaths.none(), torch.device("cuda"))
     found = choose_fast_paths("auto", torch.device("cuda"))

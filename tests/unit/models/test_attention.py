@@ -63,7 +63,9 @@ def test_a_missing_package_is_named_with_a_remedy(kernel, monkeypatch):
     for module in kernel.modules:
         monkeypatch.setitem(sys.modules, module, None)
     assert not is_installed(kernel)
-    with pytest.raises(InvalidInputError, match=f"{kernel.modules[0]} is not installed; install"):
+    with pytest.raises(
+        InvalidInputError, match=f"pip install {kernel.distributions[0]}`, or use 'sdpa'"
+    ):
         choose_attention(kernel.name)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from flashtalk_core.errors import WeightsError
 from flashtalk_core.models.tokenizer import Tokenizer
+from flashtalk_core.packages import missing_package
 
 pytestmark = pytest.mark.cpu
 
@@ -86,5 +87,5 @@ def test_absent_repair_library_is_told_once(model, monkeypatch, caplog):
         tokenizer("talking")
         tokenizer("static")
     assert [record.message for record in caplog.records if "ftfy" in record.message] == [
-        "ftfy is not installed: wrongly decoded characters in prompts stay"
+        f"wrongly decoded characters in prompts stay as they are: {missing_package('ftfy')}"
     ]

@@ -35,7 +35,7 @@ def test_a_report_without_its_package_is_refused_at_the_start(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["train", "tokenizer", "report"]) == 2
-    assert "needs the package matplotlib" in capsys.readouterr().err
+    assert "package matplotlib is not installed; run " in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
