@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes.util
 import importlib.metadata
 import importlib.util
 import json
@@ -118,7 +117,7 @@ def examine(models: list[str]) -> Report:
         devices=list_devices() if has_torch else [],
         attention=list_kernels() if has_torch else [],
         required=[look_for(package) for package in REQUIRED],
-        optional=[*(look_for(package) for package in OPTIONAL), look_for_espeak()],
+        optional=[*(look_for(package) for package in OPTIONAL), *look_for_espeak()],
         encoders=list_encoders(),
         models=[check_model(model) for model in models],
     )
@@ -135,11 +134,15 @@ def look_for(package: Package) -> Finding:
     return Finding(package.distribution, True, f"{version}: {package.use}")
 
 
-def look_for_espeak() -> Finding:
-    """Find the library that speaks the corpus; it is no Python package."""
-    library = ctypes.util.find_library("espeak-ng")
+def look_for_espeak() -> list[Finding]:
+    """Find the library that speaks the corpus, which is no Python package, if there is training."""
+    try:
+        from ..training.data.speech import find_library
+    except ImportError:  # the published pack has none
+        return []
+    library = find_library()
     use = "the speech of `train corpus`"
-    return Finding("espeak-ng", library is not None, f"{library}: {use}" if library else use)
+    return [Finding("espeak-ng", library is not None, f"{library}: {use}" if library else use)]
 
 
 def list_devices() -> list[Finding]:

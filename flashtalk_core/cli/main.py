@@ -5,16 +5,30 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, NoReturn
 
 from ..errors import FlashTalkError, InvalidInputError
 from ..packages import missing_package
-from . import bench, doctor, evaluate, experiment, parity, render, train
+from . import doctor, render
 from .terminal import log_to_stderr, stop_on_termination
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = (render, doctor, parity, bench, evaluate, train, experiment)
+TOOLS = ("parity", "bench", "evaluate", "train", "experiment")
+"""Commands of development, which the published pack leaves out (``.comfyignore``)."""
+
+
+def _tools() -> dict[str, ModuleType]:
+    names = [f"{__package__}.{name}" for name in TOOLS]
+    found = [import_module(name) for name in names if find_spec(name) is not None]
+    return {module.__name__.rpartition(".")[2]: module for module in found}
+
+
+_TOOLS = _tools()
+COMMANDS = (render, doctor, *_TOOLS.values())
 PROGRAM = "python -m flashtalk_core"
 
 _DISTRIBUTIONS = {"PIL": "pillow"}
@@ -64,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in arguments
     with log_to_stderr(debug), stop_on_termination():
         try:
+            _check_there(arguments)
             args = build_parser().parse_args(arguments)
             return int(args.run(args))
         except (Exception, KeyboardInterrupt) as error:
@@ -71,6 +86,16 @@ def main(argv: list[str] | None = None) -> int:
             line, code = describe(error)
             sys.stderr.write(f"error: {line}\n")
             return code
+
+
+def _check_there(arguments: list[str]) -> None:
+    """Raise if the command is one that was left out of this copy."""
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    if name in TOOLS and name not in _TOOLS:
+        raise InvalidInputError(
+            f"command {name!r}: this copy is the published pack, which has only what renders; "
+            "take the project's repository for it"
+        )
 
 
 def describe(error: BaseException) -> tuple[str, int]:

@@ -1,15 +1,13 @@
 """What of the repository goes into a published archive."""
 
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
+from .archive_files import ROOT, archived, listed
+
 pytestmark = pytest.mark.cpu
 
-ROOT = Path(__file__).parents[2]
 AT_RUN_TIME = ("flashtalk_core", "nodes", "js", "locales", "workflows")
 ALONE = {
     "CHANGELOG.md",
@@ -21,25 +19,24 @@ ALONE = {
 }
 
 
-def listed(*options):
-    """Return files of the repository, tracked or about to be, that git lists."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"this copy is no git repository: {done.stderr.strip()}")
-    return {name for name in done.stdout.splitlines() if (ROOT / name).is_file()}
+TOOLS = ("bench", "parity", "training", "cli/bench", "cli/evaluate", "cli/experiment", "cli/parity",
+         "cli/spinning", "cli/train")  # fmt: skip
+"""Of the core: development only."""
 
 
 @pytest.fixture(scope="module")
 def archive():
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    return listed() - listed("--ignored", "--exclude-from=.comfyignore")
+    return archived()
 
 
 def test_everything_that_runs_is_in_it(archive):
     needed = {name for name in listed() if name.partition("/")[0] in AT_RUN_TIME}
-    assert needed <= archive
+    tools = {
+        name for name in needed if name.startswith(tuple(f"flashtalk_core/{t}" for t in TOOLS))
+    }
+    assert tools
+    assert needed - tools <= archive
+    assert not tools & archive
     assert {name for name in archive if "/" not in name} == ALONE
 
 

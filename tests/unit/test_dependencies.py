@@ -1,6 +1,7 @@
 """What is declared to be needed, in every place that says so."""
 
 import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -80,3 +81,10 @@ def test_every_package_that_is_imported_is_declared(promised):
                 imported.add(node.module.partition(".")[0])
     others = imported - sys.stdlib_module_names - OPTIONAL
     assert {MODULES.get(name, name) for name in others} == set(promised)
+
+
+def test_ci_tries_every_python_that_is_promised():
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    assert re.findall(r'python: "(3\.\d+)"', text) == ["3.11", "3.12", "3.13", "3.14"]
+    assert "-c .ci/oldest.txt" in text
+    assert 'python-version: "3.11"' in text  # the pinned row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,6 +181,11 @@ def resample(samples: NDArray[np.float32], rate_hz: int, to_rate_hz: int) -> NDA
 
     out: NDArray[np.float32] = soxr.resample(samples, rate_hz, to_rate_hz).astype(np.float32)
     return out
+
+
+def find_library() -> str | None:
+    """Return the name of espeak-ng's library; ``None`` where it is not installed."""
+    return ctypes.util.find_library("espeak-ng")
 
 
 def _open_library() -> Any:

@@ -167,3 +167,23 @@ def test_help_needs_no_heavy_package():
     )
     assert done.returncode == 0, done.stderr
     assert "--mouth-strength" in done.stdout
+
+
+def test_idle_threads_sleep_soon_unless_asked_otherwise():
+    script = (
+        "import os, sys, runpy\n"
+        "sys.argv = ['flashtalk', 'render', '--help']\n"
+        "try:\n    runpy.run_module('flashtalk_core', run_name='__main__')\n"
+        "except SystemExit:\n    assert 'torch' not in sys.modules\n"
+        "print(os.environ['GOMP_SPINCOUNT'])\n"
+    )
+    for asked, found in (({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7")):
+        environment = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"} | asked
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.split()[-1] == found, done.stderr
