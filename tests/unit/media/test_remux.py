@@ -137,6 +137,9 @@ def test_from_any_container_to_any_other(render, tmp_path, path):
     assert abs(found.num_samples - 192_001) < 1024
     # Matroska's whole milliseconds.
     assert max(map(abs, found.click_offsets_s)) < 2e-3
+    with av.open(str(last)) as container:
+        times_s = [float(frame.pts * frame.time_base) for frame in container.decode(audio=0)]
+    assert min(time_s for time_s in times_s if time_s >= 0) < 2e-3
 
 
 def test_partial_file_becomes_a_plain_one(make, tmp_path):
