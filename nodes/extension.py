@@ -28,13 +28,20 @@ NODES: tuple[type[io.ComfyNode], ...] = (
 class FlashTalkExtension(ComfyExtension):
     """The pack as ComfyUI sees it."""
 
+    def __init__(self) -> None:
+        """Tell ComfyUI nothing yet."""
+        self._is_loaded = False
+
     async def on_load(self) -> None:
         """Tell ComfyUI of the pack's own model folder and of the route for live streams."""
-        register_model_folder()
-        register_stream_routes()
+        if not self._is_loaded:
+            register_model_folder()
+            register_stream_routes()
+            self._is_loaded = True
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Return every node, in the order of the graph."""
+        await self.on_load()  # ComfyUI calls it from 0.14 on
         return list(NODES)
 
 

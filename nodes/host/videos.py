@@ -28,7 +28,7 @@ def plain_file(video: Input.Video) -> Path | None:
 
 def trim_window(video: Input.Video) -> tuple[float, float]:
     """Return the start of a trim and its length in seconds; a length of 0 is up to the end."""
-    # ComfyUI has it from 0.22 on.
+    # ComfyUI has it from 0.23 on.
     window = getattr(video, "get_active_trim_window", None)
     return (0.0, 0.0) if window is None else window()
 

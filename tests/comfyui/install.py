@@ -33,6 +33,12 @@ class Install:
     folder: Path
     python: Path
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Of ComfyUI, as its own file says."""
+        text = (self.folder / "comfyui_version.py").read_text(encoding="utf-8")
+        return tuple(map(int, re.findall(r"\d+", text.partition("__version__")[2])))
+
 
 def find_install(environ: Mapping[str, str]) -> Install:
     """Find ComfyUI and an interpreter that has what it needs.

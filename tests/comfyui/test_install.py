@@ -23,6 +23,11 @@ def test_an_interpreter_that_has_what_is_needed_is_taken(folder):
     assert (install.folder, str(install.python)) == (folder, sys.executable)
 
 
+def test_the_version_is_read(folder):
+    (folder / "comfyui_version.py").write_text('# of 2026-02\n__version__ = "0.11.1"\n')
+    assert find_install({"COMFYUI_PATH": str(folder)}).version == (0, 11, 1)
+
+
 def test_a_missing_package_is_named(folder):
     (folder / "requirements.txt").write_text("pytest\nno-such-thing==1\n")
     with pytest.raises(NoComfyUI, match=r"lacks no-such-thing, .*COMFYUI_PYTHON"):

@@ -140,7 +140,7 @@ def test_a_video_that_tells_of_edits_is_believed(pack, video, monkeypatch, is_pe
 
 
 def test_a_trim_of_a_comfyui_that_does_not_tell_it_is_honoured(pack, video, monkeypatch):
-    """Before 0.22 a trim was an attribute like any other."""
+    """Before 0.23 a trim was an attribute like any other."""
     base = pack["comfy_api.latest"].Input.Video
     monkeypatch.delattr(base, "get_active_trim_window")
     monkeypatch.delattr(pack["comfy_api.latest"].InputImpl.VideoFromFile, "get_active_trim_window")
