@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audio_encode import AudioEncode
 from .chunk_sampler import ChunkSampler
+from .example import Example
 from .frames_to_images import FramesToImages
 from .host.folders import register_model_folder
 from .host.streams import register_stream_routes
@@ -15,6 +16,7 @@ from .reference import Reference
 from .stream_preview import StreamPreview
 
 NODES: tuple[type[io.ComfyNode], ...] = (
+    Example,
     ModelLoader,
     AudioEncode,
     Reference,

@@ -26,6 +26,7 @@ from .host.model_files import (
     transformer_menu,
 )
 from .model_report import refuse_files, require_files
+from .search_words import TALKING_VIDEO
 from .sockets import CATEGORY, ModelSocket
 
 ATTENTION = ("auto", *BUILT_IN, *(kernel.name for kernel in KERNELS))
@@ -44,7 +45,7 @@ class ModelLoader(io.ComfyNode):
                 "Choose the avatar model. The tiny one is bundled: a toy that knows drawn faces "
                 "only, to learn and test with. For real pictures choose SoulX-FlashTalk 14B."
             ),
-            search_aliases=["SoulX", "talking head", "avatar model", "load avatar", "lip sync"],
+            search_aliases=[*TALKING_VIDEO, "SoulX", "avatar model", "load avatar"],
             inputs=[
                 io.Combo.Input(
                     "model",

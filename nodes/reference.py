@@ -42,7 +42,7 @@ class Reference(io.ComfyNode):
             display_name="FlashTalk Reference",
             category=CATEGORY,
             description="The portrait that is to speak, the prompt, and the size of the video.",
-            search_aliases=["portrait", "avatar image", "talking photo", "reference image"],
+            search_aliases=["portrait", "avatar image", "talking photo", "reference image", "人像"],
             inputs=[
                 io.Image.Input("image", tooltip="Portrait, face well visible. One picture."),
                 io.String.Input(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-CATEGORY = "FlashTalk"
+CATEGORY = "video/FlashTalk"
 
 ModelSocket = io.Custom("FLASHTALK_MODEL")
 SpeechSocket = io.Custom("FLASHTALK_SPEECH")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import InputImpl, io, ui
 
+from .search_words import TALKING_VIDEO
 from .sockets import CATEGORY, ChunksSocket
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class StreamPreview(io.ComfyNode):
                 "moment, as a .partial.mp4 that plays; the finished file takes its place. Memory "
                 "does not grow with the length."
             ),
-            search_aliases=["save avatar", "talking video", "preview video", "save video"],
+            search_aliases=[*TALKING_VIDEO, "save avatar", "talking video", "save video"],
             inputs=[
                 ChunksSocket.Input("frames"),
                 io.String.Input(

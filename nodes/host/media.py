@@ -12,6 +12,8 @@ from ...flashtalk_core.config import require
 from ...flashtalk_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.Image import Image
     from torch import Tensor
 
@@ -89,6 +91,22 @@ def audio_of(sound: SoundArray) -> dict[str, Any]:
     return {"waveform": torch.from_numpy(sound.samples)[None], "sample_rate": sound.rate_hz}
 
 
+def read_sound(path: Path) -> SoundArray:
+    """Return all of a short sound file.
+
+    Raises:
+        InvalidInputError: If there is no such file, or no sound in it.
+    """
+    import numpy as np
+
+    from ...flashtalk_core.media.sound_array import SoundArray
+    from ...flashtalk_core.media.sound_reader import SoundReader
+
+    with SoundReader(path) as reader:
+        samples = np.concatenate(list(reader.blocks()), axis=1)
+        return SoundArray(path.name, samples, reader.rate_hz)
+
+
 def picture_of(image: Tensor) -> Image:
     """Return a native IMAGE as a picture.
 
@@ -119,6 +137,14 @@ def picture_of(image: Tensor) -> Image:
     )
     pixels = (image[0].detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
     return picture_from_pixels(pixels.numpy())
+
+
+def image_of(picture: Image) -> Tensor:
+    """Return a picture as a native IMAGE; see :func:`picture_of`."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.asarray(picture, np.float32) / 255)[None]
 
 
 def context_of(conditioning: list[Any] | None) -> Tensor | None:

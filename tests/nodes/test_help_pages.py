@@ -13,25 +13,29 @@ pytestmark = pytest.mark.cpu
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "js" / "docs"
-INPUTS, OUTPUTS = ("input", "输入"), ("output", "输出")
-"""Heads of the tables, English and Chinese."""
+LANGUAGES = ("en", "zh")
+INPUTS, OUTPUTS = ("Inputs", "Input", "输入"), ("Outputs", "Output", "输出")
+FAULTS = ("When it fails", "报错怎么办")
+"""Headings, English and Chinese."""
 
 
 def pages_of(name):
-    return {"en": PAGES / f"{name}.md", "zh": PAGES / name / "zh.md"}
+    """Return where the page asks first; it looks elsewhere only after an error in its console."""
+    return {language: PAGES / name / f"{language}.md" for language in LANGUAGES}
 
 
-def table(text, heads):
-    """Return the first cells of the table whose head is one of ``heads``."""
-    for block in text.split("\n\n"):
-        rows = [line.split(" | ")[0].strip("| ") for line in block.splitlines()]
-        if rows[0] in heads:
-            return rows[2:]
-    raise AssertionError(f"no table of {heads[0]}s")
+def points(text, headings):
+    """Return the terms of the list below one of ``headings``: what stands before the colon."""
+    for section in text.split("\n## ")[1:]:
+        heading, _, body = section.partition("\n")
+        if heading in headings:
+            lines = [line for line in body.splitlines() if line.startswith("- ")]
+            return [re.match("(?:`[^`]*`|[^`:\uff1a])*", line[2:])[0] for line in lines]
+    raise AssertionError(f"no heading {headings[0]!r}")
 
 
-def code_in(rows):
-    return [name for row in rows for name in re.findall("`([^`]+)`", row)]
+def code_in(terms):
+    return [name for term in terms for name in re.findall("`([^`]+)`", term)]
 
 
 def input_ids(schema):
@@ -54,13 +58,21 @@ def test_every_node_has_a_page_in_both_languages_and_nothing_else_has(schemas):
     assert {path for path in PAGES.rglob("*") if path.is_file()} == wanted
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("path", sorted(PAGES.rglob("*.md")), ids=lambda path: path.parent.name)
+def test_pages_fit_the_narrow_panel(path):
+    """It cuts off what is too wide to wrap, tables above all."""
+    text = path.read_text(encoding="utf-8")
+    assert "|" not in re.sub("`[^`]*`", "", text)
+    assert max(map(len, re.findall(r"`([^`\s]+)`", text)), default=0) <= 40
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_pages_name_all_inputs_and_outputs_in_order(schemas, language):
     for name, schema in schemas.items():
         text = pages_of(name)[language].read_text(encoding="utf-8")
-        assert code_in(table(text, INPUTS)) == input_ids(schema), name
+        assert code_in(points(text, INPUTS)) == input_ids(schema), name
         outputs = [each.display_name for each in schema.outputs]
-        assert code_in(table(text, OUTPUTS)) == outputs, name
+        assert code_in(points(text, OUTPUTS)) == outputs, name
 
 
 def test_chinese_pages_use_the_names_on_the_nodes(schemas):
@@ -68,9 +80,9 @@ def test_chinese_pages_use_the_names_on_the_nodes(schemas):
     texts = json.loads(locale.read_text(encoding="utf-8"))
     for name in schemas:
         page = pages_of(name)["zh"].read_text(encoding="utf-8")
-        rows = table(page, INPUTS) + table(page, OUTPUTS)
+        terms = points(page, INPUTS) + points(page, OUTPUTS)
         entries = [*texts[name]["inputs"].values(), *texts[name]["outputs"].values()]
-        missing = [e["name"] for e in entries if not any(e["name"] in row for row in rows)]
+        missing = [e["name"] for e in entries if not any(e["name"] in term for term in terms)]
         assert not missing, name
 
 
@@ -126,7 +138,14 @@ def faults_of(pack, make, model, rendered):
         for name, cases in refused.items()
         for given in cases
     ]
-    return [*found, fault_of_size(pack)]
+    return [*found, fault_of_size(pack), fault_of_a_copy(pack)]
+
+
+def fault_of_a_copy(pack):
+    """Return what Example says of a pack that was copied without its files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack["nodes.example"], "EXAMPLE", ROOT / "missing")
+        return pack.fault("Example")
 
 
 def fault_of_size(pack):
@@ -137,9 +156,8 @@ def fault_of_size(pack):
 
 
 def quoted_faults(text):
-    """Return the messages in a page's last table."""
-    rows = text.split("\n\n")[-1].splitlines()[2:]
-    return [match[1] for row in rows if (match := re.match(r"\| `([^`]+)`", row))]
+    """Return the messages a page explains."""
+    return [match[1] for term in points(text, FAULTS) if (match := re.match("`([^`]+)`", term))]
 
 
 def pattern_of(quoted):

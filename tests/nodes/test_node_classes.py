@@ -19,11 +19,25 @@ def test_every_node_explains_itself(pack):
         schema = node.GET_SCHEMA()
         assert name.startswith("FlashTalk_")
         assert schema.display_name.startswith("FlashTalk ")
-        assert (schema.category, len(schema.description) > 40) == ("FlashTalk", True)
+        assert (schema.category, len(schema.description) > 40) == ("video/FlashTalk", True)
         assert len(schema.search_aliases) >= 3
         assert all(each.display_name for each in schema.outputs)
         titles.add(schema.display_name)
-    assert len(titles) == len(pack.nodes) == 7
+    assert len(titles) == len(pack.nodes) == 8
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "talking head", "talking avatar", "lip sync", "lipsync", "digital human", "avatar",
+        "portrait", "TTS", "wav2lip", "sadtalker", "multitalk", "infinitetalk", "数字人",
+    ],
+)  # fmt: skip
+def test_both_ends_of_the_graph_are_found_by_what_people_search(pack, words):
+    for name in ("FlashTalk_ModelLoader", "FlashTalk_StreamPreview"):
+        schema = pack.nodes[name].GET_SCHEMA()
+        terms = [schema.display_name, *schema.search_aliases]
+        assert any(words.lower() in term.lower() for term in terms), name
 
 
 def test_every_widget_has_a_tooltip_and_a_default_within_its_range(pack):

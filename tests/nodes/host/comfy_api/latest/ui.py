@@ -1,5 +1,7 @@
 """What a node shows on the page."""
 
+from .io import FolderType
+
 
 class SavedResult(dict):
     """A file the page can ask for."""
@@ -16,3 +18,15 @@ class PreviewVideo:
 
     def as_dict(self):
         return {"images": self.values, "animated": (True,)}
+
+
+class PreviewImage:
+    """A picture that is shown on the node."""
+
+    def __init__(self, image, cls=None):
+        assert cls is not None, "the page's metadata comes from the class"
+        names = [f"{index}.png" for index in range(len(image))]
+        self.values = [SavedResult(name, "", FolderType.temp) for name in names]
+
+    def as_dict(self):
+        return {"images": self.values, "animated": (False,)}

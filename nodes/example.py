@@ -1,0 +1,39 @@
+"""A portrait and a speech that come with the pack, for a first run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from comfy_api.latest import io, ui
+
+from .sockets import CATEGORY
+
+EXAMPLE = Path(__file__).parents[1] / "flashtalk_core" / "assets" / "example"
+
+
+class Example(io.ComfyNode):
+    """Hand over the bundled files, so that a graph runs before anything is uploaded."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FlashTalk_Example",
+            display_name="FlashTalk Example",
+            category=CATEGORY,
+            description=(
+                "A drawn portrait and 14 seconds of speech that come with the pack, to try a "
+                "graph at once. For your own use Load Image and Load Audio in its place."
+            ),
+            search_aliases=["example portrait", "example speech", "test image", "demo audio"],
+            inputs=[],
+            outputs=[io.Image.Output(display_name="image"), io.Audio.Output(display_name="audio")],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        from ..flashtalk_core.media.picture import open_picture
+        from .host import media
+
+        image = media.image_of(open_picture(EXAMPLE / "portrait.png"))
+        audio = media.audio_of(media.read_sound(EXAMPLE / "speech.wav"))
+        return io.NodeOutput(image, audio, ui=ui.PreviewImage(image, cls=cls))
