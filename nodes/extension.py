@@ -10,6 +10,7 @@ from .example import Example
 from .frames_to_images import FramesToImages
 from .host.folders import register_model_folder
 from .host.streams import register_stream_routes
+from .host.thumbnails import register_thumbnail_route
 from .model_loader import ModelLoader
 from .parallel_decode import ParallelDecode
 from .reference import Reference
@@ -35,10 +36,11 @@ class FlashTalkExtension(ComfyExtension):
         self._is_loaded = False
 
     async def on_load(self) -> None:
-        """Tell ComfyUI of the pack's own model folder and of the route for live streams."""
+        """Tell ComfyUI of the pack's own model folder and of its routes."""
         if not self._is_loaded:
             register_model_folder()
             register_stream_routes()
+            register_thumbnail_route()
             self._is_loaded = True
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

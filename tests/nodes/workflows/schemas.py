@@ -2,8 +2,8 @@
 
 A schema is ``{"inputs": [...], "outputs": [types]}``. An input has ``name``, ``type`` and
 ``required``; where they apply ``options``, ``choices`` (inputs that each option brings), ``min``,
-``max``, ``beside`` (widgets that the page adds after it) and ``is_file``, whose options differ from
-machine to machine.
+``max``, ``beside`` (widgets that the page adds after it), ``is_file``, whose options differ from
+machine to machine, and ``takes_files``, whose options may be files besides.
 """
 
 import json
@@ -16,7 +16,9 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"
 CONTROL = "control_after_generate"
 CONTROLS = ("fixed", "increment", "decrement", "randomize")
 MODEL_FILES = {"ckpt_name"}
-UPLOADS = {"image_upload": ("upload",), "audio_upload": ("audioUI", "upload")}
+MENUS_OF_FILES = {"model", "vae", "text_encoder", "clip_vision", "audio_encoder"}
+"""Of the pack's own loader."""
+FILE_ENDING = ".safetensors"
 
 
 def read_facts():
@@ -44,9 +46,8 @@ def _input_of_info(name, is_required, kind, settings=None):
     found = {"name": name, "type": "COMBO" if isinstance(kind, list) else kind}
     found |= {"required": is_required}
     found |= {bound: settings[bound] for bound in ("min", "max") if bound in settings}
-    uploads = [beside for flag, beside in UPLOADS.items() if settings.get(flag)]
-    if uploads or name in MODEL_FILES:
-        return found | {"is_file": True} | ({"beside": list(*uploads)} if uploads else {})
+    if name in MODEL_FILES:
+        return found | {"is_file": True}
     if settings.get(CONTROL):
         found["beside"] = [CONTROL]
     if found["type"] == "COMFY_DYNAMICCOMBO_V3":
@@ -79,6 +80,7 @@ def _input_of_node(each):
         found["choices"] = {option.key: _inputs_of_node(option.inputs) for option in each.options}
     elif each.io_type == "COMBO":
         found["options"] = list(each.options)
+        found["takes_files"] = each.id in MENUS_OF_FILES
     return found
 
 
@@ -97,7 +99,8 @@ def value_fault(each, value):
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
         return f"{value!r} is no {each['type']}"
     options = each.get("options", each.get("choices"))
-    if options is not None and value not in options:
+    is_file = each.get("takes_files", False) and value.endswith(FILE_ENDING)
+    if options is not None and value not in options and not is_file:
         return f"{value!r} is not among {list(options)}"
     if value != value or value < each.get("min", value) or value > each.get("max", value):
         return f"{value} is not within {each.get('min')} and {each.get('max')}"

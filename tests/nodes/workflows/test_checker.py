@@ -8,7 +8,7 @@ from .ui_check import find_ui_faults
 pytestmark = pytest.mark.cpu
 
 NAME = "1_first_talking_head.json"
-SAMPLER, REFERENCE, SAVE = "FlashTalk_ChunkSampler", "FlashTalk_Reference", "SaveVideo"
+SAMPLER, REFERENCE = "FlashTalk_ChunkSampler", "FlashTalk_Reference"
 
 
 def node_of(workflow, kind):
@@ -83,7 +83,7 @@ FAULTS = {
     "rule 'heun' is not among": set_value(SAMPLER, 3, "heun"),
     "shift 1000 is not within": set_value(SAMPLER, 4, 1000),
     "size 'huge' is not among": set_value(REFERENCE, 2, "huge"),
-    "format.codec 'vp7'": set_value(SAVE, 2, "vp7"),
+    "vae 'other.zip' is not among": set_value("FlashTalk_ModelLoader", 1, "other.zip"),
     "by position and by name differ": name_another_value,
     "extra is not empty": add_extra,
     "unknown keys ['id']": add_key,

@@ -1,13 +1,14 @@
 """The workflows people open fit the nodes that are there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from .api_check import as_prompt, find_api_faults, without_titles
-from .schemas import NOTE
+from .schemas import FILE_ENDING, NOTE
 from .ui_check import find_ui_faults
 
 pytestmark = pytest.mark.cpu
@@ -17,6 +18,8 @@ NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 API_NAMES = sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json"))
 EACH = pytest.mark.parametrize("name", NAMES)
 MAX_PICTURE_BYTES = 40_000
+TRIED_COMFYUI = "0.33.0"
+CHINESE = "[\u4e00-\u9fff]"
 # A path of somebody's machine: a leading slash or a drive.
 ABSOLUTE = re.compile(r"(?<![\w.*>])/(home|root|tmp|Users|mnt)/|\b[A-Za-z]:\\\\")
 
@@ -57,6 +60,76 @@ def test_the_workflow_is_grouped_and_explains_itself(name, read_workflow):
     assert workflow["groups"]
     assert notes
     assert all(notes)
+
+
+@EACH
+def test_notes_and_groups_speak_both_languages(name, read_workflow):
+    workflow = read_workflow(f"{name}.json")
+    notes = [node for node in workflow["nodes"] if node["type"] == NOTE]
+    texts = [note["widgets_values"][0] for note in notes]
+    for text in [*texts, *(each["title"] for each in [*notes, *workflow["groups"]])]:
+        english, chinese = (re.search(letters, text) for letters in ("[A-Za-z]{3}", CHINESE))
+        assert english, text
+        assert chinese, text
+        assert english.start() < chinese.start(), text
+
+
+@EACH
+def test_it_runs_before_anything_is_uploaded(name, read_workflow):
+    kinds = {node["type"] for node in read_workflow(f"{name}.json")["nodes"]}
+    assert "FlashTalk_Example" in kinds
+    assert not {kind for kind in kinds if kind.startswith("Load")}
+
+
+@EACH
+def test_each_run_writes_one_file(name, read_workflow):
+    kinds = [node["type"] for node in read_workflow(f"{name}.json")["nodes"]]
+    savers = [kind for kind in kinds if kind.startswith("Save") or kind.endswith("StreamPreview")]
+    assert savers == ["FlashTalk_StreamPreview"]
+
+
+@EACH
+def test_nodes_say_which_pack_they_come_from(name, read_workflow):
+    """Or those who open the workflow without the pack are not told what to install."""
+    project = tomllib.loads((WORKFLOWS.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    ours = project["name"], project["version"]
+    for node in read_workflow(f"{name}.json")["nodes"]:
+        found = node["properties"].get("cnr_id"), node["properties"].get("ver")
+        if node["type"].startswith("FlashTalk_"):
+            assert found == ours, node["type"]
+        elif node["type"] != NOTE:
+            assert found == ("comfy-core", TRIED_COMFYUI), node["type"]
+
+
+@EACH
+def test_files_to_download_are_described_and_found(name, read_workflow, pack):
+    """The page offers a download for what a widget names, and only for that."""
+    for node in read_workflow(f"{name}.json")["nodes"]:
+        values = node.get("widgets_values_named", {})
+        named = {value for value in values.values() if str(value).endswith(FILE_ENDING)}
+        models = {model["name"]: model for model in node["properties"].get("models", [])}
+        assert set(models) == named, node["type"]
+        for model in models.values():
+            assert set(model) == {"name", "url", "directory"}
+            assert re.fullmatch(rf"https://huggingface\.co/\S+/{model['name']}", model["url"])
+            folder = pack["folder_paths"].models_dir / Path(model["directory"])
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / model["name"]).touch()
+        if node["type"] == "FlashTalk_ModelLoader":
+            inputs = pack.nodes[node["type"]].GET_SCHEMA().inputs
+            menus = {each.id: getattr(each, "options", []) for each in inputs}
+            assert not {key for key, value in values.items() if value in named - {*menus[key]}}
+
+
+@EACH
+def test_it_fits_a_screen(name, read_workflow):
+    """In a window of 1600 x 900 the classic renderer draws text from a scale of 0.57 on."""
+    workflow = read_workflow(f"{name}.json")
+    boxes = [box_of(node) for node in workflow["nodes"]]
+    for left, top, width, height in (group["bounding"] for group in workflow["groups"]):
+        boxes.append((left, top, left + width, top + height))
+    assert max(box[2] for box in boxes) - min(box[0] for box in boxes) <= 1700
+    assert max(box[3] for box in boxes) - min(box[1] for box in boxes) <= 1150
 
 
 @EACH

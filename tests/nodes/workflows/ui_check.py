@@ -10,7 +10,7 @@ NODE_KEYS = {
     "id", "type", "pos", "size", "flags", "order", "mode", "inputs", "outputs", "title",
     "properties", "widgets_values", "widgets_values_named", "color", "bgcolor",
 }  # fmt: skip
-PROPERTIES = {"Node name for S&R", "cnr_id", "ver"}
+PROPERTIES = {"Node name for S&R", "cnr_id", "ver", "models"}
 
 
 def find_ui_faults(workflow, schemas):

@@ -1,0 +1,81 @@
+/**
+ * Cards of the template browser. The server lists bare file names, the page shows these as titles,
+ * and before ComfyUI sorted them they came in the order of the disk.
+ */
+
+/** @typedef {{ title: string, description: string }} Card */
+/** @typedef {Record<string, string[]>} Listing file names by folder of the pack */
+/**
+ * @typedef {object} Category one of those that ComfyUI's own templates come in
+ * @property {string} moduleName
+ * @property {string} title
+ * @property {object[]} templates
+ */
+
+/** @type {Record<string, Record<string, Card>>} by language, then by file name */
+export const CARDS = {
+  en: {
+    '1_first_talking_head': {
+      title: '1. First talking head',
+      description: 'Open and run: a drawn portrait speaks, on any computer, with nothing to download.',
+    },
+    '2_production_14b': {
+      title: '2. Talking photo with the 14B model',
+      description: 'Real portraits at 448x768 with SoulX-FlashTalk 14B, on one GPU from 12 GB on.',
+    },
+    '3_long_speech_prompts': {
+      title: '3. Long speech, changing prompts',
+      description: 'Expression and movement change at given seconds, for as long as the speech lasts.',
+    },
+    '4_generate_then_animate': {
+      title: '4. Draw a portrait, then animate it',
+      description: 'A checkpoint draws the portrait in the same graph, FlashTalk lets it speak.',
+    },
+  },
+  zh: {
+    '1_first_talking_head': {
+      title: '1. 第一个会说话的头像',
+      description: '打开就能运行：手绘人像开口说话，任何电脑都行，不用下载。',
+    },
+    '2_production_14b': {
+      title: '2. 用 14B 模型让照片说话',
+      description: '用 SoulX-FlashTalk 14B 生成 448x768 的真人视频，单张 12 GB 以上显卡即可。',
+    },
+    '3_long_speech_prompts': {
+      title: '3. 长语音，定时更换提示词',
+      description: '在指定的秒数改变表情和动作，语音有多长就说多长。',
+    },
+    '4_generate_then_animate': {
+      title: '4. 先画人像，再让它说话',
+      description: '同一个工作流里先用检查点模型画人像，再由 FlashTalk 让它开口。',
+    },
+  },
+}
+
+/**
+ * @param {string} name file name without its ending
+ * @param {string | undefined} language of the page, such as `zh` or `zh-TW`
+ * @returns {Card}
+ */
+export function cardOf(name, language) {
+  const cards = language?.startsWith('zh') ? CARDS.zh : CARDS.en
+  const words = name.replaceAll('_', ' ')
+  return cards[name] ?? { title: words, description: words }
+}
+
+/**
+ * The pack's templates as the page takes its own, in the order of their names.
+ * @param {string} folder of the pack
+ * @param {string[]} names
+ * @param {string} [language]
+ * @returns {Category}
+ */
+export function categoryOf(folder, names, language) {
+  const templates = names.toSorted().map((name) => ({
+    name,
+    mediaType: 'image',
+    mediaSubtype: 'jpg',
+    ...cardOf(name, language),
+  }))
+  return { moduleName: folder, title: folder, templates }
+}
