@@ -12,6 +12,7 @@ OTHER_MODEL = "other/diffusion_pytorch_model.safetensors"
 OWN_SIZE = {"reference__size": "the model's own"}
 
 NODE_INPUTS = {
+    "FlashTalk_Example": "",
     "FlashTalk_ModelLoader": "model vae text_encoder clip_vision audio_encoder dtype "
     "attention device speed float8 memory lora lora_strength",
     "FlashTalk_AudioEncode": "audio mouth_strength start duration loudness",

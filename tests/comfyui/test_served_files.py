@@ -19,12 +19,13 @@ def test_every_workflow_is_listed_as_a_template_and_served(comfy):
     for name in names:
         path = f"/api/workflow_templates/{PACK_NAME}/{urllib.parse.quote(name)}"
         assert comfy.get_json(f"{path}.json")["nodes"]
+        assert comfy.get(f"{path}.jpg") == (PACK / "workflows" / f"{name}.jpg").read_bytes()
 
 
 @pytest.mark.parametrize("node_id", NODE_INPUTS)
 def test_every_node_has_a_help_page_in_each_language(comfy, node_id):
     folder = f"/extensions/{PACK_NAME}/docs"
-    english = comfy.get(f"{folder}/{node_id}.md").decode()
+    english = comfy.get(f"{folder}/{node_id}/en.md").decode()
     chinese = comfy.get(f"{folder}/{node_id}/zh.md").decode()
     assert english.isascii()
     assert any("\u4e00" <= letter <= "\u9fff" for letter in chinese)

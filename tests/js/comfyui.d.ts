@@ -3,6 +3,7 @@
 declare module '*/scripts/app.js' {
   interface PreviewExtension {
     name: string
+    init?(): Promise<void>
     setup?(): void
     nodeCreated?(node: any): void
     afterConfigureGraph?(): void
@@ -11,6 +12,7 @@ declare module '*/scripts/app.js' {
   export const app: {
     rootGraph?: any
     graph: any
+    extensionManager?: { setting?: { get(name: string): any } }
     registerExtension(extension: PreviewExtension): void
   }
 }

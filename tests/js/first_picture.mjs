@@ -5,8 +5,8 @@
 import { readFile } from 'node:fs/promises'
 import { withBrowser } from './browser.mjs'
 import { VIDEO, load, openComfy, pause, queue, told } from './comfyui_page.mjs'
-import { ROOT, uploadExample } from './example.mjs'
 
+const ROOT = new URL('../../', import.meta.url)
 const REPEATS = 6
 const WORKFLOW = 'workflows/api/1_first_talking_head.json'
 
@@ -33,7 +33,6 @@ async function measureWait(page, seed) {
 
 const [url = 'http://127.0.0.1:8188'] = process.argv.slice(2)
 const graph = JSON.parse(await readFile(new URL(WORKFLOW, ROOT), 'utf8'))
-await uploadExample(url)
 const waits = await withBrowser(async (browser) => {
   const page = await openComfy(browser, url, 'classic', 'mse')
   await load(page, graph)

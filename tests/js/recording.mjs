@@ -6,8 +6,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { watch, withBrowser } from './browser.mjs'
 import { VIDEO, centre, load, openComfy, queue, told } from './comfyui_page.mjs'
-import { ROOT, uploadExample } from './example.mjs'
 
+const ROOT = new URL('../../', import.meta.url)
 const WORKFLOW = 'workflows/api/1_first_talking_head.json'
 const SPEECH_S = 4.5
 const PERIOD_MS = 200
@@ -19,7 +19,6 @@ for (const { class_type, inputs } of Object.values(graph)) {
   if (class_type === 'FlashTalk_ChunkSampler')
     Object.assign(inputs, { steps: Number(steps), seed: Date.now() % 1e9 })
 }
-await uploadExample(url)
 await withBrowser(async (browser) => {
   const page = await openComfy(browser, url, renderer, 'mse')
   await load(page, graph)

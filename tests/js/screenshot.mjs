@@ -4,8 +4,8 @@
 import { readFile, mkdir } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { chromium } from 'playwright-core'
-import { ROOT, uploadExample } from './example.mjs'
 
+const ROOT = new URL('../../', import.meta.url)
 const MARGIN = 30
 
 const { values: options, positionals: names } = parseArgs({
@@ -140,7 +140,6 @@ async function takePicture(page, name) {
 }
 
 await mkdir(options.out, { recursive: true })
-await uploadExample(options.url)
 const browser = await chromium.launch({
   executablePath: options.chromium,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-sync'],

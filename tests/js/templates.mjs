@@ -1,0 +1,107 @@
+// The first minute of a new user on ComfyUI's own page: the template browser, a card, Run.
+// `node templates.mjs SCENARIO URL classic|nodes2 LANGUAGE FOLDER` prints what was seen as JSON;
+// FOLDER is that of the pack. tests/comfyui/test_templates_page.py judges it.
+
+import { withBrowser } from './browser.mjs'
+import { pause, ready, told } from './comfyui_page.mjs'
+
+const CARD = '[data-testid^="template-workflow-"]'
+
+const scenarios = {
+  /** What the browser of templates shows of the pack. */
+  async browses(page) {
+    await browse(page)
+    const cards = await page.locator(CARD).evaluateAll((cards) =>
+      cards.map((card) => ({
+        name: card.dataset.testid.replace('template-workflow-', ''),
+        text: card.innerText,
+        picturePx: card.querySelector('img')?.naturalWidth ?? 0,
+      })))
+    return { cards }
+  },
+
+  /** The first card, and Run; 2 s of the speech do. */
+  async runs(page) {
+    await browse(page)
+    await page.locator(CARD).first().click()
+    await opened(page)
+    const { nodes, faulty, scale } = await marks(page)
+    const errors = await page.getByText('errors found').count()
+    await page.evaluate(() => {
+      const { graph } = window.app
+      const node = graph.nodes.find(({ type }) => type === 'FlashTalk_AudioEncode')
+      node.widgets.find(({ name }) => name === 'duration').value = 2
+    })
+    await page.evaluate(() => window.app.queuePrompt(0))
+    await told(page, 'finished', 150_000)
+    return { nodes, faulty, errors, scale }
+  },
+
+  /** Template 2 on a machine that has none of its files. */
+  async misses(page) {
+    await browse(page)
+    await page.locator(CARD).nth(1).click()
+    await opened(page)
+    const asked = await page.evaluate(() => [...new Set(performance.getEntriesByType('resource')
+      .map(({ name }) => name).filter((name) => name.includes('huggingface')))])
+    await page.evaluate(() => window.app.extensionManager.rightSidePanel?.openPanel?.('errors'))
+    return { ...(await marks(page)), asked }
+  },
+
+  /** Entries of menus, as they are shown and as they are saved. */
+  async translates(page) {
+    await browse(page)
+    await page.locator(CARD).first().click()
+    await opened(page)
+    return page.evaluate(() => {
+      const loader = window.app.graph.nodes.find(({ type }) => type === 'FlashTalk_ModelLoader')
+      const { options, value } = loader.widgets.find(({ name }) => name === 'model')
+      return { shown: options.getOptionLabel?.(value) ?? value, value }
+    })
+  },
+}
+
+async function browse(page) {
+  await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.BrowseTemplates'))
+  const entry = page.getByText(folder, { exact: true }).first()
+  await entry.scrollIntoViewIfNeeded()
+  await entry.click()
+  await page.waitForFunction((selector) => {
+    const pictures = [...document.querySelectorAll(`${selector} img`)]
+    return pictures.length === 4 && pictures.every((picture) => picture.complete)
+  }, CARD)
+}
+
+async function opened(page) {
+  await page.waitForFunction(() =>
+    window.app.graph.nodes.some(({ type }) => type === 'FlashTalk_StreamPreview'))
+  await pause(4000) // the page looks for missing files
+}
+
+const marks = (page) =>
+  page.evaluate(() => ({
+    nodes: window.app.graph.nodes.length,
+    faulty: window.app.graph.nodes.filter((node) => node.has_errors).map(({ type }) => type),
+    scale: window.app.canvas.ds.scale,
+  }))
+
+const [scenario, url, renderer, language, folder] = process.argv.slice(2)
+const settings = {
+  'Comfy.TutorialCompleted': true,
+  'Comfy.VueNodes.Enabled': renderer === 'nodes2',
+  'Comfy.Locale': language,
+}
+const seen = await withBrowser(async (browser) => {
+  await fetch(`${url}/settings`, { method: 'POST', body: JSON.stringify(settings) })
+  const page = await browser.newPage({ viewport: { width: 1600, height: 900 } })
+  const faults = []
+  page.on('pageerror', (error) => faults.push(String(error)))
+  page.on('console', (line) => {
+    const text = `${line.text()} ${line.location().url}`
+    if (line.type() === 'error' && /flashtalk/i.test(text) && !/huggingface/.test(text)) faults.push(text)
+  })
+  await page.goto(url)
+  await ready(page)
+  return { ...(await scenarios[scenario](page)), faults }
+})
+process.stdout.write(`${JSON.stringify(seen)}\n`)
