@@ -16,11 +16,13 @@ def test_all_nodes_are_listed_with_their_inputs(comfy):
     known = comfy.get_json("/object_info")
     listed = {name: info for name, info in known.items() if name.startswith("FlashTalk_")}
     inputs = {
-        name: " ".join([*info["input"]["required"], *info["input"].get("optional", {})])
+        name: " ".join(
+            key for part in ("required", "optional") for key in info["input"].get(part, {})
+        )
         for name, info in listed.items()
     }
     assert inputs == NODE_INPUTS
-    assert all(info["category"] == "FlashTalk" for info in listed.values())
+    assert all(info["category"] == "video/FlashTalk" for info in listed.values())
     assert all(info["description"] for info in listed.values())
 
 
