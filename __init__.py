@@ -10,8 +10,8 @@ import sys
 from importlib.util import find_spec
 
 LOWEST_PYTHON = (3, 11)
-LOWEST_COMFYUI = (0, 10, 0)
-"""Before it, inputs of nodes have no ``advanced`` and no ``search_aliases``."""
+LOWEST_COMFYUI = (0, 11, 0)
+"""The oldest that was tried; before it, nodes have no ``search_aliases``."""
 
 
 def _obstacle() -> str:

@@ -19,7 +19,7 @@ from .attention import sdpa
 from .block_kernels import BlockKernels, FallbackKernels, PlainKernels
 from .dit import AvatarDiT
 from .dit_block import AvatarBlock
-from .float8 import check_float8, quantise_blocks
+from .float8 import check_float8, choose_products, quantise_blocks
 from .fused_block import FusedBlock
 from .vae.fused import fuse_layers, keep_channels_last
 from .vae.model import VideoVAE
@@ -95,6 +95,7 @@ def accelerate(network: nn.Module, paths: FastPaths, device: torch.device) -> No
 def _accelerate_dit(dit: AvatarDiT, paths: FastPaths, device: torch.device) -> None:
     if paths.float8:
         quantise_blocks(dit)
+    choose_products(dit, device)  # they may have been quantised while they were read
     if paths.compiled_blocks:
         compile_blocks(dit)
     if paths.fused_blocks:

@@ -72,6 +72,7 @@ class Float8Linear(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("weight_scale", scale)
         self.bias = linear.bias
+        self.product: Product = product_by_row
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., I)`` to ``(..., O)``, same dtype."""
@@ -89,8 +90,7 @@ class Float8Linear(nn.Module):
         if rows.device.type != "cuda":
             wide = F.linear(rows.float(), self.weight.float()) * scale * self.weight_scale.T
             return (wide + self.bias.float()).to(dtype)
-        product = product_by_row if _has_row_scales(rows.device) else product_by_tensor
-        return product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
+        return self.product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
 
 
 Product = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -205,10 +205,17 @@ def float8_fault(device: torch.device) -> str:
     return f"float8 on {name}: this PyTorch cannot multiply 8-bit floats ({by_row})"
 
 
-@torch.compiler.assume_constant_result
-def _has_row_scales(device: torch.device) -> bool:
-    """Whether :func:`product_by_row`, the faster one, runs on ``device``."""
-    return not _fault_of_product(product_by_row, device)
+def choose_products(network: nn.Module, device: torch.device) -> None:
+    """Let the 8-bit layers of ``network`` multiply in the fastest way that ``device`` has.
+
+    Args:
+        network: Changed in place.
+        device: Where it will run; it must pass :func:`check_float8`.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, Float8Linear)]
+    if layers and device.type == "cuda" and _fault_of_product(product_by_row, device):
+        for layer in layers:
+            layer.product = product_by_tensor
 
 
 @cache

@@ -9,6 +9,7 @@ from flashtalk_core.models import float8
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.float8 import (
     Float8Linear,
+    choose_products,
     float8_fault,
     product_by_row,
     product_by_tensor,
@@ -70,7 +71,10 @@ def test_a_build_without_scales_by_row_takes_the_other(monkeypatch):
     assert float8_fault(torch.device("cuda")) == ""
     x = torch.randn(64, 128, device="cuda", dtype=torch.bfloat16)
     linear = nn.Linear(128, 256, device="cuda", dtype=torch.bfloat16)
-    assert relative_rms(Float8Linear(linear)(x), linear(x)) < 0.06
+    layer = Float8Linear(linear)
+    choose_products(layer, torch.device("cuda"))
+    assert layer.product is product_by_tensor
+    assert relative_rms(layer(x), linear(x)) < 0.06
 
 
 @torch.no_grad()

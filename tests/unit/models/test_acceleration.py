@@ -10,6 +10,7 @@ from torch import nn
 
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models import float8
 from flashtalk_core.models.acceleration import (
     accelerate,
     check_fast_paths,
@@ -281,3 +282,20 @@ def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
     expected = torch.cat(list(plain.decode_groups(latent)), dim=2)
     result = torch.cat(list(fast.decode_groups(latent, 3)), dim=2)
     assert relative_rms(result, expected) < 1e-2
+
+
+@pytest.mark.cpu
+def test_a_build_without_scales_by_row_applies_them_afterwards(monkeypatch):
+    """On a CPU: the choice and the arithmetic around PyTorch's product, which needs a GPU."""
+    layer = Float8Linear(torch.nn.Linear(32, 48))
+    monkeypatch.setattr(float8, "_fault_of_product", lambda product, device: "not compiled in")
+    float8.choose_products(layer, torch.device("cuda"))
+    assert layer.product is float8.product_by_tensor
+
+    def multiply(rows, weight, *, out_dtype, **scales):
+        return (rows.float() @ weight.float()).to(out_dtype)
+
+    monkeypatch.setattr(torch, "_scaled_mm", multiply)
+    rows, scale = quantise_rows(torch.randn(5, 32))
+    found = layer.product(rows, layer.weight, scale, layer.weight_scale, layer.bias)
+    assert relative_rms(found.float(), layer.multiply(rows, scale, torch.float32)) < 5e-3
