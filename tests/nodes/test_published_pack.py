@@ -34,6 +34,13 @@ EXCEPTIONS = {
 }
 """File and pattern, with the reason."""
 
+# An editable installation of the repository would fill in what the archive lacks.
+ALONE = """
+import runpy, sys
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+sys.path.insert(0, "")
+runpy.run_module("flashtalk_core", run_name="__main__", alter_sys=True)
+"""
 NODES = f"""
 import asyncio, sys
 sys.path.insert(0, {str(HOST)!r})
@@ -64,7 +71,7 @@ def run(pack):
 
     def run(*arguments):
         done = subprocess.run(
-            [sys.executable, "-m", "flashtalk_core", *arguments],
+            [sys.executable, "-c", ALONE, *arguments],
             cwd=pack,
             capture_output=True,
             text=True,
