@@ -133,6 +133,14 @@ def test_it_fits_a_screen(name, read_workflow):
 
 
 @EACH
+def test_no_node_is_narrower_than_nodes_2_0_draws_it(name, read_workflow):
+    narrow = [
+        node["type"] for node in read_workflow(f"{name}.json")["nodes"] if node["size"][0] < 225
+    ]
+    assert not narrow
+
+
+@EACH
 def test_nothing_overlaps(name, read_workflow):
     boxes = [box_of(node) for node in read_workflow(f"{name}.json")["nodes"]]
     touching = [
