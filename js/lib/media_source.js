@@ -34,6 +34,7 @@ export class MediaSourcePlayer {
     this.video = video
     this.hooks = hooks
     this.isWaiting = true
+    this.hasMoved = false
     this.isFollowing = false
     this.wantsPlay = true
     this.isOver = false
@@ -130,12 +131,14 @@ export class MediaSourcePlayer {
       ranges: listRanges(video.buffered),
       isOver: this.isOver && (this.queue?.isEmpty ?? true),
       isWaiting: this.isWaiting,
+      hasMoved: this.hasMoved,
       isFollowing: this.isFollowing,
       isHeld: this.stream?.isHeld ?? false,
     })
     if (step.seek !== null && !video.seeking) video.currentTime = step.seek
     this.ahead = step.ahead
     this.isWaiting = step.isWaiting
+    this.hasMoved ||= !step.isWaiting
     this.stream?.hold(step.isHeld || this.isFed() || this.isBackedUp())
     const shouldPlay = this.wantsPlay && !this.isWaiting
     if (shouldPlay && video.paused && !video.ended) video.play().catch(() => {})

@@ -1,6 +1,8 @@
 /** When to play, wait, jump and stop loading: decisions without a player. */
 
-/** Seconds in the buffer before a picture moves: short stops stutter, long ones bore. */
+/** Seconds in the buffer before a picture moves for the first time: less than chunk 1 gives. */
+export const FIRST_START_S = 0.25
+/** And before it moves again once it stood: short stops stutter, long ones bore. */
 export const START_S = 1
 /** Seconds ahead at which loading stops, and goes on. Below the 60 s that a page may hold. */
 export const HOLD_S = 45
@@ -21,6 +23,7 @@ const EMPTY_S = 0.06
  * @property {[number, number][]} ranges - what is buffered, in order
  * @property {boolean} isOver - whether nothing more will come
  * @property {boolean} isWaiting - whether the picture stands because too little is buffered
+ * @property {boolean} hasMoved - whether it ever moved
  * @property {boolean} isFollowing - whether the newest frame is wanted, at the price of a jump
  * @property {boolean} isHeld - whether loading is stopped
  */
@@ -55,7 +58,8 @@ export function decide(now) {
     seek = time = Math.max(last[0], last[1] - LIVE_EDGE_S)
   }
   const ahead = Math.max(0, range[1] - time)
-  const isWaiting = !now.isOver && ahead < (now.isWaiting ? START_S : EMPTY_S)
+  const enough = now.hasMoved ? START_S : FIRST_START_S
+  const isWaiting = !now.isOver && ahead < (now.isWaiting ? enough : EMPTY_S)
   const isHeld = last[1] - time > (now.isHeld ? RESUME_S : HOLD_S)
   return { seek, isWaiting, isHeld, ahead }
 }

@@ -81,6 +81,15 @@ const scenarios = {
     return { ...(await page.evaluate(() => ({ runs: window.runs, dry: window.dry }))), status }
   },
 
+  /** A slow render: how much of it was made, and how much buffered, when the picture first moves. */
+  async startsEarly(browser, url) {
+    const page = await openStage(browser, url)
+    const { session } = await start(url, { seconds: 7, speed: 0.3 })
+    await follow(page, session)
+    await page.waitForFunction(() => document.querySelector('video').currentTime > 0)
+    return { frames: (await message(url, session)).frames, ahead: (await look(page)).ranges }
+  },
+
   /** Eight times real time: watched at 1.0, a bounded part of it in the page. */
   async keepsPace(browser, url) {
     const { page, session } = await openShow(browser, url, { seconds: 160, speed: 8 })
