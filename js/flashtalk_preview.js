@@ -1,33 +1,50 @@
-/** ComfyUI's side of the preview: a widget on each Stream Preview node, fed by messages. */
+/** ComfyUI's side of the preview: widgets on Stream Preview nodes and around them, fed by messages. */
 
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
-import { StreamMemory, executionIds, isAbout } from './lib/memory.js'
-import { EVENT, WIDGET } from './lib/messages.js'
-import { PreviewView } from './lib/view.js'
+import { executionIds, innerIds, pathsWithin, subgraphNodes } from './lib/execution_ids.js'
+import { cachedMessage, findInHistory } from './lib/history.js'
+import { KEY, StreamMemory, isAbout } from './lib/memory.js'
+import { menuItems } from './lib/menu.js'
+import { EVENT, LIVE } from './lib/messages.js'
+import { fillNames, fillNamesOf } from './lib/names.js'
+import { PreviewWidget } from './lib/preview_widget.js'
+import { Runs } from './lib/runs.js'
+import { speakIn } from './lib/words.js'
 
 /** @typedef {import('./lib/messages.js').StreamMessage} StreamMessage */
 
 const NODE = 'FlashTalk_StreamPreview'
-const MIN_HEIGHT = 260
 const NO_ID = '00000000-0000-0000-0000-000000000000'
+const LOOP_KEY = 'flashtalk.playOnce'
 
-/** @type {Map<any, PreviewView>} views by node, of nodes that are in a graph */
-const views = new Map()
+/** @type {Map<any, PreviewWidget>} by node, of nodes that are in a graph */
+const widgets = new Map()
 
 function openStorage() {
   try {
-    return window.sessionStorage
+    return window.localStorage
   } catch {
     return null // forbidden by the browser's settings
   }
 }
 
-const memory = new StreamMemory(openStorage())
+const storage = openStorage()
+const memory = new StreamMemory(storage)
+const say = speakIn(() => app.extensionManager?.setting?.get('Comfy.Locale') ?? 'en')
+const loops = () => storage?.getItem(LOOP_KEY) !== 'yes'
+const runs = new Runs(NODE, (workflow, id, activity) => {
+  for (const [node, { view }] of widgets)
+    if ((workflow === null || workflow === workflowId()) && idsOf(node).includes(id))
+      view.follow(activity)
+})
 
 /** @returns {any} */
 const rootGraph = () => app.rootGraph ?? app.graph
 const workflowId = () => rootGraph()?.id ?? null
+/** @param {any} node - a preview, or a subgraph that holds some */
+const idsOf = (node) =>
+  node.subgraph ? innerIds(rootGraph(), node, NODE) : executionIds(rootGraph(), node)
 
 /** A workflow made of a prompt in API form comes without an id, and runs are told apart by it. */
 function ensureWorkflowId() {
@@ -35,68 +52,74 @@ function ensureWorkflowId() {
   if (graph?.id === NO_ID) graph.id = window.LiteGraph.uuidv4()
 }
 
-/** @param {any} node */
-function resume(node) {
+/** Show what is known of a node that has come. @param {any} node */
+async function resume(node) {
   ensureWorkflowId()
-  const message = memory.find(workflowId(), executionIds(rootGraph(), node))
-  if (message) views.get(node)?.show(message)
-}
-
-/** @param {any} node */
-function forget(node) {
-  views.get(node)?.close()
-  views.delete(node)
+  const [ids, workflow] = [idsOf(node), workflowId()]
+  const kept = memory.find(workflow, ids)
+  // A tab that was closed before the stream began knows of no session to ask for.
+  const isVague = !kept || (kept.message.state === LIVE && !kept.message.session)
+  if (kept && !isVague) {
+    const view = widgets.get(node)?.view
+    view?.show(kept.message, kept.takes)
+    view?.asking.hurry() // much may have happened since
+  }
+  if (!isVague || !ids.length) return
+  const found = await findInHistory(api, workflow, ids)
+  if (found && !widgets.get(node)?.view.message) take(found)
 }
 
 /** Keep a message, and show it on the nodes it is about. @param {StreamMessage} message */
 function take(message) {
   memory.keep(message)
-  for (const [node, view] of views)
-    if (isAbout(message, workflowId(), executionIds(rootGraph(), node))) view.show(message)
+  for (const [node, { view }] of widgets) {
+    const ids = idsOf(node)
+    if (isAbout(message, workflowId(), ids))
+      view.show(message, memory.find(message.workflow, ids)?.takes)
+  }
+}
+
+/** Another tab of this browser wrote what it heard; the server tells it to the one that queued. */
+function takeFromOtherTabs() {
+  memory.reload()
+  for (const [node, { view }] of widgets) {
+    const kept = memory.find(workflowId(), idsOf(node))
+    const isNews = kept && kept.atMs > view.shownMs
+    if (isNews && JSON.stringify(kept.message) !== JSON.stringify(view.message))
+      view.show(kept.message, kept.takes)
+  }
 }
 
 /** @param {any} node */
 function addPreview(node) {
-  const view = new PreviewView(
-    (path) => api.apiURL(path),
-    (hasPlayer) => (node.hideOutputImages = hasPlayer),
-    take,
-  )
-  if (node.graph) views.set(node, view)
-  const widget = node.addDOMWidget(WIDGET, WIDGET, view.root, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => MIN_HEIGHT,
+  const widget = new PreviewWidget(node, {
+    urlOf: (path) => api.apiURL(path),
+    canvas: () => app.canvas?.canvas ?? null,
+    view: { onMissed: take, say, loops },
+    onAdded: () => widgets.set(node, widget),
+    onRemoved: () => widgets.delete(node),
   })
-  widget.serialize = false // the option keeps it out of the prompt, this out of the workflow
-  hideNative(node)
-  const { onAdded, onRemoved, onExecuted } = node
-  node.onAdded = function () {
-    views.set(node, view)
-    return onAdded?.apply(this, arguments)
-  }
-  node.onRemoved = function () {
-    forget(node)
-    return onRemoved?.apply(this, arguments)
-  }
+  if (node.graph) widgets.set(node, widget)
+  setTimeout(() => void resume(node)) // its id and graph are set once it is made
+}
+
+/** @param {any} node */
+function hearOfCached(node) {
+  const { onExecuted } = node
   node.onExecuted = function (/** @type {any} */ output) {
     const file = output?.images?.[0]
     const [id] = executionIds(rootGraph(), node)
-    if (file && id) memory.keep(view.showCached(file, workflowId(), id))
+    if (file && id && !widgets.get(node)?.view.has(file)) take(cachedMessage(file, workflowId(), id))
     return onExecuted?.apply(this, arguments)
   }
-  setTimeout(() => resume(node)) // its id and graph are set once it is made
 }
 
-/**
- * Keep the classic renderer from drawing its own player and pictures below this one.
- * @param {any} node
- */
-function hideNative(node) {
-  const { onDrawBackground } = node
-  node.onDrawBackground = function () {
-    if (!node.hideOutputImages) return onDrawBackground?.apply(this, arguments)
-  }
+/** Subgraphs that hold a preview show it outside, too. */
+function tendSubgraphs() {
+  for (const host of subgraphNodes(rootGraph()))
+    if (!widgets.has(host) && innerIds(rootGraph(), host, NODE).length) addPreview(host)
+  for (const [node, widget] of widgets)
+    if (node.subgraph && !idsOf(node).length) widget.remove()
 }
 
 function addStyle() {
@@ -111,16 +134,40 @@ app.registerExtension({
   setup() {
     addStyle()
     api.addEventListener(EVENT, (/** @type {CustomEvent} */ { detail }) => take(detail))
+    window.addEventListener('storage', ({ key }) => {
+      if (key === KEY) takeFromOtherTabs()
+    })
+    runs.follow(api, (prompt, ids) => {
+      tendSubgraphs()
+      for (const id of ids) fillNames(prompt[id].inputs, rootGraph())
+    })
   },
   /** @param {any} node */
   nodeCreated(node) {
-    if (node.comfyClass === NODE) addPreview(node)
+    if (node.comfyClass === NODE) {
+      addPreview(node)
+      hearOfCached(node)
+      node.setSize?.(PreviewWidget.freshSize(node))
+      fillNamesOf(node, rootGraph)
+    }
+    // At once where it can be: a page that has taken in the node may look at its widgets no more.
+    if (node.subgraph && pathsWithin(node.subgraph, NODE).length) addPreview(node)
+    else if (node.comfyClass === NODE || node.subgraph) setTimeout(tendSubgraphs)
+  },
+  /** @param {any} node */
+  getNodeMenuItems(node) {
+    const widget = widgets.get(node)
+    if (!widget) return []
+    const loop = (/** @type {boolean} */ isOn) => storage?.setItem(LOOP_KEY, isOn ? 'no' : 'yes')
+    const { view, isHidden } = widget
+    return menuItems({ view, say, isHidden, hide: (isOn) => widget.hide(isOn), loops: loops(), loop })
   },
   afterConfigureGraph() {
-    for (const node of [...views.keys()]) {
+    tendSubgraphs()
+    for (const [node, widget] of [...widgets]) {
       // Nodes inside the subgraphs of a workflow that was left are not told that they are removed.
-      if (executionIds(rootGraph(), node).length) resume(node)
-      else forget(node)
+      if (idsOf(node).length) void resume(node)
+      else widget.remove()
     }
   },
 })

@@ -28,7 +28,7 @@ export class AppendQueue {
   push(bytes) {
     this.waiting.push(bytes)
     this.numWaiting += bytes.length
-    if (this.numWaiting > MAX_WAITING) this.onError(new Error('the browser takes no more video'))
+    if (this.numWaiting > MAX_WAITING) this.onError(new Error('noMoreRoom'))
     else this.pump()
   }
 

@@ -20,7 +20,8 @@ function mediaSourceClass() {
 
 /**
  * @typedef {object} LiveHooks
- * @property {(why: string) => void} onUnable - this browser or page cannot do it
+ * @property {(key: string, values?: Record<string, string>) => void} onUnable - this browser or
+ *   page cannot do it; what words.js says of it
  * @property {(why: 'over' | 'gone' | 'lost') => void} onEnd - nothing more comes
  */
 
@@ -47,14 +48,14 @@ export class MediaSourcePlayer {
     this.tick = this.tick.bind(this)
     const Source = mediaSourceClass()
     if (!Source) {
-      queueMicrotask(() => this.unable('no media source'))
+      queueMicrotask(() => this.unable('noMediaSource'))
       return
     }
     this.source = new Source()
     this.url = URL.createObjectURL(this.source)
     video.disableRemotePlayback = true
-    video.addEventListener('error', this.onVideoError = () => this.unable('the page forbids it'))
-    const late = setTimeout(() => this.unable('the source does not open'), OPEN_MS)
+    video.addEventListener('error', this.onVideoError = () => this.unable('blobForbidden'))
+    const late = setTimeout(() => this.unable('sourceClosed'), OPEN_MS)
     this.source.addEventListener('sourceopen', () => {
       clearTimeout(late)
       this.load(urlFrom)
@@ -102,7 +103,7 @@ export class MediaSourcePlayer {
     if (!size || !this.source) return
     const type = mimeType(all.subarray(0, size))
     if (!mediaSourceClass()?.isTypeSupported(type)) {
-      this.unable(`cannot play ${type}`)
+      this.unable('codecUnknown', { type })
       return
     }
     try {
@@ -170,11 +171,14 @@ export class MediaSourcePlayer {
       this.source.endOfStream()
   }
 
-  /** @param {string} why */
-  unable(why) {
+  /**
+   * @param {string} key
+   * @param {Record<string, string>} [values]
+   */
+  unable(key, values) {
     if (this.isClosed) return
     this.close()
-    this.hooks.onUnable(why)
+    this.hooks.onUnable(key, values)
   }
 
   close() {

@@ -1,77 +1,91 @@
-/** The last message of each node, kept for this tab: for nodes that come back, and reloads. */
+/** The last message and the earlier takes of each node, kept by the browser for all its tabs. */
 
-const KEY = 'flashtalk.streams'
+import { COPIED, FINISHED, filePath } from './messages.js'
+
+export const KEY = 'flashtalk.streams'
 const MAX_NODES = 50
-const ANY = '*'
+const MAX_TAKES = 20
+const MAX_AGE_MS = 30 * 24 * 3600 * 1000
 
+/** @typedef {import('./messages.js').FileMessage} FileMessage */
 /** @typedef {import('./messages.js').StreamMessage} StreamMessage */
+/**
+ * @typedef {object} Kept
+ * @property {StreamMessage} message - the last one
+ * @property {FileMessage[]} takes - finished videos, the oldest first
+ * @property {number} atMs - when it was kept
+ */
 
 export class StreamMemory {
   /** @param {Storage | null} storage - null keeps nothing over a reload */
   constructor(storage) {
     this.storage = storage
-    /** @type {Map<string, StreamMessage>} the oldest first */
-    this.messages = new Map(this.load())
+    /** @type {Map<string, Kept>} the oldest first */
+    this.nodes = new Map()
+    this.reload()
   }
 
-  /** @returns {[string, StreamMessage][]} */
-  load() {
+  /** Take over what other tabs wrote. */
+  reload() {
+    if (!this.storage) return
     try {
-      const found = JSON.parse(this.storage?.getItem(KEY) ?? '[]')
-      return Array.isArray(found) ? found : []
+      const found = JSON.parse(this.storage.getItem(KEY) ?? '[]')
+      const oldest = Date.now() - MAX_AGE_MS
+      const isKept = (/** @type {any} */ pair) => pair[1].message && pair[1].atMs > oldest
+      this.nodes = new Map(found.filter(isKept))
     } catch {
-      return []
+      // What cannot be read is written again by the next message.
     }
   }
 
-  /** @param {StreamMessage} message */
+  /**
+   * Keep a message. Without a workflow it is shown once and not kept: ids of nodes alone say little.
+   * @param {StreamMessage} message
+   */
   keep(message) {
-    const key = `${message.workflow ?? ANY}:${message.node}`
-    this.messages.delete(key)
-    this.messages.set(key, message)
-    for (const old of [...this.messages.keys()].slice(0, -MAX_NODES)) this.messages.delete(old)
+    if (message.workflow === null) return
+    this.reload()
+    const key = `${message.workflow}:${message.node}`
+    const takes = addTake(this.nodes.get(key)?.takes ?? [], message)
+    this.nodes.delete(key)
+    this.nodes.set(key, { message, takes, atMs: Date.now() })
+    for (const old of [...this.nodes.keys()].slice(0, -MAX_NODES)) this.nodes.delete(old)
     try {
-      this.storage?.setItem(KEY, JSON.stringify([...this.messages]))
+      this.storage?.setItem(KEY, JSON.stringify([...this.nodes]))
     } catch {
       // A full or forbidden storage costs the memory over a reload, no more.
     }
   }
 
   /**
-   * The last message of a node, or null.
+   * What is kept of a node, the newest of its places, or null.
    * @param {string | null} workflow
    * @param {string[]} nodes - execution ids of the node
    */
   find(workflow, nodes) {
-    const keys = nodes.flatMap((node) => [`${workflow ?? ANY}:${node}`, `${ANY}:${node}`])
-    const order = [...this.messages.keys()]
-    const newest = keys.sort((a, b) => order.indexOf(b) - order.indexOf(a))[0]
-    return this.messages.get(newest) ?? null
+    const places = nodes.map((node) => this.nodes.get(`${workflow}:${node}`))
+    const known = places.filter((kept) => kept !== undefined)
+    return known.sort((a, b) => b.atMs - a.atMs)[0] ?? null
   }
 }
 
 /**
- * Whether a message is about a node.
+ * @param {FileMessage[]} takes
+ * @param {StreamMessage} message
+ */
+function addTake(takes, { state, file }) {
+  if (!file || (state !== FINISHED && state !== COPIED)) return takes
+  const others = takes.filter((take) => filePath(take) !== filePath(file))
+  return [...others, file].slice(-MAX_TAKES)
+}
+
+/**
+ * Whether a message that came to this page is about a node. The server sends messages to the page
+ * that queued alone; one without a workflow is told apart by the node's id.
  * @param {StreamMessage} message
  * @param {string | null} workflow
  * @param {string[]} nodes - execution ids of the node
  */
 export function isAbout(message, workflow, nodes) {
   return nodes.includes(message.node) && (message.workflow === null || message.workflow === workflow)
-}
-
-/**
- * The execution ids of a node: ids of the subgraph nodes around it, and its own. A subgraph may be
- * placed more than once; a node in no graph has none.
- * @param {any} root - outermost graph
- * @param {any} node
- * @returns {string[]}
- */
-export function executionIds(root, node) {
-  if (!root || !node.graph) return []
-  if (node.graph === root) return [String(node.id)]
-  return (root.nodes ?? []).flatMap((/** @type {any} */ outer) =>
-    outer.subgraph
-      ? executionIds(outer.subgraph, node).map((inner) => `${outer.id}:${inner}`)
-      : [])
 }

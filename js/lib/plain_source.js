@@ -16,12 +16,13 @@ export class PlainPlayer {
     this.wantsPlay = true
     this.isClosed = false
     this.isWaiting = true
+    this.hasMoved = false
     this.tries = 0
     this.retry = 0
     this.listeners = /** @type {const} */ ({
       playing: () => this.playing(),
       waiting: () => (this.isWaiting = true),
-      timeupdate: () => (this.isWaiting = false),
+      timeupdate: () => this.moved(),
       ended: () => this.hooks.onEnd('over'),
       error: () => this.failed(),
     })
@@ -42,8 +43,13 @@ export class PlainPlayer {
   }
 
   playing() {
-    this.isWaiting = false
+    this.moved()
     this.tries = 0
+  }
+
+  moved() {
+    this.isWaiting = false
+    this.hasMoved = true
   }
 
   /** A source that never played is not understood; one that broke may come back. */
@@ -51,7 +57,7 @@ export class PlainPlayer {
     if (this.isClosed) return
     if (this.tries >= MAX_TRIES) {
       this.close()
-      this.hooks.onUnable(this.video.error?.message ?? 'plain source fails')
+      this.hooks.onUnable('plainFails')
       return
     }
     this.tries++

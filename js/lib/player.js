@@ -5,7 +5,9 @@ import { PlainPlayer } from './plain_source.js'
 
 /** Ways to show a stream, the best one first. */
 const WAYS = [MediaSourcePlayer, PlainPlayer]
+const NO_REASON = { key: '' }
 
+/** @typedef {{ key: string, values?: Record<string, string> }} Why - as words.js says it */
 /**
  * @typedef {'idle' | 'live' | 'file' | 'pictures'} Mode
  * `pictures`: this browser plays neither; ComfyUI's own preview pictures are all there is.
@@ -25,7 +27,8 @@ export class Player {
     this.live = null
     this.isOver = false
     this.isLost = false
-    this.why = ''
+    /** @type {Why} */
+    this.why = NO_REASON
     this.drift = 0
     this.frameCallback = 0
     this.watchDrift()
@@ -33,6 +36,10 @@ export class Player {
 
   get isWaiting() {
     return this.live?.isWaiting ?? false
+  }
+
+  get hasMoved() {
+    return this.live?.hasMoved ?? false
   }
 
   get ahead() {
@@ -63,8 +70,8 @@ export class Player {
     this.mode = Way ? 'live' : 'pictures'
     this.live = Way
       ? new Way(this.video, urlFrom, {
-          onUnable: (why) => {
-            this.why = why
+          onUnable: (key, values) => {
+            this.why = { key, values }
             this.clear()
             this.tryWay(urlFrom, index + 1)
           },
@@ -85,7 +92,8 @@ export class Player {
   showFile(url) {
     const { video } = this
     const wasLive = this.mode === 'live' && video.readyState >= 2
-    const [time, isPaused] = [video.currentTime, this.isPaused]
+    const isPaused = this.mode !== 'idle' && this.isPaused // by the user
+    const time = video.currentTime
     const still = wasLive ? snapshot(video) : ''
     this.stop()
     this.mode = 'file'
@@ -106,7 +114,7 @@ export class Player {
   async fileFailed(url) {
     const answer = await fetch(url, { method: 'HEAD' }).catch(() => null)
     if (this.mode !== 'file') return
-    this.why = answer?.status === 404 ? 'the file is gone' : 'the browser cannot play this file'
+    this.why = { key: answer?.status === 404 ? 'fileGone' : 'fileUnplayable' }
     this.mode = 'idle'
     this.video.controls = false
     this.onChange()
@@ -160,11 +168,12 @@ export class Player {
   }
 
   stop() {
+    this.video.loop = false // a stream has an end that the file comes after
     this.loading?.abort()
     this.live?.close()
     this.live = null
     this.isOver = this.isLost = false
-    this.why = ''
+    this.why = NO_REASON
     this.mode = 'idle'
     this.clear()
   }

@@ -1,86 +1,152 @@
 /** The line below the picture. */
 
 import { COPIED, FAILED, FINISHED, INTERRUPTED, LIVE } from './messages.js'
+import { START_S } from './pacing.js'
 
+/** State of a stream that the server no longer knows; only the page says so. */
+export const RESTARTED = 'restarted'
+/** Picture and sound apart by less are in step for everyone. */
+const NOTICED_S = 0.08
+
+/** @typedef {import('./messages.js').StreamMessage} StreamMessage */
+/** @typedef {import('./runs.js').Activity} Activity */
+/** @typedef {import('./words.js').Say} Say */
 /**
  * @typedef {object} Shown
  * @property {import('./player.js').Mode} mode
  * @property {boolean} isWaiting
+ * @property {boolean} hasMoved
  * @property {boolean} isPaused
  * @property {boolean} isLost - the stream broke off
  * @property {number} ahead - seconds
  * @property {number} drift - seconds
- * @property {string} why
+ * @property {import('./player.js').Why} why
  */
 
-/** @param {import('./messages.js').StreamMessage} message */
-function progress(message) {
-  const { chunk, num_chunks, frames, frame_rate_hz, frames_per_s } = message
-  const parts = [`chunk ${chunk}/${num_chunks}`]
-  if (frames_per_s > 0) {
-    const speed = frames_per_s / frame_rate_hz
-    parts.push(`${frames_per_s.toFixed(1)} frames/s, ${speed.toFixed(2)}x real time`)
-    const behind = frames / frames_per_s - frames / frame_rate_hz
-    if (speed < 1) parts.push(`${behind.toFixed(1)} s behind real time`)
-  }
+/**
+ * @param {StreamMessage | null} message
+ * @param {Activity | null} activity - of a run that has not come to the node, or never will
+ * @param {Shown} shown
+ * @param {Say} say
+ */
+export function statusLine(message, activity, shown, say) {
+  if (activity) return activityLine(activity, say)
+  if (!message) return say('idle')
+  if (message.state === LIVE) return liveLine(message, shown, say).filter(Boolean).join(' · ')
+  return endLine(message, shown, say)
+}
+
+/**
+ * @param {Activity} activity
+ * @param {Say} say
+ */
+function activityLine({ state, title = '', reason = '' }, say) {
+  if (state === 'preparing') return title ? say('preparingNode', { node: title }) : say('preparing')
+  if (state !== 'failed') return say(state)
+  const values = { node: title, reason: say(firstLine(reason) || 'unknownError') }
+  // Nodes of this pack name themselves.
+  return say(title && !reason.startsWith(title) ? 'failedNode' : 'failed', values)
+}
+
+/** @param {string} text */
+export function firstLine(text) {
+  return text.split('\n')[0]
+}
+
+/**
+ * @param {StreamMessage} message
+ * @param {Shown} shown
+ * @param {Say} say
+ */
+function liveLine(message, shown, say) {
+  if (shown.mode === 'pictures')
+    return [say('picturesOnly', { why: say(shown.why.key, shown.why.values) })]
+  if (!message.session) return [message.text ? say(message.text) : say('preparing')]
+  const parts = [...progress(message, say), message.text ? say(message.text) : '']
+  if (shown.isLost) return [...parts, say('lost')]
+  parts.push(say('buffered', { seconds: shown.ahead.toFixed(1) }))
+  if (shown.isPaused) parts.push(say('paused'))
+  else if (shown.isWaiting)
+    parts.push(shown.hasMoved ? say('buffering', { seconds: START_S }) : say('loading'))
+  else if (Math.abs(shown.drift) > NOTICED_S)
+    parts.push(say(shown.drift > 0 ? 'late' : 'early', { ms: Math.abs(Math.round(shown.drift * 1000)) }))
   return parts
 }
 
 /**
- * @param {import('./messages.js').StreamMessage | null} message
- * @param {Shown} shown
+ * @param {StreamMessage} message
+ * @param {Say} say
  */
-export function statusLine(message, shown) {
-  if (!message) return 'Queue the workflow to see it talk.'
+function progress({ chunk, num_chunks, frames, frame_rate_hz, frames_per_s, left_s }, say) {
+  const parts = [say('chunk', { chunk, total: num_chunks })]
+  if (frames_per_s > 0) {
+    const speed = frames_per_s / frame_rate_hz
+    parts.push(say('speed', { fps: frames_per_s.toFixed(1), ratio: speed.toFixed(2) }))
+    const behind = frames / frames_per_s - frames / frame_rate_hz
+    if (speed < 1) parts.push(say('behind', { seconds: behind.toFixed(1) }))
+  }
+  if (left_s != null) parts.push(say('left', { time: duration(left_s, say) }))
+  return parts
+}
+
+/**
+ * @param {number} seconds
+ * @param {Say} say
+ */
+function duration(seconds, say) {
+  const whole = Math.round(seconds)
+  if (whole < 60) return say('seconds', { seconds: whole })
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
+  const [first, ...rest] = parts[0] ? parts : parts.slice(1)
+  return [first, ...rest.map((part) => String(part).padStart(2, '0'))].join(':')
+}
+
+/**
+ * @param {StreamMessage} message
+ * @param {Shown} shown
+ * @param {Say} say
+ */
+function endLine(message, shown, say) {
+  const { file, frame_rate_hz, num_frames, frames } = message
+  if (message.state === RESTARTED)
+    return file
+      ? end([say('restarted', { file: file.filename })], null, shown, say)
+      : say('restartedEmpty')
+  const [made, all] = [frames, num_frames].map((count) => (count / frame_rate_hz).toFixed(1))
   // What ComfyUI had in its cache comes without numbers.
-  const length = message.num_frames
-    ? ` · ${(message.num_frames / message.frame_rate_hz).toFixed(1)} s`
-    : ''
+  const length = num_frames ? say('seconds', { seconds: all }) : ''
   switch (message.state) {
-    case LIVE: {
-      if (shown.mode === 'pictures') return `No video in this browser (${shown.why}), pictures only`
-      const parts = progress(message)
-      if (shown.isLost) return [...parts, 'stream lost, waiting for the file'].join(' · ')
-      parts.push(`${shown.ahead.toFixed(1)} s buffered`)
-      if (shown.isPaused) parts.push('paused')
-      else if (shown.isWaiting) parts.push(message.chunk ? 'waiting for a second' : 'loading')
-      else parts.push(`drift ${Math.round(shown.drift * 1000)} ms`)
-      return parts.join(' · ')
-    }
     case FINISHED:
-      return end(`finished${length}`, message, shown)
+      return end([say('finished'), length], file, shown, say)
     case COPIED:
-      return end(`same settings as before, copied${length}`, message, shown)
+      return end([say('copied'), length], file, shown, say)
     case INTERRUPTED:
-      return end(`interrupted after ${left(message)}`, message, shown)
+      return end([say('interrupted', { made, all })], file, shown, say)
     case FAILED:
-      return end(`failed: ${message.reason ?? 'unknown error'}`, message, shown)
+      return end([say('failed', { reason: say(message.reason ?? 'unknownError') })], file, shown, say)
   }
   return ''
 }
 
-/** @param {import('./messages.js').StreamMessage} message */
-function left(message) {
-  const { frames, num_frames, frame_rate_hz } = message
-  const [made, all] = [frames, num_frames].map((count) => (count / frame_rate_hz).toFixed(1))
-  return `${made} of ${all} s`
-}
-
 /**
- * @param {string} text
- * @param {import('./messages.js').StreamMessage} message
+ * @param {string[]} parts
+ * @param {import('./messages.js').FileMessage | null} file
  * @param {Shown} shown
+ * @param {Say} say
  */
-function end(text, message, shown) {
-  const name = message.file ? ` · ${message.file.filename}` : ''
-  return text + name + (message.file && shown.mode === 'idle' ? ` (${shown.why})` : '')
+function end(parts, file, { mode, why }, say) {
+  const line = [...parts, file?.filename].filter(Boolean).join(' · ')
+  return mode === 'idle' && why.key ? `${line} (${say(why.key, why.values)})` : line
 }
 
 /**
  * Kind of the state, for colours.
- * @param {import('./messages.js').StreamMessage | null} message
+ * @param {StreamMessage | null} message
+ * @param {Activity | null} activity
  */
-export function statusKind(message) {
-  if (message?.state === FAILED || message?.state === INTERRUPTED) return 'bad'
+export function statusKind(message, activity) {
+  if (activity) return activity.state === 'failed' || activity.state === 'stopped' ? 'bad' : 'live'
+  const bad = [FAILED, INTERRUPTED, RESTARTED]
+  if (message && bad.includes(message.state)) return 'bad'
   return message?.state === LIVE ? 'live' : 'done'
 }

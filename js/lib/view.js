@@ -1,130 +1,164 @@
-/** The preview on a node: picture, buttons and a line of text. */
+/** The preview on a node: picture, buttons, a line of text and notes. */
 
-import { FAILED, FINISHED, INTERRUPTED, LIVE, filePath, messagePath, streamPath } from './messages.js'
+import { Asking } from './asking.js'
+import { Controls } from './controls.js'
+import { element, write } from './elements.js'
+import { FAILED, INTERRUPTED, LIVE, filePath, streamPath } from './messages.js'
 import { Player } from './player.js'
-import { statusKind, statusLine } from './status.js'
+import { RESTARTED, statusKind, statusLine } from './status.js'
+import { speakIn } from './words.js'
 
 const REFRESH_MS = 250
-/** How often the server is asked how a run has ended whose stream is over. */
-const ASK_MS = 3000
 
+/** @typedef {import('./messages.js').FileMessage} FileMessage */
 /** @typedef {import('./messages.js').StreamMessage} StreamMessage */
+/** @typedef {import('./runs.js').Activity} Activity */
+/**
+ * @typedef {object} ViewOptions
+ * @property {(hasPlayer: boolean) => void} [onPlayer] - whether pictures of others are needed
+ * @property {(message: StreamMessage) => void} [onMissed] - gets a message that had to be asked for
+ * @property {import('./words.js').Say} [say]
+ * @property {() => boolean} [loops] - whether a finished video starts again
+ */
 
 export class PreviewView {
   /**
    * @param {(path: string) => string} urlOf - from a path below the server's root
-   * @param {(hasPlayer: boolean) => void} onPlayer - whether pictures of others are needed
-   * @param {(message: StreamMessage) => void} onMissed - gets a message that had to be asked for
+   * @param {ViewOptions} options
    */
-  constructor(urlOf, onPlayer = () => {}, onMissed = (message) => this.show(message)) {
+  constructor(urlOf, options = {}) {
     this.urlOf = urlOf
-    this.onPlayer = onPlayer
-    this.onMissed = onMissed
+    this.onPlayer = options.onPlayer ?? (() => {})
+    this.onMissed = options.onMissed ?? ((message) => this.show(message))
+    this.say = options.say ?? speakIn(() => 'en')
+    this.loops = options.loops ?? (() => true)
     /** @type {StreamMessage | null} */
     this.message = null
+    this.shownMs = 0
+    /** @type {Activity | null} */
+    this.activity = null
+    /** @type {FileMessage[]} */
+    this.takes = []
+    this.take = 0
     this.session = ''
     this.file = ''
+    /** @type {FileMessage | null} */
+    this.shownFile = null
+    this.timer = 0
     this.root = element('div', 'flashtalk-preview')
     this.video = element('video', 'flashtalk-video')
     this.video.muted = true // else it may not start by itself
     this.video.playsInline = true
+    this.player = new Player(this.video, () => this.refresh())
+    this.asking = new Asking(urlOf, (session, message) => this.answered(session, message))
     this.status = element('div', 'flashtalk-status')
     this.status.setAttribute('role', 'status')
-    this.buttons = {
-      play: this.button('Pause', () => this.player.togglePlay()),
-      sound: this.button('', () => this.toggleSound()),
-      follow: this.button('Live', () => this.player.toggleFollow()),
-      full: this.button('Full screen', () => this.toggleFullScreen()),
-    }
-    this.buttons.sound.classList.add('flashtalk-sound')
-    const bar = element('div', 'flashtalk-bar')
-    bar.append(...Object.values(this.buttons))
-    const stage = element('div', 'flashtalk-stage')
-    stage.append(this.video, bar)
-    this.root.append(stage, this.status)
-    this.player = new Player(this.video, () => this.refresh())
-    this.video.addEventListener('volumechange', () => this.refresh())
-    this.timer = 0
-    this.nextAskMs = 0
-    this.refresh()
-  }
-
-  /**
-   * @param {string} label
-   * @param {() => void} onClick
-   */
-  button(label, onClick) {
-    const button = element('button', 'flashtalk-button')
-    button.type = 'button'
-    button.textContent = label
-    button.addEventListener('click', () => {
-      onClick()
-      this.refresh()
+    this.notes = element('div', 'flashtalk-notes')
+    this.notes.addEventListener('click', () => this.notes.classList.toggle('flashtalk-open'))
+    this.controls = new Controls({
+      play: () => this.player.togglePlay(),
+      sound: () => this.toggleSound(),
+      follow: () => this.player.toggleFollow(),
+      full: () => this.toggleFullScreen(),
+      take: (steps) => this.showTake(this.take + steps),
     })
-    return button
+    const stage = element('div', 'flashtalk-stage')
+    stage.append(this.video, this.controls.root)
+    const foot = element('div', 'flashtalk-foot')
+    foot.append(this.status, this.notes)
+    this.root.append(stage, foot)
+    this.video.addEventListener('volumechange', () => this.refresh())
+    this.refresh()
   }
 
   /**
    * Show what a message tells.
    * @param {StreamMessage} message
+   * @param {FileMessage[]} takes - finished videos of the node, the oldest first
    */
-  show(message) {
+  show(message, takes = this.takes) {
     this.message = message
-    // Only now: a copy of a node in the clipboard has a view, too, that nobody closes.
-    this.timer ||= window.setInterval(() => this.refresh(), REFRESH_MS)
+    this.shownMs = Date.now()
+    this.activity = null
+    const isTaken = takes.some((take) => message.file && filePath(take) === filePath(message.file))
+    this.takes = message.file && !isTaken ? [...takes, message.file] : takes
+    this.take = Math.max(0, this.takes.length - 1)
+    this.asking.rest()
+    this.start()
     if (message.state === LIVE && message.session) {
       // A stream that broke off is tried again when the next chunk says that it still runs.
       if (message.session !== this.session || this.player.isLost) this.showLive(message.session)
-    } else if (message.file) this.showFile(message)
+    } else if (message.file) this.showFile(message.file, message.session)
     else if (message.state !== LIVE && this.video.readyState < 2) this.player.stop() // nothing to see
     this.refresh()
+  }
+
+  /**
+   * Say what becomes of a run before the node's own messages; null: it came to its end without any.
+   * @param {Activity | null} activity
+   */
+  follow(activity) {
+    const now = this.activity?.state
+    const isPending = now === 'queued' || now === 'preparing'
+    // A run that goes on says more than one that waits, and a node tells best of itself.
+    const isBusy = now === 'preparing' || this.message?.state === LIVE
+    const isNews = { queued: !isBusy, preparing: true, stopped: isPending, failed: isPending }
+    if (activity ? !isNews[activity.state] : !isPending) return
+    this.activity = activity
+    this.start()
+    this.refresh()
+  }
+
+  /** Look at the player from now on: a copy of a node in the clipboard has a view, too. */
+  start() {
+    this.timer ||= window.setInterval(() => this.refresh(), REFRESH_MS)
   }
 
   /** @param {string} session */
   showLive(session) {
     this.session = session
     this.file = ''
-    this.nextAskMs = 0
+    this.shownFile = null
     this.player.showLive((fromS) => this.urlOf(streamPath(session, fromS)))
   }
 
-  /** @param {StreamMessage} message */
-  showFile({ file, frames, session }) {
-    if (!file) return
+  /**
+   * @param {FileMessage} file
+   * @param {string | null} session - it came from, if it did
+   */
+  showFile(file, session) {
     const path = filePath(file)
-    if (path === this.file) return
+    if (path === this.file && this.player.mode === 'file') return
     this.file = path
+    this.shownFile = file
     this.session = session ?? ''
     // A name is used again once its file is deleted; what is shown must not come from a cache.
-    this.player.showFile(this.urlOf(`${path}&v=${frames}-${Date.now()}`))
+    this.player.showFile(this.urlOf(`${path}&v=${Date.now()}`))
+  }
+
+  /** @param {FileMessage} file */
+  has(file) {
+    return this.message !== null && filePath(file) === this.file
+  }
+
+  /** @param {number} number - of a finished video, from 0 */
+  showTake(number) {
+    const file = this.takes[number]
+    if (!file) return
+    this.take = number
+    this.showFile(file, null)
+    this.refresh()
   }
 
   /**
-   * Show the file of a run that was not told about: everything of it was cached.
-   * @param {import('./messages.js').FileMessage} file
-   * @param {string | null} workflow
-   * @param {string} node - execution id
-   * @returns {StreamMessage} what tells of it
+   * @param {string} session
+   * @param {StreamMessage | null} message - null: the server was restarted
    */
-  showCached(file, workflow, node) {
-    if (this.message && filePath(file) === this.file) return this.message
-    const [frame_rate_hz, none] = [25, 0]
-    const counts = { chunk: none, num_chunks: none, frames: none, num_frames: none }
-    const rest = { ...counts, frame_rate_hz, frames_per_s: none, dropped: none, reason: null }
-    const message = { ...rest, node, workflow, session: null, state: FINISHED, file }
-    this.show(message)
-    return message
-  }
-
-  /** Ask how the run has ended, in case its message was missed: by a reload, or a broken socket. */
-  async askForEnd() {
-    const { session } = this
-    this.nextAskMs = performance.now() + ASK_MS
-    const answer = await fetch(this.urlOf(messagePath(session)), { cache: 'no-store' }).catch(() => null)
-    if (answer && !answer.ok) this.nextAskMs = Infinity // the server knows nothing of it
-    if (!answer?.ok || session !== this.session || this.message?.state !== LIVE) return
-    const message = await answer.json()
-    if (message.state !== LIVE) this.onMissed(message)
+  answered(session, message) {
+    const { message: last } = this
+    if (session !== last?.session || last.state !== LIVE) return
+    if (message) this.onMissed(message)
+    else this.onMissed({ ...last, state: RESTARTED, file: last.partial ?? null })
   }
 
   toggleSound() {
@@ -139,29 +173,27 @@ export class PreviewView {
   }
 
   refresh() {
-    const { player, buttons, message } = this
-    const { mode } = player
-    const hasVideo = mode === 'live' || mode === 'file'
-    if (player.isOver && message?.state === LIVE) {
-      // The message comes right after the stream; asking is for when it does not.
-      this.nextAskMs ||= performance.now() + ASK_MS
-      if (performance.now() > this.nextAskMs) void this.askForEnd()
-    }
-    this.onPlayer(mode !== 'pictures')
-    const text = statusLine(message, player)
-    if (this.status.textContent !== text) this.status.textContent = text
-    this.root.dataset.kind = statusKind(message)
-    this.root.dataset.mode = mode
-    setLabel(buttons.play, player.isPaused ? 'Play' : 'Pause')
-    setLabel(buttons.sound, this.video.muted ? 'Unmute' : 'Mute')
-    buttons.sound.classList.toggle('flashtalk-muted', this.video.muted)
-    buttons.follow.setAttribute('aria-pressed', String(player.isFollowing))
-    buttons.play.hidden = mode !== 'live'
-    buttons.follow.hidden = mode !== 'live'
-    buttons.sound.hidden = !hasVideo
-    buttons.full.hidden = mode !== 'live' // a file has the browser's own
-    if (player.isOver && (message?.state === INTERRUPTED || message?.state === FAILED))
-      buttons.follow.hidden = true
+    const { player, message, activity, say } = this
+    if (message?.state === LIVE && message.session) void this.asking.ask(message.session)
+    this.onPlayer(player.mode !== 'pictures')
+    this.video.loop = player.mode === 'file' && this.loops()
+    write(this.status, this.line())
+    this.status.title = activity?.reason ? say(activity.reason) : (message?.reason ?? '')
+    const notes = (message?.notes ?? []).map((note) => say(note))
+    write(this.notes, notes.join('\n'))
+    this.notes.title = notes.join('\n')
+    this.root.dataset.kind = statusKind(message, activity)
+    this.root.dataset.mode = player.mode
+    const hasEnded = player.isOver && (message?.state === INTERRUPTED || message?.state === FAILED)
+    const { video, take } = this
+    this.controls.refresh({ player, video, hasEnded, take, numTakes: this.takes.length }, say)
+  }
+
+  line() {
+    const { takes, take, say } = this
+    if (!this.activity && take < takes.length - 1)
+      return say('shownTake', { number: take + 1, count: takes.length, file: takes[take].filename })
+    return statusLine(this.message, this.activity, this.player, say)
   }
 
   close() {
@@ -170,23 +202,4 @@ export class PreviewView {
     this.player.close()
     this.root.remove()
   }
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} K
- * @param {K} name
- * @param {string} kind
- */
-function element(name, kind) {
-  const made = document.createElement(name)
-  made.className = kind
-  return made
-}
-
-/**
- * @param {HTMLElement} button
- * @param {string} label
- */
-function setLabel(button, label) {
-  if (button.textContent !== label) button.textContent = label
 }

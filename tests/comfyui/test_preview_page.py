@@ -152,3 +152,97 @@ def test_each_node_shows_its_own_run(play, graph, renderer):
     failed = [line for line in seen["lines"] if "failed" in line and "outside the output" in line]
     assert len(failed) == 1
     assert len(seen["lines"]) == 2
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_the_player_keeps_its_size_and_moves_early(play, graph, renderer):
+    prompt = graph(speech__duration=4.0, sampler__seed=11 + RENDERERS.index(renderer))
+    seen = play("keepsItsSize", renderer, prompt)
+    assert seen["fresh"] == [420, 640]
+    for name in ("during", "after"):
+        assert seen[name]["height"] == pytest.approx(seen["before"]["height"], abs=2)
+        assert seen[name]["picture"] == pytest.approx(seen["before"]["picture"], abs=2)
+        assert seen[name]["overhang"] <= 2
+    assert seen["before"]["overhang"] <= 2
+    # Nothing of the second chunk was there yet; 1.2 x the 28 new frames of the first.
+    assert seen["frames"] <= 33
+    assert not seen["faults"]
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_wheel_menu_and_drag_over_the_player_reach_the_canvas(play, graph, renderer):
+    seen = play("passesTheMouse", renderer, graph())
+    assert seen["zoomed"]["scale"] > seen["idle"]["scale"]
+    assert "Hide preview" in seen["items"]
+    assert "flashtalk_preview" not in seen["items"]
+    if renderer == "classic":
+        assert seen["dragged"]["pos"] == [seen["held"]["pos"][0] + 60, seen["held"]["pos"][1] + 40]
+    assert not seen["faults"]
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_earlier_takes_stay_within_reach(play, graph, renderer):
+    prompt = graph(sampler__seed=13 + RENDERERS.index(renderer))
+    seen = play("keepsTakes", renderer, prompt)
+    assert seen["last"]["loops"]
+    assert not seen["once"]
+    assert (seen["count"], seen["reloaded"]) == ("2/2", "2/2")
+    assert "_00001_.mp4" in seen["first"]["src"]
+    assert "take 1 of 2" in seen["first"]["status"]
+    offered = ["Open video in new tab", "Save video as", "Copy path of video", "Unmute"]
+    assert set(offered) < set(seen["offered"])
+    assert not [item for item in seen["offered"] if item and "flashtalk_preview" in item]
+    assert not seen["hidden"]
+    assert not seen["faults"]
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_the_reason_of_a_failure_is_said_in_the_preview(play, graph, renderer):
+    prompt = graph()
+    sounds = {"class_type": "FlashTalkTest_TwoSounds", "inputs": {"audio": ["audio", 0]}}
+    prompt |= {"sounds": sounds}
+    prompt["speech"]["inputs"]["audio"] = ["sounds", 0]
+    seen = play("tellsFailures", renderer, prompt)
+    sentence = "audio batch of 2: one sound makes one video"
+    assert seen["idle"] == "Queue the workflow to see it talk."
+    assert seen["failed"].startswith("failed: FlashTalk Audio Encode")
+    assert sentence in seen["failed"]
+    assert seen["kind"] == "bad"
+    # From Run to the error there is always something to read.
+    assert seen["lines"][0] == "queued"
+    assert seen["lines"][1].startswith("preparing")
+    assert seen["lines"][-1] == seen["failed"]
+    assert seen["refused"] == "failed: Load Image: Invalid image file: not there.png"
+    assert seen["translated"].startswith("失败：Load Image")
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_a_closed_tab_is_no_loss(play, graph, renderer):
+    prompt = graph(speech__duration=6.0, sampler__seed=15 + RENDERERS.index(renderer))
+    seen = play("survivesAClosedTab", renderer, prompt)
+    assert seen["live"]["mode"] == "live"
+    assert has_picture(seen["live"])
+    assert "/view?filename=avatar_00001_.mp4" in seen["end"]["src"]
+    assert has_picture(seen["end"])
+
+
+def test_names_are_filled_in_as_by_native_nodes(play, graph):
+    prefix = "names/%date:yyyy%/%FlashTalk_ChunkSampler.seed%_x"
+    seen = play("fillsInNames", "nodes2", graph(preview__filename_prefix=prefix, sampler__seed=17))
+    assert "/view?filename=17_x_00001_.mp4" in seen["src"]
+    assert f"subfolder=names%2F{seen['year']}&" in seen["src"]
+    assert not seen["faults"]
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_a_subgraph_shows_the_preview_of_the_node_within(play, graph, renderer):
+    prompt = graph(speech__duration=3.0, sampler__seed=18 + RENDERERS.index(renderer))
+    seen = play("showsASubgraph", renderer, prompt)
+    assert seen["widgets"].count("flashtalk_preview") == 1
+    assert seen["isVisible"]
+    for name in ("live", "end", "again"):
+        assert has_picture(seen[name]), name
+    assert seen["live"]["mode"] == "live"
+    assert "/view?filename=avatar_00001_.mp4" in seen["again"]["src"]
+    assert "flashtalk_preview" not in seen["saved"]
+    assert not seen["faults"]

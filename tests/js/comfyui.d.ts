@@ -6,12 +6,14 @@ declare module '*/scripts/app.js' {
     init?(): Promise<void>
     setup?(): void
     nodeCreated?(node: any): void
+    getNodeMenuItems?(node: any): any[]
     afterConfigureGraph?(): void
   }
 
   export const app: {
     rootGraph?: any
     graph: any
+    canvas?: { canvas: HTMLCanvasElement }
     extensionManager?: { setting?: { get(name: string): any } }
     registerExtension(extension: PreviewExtension): void
   }

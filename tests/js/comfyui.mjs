@@ -4,8 +4,9 @@
 
 import { readFileSync } from 'node:fs'
 import { listen, look, watch, withBrowser } from './browser.mjs'
+import { scenarios as ofNode } from './comfyui_node.mjs'
 import {
-  VIDEO, boxes, centre, load, loaded, openComfy, pause, queue, ready, serialised, told,
+  VIDEO, boxes, centre, enter, load, loaded, openComfy, pause, queue, ready, serialised, told,
 } from './comfyui_page.mjs'
 
 const scenarios = {
@@ -27,7 +28,7 @@ const scenarios = {
     const end = await look(page, VIDEO)
     const saved = await serialised(page)
     const after = await boxes(page)
-    await page.evaluate(() => sessionStorage.clear())
+    await page.evaluate(() => localStorage.clear())
     await page.reload()
     await ready(page)
     await load(page, graph)
@@ -56,7 +57,9 @@ const scenarios = {
     await page.evaluate((workflow) => window.app.loadGraphData(workflow), workflow)
     await centre(page)
     const back = await watch(page, 0.3, VIDEO, 60_000)
-    const tab = await openComfy(browser, url, renderer, way)
+    const tab = await page.context().newPage()
+    tab.faults = []
+    await enter(tab, url, renderer)
     await tab.evaluate((workflow) => window.app.loadGraphData(workflow), workflow)
     await centre(tab)
     const second = await watch(tab, 0.3, VIDEO, 60_000)
@@ -115,5 +118,6 @@ const scenarios = {
 
 const [name, url, renderer, way] = process.argv.slice(2)
 const graph = JSON.parse(readFileSync(0, 'utf8'))
-const found = await withBrowser((browser) => scenarios[name](browser, url, renderer, graph))
+const play = { ...scenarios, ...ofNode }[name]
+const found = await withBrowser((browser) => play(browser, url, renderer, graph, way))
 process.stdout.write(JSON.stringify(found))

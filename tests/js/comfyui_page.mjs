@@ -18,7 +18,7 @@ export async function openComfy(browser, url, renderer, way) {
   return page
 }
 
-async function enter(page, url, renderer) {
+export async function enter(page, url, renderer) {
   // Told beforehand, so that no greeting covers the page.
   const settings = { 'Comfy.TutorialCompleted': true, 'Comfy.VueNodes.Enabled': renderer === 'nodes2' }
   await fetch(`${url}/settings`, { method: 'POST', body: JSON.stringify(settings) })
@@ -75,13 +75,26 @@ export function told(page, text, timeout = 90_000) {
 export const loaded = (page) =>
   page.waitForFunction((selector) => document.querySelector(selector).readyState >= 2, VIDEO)
 
+/** The middle of the picture. */
+export const place = (page) =>
+  page.evaluate((selector) => {
+    const { x, y, width, height } = document.querySelector(selector).getBoundingClientRect()
+    return { x: x + width / 2, y: y + height / 2 }
+  }, VIDEO)
+
 /** How large the preview is, and whether the page also draws a player or a picture of its own. */
 export const boxes = (page) =>
   page.evaluate(() => {
-    const { width, height } = document.querySelector('.flashtalk-preview').getBoundingClientRect()
+    const box = document.querySelector('.flashtalk-preview').getBoundingClientRect()
+    const stage = document.querySelector('.flashtalk-stage').getBoundingClientRect()
+    const { ds, canvas, graph } = window.app.canvas
+    const node = graph.nodes.find((node) => node.type === 'FlashTalk_StreamPreview')
+    const top = canvas.getBoundingClientRect().top
     return {
-      width,
-      height,
+      width: box.width,
+      height: box.height,
+      picture: stage.height,
+      overhang: box.bottom - (top + (node.pos[1] + node.size[1] + ds.offset[1]) * ds.scale),
       videos: document.querySelectorAll('video').length,
       isVue: Boolean(document.querySelector('.lg-node .flashtalk-preview')),
       widgets: window.app.graph.nodes

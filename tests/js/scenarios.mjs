@@ -114,7 +114,7 @@ const scenarios = {
 
   /** Two tabs, one of them with two nodes. */
   async isSharedByTabs(browser, url) {
-    const { page, session } = await openShow(browser, url, { seconds: 10 })
+    const { page, session } = await openShow(browser, url, { seconds: 20 })
     const other = await openStage(browser, url, `session=${session}`)
     await other.evaluate(async (session) => {
       const { PreviewView } = await import('/js/lib/view.js')
@@ -213,14 +213,28 @@ const scenarios = {
     const { session } = await start(url, { seconds: 1 })
     const real = await message(url, session)
     await page.evaluate((real) => window.view.show({ ...real, session: '../../x' }), real)
-    await told(page, 'stream lost')
+    await told(page, 'restarted')
     return { end: await look(page), faults: page.faults }
+  },
+
+  /** The server was started again in mid-run: it knows nothing, but the growing file is there. */
+  async hearsOfARestart(browser, url) {
+    const page = await openStage(browser, url)
+    const { session } = await start(url, { seconds: 4, speed: 4, stop_at: 84 })
+    await untilMade(url, session, 84 / 25)
+    await pause(500)
+    const real = await message(url, session)
+    const lost = { ...real, session: 'of-a-server-that-is-gone', state: 'live', partial: real.file, file: null }
+    await page.evaluate((lost) => window.view.show(lost), lost)
+    await told(page, 'restarted')
+    await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
+    return { end: await look(page), name: real.file.filename, faults: page.faults }
   },
 
   /** The message of the end is lost, as with a reload or a broken socket. */
   async asksForTheEnd(browser, url) {
     const page = await openStage(browser, url)
-    const { session } = await start(url, { seconds: 3 })
+    const { session } = await start(url, { seconds: 6 })
     const live = await message(url, session)
     await page.evaluate((live) => window.view.show(live), live)
     await watch(page, 1)
@@ -243,15 +257,19 @@ const scenarios = {
   async namesNodes(browser, url) {
     const page = await openStage(browser, url)
     return page.evaluate(async () => {
-      const { executionIds, isAbout } = await import('/js/lib/memory.js')
+      const { executionIds, innerIds } = await import('/js/lib/execution_ids.js')
+      const { isAbout } = await import('/js/lib/memory.js')
       const inner = { nodes: [] }
-      const node = { id: 3, graph: inner }
+      const node = { id: 3, graph: inner, comfyClass: 'Preview' }
       inner.nodes.push(node)
       const outer = { nodes: [{ id: 7, subgraph: inner }] }
       const root = { nodes: [{ id: 1, subgraph: inner }, { id: 2, subgraph: outer }, { id: 3 }] }
+      for (const host of root.nodes) host.graph = root
       const ids = executionIds(root, node)
-      const about = (node) => isAbout({ node, workflow: null }, 'w', ids)
-      return { ids, own: about('2:7:3'), other: about('3'), none: executionIds(root, { id: 3 }) }
+      const about = (node, workflow = null) => isAbout({ node, workflow }, 'w', ids)
+      const host = innerIds(root, root.nodes[1], 'Preview')
+      const answers = [about('2:7:3'), about('3'), about('2:7:3', 'w'), about('2:7:3', 'of others')]
+      return { ids, host, answers, none: executionIds(root, { id: 3 }) }
     })
   },
 
@@ -259,7 +277,7 @@ const scenarios = {
     const { page } = await openShow(browser, url, { seconds: 30 })
     await watch(page, 1)
     await fetch(`${url}/die`).catch(() => {})
-    await told(page, 'stream lost')
+    await told(page, 'connection lost')
     await pause(500)
     return { end: await look(page), faults: page.faults }
   },

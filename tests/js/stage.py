@@ -82,6 +82,7 @@ class Show:
         self.frames, self.state, self.start_s = 0, "live", time.monotonic()
         self.num_frames = round(self.seconds * FRAME_RATE_HZ)
         self.first_bytes_s: float | None = None
+        self.last_messages[self.session] = self.message()
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self) -> None:
@@ -103,6 +104,7 @@ class Show:
                     time.sleep(max(0.0, self.start_s + due_s - time.monotonic()))
                     writer.write(draw(self.frames, count, self.size_px))
                     self.frames += count
+                    self.last_messages[self.session] = self.message()
             self.state = "finished"
         except InterruptedError:
             self.state = "interrupted"
@@ -139,6 +141,10 @@ class Show:
             "dropped": self.stream.num_dropped,
             "file": None if self.state == "live" else file,
             "reason": None,
+            "text": None,
+            "notes": [],
+            "left_s": None,
+            "partial": None,
         }
 
 

@@ -118,7 +118,15 @@ def test_a_managed_source_says_when_it_wants_more(run):
 
 def test_an_unknown_session_is_said_and_breaks_nothing(run):
     seen = run("hearsOfAnUnknownSession")
-    assert "stream lost" in seen["end"]["status"]
+    assert "restarted before anything was rendered" in seen["end"]["status"]
+    assert not seen["faults"]
+
+
+def test_a_restarted_server_is_said_and_what_it_left_plays(run):
+    seen = run("hearsOfARestart")
+    assert seen["end"]["status"].endswith(f"what was rendered is in {seen['name']}")
+    assert seen["name"].endswith(".partial.mp4")
+    assert has_picture(seen["end"])
     assert not seen["faults"]
 
 
@@ -135,12 +143,14 @@ def test_a_deleted_file_is_said_to_be_gone(run):
 def test_a_node_has_an_id_for_each_place_of_its_subgraph(run):
     seen = run("namesNodes")
     assert seen["ids"] == ["1:3", "2:7:3"]
-    assert (seen["own"], seen["other"], seen["none"]) == (True, False, [])
+    assert seen["host"] == ["2:7:3"]
+    assert seen["answers"] == [True, False, True, False]
+    assert seen["none"] == []
 
 
 def test_the_end_of_the_server_is_said_and_what_came_is_kept(run):
     seen = run("outlivesTheServer")
-    assert "stream lost" in seen["end"]["status"]
+    assert "connection lost" in seen["end"]["status"]
     assert has_picture(seen["end"])
     assert not seen["faults"]
 

@@ -1,0 +1,72 @@
+/**
+ * Chinese for sentences of the server: errors, what is being done, and notes. English on the left
+ * as the core writes it, `{name}` for a value; what is in no line is shown in English.
+ */
+
+/** @type {[string, string][]} */
+export const SENTENCES = [
+  // what is being done
+  ['checking', '正在检查'],
+  ['copying the render that was kept', '正在复制已保存的结果'],
+  ['encoding the portrait and the prompt', '正在编码肖像和提示词'],
+  ['reading weights: {network}', '正在读取权重：{network}'],
+  ['finishing the file', '正在完成文件'],
+  ['writing the {container} file', '正在写入 {container} 文件'],
+  // files
+  ['{kind} {path}: no such file; check the path', '{kind} {path}：文件不存在；请检查路径'],
+  ['{kind} {path}: this is a folder; name a {file} file in it', '{kind} {path}：这是文件夹；请选择其中的文件'],
+  ['{kind} {path}: the file is empty, 0 bytes; copy it again', '{kind} {path}：文件为空（0 字节）；请重新复制'],
+  ['picture {path}: its {size} bytes are no picture Pillow can read; use PNG or JPEG', '图像 {path}：{size} 字节，不是可读取的图像；请使用 PNG 或 JPEG'],
+  ['picture {path}: cannot be read ({reason}); it may be cut short, export it again', '图像 {path}：无法读取（{reason}）；文件可能不完整，请重新导出'],
+  ['{name}: {width}x{height} pixels; need at least {least}', '{name}：{width}x{height} 像素；至少需要 {least}'],
+  ['{path}: {size} bytes that are no safetensors file ({error}); download it again', '{path}：{size} 字节，不是 safetensors 文件（{error}）；请重新下载'],
+  ['{part} not found in {places}: looked for {wanted}; {remedy}', '在 {places} 中找不到 {part}：查找过 {wanted}；{remedy}'],
+  ['{count} parts of the model are missing or cannot be used:', '模型有 {count} 个部分缺失或无法使用（悬停查看全部）'],
+  // output
+  ['output {path}: writing stopped after {size} bytes, {reason}; free some space or choose another disk; {rest}', '输出 {path}：写入 {size} 字节后停止（{reason}）；请释放空间或换一个磁盘；{rest}'],
+  ['filename prefix {prefix}: it leads outside the output folder; use a name, or folders below it', '文件名前缀 {prefix}：指向输出文件夹之外；请使用名称或其中的子文件夹'],
+  ['filename prefix {prefix}: it ends without a name; add one', '文件名前缀 {prefix}：末尾没有名称；请补上'],
+  // sound
+  ['sound {path}: its {size} bytes are no sound {reader} can read; export it again as {kinds}', '音频 {path}：{size} 字节，{reader} 无法读取；请重新导出为 {kinds}'],
+  ['sound {path}: it holds 0 samples; record or export it again', '音频 {path}：长度为 0；请重新录制或导出'],
+  ['sound {path}: no sound track in it (only {kinds}); use a file with sound', '音频 {path}：没有音轨（仅有 {kinds}）；请使用带声音的文件'],
+  ['sound start {start} s: {path} lasts {length} s; start earlier', '音频起点 {start} 秒：{path} 只有 {length} 秒；请提前起点'],
+  ['sound duration {duration} s: use more than 0 s, or leave it out for the whole sound', '音频时长 {duration} 秒：请大于 0 秒，或留空使用整段音频'],
+  ['audio batch of {count}: one sound makes one video; use a batch of 1, and queue the others one by one', '音频批次为 {count}：一段音频生成一个视频；请使用批次 1，其余逐个运行'],
+  ['sound {path}: it is silent, the mouth will stay closed', '音频 {path}：没有声音，嘴将保持闭合'],
+  // settings
+  ['steps {steps}: use 1 to 100 (4 for distilled weights)', '步数 {steps}：请使用 1 到 100（蒸馏权重为 4）'],
+  ['size {size}: {name} {value} must be a multiple of {step} from {least} to {most}', '尺寸 {size}：{name} {value} 必须是 {step} 的倍数，范围 {least} 到 {most}'],
+  ["prompt changes: {line} is not a time, a colon and a prompt; write '12.5: She smiles', or '1:05: She smiles' for minutes and seconds", '提示词变化：{line} 不是“时间: 提示词”的格式；请写成 12.5: She smiles，或用 1:05: She smiles 表示分和秒'],
+  ['prompt change at {after} s: it follows one at {before} s; {remedy}', '{after} 秒处的提示词变化：排在 {before} 秒之后；请按时间先后排列'],
+  ["device {name}: {reason}; use 'cpu', or see `python -m flashtalk_core doctor`", '设备 {name}：{reason}；请使用 cpu，或运行 python -m flashtalk_core doctor'],
+  // memory
+  ['memory {mode}: with no block on the device, about {needed} GB of its memory are needed at this size, {free} GB are free; use a smaller size, or close what else uses the GPU', '显存 {mode}：即使不在显卡上保留任何层，此尺寸也约需 {needed} GB，可用 {free} GB；请减小尺寸，或关闭其他占用显卡的程序'],
+]
+
+/** What nodes of this pack put before an error. */
+const BLAME = /^(FlashTalk [A-Za-z ]+), input '(\w+)': (.*)$/s
+
+/** @type {{ pattern: RegExp, names: string[], chinese: string }[]} */
+const PATTERNS = SENTENCES.map(([english, chinese]) => {
+  const names = [...english.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)
+  const parts = english.split(/\{\w+\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+  return { pattern: new RegExp(`^${parts.join('(.+?)')}$`, 's'), names, chinese }
+})
+
+/**
+ * A sentence of the server in Chinese, or as it is.
+ * @param {string} sentence
+ * @returns {string}
+ */
+export function translate(sentence) {
+  const blamed = BLAME.exec(sentence)
+  if (blamed) return `${blamed[1]}，输入 ${blamed[2]}：${translate(blamed[3])}`
+  for (const { pattern, names, chinese } of PATTERNS) {
+    const found = pattern.exec(sentence)
+    if (!found) continue
+    const values = Object.fromEntries(names.map((name, i) => [name, found[i + 1]]))
+    return chinese.replace(/\{(\w+)\}/g, (_, name) => values[name])
+  }
+  return sentence
+}

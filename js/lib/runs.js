@@ -1,0 +1,167 @@
+/** Runs that this page queued: what becomes of a preview before its node's own messages begin. */
+
+import { refusal, titleOf, upstream } from './prompt.js'
+
+/** @typedef {import('./prompt.js').Prompt} Prompt */
+/**
+ * @typedef {object} Activity
+ * @property {'queued' | 'preparing' | 'stopped' | 'failed'} state
+ * @property {string} [title] - of the node that works, or failed
+ * @property {string} [reason]
+ */
+/**
+ * @callback OnActivity
+ * @param {string | null} workflow
+ * @param {string} node - execution id of a preview
+ * @param {Activity | null} activity - null: nothing more will come
+ */
+/**
+ * @typedef {object} Run
+ * @property {Prompt} prompt
+ * @property {string | null} workflow
+ * @property {Map<string, Set<string>>} previews - what each one waits for, by its id
+ */
+
+const MAX_RUNS = 100
+const MAX_EARLY = 50
+const EVENTS = ['execution_start', 'execution_error', 'execution_interrupted', 'execution_success']
+
+export class Runs {
+  /**
+   * @param {string} kind - class of the preview nodes
+   * @param {OnActivity} onActivity
+   */
+  constructor(kind, onActivity) {
+    this.kind = kind
+    this.onActivity = onActivity
+    /** @type {Map<string, Run>} by id of the prompt */
+    this.runs = new Map()
+    /** @type {[string, any][]} events that came before the answer that names their run */
+    this.early = []
+    /** @type {Run | null} */
+    this.current = null
+  }
+
+  /**
+   * Follow what a page queues, through the one call that knows nodes, workflow and answer.
+   * @param {any} api - ComfyUI's
+   * @param {(prompt: Prompt, previews: string[]) => void} onQueue - may change what is queued
+   */
+  follow(api, onQueue) {
+    for (const name of EVENTS)
+      api.addEventListener(name, (/** @type {CustomEvent} */ { detail }) => this.hear(name, detail))
+    api.addEventListener('executing', (/** @type {CustomEvent} */ { detail }) => this.work(detail))
+    api.addEventListener('status', (/** @type {CustomEvent} */ { detail }) => {
+      if (detail?.exec_info?.queue_remaining === 0) this.drop()
+    })
+    const send = api.queuePrompt
+    api.queuePrompt = async (/** @type {any[]} */ ...call) => {
+      const run = this.plan(call[1], call[2])
+      if (!run) return send.apply(api, call)
+      onQueue(run.prompt, [...run.previews.keys()])
+      this.tell(run, { state: 'queued' })
+      try {
+        const answer = await send.apply(api, call)
+        this.accept(run, answer)
+        return answer
+      } catch (error) {
+        this.refuse(run, /** @type {any} */ (error).response ?? { error: String(error) })
+        throw error
+      }
+    }
+  }
+
+  /**
+   * @param {any} data - of a call that queues
+   * @param {any} options
+   * @returns {Run | null} null if it holds no preview
+   */
+  plan(data, options) {
+    const prompt = data?.output
+    if (!prompt) return null
+    const targets = options?.partialExecutionTargets
+    const needed = targets?.flatMap((/** @type {any} */ id) => [...upstream(prompt, String(id))])
+    const ids = Object.keys(prompt).filter((id) =>
+      prompt[id].class_type === this.kind && (needed?.includes(id) ?? true))
+    if (!ids.length) return null
+    const previews = new Map(ids.map((id) => [id, upstream(prompt, id)]))
+    return { prompt, workflow: data.workflow?.id ?? null, previews }
+  }
+
+  /** @param {Run} run @param {any} answer */
+  accept(run, answer) {
+    if (Object.keys(answer?.node_errors ?? {}).length) this.refuse(run, answer)
+    if (!answer?.prompt_id) return
+    this.runs.set(answer.prompt_id, run)
+    for (const old of [...this.runs.keys()].slice(0, -MAX_RUNS)) this.runs.delete(old)
+    const isMine = (/** @type {[string, any]} */ [, { prompt_id }]) => prompt_id === answer.prompt_id
+    const mine = this.early.filter(isMine)
+    this.early = this.early.filter((event) => !isMine(event))
+    for (const [name, detail] of mine) this.hear(name, detail)
+  }
+
+  /** @param {Run} run @param {any} answer - with errors of nodes, or of the whole prompt */
+  refuse(run, answer) {
+    const faults = Object.entries(answer.node_errors ?? {})
+    const general = answer.error?.message ?? answer.error ?? ''
+    for (const [id, needed] of run.previews) {
+      const [bad, fault] =
+        faults.find(([node, { errors }]) => errors?.length && needed.has(node)) ?? []
+      if (bad) this.fail(run, id, bad, refusal(fault))
+      else if (!faults.length) this.onActivity(run.workflow, id, { state: 'failed', reason: general })
+      else if (!answer.prompt_id) this.onActivity(run.workflow, id, null)
+    }
+  }
+
+  /** @param {string} name @param {any} detail */
+  hear(name, detail) {
+    const run = this.runs.get(detail?.prompt_id)
+    if (!run) {
+      if (detail?.prompt_id) this.early.push([name, detail])
+      this.early = this.early.slice(-MAX_EARLY)
+      return
+    }
+    if (name === 'execution_start') {
+      this.current = run
+      this.tell(run, { state: 'preparing' })
+      return
+    }
+    if (this.current === run) this.current = null
+    this.runs.delete(detail.prompt_id)
+    if (name === 'execution_error') this.stop(run, String(detail.node_id), detail.exception_message)
+    else this.tell(run, name === 'execution_interrupted' ? { state: 'stopped' } : null)
+  }
+
+  /** The queue is empty: whatever was taken from it will not run. */
+  drop() {
+    for (const run of this.runs.values()) if (run !== this.current) this.tell(run, null)
+  }
+
+  /** @param {Run} run @param {string} bad - node that failed @param {unknown} message */
+  stop(run, bad, message) {
+    for (const [id, needed] of run.previews) {
+      if (needed.has(bad)) this.fail(run, id, bad, String(message ?? '').trim())
+      else this.onActivity(run.workflow, id, null)
+    }
+  }
+
+  /** @param {Run} run @param {string} id @param {string} bad @param {string} reason */
+  fail(run, id, bad, reason) {
+    this.onActivity(run.workflow, id, { state: 'failed', title: titleOf(run.prompt, bad), reason })
+  }
+
+  /** @param {any} detail - the node that works now, as an execution id */
+  work(detail) {
+    const node = typeof detail === 'object' ? detail?.node : detail
+    if (!this.current || node == null || this.current.previews.has(String(node))) return
+    const title = titleOf(this.current.prompt, String(node))
+    for (const [id, needed] of this.current.previews)
+      if (needed.has(String(node)))
+        this.onActivity(this.current.workflow, id, { state: 'preparing', title })
+  }
+
+  /** @param {Run} run @param {Activity | null} activity */
+  tell(run, activity) {
+    for (const id of run.previews.keys()) this.onActivity(run.workflow, id, activity)
+  }
+}

@@ -1,0 +1,146 @@
+"""Sentences as the core really writes them; prints them as JSON, the ones the page translates.
+
+``python tests/js/raised.py`` makes each mistake once and keeps what is said about it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import tempfile
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from stage import load_pack
+
+
+def mistakes(folder: Path) -> dict[str, Any]:
+    """Return what goes wrong, by what it is about: calls that raise."""
+    from flashtalk_pack.flashtalk_core.config import AvatarConfig, SamplingConfig
+    from flashtalk_pack.flashtalk_core.engine.devices import choose_device
+    from flashtalk_pack.flashtalk_core.engine.memory_plan import (
+        DeviceMemory,
+        MemoryChoice,
+        choose_memory,
+    )
+    from flashtalk_pack.flashtalk_core.engine.memory_sizes import model_sizes
+    from flashtalk_pack.flashtalk_core.geometry import check_size
+    from flashtalk_pack.flashtalk_core.media.output_path import fault_line
+    from flashtalk_pack.flashtalk_core.media.picture import open_picture, picture_from_pixels
+    from flashtalk_pack.flashtalk_core.media.sound import probe_sound, sound_notes
+    from flashtalk_pack.flashtalk_core.weights.reader import open_tensor_file
+    from flashtalk_pack.flashtalk_core.weights.search import in_model_folder
+    from flashtalk_pack.nodes import model_report
+    from flashtalk_pack.nodes.host.media import sound_of
+    from flashtalk_pack.nodes.host.output import new_output
+    from flashtalk_pack.nodes.prompt_lines import read_prompt_lines
+
+    config = AvatarConfig()
+    sizes = model_sizes(config, (768, 448), config.chunk, torch.bfloat16)
+    auto, card = MemoryChoice.parse("auto"), DeviceMemory(4 * 10**9, 6 * 10**9)
+    text, empty = folder / "text.txt", folder / "empty.png"
+    text.write_text("no picture, no sound, no weights " * 9)
+    empty.touch()
+    silent, none = (
+        write_sound(folder, name, count) for name, count in (("silent", 8000), ("none", 0))
+    )
+    full = OSError(errno.ENOSPC, "No space left on device")
+    written, left = folder / "a.mp4", folder / "a.partial.mp4"
+    picture = draw(folder / "picture.png")
+    batch = {"waveform": torch.zeros(2, 1, 80), "sample_rate": 16_000}
+    return {
+        "no file": lambda: open_picture(folder / "gone.png"),
+        "a folder": lambda: open_picture(folder),
+        "an empty file": lambda: open_picture(empty),
+        "no picture": lambda: open_picture(text),
+        "a tiny picture": lambda: picture_from_pixels(np.zeros((8, 8, 3), np.uint8)),
+        "no weights": lambda: open_tensor_file(text.rename(folder / "text.safetensors")),
+        "a cut picture": lambda: open_picture(cut_short(picture)),
+        "no part": lambda: in_model_folder(folder, "vae").run(),
+        "many parts": lambda: raise_(model_report._tell([("model", "gone"), ("vae", "gone")])),
+        "a full disk": lambda: raise_(fault_line(written, left, 9, True, full)),
+        "no name": lambda: new_output("FlashTalk/", (64, 64), ".mp4"),
+        "a name elsewhere": lambda: new_output("../../away", (64, 64), ".mp4"),
+        "a picture for a sound": lambda: probe_sound(picture),
+        "no sound": lambda: probe_sound(write_text(folder / "text.wav")),
+        "an empty sound": lambda: probe_sound(none),
+        "a late start": lambda: probe_sound(silent, start_s=3.0),
+        "a duration of nothing": lambda: probe_sound(silent, duration_s=0.0),
+        "two sounds": lambda: sound_of(batch),
+        "no sound in it": lambda: raise_(sound_notes(probe_sound(silent))[0]),
+        "no steps": lambda: SamplingConfig(steps=0),
+        "an odd size": lambda: check_size((100, 448)),
+        "a prompt line": lambda: read_prompt_lines("she smiles"),
+        "prompts out of order": lambda: read_prompt_lines("5: She nods\n2: She smiles"),
+        "no device": lambda: choose_device("meta:nonsense"),
+        "too little memory": lambda: choose_memory(auto, sizes, card, float8_fault=""),
+    }
+
+
+def raise_(fault: object) -> None:
+    """Raise an error that was made, or what says the same."""
+    raise fault if isinstance(fault, Exception) else ValueError(fault)
+
+
+def cut_short(picture: Path) -> Path:
+    """Write the first half of a picture."""
+    data = picture.read_bytes()
+    path = picture.with_name("cut.png")
+    path.write_bytes(data[: len(data) // 2])
+    return path
+
+
+def draw(path: Path) -> Path:
+    """Write a picture that does not compress to nothing."""
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_text(path: Path) -> Path:
+    path.write_text("no sound " * 99)
+    return path
+
+
+def write_sound(folder: Path, name: str, count: int) -> Path:
+    """Write so many samples of silence."""
+    path = folder / f"{name}.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, count, "NONE", ""))
+        file.writeframes(bytes(2 * count))
+    return path
+
+
+def said(call: Any) -> str:
+    """Return the first line of what a mistake raises."""
+    from flashtalk_pack.flashtalk_core.errors import FlashTalkError
+
+    try:
+        call()
+    except (ValueError, FlashTalkError) as error:
+        return str(error).splitlines()[0]
+    raise AssertionError("nothing was raised")
+
+
+def texts() -> dict[str, str]:
+    """Return what is said of work that goes on."""
+    from flashtalk_pack.nodes import preview
+
+    reading = preview.READING.format(network=preview.NETWORKS["VideoVAE"])
+    converting = preview.CONVERTING.format(container="mkv")
+    plain = {
+        name: getattr(preview, name) for name in ("CHECKING", "COPYING", "ENCODING", "FINISHING")
+    }
+    return plain | {"READING": reading, "CONVERTING": converting}
+
+
+if __name__ == "__main__":
+    load_pack()
+    with tempfile.TemporaryDirectory() as name:
+        found = {what: said(call) for what, call in mistakes(Path(name)).items()}
+    json.dump(found | texts(), sys.stdout)
