@@ -213,7 +213,7 @@ def test_the_reason_of_a_failure_is_said_in_the_preview(play, graph, renderer):
     assert seen["lines"][1].startswith("preparing")
     assert seen["lines"][-1] == seen["failed"]
     assert seen["refused"] == "failed: Load Image: Invalid image file: not there.png"
-    assert seen["translated"].startswith("失败：Load Image")
+    assert seen["translated"].startswith("\u5931\u8d25")  # "failed" in Chinese
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
