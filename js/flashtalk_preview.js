@@ -33,7 +33,10 @@ const storage = openStorage()
 const memory = new StreamMemory(storage)
 const say = speakIn(() => app.extensionManager?.setting?.get('Comfy.Locale') ?? 'en')
 const loops = () => storage?.getItem(LOOP_KEY) !== 'yes'
+/** @type {Map<string, import('./lib/runs.js').Activity | null>} what came last, by workflow and id */
+const activities = new Map()
 const runs = new Runs(NODE, (workflow, id, activity) => {
+  activities.set(`${workflow}:${id}`, activity)
   for (const [node, { view }] of widgets)
     if ((workflow === null || workflow === workflowId()) && idsOf(node).includes(id))
       view.follow(activity)
@@ -64,6 +67,7 @@ async function resume(node) {
     view?.show(kept.message, kept.takes)
     view?.asking.hurry() // much may have happened since
   }
+  for (const id of ids) widgets.get(node)?.view.recall(activities.get(`${workflow}:${id}`) ?? null)
   if (!isVague || !ids.length) return
   const found = await findInHistory(api, workflow, ids)
   if (found && !widgets.get(node)?.view.message) take(found)
@@ -72,6 +76,7 @@ async function resume(node) {
 /** Keep a message, and show it on the nodes it is about. @param {StreamMessage} message */
 function take(message) {
   memory.keep(message)
+  activities.delete(`${message.workflow}:${message.node}`)
   for (const [node, { view }] of widgets) {
     const ids = idsOf(node)
     if (isAbout(message, workflowId(), ids))

@@ -35,6 +35,7 @@ export const SENTENCES = [
   ['audio batch of {count}: one sound makes one video; use a batch of 1, and queue the others one by one', '音频批次为 {count}：一段音频生成一个视频；请使用批次 1，其余逐个运行'],
   ['sound {path}: it is silent, the mouth will stay closed', '音频 {path}：没有声音，嘴将保持闭合'],
   // settings
+  ['size {size}: {model} is known to work at {sizes} only', '尺寸 {size}：{model} 仅在 {sizes} 下经过验证'],
   ['steps {steps}: use 1 to 100 (4 for distilled weights)', '步数 {steps}：请使用 1 到 100（蒸馏权重为 4）'],
   ['size {size}: {name} {value} must be a multiple of {step} from {least} to {most}', '尺寸 {size}：{name} {value} 必须是 {step} 的倍数，范围 {least} 到 {most}'],
   ["prompt changes: {line} is not a time, a colon and a prompt; write '12.5: She smiles', or '1:05: She smiles' for minutes and seconds", '提示词变化：{line} 不是“时间: 提示词”的格式；请写成 12.5: She smiles，或用 1:05: She smiles 表示分和秒'],

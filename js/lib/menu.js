@@ -21,6 +21,7 @@ export function menuItems({ view, say, isHidden, hide, loops, loop }) {
     item(say('copyPath'), () => copy([file.type, file.subfolder, file.filename].filter(Boolean).join('/'))),
   ]
   return [
+    null, // a line
     ...(ofFile ?? []),
     item(say(video.muted ? 'unmute' : 'mute'), () => view.toggleSound()),
     item(say(isHidden ? 'show' : 'hide'), () => hide(!isHidden)),

@@ -22,7 +22,11 @@ export function passToCanvas(root, canvasOf) {
     pass(event)
   }, { passive: false })
   root.addEventListener('contextmenu', (event) => {
-    if (canvasOf()) event.preventDefault() // the canvas opens the node's
+    event.preventDefault()
+    if (canvasOf()) return // it opens the node's menu at the press
+    // Nodes 2.0 would offer the widget as a value; the node itself does not.
+    event.stopPropagation()
+    root.closest('.lg-node')?.dispatchEvent(new MouseEvent('contextmenu', event))
   })
   root.addEventListener('pointerdown', (event) => {
     pressed = null

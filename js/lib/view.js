@@ -109,6 +109,12 @@ export class PreviewView {
     this.refresh()
   }
 
+  /** Say again what was said on a view of the same node. @param {Activity | null} activity */
+  recall(activity) {
+    this.activity = activity ?? this.activity
+    this.refresh()
+  }
+
   /** Look at the player from now on: a copy of a node in the clipboard has a view, too. */
   start() {
     this.timer ||= window.setInterval(() => this.refresh(), REFRESH_MS)

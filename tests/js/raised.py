@@ -29,6 +29,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
         choose_memory,
     )
     from flashtalk_pack.flashtalk_core.engine.memory_sizes import model_sizes
+    from flashtalk_pack.flashtalk_core.engine.request import AvatarRequest, request_notes
     from flashtalk_pack.flashtalk_core.geometry import check_size
     from flashtalk_pack.flashtalk_core.media.output_path import fault_line
     from flashtalk_pack.flashtalk_core.media.picture import open_picture, picture_from_pixels
@@ -52,6 +53,9 @@ def mistakes(folder: Path) -> dict[str, Any]:
     full = OSError(errno.ENOSPC, "No space left on device")
     written, left = folder / "a.mp4", folder / "a.partial.mp4"
     picture = draw(folder / "picture.png")
+    request = AvatarRequest(
+        picture=open_picture(picture), prompt="", size_px=(64, 64), sampling=SamplingConfig()
+    )
     batch = {"waveform": torch.zeros(2, 1, 80), "sample_rate": 16_000}
     return {
         "no file": lambda: open_picture(folder / "gone.png"),
@@ -74,6 +78,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
         "two sounds": lambda: sound_of(batch),
         "no sound in it": lambda: raise_(sound_notes(probe_sound(silent))[0]),
         "no steps": lambda: SamplingConfig(steps=0),
+        "another size": lambda: raise_(request_notes(request, config)[0]),
         "an odd size": lambda: check_size((100, 448)),
         "a prompt line": lambda: read_prompt_lines("she smiles"),
         "prompts out of order": lambda: read_prompt_lines("5: She nods\n2: She smiles"),
