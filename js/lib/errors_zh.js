@@ -12,6 +12,11 @@ export const SENTENCES = [
   ['reading weights: {network}', '正在读取权重：{network}'],
   ['finishing the file', '正在完成文件'],
   ['writing the {container} file', '正在写入 {container} 文件'],
+  ['text encoder', '文本编码器'],
+  ['CLIP vision', 'CLIP 视觉编码器'],
+  ['VAE', 'VAE 自编码器'],
+  ['transformer', '扩散变换器'],
+  ['audio encoder', '音频编码器'],
   // files
   ['{kind} {path}: no such file; check the path', '{kind} {path}：文件不存在；请检查路径'],
   ['{kind} {path}: this is a folder; name a {file} file in it', '{kind} {path}：这是文件夹；请选择其中的文件'],
@@ -67,7 +72,7 @@ export function translate(sentence) {
     const found = pattern.exec(sentence)
     if (!found) continue
     const values = Object.fromEntries(names.map((name, i) => [name, found[i + 1]]))
-    return chinese.replace(/\{(\w+)\}/g, (_, name) => values[name])
+    return chinese.replace(/\{(\w+)\}/g, (_, name) => translate(values[name]))
   }
   return sentence
 }

@@ -246,3 +246,14 @@ def test_a_subgraph_shows_the_preview_of_the_node_within(play, graph, renderer):
     assert "/view?filename=avatar_00001_.mp4" in seen["again"]["src"]
     assert "flashtalk_preview" not in seen["saved"]
     assert not seen["faults"]
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_the_blueprint_is_in_the_library_and_runs(play, graph, renderer):
+    seen = play("usesTheBlueprint", renderer, graph())
+    assert seen["name"] == "custom_nodes.ComfyUI-FlashTalk"
+    assert seen["inputs"][:2] == ["audio", "image"]
+    assert {"seed", "prompt", "model", "filename_prefix"} < set(seen["inputs"])
+    assert has_picture(seen["live"])
+    assert seen["isVisible"]
+    assert not seen["faults"]

@@ -221,4 +221,36 @@ export const scenarios = {
     const saved = JSON.stringify(workflow)
     return { widgets, live, end, isVisible, again, saved, faults: page.faults }
   },
+
+  /** The blueprint out of the node library, given a picture and a sound. */
+  async usesTheBlueprint(browser, url, renderer, graph, way) {
+    const page = await openComfy(browser, url, renderer, way)
+    const name = await page.evaluate(async () => {
+      const { api, graph } = window.app
+      const blueprints = Object.entries(await (await api.fetchApi('/global_subgraphs')).json())
+      const [id, { info }] = blueprints.find(([, { name }]) => name === 'Talking head')
+      const found = await (await api.fetchApi(`/global_subgraphs/${id}`)).json()
+      await window.app.loadGraphData(JSON.parse(found.data))
+      const host = window.app.graph.nodes.find((node) => node.subgraph)
+      for (const [type, name, file] of [
+        ['LoadImage', 'image', 'portrait.png'], ['LoadAudio', 'audio', 'speech.wav'],
+      ]) {
+        const node = window.LiteGraph.createNode(type)
+        window.app.graph.add(node)
+        node.pos = [900, type === 'LoadImage' ? 0 : 500]
+        node.widgets.find((widget) => widget.name === name).value = file
+        node.connect(0, host, host.inputs.findIndex((input) => input.name === name))
+      }
+      window.app.canvas.ds.offset = [100, 80]
+      return info.node_pack
+    })
+    const host = await markHost(page)
+    await queue(page)
+    const live = await watch(page, 0.1, host, 90_000)
+    await told(page, 'finished')
+    const isVisible = await page.locator(host).isVisible()
+    const inputs = await page.evaluate(() =>
+      window.app.graph.nodes.find((node) => node.subgraph).inputs.map(({ name }) => name))
+    return { name, live, inputs, isVisible, faults: page.faults }
+  },
 }

@@ -141,7 +141,7 @@ def texts() -> dict[str, str]:
     plain = {
         name: getattr(preview, name) for name in ("CHECKING", "COPYING", "ENCODING", "FINISHING")
     }
-    return plain | {"READING": reading, "CONVERTING": converting}
+    return plain | {"READING": reading, "CONVERTING": converting} | preview.NETWORKS
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from .archive_files import ROOT, archived, listed
 
 pytestmark = pytest.mark.cpu
 
-AT_RUN_TIME = ("flashtalk_core", "nodes", "js", "locales", "workflows")
+AT_RUN_TIME = ("flashtalk_core", "nodes", "js", "locales", "subgraphs", "workflows")
 ALONE = {
     "CHANGELOG.md",
     "LICENSE",
