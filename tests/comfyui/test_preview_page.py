@@ -175,6 +175,9 @@ def test_wheel_menu_and_drag_over_the_player_reach_the_canvas(play, graph, rende
     assert seen["zoomed"]["scale"] > seen["idle"]["scale"]
     assert "Hide preview" in seen["items"]
     assert "flashtalk_preview" not in seen["items"]
+    assert "quality" in seen["panel"]
+    if tuple(map(int, seen["version"].split(".")[:2])) >= (1, 49):  # older ones list every widget
+        assert "flashtalk_preview" not in seen["panel"]
     if renderer == "classic":
         assert seen["dragged"]["pos"] == [seen["held"]["pos"][0] + 60, seen["held"]["pos"][1] + 40]
     assert not seen["faults"]

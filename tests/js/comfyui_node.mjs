@@ -26,6 +26,21 @@ const setInput = (page, type, name, value) =>
     const node = window.app.graph.nodes.find((node) => node.type === type)
     node.widgets.find((widget) => widget.name === name).value = value
   }, [type, name, value])
+/** What the panel at the right lists of the preview's node, and which page it is. */
+async function openPanel(page) {
+  await page.evaluate(() => {
+    const { canvas, graph } = window.app
+    canvas.selectNode(graph.nodes.find((node) => node.type === 'FlashTalk_StreamPreview'))
+  })
+  const panel = page.getByTestId('properties-panel')
+  // The server keeps for all pages whether it is open.
+  if (!(await panel.isVisible()))
+    await page.getByRole('button', { name: 'Toggle properties panel' }).first().click()
+  await panel.waitFor()
+  await pause(500)
+  const version = await page.evaluate(() => window.__COMFYUI_FRONTEND_VERSION__)
+  return [await panel.innerText(), version]
+}
 /** Name the preview on the subgraph node: the one inside is in the page, too. */
 async function markHost(page) {
   await page.waitForFunction(() => {
@@ -90,7 +105,8 @@ export const scenarios = {
     await pause(500)
     const items = await page.evaluate(() => document.body.innerText)
     await page.keyboard.press('Escape')
-    return { idle, zoomed, held, dragged, items, faults: page.faults }
+    const [panel, version] = await openPanel(page)
+    return { idle, zoomed, held, dragged, items, panel, version, faults: page.faults }
   },
 
   /** Two takes, looped, gone back to, and what the menu offers for them. */
