@@ -14,6 +14,7 @@ def registered(pack, monkeypatch):
     module = pack["nodes.extension"]
     monkeypatch.setattr(module, "register_model_folder", lambda: calls.append("folder"))
     monkeypatch.setattr(module, "register_stream_routes", lambda: calls.append("routes"))
+    monkeypatch.setattr(module, "register_thumbnail_route", lambda: calls.append("thumbnails"))
     return calls
 
 
@@ -23,8 +24,8 @@ def test_it_is_prepared_once_whether_or_not_comfyui_calls_for_it(pack, registere
     extension = asyncio.run(pack["nodes.extension"].comfy_entrypoint())
     if is_called:
         asyncio.run(extension.on_load())
-    assert len(asyncio.run(extension.get_node_list())) == 7
-    assert registered == ["folder", "routes"]
+    assert len(asyncio.run(extension.get_node_list())) == 8
+    assert registered == ["folder", "routes", "thumbnails"]
 
 
 def test_nothing_is_registered_before(pack, registered):

@@ -26,7 +26,7 @@ SUSPECT = {
     ),
     ".js": (
         r"\.connect\(", r"\beval\(", r"new Function\b", r"\bXMLHttpRequest\b", r"\bWebSocket\b",
-        r"\bimportScripts\b", r"\batob\(", r"document\.cookie", r"\blocalStorage\b",
+        r"\bimportScripts\b", r"\batob\(", r"document\.cookie",
     ),
 }  # fmt: skip
 EXCEPTIONS = {
