@@ -29,6 +29,7 @@ FRAGMENT_FRAMES = 4
 """Frames of a fragment, 160 ms at 25 a second. Every chunk holds whole fragments."""
 
 _HEAD_OPTIONS = {"movflags": "empty_moov+default_base_moof"}
+_TICKS_PER_FRAME = 512
 _START_CODE = re.compile(rb"\x00*\x00\x00\x01")
 _OFFSETS_FROM_MOOF = 0x20000
 _RUN_FIELDS = 0x1 | 0x100 | 0x200 | 0x400
@@ -119,15 +120,15 @@ class LiveMp4:
             self._waiting.append(packet)
             if packet.stream.type != "video":
                 return
-            self._begin(self._sink, streams)
+            self._begin(self._sink, streams, bytes(packet))
             waiting, self._waiting = self._waiting, []
         else:
             waiting = [packet]
         for each in waiting:
             self._take(each)
 
-    def _begin(self, sink: LiveSink, streams: tuple[Stream, Stream]) -> None:
-        head, rates_hz = _head(streams)
+    def _begin(self, sink: LiveSink, streams: tuple[Stream, Stream], first: bytes) -> None:
+        head, rates_hz = _head(streams, first)
         for number, (stream, rate_hz) in enumerate(zip(streams, rates_hz, strict=True), 1):
             self._tracks[stream.type] = _Track(stream, number, rate_hz)
         sink.begin(head)
@@ -164,19 +165,32 @@ class LiveMp4:
             track.samples, track.data = [], []
 
 
-def _head(streams: tuple[Stream, Stream]) -> tuple[bytes, list[int]]:
-    """Return ``ftyp`` and ``moov`` for the streams, and the ticks a second of each."""
+def _head(streams: tuple[Stream, Stream], first: bytes) -> tuple[bytes, list[int]]:
+    """Return ``ftyp`` and ``moov`` for the streams, and the ticks a second of each.
+
+    Args:
+        streams: Picture and sound, as they are encoded.
+        first: The first packet of the picture.
+    """
     import av
 
+    video, audio = streams
+    extradata = video.codec_context.extradata
+    assert extradata is not None
     file = io.BytesIO()
-    container = av.open(file, "w", format="mp4", options=_HEAD_OPTIONS)
-    try:
-        added = [container.add_stream_from_template(stream, opaque=True) for stream in streams]
+    ticks_hz = round(_TICKS_PER_FRAME / video.codec_context.time_base)
+    options = _HEAD_OPTIONS | {"video_track_timescale": str(ticks_hz)}
+    # PyAV before 17 opens a second encoder, with settings of its own, for a stream like one that is
+    # encoded, and puts its parameters into the head. One that is read has no encoder.
+    with (
+        av.open(io.BytesIO(extradata + first), format="h264") as source,
+        av.open(file, "w", format="mp4", options=options) as container,
+    ):
+        picture = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        sound = container.add_stream_from_template(audio, opaque=True)
         container.start_encoding()
-        rates_hz = [round(1 / stream.time_base) for stream in added if stream.time_base]
-        return file.getvalue(), rates_hz
-    finally:
-        container.close()
+        head = file.getvalue()
+        return head, [round(1 / added.time_base) for added in (picture, sound) if added.time_base]
 
 
 def _with_lengths(annex_b: bytes) -> bytes:

@@ -33,7 +33,11 @@ def test_a_part_is_read_as_images_and_sound(pack, video):
 def test_the_part_is_the_one_that_was_asked_for(pack, video, rendered):
     images = pack.run("FramesToImages", video=video(), start=0.4, num_frames=3).args[0]
     with av.open(str(rendered.path)) as container:
-        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        # BT.709 is stated: PyAV before 17 takes everything for BT.601.
+        decoded = [
+            frame.reformat(format="rgb24", src_colorspace=1, dst_colorspace=5).to_ndarray()
+            for frame in container.decode(video=0)
+        ]
     wanted = torch.stack([torch.from_numpy(each) for each in decoded[10:13]]) / 255
     others = torch.stack([torch.from_numpy(each) for each in decoded[11:14]]) / 255
     assert (images - wanted).abs().mean() < (images - others).abs().mean()

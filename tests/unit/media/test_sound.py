@@ -1,4 +1,5 @@
 import logging
+import re
 import tracemalloc
 
 import numpy as np
@@ -199,9 +200,12 @@ def test_wav_that_was_cut_off_is_warned_about(save, make, caplog, subtype):
     path.write_bytes(data[: len(data) * 2 // 5])
     probe_sound(path, duration_s=2)
     assert not caplog.text
-    assert probe_sound(path).duration_s == pytest.approx(4, abs=0.01)
-    assert "states 10.00" in caplog.text
-    assert "only 3.99" in caplog.text or "only 4.00" in caplog.text
+    # FFmpeg before 8.1 leaves out the last packet, which is not whole.
+    duration_s = probe_sound(path).duration_s
+    assert 3.9 < duration_s < 4.01
+    assert f"only {duration_s:.3f} s are there" in caplog.text
+    (stated_s,) = re.findall(r"states ([\d.]+) s", caplog.text)
+    assert float(stated_s) == pytest.approx(10, abs=0.1)
 
 
 @pytest.mark.parametrize("stated", [0xFFFFFFFF, 0x7FFFF024])
