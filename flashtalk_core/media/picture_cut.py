@@ -104,8 +104,8 @@ def _weigh(name: str, gap: float) -> None:
     """Warn of a share that is missing, or refuse the picture."""
     if gap > _LARGEST_GAP:
         raise InvalidInputError(
-            f"{name}: cannot be read ({100 * gap:.3g} % of it is missing); the file is cut short or "
-            "damaged, copy it or export it again"
+            f"{name}: cannot be read ({100 * gap:.3g} % of it is missing); the file is cut short "
+            "or damaged, copy it or export it again"
         )
     if gap > 0:
         _log.warning("%s: %.2g %% of it is missing; copy or export it again", name, 100 * gap)

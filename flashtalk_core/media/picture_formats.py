@@ -56,7 +56,7 @@ FORMATS = (
     Format("ICO", "IcoImagePlugin", (b"\0\0\1\0",), 12),
     Format("PPM", "PpmImagePlugin", tuple(b"P%c" % kind for kind in b"123456f"), 12),
     Format("PCX", "PcxImagePlugin", (b"\x0a\0", b"\x0a\2", b"\x0a\3", b"\x0a\5"), 8),
-    Format("DDS", "DdsImagePlugin", (b"DDS ",), 48),
+    Format("DDS", "DdsImagePlugin", (b"DDS ",), 128),
     Format("TGA", "TgaImagePlugin"),
 )
 """What is opened, by what it begins with; TGA files, which begin with no sign, come last."""

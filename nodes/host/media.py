@@ -5,6 +5,7 @@ Axis legend: B batch, C channels, n samples, H W pixels, L tokens, D width.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ...flashtalk_core.media.sound_array import SoundArray
 
 SOUND_NAME = "AUDIO"
+_MAX_BEYOND = 0.1
+"""Share of an IMAGE's values that may be out of range before its scale is doubted."""
+
+_log = logging.getLogger(__name__)
 
 
 def sound_of(audio: Mapping[str, Any] | None) -> SoundArray:
@@ -135,7 +140,9 @@ def picture_of(image: Tensor) -> Image:
         bool(image.isfinite().all()),
         "image: it holds NaN or infinite values; use another picture or mend what made it",
     )
-    pixels = (image[0].detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    values = image[0].detach().cpu().float()
+    _warn_of_scale(values)
+    pixels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
     return picture_from_pixels(pixels.numpy())
 
 
@@ -145,6 +152,18 @@ def image_of(picture: Image) -> Tensor:
     import torch
 
     return torch.from_numpy(np.asarray(picture, np.float32) / 255)[None]
+
+
+def _warn_of_scale(values: Tensor) -> None:
+    """Warn of an IMAGE in another scale; single values beyond 0 and 1 are usual."""
+    beyond = ((values > 1.5) | (values < -0.25)).float().mean().item()
+    if beyond > _MAX_BEYOND:
+        _log.warning(
+            "image: its values run from %.3g to %.3g, those of an IMAGE from 0 to 1; what is "
+            "beyond becomes black or white, scale it in the node it comes from",
+            values.min().item(),
+            values.max().item(),
+        )
 
 
 def context_of(conditioning: list[Any] | None) -> Tensor | None:

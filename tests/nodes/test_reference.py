@@ -1,5 +1,6 @@
 """Reference: portrait, prompts, size, and what other nodes encoded instead."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +29,17 @@ def vision(batch=1, tokens=257, width=64):
 def test_pictures_of_any_kind_become_colour(pack, make, channels):
     found = pack.reference(make.portrait(48, 32, channels))
     assert (found.picture.mode, found.picture.size) == ("RGB", (32, 48))
+
+
+@pytest.mark.parametrize(("scale", "offset", "told"), [(255, 0, "255"), (2, -1, "-1")])
+def test_a_picture_in_another_scale_is_told(pack, make, caplog, scale, offset, told):
+    image = torch.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3)
+    with caplog.at_level(logging.WARNING):
+        pack.reference(image)
+        assert caplog.text == ""
+        pack.reference(image * scale + offset)
+    assert f"{told}" in caplog.text
+    assert "from 0 to 1" in caplog.text
 
 
 def test_pixels_keep_their_values(pack, make):
