@@ -1,0 +1,62 @@
+"""Pictures in the colours that Chromium shows."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import features
+
+from flashtalk_core.media.picture import open_picture
+
+from ..unit.media.picture_colour_cases import make_avif_cases, make_cases
+from ..unit.media.picture_files import apng, encoded, gif_in_part, noise, patches
+
+pytestmark = pytest.mark.browser
+
+HERE = Path(__file__).parent
+CLOSE = 3
+"""Levels of 255."""
+
+
+def frames():
+    red, green, blue = (patches().point([value] * 768) for value in (40, 120, 200))
+    return {
+        "hidden.png": apng(red.size, [(green, 0, 0), (blue, 0, 0)], default=red),
+        "hidden_part.png": apng(red.size, [(green.crop((0, 0, 50, 9)), 8, 4)], default=red),
+        "first.png": apng(red.size, [(red, 0, 0), (blue, 0, 0)]),
+        "part.gif": gif_in_part(red.crop((0, 0, 50, 9)), red.size, (8, 4)),
+        "beyond.gif": gif_in_part(red.crop((0, 0, 50, 9)), (40, 12), (20, 10)),
+        "cut.jpg": encoded(noise(256, 256), "JPEG", progressive=True)[:-2],
+    }
+
+
+def test_pictures_are_shown_as_in_chromium(tmp_path):
+    cases = {**make_cases(), **frames()}
+    if features.check("avif"):
+        cases |= make_avif_cases()
+    for name, data in cases.items():
+        (tmp_path / name).write_bytes(data)
+    done = subprocess.run(
+        ["node", str(HERE / "pictures.mjs"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown.keys() == cases.keys()
+    apart = {name: _apart(tmp_path / name, *shown[name]) for name in cases}
+    assert {name: levels for name, levels in apart.items() if levels > CLOSE} == {}
+
+
+def _apart(path, width, height, pixels):
+    """Return by how many levels most pixels are apart at most; a cut end may differ in some."""
+    seen = np.array(pixels, np.float64).reshape(height, width, 4)
+    alpha = seen[..., 3:] / 255
+    expected = seen[..., :3] * alpha + 128 * (1 - alpha)
+    opened = np.asarray(open_picture(path), np.float64)
+    assert opened.shape == expected.shape, path.name
+    return float(np.percentile(np.abs(opened - expected), 99))
