@@ -58,7 +58,6 @@ class ProfileConversion:
             self.mode,
             "RGB",
             renderingIntent=intent,
-            flags=ImageCms.Flags(0),
         )
 
     def apply(self, band: Image.Image) -> Image.Image:

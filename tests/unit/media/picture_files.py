@@ -24,6 +24,12 @@ P3 = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 """cHRM of Display P3."""
 
 
+def writes_avif():
+    """Whether this Pillow has an encoder for AVIF."""
+    Image.init()
+    return "AVIF" in Image.SAVE
+
+
 def patches():
     """A picture of :data:`PATCHES`, 16 pixels each, one beside the other."""
     pixels = np.repeat(np.repeat(np.array([PATCHES], np.uint8), 16, 1), 16, 0)
