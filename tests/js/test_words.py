@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 JS = Path(__file__).parents[2] / "js"
-TABLES = ("words.js", "errors_zh.js")
+TABLES = ("words.js", "errors_zh.js", "templates.js")
 # Two words in quotation marks, of which the first is not the name of a class of elements.
 SENTENCE = re.compile(r"""(['"`])([A-Za-z][A-Za-z']+ [A-Za-z][^'"`\n]*)\1""")
 NOT_SHOWN = re.compile(r"^(flashtalk-button flashtalk-|answered )")
@@ -102,3 +102,13 @@ def test_what_the_core_says_is_said_in_chinese(run_module):
     assert len(set(chinese.values())) == len(chinese)
     assert "FlashTalk Reference" in chinese["blamed"]
     assert "gone.png" in chinese["blamed"]
+
+
+def test_every_card_of_the_template_browser_is_there_in_both_languages(run_module):
+    cards = run_module("import { CARDS } from './templates.js'\nconsole.log(JSON.stringify(CARDS))")
+    templates = {path.stem for path in (JS.parent / "workflows").glob("*.json")}
+    assert {language: set(found) for language, found in cards.items()} == {
+        "en": templates,
+        "zh": templates,
+    }
+    assert all(re.search(r"[\u4e00-\u9fff]", card["title"]) for card in cards["zh"].values())

@@ -122,9 +122,9 @@ def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
         placement = placement_of(
             own_model.device, own_model.dtype, memory=plan_of(num_resident=num_resident)
         )
-        read.append(id(own_model.networks.patcher(kind, placement, lambda kind: None).model))
-    assert read[0] == read[1] == read[2] == read[3]
-    assert read[4] == read[5] != read[0]
+        read.append(own_model.networks.patcher(kind, placement, lambda kind: None).model)
+    assert all(network is read[0] for network in read[:4])
+    assert read[4] is read[5] is not read[0]
 
 
 def test_blocks_that_were_read_for_less_memory_are_told_of_as_they_are(pack, own_model, caplog):

@@ -156,8 +156,8 @@ def _exists(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if not module:
-                return importlib.import_module(name) is not None
+            if not module:  # setuptools offers a distutils of its own
+                return name in sys.stdlib_module_names
             return hasattr(importlib.import_module(module), attribute)
         except (ImportError, RuntimeError):
             return False
