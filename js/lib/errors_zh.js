@@ -22,7 +22,7 @@ export const SENTENCES = [
   ['{kind} {path}: this is a folder; name a {file} file in it', '{kind} {path}：这是文件夹；请选择其中的文件'],
   ['{kind} {path}: the file is empty, 0 bytes; copy it again', '{kind} {path}：文件为空（0 字节）；请重新复制'],
   ['picture {path}: its {size} bytes are no picture of a format that is read; use PNG or JPEG ({others} are read too)', '图像 {path}：{size} 字节，不是可读取的图像格式；请使用 PNG 或 JPEG（也可读取 {others}）'],
-  ['picture {path}: cannot be read ({reason}); it may be cut short, export it again', '图像 {path}：无法读取（{reason}）；文件可能不完整，请重新导出'],
+  ['picture {path}: cannot be read ({reason}); the file is cut short or damaged, copy it or export it again', '图像 {path}：无法读取（{reason}）；文件不完整或已损坏，请重新复制或导出'],
   ['{name}: {width}x{height} pixels; need at least {least}', '{name}：{width}x{height} 像素；至少需要 {least}'],
   ['{path}: {size} bytes that are no safetensors file ({error}); download it again', '{path}：{size} 字节，不是 safetensors 文件（{error}）；请重新下载'],
   ['{part} not found in {places}: looked for {wanted}; {remedy}', '在 {places} 中找不到 {part}：查找过 {wanted}；{remedy}'],
