@@ -45,12 +45,16 @@ def multiply_groups(layer: nn.Conv1d) -> None:
     """Let ``layer`` go through :func:`convolve_groups`, except on a CPU, which is slower so."""
     assert layer.stride == (1,)
     assert layer.dilation == (1,)
-    layer._conv_forward = partial(_forward, layer)  # type: ignore[method-assign]
-
-
-def _forward(layer: nn.Conv1d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     padding = layer.padding[0]
     assert isinstance(padding, int)
+    # Nothing here refers to the layer: it would keep its own weights alive.
+    forward = partial(_forward, padding=padding, groups=layer.groups)
+    layer._conv_forward = forward  # type: ignore[method-assign]
+
+
+def _forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int, groups: int
+) -> Tensor:
     if x.device.type == "cpu":
-        return convolve(F.conv1d, x, weight, bias, padding=padding, groups=layer.groups)
-    return convolve_groups(x, weight, bias, padding, layer.groups)
+        return convolve(F.conv1d, x, weight, bias, padding=padding, groups=groups)
+    return convolve_groups(x, weight, bias, padding, groups)

@@ -26,6 +26,13 @@ _SIZES = ((1, 20, 12), (7, 64, 64), (33, 96, 40), (130, 512, 384))
 """Rows, inputs and outputs: odd and even, from toy networks to a tile of large ones."""
 
 
+_CONVOLUTIONS: dict[type[nn.Conv1d | nn.Conv2d | nn.Conv3d], Callable[..., Tensor]] = {
+    nn.Conv1d: F.conv1d,
+    nn.Conv2d: F.conv2d,
+    nn.Conv3d: F.conv3d,
+}
+
+
 def convolve(
     function: Callable[..., Tensor],
     x: Tensor,
@@ -54,9 +61,17 @@ def convolve(
 def guard_convolutions(network: nn.Module) -> None:
     """Let all convolution layers of ``network``, a library's too, go through :func:`convolve`."""
     for layer in network.modules():
-        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            guarded = partial(convolve, layer._conv_forward)
-            layer._conv_forward = guarded  # type: ignore[method-assign]
+        for kind, function in _CONVOLUTIONS.items():
+            if isinstance(layer, kind):
+                # Nothing here refers to the layer: it would keep its own weights alive.
+                layer._conv_forward = partial(convolve, function, **_options(layer))  # type: ignore[method-assign]
+
+
+def _options(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> dict[str, Any]:
+    """Return what a layer convolves with beside its weights."""
+    assert layer.padding_mode == "zeros", layer.padding_mode
+    names = ("stride", "padding", "dilation", "groups")
+    return {name: getattr(layer, name) for name in names}
 
 
 def check_half_precision(device: torch.device, dtype: torch.dtype) -> None:

@@ -1,5 +1,7 @@
 """Half precision on a CPU rests on no kernel that is wrong there."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -7,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from flashtalk_core.config import AudioEncoderConfig
 from flashtalk_core.engine.devices import choose_dtype
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models import half_precision
+from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.half_precision import HALF, check_half_precision, guard_convolutions
 from flashtalk_core.parity.runner import run_parity
 
@@ -64,6 +68,25 @@ def test_a_guarded_layer_is_as_exact_as_its_rounded_input(layer, shape, dtype):
     exact = layer.float()(x.float())
     # One rounding of the result and nothing else.
     assert torch.equal(found, exact.to(dtype))
+
+
+def test_a_guarded_network_is_freed_at_once():
+    """Without waiting for the garbage collector: networks are gigabytes."""
+    networks = [
+        AudioEncoder(
+            AudioEncoderConfig(hidden_size=32, num_attention_heads=2, num_hidden_layers=1)
+        ),
+        nn.Sequential(nn.Conv3d(2, 2, 1)),
+    ]
+    for network in networks:
+        guard_convolutions(network)
+    weights = [weakref.ref(next(network.parameters())) for network in networks]
+    gc.disable()
+    try:
+        del networks, network
+        assert [weight() for weight in weights] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_guarded_layer_in_float32_is_the_layer_itself():
