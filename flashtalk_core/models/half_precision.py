@@ -68,7 +68,7 @@ def guard_convolutions(network: nn.Module) -> None:
 
 
 def _options(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> dict[str, Any]:
-    """Return what a layer convolves with beside its weights."""
+    """Return what a layer convolves with other than its weights."""
     assert layer.padding_mode == "zeros", layer.padding_mode
     names = ("stride", "padding", "dilation", "groups")
     return {name: getattr(layer, name) for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import folder_paths
 
@@ -48,13 +48,13 @@ def part_files(part: Part) -> list[str]:
 
 
 def part_path(part: Part, name: str) -> Path:
-    """Return the path of a file that :func:`part_files` listed."""
-    for folder in _FOLDERS[part]:
-        if folder in folder_paths.folder_names_and_paths:
-            path = folder_paths.get_full_path(folder, name)
-            if path is not None:
-                return Path(path)
-    return Path(name)
+    """Return the path of a file that :func:`part_files` lists.
+
+    ComfyUI does not compare the name with the menu where a node checks it itself. A name that is
+    not listed becomes one in the part's own folder, so that no other file is looked at, here or on
+    another machine.
+    """
+    return _listed_path(_FOLDERS[part], name)
 
 
 def lora_files() -> list[str]:
@@ -63,8 +63,19 @@ def lora_files() -> list[str]:
 
 
 def lora_path(name: str) -> Path:
-    """Return the path of a file that :func:`lora_files` listed."""
-    return Path(folder_paths.get_full_path(_LORAS, name) or name)
+    """Return the path of a file that :func:`lora_files` lists; see :func:`part_path`."""
+    return _listed_path((_LORAS,), name)
+
+
+def _listed_path(folders: Sequence[str], name: str) -> Path:
+    known = [folder for folder in folders if folder in folder_paths.folder_names_and_paths]
+    for folder in known:
+        path = folder_paths.get_full_path(folder, name) if name in _listed(folder) else None
+        if path is not None:
+            return Path(path)
+    homes = [path for folder in known for path in folder_paths.get_folder_paths(folder)]
+    last = PureWindowsPath(name).name.strip(". ")  # takes both kinds of slashes
+    return Path(homes[0] if homes else folder_paths.models_dir) / (last or "unnamed")
 
 
 def _listed(folder: str) -> list[str]:

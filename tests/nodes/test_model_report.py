@@ -89,7 +89,8 @@ def test_a_choice_that_is_gone_is_told_with_the_rest(validate, installed):
     (installed / "clip_vision" / "clip_vision_h.safetensors").unlink()
     text = str(validate(**AUTO | {"model": "gone.safetensors", "vae": "gone.safetensors"}))
     assert "- input 'model': diffusion transformer 'gone.safetensors' not found in " in text
-    assert "- input 'vae': video autoencoder gone.safetensors: no such file; choose another" in text
+    gone = installed / "vae" / "gone.safetensors"
+    assert f"- input 'vae': video autoencoder {gone}: no such file; choose another" in text
     assert "- input 'clip_vision': CLIP vision tower not found in " in text
 
 
@@ -101,6 +102,30 @@ def test_a_part_that_is_left_out_is_not_missed(validate, installed):
 def test_the_run_itself_tells_the_same(pack, validate):
     told = str(validate(**AUTO))
     assert pack.fault("ModelLoader", **AUTO) == f"FlashTalk Model Loader: {told}"
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        lambda path: f"../../{path.parent.name}/{path.name}",
+        lambda path: r"\\host\share\%s" % path.name,
+        lambda path: "..",
+        lambda path: f"sub/../../{path.name}",
+    ],
+    ids=["absolute", "above", "other machine", "dots", "through a folder"],
+)
+@pytest.mark.parametrize("part", ["vae", "text_encoder", "clip_vision", "audio_encoder"])
+def test_no_file_outside_the_parts_own_folders_is_looked_at(
+    validate, installed, tmp_path, spell, part
+):
+    secret = tmp_path / "elsewhere" / "secret.safetensors"
+    secret.parent.mkdir()
+    secret.write_bytes(b"version https://git-lfs, which would be told")
+    text = str(validate(**AUTO | {part: spell(secret)}))
+    assert "no such file" in text or "cannot be" in text or "not found" in text
+    assert "Git LFS" not in text
+    assert str(secret.parent) not in text
 
 
 def test_a_name_that_leads_elsewhere_is_refused(validate, installed):
