@@ -6,6 +6,7 @@ offers nothing, and ComfyUI lists the pack among those that failed, without a tr
 
 import logging
 import platform
+import re
 import sys
 from importlib.util import find_spec
 
@@ -23,8 +24,8 @@ def _obstacle() -> str:
             "ComfyUI with a newer Python"
         )
     found = _comfyui_version()
-    numbers = [int(part) for part in found.split(".")[:3] if part.isdecimal()]
-    if numbers and tuple(numbers) < LOWEST_COMFYUI:
+    numbers = [int(digits) for digits in re.findall(r"(?:^|\.)(\d+)", found)[:3]]
+    if numbers and (*numbers, 0, 0)[:3] < LOWEST_COMFYUI:
         return (
             f"FlashTalk needs ComfyUI {_text(LOWEST_COMFYUI)} or later; this is {found}. "
             "Its nodes are not loaded; update ComfyUI"

@@ -33,10 +33,16 @@ const storage = openStorage()
 const memory = new StreamMemory(storage)
 const say = speakIn(() => app.extensionManager?.setting?.get('Comfy.Locale') ?? 'en')
 const loops = () => storage?.getItem(LOOP_KEY) !== 'yes'
-/** @type {Map<string, import('./lib/runs.js').Activity | null>} what came last, by workflow and id */
+/** @type {Map<string, import('./lib/runs.js').Activity>} what came last, by workflow and id */
 const activities = new Map()
+/** Nodes whose own messages of this run came: what ComfyUI says of its end says less. */
+const spoken = new Set()
 const runs = new Runs(NODE, (workflow, id, activity) => {
-  activities.set(`${workflow}:${id}`, activity)
+  const key = `${workflow}:${id}`
+  const isTold = spoken.has(key) && activity?.state !== 'queued'
+  if (activity && !isTold) activities.set(key, activity)
+  else activities.delete(key)
+  if (activity?.state === 'queued') spoken.delete(key)
   for (const [node, { view }] of widgets)
     if ((workflow === null || workflow === workflowId()) && idsOf(node).includes(id))
       view.follow(activity)
@@ -77,6 +83,7 @@ async function resume(node) {
 function take(message) {
   memory.keep(message)
   activities.delete(`${message.workflow}:${message.node}`)
+  spoken.add(`${message.workflow}:${message.node}`)
   for (const [node, { view }] of widgets) {
     const ids = idsOf(node)
     if (isAbout(message, workflowId(), ids))

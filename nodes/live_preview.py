@@ -57,6 +57,7 @@ class LivePreview:
         sound, self._chunk = plan.sound, plan.chunk
         rate_hz = self._chunk.frame_rate_hz
         self._num_frames = num_video_frames(sound.num_samples, sound.rate_hz, rate_hz)
+        self._num_chunks = num_chunks(self._num_frames, self._chunk)
         self._node_id, self._workflow = node_id, workflow
         self._text: str | None = CHECKING
         self._notes: list[str] = []
@@ -109,7 +110,7 @@ class LivePreview:
         """Count written frames ``(f, H, W, 3)``; report each whole chunk."""
         self._frames += len(frames)
         is_last = self._frames == self._num_frames
-        if is_last or self._frames % self._chunk.num_new_frames == 0:
+        if is_last or self._text is not None or self._frames % self._chunk.num_new_frames == 0:
             self._text = FINISHING if is_last else None
             self._send(LIVE)
 
@@ -155,14 +156,20 @@ class LivePreview:
         frames = self._num_frames if state in (FINISHED, COPIED) else self._frames
         elapsed_s = time.monotonic() - self._start_s
         pace = measure_pace(self._frames, elapsed_s, self._chunk.frame_rate_hz)
-        left_s = (self._num_frames - frames) / pace.frames_per_s if self._frames else None
+        # A last chunk that the end of the sound cuts short takes as long as any other.
+        left = (
+            self._num_chunks - frames // self._chunk.num_new_frames
+        ) * self._chunk.num_new_frames
+        if frames == self._num_frames:
+            left = 0
+        left_s = left / pace.frames_per_s if self._frames else None
         return StreamMessage(
             node=node_id,
             workflow=self._workflow,
             session=self._session,
             state=state,
             chunk=-(-frames // self._chunk.num_new_frames),
-            num_chunks=num_chunks(self._num_frames, self._chunk),
+            num_chunks=self._num_chunks,
             frames=frames,
             num_frames=self._num_frames,
             frame_rate_hz=self._chunk.frame_rate_hz,

@@ -13,6 +13,7 @@ from ..flashtalk_core.engine.plan import RenderPlan
 from ..flashtalk_core.engine.request import AvatarRequest, check_request
 from ..flashtalk_core.engine.residency import Placement
 from ..flashtalk_core.models.acceleration import suited_decode_latents
+from ..flashtalk_core.models.half_precision import check_half_precision
 from ..flashtalk_core.models.vae.model import VideoVAE
 from .chunk_sampler import MODEL_RULE
 from .descriptions import RenderDescription
@@ -78,8 +79,13 @@ def decoded_with(
         device: Where the autoencoder runs; ``None`` is where the model does.
         num_latents: Latent frames that are decoded at once; ``None`` is as many as suit how the
             autoencoder runs there.
+
+    Raises:
+        InvalidInputError: If ``device`` computes wrongly in the model's dtype.
     """
     plan = render.plan
+    if device is not None:
+        check_half_precision(device, plan.placement.dtype)
     placement = replace(plan.placement, vae_device=device)
     if num_latents is None:
         num_latents = suited_decode_latents(placement.paths_of(VideoVAE))

@@ -80,6 +80,8 @@ def _read_png(file: BinaryIO, name: str, found: Format, reader: Reader) -> Pictu
     check_shape(name, *chunks.size)
     image = reader(Spliced(file, chunks.parts), "")
     check_memory(name, found, image, file)
+    width, height = chunks.size  # the canvas; the first frame may be a small part of it
+    check_bytes(name, chunks.size, width * height * found.bytes_per_pixel)
     image = decode(name, image, lambda: reader(Spliced(file, chunks.parts_without_checksum), ""))
     if chunks.is_animated:
         _tell_animation(name)

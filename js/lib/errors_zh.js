@@ -60,12 +60,32 @@ const PATTERNS = SENTENCES.map(([english, chinese]) => {
   return { pattern: new RegExp(`^${parts.join('(.+?)')}$`, 's'), names, chinese }
 })
 
+/** Longer ones are of other packs, and matching takes time that grows with a power of the length. */
+const MAX_LENGTH = 600
+const MAX_KEPT = 200
+
+/** @type {Map<string, string>} */
+const kept = new Map()
+
 /**
- * A sentence of the server in Chinese, or as it is.
+ * A sentence of the server in Chinese, or as it is. Asked several times a second while one is shown.
  * @param {string} sentence
  * @returns {string}
  */
 export function translate(sentence) {
+  const known = kept.get(sentence)
+  if (known !== undefined) return known
+  if (kept.size >= MAX_KEPT) kept.clear()
+  const chinese = sentence.length > MAX_LENGTH ? sentence : match(sentence)
+  kept.set(sentence, chinese)
+  return chinese
+}
+
+/**
+ * @param {string} sentence
+ * @returns {string}
+ */
+function match(sentence) {
   const blamed = BLAME.exec(sentence)
   if (blamed) return `${blamed[1]}，输入 ${blamed[2]}：${translate(blamed[3])}`
   for (const { pattern, names, chinese } of PATTERNS) {

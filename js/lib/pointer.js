@@ -17,7 +17,7 @@ export function passToCanvas(root, canvasOf) {
     canvasOf()?.dispatchEvent(new Kind(event.type, event))
   }
   root.addEventListener('wheel', (event) => {
-    if (!canvasOf()) return
+    if (!canvasOf() || canScroll(event)) return
     event.preventDefault()
     pass(event)
   }, { passive: false })
@@ -53,6 +53,12 @@ export function passToCanvas(root, canvasOf) {
     if (!pressed) pass(event)
     pressed = null
   })
+}
+
+/** Whether a long text under the pointer takes the wheel. @param {WheelEvent} event */
+function canScroll({ target }) {
+  const text = target instanceof Element ? target.closest('.flashtalk-status, .flashtalk-notes') : null
+  return text !== null && text.scrollHeight > text.clientHeight
 }
 
 /** Whether a press is for a button, text, or the browser's controls. @param {PointerEvent} event */

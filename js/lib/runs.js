@@ -24,6 +24,8 @@ import { refusal, titleOf, upstream } from './prompt.js'
 
 const MAX_RUNS = 100
 const MAX_EARLY = 50
+/** Characters of an error that are shown; other packs put whole tables into theirs. */
+const MAX_REASON = 2000
 const EVENTS = ['execution_start', 'execution_error', 'execution_interrupted', 'execution_success']
 
 export class Runs {
@@ -56,10 +58,8 @@ export class Runs {
     })
     const send = api.queuePrompt
     api.queuePrompt = async (/** @type {any[]} */ ...call) => {
-      const run = this.plan(call[1], call[2])
+      const run = this.begin(call, onQueue)
       if (!run) return send.apply(api, call)
-      onQueue(run.prompt, [...run.previews.keys()])
-      this.tell(run, { state: 'queued' })
       try {
         const answer = await send.apply(api, call)
         this.accept(run, answer)
@@ -68,6 +68,24 @@ export class Runs {
         this.refuse(run, /** @type {any} */ (error).response ?? { error: String(error) })
         throw error
       }
+    }
+  }
+
+  /**
+   * What is queued must be queued, whatever goes wrong here.
+   * @param {any[]} call
+   * @param {(prompt: Prompt, previews: string[]) => void} onQueue
+   */
+  begin(call, onQueue) {
+    try {
+      const run = this.plan(call[1], call[2])
+      if (!run) return null
+      onQueue(run.prompt, [...run.previews.keys()])
+      this.tell(run, { state: 'queued' })
+      return run
+    } catch (error) {
+      console.error(error)
+      return null
     }
   }
 
@@ -134,7 +152,11 @@ export class Runs {
 
   /** The queue is empty: whatever was taken from it will not run. */
   drop() {
-    for (const run of this.runs.values()) if (run !== this.current) this.tell(run, null)
+    for (const [id, run] of [...this.runs]) {
+      if (run === this.current) continue
+      this.runs.delete(id)
+      this.tell(run, null)
+    }
   }
 
   /** @param {Run} run @param {string} bad - node that failed @param {unknown} message */
@@ -147,7 +169,8 @@ export class Runs {
 
   /** @param {Run} run @param {string} id @param {string} bad @param {string} reason */
   fail(run, id, bad, reason) {
-    this.onActivity(run.workflow, id, { state: 'failed', title: titleOf(run.prompt, bad), reason })
+    const title = titleOf(run.prompt, bad)
+    this.onActivity(run.workflow, id, { state: 'failed', title, reason: reason.slice(0, MAX_REASON) })
   }
 
   /** @param {any} detail - the node that works now, as an execution id */

@@ -43,14 +43,24 @@ export function statusLine(message, activity, shown, say) {
 function activityLine({ state, title = '', reason = '' }, say) {
   if (state === 'preparing') return title ? say('preparingNode', { node: title }) : say('preparing')
   if (state !== 'failed') return say(state)
-  const values = { node: title, reason: say(firstLine(reason) || 'unknownError') }
+  const values = { node: title, reason: said(firstLine(reason), say) }
   // Nodes of this pack name themselves.
   return say(title && !reason.startsWith(title) ? 'failedNode' : 'failed', values)
 }
 
 /** @param {string} text */
-export function firstLine(text) {
+function firstLine(text) {
   return text.split('\n')[0]
+}
+
+/** What follows the first line of a reason, line by line. @param {string} text */
+export function otherLines(text) {
+  return text.split('\n').slice(1).filter((line) => line.trim())
+}
+
+/** @param {string} reason @param {Say} say */
+function said(reason, say) {
+  return reason ? say.server(reason) : say('unknownError')
 }
 
 /**
@@ -61,8 +71,8 @@ export function firstLine(text) {
 function liveLine(message, shown, say) {
   if (shown.mode === 'pictures')
     return [say('picturesOnly', { why: say(shown.why.key, shown.why.values) })]
-  if (!message.session) return [message.text ? say(message.text) : say('preparing')]
-  const parts = [...progress(message, say), message.text ? say(message.text) : '']
+  if (!message.session) return [message.text ? say.server(message.text) : say('preparing')]
+  const parts = [...progress(message, say), message.text ? say.server(message.text) : '']
   if (shown.isLost) return [...parts, say('lost')]
   parts.push(say('buffered', { seconds: shown.ahead.toFixed(1) }))
   if (shown.isPaused) parts.push(say('paused'))
@@ -123,7 +133,7 @@ function endLine(message, shown, say) {
     case INTERRUPTED:
       return end([say('interrupted', { made, all })], file, shown, say)
     case FAILED:
-      return end([say('failed', { reason: say(message.reason ?? 'unknownError') })], file, shown, say)
+      return end([say('failed', { reason: said(message.reason ?? '', say) })], file, shown, say)
   }
   return ''
 }

@@ -5,7 +5,7 @@ import { Controls } from './controls.js'
 import { element, write } from './elements.js'
 import { FAILED, INTERRUPTED, LIVE, filePath, streamPath } from './messages.js'
 import { Player } from './player.js'
-import { RESTARTED, statusKind, statusLine } from './status.js'
+import { RESTARTED, otherLines, statusKind, statusLine } from './status.js'
 import { speakIn } from './words.js'
 
 const REFRESH_MS = 250
@@ -105,6 +105,9 @@ export class PreviewView {
     const isNews = { queued: !isBusy, preparing: true, stopped: isPending, failed: isPending }
     if (activity ? !isNews[activity.state] : !isPending) return
     this.activity = activity
+    // A list of several parts is read at once; there is no picture that it could cover.
+    const isList = otherLines(activity?.reason ?? '').length > 0
+    this.notes.classList.toggle('flashtalk-open', isList)
     this.start()
     this.refresh()
   }
@@ -184,8 +187,10 @@ export class PreviewView {
     this.onPlayer(player.mode !== 'pictures')
     this.video.loop = player.mode === 'file' && this.loops()
     write(this.status, this.line())
-    this.status.title = activity?.reason ? say(activity.reason) : (message?.reason ?? '')
-    const notes = (message?.notes ?? []).map((note) => say(note))
+    const reason = activity ? (activity.reason ?? '') : (message?.reason ?? '')
+    this.status.title = reason
+    const lines = activity ? reason.split('\n') : []
+    const notes = lines.length > 1 ? lines.map(say.server) : (message?.notes ?? []).map(say.server)
     write(this.notes, notes.join('\n'))
     this.notes.title = notes.join('\n')
     this.root.dataset.kind = statusKind(message, activity)

@@ -111,9 +111,10 @@ export const WORDS = {
 }
 
 /**
- * @typedef {(key: string, values?: Record<string, string | number>) => string} Say
- * A key that is in no table is a sentence of the server.
+ * @typedef {object} Speech
+ * @property {(sentence: string) => string} server - a sentence of the server, which may be like a key
  */
+/** @typedef {((key: string, values?: Record<string, string | number>) => string) & Speech} Say */
 
 /**
  * Put values into a sentence.
@@ -137,10 +138,9 @@ export function languageOf(locale) {
  * @returns {Say}
  */
 export function speakIn(locale) {
-  return (key, values = {}) => {
-    const language = languageOf(locale())
-    const sentence = WORDS[language][key]
-    if (sentence !== undefined) return fillIn(sentence, values)
-    return language === 'zh' ? translate(key) : key
-  }
+  const say = (/** @type {string} */ key, /** @type {Record<string, string | number>} */ values = {}) =>
+    fillIn(WORDS[languageOf(locale())][key], values)
+  const server = (/** @type {string} */ sentence) =>
+    languageOf(locale()) === 'zh' ? translate(sentence) : sentence
+  return Object.assign(say, { server })
 }

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ...flashtalk_core.media.sound_array import SoundArray
 
 SOUND_NAME = "AUDIO"
+_WHOLE_NUMBERS = ("uint8", "int16", "int32")
+"""Types of samples as files have them; 128 is silence in the first."""
 _MAX_BEYOND = 0.1
 """Share of an IMAGE's values that may be out of range before its scale is doubted."""
 
@@ -34,7 +36,7 @@ def sound_of(audio: Mapping[str, Any] | None) -> SoundArray:
         audio: ``waveform`` ``(1, C, n)``, and ``sample_rate`` in Hz. Other packs leave dimensions
             out: ``(n,)`` is mono, ``(C, n)`` one sound, and ``(n, C)``, as files are often read,
             where only that gives a number of channels that exists. Tensors, arrays and lists of
-            numbers are taken, floats with full scale at 1, and whole numbers of any width.
+            numbers are taken, floats with full scale at 1, and whole numbers as in files.
 
     Raises:
         InvalidInputError: If it is a batch, or holds no sound.
@@ -67,9 +69,17 @@ def _numbers(audio: Mapping[str, Any]) -> Tensor:
         raise InvalidInputError(
             f"audio: no waveform with a sample_rate ({error}); mend the node it comes from"
         ) from error
-    if waveform.is_floating_point() or waveform.dtype == torch.bool or waveform.is_complex():
+    if waveform.is_floating_point():
         return waveform
-    return waveform.double() / (torch.iinfo(waveform.dtype).max + 1)
+    kind = str(waveform.dtype).removeprefix("torch.")
+    require(
+        kind in _WHOLE_NUMBERS,
+        f"audio: samples of type {kind}, whose full scale is not known; use floats from -1 to 1, "
+        f"or {', '.join(_WHOLE_NUMBERS)}",
+    )
+    found = torch.iinfo(waveform.dtype)
+    middle = (found.max + 1) / 2 if found.min == 0 else 0
+    return (waveform.double() - middle) / (middle or found.max + 1)
 
 
 def _with_batch(waveform: Tensor) -> Tensor:

@@ -24,16 +24,22 @@ class WrittenFiles:
         self._generations: dict[str, int] = {}
         self._files: dict[str, list[Path]] = {}
         self._newest = 0
+        self._of_forgotten = 0
 
     def add(self, node: str, path: Path) -> None:
         """Remember that ``node`` wrote ``path``."""
         with self._lock:
+            # It must not change when others are forgotten.
+            self._generations.setdefault(node, self._of_forgotten)
             files = [*self._files.pop(node, []), path]
             self._files[node] = files[-MAX_FILES:]
             while len(self._files) > MAX_NODES:
                 oldest = next(iter(self._files))
                 del self._files[oldest]
                 self._generations.pop(oldest, None)
+                # A forgotten node must not get a number that it has had.
+                self._newest += 1
+                self._of_forgotten = self._newest
 
     def generation(self, node: str) -> int:
         """Return a number that stays the same as long as all files of ``node`` are there."""
@@ -42,10 +48,9 @@ class WrittenFiles:
             left = [path for path in files if not _is_gone(path)]
             if len(left) < len(files):
                 self._files[node] = left
-                # Never a number that this or a forgotten node has had.
                 self._newest += 1
                 self._generations[node] = self._newest
-            return self._generations.get(node, 0)
+            return self._generations.get(node, self._of_forgotten)
 
 
 @cache

@@ -87,6 +87,23 @@ def test_whole_numbers_have_their_own_full_scale(pack, make, dtype):
     assert found.peak == pytest.approx(float(audio["waveform"].abs().max()), rel=1e-3)
 
 
+def test_unsigned_samples_are_silent_at_their_middle(pack, make):
+    audio = make.sound(0.5)
+    whole = (audio["waveform"].double() * 127 + 128).round().to(torch.uint8)
+    found = pack.run("AudioEncode", audio=audio | {"waveform": whole}).args[0].sound
+    assert found.peak == pytest.approx(float(audio["waveform"].abs().max()), abs=0.02)
+    silent = audio | {"waveform": torch.full((1, 1, 8000), 128, dtype=torch.uint8)}
+    assert pack.run("AudioEncode", audio=silent).args[0].sound.peak == 0
+
+
+@pytest.mark.parametrize(
+    "samples", [[0, 1, -5] * 3000, torch.zeros(1, 1, 9000, dtype=torch.cfloat)]
+)
+def test_samples_without_a_known_full_scale_are_refused(pack, make, samples):
+    fault = pack.fault("AudioEncode", audio=make.sound(0.5) | {"waveform": samples})
+    assert "whose full scale is not known; use floats from -1 to 1, or uint8, int16, int32" in fault
+
+
 @pytest.mark.parametrize(
     "audio",
     [

@@ -109,7 +109,7 @@ def test_the_run_itself_tells_the_same(pack, validate):
     [
         str,
         lambda path: f"../../{path.parent.name}/{path.name}",
-        lambda path: r"\\host\share\%s" % path.name,
+        lambda path: rf"\\host\share\{path.name}",
         lambda path: "..",
         lambda path: f"sub/../../{path.name}",
     ],

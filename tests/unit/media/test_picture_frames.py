@@ -5,6 +5,7 @@ import logging
 import pytest
 from PIL import Image
 
+from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.picture import open_picture
 
 from .picture_files import apng, encoded, gif_in_part
@@ -42,6 +43,13 @@ def test_what_the_first_frame_does_not_cover_is_transparent(opened):
     assert found.size == (64, 64)
     shown = [found.getpixel(point) for point in ((7, 4), (8, 4), (27, 33), (28, 33))]
     assert shown == [GREY, (0, 255, 0), (0, 255, 0), GREY]
+
+
+@pytest.mark.parametrize("side", [12_000, 65_000, 2_000_000])
+def test_a_canvas_too_large_is_refused_however_small_its_first_frame(opened, side):
+    frame = (GREEN.crop((0, 0, 20, 30)), 8, 4)
+    with pytest.raises(InvalidInputError, match=f"{side}x{side} is more than the .* million"):
+        opened(apng((side, side), [frame, frame], default=RED))
 
 
 @pytest.mark.parametrize(
