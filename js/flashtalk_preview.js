@@ -3,7 +3,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 import { executionIds, innerIds, pathsWithin, subgraphNodes } from './lib/execution_ids.js'
-import { cachedMessage, findInHistory } from './lib/history.js'
+import { cachedMessage, findInHistory, rememberRun } from './lib/history.js'
 import { KEY, StreamMemory, isAbout } from './lib/memory.js'
 import { menuItems } from './lib/menu.js'
 import { EVENT, LIVE } from './lib/messages.js'
@@ -46,7 +46,7 @@ const runs = new Runs(NODE, (workflow, id, activity) => {
   for (const [node, { view }] of widgets)
     if ((workflow === null || workflow === workflowId()) && idsOf(node).includes(id))
       view.follow(activity)
-})
+}, (id) => rememberRun(storage, id))
 
 /** @returns {any} */
 const rootGraph = () => app.rootGraph ?? app.graph
@@ -75,7 +75,7 @@ async function resume(node) {
   }
   for (const id of ids) widgets.get(node)?.view.recall(activities.get(`${workflow}:${id}`) ?? null)
   if (!isVague || !ids.length) return
-  const found = await findInHistory(api, workflow, ids)
+  const found = await findInHistory(api, storage, workflow, ids)
   if (found && !widgets.get(node)?.view.message) take(found)
 }
 

@@ -20,7 +20,7 @@ class Refusal(str):
 
     def __str__(self) -> str:
         if getattr(self, "_is_said", False):
-            return "see above"
+            return "the reason is told at another input of this node"
         self._is_said = True
         return super().__str__()
 

@@ -32,8 +32,10 @@ export class Runs {
   /**
    * @param {string} kind - class of the preview nodes
    * @param {OnActivity} onActivity
+   * @param {(id: string) => void} onAccepted - gets the id of each prompt that ComfyUI took
    */
-  constructor(kind, onActivity) {
+  constructor(kind, onActivity, onAccepted = () => {}) {
+    this.onAccepted = onAccepted
     this.kind = kind
     this.onActivity = onActivity
     /** @type {Map<string, Run>} by id of the prompt */
@@ -111,6 +113,7 @@ export class Runs {
     if (Object.keys(answer?.node_errors ?? {}).length) this.refuse(run, answer)
     if (!answer?.prompt_id) return
     this.runs.set(answer.prompt_id, run)
+    this.onAccepted(answer.prompt_id)
     for (const old of [...this.runs.keys()].slice(0, -MAX_RUNS)) this.runs.delete(old)
     const isMine = (/** @type {[string, any]} */ [, { prompt_id }]) => prompt_id === answer.prompt_id
     const mine = this.early.filter(isMine)

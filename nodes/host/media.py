@@ -67,7 +67,7 @@ def _numbers(audio: Mapping[str, Any]) -> Tensor:
         int(audio["sample_rate"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"audio: no waveform with a sample_rate ({error}); mend the node it comes from"
+            f"audio: no waveform with a sample_rate ({error}); correct the node it comes from"
         ) from error
     if waveform.is_floating_point():
         return waveform
@@ -89,7 +89,7 @@ def _with_batch(waveform: Tensor) -> Tensor:
     shape = tuple(waveform.shape)
     require(
         1 <= len(shape) <= 3,
-        f"audio of shape {shape}: need batch, channels and samples; mend the node it comes from",
+        f"audio of shape {shape}: need batch, channels and samples; correct the node it comes from",
     )
     if len(shape) == 3:
         return waveform

@@ -110,6 +110,13 @@ def test_a_version_that_is_newer_or_unknown_goes_on_to_the_nodes(load, version):
     assert not any("FlashTalk needs" in line for line in log)
 
 
+def test_the_readme_names_the_floors():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    major, minor, _ = lowest("LOWEST_COMFYUI")
+    python = ".".join(map(str, lowest("LOWEST_PYTHON")))
+    assert f"You need ComfyUI {major}.{minor} or later on Python {python} or later" in readme
+
+
 def test_the_floors_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     python = project["project"]["requires-python"].removeprefix(">=").split(".")
