@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self
+from math import prod
+from typing import Annotated, Any, Literal, Self
 
 from .errors import InvalidInputError
 from .excerpt import excerpt
+from .settings import Count, Epsilon, Width, Within, from_settings
 
 StepRule = Literal["renoise", "euler"]
 
@@ -32,28 +35,35 @@ class _FromMapping:
     """Construction of a dataclass from a JSON object that may leave fields out."""
 
     @classmethod
-    def from_mapping(cls, values: dict[str, Any]) -> Self:
-        """Build from ``values``; unknown keys are ignored, lists become tuples."""
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        picked = {k: v for k, v in values.items() if k in known}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in picked.items()})
+    def from_mapping(cls, values: Mapping[str, Any], where: str = "") -> Self:
+        """Build from ``values``; unknown keys are ignored, lists become tuples.
+
+        Args:
+            values: What was read; types and limits are checked before anything is built.
+            where: Names file and section in a complaint; empty names the key alone.
+
+        Raises:
+            InvalidInputError: If a value is of another type, out of its limits, or does not go
+                with the others.
+        """
+        return from_settings(cls, values, where)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkConfig(_FromMapping):
     """Arithmetic of one chunk. Defaults are the authors' (``infer_params.yaml`` @ 688982e)."""
 
-    num_frames: int = 33
+    num_frames: Annotated[int, Within(5, 1001)] = 33
     """Frames a chunk generates, motion frames included; ``4 * n + 1``."""
     num_motion_frames: int = 5
     """Leading frames repeated from the chunk before; ``4 * n + 1``."""
-    frame_rate_hz: int = 25
+    frame_rate_hz: Annotated[int, Within(1, 120)] = 25
     """Frames a second of video and of audio features."""
-    sample_rate_hz: int = 16_000
+    sample_rate_hz: Annotated[int, Within(1_000, 192_000)] = 16_000
     """Rate of the analysed sound."""
-    audio_context_frames: int = 200
+    audio_context_frames: Annotated[int, Within(1, 10_000)] = 200
     """Length of the analysed sound window in video frames (8 s)."""
-    audio_lookback_frames: int = 89
+    audio_lookback_frames: Annotated[int, Within(0, 10_000)] = 89
     """Video frames of the window before the first shown frame of the chunk."""
 
     def __post_init__(self) -> None:
@@ -66,7 +76,11 @@ class ChunkConfig(_FromMapping):
             f"motion frames {self.num_motion_frames}: need 1, 5, 9 ... and fewer than the "
             f"{self.num_frames} frames of a chunk; use {max(1, self.num_frames - 4)} or less",
         )
-
+        require(
+            self.sample_rate_hz % self.frame_rate_hz == 0,
+            f"frame rate {self.frame_rate_hz}: {self.sample_rate_hz} samples a second cannot be "
+            "parted by it; use 25",
+        )
         require(
             self.num_motion_frames <= self.audio_lookback_frames
             and self.num_new_frames <= self.audio_context_frames - self.audio_lookback_frames,
@@ -120,6 +134,19 @@ class SamplingConfig(_FromMapping):
         )
 
 
+_LAYERS = Within(1, 32)
+"""How many convolutions an audio encoder may have."""
+_MAX_AUDIO_STRIDE = 16_000
+"""A second: a chunk hears about one."""
+
+
+def _check_parts(name: str, width: int, what: str, number: int) -> None:
+    require(
+        width % number == 0,
+        f"{name} of width {width} with {number} {what}: the width must be a multiple of them",
+    )
+
+
 SPEEDS = ("auto", "plain", "fused", "compiled")
 """Names for sets of faster ways; see :func:`~.models.acceleration.choose_fast_paths`."""
 
@@ -168,32 +195,32 @@ class FastPaths:
 class DiTConfig(_FromMapping):
     """Sizes of the diffusion transformer. Defaults are SoulX-FlashTalk-14B's."""
 
-    dim: int = 5120
-    ffn_dim: int = 13824
-    freq_dim: int = 256
+    dim: Width = 5120
+    ffn_dim: Width = 13824
+    freq_dim: Width = 256
     """Width of the sinusoidal timestep embedding."""
-    text_dim: int = 4096
-    text_len: int = 512
+    text_dim: Width = 4096
+    text_len: Annotated[int, Within(1, 8192)] = 512
     """Text positions; shorter prompts are padded with zeros and all are attended to."""
-    num_heads: int = 40
-    num_layers: int = 40
-    in_dim: int = 36
+    num_heads: Count = 40
+    num_layers: Count = 40
+    in_dim: Width = 36
     """Input channels: noisy latent and condition."""
-    out_dim: int = 16
-    eps: float = 1e-6
-    patch_size: tuple[int, int, int] = (1, 2, 2)
-    audio_window: int = 5
+    out_dim: Width = 16
+    eps: Epsilon = 1e-6
+    patch_size: tuple[Count, Count, Count] = (1, 2, 2)
+    audio_window: Count = 5
     """Audio frames around each video frame."""
-    audio_blocks: int = 12
+    audio_blocks: Count = 12
     """Hidden layers of the audio encoder that are used."""
-    audio_channels: int = 768
-    audio_intermediate_dim: int = 512
-    audio_output_dim: int = 768
-    audio_context_tokens: int = 32
-    vae_scale: int = 4
+    audio_channels: Width = 768
+    audio_intermediate_dim: Width = 512
+    audio_output_dim: Width = 768
+    audio_context_tokens: Width = 32
+    vae_scale: Annotated[int, Within(1, 64)] = 4
     """Video frames a latent frame stands for."""
-    clip_dim: int = 1280
-    clip_tokens: int = 257
+    clip_dim: Width = 1280
+    clip_tokens: Width = 257
     norm_input_visual: bool = True
     norm_output_audio: bool = True
 
@@ -201,6 +228,23 @@ class DiTConfig(_FromMapping):
         require(
             self.dim % self.num_heads == 0 and (self.dim // self.num_heads) % 2 == 0,
             f"DiT width {self.dim} with {self.num_heads} heads: heads must be even in width",
+        )
+        require(
+            self.in_dim == 2 * self.out_dim + 4,
+            f"DiT input of {self.in_dim} channels: with {self.out_dim} of the latent it takes "
+            f"{2 * self.out_dim + 4} (noise, picture and mask)",
+        )
+        require(
+            self.freq_dim % 2 == 0,
+            f"DiT timestep width {self.freq_dim}: sine and cosine need an even one",
+        )
+        require(
+            self.patch_size[0] == 1 and set(self.patch_size[1:]) <= {1, 2},
+            f"DiT patch size {self.patch_size}: use 1 in time and 1 or 2 in space, as (1, 2, 2)",
+        )
+        require(
+            self.audio_window % 2 == 1,
+            f"DiT audio window {self.audio_window}: use an odd number, as many before as after",
         )
 
     @property
@@ -213,10 +257,10 @@ class DiTConfig(_FromMapping):
 class VAEConfig(_FromMapping):
     """Sizes of the causal video autoencoder. Defaults are Wan 2.1's."""
 
-    dim: int = 96
-    z_dim: int = 16
-    dim_mult: tuple[int, ...] = (1, 2, 4, 4)
-    num_res_blocks: int = 2
+    dim: Width = 96
+    z_dim: Width = 16
+    dim_mult: tuple[Annotated[int, Within(1, 64)], ...] = (1, 2, 4, 4)
+    num_res_blocks: Annotated[int, Within(1, 32)] = 2
     temporal_downsample: tuple[bool, ...] = (False, True, True)
     latent_mean: tuple[float, ...] = field(default=WAN_LATENT_MEAN, repr=False)
     """Per channel, subtracted from the latent after encoding."""
@@ -227,6 +271,20 @@ class VAEConfig(_FromMapping):
             len(self.latent_mean) == self.z_dim == len(self.latent_std),
             f"VAE statistics: {len(self.latent_mean)} and {len(self.latent_std)} values for "
             f"{self.z_dim} channels",
+        )
+        require(
+            all(each > 0 for each in self.latent_std),
+            "VAE statistics: a deviation is not above 0",
+        )
+        # Video frames and sizes are counted in its strides everywhere.
+        require(
+            len(self.dim_mult) == 4 and len(self.temporal_downsample) == 3,
+            f"VAE of {len(self.dim_mult)} levels, {len(self.temporal_downsample)} between them: "
+            "4 and 3 are known",
+        )
+        require(
+            sum(self.temporal_downsample) == 2,
+            f"VAE that halves time {sum(self.temporal_downsample)} times: 2 are known",
         )
 
     @property
@@ -239,47 +297,73 @@ class VAEConfig(_FromMapping):
 class TextEncoderConfig(_FromMapping):
     """Sizes of the umT5 encoder. Defaults are umT5-XXL's."""
 
-    vocab_size: int = 256_384
-    dim: int = 4096
-    dim_attn: int = 4096
-    dim_ffn: int = 10_240
-    num_heads: int = 64
-    num_layers: int = 24
-    num_buckets: int = 32
+    vocab_size: Annotated[int, Within(1, 2**22)] = 256_384
+    dim: Width = 4096
+    dim_attn: Width = 4096
+    dim_ffn: Width = 10_240
+    num_heads: Count = 64
+    num_layers: Count = 24
+    num_buckets: Annotated[int, Within(4, 4096)] = 32
+
+    def __post_init__(self) -> None:
+        _check_parts("text encoder", self.dim_attn, "heads", self.num_heads)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipVisionConfig(_FromMapping):
     """Sizes of the CLIP vision tower. Defaults are ViT-H/14's."""
 
-    image_size: int = 224
-    patch_size: int = 14
-    dim: int = 1280
-    mlp_ratio: float = 4.0
-    num_heads: int = 16
-    num_layers: int = 32
+    image_size: Annotated[int, Within(1, 4096)] = 224
+    patch_size: Annotated[int, Within(1, 4096)] = 14
+    dim: Width = 1280
+    mlp_ratio: Annotated[float, Within(0.01, 64)] = 4.0
+    num_heads: Count = 16
+    num_layers: Count = 32
     """Blocks of the published tower; the last one is never run."""
+
+    def __post_init__(self) -> None:
+        _check_parts("CLIP", self.dim, "heads", self.num_heads)
+        require(
+            self.patch_size <= self.image_size,
+            f"CLIP patches of {self.patch_size} pixels: the picture has {self.image_size}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioEncoderConfig(_FromMapping):
     """Sizes of the wav2vec2 encoder, named as in its ``config.json``. Defaults are base."""
 
-    hidden_size: int = 768
-    intermediate_size: int = 3072
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    conv_dim: tuple[int, ...] = (512,) * 7
-    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
-    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    hidden_size: Width = 768
+    intermediate_size: Width = 3072
+    num_hidden_layers: Count = 12
+    num_attention_heads: Count = 12
+    conv_dim: Annotated[tuple[Width, ...], _LAYERS] = (512,) * 7
+    conv_kernel: Annotated[tuple[Count, ...], _LAYERS] = (10, 3, 3, 3, 3, 2, 2)
+    conv_stride: Annotated[tuple[Count, ...], _LAYERS] = (5, 2, 2, 2, 2, 2, 2)
     conv_bias: bool = False
-    feat_extract_norm: str = "group"
+    feat_extract_norm: Literal["group", "layer"] = "group"
     do_stable_layer_norm: bool = False
-    num_conv_pos_embeddings: int = 128
-    num_conv_pos_embedding_groups: int = 16
-    layer_norm_eps: float = 1e-5
+    num_conv_pos_embeddings: Annotated[int, Within(1, 4096)] = 128
+    num_conv_pos_embedding_groups: Width = 16
+    layer_norm_eps: Epsilon = 1e-5
     do_normalize: bool = True
     """Whether the sound is brought to zero mean and unit variance first."""
+
+    def __post_init__(self) -> None:
+        _check_parts("audio encoder", self.hidden_size, "heads", self.num_attention_heads)
+        groups = self.num_conv_pos_embedding_groups
+        _check_parts("audio encoder", self.hidden_size, "groups of positions", groups)
+        lengths = len(self.conv_dim), len(self.conv_kernel), len(self.conv_stride)
+        require(
+            len(set(lengths)) == 1,
+            "audio encoder: {} widths, {} kernels and {} strides of convolutions; need one of each "
+            "for every layer".format(*lengths),
+        )
+        require(
+            prod(self.conv_stride) <= _MAX_AUDIO_STRIDE,
+            f"audio encoder: one feature for {prod(self.conv_stride)} samples; the limit is "
+            f"{_MAX_AUDIO_STRIDE}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,16 +378,16 @@ class AvatarConfig:
     chunk: ChunkConfig = field(default_factory=ChunkConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     """Defaults of this model; a user may override each."""
-    size_px: tuple[int, int] = (768, 448)
+    size_px: tuple[Width, Width] = (768, 448)
     """Default height and width, the one the model was trained at."""
-    known_sizes_px: tuple[tuple[int, int], ...] = ((768, 448),)
+    known_sizes_px: tuple[tuple[Width, Width], ...] = ((768, 448),)
     """Sizes known to work; any other one warns."""
     prompt: str = (
         "A person is talking. Only the foreground characters are moving, "
         "the background remains static."
     )
     """Default prompt. Source: SoulX-FlashTalk ``generate_video.py`` @ 688982e."""
-    name: str = "SoulX-FlashTalk-14B"
+    name: Annotated[str, Within(0, 200)] = "SoulX-FlashTalk-14B"
 
     def __repr__(self) -> str:
         height, width = self.size_px

@@ -1,12 +1,20 @@
 """Exceptions a user can act on."""
 
+from __future__ import annotations
+
+from .excerpt import printable
+
 
 class FlashTalkError(Exception):
     """A fault of the input, the files or the machine, told in one line.
 
     The message names the offending value, the limit and the remedy. Command line and nodes
-    show it as it is; anything else that is raised is a fault of this project.
+    show it as it is; anything else that is raised is a fault of this project. What a message
+    quotes from outside is made printable here, for every terminal, log and page at once.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class InvalidInputError(FlashTalkError, ValueError):
@@ -23,3 +31,7 @@ class OverflowedError(FlashTalkError):
 
 class OutputError(FlashTalkError):
     """An output file that cannot be written."""
+
+
+class NoMemoryError(FlashTalkError):
+    """Memory of the computer or of a GPU that is not enough for what is asked."""

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import os
 import platform
-import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..config import FastPaths
 from ..errors import FlashTalkError
+from .terminal import write_out
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the report; the exit code tells whether the weights that were named can be used."""
     report = examine(["tiny", *args.model])
     text = json.dumps(asdict(report), indent=1) if args.json else format_report(report)
-    sys.stdout.write(text + "\n")
+    write_out(text)
     _, *named = report.models
     return int(any(model.problem is not None for model in named))
 

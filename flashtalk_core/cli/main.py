@@ -7,10 +7,14 @@ import logging
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from ..borders import is_out_of_memory, reason
+from ..config import require
 from ..errors import FlashTalkError, InvalidInputError
+from ..excerpt import excerpt, printable
 from ..packages import missing_package
 from . import doctor, render
 from .terminal import log_to_stderr, stop_on_termination
@@ -36,6 +40,9 @@ _DISTRIBUTIONS = {"PIL": "pillow"}
 _FAULT_OF_USER = 2
 _FAULT_OF_OURS = 1
 _STOPPED = 130
+_LONGEST_COMPLAINT = 400
+_WITHOUT_DOCSTRINGS = 2
+"""What ``python -OO`` sets."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,7 +59,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the arguments."""
-        raise InvalidInputError(f"{message}; see `{self.prog} --help`")
+        shown = excerpt(message, _LONGEST_COMPLAINT)
+        raise InvalidInputError(f"{shown}; see `{self.prog} --help`")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -80,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             _check_there(arguments)
             args = build_parser().parse_args(arguments)
+            check_surroundings()
             return int(args.run(args))
         except (Exception, KeyboardInterrupt) as error:
             logger.debug("stopped by this", exc_info=True)
@@ -98,6 +107,25 @@ def _check_there(arguments: list[str]) -> None:
         )
 
 
+def check_surroundings() -> None:
+    """Refuse what the packages that are used cannot run in.
+
+    Raises:
+        InvalidInputError: If the working folder is gone, or Python runs without docstrings.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise InvalidInputError(
+            f"working folder: {reason(error)}, it was removed or renamed; change to another one"
+        ) from error
+    require(
+        sys.flags.optimize < _WITHOUT_DOCSTRINGS,
+        "python -OO: the package transformers needs the docstrings that it removes; use -O, or "
+        "neither",
+    )
+
+
 def describe(error: BaseException) -> tuple[str, int]:
     """Return one line that tells ``error`` to a user, and the exit code."""
     said = str(error)
@@ -105,8 +133,8 @@ def describe(error: BaseException) -> tuple[str, int]:
         line, code = said or "stopped on request", _STOPPED
     elif isinstance(error, FlashTalkError):
         line, code = said, _FAULT_OF_USER
-    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        line, code = f"out of memory ({_first_line(said)}); try a smaller --size", _FAULT_OF_USER
+    elif is_out_of_memory(error):
+        line, code = f"out of memory ({reason(error)}); try a smaller --size", _FAULT_OF_USER
     elif isinstance(error, ModuleNotFoundError) and error.name and not _is_own(error.name):
         name = error.name.partition(".")[0]
         line = (
@@ -114,15 +142,15 @@ def describe(error: BaseException) -> tuple[str, int]:
         )
         code = _FAULT_OF_USER
     else:
-        fault = f"unexpected {type(error).__name__}: {_first_line(said)}"
+        fault = f"unexpected {type(error).__name__}: {_said(error)}"
         line, code = f"{fault}; please report it with what --debug shows", _FAULT_OF_OURS
     notes = getattr(error, "__notes__", ())
-    return " ".join("; ".join([line, *notes]).split()), code
+    return printable(" ".join("; ".join([line, *notes]).split())), code
 
 
 def _is_own(module: str) -> bool:
     return module.partition(".")[0] == __name__.partition(".")[0]
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0] or "no message"
+def _said(error: BaseException) -> str:
+    return reason(error) if str(error).strip() else "no message"

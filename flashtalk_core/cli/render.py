@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from ..config import SamplingConfig
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from ..errors import InvalidInputError
+from ..excerpt import excerpt
+from ..paths import check_file
 from .fast_paths import add_fast_paths, read_fast_paths
 
 if TYPE_CHECKING:
@@ -21,17 +23,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MOST_DIGITS = 9
 EXAMPLE = Path(__file__).parents[1] / "assets" / "example"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = subparsers.add_parser("render", help=__doc__, description=__doc__)
-    parser.add_argument("--image", type=Path, help="portrait; default: the bundled example")
+    parser.add_argument("--image", type=parse_input, help="portrait; default: the bundled example")
     parser.add_argument(
-        "--audio", type=Path, help="speech, or a video with it; default: the bundled example"
+        "--audio", type=parse_input, help="speech, or a video with it; default: the bundled example"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="video to write, .mp4")
+    parser.add_argument(
+        "-o", "--output", type=parse_path, required=True, help="video to write, .mp4"
+    )
     parser.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
     parser.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     parser.add_argument(
@@ -90,12 +95,31 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--mouth-strength", type=float, help="0 to 3, 1 is as trained")
 
 
+def parse_path(text: str) -> Path:
+    """Read the name of a file."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name; name a file")
+    return Path(text)
+
+
+def parse_input(text: str) -> Path:
+    """Read the name of a file that is to be there."""
+    path = parse_path(text)
+    if "://" in text:
+        try:
+            check_file(text, "file")  # before it is a path, which keeps one slash of two
+        except InvalidInputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    return path
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Read ``HxW``, height first."""
     height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
+    is_size = all(side.isdecimal() and len(side) <= _MOST_DIGITS for side in (height, width))
+    if not is_size:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no size; write height x width in pixels, such as 768x448"
+            f"{excerpt(text)!r} is no size; write height x width in pixels, such as 768x448"
         )
     return int(height), int(width)
 
@@ -205,7 +229,8 @@ def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange,
             if isinstance(error, InvalidInputError):
                 raise
             raise InvalidInputError(
-                f"--prompt-at {second!r}: no number of seconds; write --prompt-at 12.5 'A prompt'"
+                f"--prompt-at {excerpt(second)!r}: no number of seconds; write --prompt-at "
+                "12.5 'A prompt'"
             ) from error
     return tuple(changes)
 

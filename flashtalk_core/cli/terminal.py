@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
+from ..log import printable_lines
+
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -17,8 +19,8 @@ class _LineFormatter(logging.Formatter):
     """Messages as sentences; only warnings and worse say what they are."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as text."""
-        text = super().format(record)
+        """Return the record as text that steers no terminal, whatever it quotes."""
+        text = printable_lines(super().format(record))
         if record.levelno == logging.DEBUG:
             return f"debug: {record.name}: {text}"
         return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
@@ -31,6 +33,11 @@ class _LineHandler(logging.StreamHandler[TextIO]):
         """Return the record as a line that hides what the line held before."""
         text = super().format(record)
         return f"\r{text.ljust(79)}" if self.stream.isatty() else text
+
+
+def write_out(text: str) -> None:
+    """Write lines to standard output; what they quote from outside steers no terminal."""
+    sys.stdout.write(printable_lines(text) + "\n")
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..borders import is_out_of_memory
 from ..errors import InvalidInputError
+from ..excerpt import excerpt
 
 if TYPE_CHECKING:
     import torch
@@ -22,15 +24,33 @@ def choose_device(name: str) -> torch.device:
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    shown = excerpt(name)
+    # Back ends raise anything: not only names are unknown, packages are missing as well.
     try:
         device = torch.device(name)
-        torch.empty(1, device=device).sum().item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:
         raise InvalidInputError(
-            f"device {name!r}: {reason}; use 'cpu', or see `python -m flashtalk_core doctor`"
+            f"device {shown!r}: no such kind of device; use 'cpu', 'auto', 'cuda:1' or 'mps', or "
+            "see `python -m flashtalk_core doctor`"
+        ) from error
+    try:
+        torch.empty(1, device=device).sum().item()
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise InvalidInputError(
+            f"device {shown!r}: {_why_not(error)}; use 'cpu', or see `python -m flashtalk_core "
+            "doctor`"
         ) from error
     return device
+
+
+def _why_not(error: Exception) -> str:
+    """Return what PyTorch says first: advice to its own developers follows."""
+    said = str(error).strip().partition("\n")[0].partition(". ")[0]
+    if said.startswith("Could not run"):
+        return "this PyTorch is built without it"
+    return excerpt(said, 120) or type(error).__name__
 
 
 def device_name(device: torch.device) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,9 +11,10 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ..config import AvatarConfig, ChunkConfig, SamplingConfig, require
-from ..excerpt import excerpt
+from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size
 from ..media.picture import FitMode
+from ..media.sound import MAX_TIME_S
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +32,19 @@ class PromptChange:
 
     def __post_init__(self) -> None:
         require(
-            math.isfinite(self.start_s) and self.start_s > 0,
-            f"prompt change at {self.start_s} s: use a second after 0; "
+            0 < self.start_s <= MAX_TIME_S,
+            f"prompt change at {self.start_s} s: use a second after 0, up to {MAX_TIME_S}; "
             "what is seen from the start is the prompt itself",
         )
+        _check_text(f"prompt change at {self.start_s:g} s", self.prompt)
+
+
+def _check_text(what: str, prompt: str) -> None:
+    require(
+        is_text(prompt),
+        f"{what}: '{excerpt(printable(prompt))}' holds bytes or halves of characters that are no "
+        "text; type it again, in UTF-8",
+    )
 
 
 def check_order(changes: Sequence[PromptChange]) -> None:
@@ -94,6 +103,7 @@ class AvatarRequest:
 
     def __post_init__(self) -> None:
         check_size(self.size_px)
+        _check_text("prompt", self.prompt)
         check_changes(self.prompt_changes, self.context)
         require(
             self.num_decode_latents >= 1,

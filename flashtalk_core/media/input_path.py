@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from ..config import require
-from ..errors import InvalidInputError
+from ..paths import check_file
 
 
 def check_input(path: str | Path, kind: str) -> Path:
@@ -17,20 +16,11 @@ def check_input(path: str | Path, kind: str) -> Path:
         kind: What it is for, the first word of the message.
 
     Raises:
-        InvalidInputError: If it is missing, a folder or empty.
+        InvalidInputError: If it is missing, empty, or no plain file.
     """
-    path = Path(path)
-    try:
-        found = path.stat()
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"{kind} {path}: no such file; check the path") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InvalidInputError(f"{kind} {path}: {reason}; check the path") from error
-    is_folder = stat.S_ISDIR(found.st_mode)
-    require(not is_folder, f"{kind} {path}: this is a folder; name a {kind} file in it")
-    require(found.st_size > 0, f"{kind} {path}: the file is empty, 0 bytes; copy it again")
-    return path
+    size = check_file(path, kind)
+    require(size > 0, f"{kind} {path}: the file is empty, 0 bytes; copy it again")
+    return Path(path)
 
 
 def file_url(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,10 @@ LOUD_PEAK = 2.0
 """Peaks above this (+6 dBFS) come from damage or a wrong scale and are warned about."""
 MAX_PEAK = 1e10
 """Peaks above this, whose squares overflow later, are refused."""
+MAX_TIME_S = 360_000
+"""Latest start and longest duration that can be asked for: 100 hours."""
+MIN_DURATION_S = 0.001
+"""Shortest duration that can be asked for."""
 LONG_SOUND_S = 12 * 3600
 """Longer sound is rendered, but warned about."""
 
@@ -242,11 +245,13 @@ class _Measure:
 
 def _check_part(start_s: float, duration_s: float | None) -> None:
     require(
-        math.isfinite(start_s) and start_s >= 0, f"sound start {start_s} s: use 0 or a later second"
+        0 <= start_s <= MAX_TIME_S,
+        f"sound start {start_s} s: use 0 or a later second, up to {MAX_TIME_S}",
     )
     require(
-        duration_s is None or (math.isfinite(duration_s) and duration_s > 0),
-        f"sound duration {duration_s} s: use more than 0 s, or leave it out for the whole sound",
+        duration_s is None or MIN_DURATION_S <= duration_s <= MAX_TIME_S,
+        f"sound duration {duration_s} s: use more than 0 s, from {MIN_DURATION_S} to "
+        f"{MAX_TIME_S}, or leave it out for the whole sound",
     )
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..borders import library_border
 from ..errors import WeightsError
 from ..packages import missing_package
 
 _LOG = logging.getLogger(__name__)
+_MAX_BYTES = 64_000_000
+"""Ten times the vocabulary of umT5."""
 
 
 class Tokenizer:
@@ -31,27 +34,52 @@ class Tokenizer:
         """
         from sentencepiece import SentencePieceProcessor
 
-        self._processor = SentencePieceProcessor()
-        try:
-            self._processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
-            raise WeightsError(
-                f"{source}: {len(model)} bytes that are no sentencepiece model; "
+        def damaged(reason: str) -> WeightsError:
+            return WeightsError(
+                f"{source}: {len(model)} bytes that are no sentencepiece model ({reason}); "
                 "download the file again"
-            ) from error
-        self.eos_id: int = self._processor.eos_id()
+            )
+
+        self._source = source
+        self._processor = SentencePieceProcessor()
+        with library_border(damaged):
+            self._processor.LoadFromSerializedProto(model)
+            self.eos_id: int = self._processor.eos_id()
+            # What is damaged inside shows when it is used.
+            self._processor.EncodeAsIds("a")
         if self.eos_id < 0:
             raise WeightsError(f"{source}: the vocabulary has no end-of-sequence piece")
         self._repair = _text_repair()
 
     @classmethod
     def from_file(cls, path: Path) -> Tokenizer:
-        """Read a ``spiece.model`` file."""
-        return cls(path.read_bytes(), str(path))
+        """Read a ``spiece.model`` file.
+
+        Raises:
+            WeightsError: If it cannot be read, or is none.
+        """
+
+        def unreadable(reason: str) -> WeightsError:
+            return WeightsError(f"{path}: no tokenizer that can be read ({reason}); download it")
+
+        with library_border(unreadable), path.open("rb") as file:
+            model = file.read(_MAX_BYTES + 1)
+        if len(model) > _MAX_BYTES:
+            raise unreadable(f"more than {_MAX_BYTES} bytes")
+        return cls(model, str(path))
 
     @classmethod
     def from_tensor(cls, model: Tensor, source: str = "tokenizer") -> Tokenizer:
-        """Read the ``spiece_model`` tensor, ``(bytes,)`` uint8, of a repackaged file."""
+        """Read the ``spiece_model`` tensor, ``(bytes,)`` uint8, of a repackaged file.
+
+        Raises:
+            WeightsError: If it holds something else.
+        """
+        if model.dtype != torch.uint8 or model.numel() > _MAX_BYTES:
+            raise WeightsError(
+                f"{source}: its tokenizer is {model.numel()} values of {model.dtype} instead of "
+                f"at most {_MAX_BYTES} bytes; download the file again"
+            )
         return cls(model.numpy().tobytes(), source)
 
     @property
@@ -76,11 +104,21 @@ class Tokenizer:
 
         Source: SoulX-FlashTalk ``HuggingfaceTokenizer`` @ 688982e.
         """
-        pieces = self._processor.EncodeAsIds(self.clean(text))
+        pieces = self._encode(self.clean(text))
         ids = [*pieces[: max_len - 1], self.eos_id]
         padding = [0] * (max_len - len(ids))
         mask = [1] * len(ids) + padding
         return torch.tensor([ids + padding]), torch.tensor([mask])
+
+    def _encode(self, text: str) -> list[int]:
+        def broken(reason: str) -> WeightsError:
+            return WeightsError(
+                f"{self._source}: its vocabulary cannot encode a prompt ({reason}); download the "
+                "file again"
+            )
+
+        with library_border(broken):
+            return list(self._processor.EncodeAsIds(text))
 
     def clean(self, text: str) -> str:
         """Repair broken Unicode, resolve HTML entities twice, collapse white space."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from ..errors import WeightsError
+from ..paths import is_file, is_folder, shown_path
 from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
 from .search import in_part_folders, library_files, matching_files
@@ -66,11 +67,11 @@ def find_tokenizer_of(
 
 
 def _chosen_files(part: Part, path: Path) -> tuple[Path, ...]:
-    if path.is_dir():
+    if is_folder(path):
         path = _file_in(part, path)
-    if not path.is_file():
+    if not is_file(path):
         raise WeightsError(
-            f"{PARTS[part].title} {path}: no such file; choose another or put it back"
+            f"{PARTS[part].title} {shown_path(path)}: no such file; choose another or put it back"
         )
     is_known = part == "tokenizer" or path.suffix.lower() in READABLE or is_index(path)
     if not is_known:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from ..errors import WeightsError
+from ..errors import InvalidInputError, WeightsError
+from ..paths import folder_fault, is_file, is_folder, shown_path, user_path
 from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
 from .search import in_model_folder
@@ -37,9 +38,17 @@ def resolve_model(model: str | Path) -> Path:
     """
     if str(model) == "tiny":
         return Path(__file__).parents[1] / "assets" / "tiny"
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        raise WeightsError(f"model {str(model)!r}: no such folder; use 'tiny' or a weights folder")
+    try:
+        folder = user_path(model, "model")
+    except InvalidInputError as error:
+        raise WeightsError(str(error)) from error
+    if not is_folder(folder):
+        name = shown_path(model)
+        if is_file(folder):
+            raise WeightsError(f"model '{name}': this is a file; name the folder it is in")
+        raise WeightsError(f"model '{name}': no such folder; use 'tiny' or a weights folder")
+    if fault := folder_fault(folder):
+        raise WeightsError(f"model '{shown_path(model)}': {fault}; choose another folder")
     return folder
 
 

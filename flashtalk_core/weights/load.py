@@ -141,13 +141,7 @@ def open_checkpoint(
         part: tuple(open_tensor_file(path) for path in where if path is not None)
         for part, where in paths.items()
     }
-    try:
-        config = avatar_config(files, opened)
-    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise WeightsError(
-            f"{files.root}: flashtalk.json or config.json is missing or holds a wrong value "
-            f"({error}); download it again"
-        ) from error
+    config = avatar_config(files, opened)
     dit, vae, audio = opened["dit"], opened["vae"], opened["audio"]
     return AvatarCheckpoint(
         files=files,

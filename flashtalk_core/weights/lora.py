@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +15,18 @@ import torch
 from torch import Tensor
 
 from ..config import require
-from ..errors import InvalidInputError, WeightsError
+from ..errors import WeightsError
 from ..excerpt import excerpt
+from ..paths import check_file, user_path
+from .file_border import file_border
 from .lora_names import LayerNames
 from .reader import TensorFile, open_tensor_file
 
 logger = logging.getLogger(__name__)
 
 _MAX_STRENGTH = 10.0
-_NAMES_SHOWN = 5
+_NAMES_SHOWN, _NAMES_LOGGED = 5, 500
+_LONGEST_NAME = 120
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -44,8 +47,7 @@ class LoraFile:
             f"lora strength {self.strength}: use -{_MAX_STRENGTH:g} to {_MAX_STRENGTH:g} (1 is as "
             "trained)",
         )
-        if not self.path.is_file():
-            raise InvalidInputError(f"lora {self.path}: no such file; check its name")
+        check_file(self.path, "lora")
 
     @classmethod
     def parse(cls, text: str) -> LoraFile:
@@ -56,13 +58,14 @@ class LoraFile:
         except ValueError:
             factor = None  # the colon belongs to the path
         if factor is None:
-            return cls(Path(text).expanduser())
-        return cls(Path(path).expanduser(), factor)
+            return cls(user_path(text, "lora"))
+        return cls(user_path(path, "lora"), factor)
 
     @property
     def identity(self) -> str:
         """Name, size, time of change and strength; text for a fingerprint."""
-        status = self.path.stat()
+        with file_border(self.path):
+            status = self.path.stat()
         return f"{self.path.name} {status.st_size} {status.st_mtime_ns} {self.strength!r}"
 
 
@@ -89,8 +92,17 @@ class Factors:
         up, down = found["up"].float().flatten(1), found["down"].float().flatten(1)
         scale = self.strength
         if "alpha" in found:
-            scale *= float(found["alpha"]) / down.shape[0]
+            scale *= self._alpha(found["alpha"]) / down.shape[0]
         return weight + scale * (up @ down).reshape(weight.shape)
+
+    def _alpha(self, stored: Tensor) -> float:
+        alpha = math.nan if stored.is_complex() else float(stored)
+        if not math.isfinite(alpha):
+            raise WeightsError(
+                f"lora {self.file.path}: {_shown(self.names['alpha'])} is {alpha}, need a finite "
+                "number; download it again"
+            )
+        return alpha
 
 
 @dataclass(frozen=True)
@@ -146,7 +158,9 @@ def _list_unknown(file: TensorFile, unknown: Sequence[str]) -> None:
             _some(unknown),
         )
     if len(unknown) > _NAMES_SHOWN:
-        logger.info("lora %s: all that is left out: %s", file.path.name, ", ".join(unknown))
+        logger.info(
+            "lora %s: all that is left out: %s", file.path.name, _some(unknown, _NAMES_LOGGED)
+        )
 
 
 def _match(
@@ -166,8 +180,8 @@ def _match(
         part = "diff" if part.startswith("diff") else part
         if part in parts:
             raise WeightsError(
-                f"lora {file.path}: {parts[part]} and {key} are about the same weights; remove "
-                "one of them"
+                f"lora {file.path}: {_shown(parts[part])} and {_shown(key)} are about the "
+                "same weights; remove one of them"
             )
         parts[part] = key
     for parameter in [name for name, parts in found.items() if set(parts) == {"alpha"}]:
@@ -200,13 +214,13 @@ def _check_stored(file: TensorFile, parts: Mapping[str, str]) -> None:
         info = file.infos[name]
         if part == "alpha" and math.prod(info.shape) != 1:
             raise WeightsError(
-                f"lora {file.path}: {name} {info.shape} is to be one number; the file is damaged, "
-                "download it again"
+                f"lora {file.path}: {_shown(name)} {info.shape} is to be one number; the file "
+                "is damaged, download it again"
             )
         if part != "alpha" and info.dtype is None:
             raise WeightsError(
-                f"lora {file.path}: {name} is stored in a quantised form that is not read; take "
-                "the bf16, fp16 or fp32 version of this file"
+                f"lora {file.path}: {_shown(name)} is stored in a quantised form that is not "
+                "read; take the bf16, fp16 or fp32 version of this file"
             )
 
 
@@ -216,25 +230,31 @@ def _check_parts(
     sizes = {part: file.infos[name].shape for part, name in parts.items()}
     if "mid" in parts:
         raise WeightsError(
-            f"lora {file.path}: {parts['mid']} is the middle factor of a LoCon, which is not "
-            "known here; take a plain LoRA"
+            f"lora {file.path}: {_shown(parts['mid'])} is the middle factor of a LoCon, which is "
+            "not known here; take a plain LoRA"
         )
     fits = "diff" not in parts or _without_ones(sizes["diff"]) == _without_ones(shape)
     if set(parts) - {"alpha"} == {"diff"}:
         pass
     elif "up" in parts and "down" in parts:
         up, down = sizes["up"], sizes["down"]
-        whole = (*up[:1], math.prod(down[1:]))
-        fits = fits and up[1:2] == down[:1] != ()
-        fits = fits and whole == (shape[0], math.prod(shape[1:]))
+        if 0 in (*up, *down):
+            raise WeightsError(
+                f"lora {file.path}: {_shown(parts['up'])} {up} and {_shown(parts['down'])} {down} "
+                "hold nothing, need a rank of at least 1; download it again"
+            )
+        are_matrices = len(up) >= 2 and len(down) >= 2
+        # The rank is the width of one factor and the height of the other.
+        fits = fits and are_matrices and math.prod(up[1:]) == down[0]
+        fits = fits and (up[0], math.prod(down[1:])) == (*shape[:1], math.prod(shape[1:]))
     else:
         part = "up" if "up" in parts else "down"
         raise WeightsError(
-            f"lora {file.path}: {parts[part]} has no counterpart; the file is incomplete, "
+            f"lora {file.path}: {_shown(parts[part])} has no counterpart; the file is incomplete, "
             "download it again"
         )
     if not fits:
-        given = ", ".join(f"{parts[part]} {size}" for part, size in sizes.items() if size)
+        given = ", ".join(f"{_shown(parts[part])} {size}" for part, size in sizes.items() if size)
         raise WeightsError(
             f"lora {file.path}: {given}, but {parameter} of this model is {shape}; the file "
             "belongs to a model of another size"
@@ -245,6 +265,10 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size for size in shape if size != 1)
 
 
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+def _some(names: Sequence[str], most: int = _NAMES_SHOWN) -> str:
+    return ", ".join(map(_shown, names[:most])) + (", ..." if len(names) > most else "")
+
+
+def _shown(name: str) -> str:
+    """Return a name from a file for a message; in the file it may be of any length."""
+    return excerpt(name, _LONGEST_NAME)

@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..paths import is_file, is_folder, shown_path
 from .parts import PARTS
 from .shards import shard_set
 
@@ -43,11 +44,12 @@ def resolve_choice(folders: Sequence[Path], name: str) -> Path:
     if name and not relative.anchor and ".." not in relative.parts:
         for folder in folders:
             path = folder / relative
-            if path.is_dir() if name.endswith("/") else path.is_file():
+            if is_folder(path) if name.endswith("/") else is_file(path):
                 return path
     where = ", ".join(map(str, folders)) or "any folder (none is known for it)"
     raise WeightsError(
-        f"{PARTS['dit'].title} {name!r} not found in {where}; choose another or put it back"
+        f"{PARTS['dit'].title} '{shown_path(name)}' not found in {where}; choose another or "
+        "put it back"
     )
 
 
@@ -89,7 +91,7 @@ def _file_names(files: list[Path], prefix: str) -> Iterator[str]:
 def _may_be_transformer(path: Path) -> bool:
     """Whether ``path`` is called as weights, and not as another part of a model."""
     name = path.name.lower()
-    if not name.endswith(".safetensors") or not path.is_file():
+    if not name.endswith(".safetensors") or not is_file(path):
         return False
     others = (pattern for part in PARTS if part != "dit" for pattern in PARTS[part].patterns)
     return not any(fnmatch(name, pattern.lower()) for pattern in others)

@@ -12,7 +12,9 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..borders import library_border
 from ..errors import WeightsError
+from ..excerpt import excerpt
 from .key_maps import KeyMap, Target
 from .quantised import dequantise, is_scale_shape, is_sidecar, scale_name
 from .reader import ReadTensor, TensorFile, TensorInfo
@@ -20,6 +22,7 @@ from .reader import ReadTensor, TensorFile, TensorInfo
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ModuleT_contra = TypeVar("ModuleT_contra", bound=nn.Module, contravariant=True)
 _NAMES_SHOWN = 3
+_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,14 @@ def plan_component(
         WeightsError: If a tensor is missing, not known, of another shape, or stored in a way
             that cannot be read.
     """
-    with torch.device("meta"):
+    files = tuple(files)
+    label = str(files[0].path) if files else ""
+    with library_border(lambda why: _impossible(label, why)), torch.device("meta"):
         shapes = {name: tuple(value.shape) for name, value in build().named_parameters()}
     planned = []
     found: set[str] = set()
-    label = ""
-    files = tuple(files)
     homes = {name: file for file in files for name in file.infos}
     for file in files:
-        label = label or str(file.path)
         pieces = tuple(_pieces(file, keys, shapes, homes))
         found.update(target.name for piece in pieces for target in piece.targets)
         planned.append((file, pieces))
@@ -92,6 +94,13 @@ def plan_component(
             "or is incomplete, download it again"
         )
     return LoadPlan(build, tuple(planned))
+
+
+def _impossible(label: str, why: str) -> WeightsError:
+    return WeightsError(
+        f"{label}: its settings and sizes make no network ({why}); download flashtalk.json or "
+        "config.json again"
+    )
 
 
 class WeightMerge(Protocol):
@@ -219,23 +228,34 @@ def _pieces(
 
 
 def _some(names: list[str], total: int) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    shown = ", ".join(map(_shown, names[:_NAMES_SHOWN]))
+    shown += ", ..." if len(names) > _NAMES_SHOWN else ""
     return f"{len(names)} of {total} tensors ({shown}) are"
+
+
+def _shown(name: str) -> str:
+    """Return a name from a file for a message; in the file it may be of any length."""
+    return excerpt(name, _LONGEST_NAME)
 
 
 def _check_stored(file: TensorFile, name: str, info: TensorInfo, scale: Scale | None) -> None:
     if info.dtype is None:
         raise WeightsError(
-            f"{file.path}: tensor {name} is stored in a quantised form that is not read; "
+            f"{file.path}: tensor {_shown(name)} is stored in a quantised form that is not read; "
             "take the bf16, fp16 or fp8 version of this file"
         )
     if scale is None:
         return
-    shape = scale.file.infos[scale.source].shape
-    if not is_scale_shape(shape, info.shape):
+    stored = scale.file.infos[scale.source]
+    if not is_scale_shape(stored.shape, info.shape):
         raise WeightsError(
-            f"{scale.file.path}: {scale.source} has shape {shape}, expected one number or "
-            f"one for each of {info.shape[0]} rows; take the bf16, fp16 or fp8 scaled version"
+            f"{scale.file.path}: {_shown(scale.source)} has shape {stored.shape}, expected one "
+            f"number or one for each row of {info.shape}; take the bf16, fp16 or fp8 scaled version"
+        )
+    if stored.dtype is None:
+        raise WeightsError(
+            f"{scale.file.path}: {_shown(scale.source)} is no floating-point scale; take the bf16, "
+            "fp16 or fp8 scaled version of this file"
         )
 
 
@@ -246,8 +266,8 @@ def _check_shape(
     whole = (expected[0] * target.num_parts, *expected[1:]) if target.num_parts > 1 else expected
     if _without_leading_ones(info.shape) != _without_leading_ones(whole):
         raise WeightsError(
-            f"{file.path}: tensor {name} has shape {info.shape}, expected {whole}; the file "
-            "belongs to another model or is damaged, download it again"
+            f"{file.path}: tensor {_shown(name)} has shape {info.shape}, expected {whole}; the "
+            "file belongs to another model or is damaged, download it again"
         )
 
 
@@ -284,6 +304,7 @@ def _assign(module: nn.Module, target: Target, value: Tensor) -> None:
     owner, _, leaf = target.name.rpartition(".")
     submodule = module.get_submodule(owner)
     if target.num_parts > 1:
-        value = value.chunk(target.num_parts)[target.part].clone()
+        # Not along the first axis: that may be a leading one.
+        value = value.reshape(target.num_parts, -1)[target.part].clone()
     value = value.view(getattr(submodule, leaf).shape)
     setattr(submodule, leaf, nn.Parameter(value, requires_grad=False))

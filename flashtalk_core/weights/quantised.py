@@ -36,6 +36,8 @@ def scale_name(name: str, names: Collection[str]) -> str | None:
 
 def is_scale_shape(scale: tuple[int, ...], weight: tuple[int, ...]) -> bool:
     """Whether a scale is one number, or one for each row."""
+    if not weight:
+        return scale in ((), (1,))
     rows = weight[0]
     return scale in ((), (1,), (rows,), (rows, *(1 for _ in weight[1:])))
 

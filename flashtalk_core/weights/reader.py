@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +14,16 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..excerpt import excerpt
+from .contents import describe_content
+from .file_border import file_border, unreadable
+from .header import TensorInfo, read_header
+from .pickle_file import read_pickle
 
 ReadTensor = Callable[[str], Tensor]
 """Returns the tensor of a name on the CPU; its memory may be the file's."""
 
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
-_MAX_HEADER_BYTES = 100_000_000
-_MARK_BYTES = 200
-_CONTENTS = {
-    b"version https://git-lfs": "a Git LFS pointer in place of the file: run `git lfs pull`",
-    b"<!doctype": "a web page in place of the file",
-    b"<html": "a web page in place of the file",
-    b"gguf": "a GGUF file under another name",
-}
-"""What downloads leave in place of weights, by how it begins, in lower case."""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Shape and type of a stored tensor."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype | None
-    """``None`` for whole numbers and types that are not floating point."""
+_Stamp = tuple[int, int]
+"""Size in bytes and time of change in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +32,36 @@ class TensorFile:
 
     path: Path
     infos: Mapping[str, TensorInfo]
+    stamp: _Stamp | None = field(default=None, compare=False)
+    """Of the file as it was checked; ``None`` is not compared."""
 
     def __repr__(self) -> str:
         return f"TensorFile({excerpt(self.path.name)}, {len(self.infos)} tensors)"
 
     @contextmanager
     def reading(self) -> Iterator[ReadTensor]:
-        """Open for reading tensors one by one; the file is let go at the end."""
-        if _is_safetensors(self.path):
-            with _open_safetensors(self.path) as file:
-                yield file.get_tensor
-        else:
-            yield _load_pickle(self.path).__getitem__
+        """Open for reading tensors one by one; the file is let go at the end.
+
+        Raises:
+            WeightsError: If it cannot be read, or is another file than was checked.
+        """
+        # A mapped file that became shorter would end the whole process when it is read.
+        if self.stamp is not None and _stamp(self.path) != self.stamp:
+            raise WeightsError(
+                f"{self.path}: changed since it was checked; wait until it is whole and try again"
+            )
+        if not _is_safetensors(self.path):
+            yield self._bounded(read_pickle(self.path).__getitem__)
+            return
+        with _open_safetensors(self.path) as file:
+            yield self._bounded(file.get_tensor)
+
+    def _bounded(self, read: ReadTensor) -> ReadTensor:
+        def read_one(name: str) -> Tensor:
+            with file_border(self.path):
+                return read(name)
+
+        return read_one
 
 
 def open_tensor_file(path: Path) -> TensorFile:
@@ -73,11 +69,18 @@ def open_tensor_file(path: Path) -> TensorFile:
 
     Raises:
         WeightsError: If the file is cut short, holds something else, or is a pickle with code.
+        NoMemoryError: If reading it takes more memory than there is.
     """
+    stamp = _stamp(path)
     if _is_safetensors(path):
-        return TensorFile(path, _read_header(path))
-    table = _load_pickle(path)
-    return TensorFile(path, {k: TensorInfo(tuple(t.shape), _float(t)) for k, t in table.items()})
+        infos = read_header(path)
+        with _open_safetensors(path):
+            pass  # the library looks at what is not looked at here
+        return TensorFile(path, infos, stamp)
+    table = read_pickle(path)
+    return TensorFile(
+        path, {k: TensorInfo(tuple(t.shape), _float(t)) for k, t in table.items()}, stamp
+    )
 
 
 def check_header(path: Path) -> Mapping[str, TensorInfo] | None:
@@ -90,13 +93,20 @@ def check_header(path: Path) -> Mapping[str, TensorInfo] | None:
         WeightsError: If that shows already that it is damaged or something else.
     """
     if _is_safetensors(path):
-        return _read_header(path)
-    with path.open("rb") as file:
+        return read_header(path)
+    with file_border(path), path.open("rb") as file:
         is_zip = file.read(2) == b"PK"
+        is_empty = path.stat().st_size == 0
     # The end of a zip file holds its table, so that one that is cut short is none.
-    if path.stat().st_size == 0 or describe_content(path) or is_zip > zipfile.is_zipfile(path):
-        raise _damaged(path)
+    if is_empty or describe_content(path) or is_zip > zipfile.is_zipfile(path):
+        raise unreadable(path, "0 bytes" if is_empty else "it has no end")
     return None
+
+
+def _stamp(path: Path) -> _Stamp:
+    with file_border(path):
+        status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -104,89 +114,11 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _open_safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
+    with file_border(path):
         return safe_open(path, framework="pt")
-    except SafetensorError as error:
-        raise WeightsError(
-            f"{path}: no safetensors file that can be read ({error}); download it again"
-        ) from error
 
 
 def _float(tensor: Tensor) -> torch.dtype | None:
     return tensor.dtype if tensor.is_floating_point() else None
-
-
-def _read_header(path: Path) -> dict[str, TensorInfo]:
-    """Read names, shapes and types, and compare the file's length with what they need."""
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= _MAX_HEADER_BYTES:
-                raise ValueError(f"header of {length} bytes")
-            if size < 8 + length:
-                raise _cut_short(path, size, 8 + length)
-            header: dict[str, Any] = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        infos = {
-            name: TensorInfo(tuple(entry["shape"]), _DTYPES.get(entry["dtype"]))
-            for name, entry in header.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        reason = describe_content(path) or error
-        raise WeightsError(
-            f"{path}: {size} bytes that are no safetensors file ({reason}); download it again"
-        ) from error
-    if size < 8 + length + end:
-        raise _cut_short(path, size, 8 + length + end)
-    return infos
-
-
-def _cut_short(path: Path, size: int, expected: int) -> WeightsError:
-    return WeightsError(
-        f"{path}: cut short, {size} of {expected} bytes; resume or repeat its download"
-    )
-
-
-def _load_pickle(path: Path) -> dict[str, Tensor]:
-    """Map a ``.pth`` or ``.bin`` file into memory; nothing in it is executed."""
-    try:
-        # The older format without a zip container cannot be mapped.
-        table = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except pickle.UnpicklingError as error:
-        if _is_damage(error):
-            raise _damaged(path) from error
-        raise WeightsError(
-            f"{path}: holds code or objects other than tensors and is not opened; "
-            "take the safetensors version of this file"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise _damaged(path) from error
-    if not isinstance(table, dict) or not all(isinstance(t, Tensor) for t in table.values()):
-        raise WeightsError(f"{path}: holds no flat table of named tensors; take the published file")
-    return table
-
-
-def _is_damage(error: pickle.UnpicklingError) -> bool:
-    message = str(error).lower()
-    return any(word in message for word in ("truncated", "ran out of input", "invalid load key"))
-
-
-def _damaged(path: Path) -> WeightsError:
-    content = describe_content(path)
-    return WeightsError(
-        f"{path}: damaged or cut short at {path.stat().st_size} bytes"
-        f"{f' ({content})' if content else ''}; resume or repeat its download"
-    )
-
-
-def describe_content(path: Path) -> str:
-    """Say what lies in place of weights, as far as its first bytes tell; empty if they do not."""
-    with path.open("rb") as file:
-        begin = file.read(_MARK_BYTES).lstrip().lower()
-    return next((what for mark, what in _CONTENTS.items() if begin.startswith(mark)), "")

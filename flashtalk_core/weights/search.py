@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..paths import entries, is_file, is_folder
 from .parts import AUDIO_FOLDER, AUDIO_FOLDER_FILES, PARTS, Part
 from .shards import with_all_shards
 from .similar import describe_similar
@@ -91,21 +92,19 @@ def in_part_folders(folders: Sequence[Path], part: Part) -> Search:
 
 def matching_files(folder: Path, pattern: str) -> list[Path]:
     """Return files of ``folder`` whose name matches, without case, in order of name."""
-    if not folder.is_dir():
-        return []
-    entries = sorted(folder.iterdir())
-    return [p for p in entries if p.is_file() and fnmatch(p.name.lower(), pattern.lower())]
+    wanted = pattern.lower()
+    return [p for p in entries(folder) if fnmatch(p.name.lower(), wanted) and is_file(p)]
 
 
 def library_files(folder: Path) -> list[Path]:
     """Return weights in ``folder`` if it is an audio encoder's in the library's own layout."""
-    return [folder / name for name in AUDIO_FOLDER_FILES if (folder / name).is_file()]
+    return [folder / name for name in AUDIO_FOLDER_FILES if is_file(folder / name)]
 
 
 def _subfolders(folder: Path, pattern: str) -> list[Path]:
     """Return folders below ``folder`` that match ``pattern``, compared without case."""
     found = [folder]
     for step in pattern.lower().split("/"):
-        children = [c for parent in found if parent.is_dir() for c in sorted(parent.iterdir())]
-        found = [c for c in children if c.is_dir() and fnmatch(c.name.lower(), step)]
+        children = [child for parent in found for child in entries(parent)]
+        found = [c for c in children if fnmatch(c.name.lower(), step) and is_folder(c)]
     return found

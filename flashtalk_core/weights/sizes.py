@@ -15,14 +15,17 @@ Sizes = dict[str, Any]
 
 
 def named_shapes(files: tuple[TensorFile, ...], rename: Rename = same_name) -> Shapes:
-    """Return the shape of each tensor of ``files`` under the model's name for it."""
+    """Return the shape of each tensor of ``files`` under the model's name for it.
+
+    Single numbers and tensors without elements tell no size and are left out.
+    """
     return {
         target.name: (info.shape[0] // target.num_parts, *info.shape[1:])
-        if info.shape
-        else info.shape
         for file in files
         for name, info in file.infos.items()
+        if info.shape
         for target in rename(name)
+        if min(info.shape) > 0 and info.shape[0] >= target.num_parts
     }
 
 
@@ -37,8 +40,13 @@ def _axes(shapes: Shapes, **wanted: tuple[str, int]) -> Sizes:
 
 def _count(shapes: Shapes, pattern: str) -> Sizes:
     """Return ``num_layers``: how many different numbers ``pattern`` finds in the names."""
-    found = {match[1] for name in shapes if (match := re.match(pattern, name))}
+    found = numbers_in(shapes, pattern)
     return {"num_layers": len(found)} if found else {}
+
+
+def numbers_in(shapes: Shapes, pattern: str) -> set[str]:
+    """Return the different numbers that ``pattern`` finds at the start of names."""
+    return {match[1] for name in shapes if (match := re.match(pattern, name))}
 
 
 def dit_sizes(shapes: Shapes) -> Sizes:

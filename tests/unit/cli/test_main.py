@@ -54,6 +54,19 @@ def raising(error, *notes):
         (KeyboardInterrupt("enough"), 130, "error: enough"),
         (MemoryError("no room\nat all"), 2, "error: out of memory (no room); try a smaller --size"),
         (
+            RuntimeError(
+                "[enforce fail at a.cpp:1] . DefaultCPUAllocator: can't allocate memory: 9"
+            ),
+            2,
+            "error: out of memory (DefaultCPUAllocator: can't allocate memory: 9); try a smaller "
+            "--size",
+        ),
+        (
+            InvalidInputError("name a\x1b]0;T\x07\u202eb"),
+            2,
+            "error: name a\\x1b]0;T\\x07\\u202eb",
+        ),
+        (
             ModuleNotFoundError("No module named 'PIL.Image'", name="PIL.Image"),
             2,
             f"error: package pillow is not installed; run `{install_command('pillow')}`; "
@@ -87,6 +100,39 @@ def test_debug_shows_the_traceback_wherever_it_stands(run_raising, capsys):
     assert lines[-1].startswith("error: unexpected ZeroDivisionError: gone")
     assert command_line.main(["--debug", "act"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_notes_and_foreign_errors_steer_no_terminal(run_raising):
+    _, lines = run_raising(raising(RuntimeError("a\x1b[2Jb"), "in \x9b2J.mp4"), "--debug")
+    assert all(line.isprintable() for line in lines)
+    assert lines[-1].endswith("in \\x9b2J.mp4")
+
+
+def test_what_is_logged_steers_no_terminal(run_raising):
+    def act():
+        logging.getLogger("flashtalk_core.media.sound").warning("sound %s", "\x1b[2J\udce9.wav")
+        return 0
+
+    assert run_raising(act) == (0, ["warning: sound \\x1b[2J\\xe9.wav"])
+
+
+def test_a_working_folder_that_was_removed(run_raising, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, lines = run_raising(lambda: 0)
+    assert code == 2
+    assert "it was removed or renamed; change to another one" in lines[0]
+
+
+def test_python_without_docstrings():
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "flashtalk_core", "render", "-o", "a.mp4"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: python -OO: the package transformers needs")
+    assert done.stderr.count("\n") == 1
 
 
 def test_all_well_is_silent(run_raising):
@@ -132,6 +178,16 @@ def test_termination_is_like_ctrl_c(run_raising):
         (["render", "-o", "a.mp4", "--size", "768"], "such as 768x448"),
         (["render", "-o", "a.mp4", "--size", "-64x64"], "--size"),
         (["render", "-o", "a.mp4", "--seed", "1.5"], "1.5"),
+        (["render", "-o", "a.mp4", "--size", "9" * 5000 + "x64"], "such as 768x448"),
+        (["render", "-o", "a.mp4", "--seed", "9" * 5000], "--seed"),
+        (["render", "-o", "a.mp4", "--rule", "\x1b[2J" * 900], "--rule"),
+        (["render", "-o", ""], "is no name; name a file"),
+        (["render", "-o", "a.mp4", "--image", " "], "is no name; name a file"),
+        (
+            ["render", "-o", "a.mp4", "--image", "https://a.org//b.png"],
+            "https://a.org//b.png: an address, which is not read; download it first",
+        ),
+        (["render", "-o", "a.mp4", "--audio", "file:///b.wav"], "the path that follows 'file://'"),
         (["parity"], "DIR"),
         (["bench"], "part"),
     ],
@@ -144,6 +200,8 @@ def test_wrong_arguments_are_one_line(capsys, arguments, named):
     assert shown.err.startswith("error: ")
     assert named in shown.err
     assert "--help" in shown.err
+    assert len(shown.err) < 600
+    assert shown.err.rstrip("\n").isprintable()
 
 
 def test_help_lists_every_command(capsys):

@@ -89,3 +89,43 @@ def test_absent_repair_library_is_told_once(model, monkeypatch, caplog):
     assert [record.message for record in caplog.records if "ftfy" in record.message] == [
         f"wrongly decoded characters in prompts stay as they are: {missing_package('ftfy')}"
     ]
+
+
+@pytest.mark.parametrize("start", range(0, 900, 61))
+def test_a_damaged_model_is_refused_or_encodes(model, start):
+    damaged = bytearray(model)
+    damaged[start : start + 5] = b"\xff" * 5
+    try:
+        ids, _mask = Tokenizer(bytes(damaged), "spiece.model")("a person \U0001f600", 16)
+        said = "spiece.model: "
+    except WeightsError as error:
+        ids, said = torch.zeros(1, 16), str(error)
+    assert ids.shape == (1, 16)
+    assert said.startswith("spiece.model: ")
+    assert said.isprintable()
+
+
+def test_whatever_the_library_raises_is_one_line(model, monkeypatch):
+    tokenizer = Tokenizer(model, "spiece.model")
+
+    def encode(_self, _text):
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    monkeypatch.setattr(sentencepiece.SentencePieceProcessor, "EncodeAsIds", encode)
+    with pytest.raises(WeightsError, match=r"^spiece.model: .*cannot encode a prompt"):
+        tokenizer("a person", 8)
+    with pytest.raises(WeightsError, match="no sentencepiece model"):
+        Tokenizer(model, "spiece.model")
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(WeightsError, match="no tokenizer that can be read"):
+        Tokenizer.from_file(tmp_path / "gone.model")
+    with pytest.raises(WeightsError, match="no tokenizer that can be read"):
+        Tokenizer.from_file(tmp_path)
+
+
+@pytest.mark.parametrize("values", [torch.zeros(3), torch.zeros(3, dtype=torch.bfloat16)])
+def test_a_tensor_of_something_else(values):
+    with pytest.raises(WeightsError, match=r"its tokenizer is 3 values of torch\."):
+        Tokenizer.from_tensor(values, "text.safetensors")

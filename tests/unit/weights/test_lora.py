@@ -255,6 +255,20 @@ def test_numbers_of_another_kind_are_refused(checkpoint, tmp_path, key, value, s
     assert says in refused(checkpoint, tmp_path, tensors)
 
 
+@pytest.mark.parametrize("alpha", [float("nan"), float("inf")])
+def test_a_scale_that_is_no_number_is_refused(checkpoint, factors, tmp_path, alpha):
+    path = write_lora(tmp_path / "a.safetensors", factors, alpha=alpha)
+    with pytest.raises(WeightsError, match="need a finite number; download it again"):
+        load(checkpoint, [LoraFile(path)])
+
+
+def test_names_of_any_length_and_kind_are_shown_in_short(checkpoint, tmp_path):
+    name = "\x1b]0;TITLE\x07" + "a" * 100_000 + ".lora_up.weight"
+    message = refused(checkpoint, tmp_path, {name: torch.ones(1)})
+    assert message.isprintable()
+    assert len(message) < 600
+
+
 def refused(checkpoint, tmp_path, tensors):
     save_file(tensors, tmp_path / "bad.safetensors")
     with pytest.raises(WeightsError) as caught:
@@ -277,6 +291,11 @@ def test_a_file_of_another_model_is_refused(checkpoint, tmp_path):
         ({"lora_A.weight": (3, 32), "lora_B.weight": (40, 3)}, "a model of another size"),
         ({"lora_A.weight": (3, 32), "lora_B.weight": (32, 4)}, "a model of another size"),
         ({"lora_A.weight": (32,), "lora_B.weight": (32,)}, "a model of another size"),
+        ({"lora_A.weight": (3, 32), "lora_B.weight": (32, 3, 2)}, "a model of another size"),
+        ({"lora_A.weight": (3, 32), "lora_B.weight": ()}, "a model of another size"),
+        ({"lora_A.weight": (), "lora_B.weight": (32, 3)}, "a model of another size"),
+        ({"lora_A.weight": (0, 32), "lora_B.weight": (32, 0)}, "need a rank of at least 1"),
+        ({"lora_A.weight": (0, 32), "lora_B.weight": (32, 0), "alpha": ()}, "a rank of at least 1"),
         ({"diff": (3, 3)}, "a model of another size"),
         ({"diff": (16, 64)}, "a model of another size"),
         (

@@ -1,0 +1,47 @@
+"""Log lines, whoever shows them."""
+
+import logging
+
+import pytest
+
+from flashtalk_core.errors import WeightsError
+from flashtalk_core.excerpt import is_text, printable
+from flashtalk_core.log import printable_log
+
+pytestmark = pytest.mark.cpu
+
+ESCAPES = "\x1b]0;TITLE\x07 \x9b2J \u202e \r\n \x00 \u2066"
+
+
+def test_what_is_logged_is_printable(caplog):
+    logger = printable_log(logging.getLogger("flashtalk_core.test_log"))
+    logger.warning("lora %s: %d left out", f"a{ESCAPES}b", 3)
+    assert caplog.messages[0].isprintable()
+    assert caplog.messages[0].startswith("lora a\\x1b]0;TITLE\\x07")
+    assert caplog.messages[0].endswith("b: 3 left out")
+
+
+def test_a_traceback_keeps_its_lines_only(caplog):
+    logger = printable_log(logging.getLogger("flashtalk_core.test_log"))
+    try:
+        raise RuntimeError(f"of a library: {ESCAPES}")
+    except RuntimeError:
+        logger.exception("it stops")
+    lines = caplog.text.splitlines()
+    assert any("Traceback" in line for line in lines)
+    assert all(line.isprintable() for line in lines)
+    assert "\x1b" not in caplog.text
+
+
+def test_errors_are_printable_wherever_they_are_shown():
+    message = str(WeightsError(f"a{ESCAPES}.bin: damaged"))
+    assert message.isprintable()
+    assert "TITLE" in message
+    assert str(WeightsError("Zoë 视频.bin: 5 Ω")) == "Zoë 视频.bin: 5 Ω"
+
+
+def test_bytes_that_are_no_text_are_shown_by_number():
+    assert printable("caf\udce9.wav") == "caf\\xe9.wav"
+    assert printable("\ud83d") == "\\ud83d"
+    assert is_text("é \U0001f600")
+    assert not is_text("caf\udce9")
