@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from comfy_api.latest import io
 
 from ..flashtalk_core import errors
+from ..flashtalk_core.borders import is_out_of_memory, reason
 from ..flashtalk_core.errors import FlashTalkError
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,18 @@ def blame(
         # ComfyUI prints what is chained as well, and a user's fault needs one traceback at most.
         _log.debug("%s: raised here", title, exc_info=error)
         raise named from None
+    except Exception as error:
+        # ComfyUI knows the error of a full GPU itself, and frees its models.
+        if not is_out_of_memory(error) or type(error).__name__ == "OutOfMemoryError":
+            raise
+        title = node.define_schema().display_name
+        short = errors.NoMemoryError(
+            f"{title}: out of memory ({reason(error)}); close other programs, or make the video "
+            "smaller"
+        )
+        for note in getattr(error, "__notes__", ()):
+            short.add_note(note)
+        raise short from error
 
 
 def _input_at_fault(message: str, candidates: Mapping[str, str | tuple[str, ...]]) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..flashtalk_core.errors import InvalidInputError
+from ..flashtalk_core.excerpt import excerpt, printable
 
 if TYPE_CHECKING:
     from ..flashtalk_core.engine.request import PromptChange
@@ -30,8 +31,8 @@ def read_prompt_lines(text: str) -> tuple[PromptChange, ...]:
         match = _LINE.fullmatch(line)
         if match is None:
             raise InvalidInputError(
-                f"prompt changes: {line!r} is not a time, a colon and a prompt; write "
-                "'12.5: She smiles', or '1:05: She smiles' for minutes and seconds"
+                f"prompt changes: '{excerpt(printable(line), 80)}' is not a time, a colon and a "
+                "prompt; write '12.5: She smiles', or '1:05: She smiles' for minutes and seconds"
             )
         changes.append(PromptChange(_seconds(match["time"]), match["prompt"]))
     check_order(changes)

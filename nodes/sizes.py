@@ -32,10 +32,14 @@ def size_of(choice: dict[str, Any] | None) -> tuple[int, int] | None:
     Raises:
         InvalidInputError: If it is no entry, or a custom size cannot be rendered.
     """
-    if choice is None:
+    name = choice.get("size") if choice else None
+    if choice is None or not isinstance(name, str) or name not in (CUSTOM, *SIZES):
         raise InvalidInputError("size: not in the menu; choose it again")
-    if choice["size"] != CUSTOM:
-        return SIZES[choice["size"]]
-    size_px = choice["height"], choice["width"]
+    if name != CUSTOM:
+        return SIZES[name]
+    height, width = choice.get("height"), choice.get("width")
+    if not (isinstance(height, int) and isinstance(width, int)):
+        raise InvalidInputError(f"size {height}x{width}: use whole numbers of pixels")
+    size_px = height, width
     check_size(size_px)
     return size_px

@@ -9,8 +9,10 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...flashtalk_core.borders import library_border
 from ...flashtalk_core.config import require
 from ...flashtalk_core.errors import InvalidInputError
+from ...flashtalk_core.excerpt import excerpt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,13 +64,11 @@ def _numbers(audio: Mapping[str, Any]) -> Tensor:
     """Return the waveform on the CPU, full scale at 1."""
     import torch
 
-    try:
+    # Packs hand over mappings that read their file when they are asked, and raise anything.
+    with library_border(_no_audio):
         waveform = torch.as_tensor(audio["waveform"]).detach().cpu()
         int(audio["sample_rate"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInputError(
-            f"audio: no waveform with a sample_rate ({error}); correct the node it comes from"
-        ) from error
+    _require_plain(waveform, "audio", "correct the node it comes from")
     if waveform.is_floating_point():
         return waveform
     kind = str(waveform.dtype).removeprefix("torch.")
@@ -80,6 +80,12 @@ def _numbers(audio: Mapping[str, Any]) -> Tensor:
     found = torch.iinfo(waveform.dtype)
     middle = (found.max + 1) / 2 if found.min == 0 else 0
     return (waveform.double() - middle) / (middle or found.max + 1)
+
+
+def _no_audio(reason: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"audio: no waveform with a sample_rate ({reason}); correct the node it comes from"
+    )
 
 
 def _with_batch(waveform: Tensor) -> Tensor:
@@ -180,16 +186,21 @@ def context_of(conditioning: list[Any] | None) -> Tensor | None:
     """Return the one prompt of a native CONDITIONING, ``(L, D)``, or ``None``.
 
     Raises:
-        InvalidInputError: If it holds several prompts, or values that are no numbers.
+        InvalidInputError: If it holds several prompts, none, or values that are no numbers.
     """
     if conditioning is None:
         return None
-    count = sum(encoded[0].shape[0] for encoded in conditioning)
-    require(
-        count == 1,
-        f"conditioning of {count} prompts: one is used; connect a single CLIP Text Encode",
+    remedy = "connect a single CLIP Text Encode"
+    are_pairs = isinstance(conditioning, list | tuple) and all(
+        isinstance(encoded, list | tuple) and encoded for encoded in conditioning
     )
-    context: Tensor = conditioning[0][0][0]
+    require(are_pairs, f"conditioning: {_kind(conditioning)} is no encoded prompt; {remedy}")
+    prompts = [encoded[0] for encoded in conditioning]
+    for prompt in prompts:
+        _require_tokens(prompt, "conditioning", remedy)
+    count = sum(prompt.shape[0] for prompt in prompts)
+    require(count == 1, f"conditioning of {count} prompts: one is used; {remedy}")
+    context: Tensor = prompts[0][0]
     _require_finite(context, "conditioning")
     return context
 
@@ -198,17 +209,48 @@ def clip_tokens_of(output: Any) -> Tensor | None:
     """Return the tokens ``(1, L, D)`` of a native CLIP_VISION_OUTPUT, or ``None``.
 
     Raises:
-        InvalidInputError: If it is a batch, or holds values that are no numbers.
+        InvalidInputError: If it is a batch, holds none, or values that are no numbers.
     """
     if output is None:
         return None
-    tokens: Tensor = output.penultimate_hidden_states
+    tokens = getattr(output, "penultimate_hidden_states", None)
+    _require_tokens(tokens, "clip vision output", "connect CLIP Vision Encode")
     require(
         tokens.shape[0] == 1,
         f"clip vision output of {tokens.shape[0]} pictures: one is used; encode the portrait alone",
     )
     _require_finite(tokens, "clip vision output")
     return tokens
+
+
+def _require_tokens(values: Any, name: str, remedy: str) -> None:
+    """Refuse what is no batch of encoded tokens, ``(B, L, D)``."""
+    import torch
+
+    require(isinstance(values, torch.Tensor), f"{name}: {_kind(values)} is no tensor; {remedy}")
+    _require_plain(values, name, remedy)
+    shape = tuple(values.shape)
+    require(
+        len(shape) == 3 and 0 not in shape[1:] and values.is_floating_point(),
+        f"{name} of shape {shape} and {values.dtype}: need batch, tokens and their width, as "
+        f"floats; {remedy}",
+    )
+
+
+def _require_plain(values: Tensor, name: str, remedy: str) -> None:
+    """Refuse tensors whose numbers are not all there, side by side in memory."""
+    import torch
+
+    is_plain = values.layout == torch.strided and not (values.is_nested or values.is_quantized)
+    require(
+        is_plain and values.device.type != "meta" and not values.is_complex(),
+        f"{name}: {values.dtype}, {values.layout} on {values.device} holds no plain numbers; "
+        f"{remedy}",
+    )
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__name__} {excerpt(value, 40)}"
 
 
 def _require_finite(values: Tensor, name: str) -> None:

@@ -119,6 +119,44 @@ def test_what_is_no_sound_is_refused(pack, audio):
     assert message.startswith(refused("'audio': audio: no waveform with a sample_rate ("))
 
 
+class Lazy(dict):
+    """What packs hand over that read their file when they are asked."""
+
+    def __getitem__(self, key):
+        raise RuntimeError("no FFmpeg here\nat all")
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        5,
+        "speech.wav",
+        Lazy(),
+        {"waveform": torch.zeros(1, 1, 9, device="meta"), "sample_rate": 16_000},
+        {"waveform": torch.zeros(1, 1, 9).to_sparse(), "sample_rate": 16_000},
+        {"waveform": torch.zeros(1, 1, 9, dtype=torch.complex64), "sample_rate": 16_000},
+        {"waveform": torch.zeros(1, 1, 9), "sample_rate": float("inf")},
+        {"waveform": torch.zeros(1, 1, 9), "sample_rate": float("nan")},
+        {"waveform": torch.zeros(1, 1, 9), "sample_rate": torch.zeros(2)},
+        {"waveform": [[0.0], [0.0, 1.0]], "sample_rate": 16_000},
+        {"waveform": {"a": 5}, "sample_rate": 16_000},
+        {"waveform": None, "sample_rate": 16_000},
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_whatever_other_nodes_hand_over_is_one_line(pack, audio):
+    message = pack.fault("AudioEncode", audio=audio)
+    assert message.startswith(refused("'audio': audio: "))
+    assert message.endswith("mend the node it comes from")
+
+
+@pytest.mark.parametrize("rate", ["16000", 16_000.0, torch.tensor(16_000)])
+def test_a_rate_may_be_written_in_any_way(pack, make, rate):
+    audio = make.sound(0.5)
+    found = pack.run("AudioEncode", audio=audio | {"sample_rate": rate}).args[0].sound
+    assert found == pack.run("AudioEncode", audio=audio).args[0].sound
+
+
 @pytest.mark.parametrize("shape", [(), (1, 1, 1, 9)])
 def test_a_sound_of_too_many_or_few_dimensions_is_refused(pack, shape):
     audio = {"waveform": torch.zeros(shape), "sample_rate": 16_000}

@@ -4,6 +4,7 @@ import logging
 import traceback
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.cpu
 
@@ -36,3 +37,35 @@ def test_where_it_began_is_there_for_who_looks(pack, make, caplog):
     pack.fault("AudioEncode", audio=make.sound(), start=99.0)
     assert "FlashTalk Audio Encode: raised here" in caplog.text
     assert "in probe_sound\n" in caplog.text
+
+
+@pytest.fixture
+def raised_inside(pack):
+    """How a node shows an error that is raised while it runs."""
+
+    def run(error):
+        blame = pack["nodes.faults"].blame
+        try:
+            with blame(pack.nodes["FlashTalk_ModelLoader"], "model"):
+                raise error
+        except Exception as told:
+            return told
+
+    return run
+
+
+def test_memory_of_the_computer_that_ran_out_is_told_with_a_remedy(raised_inside):
+    error = RuntimeError("[enforce fail at a.cpp:1] . DefaultCPUAllocator: can't allocate memory")
+    error.add_note("3 frames are in a.partial.mp4")
+    told = raised_inside(error)
+    assert type(told).__name__ == "NoMemoryError"
+    assert str(told) == (
+        "FlashTalk Model Loader: out of memory (DefaultCPUAllocator: can't allocate memory); "
+        "close other programs, or make the video smaller"
+    )
+    assert told.__notes__ == ["3 frames are in a.partial.mp4"]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), KeyError("a")])
+def test_what_comfyui_knows_itself_passes(raised_inside, error):
+    assert raised_inside(error) is error

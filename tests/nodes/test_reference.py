@@ -200,6 +200,57 @@ def test_several_encoded_pictures_are_refused(pack, make):
     )
 
 
+SPARSE = torch.zeros(1, 5, 64).to_sparse()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        5, "text", {}, [None], [[]], [[None, {}]], [5], [["text", {}]], [{}],
+        [[torch.zeros(5, 64), {}]], [[torch.zeros(1, 0, 64), {}]], [[torch.zeros(()), {}]],
+        [[torch.zeros(1, 5, 64, dtype=torch.int64), {}]], [[SPARSE, {}]],
+        [[torch.zeros(1, 5, 64, dtype=torch.complex64), {}]],
+        [[torch.zeros(1, 5, 64, device="meta"), {}]],
+    ],
+    ids=lambda value: repr(value)[:30],
+)  # fmt: skip
+def test_what_is_no_conditioning_is_refused(pack, make, given):
+    message = pack.fault("Reference", image=make.portrait(), conditioning=given)
+    assert message.startswith(refused("'conditioning': conditioning"))
+    assert message.endswith("connect a single CLIP Text Encode")
+    assert len(message) < 300
+
+
+@pytest.mark.parametrize("given", [[], ()])
+def test_an_empty_conditioning_is_refused(pack, make, given):
+    message = pack.fault("Reference", image=make.portrait(), conditioning=given)
+    assert "conditioning of 0 prompts: one is used" in message
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        None, "text", [[0.0]], torch.zeros(257, 64), torch.zeros(1, 0, 64), SPARSE,
+        torch.zeros(1, 5, 64, dtype=torch.int8), torch.zeros(1, 5, 64, device="meta"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)  # fmt: skip
+def test_what_is_no_encoded_picture_is_refused(pack, make, tokens):
+    given = SimpleNamespace(penultimate_hidden_states=tokens)
+    message = pack.fault("Reference", image=make.portrait(), clip_vision_output=given)
+    assert message.startswith(refused("'clip_vision_output': clip vision output"))
+    assert message.endswith("connect CLIP Vision Encode")
+    assert pack.fault("Reference", image=make.portrait(), clip_vision_output={"a": 5})
+
+
+@pytest.mark.parametrize("prompt", ["caf\udce9", "\ud83d"])
+def test_prompts_that_are_no_text_are_refused(pack, prompt):
+    message = pack.fault("Reference", image=torch.zeros(1, 32, 32, 3),
+                         prompt_changes=f"1: {prompt}")  # fmt: skip
+    assert "that are no text; type it again, in UTF-8" in message
+    assert message.isprintable()
+
+
 def test_changes_need_a_prompt_in_words(pack, make):
     given = {"conditioning": conditioning(), "prompt_changes": "1: a"}
     message = pack.fault("Reference", image=make.portrait(), **given)
