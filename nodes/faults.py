@@ -11,8 +11,9 @@ from comfy_api.latest import io
 from ..flashtalk_core import errors
 from ..flashtalk_core.borders import is_out_of_memory, reason
 from ..flashtalk_core.errors import FlashTalkError
+from ..flashtalk_core.log import printable_log
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 # ComfyUI shows module and name of an exception; its module is called by the path of the pack.
 for _kind in vars(errors).values():

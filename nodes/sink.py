@@ -11,6 +11,7 @@ from ..flashtalk_core.engine.plan import fingerprint
 from ..flashtalk_core.engine.render import describe, open_writer, render_video
 from ..flashtalk_core.engine.render_store import RenderStore
 from ..flashtalk_core.errors import InvalidInputError
+from ..flashtalk_core.log import printable_log
 from ..flashtalk_core.media.remux import remux_video
 from .faults import blame
 from .host.output import OutputFile, new_output, store_folder
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ..flashtalk_core.media.mp4 import Mp4Writer
     from .descriptions import RenderDescription
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 _GB = 10**9
 _PREFIX = ("output", "filename prefix")

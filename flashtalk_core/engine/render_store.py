@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+from ..log import printable_log
+
+logger = printable_log(logging.getLogger(__name__))
 
 _LEFTOVER_S = 3600
 """Unfinished copies older than this belong to no running program."""

@@ -13,10 +13,11 @@ from torch import Tensor
 from ..config import AvatarConfig, ChunkConfig, SamplingConfig, require
 from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size
+from ..log import printable_log
 from ..media.picture import FitMode
 from ..media.sound import MAX_TIME_S
 
-logger = logging.getLogger(__name__)
+logger = printable_log(logging.getLogger(__name__))
 
 
 @dataclass(frozen=True)

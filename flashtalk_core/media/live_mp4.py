@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from ..log import printable_log
 from .mp4_boxes import box, full_box
 
 if TYPE_CHECKING:
     from av import Packet
     from av.stream import Stream
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 FRAGMENT_FRAMES = 4
 """Frames of a fragment, 160 ms at 25 a second. Every chunk holds whole fragments."""

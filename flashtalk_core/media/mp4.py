@@ -20,6 +20,7 @@ from torch import Tensor
 from ..config import require
 from ..errors import OutputError
 from ..geometry import check_size, num_video_frames
+from ..log import printable_log
 from .input_path import file_url
 from .live_mp4 import LiveMp4, LiveSink
 from .mp4_boxes import cut_to_whole_fragments, has_whole_fragment
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 

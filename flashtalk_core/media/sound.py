@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from ..config import require
 from ..errors import InvalidInputError
 from ..excerpt import excerpt
+from ..log import printable_log
 from .input_path import check_input
 from .loudness import TARGET_LUFS, LoudnessMeter, loudness_gain
 from .resampling import MonoResampler
 from .sound_array import Block, SoundArray, SoundSource
 from .sound_reader import SoundReader
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 ANALYSIS_RATE_HZ = 16_000
 """Rate of the sound the audio encoder hears."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import InvalidInputError
+from ..log import printable_log
 from ..packages import missing_package
 from .container import open_container
 from .sound_array import Block, check_rate
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.container import InputContainer
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 BLOCK_SAMPLES = 1 << 15
 """Least size of a block, but for the last one."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..log import printable_log
 from .resampling import StreamResampler
 from .sound import SoundInfo
 from .sound_array import Block
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from av import Packet
     from av.container import OutputContainer
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 _LEGAL_RATES_HZ = (
     7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000,

@@ -14,6 +14,7 @@ from torch import nn
 
 from ..config import SPEEDS, FastPaths, require
 from ..errors import InvalidInputError
+from ..log import printable_log
 from ..packages import missing_package
 from .attention import sdpa
 from .block_kernels import BlockKernels, FallbackKernels, PlainKernels
@@ -25,7 +26,7 @@ from .vae.fused import fuse_layers, keep_channels_last
 from .vae.model import VideoVAE
 from .vae.rows import RowKernels
 
-logger = logging.getLogger(__name__)
+logger = printable_log(logging.getLogger(__name__))
 
 _TRITON = "triton-windows" if sys.platform == "win32" else "triton"
 _MIN_CAPABILITY = (8, 0)

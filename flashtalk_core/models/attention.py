@@ -19,9 +19,10 @@ from torch import Tensor
 
 from ..config import require
 from ..errors import InvalidInputError
+from ..log import printable_log
 from ..packages import missing_package
 
-logger = logging.getLogger(__name__)
+logger = printable_log(logging.getLogger(__name__))
 
 
 class Attention(Protocol):

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-logger = logging.getLogger(__name__)
+from ..log import printable_log
+
+logger = printable_log(logging.getLogger(__name__))
 
 
 class Fallback:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..borders import library_border
 from ..errors import WeightsError
+from ..log import printable_log
 from ..packages import missing_package
 
-_LOG = logging.getLogger(__name__)
+_LOG = printable_log(logging.getLogger(__name__))
 _MAX_BYTES = 64_000_000
 """Ten times the vocabulary of umT5."""
 

@@ -12,7 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-logger = logging.getLogger(__name__)
+from ..log import printable_log
+
+logger = printable_log(logging.getLogger(__name__))
 
 _ALIGNMENT = 256
 """Bytes that tensors begin at multiples of: enough for every kernel's widest access."""

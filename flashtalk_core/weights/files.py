@@ -12,13 +12,14 @@ from typing import Any
 from ..config import AvatarConfig
 from ..errors import WeightsError
 from ..excerpt import excerpt
+from ..log import printable_log
 from .json_file import read_json
 from .parts import SETTINGS_FILE, Part
 from .quantised import TOKENIZER_TENSOR
 from .reader import open_tensor_file
 from .search import Search
 
-logger = logging.getLogger(__name__)
+logger = printable_log(logging.getLogger(__name__))
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from torch import Tensor
 from ..config import require
 from ..errors import WeightsError
 from ..excerpt import excerpt
+from ..log import printable_log
 from ..paths import check_file, user_path
 from .file_border import file_border
 from .lora_names import LayerNames
 from .reader import TensorFile, open_tensor_file
 
-logger = logging.getLogger(__name__)
+logger = printable_log(logging.getLogger(__name__))
 
 _MAX_STRENGTH = 10.0
 _NAMES_SHOWN, _NAMES_LOGGED = 5, 500

@@ -7,6 +7,7 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
+from ...flashtalk_core.log import printable_log
 from ...flashtalk_core.streaming.broadcast import Broadcast, TooManyViewersError, Viewer
 from ...flashtalk_core.streaming.sessions import StreamSessions
 from ..preview import EVENT, FROM, MESSAGE_ROUTE, ROUTE, StreamMessage
@@ -14,7 +15,7 @@ from ..preview import EVENT, FROM, MESSAGE_ROUTE, ROUTE, StreamMessage
 if TYPE_CHECKING:
     from aiohttp import web
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 WRITE_TIMEOUT_S = 30.0
 """How long a viewer may take for one piece, and for all that is left of a stream that has ended,

@@ -1,6 +1,8 @@
 """Log lines, whoever shows them."""
 
+import ast
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,8 @@ from flashtalk_core.log import printable_log
 
 pytestmark = pytest.mark.cpu
 
+ROOT = Path(__file__).parents[2]
+SHOWN = {"cli", "bench", "training", "parity", "log.py"}
 ESCAPES = "\x1b]0;TITLE\x07 \x9b2J \u202e \r\n \x00 \u2066"
 
 
@@ -45,3 +49,29 @@ def test_bytes_that_are_no_text_are_shown_by_number():
     assert printable("\ud83d") == "\\ud83d"
     assert is_text("é \U0001f600")
     assert not is_text("caf\udce9")
+
+
+def logs_of(path):
+    """Yield calls of ``logging.getLogger`` in a file, and whether they are made printable."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    wrapped = {
+        id(call.args[0])
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "printable_log"
+    }
+    for call in calls:
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "getLogger":
+            yield call.lineno, id(call) in wrapped
+
+
+def test_every_log_that_comfyui_shows_is_made_printable():
+    """The command line makes printable whatever it shows, training's logs among it."""
+    own = [path for path in (ROOT / "flashtalk_core").rglob("*.py") if not SHOWN & {*path.parts}]
+    found = [
+        (f"{path.relative_to(ROOT)}:{line}", is_printable)
+        for path in [*own, *(ROOT / "nodes").rglob("*.py")]
+        for line, is_printable in logs_of(path)
+    ]
+    assert len(found) > 10
+    assert not [place for place, is_printable in found if not is_printable]
