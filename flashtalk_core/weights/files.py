@@ -13,6 +13,7 @@ from ..config import AvatarConfig
 from ..errors import WeightsError
 from ..excerpt import excerpt
 from ..log import printable_log
+from ..paths import is_file
 from .json_file import read_json
 from .parts import SETTINGS_FILE, Part
 from .quantised import TOKENIZER_TENSOR
@@ -108,7 +109,7 @@ def model_files(found: Mapping[Part, tuple[Path, ...]], root: Path) -> ModelFile
         audio=audio,
         dit_config=read_json(dit[0].parent / "config.json"),
         audio_config=_read_audio_config(audio.parent),
-        settings=_read_settings(root / SETTINGS_FILE),
+        settings=read_json(root / SETTINGS_FILE),
     )
 
 
@@ -125,17 +126,19 @@ def find_tokenizer(text: Path, search: Search) -> tuple[Path, ...]:
     return search.run()
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Return the settings in ``path``; what a file leaves out is told once."""
-    settings = read_json(path)
-    missing = [entry.name for entry in fields(AvatarConfig) if entry.name not in settings]
-    if missing and path.is_file():
+def warn_about_settings(files: ModelFiles) -> None:
+    """Log what ``flashtalk.json`` leaves out, where there is one.
+
+    Not when the files are found: ComfyUI looks for them before every run.
+    """
+    path = files.root / SETTINGS_FILE
+    missing = [entry.name for entry in fields(AvatarConfig) if entry.name not in files.settings]
+    if missing and is_file(path):
         logger.warning(
             "%s: says nothing of %s; taken from the weights and from the published model",
             path,
             ", ".join(missing),
         )
-    return settings
 
 
 def _read_audio_config(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..models.dit import AvatarDiT
 from ..models.text_encoder import TextEncoder
 from ..models.tokenizer import Tokenizer
 from ..models.vae.model import VideoVAE
-from .files import ModelFiles
+from .files import ModelFiles, warn_about_settings
 from .key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
 from .layout import find_model_files, resolve_model
 from .lora import LoraFile, plan_loras
@@ -142,6 +142,7 @@ def open_checkpoint(
         for part, where in paths.items()
     }
     config = avatar_config(files, opened)
+    warn_about_settings(files)
     dit, vae, audio = opened["dit"], opened["vae"], opened["audio"]
     return AvatarCheckpoint(
         files=files,

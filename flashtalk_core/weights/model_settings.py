@@ -91,7 +91,8 @@ class ModelSettings:
         weights = f"{self._weights.get(section, '')}"
         check_settings(kind, sizes, weights)
         said = (self.sources[section, key] for key in self.values[section])
-        return from_settings(kind, sizes | self.values[section], next(said, weights))
+        where = next(said, f"{weights}, without flashtalk.json or config.json")
+        return from_settings(kind, sizes | self.values[section], where)
 
     def plain(self) -> Sizes:
         """Return the settings that are in no section."""

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from flashtalk_core.errors import WeightsError
-from flashtalk_core.weights.layout import resolve_model
-from flashtalk_core.weights.load import open_avatar
+from flashtalk_core.weights.layout import find_model_files, resolve_model
+from flashtalk_core.weights.load import open_avatar, open_checkpoint
 
 pytestmark = pytest.mark.cpu
 
@@ -140,6 +140,12 @@ def test_an_index_that_names_no_file_beside_it(folder, name, said):
     assert said in refusal(folder)
 
 
+def test_sizes_that_only_a_missing_settings_file_tells(folder):
+    (folder / "flashtalk.json").unlink()
+    message = refusal(folder)
+    assert "without flashtalk.json or config.json: DiT width 176 with 40 heads" in message
+
+
 def test_an_index_of_too_many_shards(folder):
     (folder / DIT).unlink()
     names = {str(number): f"{number}.safetensors" for number in range(5000)}
@@ -180,3 +186,15 @@ def test_a_model_that_is_no_folder(model, said):
     assert said in str(caught.value)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
+
+
+def test_what_the_settings_leave_out_is_said_once_and_not_by_looking(folder, caplog):
+    settings = json.loads((folder / "flashtalk.json").read_text())
+    del settings["prompt"], settings["name"]
+    (folder / "flashtalk.json").write_text(json.dumps(settings))
+    files = find_model_files(folder)
+    assert find_model_files(folder).identity == files.identity
+    assert not caplog.messages
+    open_checkpoint(files)
+    (message,) = caplog.messages
+    assert "says nothing of prompt, name; taken" in message

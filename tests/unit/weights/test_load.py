@@ -110,7 +110,7 @@ def test_text_encoder_is_never_in_float16():
 
 
 def test_sections_that_the_settings_leave_out_are_told_in_one_line(authors_folder, caplog):
-    find_model_files(authors_folder)
+    open_avatar(authors_folder)
     (record,) = caplog.records
     message = record.getMessage()
     assert message.startswith(str(authors_folder / "flashtalk.json"))
