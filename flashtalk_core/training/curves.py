@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..borders import library_border
+from ..config import require
+from ..errors import InvalidInputError
+from ..excerpt import excerpt
+from ..paths import is_file
 from ..weights.save import replacing
 
 logger = logging.getLogger(__name__)
@@ -17,15 +22,36 @@ Point = dict[str, float]
 
 
 def read_curve(path: Path) -> list[Point]:
-    """Read a curve; a point has only the values that were reported, and a cut last line is none."""
-    if not path.is_file():
+    """Read a curve; a point has only the values that were reported, and a cut last line is none.
+
+    Raises:
+        InvalidInputError: If it cannot be read, or a line is no point.
+    """
+    if not is_file(path):
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    return [
-        {name: float(value) for name, value in row.items() if value}
-        for row in csv.DictReader(whole)
-    ]
+
+    def unreadable(reason: str) -> InvalidInputError:
+        return InvalidInputError(f"curve {path}: {reason}; bring it back, or remove it")
+
+    with library_border(unreadable):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        rows = csv.DictReader(whole)
+        return [_point(row, rows.line_num) for row in rows]
+
+
+def _point(row: Mapping[str | None, str | list[str] | None], line: int) -> Point:
+    """Return the values of a line; a ``ValueError`` names the line that has none."""
+    point = {}
+    for name, value in row.items():
+        if name is None or isinstance(value, list):
+            raise ValueError(f"line {line} has more values than there are columns")
+        if value:
+            try:
+                point[name] = float(value)
+            except ValueError:
+                raise ValueError(f"line {line} holds {excerpt(value)!r}, no number") from None
+    return point
 
 
 class Curve:
@@ -43,7 +69,12 @@ class Curve:
         So it does with a last line that was cut off when the run was killed.
         """
         if self._path.is_file():
-            self._write([point for point in read_curve(self._path) if point[name] <= end])
+            points = read_curve(self._path)
+            require(
+                all(name in point for point in points),
+                f"curve {self._path}: a line has no {name!r}; bring it back, or remove it",
+            )
+            self._write([point for point in points if point[name] <= end])
 
     def add(self, **values: float) -> None:
         """Append one point and log it."""

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..borders import library_border
 from ..config import SamplingConfig, StepRule, require
 from ..errors import InvalidInputError
+from ..json_text import parse_json
+from .experiment_result import is_whole
 from .recipe import DistillRecipe, changed_settings
 from .table_checks import check_settings
 
@@ -113,10 +116,9 @@ def load_experiment(path: Path) -> Experiment:
 
 def _read(path: Path) -> dict[str, Any]:
     require(path.is_file(), f"experiment {path}: no such file; name a TOML table")
-    try:
+    # Numbers of thousands of digits and lists in lists raise other errors than those of TOML.
+    with library_border(lambda why: InvalidInputError(f"experiment {path}: {why}; mend the file")):
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"experiment {path}: {error}; mend the file") from error
 
 
 def _recipe(where: str, name: str, common: dict[str, Any], changes: Any) -> DistillRecipe:
@@ -155,28 +157,18 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     read = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    with library_border(lambda why: InvalidInputError(f"results {path}: {why}; bring them back")):
+        lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            result = json.loads(line)
+            result = parse_json(line)
         except ValueError:  # no JSON, or no UTF-8
             result = None
-        require(_is_whole(result), f"results {path}: line {number} is no whole result; remove it")
+        require(is_whole(result), f"results {path}: line {number} is no whole result; remove it")
         read.append(result)
     return read
-
-
-def _is_whole(result: Any) -> bool:
-    """Tell whether something has what a cell's result or a speed must have."""
-    if not isinstance(result, dict):
-        return False
-    if "way" in result:
-        return {"device", "frames_per_s"} <= result.keys()
-    drift = result.get("drift")
-    return "key" not in result or (
-        "lips" in result and isinstance(drift, dict) and "chunk" in drift
-    )
 
 
 def add_result(path: Path, result: dict[str, Any]) -> None:

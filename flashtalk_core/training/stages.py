@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..borders import library_border
 from ..config import AudioEncoderConfig, AvatarConfig, VAEConfig, require
 from ..errors import InvalidInputError
+from ..json_text import parse_json
 from ..models.audio_encoder import AudioEncoder
 from ..models.tokenizer import Tokenizer
 from ..models.vae.model import VideoVAE
+from ..settings import check_settings
 from ..weights.load import AvatarModels
 from ..weights.save import replacing
 from .audio_trainer import AudioTrainer
@@ -40,6 +43,7 @@ logger = logging.getLogger(__name__)
 _VAE_SEED, _AUDIO_SEED, _DIT_SEED, _DISTILL_SEED = 1, 2, 3, 4
 _STATISTICS_BATCH = 8
 _STATISTICS_FILE = "latents.json"
+_MEASURE_AGAIN = "remove it and run `train latents`"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,7 @@ class TrainingJob:
     def spent_s(self, stage: str) -> float:
         """Return the time that a stage has been trained for."""
         notes = load_notes(self.files.runs, stage)
-        return 0.0 if notes is None else notes["spent_s"]
+        return 0.0 if notes is None else notes.get("spent_s", 0.0)
 
 
 def train_vae(job: TrainingJob, part_s: float) -> bool:
@@ -235,8 +239,8 @@ def trained_vae(runs: Path, config: VAEConfig, device: torch.device) -> VideoVAE
         values = _read_statistics(statistics)
         config = dataclasses.replace(
             config,
-            latent_mean=tuple(values["latent_mean"]),
-            latent_std=tuple(values["latent_std"]),
+            latent_mean=values["latent_mean"],
+            latent_std=values["latent_std"],
         )
     vae = VideoVAE(config)
     load_average(vae, runs, "vae", "")
@@ -244,13 +248,12 @@ def trained_vae(runs: Path, config: VAEConfig, device: torch.device) -> VideoVAE
 
 
 def _read_statistics(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except ValueError:  # no JSON, or no UTF-8
-        values = None
+    what = f"{path}: no statistics of latents"
+    with library_border(lambda why: InvalidInputError(f"{what} ({why}); {_MEASURE_AGAIN}")):
+        values = parse_json(path.read_bytes())
     is_whole = isinstance(values, dict) and {"step", "latent_mean", "latent_std"} <= values.keys()
-    require(is_whole, f"{path}: no statistics of latents; remove it and run `train latents`")
-    return values
+    require(is_whole, f"{what}; {_MEASURE_AGAIN}")
+    return {"step": values["step"]} | check_settings(VAEConfig, values, what)
 
 
 def trained_audio_encoder(

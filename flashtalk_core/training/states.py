@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
+from ..borders import library_border
 from ..errors import InvalidInputError
+from ..excerpt import excerpt
 from ..weights.save import replacing
 
 SHARD_BYTES = 15_000_000
 _ENTRY_BYTES, _NOTES_BYTES = 160, 2_000
 """Room in a file's header for a tensor beside its name, and for the notes."""
+_STEP = "step"
 _COUNT = "shards"
 """Note that says how many shards belong together."""
 
@@ -63,7 +68,8 @@ def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, fl
         return None
     tensors: dict[str, Tensor] = {}
     for path in _shards(folder, name):
-        tensors.update(load_file(path))
+        with library_border(partial(_unreadable, path)):
+            tensors.update(load_file(path))
     return tensors, notes
 
 
@@ -77,26 +83,33 @@ def load_notes(folder: Path, name: str) -> dict[str, float] | None:
     if not paths:
         return None
     metadata = [_metadata(path) for path in paths]
-    count = int(metadata[0].get(_COUNT, 0))
-    expected = {_shard_path(folder, name, index) for index in range(count)}
+    with library_border(partial(_unreadable, paths[0])):
+        count = int(metadata[0].get(_COUNT, 0))
+        notes = {key: float(value) for key, value in metadata[0].items() if key != _COUNT}
+    # As many as there are at the most: a count in a damaged file may be of any size.
+    expected = {_shard_path(folder, name, index) for index in range(min(count, len(paths) + 1))}
     if set(paths) != expected or any(other != metadata[0] for other in metadata):
         raise InvalidInputError(
-            f"{folder}: {len(paths)} shards of state {name!r} instead of {count} of one state; "
-            f"bring them all, or remove {name}-*.safetensors to train the stage anew"
+            f"{folder}: {len(paths)} shards of state {name!r} instead of {excerpt(count)} of one "
+            f"state; bring them all, or remove {name}-*.safetensors to train the stage anew"
         )
-    return {key: float(value) for key, value in metadata[0].items() if key != _COUNT}
+    is_number = all(map(math.isfinite, notes.values())) and _STEP in notes
+    if not is_number:
+        raise _unreadable(paths[0], "its notes are no numbers, or without a step")
+    return notes
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
-        raise InvalidInputError(
-            f"{path}: not a whole safetensors file ({error}); remove the stage's state"
-        ) from error
+    with library_border(partial(_unreadable, path)), safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def _unreadable(path: Path, reason: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{path}: not a whole safetensors file ({reason}); remove the stage's state"
+    )
 
 
 def _shard_path(folder: Path, name: str, index: int) -> Path:

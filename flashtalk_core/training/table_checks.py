@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..config import require
+from ..excerpt import excerpt
 
 _FORMS = {
     bool: "true or false",
@@ -28,14 +29,17 @@ def check_settings(where: str, kind: type, values: Any) -> dict[str, Any]:
     Raises:
         InvalidInputError: If ``values`` is no table, or a setting is unknown or of another type.
     """
-    require(isinstance(values, dict), f"{where}: {values!r} is no table of settings; mend the file")
+    require(
+        isinstance(values, dict),
+        f"{where}: {excerpt(repr(values))} is no table of settings; mend the file",
+    )
     known = {field.name: field for field in dataclasses.fields(kind)}
     hints = get_type_hints(kind)
     for name, value in values.items():
-        require(name in known, f"{where}: {name!r} is unknown; mend the file")
+        require(name in known, f"{where}: {excerpt(name)!r} is unknown; mend the file")
         least = 0 if known[name].default == 0 else 1
         fault = _fault(value, hints[name], least)
-        require(not fault, f"{where}: {name} {value!r}: use {fault}")
+        require(not fault, f"{where}: {name} {excerpt(repr(value))}: use {fault}")
     for name, field in known.items():
         has_default = {field.default, field.default_factory} != {dataclasses.MISSING}
         require(name in values or has_default, f"{where}: {name!r} is missing; add it")
@@ -64,6 +68,7 @@ def _fault(value: Any, hint: Any, least: int) -> str:
 
 def _fault_of_number(value: Any, kind: type, least: int) -> str:
     if kind is int:
-        return "" if type(value) is int and value >= least else f"a whole number from {least} on"
+        fits = type(value) is int and least <= value < 2**63
+        return "" if fits else f"a whole number from {least} on"
     is_number = type(value) in (int, float) and 0 <= value < float("inf")
     return "" if is_number else "a number from 0 on"

@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...borders import library_border
 from ...errors import InvalidInputError
+from ...excerpt import excerpt
+from ...json_text import parse_json
 from ...weights.save import replacing
 from .motion import FRAME_RATE_HZ, MOUTH_CHANNELS
 from .speech import SAMPLE_RATE_HZ
@@ -140,37 +144,79 @@ def load_corpus(path: Path) -> Corpus:
         InvalidInputError: The file is not there or is no corpus.
     """
     tensors, metadata = _read(path, _TENSORS)
-    return Corpus(**tensors, voices=tuple(json.loads(metadata["voices"])))
+    with library_border(partial(_damaged, path)):
+        corpus = Corpus(**tensors, voices=tuple(parse_json(metadata["voices"])))
+        is_whole = _is_whole(corpus)
+    if not is_whole:
+        raise _damaged(path, "its parts do not go together")
+    return corpus
+
+
+def _is_whole(corpus: Corpus) -> bool:
+    """Whether all parts have the types and lengths they need, and indices lead to something."""
+    num_frames, num_segments = len(corpus.phonemes), len(corpus.voice_ids)
+    shapes = {
+        "sound": (num_frames * SAMPLES_PER_FRAME,),
+        "mouth": (num_frames, len(MOUTH_CHANNELS)),
+        "phonemes": (num_frames,),
+        "starts": (num_segments + 1,),
+        "voice_ids": (num_segments,),
+        "held_out": (num_segments,),
+    }
+    parts = {name: getattr(corpus, name) for name in shapes}
+    has_forms = all(parts[name].shape == shape for name, shape in shapes.items())
+    has_types = all(parts[name].dtype == dtype for name, dtype in _DTYPES.items())
+    return bool(
+        has_forms
+        and has_types
+        and (corpus.starts[0], corpus.starts[-1]) == (0, num_frames)
+        and (np.diff(corpus.starts) >= 0).all()
+        and (corpus.phonemes < len(PHONEME_CLASSES)).all()
+        and all(isinstance(voice, str) for voice in corpus.voices)
+        and ((corpus.voice_ids >= 0) & (corpus.voice_ids < len(corpus.voices))).all()
+    )
 
 
 def corpus_minutes(path: Path) -> float:
     """Return the length of a corpus without reading its sound; raises as :func:`load_corpus`."""
     tensors, _ = _read(path, ("starts",))
-    return int(tensors["starts"][-1]) / FRAME_RATE_HZ / 60
+    with library_border(partial(_damaged, path)):
+        return int(tensors["starts"][-1]) / FRAME_RATE_HZ / 60
 
 
 def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return some tensors of a corpus, and its metadata."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     if not path.is_file():
         raise InvalidInputError(f"corpus {path}: no such file; `train corpus` makes it")
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                found = metadata.get("format", "unknown")
-                raise InvalidInputError(
-                    f"corpus {path}: format {found}, need {_FORMAT}; make it again"
-                )
-            return {name: file.get_tensor(name) for name in names}, metadata
-    except SafetensorError as error:
-        raise InvalidInputError(
-            f"corpus {path}: not a safetensors file ({error}); `train corpus --again` makes it anew"
-        ) from error
+    with (
+        library_border(partial(_damaged, path)),
+        safe_open(str(path), framework="numpy") as file,
+    ):
+        metadata = file.metadata() or {}
+        if metadata.get("format") != _FORMAT:
+            found = excerpt(metadata.get("format", "unknown"))
+            raise InvalidInputError(f"corpus {path}: format {found}, need {_FORMAT}; make it again")
+        return {name: file.get_tensor(name) for name in names}, metadata
 
 
-_TENSORS = ("sound", "mouth", "phonemes", "starts", "voice_ids", "held_out")
+def _damaged(path: Path, reason: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"corpus {path}: not a safetensors file that is whole ({reason}); `train corpus --again` "
+        "makes it anew"
+    )
+
+
+_DTYPES = {
+    "sound": np.uint8,
+    "mouth": np.uint8,
+    "phonemes": np.uint8,
+    "starts": np.int32,
+    "voice_ids": np.int32,
+    "held_out": np.uint8,
+}
+_TENSORS = tuple(_DTYPES)
 
 
 def encode_mu_law(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
