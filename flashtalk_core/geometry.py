@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .config import ChunkConfig, DiTConfig, require
+from .excerpt import excerpt
 
 SIZE_STEP_PX = 16
 """Height and width are multiples of this: VAE stride 8 times patch 2."""
@@ -66,18 +67,19 @@ def chunk_span(index: int, chunk: ChunkConfig) -> ChunkSpan:
 
 def check_size(size_px: tuple[int, int]) -> None:
     """Raise :class:`InvalidInputError` unless height and width can be rendered."""
-    height, width = size_px
-    for name, value in (("height", height), ("width", width)):
+    shown = "x".join(excerpt(side, 20) for side in size_px)
+    nearest = "x".join(str(_nearest(side)) for side in size_px)
+    for name, value in zip(("height", "width"), size_px, strict=True):
         require(
             value % SIZE_STEP_PX == 0 and SIZE_STEP_PX * 2 <= value <= MAX_SIZE_PX,
-            f"size {height}x{width}: {name} {value} must be a multiple of {SIZE_STEP_PX} from "
-            f"{SIZE_STEP_PX * 2} to {MAX_SIZE_PX}; try {_nearest(height)}x{_nearest(width)}",
+            f"size {shown}: {name} {excerpt(value, 20)} must be a multiple of {SIZE_STEP_PX} from "
+            f"{SIZE_STEP_PX * 2} to {MAX_SIZE_PX}; try {nearest}",
         )
 
 
 def _nearest(value: int) -> int:
-    steps = max(2, min(MAX_SIZE_PX // SIZE_STEP_PX, round(value / SIZE_STEP_PX)))
-    return steps * SIZE_STEP_PX
+    within = max(SIZE_STEP_PX * 2, min(MAX_SIZE_PX, value))
+    return round(within / SIZE_STEP_PX) * SIZE_STEP_PX
 
 
 def token_grid(latent_shape: tuple[int, int, int], config: DiTConfig) -> tuple[int, int, int]:

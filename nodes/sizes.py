@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..flashtalk_core.errors import InvalidInputError
+from ..flashtalk_core.excerpt import excerpt
 from ..flashtalk_core.geometry import check_size
 
 CUSTOM = "custom"
@@ -39,7 +40,9 @@ def size_of(choice: dict[str, Any] | None) -> tuple[int, int] | None:
         return SIZES[name]
     height, width = choice.get("height"), choice.get("width")
     if not (isinstance(height, int) and isinstance(width, int)):
-        raise InvalidInputError(f"size {height}x{width}: use whole numbers of pixels")
+        raise InvalidInputError(
+            f"size {excerpt(height)}x{excerpt(width)}: use whole numbers of pixels"
+        )
     size_px = height, width
     check_size(size_px)
     return size_px

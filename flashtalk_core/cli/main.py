@@ -57,6 +57,12 @@ class _Parser(argparse.ArgumentParser):
             help="log more; show tracebacks",
         )
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # Before Python 3.13 a value of ``--`` is left out, and a list is returned.
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "expected one argument")
+        return super()._get_values(action, arg_strings)
+
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the arguments."""
         shown = excerpt(message, _LONGEST_COMPLAINT)

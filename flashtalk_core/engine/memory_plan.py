@@ -15,6 +15,7 @@ import torch
 
 from ..config import require
 from ..errors import InvalidInputError
+from ..excerpt import excerpt
 from ..models.float8 import float8_fault
 from .memory_sizes import ModelSizes
 
@@ -56,11 +57,11 @@ class MemoryChoice:
     """Whether 8-bit floats are wanted in any case."""
 
     def __post_init__(self) -> None:
-        require(self.mode in MODES, f"memory {self.mode!r}: use one of {', '.join(MODES)}")
+        require(self.mode in MODES, f"memory {excerpt(self.mode)!r}: use one of {', '.join(MODES)}")
         require(
             self.num_resident is None or (self.num_resident >= 0 and "offload" in self.mode),
-            f"memory {self.mode}:{self.num_resident}: a number of blocks, 0 or more, goes with "
-            "'offload' and 'float8-offload' only",
+            f"memory {self.mode}:{excerpt(self.num_resident)}: a number of blocks, 0 or more, goes "
+            "with 'offload' and 'float8-offload' only",
         )
 
     @classmethod
@@ -69,7 +70,7 @@ class MemoryChoice:
         mode, colon, count = text.partition(":")
         if colon and not re.fullmatch(r"\d+", count):
             raise InvalidInputError(
-                f"memory {text!r}: no number of blocks after the colon; write for example "
+                f"memory {excerpt(text)!r}: no number of blocks after the colon; write for example "
                 "offload:12"
             )
         return cls(mode, int(count) if colon else None, float8)

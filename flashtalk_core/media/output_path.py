@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
+from ..excerpt import excerpt
+from ..paths import shown_path
 from .output_lock import lock_output, remove_stale_locks
 
 _LOCK_SUFFIX = ".partial.lock"
@@ -55,20 +57,25 @@ def check_output(path: str | Path) -> OutputPath:
     """
     final = Path(path)
     if final.suffix.lower() != ".mp4":
-        raise OutputError(f"output {final}: '{final.suffix}' is not written; use a name in .mp4")
+        raise OutputError(
+            f"output {shown_path(final)}: '{excerpt(final.suffix, 20)}' is not written; use a name "
+            "in .mp4"
+        )
     output = OutputPath(final)
     try:
         if final.is_dir():
-            raise OutputError(f"output {final}: this is a folder; add a file name")
+            raise OutputError(f"output {shown_path(final)}: this is a folder; add a file name")
         if not final.parent.is_dir():
-            raise OutputError(f"output {final}: no folder {final.parent}; create it first")
+            raise OutputError(
+                f"output {shown_path(final)}: no folder {shown_path(final.parent)}; create it first"
+            )
         with lock_output(final, output.lock):
             for name in (output.partial, output.finishing):
                 _check_writable(name)
         remove_stale_locks(final.parent, f"*{_LOCK_SUFFIX}")
     except OSError as error:
         raise OutputError(
-            f"output {final}: cannot be written, {reason(error)}; {remedy(error)}"
+            f"output {shown_path(final)}: cannot be written, {reason(error)}; {remedy(error)}"
         ) from error
     return output
 
@@ -86,7 +93,7 @@ def fault_line(final: Path, partial: Path, size: int, is_playable: bool, error: 
     """Say in one line why writing stopped, how far it came, what helps and what is left."""
     rest = f"what was rendered is in {partial}" if is_playable else "nothing that plays is left"
     how = f"writing stopped after {size} bytes, {reason(error)}"
-    return f"output {final}: {how}; {remedy(error)}; {rest}"
+    return f"output {shown_path(final)}: {how}; {remedy(error)}; {rest}"
 
 
 def reason(error: Exception) -> str:

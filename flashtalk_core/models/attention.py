@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config import require
 from ..errors import InvalidInputError
+from ..excerpt import excerpt
 from ..log import printable_log
 from ..packages import missing_package
 
@@ -261,7 +262,7 @@ def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> 
         if kernel.name == name:
             return _load_named(kernel, device)
     names = ", ".join(["auto", *BUILT_IN, *(k.name for k in KERNELS)])
-    raise InvalidInputError(f"attention {name!r} is unknown; use one of: {names}")
+    raise InvalidInputError(f"attention {excerpt(name)!r} is unknown; use one of: {names}")
 
 
 def _load_named(kernel: AttentionKernel, device: torch.device) -> Attention:

@@ -28,6 +28,8 @@ INPUT_OF: dict[Part, str] = {
     "clip": "clip_vision",
     "audio": "audio_encoder",
 }
+_OPTIONAL: tuple[Part, ...] = ("text", "clip")
+"""Parts that a model can be used without."""
 OPENINGS = {name: (PARTS[part].title,) for part, name in INPUT_OF.items()}
 """How messages about a file open that was not found."""
 OPENINGS["text_encoder"] += (PARTS["tokenizer"].title,)
@@ -99,11 +101,12 @@ def list_faults(choices: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _wanted(choices: Mapping[str, str], transformer: Path | None) -> Wanted:
     """Put choices into the core's terms; the parts are the tiny model's, or near a transformer."""
-    without = frozenset(part for part, name in INPUT_OF.items() if choices[name] == NONE)
+    # Of other inputs it is a name like any other: the menus' values are not checked by ComfyUI.
+    without = frozenset(part for part in _OPTIONAL if choices[INPUT_OF[part]] == NONE)
     chosen = {
         part: part_path(part, choices[name])
         for part, name in INPUT_OF.items()
-        if part != "dit" and choices[name] not in (AUTO, NONE)
+        if part != "dit" and part not in without and choices[name] != AUTO
     }
     if choices["model"] == TINY:
         return Wanted({}, _tiny_parts() | chosen, without)

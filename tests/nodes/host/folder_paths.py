@@ -1,5 +1,6 @@
 """Folders below one base folder, which a test chooses with :func:`use_base`."""
 
+import os
 from pathlib import Path
 
 KINDS = ("diffusion_models", "vae", "text_encoders", "clip_vision", "audio_encoders", "loras")
@@ -39,7 +40,7 @@ def get_filename_list(folder_name):
 
 def get_full_path(folder_name, filename):
     for folder in get_folder_paths(folder_name):
-        if (Path(folder) / filename).is_file():
+        if os.path.isfile(Path(folder) / filename):  # noqa: PTH113 (false for any strange name)
             return str(Path(folder) / filename)
     return None
 

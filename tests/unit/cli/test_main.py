@@ -188,6 +188,7 @@ def test_termination_is_like_ctrl_c(run_raising):
             "https://a.org//b.png: an address, which is not read; download it first",
         ),
         (["render", "-o", "a.mp4", "--audio", "file:///b.wav"], "the path that follows 'file://'"),
+        (["render", "-o", "a.mp4", "--size=--"], "--size: expected one argument"),
         (["parity"], "DIR"),
         (["bench"], "part"),
     ],

@@ -1,0 +1,109 @@
+"""What other nodes hand over, and what is typed into fields: one line each, or it is taken."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ..fuzz.mutate import VALUES, cases, mutated, run
+
+pytestmark = pytest.mark.manual
+
+DTYPES = (
+    torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.int64,
+    torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn,
+)  # fmt: skip
+SIDES = (0, 1, 1, 2, 3, 4, 5, 16, 64)
+
+
+def tensor(rng):
+    """Return a tensor of any shape and kind, or something else."""
+    if rng.random() < 0.15:
+        return rng.choice(VALUES)
+    shape = [rng.choice(SIDES) for _ in range(rng.randint(0, 5))]
+    dtype = rng.choice(DTYPES)
+    made = torch.zeros(shape, dtype=dtype, device=rng.choice(("cpu",) * 9 + ("meta",)))
+    if made.is_floating_point() and made.device.type == "cpu" and rng.random() < 0.2:
+        made = made.float() + rng.choice((float("nan"), float("inf"), 1e30, -5.0))
+    if dtype == torch.float32 and rng.random() < 0.05:
+        made = made.to_sparse()
+    return made.numpy() if made.device.type == "cpu" and dtype in DTYPES[4:7] else made
+
+
+@pytest.fixture
+def fuzz(pack):
+    def over(name, read, number, make):
+        refusals = (pack["flashtalk_core.errors"].FlashTalkError,)
+        count = run(name, read, cases(number, make), refusals)
+        assert not count.uncaught, str(count)
+
+    return over
+
+
+def test_sounds(pack, fuzz):
+    def make(rng):
+        audio = {"waveform": tensor(rng), "sample_rate": rng.choice((16_000, 48_000, *VALUES))}
+        if rng.random() < 0.1:
+            audio.pop(rng.choice(list(audio)))
+        return audio if rng.random() < 0.95 else rng.choice(VALUES)
+
+    fuzz("AUDIO", pack["nodes.host.media"].sound_of, 20_000, make)
+
+
+def test_conditioning(pack, fuzz):
+    def make(rng):
+        entries = [[tensor(rng), {}] for _ in range(rng.choice((1, 1, 1, 0, 2)))]
+        kind = rng.random()
+        return rng.choice(VALUES) if kind < 0.1 else tensor(rng) if kind < 0.15 else entries
+
+    fuzz("CONDITIONING", pack["nodes.host.media"].context_of, 10_000, make)
+
+
+def test_encoded_pictures(pack, fuzz):
+    def make(rng):
+        given = SimpleNamespace(penultimate_hidden_states=tensor(rng))
+        return given if rng.random() < 0.9 else rng.choice(VALUES)
+
+    fuzz("CLIP_VISION_OUTPUT", pack["nodes.host.media"].clip_tokens_of, 10_000, make)
+
+
+def test_prompt_lines(pack, fuzz):
+    seeds = ["12.5: She smiles\n1:05: nods\n1:02:03.5\uff1a x\n".encode(), b"9" * 900 + b": x"]
+
+    def make(rng):
+        return mutated(rng, seeds).decode("utf-8", rng.choice(("replace", "surrogateescape")))
+
+    fuzz("prompt lines", pack["nodes.prompt_lines"].read_prompt_lines, 20_000, make)
+
+
+def test_sizes(pack, fuzz):
+    def make(rng):
+        choice = {name: rng.choice((*(448,) * 40, *VALUES)) for name in ("size", "width", "height")}
+        if rng.random() < 0.5:
+            choice["size"] = "custom"
+        if rng.random() < 0.2:
+            choice.pop(rng.choice(list(choice)))
+        return choice
+
+    fuzz("sizes", pack["nodes.sizes"].size_of, 10_000, make)
+
+
+def test_menu_names(pack, fuzz):
+    models = pack["nodes.host.model_files"]
+    names = ("auto", "tiny (bundled)", "none", "a" * 5000, "a/../b", "../x", "/etc/passwd", "a\0b",
+             "\ud800", "x/", "", " ", "\x1b[2J", "tiny", "loop/" * 900)  # fmt: skip
+
+    def make(rng):
+        usual = dict.fromkeys(models.INPUT_OF.values(), "auto")
+        usual |= {"model": "tiny (bundled)", "lora": "none"}
+        return {
+            each: name if rng.random() < 0.7 else rng.choice(names) for each, name in usual.items()
+        }
+
+    def read(choice):
+        lora = choice.pop("lora")
+        models.list_faults(choice)
+        models.find_files(choice)
+        models.find_loras(lora, 1.0)
+
+    fuzz("menu names", read, 2_000, make)
