@@ -200,7 +200,7 @@ def context_of(conditioning: list[Any] | None) -> Tensor | None:
         _require_tokens(prompt, "conditioning", remedy)
     count = sum(prompt.shape[0] for prompt in prompts)
     require(count == 1, f"conditioning of {count} prompts: one is used; {remedy}")
-    context: Tensor = prompts[0][0]
+    context: Tensor = next(prompt for prompt in prompts if len(prompt))[0]  # others are empty
     _require_finite(context, "conditioning")
     return context
 

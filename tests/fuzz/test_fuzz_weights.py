@@ -199,7 +199,7 @@ def test_headers_of_a_whole_folder(folder):
         part = rng.choice(parts)
         header, _ = split(part.read_bytes())
         names = [name for name in header if name != "__metadata__"]
-        for name in rng.sample(names, min(len(names), 3)):
+        for name in rng.sample(names, min(len(names), rng.choice((0, 1, 1, 2)))):
             shape = list(header[name]["shape"])
             header[name]["shape"] = rng.choice((shape[::-1], shape[1:], [1, *shape], [0], []))
             if rng.random() < 0.3:

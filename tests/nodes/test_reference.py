@@ -221,6 +221,12 @@ def test_what_is_no_conditioning_is_refused(pack, make, given):
     assert len(message) < 300
 
 
+def test_the_one_prompt_may_follow_an_empty_batch(pack):
+    (one,) = conditioning()
+    found = pack.reference(conditioning=[[torch.zeros(0, 5, 64), {}], one])
+    assert torch.equal(found.context, one[0][0])
+
+
 @pytest.mark.parametrize("given", [[], ()])
 def test_an_empty_conditioning_is_refused(pack, make, given):
     message = pack.fault("Reference", image=make.portrait(), conditioning=given)
