@@ -12,7 +12,7 @@ from .excerpt import excerpt, printable
 
 # Two letters at least: one is a disk of Windows.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}", re.IGNORECASE)
-_LONGEST_SHOWN = 300
+_LONGEST_SHOWN = 600
 _NO_FILES = (
     (stat.S_ISDIR, "this is a folder; name a {what} file in it"),
     (stat.S_ISFIFO, "this is a pipe, which can be read once only; save it as a file first"),

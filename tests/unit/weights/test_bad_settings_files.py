@@ -185,7 +185,7 @@ def test_a_model_that_is_no_folder(model, said):
         open_avatar(model)
     assert said in str(caught.value)
     assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 500
+    assert len(str(caught.value)) < 800
 
 
 def test_what_the_settings_leave_out_is_said_once_and_not_by_looking(folder, caplog):
