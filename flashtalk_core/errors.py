@@ -25,6 +25,13 @@ class WeightsError(FlashTalkError):
     """A weights file or folder that is missing, incomplete, of another shape, or unsafe."""
 
 
+class SeveralPartsError(WeightsError):
+    """Several parts of a model that are missing or cannot be used, one on each line."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, Exception.__str__(self).split("\n")))
+
+
 class OverflowedError(FlashTalkError):
     """Values that left the range of numbers while a video was drawn."""
 

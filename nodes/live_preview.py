@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import comfy.model_management as management
 
 from ..flashtalk_core.geometry import num_chunks, num_video_frames
+from ..flashtalk_core.log import printable_log
 from ..flashtalk_core.media.mp4_boxes import has_whole_fragment
 from ..flashtalk_core.streaming.pacing import measure_pace
 from .host.output import OutputFile
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ..flashtalk_core.media.mp4 import Mp4Writer
     from ..flashtalk_core.streaming.broadcast import Broadcast
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 _MAX_REASON = 500
 """Most characters of an error's sentence: long paths fit, a whole tensor does not."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from comfy_api.latest import io
 
-from ..flashtalk_core.errors import FlashTalkError, WeightsError
+from ..flashtalk_core.errors import FlashTalkError, SeveralPartsError
 from .host.model_files import list_faults
 
 
@@ -43,10 +43,10 @@ def refuse_files(choices: Mapping[str, str | None]) -> Refusal | None:
 
 
 def require_files(node: type[io.ComfyNode], choices: Mapping[str, str]) -> None:
-    """Raise :class:`WeightsError` if several parts are missing or damaged."""
+    """Raise :class:`SeveralPartsError` if several parts are missing or damaged."""
     faults = list_faults(choices)
     if len(faults) > 1:  # one alone is told where it is met
-        raise WeightsError(f"{node.define_schema().display_name}: {_tell(faults)}")
+        raise SeveralPartsError(f"{node.define_schema().display_name}: {_tell(faults)}")
 
 
 def _tell(faults: list[tuple[str, str]]) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from ..log import printable_log
 from .picture_border import reason_of
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsProfile
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 _SPACES = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
 _CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")

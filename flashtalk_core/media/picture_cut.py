@@ -15,12 +15,13 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InvalidInputError
+from ..log import printable_log
 from .picture_formats import Reader
 from .picture_jpeg import END, JpegSegments, shows_everything
 from .picture_limits import MAX_DECODED_BYTES, reduction
 from .picture_source import Spliced
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 _LARGEST_GAP = 0.005
 """Share of a picture that may be missing; at its edge nobody sees it."""

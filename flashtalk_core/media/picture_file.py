@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from ..log import printable_log
 from .picture_boxes import jp2_profile, nclx_of
 from .picture_cut import decode, decode_jpeg
 from .picture_formats import Format, Reader, format_of, reader_of
@@ -28,7 +29,7 @@ from .picture_png import read_png, unpack
 from .picture_source import MAX_META_BYTES, Span, Spliced
 from .picture_tags import TaggedColours, cicp_colours, nclx_colours, png_colours
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 _ORIENTATION = 0x0112
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")

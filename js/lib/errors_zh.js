@@ -36,7 +36,7 @@ export const SENTENCES = [
   ['sound {path}: it holds 0 samples; record or export it again', '音频 {path}：长度为 0；请重新录制或导出'],
   ['sound {path}: no sound track in it (only {kinds}); use a file with sound', '音频 {path}：没有音轨（仅有 {kinds}）；请使用带声音的文件'],
   ['sound start {start} s: {path} lasts {length} s; start earlier', '音频起点 {start} 秒：{path} 只有 {length} 秒；请提前起点'],
-  ['sound duration {duration} s: use more than 0 s, or leave it out for the whole sound', '音频时长 {duration} 秒：请大于 0 秒，或留空使用整段音频'],
+  ['sound duration {duration} s: use more than 0 s, from {least} to {most}, or leave it out for the whole sound', '音频时长 {duration} 秒：请使用 {least} 到 {most} 秒，或留空使用整段音频'],
   ['audio batch of {count}: one sound makes one video; use a batch of 1, and queue the others one by one', '音频批次为 {count}：一段音频生成一个视频；请使用批次 1，其余逐个运行'],
   ['sound {path}: it is silent, the mouth will stay closed', '音频 {path}：没有声音，嘴将保持闭合'],
   // settings
@@ -45,7 +45,7 @@ export const SENTENCES = [
   ['size {size}: {name} {value} must be a multiple of {step} from {least} to {most}', '尺寸 {size}：{name} {value} 必须是 {step} 的倍数，范围 {least} 到 {most}'],
   ["prompt changes: {line} is not a time, a colon and a prompt; write '12.5: She smiles', or '1:05: She smiles' for minutes and seconds", '提示词变化：{line} 不是“时间: 提示词”的格式；请写成 12.5: She smiles，或用 1:05: She smiles 表示分和秒'],
   ['prompt change at {after} s: it follows one at {before} s; {remedy}', '{after} 秒处的提示词变化：排在 {before} 秒之后；请按时间先后排列'],
-  ["device {name}: {reason}; use 'cpu', or see `python -m flashtalk_core doctor`", '设备 {name}：{reason}；请使用 cpu，或运行 python -m flashtalk_core doctor'],
+  ["device {name}: {reason}; use 'cpu', 'auto', 'cuda:1' or 'mps', or see `python -m flashtalk_core doctor`", '设备 {name}：{reason}；请使用 cpu、auto、cuda:1 或 mps，或运行 python -m flashtalk_core doctor'],
   // memory
   ['memory {mode}: with no block on the device, about {needed} GB of its memory are needed at this size, {free} GB are free; use a smaller size, or close what else uses the GPU', '显存 {mode}：即使不在显卡上保留任何层，此尺寸也约需 {needed} GB，可用 {free} GB；请减小尺寸，或关闭其他占用显卡的程序'],
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...flashtalk_core.borders import library_border
 from ...flashtalk_core.config import require
 from ...flashtalk_core.errors import InvalidInputError
-from ...flashtalk_core.excerpt import excerpt
+from ...flashtalk_core.log import printable_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ _WHOLE_NUMBERS = ("uint8", "int16", "int32")
 _MAX_BEYOND = 0.1
 """Share of an IMAGE's values that may be out of range before its scale is doubted."""
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 
 def sound_of(audio: Mapping[str, Any] | None) -> SoundArray:
@@ -194,7 +194,9 @@ def context_of(conditioning: list[Any] | None) -> Tensor | None:
     are_pairs = isinstance(conditioning, list | tuple) and all(
         isinstance(encoded, list | tuple) and encoded for encoded in conditioning
     )
-    require(are_pairs, f"conditioning: {_kind(conditioning)} is no encoded prompt; {remedy}")
+    if not are_pairs:
+        kind = type(conditioning).__name__
+        raise InvalidInputError(f"conditioning: {kind} is no encoded prompt; {remedy}")
     prompts = [encoded[0] for encoded in conditioning]
     for prompt in prompts:
         _require_tokens(prompt, "conditioning", remedy)
@@ -227,7 +229,10 @@ def _require_tokens(values: Any, name: str, remedy: str) -> None:
     """Refuse what is no batch of encoded tokens, ``(B, L, D)``."""
     import torch
 
-    require(isinstance(values, torch.Tensor), f"{name}: {_kind(values)} is no tensor; {remedy}")
+    require(
+        isinstance(values, torch.Tensor),
+        f"{name}: {type(values).__name__} is no tensor; {remedy}",
+    )
     _require_plain(values, name, remedy)
     shape = tuple(values.shape)
     require(
@@ -247,10 +252,6 @@ def _require_plain(values: Tensor, name: str, remedy: str) -> None:
         f"{name}: {values.dtype}, {values.layout} on {values.device} holds no plain numbers; "
         f"{remedy}",
     )
-
-
-def _kind(value: object) -> str:
-    return f"{type(value).__name__} {excerpt(value, 40)}"
 
 
 def _require_finite(values: Tensor, name: str) -> None:

@@ -12,13 +12,14 @@ import comfy.utils
 from PIL import Image
 
 from ...flashtalk_core.geometry import num_chunks
+from ...flashtalk_core.log import printable_log
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ...flashtalk_core.engine.plan import RenderPlan
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 
 _PREVIEW_PX = 512
 _TICKS = 1000

@@ -97,11 +97,21 @@ def test_what_lies_in_place_of_a_file_is_told_beside_what_is_missing(models, con
     assert says in found["vae"]
 
 
-@pytest.mark.parametrize("content", [b"", HTML, LFS, b"PK\x03\x04 cut short"])
-def test_a_pickled_file_that_is_none_is_told_without_reading_it(models, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "0 bytes"),
+        (HTML, "a web page in place of the file"),
+        (LFS, "a Git LFS pointer in place of the file: run `git lfs pull`"),
+        (b"PK\x03\x04 cut short", "it has no end"),
+    ],
+)
+def test_a_pickled_file_that_is_none_is_told_without_reading_it(models, content, reason):
     path = models / "vae" / "Wan2.1_VAE.pth"
     path.write_bytes(content)
-    assert faults(models)["vae"].startswith(f"{path}: damaged or cut short at {len(content)} bytes")
+    assert faults(models)["vae"] == (
+        f"{path}: damaged, cut short or not readable ({reason}); resume or repeat its download"
+    )
 
 
 @pytest.mark.parametrize("part", ["dit", "vae", "text", "clip", "audio"])
@@ -162,7 +172,9 @@ def test_a_file_that_may_not_be_read_is_told(models, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert faults(models)["clip"].endswith(": cannot be read (Permission denied)")
+    assert faults(models)["clip"].partition(": ")[2] == (
+        "damaged, cut short or not readable (Permission denied); resume or repeat its download"
+    )
 
 
 def test_a_damaged_index_is_told(models):
