@@ -135,6 +135,7 @@ class SamplingConfig(_FromMapping):
 
 
 _LAYERS = Within(1, 32)
+MAX_VAE_LEVELS = 8
 """How many convolutions an audio encoder may have."""
 _MAX_AUDIO_STRIDE = 16_000
 """A second: a chunk hears about one."""
@@ -276,15 +277,11 @@ class VAEConfig(_FromMapping):
             all(each > 0 for each in self.latent_std),
             "VAE statistics: a deviation is not above 0",
         )
-        # Video frames and sizes are counted in its strides everywhere.
         require(
-            len(self.dim_mult) == 4 and len(self.temporal_downsample) == 3,
+            1 <= len(self.dim_mult) <= MAX_VAE_LEVELS
+            and len(self.temporal_downsample) == len(self.dim_mult) - 1,
             f"VAE of {len(self.dim_mult)} levels, {len(self.temporal_downsample)} between them: "
-            "4 and 3 are known",
-        )
-        require(
-            sum(self.temporal_downsample) == 2,
-            f"VAE that halves time {sum(self.temporal_downsample)} times: 2 are known",
+            f"1 to {MAX_VAE_LEVELS} are known, and one less between them",
         )
 
     @property

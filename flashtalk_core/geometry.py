@@ -16,6 +16,8 @@ MAX_SIZE_PX = 2048
 """Largest side that is accepted."""
 TEMPORAL_STRIDE = 4
 """Pixel frames for each latent frame after the first."""
+SPATIAL_STRIDE = 8
+"""Pixels that a latent cell spans, each way."""
 
 
 def num_latent_frames(num_frames: int) -> int:

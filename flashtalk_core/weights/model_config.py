@@ -16,6 +16,7 @@ from ..config import (
     VAEConfig,
 )
 from ..errors import InvalidInputError, WeightsError
+from ..geometry import SPATIAL_STRIDE, TEMPORAL_STRIDE
 from .files import ModelFiles
 from .key_maps import audio_name, clip_name, text_name
 from .model_settings import ModelSettings, check_counts
@@ -100,6 +101,13 @@ def _dit_sizes(
 def _check_fit(files: ModelFiles, config: AvatarConfig) -> None:
     """Refuse an encoder of another model before its weights are read."""
     dit, audio, clip = config.dit, config.audio, config.clip
+    strides = 2 ** sum(config.vae.temporal_downsample), config.vae.spatial_stride
+    if strides != (TEMPORAL_STRIDE, SPATIAL_STRIDE):
+        # Frames and sizes of videos are counted in these everywhere.
+        raise WeightsError(
+            f"{files.vae}: one latent for {strides[0]} frames and {strides[1]} pixels, where "
+            f"{TEMPORAL_STRIDE} and {SPATIAL_STRIDE} are known; take the Wan 2.1 VAE"
+        )
     clip_tokens = (clip.image_size // clip.patch_size) ** 2 + 1
     pairs = (
         (files.vae, "latent channels", config.vae.z_dim, dit.out_dim),
