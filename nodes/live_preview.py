@@ -158,18 +158,16 @@ class LivePreview:
         elapsed_s = time.monotonic() - self._start_s
         pace = measure_pace(self._frames, elapsed_s, self._chunk.frame_rate_hz)
         # A last chunk that the end of the sound cuts short takes as long as any other.
-        left = (
-            self._num_chunks - frames // self._chunk.num_new_frames
-        ) * self._chunk.num_new_frames
-        if frames == self._num_frames:
-            left = 0
+        is_whole = frames == self._num_frames
+        chunks = self._num_chunks if is_whole else frames // self._chunk.num_new_frames
+        left = (self._num_chunks - chunks) * self._chunk.num_new_frames
         left_s = left / pace.frames_per_s if self._frames else None
         return StreamMessage(
             node=node_id,
             workflow=self._workflow,
             session=self._session,
             state=state,
-            chunk=-(-frames // self._chunk.num_new_frames),
+            chunk=chunks,
             num_chunks=self._num_chunks,
             frames=frames,
             num_frames=self._num_frames,

@@ -78,7 +78,7 @@ def test_what_a_configuration_writes_it_reads(kind):
         (VAEConfig, {"dim_mult": []}, "use a list of 1 to 256, not 0"),
         (VAEConfig, {"dim_mult": [1, 2, 4]}, "VAE of 3 levels"),
         (VAEConfig, {"latent_std": [0.0] * 16}, "not above 0"),
-        (VAEConfig, {"temporal_downsample": [True, True, True]}, "halves time 3 times"),
+        (VAEConfig, {"temporal_downsample": [True, True]}, "VAE of 4 levels, 2 between them"),
         (TextEncoderConfig, {"vocab_size": 2**40}, "vocab_size 1099511627776: use"),
         (TextEncoderConfig, {"num_heads": 5}, "with 5 heads"),
         (TextEncoderConfig, {"num_buckets": 1}, "num_buckets 1: use a whole number from 4"),

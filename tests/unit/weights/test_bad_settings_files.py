@@ -55,6 +55,12 @@ def refusal(folder):
     [
         ("dit", "num_layers", 20_000, "flashtalk.json: dit.num_layers 20000: use a whole number"),
         ("dit", "num_layers", 100, "flashtalk.json: dit.num_layers 100, but"),
+        (
+            "vae",
+            "temporal_downsample",
+            [True, True, True],
+            "one latent for 8 frames and 8 pixels, where 4 and 8 are known; take the Wan 2.1 VAE",
+        ),
         ("text", "num_layers", 90, "text.num_layers 90, but"),
         ("clip", "num_layers", 4, "clip.num_layers 4, but"),
         ("audio", "num_hidden_layers", 128, "audio.num_hidden_layers 128, but"),
