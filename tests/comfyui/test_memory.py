@@ -7,6 +7,7 @@ from .videos import picture_digest
 
 pytestmark = pytest.mark.comfyui
 
+FREE_TRIES = 3
 GROWTH_LIMIT_BYTES = 64 * 2**20
 """The tiny model is 10 MB on disk; one leaked copy of it a run shows."""
 DENOISER = "AvatarDiT"
@@ -27,8 +28,9 @@ def test_free_unloads_and_a_run_after_it_gives_the_same_picture(comfy, graph):
     assert DENOISER in loaded["managed"]
     assert DENOISER in loaded["alive"]
     comfy.post("/free", unload_models=True, free_memory=True)
-    freed = probe(comfy, "Networks")
-    assert freed == {"managed": [], "alive": []}
+    # ComfyUI frees when its worker is idle: on a busy machine a prompt may come first.
+    probes = (probe(comfy, "Networks") for _ in range(FREE_TRIES))
+    assert {"managed": [], "alive": []} in probes
     after = comfy.render(graph(preview__filename_prefix="after_free/avatar"))
     assert picture_digest(comfy.video(after)) == picture_digest(comfy.video(before))
 
