@@ -3,6 +3,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 import { translateMenus } from './lib/menus.js'
+import { languageOf } from './lib/words.js'
 
 /** @typedef {import('./lib/menus.js').NodeTexts} NodeTexts */
 
@@ -11,8 +12,8 @@ const PREFIX = 'FlashTalk_'
 /** @type {Record<string, NodeTexts>} by node */
 let texts = {}
 
-/** @returns {string} such as `zh` */
-const language = () => app.extensionManager?.setting?.get('Comfy.Locale') ?? 'en'
+/** One that the pack has words in. */
+const language = () => languageOf(app.extensionManager?.setting?.get('Comfy.Locale') ?? 'en')
 
 async function readTexts() {
   const wanted = language()

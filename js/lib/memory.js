@@ -20,6 +20,7 @@ export class StreamMemory {
   /** @param {Storage | null} storage - null keeps nothing over a reload */
   constructor(storage) {
     this.storage = storage
+    this.isFull = false
     /** @type {Map<string, Kept>} the oldest first */
     this.nodes = new Map()
     this.reload()
@@ -27,7 +28,7 @@ export class StreamMemory {
 
   /** Take over what other tabs wrote. */
   reload() {
-    if (!this.storage) return
+    if (!this.storage || this.isFull) return
     try {
       const found = JSON.parse(this.storage.getItem(KEY) ?? '[]')
       const oldest = Date.now() - MAX_AGE_MS
@@ -53,7 +54,8 @@ export class StreamMemory {
     try {
       this.storage?.setItem(KEY, JSON.stringify([...this.nodes]))
     } catch {
-      // A full or forbidden storage costs the memory over a reload, no more.
+      // A full or forbidden storage costs the memory over a reload, no more: what it held is old.
+      this.isFull = true
     }
   }
 

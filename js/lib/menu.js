@@ -45,7 +45,7 @@ function save(url, name) {
 /** @param {string} text */
 function copy(text) {
   // Over plain HTTP from another machine a browser has no clipboard for pages, only its old command.
-  if (navigator.clipboard) return void navigator.clipboard.writeText(text)
+  if (navigator.clipboard) return void navigator.clipboard.writeText(text).catch(console.warn)
   const field = document.createElement('textarea')
   field.value = text
   document.body.append(field)

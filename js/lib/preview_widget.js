@@ -35,7 +35,7 @@ export class PreviewWidget {
     this.widget = addWidget(node, root, () => (this.isHidden ? HIDDEN_HEIGHT : MIN_HEIGHT))
     this.isGone = false
     if (node.subgraph) this.listOnSubgraph()
-    chain(node, 'onAdded', onAdded)
+    chain(node, 'onAdded', () => this.isGone || onAdded())
     chain(node, 'onRemoved', () => this.forget())
     chain(node, 'onConfigure', () => this.refresh())
     hideNative(node)

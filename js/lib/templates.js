@@ -3,6 +3,8 @@
  * and before ComfyUI sorted them they came in the order of the disk.
  */
 
+import { languageOf } from './words.js'
+
 /** @typedef {{ title: string, description: string }} Card */
 /** @typedef {Record<string, string[]>} Listing file names by folder of the pack */
 /**
@@ -58,7 +60,7 @@ export const CARDS = {
  * @returns {Card}
  */
 export function cardOf(name, language) {
-  const cards = language?.startsWith('zh') ? CARDS.zh : CARDS.en
+  const cards = CARDS[languageOf(language ?? 'en')]
   const words = name.replaceAll('_', ' ')
   return cards[name] ?? { title: words, description: words }
 }
@@ -71,7 +73,7 @@ export function cardOf(name, language) {
  * @returns {Category}
  */
 export function categoryOf(folder, names, language) {
-  const templates = names.toSorted().map((name) => ({
+  const templates = [...names].sort().map((name) => ({
     name,
     mediaType: 'image',
     mediaSubtype: 'jpg',
