@@ -13,20 +13,33 @@ if TYPE_CHECKING:
 _KEEPS_ANY_TAG = 19
 """First PyAV that reads tags of any encoding, and that no longer takes ``metadata_errors``."""
 
+# FFmpeg's names of what is opened, by content and not by suffix: a playlist or script, which makes
+# FFmpeg read any other file, is none of them whatever it is called.
+_FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,ogg,"
+    "tta,voc,w64,wav,wv"
+)
+
 
 def open_container(path: Path) -> InputContainer:
-    """Open a file whatever the encoding of its tags is; the caller closes it.
+    """Open a sound or video that holds its own data; the caller closes it.
 
-    Titles in GBK or Latin-1 are common, and PyAV before 19 refuses the whole file for them.
+    The encoding of its tags does not matter: titles in GBK or Latin-1 are common, and PyAV before
+    19 refuses the whole file for them.
 
     Args:
-        path: File that FFmpeg may know.
+        path: File that may be one of the formats that docs/COMMAND_LINE.md names.
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
+        av.InvalidDataError: If it is none of those formats.
     """
     import av
 
     major = int(av.__version__.partition(".")[0])
-    options: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
-    return av.open(file_url(path), "r", **options)
+    tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    try:
+        return av.open(file_url(path), "r", options=options, **tags)
+    except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list
+        raise av.InvalidDataError(error.errno, "no sound or video that is read", str(path)) from error
