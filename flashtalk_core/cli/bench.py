@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from .bench_cards import add_cards
 from .bench_cold import add_cold
+from .bench_links import add_links
 from .fast_paths import add_switches, leave_out
 from .render import EXAMPLE, parse_size
 
@@ -38,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_cold(parts)
     _add_memory(parts)
     add_cards(parts)
+    add_links(parts)
     _add_av(parts)
     _add_lips(parts)
     for part in parts.choices.values():

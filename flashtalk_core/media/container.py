@@ -42,4 +42,5 @@ def open_container(path: Path) -> InputContainer:
     try:
         return av.open(file_url(path), "r", options=options, **tags)
     except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list
-        raise av.InvalidDataError(error.errno, "no sound or video that is read", str(path)) from error
+        said = "no sound or video that is read"
+        raise av.InvalidDataError(error.errno, said, str(path)) from error
