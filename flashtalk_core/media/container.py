@@ -43,4 +43,4 @@ def open_container(path: Path) -> InputContainer:
         return av.open(file_url(path), "r", options=options, **tags)
     except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list
         said = "no sound or video that is read"
-        raise av.InvalidDataError(error.errno, said, str(path)) from error
+        raise av.InvalidDataError(error.errno or 0, said, str(path)) from error
