@@ -7,6 +7,8 @@ import json
 import sys
 from dataclasses import asdict
 
+from .tables import format_rows
+
 
 def add_links(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the part."""
@@ -25,7 +27,6 @@ def run_links(args: argparse.Namespace) -> int:
 
     from ..bench.links import EXCHANGES, copy_rates_gb_per_s, measure_links
     from ..config import require
-    from .bench import format_rows
 
     gpus = 0 if args.cpu else torch.cuda.device_count()
     ranks = args.ranks if args.ranks is not None else max(gpus, 2)
