@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from .bench_cards import add_cards
 from .bench_cold import add_cold
 from .fast_paths import add_switches, leave_out
 from .render import EXAMPLE, parse_size
+from .terminal import write_out
 
 if TYPE_CHECKING:
     import torch
@@ -149,9 +149,9 @@ def run_stages(args: argparse.Namespace) -> int:
     report = bench_stages(bench, lambda text: logger.info("measuring: %s", text))
     parts = {"bench": [describe(bench)]} | asdict(report)
     if args.json:
-        sys.stdout.write(json.dumps(parts, indent=1) + "\n")
+        write_out(json.dumps(parts, indent=1))
     else:
-        sys.stdout.write("\n\n".join(format_rows(rows) for rows in parts.values() if rows) + "\n")
+        write_out("\n\n".join(format_rows(rows) for rows in parts.values() if rows))
     return 0 if all(found.passed for found in report.agreements) else 1
 
 
@@ -276,7 +276,7 @@ def run_lips(args: argparse.Namespace) -> int:
 def print_rows(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as JSON or as a table."""
     text = json.dumps(list(rows), indent=1) if args.json else format_rows(rows)
-    sys.stdout.write(text + "\n")
+    write_out(text)
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
