@@ -203,7 +203,7 @@ def test_pictures_that_are_none_are_never_handed_on(toy, value, strength):
     shown = []
     try:
         with pytest.raises(
-            OverflowedError, match="^chunk 3: the VAE's pictures are NaN or infinite; use another"
+            OverflowedError, match=r"^chunk 3: the VAE's pictures are NaN or infinite; use another"
         ):
             shown.extend(chunk)
     finally:
@@ -228,7 +228,7 @@ def test_motion_that_is_no_number_draws_no_chunk(toy, value):
     hook = spoil(toy.vae.conv1, 1, value)
     calls, counting = record_calls(toy.dit)
     try:
-        with pytest.raises(OverflowedError, match="^chunk 2: the VAE's latents are NaN or infin"):
+        with pytest.raises(OverflowedError, match=r"^chunk 2: the VAE's latents are NaN or infin"):
             toy.run(state, PLAIN)
     finally:
         hook.remove()
@@ -241,5 +241,5 @@ def test_noise_that_is_no_number_is_told(toy, value):
     def draw(shape, device, dtype):
         return torch.full(shape, value, device=device, dtype=dtype)
 
-    with pytest.raises(OverflowedError, match="^chunk 1: the model's output is NaN or infinite"):
+    with pytest.raises(OverflowedError, match=r"^chunk 1: the model's output is NaN or infinite"):
         toy.run(sampling=PLAIN, draw_noise=draw)
