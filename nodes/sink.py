@@ -11,6 +11,7 @@ from ..flashtalk_core.engine.notes import placement_notes, render_notes
 from ..flashtalk_core.engine.plan import fingerprint
 from ..flashtalk_core.engine.render import describe, open_writer, render_video
 from ..flashtalk_core.engine.render_store import RenderStore
+from ..flashtalk_core.engine.rounding import num_encoder_threads
 from ..flashtalk_core.errors import OutputError
 from ..flashtalk_core.log import printable_log
 from ..flashtalk_core.media.remux import remux_video
@@ -90,7 +91,7 @@ class Sink:
         plan = self._render.plan
         preview.note(render_notes(plan))
         with blame(self._node, "frames", filename_prefix=_PREFIX, quality="quality crf"):
-            key = fingerprint(plan=plan.fingerprint(), crf=self._crf)
+            key = fingerprint(plan=plan.fingerprint(), crf=self._crf, threads=num_encoder_threads())
             output = new_output(prefix, plan.request.size_px, f".{container}")
             if self._copy(key, output.path, preview):
                 preview.finish(output, is_copy=True)

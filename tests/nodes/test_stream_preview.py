@@ -274,3 +274,13 @@ def test_a_copy_for_which_there_is_no_room_is_told_and_the_kept_render_stays(
             pack.preview(frames)
     assert pack.preview(frames).is_file()
     assert calls == []
+
+
+def test_another_number_of_cores_renders_anew(pack, used_model, calls, monkeypatch):
+    """The encoder cuts a frame into as many slices."""
+    frames = pack.frames(used_model, seed=34)
+    pack.preview(frames)
+    calls.clear()
+    monkeypatch.setattr(pack["nodes.sink"], "num_encoder_threads", lambda: 99)
+    pack.preview(frames)
+    assert "AvatarDiT" in calls
