@@ -17,6 +17,8 @@ from ..errors import OutputError
 from ..log import printable_lines
 
 _PACKAGE = __name__.partition(".")[0]
+_MAX_TOLD = 1000
+"""Most warnings that are remembered, so as not to be told twice."""
 
 
 class _LineFormatter(logging.Formatter):
@@ -31,7 +33,25 @@ class _LineFormatter(logging.Formatter):
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines over a progress bar, which draws itself anew below them."""
+    """Writes lines over a progress bar, which draws itself anew below them; a warning once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Remember no warnings yet."""
+        super().__init__(stream)
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, unless it is a warning that was told: a file is read several times."""
+        with suppress(Exception):
+            if record.levelno == logging.WARNING and self._was_told(record.getMessage()):
+                return
+        super().emit(record)
+
+    def _was_told(self, text: str) -> bool:
+        was_told = text in self._told
+        if len(self._told) < _MAX_TOLD:
+            self._told.add(text)
+        return was_told
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line that hides what the line held before."""

@@ -120,3 +120,24 @@ def test_files_never_get_the_number_of_a_stream_that_is_closed(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
     assert (tmp_path / "video.mp4").read_bytes() == b""
+
+
+def test_a_warning_is_told_once_and_what_is_done_each_time(capsys):
+    logger = logging.getLogger("flashtalk_core.test")
+    with terminal.log_to_stderr(debug=False):
+        for place in ("a", "a", "b", "a"):
+            logger.warning("%s is damaged", place)
+            logger.info("measuring")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "damaged" in line] == [
+        "warning: a is damaged",
+        "warning: b is damaged",
+    ]
+    assert lines.count("measuring") == 4
+
+
+def test_the_next_command_tells_it_again(capsys):
+    for _ in range(2):
+        with terminal.log_to_stderr(debug=False):
+            logging.getLogger("flashtalk_core.test").warning("it is damaged")
+    assert capsys.readouterr().err.count("it is damaged") == 2
