@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ from .bench_links import add_links
 from .fast_paths import add_switches, leave_out
 from .render import EXAMPLE, parse_size
 from .tables import format_rows, print_rows
+from .terminal import write_out
 
 if TYPE_CHECKING:
     import torch
@@ -151,9 +151,9 @@ def run_stages(args: argparse.Namespace) -> int:
     report = bench_stages(bench, lambda text: logger.info("measuring: %s", text))
     parts = {"bench": [describe(bench)]} | asdict(report)
     if args.json:
-        sys.stdout.write(json.dumps(parts, indent=1) + "\n")
+        write_out(json.dumps(parts, indent=1))
     else:
-        sys.stdout.write("\n\n".join(format_rows(rows) for rows in parts.values() if rows) + "\n")
+        write_out("\n\n".join(format_rows(rows) for rows in parts.values() if rows))
     return 0 if all(found.passed for found in report.agreements) else 1
 
 

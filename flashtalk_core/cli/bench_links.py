@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 
 from .tables import format_rows
+from .terminal import write_out
 
 
 def add_links(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,5 +46,5 @@ def run_links(args: argparse.Namespace) -> int:
             {"way": way, "gb_per_s": rate} for way, rate in copy_rates_gb_per_s().items()
         ]
     text = json.dumps(parts, indent=1) if args.json else None
-    sys.stdout.write((text or "\n\n".join(map(format_rows, parts.values()))) + "\n")
+    write_out(text or "\n\n".join(map(format_rows, parts.values())))
     return 0

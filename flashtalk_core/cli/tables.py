@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
+
+from .terminal import write_out
 
 
 def print_rows(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as JSON or as a table, as ``args.json`` says."""
     text = json.dumps(list(rows), indent=1) if args.json else format_rows(rows)
-    sys.stdout.write(text + "\n")
+    write_out(text)
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:

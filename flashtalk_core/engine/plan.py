@@ -18,9 +18,9 @@ from ..models.attention import KERNELS, is_installed
 from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..weights.load import AvatarCheckpoint
-from .devices import device_name
 from .request import AvatarRequest
 from .residency import Placement
+from .rounding import rounding_of
 from .working_memory import decode_bytes, session_bytes, step_bytes
 
 RENDER_REVISION = 1
@@ -71,7 +71,8 @@ class RenderPlan:
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the picture.
 
-        Devices, kernels and versions count: they round differently.
+        Devices, kernels and versions count, and of a CPU the number of threads: they round
+        differently.
         """
         request, place = self.request, self.placement
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
@@ -91,7 +92,7 @@ class RenderPlan:
             loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
             memory=[place.memory.float8, place.memory.slabs],
-            devices=[device_name(place.device), device_name(place.device_of(VideoVAE))],
+            rounding=[rounding_of(place.device), rounding_of(place.device_of(VideoVAE))],
             paths=asdict(place.paths),
             attention=[self.attention, *_installed_kernels()],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
