@@ -108,7 +108,7 @@ def sync_file(path: Path) -> None:
     """
     file = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _sync(file)
+        sync(file)
     finally:
         os.close(file)
 
@@ -128,12 +128,17 @@ def sync_folder(folder: Path) -> None:
             return
         raise
     try:
-        _sync(file)
+        sync(file)
     finally:
         os.close(file)
 
 
-def _sync(file: int) -> None:
+def sync(file: int) -> None:
+    """Wait until what was written to an open file or folder is on the disk.
+
+    Raises:
+        OSError: If it cannot be written there; a system that cannot tell is none.
+    """
     try:
         if sys.platform == "darwin":
             import fcntl

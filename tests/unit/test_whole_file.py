@@ -150,7 +150,7 @@ def test_a_disk_that_cannot_take_the_data_keeps_the_older_file(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     (tmp_path / "a").write_bytes(b"older")
-    monkeypatch.setattr(whole_file, "_sync", fail)
+    monkeypatch.setattr(whole_file, "sync", fail)
     with pytest.raises(OSError, match="No space"):
         write(tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"older"
