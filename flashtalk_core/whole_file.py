@@ -47,16 +47,27 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: If the file cannot be made, or not be put into its place.
     """
     target = written_target(path)
-    start = f".{target.name[:_LONGEST_START]}"
-    _sweep(target.parent, start)
-    aside = target.with_name(f"{start}.{secrets.token_hex(8)}.tmp")
-    os.close(create(aside))
+    aside = _make_aside(target)
     try:
         yield aside
         put_in_place(aside, target)
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def check_replacing(path: Path) -> None:
+    """Prove that :func:`replacing` would go well, and leave nothing behind.
+
+    Raises:
+        OSError: If it would not.
+    """
+    target = written_target(path)
+    aside = _make_aside(target)
+    try:
+        _take_over_permissions(aside, target)
+    finally:
+        aside.unlink()
 
 
 def create(path: Path) -> int:
@@ -151,6 +162,14 @@ def sync(file: int) -> None:
     except OSError as error:
         if error.errno not in _NOT_SYNCED:
             raise
+
+
+def _make_aside(target: Path) -> Path:
+    start = f".{target.name[:_LONGEST_START]}"
+    _sweep(target.parent, start)
+    aside = target.with_name(f"{start}.{secrets.token_hex(8)}.tmp")
+    os.close(create(aside))
+    return aside
 
 
 def _take_over_permissions(aside: Path, target: Path) -> None:

@@ -7,8 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ..borders import library_border
-from ..errors import FlashTalkError, InvalidInputError
+from ..errors import InvalidInputError
 from ..log import printable_log
 from .mp4_boxes import has_whole_fragment
 from .mp4_finish import count_fragmented_frames
@@ -89,6 +88,6 @@ def _is_scrap(path: Path) -> bool:
 
 def num_saved_frames(path: Path) -> int | None:
     """Return the frames in a partial file, ``None`` if it is none or damaged."""
-    with suppress(FlashTalkError), library_border(InvalidInputError):
+    with suppress(OSError, InvalidInputError):
         return count_fragmented_frames(path)
     return None
