@@ -163,6 +163,8 @@ class Mp4Writer:
         except BaseException as error:
             self.note_end(error)
             raise
+        finally:
+            self._file.release()
         if exception is not None:
             self.note_end(exception)
 
@@ -234,7 +236,7 @@ class Mp4Writer:
                 self._mux(self._pictures.remaining_packets())
                 self._mux(self._track.remaining_packets())
         finally:
-            self._file.close()
+            self._file.finish()
 
     def _close_container(self) -> None:
         container, self._container = self._container, None
@@ -262,7 +264,7 @@ class Mp4Writer:
     def _tidy_partial(self) -> None:
         """Leave the partial file playable, or not at all."""
         if self._file.is_in_place and not cut_to_whole_fragments(self.output.partial):
-            self.output.partial.unlink()
+            self._file.remove()
 
     def _settle_older(self) -> None:
         """Keep what earlier renders saved, unless this one has saved as much."""
@@ -283,7 +285,7 @@ class Mp4Writer:
                 with suppress(OSError):
                     finishing.unlink(missing_ok=True)
         try:
-            partial.unlink()
+            self._file.remove()
         except OSError as error:
             _log.warning(
                 "%s is complete, but %s stays behind: %s", self.output.final, partial, error

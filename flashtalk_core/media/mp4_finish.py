@@ -57,7 +57,10 @@ def count_fragmented_frames(source: Path) -> int:
         InvalidInputError: If it is damaged, or no fragmented MP4.
     """
     with box_border(source), source.open("rb") as reader:
-        return _num_frames(read_fragments(reader))
+        fragments = read_fragments(reader)
+        if not fragments.tracks:
+            raise ValueError("no fragmented MP4")
+        return _num_frames(fragments)
 
 
 def _num_frames(fragments: FragmentedFile) -> int:

@@ -69,20 +69,34 @@ class PartialFile:
             self._fault = error
             raise
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Write the rest, and wait until all is on the disk.
 
+        The file stays open: while it is, no other one can get its number on the disk.
+
         Raises:
-            OSError: If that fails; the file is closed then, too.
+            OSError: If that fails.
         """
-        try:
-            self.write_out()
-            if self._file is not None:
-                sync(self._file.fileno())
-                sync_folder(self._path.parent)
-        finally:
-            if self._file is not None:
-                self._file.close()
+        self.write_out()
+        if self._file is not None:
+            sync(self._file.fileno())
+            sync_folder(self._path.parent)
+
+    def release(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def remove(self) -> None:
+        """Remove the file, but no other one that took its place.
+
+        Raises:
+            OSError: If it cannot be removed.
+        """
+        is_in_place = self.is_in_place
+        self.release()  # an open file cannot be removed on Windows
+        if is_in_place:
+            self._path.unlink()
 
     def _write_at(self, offset: int, data: bytes) -> None:
         if self._file is None:

@@ -23,18 +23,16 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 # No B frames: every frame is decoded when it is shown, so the first one is at 0 s exactly.
 _ENCODER_OPTIONS = {"bf": "0", "x264-params": "rc-lookahead=10:sync-lookahead=0:scenecut=0"}
 # x264 takes a crf below 1 for lossless, which exists in the High 4:4:4 Predictive profile alone:
-# phones, television sets and Safari do not play that.
-_BEST_QUALITY = {"qp": "1"}
+# phones, television sets and Safari do not play that. With the finest step in all blocks values are
+# off by 2 of 255 at most.
+_BEST_QUALITY = {"crf": "1", "qmin": "0", "qmax": "0"}
 _BT709 = 1
 _LIMITED_RANGE = 1
 
 
 def check_crf(crf: int) -> None:
     """Raise :class:`InvalidInputError` unless ``crf`` is an H.264 quality."""
-    require(
-        0 <= crf <= 51,
-        f"quality crf {crf}: use 0 (best, very large files) to 51, 18 is the default",
-    )
+    require(0 <= crf <= 51, f"quality crf {crf}: use 0 (best) to 51, 18 is the default")
 
 
 class PictureTrack:
