@@ -171,7 +171,7 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     from ..engine.request import AvatarRequest, check_order
     from ..engine.residency import Placement
     from ..geometry import check_size
-    from ..media.mp4 import check_crf
+    from ..media.picture_track import check_crf
     from ..media.output_path import check_output
     from ..media.picture import open_picture
     from ..media.sound import probe_sound

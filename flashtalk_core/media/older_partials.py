@@ -37,7 +37,7 @@ class OlderPartials:
         partial = self._output.partial
         if not os.path.lexists(partial):
             return
-        check_own_place(partial)
+        check_own_place(self._output.final, partial)
         if _is_scrap(partial):
             partial.unlink()
             return

@@ -57,10 +57,14 @@ def lock_output(final: Path, lock: Path) -> Iterator[None]:
         file.close()
 
 
-def check_own_place(path: Path) -> None:
+def check_own_place(final: Path, path: Path) -> None:
     """Refuse what is no plain file in the place of a file that a render makes for itself.
 
     A link would be followed, and the file of somebody written to; a pipe be waited for.
+
+    Args:
+        final: Name of the video, for the message.
+        path: The file to look at.
 
     Raises:
         OutputError: If there is a link, a folder, a pipe or a device.
@@ -68,8 +72,8 @@ def check_own_place(path: Path) -> None:
     """
     if not S_ISREG(path.lstat().st_mode):
         raise OutputError(
-            f"output: {shown_path(path)} is no plain file, and a file of the render is to lie "
-            "there; move it away or choose another name"
+            f"output {shown_path(final)}: {shown_path(path)} is no plain file, and one of the "
+            "render is to lie there; move it away or choose another name"
         )
 
 
@@ -107,7 +111,7 @@ def _remove_stale(lock: Path) -> None:
 def _take(final: Path, lock: Path) -> BinaryIO:
     while True:
         with ExitStack() as opened:
-            file = opened.enter_context(_open(lock))
+            file = opened.enter_context(_open(final, lock))
             try:
                 _lock(file)
             except OSError as error:
@@ -122,17 +126,17 @@ def _take(final: Path, lock: Path) -> BinaryIO:
                 return file
 
 
-def _open(lock: Path) -> BinaryIO:
+def _open(final: Path, lock: Path) -> BinaryIO:
     with suppress(FileNotFoundError):
-        check_own_place(lock)
+        check_own_place(final, lock)
     file = os.fdopen(os.open(lock, _OPEN_LOCK, 0o666), "ab")
     status = os.fstat(file.fileno())
     if S_ISREG(status.st_mode) and not status.st_size:
         return file
     file.close()
     raise OutputError(
-        f"output: {shown_path(lock)} is the name of this render's lock, and somebody's own file is "
-        "there; move it away or choose another name"
+        f"output {shown_path(final)}: {shown_path(lock)} is the name of the render's lock, and "
+        "somebody's own file is there; move it away or choose another name"
     )
 
 

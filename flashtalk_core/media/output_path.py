@@ -138,7 +138,7 @@ def check_output(path: str | Path) -> OutputPath:
         output = OutputPath(output_target(path))
         with lock_output(output.final, output.lock):
             for name in (output.partial, output.finishing):
-                _check_writable(name)
+                _check_writable(output.final, name)
         remove_stale_locks(output.final.parent, f"*{_LOCK_SUFFIX}")
     except OSError as error:
         raise OutputError(
@@ -147,7 +147,7 @@ def check_output(path: str | Path) -> OutputPath:
     return output
 
 
-def _check_writable(path: Path) -> None:
+def _check_writable(final: Path, path: Path) -> None:
     """Make a file and remove it, or see that the one that is there can be written to.
 
     Raises:
@@ -155,7 +155,7 @@ def _check_writable(path: Path) -> None:
         OutputError: If something else is there.
     """
     if os.path.lexists(path):
-        check_own_place(path)
+        check_own_place(final, path)
         # Nothing changes in it, and root cannot fool it.
         with path.open("r+b"):
             return

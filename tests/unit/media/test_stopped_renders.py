@@ -40,12 +40,25 @@ def black(num_frames):
     return np.zeros((num_frames, *SIZE, 3), np.uint8)
 
 
+def run(writer, num_frames, then):
+    """Write black frames, then do what the test wants to happen."""
+    with writer:
+        writer.write(black(num_frames))
+        then(writer)
+
+
+def stop(*_):
+    raise StoppedError("stopped")
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def stop_after(path, num_frames, total=50):
     """Stop a render; return what is told."""
-    writer = writer_of(path, total)
-    with pytest.raises(StoppedError) as stopped, writer:
-        writer.write(black(num_frames))
-        raise StoppedError("stopped")
+    with pytest.raises(StoppedError) as stopped:
+        run(writer_of(path, total), num_frames, stop)
     return describe(stopped.value)[0]
 
 
@@ -100,11 +113,10 @@ def test_more_than_the_complete_video_holds_stays_and_is_told(final, tmp_path, c
 
 def test_nothing_is_moved_before_there_is_something_new(final, tmp_path):
     stop_after(final, 40)
-    with writer_of(final) as writer, pytest.raises(StoppedError):
+    with writer_of(final) as writer:
         writer.write(black(1))  # its fragment waits for the next one
         assert frames_in(tmp_path) == {"v.partial.mp4": 40}
         writer.write(black(49))
-        raise StoppedError
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
@@ -132,10 +144,7 @@ def test_what_no_stopped_render_left_is_kept_for_good(final, tmp_path, content):
 def test_a_stop_on_the_way_to_the_finished_file_tells_that_all_frames_are_there(
     final, tmp_path, monkeypatch
 ):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(mp4, "write_plain_mp4", stop)
+    monkeypatch.setattr(mp4, "write_plain_mp4", interrupt)
     with pytest.raises(KeyboardInterrupt) as stopped:
         finish(final)
     partial = tmp_path / "v.partial.mp4"
@@ -144,10 +153,7 @@ def test_a_stop_on_the_way_to_the_finished_file_tells_that_all_frames_are_there(
 
 
 def test_a_stop_once_the_finished_file_is_there_tells_so(final, tmp_path, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(mp4.OlderPartials, "remove_outdone", stop)
+    monkeypatch.setattr(mp4.OlderPartials, "remove_outdone", interrupt)
     with pytest.raises(KeyboardInterrupt) as stopped:
         finish(final)
     assert describe(stopped.value)[0] == (
@@ -156,6 +162,15 @@ def test_a_stop_once_the_finished_file_is_there_tells_so(final, tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises, as it does unless it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("step", ["pictures", "sound", "muxer", "sync", "place"])
 def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step):
@@ -169,20 +184,18 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
 
         return call
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt) as stopped, writer_of(final) as writer:
-            writer.write(black(50))
-            target, name = {
-                "pictures": (writer._pictures, "remaining_packets"),
-                "sound": (writer._track, "remaining_packets"),
-                "muxer": (writer, "_close_container"),
-                "sync": (writer._file, "finish"),
-                "place": (mp4, "put_in_place"),
-            }[step]
-            monkeypatch.setattr(target, name, interrupted(getattr(target, name)))
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def patch(writer):
+        target, name = {
+            "pictures": (writer._pictures, "remaining_packets"),
+            "sound": (writer._track, "remaining_packets"),
+            "muxer": (writer, "_close_container"),
+            "sync": (writer._file, "finish"),
+            "place": (mp4, "put_in_place"),
+        }[step]
+        monkeypatch.setattr(target, name, interrupted(getattr(target, name)))
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run(writer_of(final), 50, patch)
     told = describe(stopped.value)[0]
     if step == "place":
         assert told.endswith(f"the video was complete by then: {final}")
@@ -193,21 +206,20 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
         assert frames_in(tmp_path) == {"v.partial.mp4": 50}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_stop_while_a_frame_is_encoded_leaves_no_gap(final, tmp_path, monkeypatch):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt), writer_of(final) as writer:
-            writer.write(black(20))
-            encode = writer._pictures.packets
-            monkeypatch.setattr(
-                writer._pictures,
-                "packets",
-                lambda *frame: (list(encode(*frame)), os.kill(os.getpid(), signal.SIGINT))[0],
-            )
-            writer.write(black(20))
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def patch(writer):
+        encode = writer._pictures.packets
+        monkeypatch.setattr(
+            writer._pictures,
+            "packets",
+            lambda *frame: (list(encode(*frame)), os.kill(os.getpid(), signal.SIGINT))[0],
+        )
+        writer.write(black(20))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(writer_of(final), 20, patch)
     with av.open(str(tmp_path / "v.partial.mp4")) as container:
         times = [frame.pts * frame.time_base * 25 for frame in container.decode(video=0)]
     assert times == list(range(21))
@@ -220,11 +232,12 @@ def test_any_fault_while_a_render_is_abandoned_still_tells_where_it_is(
     def fail(*_):
         raise fault
 
-    writer = writer_of(final)
-    with pytest.raises(StoppedError) as stopped, writer:
-        writer.write(black(30))
+    def patch_and_stop(writer):
         monkeypatch.setattr(writer._track, "remaining_packets", fail)
-        raise StoppedError("stopped")
+        stop()
+
+    with pytest.raises(StoppedError) as stopped:
+        run(writer_of(final), 30, patch_and_stop)
     assert f"frames are in {tmp_path / 'v.partial.mp4'}" in describe(stopped.value)[0]
 
 
@@ -232,25 +245,24 @@ def test_any_fault_while_a_render_is_abandoned_still_tells_where_it_is(
 def test_a_partial_file_that_another_program_changed(final, tmp_path, monkeypatch, damage):
     partial = tmp_path / "v.partial.mp4"
     final.write_bytes(b"older")
-    with pytest.raises(OutputError) as caught, writer_of(final) as writer:
-        writer.write(black(50))
-        close = writer._close
 
-        def close_and_damage():
-            close()
-            data = bytearray(partial.read_bytes())
-            start = {"head": b"trex", "fragment": b"trun"}.get(damage, b"ftyp")
-            at = data.index(start) + 4
+    def change():
+        data = bytearray(partial.read_bytes())
+        if damage in ("gone", "other file"):
+            partial.unlink()
+        if damage in ("other file", "text"):
+            partial.write_bytes(b"somebody's own")
+        elif damage != "gone":
+            at = data.index({"head": b"trex", "fragment": b"trun"}[damage]) + 4
             data[at : at + 40] = b"\xff" * 40
-            if damage == "gone":
-                partial.unlink()
-            elif damage == "other file":
-                partial.unlink()
-                partial.write_bytes(b"somebody's own")
-            else:
-                partial.write_bytes(b"text" if damage == "text" else bytes(data))
+            partial.write_bytes(data)
 
-        monkeypatch.setattr(writer, "_close", close_and_damage)
+    def patch(writer):
+        close = writer._close
+        monkeypatch.setattr(writer, "_close", lambda: (close(), change()))
+
+    with pytest.raises(OutputError) as caught:
+        run(writer_of(final), 50, patch)
     message = describe(caught.value)[0]
     assert message.startswith(f"output {final}: ")
     assert "unexpected" not in message
@@ -267,7 +279,7 @@ def test_room_that_ends_while_the_file_is_closed_is_told_as_that(final, tmp_path
 
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 60, (50, *SIZE, 3), dtype=np.uint8)
-    sizes = []
+    sizes, partial = [], tmp_path / "v.partial.mp4"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def render(limit=None):
@@ -275,16 +287,15 @@ def test_room_that_ends_while_the_file_is_closed_is_told_as_that(final, tmp_path
             writer.write(pictures)
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-            writer._close()
-            sizes.append(writer.output.partial.stat().st_size)
+            close = writer._close
+            writer._close = lambda: (close(), sizes.append(partial.stat().st_size))
 
     render()
     try:
-        with pytest.raises(OSError, match="too large"):
+        with pytest.raises(OutputError, match="file too large; raise the file size limit"):
             render(sizes[0] - less)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    partial = tmp_path / "v.partial.mp4"
     with partial.open("rb") as file:
         assert max(span.stop for span in file_boxes(file)) == partial.stat().st_size
 
@@ -295,12 +306,15 @@ def test_a_partial_file_that_does_not_play_is_not_left(final, tmp_path, limit):
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit_and_write(writer):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        rng = np.random.default_rng(0)
+        writer.write(rng.integers(0, 255, (10, *SIZE, 3), dtype=np.uint8))
+
     try:
-        with pytest.raises(OutputError, match="ulimit.*nothing that plays is left"):
-            with writer_of(final, 10) as writer:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-                rng = np.random.default_rng(0)
-                writer.write(rng.integers(0, 255, (10, *SIZE, 3), dtype=np.uint8))
+        with pytest.raises(OutputError, match=r"ulimit.*nothing that plays is left"):
+            run(writer_of(final, 10), 0, limit_and_write)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
