@@ -171,9 +171,9 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     from ..engine.request import AvatarRequest, check_order
     from ..engine.residency import Placement
     from ..geometry import check_size
-    from ..media.picture_track import check_crf
     from ..media.output_path import check_output
     from ..media.picture import open_picture
+    from ..media.picture_track import check_crf
     from ..media.sound import probe_sound
     from ..models.acceleration import suited_decode_latents
     from ..models.attention import choose_attention
