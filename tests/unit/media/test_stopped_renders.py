@@ -318,3 +318,17 @@ def test_a_partial_file_that_does_not_play_is_not_left(final, tmp_path, limit):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 48_000])
+def test_all_but_the_last_half_second_is_in_the_file_at_any_moment(final, tmp_path, rate_hz):
+    partial = tmp_path / "v.partial.mp4"
+    pictures = np.random.default_rng(0).integers(0, 255, (60, *SIZE, 3), dtype=np.uint8)
+    missing = []
+    with Mp4Writer(final, SIZE, noise_sound(80, rate_hz)) as writer:
+        for picture in pictures:
+            writer.write(picture[None])
+            saved = count_fragmented_frames(partial) if partial.exists() else 0
+            missing.append(writer.num_written - saved)
+        writer.write(black(20))
+    assert max(missing) <= 12
