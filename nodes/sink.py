@@ -57,7 +57,7 @@ class Sink:
             node: The node that runs, for messages.
             render: What to draw.
             node_id: Where progress is shown.
-            crf: H.264 quality, 0 (lossless) to 51.
+            crf: H.264 quality, 0 (best) to 51.
             keep_gb: Most gigabytes of finished renders that are kept; 0 keeps none.
             metadata: Texts for the file.
             workflow: Id of the workflow the node is in, if known.

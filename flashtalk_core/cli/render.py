@@ -54,7 +54,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_sampling(parser)
     parser.add_argument("--start", type=float, default=0.0, help="start of the sound, seconds")
     parser.add_argument("--duration", type=float, help="length of the sound, seconds")
-    parser.add_argument("--crf", type=int, default=18, help="H.264 quality, 0 (best) to 51")
+    parser.add_argument(
+        "--crf",
+        type=int,
+        default=18,
+        help="H.264 quality, 0 to 51; 0 is the best that every player shows, not quite lossless, "
+        "in files some ten times as large",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     parser.add_argument("--attention", default="auto", help="auto, sdpa or a kernel of `doctor`")
@@ -140,16 +146,20 @@ def run(args: argparse.Namespace) -> int:
     plan = _check(args)
     writer = open_writer(plan, args.output, crf=args.crf, metadata={"comment": describe(plan)})
     networks = StayLoaded(plan.checkpoint, plan.placement)
-    with ExitStack() as stack:
-        progress = Progress(writer.num_frames, plan.chunk)
-        render_video(
-            plan,
-            writer,
-            networks,
-            on_ready=lambda: stack.enter_context(progress),
-            on_frames=lambda frames: progress.add(len(frames)),
-        )
-    logger.info("wrote %s, %d frames", writer.output.final, writer.num_frames)
+    try:
+        with ExitStack() as stack:
+            progress = Progress(writer.num_frames, plan.chunk)
+            render_video(
+                plan,
+                writer,
+                networks,
+                on_ready=lambda: stack.enter_context(progress),
+                on_frames=lambda frames: progress.add(len(frames)),
+            )
+        logger.info("wrote %s, %d frames", writer.output.final, writer.num_frames)
+    except BaseException as error:
+        writer.note_end(error)  # the file may be complete: a stop may come while that is told
+        raise
     return 0
 
 
@@ -161,9 +171,9 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     from ..engine.request import AvatarRequest, check_order
     from ..engine.residency import Placement
     from ..geometry import check_size
-    from ..media.mp4 import check_crf
     from ..media.output_path import check_output
     from ..media.picture import open_picture
+    from ..media.picture_track import check_crf
     from ..media.sound import probe_sound
     from ..models.acceleration import suited_decode_latents
     from ..models.attention import choose_attention
@@ -186,7 +196,7 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     files = find_model_files(resolve_model(args.model))
     image, audio = _inputs(args)
     for source in (image, audio):
-        _check_not_overwritten(source, (output.final, output.partial, output.finishing))
+        _check_not_overwritten(source, output.written)
     picture = open_picture(image)
     sound = probe_sound(audio, args.start, args.duration)
     checkpoint = open_checkpoint(files, attention, loras)
@@ -244,7 +254,7 @@ def _inputs(args: argparse.Namespace) -> tuple[Path, Path]:
     return args.image or EXAMPLE / "portrait.png", args.audio or EXAMPLE / "speech.wav"
 
 
-def _check_not_overwritten(source: Path, written: tuple[Path, ...]) -> None:
+def _check_not_overwritten(source: Path, written: Sequence[Path]) -> None:
     for path in written:
         if path.exists() and source.exists() and path.samefile(source):
             raise InvalidInputError(

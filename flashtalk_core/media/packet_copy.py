@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..borders import library_border
 from ..errors import InvalidInputError
+from ..paths import shown_path
 from .input_path import file_url
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
 from .video_container import open_video
@@ -31,9 +34,18 @@ def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[s
         metadata: Texts by any names.
 
     Raises:
-        InvalidInputError: If there is no video in ``source``, or the container cannot hold it.
-        OSError: If a file cannot be read or written; ``av.FFmpegError`` likewise.
+        InvalidInputError: If there is no video in ``source``, it is damaged, or the container
+            cannot hold it.
+        OSError: If the file cannot be written; ``av.FFmpegError`` likewise.
     """
+    import av
+
+    # What damage leads to in a library may be any error.
+    with library_border(partial(damaged_video, source), passing=(OSError, av.FFmpegError)):
+        _copy_packets(source, target, container, metadata)
+
+
+def _copy_packets(source: Path, target: Path, container: str, metadata: Mapping[str, str]) -> None:
     import av
 
     with closing(open_video(source)) as reader:
@@ -44,9 +56,17 @@ def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[s
             delay = _sound_delay(source) if container == "matroska" else None
             if delay is not None:
                 streams[reader.streams.audio[0].index].metadata["title"] = DELAY_PLACEHOLDER
-            _copy(reader, writer, streams, delay)
+            _copy(_packets(reader, source), writer, streams, delay)
     if delay is not None:
         write_delay(target, delay)
+
+
+def damaged_video(path: Path, reason: str) -> InvalidInputError:
+    """Return what to raise for a video that can be opened, but not be copied."""
+    return InvalidInputError(
+        f"video {shown_path(path)}: cannot be read ({reason}); use a finished video, or copy it "
+        "again"
+    )
 
 
 def _kept(reader: InputContainer) -> list[Stream]:
@@ -72,19 +92,36 @@ def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
         ) from error
 
 
+def _packets(reader: InputContainer, source: Path) -> Iterator[Packet]:
+    """Yield the packets; what fails in here is the source's fault."""
+    packets = reader.demux(_kept(reader))
+    while True:
+        with library_border(partial(damaged_video, source)):
+            packet = next(packets, None)
+        if packet is None:
+            return
+        yield packet
+
+
 def _copy(
-    reader: InputContainer,
+    packets: Iterator[Packet],
     writer: OutputContainer,
     streams: Mapping[int, Stream],
     delay: Fraction | None,
 ) -> None:
-    for packet in reader.demux(_kept(reader)):
+    import av
+
+    for packet in packets:
         if packet.dts is None:
             continue  # the empty one at the end
         if delay and packet.stream.type == "audio":
             _put_off(packet, delay)
         packet.stream = streams[packet.stream.index]
-        writer.mux(packet)
+        try:
+            writer.mux(packet)
+        except (av.ArgumentError, av.InvalidDataError) as error:
+            # The muxer was given times or data that make no video.
+            raise ValueError(error.strerror) from error
 
 
 def _put_off(packet: Packet, delay: Fraction) -> None:

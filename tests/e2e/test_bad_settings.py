@@ -38,7 +38,7 @@ pytestmark = pytest.mark.cpu
         (("--lora", "a" * 5000), "lora aaa", "File name too long"),
         (("--lora", "/dev/zero"), "lora /dev/zero", "this is a device"),
         (("--model", "a" * 5000), "model 'aaa", "use 'tiny' or a weights folder"),
-        (("--crf", 99), "crf 99", "0 (lossless) to 51"),
+        (("--crf", 99), "crf 99", "0 (best) to 51"),
         (("--device", "abacus"), "device 'abacus'", "doctor"),
         (("--attention", "magic"), "attention 'magic'", "sdpa"),
         (("--model", "/no/such/folder"), "/no/such/folder", "use 'tiny' or a weights folder"),

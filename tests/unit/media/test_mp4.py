@@ -1,5 +1,8 @@
 import struct
+import sys
 from fractions import Fraction
+from pathlib import Path
+from typing import get_args
 
 import av
 import numpy as np
@@ -7,10 +10,14 @@ import pytest
 import soundfile
 import torch
 
+from flashtalk_core import whole_file
 from flashtalk_core.errors import InvalidInputError, OutputError
-from flashtalk_core.media.mp4 import Mp4Writer, check_crf
+from flashtalk_core.media import mp4
+from flashtalk_core.media.mp4 import Mp4Writer
 from flashtalk_core.media.mp4_boxes import file_boxes
+from flashtalk_core.media.picture_track import Preset, check_crf
 from flashtalk_core.media.sound import probe_sound
+from flashtalk_core.media.sound_array import SoundArray
 from flashtalk_core.media.video_check import measure_video
 
 pytestmark = pytest.mark.cpu
@@ -246,3 +253,91 @@ def test_measure_sees_what_is_wrong(render, tmp_path):
     assert late == pytest.approx(0.01, abs=1e-3)
     assert not measure_video(final, frame_rate_hz=24).is_exact
     assert np.isnan(measure_video(final, click_times_s=[7.0]).click_offsets_s[0])
+
+
+PRESETS = get_args(Preset)
+_HIGH = 100
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("crf", [0, 1, 18, 51])
+def test_every_quality_is_a_profile_that_every_player_knows(tmp_path, preset, crf):
+    """Baseline, Main or High; High 4:4:4 Predictive is what x264 takes for lossless video."""
+    rng = np.random.default_rng(0)
+    sound = probe_sound(SoundArray("noise", rng.standard_normal((1, 3200)).astype("f4"), 16_000))
+    sink = Head()
+    with Mp4Writer(tmp_path / "v.mp4", (64, 64), sound, crf=crf, preset=preset) as writer:
+        writer.send_live(sink)
+        writer.write(rng.integers(0, 255, (5, 64, 64, 3), dtype=np.uint8))
+    for data in (sink.head, (tmp_path / "v.mp4").read_bytes()):
+        assert data[data.index(b"avcC") + 5] <= _HIGH
+
+
+class Head:
+    """Keeps the head of a live stream."""
+
+    def begin(self, head):
+        self.head = head
+
+    def add(self, data, start_ms, *, is_key):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_quality_0_is_the_best_there_is(tmp_path):
+    rng = np.random.default_rng(0)
+    sound = probe_sound(
+        SoundArray("noise", rng.standard_normal((1, 6400)).astype("f4") * 0.1, 16_000)
+    )
+    # A grey value for each block: chroma is halved, and RGB is not what is compared.
+    grey = rng.integers(20, 235, (10, 32, 32, 1), dtype=np.uint8).repeat(3, axis=3)
+    luma = {}
+    for crf in (0, 1):
+        with Mp4Writer(tmp_path / f"{crf}.mp4", (32, 32), sound, crf=crf) as writer:
+            writer.write(grey)
+        with av.open(str(tmp_path / f"{crf}.mp4")) as container:
+            frames = [frame.to_ndarray()[:32] for frame in container.decode(video=0)]
+        luma[crf] = np.stack(frames).astype(int)
+    wanted = np.rint(16 + grey[..., 0].astype(int) * 219 / 255)
+    off = {crf: np.abs(luma[crf] - wanted) for crf in luma}
+    assert off[0].max() <= 3
+    assert off[0].mean() < off[1].mean()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
+def test_a_link_stays_and_what_it_names_is_written(make, tmp_path):
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far" / "w.mp4", tmp_path / "v.mp4"
+    target.write_bytes(b"older")
+    target.chmod(0o600)
+    link.symlink_to("far/w.mp4")
+    soundfile.write(tmp_path / "s.wav", np.zeros(6400), 16_000)
+    make.write_video(link, probe_sound(tmp_path / "s.wav"))
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert len(list(decode_frames(target))) == 10
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["far", "s.wav", "v.mp4", "w.mp4"]
+
+
+def test_data_reach_the_disk_before_anything_older_goes(make, tmp_path, monkeypatch):
+    events = []
+
+    def note(module, name):
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: (events.append(name), function(*given)))
+
+    note(mp4, "put_in_place")
+    note(whole_file, "sync_file")
+    note(whole_file, "sync_folder")
+    unlink = Path.unlink
+    monkeypatch.setattr(
+        Path, "unlink", lambda path, **given: (events.append(path.name), unlink(path, **given))
+    )
+    soundfile.write(tmp_path / "s.wav", np.zeros(6400), 16_000)
+    make.write_video(tmp_path / "v.mp4", probe_sound(tmp_path / "s.wav"))
+    placed = events.index("put_in_place")
+    assert events[placed:] == [
+        "put_in_place", "sync_file", "sync_folder", "v.partial.mp4", "v.partial.lock",
+    ]  # fmt: skip

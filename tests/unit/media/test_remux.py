@@ -3,6 +3,7 @@ import itertools
 import struct
 import subprocess
 import sys
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -13,7 +14,7 @@ import soundfile
 from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.media.mp4 import Mp4Writer
 from flashtalk_core.media.mp4_boxes import BoxSpan, box, child, file_boxes, full_box, read_payload
-from flashtalk_core.media.mp4_metadata import _new_index, is_plain_mp4
+from flashtalk_core.media.mp4_metadata import _new_index, is_plain_mp4, replace_metadata
 from flashtalk_core.media.remux import CONTAINERS, remux_video
 from flashtalk_core.media.sound import probe_sound
 from flashtalk_core.media.video_check import measure_video
@@ -281,3 +282,49 @@ def test_fault_that_is_no_full_disk(render, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="read-only file system; choose a folder on a disk"):
         remux_video(source, tmp_path / "w.mp4", {})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.wav", "v.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_a_link_is_written_through_and_permissions_stay(render, tmp_path, suffix):
+    source = render()
+    target, link = tmp_path / f"real{suffix}", tmp_path / f"link{suffix}"
+    target.write_bytes(b"older")
+    target.chmod(0o640)
+    link.symlink_to(target.name)
+    remux_video(source, link, {})
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert measure(target).num_frames == measure(source).num_frames
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_a_name_of_a_file_on_the_way_to_another_video(render, tmp_path, suffix):
+    with pytest.raises(OutputError, match=r"leave '\.partial' out of the name"):
+        remux_video(render(), tmp_path / f"w.partial{suffix}", {})
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("damage", ["co64", "stsz", "tkhd", "stsd", "moov"])
+def test_a_source_with_a_damaged_index_is_the_source_s_fault(render, tmp_path, suffix, damage):
+    """Or is copied as far as FFmpeg reads it; the target is never said to be at fault."""
+    source = render()
+    data = bytearray(source.read_bytes())
+    at = data.index(damage.encode()) - 4
+    for size in (9, 3, 1 << 30):
+        damaged = data.copy()
+        damaged[at : at + 4] = size.to_bytes(4, "big")
+        damaged[at + 12 : at + 60] = bytes(48)
+        source.write_bytes(damaged)
+        with suppress(InvalidInputError):
+            remux_video(source, tmp_path / f"w{suffix}", {"comment": "new"})
+        assert not list(tmp_path.glob(".*"))
+
+
+def test_boxes_without_end_in_each_other(tmp_path):
+    moov = box(b"stts", bytes(8))
+    for _ in range(3000):
+        moov = box(b"trak", moov)
+    (tmp_path / "v.mp4").write_bytes(box(b"ftyp", b"isom", bytes(4)) + box(b"moov", moov))
+    with pytest.raises(InvalidInputError, match="its index is damaged"):
+        replace_metadata(tmp_path / "v.mp4", tmp_path / "w.mp4", {})

@@ -89,3 +89,15 @@ def test_full_disk_keeps_the_older_file(tmp_path):
     assert done.returncode == 7, done.stderr
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+def test_a_link_is_written_through_and_one_in_the_way_is_not(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "v.safetensors").symlink_to("far/w.safetensors")
+    (tmp_path / "far" / ".w.safetensors.partial").symlink_to(tmp_path / "precious")
+    save_component(nn.Linear(2, 2), tmp_path / "v.safetensors")
+    assert (tmp_path / "v.safetensors").is_symlink()
+    assert (tmp_path / "far" / "w.safetensors").stat().st_size > 8
+    assert (tmp_path / "precious").read_bytes() == b"precious"
