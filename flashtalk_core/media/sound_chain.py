@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from ..errors import InvalidInputError
+from ..paths import shown_path
 from .ogg_pages import ogg_pages
 from .sound_array import Block
 from .sound_changes import one_kind
@@ -71,7 +72,7 @@ def _pieces_of_part(path: Path, start: int, stop: int, notes: list[str]) -> Iter
     with _Part(path, start, stop) as part:
         opened = open_with_av(path, notes, part)
         if opened is None:
-            return
+            raise InvalidInputError(f"sound {shown_path(path)}: a part of it is no sound")
         try:
             for block in opened.blocks:
                 yield Piece(block, opened.rate_hz, opened.layout)
