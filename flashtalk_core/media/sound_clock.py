@@ -30,7 +30,7 @@ _COUNTED = frozenset((
 # Formats that are cut and joined as streams, each part with a clock of its own.
 _JOINED = frozenset(("mpegts", "mpeg", "ogg"))
 
-MAX_GAP_S = 3600
+MAX_GAP_S = 1800
 """Longer gaps are no recording that paused, but times that are wrong."""
 _MAX_JOINED_GAP_S = 10
 _MAX_OVERLAP_S = 1.0

@@ -177,7 +177,7 @@ def leap(by_s, clock):
     return num_samples / RATE_HZ, notes
 
 
-@pytest.mark.parametrize("by_s", [3_601, 50_000, -2, -5_000])
+@pytest.mark.parametrize("by_s", [1_801, 50_000, -2, -5_000])
 def test_times_that_leap_are_told_and_not_believed(by_s):
     duration_s, notes = leap(by_s, Clock(Fraction(0)))
     assert duration_s == 3
@@ -189,7 +189,7 @@ def test_times_that_leap_are_told_and_not_believed(by_s):
 
 def test_a_long_gap_takes_no_memory():
     tracemalloc.start()
-    assert leap(3_000, Clock(Fraction(0))) == (3_003, [])
+    assert leap(1_500, Clock(Fraction(0))) == (1_503, [])
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 4e6
