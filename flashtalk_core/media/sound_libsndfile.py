@@ -63,7 +63,7 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
 
 
 def _is_mpeg(path: Path) -> bool:
-    """Whether libsndfile would ask mpg123, which knows no more than FFmpeg, and writes on stderr."""
+    """Whether libsndfile would ask mpg123: it knows what FFmpeg knows, and writes on stderr."""
     with library_border(lambda said: _unreadable(path, said)), path.open("rb") as file:
         head = file.read(3)
     return head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
