@@ -128,7 +128,7 @@ class HearingTest:
         rumble = self._powers[row] / self._num_samples - mean**2 - high
         allowed = max(_LOW_SHARE * high, _NO_POWER)
         return replace(
-            hearing, offset=mean if mean**2 > allowed else 0.0, cuts_lows=rumble > allowed
+            hearing, offset=mean if mean**2 > allowed else 0.0, cuts_lows=bool(rumble > allowed)
         )
 
     def _measure(self, block: Block) -> None:

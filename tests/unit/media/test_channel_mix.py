@@ -7,6 +7,7 @@ import pytest
 from flashtalk_core.media.channel_mix import mix_matrix, mono_weights, positions_of
 from flashtalk_core.media.sound import probe_sound
 from flashtalk_core.media.sound_array import SoundArray
+from flashtalk_core.media.sound_reader import SoundReader
 from flashtalk_core.media.sound_track import _downmix, aac_layout
 
 pytestmark = pytest.mark.cpu
@@ -104,3 +105,21 @@ def test_speech_in_the_centre_beside_rumble_is_heard_alone(make):
     sound[2], sound[3] = voice * 0.2, 0.9 * np.sin(2 * np.pi * 40 * time_s)
     info = probe_sound(SoundArray("s", sound, 16_000))
     assert np.allclose(make.heard(info), voice * 0.2 * 0.5**0.5 * info.gain, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mask", "at"), [(0x63F, 2), (0xFF, 2), (0x63F, 6), (0x33, 0), (0xB, 1), (0x70F, 2), (None, 4)]
+)
+def test_a_voice_in_one_of_many_channels_is_in_the_video_at_its_level(make, tmp_path, mask, at):
+    channels = 12 if mask is None else mask.bit_count()
+    voice = np.convolve(make.voice(48_000, 48_000), np.ones(9) / 9, "same")
+    sound = np.zeros((channels, 48_000), np.float32)
+    sound[at] = voice
+    path = make.write_wav(tmp_path / "s.wav", sound, 48_000, mask)
+    make.write_video(tmp_path / "v.mp4", probe_sound(path))
+    with SoundReader(tmp_path / "v.mp4") as reader:
+        played = np.concatenate(list(reader.blocks()), axis=1)
+    loudest = played[np.square(played).sum(axis=1).argmax()]
+    level = loudest.std() / voice.std()
+    assert level == pytest.approx(0.5**0.5 if (mask, at) == (0x63F, 6) else 1, abs=0.05)
+    assert make.heard(probe_sound(path)).any()

@@ -223,3 +223,11 @@ def test_wav_from_a_pipe_brings_no_warning(save, make, caplog, stated):
 def test_sound_beyond_any_scale_is_refused(save, make):
     with pytest.raises(InvalidInputError, match=r"1e\+30 times full scale, the limit is 1e\+10"):
         probe_sound(save(make.clicks(16_000, [800])[0] / 0.9 * 1e30))
+
+
+def test_a_part_that_ends_early_is_told_once(save, make, caplog):
+    path = save(make.voice(32_000, 16_000))
+    whole(probe_sound(path, 0.5, 100.0), 24_000)
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "it ends 1.500 s after its start, 100 s were asked for"
+    ]
