@@ -27,9 +27,10 @@ _log = printable_log(logging.getLogger(__name__))
 
 MAX_TIME_S = 360_000
 """Latest start and longest duration that can be asked for: 100 hours."""
-_NOTED_S = 0.1
 MIN_DURATION_S = 0.001
 """Shortest duration that can be asked for."""
+_NOTED_S = 0.1
+"""Least part of a duration that was asked for and is not there, to be told."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,8 +35,9 @@ MAX_GAP_S = 1800
 _MAX_JOINED_GAP_S = 10
 _MAX_OVERLAP_S = 1.0
 _MAX_JOINED_OVERLAP_S = 0.1
-_LEAST_JITTER_S = 0.006
 _MOST_JITTER_S = 0.015
+_TINY_S = 0.012
+"""Frames shorter than this, short blocks of Vorbis above all, have times that differ by more."""
 _AHEAD = 5
 """Pieces that are looked at before one is moved: a single time may be wrong."""
 _SILENT_SAMPLES = 1 << 15
@@ -164,7 +165,8 @@ def _shift(waiting: deque[Piece], position: int, zero_s: Fraction | None) -> int
     if not late or waiting[0].time_s is None:
         return 0
     head = waiting[0]
-    jitter_s = min(_MOST_JITTER_S, max(_LEAST_JITTER_S, head.duration_s / 2))
+    is_tiny = head.duration_s < _TINY_S
+    jitter_s = _MOST_JITTER_S if is_tiny else min(_MOST_JITTER_S, head.duration_s / 2)
     nearest = min(late, key=abs)
     is_one_way = min(late) > 0 or max(late) < 0
     return nearest if is_one_way and abs(nearest) > jitter_s * head.rate_hz else 0
