@@ -102,7 +102,8 @@ def _packets(
 ) -> Iterator[Packet[AudioStream]]:
     import av
 
-    packets = container.demux(stream)
+    with library_border(lambda said: _unreadable(path, said)):
+        packets = container.demux(stream)
     while True:
         with library_border(lambda said: _unreadable(path, said)):
             try:

@@ -6,6 +6,7 @@ Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import RawIOBase
 from itertools import chain
 from pathlib import Path
@@ -65,47 +66,52 @@ def open_with_av(path: Path, notes: list[str], part: RawIOBase | None = None) ->
     container = _opened(path, part)
     if container is None:
         return None
-    try:
+    with _closed_on_failure(container):
         order = _tracks_in_order(path, container)
+    if not order:
+        container.close()
+        return None
+    faults: list[InvalidInputError] = []
+    for index in order:
+        if faults:
+            container = _opened(path, part)
+            if container is None:
+                break  # it changed meanwhile
+        found: list[str] = []
+        try:
+            with _closed_on_failure(container):
+                opened = _open_track(path, container, index, found)
+        except InvalidInputError as error:
+            faults.append(error)
+            continue
+        if len(container.streams.audio) > 1:
+            found.append(_chosen(container, index))
+        return _telling(opened, found, notes)
+    raise faults[0]
+
+
+@contextmanager
+def _closed_on_failure(container: InputContainer) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         container.close()
         raise
-    fault: InvalidInputError | None = None
-    for index in order:
-        if container is None:
-            container = _opened(path, part)
-            assert container is not None, path
-        found: list[str] = []
-        try:
-            opened = _open_track(path, container, index, found)
-        except BaseException as error:
-            container.close()
-            container = None
-            if not isinstance(error, InvalidInputError):
-                raise
-            fault = fault or error
-            continue
-        notes += [each for each in found if each not in notes]
-        found[:] = []
-        if len(container.streams.audio) > 1:
-            notes.append(_chosen(container, index))
-        return _telling(opened, found, notes)
-    if container is not None:
-        container.close()
-    if fault is not None:
-        raise fault
-    return None
 
 
 def _telling(opened: OpenedSound, found: list[str], notes: list[str]) -> OpenedSound:
-    """Hand over what is noticed later."""
+    """Hand over what was noticed, now and while the sound is read."""
+
+    def tell() -> None:
+        notes.extend(each for each in found if each not in notes)
 
     def blocks() -> Iterator[Block]:
         for block in opened.blocks:
-            notes.extend(each for each in found if each not in notes)
+            tell()
             yield block
-        notes.extend(each for each in found if each not in notes)
+        tell()
 
+    tell()
     return opened._replace(blocks=blocks())
 
 
