@@ -11,7 +11,8 @@ from ..borders import library_border
 from ..errors import InvalidInputError
 from ..paths import shown_path
 from .sound_array import Block, check_rate
-from .sound_tracks import BLOCK_SAMPLES, OpenedSound
+from .sound_blocks import BLOCK_SAMPLES
+from .sound_tracks import OpenedSound
 
 if TYPE_CHECKING:
     from soundfile import SoundFile

@@ -11,8 +11,8 @@ from typing import Self
 
 from .input_path import check_input
 from .sound_array import Block, SoundArray, SoundSource
+from .sound_blocks import BLOCK_SAMPLES
 from .sound_decoding import open_sound_file
-from .sound_tracks import BLOCK_SAMPLES
 
 
 class SoundReader:

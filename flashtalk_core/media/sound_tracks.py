@@ -12,14 +12,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from ..borders import library_border
 from ..errors import InvalidInputError
 from ..excerpt import excerpt
 from ..paths import shown_path
 from .container import open_container
 from .sound_array import Block, check_rate
+from .sound_blocks import joined_blocks, without_padding
 from .sound_changes import one_kind
 from .sound_clock import clock_of, in_time
 from .sound_frames import decoded_pieces
@@ -28,11 +27,6 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-BLOCK_SAMPLES = 1 << 15
-"""Least size of a block, but for the last one."""
-
-# Most samples after a track's stated end that count as encoder padding: two frames of HE-AAC.
-_MAX_PADDING = 4096
 _DEFAULT = 0x1
 # Comments, for the hard of hearing or of seeing, descriptions, and what needs another track.
 _NOT_FIRST = 0x8 | 0x80 | 0x100 | 0x20000 | 0x80000
@@ -190,11 +184,11 @@ def _open_track(path: Path, container: InputContainer, index: int, found: list[s
             f"sound {shown_path(path)}: it holds 0 samples; record or export it again"
         )
     check_rate(path, first.rate_hz)
-    blocks = _blocks(in_time(chain([first], alike), clock, tell))
+    blocks = joined_blocks(in_time(chain([first], alike), clock, tell))
     limit_s = _stated_s(container, track)
     if limit_s is not None:
         lead_s = max(0, (first.time_s or 0) - (clock.zero_s or 0))
-        blocks = _without_padding(blocks, round((limit_s + lead_s) * first.rate_hz))
+        blocks = without_padding(blocks, round((limit_s + lead_s) * first.rate_hz))
     return OpenedSound(first.rate_hz, len(first.samples), first.layout, blocks, container.close)
 
 
@@ -214,36 +208,3 @@ def _stated_s(container: InputContainer, track: AudioStream) -> float | None:
     if "mp4" not in container.format.name or not track.duration or not track.time_base:
         return None
     return float(track.duration * track.time_base)
-
-
-def _blocks(parts: Iterator[Block]) -> Iterator[Block]:
-    """Join what frames hold, often only 1024 samples, into larger blocks."""
-    waiting: list[Block] = []
-    size = 0
-    for part in parts:
-        waiting.append(part)
-        size += part.shape[1]
-        if size >= BLOCK_SAMPLES:
-            yield np.concatenate(waiting, axis=1)
-            waiting, size = [], 0
-    if waiting:
-        yield np.concatenate(waiting, axis=1)
-
-
-def _without_padding(blocks: Iterator[Block], limit: int) -> Iterator[Block]:
-    """Drop what follows sample ``limit`` if it is short enough to be padding."""
-    seen = 0
-    tail: list[Block] = []
-    for block in blocks:
-        if tail or seen + block.shape[1] > limit:
-            head, rest = np.split(block, [max(0, limit - seen)], axis=1)
-            tail.append(rest)
-            if sum(part.shape[1] for part in tail) > _MAX_PADDING:
-                # The stated length is wrong; the sound is not.
-                yield np.concatenate([head, *tail], axis=1)
-                yield from blocks
-                return
-            block = head
-        seen += block.shape[1]
-        if block.shape[1]:
-            yield block
