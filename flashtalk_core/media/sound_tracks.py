@@ -5,6 +5,7 @@ Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import RawIOBase
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _DEFAULT = 0x1
 # Comments, for the hard of hearing or of seeing, descriptions, and what needs another track.
 _NOT_FIRST = 0x8 | 0x80 | 0x100 | 0x20000 | 0x80000
+_SMALL_BYTES = 1 << 26
+"""Files up to this size do not need gigabytes to be opened."""
 _FIRST_GOOD_SPEEX = 62
 """Libavcodec that decodes Speex at its true length."""
 
@@ -129,6 +132,14 @@ def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
             return open_container(path, part)
         except unknown:
             return None
+        except av.FFmpegError as error:
+            size = path.stat().st_size
+            if error.errno != errno.ENOMEM or size > _SMALL_BYTES:
+                raise
+            raise InvalidInputError(
+                f"sound {shown_path(path)}: its tables ask for more memory than a file of {size} "
+                "bytes can need; it is damaged, copy or export it again"
+            ) from error
 
 
 def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:

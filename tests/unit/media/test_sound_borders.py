@@ -1,12 +1,14 @@
 """Whatever a library raises about a sound is told as one error, or as damage."""
 
+import errno
+
 import av
 import numpy as np
 import pytest
 import soundfile
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media import sound_frames
+from flashtalk_core.media import sound_frames, sound_tracks
 from flashtalk_core.media.sound_reader import SoundReader
 
 pytestmark = pytest.mark.cpu
@@ -99,3 +101,20 @@ def test_memory_that_runs_out_is_not_taken_for_damage(make, tmp_path, monkeypatc
     monkeypatch.setattr(sound_frames, "_packets", packets)
     with pytest.raises(MemoryError):
         SoundReader(path)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_small_file_that_asks_for_gigabytes_is_damaged(tmp_path, monkeypatch, is_large):
+    (tmp_path / "s.mp4").write_bytes(b"damaged")
+    if is_large:
+        monkeypatch.setattr(sound_tracks, "_SMALL_BYTES", 1)
+
+    def fail(*_):
+        raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(sound_tracks, "open_container", fail)
+    if is_large:
+        with pytest.raises(MemoryError):
+            SoundReader(tmp_path / "s.mp4")
+    else:
+        assert "more memory than a file of 7 bytes" in complaint(tmp_path / "s.mp4")
