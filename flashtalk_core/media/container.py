@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ _FORMATS = (
 )
 
 
-def open_container(path: Path) -> InputContainer:
+def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
     """Open a sound or video that holds its own data; the caller closes it.
 
     The encoding of its tags does not matter: titles in GBK or Latin-1 are common, and PyAV before
@@ -29,10 +31,11 @@ def open_container(path: Path) -> InputContainer:
 
     Args:
         path: File that may be one of the formats that docs/COMMAND_LINE.md names.
+        part: The bytes that are read instead of all of it.
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
-        av.InvalidDataError: If it is none of those formats.
+        av.error.InvalidDataError: If it is none of those formats.
     """
     import av
 
@@ -40,7 +43,13 @@ def open_container(path: Path) -> InputContainer:
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
-        return av.open(file_url(path), "r", options=options, **tags)
-    except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list
-        said = "no sound or video that is read"
-        raise av.InvalidDataError(error.errno or 0, said, str(path)) from error
+        source = file_url(path) if part is None else part
+        # As ``options`` they would be for streams, too: there older PyAV crashes where a format
+        # (FLV, MPEG-PS, VOC) has streams that come after the head.
+        return av.open(source, "r", container_options=options, **tags)
+    except av.FFmpegError as error:
+        if error.errno != errno.EINVAL:  # how FFmpeg says that a format is not in the list
+            raise
+        raise av.error.InvalidDataError(
+            error.errno, "no sound or video that is read", str(path)
+        ) from error
