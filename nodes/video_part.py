@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..flashtalk_core.borders import library_border
 from ..flashtalk_core.config import require
 from ..flashtalk_core.errors import InvalidInputError
 from ..flashtalk_core.media.video_reader import (
-    VideoInfo,
+    BYTES_PER_PIXEL,
+    GB,
     probe_video,
-    read_frames,
+    read_frames_at,
     read_sound_part,
 )
 from .host.media import audio_of
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from comfy_api.latest import Input
     from torch import Tensor
 
-_BYTES_PER_PIXEL = 3 * 4
-_GB = 10**9
+# Share of a frame that a start may lie before it: seconds are typed with a few digits.
+_CLOSE = Fraction(1, 1_000)
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,15 @@ class VideoPart:
 
 
 def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: float) -> VideoPart:
-    """Read a part of a video.
+    """Read a part of a video as a player shows it.
+
+    Images are the frames shown at even steps from the start on, :attr:`VideoPart.fps` a second.
 
     Args:
         video: One with a file is read frame by frame; others ComfyUI decodes whole.
         start_s: Where the part begins, seconds.
         num_frames: Frames to read; 0 reads up to the end.
-        limit_gb: Most gigabytes the images may take.
+        limit_gb: Most gigabytes the images and their sound may take.
 
     Raises:
         InvalidInputError: If a number is below 0, the part lies outside the video, it cannot be
@@ -55,21 +57,34 @@ def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: flo
     """
     require(math.isfinite(start_s) and start_s >= 0, f"start {start_s} s: use 0 or a later second")
     require(num_frames >= 0, f"frames {num_frames}: use 0 for all up to the end, or more")
-    path = plain_file(video)
+    with library_border(_undecodable):
+        path = plain_file(video)
+        trim = trim_window(video)
     if path is None:
         return _part_of_memory(video, start_s, num_frames, limit_gb)
-    return _part_of_file(path, trim_window(video), start_s, num_frames, limit_gb)
+    return _part_of_file(path, trim, start_s, num_frames, limit_gb)
 
 
-def check_memory(num_frames: int, size_px: tuple[int, int], limit_gb: float) -> None:
-    """Raise :class:`InvalidInputError` if frames as images take more than ``limit_gb``."""
-    each = _frame_bytes(size_px)
-    total_gb, fitting = num_frames * each / _GB, int(limit_gb * _GB / each)
+def check_memory(
+    num_frames: int, size_px: tuple[int, int], sound_bytes: float, limit_gb: float
+) -> None:
+    """Raise :class:`InvalidInputError` if frames with their sound take more than ``limit_gb``.
+
+    Args:
+        num_frames: How many frames.
+        size_px: Their height and width.
+        sound_bytes: What the sound of one frame takes.
+        limit_gb: Most gigabytes for all.
+    """
     height, width = size_px
+    each = height * width * BYTES_PER_PIXEL + sound_bytes
+    total_gb, fitting = num_frames * each / GB, int(limit_gb * GB / each)
+    sound = ", with their sound," if sound_bytes else ""
+    remedy = f"read at most {fitting} frames, or raise limit_gb" if fitting else "raise limit_gb"
     require(
         total_gb <= limit_gb,
-        f"frames {num_frames}: as images of {width}x{height} they take {total_gb:.1f} GB of "
-        f"memory, the limit is {limit_gb:g} GB; read at most {fitting} frames, or raise limit_gb",
+        f"frames {num_frames}: as images of {width}x{height}{sound} they take {total_gb:.1f} GB of "
+        f"memory, the limit is {limit_gb:g} GB; {remedy}",
     )
 
 
@@ -77,17 +92,21 @@ def _part_of_file(
     path: Path, trim: tuple[float, float], start_s: float, num_frames: int, limit_gb: float
 ) -> VideoPart:
     info = probe_video(path)
-    begin, stop = _bounds(trim, info)
-    first, count = _range(start_s, num_frames, stop - begin, info.frame_rate_hz)
-    first += begin
-    check_memory(count, info.size_px, limit_gb)
-    sound = read_sound_part(
-        path, float(first / info.frame_rate_hz), float(count / info.frame_rate_hz)
-    )
+    timeline, rate_hz = info.timeline, info.frame_rate_hz
+    begin_s, length_s = trim
+    stop_s = Fraction(begin_s) + Fraction(length_s) if length_s else None
+    begin = timeline.start_of(Fraction(begin_s))
+    first = timeline.start_of(Fraction(begin_s) + Fraction(start_s))
+    shown_s = timeline.num_steps(begin, stop_s) / rate_hz
+    left = timeline.num_steps(first, stop_s)
+    _require_inside(left > 0, start_s, shown_s)
+    count = min(num_frames or left, left)
+    check_memory(count, info.size_px, float(info.sound_bytes_s / rate_hz), limit_gb)
+    sound = read_sound_part(path, float(first), float(count / rate_hz), info, limit_gb)
     return VideoPart(
-        images=read_frames(path, first, count),
+        images=read_frames_at(path, timeline.frames_at(first, count), info, limit_gb),
         audio=None if sound is None else audio_of(sound),
-        fps=float(info.frame_rate_hz),
+        fps=float(rate_hz),
     )
 
 
@@ -95,23 +114,45 @@ def _part_of_memory(
     video: Input.Video, start_s: float, num_frames: int, limit_gb: float
 ) -> VideoPart:
     """Take the part out of the frames that ComfyUI makes, all of them."""
-    with _decoding():
+    with library_border(_undecodable):
         rate, (width, height) = Fraction(video.get_frame_rate()), video.get_dimensions()
         total = math.ceil(video.get_duration() * rate)
     _check_whole(total, (height, width), limit_gb)
-    with _decoding():
+    with library_border(_undecodable):
         found = video.get_components()
-    first, count = _range(start_s, num_frames, len(found.images), rate)
-    audio = found.audio
-    if audio is not None:
-        begin, end = (round(n / rate * audio["sample_rate"]) for n in (first, first + count))
-        audio = {**audio, "waveform": audio["waveform"][..., begin:end]}
+        total = len(found.images)
+    first = math.floor(Fraction(start_s) * rate + _CLOSE)
+    _require_inside(first < total, start_s, total / rate)
+    count = min(num_frames or total - first, total - first)
+    with library_border(_undecodable):
+        audio = _audio_part(found.audio, first / rate, count / rate)
     return VideoPart(found.images[first : first + count], audio, float(rate))
 
 
+def _audio_part(
+    audio: dict[str, Any] | None, start_s: Fraction, duration_s: Fraction
+) -> dict[str, Any] | None:
+    """Cut an AUDIO to the time of the images, with silence where it is over before them."""
+    if audio is None:
+        return None
+    from torch.nn.functional import pad
+
+    begin, end = (round(time * audio["sample_rate"]) for time in (start_s, start_s + duration_s))
+    waveform = audio["waveform"][..., begin:end]
+    missing = end - begin - waveform.shape[-1]
+    return {**audio, "waveform": pad(waveform, (0, missing)) if missing else waveform}
+
+
+def _require_inside(is_inside: bool, start_s: float, length_s: Fraction) -> None:
+    require(
+        is_inside,
+        f"start {start_s:g} s: the video lasts {float(length_s):.2f} s only; begin earlier",
+    )
+
+
 def _check_whole(num_frames: int, size_px: tuple[int, int], limit_gb: float) -> None:
-    total_gb = num_frames * _frame_bytes(size_px) / _GB
     height, width = size_px
+    total_gb = num_frames * height * width * BYTES_PER_PIXEL / GB
     require(
         total_gb <= limit_gb,
         f"video that no file holds as it is: all its {num_frames} frames of {width}x{height} take "
@@ -120,34 +161,7 @@ def _check_whole(num_frames: int, size_px: tuple[int, int], limit_gb: float) -> 
     )
 
 
-def _frame_bytes(size_px: tuple[int, int]) -> int:
-    return size_px[0] * size_px[1] * _BYTES_PER_PIXEL
-
-
-@contextmanager
-def _decoding() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, ValueError) as error:  # PyAV's errors are kinds of these
-        raise InvalidInputError(
-            f"video: ComfyUI cannot decode it ({error}); export it again, or use another one"
-        ) from error
-
-
-def _range(start_s: float, num_frames: int, total: int, rate_hz: Fraction) -> tuple[int, int]:
-    """Return the first frame of the part and how many it has."""
-    first = round(start_s * rate_hz)
-    length_s = float(total / rate_hz)
-    require(
-        first < total, f"start {start_s:g} s: the video lasts {length_s:.2f} s only; begin earlier"
+def _undecodable(why: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"video: ComfyUI cannot decode it ({why}); export it again, or use another one"
     )
-    return first, min(num_frames or total - first, total - first)
-
-
-def _bounds(trim: tuple[float, float], info: VideoInfo) -> tuple[int, int]:
-    """Return first frame and the one after the last of a native VIDEO, which may be trimmed."""
-    start_s, duration_s = trim
-    first = round(start_s * info.frame_rate_hz)
-    if not duration_s:
-        return first, info.num_frames
-    return first, min(info.num_frames, first + round(duration_s * info.frame_rate_hz))
