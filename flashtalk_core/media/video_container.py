@@ -114,7 +114,7 @@ def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iter
                 frames = packet.decode()
             except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError):
                 continue  # whoever counts the frames tells
-        yield from frames  # type: ignore[misc]
+        yield from frames
 
 
 def unreadable(path: str | Path, why: str) -> InvalidInputError:

@@ -6,31 +6,25 @@ Axis legend: F frames, H W pixels, C sound channels, n samples.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..borders import library_border
 from ..config import require
-from ..errors import InvalidInputError
 from ..log import printable_log
 from .sound_array import MAX_CHANNELS, SoundArray
 from .sound_reader import SoundReader
-from .video_container import frames_of, open_video, picture_track, sound_tracks, unreadable
+from .video_container import open_video, picture_track, sound_tracks
+from .video_decoding import frames_before, frames_shown_at
 from .video_timeline import VideoTimeline, read_timeline
 from .video_view import VideoView, view_of
-
-if TYPE_CHECKING:
-    from av import VideoFrame
-    from av.container import InputContainer
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -84,7 +78,7 @@ def probe_video(path: str | Path) -> VideoInfo:
         aspect = picture_track(path, container).sample_aspect_ratio
         tracks = sound_tracks(container)
         sound_bytes_s = max((_sound_bytes_s(track.codec_context) for track in tracks), default=0)
-    _, first = next(_frames_before(path, timeline, int(timeline.shown[0])))
+    _, first = next(frames_before(path, timeline, int(timeline.shown[0])))
     view = view_of(path, first, Fraction(aspect) if aspect else None)
     return VideoInfo(timeline, view, bool(tracks), sound_bytes_s)
 
@@ -152,7 +146,7 @@ def read_frames_at(
     converter = VideoReformatter()  # one for all frames: it keeps its tables
     pictures = torch.empty((len(wanted), *info.size_px, 3), dtype=torch.float32)
     last, num_held = None, 0
-    for row, (frame, is_held) in enumerate(_frames_at(path, info.timeline, wanted)):
+    for row, (frame, is_held) in enumerate(frames_shown_at(path, info.timeline, wanted)):
         num_held += is_held
         if frame is last:
             pictures[row].copy_(pictures[row - 1])
@@ -234,60 +228,3 @@ def _sound_bytes_s(codec: object) -> int:
     channels = getattr(codec, "channels", 0) or MAX_CHANNELS
     rate_hz = getattr(codec, "sample_rate", 0) or 48_000
     return int(min(channels, MAX_CHANNELS) * rate_hz * _BYTES_PER_SAMPLE)
-
-
-def _frames_at(
-    path: Path, timeline: VideoTimeline, wanted: NDArray[np.int64]
-) -> Iterator[tuple[VideoFrame, bool]]:
-    """Yield the frame shown at each of ``wanted``, and whether it stands in for that one."""
-    position, last = 0, None
-    for ticks, frame in _frames_before(path, timeline, int(wanted[0])):
-        while position < len(wanted) and wanted[position] < ticks:
-            yield last or frame, True
-            position += 1
-        last = frame
-        while position < len(wanted) and wanted[position] == ticks:
-            yield frame, False
-            position += 1
-        if position == len(wanted):
-            return
-    assert last is not None, "no frame, and none missed"
-    for _ in wanted[position:]:
-        yield last, True
-
-
-def _frames_before(
-    path: Path, timeline: VideoTimeline, ticks: int
-) -> Iterator[tuple[int, VideoFrame]]:
-    """Decode from a frame at or before a time stamp on, with the time stamp of each."""
-    for key in (*timeline.keys_before(ticks), None):
-        with closing(open_video(path)) as container:
-            frames = _frames_from(path, container, timeline, key)
-            first = next(frames, None)
-            if first is not None and (key is None or first[0] <= ticks):
-                yield first
-                yield from frames
-                return
-    raise InvalidInputError(
-        f"video {path}: none of its frames can be decoded; it is damaged, copy or render it again"
-    )
-
-
-def _frames_from(
-    path: Path, container: InputContainer, timeline: VideoTimeline, key: int | None
-) -> Iterator[tuple[int, VideoFrame]]:
-    track = picture_track(path, container)
-    if key is not None:
-        try:
-            with library_border(lambda why: unreadable(path, why)):
-                container.seek(key, stream=track)
-        except InvalidInputError:
-            return  # then it is read from its start
-    place = 0 if key is None else int(np.searchsorted(timeline.shown, key))
-    for frame in frames_of(path, container, track):
-        if not timeline.is_in_order:
-            if frame.pts is not None:
-                yield frame.pts, frame
-        elif place < len(timeline.shown):
-            yield int(timeline.shown[place]), frame
-            place += 1

@@ -173,9 +173,7 @@ def _rate_of(
     return min(max(average, Fraction(MIN_RATE_HZ)), Fraction(_MAX_RATE_HZ)), False
 
 
-def _rates_of(
-    track: VideoStream, shown: NDArray[np.int64], tick_s: Fraction
-) -> Iterator[Fraction]:
+def _rates_of(track: VideoStream, shown: NDArray[np.int64], tick_s: Fraction) -> Iterator[Fraction]:
     """Yield the rates that frames may be at, likely ones first."""
     for found in (track.average_rate, track.guessed_rate, track.base_rate):
         rate = _as_rate(found)
@@ -202,6 +200,4 @@ def _is_constant(shown: NDArray[np.int64], stop: int, tick_s: Fraction, rate: Fr
     frame_ticks = float(1 / (rate * tick_s))
     steps = (shown - shown[0]) / frame_ticks
     last_steps = (stop - int(shown[-1])) / frame_ticks
-    return last_steps < 2 and bool(
-        np.abs(steps - np.arange(len(shown))).max() <= float(_CONSTANT)
-    )
+    return last_steps < 2 and bool(np.abs(steps - np.arange(len(shown))).max() <= float(_CONSTANT))

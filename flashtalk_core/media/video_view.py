@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ _COLOUR_SPACES = (1, 4, 5, 7)
 _BT601 = 5
 _MAX_ASPECT = 20
 """Longest side of a pixel over its shortest; what goes beyond is no aspect, but damage."""
+_MATRIX_BYTES = 9 * 4
 _SKEW = 0.02
 """Tangent up to which a display matrix turns by whole quarters; players ignore others."""
 
@@ -104,11 +105,12 @@ def check_frame_size(path: Path, size_px: tuple[int, int]) -> None:
 
 def _turns(frame: VideoFrame) -> tuple[bool, bool, bool]:
     """Return whether the display matrix turns, then flips rows and columns."""
-    matrix = next((each for each in frame.side_data if each.type.name == "DISPLAYMATRIX"), None)
-    if matrix is None or len(bytes(matrix)) < 36:
+    notes: Any = frame.side_data  # a mapping by its type, a sequence in fact
+    matrix = next((bytes(each) for each in notes if each.type.name == "DISPLAYMATRIX"), b"")
+    if len(matrix) < _MATRIX_BYTES:
         return False, False, False
     # x' = a x + c y, y' = b x + d y, with y downwards; the signs are all that turns need.
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32, 5).astype(np.float64)
+    a, b, _, c, d = np.frombuffer(matrix, np.int32, 5).astype(np.float64)
     straight, across = min(abs(a), abs(d)), min(abs(b), abs(c))
     if straight > 0 and max(abs(b), abs(c)) <= _SKEW * straight:
         return False, bool(d < 0), bool(a < 0)
