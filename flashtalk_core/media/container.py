@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ _FORMATS = (
 )
 
 
-def open_container(path: Path) -> InputContainer:
+def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
     """Open a sound or video that holds its own data; the caller closes it.
 
     The encoding of its tags does not matter: titles in GBK or Latin-1 are common, and PyAV before
@@ -29,6 +30,7 @@ def open_container(path: Path) -> InputContainer:
 
     Args:
         path: File that may be one of the formats that docs/COMMAND_LINE.md names.
+        part: The bytes that are read instead of all of it.
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
@@ -40,7 +42,7 @@ def open_container(path: Path) -> InputContainer:
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
-        return av.open(file_url(path), "r", options=options, **tags)
+        return av.open(file_url(path) if part is None else part, "r", options=options, **tags)
     except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list
         said = "no sound or video that is read"
         raise av.InvalidDataError(error.errno or 0, said, str(path)) from error

@@ -19,6 +19,7 @@ from .input_path import check_input
 from .loudness import TARGET_LUFS, LoudnessMeter, loudness_gain
 from .resampling import MonoResampler
 from .sound_array import Block, SoundArray, SoundSource
+from .sound_marks import SoundMarks, measured_blocks
 from .sound_reader import SoundReader
 
 _log = printable_log(logging.getLogger(__name__))
@@ -62,6 +63,8 @@ class SoundInfo:
     """Loudness the analysis signal is brought to."""
     missing_s: float = 0.0
     """Seconds that the header of the file states but that are not in it."""
+    marks: tuple[int, ...] = ()
+    """Checksums of the part, by which later passes know that they read the same."""
 
     def __repr__(self) -> str:
         name = self.source.name  # a path is long, an array larger still
@@ -136,6 +139,7 @@ def probe_sound(
             is_silent=measure.mono_peak < SILENCE_PEAK,
             target_lufs=target_lufs,
             missing_s=reader.missing_s if measure.num_samples != limit else 0.0,
+            marks=measure.marks.marks(),
         )
     for note in sound_notes(info):
         _log.warning("%s", note)
@@ -195,7 +199,7 @@ class AnalysisStream:
 
     def _resampled(self, info: SoundInfo, rate_hz: int) -> Iterator[NDArray[np.float32]]:
         resampler = MonoResampler(info.rate_hz, rate_hz)
-        for block in self._reader.blocks(info.start_sample, info.num_samples):
+        for block in measured_blocks(self._reader, info):
             yield resampler.process(block) * self._gain
         yield resampler.finish() * self._gain
 
@@ -211,6 +215,7 @@ class _Measure:
 
     def __init__(self, reader: SoundReader, start: int) -> None:
         self.meter = LoudnessMeter(ANALYSIS_RATE_HZ)
+        self.marks = SoundMarks()
         self.num_samples = 0
         self.peak = 0.0
         self.mono_peak = 0.0
@@ -227,6 +232,7 @@ class _Measure:
                 "finite numbers; export it again as 16-bit WAV"
             )
         self.num_samples += block.shape[1]
+        self.marks.update(block)
         self.peak = max(self.peak, float(np.abs(block).max()))
         require(
             self.peak <= MAX_PEAK,

@@ -17,6 +17,7 @@ from ..log import printable_log
 from .resampling import StreamResampler
 from .sound import SoundInfo
 from .sound_array import Block
+from .sound_marks import measured_blocks
 from .sound_reader import SoundReader
 
 if TYPE_CHECKING:
@@ -120,14 +121,14 @@ class SoundTrack:
 
     def _converted(self, sound: SoundInfo) -> Iterator[Block]:
         resampler = StreamResampler(sound.rate_hz, self.rate_hz, self._channels)
-        for block in self._reader.blocks(sound.start_sample, sound.num_samples):
+        for block in measured_blocks(self._reader, sound):
             if self._downmix:
                 block = block.mean(axis=0, keepdims=True, dtype=np.float32)
             yield _within_full_scale(resampler.process(block))
         yield _within_full_scale(resampler.finish())
 
     def _take(self, num_samples: int) -> Block:
-        """Return the next ``(C, num_samples)``, with silence where the sound ran out."""
+        """Return the next ``(C, num_samples)``; rounding may leave one of silence at the end."""
         while self._pending.shape[1] < num_samples:
             more = next(self._source, None)
             if more is None:

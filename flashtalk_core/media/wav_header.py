@@ -1,4 +1,4 @@
-"""What the header of a WAV file says about the file's length."""
+"""What the header of a WAV or AU file says about its length, and who reads it rightly."""
 
 from __future__ import annotations
 
@@ -28,3 +28,21 @@ def missing_wav_s(path: Path) -> float:
                 bytes_per_s = int.from_bytes(file.read(16)[8:12], "little")
             file.seek(start + size + size % 2)
     return 0.0
+
+
+# Compressions that FFmpeg takes for others of the same number.
+_MISREAD_WAV = {0x0040: "WAV with G.721"}
+_MISREAD_AU = {23: "AU with G.721", 25: "AU with G.723", 26: "AU with G.723"}
+
+
+def better_reader_for(path: Path) -> str:
+    """Return what a file is, if it is one that FFmpeg opens but misreads; empty if it is not."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[:4] == b"RIFX" and head[8:12] == b"WAVE":
+        return "WAV with its bytes in reverse order (RIFX)"
+    if head[:4] == b"RIFF" and head[8:16] == b"WAVEfmt ":
+        return _MISREAD_WAV.get(int.from_bytes(head[20:22], "little"), "")
+    if head[:4] == b".snd":
+        return _MISREAD_AU.get(int.from_bytes(head[12:16], "big"), "")
+    return ""
