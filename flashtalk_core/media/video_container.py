@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..borders import library_border
 from ..errors import InvalidInputError
 from ..log import printable_log
+from ..paths import shown_path
 from .container import open_container
 from .input_path import check_input
-from .mp4_boxes import file_boxes
+from .sound_clock import is_still
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -50,31 +50,17 @@ def picture_track(path: str | Path, container: InputContainer) -> VideoStream:
     Raises:
         InvalidInputError: If there is none.
     """
-    tracks = [stream for stream in container.streams.video if not _is_cover(stream)]
+    tracks = [stream for stream in container.streams.video if not is_still(stream)]
     decodable = [stream for stream in tracks if stream.codec_context is not None]
     if not decodable:
         found = "no decoder for its picture track" if tracks else "no picture track in it"
-        raise InvalidInputError(f"video {path}: {found}; use a rendered video")
+        raise InvalidInputError(f"video {shown_path(path)}: {found}; use a rendered video")
     return next((stream for stream in decodable if _is_default(stream)), decodable[0])
 
 
 def sound_tracks(container: InputContainer) -> list[Stream]:
     """Return the sound tracks that there is a decoder for."""
     return [stream for stream in container.streams.audio if stream.codec_context is not None]
-
-
-def clock_zero_s(path: Path, container: InputContainer) -> Fraction:
-    """Return the time stamp that is second 0 of a player.
-
-    An MP4 or MOV begins at 0, and what is late in it is late on purpose; that of a live stream
-    in fragments, and any other container, begins with its first track.
-    """
-    import av
-
-    start = container.start_time
-    if start is None or start <= 0 or ("mp4" in container.format.name and not _is_in_parts(path)):
-        return Fraction(0)
-    return Fraction(start, av.time_base)
 
 
 def packets_of(path: Path, container: InputContainer, track: VideoStream) -> Iterator[Packet]:
@@ -94,7 +80,7 @@ def packets_of(path: Path, container: InputContainer, track: VideoStream) -> Ite
             except (StopIteration, av.error.EOFError):
                 return
             except av.error.InvalidDataError:
-                _log.warning("video %s: it is damaged, and read up to there only", path)
+                _log.warning("video %s: it is damaged, and read up to there only", shown_path(path))
                 return
         yield packet
 
@@ -120,22 +106,11 @@ def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iter
 def unreadable(path: str | Path, why: str) -> InvalidInputError:
     """Return what to raise for a video that cannot be read."""
     return InvalidInputError(
-        f"video {path}: cannot be read ({why}); use a finished video, or copy it again"
+        f"video {shown_path(path)}: cannot be read ({why}); use a finished video, or copy it again"
     )
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    from av.stream import Disposition
-
-    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
 def _is_default(stream: VideoStream) -> bool:
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.default)
-
-
-def _is_in_parts(path: Path) -> bool:
-    with path.open("rb") as file:
-        return any(span.kind == b"moof" for span in file_boxes(file))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config import require
 from ..log import printable_log
+from ..paths import shown_path
 from .sound_array import MAX_CHANNELS, SoundArray
 from .sound_reader import SoundReader
 from .video_container import open_video, picture_track, sound_tracks
@@ -110,8 +111,8 @@ def read_frames(
     total = info.num_frames
     require(
         start_frame >= 0 and num_frames >= 1 and start_frame + num_frames <= total,
-        f"video {path}: {num_frames} frames from frame {start_frame} on, but it has {total}; "
-        "choose a range inside it",
+        f"video {shown_path(path)}: {num_frames} frames from frame {start_frame} on, but it "
+        f"has {total}; choose a range inside it",
     )
     return read_frames_at(path, range(start_frame, start_frame + num_frames), info, limit_gb)
 
@@ -158,7 +159,7 @@ def read_frames_at(
         _log.warning(
             "video %s: %d of %d frames cannot be decoded; the one before stays, as in a player. "
             "Copy it again, or export it again",
-            path, num_held, len(wanted),
+            shown_path(path), num_held, len(wanted),
         )  # fmt: skip
     return pictures
 
@@ -191,7 +192,7 @@ def read_sound_part(
     slack_s = float(1 / info.frame_rate_hz)
     require(
         start_s >= 0 and duration_s > 0 and start_s + duration_s <= info.duration_s + slack_s,
-        f"video {path}: sound of {duration_s:g} s from {start_s:g} s on, but it lasts "
+        f"video {shown_path(path)}: sound of {duration_s:g} s from {start_s:g} s on, but it lasts "
         f"{info.duration_s:.3f} s; choose a range inside it",
     )
     if not info.has_sound:
@@ -202,8 +203,8 @@ def read_sound_part(
         total_gb = num_samples * reader.channels * _BYTES_PER_SAMPLE / GB
         require(
             total_gb <= limit_gb,
-            f"video {path}: sound of {duration_s:g} s takes {total_gb:.1f} GB of memory, the limit "
-            f"is {limit_gb:g} GB; read a shorter part",
+            f"video {shown_path(path)}: sound of {duration_s:g} s takes {total_gb:.1f} GB of "
+            f"memory, the limit is {limit_gb:g} GB; read a shorter part",
         )
         samples = np.zeros((reader.channels, num_samples), np.float32)
         position = 0
@@ -219,8 +220,8 @@ def check_memory(path: Path, num_frames: int, size_px: tuple[int, int], limit_gb
     total_gb = num_frames * height * width * BYTES_PER_PIXEL / GB
     require(
         total_gb <= limit_gb,
-        f"video {path}: {num_frames} frames of {width}x{height} take {total_gb:.1f} GB of memory, "
-        f"the limit is {limit_gb:g} GB; read fewer frames",
+        f"video {shown_path(path)}: {num_frames} frames of {width}x{height} take {total_gb:.1f} GB of "
+        f"memory, the limit is {limit_gb:g} GB; read fewer frames",
     )
 
 

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
-from .video_container import clock_zero_s, packets_of, picture_track
+from ..paths import shown_path
+from .sound_clock import player_zero_s
+from .video_container import packets_of, picture_track
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -123,7 +125,9 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
     tick_s = Fraction(track.time_base or Fraction(1, 1_000))
     stamps = _read_stamps(path, container, track)
     if not (stamps.shown or stamps.num_without):
-        raise InvalidInputError(f"video {path}: it holds 0 frames; render or export it again")
+        raise InvalidInputError(
+            f"video {shown_path(path)}: it holds 0 frames; render or export it again"
+        )
     is_in_order = _lacks_times(container) or not stamps.shown
     shown = np.sort(np.frombuffer(stamps.shown, np.int64)) if stamps.shown else None
     stop = sum(stamps.last)
@@ -131,7 +135,7 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
         frame_ticks = 1 / (_first_rate(track) * tick_s)
         shown = np.array([round(k * frame_ticks) for k in range(stamps.num_without)], np.int64)
         stop = round(stamps.num_without * frame_ticks)
-    zero = round(clock_zero_s(path, container) / tick_s)
+    zero = round((player_zero_s(container) or Fraction(0)) / tick_s)
     shown = shown[max(0, int(np.searchsorted(shown, zero, side="right")) - 1) :]
     rate, is_constant = _rate_of(track, shown, stop, tick_s)
     return VideoTimeline(shown, stamps.keys, tick_s, zero, stop, rate, is_constant, is_in_order)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..borders import library_border
 from ..config import require
+from ..paths import shown_path
 from .video_container import MAX_FRAME_PX, unreadable
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def check_frame_size(path: Path, size_px: tuple[int, int]) -> None:
     width, height = size_px
     require(
         0 < width * height <= MAX_FRAME_PX,
-        f"video {path}: frames of {width}x{height} pixels, at most {MAX_FRAME_PX} are read; "
+        f"video {shown_path(path)}: frames of {width}x{height} pixels, at most {MAX_FRAME_PX} are read; "
         "scale it down",
     )
 
