@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .input_path import file_url
+from .mp4_counts import surplus_samples
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -34,10 +35,14 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
-        av.InvalidDataError: If it is none of those formats.
+        av.InvalidDataError: If it is none of those formats, or promises more than it can hold.
     """
     import av
 
+    surplus = surplus_samples(path) if part is None else 0
+    if surplus:
+        said = f"its index promises {surplus} samples, more than the file has bytes"
+        raise av.InvalidDataError(0, said, str(path))
     major = int(av.__version__.partition(".")[0])
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..borders import library_border
 from ..errors import InvalidInputError
+from ..paths import shown_path
 from .input_path import file_url
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
-from .video_container import open_video
+from .video_container import open_video, picture_track, sound_tracks, unreadable
 
 if TYPE_CHECKING:
     from av import Packet
@@ -36,28 +38,62 @@ def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[s
     """
     import av
 
-    with closing(open_video(source)) as reader:
+    with closing(open_video(source)) as reader, _blaming(source, container):
         options = _MATROSKA_OPTIONS if container == "matroska" else _mp4_options(reader)
         with av.open(file_url(target), "w", format=container, options=options) as writer:
             writer.metadata.update(metadata)
-            streams = {stream.index: _add(writer, stream, source) for stream in _kept(reader)}
+            kept = _kept(source, reader)
+            streams = {stream.index: _add(writer, stream, source) for stream in kept}
             delay = _sound_delay(source) if container == "matroska" else None
             if delay is not None:
-                streams[reader.streams.audio[0].index].metadata["title"] = DELAY_PLACEHOLDER
-            _copy(reader, writer, streams, delay)
-    if delay is not None:
-        write_delay(target, delay)
+                streams[kept[-1].index].metadata["title"] = DELAY_PLACEHOLDER
+            num_copied = _copy(_packets(source, reader, kept), writer, streams, delay)
+            if not num_copied:
+                raise unreadable(source, "no packet of it has a time")
+        if delay is not None:
+            write_delay(target, delay)
 
 
-def _kept(reader: InputContainer) -> list[Stream]:
-    return [*reader.streams.video[:1], *reader.streams.audio[:1]]
+@contextmanager
+def _blaming(source: Path, container: str) -> Iterator[None]:
+    """Leave faults of files to the caller; what else a muxer complains of is in the source."""
+    fault: OSError | None = None
+    with library_border(lambda why: _uncopied(source, container, why)):
+        try:
+            yield
+        except OSError as error:
+            fault = error
+    if fault is not None:
+        raise fault
+
+
+def _uncopied(source: Path, container: str, why: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"video {shown_path(source)}: {container} cannot hold its packets ({why}); use another "
+        "container, or export it again"
+    )
+
+
+def _kept(source: Path, reader: InputContainer) -> list[Stream]:
+    return [picture_track(source, reader), *sound_tracks(reader)[:1]]
+
+
+def _packets(source: Path, reader: InputContainer, kept: list[Stream]) -> Iterator[Packet]:
+    packets = reader.demux(kept)
+    while True:
+        with library_border(lambda why: unreadable(source, why)):
+            packet = next(packets, None)
+        if packet is None:
+            return
+        yield packet
 
 
 def _mp4_options(reader: InputContainer) -> dict[str, str]:
     options = {"movflags": "use_metadata_tags+faststart"}
-    if reader.streams.audio:
+    for track in sound_tracks(reader)[:1]:
         # Counting in sound samples makes the length of the sound exact.
-        options["movie_timescale"] = str(reader.streams.audio[0].rate)
+        rate_hz = getattr(track.codec_context, "sample_rate", 0)
+        options |= {"movie_timescale": str(rate_hz)} if rate_hz else {}
     return options
 
 
@@ -73,18 +109,22 @@ def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
 
 
 def _copy(
-    reader: InputContainer,
+    packets: Iterator[Packet],
     writer: OutputContainer,
     streams: Mapping[int, Stream],
     delay: Fraction | None,
-) -> None:
-    for packet in reader.demux(_kept(reader)):
+) -> int:
+    """Return how many packets were written."""
+    count = 0
+    for packet in packets:
         if packet.dts is None:
             continue  # the empty one at the end
         if delay and packet.stream.type == "audio":
             _put_off(packet, delay)
         packet.stream = streams[packet.stream.index]
         writer.mux(packet)
+        count += 1
+    return count
 
 
 def _put_off(packet: Packet, delay: Fraction) -> None:
@@ -98,9 +138,10 @@ def _put_off(packet: Packet, delay: Fraction) -> None:
 def _sound_delay(source: Path) -> Fraction | None:
     """Return how long before 0 s the sound packets begin; ``None`` if that is not ours to write."""
     with closing(open_video(source)) as reader:
-        if not reader.streams.audio or muxer_writes_delay(reader.streams.audio[0]):
+        tracks = sound_tracks(reader)[:1]
+        if not tracks or muxer_writes_delay(tracks[0]):
             return None
-        for packet in reader.demux(reader.streams.audio[0]):
+        for packet in _packets(source, reader, tracks):
             if packet.pts is not None and packet.time_base:
                 return max(Fraction(0), -packet.pts * packet.time_base)
     return Fraction(0)

@@ -211,6 +211,8 @@ def read_sound_part(
         for block in reader.blocks(start, num_samples):
             samples[:, position : position + block.shape[1]] = block
             position += block.shape[1]
+        for note in reader.notes:
+            _log.warning("sound %s: %s", shown_path(path), note)
         return SoundArray(f"{path} from {start_s:g} s", samples, reader.rate_hz)
 
 
@@ -220,8 +222,8 @@ def check_memory(path: Path, num_frames: int, size_px: tuple[int, int], limit_gb
     total_gb = num_frames * height * width * BYTES_PER_PIXEL / GB
     require(
         total_gb <= limit_gb,
-        f"video {shown_path(path)}: {num_frames} frames of {width}x{height} take {total_gb:.1f} GB of "
-        f"memory, the limit is {limit_gb:g} GB; read fewer frames",
+        f"video {shown_path(path)}: {num_frames} frames of {width}x{height} take {total_gb:.1f} GB "
+        f"of memory, the limit is {limit_gb:g} GB; read fewer frames",
     )
 
 

@@ -99,8 +99,8 @@ def check_frame_size(path: Path, size_px: tuple[int, int]) -> None:
     width, height = size_px
     require(
         0 < width * height <= MAX_FRAME_PX,
-        f"video {shown_path(path)}: frames of {width}x{height} pixels, at most {MAX_FRAME_PX} are read; "
-        "scale it down",
+        f"video {shown_path(path)}: frames of {width}x{height} pixels, at most {MAX_FRAME_PX} "
+        "are read; scale it down",
     )
 
 
