@@ -9,11 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from ..borders import library_border
 from .mp4_boxes import (
     BoxSpan,
     box,
@@ -24,7 +22,6 @@ from .mp4_boxes import (
     full_box,
     read_payload,
 )
-from .video_container import unreadable
 
 _UTF8_TEXT = 1
 _CHUNK_OFFSETS = {b"stco": ">u4", b"co64": ">u8"}
@@ -47,7 +44,7 @@ def is_plain_mp4(path: Path) -> bool:
     """Tell whether a file is an MP4 with one index and no fragments."""
     with path.open("rb") as file:
         spans = list(file_boxes(file))
-        if not spans or spans[0].kind != b"ftyp" or _brand(file, spans[0]) == b"qt  ":
+        if not spans or spans[0].kind != b"ftyp" or read_payload(file, spans[0])[:4] == b"qt  ":
             return False
         indices = [read_payload(file, span) for span in spans if span.kind == b"moov"]
     return len(indices) == 1 and not child(indices[0], b"mvex")
@@ -57,22 +54,14 @@ def replace_metadata(source: Path, target: Path, metadata: Mapping[str, str]) ->
     """Copy a plain MP4 with other metadata; nothing else about it changes.
 
     Raises:
-        InvalidInputError: If the index of the source is damaged.
         OSError: If a file cannot be read or written, or the source gets shorter meanwhile.
     """
     with source.open("rb") as reader, target.open("wb") as writer:
         for span in file_boxes(reader):
             if span.kind == b"moov":
-                with library_border(lambda why: unreadable(source, why)):
-                    index = _new_index(read_payload(reader, span), span, metadata)
-                writer.write(index)
+                writer.write(_new_index(read_payload(reader, span), span, metadata))
             else:
                 copy_bytes(reader, writer, span.start, span.stop - span.start)
-
-
-def _brand(file: BinaryIO, span: BoxSpan) -> bytes:
-    file.seek(span.payload)
-    return file.read(4)
 
 
 def _new_index(moov: bytes, span: BoxSpan, metadata: Mapping[str, str]) -> bytes:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..borders import library_border
 from ..errors import InvalidInputError
-from ..paths import shown_path
 from .input_path import file_url
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
 from .video_container import open_video, picture_track, sound_tracks, unreadable
@@ -38,54 +36,23 @@ def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[s
     """
     import av
 
-    with closing(open_video(source)) as reader, _blaming(source, container):
+    with closing(open_video(source)) as reader:
         options = _MATROSKA_OPTIONS if container == "matroska" else _mp4_options(reader)
         with av.open(file_url(target), "w", format=container, options=options) as writer:
             writer.metadata.update(metadata)
-            kept = _kept(source, reader)
+            kept = _kept(reader, source)
             streams = {stream.index: _add(writer, stream, source) for stream in kept}
             delay = _sound_delay(source) if container == "matroska" else None
             if delay is not None:
                 streams[kept[-1].index].metadata["title"] = DELAY_PLACEHOLDER
-            num_copied = _copy(_packets(source, reader, kept), writer, streams, delay)
-            if not num_copied:
+            if not _copy(reader.demux(kept), writer, streams, delay):
                 raise unreadable(source, "no packet of it has a time")
-        if delay is not None:
-            write_delay(target, delay)
+    if delay is not None:
+        write_delay(target, delay)
 
 
-@contextmanager
-def _blaming(source: Path, container: str) -> Iterator[None]:
-    """Leave faults of files to the caller; what else a muxer complains of is in the source."""
-    fault: OSError | None = None
-    with library_border(lambda why: _uncopied(source, container, why)):
-        try:
-            yield
-        except OSError as error:
-            fault = error
-    if fault is not None:
-        raise fault
-
-
-def _uncopied(source: Path, container: str, why: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"video {shown_path(source)}: {container} cannot hold its packets ({why}); use another "
-        "container, or export it again"
-    )
-
-
-def _kept(source: Path, reader: InputContainer) -> list[Stream]:
+def _kept(reader: InputContainer, source: Path) -> list[Stream]:
     return [picture_track(source, reader), *sound_tracks(reader)[:1]]
-
-
-def _packets(source: Path, reader: InputContainer, kept: list[Stream]) -> Iterator[Packet]:
-    packets = reader.demux(kept)
-    while True:
-        with library_border(lambda why: unreadable(source, why)):
-            packet = next(packets, None)
-        if packet is None:
-            return
-        yield packet
 
 
 def _mp4_options(reader: InputContainer) -> dict[str, str]:
@@ -141,7 +108,7 @@ def _sound_delay(source: Path) -> Fraction | None:
         tracks = sound_tracks(reader)[:1]
         if not tracks or muxer_writes_delay(tracks[0]):
             return None
-        for packet in _packets(source, reader, tracks):
+        for packet in reader.demux(tracks[0]):
             if packet.pts is not None and packet.time_base:
                 return max(Fraction(0), -packet.pts * packet.time_base)
     return Fraction(0)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..borders import library_border
 from ..config import require
 from ..errors import OutputError
 from .input_path import check_input
@@ -14,7 +13,6 @@ from .mp4_metadata import is_plain_mp4, replace_metadata
 from .output_lock import lock_output
 from .output_path import OutputPath, reason, remedy
 from .packet_copy import copy_packets
-from .video_container import open_video, unreadable
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """FFmpeg's name of each container by the suffix of the file."""
@@ -44,10 +42,8 @@ def remux_video(source: Path, target: Path, metadata: Mapping[str, str]) -> None
         suffix in CONTAINERS,
         f"output {target}: '{target.suffix}' is not written; use a name in {', '.join(CONTAINERS)}",
     )
-    with closing(open_video(source)), library_border(lambda why: unreadable(source, why)):
-        is_exact = suffix == ".mp4" and is_plain_mp4(source)
     with _replacing(target) as unfinished:
-        if is_exact:
+        if suffix == ".mp4" and is_plain_mp4(source):
             replace_metadata(source, unfinished, metadata)
         else:
             copy_packets(source, unfinished, CONTAINERS[suffix], metadata)
