@@ -138,7 +138,9 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
     zero = round((player_zero_s(container) or Fraction(0)) / tick_s)
     shown = shown[max(0, int(np.searchsorted(shown, zero, side="right")) - 1) :]
     rate, is_constant = _rate_of(track, shown, stop, tick_s)
-    return VideoTimeline(shown, stamps.keys, tick_s, zero, stop, rate, is_constant, is_in_order)
+    # Where frames are only counted, those before a key frame in time may be stored behind it.
+    keys = array("q") if is_in_order and track.codec_context.has_b_frames else stamps.keys
+    return VideoTimeline(shown, keys, tick_s, zero, stop, rate, is_constant, is_in_order)
 
 
 def _read_stamps(path: Path, container: InputContainer, track: VideoStream) -> _Stamps:
