@@ -12,6 +12,8 @@ from .mp4_counts import surplus_samples
 if TYPE_CHECKING:
     from av.container import InputContainer
 
+MAX_FRAME_PX = 1 << 26
+"""Most pixels of a frame that is decoded, 8192 x 8192."""
 _KEEPS_ANY_TAG = 19
 """First PyAV that reads tags of any encoding, and that no longer takes ``metadata_errors``."""
 
@@ -45,7 +47,11 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
         raise av.InvalidDataError(0, said, str(path))
     major = int(av.__version__.partition(".")[0])
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    options = {
+        "format_whitelist": _FORMATS,
+        "protocol_whitelist": "file",
+        "max_pixels": str(MAX_FRAME_PX),  # of what is decoded to know a track, covers too
+    }
     try:
         return av.open(file_url(path) if part is None else part, "r", options=options, **tags)
     except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list

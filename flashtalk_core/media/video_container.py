@@ -11,7 +11,7 @@ from ..borders import library_border
 from ..errors import InvalidInputError
 from ..log import printable_log
 from ..paths import shown_path
-from .container import open_container
+from .container import MAX_FRAME_PX, open_container
 from .input_path import check_input
 from .sound_clock import is_still
 
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _log = printable_log(logging.getLogger(__name__))
-
-MAX_FRAME_PX = 1 << 26
-"""Most pixels of a frame that is decoded, 8192 x 8192."""
-
 
 def open_video(path: str | Path) -> InputContainer:
     """Open a video; the caller closes it.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..borders import library_border
 from ..errors import InvalidInputError
 from ..paths import shown_path
+from .container import MAX_FRAME_PX
 from .video_container import frames_of, open_video, picture_track, unreadable
 from .video_timeline import VideoTimeline
 
@@ -54,8 +55,8 @@ def frames_before(
                 yield from frames
                 return
     raise InvalidInputError(
-        f"video {shown_path(path)}: none of its frames can be decoded; it is damaged, "
-        "copy or render it again"
+        f"video {shown_path(path)}: none of its frames can be decoded: it is damaged, "
+        f"or they have more than {MAX_FRAME_PX} pixels; copy it again, or scale it down"
     )
 
 

@@ -25,7 +25,7 @@ from .sound_reader import SoundReader
 from .video_container import open_video, picture_track, sound_tracks
 from .video_decoding import frames_before, frames_shown_at
 from .video_timeline import VideoTimeline, read_timeline
-from .video_view import VideoView, view_of
+from .video_view import VideoView, check_frame_size, view_of
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -76,7 +76,10 @@ def probe_video(path: str | Path) -> VideoInfo:
     path = Path(path)
     with closing(open_video(path)) as container:
         timeline = read_timeline(path, container)
-        aspect = picture_track(path, container).sample_aspect_ratio
+        track = picture_track(path, container)
+        aspect, codec = track.sample_aspect_ratio, track.codec_context
+        if codec.width and codec.height:
+            check_frame_size(path, (codec.width, codec.height))
         tracks = sound_tracks(container)
         sound_bytes_s = max((_sound_bytes_s(track.codec_context) for track in tracks), default=0)
     _, first = next(frames_before(path, timeline, int(timeline.shown[0])))

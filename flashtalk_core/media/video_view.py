@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..borders import library_border
 from ..config import require
 from ..paths import shown_path
-from .video_container import MAX_FRAME_PX, unreadable
+from .container import MAX_FRAME_PX
+from .video_container import unreadable
 
 if TYPE_CHECKING:
     from av import VideoFrame

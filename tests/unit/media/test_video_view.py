@@ -138,7 +138,7 @@ def test_a_video_none_of_whose_frames_can_be_decoded_is_refused(tmp_path):
         spans = [(each.pos, each.size) for each in container.demux(video=0) if each.size]
     for at, size in spans:
         whole = lose(whole, at, size, tmp_path / "v.mov")
-    with pytest.raises(InvalidInputError, match="none of its frames can be decoded; it is damaged"):
+    with pytest.raises(InvalidInputError, match="none of its frames can be decoded: it is damaged"):
         probe_video(whole)
 
 
@@ -204,7 +204,7 @@ def test_frames_larger_than_any_are_refused_before_they_are_decoded(tmp_path):
             at = data.find(b"IHDR", at + 1)
 
     path = files.changed(path, tmp_path / "v.mov", enlarge)
-    with pytest.raises(InvalidInputError, match=r"v\.mov: ") as caught:
+    with pytest.raises(InvalidInputError, match="or they have more than 67108864") as caught:
         probe_video(path)
     assert str(caught.value).isprintable()
 

@@ -62,7 +62,7 @@ def click_of(waveform, rate_hz):
 def write(
     path, times=None, pictures=None, *, rate=25, tick=None, codec="libx264", pix_fmt="yuv420p",
     sound=None, sound_codec="aac", sound_at_s=0.0, picture_at_s=0.0, container=None, mux=None,
-    codec_options=None, sound_first=False, prepare=None, format=None,
+    codec_options=None, sound_first=False, prepare=None,
 ):  # fmt: skip
     """Write a video; return its path.
 
@@ -83,12 +83,11 @@ def write(
         codec_options: Options of the encoder.
         sound_first: Whether the sound is the first track.
         prepare: Gets the stream before the encoder is opened.
-        format: FFmpeg's name of the container, where the suffix does not tell.
     """
     times = range(10) if times is None else times
     pictures = (picture(number) for number in count()) if pictures is None else iter(pictures)
     tick = 1 / Fraction(rate) if tick is None else Fraction(tick)
-    with av.open(str(path), "w", format=format, options=container or {}) as output:
+    with av.open(str(path), "w", options=container or {}) as output:
         track = None
         if sound is not None and sound_first:
             track = output.add_stream(sound_codec, rate=RATE_HZ, layout="mono")
