@@ -57,3 +57,6 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
     except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list
         said = "no sound or video that is read"
         raise av.InvalidDataError(error.errno or 0, said, str(path)) from error
+    except av.error.MemoryError as error:  # nothing but heads of tables was read so far
+        said = "its tables ask for more memory than there is"
+        raise av.InvalidDataError(error.errno or 0, said, str(path)) from error

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _log = printable_log(logging.getLogger(__name__))
 
+
 def open_video(path: str | Path) -> InputContainer:
     """Open a video; the caller closes it.
 
