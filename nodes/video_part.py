@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..flashtalk_core.borders import library_border
 from ..flashtalk_core.config import require
@@ -14,12 +17,13 @@ from ..flashtalk_core.errors import InvalidInputError
 from ..flashtalk_core.media.video_reader import (
     BYTES_PER_PIXEL,
     GB,
+    VideoInfo,
     probe_video,
     read_frames_at,
     read_sound_part,
 )
 from .host.media import audio_of
-from .host.videos import plain_file, trim_window
+from .host.videos import has_edits, source_file, trim_window
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input
@@ -57,24 +61,29 @@ def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: flo
     """
     require(math.isfinite(start_s) and start_s >= 0, f"start {start_s} s: use 0 or a later second")
     require(num_frames >= 0, f"frames {num_frames}: use 0 for all up to the end, or more")
-    with library_border(_undecodable):
-        path = plain_file(video)
-        trim = trim_window(video)
-    if path is None:
-        return _part_of_memory(video, start_s, num_frames, limit_gb)
-    return _part_of_file(path, trim, start_s, num_frames, limit_gb)
+    asked = _Asked(start_s, num_frames, limit_gb)
+    with ExitStack() as stack:
+        with library_border(_undecodable):
+            trim = trim_window(video)
+            path = stack.enter_context(source_file(video))
+        info = None if path is None else _probed(video, path)
+        if path is None or info is None:
+            return _part_of_memory(_decoded_whole(video, limit_gb), asked)
+        if has_edits(video):
+            return _part_of_edited(video, _File(path, info, trim), asked)
+        return _part_of_file(_File(path, info, trim), asked)
 
 
 def check_memory(
-    num_frames: int, size_px: tuple[int, int], sound_bytes: float, limit_gb: float
+    num_frames: int, size_px: tuple[int, int], limit_gb: float, sound_bytes: float = 0
 ) -> None:
     """Raise :class:`InvalidInputError` if frames with their sound take more than ``limit_gb``.
 
     Args:
         num_frames: How many frames.
         size_px: Their height and width.
-        sound_bytes: What the sound of one frame takes.
         limit_gb: Most gigabytes for all.
+        sound_bytes: What the sound of one frame takes.
     """
     height, width = size_px
     each = height * width * BYTES_PER_PIXEL + sound_bytes
@@ -88,45 +97,104 @@ def check_memory(
     )
 
 
-def _part_of_file(
-    path: Path, trim: tuple[float, float], start_s: float, num_frames: int, limit_gb: float
-) -> VideoPart:
-    info = probe_video(path)
-    timeline, rate_hz = info.timeline, info.frame_rate_hz
-    begin_s, length_s = trim
-    stop_s = Fraction(begin_s) + Fraction(length_s) if length_s else None
-    begin = timeline.start_of(Fraction(begin_s))
-    first = timeline.start_of(Fraction(begin_s) + Fraction(start_s))
-    shown_s = timeline.num_steps(begin, stop_s) / rate_hz
-    left = timeline.num_steps(first, stop_s)
-    _require_inside(left > 0, start_s, shown_s)
-    count = min(num_frames or left, left)
-    check_memory(count, info.size_px, float(info.sound_bytes_s / rate_hz), limit_gb)
-    sound = read_sound_part(path, float(first), float(count / rate_hz), info, limit_gb)
-    return VideoPart(
-        images=read_frames_at(path, timeline.frames_at(first, count), info, limit_gb),
-        audio=None if sound is None else audio_of(sound),
-        fps=float(rate_hz),
-    )
+@dataclass(frozen=True)
+class _Asked:
+    """What the user asked for; see :func:`read_part`."""
+
+    start_s: float
+    num_frames: int
+    limit_gb: float
 
 
-def _part_of_memory(
-    video: Input.Video, start_s: float, num_frames: int, limit_gb: float
-) -> VideoPart:
-    """Take the part out of the frames that ComfyUI makes, all of them."""
+@dataclass(frozen=True)
+class _File:
+    """The file behind a video."""
+
+    path: Path
+    info: VideoInfo
+    trim: tuple[float, float]
+    """Start and length in seconds; a length of 0 is up to the end."""
+
+    def span(self, asked: _Asked) -> tuple[Fraction, int]:
+        """Return where the part begins, in seconds of the file, and how many steps it has."""
+        timeline = self.info.timeline
+        begin_s, length_s = map(Fraction, self.trim)
+        stop_s = begin_s + length_s if length_s else None
+        shown_s = timeline.num_steps(timeline.start_of(begin_s), stop_s) / timeline.rate_hz
+        first = timeline.start_of(begin_s + Fraction(asked.start_s))
+        left = timeline.num_steps(first, stop_s)
+        _require_inside(left > 0, asked.start_s, shown_s)
+        return first, min(asked.num_frames or left, left)
+
+    def kept_frames(self) -> list[int]:
+        """Return the index of each frame that ComfyUI keeps when it decodes the trim."""
+        ticks = self.info.timeline.shown * float(self.info.timeline.tick_s)
+        begin_s, length_s = self.trim
+        is_kept = ticks > begin_s - float(self.info.timeline.tick_s)
+        if length_s:
+            is_kept &= ticks < begin_s + length_s
+        return np.flatnonzero(is_kept).tolist()
+
+    def sound(self, first: Fraction, count: int, limit_gb: float) -> dict[str, Any] | None:
+        """Return the AUDIO of ``count`` steps."""
+        length_s = float(count / self.info.frame_rate_hz)
+        sound = read_sound_part(self.path, float(first), length_s, self.info, limit_gb)
+        return None if sound is None else audio_of(sound)
+
+
+def _probed(video: Input.Video, path: Path) -> VideoInfo | None:
+    """Describe a file; ``None`` for bytes that ComfyUI may know better."""
+    try:
+        return probe_video(path)
+    except InvalidInputError:
+        if isinstance(video.get_stream_source(), str):
+            raise
+        return None
+
+
+def _part_of_file(file: _File, asked: _Asked) -> VideoPart:
+    info = file.info
+    first, count = file.span(asked)
+    sound_bytes = float(info.sound_bytes_s / info.frame_rate_hz)
+    check_memory(count, info.size_px, asked.limit_gb, sound_bytes)
+    frames = info.timeline.frames_at(first, count)
+    audio = file.sound(first, count, asked.limit_gb)
+    images = read_frames_at(file.path, frames, info, asked.limit_gb)
+    return VideoPart(images, audio, float(info.frame_rate_hz))
+
+
+def _part_of_edited(video: Input.Video, file: _File, asked: _Asked) -> VideoPart:
+    """Take the edited frames from ComfyUI, and when they are shown and heard from the file."""
+    whole = _decoded_whole(video, asked.limit_gb)
+    kept = file.kept_frames()
+    if len(kept) != len(whole.images):  # a trim that this ComfyUI does not tell
+        return _part_of_memory(whole, asked)
+    first, count = file.span(asked)
+    frames = file.info.timeline.frames_at(first, count) - kept[0]
+    images = whole.images[np.clip(frames, 0, len(kept) - 1)]
+    audio = file.sound(first, count, asked.limit_gb)
+    return VideoPart(images, audio, float(file.info.frame_rate_hz))
+
+
+def _decoded_whole(video: Input.Video, limit_gb: float) -> Any:
+    """Return all frames and the sound that ComfyUI makes, its ``VideoComponents``."""
     with library_border(_undecodable):
         rate, (width, height) = Fraction(video.get_frame_rate()), video.get_dimensions()
         total = math.ceil(video.get_duration() * rate)
     _check_whole(total, (height, width), limit_gb)
     with library_border(_undecodable):
-        found = video.get_components()
-        total = len(found.images)
-    first = math.floor(Fraction(start_s) * rate + _CLOSE)
-    _require_inside(first < total, start_s, total / rate)
-    count = min(num_frames or total - first, total - first)
+        return video.get_components()
+
+
+def _part_of_memory(whole: Any, asked: _Asked) -> VideoPart:
     with library_border(_undecodable):
-        audio = _audio_part(found.audio, first / rate, count / rate)
-    return VideoPart(found.images[first : first + count], audio, float(rate))
+        rate, total = Fraction(whole.frame_rate), len(whole.images)
+    first = math.floor(Fraction(asked.start_s) * rate + _CLOSE)
+    _require_inside(first < total, asked.start_s, total / rate)
+    count = min(asked.num_frames or total - first, total - first)
+    with library_border(_undecodable):
+        audio = _audio_part(whole.audio, first / rate, count / rate)
+    return VideoPart(whole.images[first : first + count], audio, float(rate))
 
 
 def _audio_part(
