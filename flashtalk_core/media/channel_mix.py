@@ -34,21 +34,25 @@ def positions_of(layout: str, channels: int) -> tuple[str, ...]:
 
     Args:
         layout: FFmpeg's name of the layout; empty or ``N channels`` where the file has none.
-        channels: How many there are.
+        channels: How many there are; 0 is as many as the layout has.
     """
     import av
 
-    unnamed = not layout or re.fullmatch(r"\d+ channels", layout)
-    if unnamed and channels <= len(_BY_COUNT):
+    if is_unnamed(layout) and channels <= len(_BY_COUNT):
         return tuple(_BY_COUNT[channels - 1].split())
     numbers = tuple(str(number) for number in range(channels))
-    if unnamed:
+    if is_unnamed(layout):
         return numbers
     try:
         found = [channel.name for channel in av.AudioLayout(layout).channels]
     except ValueError:
         return numbers
-    return tuple(found) if len(found) == channels else numbers
+    return tuple(found) if channels in (0, len(found)) else numbers
+
+
+def is_unnamed(layout: str) -> bool:
+    """Whether a file says nothing about its loudspeakers but how many there are."""
+    return not layout or re.fullmatch(r"\d+ channels", layout) is not None
 
 
 def mono_weights(positions: tuple[str, ...]) -> NDArray[np.float32]:
@@ -71,11 +75,6 @@ def mix_matrix(positions: tuple[str, ...], target: tuple[str, ...]) -> Matrix:
             if goal in target:
                 matrix[target.index(goal), column] = weight
     return matrix
-
-
-def is_effects(name: str) -> bool:
-    """Whether a loudspeaker is one for deep effects, which is left out of a downmix."""
-    return name in _SILENT
 
 
 def _shares(

@@ -1,6 +1,6 @@
 """Ogg files that were joined end to end, as radio streams are: each part is a file of its own.
 
-FFmpeg does not go on where the next part has another rate. Source: RFC 3533 (Ogg pages).
+FFmpeg does not go on where the next part has another rate.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -12,33 +12,23 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from ..errors import InvalidInputError
+from ..paths import shown_path
+from .ogg_pages import ogg_pages
 from .sound_array import Block
 from .sound_changes import one_kind
 from .sound_frames import DAMAGED, Piece
 from .sound_tracks import OpenedSound, open_with_av
 
-_MAGIC = b"OggS"
-_HEAD_BYTES = 27
-_FIRST_PAGE = 0x02
-
 
 def part_offsets(path: Path) -> list[int]:
-    """Return where the parts of an Ogg file begin; empty if it is none.
-
-    Only the heads of its pages are read, up to the first that is damaged.
-    """
+    """Return where the parts of an Ogg file begin; empty if it is none."""
     offsets: list[int] = []
-    with path.open("rb") as file:
-        position, was_first = 0, False
-        while len(head := file.read(_HEAD_BYTES)) == _HEAD_BYTES and head[:4] == _MAGIC:
-            is_first = bool(head[5] & _FIRST_PAGE)
-            # Tracks of one part begin side by side.
-            if is_first and not was_first:
-                offsets.append(position)
-            was_first = is_first
-            sizes = file.read(head[26])
-            position += _HEAD_BYTES + len(sizes) + sum(sizes)
-            file.seek(position)
+    was_first = False
+    for page in ogg_pages(path):
+        # Tracks of one part begin side by side.
+        if page.is_first and not was_first:
+            offsets.append(page.start)
+        was_first = page.is_first
     return offsets
 
 
@@ -82,7 +72,7 @@ def _pieces_of_part(path: Path, start: int, stop: int, notes: list[str]) -> Iter
     with _Part(path, start, stop) as part:
         opened = open_with_av(path, notes, part)
         if opened is None:
-            return
+            raise InvalidInputError(f"sound {shown_path(path)}: a part of it is no sound")
         try:
             for block in opened.blocks:
                 yield Piece(block, opened.rate_hz, opened.layout)

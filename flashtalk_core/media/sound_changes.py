@@ -46,7 +46,8 @@ def one_kind(pieces: Iterator[Piece], tell: Tell, *, is_timed: bool) -> Iterator
             yield from converter.convert(piece)
             continue
         strays.append(piece)
-        if converter.is_new or _last_run_s(strays) >= _LEAST_RUN_S:
+        is_back = piece.kind == base.kind
+        if converter.is_new or is_back or _last_run_s(strays) >= _LEAST_RUN_S:
             yield from converter.change(piece)
             for each in strays:
                 if each.kind == piece.kind:

@@ -9,10 +9,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .mp4_boxes import file_boxes
 from .sound_array import Block
 from .sound_frames import Piece, Tell
 
@@ -28,13 +30,11 @@ _COUNTED = frozenset((
 # Formats that are cut and joined as streams, each part with a clock of its own.
 _JOINED = frozenset(("mpegts", "mpeg", "ogg"))
 
-MAX_GAP_S = 3600
+MAX_GAP_S = 1800
 """Longer gaps are no recording that paused, but times that are wrong."""
 _MAX_JOINED_GAP_S = 10
 _MAX_OVERLAP_S = 1.0
 _MAX_JOINED_OVERLAP_S = 0.1
-_LONGEST_LEAD_ALONE_S = 60
-"""Latest start of a sound alone that an edit list may have asked for."""
 _LEAST_JITTER_S = 0.006
 _MOST_JITTER_S = 0.015
 _AHEAD = 5
@@ -54,47 +54,50 @@ class Clock:
     max_overlap_s: float = _MAX_OVERLAP_S
 
 
-def clock_of(container: InputContainer, track: Stream) -> Clock:
+def clock_of(path: Path, container: InputContainer, track: Stream) -> Clock:
     """Return the clock of a file, as players take it.
 
     Args:
-        container: The file, opened.
+        path: The file.
+        container: The same, opened.
         track: Its sound track that is used.
     """
     name = container.format.name
     if name in _COUNTED:
         return Clock(None, is_timed=False)
-    zero_s = player_zero_s(container, track)
+    zero_s = player_zero_s(path, container, track)
     if name in _JOINED:
         return Clock(zero_s, max_gap_s=_MAX_JOINED_GAP_S, max_overlap_s=_MAX_JOINED_OVERLAP_S)
     return Clock(zero_s)
 
 
-def player_zero_s(container: InputContainer, track: Stream | None = None) -> Fraction | None:
+def player_zero_s(path: Path, container: InputContainer, track: Stream) -> Fraction | None:
     """Return which time of a file a player calls 0 s.
 
-    MP4 and MOV say it themselves, by edit lists. Elsewhere it is where the first track begins.
-
-    Args:
-        container: The file, opened.
-        track: The sound track that is used, if any.
+    MP4 and MOV say it themselves, by edit lists. Elsewhere, and in live streams of MP4 fragments,
+    it is where the first track begins.
 
     Returns:
         Seconds by the clock of the file; ``None`` where only one sound is in it, which then
         begins at 0 s.
     """
+    if "mp4" in container.format.name and not _is_in_fragments(path):
+        return Fraction(0)
     others = [
-        each for each in container.streams
+        each
+        for each in container.streams
         if each.type in ("video", "audio") and each is not track and not is_still(each)
-    ]  # fmt: skip
+    ]
     starts = [start for start in map(_start_s, [*others, track]) if start is not None]
-    if "mp4" in container.format.name:
-        begins_late = starts and min(starts) > _LONGEST_LEAD_ALONE_S
-        return min(starts) if begins_late else Fraction(0)
     if not others or not starts:
         return None
     # Before 0 s lies what decoders need ahead.
     return max(Fraction(0), min(starts))
+
+
+def _is_in_fragments(path: Path) -> bool:
+    with path.open("rb") as file:
+        return any(span.kind == b"moof" for span in file_boxes(file))
 
 
 def is_still(stream: Stream) -> bool:
@@ -102,8 +105,8 @@ def is_still(stream: Stream) -> bool:
     return bool(int(stream.disposition) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
 
 
-def _start_s(stream: Stream | None) -> Fraction | None:
-    if stream is None or stream.start_time is None or not stream.time_base:
+def _start_s(stream: Stream) -> Fraction | None:
+    if stream.start_time is None or not stream.time_base:
         return None
     return stream.start_time * stream.time_base
 

@@ -17,9 +17,10 @@ from ..paths import shown_path
 from .mp4_unclosed import is_unclosed
 from .sound_array import Block
 from .sound_chain import open_chain, part_offsets
+from .sound_cut import CUT_SHORT, is_cut_short
 from .sound_libsndfile import open_with_libsndfile
 from .sound_tracks import open_with_av
-from .wav_header import better_reader_for
+from .wav_header import better_reader_for, wav_notes
 
 
 class DecodedSound(NamedTuple):
@@ -42,10 +43,10 @@ def open_sound_file(path: Path) -> DecodedSound:
     Raises:
         InvalidInputError: If there is no sound in it that can be read.
     """
-    notes: list[str] = []
     with library_border(lambda said: _unopened(path, said)):
         kind = better_reader_for(path)
         parts = part_offsets(path)
+        notes = [*wav_notes(path), *([CUT_SHORT] if is_cut_short(path) else [])]
     if kind:
         opened = open_with_libsndfile(path)
         if opened is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Those that say what they are. The others take any bytes for sound, or open a second file.
 _FORMATS = frozenset((
-    "AIFF", "AU", "AVR", "CAF", "FLAC", "HTK", "IRCAM", "MAT4", "MAT5", "MP3", "MPC2K", "MPEG",
+    "AIFF", "AU", "AVR", "CAF", "FLAC", "HTK", "IRCAM", "MAT4", "MAT5", "MPC2K",
     "NIST", "OGG", "PAF", "PVF", "RF64", "SDS", "SVX", "VOC", "W64", "WAV", "WAVEX", "WVE", "XI",
 ))  # fmt: skip
 
@@ -32,6 +32,8 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
     try:
         import soundfile
     except (ImportError, OSError):  # the second where the library beside the package is missing
+        return None
+    if _is_mpeg(path):
         return None
     # By content alone: of a name, libsndfile would take the suffix for a format.
     with library_border(lambda said: _unreadable(path, said)):
@@ -58,6 +60,13 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
         close()
         raise
     return OpenedSound(sound.samplerate, sound.channels, "", _blocks(path, sound), close)
+
+
+def _is_mpeg(path: Path) -> bool:
+    """Whether libsndfile would ask mpg123: it knows what FFmpeg knows, and writes on stderr."""
+    with library_border(lambda said: _unreadable(path, said)), path.open("rb") as file:
+        head = file.read(3)
+    return head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
 
 
 def _blocks(path: Path, sound: SoundFile) -> Iterator[Block]:

@@ -170,7 +170,7 @@ def _chosen(container: InputContainer, index: int) -> str:
 def _open_track(path: Path, container: InputContainer, index: int, found: list[str]) -> OpenedSound:
     track = container.streams.audio[index]
     _check_codec(path, track)
-    clock = clock_of(container, track)
+    clock = clock_of(path, container, track)
 
     def tell(note: str) -> None:
         if note not in found:

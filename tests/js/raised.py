@@ -33,7 +33,8 @@ def mistakes(folder: Path) -> dict[str, Any]:
     from flashtalk_pack.flashtalk_core.geometry import check_size
     from flashtalk_pack.flashtalk_core.media.output_path import fault_line
     from flashtalk_pack.flashtalk_core.media.picture import open_picture, picture_from_pixels
-    from flashtalk_pack.flashtalk_core.media.sound import probe_sound, sound_notes
+    from flashtalk_pack.flashtalk_core.media.sound import probe_sound
+    from flashtalk_pack.flashtalk_core.media.sound_notes import sound_notes
     from flashtalk_pack.flashtalk_core.weights.reader import open_tensor_file
     from flashtalk_pack.flashtalk_core.weights.search import in_model_folder
     from flashtalk_pack.nodes import model_report
