@@ -47,7 +47,9 @@ def reason(error: BaseException) -> str:
 
 
 @contextmanager
-def library_border(describe: Callable[[str], FlashTalkError]) -> Iterator[None]:
+def library_border(
+    describe: Callable[[str], FlashTalkError], *, passing: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """Turn whatever a library raises inside into one error.
 
     Libraries that read foreign files raise anything; which, changes with their versions. So
@@ -56,10 +58,12 @@ def library_border(describe: Callable[[str], FlashTalkError]) -> Iterator[None]:
 
     Args:
         describe: Makes the error from the reason in a few words.
+        passing: More errors that pass through.
     """
+    passed: tuple[type[Exception], ...] = (FlashTalkError, *passing)
     try:
         yield
-    except FlashTalkError:
+    except passed:
         raise
     except Exception as error:
         if is_out_of_memory(error):

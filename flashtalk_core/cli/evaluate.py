@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..engine.devices import DTYPES
 from ..errors import InvalidInputError, OutputError
+from ..whole_file import check_replacing, replacing
 from .render import choose_sampling
 
 PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor")
@@ -75,12 +76,7 @@ def check_report(path: Path) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"output {path}: no folder {path.parent}; create it first")
     with _faults(path):
-        _unfinished(path).write_bytes(b"")
-        _unfinished(path).unlink()
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(f"{path.name}.tmp")
+        check_replacing(path)
 
 
 @contextmanager
@@ -140,7 +136,6 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None:
         sys.stdout.write(text)
     else:
-        with _faults(args.output):
-            _unfinished(args.output).write_text(text, encoding="utf-8")
-            _unfinished(args.output).replace(args.output)
+        with _faults(args.output), replacing(args.output) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     return 0

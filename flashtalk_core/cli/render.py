@@ -186,7 +186,7 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     files = find_model_files(resolve_model(args.model))
     image, audio = _inputs(args)
     for source in (image, audio):
-        _check_not_overwritten(source, (output.final, output.partial, output.finishing))
+        _check_not_overwritten(source, output.written)
     picture = open_picture(image)
     sound = probe_sound(audio, args.start, args.duration)
     checkpoint = open_checkpoint(files, attention, loras)
@@ -244,7 +244,7 @@ def _inputs(args: argparse.Namespace) -> tuple[Path, Path]:
     return args.image or EXAMPLE / "portrait.png", args.audio or EXAMPLE / "speech.wav"
 
 
-def _check_not_overwritten(source: Path, written: tuple[Path, ...]) -> None:
+def _check_not_overwritten(source: Path, written: Sequence[Path]) -> None:
     for path in written:
         if path.exists() and source.exists() and path.samefile(source):
             raise InvalidInputError(

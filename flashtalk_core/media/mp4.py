@@ -6,64 +6,59 @@ Axis legend: F frames, H W pixels; frames are channel last, as encoders take the
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import require
-from ..errors import OutputError
+from ..errors import InvalidInputError, OutputError
 from ..geometry import check_size, num_video_frames
 from ..log import printable_log
-from .input_path import file_url
+from ..whole_file import create, put_in_place
+from .deferred_stops import deferred_stops
 from .live_mp4 import LiveMp4, LiveSink
 from .mp4_boxes import cut_to_whole_fragments, has_whole_fragment
-from .mp4_finish import count_fragmented_frames, write_plain_mp4
+from .mp4_finish import write_plain_mp4
+from .older_partials import OlderPartials, num_saved_frames
 from .output_lock import lock_output
 from .output_path import check_output, fault_line
+from .partial_file import PartialFile
+from .picture_track import PictureTrack, Preset, check_crf
 from .sound import SoundInfo
 from .sound_track import SoundTrack
 
 if TYPE_CHECKING:
     from av import Packet
     from av.container import OutputContainer
-    from av.video.stream import VideoStream
 
 _log = printable_log(logging.getLogger(__name__))
 
-Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
-
-# What a killed render loses at most: one fragment, the frames the encoder looks ahead, and
-# nothing more, since the file is flushed after every packet. The head is written with the first
-# fragment, because only then is the delay of the AAC encoder known and can be declared.
+# What a killed render loses: the 10 frames the encoder looks ahead, the one it works on, and the
+# one whose fragment waits for the next packet. The head is written with the first fragment, because
+# only then is the delay of the AAC encoder known and can be declared.
 _PARTIAL_OPTIONS = {
     "movflags": "delay_moov+default_base_moof+use_metadata_tags",
-    "frag_duration": "400000",
+    "frag_duration": "40000",
     "flush_packets": "1",
 }
+# Room for the head of the file less its texts: the muxer goes back in it to note sizes.
+_BUFFER_BYTES = 1 << 20
 _MIN_KEY_FRAME_INTERVAL = 25
-# No B frames: every frame is decoded when it is shown, so the first one is at 0 s exactly.
-_ENCODER_OPTIONS = {"bf": "0", "x264-params": "rc-lookahead=10:sync-lookahead=0:scenecut=0"}
-_BT709 = 1
-_LIMITED_RANGE = 1
-
-
-def check_crf(crf: int) -> None:
-    """Raise :class:`InvalidInputError` unless ``crf`` is an H.264 quality."""
-    require(0 <= crf <= 51, f"quality crf {crf}: use 0 (lossless) to 51, 18 is the default")
 
 
 class Mp4Writer:
     """Writes frames and the user's own sound into ``<stem>.partial.mp4``, then ``<stem>.mp4``.
 
     Use it as a context manager. The partial file is a fragmented MP4 that plays, with sound,
-    whatever stops the render; an older final file is replaced only by a complete one.
+    whatever stops the render; an older final file is replaced only by a complete one, and an
+    older partial file is put aside until this render has saved as much.
     """
 
     def __init__(
@@ -85,7 +80,7 @@ class Mp4Writer:
             size_px: Height and width of the frames.
             sound: Sound of the video; it also fixes its length.
             frame_rate_hz: Frames a second.
-            crf: H.264 quality, 0 (lossless) to 51; 18 looks like the source.
+            crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
             chunk_frames: Frames of a chunk; key frames lie at borders of chunks.
             metadata: Texts kept in the file, by any names; ``None`` for no text.
@@ -103,13 +98,18 @@ class Mp4Writer:
         self.num_frames = num_video_frames(sound.num_samples, sound.rate_hz, frame_rate_hz)
         """Frames of the finished video, ``ceil(frame rate * samples / rate)``."""
         self.num_written = 0
+        self.is_complete = False
+        """Whether the finished file is in its place."""
         # A chunk, or as many as make a second: more key frames make a larger file.
         self._key_frame_interval = chunk_frames * -(-_MIN_KEY_FRAME_INTERVAL // chunk_frames)
-        self._encoder_options = _ENCODER_OPTIONS | {"crf": str(crf), "preset": preset}
+        self._crf, self._preset = crf, preset
         self._metadata = dict(metadata or {})
+        self._older = OlderPartials(self.output)
+        self._left = ""
+        self._file = PartialFile(self.output.partial, self._older.put_aside)
         self._container: OutputContainer | None = None
         self._live: LiveMp4 | None = None
-        self._video: VideoStream
+        self._pictures: PictureTrack
         self._track: SoundTrack
         self._held = ExitStack()
 
@@ -140,10 +140,11 @@ class Mp4Writer:
         assert self.num_written + len(pixels) <= self.num_frames, (len(pixels), self.num_frames)
         with self._faults():
             for picture in pixels:
-                self._mux(self._encode(picture))
-                self.num_written += 1  # not before: a stop in between would count one too many
-                time_s = Fraction(self.num_written, self.frame_rate_hz)
-                self._mux(self._track.packets_until(time_s))
+                with deferred_stops():
+                    self._mux(self._pictures.packets(picture, self.num_written))
+                    self.num_written += 1
+                    time_s = Fraction(self.num_written, self.frame_rate_hz)
+                    self._mux(self._track.packets_until(time_s))
 
     def __exit__(
         self,
@@ -151,137 +152,164 @@ class Mp4Writer:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._held:
-            if kind is not None or self.num_written != self.num_frames:
-                self._abandon()
-                counts = f"{self.num_written} of {self.num_frames}"
-                assert exception is not None, f"{counts} frames written"
-                self._note_partial(exception)
-                return
-            with self._faults():
-                self._close()
-                self._finish()
+        try:
+            with self._held:
+                if exception is None and self.num_written == self.num_frames:
+                    self._complete()
+                else:
+                    self._abandon()
+            counts = f"{self.num_written} of {self.num_frames}"
+            assert exception is not None or self.is_complete, f"{counts} frames written"
+        except BaseException as error:
+            self.note_end(error)
+            raise
+        if exception is not None:
+            self.note_end(exception)
+
+    def note_end(self, exception: BaseException) -> None:
+        """Add to what stopped a render where its frames are, unless it says so itself."""
+        with suppress(Exception):  # memory may have run out; what has happened is told
+            told = " ".join([str(exception), *getattr(exception, "__notes__", ())])
+            for note in (self._where_it_is(told), self._left):
+                if note and note not in told:
+                    exception.add_note(note)
+
+    def _where_it_is(self, told: str) -> str:
+        final, partial = self.output.final, self.output.partial
+        if self.is_complete:
+            return f"the video was complete by then: {final}"
+        if str(partial) in told or not self._file.is_in_place:
+            return ""
+        count = num_saved_frames(partial)  # a stop may have come between a frame and its count
+        if count is None:
+            return f"what another program left of this render is in {partial}"
+        share = "all" if count == self.num_frames else f"the first {count} of"
+        return f"{share} {self.num_frames} frames are in {partial}"
 
     def _open(self) -> None:
         import av
-        from av.video.reformatter import VideoReformatter
 
-        partial = file_url(self.output.partial)
-        self._converter = VideoReformatter()  # one for all frames: it keeps its tables
-        self._container = av.open(partial, "w", format="mp4", options=_PARTIAL_OPTIONS)
+        texts = sum(len(text.encode()) for pair in self._metadata.items() for text in pair)
+        container = av.open(
+            self._file.sink,
+            "w",
+            format="mp4",
+            options=_PARTIAL_OPTIONS,
+            buffer_size=_BUFFER_BYTES + texts,
+        )
         try:
-            self._container.metadata.update(self._metadata)
-            self._video = self._add_video(self._container)
-            self._track = SoundTrack(self._container, self.sound)
+            container.metadata.update(self._metadata)
+            self._pictures = PictureTrack(
+                container,
+                self.size_px,
+                self.frame_rate_hz,
+                crf=self._crf,
+                preset=self._preset,
+                key_frame_interval=self._key_frame_interval,
+            )
+            self._track = SoundTrack(container, self.sound)
         except BaseException:
-            self._container.close()
-            self._tidy_partial()
+            container.close()
             raise
-
-    def _add_video(self, container: OutputContainer) -> VideoStream:
-        height, width = self.size_px
-        stream = container.add_stream(
-            "libx264", rate=self.frame_rate_hz, options=self._encoder_options
-        )
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        codec = stream.codec_context
-        codec.time_base = Fraction(1, self.frame_rate_hz)
-        codec.gop_size = self._key_frame_interval
-        # Threads share a frame: with a frame each, 16 of them would hold back a whole chunk.
-        codec.thread_type = "SLICE"
-        codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
-        codec.color_range = _LIMITED_RANGE
-        return stream
-
-    def _encode(self, picture: NDArray[np.uint8]) -> Iterator[Packet]:
-        from av import VideoFrame
-
-        frame = self._converter.reformat(
-            VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=_BT709,
-            dst_color_range=_LIMITED_RANGE,
-        )
-        frame.pts, frame.time_base = self.num_written, Fraction(1, self.frame_rate_hz)
-        return self._one_frame_long(self._video.encode(frame))
-
-    def _one_frame_long(self, packets: Iterable[Packet]) -> Iterator[Packet]:
-        for packet in packets:
-            packet.duration = 1  # else the very last frame would have none
-            yield packet
+        self._container = container
 
     def _mux(self, packets: Iterable[Packet]) -> None:
         assert self._container is not None
         for packet in packets:
             self._container.mux(packet)
+            self._file.write_out()
             if self._live is not None:
-                self._live.add(packet, (self._video, self._track.stream))
+                self._live.add(packet, (self._pictures.stream, self._track.stream))
 
     def _close(self) -> None:
-        """Flush the encoders and end the partial file."""
-        assert self._container is not None
+        """Flush the encoders and end the partial file; all of it, whatever fails."""
+        if self._container is None:
+            return
         try:
-            self._mux(self._one_frame_long(self._video.encode(None)))
-            self._mux(self._track.remaining_packets())
+            with deferred_stops(), ExitStack() as ends:
+                ends.callback(self._close_container)
+                ends.callback(self._track.close)
+                if self._live is not None:
+                    ends.callback(self._live.close)
+                self._mux(self._pictures.remaining_packets())
+                self._mux(self._track.remaining_packets())
         finally:
-            if self._live is not None:
-                self._live.close()
-            container, self._container = self._container, None
-            self._track.close()
-            container.close()
+            self._file.close()
+
+    def _close_container(self) -> None:
+        container, self._container = self._container, None
+        assert container is not None
+        container.close()
+
+    def _complete(self) -> None:
+        """Make the finished file from the partial one."""
+        with self._faults():
+            self._close()
+            self._finish()
+        self._left = self._older.remove_outdone(self.num_frames)
+        if self._left:
+            _log.warning("%s is complete; %s", self.output.final, self._left)
 
     def _abandon(self) -> None:
         """End the partial file as well as the disk allows, and leave it."""
-        import av
-
-        if self._container is None:
+        if self.is_complete:
             return
-        with suppress(OSError, av.FFmpegError):
-            self._close()
-        self._tidy_partial()
-
-    def _note_partial(self, exception: BaseException) -> None:
-        """Add to what stopped the render where its frames are, unless it says so itself."""
-        partial = self.output.partial
-        if not self.num_written or not partial.exists() or isinstance(exception, OutputError):
-            return
-        with suppress(OSError):  # a stop may have come between a frame and its count
-            count = count_fragmented_frames(partial)
-            exception.add_note(f"the first {count} of {self.num_frames} frames are in {partial}")
+        # Whatever fails here, or stops it a second time: what stopped the render is raised.
+        for step in (self._close, self._tidy_partial, self._settle_older):
+            with suppress(BaseException):
+                step()
 
     def _tidy_partial(self) -> None:
         """Leave the partial file playable, or not at all."""
-        with suppress(OSError):
-            if not cut_to_whole_fragments(self.output.partial):
-                self.output.partial.unlink()
+        if self._file.is_in_place and not cut_to_whole_fragments(self.output.partial):
+            self.output.partial.unlink()
+
+    def _settle_older(self) -> None:
+        """Keep what earlier renders saved, unless this one has saved as much."""
+        self._older.put_back()
+        count = num_saved_frames(self.output.partial) if self._file.is_in_place else None
+        self._left = self._older.remove_outdone(count or 0)
 
     def _finish(self) -> None:
+        finishing, partial = self.output.finishing, self.output.partial
+        os.close(create(finishing))
+        try:
+            self._write_finished()
+            with deferred_stops():
+                put_in_place(finishing, self.output.final)
+                self.is_complete = True
+        finally:
+            if not self.is_complete:
+                with suppress(OSError):
+                    finishing.unlink(missing_ok=True)
+        try:
+            partial.unlink()
+        except OSError as error:
+            _log.warning(
+                "%s is complete, but %s stays behind: %s", self.output.final, partial, error
+            )
+
+    def _write_finished(self) -> None:
         output, rate_hz = self.output, self._track.rate_hz
         # Counting in sound samples makes the length of the sound exact.
         picture_ticks = -(-self.num_frames * rate_hz // self.frame_rate_hz)
         durations = {b"vide": picture_ticks, b"soun": self._track.num_samples}
         try:
             found = write_plain_mp4(output.partial, output.finishing, rate_hz, durations)
-            if found != self.num_frames:
-                raise OutputError(
-                    f"output {output.final}: {found} of {self.num_frames} frames are left in "
-                    f"{output.partial}, another program changed it; render again"
-                )
-            output.finishing.replace(output.final)
-        except BaseException:
-            with suppress(OSError):
-                output.finishing.unlink(missing_ok=True)
-            raise
-        try:
-            output.partial.unlink()
-        except OSError as error:
-            _log.warning(
-                "%s is complete, but %s stays behind: %s", output.final, output.partial, error
+        except InvalidInputError as error:
+            raise OutputError(
+                f"output {output.final}: another program changed {output.partial}, which is "
+                "damaged now; render again"
+            ) from error
+        if found != self.num_frames:
+            raise OutputError(
+                f"output {output.final}: {found} of {self.num_frames} frames are left in "
+                f"{output.partial}, another program changed it; render again"
             )
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Tell what stopped the writing in one line."""
+        """Tell what stopped the writing in one line; what was written is in order by then."""
         import av
 
         try:
@@ -289,6 +317,10 @@ class Mp4Writer:
         except (OSError, av.FFmpegError) as error:
             partial = self.output.partial
             size = partial.stat().st_size if partial.exists() else 0
+            self._abandon()
             is_playable = has_whole_fragment(partial)
             line = fault_line(self.output.final, partial, size, is_playable, error)
             raise OutputError(line) from error
+        except BaseException:
+            self._abandon()
+            raise

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .mp4_boxes import box, child, child_boxes, copy_bytes, full_box, wide_box_head
+from .mp4_boxes import box, box_border, child, child_boxes, copy_bytes, full_box, wide_box_head
 from .mp4_fragments import FragmentedFile, TrackTable, read_fragments
 
 _FILE_TYPE = box(b"ftyp", b"isom", struct.pack(">I", 512), b"isomiso2avc1mp41")
@@ -35,15 +35,16 @@ def write_plain_mp4(
 
     Raises:
         OSError: If a file cannot be read or written, or the source gets shorter meanwhile.
+        InvalidInputError: If the source is damaged.
     """
-    with source.open("rb") as reader, target.open("wb") as writer:
+    with box_border(source), source.open("rb") as reader, target.open("wb") as writer:
         fragments = read_fragments(reader)
         # The size of the index does not depend on the offsets in it.
         front = len(_FILE_TYPE) + len(_index(fragments, 0, timescale_hz, durations)) + 16
         writer.write(_FILE_TYPE)
         writer.write(_index(fragments, front, timescale_hz, durations))
         writer.write(wide_box_head(b"mdat", fragments.data_size))
-        for start, size in fragments.data:
+        for start, size in zip(fragments.data_starts, fragments.data_sizes, strict=True):
             copy_bytes(reader, writer, start, size)
     return _num_frames(fragments)
 
@@ -53,8 +54,9 @@ def count_fragmented_frames(source: Path) -> int:
 
     Raises:
         OSError: If the file cannot be read.
+        InvalidInputError: If it is damaged, or no fragmented MP4.
     """
-    with source.open("rb") as reader:
+    with box_border(source), source.open("rb") as reader:
         return _num_frames(read_fragments(reader))
 
 
@@ -164,7 +166,8 @@ def _with_duration(
     ``tkhd`` 4 reserved ones) begin in the 32-bit form.
     """
     flags, created, modified = struct.unpack_from(">3I", payload)
-    assert flags >> 24 == 0, "the muxer writes 32-bit headers"
+    if flags >> 24:
+        raise ValueError("the muxer writes 32-bit headers")
     between = payload[12 : position + 4]
     if timescale_hz is not None:
         between = struct.pack(">I", timescale_hz)

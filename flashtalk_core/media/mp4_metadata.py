@@ -15,6 +15,7 @@ import numpy as np
 from .mp4_boxes import (
     BoxSpan,
     box,
+    box_border,
     child,
     child_boxes,
     copy_bytes,
@@ -42,7 +43,7 @@ def metadata_box(metadata: Mapping[str, str]) -> bytes:
 
 def is_plain_mp4(path: Path) -> bool:
     """Tell whether a file is an MP4 with one index and no fragments."""
-    with path.open("rb") as file:
+    with box_border(path), path.open("rb") as file:
         spans = list(file_boxes(file))
         if not spans or spans[0].kind != b"ftyp" or read_payload(file, spans[0])[:4] == b"qt  ":
             return False
@@ -55,8 +56,9 @@ def replace_metadata(source: Path, target: Path, metadata: Mapping[str, str]) ->
 
     Raises:
         OSError: If a file cannot be read or written, or the source gets shorter meanwhile.
+        InvalidInputError: If the source is damaged.
     """
-    with source.open("rb") as reader, target.open("wb") as writer:
+    with box_border(source), source.open("rb") as reader, target.open("wb") as writer:
         for span in file_boxes(reader):
             if span.kind == b"moov":
                 writer.write(_new_index(read_payload(reader, span), span, metadata))

@@ -7,16 +7,28 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
 from ..errors import OutputError
+from ..paths import shown_path
 
 _STALE_S = 60
 """A lock that is younger may belong to a render that has made its file but not locked it yet."""
 _HELD_BY_ANOTHER = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+
+
+_OPEN_LOCK = (
+    os.O_RDWR
+    | os.O_CREAT
+    | os.O_APPEND
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe would be waited for
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 
 
 @contextmanager
@@ -31,7 +43,7 @@ def lock_output(final: Path, lock: Path) -> Iterator[None]:
         lock: File to lock; it is removed at the end.
 
     Raises:
-        OutputError: If another render holds it.
+        OutputError: If another render holds it, or somebody's own file has its name.
         OSError: If the file cannot be made.
     """
     file = _take(final, lock)
@@ -43,6 +55,22 @@ def lock_output(final: Path, lock: Path) -> Iterator[None]:
         with suppress(OSError):
             lock.unlink()
         file.close()
+
+
+def check_own_place(path: Path) -> None:
+    """Refuse what is no plain file in the place of a file that a render makes for itself.
+
+    A link would be followed, and the file of somebody written to; a pipe be waited for.
+
+    Raises:
+        OutputError: If there is a link, a folder, a pipe or a device.
+        OSError: If it cannot be looked at.
+    """
+    if not S_ISREG(path.lstat().st_mode):
+        raise OutputError(
+            f"output: {shown_path(path)} is no plain file, and a file of the render is to lie "
+            "there; move it away or choose another name"
+        )
 
 
 def remove_stale_locks(folder: Path, pattern: str) -> None:
@@ -78,20 +106,34 @@ def _remove_stale(lock: Path) -> None:
 
 def _take(final: Path, lock: Path) -> BinaryIO:
     while True:
-        file = lock.open("ab")
-        try:
-            _lock(file)
-        except OSError as error:
-            if error.errno in _HELD_BY_ANOTHER:
-                file.close()
-                raise OutputError(
-                    f"output {final}: another render is writing it; "
-                    "choose another name, or wait until that one is done"
-                ) from error
-        # Its last holder may have removed the file between the two steps.
-        if sys.platform == "win32" or _is_still(file, lock):
-            return file
-        file.close()
+        with ExitStack() as opened:
+            file = opened.enter_context(_open(lock))
+            try:
+                _lock(file)
+            except OSError as error:
+                if error.errno in _HELD_BY_ANOTHER:
+                    raise OutputError(
+                        f"output {shown_path(final)}: another render is writing it; "
+                        "choose another name, or wait until that one is done"
+                    ) from error
+            # Its last holder may have removed the file between the two steps.
+            if sys.platform == "win32" or _is_still(file, lock):
+                opened.pop_all()
+                return file
+
+
+def _open(lock: Path) -> BinaryIO:
+    with suppress(FileNotFoundError):
+        check_own_place(lock)
+    file = os.fdopen(os.open(lock, _OPEN_LOCK, 0o666), "ab")
+    status = os.fstat(file.fileno())
+    if S_ISREG(status.st_mode) and not status.st_size:
+        return file
+    file.close()
+    raise OutputError(
+        f"output: {shown_path(lock)} is the name of this render's lock, and somebody's own file is "
+        "there; move it away or choose another name"
+    )
 
 
 def _lock(file: BinaryIO) -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
 from ..excerpt import excerpt
 from ..paths import shown_path
-from .output_lock import lock_output, remove_stale_locks
+from ..whole_file import create, written_target
+from .output_lock import check_own_place, lock_output, remove_stale_locks
 
 _LOCK_SUFFIX = ".partial.lock"
+_PARTIAL_SUFFIX = ".partial.mp4"
+_FINISHING_SUFFIX = ".partial.finishing.mp4"
+_OLDER_SUFFIX = ".partial.older{}.mp4"
+# None of these names is one that an output may have, on disks that do not tell letters apart
+# either; so the files of one render are never those of another.
+_RESERVED = re.compile(r"\.partial(\.finishing|\.older(-\d+)?)?\.[^.]+$", re.IGNORECASE)
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another disk",
     errno.EDQUOT: "free some of your quota or choose another disk",
@@ -32,17 +41,77 @@ class OutputPath:
     @property
     def partial(self) -> Path:
         """What is written while rendering; playable at any time."""
-        return self.final.with_name(f"{self.final.stem}.partial.mp4")
+        return self.final.with_name(f"{self.final.stem}{_PARTIAL_SUFFIX}")
 
     @property
     def finishing(self) -> Path:
         """The finished file until it is complete."""
-        return self.final.with_name(f"{self.final.stem}.finishing.partial.mp4")
+        return self.final.with_name(f"{self.final.stem}{_FINISHING_SUFFIX}")
 
     @property
     def lock(self) -> Path:
         """What a render holds locked while it writes."""
         return self.final.with_name(f"{self.final.stem}{_LOCK_SUFFIX}")
+
+    @property
+    def older(self) -> list[Path]:
+        """What earlier renders that were stopped saved and later ones put aside, numbered."""
+        found: list[Path] = []
+        while os.path.lexists(path := self._older_name(len(found) + 1)):
+            found.append(path)
+        return found
+
+    @property
+    def next_older(self) -> Path:
+        """Name under which a partial file is put aside."""
+        return self._older_name(len(self.older) + 1)
+
+    @property
+    def written(self) -> list[Path]:
+        """Every file that a render writes, renames or removes."""
+        return [self.final, self.partial, self.finishing, self.lock, *self.older]
+
+    def _older_name(self, number: int) -> Path:
+        suffix = _OLDER_SUFFIX.format(f"-{number}" if number > 1 else "")
+        return self.final.with_name(f"{self.final.stem}{suffix}")
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that a render gives to a file on the way to another video.
+
+    Raises:
+        OutputError: If it is one.
+    """
+    if _RESERVED.search(path.name):
+        raise OutputError(
+            f"output {shown_path(path)}: names that end like this belong to unfinished renders of "
+            "another video; leave '.partial' out of the name"
+        )
+
+
+def output_target(path: str | Path) -> Path:
+    """Return the file that a video named ``path`` is written to: what a link names.
+
+    Raises:
+        OutputError: If the name is not free for a video, or is no place for a file.
+        OSError: If links name each other, or the system does not take the name.
+    """
+    path = Path(path)
+    check_name(path)
+    target = written_target(path)
+    check_name(target)
+    if target.is_dir():
+        raise OutputError(f"output {shown_path(path)}: this is a folder; add a file name")
+    if target.exists() and not target.is_file():
+        raise OutputError(
+            f"output {shown_path(path)}: this is a pipe or a device, and an MP4 is not written in "
+            "one go; name a file"
+        )
+    if not target.parent.is_dir():
+        raise OutputError(
+            f"output {shown_path(path)}: no folder {shown_path(target.parent)}; create it first"
+        )
+    return target
 
 
 def check_output(path: str | Path) -> OutputPath:
@@ -51,42 +120,47 @@ def check_output(path: str | Path) -> OutputPath:
     Nothing is left behind, and existing files keep what is in them. Locks in the same folder that
     a killed render left are removed; its partial file stays, since it plays.
 
+    Returns:
+        The names: those of the file that ``path`` names, if it is a link.
+
     Raises:
         OutputError: If the name does not end in ``.mp4``, is a folder, its folder is missing or
-            cannot be written to, the name is too long, or another render is writing it.
+            cannot be written to, the name is too long or one that another render may use, what is
+            no plain file is in the place of one, or another render is writing it.
     """
-    final = Path(path)
-    if final.suffix.lower() != ".mp4":
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
         raise OutputError(
-            f"output {shown_path(final)}: '{excerpt(final.suffix, 20)}' is not written; use a name "
+            f"output {shown_path(path)}: '{excerpt(path.suffix, 20)}' is not written; use a name "
             "in .mp4"
         )
-    output = OutputPath(final)
     try:
-        if final.is_dir():
-            raise OutputError(f"output {shown_path(final)}: this is a folder; add a file name")
-        if not final.parent.is_dir():
-            raise OutputError(
-                f"output {shown_path(final)}: no folder {shown_path(final.parent)}; create it first"
-            )
-        with lock_output(final, output.lock):
+        output = OutputPath(output_target(path))
+        with lock_output(output.final, output.lock):
             for name in (output.partial, output.finishing):
                 _check_writable(name)
-        remove_stale_locks(final.parent, f"*{_LOCK_SUFFIX}")
+        remove_stale_locks(output.final.parent, f"*{_LOCK_SUFFIX}")
     except OSError as error:
         raise OutputError(
-            f"output {shown_path(final)}: cannot be written, {reason(error)}; {remedy(error)}"
+            f"output {shown_path(path)}: cannot be written, {reason(error)}; {remedy(error)}"
         ) from error
     return output
 
 
 def _check_writable(path: Path) -> None:
-    existed = path.exists()
-    # Appending changes nothing in a file that is there, and root cannot fool it.
-    with path.open("ab"):
-        pass
-    if not existed:
-        path.unlink()
+    """Make a file and remove it, or see that the one that is there can be written to.
+
+    Raises:
+        OSError: If that fails.
+        OutputError: If something else is there.
+    """
+    if os.path.lexists(path):
+        check_own_place(path)
+        # Nothing changes in it, and root cannot fool it.
+        with path.open("r+b"):
+            return
+    os.close(create(path))
+    path.unlink()
 
 
 def fault_line(final: Path, partial: Path, size: int, is_playable: bool, error: Exception) -> str:

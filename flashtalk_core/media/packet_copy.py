@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..borders import library_border
 from ..errors import InvalidInputError
 from .input_path import file_url
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
@@ -31,9 +33,18 @@ def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[s
         metadata: Texts by any names.
 
     Raises:
-        InvalidInputError: If there is no video in ``source``, or the container cannot hold it.
-        OSError: If a file cannot be read or written; ``av.FFmpegError`` likewise.
+        InvalidInputError: If there is no video in ``source``, it is damaged, or the container
+            cannot hold it.
+        OSError: If the file cannot be written; ``av.FFmpegError`` likewise.
     """
+    import av
+
+    # What damage leads to in a library may be any error.
+    with library_border(partial(unreadable, source), passing=(OSError, av.FFmpegError)):
+        _copy_packets(source, target, container, metadata)
+
+
+def _copy_packets(source: Path, target: Path, container: str, metadata: Mapping[str, str]) -> None:
     import av
 
     with closing(open_video(source)) as reader:
@@ -45,7 +56,7 @@ def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[s
             delay = _sound_delay(source) if container == "matroska" else None
             if delay is not None:
                 streams[kept[-1].index].metadata["title"] = DELAY_PLACEHOLDER
-            if not _copy(reader.demux(kept), writer, streams, delay):
+            if not _copy(_packets(reader, kept, source), writer, streams, delay):
                 raise unreadable(source, "no packet of it has a time")
     if delay is not None:
         write_delay(target, delay)
@@ -75,6 +86,17 @@ def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
         ) from error
 
 
+def _packets(reader: InputContainer, kept: list[Stream], source: Path) -> Iterator[Packet]:
+    """Yield the packets; what fails in here is the source's fault."""
+    packets = reader.demux(kept)
+    while True:
+        with library_border(partial(unreadable, source)):
+            packet = next(packets, None)
+        if packet is None:
+            return
+        yield packet
+
+
 def _copy(
     packets: Iterator[Packet],
     writer: OutputContainer,
@@ -82,6 +104,8 @@ def _copy(
     delay: Fraction | None,
 ) -> int:
     """Return how many packets were written."""
+    import av
+
     count = 0
     for packet in packets:
         if packet.dts is None:
@@ -89,7 +113,11 @@ def _copy(
         if delay and packet.stream.type == "audio":
             _put_off(packet, delay)
         packet.stream = streams[packet.stream.index]
-        writer.mux(packet)
+        try:
+            writer.mux(packet)
+        except (av.ArgumentError, av.InvalidDataError) as error:
+            # The muxer was given times or data that make no video.
+            raise ValueError(error.strerror) from error
         count += 1
     return count
 
@@ -108,7 +136,7 @@ def _sound_delay(source: Path) -> Fraction | None:
         tracks = sound_tracks(reader)[:1]
         if not tracks or muxer_writes_delay(tracks[0]):
             return None
-        for packet in reader.demux(tracks[0]):
+        for packet in _packets(reader, tracks, source):
             if packet.pts is not None and packet.time_base:
                 return max(Fraction(0), -packet.pts * packet.time_base)
     return Fraction(0)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..config import require
 from ..errors import OutputError
+from ..excerpt import excerpt
+from ..paths import shown_path
+from ..whole_file import replacing
 from .input_path import check_input
 from .mp4_metadata import is_plain_mp4, replace_metadata
 from .output_lock import lock_output
-from .output_path import OutputPath, reason, remedy
+from .output_path import OutputPath, output_target, reason, remedy
 from .packet_copy import copy_packets
+from .video_container import open_video
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """FFmpeg's name of each container by the suffix of the file."""
@@ -29,7 +33,7 @@ def remux_video(source: Path, target: Path, metadata: Mapping[str, str]) -> None
     Args:
         source: Video to read.
         target: File to write, in one of :data:`CONTAINERS`; an older one is replaced, but by a
-            complete file only. It may be ``source``.
+            complete file only, and what a link names in place of the link. It may be ``source``.
         metadata: Texts by any names; those of ``source`` are left out.
 
     Raises:
@@ -40,8 +44,10 @@ def remux_video(source: Path, target: Path, metadata: Mapping[str, str]) -> None
     suffix = target.suffix.lower()
     require(
         suffix in CONTAINERS,
-        f"output {target}: '{target.suffix}' is not written; use a name in {', '.join(CONTAINERS)}",
+        f"output {shown_path(target)}: '{excerpt(target.suffix, 20)}' is not written; use a name "
+        f"in {', '.join(CONTAINERS)}",
     )
+    open_video(source).close()  # what is no video is refused before a name is taken
     with _replacing(target) as unfinished:
         if suffix == ".mp4" and is_plain_mp4(source):
             replace_metadata(source, unfinished, metadata)
@@ -54,18 +60,11 @@ def _replacing(target: Path) -> Iterator[Path]:
     """Give a name beside ``target``; what is written there takes its place in the end."""
     import av
 
-    if not target.parent.is_dir():
-        raise OutputError(f"output {target}: no folder {target.parent}; create it first")
-    unfinished = target.with_name(f"{target.stem}.remux.partial{target.suffix}")
     try:
-        with lock_output(target, OutputPath(target).lock):
-            try:
-                yield unfinished
-                unfinished.replace(target)
-            finally:
-                with suppress(OSError):
-                    unfinished.unlink(missing_ok=True)
+        target = output_target(target)
+        with lock_output(target, OutputPath(target).lock), replacing(target) as unfinished:
+            yield unfinished
     except (OSError, av.FFmpegError) as error:
         raise OutputError(
-            f"output {target}: cannot be written, {reason(error)}; {remedy(error)}"
+            f"output {shown_path(target)}: cannot be written, {reason(error)}; {remedy(error)}"
         ) from error

@@ -11,11 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .. import whole_file
+from ..borders import reason
 from ..config import AvatarConfig
 from ..errors import OutputError
 from ..models.clip_vision import ClipVision
 from ..models.float8 import quantise_rows
 from ..models.text_encoder import TextEncoder
+from ..paths import shown_path
 from .key_maps import published_clip_name, published_text_name
 from .parts import SETTINGS_FILE, Part
 from .quantised import FP8_MARKER, SCALE_SUFFIX, TOKENIZER_TENSOR
@@ -104,14 +107,16 @@ def _narrowed(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` and rename it at the end, or remove it."""
-    temporary = path.with_name(f".{path.name}.partial")
+    """Give a temporary name beside ``path``; it takes the place of ``path`` at the end.
+
+    Raises:
+        OutputError: If it cannot be written; see :func:`whole_file.replacing`.
+    """
     try:
-        yield temporary
-        temporary.replace(path)
+        with whole_file.replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); check the folder and the disk"
+            f"{shown_path(path)}: cannot be written ({reason(error)}); check the folder and the "
+            "disk"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -80,7 +80,7 @@ def test_a_full_disk(render, write_sound, tmp_path, older):
     assert "Traceback" not in "".join(done.lines)
     assert older.read_bytes() == b"older"
     assert count_frames(older.with_name("talk.partial.mp4")) >= 5
-    assert not older.with_name("talk.finishing.partial.mp4").exists()
+    assert not older.with_name("talk.partial.finishing.mp4").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -161,7 +161,7 @@ def test_the_first_chunk_alone_is_enough_to_start_with(tmp_path, make, preset, t
     sound = make.encode_sound(tmp_path / "a.wav", make.voice(70 * 1764, 44_100)[None], 44_100)
     sink, frames = Pieces(), pictures(70)
     with Mp4Writer(tmp_path / "out.mp4", SIZE, probe_sound(sound), preset=preset) as writer:
-        writer._video.codec_context.thread_count = threads
+        writer._pictures.stream.codec_context.thread_count = threads
         writer.send_live(sink)
         writer.write(frames[:28])
         # The next frame is drawn with the next chunk, which takes as long as this one.

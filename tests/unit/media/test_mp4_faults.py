@@ -126,7 +126,7 @@ def test_full_disk_is_told_in_one_line(sound, final, limit):
     assert str(final.with_name("v.partial.mp4")) in line
     assert_plays(final.with_name("v.partial.mp4"), at_least=5)
     assert final.read_bytes() == b"older"
-    assert not final.with_name("v.finishing.partial.mp4").exists()
+    assert not final.with_name("v.partial.finishing.mp4").exists()
 
 
 @pytest.mark.parametrize("exception", [KeyboardInterrupt, RuntimeError])
@@ -217,7 +217,7 @@ def test_sound_that_vanished_during_the_render(sound, final):
 
 
 def test_next_render_replaces_what_a_killed_one_left(make, sound, final):
-    for name in ("v.partial.mp4", "v.finishing.partial.mp4"):
+    for name in ("v.partial.mp4", "v.partial.finishing.mp4"):
         final.with_name(name).write_bytes(b"left over")
     make.write_video(final, sound)
     assert sorted(path.name for path in final.parent.iterdir()) == ["s.wav", "v.mp4"]
