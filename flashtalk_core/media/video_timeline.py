@@ -135,7 +135,8 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
         frame_ticks = 1 / (_first_rate(track) * tick_s)
         shown = np.array([round(k * frame_ticks) for k in range(stamps.num_without)], np.int64)
         stop = round(stamps.num_without * frame_ticks)
-    zero = round((player_zero_s(container) or Fraction(0)) / tick_s)
+    zero_s = player_zero_s(path, container, track)
+    zero = max(0, int(shown[0])) if zero_s is None else round(zero_s / tick_s)
     shown = shown[max(0, int(np.searchsorted(shown, zero, side="right")) - 1) :]
     rate, is_constant = _rate_of(track, shown, stop, tick_s)
     # Where frames are only counted, those before a key frame in time may be stored behind it.
