@@ -49,8 +49,8 @@ class FramesToImages(io.ComfyNode):
                     default=0,
                     min=0,
                     max=9000000,
-                    tooltip="Frames to read, fps of them a second: 25 in videos of this pack. 0 is up "
-                    "to the end of the picture, if that stays below limit_gb.",
+                    tooltip="Frames to read, fps of them a second: 25 in videos of this pack. 0 is "
+                    "up to the end of the picture, if that stays below limit_gb.",
                 ),
                 io.Float.Input(
                     "limit_gb",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,26 +38,29 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
-        av.InvalidDataError: If it is none of those formats, or promises more than it can hold.
+        av.error.InvalidDataError: If it is none of those formats, or promises more than it can
+            hold.
     """
     import av
 
     surplus = surplus_samples(path) if part is None else 0
     if surplus:
         said = f"its index promises {surplus} samples, more than the file has bytes"
-        raise av.InvalidDataError(0, said, str(path))
+        raise av.error.InvalidDataError(0, said, str(path))
     major = int(av.__version__.partition(".")[0])
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
-    options = {
-        "format_whitelist": _FORMATS,
-        "protocol_whitelist": "file",
-        "max_pixels": str(MAX_FRAME_PX),  # of what is decoded to know a track, covers too
-    }
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
-        return av.open(file_url(path) if part is None else part, "r", options=options, **tags)
-    except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list
-        said = "no sound or video that is read"
-        raise av.InvalidDataError(error.errno or 0, said, str(path)) from error
+        source = file_url(path) if part is None else part
+        # As ``options`` they would be for streams, too: there older PyAV crashes where a format
+        # (FLV, MPEG-PS, VOC) has streams that come after the head.
+        return av.open(source, "r", container_options=options, **tags)
     except av.error.MemoryError as error:  # nothing but heads of tables was read so far
         said = "its tables ask for more memory than there is"
-        raise av.InvalidDataError(error.errno or 0, said, str(path)) from error
+        raise av.error.InvalidDataError(error.errno or 0, said, str(path)) from error
+    except av.FFmpegError as error:
+        if error.errno != errno.EINVAL:  # how FFmpeg says that a format is not in the list
+            raise
+        raise av.error.InvalidDataError(
+            error.errno, "no sound or video that is read", str(path)
+        ) from error

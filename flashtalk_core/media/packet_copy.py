@@ -115,7 +115,9 @@ def _copy(
         packet.stream = streams[packet.stream.index]
         try:
             writer.mux(packet)
-        except (av.ArgumentError, av.InvalidDataError) as error:
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise  # of the file that is written
             # The muxer was given times or data that make no video.
             raise ValueError(error.strerror) from error
         count += 1

@@ -27,6 +27,7 @@ _log = printable_log(logging.getLogger(__name__))
 
 MAX_TIME_S = 360_000
 """Latest start and longest duration that can be asked for: 100 hours."""
+_NOTED_S = 0.1
 MIN_DURATION_S = 0.001
 """Shortest duration that can be asked for."""
 
@@ -147,7 +148,7 @@ def probe_sound(
         missing_s=reader.missing_s if first.num_samples != limit else 0.0,
         mix_peak=first.level.peak,
         hearing=hearing,
-        faults=tuple(reader.notes),
+        faults=(*reader.notes, *_short_part(first, duration_s)),
         marks=first.marks.marks(),
     )
     for note in sound_notes(info):
@@ -248,6 +249,13 @@ def _check_target(target_lufs: float) -> None:
         -70 <= target_lufs <= 0,
         f"sound loudness {target_lufs} LUFS: use -70 to 0, {TARGET_LUFS:g} is the default",
     )
+
+
+def _short_part(first: FirstPass, duration_s: float | None) -> list[str]:
+    found_s = first.num_samples / first.rate_hz
+    if duration_s is None or duration_s - found_s < _NOTED_S:
+        return []
+    return [f"it ends {found_s:.3f} s after its start, {duration_s:g} s were asked for"]
 
 
 def _no_samples(reader: SoundReader, start_s: float) -> str:

@@ -102,7 +102,7 @@ def _is_in_fragments(path: Path) -> bool:
 
 def is_still(stream: Stream) -> bool:
     """Whether a track is a picture of the cover."""
-    return bool(int(stream.disposition) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
+    return bool(stream.disposition.value & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
 
 
 def _start_s(stream: Stream) -> Fraction | None:

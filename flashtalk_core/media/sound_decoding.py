@@ -20,7 +20,7 @@ from .sound_chain import open_chain, part_offsets
 from .sound_cut import CUT_SHORT, is_cut_short
 from .sound_libsndfile import open_with_libsndfile
 from .sound_tracks import open_with_av
-from .wav_header import better_reader_for, wav_notes
+from .wav_header import better_reader_for, missing_wav_s, wav_notes
 
 
 class DecodedSound(NamedTuple):
@@ -35,6 +35,8 @@ class DecodedSound(NamedTuple):
     """Releases the file."""
     notes: list[str]
     """What should be known about it; grows while it is read."""
+    missing_s: float
+    """Seconds a file lacks of what its header states."""
 
 
 def open_sound_file(path: Path) -> DecodedSound:
@@ -46,6 +48,7 @@ def open_sound_file(path: Path) -> DecodedSound:
     with library_border(lambda said: _unopened(path, said)):
         kind = better_reader_for(path)
         parts = part_offsets(path)
+        missing_s = missing_wav_s(path)
         notes = [*wav_notes(path), *([CUT_SHORT] if is_cut_short(path) else [])]
     if kind:
         opened = open_with_libsndfile(path)
@@ -57,7 +60,7 @@ def open_sound_file(path: Path) -> DecodedSound:
         opened = open_with_av(path, notes) or open_with_libsndfile(path)
     if opened is None:
         raise InvalidInputError(_no_sound(path))
-    return DecodedSound(*opened, notes)
+    return DecodedSound(*opened, notes, missing_s)
 
 
 def _unopened(path: Path, said: str) -> InvalidInputError:

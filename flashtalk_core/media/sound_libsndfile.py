@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Those that say what they are. The others take any bytes for sound, or open a second file.
 _FORMATS = frozenset((
     "AIFF", "AU", "AVR", "CAF", "FLAC", "HTK", "IRCAM", "MAT4", "MAT5", "MPC2K",
-    "NIST", "OGG", "PAF", "PVF", "RF64", "SDS", "SVX", "VOC", "W64", "WAV", "WAVEX", "WVE", "XI",
+    "NIST", "OGG", "PAF", "PVF", "RF64", "SVX", "VOC", "W64", "WAV", "WAVEX", "WVE", "XI",
 ))  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
         import soundfile
     except (ImportError, OSError):  # the second where the library beside the package is missing
         return None
-    if _is_mpeg(path):
+    if _is_noisy(path):
         return None
     # By content alone: of a name, libsndfile would take the suffix for a format.
     with library_border(lambda said: _unreadable(path, said)):
@@ -62,11 +62,12 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
     return OpenedSound(sound.samplerate, sound.channels, "", _blocks(path, sound), close)
 
 
-def _is_mpeg(path: Path) -> bool:
-    """Whether libsndfile would ask mpg123: it knows what FFmpeg knows, and writes on stderr."""
+def _is_noisy(path: Path) -> bool:
+    """Whether libsndfile would write on the terminal: of MPEG, which FFmpeg reads, and of SDS."""
     with library_border(lambda said: _unreadable(path, said)), path.open("rb") as file:
         head = file.read(3)
-    return head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
+    is_mpeg = head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
+    return is_mpeg or head[:2] == b"\xf0\x7e"
 
 
 def _blocks(path: Path, sound: SoundFile) -> Iterator[Block]:

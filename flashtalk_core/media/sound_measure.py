@@ -48,6 +48,7 @@ class FirstPass:
         """Largest absolute sample of any channel."""
         self.hearing = Hearing.plain(reader.layout, reader.channels)
         """What is to be heard, once the pass is over."""
+        self.rate_hz = reader.rate_hz
         self._reader = reader
         self._start = start
         self._test = HearingTest(reader.layout, reader.channels, reader.rate_hz)

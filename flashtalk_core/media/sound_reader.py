@@ -13,7 +13,6 @@ from .input_path import check_input
 from .sound_array import Block, SoundArray, SoundSource
 from .sound_decoding import open_sound_file
 from .sound_tracks import BLOCK_SAMPLES
-from .wav_header import missing_wav_s
 
 
 class SoundReader:
@@ -46,8 +45,9 @@ class SoundReader:
         else:
             self.source = path = check_input(source, "sound")
             opened = open_sound_file(path)
-            self.rate_hz, self.channels, self.layout, self._blocks, self._close, self.notes = opened
-            self.missing_s = missing_wav_s(path)
+            self.rate_hz, self.channels, self.layout = opened[:3]
+            self._blocks, self._close = opened.blocks, opened.close
+            self.notes, self.missing_s = opened.notes, opened.missing_s
 
     def blocks(self, start_sample: int = 0, num_samples: int | None = None) -> Iterator[Block]:
         """Yield the samples from ``start_sample`` on, at most ``num_samples`` (``None``: all).

@@ -151,7 +151,7 @@ def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:
 
 
 def _rank(track: AudioStream) -> tuple[bool, bool]:
-    flags = int(track.disposition)
+    flags = track.disposition.value
     title = " ".join(track.metadata.values()).lower()
     is_aside = bool(flags & _NOT_FIRST) or "commentary" in title
     return is_aside, not flags & _DEFAULT

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..borders import library_border
+from ..borders import is_out_of_memory, library_border
 from ..errors import InvalidInputError
 from ..log import printable_log
 from ..paths import shown_path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
+
+_DEFAULT = 0x1  # FFmpeg's AV_DISPOSITION_DEFAULT
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -95,7 +97,9 @@ def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iter
         with library_border(lambda why: unreadable(path, why)):
             try:
                 frames = packet.decode()
-            except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError):
+            except av.FFmpegError as error:
+                if is_out_of_memory(error):
+                    raise
                 continue  # whoever counts the frames tells
         yield from frames
 
@@ -108,6 +112,4 @@ def unreadable(path: str | Path, why: str) -> InvalidInputError:
 
 
 def _is_default(stream: VideoStream) -> bool:
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.default)
+    return bool(stream.disposition.value & _DEFAULT)

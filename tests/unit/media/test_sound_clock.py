@@ -152,8 +152,9 @@ def test_without_gaps_no_sample_is_added(make, tmp_path, name, codec):
     sound = make.voice(5 * RATE_HZ, RATE_HZ)[None]
     samples, _ = read(write(tmp_path / name, codec, sound))
     with av.open(str(tmp_path / name)) as container:
-        decoded = [frame.to_ndarray() for frame in container.decode(audio=0)]
-    assert samples.shape[1] == sum(each.shape[1] for each in decoded)
+        # Older FFmpeg leaves the encoder's delay in Matroska, before 0 s.
+        decoded = [frame.samples for frame in container.decode(audio=0) if frame.time > -0.01]
+    assert samples.shape[1] == sum(decoded)
 
 
 def test_frames_without_times_follow_on(make):
