@@ -158,7 +158,7 @@ def two_tracks(folder, kind):
         track = container.add_stream("libx264", rate=25, options={"crf": "4"})
         track.width, track.height, track.pix_fmt = *files.SIZE, "yuv420p"
         if kind == "cover":
-            cover.disposition = av.stream.Disposition.attached_pic
+            cover.disposition = av.stream.Disposition.attached_pic.value
         frame = av.VideoFrame.from_ndarray(files.quarters((64, 64)), format="rgb24")
         container.mux(cover.encode(frame) + cover.encode(None))
         for number in range(6):
@@ -182,7 +182,7 @@ def test_a_cover_is_no_video(tmp_path):
         track = container.add_stream("mp3", rate=files.RATE_HZ, layout="mono")
         cover = container.add_stream("mjpeg", rate=25)
         cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         frame = av.VideoFrame.from_ndarray(files.quarters((64, 64)), format="rgb24")
         container.mux(cover.encode(frame) + cover.encode(None))
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.float32), "fltp", "mono")
