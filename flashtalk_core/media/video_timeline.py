@@ -23,6 +23,7 @@ from .sound_clock import player_zero_s
 from .video_container import packets_of, picture_track
 
 if TYPE_CHECKING:
+    from av import Packet
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -32,6 +33,9 @@ MAX_NOMINAL_HZ = 60
 """Highest nominal rate that frames at uneven times are sampled at; many containers take the tick
 of their clock for it."""
 _MAX_RATE_HZ = 1_000
+# Formats that are cut and joined as streams, and the leaps of time that are no pause in one.
+_JOINED = frozenset(("mpegts", "mpeg"))
+_BACK_S, _AHEAD_S = Fraction(1, 10), 10
 # Share of a frame. Clocks of milliseconds are half of one off; what starts as typed, less.
 _CONSTANT = Fraction(1, 4)
 _CLOSE = Fraction(1, 1_000)
@@ -113,6 +117,8 @@ class _Stamps(NamedTuple):
     """Packets without a time."""
     last: tuple[int, int]
     """The latest time, and how long that frame lasts."""
+    is_joined: bool
+    """Whether clocks follow one another, brought to one: decoders give times of their own."""
 
 
 def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
@@ -128,7 +134,7 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
         raise InvalidInputError(
             f"video {shown_path(path)}: it holds 0 frames; render or export it again"
         )
-    is_in_order = _lacks_times(container) or not stamps.shown
+    is_in_order = _lacks_times(container) or not stamps.shown or stamps.is_joined
     shown = np.sort(np.frombuffer(stamps.shown, np.int64)) if stamps.shown else None
     stop = sum(stamps.last)
     if shown is None:
@@ -140,25 +146,56 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
     shown = shown[max(0, int(np.searchsorted(shown, zero, side="right")) - 1) :]
     rate, is_constant = _rate_of(track, shown, stop, tick_s)
     # Where frames are only counted, those before a key frame in time may be stored behind it.
-    keys = array("q") if is_in_order and track.codec_context.has_b_frames else stamps.keys
+    is_counted = stamps.is_joined or (is_in_order and track.codec_context.has_b_frames)
+    keys = array("q") if is_counted else stamps.keys
     return VideoTimeline(shown, keys, tick_s, zero, stop, rate, is_constant, is_in_order)
 
 
 def _read_stamps(path: Path, container: InputContainer, track: VideoStream) -> _Stamps:
     shown, keys, num_without, last = array("q"), array("q"), 0, (-(2**63), 0)
     in_order = _lacks_times(container)
+    clock = _JoinedClock(track) if container.format.name in _JOINED else None
     for packet in packets_of(path, container, track):
         ticks = packet.dts if packet.pts is None or in_order else packet.pts
         if ticks is None:
             num_without += packet.size > 0  # the last one is empty
             continue
+        if clock is not None:
+            ticks = clock.time_of(packet, ticks)
         if packet.is_keyframe:
             keys.append(ticks)
         if packet.is_discard:
             continue  # cut away by the container's edit list; it may still be decoded from
         shown.append(ticks)
         last = max(last, (ticks, max(0, packet.duration or 0)))
-    return _Stamps(shown, keys, num_without, last)
+    return _Stamps(shown, keys, num_without, last, clock is not None and clock.has_leapt)
+
+
+class _JoinedClock:
+    """Brings streams that were joined end to end, each with its own clock, to one."""
+
+    def __init__(self, track: VideoStream) -> None:
+        self.has_leapt = False
+        tick_s = Fraction(track.time_base or 1)
+        self._back, self._ahead = round(_BACK_S / tick_s), round(_AHEAD_S / tick_s)
+        self._shift = self._delay = 0
+        self._next: int | None = None
+        """When the next packet is to be decoded, by the clock of the last one."""
+
+    def time_of(self, packet: Packet, ticks: int) -> int:
+        """Return the time of a packet by the first clock; packets come in decoding order."""
+        if packet.dts is None:
+            return ticks + self._shift
+        if self._next is not None:
+            leap = packet.dts - self._next
+            if not -self._back <= leap <= self._ahead:
+                self._shift -= leap
+                self.has_leapt = True
+        self._next = packet.dts + (packet.duration or 0)
+        # The two times of a packet may be of different clocks where they meet.
+        if 0 <= ticks - packet.dts <= self._ahead:
+            self._delay = ticks - packet.dts
+        return packet.dts + self._delay + self._shift
 
 
 def _lacks_times(container: InputContainer) -> bool:

@@ -112,6 +112,27 @@ def test_frames_that_an_edit_list_hides_are_not_there(tmp_path, name, frames):
     assert shown_at(path, 0, 0.13, 0.3) == [5, 8, 12]
 
 
+@pytest.mark.parametrize("name", ["v.ts", "v.mpg"])
+@pytest.mark.parametrize("start_s", [0, 40])
+def test_streams_that_were_joined_follow_one_another(tmp_path, name, start_s):
+    """Each has a clock of its own."""
+    codec = {"codec": "mpeg2video", "codec_options": {"qscale": "2"}} if name == "v.mpg" else {}
+    sound = files.clicks(0.8, [0.5])
+    common = {"sound": sound, "sound_codec": "mp2", **codec}
+    first = files.write(tmp_path / f"a{name}", range(20), **common)
+    pictures = [files.picture(number) for number in range(20, 40)]
+    second = files.write(
+        tmp_path / f"b{name}", range(20), pictures,
+        picture_at_s=start_s, sound_at_s=start_s, **common,
+    )  # fmt: skip
+    path = tmp_path / name
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    info = probe_video(path)
+    assert info.num_frames == 40
+    assert info.duration_s == pytest.approx(1.6, abs=0.1)
+    assert files.numbers_of(read_frames(path, 0, 40).numpy()) == list(range(40))
+
+
 def test_what_lies_before_0_s_is_not_shown(tmp_path):
     path = files.write(
         tmp_path / "v.mkv",
