@@ -88,10 +88,15 @@ def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
 
 def _packets(reader: InputContainer, kept: list[Stream], source: Path) -> Iterator[Packet]:
     """Yield the packets; what fails in here is the source's fault."""
+    import av
+
     packets = reader.demux(kept)
     while True:
         with library_border(partial(unreadable, source)):
-            packet = next(packets, None)
+            try:
+                packet = next(packets, None)
+            except av.error.MemoryError as error:  # for a packet whose size is damaged
+                raise unreadable(source, "a packet asks for more memory than there is") from error
         if packet is None:
             return
         yield packet

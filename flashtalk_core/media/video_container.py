@@ -78,7 +78,8 @@ def packets_of(path: Path, container: InputContainer, track: VideoStream) -> Ite
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 return
-            except av.error.InvalidDataError:
+            except (av.error.InvalidDataError, av.error.MemoryError):
+                # FFmpeg has no memory for a packet only where its size is damaged.
                 _log.warning("video %s: it is damaged, and read up to there only", shown_path(path))
                 return
         yield packet

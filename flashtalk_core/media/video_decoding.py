@@ -70,11 +70,15 @@ def _frames_from(
                 container.seek(key, stream=track)
         except InvalidInputError:
             return  # then it is read from its start
-    place = 0 if key is None else int(np.searchsorted(timeline.shown, key))
+    place = 0 if key is None else None
     for frame in frames_of(path, container, track):
         if not timeline.is_in_order:
             if frame.pts is not None:
                 yield frame.pts, frame
-        elif place < len(timeline.shown):
+            continue
+        if place is None:  # without an index it may be any other place than the one asked for
+            found = key if frame.pts is None else frame.pts
+            place = int(np.searchsorted(timeline.shown, found or 0))
+        if place < len(timeline.shown):
             yield int(timeline.shown[place]), frame
             place += 1

@@ -35,6 +35,8 @@ of their clock for it."""
 _MAX_RATE_HZ = 1_000
 # Formats that are cut and joined as streams, and the leaps of time that are no pause in one.
 _JOINED = frozenset(("mpegts", "mpeg"))
+_FROM_START = frozenset(("mpeg",))
+"""Formats whose packets get other times when reading starts in the middle."""
 _BACK_S, _AHEAD_S = Fraction(1, 10), 10
 # Share of a frame. Clocks of milliseconds are half of one off; what starts as typed, less.
 _CONSTANT = Fraction(1, 4)
@@ -147,7 +149,8 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
     rate, is_constant = _rate_of(track, shown, stop, tick_s)
     # Where frames are only counted, those before a key frame in time may be stored behind it.
     is_counted = stamps.is_joined or (is_in_order and track.codec_context.has_b_frames)
-    keys = array("q") if is_counted else stamps.keys
+    is_read_through = is_counted or container.format.name in _FROM_START
+    keys = array("q") if is_read_through else stamps.keys
     return VideoTimeline(shown, keys, tick_s, zero, stop, rate, is_constant, is_in_order)
 
 

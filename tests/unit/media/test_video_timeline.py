@@ -155,6 +155,44 @@ def test_a_container_without_times_shows_frames_in_their_order(tmp_path, codec):
     assert shown_at(path, 0.42, 0.58) == [10, 14]
 
 
+CODECS = {
+    "v.mkv": {},
+    "v.ts": {},
+    "v.flv": {},
+    "v.webm": {"codec": "libvpx", "codec_options": {"b": "2000000", "g": "10"}},
+    "v.avi": {"codec": "mpeg4", "codec_options": {"qscale": "2", "g": "10"}},
+    "v.mpg": {"codec": "mpeg2video", "codec_options": {"qscale": "2", "g": "10"}},
+}
+SOUNDS = {"v.webm": "libopus", "v.avi": "mp3", "v.mpg": "mp2"}
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("share", [1, 0.7])
+def test_each_frame_is_found_by_itself(tmp_path, name, share):
+    """Also in a file whose index is not there, or whose end is not."""
+    options = {"codec_options": {"g": "10", "crf": "4"}} | CODECS[name]
+    sound = files.clicks(2, [0.5])
+    path = files.write(
+        tmp_path / name, range(50), sound=sound, sound_codec=SOUNDS.get(name, "aac"), **options
+    )
+    data = path.read_bytes()
+    path.write_bytes(data[: round(len(data) * share)])
+    info = probe_video(path)
+    assert info.num_frames >= 15
+    for number in range(0, info.num_frames, 6):
+        found = read_frames(path, number, 1, info)
+        assert files.numbers_of(found.numpy()) == [number], number
+
+
+@pytest.mark.parametrize("options", ["open-gop=1:keyint=10:bframes=3", "keyint=7:bframes=2"])
+def test_frames_before_a_key_frame_are_decoded_from_the_one_before(tmp_path, options):
+    codec = {"x264-params": options, "crf": "4"}
+    path = files.write(tmp_path / "v.mp4", range(40), codec_options=codec)
+    info = probe_video(path)
+    for number in range(40):
+        assert files.numbers_of(read_frames(path, number, 1, info).numpy()) == [number]
+
+
 def test_a_still_of_hours_is_no_step_of_hours(tmp_path):
     path = files.write(tmp_path / "v.mp4", [0, 2 * 3600 * 25], pictures=[files.picture(1)] * 2)
     info = probe_video(path)
