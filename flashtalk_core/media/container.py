@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .input_path import file_url
+from .mp4_counts import surplus_samples
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
+MAX_FRAME_PX = 1 << 26
+"""Most pixels of a frame that is decoded, 8192 x 8192."""
 _KEEPS_ANY_TAG = 19
 """First PyAV that reads tags of any encoding, and that no longer takes ``metadata_errors``."""
 
@@ -35,10 +38,15 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
-        av.error.InvalidDataError: If it is none of those formats.
+        av.error.InvalidDataError: If it is none of those formats, or promises more than it can
+            hold.
     """
     import av
 
+    surplus = surplus_samples(path) if part is None else 0
+    if surplus:
+        said = f"its index promises {surplus} samples, more than the file has bytes"
+        raise av.error.InvalidDataError(0, said, str(path))
     major = int(av.__version__.partition(".")[0])
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
@@ -47,6 +55,9 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
         # As ``options`` they would be for streams, too: there older PyAV crashes where a format
         # (FLV, MPEG-PS, VOC) has streams that come after the head.
         return av.open(source, "r", container_options=options, **tags)
+    except av.error.MemoryError as error:  # nothing but heads of tables was read so far
+        said = "its tables ask for more memory than there is"
+        raise av.error.InvalidDataError(error.errno or 0, said, str(path)) from error
     except av.FFmpegError as error:
         if error.errno != errno.EINVAL:  # how FFmpeg says that a format is not in the list
             raise
