@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..flashtalk_core.engine.plan import RenderPlan
     from ..flashtalk_core.engine.request import PromptChange
     from ..flashtalk_core.media.picture import FitMode
-    from ..flashtalk_core.media.sound import SoundInfo
+    from ..flashtalk_core.media.sound_info import SoundInfo
     from ..flashtalk_core.weights.files import ModelFiles
     from ..flashtalk_core.weights.load import AvatarCheckpoint
     from ..flashtalk_core.weights.lora import LoraFile

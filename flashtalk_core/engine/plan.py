@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..config import ChunkConfig
 from ..excerpt import excerpt
 from ..media.picture import fit_picture, to_model_range
-from ..media.sound import SoundInfo
+from ..media.sound_info import SoundInfo
 from ..models.attention import KERNELS, is_installed
 from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE

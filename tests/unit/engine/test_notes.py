@@ -12,7 +12,7 @@ from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_no
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.residency import Placement
 from flashtalk_core.media.hearing import Hearing
-from flashtalk_core.media.sound import SoundInfo
+from flashtalk_core.media.sound_info import SoundInfo
 from flashtalk_core.media.sound_notes import sound_notes
 from flashtalk_core.media.sound_track import track_notes
 
