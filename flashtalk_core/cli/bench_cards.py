@@ -12,6 +12,7 @@ from ..config import SPEEDS
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from .fast_paths import add_switches, leave_out
 from .render import parse_size
+from .tables import format_rows
 
 CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)
 MAX_CARD_GB = 10_000.0
@@ -53,7 +54,6 @@ def run_cards(args: argparse.Namespace) -> int:
     from ..models.attention import choose_attention
     from ..models.float8 import float8_fault
     from ..weights.load import open_avatar
-    from .bench import format_rows
 
     counts = {name: getattr(args, name) for name in ("steps", "warmups", "repeats")}
     for name, count in (counts | {"decode latents": args.decode_latents}).items():

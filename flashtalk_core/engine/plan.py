@@ -8,18 +8,20 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from PIL.Image import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import ChunkConfig
 from ..excerpt import excerpt
 from ..media.picture import fit_picture, to_model_range
 from ..media.sound import SoundInfo
 from ..models.attention import KERNELS, is_installed
+from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..weights.load import AvatarCheckpoint
 from .devices import device_name
 from .request import AvatarRequest
 from .residency import Placement
+from .working_memory import decode_bytes, session_bytes, step_bytes
 
 RENDER_REVISION = 1
 """Raised by every change that draws or writes other bytes from the same settings."""
@@ -128,3 +130,20 @@ def _bytes_of(value: object) -> bytes:
     if isinstance(value, Image):
         return str(value.size).encode() + value.tobytes()
     return json.dumps(value, sort_keys=True).encode()
+
+
+def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
+    """Estimate what a network of class ``kind`` needs beside its weights, in bytes.
+
+    Encoders run once on little and count as nothing.
+    """
+    config, request, place = plan.checkpoint.config, plan.request, plan.placement
+    if kind is AvatarDiT:
+        sizes = config, request.size_px, plan.chunk, place.dtype
+        return step_bytes(*sizes) + session_bytes(*sizes)
+    if kind is VideoVAE:
+        slabs = place.memory.slabs
+        return decode_bytes(
+            config, request.size_px, place.dtype, request.num_decode_latents, slabs=slabs
+        )
+    return 0

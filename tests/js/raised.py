@@ -23,7 +23,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
     """Return what goes wrong, by what it is about: calls that raise."""
     from flashtalk_pack.flashtalk_core.config import AvatarConfig, SamplingConfig
     from flashtalk_pack.flashtalk_core.engine.devices import choose_device
-    from flashtalk_pack.flashtalk_core.engine.memory_plan import (
+    from flashtalk_pack.flashtalk_core.engine.memory_choice import (
         DeviceMemory,
         MemoryChoice,
         choose_memory,
