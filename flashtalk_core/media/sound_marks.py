@@ -16,7 +16,7 @@ from .sound_array import Block
 from .sound_reader import SoundReader
 
 if TYPE_CHECKING:
-    from .sound import SoundInfo
+    from .sound_info import SoundInfo
 
 MARK_SAMPLES = 2**16
 """Samples between two marks: a change is found a second or two behind where it begins."""

@@ -17,8 +17,8 @@ from ..log import printable_log
 from .channel_mix import Matrix, is_unnamed, mix_matrix, positions_of
 from .hearing import Hearing
 from .resampling import StreamResampler
-from .sound import SoundInfo
 from .sound_array import Block
+from .sound_info import SoundInfo
 from .sound_marks import measured_blocks
 from .sound_reader import SoundReader
 
