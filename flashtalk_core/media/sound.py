@@ -15,7 +15,7 @@ from ..log import printable_log
 from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing
 from .loudness import TARGET_LUFS
 from .sound_array import SoundArray, SoundSource
-from .sound_info import SoundInfo
+from .sound_info import SoundInfo as SoundInfo
 from .sound_marks import measured_blocks
 from .sound_measure import SILENCE_PEAK, FirstPass, Level
 from .sound_notes import sound_notes

@@ -1,4 +1,4 @@
-"""What is known of a sound that was measured."""
+"""What is known of the sound of a render."""
 
 from __future__ import annotations
 

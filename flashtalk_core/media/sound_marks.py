@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InvalidInputError
 from .sound_array import Block
-from .sound_info import SoundInfo
 from .sound_reader import SoundReader
+
+if TYPE_CHECKING:
+    from .sound_info import SoundInfo
 
 MARK_SAMPLES = 2**16
 """Samples between two marks: a change is found a second or two behind where it begins."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from .sound_info import SoundInfo
+from typing import TYPE_CHECKING
+
 from .sound_measure import SILENCE_PEAK
+
+if TYPE_CHECKING:
+    from .sound_info import SoundInfo
 
 _LOUD_PEAK = 2.0
 """Peaks above this (+6 dBFS) come from damage or a wrong scale."""
