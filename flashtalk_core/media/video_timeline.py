@@ -158,7 +158,7 @@ def _read_stamps(path: Path, container: InputContainer, track: VideoStream) -> _
     shown, keys, num_without, last = array("q"), array("q"), 0, (-(2**63), 0)
     in_order = _lacks_times(container)
     clock = _JoinedClock(track) if container.format.name in _JOINED else None
-    for packet in packets_of(path, container, track):
+    for packet in packets_of(path, container, track, tells=True):
         ticks = packet.dts if packet.pts is None or in_order else packet.pts
         if ticks is None:
             num_without += packet.size > 0  # the last one is empty
