@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,16 @@ def sound_tracks(container: InputContainer) -> list[Stream]:
     return [stream for stream in container.streams.audio if stream.codec_context is not None]
 
 
-def packets_of(path: Path, container: InputContainer, track: VideoStream) -> Iterator[Packet]:
+def packets_of(
+    path: Path, container: InputContainer, track: VideoStream, *, tells: bool = False
+) -> Iterator[Packet]:
     """Yield the packets of a track; a file that was cut short ends where it was cut.
+
+    Args:
+        path: The video.
+        container: The same, opened.
+        track: A track of it.
+        tells: Whether to warn of such an end: once is enough.
 
     Raises:
         InvalidInputError: If the file cannot be read.
@@ -80,7 +89,9 @@ def packets_of(path: Path, container: InputContainer, track: VideoStream) -> Ite
                 return
             except (av.error.InvalidDataError, av.error.MemoryError):
                 # FFmpeg has no memory for a packet only where its size is damaged.
-                _log.warning("video %s: it is damaged, and read up to there only", shown_path(path))
+                if tells:
+                    name = shown_path(path)
+                    _log.warning("video %s: it is damaged, and read up to there only", name)
                 return
         yield packet
 
@@ -94,10 +105,11 @@ def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iter
     import av
 
     track.codec_context.options = {"max_pixels": str(MAX_FRAME_PX)}
-    for packet in packets_of(path, container, track):
+    # Behind a damaged end nothing asks the decoder for the frames that it holds back.
+    for packet in chain(packets_of(path, container, track), [None]):
         with library_border(lambda why: unreadable(path, why)):
             try:
-                frames = packet.decode()
+                frames = track.codec_context.decode(packet)
             except av.FFmpegError as error:
                 if is_out_of_memory(error):
                     raise

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from ..errors import InvalidInputError
 from ..paths import shown_path
 from .sound_clock import player_zero_s
-from .video_container import packets_of, picture_track
+from .video_container import picture_track
+from .video_stamps import lacks_times, read_stamps
 
 if TYPE_CHECKING:
-    from av import Packet
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -33,11 +33,8 @@ MAX_NOMINAL_HZ = 60
 """Highest nominal rate that frames at uneven times are sampled at; many containers take the tick
 of their clock for it."""
 _MAX_RATE_HZ = 1_000
-# Formats that are cut and joined as streams, and the leaps of time that are no pause in one.
-_JOINED = frozenset(("mpegts", "mpeg"))
 _FROM_START = frozenset(("mpeg",))
 """Formats whose packets get other times when reading starts in the middle."""
-_BACK_S, _AHEAD_S = Fraction(1, 10), 10
 # Share of a frame. Clocks of milliseconds are half of one off; what starts as typed, less.
 _CONSTANT = Fraction(1, 4)
 _CLOSE = Fraction(1, 1_000)
@@ -112,17 +109,6 @@ class VideoTimeline:
         return max(0, int(self.shown[0]) - self.zero) * self.tick_s
 
 
-class _Stamps(NamedTuple):
-    shown: array[int]
-    keys: array[int]
-    num_without: int
-    """Packets without a time."""
-    last: tuple[int, int]
-    """The latest time, and how long that frame lasts."""
-    is_joined: bool
-    """Whether clocks follow one another, brought to one: decoders give times of their own."""
-
-
 def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
     """Read through the packets of the picture without decoding them.
 
@@ -131,12 +117,12 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
     """
     track = picture_track(path, container)
     tick_s = Fraction(track.time_base or Fraction(1, 1_000))
-    stamps = _read_stamps(path, container, track)
+    stamps = read_stamps(path, container, track)
     if not (stamps.shown or stamps.num_without):
         raise InvalidInputError(
             f"video {shown_path(path)}: it holds 0 frames; render or export it again"
         )
-    is_in_order = _lacks_times(container) or not stamps.shown or stamps.is_joined
+    is_in_order = lacks_times(container) or not stamps.shown or stamps.is_joined
     shown = np.sort(np.frombuffer(stamps.shown, np.int64)) if stamps.shown else None
     stop = sum(stamps.last)
     if shown is None:
@@ -152,57 +138,6 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
     is_read_through = is_counted or container.format.name in _FROM_START
     keys = array("q") if is_read_through else stamps.keys
     return VideoTimeline(shown, keys, tick_s, zero, stop, rate, is_constant, is_in_order)
-
-
-def _read_stamps(path: Path, container: InputContainer, track: VideoStream) -> _Stamps:
-    shown, keys, num_without, last = array("q"), array("q"), 0, (-(2**63), 0)
-    in_order = _lacks_times(container)
-    clock = _JoinedClock(track) if container.format.name in _JOINED else None
-    for packet in packets_of(path, container, track):
-        ticks = packet.dts if packet.pts is None or in_order else packet.pts
-        if ticks is None:
-            num_without += packet.size > 0  # the last one is empty
-            continue
-        if clock is not None:
-            ticks = clock.time_of(packet, ticks)
-        if packet.is_keyframe:
-            keys.append(ticks)
-        if packet.is_discard:
-            continue  # cut away by the container's edit list; it may still be decoded from
-        shown.append(ticks)
-        last = max(last, (ticks, max(0, packet.duration or 0)))
-    return _Stamps(shown, keys, num_without, last, clock is not None and clock.has_leapt)
-
-
-class _JoinedClock:
-    """Brings streams that were joined end to end, each with its own clock, to one."""
-
-    def __init__(self, track: VideoStream) -> None:
-        self.has_leapt = False
-        tick_s = Fraction(track.time_base or 1)
-        self._back, self._ahead = round(_BACK_S / tick_s), round(_AHEAD_S / tick_s)
-        self._shift = self._delay = 0
-        self._next: int | None = None
-        """When the next packet is to be decoded, by the clock of the last one."""
-
-    def time_of(self, packet: Packet, ticks: int) -> int:
-        """Return the time of a packet by the first clock; packets come in decoding order."""
-        if packet.dts is None:
-            return ticks + self._shift
-        if self._next is not None:
-            leap = packet.dts - self._next
-            if not -self._back <= leap <= self._ahead:
-                self._shift -= leap
-                self.has_leapt = True
-        self._next = packet.dts + (packet.duration or 0)
-        # The two times of a packet may be of different clocks where they meet.
-        if 0 <= ticks - packet.dts <= self._ahead:
-            self._delay = ticks - packet.dts
-        return packet.dts + self._delay + self._shift
-
-
-def _lacks_times(container: InputContainer) -> bool:
-    return container.format.name == "avi"  # what FFmpeg makes up is wrong with B frames
 
 
 def _rate_of(

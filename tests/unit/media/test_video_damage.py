@@ -10,7 +10,7 @@ from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.mp4_counts import surplus_samples
 from flashtalk_core.media.remux import CONTAINERS, remux_video
 from flashtalk_core.media.video_check import measure_video
-from flashtalk_core.media.video_reader import probe_video, read_sound_part
+from flashtalk_core.media.video_reader import probe_video, read_frames, read_sound_part
 
 from . import video_files as files
 
@@ -136,6 +136,24 @@ def test_a_still_that_lasts_for_hours_takes_no_memory_for_them(tmp_path):
     tracemalloc.stop()
     assert sound.samples.shape[1] <= files.RATE_HZ
     assert peak < 2_000_000
+
+
+def test_a_packet_of_a_size_that_cannot_be_ends_the_video_and_is_told_once(video, tmp_path, caplog):
+    def change(data):
+        at = data.index(b"trun") + 4
+        flags, count = struct.unpack_from(">II", data, at)
+        assert count > 6
+        fields = [flag for flag in (0x100, 0x200, 0x400, 0x800) if flags & flag]
+        first = 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4)
+        files.put(data, b"trun", first + 4 * (6 * len(fields) + fields.index(0x200)), 0x7FFFFFFF)
+
+    path = video(change, container=PARTS)
+    info = probe_video(path)
+    assert info.num_frames == 6
+    assert files.numbers_of(read_frames(path, 0, 6, info)) == list(range(6))
+    assert caplog.text.count("it is damaged, and read up to there only") == 1
+    with pytest.raises(InvalidInputError, match=r"v\.mp4: cannot be read"):
+        remux_video(path, tmp_path / "o.mkv", {})
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
