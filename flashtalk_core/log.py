@@ -1,20 +1,33 @@
-"""Log lines that are safe to show on a terminal, whoever shows them."""
+"""Log lines that are safe to show on a terminal and never end the work, whoever shows them."""
 
 from __future__ import annotations
 
 import logging
 import traceback
+from typing import Any
 
 from .excerpt import printable
 
 
-def printable_log(logger: logging.Logger) -> logging.Logger:
-    """Let ``logger`` make what it logs printable, and return it.
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose handlers may fail."""
+
+    def log(self, level: int, msg: object, *args: object, **settings: Any) -> None:
+        try:
+            # One more: the line is told from where it was logged, not from here.
+            settings["stacklevel"] = settings.get("stacklevel", 1) + 1
+            super().log(level, msg, *args, **settings)
+        except Exception:  # the border between the work and those who are told of it
+            return
+
+
+def printable_log(logger: logging.Logger) -> logging.LoggerAdapter[logging.Logger]:
+    """Let ``logger`` make what it logs printable; return one that raises nothing.
 
     In ComfyUI the handlers are not this project's, so lines are made safe where they are logged.
     """
     logger.addFilter(_make_printable)
-    return logger
+    return _Log(logger, {})
 
 
 def printable_lines(text: str) -> str:

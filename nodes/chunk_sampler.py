@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from .faults import blame
+from .sizes import MODEL_RULE
 from .sockets import CATEGORY, ChunksSocket, ModelSocket, ReferenceSocket, SpeechSocket
 
 if TYPE_CHECKING:
     from .descriptions import ModelDescription, ReferenceDescription, SpeechDescription
 
-MODEL_RULE = "the model's own"
 MAX_SEED = 2**63 - 1
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from ..flashtalk_core.config import FastPaths
     from ..flashtalk_core.engine.memo import EncodingMemo
-    from ..flashtalk_core.engine.memory_plan import MemoryChoice
+    from ..flashtalk_core.engine.memory_choice import MemoryChoice
     from ..flashtalk_core.engine.plan import RenderPlan
     from ..flashtalk_core.engine.request import PromptChange
     from ..flashtalk_core.media.picture import FitMode
-    from ..flashtalk_core.media.sound import SoundInfo
+    from ..flashtalk_core.media.sound_info import SoundInfo
     from ..flashtalk_core.weights.files import ModelFiles
     from ..flashtalk_core.weights.load import AvatarCheckpoint
     from ..flashtalk_core.weights.lora import LoraFile
@@ -82,7 +82,7 @@ def describe_model(
             run.
     """
     from ..flashtalk_core.engine.memo import EncodingMemo
-    from ..flashtalk_core.engine.memory_plan import MemoryChoice
+    from ..flashtalk_core.engine.memory_choice import MemoryChoice
     from ..flashtalk_core.models.attention import choose_attention
     from ..flashtalk_core.weights.load import open_checkpoint
     from .host.networks import ManagedNetworks

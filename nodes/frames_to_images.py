@@ -23,8 +23,10 @@ class FramesToImages(io.ComfyNode):
             display_name="FlashTalk Frames to Images",
             category=CATEGORY,
             description=(
-                "Read a part of a finished video as IMAGE and AUDIO. Images are large: an hour "
-                "at 448x768 would take 370 GB of memory, so a part is chosen and limited."
+                "Read a part of a video as a player shows it, as IMAGE and AUDIO. A variable "
+                "frame rate becomes a constant one, the nominal rate of the video, or its average "
+                "above 60. Images are large: an hour at 448x768 would take 370 GB of memory, so a "
+                "part is chosen and limited."
             ),
             search_aliases=["video to images", "extract frames", "get video frames", "compositing"],
             inputs=[
@@ -39,15 +41,16 @@ class FramesToImages(io.ComfyNode):
                     min=0.0,
                     max=360000.0,
                     step=0.04,
-                    tooltip="Where the part begins, seconds.",
+                    tooltip="Where the part begins, seconds. Between two frames the earlier one is "
+                    "shown.",
                 ),
                 io.Int.Input(
                     "num_frames",
                     default=0,
                     min=0,
                     max=9000000,
-                    tooltip="Frames to read, 25 a second; 0 is up to the end of the video, if that "
-                    "stays below limit_gb.",
+                    tooltip="Frames to read, fps of them a second: 25 in videos of this pack. 0 is "
+                    "up to the end of the picture, if that stays below limit_gb.",
                 ),
                 io.Float.Input(
                     "limit_gb",
@@ -56,7 +59,8 @@ class FramesToImages(io.ComfyNode):
                     max=1000.0,
                     step=0.1,
                     advanced=True,
-                    tooltip="Most memory the images may take. One frame of 448x768 takes 4.1 MB.",
+                    tooltip="Most memory the images and their sound may take. One frame of 448x768 "
+                    "takes 4.1 MB.",
                 ),
             ],
             outputs=[

@@ -13,6 +13,7 @@ import comfy.model_management as management
 from ..flashtalk_core.geometry import num_chunks, num_video_frames
 from ..flashtalk_core.log import printable_log
 from ..flashtalk_core.media.mp4_boxes import has_whole_fragment
+from ..flashtalk_core.paths import is_file
 from ..flashtalk_core.streaming.pacing import measure_pace
 from .host.output import OutputFile
 from .host.streams import send_message, stream_sessions
@@ -135,7 +136,7 @@ class LivePreview:
         stopped = isinstance(error, management.InterruptProcessingException)
         self.note(getattr(error, "__notes__", ()))
         files = [file for file in (self._partial, self._final) if file is not None]
-        left = next((file for file in files if file.path.exists()), None)
+        left = next((file for file in files if is_file(file.path)), None)
         self._send(INTERRUPTED if stopped else FAILED, left, None if stopped else _reason(error))
 
     def _send(

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..flashtalk_core.config import SPEEDS
-from ..flashtalk_core.engine.memory_plan import MODES
+from ..flashtalk_core.engine.memory_choice import MODES
 from ..flashtalk_core.errors import FlashTalkError
 from ..flashtalk_core.models.acceleration import choose_fast_paths
 from ..flashtalk_core.models.attention import BUILT_IN, KERNELS

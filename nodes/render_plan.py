@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..flashtalk_core.config import AvatarConfig, ChunkConfig, SamplingConfig, require
-from ..flashtalk_core.engine.memory_plan import MemoryPlan, plan_memory
+from ..flashtalk_core.engine.memory_choice import plan_memory
+from ..flashtalk_core.engine.memory_plan import MemoryPlan
 from ..flashtalk_core.engine.memory_sizes import model_sizes
 from ..flashtalk_core.engine.plan import RenderPlan
 from ..flashtalk_core.engine.request import AvatarRequest, check_request
@@ -15,9 +16,9 @@ from ..flashtalk_core.engine.residency import Placement
 from ..flashtalk_core.models.acceleration import suited_decode_latents
 from ..flashtalk_core.models.half_precision import check_half_precision
 from ..flashtalk_core.models.vae.model import VideoVAE
-from .chunk_sampler import MODEL_RULE
 from .descriptions import RenderDescription
 from .host.devices import usable_bytes
+from .sizes import MODEL_RULE
 
 if TYPE_CHECKING:
     import torch

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ..flashtalk_core.borders import reason
 from ..flashtalk_core.engine.notes import placement_notes, render_notes
 from ..flashtalk_core.engine.plan import fingerprint
 from ..flashtalk_core.engine.render import describe, open_writer, render_video
 from ..flashtalk_core.engine.render_store import RenderStore
-from ..flashtalk_core.errors import InvalidInputError
+from ..flashtalk_core.engine.rounding import num_encoder_threads
+from ..flashtalk_core.errors import OutputError
 from ..flashtalk_core.log import printable_log
 from ..flashtalk_core.media.remux import remux_video
 from .faults import blame
@@ -89,7 +91,7 @@ class Sink:
         plan = self._render.plan
         preview.note(render_notes(plan))
         with blame(self._node, "frames", filename_prefix=_PREFIX, quality="quality crf"):
-            key = fingerprint(plan=plan.fingerprint(), crf=self._crf)
+            key = fingerprint(plan=plan.fingerprint(), crf=self._crf, threads=num_encoder_threads())
             output = new_output(prefix, plan.request.size_px, f".{container}")
             if self._copy(key, output.path, preview):
                 preview.finish(output, is_copy=True)
@@ -106,15 +108,21 @@ class Sink:
         return output
 
     def _copy(self, key: str, path: Path, preview: LivePreview) -> bool:
-        """Copy the kept render, if there is one that can be read."""
+        """Copy the kept render, if there is one that can be read.
+
+        Raises:
+            OutputError: If the copy cannot be written; a drawn video could not be, either.
+        """
         kept = self._store.find(key)
         if kept is None:
             return False
         preview.say(COPYING)
         try:
             remux_video(kept, path, self._metadata)
-        except InvalidInputError as error:
-            _log.warning("a kept render cannot be used and is drawn again: %s", error)
+        except Exception as error:  # the border of a file that anything may have happened to
+            if isinstance(error, OutputError) and isinstance(error.__cause__, OSError):
+                raise
+            _log.warning("a kept render cannot be used and is drawn again: %s", reason(error))
             self._store.drop(key)
             return False
         _log.info("%s: same settings as a render that was kept, copied", path)

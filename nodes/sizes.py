@@ -9,7 +9,7 @@ from ..flashtalk_core.excerpt import excerpt
 from ..flashtalk_core.geometry import check_size
 
 CUSTOM = "custom"
-MODEL_SIZE = "the model's own"
+MODEL_SIZE = MODEL_RULE = "the model's own"
 
 # Height and width. The marks say what is known of each size; see the README.
 SIZES: dict[str, tuple[int, int] | None] = {

@@ -11,13 +11,8 @@ import torch
 from torch import Tensor
 
 from ..config import AvatarConfig, FastPaths
-from ..engine.memory_plan import (
-    SYSTEM_BYTES,
-    DeviceMemory,
-    MemoryChoice,
-    MemoryPlan,
-    choose_memory,
-)
+from ..engine.memory_choice import SYSTEM_BYTES, DeviceMemory, MemoryChoice, choose_memory
+from ..engine.memory_plan import MemoryPlan
 from ..engine.memory_sizes import ModelSizes, model_sizes
 from ..models.acceleration import accelerate
 from ..models.attention import Attention

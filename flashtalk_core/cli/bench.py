@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from .bench_cards import add_cards
 from .bench_cold import add_cold
+from .bench_links import add_links
 from .fast_paths import add_switches, leave_out
 from .render import EXAMPLE, parse_size
+from .tables import format_rows, print_rows
+from .terminal import write_out
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_cold(parts)
     _add_memory(parts)
     add_cards(parts)
+    add_links(parts)
     _add_av(parts)
     _add_lips(parts)
     for part in parts.choices.values():
@@ -149,9 +151,9 @@ def run_stages(args: argparse.Namespace) -> int:
     report = bench_stages(bench, lambda text: logger.info("measuring: %s", text))
     parts = {"bench": [describe(bench)]} | asdict(report)
     if args.json:
-        sys.stdout.write(json.dumps(parts, indent=1) + "\n")
+        write_out(json.dumps(parts, indent=1))
     else:
-        sys.stdout.write("\n\n".join(format_rows(rows) for rows in parts.values() if rows) + "\n")
+        write_out("\n\n".join(format_rows(rows) for rows in parts.values() if rows))
     return 0 if all(found.passed for found in report.agreements) else 1
 
 
@@ -271,30 +273,3 @@ def run_lips(args: argparse.Namespace) -> int:
     results = compare_lips(measure_openings(args.video), track)
     print_rows(args, [asdict(result) for result in results])
     return 0 if is_in_step(results) else 1
-
-
-def print_rows(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows as JSON or as a table."""
-    text = json.dumps(list(rows), indent=1) if args.json else format_rows(rows)
-    sys.stdout.write(text + "\n")
-
-
-def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """Return a table; a single row is shown as lines of name and value."""
-    if len(rows) == 1:
-        width = max(map(len, rows[0]))
-        return "\n".join(f"{name:{width}}  {_cell(value)}" for name, value in rows[0].items())
-    table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in table
-    )
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, tuple | list):
-        return " ".join(map(_cell, value))
-    return str(value)

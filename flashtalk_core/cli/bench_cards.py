@@ -12,6 +12,8 @@ from ..config import SPEEDS
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from .fast_paths import add_switches, leave_out
 from .render import parse_size
+from .tables import format_rows
+from .terminal import tell, write_out
 
 CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)
 MAX_CARD_GB = 10_000.0
@@ -53,7 +55,6 @@ def run_cards(args: argparse.Namespace) -> int:
     from ..models.attention import choose_attention
     from ..models.float8 import float8_fault
     from ..weights.load import open_avatar
-    from .bench import format_rows
 
     counts = {name: getattr(args, name) for name in ("steps", "warmups", "repeats")}
     for name, count in (counts | {"decode latents": args.decode_latents}).items():
@@ -86,12 +87,11 @@ def run_cards(args: argparse.Namespace) -> int:
         values = asdict(row)
         rows.append(values)
         short = {name: value for name, value in values.items() if name != "stages"}
-        sys.stderr.write(format_rows([short]) + "\n\n")
-        sys.stderr.flush()
+        tell(sys.stderr, format_rows([short]) + "\n\n")
     if args.json:
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        write_out(json.dumps(rows, indent=1))
     else:
-        sys.stdout.write(format_rows([_short(values) for values in rows]) + "\n")
+        write_out(format_rows([_short(values) for values in rows]))
     return 0 if all(values["passed"] for values in rows) else 1
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..config import SPEEDS
 from ..engine.devices import DTYPES, choose_device, choose_dtype
 from .render import parse_size
+from .tables import print_rows
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,6 @@ def run_cold(args: argparse.Namespace) -> int:
     from ..models.acceleration import choose_fast_paths
     from ..models.attention import choose_attention
     from ..weights.load import open_avatar
-    from .bench import print_rows
 
     device = choose_device(args.device)
     choose_fast_paths(args.speed, device, float8=args.float8)

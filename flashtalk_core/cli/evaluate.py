@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from ..engine.devices import DTYPES
 from ..errors import InvalidInputError, OutputError
 from ..whole_file import check_replacing, replacing
 from .render import choose_sampling
+from .terminal import write_out
 
 PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor")
 _TRIPS = 10
@@ -132,10 +132,10 @@ def run(args: argparse.Namespace) -> int:
         start = time.monotonic()
         results[part] = measures[part]()
         results[f"{part}_took_s"] = round(time.monotonic() - start, 1)
-    text = json.dumps(results, indent=1) + "\n"
+    text = json.dumps(results, indent=1)
     if args.output is None:
-        sys.stdout.write(text)
+        write_out(text)
     else:
         with _faults(args.output), replacing(args.output) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+            unfinished.write_text(f"{text}\n", encoding="utf-8")
     return 0

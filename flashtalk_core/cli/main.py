@@ -17,7 +17,7 @@ from ..errors import FlashTalkError, InvalidInputError
 from ..excerpt import excerpt, printable
 from ..packages import missing_package
 from . import doctor, render
-from .terminal import log_to_stderr, stop_on_termination
+from .terminal import log_to_stderr, standard_streams, stop_on_termination, tell
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     debug = "--debug" in arguments
-    with log_to_stderr(debug), stop_on_termination():
+    with standard_streams(), log_to_stderr(debug), stop_on_termination():
         try:
             _check_there(arguments)
             args = build_parser().parse_args(arguments)
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
         except (Exception, KeyboardInterrupt) as error:
             logger.debug("stopped by this", exc_info=True)
             line, code = describe(error)
-            sys.stderr.write(f"error: {line}\n")
+            tell(sys.stderr, f"error: {line}\n")
             return code
 
 

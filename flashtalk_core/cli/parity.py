@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from ..engine.devices import DTYPES, choose_device, choose_dtype
+from .terminal import write_out
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,5 +26,5 @@ def run(args: argparse.Namespace) -> int:
 
     device = choose_device(args.device)
     results = run_parity(args.folder, device, choose_dtype(args.dtype, device))
-    sys.stdout.write((to_json if args.json else format_table)(results) + "\n")
+    write_out((to_json if args.json else format_table)(results))
     return 0 if all(result.passed for result in results) else 1

@@ -10,6 +10,7 @@ from typing import Self, TextIO
 
 from ..config import ChunkConfig
 from ..geometry import num_chunks
+from .terminal import is_terminal, tell
 
 _BAR_CELLS = 20
 _LINE_PAUSE_S = 5.0
@@ -20,7 +21,7 @@ class Progress:
     """Counts written frames on standard error.
 
     A terminal sees a bar; a file or a pipe gets a line after the first frames, one after a chunk
-    now and then, and one at the end.
+    now and then, and one at the end. Where nothing can be written the work goes on without.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Progress:
         self._chunk = chunk
         self._stream = sys.stderr if stream is None else stream
         self._clock_s = clock_s
-        self._is_watched = self._stream.isatty()
+        self._is_watched = is_terminal(self._stream)
         self._done = 0
         self._start_s = self._last_line_s = 0.0
 
@@ -60,8 +61,7 @@ class Progress:
             self._draw()
         elif is_first or self._done == self._total_frames or self._is_line_due():
             self._last_line_s = self._clock_s()
-            self._stream.write(f"{self}\n")
-            self._stream.flush()
+            tell(self._stream, f"{self}\n")
 
     def __exit__(
         self,
@@ -70,7 +70,7 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         if self._is_watched:
-            self._stream.write("\n")
+            tell(self._stream, "\n")
 
     def __str__(self) -> str:
         """Return what is done, how fast, and what is left."""
@@ -98,8 +98,7 @@ class Progress:
         return is_whole_chunk and self._clock_s() - self._last_line_s >= _LINE_PAUSE_S
 
     def _draw(self) -> None:
-        self._stream.write(f"\r{str(self).ljust(79)}")
-        self._stream.flush()
+        tell(self._stream, f"\r{str(self).ljust(79)}")
 
 
 def _minutes(seconds: float) -> str:

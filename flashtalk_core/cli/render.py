@@ -165,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> RenderPlan:
     """Look at everything the user gave, the quickest first."""
-    from ..engine.memory_plan import MemoryChoice, plan_memory
+    from ..engine.memory_choice import MemoryChoice, plan_memory
     from ..engine.memory_sizes import model_sizes
     from ..engine.plan import RenderPlan
     from ..engine.request import AvatarRequest, check_order

@@ -1,18 +1,24 @@
-"""Standard error and signals while a command runs."""
+"""Standard streams and signals while a command runs."""
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn, TextIO
 
+from ..borders import reason
+from ..errors import OutputError
 from ..log import printable_lines
 
 _PACKAGE = __name__.partition(".")[0]
+_MAX_TOLD = 1000
+"""Most warnings that are remembered, so as not to be told twice."""
 
 
 class _LineFormatter(logging.Formatter):
@@ -27,17 +33,124 @@ class _LineFormatter(logging.Formatter):
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines over a progress bar, which draws itself anew below them."""
+    """Writes lines over a progress bar, which draws itself anew below them; a warning once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Remember no warnings yet."""
+        super().__init__(stream)
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, unless it is a warning that was told: a file is read several times."""
+        with suppress(Exception):
+            if record.levelno == logging.WARNING and self._was_told(record.getMessage()):
+                return
+        super().emit(record)
+
+    def _was_told(self, text: str) -> bool:
+        was_told = text in self._told
+        if len(self._told) < _MAX_TOLD:
+            self._told.add(text)
+        return was_told
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line that hides what the line held before."""
         text = super().format(record)
-        return f"\r{text.ljust(79)}" if self.stream.isatty() else text
+        return f"\r{text.ljust(79)}" if is_terminal(self.stream) else text
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on: the place for complaints is the one that cannot be written."""
+
+    def flush(self) -> None:
+        """Write what is held back; Python asks for it once more at its end."""
+        with suppress(Exception):
+            super().flush()
+
+
+def tell(stream: TextIO | None, text: str) -> None:
+    """Write ``text`` where it may help somebody; where that fails, the work goes on.
+
+    A pipe may have nobody at its end, a log may lie on a full disk, and a program without a
+    terminal has no standard error at all.
+    """
+    if stream is None:
+        return
+    with suppress(Exception):  # the border between the work and those who watch it
+        stream.write(text)
+        stream.flush()
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody may see ``stream`` at this moment."""
+    try:
+        return stream is not None and stream.isatty()
+    except Exception:  # the border between the work and those who watch it
+        return False
 
 
 def write_out(text: str) -> None:
-    """Write lines to standard output; what they quote from outside steers no terminal."""
-    sys.stdout.write(printable_lines(text) + "\n")
+    """Write lines to standard output; what they quote from outside steers no terminal.
+
+    A reader that has seen enough, as ``head``, is no fault.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.write(printable_lines(text) + "\n")
+            sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        if not _has_no_reader(error):
+            raise OutputError(
+                f"standard output: cannot be written, {reason(error)}; send it to another file"
+            ) from error
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Let neither a standard stream that is closed, nor one that cannot be written, do harm.
+
+    A file that is opened while one is closed gets its number, and with it what libraries write to
+    standard error. What is left in a stream that cannot be written would change the exit code.
+    """
+    _fill_closed()
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except (OSError, ValueError) as error:
+                if stream is sys.stderr or _has_no_reader(error):
+                    _discard(stream)
+
+
+def _has_no_reader(error: BaseException) -> bool:
+    # Windows says that the value is wrong.
+    return isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EINVAL)
+
+
+def _fill_closed() -> None:
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                # The lowest free number is taken, which is this one. Children may have it, too.
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what ``stream`` holds, and all that follows, to nowhere."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
+        stream.flush()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ layers, A audio features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
@@ -80,11 +81,12 @@ def generate_chunk(
     latent = _denoise_chunk(
         model, reference, windows, motion, sampling, draw_noise, before_step or (lambda _step: None)
     )
-    _check_finite(latent, state.chunk_index)
+    _check_finite(latent, state.chunk_index, "the model's output is")
     kept: list[Tensor] = []
     num_decoded = 0
     num_motion = model.chunk.num_motion_frames
     for group in _decode(model, latent):
+        _check_finite(group, state.chunk_index, "the VAE's pictures are")
         frames = match_colours(group[0].float(), reference.colour, sampling.colour_strength)
         kept = _keep_last(kept, frames, num_motion)
         num_hidden = max(0, num_motion - num_decoded)
@@ -98,11 +100,15 @@ def generate_chunk(
     )
 
 
-def _check_finite(latent: Tensor, chunk_index: int) -> None:
-    """Stop before a picture that is no picture: every later chunk would be drawn from it."""
-    if not bool(torch.isfinite(latent).all()):
+def _check_finite(values: Tensor, chunk_index: int, what: str) -> None:
+    """Stop before a picture that is no picture: every later chunk would be drawn from it.
+
+    One pass that allocates nothing. Whoever takes the frames waits for the device anyway.
+    """
+    # Both ends are NaN where any value is.
+    if not all(map(math.isfinite, torch.stack(torch.aminmax(values)).tolist())):
         raise OverflowedError(
-            f"chunk {chunk_index + 1}: the model's output is NaN or infinite; use another number "
+            f"chunk {chunk_index + 1}: {what} NaN or infinite; use another number "
             "format (bfloat16 or float32), or another prompt or portrait"
         )
 
@@ -113,7 +119,9 @@ def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState)
         return reference.motion_latent
     with model.networks.use(VideoVAE) as vae:
         frames = state.motion_frames.to(next(vae.parameters()))
-        return vae.encode(frames, model.num_decode_latents)
+        latent = vae.encode(frames, model.num_decode_latents)
+    _check_finite(latent, state.chunk_index, "the VAE's latents are")
+    return latent
 
 
 def _decode(model: ChunkModel, latent: Tensor) -> Iterator[Tensor]:

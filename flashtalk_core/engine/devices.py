@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float32", "bfloat16", "float16")
+_KINDS = ("cuda", "mps", "xpu")
+"""Kinds of GPU of which PyTorch says in plain words why they cannot be used."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -39,16 +41,18 @@ def choose_device(name: str) -> torch.device:
         if is_out_of_memory(error):
             raise
         raise InvalidInputError(
-            f"device {shown!r}: {_why_not(error)}; use 'cpu', or see `python -m flashtalk_core "
-            "doctor`"
+            f"device {shown!r}: {_why_not(device, error)}; use 'cpu', or see `python -m "
+            "flashtalk_core doctor`"
         ) from error
     return device
 
 
-def _why_not(error: Exception) -> str:
+def _why_not(device: torch.device, error: Exception) -> str:
     """Return what PyTorch says first: advice to its own developers follows."""
     said = str(error).strip().partition("\n")[0].partition(". ")[0]
-    if said.startswith("Could not run"):
+    if device.type == "meta":
+        return "it computes nothing"
+    if device.type not in _KINDS or said.startswith("Could not run") or "not compiled" in said:
         return "this PyTorch is built without it"
     return excerpt(said, 120) or type(error).__name__
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from ..models.dit import AvatarDiT
 from ..models.dit_block import AvatarBlock
 from ..models.float8 import quantise_block
 from ..models.vae.model import VideoVAE
+from .memory_plan import MemoryPlan
 from .working_memory import decode_bytes, session_bytes, step_bytes
 
 _NUM_BUFFERS = 2
@@ -25,25 +25,6 @@ _SPARE = 1.04
 _SPLIT = 1.12
 """What whole pictures on their way cost over what they take: their memory is split for smaller
 tensors and cannot be given back whole. Without it a card of 16 GB ran out with 2.2 GB split."""
-
-
-class Kept(Protocol):
-    """What of a model stays on the device: the part of a memory plan that counts here."""
-
-    @property
-    def float8(self) -> bool:
-        """Whether large layers are 8-bit floats."""
-        ...
-
-    @property
-    def num_resident(self) -> int | None:
-        """Blocks on the device; ``None`` for the whole transformer."""
-        ...
-
-    @property
-    def slabs(self) -> bool:
-        """Whether pictures are decoded some rows at a time."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +44,7 @@ class ModelSizes:
     decode: dict[bool, int]
     """What decoding needs beside weights, by whether it goes slab by slab."""
 
-    def peak_bytes(self, kept: Kept) -> int:
+    def peak_bytes(self, kept: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""
         session, sound, step = self.blocks[kept.float8]
         split = 1.0 if kept.slabs else _SPLIT

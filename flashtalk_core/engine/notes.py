@@ -8,7 +8,7 @@ import torch
 
 from ..config import FastPaths
 from ..errors import InvalidInputError
-from ..media.sound import sound_notes
+from ..media.sound_notes import sound_notes
 from ..media.sound_track import track_notes
 from ..models.acceleration import check_fast_paths
 from ..models.vae.model import VideoVAE

@@ -8,18 +8,20 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from PIL.Image import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import ChunkConfig
 from ..excerpt import excerpt
 from ..media.picture import fit_picture, to_model_range
-from ..media.sound import SoundInfo
+from ..media.sound_info import SoundInfo
 from ..models.attention import KERNELS, is_installed
+from ..models.dit import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..weights.load import AvatarCheckpoint
-from .devices import device_name
 from .request import AvatarRequest
 from .residency import Placement
+from .rounding import rounding_of
+from .working_memory import decode_bytes, session_bytes, step_bytes
 
 RENDER_REVISION = 1
 """Raised by every change that draws or writes other bytes from the same settings."""
@@ -69,7 +71,8 @@ class RenderPlan:
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the picture.
 
-        Devices, kernels and versions count: they round differently.
+        Devices, kernels and versions count, and of a CPU the number of threads: they round
+        differently.
         """
         request, place = self.request, self.placement
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
@@ -89,7 +92,7 @@ class RenderPlan:
             loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
             memory=[place.memory.float8, place.memory.slabs],
-            devices=[device_name(place.device), device_name(place.device_of(VideoVAE))],
+            rounding=[rounding_of(place.device), rounding_of(place.device_of(VideoVAE))],
             paths=asdict(place.paths),
             attention=[self.attention, *_installed_kernels()],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
@@ -128,3 +131,20 @@ def _bytes_of(value: object) -> bytes:
     if isinstance(value, Image):
         return str(value.size).encode() + value.tobytes()
     return json.dumps(value, sort_keys=True).encode()
+
+
+def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
+    """Estimate what a network of class ``kind`` needs beside its weights, in bytes.
+
+    Encoders run once on little and count as nothing.
+    """
+    config, request, place = plan.checkpoint.config, plan.request, plan.placement
+    if kind is AvatarDiT:
+        sizes = config, request.size_px, plan.chunk, place.dtype
+        return step_bytes(*sizes) + session_bytes(*sizes)
+    if kind is VideoVAE:
+        slabs = place.memory.slabs
+        return decode_bytes(
+            config, request.size_px, place.dtype, request.num_decode_latents, slabs=slabs
+        )
+    return 0

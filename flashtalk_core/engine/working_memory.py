@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import nn
 
 from ..config import AvatarConfig, ChunkConfig
 from ..geometry import num_latent_frames, token_grid
-from ..models.dit import AvatarDiT
-from ..models.vae.model import VideoVAE
-
-if TYPE_CHECKING:
-    from .plan import RenderPlan
 
 # Tensors alive at a time, in units of the largest kind each network has. Measured at the full
 # size, 768x448, bfloat16, on an H200: a step adds 1.3 GiB, decoding one latent frame at a time
@@ -22,23 +14,6 @@ _STEP_TENSORS = 12
 _DECODE_TENSORS = 12
 _DECODE_TENSORS_PER_LATENT = 4
 _SLAB_TENSORS = 9
-
-
-def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
-    """Estimate what a network of class ``kind`` needs beside its weights, in bytes.
-
-    Encoders run once on little and count as nothing.
-    """
-    config, request, place = plan.checkpoint.config, plan.request, plan.placement
-    if kind is AvatarDiT:
-        sizes = config, request.size_px, plan.chunk, place.dtype
-        return step_bytes(*sizes) + session_bytes(*sizes)
-    if kind is VideoVAE:
-        slabs = place.memory.slabs
-        return decode_bytes(
-            config, request.size_px, place.dtype, request.num_decode_latents, slabs=slabs
-        )
-    return 0
 
 
 def step_bytes(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .input_path import file_url
+from .mp4_counts import surplus_samples
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
+MAX_FRAME_PX = 1 << 26
+"""Most pixels of a frame that is decoded, 8192 x 8192."""
 _KEEPS_ANY_TAG = 19
 """First PyAV that reads tags of any encoding, and that no longer takes ``metadata_errors``."""
 
@@ -21,7 +26,7 @@ _FORMATS = (
 )
 
 
-def open_container(path: Path) -> InputContainer:
+def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
     """Open a sound or video that holds its own data; the caller closes it.
 
     The encoding of its tags does not matter: titles in GBK or Latin-1 are common, and PyAV before
@@ -29,17 +34,33 @@ def open_container(path: Path) -> InputContainer:
 
     Args:
         path: File that may be one of the formats that docs/COMMAND_LINE.md names.
+        part: The bytes that are read instead of all of it.
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
-        av.InvalidDataError: If it is none of those formats.
+        av.error.InvalidDataError: If it is none of those formats, or promises more than it can
+            hold.
     """
     import av
 
+    surplus = surplus_samples(path) if part is None else 0
+    if surplus:
+        said = f"its index promises {surplus} samples, more than the file has bytes"
+        raise av.error.InvalidDataError(0, said, str(path))
     major = int(av.__version__.partition(".")[0])
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
-        return av.open(file_url(path), "r", options=options, **tags)
-    except av.ArgumentError as error:  # how FFmpeg says that a format is not in the list
-        raise av.InvalidDataError(error.errno, "no sound or video that is read", str(path)) from error
+        source = file_url(path) if part is None else part
+        # As ``options`` they would be for streams, too: there older PyAV crashes where a format
+        # (FLV, MPEG-PS, VOC) has streams that come after the head.
+        return av.open(source, "r", container_options=options, **tags)
+    except av.error.MemoryError as error:  # nothing but heads of tables was read so far
+        said = "its tables ask for more memory than there is"
+        raise av.error.InvalidDataError(error.errno or 0, said, str(path)) from error
+    except av.FFmpegError as error:
+        if error.errno != errno.EINVAL:  # how FFmpeg says that a format is not in the list
+            raise
+        raise av.error.InvalidDataError(
+            error.errno, "no sound or video that is read", str(path)
+        ) from error

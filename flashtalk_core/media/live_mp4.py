@@ -13,7 +13,7 @@ import logging
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -111,7 +111,8 @@ class LiveMp4:
     def _end(self) -> None:
         sink, self._sink = self._sink, None
         if sink is not None:
-            sink.close()
+            with suppress(Exception):  # the border between a render and those who watch it
+                sink.close()
 
     def _add(self, packet: Packet, streams: tuple[Stream, Stream]) -> None:
         if self._sink is None:

@@ -31,7 +31,7 @@ from .output_lock import lock_output
 from .output_path import check_output, fault_line
 from .partial_file import PartialFile
 from .picture_track import PictureTrack, Preset, check_crf
-from .sound import SoundInfo
+from .sound_info import SoundInfo
 from .sound_track import SoundTrack
 
 if TYPE_CHECKING:

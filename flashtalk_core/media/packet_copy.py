@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from ..borders import library_border
 from ..errors import InvalidInputError
-from ..paths import shown_path
 from .input_path import file_url
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
-from .video_container import open_video
+from .video_container import open_video, picture_track, sound_tracks, unreadable
 
 if TYPE_CHECKING:
     from av import Packet
@@ -41,7 +40,7 @@ def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[s
     import av
 
     # What damage leads to in a library may be any error.
-    with library_border(partial(damaged_video, source), passing=(OSError, av.FFmpegError)):
+    with library_border(partial(unreadable, source), passing=(OSError, av.FFmpegError)):
         _copy_packets(source, target, container, metadata)
 
 
@@ -52,32 +51,27 @@ def _copy_packets(source: Path, target: Path, container: str, metadata: Mapping[
         options = _MATROSKA_OPTIONS if container == "matroska" else _mp4_options(reader)
         with av.open(file_url(target), "w", format=container, options=options) as writer:
             writer.metadata.update(metadata)
-            streams = {stream.index: _add(writer, stream, source) for stream in _kept(reader)}
+            kept = _kept(reader, source)
+            streams = {stream.index: _add(writer, stream, source) for stream in kept}
             delay = _sound_delay(source) if container == "matroska" else None
             if delay is not None:
-                streams[reader.streams.audio[0].index].metadata["title"] = DELAY_PLACEHOLDER
-            _copy(_packets(reader, source), writer, streams, delay)
+                streams[kept[-1].index].metadata["title"] = DELAY_PLACEHOLDER
+            if not _copy(_packets(reader, kept, source), writer, streams, delay):
+                raise unreadable(source, "no packet of it has a time")
     if delay is not None:
         write_delay(target, delay)
 
 
-def damaged_video(path: Path, reason: str) -> InvalidInputError:
-    """Return what to raise for a video that can be opened, but not be copied."""
-    return InvalidInputError(
-        f"video {shown_path(path)}: cannot be read ({reason}); use a finished video, or copy it "
-        "again"
-    )
-
-
-def _kept(reader: InputContainer) -> list[Stream]:
-    return [*reader.streams.video[:1], *reader.streams.audio[:1]]
+def _kept(reader: InputContainer, source: Path) -> list[Stream]:
+    return [picture_track(source, reader), *sound_tracks(reader)[:1]]
 
 
 def _mp4_options(reader: InputContainer) -> dict[str, str]:
     options = {"movflags": "use_metadata_tags+faststart"}
-    if reader.streams.audio:
+    for track in sound_tracks(reader)[:1]:
         # Counting in sound samples makes the length of the sound exact.
-        options["movie_timescale"] = str(reader.streams.audio[0].rate)
+        rate_hz = getattr(track.codec_context, "sample_rate", 0)
+        options |= {"movie_timescale": str(rate_hz)} if rate_hz else {}
     return options
 
 
@@ -92,12 +86,17 @@ def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
         ) from error
 
 
-def _packets(reader: InputContainer, source: Path) -> Iterator[Packet]:
+def _packets(reader: InputContainer, kept: list[Stream], source: Path) -> Iterator[Packet]:
     """Yield the packets; what fails in here is the source's fault."""
-    packets = reader.demux(_kept(reader))
+    import av
+
+    packets = reader.demux(kept)
     while True:
-        with library_border(partial(damaged_video, source)):
-            packet = next(packets, None)
+        with library_border(partial(unreadable, source)):
+            try:
+                packet = next(packets, None)
+            except av.error.MemoryError as error:  # for a packet whose size is damaged
+                raise unreadable(source, "a packet asks for more memory than there is") from error
         if packet is None:
             return
         yield packet
@@ -108,9 +107,11 @@ def _copy(
     writer: OutputContainer,
     streams: Mapping[int, Stream],
     delay: Fraction | None,
-) -> None:
+) -> int:
+    """Return how many packets were written."""
     import av
 
+    count = 0
     for packet in packets:
         if packet.dts is None:
             continue  # the empty one at the end
@@ -119,9 +120,13 @@ def _copy(
         packet.stream = streams[packet.stream.index]
         try:
             writer.mux(packet)
-        except (av.ArgumentError, av.InvalidDataError) as error:
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise  # of the file that is written
             # The muxer was given times or data that make no video.
             raise ValueError(error.strerror) from error
+        count += 1
+    return count
 
 
 def _put_off(packet: Packet, delay: Fraction) -> None:
@@ -135,9 +140,10 @@ def _put_off(packet: Packet, delay: Fraction) -> None:
 def _sound_delay(source: Path) -> Fraction | None:
     """Return how long before 0 s the sound packets begin; ``None`` if that is not ours to write."""
     with closing(open_video(source)) as reader:
-        if not reader.streams.audio or muxer_writes_delay(reader.streams.audio[0]):
+        tracks = sound_tracks(reader)[:1]
+        if not tracks or muxer_writes_delay(tracks[0]):
             return None
-        for packet in reader.demux(reader.streams.audio[0]):
+        for packet in _packets(reader, tracks, source):
             if packet.pts is not None and packet.time_base:
                 return max(Fraction(0), -packet.pts * packet.time_base)
     return Fraction(0)

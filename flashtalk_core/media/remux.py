@@ -16,6 +16,7 @@ from .mp4_metadata import is_plain_mp4, replace_metadata
 from .output_lock import lock_output
 from .output_path import OutputPath, output_target, reason, remedy
 from .packet_copy import copy_packets
+from .video_container import open_video
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """FFmpeg's name of each container by the suffix of the file."""
@@ -46,6 +47,7 @@ def remux_video(source: Path, target: Path, metadata: Mapping[str, str]) -> None
         f"output {shown_path(target)}: '{excerpt(target.suffix, 20)}' is not written; use a name "
         f"in {', '.join(CONTAINERS)}",
     )
+    open_video(source).close()  # what is no video is refused before a name is taken
     with _replacing(target) as unfinished:
         if suffix == ".mp4" and is_plain_mp4(source):
             replace_metadata(source, unfinished, metadata)

@@ -1,11 +1,10 @@
-"""Streaming conversion to the rate and the one channel that are analysed."""
+"""Streaming conversion to another rate."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
 from ..packages import missing_package
@@ -52,18 +51,3 @@ def _open_stream(in_rate_hz: int, out_rate_hz: int, channels: int) -> ResampleSt
             f"{missing_package('soxr')}"
         ) from error
     return ResampleStream(in_rate_hz, out_rate_hz, channels, dtype="float32", quality="HQ")
-
-
-class MonoResampler:
-    """Average of all channels at the analysis rate."""
-
-    def __init__(self, in_rate_hz: int, out_rate_hz: int) -> None:
-        self._stream = StreamResampler(in_rate_hz, out_rate_hz, 1)
-
-    def process(self, block: Block) -> NDArray[np.float32]:
-        """Feed ``(C, n)`` and return what is ready, ``(m,)``."""
-        return self._stream.process(block.mean(axis=0, keepdims=True, dtype=np.float32))[0]
-
-    def finish(self) -> NDArray[np.float32]:
-        """Return the rest, ``(m,)``."""
-        return self._stream.finish()[0]

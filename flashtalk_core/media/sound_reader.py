@@ -5,22 +5,23 @@ Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
 from .input_path import check_input
 from .sound_array import Block, SoundArray, SoundSource
-from .sound_decoding import BLOCK_SAMPLES, open_sound_file
-from .wav_header import missing_wav_s
+from .sound_blocks import BLOCK_SAMPLES
+from .sound_decoding import open_sound_file
 
 
 class SoundReader:
     """One pass over a sound: rate, channels, then its blocks.
 
     Of a file, encoder delay and padding are left out as the container says (LAME header, edit
-    list, Opus pre-skip), so sample 0 is the first one a player plays. PyAV reads it; what it
-    cannot open goes to libsndfile (``soundfile``) where that is installed.
+    list, Opus pre-skip), and the times it states are kept: sample ``n`` is what a player plays
+    ``n / rate`` seconds after its start, silence where the sound starts late or has gaps. PyAV
+    reads it; what that cannot open or would misread goes to libsndfile (``soundfile``).
     """
 
     def __init__(self, source: str | Path | SoundArray) -> None:
@@ -34,7 +35,9 @@ class SoundReader:
         """Seconds a file lacks of what its header states."""
         self.num_read = 0
         """Samples read so far, skipped ones included."""
-        self._resource = None
+        self.notes: list[str] = []
+        """What should be known about the file; grows while it is read."""
+        self._close: Callable[[], None] | None = None
         if isinstance(source, SoundArray):
             self.source = source
             self.rate_hz, self.channels, self.layout = source.rate_hz, len(source.samples), ""
@@ -42,8 +45,9 @@ class SoundReader:
         else:
             self.source = path = check_input(source, "sound")
             opened = open_sound_file(path)
-            self.rate_hz, self.channels, self.layout, self._blocks, self._resource = opened
-            self.missing_s = missing_wav_s(path)
+            self.rate_hz, self.channels, self.layout = opened[:3]
+            self._blocks, self._close = opened.blocks, opened.close
+            self.notes, self.missing_s = opened.notes, opened.missing_s
 
     def blocks(self, start_sample: int = 0, num_samples: int | None = None) -> Iterator[Block]:
         """Yield the samples from ``start_sample`` on, at most ``num_samples`` (``None``: all).
@@ -62,8 +66,8 @@ class SoundReader:
 
     def close(self) -> None:
         """Release the file."""
-        if self._resource is not None:
-            self._resource.close()
+        if self._close is not None:
+            self._close()
 
     def __enter__(self) -> Self:
         return self

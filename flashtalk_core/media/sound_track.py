@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..log import printable_log
+from .channel_mix import Matrix, is_unnamed, mix_matrix, positions_of
+from .hearing import Hearing
 from .resampling import StreamResampler
-from .sound import SoundInfo
 from .sound_array import Block
+from .sound_info import SoundInfo
+from .sound_marks import measured_blocks
 from .sound_reader import SoundReader
 
 if TYPE_CHECKING:
@@ -53,11 +56,22 @@ def aac_rate_hz(rate_hz: int) -> int:
 
 
 def aac_layout(layout: str, channels: int) -> str:
-    """Return the layout AAC can carry; ``mono`` (a downmix) where it has none like it."""
-    named = bool(layout) and not layout.endswith("channels")
-    if named:
-        return _LEGAL_LAYOUTS.get(layout, "mono")
-    return _UNNAMED_LAYOUTS.get(channels, "mono")
+    """Return the layout AAC can carry: the same, else that of the nearest downmix."""
+    if is_unnamed(layout) and channels in _UNNAMED_LAYOUTS:
+        return _UNNAMED_LAYOUTS[channels]
+    positions = positions_of(layout, channels)
+    return _LEGAL_LAYOUTS.get(layout) or _nearest_layout(set(positions))
+
+
+def _nearest_layout(positions: set[str]) -> str:
+    """Return the smallest layout that keeps what matters: front, centre and behind."""
+    if not {"FL", "FR"} <= positions:
+        return "stereo" if {"DL", "DR"} <= positions or {"BIL", "BIR"} <= positions else "mono"
+    if "FC" not in positions:
+        return "stereo"
+    if {"BL", "SL"} & positions:
+        return "5.1" if "LFE" in positions else "5.0"
+    return "4.0" if "BC" in positions else "3.0"
 
 
 def track_notes(sound: SoundInfo) -> list[str]:
@@ -65,16 +79,28 @@ def track_notes(sound: SoundInfo) -> list[str]:
     notes, rate_hz = [], aac_rate_hz(sound.rate_hz)
     if rate_hz != sound.rate_hz:
         notes.append(f"AAC has no {sound.rate_hz} Hz, the video gets {rate_hz} Hz")
-    if _is_mixed_down(sound):
+    if _downmix(sound) is not None:
         notes.append(
             f"AAC has no layout like its {sound.channels} channels ({sound.layout or 'unnamed'}), "
-            "the video gets mono"
+            f"the video gets {aac_layout(sound.layout, sound.channels)}"
         )
     return [f"sound {sound.source}: {note}" for note in notes]
 
 
-def _is_mixed_down(sound: SoundInfo) -> bool:
-    return aac_layout(sound.layout, sound.channels) == "mono" and sound.channels > 1
+def _downmix(sound: SoundInfo) -> Matrix | None:
+    """Return the weights that make the track's channels; ``None`` where they are the sound's."""
+    layout = aac_layout(sound.layout, sound.channels)
+    target = positions_of(layout, 0)
+    if len(target) == sound.channels and (
+        is_unnamed(sound.layout) or sound.layout in _LEGAL_LAYOUTS
+    ):
+        return None
+    if layout != "mono":
+        return mix_matrix(positions_of(sound.layout, sound.channels), target)
+    # Channels without a place are added up, as loud as the loudest of them at most.
+    loudest = max(sound.mix_peak, sound.peak) or 1.0
+    weights = np.asarray(Hearing.plain(sound.layout, sound.channels).weights, np.float32)
+    return weights[None] * np.float32(sound.peak / loudest)
 
 
 class SoundTrack:
@@ -85,7 +111,7 @@ class SoundTrack:
         self.layout = aac_layout(sound.layout, sound.channels)
         self.num_samples = -(-sound.num_samples * self.rate_hz // sound.rate_hz)
         """Length of the track at its own rate, rounded up."""
-        self._downmix = _is_mixed_down(sound)
+        self._downmix = _downmix(sound)
         self._reader = SoundReader(sound.source)
         try:
             self.stream = container.add_stream("aac", rate=self.rate_hz, layout=self.layout)
@@ -120,14 +146,14 @@ class SoundTrack:
 
     def _converted(self, sound: SoundInfo) -> Iterator[Block]:
         resampler = StreamResampler(sound.rate_hz, self.rate_hz, self._channels)
-        for block in self._reader.blocks(sound.start_sample, sound.num_samples):
-            if self._downmix:
-                block = block.mean(axis=0, keepdims=True, dtype=np.float32)
+        for block in measured_blocks(self._reader, sound):
+            if self._downmix is not None:
+                block = self._downmix @ block
             yield _within_full_scale(resampler.process(block))
         yield _within_full_scale(resampler.finish())
 
     def _take(self, num_samples: int) -> Block:
-        """Return the next ``(C, num_samples)``, with silence where the sound ran out."""
+        """Return the next ``(C, num_samples)``; rounding may leave one of silence at the end."""
         while self._pending.shape[1] < num_samples:
             more = next(self._source, None)
             if more is None:

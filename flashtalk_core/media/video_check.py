@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidInputError
-from .container import open_container
 from .sound_reader import SoundReader
+from .video_container import open_video, packets_of, picture_track
 
 _SEARCH_S = 0.05
 
@@ -53,11 +53,8 @@ def measure_video(
 
 def _measure_frames(path: Path, frame_rate_hz: int) -> tuple[int, bool]:
     count, is_exact = 0, True
-    with open_container(path) as container:
-        if not container.streams.video:
-            raise InvalidInputError(f"video {path}: no picture track in it; use a rendered video")
-        stream = container.streams.video[0]
-        for packet in container.demux(stream):
+    with closing(open_video(path)) as container:
+        for packet in packets_of(path, container, picture_track(path, container)):
             if packet.pts is None or not packet.time_base:
                 continue
             # Packets come in decoding order, which is the order of showing without B frames.

@@ -1,17 +1,29 @@
-"""Opening a video the user named."""
+"""Opening a video the user named, and choosing and reading the track that a player shows."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..borders import is_out_of_memory, library_border
 from ..errors import InvalidInputError
-from .container import open_container
+from ..log import printable_log
+from ..paths import shown_path
+from .container import MAX_FRAME_PX, open_container
 from .input_path import check_input
-from .output_path import reason
+from .sound_clock import is_still
 
 if TYPE_CHECKING:
+    from av import Packet, VideoFrame
     from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+_DEFAULT = 0x1  # FFmpeg's AV_DISPOSITION_DEFAULT
+
+_log = printable_log(logging.getLogger(__name__))
 
 
 def open_video(path: str | Path) -> InputContainer:
@@ -20,21 +32,85 @@ def open_video(path: str | Path) -> InputContainer:
     Raises:
         InvalidInputError: If there is no such file, or no picture track in it.
     """
-    import av
-
     path = check_input(path, "video")
-    try:
+    with library_border(lambda why: unreadable(path, why)):
         container = open_container(path)
-    except (OSError, av.FFmpegError) as error:
-        raise unreadable(path, error) from error
-    if not container.streams.video:
+    try:
+        picture_track(path, container)
+    except BaseException:
         container.close()
-        raise InvalidInputError(f"video {path}: no picture track in it; use a rendered video")
+        raise
     return container
 
 
-def unreadable(path: Path, error: Exception) -> InvalidInputError:
+def picture_track(path: str | Path, container: InputContainer) -> VideoStream:
+    """Return the track that a player shows: no cover, and one that there is a decoder for.
+
+    Raises:
+        InvalidInputError: If there is none.
+    """
+    tracks = [stream for stream in container.streams.video if not is_still(stream)]
+    decodable = [stream for stream in tracks if stream.codec_context is not None]
+    if not decodable:
+        found = "no decoder for its picture track" if tracks else "no picture track in it"
+        raise InvalidInputError(f"video {shown_path(path)}: {found}; use a rendered video")
+    return next((stream for stream in decodable if _is_default(stream)), decodable[0])
+
+
+def sound_tracks(container: InputContainer) -> list[Stream]:
+    """Return the sound tracks that there is a decoder for."""
+    return [stream for stream in container.streams.audio if stream.codec_context is not None]
+
+
+def packets_of(path: Path, container: InputContainer, track: VideoStream) -> Iterator[Packet]:
+    """Yield the packets of a track; a file that was cut short ends where it was cut.
+
+    Raises:
+        InvalidInputError: If the file cannot be read.
+    """
+    import av
+
+    with library_border(lambda why: unreadable(path, why)):
+        packets = container.demux(track)
+    while True:
+        with library_border(lambda why: unreadable(path, why)):
+            try:
+                packet = next(packets)
+            except (StopIteration, av.error.EOFError):
+                return
+            except (av.error.InvalidDataError, av.error.MemoryError):
+                # FFmpeg has no memory for a packet only where its size is damaged.
+                _log.warning("video %s: it is damaged, and read up to there only", shown_path(path))
+                return
+        yield packet
+
+
+def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:
+    """Decode a track from where the container stands, stepping over damage as players do.
+
+    Raises:
+        InvalidInputError: If the file cannot be read, or holds frames that are too large.
+    """
+    import av
+
+    track.codec_context.options = {"max_pixels": str(MAX_FRAME_PX)}
+    for packet in packets_of(path, container, track):
+        with library_border(lambda why: unreadable(path, why)):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                if is_out_of_memory(error):
+                    raise
+                continue  # whoever counts the frames tells
+        yield from frames
+
+
+def unreadable(path: str | Path, why: str) -> InvalidInputError:
     """Return what to raise for a video that cannot be read."""
     return InvalidInputError(
-        f"video {path}: cannot be read ({reason(error)}); use a finished video, or copy it again"
+        f"video {shown_path(path)}: cannot be read ({why}); use a finished video, or copy it again"
     )
+
+
+def _is_default(stream: VideoStream) -> bool:
+    return bool(stream.disposition.value & _DEFAULT)

@@ -1,137 +1,201 @@
-"""A part of a finished video, read back as frames and sound.
+"""A part of a finished video, read back as frames and sound, as a player shows it.
 
 Axis legend: F frames, H W pixels, C sound channels, n samples.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
-from collections.abc import Iterator
+import logging
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import require
-from ..errors import InvalidInputError
-from .sound_array import SoundArray
+from ..log import printable_log
+from ..paths import shown_path
+from .sound_array import MAX_CHANNELS, SoundArray
 from .sound_reader import SoundReader
-from .video_container import open_video, unreadable
+from .video_container import open_video, picture_track, sound_tracks
+from .video_decoding import frames_before, frames_shown_at
+from .video_timeline import VideoTimeline, read_timeline
+from .video_view import VideoView, check_frame_size, view_of
 
-if TYPE_CHECKING:
-    from av import VideoFrame
-    from av.container import InputContainer
+_log = printable_log(logging.getLogger(__name__))
 
-# Numbers FFmpeg's decoders and its scaler share: BT.709, FCC, BT.601, SMPTE 240M.
-_COLOUR_SPACES = (1, 4, 5, 7)
-_BT601 = 5
+LIMIT_GB = 8.0
+"""Most memory that frames, or a sound, take unless another limit is given."""
+GB = 10**9
+BYTES_PER_PIXEL = 3 * 4
+_BYTES_PER_SAMPLE = 4
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What the tables of a video say."""
+    """What a player shows of a video."""
 
-    num_frames: int
-    size_px: tuple[int, int]
-    """Height and width."""
-    frame_rate_hz: Fraction
-    """Frames a second, on average."""
+    timeline: VideoTimeline
+    view: VideoView
     has_sound: bool
+    sound_bytes_s: int
+    """Memory that a second of its sound takes, at most; 0 without sound."""
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that are shown."""
+        return len(self.timeline.shown)
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width as shown."""
+        return self.view.size_px
+
+    @property
+    def frame_rate_hz(self) -> Fraction:
+        """Steps a second; see :class:`VideoTimeline`."""
+        return self.timeline.rate_hz
 
     @property
     def duration_s(self) -> float:
         """Length of the picture in seconds."""
-        return float(self.num_frames / self.frame_rate_hz)
-
-
-@dataclass(frozen=True)
-class _FrameTimes:
-    """When frames are shown, in ticks of the track; 8 bytes for each."""
-
-    shown: array[int] = field(default_factory=lambda: array("q"))
-    keys: array[int] = field(default_factory=lambda: array("q"))
-    """Those decoding can start at."""
+        return float(self.timeline.duration_s)
 
 
 def probe_video(path: str | Path) -> VideoInfo:
-    """Describe a video without decoding it; frames are counted only if no table states them.
+    """Describe a video; its packets are read, and its first frame is decoded.
 
     Raises:
-        InvalidInputError: If there is no such file, or no video in it.
+        InvalidInputError: If there is no such file, no video in it, or none that can be decoded.
     """
     path = Path(path)
     with closing(open_video(path)) as container:
-        stream = container.streams.video[0]
-        codec = stream.codec_context
-        rate_hz = stream.average_rate or stream.base_rate
-        num_frames = stream.frames or len(_frame_times(path, container).shown)
-        if not (rate_hz and num_frames and codec is not None and codec.width):
-            raise InvalidInputError(f"video {path}: it holds 0 frames; render or export it again")
-        return VideoInfo(
-            num_frames=num_frames,
-            size_px=(codec.height, codec.width),
-            frame_rate_hz=Fraction(rate_hz.numerator, rate_hz.denominator),
-            has_sound=bool(container.streams.audio),
-        )
+        timeline = read_timeline(path, container)
+        track = picture_track(path, container)
+        aspect, codec = track.sample_aspect_ratio, track.codec_context
+        if codec.width and codec.height:
+            check_frame_size(path, (codec.width, codec.height))
+        tracks = sound_tracks(container)
+        sound_bytes_s = max((_sound_bytes_s(track.codec_context) for track in tracks), default=0)
+    _, first = next(frames_before(path, timeline, int(timeline.shown[0])))
+    view = view_of(path, first, Fraction(aspect) if aspect else None)
+    return VideoInfo(timeline, view, bool(tracks), sound_bytes_s)
 
 
-def read_frames(path: str | Path, start_frame: int, num_frames: int) -> Tensor:
+def read_frames(
+    path: str | Path,
+    start_frame: int,
+    num_frames: int,
+    info: VideoInfo | None = None,
+    limit_gb: float = LIMIT_GB,
+) -> Tensor:
     """Decode a range of frames, from the nearest key frame before it.
-
-    Beside the result there are one frame and 8 bytes for each frame of the video in memory.
 
     Args:
         path: The video.
         start_frame: First frame, counted from 0 in the order they are shown.
         num_frames: How many; at least 1.
+        info: What :func:`probe_video` found, where it was asked already.
+        limit_gb: Most gigabytes they may take.
 
     Returns:
         ``(F, H, W, 3)`` float32, RGB in ``[0, 1]``.
 
     Raises:
-        InvalidInputError: If the range leaves the video, or a frame cannot be decoded.
+        InvalidInputError: If the range leaves the video, takes more memory than the limit, or no
+            frame can be decoded.
     """
+    path, info = Path(path), info or probe_video(path)
+    total = info.num_frames
+    require(
+        start_frame >= 0 and num_frames >= 1 and start_frame + num_frames <= total,
+        f"video {shown_path(path)}: {num_frames} frames from frame {start_frame} on, but it "
+        f"has {total}; choose a range inside it",
+    )
+    return read_frames_at(path, range(start_frame, start_frame + num_frames), info, limit_gb)
+
+
+def read_frames_at(
+    path: str | Path,
+    indices: Sequence[int] | NDArray[np.int64],
+    info: VideoInfo,
+    limit_gb: float = LIMIT_GB,
+) -> Tensor:
+    """Decode frames by their index; a damaged one is the one before it, as in a player.
+
+    Beside the result there are two frames and 16 bytes for each frame of the video in memory.
+
+    Args:
+        path: The video.
+        indices: Frames in ascending order, which may repeat.
+        info: What :func:`probe_video` found.
+        limit_gb: Most gigabytes they may take.
+
+    Returns:
+        ``(F, H, W, 3)`` float32, RGB in ``[0, 1]``.
+
+    Raises:
+        InvalidInputError: If they take more memory than the limit, or no frame can be decoded.
+    """
+    from av.video.reformatter import VideoReformatter
+
     path = Path(path)
-    with closing(open_video(path)) as container:
-        times = _frame_times(path, container)
-        total = len(times.shown)
-        require(
-            start_frame >= 0 and num_frames >= 1 and start_frame + num_frames <= total,
-            f"video {path}: {num_frames} frames from frame {start_frame} on, but it has {total}; "
-            "choose a range inside it",
-        )
-        wanted = times.shown[start_frame : start_frame + num_frames]
-        before = bisect_right(times.keys, wanted[0])
-        key = times.keys[before - 1] if before else times.shown[0]
-        return _decode(path, container, key, wanted)
+    check_memory(path, len(indices), info.size_px, limit_gb)
+    wanted = info.timeline.shown[np.asarray(indices, np.int64)]
+    converter = VideoReformatter()  # one for all frames: it keeps its tables
+    pictures = torch.empty((len(wanted), *info.size_px, 3), dtype=torch.float32)
+    last, num_held = None, 0
+    for row, (frame, is_held) in enumerate(frames_shown_at(path, info.timeline, wanted)):
+        num_held += is_held
+        if frame is last:
+            pictures[row].copy_(pictures[row - 1])
+            continue
+        rgb = info.view.rgb(path, frame, converter)
+        pictures[row].copy_(torch.from_numpy(rgb)).div_(255)
+        last = frame
+    if num_held:
+        _log.warning(
+            "video %s: %d of %d frames cannot be decoded; the one before stays, as in a player. "
+            "Copy it again, or export it again",
+            shown_path(path), num_held, len(wanted),
+        )  # fmt: skip
+    return pictures
 
 
-def read_sound_part(path: str | Path, start_s: float, duration_s: float) -> SoundArray | None:
+def read_sound_part(
+    path: str | Path,
+    start_s: float,
+    duration_s: float,
+    info: VideoInfo | None = None,
+    limit_gb: float = LIMIT_GB,
+) -> SoundArray | None:
     """Decode the sound of a range of a video.
 
     Args:
         path: The video.
-        start_s: Start of the range, seconds.
+        start_s: Start of the range, seconds of a player.
         duration_s: Its length, seconds; it may end up to one frame after the picture.
+        info: What :func:`probe_video` found, where it was asked already.
+        limit_gb: Most gigabytes it may take.
 
     Returns:
         The track's own samples at its own rate, ``round(duration * rate)`` of them, with silence
-        where the sound is over before the picture; ``None`` if there is no sound track.
+        where there is no sound; ``None`` if there is no sound track that can be decoded.
 
     Raises:
-        InvalidInputError: If the range leaves the video, or the sound cannot be decoded.
+        InvalidInputError: If the range leaves the video, takes more memory than the limit, or the
+            sound cannot be decoded.
     """
-    info = probe_video(path)
+    path, info = Path(path), info or probe_video(path)
     slack_s = float(1 / info.frame_rate_hz)
     require(
         start_s >= 0 and duration_s > 0 and start_s + duration_s <= info.duration_s + slack_s,
-        f"video {path}: sound of {duration_s:g} s from {start_s:g} s on, but it lasts "
+        f"video {shown_path(path)}: sound of {duration_s:g} s from {start_s:g} s on, but it lasts "
         f"{info.duration_s:.3f} s; choose a range inside it",
     )
     if not info.has_sound:
@@ -139,70 +203,34 @@ def read_sound_part(path: str | Path, start_s: float, duration_s: float) -> Soun
     with SoundReader(path) as reader:
         start = round(start_s * reader.rate_hz)
         num_samples = max(1, round(duration_s * reader.rate_hz))
+        total_gb = num_samples * reader.channels * _BYTES_PER_SAMPLE / GB
+        require(
+            total_gb <= limit_gb,
+            f"video {shown_path(path)}: sound of {duration_s:g} s takes {total_gb:.1f} GB of "
+            f"memory, the limit is {limit_gb:g} GB; read a shorter part",
+        )
         samples = np.zeros((reader.channels, num_samples), np.float32)
         position = 0
         for block in reader.blocks(start, num_samples):
             samples[:, position : position + block.shape[1]] = block
             position += block.shape[1]
+        for note in reader.notes:
+            _log.warning("sound %s: %s", shown_path(path), note)
         return SoundArray(f"{path} from {start_s:g} s", samples, reader.rate_hz)
 
 
-def _frame_times(path: Path, container: InputContainer) -> _FrameTimes:
-    """Read through the packets of the picture without decoding them."""
-    import av
-
-    times = _FrameTimes()
-    try:
-        for packet in container.demux(container.streams.video[0]):
-            ticks = packet.dts if packet.pts is None else packet.pts
-            if ticks is None or packet.is_discard:
-                continue  # the empty one at the end, or cut away by the container's edit list
-            times.shown.append(ticks)
-            if packet.is_keyframe:
-                times.keys.append(ticks)
-    except (OSError, av.FFmpegError) as error:
-        raise unreadable(path, error) from error
-    # Packets come in decoding order.
-    in_order = np.sort(np.frombuffer(times.shown, np.int64)) if times.shown else np.zeros(0)
-    return _FrameTimes(array("q", in_order.astype(np.int64).tobytes()), times.keys)
-
-
-def _decode(path: Path, container: InputContainer, key: int, wanted: array[int]) -> Tensor:
-    from av.video.reformatter import VideoReformatter
-
-    converter = VideoReformatter()  # one for all frames: it keeps its tables
-    codec = container.streams.video[0].codec_context
-    pictures = torch.empty((len(wanted), codec.height, codec.width, 3), dtype=torch.float32)
-    num_read = 0
-    for frame in _frames_from(path, container, key):
-        if frame.pts is None or frame.pts < wanted[num_read]:
-            continue
-        if frame.pts > wanted[num_read]:
-            break
-        rgb = converter.reformat(
-            frame,
-            codec.width,
-            codec.height,
-            "rgb24",
-            # Older PyAV converts as BT.601 unless source and target are stated and differ.
-            src_colorspace=frame.colorspace if frame.colorspace in _COLOUR_SPACES else None,
-            dst_colorspace=_BT601,
-        ).to_ndarray()
-        pictures[num_read].copy_(torch.from_numpy(rgb)).div_(255)
-        num_read += 1
-        if num_read == len(wanted):
-            return pictures
-    raise InvalidInputError(
-        f"video {path}: frame {num_read + 1} of the {len(wanted)} wanted cannot be decoded; "
-        "it is damaged, copy or render it again"
+def check_memory(path: Path, num_frames: int, size_px: tuple[int, int], limit_gb: float) -> None:
+    """Raise :class:`InvalidInputError` if frames take more than ``limit_gb``."""
+    height, width = size_px
+    total_gb = num_frames * height * width * BYTES_PER_PIXEL / GB
+    require(
+        total_gb <= limit_gb,
+        f"video {shown_path(path)}: {num_frames} frames of {width}x{height} take {total_gb:.1f} GB "
+        f"of memory, the limit is {limit_gb:g} GB; read fewer frames",
     )
 
 
-def _frames_from(path: Path, container: InputContainer, key: int) -> Iterator[VideoFrame]:
-    import av
-
-    try:
-        container.seek(key, stream=container.streams.video[0])
-        yield from container.decode(container.streams.video[0])
-    except (OSError, av.FFmpegError) as error:
-        raise unreadable(path, error) from error
+def _sound_bytes_s(codec: object) -> int:
+    channels = getattr(codec, "channels", 0) or MAX_CHANNELS
+    rate_hz = getattr(codec, "sample_rate", 0) or 48_000
+    return int(min(channels, MAX_CHANNELS) * rate_hz * _BYTES_PER_SAMPLE)

@@ -2,13 +2,15 @@
 
 A viewer's queue is what lies between its place and the newest piece. All queues share the pieces
 of one ring, so their bound holds for all together and a viewer costs a few numbers. Policy:
-``DROP_VIEWER``. A viewer whose next piece has left the ring is dropped and counted; whoever
-publishes never waits.
+``DROP_VIEWER``. A viewer whose next piece has left the ring is dropped and counted, as is one
+that makes room for another; whoever publishes never waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
 
@@ -16,6 +18,8 @@ RING_BYTES = 64 * 2**20
 """Most bytes kept of a stream: some minutes of video at the usual quality."""
 MAX_VIEWERS = 16
 """Most viewers of a stream at a time."""
+IDLE_S = 5.0
+"""How long a viewer may take nothing before it makes room for one that finds no place."""
 
 Wake = Callable[[], None]
 """Called, by whatever thread publishes, when a viewer has something to do. Must not block."""
@@ -39,8 +43,10 @@ class Piece:
 class Viewer:
     """One reader's place in a stream. For :class:`Broadcast` and its reader only."""
 
-    def __init__(self, wake: Wake) -> None:
+    def __init__(self, wake: Wake, now_s: float) -> None:
         self.wake = wake
+        self.taken_s = now_s
+        """When it took something last, or came."""
         self.place: int | None = None
         """Number of the next piece; ``None`` until there is one to start with."""
         self.has_head = False
@@ -50,13 +56,20 @@ class Viewer:
 class Broadcast:
     """Keeps the newest pieces of a stream and hands them out. Any thread may call anything."""
 
-    def __init__(self, ring_bytes: int = RING_BYTES, max_viewers: int = MAX_VIEWERS) -> None:
+    def __init__(
+        self,
+        ring_bytes: int = RING_BYTES,
+        max_viewers: int = MAX_VIEWERS,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start an empty stream.
 
         Args:
             ring_bytes: Most bytes of pieces that are kept; the newest one always is.
             max_viewers: Most viewers at a time.
+            clock_s: Gives the time in seconds.
         """
+        self._clock_s = clock_s
         self._ring_bytes = ring_bytes
         self._max_viewers = max_viewers
         self._lock = Lock()
@@ -65,7 +78,10 @@ class Broadcast:
         self._first = self._next = 0
         self._num_bytes = 0
         self._viewers: list[Viewer] = []
-        self._last_key: int | None = None
+        # Numbers and times of the key pieces that are kept: whoever joins searches them while the
+        # publisher waits.
+        self._keys: list[int] = []
+        self._key_times_ms: list[int] = []
         self._num_dropped = 0
         self._is_closed = False
 
@@ -106,7 +122,8 @@ class Broadcast:
             if self._is_closed:
                 return
             if is_key:
-                self._last_key = self._next
+                self._keys.append(self._next)
+                self._key_times_ms.append(start_ms)
                 for viewer in self._viewers:
                     if viewer.place is None:
                         viewer.place = self._next
@@ -115,19 +132,17 @@ class Broadcast:
             self._num_bytes += len(data)
             self._shrink()
             awake = self._drop_slow()
-        for viewer in awake:
-            viewer.wake()
+        self._wake(awake)
 
     def close(self) -> None:
         """End the stream: viewers get what is left of it, nobody joins any more."""
         with self._lock:
             self._is_closed = True
             awake = list(self._viewers)
-        for viewer in awake:
-            viewer.wake()
+        self._wake(awake)
 
     def join(self, wake: Wake, from_ms: int | None = None) -> Viewer:
-        """Add a viewer.
+        """Add a viewer; if there is no place, instead of one that takes nothing.
 
         Args:
             wake: Called when there may be something to take, or the viewer is dropped.
@@ -135,14 +150,15 @@ class Broadcast:
                 one that is left. ``None`` is the newest key piece.
 
         Raises:
-            TooManyViewersError: If the stream has as many viewers as it takes.
+            TooManyViewersError: If the stream has as many viewers as it takes, and all watch.
         """
-        viewer = Viewer(wake)
+        viewer, replaced = Viewer(wake, self._clock_s()), list[Viewer]()
         with self._lock:
             if len(self._viewers) >= self._max_viewers:
-                raise TooManyViewersError
-            viewer.place = self._last_key if from_ms is None else self._key_before(from_ms)
+                replaced.append(self._drop_idlest(viewer.taken_s))
+            viewer.place = self._key_before(from_ms)
             self._viewers.append(viewer)
+        self._wake(replaced)
         return viewer
 
     def leave(self, viewer: Viewer, *, is_dropped: bool = False) -> None:
@@ -168,25 +184,45 @@ class Broadcast:
                 return None
             if self._head is not None and not viewer.has_head:
                 viewer.has_head = True
+                viewer.taken_s = self._clock_s()
                 return self._head
             if viewer.place is None or viewer.place == self._next:
                 return b"" if self._is_closed else None
             viewer.place += 1
+            viewer.taken_s = self._clock_s()
             return self._pieces[viewer.place - 1].data
 
-    def _key_before(self, from_ms: int) -> int | None:
-        """Return the piece to start with for a time."""
-        keys = [number for number, piece in self._pieces.items() if piece.is_key]
-        before = [number for number in keys if self._pieces[number].start_ms <= from_ms]
-        return before[-1] if before else next(iter(keys), None)
+    def _key_before(self, from_ms: int | None) -> int | None:
+        """Return the piece to start with for a time; ``None`` stands for the newest one."""
+        if not self._keys:
+            return None  # there is none yet, or one group of pictures is larger than the ring
+        index = len(self._keys) if from_ms is None else bisect_right(self._key_times_ms, from_ms)
+        return self._keys[max(0, index - 1)]
 
     def _shrink(self) -> None:
         """Forget the oldest pieces that are too many."""
         while self._num_bytes > self._ring_bytes and self._first + 1 < self._next:
             self._num_bytes -= len(self._pieces.pop(self._first).data)
             self._first += 1
-        if self._last_key is not None and self._last_key < self._first:
-            self._last_key = None  # one group of pictures is larger than the ring
+        gone = bisect_left(self._keys, self._first)
+        del self._keys[:gone], self._key_times_ms[:gone]
+
+    def _wake(self, viewers: Iterable[Viewer]) -> None:
+        """Wake viewers; one that cannot be woken is dropped, and disturbs nobody else."""
+        for viewer in viewers:
+            try:
+                viewer.wake()
+            except Exception:  # the border between a render and those who watch it
+                self.leave(viewer, is_dropped=True)
+
+    def _drop_idlest(self, now_s: float) -> Viewer:
+        idlest = min(self._viewers, key=lambda viewer: viewer.taken_s)
+        if now_s - idlest.taken_s < IDLE_S:
+            raise TooManyViewersError
+        self._viewers.remove(idlest)
+        idlest.is_dropped = True
+        self._num_dropped += 1
+        return idlest
 
     def _drop_slow(self) -> list[Viewer]:
         """Drop viewers whose next piece is gone; return all that are to be woken."""

@@ -13,9 +13,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ...flashtalk_core.engine.plan import RenderPlan
+from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
 from ...flashtalk_core.engine.residency import Placement, load_network
-from ...flashtalk_core.engine.working_memory import working_bytes
 from ...flashtalk_core.models.dit import AvatarDiT
 from ...flashtalk_core.models.vae.model import VideoVAE
 from ...flashtalk_core.models.weight_stream import Offload, offload_of, settle

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as management
 import comfy.utils
@@ -54,9 +55,12 @@ class RenderProgress:
         self._total_frames = total_frames
         self._num_chunks = num_chunks(total_frames, plan.chunk)
         self._node_id = node_id
-        self._bar = comfy.utils.ProgressBar(self._num_chunks * _TICKS, node_id=node_id)
         self._num_frames = 0
         self._has_shown = False
+        self._can_show = True
+        self._bar: Any = None
+        with self._guarded():
+            self._bar = comfy.utils.ProgressBar(self._num_chunks * _TICKS, node_id=node_id)
 
     def stop_if_asked(self) -> None:
         """Raise ComfyUI's own exception if its user asked to stop."""
@@ -87,18 +91,36 @@ class RenderProgress:
         The picture goes away some 400 ms after a state of progress in which the node is not
         named. Seen with frontend 1.49.6. Without a picture there is nothing to wait for.
         """
-        if self._has_shown and _hide_pictures():
+        is_hiding = False
+        with self._guarded():
+            is_hiding = self._has_shown and _hide_pictures()
+        if is_hiding:
             self._show(self._num_chunks)
             time.sleep(_PICTURE_GONE_S)
 
     def _show(self, chunks: float, frame: Tensor | None = None) -> None:
         value = round(chunks * _TICKS)
-        if frame is None or not self._has_pictures():
-            self._bar.update_absolute(value)
-            return
-        self._has_shown = True
-        preview = ("JPEG", Image.fromarray(frame.numpy()), _PREVIEW_PX)
-        self._bar.update_absolute(value, preview=preview)
+        with self._guarded():
+            if self._bar is None:
+                return
+            if frame is None or not self._has_pictures():
+                self._bar.update_absolute(value)
+                return
+            self._has_shown = True
+            preview = ("JPEG", Image.fromarray(frame.numpy()), _PREVIEW_PX)
+            self._bar.update_absolute(value, preview=preview)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Let nothing that fails inside end the render; what the page asked for does."""
+        try:
+            yield
+        except management.InterruptProcessingException:
+            raise
+        except Exception as error:  # the border between a render and those who watch it
+            if self._can_show:
+                _log.warning("the page does not see the progress: %s", error)
+            self._can_show = False
 
 
 def _hide_pictures() -> bool:
@@ -111,9 +133,5 @@ def _hide_pictures() -> bool:
     if server is None or client is None:
         return False
     state = {"prompt_id": get_progress_state().prompt_id, "nodes": {}}
-    try:
-        server.send_sync("progress_state", state, client)
-    except Exception as error:  # the border between a render and those who watch it
-        _log.warning("the page keeps the last preview picture: %s", error)
-        return False
+    server.send_sync("progress_state", state, client)
     return True

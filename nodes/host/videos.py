@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from comfy_api.latest import InputImpl
@@ -14,16 +18,22 @@ _FILE = "file"
 _TRIM = ("start_time", "duration")
 
 
-def plain_file(video: Input.Video) -> Path | None:
-    """Return the file whose frames are those of ``video``, apart from a trim.
+@contextmanager
+def source_file(video: Input.Video) -> Iterator[Path | None]:
+    """Give the file that ``video`` is a part of; ``None`` where ComfyUI holds frames.
 
-    ``None`` where there is none: the video is in memory, or the file lacks an edit (crop, size)
-    that ComfyUI applies when it decodes.
+    Bytes in memory are written to a file for that long.
     """
-    if isinstance(video, InputImpl.VideoFromComponents) or _has_edits(video):
-        return None
-    source = video.get_stream_source()
-    return Path(source) if isinstance(source, str) else None
+    source = None
+    if not isinstance(video, InputImpl.VideoFromComponents):
+        source = video.get_stream_source()
+    if not isinstance(source, BytesIO):
+        yield Path(source) if isinstance(source, str) else None
+        return
+    with TemporaryDirectory(prefix="flashtalk-") as folder:
+        path = Path(folder) / "video in memory"
+        path.write_bytes(source.getbuffer())
+        yield path
 
 
 def trim_window(video: Input.Video) -> tuple[float, float]:
@@ -33,8 +43,8 @@ def trim_window(video: Input.Video) -> tuple[float, float]:
     return (0.0, 0.0) if window is None else window()
 
 
-def _has_edits(video: Input.Video) -> bool:
-    """Whether something was done to the frames that :func:`trim_window` does not tell."""
+def has_edits(video: Input.Video) -> bool:
+    """Whether the file lacks an edit (crop, size) that ComfyUI applies when it decodes."""
     # The newest ComfyUI tells; those before keep it in attributes, and so may those to come.
     pending = getattr(video, "has_pending_frame_edits", None)
     if pending is not None:

@@ -1,6 +1,8 @@
 """What the page is told while a render runs."""
 
 import io
+import urllib.error
+import urllib.request
 from itertools import pairwise
 
 import pytest
@@ -110,6 +112,34 @@ def test_a_client_that_connects_again_goes_on_hearing(server, clients):
     last = second.of_kind(EVENT)[-1].data
     assert (last["session"], last["state"]) == (session, "finished")
     assert comfy.get_json(f"/flashtalk/stream/{session}/message") == last
+
+
+def test_the_page_alone_gets_what_is_said_of_its_stream(server, clients):
+    """Under the name by which it reaches the server, and under no other that somebody made up."""
+    comfy, host = clients[0], "comfy.example.com"
+    with Listener(server.port, comfy.id, host) as listener:
+        (session,) = render_and_listen(comfy, listener, seed=8)
+    found = [
+        _status(f"{server.url}/flashtalk/stream/{session}/message", headers)
+        for headers in (
+            {},
+            {"Host": host},
+            {"Host": host, "Origin": f"https://{host}"},
+            {"Sec-Fetch-Site": "same-origin"},
+            {"Host": "evil.example"},
+            {"Host": host, "Origin": "https://evil.example"},
+            {"Sec-Fetch-Site": "same-site"},
+        )
+    ]
+    assert found == [200, 200, 200, 200, 403, 403, 403]
+
+
+def _status(url, headers):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def _chunk(message):

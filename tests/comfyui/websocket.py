@@ -28,13 +28,13 @@ class Message:
 class Listener:
     """Collects all messages to one client while it is entered."""
 
-    def __init__(self, port: int, client_id: str):
+    def __init__(self, port: int, client_id: str, host: str = ""):
         self.messages: list[Message] = []
         self._changed = threading.Condition()
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._stream = self._socket.makefile("rb")
         self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._greet(f"127.0.0.1:{port}", client_id)
+        self._greet(host or f"127.0.0.1:{port}", client_id)
         self._socket.settimeout(None)
 
     def __enter__(self):

@@ -22,8 +22,9 @@ from stage import load_pack
 def mistakes(folder: Path) -> dict[str, Any]:
     """Return what goes wrong, by what it is about: calls that raise."""
     from flashtalk_pack.flashtalk_core.config import AvatarConfig, SamplingConfig
+    from flashtalk_pack.flashtalk_core.engine import chunk
     from flashtalk_pack.flashtalk_core.engine.devices import choose_device
-    from flashtalk_pack.flashtalk_core.engine.memory_plan import (
+    from flashtalk_pack.flashtalk_core.engine.memory_choice import (
         DeviceMemory,
         MemoryChoice,
         choose_memory,
@@ -33,7 +34,8 @@ def mistakes(folder: Path) -> dict[str, Any]:
     from flashtalk_pack.flashtalk_core.geometry import check_size
     from flashtalk_pack.flashtalk_core.media.output_path import fault_line
     from flashtalk_pack.flashtalk_core.media.picture import open_picture, picture_from_pixels
-    from flashtalk_pack.flashtalk_core.media.sound import probe_sound, sound_notes
+    from flashtalk_pack.flashtalk_core.media.sound import probe_sound
+    from flashtalk_pack.flashtalk_core.media.sound_notes import sound_notes
     from flashtalk_pack.flashtalk_core.weights.reader import open_tensor_file
     from flashtalk_pack.flashtalk_core.weights.search import in_model_folder
     from flashtalk_pack.nodes import model_report
@@ -50,6 +52,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
     silent, none = (
         write_sound(folder, name, count) for name, count in (("silent", 8000), ("none", 0))
     )
+    changing = write_sound(folder, "changing", 8000)
     full = OSError(errno.ENOSPC, "No space left on device")
     written, left = folder / "a.mp4", folder / "a.partial.mp4"
     picture = draw(folder / "picture.png")
@@ -77,6 +80,11 @@ def mistakes(folder: Path) -> dict[str, Any]:
         "a duration of nothing": lambda: probe_sound(silent, duration_s=0.0),
         "two sounds": lambda: sound_of(batch),
         "no sound in it": lambda: raise_(sound_notes(probe_sound(silent))[0]),
+        "a sound cut meanwhile": lambda: read_again(probe_sound(changing), 4000),
+        "another sound meanwhile": lambda: read_again(probe_sound(changing), 8000, 1),
+        "no numbers": lambda: chunk._check_finite(
+            torch.tensor(np.nan), 0, "the VAE's pictures are"
+        ),
         "no steps": lambda: SamplingConfig(steps=0),
         "another size": lambda: raise_(request_notes(request, config)[0]),
         "an odd size": lambda: check_size((100, 448)),
@@ -107,17 +115,26 @@ def draw(path: Path) -> Path:
     return path
 
 
+def read_again(sound: Any, count: int, sample: int = 0) -> None:
+    """Read a sound once more after its file was written again, with so many other samples."""
+    from flashtalk_pack.flashtalk_core.media.sound_marks import measured_blocks
+    from flashtalk_pack.flashtalk_core.media.sound_reader import SoundReader
+
+    write_sound(sound.source.parent, sound.source.stem, count, sample)
+    list(measured_blocks(SoundReader(sound.source), sound))
+
+
 def write_text(path: Path) -> Path:
     path.write_text("no sound " * 99)
     return path
 
 
-def write_sound(folder: Path, name: str, count: int) -> Path:
-    """Write so many samples of silence."""
+def write_sound(folder: Path, name: str, count: int, sample: int = 0) -> Path:
+    """Write so many equal samples, silence unless told otherwise."""
     path = folder / f"{name}.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16_000, count, "NONE", ""))
-        file.writeframes(bytes(2 * count))
+        file.writeframes(bytes([sample, 0]) * count)
     return path
 
 

@@ -107,9 +107,17 @@ const scenarios = {
     await pause(2500)
     const live = await look(page)
     const newest = (await message(url, session)).frames / 25
+    // Where the file goes on; at its end it soon starts again.
+    await page.evaluate(() => {
+      const video = document.querySelector('video')
+      video.addEventListener('seeking', () => {
+        if (video.src.includes('/view?')) window.resumed ??= video.currentTime
+      })
+    })
     await told(page, 'finished', 40_000)
-    await pause(1000)
-    return { rate, later, viewers: held.viewers, trimmed, live, newest, end: await look(page) }
+    const resumed = await (await page.waitForFunction(() => window.resumed)).jsonValue()
+    const { mode } = await look(page)
+    return { rate, later, viewers: held.viewers, trimmed, live, newest, resumed, mode }
   },
 
   /** Two tabs, one of them with two nodes. */

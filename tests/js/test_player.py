@@ -76,8 +76,8 @@ def test_a_fast_render_is_watched_at_its_own_speed(run):
     assert 9 < seen["trimmed"]["time"] - start < 20
     # Then the viewer asked for the newest frame, and got the file where it was.
     assert seen["newest"] - seen["live"]["time"] < 8
-    assert seen["end"]["time"] == pytest.approx(160, abs=25)
-    assert seen["end"]["mode"] == "file"
+    assert seen["resumed"] == pytest.approx(160, abs=25)
+    assert seen["mode"] == "file"
 
 
 def test_tabs_and_nodes_share_a_stream(run):

@@ -72,14 +72,14 @@ def test_nothing_is_rendered_again(pack, video, monkeypatch):
 
 def test_the_limit_explains_itself_before_anything_is_read(pack, video, monkeypatch):
     monkeypatch.setattr(
-        pack["nodes.video_part"], "read_frames", lambda *_: pytest.fail("frames were read")
+        pack["nodes.video_part"], "read_frames_at", lambda *_: pytest.fail("frames were read")
     )
     node = pack.nodes["FlashTalk_FramesToImages"]
     with pytest.raises(ValueError, match="limit_gb") as caught:
         node.execute(video(), 0.0, 30, 0.0001)
     assert str(caught.value) == refused(
-        "'num_frames': frames 30: as images of 32x32 they take 0.0 GB of memory, the limit is "
-        "0.0001 GB; read at most 8 frames, or raise limit_gb"
+        "'num_frames': frames 30: as images of 32x32, with their sound, they take 0.0 GB of "
+        "memory, the limit is 0.0001 GB; read at most 3 frames, or raise limit_gb"
     )
 
 

@@ -123,3 +123,31 @@ def test_after_a_stop_the_next_prompt_renders_whole(pack, model, stop_after):
 def test_a_server_without_a_page_renders_too(pack, model, monkeypatch):
     monkeypatch.setattr(pack["server"].PromptServer, "instance", None)
     assert pack.preview(pack.frames(model), hidden={"unique_id": "5"}).is_file()
+
+
+@pytest.mark.parametrize("name", ["__init__", "update_absolute"])
+def test_a_bar_that_fails_ends_no_render_and_is_told_once(pack, model, monkeypatch, caplog, name):
+    def fail(*_args, **_settings):
+        raise RuntimeError("the page is gone")
+
+    monkeypatch.setattr(pack["comfy.utils"].ProgressBar, name, fail)
+    assert pack.preview(pack.frames(model, seed=21), hidden={"unique_id": "5"}).is_file()
+    told = [line for line in caplog.messages if "the page does not see the progress" in line]
+    assert told == ["the page does not see the progress: the page is gone"]
+
+
+def test_a_page_that_cannot_be_told_of_the_end_does_not_undo_the_render(pack, model, monkeypatch):
+    monkeypatch.setattr(pack["comfy_execution.progress"], "get_progress_state", lambda: None)
+    assert pack.preview(pack.frames(model, seed=22), hidden={"unique_id": "5"}).is_file()
+
+
+def test_a_bar_may_still_stop_the_render(pack, model, monkeypatch):
+    """ComfyUI asks for it there."""
+    stopped = pack["comfy.model_management"].InterruptProcessingException
+
+    def stop(*_args, **_settings):
+        raise stopped
+
+    monkeypatch.setattr(pack["comfy.utils"].ProgressBar, "update_absolute", stop)
+    with pytest.raises(stopped):
+        pack.preview(pack.frames(model, seed=23))

@@ -1,7 +1,10 @@
 """Stream Preview: the whole chain to a file, kept renders, containers and metadata."""
 
+import errno
+import hashlib
 import json
 import logging
+import os
 
 import av
 import pytest
@@ -197,3 +200,87 @@ def test_what_is_told_goes_to_the_log_and_never_to_the_terminal(pack, model, cap
 def test_a_prefix_without_a_name_is_refused(pack, model, prefix):
     message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix=prefix)
     assert message.endswith(f"filename prefix {prefix!r}: it ends without a name; add one")
+
+
+def rewrite(kept, data):
+    """Put other bytes into a kept render that its note vouches for."""
+    kept.unlink()  # a link to the output
+    kept.write_bytes(data)
+    note = [len(data), hashlib.sha256(data).hexdigest()]
+    kept.with_suffix(".json").write_text(json.dumps(note))
+
+
+def cut_in_the_chunk_table(data):
+    at = data.find(b"co64")
+    return data[: at - 4] + (int.from_bytes(data[at - 4 : at]) - 3).to_bytes(4) + data[at:]
+
+
+def boxes_in_boxes(data):
+    at = data.find(b"moov")
+    size = int.from_bytes(data[at - 4 : at])
+    inner = b"".join((size - 8 * n).to_bytes(4) + b"trak" for n in range(1, size // 8))
+    return data[: at + 4] + inner + data[at + 4 + len(inner) :]
+
+
+SPOILED = {
+    "a table cut short": cut_in_the_chunk_table,
+    "zeros in the index": lambda data: data.replace(b"tkhd", b"tkhd" + bytes(200), 1),
+    "boxes in boxes": boxes_in_boxes,
+    "nothing": lambda _data: b"",
+    "text": lambda data: b"a".ljust(len(data), b"a"),
+    "half of it": lambda data: data[: len(data) // 2],
+    "no index": lambda data: data.replace(b"moov", b"free"),
+}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_kept_render_that_cannot_be_copied_never_stops_the_graph(
+    pack, used_model, how, container, tmp_path
+):
+    frames = pack.frames(used_model, seed=31)
+    pack.preview(frames)
+    (kept,) = (tmp_path / "output" / ".flashtalk").glob("*.mp4")
+    rewrite(kept, SPOILED[how](kept.read_bytes()))
+    assert pack.preview(frames, container=container).is_file()
+
+
+def test_a_kept_render_with_one_wrong_byte_is_drawn_again(pack, used_model, calls, tmp_path):
+    frames = pack.frames(used_model, seed=32)
+    first = pack.preview(frames)
+    (kept,) = (tmp_path / "output" / ".flashtalk").glob("*.mp4")
+    when, data = kept.stat().st_mtime_ns, bytearray(first.read_bytes())
+    data[data.find(b"mdat") + 40] ^= 1  # in the picture itself, where nothing else would see it
+    first.write_bytes(data)
+    os.utime(first, ns=(when, when))
+    calls.clear()
+    assert measure_video(pack.preview(frames)).num_frames == 8
+    assert "AvatarDiT" in calls
+
+
+def test_a_copy_for_which_there_is_no_room_is_told_and_the_kept_render_stays(
+    pack, used_model, calls, tmp_path, monkeypatch
+):
+    frames = pack.frames(used_model, seed=33)
+    pack.preview(frames)
+    calls.clear()
+
+    def fail(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pack["flashtalk_core.media.remux"], "replace_metadata", fail)
+        with pytest.raises(pack["flashtalk_core.errors"].OutputError, match="free some space"):
+            pack.preview(frames)
+    assert pack.preview(frames).is_file()
+    assert calls == []
+
+
+def test_another_number_of_cores_renders_anew(pack, used_model, calls, monkeypatch):
+    """The encoder cuts a frame into as many slices."""
+    frames = pack.frames(used_model, seed=34)
+    pack.preview(frames)
+    calls.clear()
+    monkeypatch.setattr(pack["nodes.sink"], "num_encoder_threads", lambda: 99)
+    pack.preview(frames)
+    assert "AvatarDiT" in calls

@@ -237,3 +237,77 @@ async def test_a_viewer_that_stops_reading_is_dropped_in_time(streams):
             await until(lambda: stream.num_dropped == 1)
     finally:
         streams.WRITE_TIMEOUT_S = usual
+
+
+@asynccontextmanager
+async def unread(streams, session):
+    """A connection whose answer nobody reads."""
+    async with serving(streams) as get:
+        async with get("x") as answer:
+            port = answer.url.port
+        opened = []
+        try:
+
+            async def ask():
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+                opened.append(writer)
+                path = f"/flashtalk/stream/{session}"
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+                return reader
+
+            yield get, ask
+        finally:
+            for writer in opened:
+                writer.close()
+
+
+@running
+async def test_what_the_system_holds_back_does_not_count_as_taken(streams):
+    """Two megabytes are half a minute of video, and fit into its buffers."""
+    streams.WRITE_TIMEOUT_S, usual = 0.3, streams.WRITE_TIMEOUT_S
+    try:
+        session, stream = opened(streams)
+        async with unread(streams, session) as (_, ask):
+            await ask()
+            await until(lambda: stream.num_viewers == 1)
+            for index in range(40):
+                stream.add(bytes(50_000), index, is_key=True)
+                await asyncio.sleep(0.005)
+            await until(lambda: stream.num_dropped == 1)
+    finally:
+        streams.WRITE_TIMEOUT_S = usual
+
+
+@running
+async def test_viewers_that_take_nothing_hold_no_place(streams):
+    session, stream = opened(streams)
+    clock = stream._clock_s
+    async with unread(streams, session) as (get, ask):
+        for _ in range(16):
+            await ask()
+        await until(lambda: stream.num_viewers == 16)
+        stream.add(bytes(8 * 2**20), 1, is_key=True)
+        await asyncio.sleep(0.2)
+        async with get(session) as answer:
+            assert answer.status == 503
+        stream._clock_s = lambda: clock() + 60
+        async with get(session) as answer:
+            assert answer.status == 200
+            assert await answer.content.readexactly(4) == HEAD
+        assert stream.num_dropped == 1
+
+
+@running
+async def test_one_that_made_room_is_let_go_at_once(streams):
+    """Else its connection would stay until the time for one piece is over."""
+    session, stream = opened(streams)
+    async with unread(streams, session) as (get, ask):
+        reader = await ask()
+        await until(lambda: stream.num_viewers == 1)
+        stream.add(bytes(8 * 2**20), 1, is_key=True)
+        await asyncio.sleep(0.1)
+        clock, stream._max_viewers = stream._clock_s, 1
+        stream._clock_s = lambda: clock() + 60
+        async with get(session) as answer:
+            assert answer.status == 200
+            assert len(await reader.read()) < 2 * 2**20  # what the system held

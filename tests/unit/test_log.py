@@ -75,3 +75,23 @@ def test_every_log_that_comfyui_shows_is_made_printable():
     ]
     assert len(found) > 10
     assert not [place for place, is_printable in found if not is_printable]
+
+
+def test_a_handler_that_fails_ends_no_work():
+    class Failing(logging.Handler):
+        def handle(self, record):
+            raise RuntimeError("the console is gone")
+
+    plain = logging.getLogger("flashtalk_core.test_log")
+    logger, handler = printable_log(plain), Failing()
+    plain.addHandler(handler)
+    try:
+        logger.warning("%d frames", 3)
+        logger.exception("told to nobody")
+    finally:
+        plain.removeHandler(handler)
+
+
+def test_lines_are_told_from_where_they_are_logged(caplog):
+    printable_log(logging.getLogger("flashtalk_core.test_log")).warning("here")
+    assert caplog.records[0].filename == Path(__file__).name

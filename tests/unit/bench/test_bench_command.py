@@ -10,9 +10,9 @@ import torch
 
 from flashtalk_core.bench.render_process import seconds_to_first_frame
 from flashtalk_core.bench.speed import measure_speed
-from flashtalk_core.cli.bench import format_rows
 from flashtalk_core.cli.main import main
 from flashtalk_core.cli.render import EXAMPLE
+from flashtalk_core.cli.tables import format_rows
 from flashtalk_core.weights.layout import resolve_model
 from flashtalk_core.weights.load import open_avatar
 
@@ -73,3 +73,17 @@ def test_memory_reports_a_failed_render_in_one_line(capsys):
     assert code == 2
     assert shown.startswith("error: render failed with code 2: error: model '/no/such/model'")
     assert shown.count("\n") == 1
+
+
+def test_two_processes_exchange_what_they_should(capsys):
+    arguments = ["--cpu", "--largest", "1", "--repeats", "2", "--json"]
+    assert main(["bench", "links", *arguments]) == 0
+    rows = json.loads(capsys.readouterr().out)["links"]
+    assert [row["exchange"] for row in rows] == ["all-to-all", "halo", "sum"]
+    assert all(0 < row["low_ms"] <= row["median_ms"] <= row["high_ms"] for row in rows)
+
+
+@pytest.mark.parametrize("ranks", ["1", "99"])
+def test_links_need_as_many_gpus_as_ranks(ranks, capsys):
+    assert main(["bench", "links", "--ranks", ranks]) == 2
+    assert f"ranks {ranks}: " in capsys.readouterr().err

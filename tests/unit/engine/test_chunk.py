@@ -9,6 +9,7 @@ import torch
 from flashtalk_core.config import ChunkConfig, SamplingConfig
 from flashtalk_core.engine.chunk import generate_chunk
 from flashtalk_core.engine.state import SessionState
+from flashtalk_core.errors import OverflowedError
 from flashtalk_core.media.colour import ColourReference
 
 pytestmark = pytest.mark.cpu
@@ -173,3 +174,72 @@ def test_half_precision_models_take_float32_steps(make_toy):
     assert {latent.dtype for latent in calls} == {torch.float32}
     assert frames.dtype == state.motion_frames.dtype == torch.float32
     assert frames.isfinite().all()
+
+
+BAD = [float("nan"), float("inf"), -float("inf")]
+
+
+def spoil(module, call, value):
+    """Put one bad value into what ``module`` returns at its ``call``-th call from now on."""
+    count = 0
+
+    def hook(_module, _inputs, out):
+        nonlocal count
+        count += 1
+        if count == call:
+            out.select(-1, 0).select(-1, 0).fill_(value)
+
+    return module.register_forward_hook(hook)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("value", BAD)
+def test_pictures_that_are_none_are_never_handed_on(toy, value, strength):
+    hook = spoil(toy.vae.decoder, 4, value)  # two latents are motion, the third is shown
+    sampling = replace(PLAIN, colour_strength=strength)
+    chunk = generate_chunk(
+        toy.model, toy.reference, toy.windows(), SessionState(chunk_index=2), sampling
+    )
+    shown = []
+    try:
+        with pytest.raises(
+            OverflowedError, match=r"^chunk 3: the VAE's pictures are NaN or infinite; use another"
+        ):
+            shown.extend(chunk)
+    finally:
+        hook.remove()
+    assert [group.shape[1] for group in shown] == [4]
+    assert all(group.isfinite().all() for group in shown)
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_hidden_frames_of_a_chunk_are_looked_at_too(toy, value):
+    hook = spoil(toy.vae.decoder, 1, value)
+    try:
+        with pytest.raises(OverflowedError, match="pictures are NaN"):
+            toy.run(sampling=PLAIN)
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_motion_that_is_no_number_draws_no_chunk(toy, value):
+    _, state = toy.run(sampling=PLAIN)
+    hook = spoil(toy.vae.conv1, 1, value)
+    calls, counting = record_calls(toy.dit)
+    try:
+        with pytest.raises(OverflowedError, match=r"^chunk 2: the VAE's latents are NaN or infin"):
+            toy.run(state, PLAIN)
+    finally:
+        hook.remove()
+        counting.remove()
+    assert not calls
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_noise_that_is_no_number_is_told(toy, value):
+    def draw(shape, device, dtype):
+        return torch.full(shape, value, device=device, dtype=dtype)
+
+    with pytest.raises(OverflowedError, match=r"^chunk 1: the model's output is NaN or infinite"):
+        toy.run(sampling=PLAIN, draw_noise=draw)

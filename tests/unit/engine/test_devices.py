@@ -29,6 +29,18 @@ def test_devices_that_cannot_compute(name):
     assert excerpt(name) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["mps", "vulkan", "hpu", "ideep", "opengl", "privateuseone", "xla", "lazy"]
+)
+def test_a_device_that_this_pytorch_lacks_is_told_in_plain_words(name):
+    with pytest.raises(InvalidInputError) as caught:
+        choose_device(name)
+    assert str(caught.value) == (
+        f"device '{name}': this PyTorch is built without it; use 'cpu', or see `python -m "
+        "flashtalk_core doctor`"
+    )
+
+
 @pytest.mark.parametrize(("has_bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
 def test_the_dtype_follows_the_device(monkeypatch, has_bf16, dtype):
     monkeypatch.setattr(torch.cuda, "device", nullcontext)

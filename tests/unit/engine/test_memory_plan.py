@@ -7,15 +7,14 @@ import pytest
 import torch
 
 from flashtalk_core.config import AvatarConfig
-from flashtalk_core.engine.memory_plan import (
+from flashtalk_core.engine.memory_choice import (
     MODES,
-    WHOLE,
     DeviceMemory,
     MemoryChoice,
-    MemoryPlan,
     choose_memory,
     plan_memory,
 )
+from flashtalk_core.engine.memory_plan import WHOLE, MemoryPlan
 from flashtalk_core.engine.memory_sizes import model_sizes
 from flashtalk_core.errors import InvalidInputError
 

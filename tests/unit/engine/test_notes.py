@@ -11,7 +11,9 @@ from flashtalk_core.engine.memory_plan import WHOLE
 from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_notes
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.residency import Placement
-from flashtalk_core.media.sound import SoundInfo, sound_notes
+from flashtalk_core.media.hearing import Hearing
+from flashtalk_core.media.sound_info import SoundInfo
+from flashtalk_core.media.sound_notes import sound_notes
 from flashtalk_core.media.sound_track import track_notes
 
 pytestmark = pytest.mark.cpu
@@ -48,8 +50,20 @@ def test_a_sound_that_is_whole_has_no_notes():
         ({"missing_s": 6.0}, "its header states 8.000 s, but only 2.000 s are there; copy it "
          "again"),
         ({"is_silent": True, "peak": 0.0}, "it is silent, the mouth will stay closed"),
-        ({"is_silent": True}, "its channels cancel each other out, so the mouth will stay closed; "
-         "invert one channel"),
+        ({"is_silent": True}, "it is silent, the mouth will stay closed"),
+        ({"is_silent": True, "hearing": Hearing((1.0,), offset=0.4)}, "nothing but an offset or "
+         "rumble is in it, the mouth will stay closed"),
+        ({"hearing": Hearing((0.0, 1.0), lone_channel=1)}, "its channels cancel each other out, so "
+         "the mouth follows channel 2 alone; invert one channel"),
+        ({"hearing": Hearing((1.0,), offset=0.4)}, "it has an offset, which the mouth does not "
+         "follow; the video keeps it"),
+        ({"hearing": Hearing((1.0,), cuts_lows=True)}, "it has rumble lower than a voice, which "
+         "the mouth does not follow; the video keeps it"),
+        ({"peak": 1.5}, "its peak is 1.5 times full scale, what is above 1 is cut off in the "
+         "video; export it at a lower level"),
+        ({"loudness_lufs": None, "peak": 0.002}, "too quiet to measure its loudness, its peak is "
+         "0.002 of full scale; the model hears it as it is, export it at a higher level"),
+        ({"faults": ("damaged",)}, "damaged"),
         ({"peak": 3.0}, "its peak is 3 times full scale and will distort; export it again"),
         ({"num_samples": 13 * 3600 * 16_000}, "13.0 hours long"),
     ],
@@ -63,7 +77,7 @@ def test_faults_measured_in_the_sound_are_notes(changes, note):
     [
         ({"rate_hz": 192_000}, "AAC has no 192000 Hz, the video gets 96000 Hz"),
         ({"channels": 8, "layout": "7.1"}, "AAC has no layout like its 8 channels (7.1), the "
-         "video gets mono"),
+         "video gets 5.1"),
     ],
 )  # fmt: skip
 def test_what_the_track_cannot_carry_is_a_note(changes, note):

@@ -145,3 +145,64 @@ def test_the_portrait_is_fitted_to_the_video(make_plan):
     assert (fitted.shape, fitted.dtype) == ((3, 32, 48), torch.float32)
     assert -1 <= fitted.min() < fitted.max() <= 1
     assert np.isfinite(fitted.numpy()).all()
+
+
+@pytest.fixture
+def on_cuda(make_plan, monkeypatch):
+    """A plan for a GPU that this machine need not have."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a GPU")
+    return make_plan(placement=Placement(torch.device("cuda"), torch.float32))
+
+
+def by_threads(plan, monkeypatch):
+    found = set()
+    for count in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        found.add(plan.fingerprint())
+    return len(found)
+
+
+def test_the_threads_of_a_cpu_count(make_plan, monkeypatch):
+    assert by_threads(make_plan(), monkeypatch) == 3
+
+
+def test_they_count_where_the_decoder_alone_is_on_the_cpu(make_plan, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a GPU")
+    place = Placement(torch.device("cuda"), torch.float32, vae_device=CPU)
+    assert by_threads(make_plan(placement=place), monkeypatch) == 3
+
+
+def test_they_do_not_count_on_a_gpu(on_cuda, monkeypatch):
+    assert by_threads(on_cuda, monkeypatch) == 1
+
+
+def test_what_a_cpu_can_do_counts(make_plan, monkeypatch):
+    before = make_plan().fingerprint()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    assert make_plan().fingerprint() != before
+
+
+def test_how_sums_are_rounded_counts(make_plan):
+    before, usual = make_plan().fingerprint(), torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert make_plan().fingerprint() != before
+    finally:
+        torch.set_float32_matmul_precision(usual)
+
+
+def test_the_kind_of_gpu_and_its_libraries_count(on_cuda, monkeypatch):
+    found = [on_cuda.fingerprint()]
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 1)
+    found.append(on_cuda.fingerprint())
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "another GPU")
+    found.append(on_cuda.fingerprint())
+    assert len(set(found)) == 3
+
+
+def test_a_switch_that_pytorch_does_not_tell_stops_nothing(make_plan, monkeypatch):
+    def refuse():
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
+    assert make_plan().fingerprint()

@@ -194,3 +194,103 @@ def test_files_of_others_in_the_folder_are_left_alone(folder, make_video):
     (folder / "notes.txt").write_text("mine")
     RenderStore(folder, 150).keep("a", make_video())
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+def rot(folder, key="a", at=50):
+    """Change a byte of a kept video in a way that neither size nor time shows."""
+    path = folder / f"{key}.mp4"
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"!")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("at", [0, 50, 99])
+def test_a_file_that_rotted_is_no_render(folder, make_video, at):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    rot(folder, at=at)
+    assert store.find("a") is None
+    assert kept(folder) == []
+
+
+NOTES = [
+    "[" * 100_000, '{"a":' * 500, "[[[[1]]]]", "1e999", "9" * 900, "NaN", '"text"', '{"size": 1}',
+    "[100]", "[100, 0]", "[100, null]", "\0", "[true, false]", '[100, "00"]', "[" + "1," * 600,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("note", NOTES, ids=range(len(NOTES)))
+def test_whatever_a_note_says_a_kept_render_stops_nothing(folder, make_video, note):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    (folder / "a.json").write_text(note)
+    assert store.find("a") is None
+    assert kept(folder) == []
+
+
+def test_a_note_of_other_bytes_than_text_is_none(folder, make_video):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    (folder / "a.json").write_bytes(bytes(range(256)))
+    assert store.find("a") is None
+
+
+def test_a_file_whose_time_alone_changed_is_still_the_render(folder, make_video):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    os.utime(folder / "a.mp4", (1, 1))
+    assert store.find("a") is not None
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.json"])
+def test_a_link_is_never_what_was_kept(folder, make_video, tmp_path, name):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    others = tmp_path / "others"
+    (folder / name).rename(others)  # the very same bytes
+    (folder / name).symlink_to(others)
+    before = others.read_bytes(), others.stat().st_mtime_ns
+    assert store.find("a") is None
+    assert kept(folder) == []
+    assert (others.read_bytes(), others.stat().st_mtime_ns) == before
+
+
+@pytest.mark.parametrize("name", ["a.tmp", "a.mp4", "a.json", "a.json.tmp"])
+@pytest.mark.parametrize("can_link", [True, False])
+def test_nothing_is_written_where_a_link_leads(
+    folder, make_video, tmp_path, request, name, can_link
+):
+    if not can_link:
+        request.getfixturevalue("no_links")
+    others = tmp_path / "others"
+    others.write_bytes(b"mine")
+    folder.mkdir()
+    (folder / name).symlink_to(others)
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    assert others.read_bytes() == b"mine"
+    assert store.find("a") is not None
+    assert not any(path.is_symlink() for path in folder.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["a.mp4", "a.json", "a.json.tmp", "a.tmp"])
+def test_a_pipe_is_not_waited_for(folder, make_video, name):
+    store = RenderStore(folder, 1000)
+    store.keep("a", make_video())
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    store.find("a")
+    store.keep("a", make_video("again.mp4"))
+    assert store.find("a").read_bytes().startswith(b"again")
+
+
+def test_whatever_goes_wrong_while_keeping_is_only_told(folder, make_video, monkeypatch, caplog):
+    def fail(_video):
+        raise RuntimeError("a library has another opinion")
+
+    monkeypatch.setattr("flashtalk_core.engine.render_store._summary", fail)
+    RenderStore(folder, 1000).keep("a", make_video())
+    assert "is not kept for a later run: a library has another opinion" in caplog.text

@@ -7,8 +7,8 @@ import torch
 
 from flashtalk_core.config import AvatarConfig, FastPaths
 from flashtalk_core.engine.memory_plan import MemoryPlan
+from flashtalk_core.engine.plan import working_bytes
 from flashtalk_core.engine.residency import Placement
-from flashtalk_core.engine.working_memory import working_bytes
 from flashtalk_core.models.audio_encoder import AudioEncoder
 from flashtalk_core.models.dit import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE

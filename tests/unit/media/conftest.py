@@ -1,3 +1,4 @@
+import struct
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from flashtalk_core.media.mp4 import Mp4Writer
+from flashtalk_core.media.sound import AnalysisStream
 
 
 def clicks(num_samples, at, channels=1):
@@ -38,6 +40,29 @@ def encode_sound(path, sound, rate_hz, codec="pcm_f32le", layout=None, **tags):
     return path
 
 
+def write_wav(path, sound, rate_hz, mask=None):
+    """Write `(C, n)` floats of any number of channels, with or without a channel mask."""
+    channels, data = len(sound), np.ascontiguousarray(sound.T, "<f4").tobytes()
+    head = struct.pack("<HIIHH", channels, rate_hz, 4 * rate_hz * channels, 4 * channels, 32)
+    if mask is None:
+        form = struct.pack("<H", 3) + head
+    else:
+        guid = bytes.fromhex("0300000000001000800000aa00389b71")
+        form = struct.pack("<H", 0xFFFE) + head + struct.pack("<HHI", 22, 32, mask) + guid
+    body = b"WAVE" + b"".join(
+        name + struct.pack("<I", len(part)) + part
+        for name, part in ((b"fmt ", form), (b"data", data))
+    )
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    return path
+
+
+def heard(info):
+    """Return all that the model hears of a sound."""
+    with AnalysisStream(info) as stream:
+        return stream.read(0, round(info.duration_s * 16_000))
+
+
 def write_video(path, sound, size_px=(32, 32), **options):
     """Write plain frames of alternating grey, a chunk at a time; return the writer."""
     with Mp4Writer(path, size_px, sound, preset="ultrafast", **options) as writer:
@@ -52,5 +77,10 @@ def write_video(path, sound, size_px=(32, 32), **options):
 def make():
     """Makers of test data."""
     return SimpleNamespace(
-        clicks=clicks, voice=voice, encode_sound=encode_sound, write_video=write_video
+        clicks=clicks,
+        voice=voice,
+        encode_sound=encode_sound,
+        write_video=write_video,
+        write_wav=write_wav,
+        heard=heard,
     )

@@ -139,6 +139,18 @@ def test_a_failing_stream_leaves_the_file_alone(tmp_path, make, caplog):
     assert "the live stream stops" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["begin", "add", "close"])
+def test_whatever_of_a_stream_fails_the_video_is_written(tmp_path, make, monkeypatch, name):
+    def fail(*_args, **_settings):
+        raise OSError("no route to nowhere")
+
+    sink = Pieces()
+    monkeypatch.setattr(sink, "close", fail)  # it fails at the end as well
+    monkeypatch.setattr(sink, name, fail)
+    path, _ = write(tmp_path, make, sink=sink)
+    assert len(packets(str(path))["video"]) == 70
+
+
 def test_key_frames_of_small_chunks_lie_at_borders_a_second_apart(tmp_path, make):
     _, sink = write(tmp_path, make, chunk_frames=12)
     keys = [start_ms * 25 // 1000 for _, start_ms, is_key in sink.parts if is_key]

@@ -146,8 +146,9 @@ def test_channels_that_cancel_each_other(save, make, caplog):
     voice = make.voice(32_000, 16_000)
     with caplog.at_level(logging.WARNING):
         info = probe_sound(save(np.stack([voice, -voice], axis=1)))
-    assert info.is_silent
+    assert not info.is_silent
     assert "cancel" in caplog.text
+    assert np.allclose(whole(info, 32_000), voice * np.float32(info.gain), atol=1e-6)
 
 
 def test_wrong_scale_is_warned_about(save, make, caplog):
@@ -222,3 +223,11 @@ def test_wav_from_a_pipe_brings_no_warning(save, make, caplog, stated):
 def test_sound_beyond_any_scale_is_refused(save, make):
     with pytest.raises(InvalidInputError, match=r"1e\+30 times full scale, the limit is 1e\+10"):
         probe_sound(save(make.clicks(16_000, [800])[0] / 0.9 * 1e30))
+
+
+def test_a_part_that_ends_early_is_told_once(save, make, caplog):
+    path = save(make.voice(32_000, 16_000))
+    whole(probe_sound(path, 0.5, 100.0), 24_000)
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "it ends 1.500 s after its start, 100 s were asked for"
+    ]

@@ -152,3 +152,75 @@ def test_a_thread_that_publishes_loses_nothing():
             taken.append(data[0])
     thread.join()
     assert taken == [HEAD[0], *(index % 256 for index in range(2000))]
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def test_one_who_takes_nothing_makes_room_for_the_next():
+    clock, woken = Clock(), []
+    stream = stream_of(1, max_viewers=2, clock_s=clock)
+    idle, busy = stream.join(lambda: woken.append("idle")), stream.join(nothing)
+    clock.now_s += 10
+    assert read(stream, busy)
+    third = stream.join(nothing)
+    assert (idle.is_dropped, busy.is_dropped, woken) == (True, False, ["idle"])
+    assert (stream.num_viewers, stream.num_dropped) == (2, 1)
+    assert read(stream, third) == [HEAD, 0]
+    with pytest.raises(TooManyViewersError):
+        stream.join(nothing)  # both watch
+
+
+def test_the_one_idle_for_longest_goes():
+    clock = Clock()
+    stream = stream_of(1, max_viewers=3, clock_s=clock)
+    viewers = [stream.join(nothing) for _ in range(3)]
+    for viewer in (viewers[1], viewers[0], viewers[2]):
+        clock.now_s += 1
+        read(stream, viewer)
+    clock.now_s += 10
+    stream.join(nothing)
+    assert [viewer.is_dropped for viewer in viewers] == [False, True, False]
+
+
+def test_a_viewer_that_cannot_be_woken_stops_neither_the_stream_nor_its_end():
+    def fail():
+        raise OSError("its window is gone")
+
+    stream = stream_of(0)
+    stream.join(fail)
+    other = stream.join(nothing)
+    feed(stream, 0, 2)
+    stream.join(fail)
+    stream.close()
+    assert (stream.num_viewers, stream.num_dropped) == (1, 2)
+    assert read(stream, other) == [HEAD, 0, 1]
+
+
+def test_joining_does_not_walk_through_the_stream():
+    """Whoever publishes waits for it."""
+    stream = stream_of(3000, key_every=1)
+    looked_at = 0
+
+    class Pieces(dict):
+        def items(self):
+            nonlocal looked_at
+            looked_at += len(self)
+            return super().items()
+
+        def __getitem__(self, number):
+            nonlocal looked_at
+            looked_at += 1
+            return super().__getitem__(number)
+
+    stream._pieces = Pieces(stream._pieces)
+    viewer = stream.join(nothing, 150_000)
+    assert looked_at == 0
+    assert stream.take(viewer) == HEAD
+    assert stream.take(viewer) == bytes([1500 % 256])

@@ -1,0 +1,159 @@
+"""Damaged sounds of every kind: each is read alike in every pass, or refused in one line."""
+
+import io
+import logging
+import struct
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from flashtalk_core.errors import FlashTalkError
+from flashtalk_core.media.sound import AnalysisStream, probe_sound
+from flashtalk_core.media.sound_notes import sound_notes
+from flashtalk_core.media.sound_reader import SoundReader
+
+from .mutate import cases, mutated, run
+
+pytestmark = pytest.mark.manual
+
+REFUSALS = (FlashTalkError,)
+RATE_HZ = 48_000
+FFMPEG = [
+    ("wav", "pcm_s16le"), ("wav", "pcm_u8"), ("wav", "adpcm_ms"), ("w64", "pcm_s16le"),
+    ("aiff", "pcm_s16be"), ("au", "pcm_s16be"), ("caf", "pcm_s24le"), ("caf", "alac"),
+    ("flac", "flac"), ("mp3", "libmp3lame"), ("mp4", "aac"), ("mov", "pcm_s16le"),
+    ("ipod", "alac"), ("adts", "aac"), ("ogg", "libopus"), ("ogg", "flac"),
+    ("webm", "libopus"), ("matroska", "aac"), ("matroska", "pcm_f32le"), ("mpegts", "aac"),
+    ("mpegts", "mp2"), ("flv", "aac"), ("avi", "pcm_s16le"), ("asf", "wmav2"), ("ac3", "ac3"),
+    ("tta", "tta"), ("wv", "wavpack"),
+]  # fmt: skip
+LIBSNDFILE = [
+    ("WAV", "PCM_16", "BIG"), ("WAV", "FLOAT", "BIG"), ("AU", "G721_32", "FILE"),
+    ("OGG", "VORBIS", "FILE"), ("OGG", "OPUS", "FILE"), ("MAT5", "FLOAT", "FILE"),
+    ("PAF", "PCM_16", "FILE"), ("NIST", "PCM_16", "FILE"), ("XI", "DPCM_16", "FILE"),
+    ("SDS", "PCM_16", "FILE"), ("AIFF", "PCM_24", "LITTLE"), ("CAF", "ALAC_16", "FILE"),
+    ("VOC", "ULAW", "FILE"), ("RF64", "PCM_16", "FILE"), ("SVX", "PCM_16", "FILE"),
+]  # fmt: skip
+
+
+def voice(channels):
+    rng = np.random.default_rng(channels)
+    return rng.normal(0, 0.1, (channels, 24_000)).astype(np.float32)
+
+
+def by_ffmpeg(form, codec, sound, gap_s=0.0, num_tracks=1):
+    """Return a file; with a gap, its second half comes later."""
+    file = io.BytesIO()
+    layout = "mono" if len(sound) == 1 else "stereo"
+    with av.open(file, "w", format=form) as container:
+        tracks = [
+            container.add_stream(codec, rate=RATE_HZ, layout=layout) for _ in range(num_tracks)
+        ]
+        for track in tracks:
+            track.bit_rate = 64_000
+        size = tracks[0].codec_context.frame_size or 1024
+        for start in range(0, sound.shape[1], size):
+            part = np.ascontiguousarray(sound[:, start : start + size])
+            for track in tracks:
+                frame = av.AudioFrame.from_ndarray(part, "fltp", layout)
+                frame.sample_rate, frame.time_base = RATE_HZ, Fraction(1, RATE_HZ)
+                frame.pts = start + (start > sound.shape[1] // 2) * round(gap_s * RATE_HZ)
+                container.mux(track.encode(frame))
+        for track in tracks:
+            container.mux(track.encode(None))
+    return file.getvalue()
+
+
+def by_libsndfile(form, subtype, order, sound):
+    file = io.BytesIO()
+    soundfile.write(file, sound.T, 16_000, subtype, order, form)
+    return file.getvalue()
+
+
+def seeds():
+    """Return small files of all formats, with gaps, several tracks and joined parts."""
+    mono, stereo = voice(1), voice(2)
+    files = []
+    for form, codec in FFMPEG:
+        files += [by_ffmpeg(form, codec, stereo if codec != "adpcm_ms" else mono)]
+    for form in ("mp4", "matroska", "mpegts", "flv"):
+        files += [by_ffmpeg(form, "aac", mono, 0.7)]
+    files += [by_ffmpeg("mp4", "aac", mono, 0, 2), by_ffmpeg("matroska", "aac", mono, 0, 2)]
+    files += [by_libsndfile(*kind, mono[:, :4000]) for kind in LIBSNDFILE]
+    ogg = by_libsndfile("OGG", "VORBIS", "FILE", mono)
+    files += [ogg + by_libsndfile("OGG", "VORBIS", "FILE", stereo) + ogg]
+    mp3 = by_ffmpeg("mp3", "libmp3lame", mono)
+    return [*files, mp3 + by_ffmpeg("mp3", "libmp3lame", stereo), mp3 + mp3[500:]]
+
+
+def read_twice(path):
+    """Measure a sound and hear it, as a render does."""
+    info = probe_sound(path)
+    for note in sound_notes(info):
+        assert note.isprintable(), note
+    assert info.num_samples > 0
+    num_heard = min(32_000, round(info.duration_s * 16_000))
+    with AnalysisStream(info) as stream:
+        assert np.isfinite(stream.read(-640, num_heard)).all()
+    with SoundReader(path) as reader:
+        found = reader.blocks(info.start_sample, info.num_samples)
+        assert sum(block.shape[1] for block in found) == info.num_samples
+
+
+def test_every_damaged_sound_is_read_or_refused_in_one_line(tmp_path):
+    logging.getLogger("flashtalk_core").setLevel(logging.CRITICAL)
+    files, path = seeds(), tmp_path / "sound"
+
+    def read(data):
+        path.write_bytes(data)
+        read_twice(path)
+
+    count = run("sounds", read, cases(20_000, lambda rng: mutated(rng, files)), REFUSALS)
+    assert not count.uncaught, str(count)
+    assert min(count.accepted, count.refused) > 100
+
+
+def header(rng):
+    """Return a WAV file whose every number may be another."""
+    numbers = [0, 1, 2, 3, 4, 8, 16, 24, 32, 40, 64, 0x40, 0x55, 0xFF, 0xFFFE, 0xFFFF]
+    large = [0, 1, 999, 1000, 8000, 48_000, 768_000, 768_001, 2**31 - 1, 2**31, 2**32 - 1]
+
+    def some(usual, others):
+        return rng.choice(others) if rng.random() < 0.2 else usual
+
+    channels, bits = some(2, numbers), some(16, numbers)
+    form = struct.pack(
+        "<HHIIHH", some(1, numbers), channels, some(16_000, large), some(64_000, large),
+        some(4, numbers), bits,
+    )  # fmt: skip
+    data = rng.randbytes(rng.choice((0, 1, 3, 400, 4000)))
+    chunks = [(b"fmt ", form), (b"data", data)]
+    if rng.random() < 0.3:
+        chunks.insert(
+            rng.randrange(3), (rng.choice((b"LIST", b"data", b"fmt ", b"\0\xff\0\0")), form)
+        )
+    body = b"".join(
+        kind + struct.pack("<I", some(len(part), large)) + part + b"\0" * (len(part) % 2)
+        for kind, part in chunks
+    )
+    return (
+        some(b"RIFF", [b"RIFX", b"RF64"])
+        + struct.pack("<I", some(len(body), large))
+        + b"WAVE"
+        + body
+    )
+
+
+def test_every_head_of_a_wav_is_read_or_refused_in_one_line(tmp_path):
+    logging.getLogger("flashtalk_core").setLevel(logging.CRITICAL)
+    path = tmp_path / "sound.wav"
+
+    def read(data):
+        path.write_bytes(data)
+        read_twice(path)
+
+    count = run("heads of WAV", read, cases(5_000, header), REFUSALS)
+    assert not count.uncaught, str(count)

@@ -1,0 +1,59 @@
+"""Which module imports which, read from the source: TYPE_CHECKING and functions count too."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.cpu
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("flashtalk_core", "nodes")
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Return the files of a package by module name, from the root of the project."""
+    files = (ROOT / package).rglob("*.py")
+    parts = {file: file.relative_to(ROOT).with_suffix("").parts for file in files}
+    return {".".join(part).removesuffix(".__init__"): file for file, part in parts.items()}
+
+
+def imported(name: str, file: Path) -> Iterator[str]:
+    """Yield what a file imports, as absolute names; of ``from a import b`` both."""
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Return the modules that each module imports."""
+    known = {name: file for package in PACKAGES for name, file in modules(package).items()}
+    found = {}
+    for name, file in known.items():
+        others = set(imported(name, file)) & known.keys() - {name}
+        # ``from . import x`` names the package and the module; the module is meant.
+        found[name] = {one for one in others if known[one].name != "__init__.py"}
+    return found
+
+
+def test_no_modules_import_each_other():
+    try:
+        order = list(TopologicalSorter(graph()).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+    assert len(order) > 200
+
+
+def test_the_core_never_imports_nodes():
+    core = modules("flashtalk_core")
+    assert not {name for name in core if any(one.startswith("nodes") for one in graph()[name])}
