@@ -46,5 +46,5 @@ def test_a_killed_render_loses_half_a_second_at_most(make, tmp_path, rate_hz):
             child.kill()
             written = 1 + child.communicate()[0].count("\n")
         lost.append(written - count_fragmented_frames(output.with_suffix(".partial.mp4")))
-    print(f"{rate_hz} Hz: frames lost by {NUM_KILLS} kills: {sorted(lost)}")  # noqa: T201
+    sys.stdout.write(f"\n{rate_hz} Hz: frames lost by {NUM_KILLS} kills: {sorted(lost)}")
     assert max(lost) <= 12
