@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import wave
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ def mistakes(folder: Path) -> dict[str, Any]:
     from flashtalk_pack.flashtalk_core.media.picture import open_picture, picture_from_pixels
     from flashtalk_pack.flashtalk_core.media.sound import probe_sound
     from flashtalk_pack.flashtalk_core.media.sound_notes import sound_notes
+    from flashtalk_pack.flashtalk_core.media.video_container import unreadable
     from flashtalk_pack.flashtalk_core.weights.reader import open_tensor_file
     from flashtalk_pack.flashtalk_core.weights.search import in_model_folder
-    from flashtalk_pack.nodes import model_report
+    from flashtalk_pack.nodes import model_report, video_part
     from flashtalk_pack.nodes.host.media import sound_of
     from flashtalk_pack.nodes.host.output import new_output
     from flashtalk_pack.nodes.prompt_lines import read_prompt_lines
@@ -85,6 +87,9 @@ def mistakes(folder: Path) -> dict[str, Any]:
         "no numbers": lambda: chunk._check_finite(
             torch.tensor(np.nan), 0, "the VAE's pictures are"
         ),
+        "no video": lambda: raise_(unreadable(text, "Invalid data")),
+        "a start behind a video": lambda: video_part._require_inside(False, 9.0, Fraction(8)),
+        "too many frames": lambda: video_part.check_memory(9000, (768, 448), 8.0, 7056.0),
         "no steps": lambda: SamplingConfig(steps=0),
         "another size": lambda: raise_(request_notes(request, config)[0]),
         "an odd size": lambda: check_size((100, 448)),
