@@ -39,17 +39,14 @@ export const SENTENCES = [
   ['sound duration {duration} s: use more than 0 s, from {least} to {most}, or leave it out for the whole sound', '音频时长 {duration} 秒：请使用 {least} 到 {most} 秒，或留空使用整段音频'],
   ['audio batch of {count}: one sound makes one video; use a batch of 1, and queue the others one by one', '音频批次为 {count}：一段音频生成一个视频；请使用批次 1，其余逐个运行'],
   ['sound {path}: it is silent, the mouth will stay closed', '音频 {path}：没有声音，嘴将保持闭合'],
-<<<<<<< HEAD
   ['sound {path}: changed while it was rendered, only {left} of {length} s are left; keep it as it is until the video is written, and render again', '音频 {path}：渲染期间被改动，{length} 秒中只剩 {left} 秒；视频写完之前请勿改动，然后重新渲染'],
   ['sound {path}: changed while it was rendered, after {start} s it is another sound; keep it as it is until the video is written, and render again', '音频 {path}：渲染期间被改动，{start} 秒之后已是另一段音频；视频写完之前请勿改动，然后重新渲染'],
   // networks
   ['chunk {number}: {what} NaN or infinite; use another number format ({formats}), or another prompt or portrait', '第 {number} 个片段：出现 NaN 或无穷大（{what}）；请换用其他数值格式（{formats}），或更换提示词或肖像'],
-=======
   // videos
   ['video {path}: cannot be read ({reason}); use a finished video, or copy it again', '视频 {path}：无法读取（{reason}）；请使用完整的视频，或重新复制'],
   ['start {start} s: the video lasts {length} s only; begin earlier', '起始时间 {start} 秒：视频只有 {length} 秒；请提前起始时间'],
   ['frames {count}: as images of {size}, with their sound, they take {needed} GB of memory, the limit is {limit} GB; read at most {most} frames, or raise limit_gb', '{count} 帧：作为 {size} 的图像连同声音需占 {needed} GB 内存，上限为 {limit} GB；请最多读取 {most} 帧，或调高 limit_gb'],
->>>>>>> wt/video
   // settings
   ['size {size}: {model} is known to work at {sizes} only', '尺寸 {size}：{model} 仅在 {sizes} 下经过验证'],
   ['steps {steps}: use 1 to 100 (4 for distilled weights)', '步数 {steps}：请使用 1 到 100（蒸馏权重为 4）'],
