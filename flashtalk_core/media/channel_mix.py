@@ -15,6 +15,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from .sound_layout import listed_positions
+
 Matrix = NDArray[np.float32]
 """Weights, ``(O, C)``."""
 
@@ -43,6 +45,8 @@ def positions_of(layout: str, channels: int) -> tuple[str, ...]:
     numbers = tuple(str(number) for number in range(channels))
     if is_unnamed(layout):
         return numbers
+    if listed := listed_positions(layout):
+        return listed if channels in (0, len(listed)) else numbers
     try:
         found = [channel.name for channel in av.AudioLayout(layout).channels]
     except ValueError:

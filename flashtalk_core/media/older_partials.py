@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import InvalidInputError
 from ..log import printable_log
-from .mp4_boxes import has_whole_fragment
+from .mp4_boxes import child_boxes, file_boxes, has_whole_fragment, read_payload
 from .mp4_finish import count_fragmented_frames
 from .output_lock import check_own_place
 from .output_path import OutputPath
@@ -17,7 +17,7 @@ from .output_path import OutputPath
 _log = printable_log(logging.getLogger(__name__))
 
 _SCRAP_BYTES = 4096
-"""What is shorter and does not play is nobody's work."""
+"""Zeros up to this length are nobody's work."""
 
 
 class OlderPartials:
@@ -77,13 +77,25 @@ class OlderPartials:
 
 
 def _is_scrap(path: Path) -> bool:
-    """Whether nothing is lost with a file."""
+    """Whether nothing is lost with a file: empty, or the head of a partial file and no more.
+
+    Anything else is not this project's, whatever it is called.
+    """
     if has_whole_fragment(path):
         return False
     with path.open("rb") as file:
         start = file.read(_SCRAP_BYTES)
-    # A file of another kind is not this project's, whatever it is called.
-    return len(start) < _SCRAP_BYTES or start[4:8] == b"ftyp"
+        if not start.strip(b"\0"):  # what a power cut may leave of the first write
+            return not file.read(1)
+        if start[4:8] != b"ftyp":
+            return False
+        boxes = list(file_boxes(file))
+        if len(boxes) > 1:
+            kinds = [kind for kind, _ in child_boxes(read_payload(file, boxes[1]))]
+            return boxes[1].kind == b"moov" and b"mvex" in kinds
+    # The one behind the first is cut short, or missing.
+    size = int.from_bytes(start[:4], "big")
+    return start[size + 4 : size + 8] in (b"", b"moov")
 
 
 def num_saved_frames(path: Path) -> int | None:

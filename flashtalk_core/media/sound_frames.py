@@ -15,7 +15,9 @@ import numpy as np
 from ..borders import library_border
 from ..errors import InvalidInputError
 from ..paths import shown_path
+from .channel_mix import is_unnamed
 from .sound_array import Block
+from .sound_layout import listed_positions, take_layout
 
 if TYPE_CHECKING:
     from av import Packet
@@ -79,6 +81,7 @@ def decoded_pieces(
     Raises:
         InvalidInputError: If the file cannot be read to its end.
     """
+    layout = take_layout(stream.codec_context)
     lost_s, last = Fraction(0), None
     for packet in _packets(path, container, stream, tell):
         frames = _decoded(path, packet, tell)
@@ -88,7 +91,7 @@ def decoded_pieces(
         for frame in frames:
             if not frame.samples or _is_delay(frame):
                 continue
-            piece = _piece(path, frame)
+            piece = _piece(path, frame, layout)
             if lost_s and last is not None and not is_timed:
                 yield last._replace(
                     samples=np.zeros((len(last.samples), round(lost_s * last.rate_hz)), np.float32)
@@ -150,10 +153,12 @@ def _is_delay(frame: AudioFrame) -> bool:
     return frame.pts * frame.time_base + Fraction(frame.samples, 2 * frame.sample_rate) < 0
 
 
-def _piece(path: Path, frame: AudioFrame) -> Piece:
+def _piece(path: Path, frame: AudioFrame, layout: str) -> Piece:
     time_s = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
     with library_border(lambda said: _unreadable(path, said)):
-        return Piece(_to_float(frame), frame.sample_rate, frame.layout.name, time_s)
+        samples, name = _to_float(frame), frame.layout.name
+        is_of_track = is_unnamed(name) and len(listed_positions(layout)) == len(samples)
+        return Piece(samples, frame.sample_rate, layout if is_of_track else name, time_s)
 
 
 def _to_float(frame: AudioFrame) -> Block:

@@ -120,21 +120,32 @@ def test_nothing_is_moved_before_there_is_something_new(final, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
-def test_a_partial_file_that_does_not_play_goes(final, tmp_path):
+@pytest.mark.parametrize("num_bytes", [0, 20, 1000, 3000])
+def test_a_partial_file_that_does_not_play_goes(final, tmp_path, num_bytes):
     stop_after(final, 40)
     partial = tmp_path / "v.partial.mp4"
-    partial.write_bytes(partial.read_bytes()[:1000])
+    partial.write_bytes(partial.read_bytes()[:num_bytes])
     stop_after(final, 20)
     assert frames_in(tmp_path) == {"v.partial.mp4": 20}
 
 
-@pytest.mark.parametrize("content", [b"\x1a\x45\xdf\xa3" + bytes(9000), "finished"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x1a\x45\xdf\xa3" + bytes(9000),
+        b"notes on the video",
+        b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x80\0mdatwhat a camera wrote before it was cut off",
+        "finished",
+        "cut short",
+    ],
+)
 def test_what_no_stopped_render_left_is_kept_for_good(final, tmp_path, content):
-    """A video of another kind, or a finished one, that somebody called so."""
+    """A file of another kind, or a finished video, that somebody called so."""
     partial = tmp_path / "v.partial.mp4"
-    if content == "finished":
+    if isinstance(content, str):
         finish(tmp_path / "other.mp4")
-        content = (tmp_path / "other.mp4").rename(partial).read_bytes()
+        whole = (tmp_path / "other.mp4").rename(partial).read_bytes()
+        content = whole if content == "finished" else whole[:-10]
     partial.write_bytes(content)
     stop_after(final, 20)
     finish(final)
