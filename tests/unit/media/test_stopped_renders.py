@@ -90,6 +90,18 @@ def test_what_two_stops_saved_is_kept(final, tmp_path):
     assert sorted(frames_in(tmp_path).values()) == [20, 30, 40]
 
 
+def test_what_is_left_of_several_is_told_and_goes_in_the_end(final, tmp_path):
+    for name, num_frames in (("v.partial.older", 20), ("v.partial.older-2", 40)):
+        stop_after(tmp_path / "other.mp4", num_frames)  # as renders leave it that were killed
+        (tmp_path / "other.partial.mp4").rename(tmp_path / f"{name}.mp4")
+    told = stop_after(final, 30)  # the first of them goes, and its number with it
+    assert frames_in(tmp_path) == {"v.partial.mp4": 30, "v.partial.older-2.mp4": 40}
+    assert f"40 frames of an earlier render are in {tmp_path / 'v.partial.older-2.mp4'}" in told
+    (tmp_path / "v.partial.mp4").unlink()
+    finish(final)
+    assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
+
+
 @pytest.mark.parametrize("num_frames", [40, 41])
 def test_a_stop_that_saved_as_much_takes_the_place(final, tmp_path, num_frames):
     for saved in (40, 30, num_frames):
