@@ -105,8 +105,8 @@ def put_in_place(aside: Path, target: Path) -> None:
     Raises:
         OSError: If that fails, or if something that is no file is in its place.
     """
+    sync_file(aside)  # before it may become one that only may be read
     _take_over_permissions(aside, target)
-    sync_file(aside)
     aside.replace(target)
     sync_folder(target.parent)
 

@@ -167,7 +167,7 @@ def _part_of_edited(video: Input.Video, file: _File, asked: _Asked) -> VideoPart
     """Take the edited frames from ComfyUI, and when they are shown and heard from the file."""
     whole = _decoded_whole(video, asked.limit_gb)
     kept = file.kept_frames()
-    if len(kept) != len(whole.images):  # a trim that this ComfyUI does not tell
+    if not kept or len(kept) != len(whole.images):  # a trim that this ComfyUI does not tell
         return _part_of_memory(whole, asked)
     first, count = file.span(asked)
     frames = file.info.timeline.frames_at(first, count) - kept[0]

@@ -27,12 +27,23 @@ def deferred_stops() -> Iterator[None]:
         return
     handlers = {number: signal.getsignal(number) for number in _STOPS}
     caught: list[tuple[int, FrameType | None]] = []
+    is_over = False
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        handler = handlers[signal.Signals(number)]
+        # One that stayed: a stop may come between setting back two of them.
+        if is_over and callable(handler):
+            handler(number, frame)
+        else:
+            caught.append((number, frame))
+
     raising = [number for number, handler in handlers.items() if callable(handler)]
     try:
         for number in raising:
-            signal.signal(number, lambda *stop: caught.append(stop))
+            signal.signal(number, hold)
         yield
     finally:
+        is_over = True
         for number in raising:
             signal.signal(number, handlers[number])
         if caught:

@@ -318,9 +318,10 @@ class Mp4Writer:
             yield
         except (OSError, av.FFmpegError) as error:
             partial = self.output.partial
-            size = partial.stat().st_size if partial.exists() else 0
+            # What another render has left under that name is not this one's.
+            size = partial.stat().st_size if self._file.is_in_place else 0
             self._abandon()
-            is_playable = has_whole_fragment(partial)
+            is_playable = self._file.is_in_place and has_whole_fragment(partial)
             line = fault_line(self.output.final, partial, size, is_playable, error)
             raise OutputError(line) from error
         except BaseException:

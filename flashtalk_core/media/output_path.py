@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from ..errors import OutputError
@@ -17,7 +19,7 @@ from .output_lock import check_own_place, lock_output, remove_stale_locks
 _LOCK_SUFFIX = ".partial.lock"
 _PARTIAL_SUFFIX = ".partial.mp4"
 _FINISHING_SUFFIX = ".partial.finishing.mp4"
-_OLDER_SUFFIX = ".partial.older{}.mp4"
+_OLDER_START, _OLDER_REST = ".partial.older", re.compile(r"(?:-([0-9]+))?\.mp4")
 # None of these names is one that an output may have, on disks that do not tell letters apart
 # either; so the files of one render are never those of another.
 _RESERVED = re.compile(r"\.partial(\.finishing|\.older(-\d+)?)?\.[^.]+$", re.IGNORECASE)
@@ -55,16 +57,25 @@ class OutputPath:
 
     @property
     def older(self) -> list[Path]:
-        """What earlier renders that were stopped saved and later ones put aside, numbered."""
-        found: list[Path] = []
-        while os.path.lexists(path := self._older_name(len(found) + 1)):
-            found.append(path)
-        return found
+        """What earlier renders that were stopped saved and later ones put aside, by number.
+
+        Numbers are missing where a newer file has taken the place of one.
+        """
+        start = f"{self.final.stem}{_OLDER_START}"
+        found: list[tuple[int, Path]] = []
+        with suppress(OSError):  # a folder may let files be written and not be listed
+            for path in self.final.parent.iterdir():
+                rest = path.name.removeprefix(start)
+                number = _OLDER_REST.fullmatch(rest) if rest != path.name else None
+                if number is not None:
+                    found.append((int(number[1] or 1), path))
+        return [path for _, path in sorted(found)]
 
     @property
     def next_older(self) -> Path:
         """Name under which a partial file is put aside."""
-        return self._older_name(len(self.older) + 1)
+        names = map(self._older_name, count(1))
+        return next(path for path in names if not os.path.lexists(path))
 
     @property
     def written(self) -> list[Path]:
@@ -72,8 +83,8 @@ class OutputPath:
         return [self.final, self.partial, self.finishing, self.lock, *self.older]
 
     def _older_name(self, number: int) -> Path:
-        suffix = _OLDER_SUFFIX.format(f"-{number}" if number > 1 else "")
-        return self.final.with_name(f"{self.final.stem}{suffix}")
+        name = f"{self.final.stem}{_OLDER_START}{f'-{number}' if number > 1 else ''}.mp4"
+        return self.final.with_name(name)
 
 
 def check_name(path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ..config import require
 from ..log import printable_log
 from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing
 from .loudness import TARGET_LUFS
-from .sound_array import SoundArray, SoundSource
+from .sound_array import SoundArray
 from .sound_info import SoundInfo as SoundInfo
 from .sound_marks import measured_blocks
 from .sound_measure import SILENCE_PEAK, FirstPass, Level
@@ -63,10 +64,6 @@ def probe_sound(
             first.update(block)
         first.finish()
         require(first.num_samples > 0, _no_samples(reader, start_s))
-        hearing = first.hearing
-    level = first.level
-    if hearing != Hearing.plain(reader.layout, reader.channels):
-        level = _level(reader.source, hearing, start, first.num_samples)
     info = SoundInfo(
         source=reader.source,
         rate_hz=reader.rate_hz,
@@ -74,16 +71,17 @@ def probe_sound(
         layout=reader.layout,
         start_sample=start,
         num_samples=first.num_samples,
-        loudness_lufs=level.meter.integrated_lufs(),
         peak=first.peak,
-        is_silent=level.peak < SILENCE_PEAK,
+        **_figures(first.level),
         target_lufs=target_lufs,
         missing_s=reader.missing_s if first.num_samples != limit else 0.0,
         mix_peak=first.level.peak,
-        hearing=hearing,
+        hearing=first.hearing,
         faults=(*reader.notes, *_short_part(first, duration_s)),
         marks=first.marks.marks(),
     )
+    if first.hearing != Hearing.plain(reader.layout, reader.channels):
+        info = replace(info, **_figures(_level(info)))
     for note in sound_notes(info):
         _log.warning("%s", note)
     return info
@@ -155,14 +153,21 @@ class AnalysisStream:
             self._first += surplus
 
 
-def _level(source: SoundSource, hearing: Hearing, start: int, num_samples: int) -> Level:
+def _level(info: SoundInfo) -> Level:
     """Measure what is heard, where that is not the usual downmix."""
-    with SoundReader(source) as reader:
-        ear, level = Ear(hearing, reader.rate_hz, ANALYSIS_RATE_HZ), Level()
-        for block in reader.blocks(start, num_samples):
+    with SoundReader(info.source) as reader:
+        ear, level = Ear(info.heard, info.rate_hz, ANALYSIS_RATE_HZ), Level()
+        for block in measured_blocks(reader, info):
             level.update(ear.process(block))
         level.update(ear.finish())
     return level
+
+
+def _figures(level: Level) -> dict[str, Any]:
+    return {
+        "loudness_lufs": level.meter.integrated_lufs(),
+        "is_silent": level.peak < SILENCE_PEAK,
+    }
 
 
 def _check_part(start_s: float, duration_s: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Sound joined into blocks, and cut where its track ends.
+"""Sound joined into blocks, silent blocks, and sound cut where its track ends.
 
 Axis legend: C channels, n samples; a block is ``(C, n)``.
 """
@@ -30,6 +30,12 @@ def joined_blocks(parts: Iterator[Block]) -> Iterator[Block]:
             waiting, size = [], 0
     if waiting:
         yield np.concatenate(waiting, axis=1)
+
+
+def silent_blocks(channels: int, num_samples: int) -> Iterator[Block]:
+    """Yield silence in blocks: memory stays the same however long it is."""
+    for start in range(0, num_samples, BLOCK_SAMPLES):
+        yield np.zeros((channels, min(BLOCK_SAMPLES, num_samples - start)), np.float32)
 
 
 def without_padding(blocks: Iterator[Block], limit: int) -> Iterator[Block]:

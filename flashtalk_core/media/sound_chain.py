@@ -16,7 +16,7 @@ from ..paths import shown_path
 from .ogg_pages import ogg_pages
 from .sound_array import Block
 from .sound_changes import one_kind
-from .sound_frames import DAMAGED, Piece
+from .sound_frames import DAMAGED, Piece, teller
 from .sound_tracks import OpenedSound, open_with_av
 
 
@@ -42,10 +42,7 @@ def open_chain(path: Path, offsets: list[int], notes: list[str]) -> OpenedSound 
         offsets: Where its parts begin.
         notes: Gets what should be known about it, at once and while it is read.
     """
-
-    def tell(note: str) -> None:
-        if note not in notes:
-            notes.append(note)
+    tell = teller(notes)
 
     def pieces() -> Generator[Piece]:
         for start, stop in zip(offsets, [*offsets[1:], path.stat().st_size], strict=True):

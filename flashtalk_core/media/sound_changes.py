@@ -12,10 +12,14 @@ import numpy as np
 
 from .channel_mix import mix_matrix, positions_of
 from .resampling import StreamResampler
+from .sound_blocks import silent_blocks
 from .sound_frames import DAMAGED, Piece, Tell
 
 _LEAST_RUN_S = 0.2
 """Shorter runs of another kind are damage: single frames of something else, put between."""
+
+_MOST_HEAD_S = 10
+"""Most that is read, and kept in memory, to find a kind that lasts."""
 
 Kind = tuple[int, int]
 
@@ -35,25 +39,26 @@ def one_kind(pieces: Iterator[Piece], tell: Tell, *, is_timed: bool) -> Iterator
     if base is None:
         return
     converter = _Converter(base, tell)
-    strays: list[Piece] = []
+    run: list[Piece] = []  # of another kind, which may be a real change
+    lost_s = 0.0  # in shorter ones
     for piece in chain(head, pieces):
-        if piece.kind == converter.kind:
-            if strays:
-                tell(DAMAGED)
-                if not is_timed:
-                    yield from converter.silence(sum(each.duration_s for each in strays))
-                strays = []
-            yield from converter.convert(piece)
+        if run and piece.kind != run[-1].kind:
+            lost_s += _last_run_s(run)
+            run = []
+        is_back = piece.kind in (converter.kind, base.kind)
+        run.append(piece)
+        if not (converter.is_new or is_back or _last_run_s(run) >= _LEAST_RUN_S):
             continue
-        strays.append(piece)
-        is_back = piece.kind == base.kind
-        if converter.is_new or is_back or _last_run_s(strays) >= _LEAST_RUN_S:
+        if piece.kind != converter.kind:
             yield from converter.change(piece)
-            for each in strays:
-                if each.kind == piece.kind:
-                    yield from converter.convert(each)
-            strays = []
-    if strays:
+        if lost_s:
+            tell(DAMAGED)
+            if not is_timed:
+                yield from converter.silence(lost_s)
+        for each in run:
+            yield from converter.convert(each)
+        run, lost_s = [], 0.0
+    if run or lost_s:
         tell(DAMAGED)
     yield from converter.finish()
 
@@ -61,10 +66,14 @@ def one_kind(pieces: Iterator[Piece], tell: Tell, *, is_timed: bool) -> Iterator
 def _first_that_lasts(pieces: Iterator[Piece]) -> tuple[list[Piece], Piece | None]:
     """Return what was read, and a piece of the kind that is kept."""
     head: list[Piece] = []
+    length_s = 0.0
     for piece in pieces:
         head.append(piece)
+        length_s += piece.duration_s
         if _last_run_s(head) >= _LEAST_RUN_S:
             return head, piece
+        if length_s >= _MOST_HEAD_S:
+            break
     lengths: dict[Kind, float] = {}
     for piece in head:
         lengths[piece.kind] = lengths.get(piece.kind, 0.0) + piece.duration_s
@@ -126,7 +135,8 @@ class _Converter:
 
     def silence(self, duration_s: float) -> Iterator[Piece]:
         num_samples = round(duration_s * self._base.rate_hz)
-        yield from self._kept(np.zeros((len(self._base.samples), num_samples), np.float32), None)
+        for block in silent_blocks(len(self._base.samples), num_samples):
+            yield from self._kept(block, None)
 
     def finish(self) -> Iterator[Piece]:
         if self._resampler is not None:

@@ -12,10 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .mp4_boxes import file_boxes
 from .sound_array import Block
+from .sound_blocks import silent_blocks
 from .sound_frames import Piece, Tell
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ _TINY_S = 0.012
 """Frames shorter than this, short blocks of Vorbis above all, have times that differ by more."""
 _AHEAD = 5
 """Pieces that are looked at before one is moved: a single time may be wrong."""
-_SILENT_SAMPLES = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -154,29 +152,27 @@ def _and_end(pieces: Iterator[Piece]) -> Iterator[Piece | None]:
 
 def _shift(waiting: deque[Piece], position: int, zero_s: Fraction | None) -> int:
     """Return how many samples later than counted the first piece sounds; 0 if it follows on."""
-    if zero_s is None:
+    head = waiting[0]
+    if zero_s is None or head.time_s is None:
         return 0
+    is_tiny = head.duration_s < _TINY_S
+    jitter_s = _MOST_JITTER_S if is_tiny else min(_MOST_JITTER_S, head.duration_s / 2)
     late: list[int] = []
     count = position
     for piece in waiting:
         if piece.time_s is not None:
             late.append(round((piece.time_s - zero_s) * piece.rate_hz) - count)
+            if abs(late[-1]) <= jitter_s * head.rate_hz:
+                return 0  # nearly always with the first: exact times are slow
         count += piece.samples.shape[1]
-    if not late or waiting[0].time_s is None:
-        return 0
-    head = waiting[0]
-    is_tiny = head.duration_s < _TINY_S
-    jitter_s = _MOST_JITTER_S if is_tiny else min(_MOST_JITTER_S, head.duration_s / 2)
-    nearest = min(late, key=abs)
     is_one_way = min(late) > 0 or max(late) < 0
-    return nearest if is_one_way and abs(nearest) > jitter_s * head.rate_hz else 0
+    return min(late, key=abs) if is_one_way else 0
 
 
 def _placed(block: Block, shift: int) -> Iterator[Block]:
     """Yield a block after silence, or without what would sound while another still does."""
-    while shift > 0:
-        num_samples = min(shift, _SILENT_SAMPLES)
-        yield np.zeros((len(block), num_samples), np.float32)
-        shift -= num_samples
-    if -shift < block.shape[1]:
-        yield block[:, -shift:] if shift else block
+    if shift > 0:
+        yield from silent_blocks(len(block), shift)
+        yield block
+    elif -shift < block.shape[1]:
+        yield block[:, -shift:]

@@ -58,7 +58,8 @@ def _mp3_stop(head: bytes) -> int:
         return 0
     for name in (b"Xing", b"Info"):
         at = frame.find(name)
-        if at >= 0 and frame[at + 7] & _XING_BYTES_FLAG:
-            at += 8 + 4 * (frame[at + 7] & 1)
+        flags = int.from_bytes(frame[at + 4 : at + 8], "big")
+        if at >= 0 and flags & _XING_BYTES_FLAG:
+            at += 8 + 4 * (flags & 1)
             return start + int.from_bytes(frame[at : at + 4], "big")
     return 0

@@ -17,6 +17,7 @@ from ..errors import InvalidInputError
 from ..paths import shown_path
 from .channel_mix import is_unnamed
 from .sound_array import Block
+from .sound_blocks import silent_blocks
 from .sound_layout import listed_positions, take_layout
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 """Takes what should be known about a sound; the same sentence counts once."""
+_MOST_NOTES = 10
+"""Most sentences about one sound: where everything is wrong, the first few say so."""
 
 # Planar channels from which on PyAV looks for one more plane than there is, and fails or crashes.
 _TOO_MANY_PLANES = 8
@@ -42,6 +45,16 @@ _FORMATS: dict[str, tuple[type[np.generic], float]] = {
 _MOST_LOST_S = 1
 """Longest silence that stands for one packet that cannot be read."""
 DAMAGED = "damaged in places; what cannot be read is left out"
+
+
+def teller(notes: list[str]) -> Tell:
+    """Return what adds sentences to ``notes``."""
+
+    def tell(note: str) -> None:
+        if len(notes) < _MOST_NOTES and note not in notes:
+            notes.append(note)
+
+    return tell
 
 
 class Piece(NamedTuple):
@@ -93,9 +106,8 @@ def decoded_pieces(
                 continue
             piece = _piece(path, frame, layout)
             if lost_s and last is not None and not is_timed:
-                yield last._replace(
-                    samples=np.zeros((len(last.samples), round(lost_s * last.rate_hz)), np.float32)
-                )
+                for silence in silent_blocks(len(last.samples), round(lost_s * last.rate_hz)):
+                    yield last._replace(samples=silence)
             lost_s, last = Fraction(0), piece if is_timed else piece._replace(time_s=None)
             yield last
 
@@ -148,7 +160,7 @@ def _packet_s(packet: Packet[AudioStream]) -> Fraction:
 
 def _is_delay(frame: AudioFrame) -> bool:
     """Tell whether most of a frame lies before 0 s: older FFmpeg leaves it in Matroska."""
-    if frame.pts is None or not frame.time_base or not frame.sample_rate:
+    if frame.pts is None or frame.pts >= 0 or not frame.time_base or not frame.sample_rate:
         return False
     return frame.pts * frame.time_base + Fraction(frame.samples, 2 * frame.sample_rate) < 0
 

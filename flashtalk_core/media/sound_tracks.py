@@ -22,7 +22,7 @@ from .sound_array import Block, check_rate
 from .sound_blocks import joined_blocks, without_padding
 from .sound_changes import one_kind
 from .sound_clock import clock_of, in_time
-from .sound_frames import decoded_pieces
+from .sound_frames import decoded_pieces, teller
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -100,7 +100,8 @@ def _telling(opened: OpenedSound, found: list[str], notes: list[str]) -> OpenedS
     """Hand over what was noticed, now and while the sound is read."""
 
     def tell() -> None:
-        notes.extend(each for each in found if each not in notes)
+        for note in found:
+            teller(notes)(note)
 
     def blocks() -> Iterator[Block]:
         for block in opened.blocks:
@@ -182,11 +183,7 @@ def _open_track(path: Path, container: InputContainer, index: int, found: list[s
     track = container.streams.audio[index]
     _check_codec(path, track)
     clock = clock_of(path, container, track)
-
-    def tell(note: str) -> None:
-        if note not in found:
-            found.append(note)
-
+    tell = teller(found)
     pieces = decoded_pieces(path, container, track, is_timed=clock.is_timed, tell=tell)
     alike = one_kind(pieces, tell, is_timed=clock.is_timed)
     first = next(alike, None)

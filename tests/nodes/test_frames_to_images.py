@@ -2,6 +2,7 @@
 
 import io
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -131,6 +132,16 @@ def test_a_crop_that_is_not_in_the_file_is_honoured(pack, video, whole):
     cropped = video(crop=(8, 4, 16, 24))
     images = pack.run("FramesToImages", video=cropped, start=0.4, num_frames=3).args[0]
     assert torch.equal(images, whole[10:13, 4:28, 8:24])
+
+
+def test_edited_frames_of_a_trim_without_any_are_refused(pack, video, monkeypatch):
+    cropped = video(crop=(0, 0, 16, 16))
+    components = cropped.get_components()
+    empty = SimpleNamespace(images=components.images[:0], audio=None, frame_rate=Fraction(25))
+    monkeypatch.setattr(type(cropped), "get_components", lambda _video: empty)
+    monkeypatch.setattr(pack["nodes.video_part"]._File, "kept_frames", lambda _file: [])
+    with pytest.raises(Exception, match=r"the video lasts 0\.00 s only"):
+        pack.run("FramesToImages", video=cropped, num_frames=1)
 
 
 @pytest.mark.parametrize("is_pending", [True, False])

@@ -183,3 +183,20 @@ def test_what_killed_programs_left_goes_after_an_hour(tmp_path):
         os.utime(path, (hour_ago, hour_ago))
     write(tmp_path / "a")
     assert names(tmp_path) == sorted([young.name, other.name, "a"])
+
+
+@posix
+def test_a_file_that_may_only_be_read_is_replaced_for_those_who_are_not_root(tmp_path, monkeypatch):
+    """Root may open anything: what counts is that nothing is opened once it may only be read."""
+    path = tmp_path / "a"
+    path.write_bytes(b"older")
+    path.chmod(0o444)
+    modes = []
+    sync = whole_file.sync_file
+    monkeypatch.setattr(
+        whole_file, "sync_file", lambda aside: (modes.append(aside.stat().st_mode), sync(aside))
+    )
+    write(path)
+    assert [mode & stat.S_IWUSR for mode in modes] == [stat.S_IWUSR]
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444

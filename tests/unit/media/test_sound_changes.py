@@ -1,6 +1,8 @@
 """Sound that changes midway, and frames that do not belong to it."""
 
 import io
+import tracemalloc
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -86,6 +88,36 @@ def test_a_short_sound_takes_what_most_of_it_is():
     kind, samples, _ = joined((22_050, 1, 0.02, 0.5), (44_100, 1, 0.06, 0.5))
     assert kind == (44_100, 1)
     assert samples.shape[1] == pytest.approx(0.08 * 44_100, abs=200)
+
+
+def test_stray_frames_before_the_first_kind_comes_back_are_damage():
+    first, second = (44_100, 1, 1.0, 0.5), (48_000, 1, 1.0, 0.5)
+    _, samples, notes = joined(first, second, (22_050, 2, 0.1, 0.9), first)
+    assert samples.shape[1] == pytest.approx(3.1 * 44_100, abs=3)
+    assert len(notes) == 2
+    assert DAMAGED in notes
+
+
+def alternating(count, *kinds):
+    for number in range(count):
+        yield from pieces((*kinds[number % len(kinds)], 0.02, 0.5))
+
+
+def test_a_kind_that_lasts_is_not_looked_for_in_all_of_a_sound():
+    source = alternating(2_000, (44_100, 1), (48_000, 2))
+    next(one_kind(source, print, is_timed=False))
+    assert sum(1 for _ in source) > 1_000
+
+
+def test_damage_takes_no_memory_however_long_it_is():
+    sound = chain(pieces((44_100, 1, 1.0, 0.5)), alternating(1_500, (48_000, 2), (22_050, 2)),
+                  pieces((44_100, 1, 1.0, 0.5)))  # fmt: skip
+    tracemalloc.start()
+    num_samples = sum(piece.samples.shape[1] for piece in one_kind(sound, print, is_timed=False))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert num_samples == pytest.approx(32 * 44_100, abs=3)
+    assert most < 2e6
 
 
 def test_nothing_is_nothing():

@@ -3,14 +3,17 @@
 import struct
 import tracemalloc
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
+from flashtalk_core.media import sound_frames
 from flashtalk_core.media.sound import AnalysisStream, probe_sound
+from flashtalk_core.media.sound_blocks import BLOCK_SAMPLES
 from flashtalk_core.media.sound_clock import Clock, in_time
-from flashtalk_core.media.sound_frames import Piece
+from flashtalk_core.media.sound_frames import Piece, decoded_pieces, teller
 from flashtalk_core.media.sound_reader import SoundReader
 
 pytestmark = pytest.mark.cpu
@@ -285,3 +288,28 @@ def test_damage_in_sound_that_is_counted_is_silent_and_told_once(make, tmp_path,
         stream.read(0, 96_000)
     assert caplog.text.count("damaged in places") <= 1
     assert info.duration_s == pytest.approx(6, abs=0.15)
+
+
+def test_a_long_damage_takes_no_memory(monkeypatch):
+    block = np.ones((2, 1024), np.float32)
+    monkeypatch.setattr(sound_frames, "_packets", lambda *_: range(2_000))
+    monkeypatch.setattr(sound_frames, "_packet_s", lambda _: Fraction(1, 10))
+    frames = [SimpleNamespace(samples=1, pts=0)]
+    monkeypatch.setattr(
+        sound_frames, "_decoded", lambda _, number, _tell: None if 5 <= number < 1_995 else frames
+    )
+    monkeypatch.setattr(sound_frames, "_piece", lambda *_: Piece(block, RATE_HZ, "stereo"))
+    found = [
+        piece.samples.shape[1]
+        for piece in decoded_pieces(None, None, None, is_timed=False, tell=print)
+    ]
+    assert sum(found) == 199 * RATE_HZ + 10 * 1024
+    assert max(found) <= BLOCK_SAMPLES
+
+
+def test_of_what_is_wrong_all_over_only_the_first_is_told():
+    notes = []
+    tell = teller(notes)
+    for number in range(100):
+        tell(f"{number // 2} is wrong")
+    assert len(notes) == len(set(notes)) == 10

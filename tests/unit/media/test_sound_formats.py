@@ -10,6 +10,7 @@ import soundfile
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.container import open_container
 from flashtalk_core.media.sound import AnalysisStream, probe_sound
+from flashtalk_core.media.sound_cut import is_cut_short
 from flashtalk_core.media.sound_reader import SoundReader
 from flashtalk_core.media.video_container import open_video
 
@@ -195,3 +196,9 @@ def test_a_file_that_lacks_its_end_is_told_once(make, tmp_path, caplog, name, is
     path.write_bytes(data[: len(data) * 7 // 10] if is_cut else data)
     told = [note for note in faults(path, caplog) if "cut short" in note]
     assert len(told) == is_cut
+
+
+@pytest.mark.parametrize("size", range(186, 200))
+def test_a_name_at_the_end_of_the_first_frame_is_no_table(tmp_path, size):
+    (tmp_path / "s.mp3").write_bytes((b"\xff\xfb" + bytes(size))[: size - 4] + b"Xing")
+    assert not is_cut_short(tmp_path / "s.mp3")

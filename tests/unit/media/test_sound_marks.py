@@ -12,6 +12,7 @@ from flashtalk_core.media.mp4 import Mp4Writer
 from flashtalk_core.media.sound import AnalysisStream, probe_sound
 from flashtalk_core.media.sound_array import SoundArray
 from flashtalk_core.media.sound_marks import MARK_SAMPLES, SoundMarks, measured_blocks
+from flashtalk_core.media.sound_measure import FirstPass
 from flashtalk_core.media.sound_reader import SoundReader
 
 pytestmark = pytest.mark.cpu
@@ -125,6 +126,15 @@ def test_a_sound_replaced_before_the_render_is_noticed(speech, other):
     write(speech, other)
     with pytest.raises(InvalidInputError, match="changed while it was rendered"):
         list(measured_blocks(SoundReader(speech), sound))
+
+
+def test_a_sound_that_changes_while_it_is_measured_is_noticed(tmp_path, monkeypatch):
+    mono = noise()
+    path = write(tmp_path / "s.wav", np.concatenate([mono, -mono], axis=1))  # measured twice
+    finish = FirstPass.finish
+    monkeypatch.setattr(FirstPass, "finish", lambda first: (finish(first), write(path, mono)))
+    with pytest.raises(InvalidInputError, match=r"after 0\.0 s it is another sound"):
+        probe_sound(path)
 
 
 def test_a_sound_in_memory_that_is_changed_by_others_is_noticed():

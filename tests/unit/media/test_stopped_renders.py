@@ -1,5 +1,6 @@
 """What is left of a render that was stopped, and what the next one makes of it."""
 
+import errno
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from flashtalk_core.cli.main import describe
 from flashtalk_core.errors import OutputError
-from flashtalk_core.media import mp4
+from flashtalk_core.media import mp4, partial_file
 from flashtalk_core.media.mp4 import Mp4Writer
 from flashtalk_core.media.mp4_boxes import file_boxes
 from flashtalk_core.media.mp4_finish import count_fragmented_frames
@@ -88,6 +89,33 @@ def test_what_two_stops_saved_is_kept(final, tmp_path):
     for num_frames in (40, 30, 20):
         stop_after(final, num_frames)
     assert sorted(frames_in(tmp_path).values()) == [20, 30, 40]
+
+
+def test_what_an_earlier_render_saved_is_not_told_as_this_ones(final, tmp_path, monkeypatch):
+    stop_after(final, 40)
+
+    def fail(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(partial_file, "create", fail)
+    with pytest.raises(OutputError) as stopped:
+        finish(final)
+    told = describe(stopped.value)[0]
+    assert "after 0 bytes, no space left" in told
+    assert "what was rendered is in" not in told
+    assert frames_in(tmp_path) == {"v.partial.mp4": 40}
+
+
+def test_what_is_left_of_several_is_told_and_goes_in_the_end(final, tmp_path):
+    for name, num_frames in (("v.partial.older", 20), ("v.partial.older-2", 40)):
+        stop_after(tmp_path / "other.mp4", num_frames)  # as renders leave it that were killed
+        (tmp_path / "other.partial.mp4").rename(tmp_path / f"{name}.mp4")
+    told = stop_after(final, 30)  # the first of them goes, and its number with it
+    assert frames_in(tmp_path) == {"v.partial.mp4": 30, "v.partial.older-2.mp4": 40}
+    assert f"40 frames of an earlier render are in {tmp_path / 'v.partial.older-2.mp4'}" in told
+    (tmp_path / "v.partial.mp4").unlink()
+    finish(final)
+    assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
 @pytest.mark.parametrize("num_frames", [40, 41])
