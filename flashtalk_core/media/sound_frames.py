@@ -125,7 +125,7 @@ def _packets(
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 return
-            except av.error.InvalidDataError:
+            except (av.error.InvalidDataError, av.error.MemoryError):
                 tell(DAMAGED)
                 return
         yield packet

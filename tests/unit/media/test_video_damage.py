@@ -167,3 +167,18 @@ def test_a_file_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path, name, sha
     path.write_bytes(data[: round(len(data) * share)])
     info = probe_video(path)
     assert 40 * share - 12 <= info.num_frames <= 40 * share + 8
+
+
+def test_a_sound_packet_of_a_size_that_cannot_be_ends_the_sound(video):
+    def change(data):
+        at = data.index(b"trun", data.index(b"trun") + 4) + 4
+        flags, count = struct.unpack_from(">II", data, at)
+        assert count > 12
+        fields = [flag for flag in (0x100, 0x200, 0x400, 0x800) if flags & flag]
+        first = 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4)
+        at += first + 4 * (12 * len(fields) + fields.index(0x200))
+        data[at : at + 4] = struct.pack(">I", 0x7FFFFFFF)
+
+    path = video(change, container=PARTS, codec_options={"bf": "0", "crf": "4"})
+    sound = read_sound_part(path, 0, 0.4)
+    assert files.click_of(sound.samples, sound.rate_hz) == pytest.approx(0.2, abs=0.03)
