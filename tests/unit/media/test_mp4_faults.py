@@ -218,7 +218,7 @@ def test_sound_that_vanished_during_the_render(sound, final):
 
 def test_next_render_replaces_what_a_killed_one_left(make, sound, final):
     for name in ("v.partial.mp4", "v.partial.finishing.mp4"):
-        final.with_name(name).write_bytes(b"left over")
+        final.with_name(name).write_bytes(bytes(100))
     make.write_video(final, sound)
     assert sorted(path.name for path in final.parent.iterdir()) == ["s.wav", "v.mp4"]
 

@@ -299,9 +299,11 @@ def test_a_long_damage_takes_no_memory(monkeypatch):
         sound_frames, "_decoded", lambda _, number, _tell: None if 5 <= number < 1_995 else frames
     )
     monkeypatch.setattr(sound_frames, "_piece", lambda *_: Piece(block, RATE_HZ, "stereo"))
+    monkeypatch.setattr(sound_frames, "take_layout", lambda _: None)
+    stream = SimpleNamespace(codec_context=None)
     found = [
         piece.samples.shape[1]
-        for piece in decoded_pieces(None, None, None, is_timed=False, tell=print)
+        for piece in decoded_pieces(None, None, stream, is_timed=False, tell=print)
     ]
     assert sum(found) == 199 * RATE_HZ + 10 * 1024
     assert max(found) <= BLOCK_SAMPLES
