@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
@@ -86,11 +86,11 @@ def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
         ) from error
 
 
-def _packets(reader: InputContainer, kept: list[Stream], source: Path) -> Iterator[Packet]:
+def _packets(reader: InputContainer, kept: Sequence[Stream], source: Path) -> Iterator[Packet]:
     """Yield the packets; what fails in here is the source's fault."""
     import av
 
-    packets = reader.demux(kept)
+    packets = reader.demux(*kept)
     while True:
         with library_border(partial(unreadable, source)):
             try:

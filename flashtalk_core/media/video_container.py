@@ -18,8 +18,8 @@ from .sound_clock import is_still
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
-    from av.stream import Stream
     from av.video.stream import VideoStream
 
 _DEFAULT = 0x1  # FFmpeg's AV_DISPOSITION_DEFAULT
@@ -58,7 +58,7 @@ def picture_track(path: str | Path, container: InputContainer) -> VideoStream:
     return next((stream for stream in decodable if _is_default(stream)), decodable[0])
 
 
-def sound_tracks(container: InputContainer) -> list[Stream]:
+def sound_tracks(container: InputContainer) -> list[AudioStream]:
     """Return the sound tracks that there is a decoder for."""
     return [stream for stream in container.streams.audio if stream.codec_context is not None]
 

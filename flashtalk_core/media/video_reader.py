@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,12 +21,17 @@ from torch import Tensor
 from ..config import require
 from ..log import printable_log
 from ..paths import shown_path
+from .channel_mix import Matrix, mix_matrix, positions_of
 from .sound_array import MAX_CHANNELS, SoundArray
+from .sound_layout import take_layout
 from .sound_reader import SoundReader
 from .video_container import open_video, picture_track, sound_tracks
 from .video_decoding import frames_before, frames_shown_at
 from .video_timeline import VideoTimeline, read_timeline
 from .video_view import VideoView, check_frame_size, view_of
+
+if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -185,7 +191,8 @@ def read_sound_part(
 
     Returns:
         The track's own samples at its own rate, ``round(duration * rate)`` of them, with silence
-        where there is no sound; ``None`` if there is no sound track that can be decoded.
+        where there is no sound, more than 8 channels as stereo; ``None`` if there is no sound
+        track that can be decoded.
 
     Raises:
         InvalidInputError: If the range leaves the video, takes more memory than the limit, or the
@@ -203,16 +210,18 @@ def read_sound_part(
     with SoundReader(path) as reader:
         start = round(start_s * reader.rate_hz)
         num_samples = max(1, round(duration_s * reader.rate_hz))
-        total_gb = num_samples * reader.channels * _BYTES_PER_SAMPLE / GB
+        mix = _mix_of_array(reader.layout, reader.channels)
+        channels = reader.channels if mix is None else len(mix)
+        total_gb = num_samples * channels * _BYTES_PER_SAMPLE / GB
         require(
             total_gb <= limit_gb,
             f"video {shown_path(path)}: sound of {duration_s:g} s takes {total_gb:.1f} GB of "
             f"memory, the limit is {limit_gb:g} GB; read a shorter part",
         )
-        samples = np.zeros((reader.channels, num_samples), np.float32)
+        samples = np.zeros((channels, num_samples), np.float32)
         position = 0
         for block in reader.blocks(start, num_samples):
-            samples[:, position : position + block.shape[1]] = block
+            samples[:, position : position + block.shape[1]] = block if mix is None else mix @ block
             position += block.shape[1]
         for note in reader.notes:
             _log.warning("sound %s: %s", shown_path(path), note)
@@ -230,7 +239,19 @@ def check_memory(path: Path, num_frames: int, size_px: tuple[int, int], limit_gb
     )
 
 
-def _sound_bytes_s(codec: object) -> int:
+def _mix_of_array(layout: str, channels: int) -> Matrix | None:
+    """Return what brings channels to the order of sound that has no layout; ``None`` if nothing."""
+    positions = positions_of(layout, channels)
+    if channels > MAX_CHANNELS:
+        return mix_matrix(positions, ("FL", "FR"))
+    unnamed = positions_of("", channels)
+    is_turned = positions != unnamed and set(positions) == set(unnamed)
+    return mix_matrix(positions, unnamed) if is_turned else None
+
+
+def _sound_bytes_s(codec: AudioCodecContext | None) -> int:
+    if codec is not None:
+        take_layout(codec)
     channels = getattr(codec, "channels", 0) or MAX_CHANNELS
     rate_hz = getattr(codec, "sample_rate", 0) or 48_000
     return int(min(channels, MAX_CHANNELS) * rate_hz * _BYTES_PER_SAMPLE)

@@ -11,6 +11,7 @@ from flashtalk_core.media.sound import probe_sound
 from flashtalk_core.media.sound_layout import listed_positions
 from flashtalk_core.media.sound_reader import SoundReader
 from flashtalk_core.media.sound_track import SoundTrack, _downmix
+from flashtalk_core.media.video_reader import probe_video, read_sound_part
 
 pytestmark = pytest.mark.cpu
 
@@ -82,3 +83,39 @@ def test_memory_is_whole_after_many_reads_of_a_list(tmp_path):
 def test_only_lists_are_lists():
     assert listed_positions("3 channels (FC+FL+FR)") == ("FC", "FL", "FR")
     assert listed_positions("5.1(side)") == listed_positions("3 channels") == ()
+
+
+def write_video(path, layout, samples):
+    """Write a black second with uncompressed sound, ``(C, n)``."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", rate=25)
+        picture.width = picture.height = 32
+        track = container.add_stream("pcm_s16le", rate=48000, layout=layout)
+        for _ in range(25):
+            black = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
+            container.mux(picture.encode(black))
+        packed = (samples.T * 32767).astype(np.int16).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+        frame.sample_rate = 48000
+        for stream, last in ((track, frame), (track, None), (picture, None)):
+            container.mux(stream.encode(last))
+
+
+def test_the_sound_of_a_video_keeps_its_places(tmp_path):
+    """MOV has an order of its own for 7.1; sound without a layout is in that of WAV."""
+    positions = positions_of("7.1", 8)
+    samples = voice(positions, "SL", 48000)
+    write_video(tmp_path / "v.mov", "7.1", samples)
+    for _ in range(5):
+        info = probe_video(tmp_path / "v.mov")
+    sound = read_sound_part(tmp_path / "v.mov", 0, 1, info)
+    loudest = int(np.abs(sound.samples).max(axis=1).argmax())
+    assert positions_of("", 8)[loudest] == "SL"
+    assert np.abs(sound.samples[loudest] - samples[positions.index("SL")]).max() < 1e-4
+
+
+def test_a_video_with_more_channels_than_an_array_holds_is_heard_in_stereo(tmp_path):
+    positions = positions_of("hexadecagonal", 16)
+    write_video(tmp_path / "v.mkv", "hexadecagonal", voice(positions, "FL", 48000))
+    sound = read_sound_part(tmp_path / "v.mkv", 0, 1)
+    assert np.abs(sound.samples).max(axis=1) == pytest.approx([0.5, 0.5], abs=1e-3)
