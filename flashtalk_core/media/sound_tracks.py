@@ -157,9 +157,14 @@ def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:
         raise InvalidInputError(
             f"sound {shown_path(path)}: no sound track in it (only {kinds}); use a file with sound"
         )
+    return [tracks.index(track) for track in decodable_tracks(container)]
+
+
+def decodable_tracks(container: InputContainer) -> list[AudioStream]:
+    """Return the sound tracks with a decoder, the one a player would play first."""
     # PyAV before 18 crashes instead of saying so where there is no decoder.
-    known = [index for index, track in enumerate(tracks) if track.codec_context is not None]
-    return sorted(known, key=lambda index: _rank(tracks[index]))
+    known = [track for track in container.streams.audio if track.codec_context is not None]
+    return sorted(known, key=_rank)
 
 
 def _rank(track: AudioStream) -> tuple[bool, bool]:

@@ -19,7 +19,6 @@ from .sound_clock import is_still
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.container import InputContainer
-    from av.stream import Stream
     from av.video.stream import VideoStream
 
 _DEFAULT = 0x1  # FFmpeg's AV_DISPOSITION_DEFAULT
@@ -56,11 +55,6 @@ def picture_track(path: str | Path, container: InputContainer) -> VideoStream:
         found = "no decoder for its picture track" if tracks else "no picture track in it"
         raise InvalidInputError(f"video {shown_path(path)}: {found}; use a rendered video")
     return next((stream for stream in decodable if _is_default(stream)), decodable[0])
-
-
-def sound_tracks(container: InputContainer) -> list[Stream]:
-    """Return the sound tracks that there is a decoder for."""
-    return [stream for stream in container.streams.audio if stream.codec_context is not None]
 
 
 def packets_of(
