@@ -116,17 +116,11 @@ def _telling(opened: OpenedSound, found: list[str], notes: list[str]) -> OpenedS
 def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
     import av
 
-    def unopened(said: str) -> InvalidInputError:
-        return InvalidInputError(
-            f"sound {shown_path(path)}: cannot be opened ({said}); check the file and its "
-            "permissions"
-        )
-
     unknown = (
         av.error.InvalidDataError, av.error.DecoderNotFoundError, av.error.PatchWelcomeError,
         av.error.EOFError,
     )  # fmt: skip
-    with library_border(unopened):
+    with library_border(lambda said: unopened(path, said)):
         try:
             if part is not None:
                 part.seek(0)
@@ -141,6 +135,13 @@ def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
                 f"sound {shown_path(path)}: its tables ask for more memory than a file of {size} "
                 "bytes can need; it is damaged, copy or export it again"
             ) from error
+
+
+def unopened(path: Path, said: str) -> InvalidInputError:
+    """Return what to raise for a sound that cannot be opened."""
+    return InvalidInputError(
+        f"sound {shown_path(path)}: cannot be opened ({said}); check the file and its permissions"
+    )
 
 
 def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:
