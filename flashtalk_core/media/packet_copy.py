@@ -13,7 +13,8 @@ from ..borders import library_border
 from ..errors import InvalidInputError
 from .input_path import file_url
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
-from .video_container import open_video, picture_track, sound_tracks, unreadable
+from .sound_tracks import decodable_tracks
+from .video_container import open_video, picture_track, unreadable
 
 if TYPE_CHECKING:
     from av import Packet
@@ -63,12 +64,12 @@ def _copy_packets(source: Path, target: Path, container: str, metadata: Mapping[
 
 
 def _kept(reader: InputContainer, source: Path) -> list[Stream]:
-    return [picture_track(source, reader), *sound_tracks(reader)[:1]]
+    return [picture_track(source, reader), *decodable_tracks(reader)[:1]]
 
 
 def _mp4_options(reader: InputContainer) -> dict[str, str]:
     options = {"movflags": "use_metadata_tags+faststart"}
-    for track in sound_tracks(reader)[:1]:
+    for track in decodable_tracks(reader)[:1]:
         # Counting in sound samples makes the length of the sound exact.
         rate_hz = getattr(track.codec_context, "sample_rate", 0)
         options |= {"movie_timescale": str(rate_hz)} if rate_hz else {}
@@ -140,7 +141,7 @@ def _put_off(packet: Packet, delay: Fraction) -> None:
 def _sound_delay(source: Path) -> Fraction | None:
     """Return how long before 0 s the sound packets begin; ``None`` if that is not ours to write."""
     with closing(open_video(source)) as reader:
-        tracks = sound_tracks(reader)[:1]
+        tracks: list[Stream] = [*decodable_tracks(reader)[:1]]
         if not tracks or muxer_writes_delay(tracks[0]):
             return None
         for packet in _packets(reader, tracks, source):

@@ -31,6 +31,8 @@ _JOINED = frozenset(("mpegts", "mpeg", "ogg"))
 
 MAX_GAP_S = 1800
 """Longer gaps are no recording that paused, but times that are wrong."""
+_MAX_SILENCE_S = 12 * 3600
+"""Most silence in all gaps together: a file of a few kilobytes can ask for years."""
 _MAX_JOINED_GAP_S = 10
 _MAX_OVERLAP_S = 1.0
 _MAX_JOINED_OVERLAP_S = 0.1
@@ -122,7 +124,7 @@ def in_time(pieces: Iterator[Piece], clock: Clock, tell: Tell) -> Iterator[Block
         tell: Is told of times that cannot be.
     """
     waiting: deque[Piece] = deque()
-    position, zero_s = 0, clock.zero_s
+    position, silence, zero_s = 0, 0, clock.zero_s
     for piece in _and_end(pieces):
         if piece is not None:
             waiting.append(piece)
@@ -133,13 +135,15 @@ def in_time(pieces: Iterator[Piece], clock: Clock, tell: Tell) -> Iterator[Block
             shift = _shift(waiting, position, zero_s)
             head = waiting.popleft()
             shift_s = shift / head.rate_hz
-            if zero_s is not None and not -clock.max_overlap_s <= shift_s <= clock.max_gap_s:
+            left_s = min(clock.max_gap_s, _MAX_SILENCE_S - silence / head.rate_hz)
+            if zero_s is not None and not -clock.max_overlap_s <= shift_s <= left_s:
                 tell(
                     f"its times leap by {shift_s:.1f} s at {position / head.rate_hz:.3f} s, which "
                     "is no pause; it is taken as going on there"
                 )
                 zero_s += Fraction(shift, head.rate_hz)
                 shift = 0
+            silence += max(0, shift)
             for block in _placed(head.samples, shift):
                 position += block.shape[1]
                 yield block

@@ -19,7 +19,7 @@ from .sound_array import Block
 from .sound_chain import open_chain, part_offsets
 from .sound_cut import CUT_SHORT, is_cut_short
 from .sound_libsndfile import open_with_libsndfile
-from .sound_tracks import open_with_av
+from .sound_tracks import open_with_av, unopened
 from .wav_header import better_reader_for, missing_wav_s, wav_notes
 
 
@@ -45,7 +45,7 @@ def open_sound_file(path: Path) -> DecodedSound:
     Raises:
         InvalidInputError: If there is no sound in it that can be read.
     """
-    with library_border(lambda said: _unopened(path, said)):
+    with library_border(lambda said: unopened(path, said)):
         kind = better_reader_for(path)
         parts = part_offsets(path)
         missing_s = missing_wav_s(path)
@@ -61,12 +61,6 @@ def open_sound_file(path: Path) -> DecodedSound:
     if opened is None:
         raise InvalidInputError(_no_sound(path))
     return DecodedSound(*opened, notes, missing_s)
-
-
-def _unopened(path: Path, said: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"sound {shown_path(path)}: cannot be opened ({said}); check the file and its permissions"
-    )
 
 
 def _misread(path: Path, kind: str) -> str:

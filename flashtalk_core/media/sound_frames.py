@@ -117,10 +117,10 @@ def _packets(
 ) -> Iterator[Packet[AudioStream]]:
     import av
 
-    with library_border(lambda said: _unreadable(path, said)):
+    with library_border(lambda said: unreadable(path, said)):
         packets = container.demux(stream)
     while True:
-        with library_border(lambda said: _unreadable(path, said)):
+        with library_border(lambda said: unreadable(path, said)):
             try:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
@@ -135,7 +135,7 @@ def _decoded(path: Path, packet: Packet[AudioStream], tell: Tell) -> list[AudioF
     """Return the frames of a packet; ``None`` if it is damaged."""
     import av
 
-    with library_border(lambda said: _unreadable(path, said)):
+    with library_border(lambda said: unreadable(path, said)):
         try:
             return list(packet.decode())
         except av.error.EOFError:
@@ -145,7 +145,8 @@ def _decoded(path: Path, packet: Packet[AudioStream], tell: Tell) -> list[AudioF
             return None
 
 
-def _unreadable(path: Path, said: str) -> InvalidInputError:
+def unreadable(path: Path, said: str) -> InvalidInputError:
+    """Return what to raise for a sound whose reading failed."""
     return InvalidInputError(
         f"sound {shown_path(path)}: reading it failed ({said}); it may be cut short, "
         "export it again"
@@ -167,7 +168,7 @@ def _is_delay(frame: AudioFrame) -> bool:
 
 def _piece(path: Path, frame: AudioFrame, layout: str) -> Piece:
     time_s = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
-    with library_border(lambda said: _unreadable(path, said)):
+    with library_border(lambda said: unreadable(path, said)):
         samples, name = _to_float(frame), frame.layout.name
         is_of_track = is_unnamed(name) and len(listed_positions(layout)) == len(samples)
         return Piece(samples, frame.sample_rate, layout if is_of_track else name, time_s)

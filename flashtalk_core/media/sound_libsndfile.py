@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..borders import library_border
 from ..errors import InvalidInputError
-from ..paths import shown_path
 from .sound_array import Block, check_rate
 from .sound_blocks import BLOCK_SAMPLES
+from .sound_frames import unreadable
 from .sound_tracks import OpenedSound
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
     if _is_noisy(path):
         return None
     # By content alone: of a name, libsndfile would take the suffix for a format.
-    with library_border(lambda said: _unreadable(path, said)):
+    with library_border(lambda said: unreadable(path, said)):
         file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
         try:
             sound = soundfile.SoundFile(file)
@@ -65,7 +65,7 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
 
 def _is_noisy(path: Path) -> bool:
     """Whether libsndfile would write on the terminal: of MPEG, which FFmpeg reads, and of SDS."""
-    with library_border(lambda said: _unreadable(path, said)), path.open("rb") as file:
+    with library_border(lambda said: unreadable(path, said)), path.open("rb") as file:
         head = file.read(3)
     is_mpeg = head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
     return is_mpeg or head[:2] == b"\xf0\x7e"
@@ -73,15 +73,8 @@ def _is_noisy(path: Path) -> bool:
 
 def _blocks(path: Path, sound: SoundFile) -> Iterator[Block]:
     while True:
-        with library_border(lambda said: _unreadable(path, said)):
+        with library_border(lambda said: unreadable(path, said)):
             block = sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
         if not len(block):
             return
         yield block.T
-
-
-def _unreadable(path: Path, said: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"sound {shown_path(path)}: reading it failed ({said}); it may be cut short, "
-        "export it again"
-    )

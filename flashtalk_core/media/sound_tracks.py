@@ -116,17 +116,11 @@ def _telling(opened: OpenedSound, found: list[str], notes: list[str]) -> OpenedS
 def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
     import av
 
-    def unopened(said: str) -> InvalidInputError:
-        return InvalidInputError(
-            f"sound {shown_path(path)}: cannot be opened ({said}); check the file and its "
-            "permissions"
-        )
-
     unknown = (
         av.error.InvalidDataError, av.error.DecoderNotFoundError, av.error.PatchWelcomeError,
         av.error.EOFError,
     )  # fmt: skip
-    with library_border(unopened):
+    with library_border(lambda said: unopened(path, said)):
         try:
             if part is not None:
                 part.seek(0)
@@ -143,6 +137,13 @@ def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
             ) from error
 
 
+def unopened(path: Path, said: str) -> InvalidInputError:
+    """Return what to raise for a sound that cannot be opened."""
+    return InvalidInputError(
+        f"sound {shown_path(path)}: cannot be opened ({said}); check the file and its permissions"
+    )
+
+
 def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:
     """Return the sound tracks with a decoder, the one a player would play first.
 
@@ -157,9 +158,14 @@ def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:
         raise InvalidInputError(
             f"sound {shown_path(path)}: no sound track in it (only {kinds}); use a file with sound"
         )
+    return [tracks.index(track) for track in decodable_tracks(container)]
+
+
+def decodable_tracks(container: InputContainer) -> list[AudioStream]:
+    """Return the sound tracks with a decoder, the one a player would play first."""
     # PyAV before 18 crashes instead of saying so where there is no decoder.
-    known = [index for index, track in enumerate(tracks) if track.codec_context is not None]
-    return sorted(known, key=lambda index: _rank(tracks[index]))
+    known = [track for track in container.streams.audio if track.codec_context is not None]
+    return sorted(known, key=_rank)
 
 
 def _rank(track: AudioStream) -> tuple[bool, bool]:

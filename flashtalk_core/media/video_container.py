@@ -18,7 +18,6 @@ from .sound_clock import is_still
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -56,11 +55,6 @@ def picture_track(path: str | Path, container: InputContainer) -> VideoStream:
         found = "no decoder for its picture track" if tracks else "no picture track in it"
         raise InvalidInputError(f"video {shown_path(path)}: {found}; use a rendered video")
     return next((stream for stream in decodable if _is_default(stream)), decodable[0])
-
-
-def sound_tracks(container: InputContainer) -> list[AudioStream]:
-    """Return the sound tracks that there is a decoder for."""
-    return [stream for stream in container.streams.audio if stream.codec_context is not None]
 
 
 def packets_of(

@@ -25,7 +25,8 @@ from .channel_mix import Matrix, mix_matrix, positions_of
 from .sound_array import MAX_CHANNELS, SoundArray
 from .sound_layout import take_layout
 from .sound_reader import SoundReader
-from .video_container import open_video, picture_track, sound_tracks
+from .sound_tracks import decodable_tracks
+from .video_container import open_video, picture_track
 from .video_decoding import frames_before, frames_shown_at
 from .video_timeline import VideoTimeline, read_timeline
 from .video_view import VideoView, check_frame_size, view_of
@@ -86,7 +87,7 @@ def probe_video(path: str | Path) -> VideoInfo:
         aspect, codec = track.sample_aspect_ratio, track.codec_context
         if codec.width and codec.height:
             check_frame_size(path, (codec.width, codec.height))
-        tracks = sound_tracks(container)
+        tracks = decodable_tracks(container)
         sound_bytes_s = max((_sound_bytes_s(track.codec_context) for track in tracks), default=0)
     _, first = next(frames_before(path, timeline, int(timeline.shown[0])))
     view = view_of(path, first, Fraction(aspect) if aspect else None)

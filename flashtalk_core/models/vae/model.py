@@ -90,8 +90,9 @@ class VideoVAE(nn.Module):
     def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
         """Decode the next latent frames of a clip; see :meth:`decode_groups`."""
         frames = self.decoder(self.conv2(self.denormalise(latent)), cache)
-        # What is infinite becomes NaN, not a colour: whoever draws has to see it.
-        return torch.add(frames.clamp(-1, 1), frames, alpha=0)
+        # What is infinite becomes NaN, not a colour: whoever draws has to see it. Not by
+        # an ``alpha`` of 0, with which PyTorch adds nothing on Apple's GPUs.
+        return frames.clamp(-1, 1).add_(frames * 0)
 
     def moments_to_mean(self, moments: Tensor) -> Tensor:
         """Return the mean half of the encoder's output ``(B, 32, T, h, w)``."""

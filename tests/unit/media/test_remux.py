@@ -328,3 +328,25 @@ def test_boxes_without_end_in_each_other(tmp_path):
     (tmp_path / "v.mp4").write_bytes(box(b"ftyp", b"isom", bytes(4)) + box(b"moov", moov))
     with pytest.raises(InvalidInputError, match="its index is damaged"):
         replace_metadata(tmp_path / "v.mp4", tmp_path / "w.mp4", {})
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_of_several_sounds_the_one_that_players_play_is_copied(tmp_path, suffix):
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        picture = container.add_stream("libx264", rate=25)
+        picture.width = picture.height = 32
+        sounds = [container.add_stream("aac", rate=16_000, layout=name)
+                  for name in ("mono", "stereo")]  # fmt: skip
+        sounds[0].disposition, sounds[1].disposition = 0, 0x1
+        container.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
+        for sound, channels in zip(sounds, (1, 2), strict=True):
+            frame = av.AudioFrame.from_ndarray(
+                np.zeros((channels, 1024), np.float32), "fltp", sound.layout.name
+            )
+            frame.sample_rate = 16_000
+            container.mux(sound.encode(frame))
+        for stream in (picture, *sounds):
+            container.mux(stream.encode(None))
+    remux_video(tmp_path / "v.mkv", tmp_path / f"w{suffix}", {})
+    with av.open(str(tmp_path / f"w{suffix}")) as container:
+        assert [sound.layout.name for sound in container.streams.audio] == ["stereo"]

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from flashtalk_core.media import sound_frames
+from flashtalk_core.media import sound_clock, sound_frames
 from flashtalk_core.media.sound import AnalysisStream, probe_sound
 from flashtalk_core.media.sound_blocks import BLOCK_SAMPLES
 from flashtalk_core.media.sound_clock import Clock, in_time
@@ -197,6 +197,15 @@ def test_a_long_gap_takes_no_memory():
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 4e6
+
+
+def test_a_small_file_cannot_ask_for_years_of_silence(monkeypatch):
+    monkeypatch.setattr(sound_clock, "_MAX_SILENCE_S", 3_000)
+    block, notes = np.ones((1, 1_000), np.float32), []
+    pieces = (Piece(block, 1_000, "mono", Fraction(1_000 * index)) for index in range(100))
+    blocks = in_time(pieces, Clock(Fraction(0)), notes.append)
+    assert sum(block.shape[1] for block in blocks) == 1_000 * (100 + 3 * 999)
+    assert len(notes) == 96
 
 
 def edited(path, edits, rate_hz=1000):
