@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import InvalidInputError, OutputError
 from ..geometry import check_size, num_video_frames
 from ..log import printable_log
-from ..whole_file import create, put_in_place
+from ..whole_file import create, put_in_place, sync_file
 from .deferred_stops import deferred_stops
 from .live_mp4 import LiveMp4, LiveSink
 from .mp4_boxes import cut_to_whole_fragments, has_whole_fragment
@@ -277,6 +277,7 @@ class Mp4Writer:
         os.close(create(finishing))
         try:
             self._write_finished()
+            sync_file(finishing)  # gigabytes take a while, in which a stop is heard
             with deferred_stops():
                 put_in_place(finishing, self.output.final)
                 self.is_complete = True

@@ -201,6 +201,29 @@ def test_a_stop_once_the_finished_file_is_there_tells_so(final, tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_stop_is_heard_while_the_finished_file_goes_to_the_disk(final, tmp_path, monkeypatch):
+    """It may have gigabytes, and the disk be slow."""
+    finishing = OutputPath(final).finishing
+    fsync, late = os.fsync, []
+
+    def stop_and_sync(file):
+        if finishing.exists() and os.path.samestat(os.fstat(file), finishing.stat()):
+            os.kill(os.getpid(), signal.SIGINT)
+            late.append(1)
+        fsync(file)
+
+    def patch(_writer):
+        monkeypatch.setattr(os, "fsync", stop_and_sync)
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run(writer_of(final), 50, patch)
+    assert not late
+    assert "all 50 frames are in" in describe(stopped.value)[0]
+    assert frames_in(tmp_path) == {"v.partial.mp4": 50}
+
+
 @pytest.fixture
 def ctrl_c():
     """Ctrl-C raises, as it does unless it is ignored."""
