@@ -32,7 +32,7 @@ _CREATE = (
     | getattr(os, "O_BINARY", 0)
 )
 # How file systems say that they cannot sync, and folders that they may not be opened for it.
-_NOT_SYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
+_NOT_SYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _NOT_OPENED = _NOT_SYNCED | {errno.EACCES, errno.EPERM, errno.EISDIR}
 
 

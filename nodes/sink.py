@@ -120,8 +120,9 @@ class Sink:
         try:
             remux_video(kept, path, self._metadata)
         except Exception as error:  # the border of a file that anything may have happened to
-            if isinstance(error, OutputError) and isinstance(error.__cause__, OSError):
-                raise
+            cause = error.__cause__
+            if isinstance(error, OutputError) and (cause is None or isinstance(cause, OSError)):
+                raise  # of the target, where a video that is drawn anew would fail alike
             _log.warning("a kept render cannot be used and is drawn again: %s", reason(error))
             self._store.drop(key)
             return False

@@ -66,10 +66,12 @@ def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: flo
         with library_border(_undecodable):
             trim = trim_window(video)
             path = stack.enter_context(source_file(video))
-        info = None if path is None else _probed(video, path)
+            is_edited = path is not None and has_edits(video)
+            is_named = path is not None and isinstance(video.get_stream_source(), str)
+        info = None if path is None else _probed(path, is_named=is_named)
         if path is None or info is None:
             return _part_of_memory(_decoded_whole(video, limit_gb), asked)
-        if has_edits(video):
+        if is_edited:
             return _part_of_edited(video, _File(path, info, trim), asked)
         return _part_of_file(_File(path, info, trim), asked)
 
@@ -142,12 +144,12 @@ class _File:
         return None if sound is None else audio_of(sound)
 
 
-def _probed(video: Input.Video, path: Path) -> VideoInfo | None:
+def _probed(path: Path, *, is_named: bool) -> VideoInfo | None:
     """Describe a file; ``None`` for bytes that ComfyUI may know better."""
     try:
         return probe_video(path)
     except InvalidInputError:
-        if isinstance(video.get_stream_source(), str):
+        if is_named:
             raise
         return None
 
