@@ -19,6 +19,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from .stage_clock import StageClock, measure
+
 _BYTES = 2  # bfloat16
 
 
@@ -158,28 +160,16 @@ def _recorded(call: Callable[[], object]) -> Callable[[], object]:
 
 def _times_ms(call: Callable[[], object], device: torch.device, repeats: int) -> list[float]:
     """Time each call by itself, ranks starting together."""
-    for _ in range(5):
-        call()
-    if device.type == "cpu":
-        return [_time_ms(call) for _ in range(repeats)]
-    times = []
-    for _ in range(repeats):
-        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def run(clock: StageClock) -> None:
         dist.barrier()
-        torch.cuda.synchronize(device)
-        start.record()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        clock.mark("meeting")
         call()
-        stop.record()
-        torch.cuda.synchronize(device)
-        times.append(start.elapsed_time(stop))
-    return times
+        clock.mark("exchange")
 
-
-def _time_ms(call: Callable[[], object]) -> float:
-    dist.barrier()
-    start = time.perf_counter()
-    call()
-    return 1000 * (time.perf_counter() - start)
+    return measure(run, device, 5, repeats)["exchange"].times_ms
 
 
 def copy_rates_gb_per_s(repeats: int = 10, megabytes: float = 500.0) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,8 +15,7 @@ from .bench_cold import add_cold
 from .bench_links import add_links
 from .fast_paths import add_switches, leave_out
 from .render import EXAMPLE, parse_size
-from .tables import format_rows, print_rows
-from .terminal import write_out
+from .tables import print_parts, print_rows
 
 if TYPE_CHECKING:
     import torch
@@ -150,10 +148,7 @@ def run_stages(args: argparse.Namespace) -> int:
     bench = _stage_bench(args)
     report = bench_stages(bench, lambda text: logger.info("measuring: %s", text))
     parts = {"bench": [describe(bench)]} | asdict(report)
-    if args.json:
-        write_out(json.dumps(parts, indent=1))
-    else:
-        write_out("\n\n".join(format_rows(rows) for rows in parts.values() if rows))
+    print_parts(args, parts)
     return 0 if all(found.passed for found in report.agreements) else 1
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 
-from .tables import format_rows
-from .terminal import write_out
+from .tables import print_parts
 
 
 def add_links(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,6 +43,5 @@ def run_links(args: argparse.Namespace) -> int:
         parts["copies"] = [
             {"way": way, "gb_per_s": rate} for way, rate in copy_rates_gb_per_s().items()
         ]
-    text = json.dumps(parts, indent=1) if args.json else None
-    write_out(text or "\n\n".join(map(format_rows, parts.values())))
+    print_parts(args, parts)
     return 0

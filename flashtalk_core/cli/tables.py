@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .terminal import write_out
@@ -14,6 +14,12 @@ def print_rows(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None
     """Print rows as JSON or as a table, as ``args.json`` says."""
     text = json.dumps(list(rows), indent=1) if args.json else format_rows(rows)
     write_out(text)
+
+
+def print_parts(args: argparse.Namespace, parts: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Print several tables, those without rows left out, or all as one JSON object."""
+    tables = (format_rows(rows) for rows in parts.values() if rows)
+    write_out(json.dumps(parts, indent=1) if args.json else "\n\n".join(tables))
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Iterator
 from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..borders import library_border
+from ..errors import FlashTalkError
 from .input_path import file_url
 from .mp4_counts import surplus_samples
 
 if TYPE_CHECKING:
+    from av import Packet
     from av.container import InputContainer
+    from av.stream import Stream
 
 MAX_FRAME_PX = 1 << 26
 """Most pixels of a frame that is decoded, 8192 x 8192."""
 _KEEPS_ANY_TAG = 19
 """First PyAV that reads tags of any encoding, and that no longer takes ``metadata_errors``."""
+
+_DEFAULT = 0x1  # FFmpeg's AV_DISPOSITION_DEFAULT
 
 # FFmpeg's names of what is opened, by content and not by suffix: a playlist or script, which makes
 # FFmpeg read any other file, is none of them whatever it is called.
@@ -64,3 +71,42 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
         raise av.error.InvalidDataError(
             error.errno, "no sound or video that is read", str(path)
         ) from error
+
+
+def demuxed(
+    container: InputContainer,
+    track: Stream,
+    describe: Callable[[str], FlashTalkError],
+    on_damage: Callable[[], None],
+) -> Iterator[Packet[Any]]:
+    """Yield the packets of a track; a file that was cut short ends where it was cut.
+
+    Args:
+        container: The file, opened.
+        track: A track of it.
+        describe: Makes the error of a file that cannot be read, from the reason.
+        on_damage: Called where the file ends because of damage.
+
+    Raises:
+        FlashTalkError: From ``describe``.
+    """
+    import av
+
+    with library_border(describe):
+        packets = container.demux(track)
+    while True:
+        with library_border(describe):
+            try:
+                packet = next(packets)
+            except (StopIteration, av.error.EOFError):
+                return
+            except (av.error.InvalidDataError, av.error.MemoryError):
+                # FFmpeg has no memory for a packet only where its size is damaged.
+                on_damage()
+                return
+        yield packet
+
+
+def is_default(track: Stream) -> bool:
+    """Whether a file says of a track that it is the one to be played."""
+    return bool(track.disposition.value & _DEFAULT)

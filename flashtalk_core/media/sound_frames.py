@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ from ..borders import library_border
 from ..errors import InvalidInputError
 from ..paths import shown_path
 from .channel_mix import is_unnamed
+from .container import demuxed
 from .sound_array import Block
 from .sound_blocks import silent_blocks
 from .sound_layout import listed_positions, take_layout
@@ -115,20 +117,7 @@ def decoded_pieces(
 def _packets(
     path: Path, container: InputContainer, stream: AudioStream, tell: Tell
 ) -> Iterator[Packet[AudioStream]]:
-    import av
-
-    with library_border(lambda said: unreadable(path, said)):
-        packets = container.demux(stream)
-    while True:
-        with library_border(lambda said: unreadable(path, said)):
-            try:
-                packet = next(packets)
-            except (StopIteration, av.error.EOFError):
-                return
-            except (av.error.InvalidDataError, av.error.MemoryError):
-                tell(DAMAGED)
-                return
-        yield packet
+    return demuxed(container, stream, partial(unreadable, path), lambda: tell(DAMAGED))
 
 
 def _decoded(path: Path, packet: Packet[AudioStream], tell: Tell) -> list[AudioFrame] | None:

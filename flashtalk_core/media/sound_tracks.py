@@ -17,7 +17,7 @@ from ..borders import library_border
 from ..errors import InvalidInputError
 from ..excerpt import excerpt
 from ..paths import shown_path
-from .container import open_container
+from .container import is_default, open_container
 from .sound_array import Block, check_rate
 from .sound_blocks import joined_blocks, without_padding
 from .sound_changes import one_kind
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-_DEFAULT = 0x1
 # Comments, for the hard of hearing or of seeing, descriptions, and what needs another track.
 _NOT_FIRST = 0x8 | 0x80 | 0x100 | 0x20000 | 0x80000
 _SMALL_BYTES = 1 << 26
@@ -172,7 +171,7 @@ def _rank(track: AudioStream) -> tuple[bool, bool]:
     flags = track.disposition.value
     title = " ".join(track.metadata.values()).lower()
     is_aside = bool(flags & _NOT_FIRST) or "commentary" in title
-    return is_aside, not flags & _DEFAULT
+    return is_aside, not is_default(track)
 
 
 def _chosen(container: InputContainer, index: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from ..borders import is_out_of_memory, library_border
 from ..errors import InvalidInputError
 from ..log import printable_log
 from ..paths import shown_path
-from .container import MAX_FRAME_PX, open_container
+from .container import MAX_FRAME_PX, demuxed, is_default, open_container
 from .input_path import check_input
 from .sound_clock import is_still
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
-
-_DEFAULT = 0x1  # FFmpeg's AV_DISPOSITION_DEFAULT
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -54,7 +53,7 @@ def picture_track(path: str | Path, container: InputContainer) -> VideoStream:
     if not decodable:
         found = "no decoder for its picture track" if tracks else "no picture track in it"
         raise InvalidInputError(f"video {shown_path(path)}: {found}; use a rendered video")
-    return next((stream for stream in decodable if _is_default(stream)), decodable[0])
+    return next((stream for stream in decodable if is_default(stream)), decodable[0])
 
 
 def packets_of(
@@ -71,23 +70,13 @@ def packets_of(
     Raises:
         InvalidInputError: If the file cannot be read.
     """
-    import av
 
-    with library_border(lambda why: unreadable(path, why)):
-        packets = container.demux(track)
-    while True:
-        with library_border(lambda why: unreadable(path, why)):
-            try:
-                packet = next(packets)
-            except (StopIteration, av.error.EOFError):
-                return
-            except (av.error.InvalidDataError, av.error.MemoryError):
-                # FFmpeg has no memory for a packet only where its size is damaged.
-                if tells:
-                    name = shown_path(path)
-                    _log.warning("video %s: it is damaged, and read up to there only", name)
-                return
-        yield packet
+    def tell() -> None:
+        if tells:
+            name = shown_path(path)
+            _log.warning("video %s: it is damaged, and read up to there only", name)
+
+    return demuxed(container, track, partial(unreadable, path), tell)
 
 
 def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:
@@ -116,7 +105,3 @@ def unreadable(path: str | Path, why: str) -> InvalidInputError:
     return InvalidInputError(
         f"video {shown_path(path)}: cannot be read ({why}); use a finished video, or copy it again"
     )
-
-
-def _is_default(stream: VideoStream) -> bool:
-    return bool(stream.disposition.value & _DEFAULT)

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.nodes import local_server
+
 pytestmark = pytest.mark.cpu
 
 aiohttp = pytest.importorskip("aiohttp", reason="the route needs ComfyUI's server")
@@ -51,14 +53,8 @@ async def serving(streams):
     app.router.add_get(streams.ROUTE, streams.serve_stream)
     app.router.add_get(streams.MESSAGE_ROUTE, streams.serve_message)
     app.router.add_get("/ws", socket_of_page)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]
-    async with aiohttp.ClientSession() as client:
-        yield f"http://127.0.0.1:{port}", client
-    await runner.cleanup()
+    async with local_server.running(app) as served:
+        yield served
 
 
 async def ask(base, client, session, headers):

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.nodes import local_server
+
 pytestmark = pytest.mark.cpu
 
 aiohttp = pytest.importorskip("aiohttp", reason="the route needs ComfyUI's server")
@@ -31,15 +33,10 @@ async def serving(streams):
     app = web.Application()
     app.router.add_get(streams.ROUTE, streams.serve_stream)
     app.router.add_get(streams.MESSAGE_ROUTE, streams.serve_message)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]
     # One connection each, as many as a test likes.
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
-        yield lambda path: client.get(f"http://127.0.0.1:{port}/flashtalk/stream/{path}")
-    await runner.cleanup()
+    many = aiohttp.TCPConnector(limit=0)
+    async with local_server.running(app, connector=many) as (base, client):
+        yield lambda path: client.get(f"{base}/flashtalk/stream/{path}")
 
 
 def running(test):

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.nodes import local_server
+
 pytestmark = pytest.mark.cpu
 
 aiohttp = pytest.importorskip("aiohttp", reason="the route needs ComfyUI's server")
@@ -24,14 +26,8 @@ async def serving(pack):
     for path, handler in handlers.items():
         app.router.add_get(f"/api{path}", handler)
     app.router.add_get("/api/workflow_templates/{module}/{filename}", workflows_only)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]
-    async with aiohttp.ClientSession() as client:
-        yield lambda name: client.get(f"http://127.0.0.1:{port}/api/workflow_templates/{name}")
-    await runner.cleanup()
+    async with local_server.running(app) as (base, client):
+        yield lambda name: client.get(f"{base}/api/workflow_templates/{name}")
 
 
 def test_a_server_that_hands_out_workflows_only_shows_the_pictures(pack):
