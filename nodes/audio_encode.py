@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .faults import blame
+from .graph.errors import blame
 from .sockets import CATEGORY, SpeechSocket
 
 
@@ -75,8 +75,8 @@ class AudioEncode(io.ComfyNode):
         loudness: float,
     ) -> io.NodeOutput:
         from ..flashtalk_core.config import SamplingConfig
-        from ..flashtalk_core.media.sound import probe_sound
-        from .descriptions import SpeechDescription
+        from ..flashtalk_core.media.audio.probe import probe_sound
+        from .graph.descriptions import SpeechDescription
         from .host.media import sound_of
 
         with blame(cls, "mouth_strength"):

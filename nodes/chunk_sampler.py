@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from .faults import blame
-from .sizes import MODEL_RULE
+from .graph.errors import blame
+from .graph.sizes import MODEL_RULE
 from .sockets import CATEGORY, ChunksSocket, ModelSocket, ReferenceSocket, SpeechSocket
 
 if TYPE_CHECKING:
-    from .descriptions import ModelDescription, ReferenceDescription, SpeechDescription
+    from .graph.descriptions import ModelDescription, ReferenceDescription, SpeechDescription
 
 MAX_SEED = 2**63 - 1
 
@@ -102,7 +102,7 @@ class ChunkSampler(io.ComfyNode):
         reference: ReferenceDescription,
         **settings: float | str,
     ) -> io.NodeOutput:
-        from .render_plan import describe_render
+        from .graph.render_plan import describe_render
 
         openings = {"reference": "encoded", "motion_frames": "motion frames"}
         with blame(cls, "model", "seed", "steps", "shift", "colour_strength", "chunk_frames",

@@ -31,7 +31,7 @@ class Example(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        from ..flashtalk_core.media.picture import open_picture
+        from ..flashtalk_core.media.image.portrait import open_picture
         from .host import media
 
         image = media.image_of(open_picture(EXAMPLE / "portrait.png"))

@@ -9,10 +9,10 @@ from .chunk_sampler import ChunkSampler
 from .example import Example
 from .frames_to_images import FramesToImages
 from .host.folders import register_model_folder
-from .host.streams import register_stream_routes
 from .host.thumbnails import register_thumbnail_route
 from .model_loader import ModelLoader
 from .parallel_decode import ParallelDecode
+from .preview.streams import register_stream_routes
 from .reference import Reference
 from .stream_preview import StreamPreview
 

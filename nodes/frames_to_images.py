@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from .faults import blame
+from .graph.errors import blame
 from .sockets import CATEGORY
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class FramesToImages(io.ComfyNode):
     def execute(
         cls, video: Input.Video, start: float, num_frames: int, limit_gb: float
     ) -> io.NodeOutput:
-        from .video_part import read_part
+        from .graph.video_part import read_part
 
         with blame(cls, "video", "start", num_frames="frames"):
             part = read_part(video, start, num_frames, limit_gb)

@@ -6,12 +6,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..flashtalk_core.acceleration.apply import choose_fast_paths
 from ..flashtalk_core.config import SPEEDS
-from ..flashtalk_core.engine.memory_choice import MODES
 from ..flashtalk_core.errors import FlashTalkError
-from ..flashtalk_core.models.acceleration import choose_fast_paths
 from ..flashtalk_core.models.attention import BUILT_IN, KERNELS
-from .faults import blame
+from ..flashtalk_core.placement.memory_choice import MODES
+from .graph.errors import blame
+from .graph.model_report import refuse_files, require_files
 from .host.devices import DEVICES, DTYPES, find_device, find_dtype
 from .host.model_files import (
     AUTO,
@@ -25,7 +26,6 @@ from .host.model_files import (
     part_menu,
     transformer_menu,
 )
-from .model_report import refuse_files, require_files
 from .search_words import TALKING_VIDEO
 from .sockets import CATEGORY, ModelSocket
 
@@ -199,7 +199,7 @@ class ModelLoader(io.ComfyNode):
         lora_strength: float = 1.0,
         **parts: str,
     ) -> io.NodeOutput:
-        from .descriptions import describe_model
+        from .graph.descriptions import describe_model
 
         with blame(cls, "device", lora="lora", lora_strength="lora strength"):
             place, loras = find_device(device), find_loras(lora, lora_strength)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from .faults import blame
+from .graph.errors import blame
 from .host.devices import DEVICES, find_device
 from .sockets import CATEGORY, ChunksSocket
 
 if TYPE_CHECKING:
-    from .descriptions import RenderDescription
+    from .graph.descriptions import RenderDescription
 
 SAME_DEVICE = "with the model"
 GRIDS = ("auto", "1x1")
@@ -66,7 +66,7 @@ class ParallelDecode(io.ComfyNode):
     def execute(
         cls, chunks: RenderDescription, device: str, latents_per_call: int, grid: str
     ) -> io.NodeOutput:
-        from .render_plan import decoded_with
+        from .graph.render_plan import decoded_with
 
         assert grid in GRIDS, grid
         with blame(cls, "device", latents_per_call="latent frames"):

@@ -8,8 +8,8 @@ from comfy_api.latest import io
 
 from ..flashtalk_core.config import AvatarConfig
 from ..flashtalk_core.geometry import MAX_SIZE_PX, SIZE_STEP_PX
-from .faults import blame
-from .sizes import CUSTOM, MODEL_SIZE, SIZES, size_of
+from .graph.errors import blame
+from .graph.sizes import CUSTOM, MODEL_SIZE, SIZES, size_of
 from .sockets import CATEGORY, ReferenceSocket
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ class Reference(io.ComfyNode):
         conditioning: list[Any] | None = None,
         clip_vision_output: Any = None,
     ) -> io.NodeOutput:
-        from .descriptions import ReferenceDescription
+        from .graph.descriptions import ReferenceDescription
+        from .graph.prompt_lines import read_prompt_lines
         from .host import media
-        from .prompt_lines import read_prompt_lines
 
         with blame(cls, "image", "size", "conditioning", **_OPENINGS):
             described = ReferenceDescription(

@@ -10,7 +10,7 @@ from .search_words import TALKING_VIDEO
 from .sockets import CATEGORY, ChunksSocket
 
 if TYPE_CHECKING:
-    from .descriptions import RenderDescription
+    from .graph.descriptions import RenderDescription
 
 CONTAINERS = ("mp4", "mov", "mkv")
 
@@ -88,9 +88,9 @@ class StreamPreview(io.ComfyNode):
         container: str,
         keep_gb: float,
     ) -> io.NodeOutput:
+        from .graph.render_job import Sink
         from .host.output import workflow_metadata
-        from .live_preview import workflow_id
-        from .sink import Sink
+        from .preview.live_preview import workflow_id
 
         extra = cls.hidden.extra_pnginfo
         metadata = workflow_metadata(cls.hidden.prompt, extra)

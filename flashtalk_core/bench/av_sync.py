@@ -15,9 +15,9 @@ from ..config import ChunkConfig
 from ..engine.session import ChunkFrames, run_session
 from ..engine.state import SessionState
 from ..geometry import ChunkSpan, num_video_frames
-from ..media.mp4 import Mp4Writer
-from ..media.sound import probe_sound
-from ..media.video_check import measure_video
+from ..media.audio.probe import probe_sound
+from ..media.video.reading.measure import measure_video
+from ..media.video.writer import Mp4Writer
 from .sounds import RATE_HZ, write_clicks
 
 DURATIONS_S = (0.04, 0.5, 1.12, 1.13, 37.5)

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ..acceleration.apply import accelerate
 from ..config import AvatarConfig, FastPaths
-from ..engine.memory_choice import SYSTEM_BYTES, DeviceMemory, MemoryChoice, choose_memory
-from ..engine.memory_plan import MemoryPlan
-from ..engine.memory_sizes import ModelSizes, model_sizes
-from ..models.acceleration import accelerate
 from ..models.attention import Attention
-from ..models.audio_encoder import AudioEncoder
-from ..models.block_offload import BlockOffload
-from ..models.dit import AvatarDiT
-from ..models.float8 import quantise_blocks
+from ..models.encoders.audio import AudioEncoder
+from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..models.vae.slabs import run_in_slabs
+from ..models.vae.row_tiles import run_in_slabs
+from ..offload.blocks import BlockOffload
+from ..placement.memory_choice import SYSTEM_BYTES, DeviceMemory, MemoryChoice, choose_memory
+from ..placement.memory_plan import MemoryPlan
+from ..placement.memory_sizes import ModelSizes, model_sizes
+from ..quantization.fp8 import quantise_blocks
 from .agreement import MIN_STD, step_outputs
 from .chunk_run import run_chunk
 from .random_networks import ChunkInputs, Networks, random_inputs, random_network

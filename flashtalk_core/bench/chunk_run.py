@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..geometry import chunk_span, num_latent_frames
-from ..media.audio_windows import window_features
-from ..media.colour import match_colours
-from ..media.picture import from_model_range, to_pictures
+from ..media.audio.windows import window_features
+from ..media.image.colour import match_colours
+from ..media.image.portrait import from_model_range, to_pictures
 from ..sampling.noise import ChunkNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import denoise

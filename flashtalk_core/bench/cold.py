@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..acceleration.apply import accelerate, choose_fast_paths
 from ..config import AvatarConfig
 from ..errors import FlashTalkError
-from ..models.acceleration import accelerate, choose_fast_paths
 from ..models.attention import choose_attention, sdpa
-from ..models.audio_encoder import AudioEncoder
-from ..models.dit import AvatarDiT
+from ..models.encoders.audio import AudioEncoder
+from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..weights.key_maps import AUDIO_KEYS, DIT_KEYS, VAE_KEYS, KeyMap
+from ..weights.formats.tensor_file import open_tensor_file
+from ..weights.mapping.key_maps import AUDIO_KEYS, DIT_KEYS, VAE_KEYS, KeyMap
 from ..weights.plan import materialise, plan_component
-from ..weights.reader import open_tensor_file
 from ..weights.save import save_component
 from .chunk_run import run_chunk
 from .random_networks import Networks, random_inputs, random_networks

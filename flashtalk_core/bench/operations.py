@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..acceleration.apply import accelerate
 from ..config import AvatarConfig, FastPaths
-from ..models.acceleration import accelerate
 from ..models.attention import Attention, sdpa
-from ..models.dit import AvatarDiT
-from ..models.float8 import Float8Linear
+from ..models.transformer.model import AvatarDiT
+from ..quantization.fp8 import Float8Linear
 from .chunk_run import run_chunk
 from .random_networks import random_inputs, random_networks
 from .stage_clock import measure_one

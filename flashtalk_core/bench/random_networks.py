@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ..config import AvatarConfig
 from ..engine.reference import Reference, prepare_reference
 from ..models.attention import Attention
-from ..models.audio_encoder import AudioEncoder
-from ..models.dit import AvatarDiT
+from ..models.encoders.audio import AudioEncoder
+from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..weights.plan import PartTaker
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from ..engine.plan import RenderPlan
 from ..engine.render import open_writer, render_video
 from ..engine.request import AvatarRequest
-from ..engine.residency import Placement, StayLoaded
 from ..geometry import num_chunks
-from ..media.picture import open_picture
-from ..media.sound import probe_sound
+from ..media.audio.probe import probe_sound
+from ..media.image.portrait import open_picture
+from ..placement.residency import Placement, StayLoaded
 from ..weights.load import AvatarCheckpoint
 from .sounds import write_babble
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from ..acceleration.apply import accelerate
 from ..config import FastPaths, SamplingConfig
 from ..geometry import check_size
-from ..models.acceleration import accelerate
 from ..models.attention import KERNELS, Attention, attention_name, sdpa
-from ..models.dit import AvatarDiT
-from ..models.dit_block import AvatarBlock
+from ..models.transformer.block import AvatarBlock
+from ..models.transformer.model import AvatarDiT
 from .agreement import (
     MAX_ERROR,
     MAX_ERROR_FLOAT8,

@@ -137,7 +137,7 @@ def look_for(package: Package) -> Finding:
 def look_for_espeak() -> list[Finding]:
     """Find the library that speaks the corpus, which is no Python package, if there is training."""
     try:
-        from ..training.data.speech import find_library
+        from flashtalk_training.speech.speech import find_library
     except ImportError:  # the published pack has none
         return []
     library = find_library()
@@ -174,7 +174,7 @@ def _cuda_devices() -> list[Finding]:
 
 def _faster_ways(device: torch.device) -> list[Finding]:
     """Return what a GPU can be sped up with, and why not where it cannot."""
-    from ..models.acceleration import check_fast_paths
+    from ..acceleration.apply import check_fast_paths
 
     findings = []
     for name, paths, gain in (
@@ -225,7 +225,7 @@ def check_model(model: str) -> Model:
     parts: list[Finding] = []
     folder = model
     try:
-        from ..weights.layout import list_parts, resolve_model
+        from ..weights.discovery.layout import list_parts, resolve_model
         from ..weights.load import open_avatar
 
         path = resolve_model(model)

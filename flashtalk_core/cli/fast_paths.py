@@ -55,6 +55,6 @@ def read_fast_paths(args: argparse.Namespace, device: torch.device) -> FastPaths
     Raises:
         InvalidInputError: If one was asked for by name that cannot run there.
     """
-    from ..models.acceleration import choose_fast_paths
+    from ..acceleration.apply import choose_fast_paths
 
     return leave_out(choose_fast_paths(args.speed, device, float8=args.float8), args)

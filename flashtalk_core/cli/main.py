@@ -21,14 +21,25 @@ from .terminal import log_to_stderr, standard_streams, stop_on_termination, tell
 
 logger = logging.getLogger(__name__)
 
-TOOLS = ("parity", "bench", "evaluate", "train", "experiment")
+TOOLS = {
+    "parity": "flashtalk_core.cli.parity",
+    "bench": "flashtalk_core.cli.bench.command",
+    "evaluate": "flashtalk_training.cli.evaluate",
+    "train": "flashtalk_training.cli.train",
+    "experiment": "flashtalk_training.cli.experiment",
+}
 """Commands of development, which the published pack leaves out (``.comfyignore``)."""
 
 
 def _tools() -> dict[str, ModuleType]:
-    names = [f"{__package__}.{name}" for name in TOOLS]
-    found = [import_module(name) for name in names if find_spec(name) is not None]
-    return {module.__name__.rpartition(".")[2]: module for module in found}
+    return {name: import_module(module) for name, module in TOOLS.items() if _is_there(module)}
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 _TOOLS = _tools()

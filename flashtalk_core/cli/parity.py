@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..engine.devices import DTYPES, choose_device, choose_dtype
+from ..placement.devices import DTYPES, choose_device, choose_dtype
 from .terminal import write_out
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import SamplingConfig
-from ..engine.devices import DTYPES, choose_device, choose_dtype
 from ..errors import InvalidInputError
 from ..excerpt import excerpt
-from ..paths import check_file
+from ..files.paths import check_file
+from ..placement.devices import DTYPES, choose_device, choose_dtype
 from .fast_paths import add_fast_paths, read_fast_paths
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def choose_sampling(defaults: SamplingConfig, args: argparse.Namespace) -> Sampl
 def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
     from ..engine.render import describe, open_writer, render_video
-    from ..engine.residency import StayLoaded
+    from ..placement.residency import StayLoaded
     from .progress import Progress
 
     plan = _check(args)
@@ -165,21 +165,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> RenderPlan:
     """Look at everything the user gave, the quickest first."""
-    from ..engine.memory_choice import MemoryChoice, plan_memory
-    from ..engine.memory_sizes import model_sizes
+    from ..acceleration.apply import suited_decode_latents
     from ..engine.plan import RenderPlan
     from ..engine.request import AvatarRequest, check_order
-    from ..engine.residency import Placement
+    from ..files.output_path import check_output
     from ..geometry import check_size
-    from ..media.output_path import check_output
-    from ..media.picture import open_picture
-    from ..media.picture_track import check_crf
-    from ..media.sound import probe_sound
-    from ..models.acceleration import suited_decode_latents
+    from ..media.audio.probe import probe_sound
+    from ..media.image.portrait import open_picture
+    from ..media.video.picture_track import check_crf
     from ..models.attention import choose_attention
-    from ..weights.layout import find_model_files, resolve_model
+    from ..placement.memory_choice import MemoryChoice, plan_memory
+    from ..placement.memory_sizes import model_sizes
+    from ..placement.residency import Placement
+    from ..weights.discovery.layout import find_model_files, resolve_model
     from ..weights.load import open_checkpoint
-    from ..weights.lora import LoraFile
+    from ..weights.lora.merge import LoraFile
 
     output = check_output(args.output)
     check_crf(args.crf)

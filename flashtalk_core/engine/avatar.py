@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..config import ChunkConfig, SamplingConfig
 from ..geometry import ChunkSpan
-from ..media.audio_windows import window_features
-from ..media.picture import to_pictures
-from ..models.audio_encoder import AudioEncoder
+from ..media.audio.windows import window_features
+from ..media.image.portrait import to_pictures
+from ..models.encoders.audio import AudioEncoder
 from .chunk import BeforeStep, ChunkModel, generate_chunk
 from .reference_track import ReferenceTrack
 from .session import ChunkFrames

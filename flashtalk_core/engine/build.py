@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from ..geometry import chunk_span
-from ..models.clip_vision import ClipVision
-from ..models.text_encoder import TextEncoder, encode_prompt
+from ..models.encoders.clip_vision import ClipVision
+from ..models.encoders.text import TextEncoder, encode_prompt
 from ..models.vae.model import VideoVAE
+from ..placement.residency import Residency
 from .avatar import SampleReader, TalkingAvatar
 from .chunk import BeforeStep, ChunkModel
-from .memo import EncodingMemo
+from .encoding_cache import EncodingMemo
 from .plan import RenderPlan, fingerprint
 from .reference import encode_portrait
 from .reference_track import ReferenceTrack, start_frames
 from .request import check_request, warn_about_request
-from .residency import Residency
 
 
 @torch.no_grad()

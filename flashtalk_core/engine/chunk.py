@@ -16,14 +16,14 @@ from torch import Tensor
 from ..config import ChunkConfig, SamplingConfig
 from ..errors import OverflowedError
 from ..geometry import num_latent_frames
-from ..media.colour import match_colours
-from ..models.dit import AvatarDiT
+from ..media.image.colour import match_colours
+from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..placement.residency import Residency, Resident
 from ..sampling.noise import ChunkNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import denoise
 from .reference import Reference
-from .residency import Residency, Resident
 from .state import SessionState
 
 DrawNoise = Callable[[tuple[int, ...], torch.device, torch.dtype], Tensor]

@@ -6,15 +6,15 @@ from functools import cache
 
 import torch
 
+from ..acceleration.apply import check_fast_paths
 from ..config import FastPaths
 from ..errors import InvalidInputError
-from ..media.sound_notes import sound_notes
-from ..media.sound_track import track_notes
-from ..models.acceleration import check_fast_paths
+from ..media.audio.notes import sound_notes
+from ..media.video.audio_track import track_notes
 from ..models.vae.model import VideoVAE
+from ..placement.residency import Placement
 from .plan import RenderPlan
 from .request import request_notes
-from .residency import Placement
 
 
 def render_notes(plan: RenderPlan) -> list[str]:

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 from ..config import ChunkConfig
 from ..excerpt import excerpt
-from ..media.picture import fit_picture, to_model_range
-from ..media.sound_info import SoundInfo
+from ..media.audio.info import SoundInfo
+from ..media.image.portrait import fit_picture, to_model_range
 from ..models.attention import KERNELS, is_installed
-from ..models.dit import AvatarDiT
+from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..placement.activation_sizes import decode_bytes, session_bytes, step_bytes
+from ..placement.residency import Placement
 from ..weights.load import AvatarCheckpoint
 from .request import AvatarRequest
-from .residency import Placement
 from .rounding import rounding_of
-from .working_memory import decode_bytes, session_bytes, step_bytes
 
 RENDER_REVISION = 1
 """Raised by every change that draws or writes other bytes from the same settings."""

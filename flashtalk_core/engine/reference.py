@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..config import ChunkConfig
 from ..geometry import num_latent_frames
-from ..media.colour import ColourReference
-from ..models.dit import AvatarDiT, SessionContext
+from ..media.image.colour import ColourReference
+from ..models.transformer.model import AvatarDiT, SessionContext
 from ..models.vae.model import VideoVAE
 
 

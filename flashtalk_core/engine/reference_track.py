@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ..config import ChunkConfig
 from ..geometry import ChunkSpan
-from ..models.dit import AvatarDiT
+from ..models.transformer.model import AvatarDiT
+from ..placement.residency import Residency
 from .reference import EncodedPortrait, Reference, project_reference
 from .request import PromptChange
-from .residency import Residency
 
 
 class ReferenceTrack:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..media.mp4 import Mp4Writer
-from ..media.sound import AnalysisStream
+from ..media.audio.probe import AnalysisStream
+from ..media.video.writer import Mp4Writer
+from ..placement.residency import Residency
 from .build import build_avatar
 from .chunk import BeforeStep
-from .memo import EncodingMemo
+from .encoding_cache import EncodingMemo
 from .plan import RenderPlan
-from .residency import Residency
 from .session import run_session
 
 OnFrames = Callable[[Tensor], None]

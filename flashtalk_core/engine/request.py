@@ -14,8 +14,8 @@ from ..config import AvatarConfig, ChunkConfig, SamplingConfig, require
 from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size
 from ..log import printable_log
-from ..media.picture import FitMode
-from ..media.sound import MAX_TIME_S
+from ..media.audio.probe import MAX_TIME_S
+from ..media.image.portrait import FitMode
 
 logger = printable_log(logging.getLogger(__name__))
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..borders import library_border
 from ..errors import FlashTalkError
-from .input_path import file_url
-from .mp4_counts import surplus_samples
+from ..files.input_path import file_url
+from .isobmff.counts import surplus_samples
 
 if TYPE_CHECKING:
     from av import Packet

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import require
 from ..errors import InvalidInputError, WeightsError
-from ..weights.key_maps import KeyMap
+from ..weights.mapping.key_maps import KeyMap
 from .bounds import Placement
 
 COMPONENTS = (

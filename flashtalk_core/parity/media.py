@@ -11,10 +11,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ..config import ChunkConfig
-from ..media.audio_windows import window_features
-from ..media.colour import ColourReference, match_colours
-from ..media.loudness import LoudnessMeter, loudness_gain
-from ..media.picture import fit_picture
+from ..media.audio.loudness import LoudnessMeter, loudness_gain
+from ..media.audio.windows import window_features
+from ..media.image.colour import ColourReference, match_colours
+from ..media.image.portrait import fit_picture
 from .bounds import EXACT, HOST, ParityResult, Placement, compare
 from .golden import Golden, read_golden
 from .networks import build_audio_encoder

@@ -18,12 +18,12 @@ from ..config import (
     TextEncoderConfig,
     VAEConfig,
 )
-from ..models.audio_encoder import AudioEncoder
-from ..models.clip_vision import ClipVision
-from ..models.dit import AvatarDiT
-from ..models.text_encoder import TextEncoder
+from ..models.encoders.audio import AudioEncoder
+from ..models.encoders.clip_vision import ClipVision
+from ..models.encoders.text import TextEncoder
+from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..weights.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
+from ..weights.mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
 from .bounds import ParityResult, Placement, compare
 from .golden import Golden, place_model, read_golden
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 from ..errors import WeightsError
-from .choice import find_part, find_tokenizer_of
-from .key_maps import Rename, audio_name, clip_name, same_name, text_name
-from .parts import PARTS, Part
-from .reader import check_header
+from .discovery.choice import find_part, find_tokenizer_of
+from .discovery.parts import PARTS, Part
+from .formats.tensor_file import check_header
+from .mapping.key_maps import Rename, audio_name, clip_name, same_name, text_name
 
 _SIGNS: dict[Part, tuple[Rename, tuple[str, ...]]] = {
     "dit": (same_name, ("patch_embedding.weight", "audio_proj.proj1.weight")),

@@ -15,20 +15,20 @@ from ..config import AvatarConfig
 from ..errors import WeightsError
 from ..excerpt import excerpt
 from ..models.attention import Attention, sdpa
-from ..models.audio_encoder import AudioEncoder
-from ..models.clip_vision import ClipVision
-from ..models.dit import AvatarDiT
-from ..models.text_encoder import TextEncoder
-from ..models.tokenizer import Tokenizer
+from ..models.encoders.audio import AudioEncoder
+from ..models.encoders.clip_vision import ClipVision
+from ..models.encoders.text import TextEncoder
+from ..models.encoders.tokenizer import Tokenizer
+from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from .files import ModelFiles, warn_about_settings
-from .key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
-from .layout import find_model_files, resolve_model
-from .lora import LoraFile, plan_loras
-from .model_config import avatar_config
+from .discovery.files import ModelFiles, warn_about_settings
+from .discovery.layout import find_model_files, resolve_model
+from .formats.scaled_fp8 import TOKENIZER_TENSOR
+from .formats.tensor_file import TensorFile, open_tensor_file
+from .lora.merge import LoraFile, plan_loras
+from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
+from .mapping.model_config import avatar_config
 from .plan import LoadPlan, ModuleT, PartTaker, materialise, plan_component
-from .quantised import TOKENIZER_TENSOR
-from .reader import TensorFile, open_tensor_file
 
 
 @dataclass(frozen=True)

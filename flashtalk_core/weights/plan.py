@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from ..borders import library_border
 from ..errors import WeightsError
 from ..excerpt import excerpt
-from .key_maps import KeyMap, Target
-from .quantised import dequantise, is_scale_shape, is_sidecar, scale_name
-from .reader import ReadTensor, TensorFile, TensorInfo
+from .formats.scaled_fp8 import dequantise, is_scale_shape, is_sidecar, scale_name
+from .formats.tensor_file import ReadTensor, TensorFile, TensorInfo
+from .mapping.key_maps import KeyMap, Target
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ModuleT_contra = TypeVar("ModuleT_contra", bound=nn.Module, contravariant=True)

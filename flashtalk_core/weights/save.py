@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import whole_file
 from ..borders import reason
 from ..config import AvatarConfig
 from ..errors import OutputError
-from ..models.clip_vision import ClipVision
-from ..models.float8 import quantise_rows
-from ..models.text_encoder import TextEncoder
-from ..paths import shown_path
-from .key_maps import published_clip_name, published_text_name
-from .parts import SETTINGS_FILE, Part
-from .quantised import FP8_MARKER, SCALE_SUFFIX, TOKENIZER_TENSOR
+from ..files import whole_file
+from ..files.paths import shown_path
+from ..models.encoders.clip_vision import ClipVision
+from ..models.encoders.text import TextEncoder
+from ..quantization.fp8 import quantise_rows
+from .discovery.parts import SETTINGS_FILE, Part
+from .formats.scaled_fp8 import FP8_MARKER, SCALE_SUFFIX, TOKENIZER_TENSOR
+from .mapping.key_maps import published_clip_name, published_text_name
 
 COMPONENT_FILES: dict[Part, str] = {
     "dit": "diffusion_pytorch_model.safetensors",

@@ -7,7 +7,7 @@ from pathlib import Path, PureWindowsPath
 
 import folder_paths
 
-from ...flashtalk_core.weights.parts import Part
+from ...flashtalk_core.weights.discovery.parts import Part
 
 OWN_FOLDER = "flashtalk"
 _LORAS = "loras"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from ...flashtalk_core.media.sound_array import SoundArray
+    from ...flashtalk_core.media.audio.source import SoundArray
 
 SOUND_NAME = "AUDIO"
 _WHOLE_NUMBERS = ("uint8", "int16", "int32")
@@ -43,7 +43,7 @@ def sound_of(audio: Mapping[str, Any] | None) -> SoundArray:
     Raises:
         InvalidInputError: If it is a batch, or holds no sound.
     """
-    from ...flashtalk_core.media.sound_array import SoundArray
+    from ...flashtalk_core.media.audio.source import SoundArray
 
     require(
         audio is not None,
@@ -90,7 +90,7 @@ def _no_audio(reason: str) -> InvalidInputError:
 
 def _with_batch(waveform: Tensor) -> Tensor:
     """Add the dimensions that are not there; see :func:`sound_of`."""
-    from ...flashtalk_core.media.sound_array import MAX_CHANNELS
+    from ...flashtalk_core.media.audio.source import MAX_CHANNELS
 
     shape = tuple(waveform.shape)
     require(
@@ -120,8 +120,8 @@ def read_sound(path: Path) -> SoundArray:
     """
     import numpy as np
 
-    from ...flashtalk_core.media.sound_array import SoundArray
-    from ...flashtalk_core.media.sound_reader import SoundReader
+    from ...flashtalk_core.media.audio.decoding.reader import SoundReader
+    from ...flashtalk_core.media.audio.source import SoundArray
 
     with SoundReader(path) as reader:
         samples = np.concatenate(list(reader.blocks()), axis=1)
@@ -139,7 +139,7 @@ def picture_of(image: Tensor) -> Image:
     """
     import torch
 
-    from ...flashtalk_core.media.picture import picture_from_pixels
+    from ...flashtalk_core.media.image.portrait import picture_from_pixels
 
     require(
         image.ndim == 4,

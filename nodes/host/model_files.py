@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...flashtalk_core.errors import WeightsError
-from ...flashtalk_core.weights.choice import choose_model_files
 from ...flashtalk_core.weights.diagnosis import PartFault, find_faults
-from ...flashtalk_core.weights.files import ModelFiles
-from ...flashtalk_core.weights.layout import find_model_files, resolve_model
-from ...flashtalk_core.weights.lora import LoraFile
-from ...flashtalk_core.weights.menu import list_transformers, resolve_choice
-from ...flashtalk_core.weights.parts import PARTS, Part
-from ...flashtalk_core.weights.search import in_part_folders
+from ...flashtalk_core.weights.discovery.choice import choose_model_files
+from ...flashtalk_core.weights.discovery.files import ModelFiles
+from ...flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
+from ...flashtalk_core.weights.discovery.menu import list_transformers, resolve_choice
+from ...flashtalk_core.weights.discovery.parts import PARTS, Part
+from ...flashtalk_core.weights.discovery.search import in_part_folders
+from ...flashtalk_core.weights.lora.merge import LoraFile
 from .folders import lora_files, lora_path, part_files, part_folders, part_path
 
 TINY = "tiny (bundled)"

@@ -14,10 +14,10 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
-from ...flashtalk_core.engine.residency import Placement, load_network
-from ...flashtalk_core.models.dit import AvatarDiT
+from ...flashtalk_core.models.transformer.model import AvatarDiT
 from ...flashtalk_core.models.vae.model import VideoVAE
-from ...flashtalk_core.models.weight_stream import Offload, offload_of, settle
+from ...flashtalk_core.offload.weight_stream import Offload, offload_of, settle
+from ...flashtalk_core.placement.residency import Placement, load_network
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)

@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from flashtalk_core.media.video_check import VideoMeasure, measure_video
+from flashtalk_core.media.video.reading.measure import VideoMeasure, measure_video
 
 
 def measure(path: Path) -> VideoMeasure:

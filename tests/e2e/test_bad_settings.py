@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from flashtalk_core.weights.layout import resolve_model
+from flashtalk_core.weights.discovery.layout import resolve_model
 
 pytestmark = pytest.mark.cpu
 

@@ -7,8 +7,7 @@ import pytest
 from flashtalk_core.cli import render
 from flashtalk_core.cli.main import build_parser, describe
 from flashtalk_core.errors import FlashTalkError
-
-from .mutate import cases, run
+from tests.fuzz.mutate import cases, run
 
 pytestmark = pytest.mark.manual
 

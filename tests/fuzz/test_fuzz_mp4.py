@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import FlashTalkError
-from flashtalk_core.media.mp4 import Mp4Writer
-from flashtalk_core.media.mp4_finish import count_fragmented_frames, write_plain_mp4
-from flashtalk_core.media.mp4_metadata import is_plain_mp4, replace_metadata
-from flashtalk_core.media.remux import CONTAINERS, remux_video
-from flashtalk_core.media.sound import probe_sound
-from flashtalk_core.media.sound_array import SoundArray
+from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.isobmff.defragment import count_fragmented_frames, write_plain_mp4
+from flashtalk_core.media.isobmff.metadata import is_plain_mp4, replace_metadata
+from flashtalk_core.media.video.remux import CONTAINERS, remux_video
+from flashtalk_core.media.video.writer import Mp4Writer
 
 from .mutate import cases, mutated, run
 

@@ -15,10 +15,9 @@ import pytest
 from PIL import Image
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.picture import open_picture
-
-from ..unit.media.picture_colour_cases import make_cases
-from ..unit.media.picture_files import (
+from flashtalk_core.media.image.portrait import open_picture
+from tests.unit.media.image.colour_cases import make_cases
+from tests.unit.media.image.picture_files import (
     apng,
     cmyk_profile,
     encoded,

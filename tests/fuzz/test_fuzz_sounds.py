@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import FlashTalkError
-from flashtalk_core.media.sound import AnalysisStream, probe_sound
-from flashtalk_core.media.sound_notes import sound_notes
-from flashtalk_core.media.sound_reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.notes import sound_notes
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
 
 from .mutate import cases, mutated, run
 

@@ -11,11 +11,11 @@ from safetensors.numpy import save
 
 from flashtalk_core.config import VAEConfig
 from flashtalk_core.errors import FlashTalkError
-from flashtalk_core.training import stages
-from flashtalk_core.training.curves import Curve, read_curve
-from flashtalk_core.training.data.corpus_file import corpus_minutes, load_corpus
-from flashtalk_core.training.experiment import load_experiment, read_results
-from flashtalk_core.training.states import load_state, save_state
+from flashtalk_training import stages
+from flashtalk_training.experiment.table import load_experiment, read_results
+from flashtalk_training.runs.curves import Curve, read_curve
+from flashtalk_training.runs.states import load_state, save_state
+from flashtalk_training.speech.corpus_file import corpus_minutes, load_corpus
 
 from .mutate import cases, mutated, mutated_value, run
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import FlashTalkError
-from flashtalk_core.media.mp4_counts import surplus_samples
-from flashtalk_core.media.remux import CONTAINERS, remux_video
-from flashtalk_core.media.video_reader import probe_video, read_frames_at, read_sound_part
+from flashtalk_core.media.isobmff.counts import surplus_samples
+from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at, read_sound_part
+from flashtalk_core.media.video.remux import CONTAINERS, remux_video
+from tests.unit.media.video.reading import video_files as files
 
-from ..unit.media import video_files as files
 from .mutate import cases, mutated, run
 
 pytestmark = pytest.mark.manual

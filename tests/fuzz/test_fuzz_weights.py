@@ -10,11 +10,11 @@ from safetensors.torch import save
 
 from flashtalk_core.errors import FlashTalkError
 from flashtalk_core.geometry import check_size
-from flashtalk_core.models.tokenizer import Tokenizer
-from flashtalk_core.weights.layout import resolve_model
+from flashtalk_core.models.encoders.tokenizer import Tokenizer
+from flashtalk_core.weights.discovery.layout import resolve_model
+from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 from flashtalk_core.weights.load import open_avatar
-from flashtalk_core.weights.lora import LoraFile, plan_loras
-from flashtalk_core.weights.reader import open_tensor_file
+from flashtalk_core.weights.lora.merge import LoraFile, plan_loras
 
 from .mutate import cases, mutated, mutated_value, run
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.training.capture import Captured
+from flashtalk_training.runs.capture import Captured
 
 pytestmark = pytest.mark.gpu
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from flashtalk_core.config import AudioEncoderConfig
-from flashtalk_core.models import float8
-from flashtalk_core.models.audio_encoder import AudioEncoder
-from flashtalk_core.models.float8 import (
+from flashtalk_core.models.encoders.audio import AudioEncoder
+from flashtalk_core.quantization import fp8
+from flashtalk_core.quantization.fp8 import (
     Float8Linear,
     choose_products,
     float8_fault,
@@ -67,7 +67,7 @@ def test_a_build_without_scales_by_row_takes_the_other(monkeypatch):
     def missing(*operands):
         raise RuntimeError("scales by row are not compiled in")
 
-    monkeypatch.setattr(float8, "product_by_row", missing)
+    monkeypatch.setattr(fp8, "product_by_row", missing)
     assert float8_fault(torch.device("cuda")) == ""
     x = torch.randn(64, 128, device="cuda", dtype=torch.bfloat16)
     linear = nn.Linear(128, 256, device="cuda", dtype=torch.bfloat16)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from flashtalk_core.models.block_kernels import ContextKeys, PlainKernels
-from flashtalk_core.models.vae.rows import RowKernels
+from flashtalk_core.acceleration.block_ops import ContextKeys, PlainKernels
+from flashtalk_core.acceleration.vae_ops import RowKernels
 
 pytestmark = pytest.mark.gpu
 
@@ -15,7 +15,7 @@ BOUNDS = {torch.float32: 1e-6, torch.bfloat16: 4e-3}
 
 @pytest.fixture(scope="module")
 def fast():
-    from flashtalk_core.models.gpu_kernels.block import TritonKernels
+    from flashtalk_core.acceleration.triton.block import TritonKernels
 
     return TritonKernels(PLAIN)
 

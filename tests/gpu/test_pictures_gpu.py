@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.media.picture import to_pictures
+from flashtalk_core.media.image.portrait import to_pictures
 
 pytestmark = pytest.mark.gpu
 

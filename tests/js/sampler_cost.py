@@ -85,10 +85,10 @@ def make_plan(folder: Path) -> tuple[Any, Any]:
     from flashtalk_core.bench.sounds import write_babble
     from flashtalk_core.engine.plan import RenderPlan
     from flashtalk_core.engine.request import AvatarRequest
-    from flashtalk_core.engine.residency import Placement, StayLoaded
-    from flashtalk_core.media.picture import open_picture
-    from flashtalk_core.media.sound import probe_sound
+    from flashtalk_core.media.audio.probe import probe_sound
+    from flashtalk_core.media.image.portrait import open_picture
     from flashtalk_core.models.attention import choose_attention
+    from flashtalk_core.placement.residency import Placement, StayLoaded
     from flashtalk_core.weights.load import open_avatar
 
     device = torch.device("cpu")

@@ -87,9 +87,9 @@ class Show:
 
     def run(self) -> None:
         """Write the video at its speed, a chunk's groups as they come."""
-        from flashtalk_core.media.mp4 import Mp4Writer
-        from flashtalk_core.media.sound import probe_sound
-        from flashtalk_core.media.sound_array import SoundArray
+        from flashtalk_core.media.audio.probe import probe_sound
+        from flashtalk_core.media.audio.source import SoundArray
+        from flashtalk_core.media.video.writer import Mp4Writer
 
         sound = probe_sound(SoundArray("beeps", beeps(self.seconds), RATE_HZ))
         try:

@@ -7,10 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flashtalk_core.media.picture import open_picture
-
-from ..unit.media.picture_colour_cases import make_avif_cases, make_cases
-from ..unit.media.picture_files import apng, encoded, gif_in_part, noise, patches, writes_avif
+from flashtalk_core.media.image.portrait import open_picture
+from tests.unit.media.image.colour_cases import make_avif_cases, make_cases
+from tests.unit.media.image.picture_files import (
+    apng,
+    encoded,
+    gif_in_part,
+    noise,
+    patches,
+    writes_avif,
+)
 
 pytestmark = pytest.mark.browser
 

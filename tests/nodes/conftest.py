@@ -128,7 +128,7 @@ def loaded_pack():
     pack = Pack()
     with pack.inserted():
         pack.load()
-        pack["nodes.host.progress"]._PICTURE_GONE_S = 0  # no page waits here
+        pack["nodes.preview.progress"]._PICTURE_GONE_S = 0  # no page waits here
     return pack
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from .archive_files import ROOT, archived, listed
+from tests.nodes.archive_files import ROOT, archived, listed
 
 pytestmark = pytest.mark.cpu
 
@@ -19,8 +19,7 @@ ALONE = {
 }
 
 
-TOOLS = ("bench", "parity", "training", "cli/bench", "cli/evaluate", "cli/experiment", "cli/parity",
-         "cli/spinning", "cli/train")  # fmt: skip
+TOOLS = ("bench", "parity", "cli/bench", "cli/parity", "cli/spinning")
 """Of the core: development only."""
 
 

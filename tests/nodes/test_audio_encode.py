@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.media.video_check import measure_video
+from flashtalk_core.media.video.reading.measure import measure_video
 
 pytestmark = pytest.mark.cpu
 

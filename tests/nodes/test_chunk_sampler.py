@@ -110,7 +110,7 @@ def test_parallel_decode_can_be_bypassed(pack):
 
 
 def test_decoding_several_latents_at_once_gives_the_same_frames(pack, model, monkeypatch):
-    writer = pack["flashtalk_core.media.mp4"].Mp4Writer
+    writer = pack["flashtalk_core.media.video.writer"].Mp4Writer
     write, written = writer.write, []
     monkeypatch.setattr(
         writer, "write", lambda self, frames: (written.append(frames), write(self, frames))

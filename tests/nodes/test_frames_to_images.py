@@ -73,7 +73,7 @@ def test_nothing_is_rendered_again(pack, video, monkeypatch):
 
 def test_the_limit_explains_itself_before_anything_is_read(pack, video, monkeypatch):
     monkeypatch.setattr(
-        pack["nodes.video_part"], "read_frames_at", lambda *_: pytest.fail("frames were read")
+        pack["nodes.graph.video_part"], "read_frames_at", lambda *_: pytest.fail("frames were read")
     )
     node = pack.nodes["FlashTalk_FramesToImages"]
     with pytest.raises(ValueError, match="limit_gb") as caught:
@@ -139,7 +139,7 @@ def test_edited_frames_of_a_trim_without_any_are_refused(pack, video, monkeypatc
     components = cropped.get_components()
     empty = SimpleNamespace(images=components.images[:0], audio=None, frame_rate=Fraction(25))
     monkeypatch.setattr(type(cropped), "get_components", lambda _video: empty)
-    monkeypatch.setattr(pack["nodes.video_part"]._File, "kept_frames", lambda _file: [])
+    monkeypatch.setattr(pack["nodes.graph.video_part"]._File, "kept_frames", lambda _file: [])
     with pytest.raises(Exception, match=r"the video lasts 0\.00 s only"):
         pack.run("FramesToImages", video=cropped, num_frames=1)
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ..fuzz.mutate import VALUES, cases, mutated, run
+from tests.fuzz.mutate import VALUES, cases, mutated, run
 
 pytestmark = pytest.mark.manual
 
@@ -79,7 +79,7 @@ def test_prompt_lines(pack, fuzz):
     def make(rng):
         return mutated(rng, seeds).decode("utf-8", rng.choice(("replace", "surrogateescape")))
 
-    fuzz("prompt lines", pack["nodes.prompt_lines"].read_prompt_lines, 20_000, make)
+    fuzz("prompt lines", pack["nodes.graph.prompt_lines"].read_prompt_lines, 20_000, make)
 
 
 def test_sizes(pack, fuzz):
@@ -91,7 +91,7 @@ def test_sizes(pack, fuzz):
             choice.pop(rng.choice(list(choice)))
         return choice
 
-    fuzz("sizes", pack["nodes.sizes"].size_of, 10_000, make)
+    fuzz("sizes", pack["nodes.graph.sizes"].size_of, 10_000, make)
 
 
 def test_menu_names(pack, fuzz):

@@ -151,7 +151,7 @@ def fault_of_a_copy(pack):
 def fault_of_size(pack):
     """Return what Frames to Images says of a part that is too large for any test."""
     with pytest.raises(pack["flashtalk_core.errors"].FlashTalkError) as caught:
-        pack["nodes.video_part"].check_memory(9000, (768, 448), 8.0)
+        pack["nodes.graph.video_part"].check_memory(9000, (768, 448), 8.0)
     return str(caught.value)
 
 

@@ -114,9 +114,9 @@ def test_comfyui_is_told_of_what_an_offloaded_transformer_keeps_on_the_device(pa
 
 
 def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
-    placement_of = pack["flashtalk_core.engine.residency"].Placement
-    plan_of = pack["flashtalk_core.engine.memory_plan"].MemoryPlan
-    kind = pack["flashtalk_core.models.dit"].AvatarDiT
+    placement_of = pack["flashtalk_core.placement.residency"].Placement
+    plan_of = pack["flashtalk_core.placement.memory_plan"].MemoryPlan
+    kind = pack["flashtalk_core.models.transformer.model"].AvatarDiT
     read = []
     for num_resident in (1, 2, None, 1, 0, None):
         placement = placement_of(
@@ -129,7 +129,7 @@ def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
 
 def test_blocks_that_were_read_for_less_memory_are_told_of_as_they_are(pack, own_model, caplog):
     caplog.set_level("INFO")
-    plan_of = pack["flashtalk_core.engine.memory_plan"].MemoryPlan
+    plan_of = pack["flashtalk_core.placement.memory_plan"].MemoryPlan
     frames = pack.frames(own_model, pack.speech(0.1))
 
     def placed(num_resident, reason):
@@ -137,7 +137,7 @@ def test_blocks_that_were_read_for_less_memory_are_told_of_as_they_are(pack, own
         return replace(frames.plan.placement, memory=memory)
 
     few, all_of_them = placed(2, "2 of 6 blocks in float32"), placed(None, "all of the model")
-    networks, kind = own_model.networks, pack["flashtalk_core.models.dit"].AvatarDiT
+    networks, kind = own_model.networks, pack["flashtalk_core.models.transformer.model"].AvatarDiT
     assert networks.memory_reason(few) == "2 of 6 blocks in float32"
     networks.patcher(kind, few, lambda kind: None)
     pack.preview(replace(frames, plan=replace(frames.plan, placement=all_of_them)), keep_gb=0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .archive_files import ROOT, archived
+from tests.nodes.archive_files import ROOT, archived
 
 pytestmark = pytest.mark.cpu
 

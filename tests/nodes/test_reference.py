@@ -124,7 +124,7 @@ def test_changes_out_of_order_are_refused(pack, make, lines, says):
 
 
 def test_sizes_by_name_can_all_be_rendered(pack, make):
-    sizes = pack["nodes.sizes"].SIZES
+    sizes = pack["nodes.graph.sizes"].SIZES
     for name, size_px in sizes.items():
         found = pack.run("Reference", image=make.portrait(), size=name).args[0]
         assert found.size_px == size_px
@@ -134,7 +134,7 @@ def test_sizes_by_name_can_all_be_rendered(pack, make):
 
 
 def test_marked_sizes_are_those_a_model_knows(pack, model):
-    sizes, config = pack["nodes.sizes"].SIZES, pack["flashtalk_core.config"].AvatarConfig()
+    sizes, config = pack["nodes.graph.sizes"].SIZES, pack["flashtalk_core.config"].AvatarConfig()
     trained = {name: size for name, size in sizes.items() if "trained)" in name}
     assert set(trained.values()) == {config.size_px, model.checkpoint.config.size_px}
 

@@ -41,8 +41,9 @@ def nothing_is_read(pack, monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "__repr__", refuse)
     monkeypatch.setattr(Image.Image, "tobytes", refuse)
-    monkeypatch.setattr(pack["flashtalk_core.weights.reader"].TensorFile, "reading", refuse)
-    sound = pack["flashtalk_core.media.sound_array"].SoundArray
+    files = pack["flashtalk_core.weights.formats.tensor_file"]
+    monkeypatch.setattr(files.TensorFile, "reading", refuse)
+    sound = pack["flashtalk_core.media.audio.source"].SoundArray
     monkeypatch.setattr(sound, "digest", property(refuse))
 
 
@@ -109,7 +110,7 @@ def test_chunks_are_a_line(pack, model, is_decoded, nothing_is_read):
 
 
 def test_a_lora_is_named(pack, tmp_path, nothing_is_read):
-    lora = pack["flashtalk_core.weights.lora"]
+    lora = pack["flashtalk_core.weights.lora.merge"]
     path = tmp_path / f"{LONG_NAME}.safetensors"
     path.touch()
     line = repr(lora.LoraFile(path, 0.75))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ..unit.media import video_files as files
+from tests.unit.media.video.reading import video_files as files
 
 pytestmark = pytest.mark.cpu
 

@@ -10,7 +10,7 @@ import av
 import pytest
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from flashtalk_core.media.video_check import measure_video
+from flashtalk_core.media.video.reading.measure import measure_video
 
 pytestmark = pytest.mark.cpu
 
@@ -269,7 +269,7 @@ def test_a_copy_for_which_there_is_no_room_is_told_and_the_kept_render_stays(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(pack["flashtalk_core.media.remux"], "replace_metadata", fail)
+        patched.setattr(pack["flashtalk_core.media.video.remux"], "replace_metadata", fail)
         with pytest.raises(pack["flashtalk_core.errors"].OutputError, match="free some space"):
             pack.preview(frames)
     assert pack.preview(frames).is_file()
@@ -281,6 +281,6 @@ def test_another_number_of_cores_renders_anew(pack, used_model, calls, monkeypat
     frames = pack.frames(used_model, seed=34)
     pack.preview(frames)
     calls.clear()
-    monkeypatch.setattr(pack["nodes.sink"], "num_encoder_threads", lambda: 99)
+    monkeypatch.setattr(pack["nodes.graph.render_job"], "num_encoder_threads", lambda: 99)
     pack.preview(frames)
     assert "AvatarDiT" in calls

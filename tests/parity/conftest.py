@@ -20,17 +20,17 @@ from flashtalk_core.config import (
 from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
 from flashtalk_core.engine.reference import prepare_reference
 from flashtalk_core.engine.state import SessionState
-from flashtalk_core.media.audio_windows import window_features
-from flashtalk_core.media.colour import ColourReference, match_colours
-from flashtalk_core.media.loudness import LoudnessMeter, loudness_gain
-from flashtalk_core.media.picture import fit_picture, to_model_range
-from flashtalk_core.models.audio_encoder import AudioEncoder
-from flashtalk_core.models.clip_vision import ClipVision
-from flashtalk_core.models.dit import AvatarDiT
-from flashtalk_core.models.text_encoder import TextEncoder
+from flashtalk_core.media.audio.loudness import LoudnessMeter, loudness_gain
+from flashtalk_core.media.audio.windows import window_features
+from flashtalk_core.media.image.colour import ColourReference, match_colours
+from flashtalk_core.media.image.portrait import fit_picture, to_model_range
+from flashtalk_core.models.encoders.audio import AudioEncoder
+from flashtalk_core.models.encoders.clip_vision import ClipVision
+from flashtalk_core.models.encoders.text import TextEncoder
+from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.sampling.schedule import noise_levels
-from flashtalk_core.weights.key_maps import published_clip_name, published_text_name
+from flashtalk_core.weights.mapping.key_maps import published_clip_name, published_text_name
 
 
 @dataclass(frozen=True)

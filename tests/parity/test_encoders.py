@@ -8,10 +8,10 @@ import torch
 from safetensors import safe_open
 
 from flashtalk_core.config import AudioEncoderConfig, ClipVisionConfig, TextEncoderConfig
-from flashtalk_core.models.audio_encoder import AudioEncoder
-from flashtalk_core.models.clip_vision import ClipVision
-from flashtalk_core.models.text_encoder import TextEncoder
-from flashtalk_core.weights.key_maps import AUDIO_KEYS, TEXT_KEYS, clip_keys
+from flashtalk_core.models.encoders.audio import AudioEncoder
+from flashtalk_core.models.encoders.clip_vision import ClipVision
+from flashtalk_core.models.encoders.text import TextEncoder
+from flashtalk_core.weights.mapping.key_maps import AUDIO_KEYS, TEXT_KEYS, clip_keys
 
 pytestmark = pytest.mark.cpu
 

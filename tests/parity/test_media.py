@@ -3,10 +3,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from flashtalk_core.media.audio_windows import window_features
-from flashtalk_core.media.colour import ColourReference, match_colours
-from flashtalk_core.media.loudness import LoudnessMeter, loudness_gain
-from flashtalk_core.media.picture import fit_picture
+from flashtalk_core.media.audio.loudness import LoudnessMeter, loudness_gain
+from flashtalk_core.media.audio.windows import window_features
+from flashtalk_core.media.image.colour import ColourReference, match_colours
+from flashtalk_core.media.image.portrait import fit_picture
 
 pytestmark = pytest.mark.cpu
 

@@ -1,6 +1,7 @@
 """Which module imports which, read from the source: TYPE_CHECKING and functions count too."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -11,7 +12,9 @@ import pytest
 pytestmark = pytest.mark.cpu
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("flashtalk_core", "nodes")
+MOST_FILES = 14
+"""In one folder, besides ``__init__.py``."""
+PACKAGES = ("flashtalk_core", "flashtalk_training", "nodes")
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -57,3 +60,9 @@ def test_no_modules_import_each_other():
 def test_the_core_never_imports_nodes():
     core = modules("flashtalk_core")
     assert not {name for name in core if any(one.startswith("nodes") for one in graph()[name])}
+
+
+def test_no_folder_is_wide():
+    folders = Counter(file.parent for name in PACKAGES for file in modules(name).values())
+    wide = {str(folder.relative_to(ROOT)): count for folder, count in folders.items()}
+    assert {name: count for name, count in wide.items() if count > MOST_FILES + 1} == {}

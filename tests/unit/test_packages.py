@@ -9,8 +9,8 @@ import pytest
 
 from flashtalk_core import packages
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.resampling import StreamResampler
-from flashtalk_core.media.sound_reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.resampling import StreamResampler
 from flashtalk_core.packages import install_command
 
 pytestmark = pytest.mark.cpu

@@ -1,6 +1,13 @@
 """Faults of workflows as the page saves them."""
 
-from .schemas import CONTROL, CONTROLS, NOTE, WIDGETS, active_inputs, value_fault
+from .schemas import (
+    CONTROL,
+    CONTROLS,
+    NOTE,
+    WIDGETS,
+    active_inputs,
+    value_fault,
+)
 
 WORKFLOW_KEYS = {
     "revision", "last_node_id", "last_link_id", "nodes", "links", "groups", "config", "extra",

@@ -10,8 +10,8 @@ import pytest
 from flashtalk_core.bench.av_sync import PlainFrames, SyncMeasure, measure_sync
 from flashtalk_core.bench.sounds import RATE_HZ, write_babble, write_clicks
 from flashtalk_core.engine.session import run_session
-from flashtalk_core.media.sound import probe_sound
-from flashtalk_core.media.sound_reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.probe import probe_sound
 
 pytestmark = pytest.mark.cpu
 

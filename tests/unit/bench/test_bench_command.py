@@ -13,7 +13,7 @@ from flashtalk_core.bench.speed import measure_speed
 from flashtalk_core.cli.main import main
 from flashtalk_core.cli.render import EXAMPLE
 from flashtalk_core.cli.tables import format_rows
-from flashtalk_core.weights.layout import resolve_model
+from flashtalk_core.weights.discovery.layout import resolve_model
 from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.cpu

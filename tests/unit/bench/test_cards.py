@@ -11,9 +11,9 @@ from flashtalk_core.bench.cards import SYSTEM_GB, CardBench, bench_cards, estima
 from flashtalk_core.bench.stage_clock import StageSamples
 from flashtalk_core.cli.main import main
 from flashtalk_core.config import AvatarConfig, DiTConfig, FastPaths, VAEConfig
-from flashtalk_core.engine.memory_plan import MemoryPlan
-from flashtalk_core.engine.memory_sizes import model_sizes
 from flashtalk_core.models.attention import sdpa
+from flashtalk_core.placement.memory_plan import MemoryPlan
+from flashtalk_core.placement.memory_sizes import model_sizes
 from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.cpu

@@ -9,7 +9,7 @@ import torch
 
 from flashtalk_core.bench.cold import _Laps, _read, _write_weights, report_start
 from flashtalk_core.cli.main import main
-from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.weights.load import open_avatar
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import torch
 from flashtalk_core.bench.chunk_run import run_chunk
 from flashtalk_core.bench.random_networks import Networks, random_inputs
 from flashtalk_core.bench.stage_clock import StageClock
-from flashtalk_core.models.float8 import quantise_blocks
+from flashtalk_core.quantization.fp8 import quantise_blocks
 from flashtalk_core.weights.load import load_avatar
 
 pytestmark = pytest.mark.cpu

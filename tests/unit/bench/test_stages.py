@@ -15,7 +15,7 @@ from flashtalk_core.bench.stage_clock import StageClock, measure
 from flashtalk_core.cli.main import main
 from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
 from flashtalk_core.engine.state import SessionState
-from flashtalk_core.media.picture import from_model_range
+from flashtalk_core.media.image.portrait import from_model_range
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.weights.load import open_avatar
 

@@ -110,7 +110,8 @@ def test_notes_and_foreign_errors_steer_no_terminal(run_raising):
 
 def test_what_is_logged_steers_no_terminal(run_raising):
     def act():
-        logging.getLogger("flashtalk_core.media.sound").warning("sound %s", "\x1b[2J\udce9.wav")
+        logger = logging.getLogger("flashtalk_core.media.audio.probe")
+        logger.warning("sound %s", "\x1b[2J\udce9.wav")
         return 0
 
     assert run_raising(act) == (0, ["warning: sound \\x1b[2J\\xe9.wav"])
@@ -140,7 +141,7 @@ def test_all_well_is_silent(run_raising):
 
 
 def test_log_is_readable_and_leaves_no_handler_behind(run_raising):
-    logger = logging.getLogger("flashtalk_core.media.sound")
+    logger = logging.getLogger("flashtalk_core.media.audio.probe")
     before = list(logging.getLogger("flashtalk_core").handlers)
 
     def act():

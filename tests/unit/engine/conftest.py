@@ -17,12 +17,12 @@ from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
 from flashtalk_core.engine.plan import RenderPlan
 from flashtalk_core.engine.reference import Reference, prepare_reference
 from flashtalk_core.engine.request import AvatarRequest
-from flashtalk_core.engine.residency import Placement, StayLoaded
 from flashtalk_core.engine.state import SessionState
-from flashtalk_core.media.sound import probe_sound
-from flashtalk_core.media.sound_array import SoundArray
-from flashtalk_core.models.dit import AvatarDiT
+from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.placement.residency import Placement, StayLoaded
 from flashtalk_core.weights.load import open_avatar
 
 DIT = DiTConfig(

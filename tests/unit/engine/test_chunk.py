@@ -10,7 +10,7 @@ from flashtalk_core.config import ChunkConfig, SamplingConfig
 from flashtalk_core.engine.chunk import generate_chunk
 from flashtalk_core.engine.state import SessionState
 from flashtalk_core.errors import OverflowedError
-from flashtalk_core.media.colour import ColourReference
+from flashtalk_core.media.image.colour import ColourReference
 
 pytestmark = pytest.mark.cpu
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from flashtalk_core.config import FastPaths
-from flashtalk_core.engine.memory_plan import WHOLE
 from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_notes
 from flashtalk_core.engine.request import PromptChange
-from flashtalk_core.engine.residency import Placement
-from flashtalk_core.media.hearing import Hearing
-from flashtalk_core.media.sound_info import SoundInfo
-from flashtalk_core.media.sound_notes import sound_notes
-from flashtalk_core.media.sound_track import track_notes
+from flashtalk_core.media.audio.hearing import Hearing
+from flashtalk_core.media.audio.info import SoundInfo
+from flashtalk_core.media.audio.notes import sound_notes
+from flashtalk_core.media.video.audio_track import track_notes
+from flashtalk_core.placement.memory_plan import WHOLE
+from flashtalk_core.placement.residency import Placement
 
 pytestmark = pytest.mark.cpu
 

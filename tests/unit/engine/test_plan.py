@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from flashtalk_core.config import ChunkConfig, FastPaths
-from flashtalk_core.engine.memory_plan import MemoryPlan
 from flashtalk_core.engine.plan import fingerprint
 from flashtalk_core.engine.request import PromptChange
-from flashtalk_core.engine.residency import Placement
-from flashtalk_core.media.sound import probe_sound
-from flashtalk_core.media.sound_array import SoundArray
-from flashtalk_core.weights.lora import LoraFile
+from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.placement.memory_plan import MemoryPlan
+from flashtalk_core.placement.residency import Placement
+from flashtalk_core.weights.lora.merge import LoraFile
 
 pytestmark = pytest.mark.cpu
 

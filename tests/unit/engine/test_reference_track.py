@@ -108,7 +108,7 @@ def test_only_one_projection_is_held(make_track):
 
 def test_a_changed_prompt_changes_the_picture_from_its_chunk_on(make_plan, networks):
     from flashtalk_core.engine.build import build_avatar
-    from flashtalk_core.media.sound import AnalysisStream
+    from flashtalk_core.media.audio.probe import AnalysisStream
 
     videos = []
     for prompts in ((), (PromptChange(0.32, "somebody laughs"),)):

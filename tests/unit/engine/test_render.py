@@ -6,7 +6,7 @@ import pytest
 from flashtalk_core.config import ChunkConfig
 from flashtalk_core.engine.render import describe, open_writer, render_video
 from flashtalk_core.errors import InvalidInputError, OutputError
-from flashtalk_core.media.video_check import measure_video
+from flashtalk_core.media.video.reading.measure import measure_video
 
 pytestmark = pytest.mark.cpu
 

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from flashtalk_core.media.mp4 import Mp4Writer
-from flashtalk_core.media.sound import AnalysisStream
+from flashtalk_core.media.audio.probe import AnalysisStream
+from flashtalk_core.media.video.writer import Mp4Writer
 
 
 def clicks(num_samples, at, channels=1):

@@ -6,12 +6,12 @@ import av
 import numpy as np
 import pytest
 
+from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.container import open_container
-from flashtalk_core.media.remux import remux_video
-from flashtalk_core.media.sound import probe_sound
-from flashtalk_core.media.sound_reader import SoundReader
-from flashtalk_core.media.video_check import measure_video
-from flashtalk_core.media.video_reader import probe_video, read_frames
+from flashtalk_core.media.video.reading.measure import measure_video
+from flashtalk_core.media.video.reading.reader import probe_video, read_frames
+from flashtalk_core.media.video.remux import remux_video
 
 pytestmark = pytest.mark.cpu
 

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from flashtalk_core.config import AudioEncoderConfig
-from flashtalk_core.engine.devices import choose_dtype
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models import half_precision
-from flashtalk_core.models.audio_encoder import AudioEncoder
+from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.half_precision import HALF, check_half_precision, guard_convolutions
 from flashtalk_core.parity.runner import run_parity
+from flashtalk_core.placement.devices import choose_dtype
 
 pytestmark = pytest.mark.cpu
 

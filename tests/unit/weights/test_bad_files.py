@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flashtalk_core.errors import WeightsError
-from flashtalk_core.models.text_encoder import TextEncoder
+from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.cpu

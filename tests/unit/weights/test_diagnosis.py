@@ -9,8 +9,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from flashtalk_core.weights.diagnosis import find_faults
-from flashtalk_core.weights.layout import find_model_files, resolve_model
-from flashtalk_core.weights.parts import PARTS, Part
+from flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
+from flashtalk_core.weights.discovery.parts import PARTS, Part
 from tests.large_files import plain, shapes_of, write_large_model, write_sparse
 
 pytestmark = pytest.mark.cpu

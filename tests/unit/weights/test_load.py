@@ -8,9 +8,9 @@ import torch
 from safetensors import safe_open
 
 from flashtalk_core.errors import WeightsError
-from flashtalk_core.models.clip_vision import ClipVision
-from flashtalk_core.models.text_encoder import TextEncoder, encode_prompt
-from flashtalk_core.weights.layout import find_model_files, list_parts, resolve_model
+from flashtalk_core.models.encoders.clip_vision import ClipVision
+from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
+from flashtalk_core.weights.discovery.layout import find_model_files, list_parts, resolve_model
 from flashtalk_core.weights.load import load_avatar, open_avatar
 from flashtalk_core.weights.save import COMPONENT_FILES, save_component, save_settings
 

@@ -14,12 +14,13 @@ from flashtalk_core.config import (
     TextEncoderConfig,
     VAEConfig,
 )
-from flashtalk_core.models.audio_encoder import AudioEncoder
-from flashtalk_core.models.clip_vision import ClipVision
-from flashtalk_core.models.dit import AvatarDiT
-from flashtalk_core.models.text_encoder import TextEncoder
+from flashtalk_core.models.encoders.audio import AudioEncoder
+from flashtalk_core.models.encoders.clip_vision import ClipVision
+from flashtalk_core.models.encoders.text import TextEncoder
+from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.weights.key_maps import (
+from flashtalk_core.weights.formats.tensor_file import TensorFile, TensorInfo
+from flashtalk_core.weights.mapping.key_maps import (
     AUDIO_KEYS,
     DIT_KEYS,
     TEXT_KEYS,
@@ -29,9 +30,7 @@ from flashtalk_core.weights.key_maps import (
     clip_name,
     text_name,
 )
-from flashtalk_core.weights.plan import plan_component
-from flashtalk_core.weights.reader import TensorFile, TensorInfo
-from flashtalk_core.weights.sizes import (
+from flashtalk_core.weights.mapping.sizes import (
     audio_sizes,
     clip_sizes,
     dit_sizes,
@@ -39,6 +38,7 @@ from flashtalk_core.weights.sizes import (
     text_sizes,
     vae_sizes,
 )
+from flashtalk_core.weights.plan import plan_component
 
 pytestmark = pytest.mark.cpu
 

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from flashtalk_core.models.float8 import quantise_rows
-from flashtalk_core.weights.key_maps import KeyMap, Target, same_name
+from flashtalk_core.quantization.fp8 import quantise_rows
+from flashtalk_core.weights.formats.scaled_fp8 import dequantise
+from flashtalk_core.weights.formats.tensor_file import open_tensor_file
+from flashtalk_core.weights.mapping.key_maps import KeyMap, Target, same_name
 from flashtalk_core.weights.plan import materialise, plan_component
-from flashtalk_core.weights.quantised import dequantise
-from flashtalk_core.weights.reader import open_tensor_file
 
 pytestmark = pytest.mark.cpu
 
@@ -25,9 +25,9 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
-from flashtalk_core.weights.key_maps import KeyMap, same_name
+from flashtalk_core.weights.mapping.key_maps import KeyMap, same_name
 from flashtalk_core.weights.plan import materialise, plan_component
-from flashtalk_core.weights.reader import open_tensor_file
+from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 
 def status(field):
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -93,7 +93,7 @@ def test_unscaled_8_bit_weights_are_taken_as_they_are(tmp_path):
 def test_blocks_of_rows_do_not_change_the_product(monkeypatch):
     weight, scale = quantise_rows(torch.randn(37, 5))
     whole = dequantise(weight, scale, torch.float32)
-    monkeypatch.setattr("flashtalk_core.weights.quantised._BLOCK_ELEMENTS", 20)
+    monkeypatch.setattr("flashtalk_core.weights.formats.scaled_fp8._BLOCK_ELEMENTS", 20)
     assert dequantise(weight, scale, torch.float32).equal(whole)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from flashtalk_core.config import TextEncoderConfig
 from flashtalk_core.errors import OutputError
-from flashtalk_core.models.text_encoder import TextEncoder
+from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.weights.save import save_component
 
 pytestmark = pytest.mark.cpu

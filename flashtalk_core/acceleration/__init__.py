@@ -1,0 +1,1 @@
+"""Fused, compiled and FP8 execution of the networks, and the kernels behind it."""

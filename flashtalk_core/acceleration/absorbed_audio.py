@@ -1,0 +1,107 @@
+"""Attention to the sound with its outer layers folded into keys and values.
+
+A frame hears few audio tokens, 32 at the full size, and all heads together have fewer keys for
+them (1,280) than a query has channels (5,120). So ``(x Wq) k`` is cheaper as ``x (Wq k)``, and
+``(p v) Wo`` as ``p (v Wo)``: a quarter of the products, the same result up to rounding.
+
+Axis legend: T latent frames, R tokens of a frame, A audio tokens a frame, N heads, D head dim,
+C width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from ..models.transformer.block import AudioAttention, KeyValue
+from .block_ops import BlockKernels
+
+
+@dataclass(frozen=True)
+class FoldedAudio:
+    """What a block attends to of the sound of a chunk; made anew at every step.
+
+    Kept through a chunk it would take 236 MB a block at the full size, and gain little.
+    """
+
+    keys: Tensor
+    """``(T, N * A, C)``: keys times the layer that makes queries."""
+    bias: Tensor
+    """``(T, 1, N * A)`` float32: keys times the bias of that layer."""
+    values: Tensor
+    """``(T, N * A, C)``: values times the layer behind the attention; its bias included."""
+    num_tokens: int
+    """A."""
+    scale: float
+    """Of the logits: ``D ** -0.5``."""
+
+
+def is_worth_folding(layer: AudioAttention, audio: KeyValue, num_rows: int) -> bool:
+    """Tell whether folding takes fewer products for ``num_rows`` tokens of one video.
+
+    Layers in 8-bit floats cannot be folded; very small pictures have too few tokens to pay for it.
+    """
+    num_frames, num_tokens, num_heads, head_dim = audio[0].shape
+    if not (isinstance(layer.q_linear, nn.Linear) and isinstance(layer.proj, nn.Linear)):
+        return False
+    width = num_heads * head_dim
+    saved = num_rows * (width - num_heads * num_tokens)
+    return saved > num_frames * num_tokens * width
+
+
+def fold_audio(layer: AudioAttention, audio: KeyValue, kernels: BlockKernels) -> FoldedAudio:
+    """Fold the outer layers of ``layer`` into the keys and values of one speaker.
+
+    Args:
+        layer: Whose keys and values they are; see :func:`is_worth_folding`.
+        audio: Keys and values of one video, ``(T, A, N, D)`` each.
+        kernels: What multiplies.
+    """
+    keys, values = audio
+    _, num_tokens, num_heads, head_dim = keys.shape
+    query = layer.q_linear.weight.view(num_heads, head_dim, -1)
+    output = layer.proj.weight.view(-1, num_heads, head_dim).permute(1, 2, 0)
+    bias = layer.q_linear.bias.view(num_heads, head_dim).float()
+    folded_values = kernels.fold(values, output)
+    # The weights of a softmax add up to one: the bias comes along with the first head's.
+    folded_values[:, :num_tokens] += layer.proj.bias
+    return FoldedAudio(
+        keys=kernels.fold(keys, query),
+        bias=(keys.float() * bias).sum(dim=-1).transpose(1, 2).flatten(1)[:, None],
+        values=folded_values,
+        num_tokens=num_tokens,
+        scale=head_dim**-0.5,
+    )
+
+
+def attend_folded(x: Tensor, audio: FoldedAudio, kernels: BlockKernels) -> Tensor:
+    """Attend from normalised tokens ``(L, C)`` frame by frame; same shape and dtype."""
+    frames = x.unflatten(0, (audio.keys.shape[0], -1))
+    logits = _wide_product(frames, audio.keys.transpose(1, 2))
+    weights = kernels.softmax(logits, audio.bias, audio.scale, audio.num_tokens, x.dtype)
+    return torch.bmm(weights, audio.values).flatten(0, 1)
+
+
+def _wide_product(one: Tensor, other: Tensor) -> Tensor:
+    """Return the batched product in float32, which logits need."""
+    if one.device.type != "cuda" or one.dtype == torch.float32:
+        return torch.bmm(one, other).float()
+    if _widens_products(one.device, one.dtype):
+        return torch.bmm(one, other, out_dtype=torch.float32)
+    return torch.bmm(one.float(), other.float())
+
+
+@cache
+def _widens_products(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a product can have a wider format than its factors: from PyTorch 2.8 on, on CUDA."""
+    one = torch.zeros(1, 16, 16, device=device, dtype=dtype)
+    try:
+        torch.bmm(one, one, out_dtype=torch.float32)
+    except torch.OutOfMemoryError:
+        raise  # says nothing about the product
+    except (TypeError, RuntimeError):
+        return False
+    return True

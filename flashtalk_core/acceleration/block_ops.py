@@ -1,0 +1,240 @@
+"""What lies between the matrix products of a transformer block, as whole operations.
+
+Axis legend: L tokens, C channels of a row, N heads, D head dim, T latent frames,
+A audio tokens a frame, K keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.attention import Attention, sdpa
+from ..models.transformer.rope import rotate
+from ..quantization.fp8 import FLOAT8, quantise_rows
+from .fallback import Fallback
+
+ScaledRows = tuple[Tensor, Tensor]
+"""8-bit floats ``(L, C)`` and the factors that undo their scaling ``(L, 1)``."""
+Rows = Tensor | ScaledRows
+"""What a linear layer takes: numbers ``(L, C)``, or 8-bit floats with their factors."""
+
+
+@dataclass(frozen=True)
+class ContextKeys:
+    """Keys and values of prompt or picture, the equal ones at the end merged into one."""
+
+    keys: Tensor
+    """``(K, N, D)``."""
+    values: Tensor
+    """``(K, N, D)``."""
+    last_count: int = 1
+    """How many equal keys the last one stands for."""
+
+
+class BlockKernels(Protocol):
+    """The operations; every implementation computes the same up to rounding."""
+
+    def add_norm(
+        self,
+        x: Tensor,
+        branch: Tensor | None,
+        gate: Tensor | None,
+        scale: Tensor,
+        shift: Tensor,
+        *,
+        eps: float,
+        plus_one: bool,
+        float8: bool,
+    ) -> tuple[Tensor, Rows]:
+        """Add a branch to the tokens and normalise the sum.
+
+        Args:
+            x: Tokens, ``(L, C)``.
+            branch: ``(L, C)``, same dtype; ``None`` adds nothing.
+            gate: Factor on the branch, ``(C,)``; ``None`` is one.
+            scale: Factor on the normalised tokens, ``(C,)``.
+            shift: Added to them, ``(C,)``.
+            eps: Of the norm.
+            plus_one: Whether one is added to ``scale``.
+            float8: Whether the normalised tokens are wanted as 8-bit floats.
+
+        Returns:
+            The sum, same shape and dtype as ``x``, and the normalised tokens.
+        """
+        ...
+
+    def add(self, x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
+        """Return ``x + branch * gate``, see :meth:`add_norm`."""
+        ...
+
+    def rms(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        eps: float,
+        rotation: Tensor | None,
+        float8_factor: float | None = None,
+    ) -> Tensor:
+        """Divide rows ``(L, C)`` by their root mean square, scale them, and turn their heads.
+
+        Args:
+            x: ``(L, C)``.
+            weight: ``(C,)``.
+            eps: Of the norm.
+            rotation: Rotary table, ``(L, D / 2, 2)`` float32; ``None`` turns nothing.
+            float8_factor: Factor under which the result is wanted as 8-bit floats, whose range
+                it must not leave; ``None`` keeps the dtype.
+        """
+        ...
+
+    def to_linear(self, x: Tensor, *, gelu: bool, float8: bool) -> Rows:
+        """Return rows ``(L, C)`` for a linear layer, after GELU (by tanh) if ``gelu``."""
+        ...
+
+    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+        """Multiply ``(T, A, N, D)`` by ``(N, D, C)`` head by head; ``(T, N * A, C)``."""
+        ...
+
+    def softmax(
+        self, logits: Tensor, bias: Tensor, scale: float, group: int, dtype: torch.dtype
+    ) -> Tensor:
+        """Return ``softmax((logits + bias) * scale)`` over each ``group`` of neighbours.
+
+        Args:
+            logits: ``(T, R, N * A)``, float32.
+            bias: ``(T, 1, N * A)``, float32.
+            scale: Factor.
+            group: A.
+            dtype: Of the result.
+        """
+        ...
+
+    def attend(self, q: Tensor, text: ContextKeys, image: ContextKeys) -> Tensor:
+        """Return the sum of two attentions from ``(L, N, D)``; same shape."""
+        ...
+
+
+class PlainKernels:
+    """:class:`BlockKernels` in PyTorch's operations; right everywhere, and slow."""
+
+    def __init__(self, attention: Attention = sdpa) -> None:
+        """Attend to the picture with ``attention``."""
+        self._attention = attention
+
+    def add_norm(
+        self,
+        x: Tensor,
+        branch: Tensor | None,
+        gate: Tensor | None,
+        scale: Tensor,
+        shift: Tensor,
+        *,
+        eps: float,
+        plus_one: bool,
+        float8: bool,
+    ) -> tuple[Tensor, Rows]:
+        """See :class:`BlockKernels`."""
+        if branch is not None:
+            x = (x + branch).type_as(x) if gate is None else self.add(x, branch, gate)
+        wide = F.layer_norm(x.float(), x.shape[-1:], eps=eps)
+        wide = wide * (scale.float() + 1 if plus_one else scale.float()) + shift.float()
+        return x, quantise_rows(wide) if float8 else wide.type_as(x)
+
+    def add(self, x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return (x + branch * gate).type_as(x)
+
+    def rms(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        eps: float,
+        rotation: Tensor | None,
+        float8_factor: float | None = None,
+    ) -> Tensor:
+        """See :class:`BlockKernels`."""
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps) * weight.float()
+        if rotation is not None:
+            wide = rotate(wide.unflatten(-1, (-1, 2 * rotation.shape[1]))[None], rotation)[0]
+        wide = wide.reshape(x.shape)
+        return wide.type_as(x) if float8_factor is None else (wide * float8_factor).to(FLOAT8)
+
+    def to_linear(self, x: Tensor, *, gelu: bool, float8: bool) -> Rows:
+        """See :class:`BlockKernels`."""
+        if not float8:
+            return F.gelu(x, approximate="tanh") if gelu else x
+        return quantise_rows(F.gelu(x.float(), approximate="tanh") if gelu else x)
+
+    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+        """See :class:`BlockKernels`."""
+        rows = heads.permute(2, 0, 1, 3).flatten(1, 2)
+        out = torch.bmm(rows, weight).unflatten(1, heads.shape[:2])
+        return out.transpose(0, 1).flatten(1, 2)
+
+    def softmax(
+        self, logits: Tensor, bias: Tensor, scale: float, group: int, dtype: torch.dtype
+    ) -> Tensor:
+        """See :class:`BlockKernels`."""
+        grouped = ((logits + bias) * scale).unflatten(-1, (-1, group))
+        return torch.softmax(grouped, dim=-1).flatten(-2).to(dtype)
+
+    def attend(self, q: Tensor, text: ContextKeys, image: ContextKeys) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._attend(q, text) + self._attend(q, image)
+
+    def _attend(self, q: Tensor, context: ContextKeys) -> Tensor:
+        # A count as a bias on the logits would be rounded to their format, by 1.6 % in bfloat16.
+        more = (context.last_count - 1, -1, -1)
+        keys, values = (
+            torch.cat([x, x[-1:].expand(more)])[None] for x in (context.keys, context.values)
+        )
+        return self._attention(q[None], keys, values)[0]
+
+
+class FallbackKernels:
+    """:class:`BlockKernels` that go a slower way from the first operation on that fails."""
+
+    def __init__(self, fast: BlockKernels, plain: BlockKernels) -> None:
+        """Take ``fast``, and for an operation that fails there ``plain``."""
+        self._fast = fast
+        self._plain = plain
+        self._ways: dict[str, Fallback] = {}
+
+    def add_norm(self, *args: Any, **options: Any) -> tuple[Tensor, Rows]:
+        """See :class:`BlockKernels`."""
+        return self._call("add_norm", *args, **options)
+
+    def add(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("add", *args, **options)
+
+    def rms(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("rms", *args, **options)
+
+    def to_linear(self, *args: Any, **options: Any) -> Rows:
+        """See :class:`BlockKernels`."""
+        return self._call("to_linear", *args, **options)
+
+    def fold(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("fold", *args, **options)
+
+    def softmax(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("softmax", *args, **options)
+
+    def attend(self, *args: Any, **options: Any) -> Tensor:
+        """See :class:`BlockKernels`."""
+        return self._call("attend", *args, **options)
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        if name not in self._ways:
+            self._ways[name] = Fallback(name, getattr(self._fast, name), getattr(self._plain, name))
+        return self._ways[name](*args, **options)

@@ -1,0 +1,171 @@
+"""A transformer block in few passes over memory between its matrix products.
+
+Axis legend: B batch, L tokens, C width, N heads, D head dim, T latent frames, A audio tokens a
+frame.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..models.attention import Float8Attention
+from ..models.transformer.block import (
+    AvatarBlock,
+    BlockContext,
+    ContextAttention,
+    KeyValue,
+    SelfAttention,
+)
+from ..models.transformer.norms import LayerNorm, RMSNorm
+from ..quantization.fp8 import LARGEST, Float8Linear
+from .absorbed_audio import attend_folded, fold_audio, is_worth_folding
+from .block_ops import BlockKernels, ContextKeys, Rows
+
+
+class FusedBlock:
+    """A :class:`FusedRun`: same result as the plain block up to rounding, rounded less often.
+
+    Sums, norms and modulations are one pass each; the equal keys of the prompt's padding count
+    as one; the layers around the attention to the sound are folded into its keys and values.
+    """
+
+    def __init__(self, kernels: BlockKernels) -> None:
+        """Run with ``kernels`` between the matrix products."""
+        self._kernels = kernels
+        self._factors: dict[str, float] = {}
+
+    def takes(self, block: AvatarBlock, x: Tensor, masks: Tensor | None) -> bool:
+        """See :class:`FusedRun`."""
+        plain = torch.is_grad_enabled() or masks is not None or x.shape[0] != 1
+        return not plain and isinstance(block.norm_x, LayerNorm)
+
+    def __call__(
+        self,
+        block: AvatarBlock,
+        x: Tensor,
+        modulation: Tensor,
+        rotation: Tensor,
+        context: BlockContext,
+        audio: KeyValue,
+    ) -> Tensor:
+        """See :class:`FusedRun`."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + block.modulation)[0]
+        tokens, eps = x[0].contiguous(), block.norm1.eps
+        first, last = block.ffn[0], block.ffn[2]
+        _, rows = self._kernels.add_norm(
+            tokens, None, None, scale1, shift1,
+            eps=eps, plus_one=True, float8=_is_float8(block.self_attn.q),
+        )  # fmt: skip
+        y = self._attend_self(block.self_attn, rows, rotation, x.dtype)
+        tokens, rows = self._add_norm(tokens, y, gate1, block.norm3, block.cross_attn.q)
+        y = self._attend_context(block.cross_attn, rows, context, x.dtype)
+        tokens, rows = self._add_norm(tokens, y, None, block.norm_x, None)
+        y = self._attend_audio(block, rows, audio)
+        tokens, rows = self._kernels.add_norm(
+            tokens, y, None, scale2, shift2, eps=eps, plus_one=True, float8=_is_float8(first)
+        )
+        hidden = _linear(first, rows, x.dtype)
+        rows = self._kernels.to_linear(hidden, gelu=True, float8=_is_float8(last))
+        return self._kernels.add(tokens, _linear(last, rows, x.dtype), gate2)[None]
+
+    def _add_norm(
+        self,
+        x: Tensor,
+        branch: Tensor,
+        gate: Tensor | None,
+        norm: nn.Module,
+        layer: nn.Module | None,
+    ) -> tuple[Tensor, Rows]:
+        """Add a branch, then normalise for ``layer``, or in the tokens' own format."""
+        assert isinstance(norm, LayerNorm)
+        return self._kernels.add_norm(
+            x, branch, gate, norm.weight, norm.bias,
+            eps=norm.eps, plus_one=False, float8=_is_float8(layer),
+        )  # fmt: skip
+
+    def _attend_self(
+        self, layer: SelfAttention, rows: Rows, rotation: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        heads = (layer.num_heads, -1)
+        q, k, v = (_linear(part, rows, dtype) for part in (layer.q, layer.k, layer.v))
+        if isinstance(layer.attention, Float8Attention) and layer.attention.takes(q, heads[0]):
+            out = self._attend_float8(layer, layer.attention, (q, k, v), rotation)
+        else:
+            q = self._kernels.rms(q, layer.norm_q.weight, layer.norm_q.eps, rotation)
+            k = self._kernels.rms(k, layer.norm_k.weight, layer.norm_k.eps, rotation)
+            out = layer.attention(*(part.unflatten(-1, heads)[None] for part in (q, k, v)))
+        return self._output(layer.o, out[0].flatten(1), dtype)
+
+    def _attend_float8(
+        self,
+        layer: SelfAttention,
+        attention: Float8Attention,
+        parts: tuple[Tensor, Tensor, Tensor],
+        rotation: Tensor,
+    ) -> Tensor:
+        heads = (layer.num_heads, -1)
+        found, undo = [], []
+        for part, name, norm in ((parts[0], "q", layer.norm_q), (parts[1], "k", layer.norm_k)):
+            factor = self._factor(name, norm)
+            rows = self._kernels.rms(part, norm.weight, norm.eps, rotation, factor)
+            found.append(rows.unflatten(-1, heads)[None])
+            undo.append(torch.full((1, heads[0]), 1 / factor, device=part.device))
+        v, v_undo = attention.scale(parts[2].unflatten(-1, heads)[None])
+        out = attention.attend(found[0], found[1], v, undo[0], undo[1], v_undo)
+        return out.type_as(parts[2])
+
+    def _factor(self, name: str, norm: RMSNorm) -> float:
+        """Return what scales normalised and turned rows so that none can leave the range.
+
+        A row of C numbers with a root mean square of one has none above ``sqrt(C)``, and turning
+        a pair adds at most ``sqrt(2)``.
+        """
+        if name not in self._factors:
+            largest = float(norm.weight.abs().max()) * (2 * norm.weight.shape[0]) ** 0.5
+            self._factors[name] = LARGEST / max(largest, 1e-12)
+        return self._factors[name]
+
+    def _attend_context(
+        self, layer: ContextAttention, rows: Rows, context: BlockContext, dtype: torch.dtype
+    ) -> Tensor:
+        q = _linear(layer.q, rows, dtype)
+        q = self._kernels.rms(q, layer.norm_q.weight, layer.norm_q.eps, None)
+        keys, values = (part[0] for part in context.image)
+        out = self._kernels.attend(
+            q.unflatten(-1, (layer.num_heads, -1)), _text_keys(context), ContextKeys(keys, values)
+        )
+        return self._output(layer.o, out.flatten(1), dtype)
+
+    def _attend_audio(self, block: AvatarBlock, rows: Rows, audio: KeyValue) -> Tensor:
+        layer = block.audio_cross_attn
+        assert isinstance(rows, Tensor), "the sound is attended to in the tokens' own format"
+        if not is_worth_folding(layer, audio, len(rows)):
+            return layer(rows[None], audio, None)[0]
+        return attend_folded(rows, fold_audio(layer, audio, self._kernels), self._kernels)
+
+    def _output(self, layer: nn.Module, out: Tensor, dtype: torch.dtype) -> Tensor:
+        rows = self._kernels.to_linear(out.contiguous(), gelu=False, float8=_is_float8(layer))
+        return _linear(layer, rows, dtype)
+
+
+def _text_keys(context: BlockContext) -> ContextKeys:
+    """Return the prompt's keys with those of its padding merged."""
+    keys, values = (part[0] for part in context.text)
+    length = len(keys) if context.prompt_len is None else context.prompt_len
+    count = max(1, len(keys) - length)
+    kept = len(keys) - count + 1
+    return ContextKeys(keys[:kept], values[:kept], count)
+
+
+def _is_float8(layer: nn.Module | None) -> bool:
+    return isinstance(layer, Float8Linear)
+
+
+def _linear(layer: nn.Module, rows: Rows, dtype: torch.dtype) -> Tensor:
+    if isinstance(layer, Float8Linear):
+        assert isinstance(rows, tuple)
+        return layer.multiply(*rows, dtype)
+    assert isinstance(rows, Tensor)
+    result: Tensor = layer(rows)
+    return result

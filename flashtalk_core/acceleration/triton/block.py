@@ -1,0 +1,158 @@
+"""The operations of a transformer block by Triton's kernels.
+
+Axis legend: L tokens, C channels of a row, N heads, D head dim, K keys.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ...quantization.fp8 import FLOAT8
+from ..block_ops import ContextKeys, PlainKernels, Rows
+from . import context, fold, rows
+from .launch import launch
+
+_BLOCK_Q, _BLOCK_K, _BLOCK_FOLD = 64, 32, 128
+
+
+class TritonKernels:
+    """:class:`BlockKernels` in one pass each; what a kernel cannot take goes the plain way."""
+
+    def __init__(self, plain: PlainKernels) -> None:
+        """Take ``plain`` for head dims and groups that are no power of two."""
+        self._plain = plain
+
+    def add_norm(
+        self,
+        x: Tensor,
+        branch: Tensor | None,
+        gate: Tensor | None,
+        scale: Tensor,
+        shift: Tensor,
+        *,
+        eps: float,
+        plus_one: bool,
+        float8: bool,
+    ) -> tuple[Tensor, Rows]:
+        """See :class:`BlockKernels`."""
+        total = x if branch is None else torch.empty_like(x)
+        out, factors = _outputs(x, float8)
+        launch(
+            rows.add_norm, (len(x),), x, x, branch, gate, scale, shift, total, out, factors, eps,
+            **_cut(x.shape[1]), has_branch=branch is not None, has_gate=gate is not None,
+            has_norm=True, plus_one=plus_one, float8=float8,
+        )  # fmt: skip
+        return total, (out, factors) if factors is not None else out
+
+    def add(self, x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
+        """See :class:`BlockKernels`."""
+        total = torch.empty_like(x)
+        launch(
+            rows.add_norm, (len(x),), x, x, branch, gate, None, None, total, None, None, 0.0,
+            **_cut(x.shape[1]), has_branch=True, has_gate=True,
+            has_norm=False, plus_one=False, float8=False,
+        )  # fmt: skip
+        return total
+
+    def rms(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        eps: float,
+        rotation: Tensor | None,
+        float8_factor: float | None = None,
+    ) -> Tensor:
+        """See :class:`BlockKernels`."""
+        out = torch.empty_like(x, dtype=x.dtype if float8_factor is None else FLOAT8)
+        head_dim = 0 if rotation is None else 2 * rotation.shape[1]
+        launch(
+            rows.rms, (len(x),), x, x, weight, rotation, out, eps, float8_factor or 1.0,
+            **_cut(x.shape[1]), head_dim=head_dim,
+        )  # fmt: skip
+        return out
+
+    def to_linear(self, x: Tensor, *, gelu: bool, float8: bool) -> Rows:
+        """See :class:`BlockKernels`."""
+        if not gelu and not float8:
+            return x
+        out, factors = _outputs(x, float8)
+        launch(
+            rows.to_linear, (len(x),), x, x, out, factors,
+            **_cut(x.shape[1]), gelu=gelu, float8=float8,
+        )  # fmt: skip
+        return (out, factors) if factors is not None else out
+
+    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+        """See :class:`BlockKernels`."""
+        num_frames, num_tokens, num_heads, head_dim = heads.shape
+        is_fit = _is_power(num_tokens) and _is_power(head_dim) and min(num_tokens, head_dim) >= 16
+        if heads.dtype == torch.float32 or not is_fit:
+            return self._plain.fold(heads, weight)
+        width = weight.shape[2]
+        out = heads.new_empty(num_frames, num_heads * num_tokens, width)
+        launch(
+            fold.fold, (num_heads, -(-width // _BLOCK_FOLD)), heads, heads.contiguous(), weight,
+            out, num_frames, *weight.stride(),
+            num_heads, num_tokens, head_dim, width, _BLOCK_FOLD,
+        )  # fmt: skip
+        return out
+
+    def softmax(
+        self, logits: Tensor, bias: Tensor, scale: float, group: int, dtype: torch.dtype
+    ) -> Tensor:
+        """See :class:`BlockKernels`."""
+        if not _is_power(group):
+            return self._plain.softmax(logits, bias, scale, group, dtype)
+        frames, num_rows, width = logits.shape
+        out = torch.empty_like(logits, dtype=dtype)
+        launch(
+            rows.softmax, (frames * num_rows,), out, logits, bias, out, scale, num_rows,
+            width, _next_power(width // group), group,
+        )  # fmt: skip
+        return out
+
+    def attend(self, q: Tensor, text: ContextKeys, image: ContextKeys) -> Tensor:
+        """See :class:`BlockKernels`."""
+        num_rows, num_heads, head_dim = q.shape
+        if q.dtype == torch.float32 or head_dim < 16 or not _is_power(head_dim):
+            return self._plain.attend(q, text, image)
+        out = torch.empty_like(q)
+        tensors = [x.contiguous() for x in (text.keys, text.values, image.keys, image.values)]
+        launch(
+            context.attend, (-(-num_rows // _BLOCK_Q), num_heads), q, q, *tensors, out, num_rows,
+            len(text.keys), len(image.keys), math.log(text.last_count),
+            math.log(image.last_count), head_dim**-0.5, num_heads * head_dim, head_dim,
+            _BLOCK_Q, _BLOCK_K, num_warps=4,
+        )  # fmt: skip
+        return out
+
+
+def _outputs(x: Tensor, float8: bool) -> tuple[Tensor, Tensor | None]:
+    if not float8:
+        return torch.empty_like(x), None
+    factors = x.new_empty((len(x), 1), dtype=torch.float32)
+    return torch.empty_like(x, dtype=FLOAT8), factors
+
+
+def _cut(width: int) -> dict[str, int]:
+    """Return how a row is cut into powers of two, and the warps that work on it."""
+    first = 1 << (width.bit_length() - 1)
+    rest = width - first
+    num_warps = min(16, max(1, first // 512))
+    return {
+        "width": width,
+        "first": first,
+        "rest": _next_power(rest) if rest else 0,
+        "num_warps": num_warps,
+    }
+
+
+def _next_power(number: int) -> int:
+    return 1 << (number - 1).bit_length()
+
+
+def _is_power(number: int) -> bool:
+    return number & (number - 1) == 0

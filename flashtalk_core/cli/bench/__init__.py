@@ -1,0 +1,1 @@
+"""The command bench: one file for each thing that it measures."""

@@ -1,0 +1,104 @@
+"""``bench cards``: chunks of the full-size model within the memory of smaller cards."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from ...config import SPEEDS
+from ...placement.devices import DTYPES, choose_device, choose_dtype
+from ..fast_paths import add_switches, leave_out
+from ..render import parse_size
+from ..tables import format_rows
+from ..terminal import tell, write_out
+
+CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)
+MAX_CARD_GB = 10_000.0
+
+
+def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the part."""
+    text = (
+        "memory, weights moved and seconds a chunk with random weights, where only as much memory "
+        "may be used as a card has less 1.5 GB (limits on CUDA only)"
+    )
+    part = parts.add_parser("cards", help=text, description=text)
+    part.add_argument(
+        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
+    )
+    part.add_argument("--cards", type=float, nargs="*", default=CARDS_GB, help="gigabytes (1e9)")
+    part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
+    part.add_argument("--steps", type=int, default=4)
+    part.add_argument("--decode-latents", type=int, default=1, help="decoded at once")
+    part.add_argument("--attention", default="auto", help="kernel")
+    part.add_argument("--speed", choices=SPEEDS, default="auto", help="way through the networks")
+    add_switches(part)
+    part.add_argument(
+        "--no-float8", action="store_true", help="as on a GPU that has no 8-bit floats"
+    )
+    part.add_argument("--warmups", type=int, default=1, help="unmeasured chunks")
+    part.add_argument("--repeats", type=int, default=3, help="measured chunks")
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    part.set_defaults(run=run_cards)
+
+
+def run_cards(args: argparse.Namespace) -> int:
+    """Measure each card; 0 if every plan fits and gives the same steps, else 1."""
+    from ...acceleration.apply import choose_fast_paths
+    from ...bench.cards import SYSTEM_GB, CardBench, bench_cards
+    from ...config import AvatarConfig, require
+    from ...geometry import check_size
+    from ...models.attention import choose_attention
+    from ...quantization.fp8 import float8_fault
+    from ...weights.load import open_avatar
+
+    counts = {name: getattr(args, name) for name in ("steps", "warmups", "repeats")}
+    for name, count in (counts | {"decode latents": args.decode_latents}).items():
+        require(count >= 1, f"{name} {count}: use 1 or more")
+    for card_gb in args.cards:
+        require(
+            SYSTEM_GB < card_gb < MAX_CARD_GB,
+            f"card {card_gb:g} GB: use more than {SYSTEM_GB:g} GB, which is left to the system, "
+            f"and less than {MAX_CARD_GB:g} GB",
+        )
+    device = choose_device(args.device)
+    paths = leave_out(choose_fast_paths(args.speed, device), args)
+    config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
+    size_px = args.size or config.size_px
+    check_size(size_px)
+    bench = CardBench(
+        config=config,
+        attention=choose_attention(args.attention, device),
+        paths=paths,
+        device=device,
+        dtype=choose_dtype(args.dtype, device),
+        size_px=size_px,
+        num_decode_latents=args.decode_latents,
+        cards_gb=args.cards,
+        float8_fault="left out" if args.no_float8 else float8_fault(device),
+        **counts,
+    )
+    rows = []
+    for row in bench_cards(bench):
+        values = asdict(row)
+        rows.append(values)
+        short = {name: value for name, value in values.items() if name != "stages"}
+        tell(sys.stderr, format_rows([short]) + "\n\n")
+    if args.json:
+        write_out(json.dumps(rows, indent=1))
+    else:
+        write_out(format_rows([_short(values) for values in rows]))
+    return 0 if all(values["passed"] for values in rows) else 1
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of the table, empty for a card whose plan did not fit."""
+    columns = (
+        "card_gb", "limit_gb", "float8", "resident_blocks", "slabs", "held_gb", "tensors_gb",
+        "expected_gb", "chunk_s", "step_ms", "moved_gb", "estimate_25gb_s", "same_steps", "passed",
+    )  # fmt: skip
+    return {name: row.get(name, "") for name in columns}

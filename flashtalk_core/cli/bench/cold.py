@@ -1,0 +1,81 @@
+"""``bench cold``: from weights in local files to the first chunk."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ...config import SPEEDS
+from ...placement.devices import DTYPES, choose_device, choose_dtype
+from ..render import parse_size
+from ..tables import print_rows
+
+logger = logging.getLogger(__name__)
+
+
+def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the part."""
+    text = "from random weights in local files to the first chunk, with empty and warm caches"
+    part = parts.add_parser("cold", help=text, description=text)
+    part.add_argument("--model", choices=("full", "tiny"), default="full", help="sizes")
+    part.add_argument("--layers", type=int, help="blocks of the transformer; default: all")
+    part.add_argument("--folder", type=Path, help="for the weights; default: a temporary one")
+    part.add_argument("--speed", choices=SPEEDS, default="auto")
+    part.add_argument("--float8", action="store_true", help="8-bit floats")
+    part.add_argument("--attention", default="auto")
+    part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
+    part.add_argument("--other-size", type=parse_size, metavar="HxW", default=(720, 416))
+    part.add_argument("--steps", type=int, default=2)
+    part.add_argument("--decode-latents", type=int, default=2)
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    part.set_defaults(run=run_cold)
+
+
+def run_cold(args: argparse.Namespace) -> int:
+    """Check everything, then start twice."""
+    from ...acceleration.apply import choose_fast_paths
+    from ...bench.cold import measure_cold_starts
+    from ...config import AvatarConfig, require
+    from ...geometry import check_size
+    from ...models.attention import choose_attention
+    from ...weights.load import open_avatar
+
+    device = choose_device(args.device)
+    choose_fast_paths(args.speed, device, float8=args.float8)
+    choose_attention(args.attention, device)
+    config = AvatarConfig() if args.model == "full" else open_avatar("tiny").config
+    layers = config.dit.num_layers if args.layers is None else args.layers
+    for name, count in {"layers": layers, "decode latents": args.decode_latents}.items():
+        require(count >= 1, f"{name} {count}: use 1 or more")
+    require(
+        args.folder is None or args.folder.is_dir(),
+        f"folder {args.folder}: no such folder; make it, or leave --folder out",
+    )
+    sizes = (args.size or config.size_px, args.other_size)
+    for size_px in sizes:
+        check_size(size_px)
+    options: dict[str, Any] = {
+        "speed": args.speed,
+        "float8": args.float8,
+        "attention": args.attention,
+        "device": str(device),
+        "dtype": str(choose_dtype(args.dtype, device)).removeprefix("torch."),
+        "size_px": sizes[0],
+        "other_size_px": sizes[1],
+        "steps": replace(config.sampling, steps=args.steps).steps,
+        "decode_latents": args.decode_latents,
+    }
+    config = replace(config, dit=replace(config.dit, num_layers=layers))
+    with TemporaryDirectory(dir=args.folder) as folder:
+        found = measure_cold_starts(
+            config, options, Path(folder), lambda text: logger.info("%s", text)
+        )
+    rows: Sequence[dict[str, Any]] = [{"layers": layers} | asdict(each) for each in found]
+    print_rows(args, rows)
+    return 0

@@ -1,0 +1,275 @@
+"""``bench``: measure speed, memory, and how exactly picture, sound and lips are in step."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ...placement.devices import DTYPES, choose_device, choose_dtype
+from ..fast_paths import add_switches, leave_out
+from ..render import EXAMPLE, parse_size
+from ..tables import print_parts, print_rows
+from .cards import add_cards
+from .cold import add_cold
+from .links import add_links
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...bench.stages import StageBench, Way
+
+logger = logging.getLogger(__name__)
+
+MAX_MEMORY_RATIO = 1.05
+"""Peak memory of a long render over that of a short one."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its parts."""
+    parser = subparsers.add_parser("bench", help=__doc__, description=__doc__)
+    parts = parser.add_subparsers(dest="part", required=True, metavar="part")
+    _add_speed(parts)
+    _add_stages(parts)
+    add_cold(parts)
+    _add_memory(parts)
+    add_cards(parts)
+    add_links(parts)
+    _add_av(parts)
+    _add_lips(parts)
+    for part in parts.choices.values():
+        part.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_speed(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "frames a second at the model's own size and steps, and seconds to the first one"
+    part = parts.add_parser("speed", help=text, description=text)
+    part.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
+    part.add_argument("--duration", type=float, default=20.0, help="timed sound, seconds")
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
+    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    part.set_defaults(run=run_speed)
+
+
+def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "each stage of a chunk with random weights, plain and in faster ways, against the floor"
+    part = parts.add_parser("stages", help=text, description=text)
+    part.add_argument(
+        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
+    )
+    part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
+    part.add_argument("--steps", type=int, help="default: the model's")
+    part.add_argument(
+        "--ways",
+        nargs="*",
+        choices=("compiled", "fused", "float8", "float8-attention"),
+        default=["fused", "float8"],
+        help="beside the plain one; default: fused float8",
+    )
+    part.add_argument("--attention", default="auto", help="kernel of the faster ways")
+    add_switches(part)
+    part.add_argument(
+        "--also",
+        type=_setting,
+        nargs="+",
+        default=[],
+        metavar="HxW:STEPS:LATENTS",
+        help="time whole chunks of the faster ways at these, too",
+    )
+    part.add_argument(
+        "--decode-latents",
+        type=int,
+        nargs="+",
+        default=[8],
+        help="latent frames decoded at once; the first in the chunk, the others by themselves",
+    )
+    part.add_argument("--warmups", type=int, default=1, help="unmeasured runs")
+    part.add_argument("--repeats", type=int, default=5, help="measured runs")
+    part.add_argument("--plain-repeats", type=int, help="of the plain way; default: as many")
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
+    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    part.set_defaults(run=run_stages)
+
+
+def _add_memory(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "peak memory of a long render over that of a short one (Linux)"
+    part = parts.add_parser("memory", help=text, description=text)
+    part.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
+    part.add_argument("--long", type=float, default=600.0, help="seconds of sound")
+    part.add_argument("--short", type=float, default=60.0, help="seconds of sound")
+    part.add_argument("--size", metavar="HxW", help="default: the model's")
+    part.add_argument("--device", default="cpu")
+    part.set_defaults(run=run_memory)
+
+
+def _add_av(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "length, times of frames, and clicks in the sound, with a stand-in for the model"
+    part = parts.add_parser("av", help=text, description=text)
+    part.add_argument("--long", action="store_true", help="ten hours too")
+    part.set_defaults(run=run_av)
+
+
+def _add_lips(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "the mouth of a drawn face in a video against the true track of its speech"
+    part = parts.add_parser("lips", help=text, description=text)
+    part.add_argument("video", type=Path, help="finished video")
+    part.add_argument("track", type=Path, help="JSON such as assets/example/speech.track.json")
+    part.set_defaults(run=run_lips)
+
+
+def run_speed(args: argparse.Namespace) -> int:
+    """Time a render in this process, and the start of one in a process of its own."""
+    from ...bench.render_process import seconds_to_first_frame
+    from ...bench.speed import measure_speed
+    from ...models.attention import choose_attention
+    from ...weights.load import open_avatar
+
+    device = choose_device(args.device)
+    portrait = EXAMPLE / "portrait.png"
+    with TemporaryDirectory() as folder:
+        options = ["-o", f"{folder}/first.mp4", "--model", args.model]
+        options += ["--device", args.device, "--dtype", args.dtype]
+        first_s = seconds_to_first_frame(options)
+        checkpoint = open_avatar(args.model, choose_attention("auto", device))
+        dtype = choose_dtype(args.dtype, device)
+        found = measure_speed(checkpoint, portrait, device, dtype, args.duration, Path(folder))
+    row = asdict(found) | {"seconds_to_first_frame": first_s}
+    print_rows(args, [row])
+    return 0
+
+
+def run_stages(args: argparse.Namespace) -> int:
+    """Time stages with random weights; 0 if the faster ways agree with the plain one, else 1."""
+    from ...bench.stages import bench_stages, describe
+
+    bench = _stage_bench(args)
+    report = bench_stages(bench, lambda text: logger.info("measuring: %s", text))
+    parts = {"bench": [describe(bench)]} | asdict(report)
+    print_parts(args, parts)
+    return 0 if all(found.passed for found in report.agreements) else 1
+
+
+def _stage_bench(args: argparse.Namespace) -> StageBench:
+    """Check everything that was asked for, then build the networks."""
+    from ...bench.random_networks import random_networks
+    from ...bench.stages import Setting, StageBench
+    from ...config import AvatarConfig, require
+    from ...geometry import check_size
+    from ...models.attention import sdpa
+    from ...weights.load import open_avatar
+
+    plain_repeats = args.repeats if args.plain_repeats is None else args.plain_repeats
+    counts = {"warmups": args.warmups, "repeats": args.repeats, "plain repeats": plain_repeats}
+    for name, count in counts.items():
+        require(count >= 1, f"{name} {count}: use 1 or more")
+    require(min(args.decode_latents) >= 1, f"decode latents {args.decode_latents}: use 1 or more")
+    device = choose_device(args.device)
+    ways = _ways(args, device)
+    config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
+    size_px = args.size or config.size_px
+    check_size(size_px)
+    steps = config.sampling.steps if args.steps is None else args.steps
+    sampling = replace(config.sampling, steps=steps)
+    settings = tuple(Setting(*values) for values in args.also)
+    return StageBench(
+        networks=random_networks(config, sdpa, device, choose_dtype(args.dtype, device)),
+        ways=ways,
+        settings=settings,
+        size_px=size_px,
+        steps=sampling.steps,
+        num_decode_latents=tuple(args.decode_latents),
+        warmups=args.warmups,
+        repeats=args.repeats,
+        plain_repeats=plain_repeats,
+    )
+
+
+def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
+    """Return what was asked for, in the order in which it can be switched on."""
+    from ...acceleration.apply import check_fast_paths, choose_fast_paths
+    from ...bench.stages import Way
+    from ...models.attention import choose_attention
+
+    speeds = {"compiled": "compiled"} | dict.fromkeys(
+        ("fused", "float8", "float8-attention"), "fused"
+    )
+    ways = {}
+    for name, speed in speeds.items():
+        if name not in args.ways:
+            continue
+        paths = choose_fast_paths(speed, device, float8=name.startswith("float8"))
+        paths = leave_out(paths, args)
+        check_fast_paths(paths, device)
+        kernel = "flash-attn-3-fp8" if name == "float8-attention" else args.attention
+        ways[name] = Way(paths, choose_attention(kernel, device))
+    return ways
+
+
+def _setting(text: str) -> tuple[tuple[int, int], int, int]:
+    """Read ``HxW:STEPS:LATENTS``, latent frames decoded at once."""
+    size, _, counts = text.partition(":")
+    steps, _, latents = counts.partition(":")
+    if not (steps.isdecimal() and latents.isdecimal() and int(latents)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size, steps and latents a call; write 720x416:2:8"
+        )
+    return parse_size(size), int(steps), int(latents)
+
+
+def run_memory(args: argparse.Namespace) -> int:
+    """Compare the peaks of two renders at one step; 0 if they agree, else 1."""
+    from ...bench.render_process import peak_memory_bytes
+    from ...bench.sounds import write_babble
+
+    options = ["--model", args.model, "--device", args.device, "--steps", "1"]
+    options += ["--size", args.size] if args.size else []
+    peaks = {}
+    with TemporaryDirectory() as folder:
+        sound = Path(folder) / "babble.flac"
+        write_babble(sound, max(args.long, args.short))
+        for seconds in (args.short, args.long):
+            files = ["--audio", str(sound), "-o", f"{folder}/memory.mp4"]
+            peaks[seconds] = peak_memory_bytes([*files, "--duration", str(seconds), *options])
+    ratio = peaks[args.long] / peaks[args.short]
+    rows = [
+        {"seconds": seconds, "peak_mib": peak / 2**20, "over_short": peak / peaks[args.short]}
+        for seconds, peak in peaks.items()
+    ]
+    print_rows(args, rows)
+    return 0 if ratio <= MAX_MEMORY_RATIO else 1
+
+
+def run_av(args: argparse.Namespace) -> int:
+    """Measure videos of several lengths; 0 if all are exact, else 1."""
+    from ...bench.av_sync import DURATIONS_S, LONG_S, measure_sync
+    from ...config import ChunkConfig
+    from ...geometry import num_video_frames
+    from ..progress import Progress
+
+    results = []
+    with TemporaryDirectory() as folder:
+        for duration_s in (*DURATIONS_S, *([LONG_S] if args.long else [])):
+            chunk = ChunkConfig()
+            total = num_video_frames(round(duration_s * 1000), 1000, chunk.frame_rate_hz)
+            with Progress(total, chunk) as progress:
+                results.append(measure_sync(duration_s, Path(folder), progress.add))
+    print_rows(args, [asdict(result) | {"passed": result.passed} for result in results])
+    return 0 if all(result.passed for result in results) else 1
+
+
+def run_lips(args: argparse.Namespace) -> int:
+    """Compare the mouth in a video with its track; 0 if in step at both ends, else 1."""
+    from flashtalk_training.evaluation.lips import (
+        compare_lips,
+        is_in_step,
+        measure_openings,
+        read_track,
+    )
+
+    track = read_track(args.track)
+    results = compare_lips(measure_openings(args.video), track)
+    print_rows(args, [asdict(result) for result in results])
+    return 0 if is_in_step(results) else 1

@@ -1,0 +1,47 @@
+"""``bench links``: exchanges between the GPUs of this machine, eager and as CUDA graphs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from ..tables import print_parts
+
+
+def add_links(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the part."""
+    text = "exchanges between the GPUs of this machine, at the sizes a spread model sends"
+    part = parts.add_parser("links", help=text, description=text)
+    part.add_argument("--ranks", type=int, help="processes; default: the GPUs there are")
+    part.add_argument("--cpu", action="store_true", help="through gloo, without a GPU")
+    part.add_argument("--largest", type=float, metavar="MB", help="leave out larger exchanges")
+    part.add_argument("--repeats", type=int, default=20, help="measured calls of each")
+    part.set_defaults(run=run_links)
+
+
+def run_links(args: argparse.Namespace) -> int:
+    """Check what was asked for, then measure."""
+    import torch
+
+    from ...bench.links import EXCHANGES, copy_rates_gb_per_s, measure_links
+    from ...config import require
+
+    gpus = 0 if args.cpu else torch.cuda.device_count()
+    ranks = args.ranks if args.ranks is not None else max(gpus, 2)
+    require(args.repeats >= 1, f"repeats {args.repeats}: use 1 or more")
+    require(ranks >= 2, f"ranks {ranks}: an exchange needs 2 or more")
+    require(
+        args.cpu or ranks <= gpus,
+        f"ranks {ranks}: this machine has {gpus} GPUs; use fewer, or --cpu",
+    )
+    exchanges = [
+        each for each in EXCHANGES if args.largest is None or each.megabytes <= args.largest
+    ]
+    found = measure_links(ranks, "gloo" if args.cpu else "nccl", exchanges, args.repeats)
+    parts = {"links": [asdict(each) for each in found]}
+    if not args.cpu:
+        parts["copies"] = [
+            {"way": way, "gb_per_s": rate} for way, rate in copy_rates_gb_per_s().items()
+        ]
+    print_parts(args, parts)
+    return 0

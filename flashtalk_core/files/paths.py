@@ -1,0 +1,119 @@
+"""Paths from outside: looked at without an error of the system getting through."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+from ..borders import reason
+from ..errors import InvalidInputError
+from ..excerpt import excerpt, printable
+
+# Two letters at least: one is a disk of Windows.
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}", re.IGNORECASE)
+_LONGEST_SHOWN = 600
+_NO_FILES = (
+    (stat.S_ISDIR, "this is a folder; name a {what} file in it"),
+    (stat.S_ISFIFO, "this is a pipe, which can be read once only; save it as a file first"),
+    (stat.S_ISSOCK, "this is a socket; save what it gives as a file first"),
+    (stat.S_ISCHR, "this is a device; name a file"),
+    (stat.S_ISBLK, "this is a device; name a file"),
+)
+
+
+def shown_path(path: str | Path) -> str:
+    """Return ``path`` for a message: stray bytes as escapes, and what has no end in short."""
+    return excerpt(printable(str(path)), _LONGEST_SHOWN)
+
+
+def user_path(text: str | Path, what: str) -> Path:
+    """Return a path as a user wrote it, with ``~`` replaced.
+
+    Args:
+        text: What was written.
+        what: What it is for, the first words of a message.
+
+    Raises:
+        InvalidInputError: If it is empty, or begins with a user who is not known.
+    """
+    if not str(text) or str(text).isspace():
+        raise InvalidInputError(f"{what} {str(text)!r}: no name; name a file or a folder")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InvalidInputError(
+            f"{what} {shown_path(text)}: no home folder is known for this user; write the "
+            "whole path"
+        ) from error
+
+
+def check_file(path: str | Path, what: str) -> int:
+    """Check that ``path`` is a plain file; nothing is opened.
+
+    Args:
+        path: What the user gave.
+        what: What it is for, the first words of the message.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        InvalidInputError: If it is missing, or no plain file.
+    """
+    shown = shown_path(path)
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"{what} {_missing(str(path))}") from error
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{what} {shown}: {reason(error)}; check the path") from error
+    fault = next((said for is_kind, said in _NO_FILES if is_kind(found.st_mode)), "")
+    if fault:
+        raise InvalidInputError(f"{what} {shown}: {fault.format(what=what)}")
+    return found.st_size
+
+
+def _missing(path: str) -> str:
+    """Return what is to be said about a path at which nothing is."""
+    address = _ADDRESS.match(path)
+    if address is None:
+        return f"{shown_path(path)}: no such file; check the path"
+    # Python's paths keep one slash of two.
+    typed = shown_path(f"{address[1]}://{path[address.end() :]}")
+    if address[1].lower() == "file":
+        return f"{typed}: an address, not a path; write the path that follows 'file://'"
+    return f"{typed}: an address, which is not read; download it first and name the file"
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file can be found at ``path``, whatever its name is like."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder can be found at ``path``, whatever its name is like."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what is in ``folder`` in order of name; nothing if it cannot be looked into."""
+    try:
+        return sorted(folder.iterdir())
+    except (OSError, ValueError):
+        return []
+
+
+def folder_fault(folder: Path) -> str:
+    """Return why ``folder`` cannot be looked into, empty if it can be."""
+    try:
+        next(folder.iterdir(), None)
+    except (OSError, ValueError) as error:
+        return reason(error)
+    return ""

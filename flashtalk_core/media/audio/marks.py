@@ -1,0 +1,95 @@
+"""Proof that a sound that is read again is the one that was measured.
+
+Axis legend: C channels, n samples.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InvalidInputError
+from .decoding.reader import SoundReader
+from .source import Block
+
+if TYPE_CHECKING:
+    from .info import SoundInfo
+
+MARK_SAMPLES = 2**16
+"""Samples between two marks: a change is found a second or two behind where it begins."""
+_REMEDY = "keep it as it is until the video is written, and render again"
+
+
+class SoundMarks:
+    """Checksums of a sound from its first sample on: one at every step, and one at the end.
+
+    The samples themselves are compared, not size and time of a file: a file that was only touched
+    or renamed is the same sound, and sound in memory can change as well.
+    """
+
+    def __init__(self) -> None:
+        self.num_samples = 0
+        self._marks: list[int] = []
+        self._crc = 0
+
+    def update(self, block: Block) -> None:
+        """Take the next samples, ``(C, n)`` float32, in blocks of any length."""
+        samples = np.ascontiguousarray(block.T)
+        while len(samples):
+            room = MARK_SAMPLES - self.num_samples % MARK_SAMPLES
+            self._crc = zlib.crc32(samples[:room].data, self._crc)
+            self.num_samples += len(samples[:room])
+            samples = samples[room:]
+            if self.num_samples % MARK_SAMPLES == 0:
+                self._marks.append(self._crc)
+
+    def marks(self, first: int = 0, *, is_end: bool = True) -> tuple[int, ...]:
+        """Return the checksums from number ``first`` on.
+
+        Args:
+            first: Those before it are left out.
+            is_end: Add one of the last, shorter step.
+        """
+        rest = [self._crc] if is_end and self.num_samples % MARK_SAMPLES else []
+        return (*self._marks[first:], *rest)
+
+
+def measured_blocks(reader: SoundReader, sound: SoundInfo) -> Iterator[Block]:
+    """Yield the part of a sound that is rendered, once more.
+
+    Args:
+        reader: New reader of its source.
+        sound: What the first pass measured.
+
+    Raises:
+        InvalidInputError: If other samples come than were measured, or fewer; before the end of
+            the sound is handed on.
+    """
+    if (reader.rate_hz, reader.channels) != (sound.rate_hz, sound.channels):
+        raise InvalidInputError(_another(sound, 0))
+    read, num_same = SoundMarks(), 0
+    for block in reader.blocks(sound.start_sample, sound.num_samples):
+        read.update(block)
+        found = read.marks(num_same, is_end=read.num_samples >= sound.num_samples)
+        wanted = sound.marks[num_same : num_same + len(found)]
+        if wanted and found != wanted:
+            raise InvalidInputError(_another(sound, num_same))
+        num_same += len(found)
+        yield block
+    if read.num_samples < sound.num_samples:
+        left_s = read.num_samples / sound.rate_hz
+        raise InvalidInputError(
+            f"sound {sound.source}: changed while it was rendered, only {left_s:.3f} of "
+            f"{sound.duration_s:.3f} s are left; {_REMEDY}"
+        )
+
+
+def _another(sound: SoundInfo, num_same: int) -> str:
+    at_s = (sound.start_sample + num_same * MARK_SAMPLES) / sound.rate_hz
+    return (
+        f"sound {sound.source}: changed while it was rendered, after {at_s:.1f} s it is another "
+        f"sound; {_REMEDY}"
+    )

@@ -1,0 +1,71 @@
+"""What should be known about a sound that can be rendered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .first_pass import SILENCE_PEAK
+
+if TYPE_CHECKING:
+    from .info import SoundInfo
+
+_LOUD_PEAK = 2.0
+"""Peaks above this (+6 dBFS) come from damage or a wrong scale."""
+_CLIPPED_PEAK = 1.06
+"""Peaks above this (+0.5 dBFS) are cut off; lower ones are left by lossy codecs."""
+_LONG_SOUND_S = 12 * 3600
+_MEASURABLE_S = 0.4
+
+
+def sound_notes(info: SoundInfo) -> list[str]:
+    """Return what should be known about a sound that can be rendered, a sentence each."""
+    notes = [*info.faults, *_length_notes(info), *_mouth_notes(info), *_level_notes(info)]
+    return [f"sound {info.source}: {note}" for note in notes]
+
+
+def _length_notes(info: SoundInfo) -> list[str]:
+    notes = []
+    if info.missing_s:
+        length_s = (info.start_sample + info.num_samples) / info.rate_hz
+        notes.append(
+            f"its header states {length_s + info.missing_s:.3f} s, but only {length_s:.3f} s are "
+            "there; copy it again"
+        )
+    if info.duration_s > _LONG_SOUND_S:
+        notes.append(f"{info.duration_s / 3600:.1f} hours long")
+    return notes
+
+
+def _mouth_notes(info: SoundInfo) -> list[str]:
+    """Return what the mouth does that may not be expected."""
+    heard = info.heard
+    if info.is_silent:
+        if (heard.cuts_lows or heard.offset) and info.peak >= SILENCE_PEAK:
+            return ["nothing but an offset or rumble is in it, the mouth will stay closed"]
+        return ["it is silent, the mouth will stay closed"]
+    notes = []
+    if heard.lone_channel is not None:
+        notes.append(
+            "its channels cancel each other out, so the mouth follows channel "
+            f"{heard.lone_channel + 1} alone; invert one channel"
+        )
+    if heard.offset or heard.cuts_lows:
+        what = "rumble lower than a voice" if heard.cuts_lows else "an offset"
+        notes.append(f"it has {what}, which the mouth does not follow; the video keeps it")
+    return notes
+
+
+def _level_notes(info: SoundInfo) -> list[str]:
+    if info.peak > _LOUD_PEAK:
+        return [f"its peak is {info.peak:.3g} times full scale and will distort; export it again"]
+    if info.peak > _CLIPPED_PEAK:
+        return [
+            f"its peak is {info.peak:.3g} times full scale, what is above 1 is cut off in the "
+            "video; export it at a lower level"
+        ]
+    if info.loudness_lufs is None and not info.is_silent and info.duration_s >= _MEASURABLE_S:
+        return [
+            f"too quiet to measure its loudness, its peak is {info.peak:.2g} of full scale; the "
+            "model hears it as it is, export it at a higher level"
+        ]
+    return []

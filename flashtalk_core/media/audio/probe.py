@@ -1,0 +1,203 @@
+"""Sound of a render: measured once, then read as the windows the audio encoder hears."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...config import require
+from ...log import printable_log
+from .decoding.reader import SoundReader
+from .first_pass import SILENCE_PEAK, FirstPass, Level
+from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing
+from .info import SoundInfo as SoundInfo
+from .loudness import TARGET_LUFS
+from .marks import measured_blocks
+from .notes import sound_notes
+from .source import SoundArray
+
+_log = printable_log(logging.getLogger(__name__))
+
+MAX_TIME_S = 360_000
+"""Latest start and longest duration that can be asked for: 100 hours."""
+MIN_DURATION_S = 0.001
+"""Shortest duration that can be asked for."""
+_NOTED_S = 0.1
+"""Least part of a duration that was asked for and is not there, to be told."""
+
+
+def probe_sound(
+    source: str | Path | SoundArray,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    *,
+    target_lufs: float = TARGET_LUFS,
+) -> SoundInfo:
+    """Read a sound once, in constant memory, and measure it.
+
+    Args:
+        source: Sound file, a video with a sound track, or sound in memory.
+        start_s: Start of the part to render, seconds.
+        duration_s: Its length in seconds; ``None`` is up to the end.
+        target_lufs: Loudness the analysis signal is brought to, -70 to 0.
+
+    Returns:
+        Exact length, loudness and peak.
+
+    Raises:
+        InvalidInputError: If there is no such file, no sound in it, no samples in the part, or
+            a sample that is not a number or beyond any scale.
+    """
+    _check_part(start_s, duration_s)
+    _check_target(target_lufs)
+    with SoundReader(source) as reader:
+        start = round(start_s * reader.rate_hz)
+        limit = None if duration_s is None else max(1, round(duration_s * reader.rate_hz))
+        first = FirstPass(reader, start)
+        for block in reader.blocks(start, limit):
+            first.update(block)
+        first.finish()
+        require(first.num_samples > 0, _no_samples(reader, start_s))
+    info = SoundInfo(
+        source=reader.source,
+        rate_hz=reader.rate_hz,
+        channels=reader.channels,
+        layout=reader.layout,
+        start_sample=start,
+        num_samples=first.num_samples,
+        peak=first.peak,
+        **_figures(first.level),
+        target_lufs=target_lufs,
+        missing_s=reader.missing_s if first.num_samples != limit else 0.0,
+        mix_peak=first.level.peak,
+        hearing=first.hearing,
+        faults=(*reader.notes, *_short_part(first, duration_s)),
+        marks=first.marks.marks(),
+    )
+    if first.hearing != Hearing.plain(reader.layout, reader.channels):
+        info = replace(info, **_figures(_level(info)))
+    for note in sound_notes(info):
+        _log.warning("%s", note)
+    return info
+
+
+class AnalysisStream:
+    """Mono sound at the analysis rate and loudness, read in windows that move forward.
+
+    Memory holds one window and one decoded block, whatever the length of the sound.
+    """
+
+    def __init__(self, info: SoundInfo, rate_hz: int = ANALYSIS_RATE_HZ) -> None:
+        self._reader = SoundReader(info.source)
+        self._gain = np.float32(info.gain)
+        self._source = self._resampled(info, rate_hz)
+        self._kept = np.zeros(0, np.float32)
+        self._first = 0
+        self._last_start: int | None = None
+
+    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
+        """Return the samples of ``[start_sample, stop_sample)``.
+
+        Args:
+            start_sample: First sample at the analysis rate; may be negative, and is never
+                smaller than in the call before.
+            stop_sample: Sample after the last; may lie behind the end.
+
+        Returns:
+            ``(stop_sample - start_sample,)`` float32; zeros outside the sound.
+        """
+        assert start_sample <= stop_sample, (start_sample, stop_sample)
+        assert self._last_start is None or start_sample >= self._last_start, "windows go forward"
+        self._last_start = start_sample
+        self._drop_before(start_sample)
+        while self._first + len(self._kept) < stop_sample:
+            more = next(self._source, None)
+            if more is None:
+                break
+            self._kept = np.concatenate([self._kept, more])
+            self._drop_before(start_sample)
+        window = np.zeros(stop_sample - start_sample, np.float32)
+        have = self._kept[max(0, start_sample - self._first) : max(0, stop_sample - self._first)]
+        offset = max(0, self._first - start_sample)
+        window[offset : offset + len(have)] = have
+        return window
+
+    def close(self) -> None:
+        """Release the source."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _resampled(self, info: SoundInfo, rate_hz: int) -> Iterator[NDArray[np.float32]]:
+        if info.is_silent:
+            return  # noise that nobody hears would move the lips: the model normalises
+        ear = Ear(info.heard, info.rate_hz, rate_hz)
+        for block in measured_blocks(self._reader, info):
+            yield ear.process(block) * self._gain
+        yield ear.finish() * self._gain
+
+    def _drop_before(self, start_sample: int) -> None:
+        surplus = min(start_sample - self._first, len(self._kept))
+        if surplus > 0:
+            self._kept = self._kept[surplus:].copy()
+            self._first += surplus
+
+
+def _level(info: SoundInfo) -> Level:
+    """Measure what is heard, where that is not the usual downmix."""
+    with SoundReader(info.source) as reader:
+        ear, level = Ear(info.heard, info.rate_hz, ANALYSIS_RATE_HZ), Level()
+        for block in measured_blocks(reader, info):
+            level.update(ear.process(block))
+        level.update(ear.finish())
+    return level
+
+
+def _figures(level: Level) -> dict[str, Any]:
+    return {
+        "loudness_lufs": level.meter.integrated_lufs(),
+        "is_silent": level.peak < SILENCE_PEAK,
+    }
+
+
+def _check_part(start_s: float, duration_s: float | None) -> None:
+    require(
+        0 <= start_s <= MAX_TIME_S,
+        f"sound start {start_s} s: use 0 or a later second, up to {MAX_TIME_S}",
+    )
+    require(
+        duration_s is None or MIN_DURATION_S <= duration_s <= MAX_TIME_S,
+        f"sound duration {duration_s} s: use more than 0 s, from {MIN_DURATION_S} to "
+        f"{MAX_TIME_S}, or leave it out for the whole sound",
+    )
+
+
+def _check_target(target_lufs: float) -> None:
+    require(
+        -70 <= target_lufs <= 0,
+        f"sound loudness {target_lufs} LUFS: use -70 to 0, {TARGET_LUFS:g} is the default",
+    )
+
+
+def _short_part(first: FirstPass, duration_s: float | None) -> list[str]:
+    found_s = first.num_samples / first.rate_hz
+    if duration_s is None or duration_s - found_s < _NOTED_S:
+        return []
+    return [f"it ends {found_s:.3f} s after its start, {duration_s:g} s were asked for"]
+
+
+def _no_samples(reader: SoundReader, start_s: float) -> str:
+    if not reader.num_read:
+        return f"sound {reader.source}: it holds 0 samples; record or export it again"
+    length_s = reader.num_read / reader.rate_hz
+    return f"sound start {start_s} s: {reader.source} lasts {length_s:.3f} s; start earlier"

@@ -1,0 +1,81 @@
+"""Sound that is in memory already.
+
+Axis legend: C channels, n samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...config import require
+from ...excerpt import excerpt
+
+Block = NDArray[np.float32]
+"""Samples, ``(C, n)``, full scale at 1."""
+
+MIN_RATE_HZ = 1_000
+MAX_RATE_HZ = 768_000
+MAX_CHANNELS = 8
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SoundArray:
+    """A whole sound; two are equal if their rate and samples are, whatever their names."""
+
+    name: str
+    """What warnings and errors call it."""
+    samples: Block
+    """``(C, n)`` float32, full scale at 1; not to be changed afterwards."""
+    rate_hz: int
+
+    def __post_init__(self) -> None:
+        assert self.samples.ndim == 2, self.samples.shape
+        assert self.samples.dtype == np.float32, self.samples.dtype
+        check_rate(self, self.rate_hz)
+        channels, num_samples = self.samples.shape
+        require(
+            1 <= channels <= MAX_CHANNELS,
+            f"sound {self}: {channels} channels; need 1 to {MAX_CHANNELS}, mix it down first",
+        )
+        require(num_samples > 0, f"sound {self}: it holds 0 samples; record or export it again")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of rate, shape and samples, in hexadecimal."""
+        channels, num_samples = self.samples.shape
+        state = hashlib.sha256(f"{self.rate_hz} {channels} {num_samples} ".encode())
+        for channel in self.samples:
+            state.update(np.ascontiguousarray(channel, "<f4").data)
+        return state.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SoundArray) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        channels, num_samples = self.samples.shape
+        return f"SoundArray({excerpt(self.name)!r}, {channels} x {num_samples}, {self.rate_hz} Hz)"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SoundSource = Path | SoundArray
+"""Where sound comes from; ``str`` of it is what the user knows it by."""
+
+
+def check_rate(source: SoundSource, rate_hz: int) -> None:
+    """Raise :class:`InvalidInputError` unless sound of this rate can be read."""
+    require(
+        MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ,
+        f"sound {source}: {rate_hz} samples a second; need {MIN_RATE_HZ} to {MAX_RATE_HZ}, "
+        "convert it to 48000",
+    )

@@ -1,0 +1,1 @@
+"""The portrait: picture files read, their colours and borders, fitted to the video."""

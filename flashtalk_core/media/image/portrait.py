@@ -1,0 +1,140 @@
+"""Pictures: opening whatever people have, and fitting it to the size of the video.
+
+Axis legend: H W pixels; tensors are channel first.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ...config import require
+from ...files.input_path import check_input
+from .border import picture_faults
+from .file import PictureFile, read_picture
+from .limits import MAX_PICTURE_PX as MAX_PICTURE_PX
+from .limits import MIN_PICTURE_PX as MIN_PICTURE_PX
+from .limits import check_bytes, check_shape
+from .rgb import BACKDROP, finished_picture
+
+FitMode = Literal["cover", "pad"]
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """Open a picture upright and in the colours that a browser shows.
+
+    The EXIF orientation is applied, colour profiles and tags are converted to sRGB, transparency
+    is laid over mid grey, 16-bit grey is scaled to 8 bits, of an animation the first frame is
+    taken, and a picture of more than 30 million pixels is reduced.
+
+    Args:
+        path: A file of one of :data:`picture_formats.FORMATS`, whatever it is called.
+
+    Returns:
+        An RGB picture of at least :data:`MIN_PICTURE_PX` a side.
+
+    Raises:
+        InvalidInputError: If there is no such file or it holds no usable picture.
+    """
+    path = check_input(path, "picture")
+    name = f"picture {path}"
+    with picture_faults(path), warnings.catch_warnings(), path.open("rb") as file:
+        # Pillow warns about what is weighed here.
+        warnings.simplefilter("ignore")
+        return finished_picture(read_picture(file, name), name)
+
+
+def picture_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image.Image:
+    """Return pixels as a picture, transparency laid over mid grey.
+
+    Args:
+        pixels: ``(H, W, C)`` uint8, C is 1 (grey), 3 or 4.
+        name: What messages call it.
+
+    Raises:
+        InvalidInputError: If it has another number of channels, or no usable shape.
+    """
+    height, width, channels = pixels.shape
+    require(
+        channels in (1, 3, 4),
+        f"{name}: {channels} channels; use 1 (grey), 3 (colour) or 4 (with transparency)",
+    )
+    check_shape(name, width, height)
+    check_bytes(name, (width, height), 4 * width * height)
+    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else np.ascontiguousarray(pixels))
+    return finished_picture(PictureFile(image), name)
+
+
+def fit_picture(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cover") -> Tensor:
+    """Scale a picture to the size of the video, bilinear and antialiased.
+
+    Args:
+        image: RGB picture.
+        size_px: Height and width.
+        mode: ``cover`` fills the frame and crops about the centre; ``pad`` keeps the whole
+            picture, on mid grey.
+
+    Returns:
+        ``(3, H, W)`` uint8.
+
+    Source: ``cover`` is SoulX-FlashTalk ``resize_and_centercrop`` @ 688982e, to the bit.
+    """
+    require(mode in ("cover", "pad"), f"picture fit {mode!r}: use 'cover' or 'pad'")
+    height, width = size_px
+    scales = height / image.height, width / image.width
+    if mode == "pad":
+        return _to_tensor(_padded(image, min(scales), size_px))
+    scale = max(scales)
+    resized = image.resize(
+        (math.ceil(scale * image.width), math.ceil(scale * image.height)),
+        resample=Image.Resampling.BILINEAR,
+    )
+    top, left = round((resized.height - height) / 2), round((resized.width - width) / 2)
+    return _to_tensor(resized.crop((left, top, left + width, top + height)))
+
+
+def to_model_range(pixels: Tensor) -> Tensor:
+    """Map uint8 in ``[0, 255]`` to float32 in ``[-1, 1]``, any shape."""
+    return (pixels.float() / 255 - 0.5) * 2
+
+
+def from_model_range(values: Tensor) -> Tensor:
+    """Map floats in ``[-1, 1]`` to uint8 in ``[0, 255]``, any shape; rounds down.
+
+    Source: SoulX-FlashTalk ``run_pipeline`` @ 688982e, and the cast to uint8 of its script.
+    """
+    return (((values.float() + 1) / 2).clamp(0, 1) * 255).to(torch.uint8)
+
+
+def to_pictures(frames: Tensor) -> Tensor:
+    """Bring frames ``(3, f, H, W)`` in ``[-1, 1]`` to host memory, ``(f, H, W, 3)`` uint8."""
+    pictures = from_model_range(frames).permute(1, 2, 3, 0).contiguous()
+    if pictures.device.type != "cuda":
+        return pictures.cpu()
+    # A GPU writes to pinned memory ten times as fast; PyTorch keeps such memory for the next.
+    host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=True)
+    host.copy_(pictures, non_blocking=True)
+    torch.cuda.current_stream(pictures.device).synchronize()
+    return host
+
+
+def _padded(image: Image.Image, scale: float, size_px: tuple[int, int]) -> Image.Image:
+    height, width = size_px
+    inner_height = min(height, max(1, round(scale * image.height)))
+    inner_width = min(width, max(1, round(scale * image.width)))
+    resized = image.resize((inner_width, inner_height), resample=Image.Resampling.BILINEAR)
+    canvas = Image.new("RGB", (width, height), BACKDROP)
+    canvas.paste(resized, ((width - inner_width) // 2, (height - inner_height) // 2))
+    return canvas
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()

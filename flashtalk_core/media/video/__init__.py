@@ -1,0 +1,1 @@
+"""Writing a video file with its sound while frames arrive."""

@@ -1,0 +1,181 @@
+"""The user's own sound as the AAC track of a video, encoded in step with the picture.
+
+Axis legend: C channels, n samples.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...log import printable_log
+from ..audio.channel_mix import Matrix, is_unnamed, mix_matrix, positions_of
+from ..audio.decoding.reader import SoundReader
+from ..audio.hearing import Hearing
+from ..audio.info import SoundInfo
+from ..audio.marks import measured_blocks
+from ..audio.resampling import StreamResampler
+from ..audio.source import Block
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import OutputContainer
+
+_log = printable_log(logging.getLogger(__name__))
+
+_LEGAL_RATES_HZ = (
+    7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000,
+)  # fmt: skip
+# Channel layouts that AAC has a fixed code for, by the names FFmpeg gives to the sound and to
+# the encoder. Side and back speakers of 5.0 and 5.1 come in the same order. 7.1 is left out:
+# PyAV cannot make frames of 8 planar channels.
+_LEGAL_LAYOUTS = {
+    "mono": "mono",
+    "stereo": "stereo",
+    "3.0": "3.0",
+    "4.0": "4.0",
+    "5.0": "5.0",
+    "5.0(side)": "5.0",
+    "5.1": "5.1",
+    "5.1(side)": "5.1",
+}
+_UNNAMED_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
+_FRAME_SAMPLES = 1024
+_BITS_PER_SAMPLE = 4
+_MAX_BITS_PER_CHANNEL = 96_000
+
+
+def aac_rate_hz(rate_hz: int) -> int:
+    """Return the rate AAC can carry: the same, else the next higher one, at most 96 kHz."""
+    return next((legal for legal in _LEGAL_RATES_HZ if legal >= rate_hz), _LEGAL_RATES_HZ[-1])
+
+
+def aac_layout(layout: str, channels: int) -> str:
+    """Return the layout AAC can carry: the same, else that of the nearest downmix."""
+    if is_unnamed(layout) and channels in _UNNAMED_LAYOUTS:
+        return _UNNAMED_LAYOUTS[channels]
+    positions = positions_of(layout, channels)
+    return _LEGAL_LAYOUTS.get(layout) or _nearest_layout(set(positions))
+
+
+def _nearest_layout(positions: set[str]) -> str:
+    """Return the smallest layout that keeps what matters: front, centre and behind."""
+    if not {"FL", "FR"} <= positions:
+        return "stereo" if {"DL", "DR"} <= positions or {"BIL", "BIR"} <= positions else "mono"
+    if "FC" not in positions:
+        return "stereo"
+    if {"BL", "SL"} & positions:
+        return "5.1" if "LFE" in positions else "5.0"
+    return "4.0" if "BC" in positions else "3.0"
+
+
+def track_notes(sound: SoundInfo) -> list[str]:
+    """Return what of a sound the track of the video cannot carry, a sentence each."""
+    notes, rate_hz = [], aac_rate_hz(sound.rate_hz)
+    if rate_hz != sound.rate_hz:
+        notes.append(f"AAC has no {sound.rate_hz} Hz, the video gets {rate_hz} Hz")
+    if _downmix(sound) is not None:
+        notes.append(
+            f"AAC has no layout like its {sound.channels} channels ({sound.layout or 'unnamed'}), "
+            f"the video gets {aac_layout(sound.layout, sound.channels)}"
+        )
+    return [f"sound {sound.source}: {note}" for note in notes]
+
+
+def _downmix(sound: SoundInfo) -> Matrix | None:
+    """Return the weights that make the track's channels; ``None`` where they are the sound's."""
+    layout = aac_layout(sound.layout, sound.channels)
+    target = positions_of(layout, 0)
+    if len(target) == sound.channels and (
+        is_unnamed(sound.layout) or sound.layout in _LEGAL_LAYOUTS
+    ):
+        return None
+    if layout != "mono":
+        return mix_matrix(positions_of(sound.layout, sound.channels), target)
+    # Channels without a place are added up, as loud as the loudest of them at most.
+    loudest = max(sound.mix_peak, sound.peak) or 1.0
+    weights = np.asarray(Hearing.plain(sound.layout, sound.channels).weights, np.float32)
+    return weights[None] * np.float32(sound.peak / loudest)
+
+
+class SoundTrack:
+    """Decodes the sound a second time and encodes it as far as the picture has come."""
+
+    def __init__(self, container: OutputContainer, sound: SoundInfo) -> None:
+        self.rate_hz = aac_rate_hz(sound.rate_hz)
+        self.layout = aac_layout(sound.layout, sound.channels)
+        self.num_samples = -(-sound.num_samples * self.rate_hz // sound.rate_hz)
+        """Length of the track at its own rate, rounded up."""
+        self._downmix = _downmix(sound)
+        self._reader = SoundReader(sound.source)
+        try:
+            self.stream = container.add_stream("aac", rate=self.rate_hz, layout=self.layout)
+            """The track of the container."""
+            self._channels = len(self.stream.codec_context.layout.channels)
+            self.stream.codec_context.bit_rate = self._channels * min(
+                _MAX_BITS_PER_CHANNEL, _BITS_PER_SAMPLE * self.rate_hz
+            )
+        except BaseException:
+            self._reader.close()
+            raise
+        self._source = self._converted(sound)
+        self._pending: Block = np.zeros((self._channels, 0), np.float32)
+        self._position = 0
+        for note in track_notes(sound):
+            _log.warning("%s", note)
+
+    def packets_until(self, time_s: Fraction) -> Iterator[Packet]:
+        """Encode what sounds before ``time_s``, to the end of the AAC frame around it."""
+        stop = min(self.num_samples, math.ceil(time_s * self.rate_hz))
+        while self._position < stop:
+            samples = self._take(min(_FRAME_SAMPLES, self.num_samples - self._position))
+            yield from self._encode(samples)
+
+    def remaining_packets(self) -> Iterator[Packet]:
+        """Return what the encoder still holds. The track cannot go on afterwards."""
+        yield from self.stream.encode(None)
+
+    def close(self) -> None:
+        """Release the source."""
+        self._reader.close()
+
+    def _converted(self, sound: SoundInfo) -> Iterator[Block]:
+        resampler = StreamResampler(sound.rate_hz, self.rate_hz, self._channels)
+        for block in measured_blocks(self._reader, sound):
+            if self._downmix is not None:
+                block = self._downmix @ block
+            yield _within_full_scale(resampler.process(block))
+        yield _within_full_scale(resampler.finish())
+
+    def _take(self, num_samples: int) -> Block:
+        """Return the next ``(C, num_samples)``; rounding may leave one of silence at the end."""
+        while self._pending.shape[1] < num_samples:
+            more = next(self._source, None)
+            if more is None:
+                short = num_samples - self._pending.shape[1]
+                more = np.zeros((self._channels, short), np.float32)
+            self._pending = np.concatenate([self._pending, more], axis=1)
+        taken, self._pending = np.split(self._pending, [num_samples], axis=1)
+        return taken
+
+    def _encode(self, samples: Block) -> Iterator[Packet]:
+        from av import AudioFrame
+
+        frame = AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples), format="fltp", layout=self.layout
+        )
+        frame.sample_rate = self.rate_hz
+        frame.time_base = Fraction(1, self.rate_hz)
+        frame.pts = self._position
+        self._position += samples.shape[1]
+        yield from self.stream.encode(frame)
+
+
+def _within_full_scale(block: Block) -> Block:
+    # Players cut louder samples off anyway; far louder ones make the encoder fail.
+    return np.clip(block, -1, 1)

@@ -1,0 +1,330 @@
+"""Video file written while it is rendered: playable at any moment, faststart when finished.
+
+Axis legend: F frames, H W pixels; frames are channel last, as encoders take them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import InvalidInputError, OutputError
+from ...files.deferred_stops import deferred_stops
+from ...files.output_lock import lock_output
+from ...files.output_path import check_output, fault_line
+from ...files.whole_file import create, put_in_place, sync_file
+from ...geometry import check_size, num_video_frames
+from ...log import printable_log
+from ..audio.info import SoundInfo
+from ..isobmff.boxes import cut_to_whole_fragments, has_whole_fragment
+from ..isobmff.defragment import write_plain_mp4
+from ..isobmff.live import LiveMp4, LiveSink
+from .audio_track import SoundTrack
+from .older_partials import OlderPartials, num_saved_frames
+from .partial_file import PartialFile
+from .picture_track import PictureTrack, Preset, check_crf
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import OutputContainer
+
+_log = printable_log(logging.getLogger(__name__))
+
+# What a killed render loses: the 10 frames the encoder looks ahead, the one it works on, and the
+# one whose fragment waits for the next packet. The head is written with the first fragment, because
+# only then is the delay of the AAC encoder known and can be declared.
+_PARTIAL_OPTIONS = {
+    "movflags": "delay_moov+default_base_moof+use_metadata_tags",
+    "frag_duration": "40000",
+    "flush_packets": "1",
+}
+# Room for the head of the file less its texts: the muxer goes back in it to note sizes.
+_BUFFER_BYTES = 1 << 20
+_MIN_KEY_FRAME_INTERVAL = 25
+
+
+class Mp4Writer:
+    """Writes frames and the user's own sound into ``<stem>.partial.mp4``, then ``<stem>.mp4``.
+
+    Use it as a context manager. The partial file is a fragmented MP4 that plays, with sound,
+    whatever stops the render; an older final file is replaced only by a complete one, and an
+    older partial file is put aside until this render has saved as much.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        size_px: tuple[int, int],
+        sound: SoundInfo,
+        frame_rate_hz: int = 25,
+        *,
+        crf: int = 18,
+        preset: Preset = "fast",
+        chunk_frames: int = 28,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Check everything that can be checked; nothing is written yet.
+
+        Args:
+            path: Final name, in ``.mp4``.
+            size_px: Height and width of the frames.
+            sound: Sound of the video; it also fixes its length.
+            frame_rate_hz: Frames a second.
+            crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
+            preset: x264's trade of speed for size.
+            chunk_frames: Frames of a chunk; key frames lie at borders of chunks.
+            metadata: Texts kept in the file, by any names; ``None`` for no text.
+
+        Raises:
+            OutputError: If the file cannot be written.
+            InvalidInputError: If the size or the quality is out of range.
+        """
+        check_size(size_px)
+        check_crf(crf)
+        self.output = check_output(path)
+        self.size_px = size_px
+        self.sound = sound
+        self.frame_rate_hz = frame_rate_hz
+        self.num_frames = num_video_frames(sound.num_samples, sound.rate_hz, frame_rate_hz)
+        """Frames of the finished video, ``ceil(frame rate * samples / rate)``."""
+        self.num_written = 0
+        self.is_complete = False
+        """Whether the finished file is in its place."""
+        # A chunk, or as many as make a second: more key frames make a larger file.
+        self._key_frame_interval = chunk_frames * -(-_MIN_KEY_FRAME_INTERVAL // chunk_frames)
+        self._crf, self._preset = crf, preset
+        self._metadata = dict(metadata or {})
+        self._older = OlderPartials(self.output)
+        self._left = ""
+        self._file = PartialFile(self.output.partial, self._older.put_aside)
+        self._container: OutputContainer | None = None
+        self._live: LiveMp4 | None = None
+        self._pictures: PictureTrack
+        self._track: SoundTrack
+        self._held = ExitStack()
+
+    def send_live(self, sink: LiveSink) -> None:
+        """Hand the packets of the file to ``sink``, too. Call it before the first frame."""
+        self._live = LiveMp4(sink)
+
+    def __enter__(self) -> Self:
+        with self._faults(), ExitStack() as held:
+            held.enter_context(lock_output(self.output.final, self.output.lock))
+            self.output.finishing.unlink(missing_ok=True)
+            self._open()
+            self._held = held.pop_all()
+        return self
+
+    def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
+        """Encode frames and the sound that belongs to them.
+
+        Args:
+            frames: ``(F, H, W, 3)`` uint8; no more than :attr:`num_frames` in all.
+
+        Raises:
+            OutputError: If the disk is full or the file cannot be written for another reason.
+        """
+        pixels = frames.cpu().numpy() if isinstance(frames, Tensor) else frames
+        assert pixels.shape[1:] == (*self.size_px, 3), pixels.shape
+        assert pixels.dtype == np.uint8, pixels.dtype
+        assert self.num_written + len(pixels) <= self.num_frames, (len(pixels), self.num_frames)
+        with self._faults():
+            for picture in pixels:
+                with deferred_stops():
+                    self._mux(self._pictures.packets(picture, self.num_written))
+                    self.num_written += 1
+                    time_s = Fraction(self.num_written, self.frame_rate_hz)
+                    self._mux(self._track.packets_until(time_s))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            with self._held:
+                if exception is None and self.num_written == self.num_frames:
+                    self._complete()
+                else:
+                    self._abandon()
+            counts = f"{self.num_written} of {self.num_frames}"
+            assert exception is not None or self.is_complete, f"{counts} frames written"
+        except BaseException as error:
+            self.note_end(error)
+            raise
+        finally:
+            self._file.release()
+        if exception is not None:
+            self.note_end(exception)
+
+    def note_end(self, exception: BaseException) -> None:
+        """Add to what stopped a render where its frames are, unless it says so itself."""
+        with suppress(Exception):  # memory may have run out; what has happened is told
+            told = " ".join([str(exception), *getattr(exception, "__notes__", ())])
+            for note in (self._where_it_is(told), self._left):
+                if note and note not in told:
+                    exception.add_note(note)
+
+    def _where_it_is(self, told: str) -> str:
+        final, partial = self.output.final, self.output.partial
+        if self.is_complete:
+            return f"the video was complete by then: {final}"
+        if str(partial) in told or not self._file.is_in_place:
+            return ""
+        count = num_saved_frames(partial)  # a stop may have come between a frame and its count
+        if count is None:
+            return f"what another program left of this render is in {partial}"
+        share = "all" if count == self.num_frames else f"the first {count} of"
+        return f"{share} {self.num_frames} frames are in {partial}"
+
+    def _open(self) -> None:
+        import av
+
+        texts = sum(len(text.encode()) for pair in self._metadata.items() for text in pair)
+        container = av.open(
+            self._file.sink,
+            "w",
+            format="mp4",
+            options=_PARTIAL_OPTIONS,
+            buffer_size=_BUFFER_BYTES + texts,
+        )
+        try:
+            container.metadata.update(self._metadata)
+            self._pictures = PictureTrack(
+                container,
+                self.size_px,
+                self.frame_rate_hz,
+                crf=self._crf,
+                preset=self._preset,
+                key_frame_interval=self._key_frame_interval,
+            )
+            self._track = SoundTrack(container, self.sound)
+        except BaseException:
+            container.close()
+            raise
+        self._container = container
+
+    def _mux(self, packets: Iterable[Packet]) -> None:
+        assert self._container is not None
+        for packet in packets:
+            self._container.mux(packet)
+            self._file.write_out()
+            if self._live is not None:
+                self._live.add(packet, (self._pictures.stream, self._track.stream))
+
+    def _close(self) -> None:
+        """Flush the encoders and end the partial file; all of it, whatever fails."""
+        if self._container is None:
+            return
+        try:
+            with deferred_stops(), ExitStack() as ends:
+                ends.callback(self._close_container)
+                ends.callback(self._track.close)
+                if self._live is not None:
+                    ends.callback(self._live.close)
+                self._mux(self._pictures.remaining_packets())
+                self._mux(self._track.remaining_packets())
+        finally:
+            self._file.finish()
+
+    def _close_container(self) -> None:
+        container, self._container = self._container, None
+        assert container is not None
+        container.close()
+
+    def _complete(self) -> None:
+        """Make the finished file from the partial one."""
+        with self._faults():
+            self._close()
+            self._finish()
+        self._left = self._older.remove_outdone(self.num_frames)
+        if self._left:
+            _log.warning("%s is complete; %s", self.output.final, self._left)
+
+    def _abandon(self) -> None:
+        """End the partial file as well as the disk allows, and leave it."""
+        if self.is_complete:
+            return
+        # Whatever fails here, or stops it a second time: what stopped the render is raised.
+        for step in (self._close, self._tidy_partial, self._settle_older):
+            with suppress(BaseException):
+                step()
+
+    def _tidy_partial(self) -> None:
+        """Leave the partial file playable, or not at all."""
+        if self._file.is_in_place and not cut_to_whole_fragments(self.output.partial):
+            self._file.remove()
+
+    def _settle_older(self) -> None:
+        """Keep what earlier renders saved, unless this one has saved as much."""
+        self._older.put_back()
+        count = num_saved_frames(self.output.partial) if self._file.is_in_place else None
+        self._left = self._older.remove_outdone(count or 0)
+
+    def _finish(self) -> None:
+        finishing, partial = self.output.finishing, self.output.partial
+        os.close(create(finishing))
+        try:
+            self._write_finished()
+            sync_file(finishing)  # gigabytes take a while, in which a stop is heard
+            with deferred_stops():
+                put_in_place(finishing, self.output.final)
+                self.is_complete = True
+        finally:
+            if not self.is_complete:
+                with suppress(OSError):
+                    finishing.unlink(missing_ok=True)
+        try:
+            self._file.remove()
+        except OSError as error:
+            _log.warning(
+                "%s is complete, but %s stays behind: %s", self.output.final, partial, error
+            )
+
+    def _write_finished(self) -> None:
+        output, rate_hz = self.output, self._track.rate_hz
+        # Counting in sound samples makes the length of the sound exact.
+        picture_ticks = -(-self.num_frames * rate_hz // self.frame_rate_hz)
+        durations = {b"vide": picture_ticks, b"soun": self._track.num_samples}
+        try:
+            found = write_plain_mp4(output.partial, output.finishing, rate_hz, durations)
+        except InvalidInputError as error:
+            raise OutputError(
+                f"output {output.final}: another program changed {output.partial}, which is "
+                "damaged now; render again"
+            ) from error
+        if found != self.num_frames:
+            raise OutputError(
+                f"output {output.final}: {found} of {self.num_frames} frames are left in "
+                f"{output.partial}, another program changed it; render again"
+            )
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Tell what stopped the writing in one line; what was written is in order by then."""
+        import av
+
+        try:
+            yield
+        except (OSError, av.FFmpegError) as error:
+            partial = self.output.partial
+            # What another render has left under that name is not this one's.
+            size = partial.stat().st_size if self._file.is_in_place else 0
+            self._abandon()
+            is_playable = self._file.is_in_place and has_whole_fragment(partial)
+            line = fault_line(self.output.final, partial, size, is_playable, error)
+            raise OutputError(line) from error
+        except BaseException:
+            self._abandon()
+            raise

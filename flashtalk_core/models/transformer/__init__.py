@@ -1,0 +1,1 @@
+"""The diffusion transformer with its attention to the sound."""

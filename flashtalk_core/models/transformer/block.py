@@ -1,0 +1,245 @@
+"""One block of the audio-driven diffusion transformer.
+
+Axis legend: B batch, L tokens, C width, N heads, D head dim, T latent frames, A audio tokens a
+frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...config import DiTConfig
+from ..attention import Attention
+from .norms import LayerNorm, RMSNorm
+from .rope import rotate
+from .speakers import listening_rotation, reference_attention, speaking_rotation
+
+KeyValue = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class BlockContext:
+    """What one block attends to beside the video tokens; made once, used at every step."""
+
+    text: KeyValue
+    """Keys and values of the prompt, ``(B, text_len, N, D)`` each."""
+    image: KeyValue
+    """Keys and values of the CLIP tokens, ``(B, clip_tokens, N, D)`` each."""
+    prompt_len: int | None = None
+    """Positions of the prompt before its padding; those behind are all equal. ``None`` where
+    that is not known."""
+
+
+class FusedRun(Protocol):
+    """Another way through one block, with its work between matrix products done in fewer passes."""
+
+    def takes(self, block: AvatarBlock, x: Tensor, masks: Tensor | None) -> bool:
+        """Tell whether it can run these tokens; see :meth:`AvatarBlock.forward`."""
+        ...
+
+    def __call__(
+        self,
+        block: AvatarBlock,
+        x: Tensor,
+        modulation: Tensor,
+        rotation: Tensor,
+        context: BlockContext,
+        audio: KeyValue,
+    ) -> Tensor:
+        """Run the block; see :meth:`AvatarBlock.forward`."""
+        ...
+
+
+class SelfAttention(nn.Module):
+    """Self-attention over all tokens of a chunk, 3-D RoPE, RMS norm on queries and keys."""
+
+    def __init__(self, config: DiTConfig, attention: Attention) -> None:
+        super().__init__()
+        dim = config.dim
+        self.num_heads = config.num_heads
+        self.attention = attention
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.o = nn.Linear(dim, dim)
+        self.norm_q = RMSNorm(dim, config.eps)
+        self.norm_k = RMSNorm(dim, config.eps)
+
+    def forward(
+        self, x: Tensor, rotation: Tensor, masks: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend.
+
+        Args:
+            x: Tokens, ``(B, L, C)``.
+            rotation: Rotary table, ``(L, D / 2, 2)`` float32.
+            masks: Reference masks of two speakers, ``(K, R)``; ``None`` with one speaker.
+
+        Returns:
+            ``(B, L, C)``, and each token's attention to the masks ``(K, L)`` or ``None``.
+        """
+        heads = (self.num_heads, -1)
+        q = rotate(self.norm_q(self.q(x)).unflatten(-1, heads), rotation)
+        k = rotate(self.norm_k(self.k(x)).unflatten(-1, heads), rotation)
+        v = self.v(x).unflatten(-1, heads)
+        out = self.o(self.attention(q, k, v).flatten(2))
+        return out, None if masks is None else reference_attention(q, k, masks)
+
+
+class ContextAttention(nn.Module):
+    """Cross-attention to the prompt and, with keys of its own, to the picture."""
+
+    def __init__(self, config: DiTConfig, attention: Attention) -> None:
+        super().__init__()
+        dim = config.dim
+        self.num_heads = config.num_heads
+        self.attention = attention
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.o = nn.Linear(dim, dim)
+        self.norm_q = RMSNorm(dim, config.eps)
+        self.norm_k = RMSNorm(dim, config.eps)
+        self.k_img = nn.Linear(dim, dim)
+        self.v_img = nn.Linear(dim, dim)
+        self.norm_k_img = RMSNorm(dim, config.eps)
+
+    def project(self, text: Tensor, image: Tensor, prompt_len: int | None = None) -> BlockContext:
+        """Compute keys and values of embedded text and image tokens ``(B, ., C)``.
+
+        Args:
+            text: Prompt with its padding.
+            image: Picture.
+            prompt_len: Positions before the padding, if known.
+        """
+        heads = (self.num_heads, -1)
+        return BlockContext(
+            text=(
+                self.norm_k(self.k(text)).unflatten(-1, heads),
+                self.v(text).unflatten(-1, heads),
+            ),
+            image=(
+                self.norm_k_img(self.k_img(image)).unflatten(-1, heads),
+                self.v_img(image).unflatten(-1, heads),
+            ),
+            prompt_len=prompt_len,
+        )
+
+    def forward(self, x: Tensor, context: BlockContext) -> Tensor:
+        """Attend from ``(B, L, C)``; same shape."""
+        q = self.norm_q(self.q(x)).unflatten(-1, (self.num_heads, -1))
+        out = self.attention(q, *context.text) + self.attention(q, *context.image)
+        return self.o(out.flatten(2))
+
+
+class AudioAttention(nn.Module):
+    """Cross-attention of each latent frame to its own audio tokens."""
+
+    def __init__(self, config: DiTConfig, attention: Attention) -> None:
+        super().__init__()
+        self.num_heads = config.num_heads
+        self.head_dim = config.head_dim
+        self.attention = attention
+        self.q_linear = nn.Linear(config.dim, config.dim)
+        self.kv_linear = nn.Linear(config.audio_output_dim, 2 * config.dim)
+        self.proj = nn.Linear(config.dim, config.dim)
+
+    def project(self, tokens: Tensor, num_speakers: int) -> KeyValue:
+        """Compute keys and values.
+
+        Args:
+            tokens: ``(B, T, A, audio_output_dim)``; with two speakers A holds both.
+            num_speakers: 1 or 2.
+
+        Returns:
+            Keys and values, ``(B * T, A, N, D)`` each.
+        """
+        k, v = self.kv_linear(tokens.flatten(0, 1)).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
+        if num_speakers > 1:
+            k = rotate(k, speaking_rotation(k.shape[1], self.head_dim, k.device))
+        return k, v
+
+    def forward(self, x: Tensor, audio: KeyValue, listening: Tensor | None) -> Tensor:
+        """Attend.
+
+        Args:
+            x: Tokens, ``(B, L, C)``, frame by frame.
+            audio: Keys and values, ``(B * T, A, N, D)`` each.
+            listening: Attention of each token to the reference masks, ``(K, L)``; ``None``
+                with one speaker.
+
+        Returns:
+            ``(B, L, C)``.
+        """
+        k, v = audio
+        q = self.q_linear(x).unflatten(-1, (self.num_heads, -1))
+        if listening is not None:
+            q = rotate(q, listening_rotation(listening, self.head_dim))
+        num_frames = k.shape[0] // x.shape[0]
+        q = q.unflatten(1, (num_frames, -1)).flatten(0, 1)
+        out = self.attention(q, k, v).flatten(2)
+        return self.proj(out).unflatten(0, (x.shape[0], num_frames)).flatten(1, 2)
+
+
+class AvatarBlock(nn.Module):
+    """Self-attention, prompt and picture, audio, feed-forward; adaLN modulation in float32."""
+
+    def __init__(self, config: DiTConfig, attention: Attention) -> None:
+        super().__init__()
+        dim, eps = config.dim, config.eps
+        self.norm1 = LayerNorm(dim, eps, elementwise_affine=False)
+        self.self_attn = SelfAttention(config, attention)
+        self.norm3 = LayerNorm(dim, eps)
+        self.cross_attn = ContextAttention(config, attention)
+        self.norm_x = LayerNorm(dim, eps) if config.norm_input_visual else nn.Identity()
+        self.audio_cross_attn = AudioAttention(config, attention)
+        self.norm2 = LayerNorm(dim, eps, elementwise_affine=False)
+        self.ffn = nn.Sequential(
+            nn.Linear(dim, config.ffn_dim),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(config.ffn_dim, dim),
+        )
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        self.fused: FusedRun | None = None
+
+    def forward(
+        self,
+        x: Tensor,
+        modulation: Tensor,
+        rotation: Tensor,
+        context: BlockContext,
+        audio: KeyValue,
+        masks: Tensor | None = None,
+    ) -> Tensor:
+        """Run the block.
+
+        Args:
+            x: Tokens, ``(B, L, C)``.
+            modulation: Projected timestep, ``(B, 6, C)`` float32.
+            rotation: Rotary table, ``(L, D / 2, 2)`` float32.
+            context: Keys and values of prompt and picture.
+            audio: Keys and values of the sound, ``(B * T, A, N, D)`` each.
+            masks: Reference masks of two speakers, ``(K, R)``; ``None`` with one.
+
+        Returns:
+            Tokens, same shape and dtype.
+        """
+        if self.fused is not None and self.fused.takes(self, x, masks):
+            return self.fused(self, x, modulation, rotation, context, audio)
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).chunk(
+            6, dim=1
+        )
+        y, listening = self.self_attn(_modulate(self.norm1(x), scale1, shift1), rotation, masks)
+        x = (x + y * gate1).type_as(x)
+        x = x + self.cross_attn(self.norm3(x), context)
+        x = x + self.audio_cross_attn(self.norm_x(x), audio, listening)
+        y = self.ffn(_modulate(self.norm2(x), scale2, shift2))
+        return (x + y * gate2).type_as(x)
+
+
+def _modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return (x.float() * (1 + scale) + shift).type_as(x)

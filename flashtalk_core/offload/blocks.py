@@ -1,0 +1,145 @@
+"""A transformer of which only some blocks stay on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ..models.transformer.block import AvatarBlock
+from ..models.transformer.model import AvatarDiT, BlockWork
+from ..quantization.fp8 import quantise_block
+from .weight_stream import (
+    HostWeights,
+    WeightStream,
+    mark_offloaded,
+    move_tensors,
+    tensors_of,
+)
+
+_SESSION_LAYERS = ("k", "v", "norm_k", "k_img", "v_img", "norm_k_img")
+"""Layers of the attention to prompt and picture that run once a session."""
+
+
+class BlockOffload:
+    """Keeps the weights of blocks in host memory, and lends the blocks of a transformer.
+
+    What projects prompt and picture (a quarter of each block) waits on the host for all blocks, as
+    does what projects the sound: these run once a session and once a chunk. The rest of a block,
+    which runs at every step, stays on the device for as many blocks as are to be resident.
+
+    Blocks that do not stay are spread evenly, so that each is copied while several resident ones
+    compute.
+    """
+
+    list_name = "blocks"
+
+    def __init__(self, device: torch.device, num_resident: int, *, float8: bool = False) -> None:
+        """Wait for a transformer.
+
+        Args:
+            device: Where it runs.
+            num_resident: Blocks that stay on the device; as many as there are if it has fewer.
+            float8: Whether large linear layers become 8-bit floats as blocks are taken.
+        """
+        self._device = device
+        self._num_resident = num_resident
+        self._float8 = float8
+        self._waiting: frozenset[int] = frozenset()
+        self._dit: AvatarDiT | None = None
+        self._weights: dict[BlockWork, dict[int, HostWeights]] = {
+            "session": {},
+            "sound": {},
+            "step": {},
+        }
+        self._streams: dict[BlockWork, WeightStream] = {}
+
+    def start(self, module: AvatarDiT) -> None:
+        """Take over the lending of blocks; their weights come with :meth:`take`.
+
+        Args:
+            module: Changed in place; its blocks may be without values yet. Afterwards it must
+                not be moved with ``to``: use :meth:`move_to`.
+        """
+        num_blocks = len(module.blocks)
+        self._waiting = spread(num_blocks, max(0, num_blocks - self._num_resident))
+        self._dit = module
+        module.lend = self
+        mark_offloaded(module, self)
+
+    @property
+    def moved_bytes(self) -> dict[BlockWork, int]:
+        """Copied to the device so far, by what for."""
+        return {work: stream.moved_bytes for work, stream in self._streams.items()}
+
+    @property
+    def device_bytes(self) -> int:
+        """Device memory of what stays there between two steps, buffers included."""
+        resident = sum(tensor.nbytes for tensor in self._resident())
+        return resident + (self._streams["step"].buffer_bytes if self._streams else 0)
+
+    def take(self, number: int) -> None:
+        """Take the block ``number``, whose weights are all there now, wherever they are."""
+        blocks = self._blocks()
+        block = blocks[number]
+        if self._float8:
+            quantise_block(block)
+        session, sound, step = split_block(block)
+        self._weights["session"][number] = HostWeights(session, self._device)
+        self._weights["sound"][number] = HostWeights(sound, self._device)
+        if number in self._waiting:
+            self._weights["step"][number] = HostWeights(step, self._device)
+        else:
+            for tensor in step:
+                tensor.data = tensor.data.to(self._device)
+        if len(self._weights["session"]) == len(blocks):
+            self._streams = {
+                "session": WeightStream(self._weights["session"], self._device, is_cyclic=False),
+                "sound": WeightStream(self._weights["sound"], self._device),
+                "step": WeightStream(self._weights["step"], self._device),
+            }
+
+    def __call__(self, blocks: Sequence[AvatarBlock], work: BlockWork) -> Iterator[AvatarBlock]:
+        """Lend blocks in order; see :class:`BlockLender`."""
+        stream = self._streams[work]
+        for number, block in enumerate(blocks):
+            stream.begin(number)
+            yield block
+            stream.end(number)
+
+    def move_to(self, device: torch.device) -> None:
+        """Move what stays on the device to ``device``, or off it to the host."""
+        for stream in self._streams.values():
+            stream.close()
+        move_tensors(self._resident(), device)
+
+    def _resident(self) -> Iterator[Tensor]:
+        """Yield what is not streamed."""
+        assert self._dit is not None
+        blocks = self._blocks()
+        for number, block in enumerate(blocks):
+            if number not in self._waiting:
+                yield from split_block(block)[2]
+        inside = {id(tensor) for block in blocks for tensor in tensors_of(block)}
+        yield from (tensor for tensor in tensors_of(self._dit) if id(tensor) not in inside)
+
+    def _blocks(self) -> Sequence[AvatarBlock]:
+        assert self._dit is not None
+        return cast("Sequence[AvatarBlock]", self._dit.blocks)
+
+
+def spread(num_places: int, count: int) -> frozenset[int]:
+    """Return ``count`` of ``num_places`` numbers, as evenly far from each other as can be."""
+    return frozenset((index * num_places) // count for index in range(count))
+
+
+def split_block(block: AvatarBlock) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Return the weights of a block that run once a session, once a chunk, and at every step."""
+    layers = [getattr(block.cross_attn, name) for name in _SESSION_LAYERS]
+    session = [tensor for layer in layers for tensor in tensors_of(layer)]
+    sound = list(tensors_of(block.audio_cross_attn.kv_linear))
+    others = {id(tensor) for tensor in chain(session, sound)}
+    return session, sound, [each for each in tensors_of(block) if id(each) not in others]

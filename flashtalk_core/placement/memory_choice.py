@@ -1,0 +1,226 @@
+"""How much of a model stays on its device, and in which number format.
+
+What changes the picture follows from the card alone, so that the same settings draw the same on it
+whatever else is running; what does not follows from the memory that is free.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..config import require
+from ..errors import InvalidInputError
+from ..excerpt import excerpt
+from ..quantization.fp8 import float8_fault
+from .memory_plan import WHOLE, MemoryPlan
+from .memory_sizes import ModelSizes
+
+MODES = ("auto", "resident", "float8", "offload", "float8-offload")
+SYSTEM_BYTES = 1_500_000_000
+"""What the system, the display and the driver take of every card."""
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class MemoryChoice:
+    """What a user asked for."""
+
+    mode: str = "auto"
+    """One of :data:`MODES`."""
+    num_resident: int | None = None
+    """Blocks that stay on the device; ``None`` is as many as there is room for."""
+    float8: bool = False
+    """Whether 8-bit floats are wanted in any case."""
+
+    def __post_init__(self) -> None:
+        require(self.mode in MODES, f"memory {excerpt(self.mode)!r}: use one of {', '.join(MODES)}")
+        require(
+            self.num_resident is None or (self.num_resident >= 0 and "offload" in self.mode),
+            f"memory {self.mode}:{excerpt(self.num_resident)}: a number of blocks, 0 or more, goes "
+            "with 'offload' and 'float8-offload' only",
+        )
+
+    @classmethod
+    def parse(cls, text: str, *, float8: bool = False) -> MemoryChoice:
+        """Read a mode, or a mode and a number of blocks such as ``offload:12``."""
+        mode, colon, count = text.partition(":")
+        if colon and not re.fullmatch(r"\d+", count):
+            raise InvalidInputError(
+                f"memory {excerpt(text)!r}: no number of blocks after the colon; write for example "
+                "offload:12"
+            )
+        return cls(mode, int(count) if colon else None, float8)
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Memory of a device, in bytes."""
+
+    free: int
+    """What may be used now."""
+    total: int
+    """What the device has, whoever uses it."""
+
+    @classmethod
+    def unlimited(cls) -> DeviceMemory:
+        """Return that of a device whose memory is not known."""
+        return cls(sys.maxsize, sys.maxsize)
+
+
+def choose_memory(
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, float8_fault: str
+) -> MemoryPlan:
+    """Choose what stays on the device.
+
+    Args:
+        choice: What the user asked for.
+        sizes: What the model takes.
+        memory: Of the device.
+        float8_fault: Why the device cannot multiply 8-bit floats, for people; empty if it can.
+
+    Returns:
+        The plan, with the reason for it.
+
+    Raises:
+        InvalidInputError: If it does not fit even with nothing resident, or if 8-bit floats
+            are asked for where there are none.
+    """
+    require(
+        not float8_fault or not (choice.float8 or "float8" in choice.mode),
+        f"memory {choice.mode}: {float8_fault}; use 'offload' or 'auto'",
+    )
+    # Nobody gets float32 on a GPU without asking for it by name.
+    has_float8 = not float8_fault and sizes.dtype != torch.float32
+    float8 = _takes_float8(choice, sizes, memory, has_float8=has_float8)
+    why = _why_format(choice, sizes, memory, float8=float8) if has_float8 else ""
+    candidates = _candidates(choice, sizes, float8)
+    for plan in candidates:
+        if sizes.peak_bytes(plan) <= memory.free:
+            return _explained(plan, sizes, memory, why)
+    plan = candidates[-1]
+    if choice.mode != "resident":  # which is taken at its word
+        plan = _offloaded(choice, plan, sizes, memory.free)
+    return _explained(plan, sizes, memory, why)
+
+
+def _takes_float8(
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, has_float8: bool
+) -> bool:
+    """Tell whether large layers become 8-bit floats, which nobody but the card decides unasked.
+
+    Slabs count here whatever will be done: they are the same for every number of latent frames
+    a call, which must not change the picture either.
+    """
+    if choice.float8 or choice.mode != "auto":
+        return choice.float8 or choice.mode.startswith("float8")
+    blocks = MemoryPlan(num_resident=sizes.num_blocks, slabs=True)
+    return has_float8 and sizes.peak_bytes(blocks) > memory.total - SYSTEM_BYTES
+
+
+def _why_format(
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, float8: bool
+) -> str:
+    """Return why the format is what it is, empty where the user chose it."""
+    if choice.float8 or choice.mode != "auto" or memory.total == sys.maxsize:
+        return ""
+    card = f"a card of {memory.total / _GB:.1f} GB"
+    if float8:
+        return f"; 8-bit because {card} is too small for all blocks in {_name(sizes.dtype)}"
+    return f"; {_name(sizes.dtype)} because {card} has room for all blocks in it"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _candidates(choice: MemoryChoice, sizes: ModelSizes, float8: bool) -> list[MemoryPlan]:
+    """Return plans in the order in which they are wanted; the last one may be offloaded."""
+    if choice.mode == "resident":
+        whole = replace(WHOLE, float8=float8)
+        return [whole, replace(whole, slabs=True)]
+    plan = MemoryPlan(num_resident=sizes.num_blocks, float8=float8)
+    if choice.mode == "auto":
+        return [plan] if float8 else [WHOLE, plan]
+    if choice.num_resident is None:
+        return [plan]
+    plan = replace(plan, num_resident=min(choice.num_resident, sizes.num_blocks))
+    return [plan, replace(plan, slabs=True)]
+
+
+def _offloaded(
+    choice: MemoryChoice, plan: MemoryPlan, sizes: ModelSizes, free_bytes: int
+) -> MemoryPlan:
+    """Return ``plan`` with as many blocks as there is room for.
+
+    Slabs make decoding slower and save little; blocks on the host cost almost no time.
+    """
+    if choice.num_resident is not None:
+        raise InvalidInputError(
+            f"memory {choice.mode}:{choice.num_resident}: that needs about "
+            f"{sizes.peak_bytes(plan) / _GB:.1f} GB of device memory, "
+            f"{free_bytes / _GB:.1f} GB are free; use fewer blocks"
+        )
+    for slabs in (False, True):
+        for count in reversed(range(sizes.num_blocks)):
+            fewer = replace(plan, num_resident=count, slabs=slabs)
+            if sizes.peak_bytes(fewer) <= free_bytes:
+                return fewer
+    raise InvalidInputError(
+        f"memory {choice.mode}: with no block on the device, about "
+        f"{sizes.peak_bytes(fewer) / _GB:.1f} GB of its memory are needed at this size, "
+        f"{free_bytes / _GB:.1f} GB are free; use a smaller size, or close what else uses the GPU"
+    )
+
+
+def _explained(
+    plan: MemoryPlan, sizes: ModelSizes, memory: DeviceMemory, why_format: str
+) -> MemoryPlan:
+    """Add the reason."""
+    name = "8-bit" if plan.float8 else _name(sizes.dtype)
+    free = "" if memory.free == sys.maxsize else f" of {memory.free / _GB:.1f}"
+    needed = f"{sizes.peak_bytes(plan) / _GB:.1f}{free} GB"
+    if plan.num_resident is None:
+        kept = f"all of the model in {name}"
+    elif plan.num_resident >= sizes.num_blocks:
+        kept = f"all blocks in {name}, what runs once a session on the host"
+    else:
+        kept = f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
+    tail = ", frames in slabs of rows" if plan.slabs else ""
+    reason = f"{kept}{tail}: needs about {needed}{why_format}"
+    return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
+
+
+def plan_memory(
+    choice: MemoryChoice,
+    sizes: Callable[[], ModelSizes],
+    device: torch.device,
+    free_bytes: int | None = None,
+) -> MemoryPlan:
+    """Choose what stays on ``device``; see :func:`choose_memory`.
+
+    Args:
+        choice: What the user asked for.
+        sizes: Counts what the model takes; called where that matters only.
+        device: Where the model runs. Only the memory of CUDA devices is known, others are
+            taken to have enough.
+        free_bytes: Device memory that may be used; ``None`` asks the device.
+    """
+    if device.type != "cuda" and choice.mode in ("auto", "resident"):
+        return WHOLE
+    memory = DeviceMemory.unlimited()
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        memory = DeviceMemory(free_memory(device) if free_bytes is None else free_bytes, total)
+    return choose_memory(choice, sizes(), memory, float8_fault=float8_fault(device))
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of device memory that nobody uses, those this process holds idle too."""
+    free, _total = torch.cuda.mem_get_info(device)
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + idle

@@ -1,0 +1,114 @@
+"""How much device memory a model takes, counted from its sizes and from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ..config import AvatarConfig, ChunkConfig
+from ..models.attention import sdpa
+from ..models.encoders.audio import AudioEncoder
+from ..models.transformer.block import AvatarBlock
+from ..models.transformer.model import AvatarDiT
+from ..models.vae.model import VideoVAE
+from ..offload.blocks import split_block
+from ..quantization.fp8 import quantise_block
+from .activation_sizes import decode_bytes, session_bytes, step_bytes
+from .memory_plan import MemoryPlan
+
+_NUM_BUFFERS = 2
+_SPARE = 1.04
+"""What the allocator loses between blocks of memory, over what is counted."""
+_SPLIT = 1.12
+"""What whole pictures on their way cost over what they take: their memory is split for smaller
+tensors and cannot be given back whole. Without it a card of 16 GB ran out with 2.2 GB split."""
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Sizes in bytes of a model at work."""
+
+    dtype: torch.dtype
+    num_blocks: int
+    blocks: dict[bool, tuple[int, int, int]]
+    """Weights of a block that run once a session, once a chunk and at every step, by whether
+    large layers are 8-bit floats."""
+    others: int
+    """Weights beside the blocks, of the autoencoder and the sound encoder too, and keys and
+    values of the session and the chunk."""
+    step: int
+    """What a step needs beside weights."""
+    decode: dict[bool, int]
+    """What decoding needs beside weights, by whether it goes slab by slab."""
+
+    def peak_bytes(self, kept: MemoryPlan) -> int:
+        """Return the most device memory that a session takes, as an estimate from above."""
+        session, sound, step = self.blocks[kept.float8]
+        split = 1.0 if kept.slabs else _SPLIT
+        work = max(self.step, split * self.decode[kept.slabs])
+        if kept.num_resident is None:
+            weights = self.num_blocks * (session + sound + step)
+        else:
+            num_waiting = self.num_blocks - kept.num_resident
+            rings = sound + (step if num_waiting else 0)
+            weights = kept.num_resident * step + _NUM_BUFFERS * rings
+            # While the session is projected nothing else is at work.
+            work = max(work, _NUM_BUFFERS * session)
+        return round(_SPARE * (weights + self.others + work))
+
+
+def model_sizes(
+    config: AvatarConfig,
+    size_px: tuple[int, int],
+    chunk: ChunkConfig,
+    dtype: torch.dtype,
+    num_decode_latents: int = 1,
+) -> ModelSizes:
+    """Count what a model takes; nothing is allocated.
+
+    Args:
+        config: Its sizes.
+        size_px: Height and width of the video.
+        chunk: Arithmetic of a chunk.
+        dtype: Of the weights.
+        num_decode_latents: Latent frames that are decoded at once.
+    """
+    without_blocks = replace(config.dit, num_layers=0)
+    networks: tuple[Callable[[], nn.Module], ...] = (
+        lambda: AvatarDiT(without_blocks),
+        lambda: VideoVAE(config.vae),
+        lambda: AudioEncoder(config.audio),
+    )
+    kept = session_bytes(config, size_px, chunk, dtype)
+    return ModelSizes(
+        dtype=dtype,
+        num_blocks=config.dit.num_layers,
+        blocks={float8: _block_bytes(config, dtype, float8) for float8 in (False, True)},
+        others=kept + sum(_num_bytes(_on_meta(build, dtype).parameters()) for build in networks),
+        step=step_bytes(config, size_px, chunk, dtype),
+        decode={
+            slabs: decode_bytes(config, size_px, dtype, num_decode_latents, slabs=slabs)
+            for slabs in (False, True)
+        },
+    )
+
+
+def _block_bytes(config: AvatarConfig, dtype: torch.dtype, float8: bool) -> tuple[int, int, int]:
+    block = _on_meta(lambda: AvatarBlock(config.dit, sdpa), dtype)
+    assert isinstance(block, AvatarBlock)
+    if float8:
+        quantise_block(block)
+    session, sound, step = split_block(block)
+    return _num_bytes(session), _num_bytes(sound), _num_bytes(step)
+
+
+def _on_meta(build: Callable[[], nn.Module], dtype: torch.dtype) -> nn.Module:
+    with torch.device("meta"):
+        return build().to(dtype)
+
+
+def _num_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)

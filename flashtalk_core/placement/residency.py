@@ -1,0 +1,174 @@
+"""Where networks are while they work, and while they do not."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar, cast
+
+import torch
+from torch import nn
+
+from ..acceleration.apply import accelerate, can_go
+from ..config import FastPaths
+from ..models.encoders.text import TextEncoder
+from ..models.transformer.model import AvatarDiT
+from ..models.vae.model import VideoVAE
+from ..models.vae.row_tiles import run_in_slabs
+from ..offload.blocks import BlockOffload
+from ..offload.layers import LayerOffload
+from ..offload.weight_stream import offload_of, settle
+from ..quantization.fp8 import BlockQuantiser
+from ..weights.load import AvatarCheckpoint
+from ..weights.plan import PartTaker
+from .memory_plan import WHOLE, MemoryPlan
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class Residency(Protocol):
+    """Lends networks out; where they stay in between is its own affair.
+
+    A host that shares the device with other models evicts a network that is not lent out, and
+    brings it back when it is asked for again.
+    """
+
+    def use(self, kind: type[N]) -> AbstractContextManager[N]:
+        """Lend the network of class ``kind``, on its device until the context is left."""
+        ...
+
+    def free(self, kind: type[nn.Module]) -> None:
+        """Forget a network; the next use reads its weights anew."""
+        ...
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where networks run, and in which number format."""
+
+    device: torch.device
+    dtype: torch.dtype
+    vae_device: torch.device | None = None
+    """Where the autoencoder runs; ``None`` is where the others do."""
+    paths: FastPaths = field(default_factory=FastPaths.none)
+    """Faster ways through the networks."""
+    memory: MemoryPlan = WHOLE
+    """How much of the model stays on its device."""
+
+    def device_of(self, kind: type[nn.Module]) -> torch.device:
+        """Return where a network of class ``kind`` runs."""
+        return self.vae_device or self.device if kind is VideoVAE else self.device
+
+    def paths_of(self, kind: type[nn.Module]) -> FastPaths:
+        """Return the faster ways of a network of class ``kind``.
+
+        They were chosen for the device that most networks run on; another one may not have them.
+        """
+        paths = self.paths if kind is AvatarDiT else replace(self.paths, float8=False)
+        device = self.device_of(kind)
+        if device == self.device:
+            return paths
+        has_paths = device.type == self.device.type and can_go(paths, device)
+        return paths if has_paths else FastPaths.none()
+
+
+def load_network(
+    checkpoint: AvatarCheckpoint,
+    placement: Placement,
+    kind: type[N],
+    *,
+    waits_on: torch.device | None = None,
+    before_tensor: Callable[[], None] | None = None,
+) -> N:
+    """Read a network, and bring it into the form that the memory plan and the faster ways want.
+
+    Args:
+        checkpoint: Its files.
+        placement: Where it runs, and how much of it stays there.
+        kind: Its class.
+        waits_on: Where it goes if it is moved as a whole later; ``None`` is where it runs. A
+            transformer that is kept in part goes where it runs anyway.
+        before_tensor: Called before each tensor is read; raises to stop.
+    """
+    device, dtype = placement.device_of(kind), placement.dtype
+    offload = _offload(placement, kind, checkpoint.config.dit.num_layers)
+    parts: BlockOffload | LayerOffload | BlockQuantiser | None = offload
+    if offload is None and kind is AvatarDiT and placement.paths.float8:
+        parts = BlockQuantiser()  # all of it in the wide format may have no room
+    # A host may run everything in inference mode, but weights are moved outside of it too.
+    with torch.inference_mode(False):
+        network = checkpoint.load(
+            kind,
+            device if offload is not None else waits_on or device,
+            dtype,
+            runs_on=device,
+            before_tensor=before_tensor,
+            parts=cast("PartTaker[N] | None", parts),
+        )
+        accelerate(network, placement.paths_of(kind), device)
+    if isinstance(network, VideoVAE) and placement.memory.slabs:
+        run_in_slabs(network)
+    return network
+
+
+def _offload(
+    placement: Placement, kind: type[nn.Module], num_blocks: int
+) -> BlockOffload | LayerOffload | None:
+    """Return what keeps parts of a network on the host, ``None`` if it is on its device whole."""
+    memory = placement.memory
+    if memory.num_resident is None:
+        return None
+    if kind is AvatarDiT:
+        float8 = memory.float8 or placement.paths.float8
+        return BlockOffload(placement.device, memory.num_resident, float8=float8)
+    if kind is TextEncoder and memory.num_resident < num_blocks:
+        # It runs once, and is as large as the transformer's blocks in 8-bit floats.
+        return LayerOffload("encoder.block", placement.device)
+    return None
+
+
+class StayLoaded:
+    """Reads each network when it is first used and keeps it on its device.
+
+    It goes the faster ways from then on; what was built for them serves every later render, of
+    whatever size.
+    """
+
+    def __init__(self, checkpoint: AvatarCheckpoint, placement: Placement) -> None:
+        """Read nothing yet."""
+        self._checkpoint = checkpoint
+        self._placement = placement
+        self._networks: dict[type[nn.Module], nn.Module] = {}
+
+    @contextmanager
+    def use(self, kind: type[N]) -> Iterator[N]:
+        """Lend a network; see :class:`Residency`."""
+        if kind not in self._networks:
+            self._networks[kind] = load_network(self._checkpoint, self._placement, kind)
+        yield cast("N", self._networks[kind])
+
+    def free(self, kind: type[nn.Module]) -> None:
+        """Forget a network; see :class:`Residency`."""
+        network = self._networks.pop(kind, None)
+        if network is not None and offload_of(network) is not None:
+            settle(self._placement.device_of(kind))
+            del network
+            gc.collect()  # it and what moves its weights know each other
+
+
+class Resident:
+    """Networks that somebody else loaded and keeps."""
+
+    def __init__(self, *networks: nn.Module) -> None:
+        """Lend ``networks``, at most one of each class."""
+        self._networks = {type(network): network for network in networks}
+
+    @contextmanager
+    def use(self, kind: type[N]) -> Iterator[N]:
+        """Lend a network; see :class:`Residency`."""
+        yield cast("N", self._networks[kind])
+
+    def free(self, kind: type[nn.Module]) -> None:
+        """Do nothing: the networks belong to somebody else."""

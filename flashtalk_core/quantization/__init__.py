@@ -1,0 +1,1 @@
+"""Linear layers in fewer bits than their weights were trained in."""

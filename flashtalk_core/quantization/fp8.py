@@ -1,0 +1,244 @@
+"""Linear layers in 8-bit floats (e4m3), scaled row by row, for inference.
+
+Axis legend: R rows (tokens), I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InvalidInputError
+from ..models.transformer.block import AvatarBlock
+from ..models.transformer.model import AvatarDiT
+
+FLOAT8 = torch.float8_e4m3fn
+LARGEST = torch.finfo(FLOAT8).max
+"""Largest number of the format."""
+_PIECE_ELEMENTS = 2**25
+_SIZE_MULTIPLE = 16
+"""The kernels take matrices of multiples of this only."""
+# Hopper and Ada multiply 8-bit floats; what came before does not.
+_MIN_CAPABILITY = (8, 9)
+
+
+def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale each row to the range of the 8-bit format.
+
+    Args:
+        x: ``(R, I)``, any float dtype.
+
+    Returns:
+        ``(R, I)`` float8, and the factors that undo the scaling, ``(R, 1)`` float32.
+    """
+    wide = x.float()
+    scale = wide.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / LARGEST
+    return (wide / scale).clamp(-LARGEST, LARGEST).to(FLOAT8), scale
+
+
+def _quantise_in_pieces(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale rows, some at a time: float32 copies of all would take gigabytes.
+
+    A compiler fuses the whole and needs no copies.
+    """
+    if torch.compiler.is_compiling() or x.numel() <= _PIECE_ELEMENTS:
+        return quantise_rows(x)
+    values = torch.empty(x.shape, dtype=FLOAT8, device=x.device)
+    scales = torch.empty((x.shape[0], 1), dtype=torch.float32, device=x.device)
+    step = max(1, _PIECE_ELEMENTS // x.shape[1])
+    for start in range(0, x.shape[0], step):
+        piece = slice(start, start + step)
+        values[piece], scales[piece] = quantise_rows(x[piece])
+    return values, scales
+
+
+class Float8Linear(nn.Module):
+    """A linear layer with one scale for each output channel and one for each input row.
+
+    Rows are scaled anew at every call, so that no calibration is needed. It has no gradient.
+    """
+
+    weight: Tensor
+    weight_scale: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight, scale = _quantise_in_pieces(linear.weight.detach())
+        self.register_buffer("weight", weight)
+        self.register_buffer("weight_scale", scale)
+        self.bias = linear.bias
+        self.product: Product = product_by_row
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., I)`` to ``(..., O)``, same dtype."""
+        rows, scale = _quantise_in_pieces(x.flatten(0, -2))
+        out = self.multiply(rows, scale, x.dtype)
+        return out.unflatten(0, x.shape[:-1])
+
+    def product_of(self, x: Tensor) -> Callable[[], Tensor]:
+        """Return the product alone with ``x`` ``(R, I)`` scaled beforehand, for measures."""
+        rows, scale = quantise_rows(x)
+        return lambda: self.multiply(rows, scale, x.dtype)
+
+    def multiply(self, rows: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+        """Map rows from :func:`quantise_rows` ``(R, I)`` to ``(R, O)`` in ``dtype``."""
+        if rows.device.type != "cuda":
+            wide = F.linear(rows.float(), self.weight.float()) * scale * self.weight_scale.T
+            return (wide + self.bias.float()).to(dtype)
+        return self.product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
+
+
+Product = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""``(R, I)`` and ``(O, I)`` 8-bit, factors ``(R, 1)`` and ``(O, 1)``, bias ``(O,)``; ``(R, O)``."""
+
+
+def product_by_row(
+    rows: Tensor, weight: Tensor, row_scale: Tensor, weight_scale: Tensor, bias: Tensor
+) -> Tensor:
+    """Multiply ``(R, I)`` by ``(O, I)``, both 8-bit; ``(R, O)`` bfloat16.
+
+    With scales by row the kernels take no other format for bias and result.
+    """
+    return torch._scaled_mm(
+        rows,
+        weight.T,
+        scale_a=row_scale,
+        scale_b=weight_scale.T,
+        bias=bias.to(torch.bfloat16),
+        out_dtype=torch.bfloat16,
+        use_fast_accum=True,
+    )
+
+
+def product_by_tensor(
+    rows: Tensor, weight: Tensor, row_scale: Tensor, weight_scale: Tensor, bias: Tensor
+) -> Tensor:
+    """Multiply as :func:`product_by_row` does, with the factors applied afterwards.
+
+    For builds of PyTorch without scales by row, those for Windows among them: one pass more over
+    the result, which is rounded to bfloat16 once more.
+    """
+    one = torch.ones((), device=rows.device)
+    plain = torch._scaled_mm(
+        rows, weight.T, scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=True
+    )
+    return torch.addcmul(bias.float(), plain * row_scale, weight_scale.T).to(torch.bfloat16)
+
+
+def quantise_blocks(dit: AvatarDiT) -> None:
+    """Replace the linear layers that run at every step over every token, block by block.
+
+    What runs once a session or a chunk (keys and values of prompt, picture and sound), the
+    embeddings, the modulation, the norms and the head keep their format: they cost little time
+    and the picture depends on them most. So do the two layers around the attention to the sound,
+    which reaches the tokens past every gate: with random weights they make a third of the whole
+    error, and folded they cost little (see :mod:`folded_audio`). Layers of a size that no kernel
+    multiplies stay as they are, on every device.
+
+    Args:
+        dit: Changed in place, where its weights are; they must be in their final dtype, and
+            their device must pass :func:`check_float8`.
+    """
+    for block in dit.blocks:
+        assert isinstance(block, AvatarBlock)
+        quantise_block(block)
+
+
+def quantise_block(block: AvatarBlock) -> None:
+    """Replace the linear layers of one block; see :func:`quantise_blocks`."""
+    for owner, name in _large_layers(block):
+        linear = getattr(owner, name)
+        if isinstance(linear, nn.Linear) and _is_multiple(linear):
+            setattr(owner, name, Float8Linear(linear))
+
+
+class BlockQuantiser:
+    """Quantises the blocks of a transformer one by one while it is read.
+
+    So no more than one block is ever there in its wide format; see :func:`quantise_blocks`.
+    """
+
+    list_name = "blocks"
+
+    def __init__(self) -> None:
+        """Wait for a transformer."""
+        self._blocks: Sequence[nn.Module] = ()
+
+    def start(self, module: AvatarDiT) -> None:
+        """See the transformer, whose blocks may be without values yet."""
+        self._blocks = cast("Sequence[nn.Module]", module.blocks)
+
+    def take(self, number: int) -> None:
+        """Quantise the block ``number``, whose weights are all there now."""
+        block = self._blocks[number]
+        assert isinstance(block, AvatarBlock)
+        quantise_block(block)
+
+
+def check_float8(device: torch.device) -> None:
+    """Raise :class:`InvalidInputError` unless ``device`` can run :class:`Float8Linear`."""
+    fault = float8_fault(device)
+    if fault:
+        raise InvalidInputError(f"{fault}; leave float8 off")
+
+
+def float8_fault(device: torch.device) -> str:
+    """Return why ``device`` cannot run :class:`Float8Linear`, empty if it can."""
+    if device.type == "cpu":
+        return ""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return f"float8 on {device}: it runs on NVIDIA GPUs"
+    name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+    if capability < _MIN_CAPABILITY:
+        return (
+            f"float8 on {name}: it needs compute capability "
+            f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has {'.'.join(map(str, capability))}"
+        )
+    by_row = _fault_of_product(product_by_row, device)
+    if not by_row or not _fault_of_product(product_by_tensor, device):
+        return ""
+    return f"float8 on {name}: this PyTorch cannot multiply 8-bit floats ({by_row})"
+
+
+def choose_products(network: nn.Module, device: torch.device) -> None:
+    """Let the 8-bit layers of ``network`` multiply in the fastest way that ``device`` has.
+
+    Args:
+        network: Changed in place.
+        device: Where it will run; it must pass :func:`check_float8`.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, Float8Linear)]
+    if layers and device.type == "cuda" and _fault_of_product(product_by_row, device):
+        for layer in layers:
+            layer.product = product_by_tensor
+
+
+@cache
+def _fault_of_product(product: Product, device: torch.device) -> str:
+    """Try a product; return what goes wrong, empty if nothing."""
+    try:
+        rows = torch.zeros(16, 16, device=device).to(FLOAT8)
+        ones = torch.ones(16, 1, device=device)
+        product(rows, rows, ones, ones, ones[:, 0])
+    except torch.OutOfMemoryError:
+        raise  # says nothing about the product
+    except RuntimeError as error:
+        return str(error).strip().partition("\n")[0]
+    return ""
+
+
+def _is_multiple(linear: nn.Linear) -> bool:
+    return linear.in_features % _SIZE_MULTIPLE == 0 and linear.out_features % _SIZE_MULTIPLE == 0
+
+
+def _large_layers(block: AvatarBlock) -> list[tuple[nn.Module, str]]:
+    return [
+        *((block.self_attn, name) for name in ("q", "k", "v", "o")),
+        *((block.cross_attn, name) for name in ("q", "o")),
+        *((block.ffn, name) for name in ("0", "2")),
+    ]

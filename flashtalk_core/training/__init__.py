@@ -1,1 +1,0 @@
-"""Training of avatar models: drawn data, Stage 1, export and evaluation."""

@@ -1,1 +1,0 @@
-"""Procedural training data: drawn talking faces and speech whose mouth is known."""

@@ -1,0 +1,1 @@
+"""Finding the files of a model: folders, names, and what each file holds."""

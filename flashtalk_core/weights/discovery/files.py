@@ -1,0 +1,150 @@
+"""Files of one avatar model and the settings beside them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ...config import AvatarConfig
+from ...errors import WeightsError
+from ...excerpt import excerpt
+from ...files.paths import is_file
+from ...log import printable_log
+from ..formats.scaled_fp8 import TOKENIZER_TENSOR
+from ..formats.tensor_file import open_tensor_file
+from .json_file import read_json
+from .parts import SETTINGS_FILE, Part
+from .search import Search
+
+logger = printable_log(logging.getLogger(__name__))
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where each part of an avatar model lies."""
+
+    root: Path
+    """Folder of ``flashtalk.json``."""
+    dit: tuple[Path, ...]
+    """One file, or all shards."""
+    vae: Path
+    text: Path | None
+    """``None`` when the model is used without."""
+    tokenizer: Path | None
+    """``None`` when the text encoder's file holds it, or without a text encoder."""
+    clip: Path | None
+    """``None`` when the model is used without."""
+    audio: Path
+    dit_config: dict[str, Any] = field(default_factory=dict)
+    """The authors' ``config.json``, which may leave fields out."""
+    audio_config: dict[str, Any] = field(default_factory=dict)
+    """``config.json`` beside the audio encoder and ``do_normalize`` of its preprocessor."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """This project's ``flashtalk.json``: overrides of every configuration."""
+
+    def __repr__(self) -> str:
+        more = f" and {len(self.dit) - 1} more" if len(self.dit) > 1 else ""
+        others = (self.vae, self.text, self.clip, self.audio)
+        names = [excerpt(path.name, 50) for path in others if path is not None]
+        return f"ModelFiles({', '.join([excerpt(self.dit[0].name, 50) + more, *names])})"
+
+    @property
+    def identity(self) -> str:
+        """Name, size and time of change of every weights file, and what the settings say.
+
+        Text for a fingerprint.
+
+        Raises:
+            WeightsError: If a file is gone.
+        """
+        settings = json.dumps([self.settings, self.dit_config, self.audio_config], sort_keys=True)
+        return "; ".join([*(f"{part} {_stamp(path)}" for part, path in self._used()), settings])
+
+    def _used(self) -> Iterator[tuple[Part, Path]]:
+        for path in self.dit:
+            yield "dit", path
+        others: dict[Part, Path | None] = {
+            "vae": self.vae,
+            "text": self.text,
+            "tokenizer": self.tokenizer,
+            "clip": self.clip,
+            "audio": self.audio,
+        }
+        yield from ((part, path) for part, path in others.items() if path is not None)
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: gone since it was found ({error.strerror}); put it back or choose another"
+        ) from error
+    return f"{path.name} {status.st_size} {status.st_mtime_ns}"
+
+
+def model_files(found: Mapping[Part, tuple[Path, ...]], root: Path) -> ModelFiles:
+    """Return the files of a model with their settings.
+
+    Args:
+        found: Files of each part; text encoder, tokenizer and CLIP may be left out.
+        root: Folder in which ``flashtalk.json`` is looked for.
+
+    Raises:
+        WeightsError: If a JSON file cannot be read.
+    """
+    single = {part: paths[0] for part, paths in found.items() if paths}
+    dit, audio = found["dit"], single["audio"]
+    return ModelFiles(
+        root=root,
+        dit=dit,
+        vae=single["vae"],
+        text=single.get("text"),
+        tokenizer=single.get("tokenizer"),
+        clip=single.get("clip"),
+        audio=audio,
+        dit_config=read_json(dit[0].parent / "config.json"),
+        audio_config=_read_audio_config(audio.parent),
+        settings=read_json(root / SETTINGS_FILE),
+    )
+
+
+def find_tokenizer(text: Path, search: Search) -> tuple[Path, ...]:
+    """Return the tokenizer's own file, none if the text encoder's file holds it.
+
+    What is inside goes first: another model's tokenizer may lie in the same folder.
+
+    Raises:
+        WeightsError: If there is neither.
+    """
+    if text.suffix.lower() == ".safetensors" and TOKENIZER_TENSOR in open_tensor_file(text).infos:
+        return ()
+    return search.run()
+
+
+def warn_about_settings(files: ModelFiles) -> None:
+    """Log what ``flashtalk.json`` leaves out, where there is one.
+
+    Not when the files are found: ComfyUI looks for them before every run.
+    """
+    path = files.root / SETTINGS_FILE
+    missing = [entry.name for entry in fields(AvatarConfig) if entry.name not in files.settings]
+    if missing and is_file(path):
+        logger.warning(
+            "%s: says nothing of %s; taken from the weights and from the published model",
+            path,
+            ", ".join(missing),
+        )
+
+
+def _read_audio_config(folder: Path) -> dict[str, Any]:
+    """Return the settings beside the audio encoder, empty unless they are a wav2vec2's."""
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != "wav2vec2":
+        return {}
+    preprocessor = read_json(folder / "preprocessor_config.json")
+    return config | {key: preprocessor[key] for key in ("do_normalize",) if key in preprocessor}

@@ -1,0 +1,83 @@
+"""Files of an avatar model in a folder, laid out as by the authors or as for ComfyUI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from ...errors import InvalidInputError, WeightsError
+from ...files.paths import folder_fault, is_file, is_folder, shown_path, user_path
+from .files import ModelFiles, find_tokenizer, model_files
+from .parts import PARTS, Part
+from .search import in_model_folder
+
+
+@dataclass(frozen=True)
+class FoundPart:
+    """What a search for one part found."""
+
+    part: Part
+    title: str
+    paths: tuple[Path, ...]
+    """Empty when it is missing, or for a tokenizer inside the text encoder's file."""
+    problem: str | None
+    """One line to show when it is missing or incomplete, else ``None``."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its files together."""
+        return sum(path.stat().st_size for path in self.paths)
+
+
+def resolve_model(model: str | Path) -> Path:
+    """Return the folder of ``model``: ``"tiny"``, which is bundled, or a folder's path.
+
+    Raises:
+        WeightsError: If there is no such folder.
+    """
+    if str(model) == "tiny":
+        return Path(__file__).parents[2] / "assets" / "tiny"
+    try:
+        folder = user_path(model, "model")
+    except InvalidInputError as error:
+        raise WeightsError(str(error)) from error
+    if not is_folder(folder):
+        name = shown_path(model)
+        if is_file(folder):
+            raise WeightsError(f"model '{name}': this is a file; name the folder it is in")
+        raise WeightsError(f"model '{name}': no such folder; use 'tiny' or a weights folder")
+    if fault := folder_fault(folder):
+        raise WeightsError(f"model '{shown_path(model)}': {fault}; choose another folder")
+    return folder
+
+
+def find_model_files(folder: Path) -> ModelFiles:
+    """Find every part of the model in ``folder``; only JSON and headers are read.
+
+    Raises:
+        WeightsError: If a part is missing (names that were tried, where it is published), if
+            a shard is missing, or if a JSON file cannot be read.
+    """
+    return model_files({part: _find(folder, part) for part in get_args(Part)}, folder)
+
+
+def list_parts(folder: Path) -> tuple[FoundPart, ...]:
+    """Return what was found of each part, for a report; a missing part raises nothing."""
+    return tuple(_look_for(folder, part) for part in get_args(Part))
+
+
+def _look_for(folder: Path, part: Part) -> FoundPart:
+    title = PARTS[part].title
+    try:
+        return FoundPart(part, title, _find(folder, part), None)
+    except WeightsError as error:
+        return FoundPart(part, title, (), str(error))
+
+
+def _find(folder: Path, part: Part) -> tuple[Path, ...]:
+    search = in_model_folder(folder, part)
+    if part != "tokenizer":
+        return search.run()
+    (text,) = in_model_folder(folder, "text").run()
+    return find_tokenizer(text, search)

@@ -1,0 +1,1 @@
+"""Files of tensors: their headers read and checked before any weight is."""

@@ -1,0 +1,39 @@
+"""What is said when a weights file cannot be read, whatever the library raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...borders import is_out_of_memory, library_border, reason
+from ...errors import NoMemoryError, WeightsError
+from .contents import describe_content
+
+
+@contextmanager
+def file_border(path: Path) -> Iterator[None]:
+    """Turn what a library raises about the file ``path`` into one line.
+
+    Raises:
+        WeightsError: If it cannot be read.
+        NoMemoryError: If reading it takes more memory than there is.
+    """
+    try:
+        with library_border(lambda why: unreadable(path, why)):
+            yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NoMemoryError(
+            f"{path}: reading it takes more memory than is free ({reason(error)}); close other "
+            "programs, or download it again: damaged files ask for too much"
+        ) from error
+
+
+def unreadable(path: Path, why: str) -> WeightsError:
+    """Return the error for a file that cannot be read."""
+    reason = describe_content(path) or why
+    return WeightsError(
+        f"{path}: damaged, cut short or not readable ({reason}); resume or repeat its download"
+    )

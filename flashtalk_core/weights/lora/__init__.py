@@ -1,0 +1,1 @@
+"""LoRA files: the layers they name, and their updates merged into weights."""

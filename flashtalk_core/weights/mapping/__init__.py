@@ -1,0 +1,1 @@
+"""Names and shapes of the tensors of a file, mapped onto a network."""

@@ -1,0 +1,125 @@
+"""Configuration of a model: its settings, and what its tensors tell where these are silent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ...config import (
+    AudioEncoderConfig,
+    AvatarConfig,
+    ChunkConfig,
+    ClipVisionConfig,
+    DiTConfig,
+    SamplingConfig,
+    TextEncoderConfig,
+    VAEConfig,
+)
+from ...errors import InvalidInputError, WeightsError
+from ...geometry import SPATIAL_STRIDE, TEMPORAL_STRIDE
+from ..discovery.files import ModelFiles
+from ..formats.tensor_file import TensorFile
+from .key_maps import audio_name, clip_name, text_name
+from .model_settings import ModelSettings, check_counts
+from .sizes import (
+    Shapes,
+    Sizes,
+    audio_sizes,
+    clip_sizes,
+    dit_sizes,
+    named_shapes,
+    text_sizes,
+    vae_sizes,
+)
+
+
+def avatar_config(files: ModelFiles, opened: Mapping[str, tuple[TensorFile, ...]]) -> AvatarConfig:
+    """Return the whole configuration of a model.
+
+    Settings of ``flashtalk.json`` go before those of ``config.json``, these before what the
+    shapes say, and the published model's sizes fill the rest.
+
+    Args:
+        files: Where the parts lie, and their settings.
+        opened: The files of each component, by part; none for a part that is left out.
+
+    Raises:
+        WeightsError: If a setting is of another type, out of its limits, or not that of the
+            weights.
+    """
+    try:
+        config = _avatar_config(files, opened)
+    except InvalidInputError as error:
+        raise WeightsError(f"{error}; mend the file, or download it again") from error
+    _check_fit(files, config)
+    return config
+
+
+def _avatar_config(files: ModelFiles, opened: Mapping[str, tuple[TensorFile, ...]]) -> AvatarConfig:
+    given = ModelSettings(files)
+    shapes = {
+        "dit": named_shapes(opened["dit"]),
+        "vae": named_shapes(opened["vae"]),
+        "text": named_shapes(opened["text"], text_name),
+        "clip": named_shapes(opened["clip"], clip_name),
+        "audio": named_shapes(opened["audio"], audio_name),
+    }
+    check_counts(given, shapes)
+    clip = given.read(ClipVisionConfig, "clip", clip_sizes(shapes["clip"]))
+    text = given.read(TextEncoderConfig, "text", text_sizes(shapes["text"]))
+    audio = given.read(AudioEncoderConfig, "audio", audio_sizes(shapes["audio"]))
+    dit = given.read(DiTConfig, "dit", _dit_sizes(given, shapes["dit"], audio, clip))
+    # Without an encoder, its output comes from elsewhere, in the width that the transformer takes.
+    return AvatarConfig(
+        dit=dit,
+        vae=given.read(VAEConfig, "vae", vae_sizes(shapes["vae"])),
+        text=text if files.text else replace(text, dim=dit.text_dim),
+        clip=clip if files.clip else replace(clip, dim=dit.clip_dim, num_heads=1),
+        audio=audio,
+        chunk=given.read(ChunkConfig, "chunk", {}),
+        sampling=given.read(SamplingConfig, "sampling", {}),
+        **given.plain(),
+    )
+
+
+def _dit_sizes(
+    given: ModelSettings, shapes: Shapes, audio: AudioEncoderConfig, clip: ClipVisionConfig
+) -> Sizes:
+    """Return the transformer's sizes; what it takes from the encoders is theirs by default."""
+    sizes = dit_sizes(shapes)
+    sizes["clip_tokens"] = (clip.image_size // clip.patch_size) ** 2 + 1
+    window = given.values["dit"].get("audio_window", DiTConfig.audio_window)
+    width = audio.num_hidden_layers * audio.hidden_size
+    # Otherwise the encoder is not this transformer's, which is told below.
+    if shapes.get("audio_proj.proj1.weight", ())[1:] == (window * width,):
+        sizes |= {"audio_blocks": audio.num_hidden_layers, "audio_channels": audio.hidden_size}
+        longest = (*shapes.get("audio_proj.proj1_vf.weight", ()), 0, 0)[1] // width
+        sizes |= {"vae_scale": longest - window + 1} if longest else {}
+    return sizes
+
+
+def _check_fit(files: ModelFiles, config: AvatarConfig) -> None:
+    """Refuse an encoder of another model before its weights are read."""
+    dit, audio, clip = config.dit, config.audio, config.clip
+    strides = 2 ** sum(config.vae.temporal_downsample), config.vae.spatial_stride
+    if strides != (TEMPORAL_STRIDE, SPATIAL_STRIDE):
+        # Frames and sizes of videos are counted in these everywhere.
+        raise WeightsError(
+            f"{files.vae}: one latent for {strides[0]} frames and {strides[1]} pixels, where "
+            f"{TEMPORAL_STRIDE} and {SPATIAL_STRIDE} are known; take the Wan 2.1 VAE"
+        )
+    clip_tokens = (clip.image_size // clip.patch_size) ** 2 + 1
+    pairs = (
+        (files.vae, "latent channels", config.vae.z_dim, dit.out_dim),
+        (files.text, "text width", config.text.dim, dit.text_dim),
+        (files.clip, "image width", clip.dim, dit.clip_dim),
+        (files.clip, "image tokens", clip_tokens, dit.clip_tokens),
+        (files.audio, "audio width", audio.hidden_size, dit.audio_channels),
+        (files.audio, "audio layers", audio.num_hidden_layers, dit.audio_blocks),
+    )
+    for path, what, found, expected in pairs:
+        if path is not None and found != expected:
+            raise WeightsError(
+                f"{path}: {what} {found}, but the transformer in {files.dit[0]} takes {expected}; "
+                "take the encoder of the same model"
+            )

@@ -1,0 +1,128 @@
+"""Settings of the JSON files beside the weights, checked before anything is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...config import (
+    AudioEncoderConfig,
+    AvatarConfig,
+    ChunkConfig,
+    ClipVisionConfig,
+    DiTConfig,
+    SamplingConfig,
+    TextEncoderConfig,
+    VAEConfig,
+)
+from ...errors import InvalidInputError
+from ...settings import check_settings, from_settings, key_in
+from ..discovery.files import ModelFiles
+from ..discovery.parts import SETTINGS_FILE
+from .sizes import Shapes, Sizes, numbers_in
+
+SectionT = TypeVar("SectionT")
+
+# The authors call these fields by shorter names in their ``config.json``.
+_DIT_ALIASES = {
+    "intermediate_dim": "audio_intermediate_dim",
+    "output_dim": "audio_output_dim",
+    "context_tokens": "audio_context_tokens",
+}
+_SECTIONS: dict[str, type] = {
+    "dit": DiTConfig,
+    "vae": VAEConfig,
+    "text": TextEncoderConfig,
+    "clip": ClipVisionConfig,
+    "audio": AudioEncoderConfig,
+    "chunk": ChunkConfig,
+    "sampling": SamplingConfig,
+}
+_PLAIN = ("name", "prompt", "size_px", "known_sizes_px")
+
+# What is built as often as a setting says: which names in the weights are numbered so, and how
+# many more than there are the setting may say.
+_NUMBERED = {
+    ("dit", "num_layers"): (r"blocks\.(\d+)\.", 0),
+    ("text", "num_layers"): (r"encoder\.block\.(\d+)\.", 0),
+    # The last block of the published tower is not needed, and not in every file.
+    ("clip", "num_layers"): (r"encoder\.layers\.(\d+)\.", 1),
+    ("audio", "num_hidden_layers"): (r"encoder\.layers\.(\d+)\.", 0),
+    ("vae", "num_res_blocks"): (r"encoder\.downsamples\.(\d+)\.", 0),
+}
+
+
+class ModelSettings:
+    """Settings of one model by section, each value of the type and within the limits it needs."""
+
+    def __init__(self, files: ModelFiles) -> None:
+        """Check the settings that were read.
+
+        Raises:
+            InvalidInputError: If one cannot be used; it names file, section and key.
+        """
+        own = str(files.root / SETTINGS_FILE)
+        self._own = files.settings
+        self.sources: dict[tuple[str, str], str] = {}
+        """Which file says a value, by section and key."""
+        self.values: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+        dit = {_DIT_ALIASES.get(key, key): value for key, value in files.dit_config.items()}
+        self._add("dit", dit, str(files.dit[0].parent / "config.json"))
+        self._add("audio", files.audio_config, str(files.audio.parent / "config.json"))
+        for section in _SECTIONS:
+            if section in files.settings:
+                self._add(section, files.settings[section], f"{own}: {section}")
+        self._plain = check_settings(AvatarConfig, self._only_plain(), own)
+        self._weights = {
+            "dit": files.dit[0],
+            "vae": files.vae,
+            "text": files.text or files.root,
+            "clip": files.clip or files.root,
+            "audio": files.audio,
+        }
+
+    def weights(self, section: str) -> Path:
+        """Return the file, or the first of the files, that a section is about."""
+        return self._weights[section]
+
+    def read(self, kind: type[SectionT], section: str, sizes: Sizes) -> SectionT:
+        """Return a section; what no file sets comes from ``sizes``, which the weights tell."""
+        weights = f"{self._weights.get(section, '')}"
+        check_settings(kind, sizes, weights)
+        said = (self.sources[section, key] for key in self.values[section])
+        where = next(said, f"{weights}, without flashtalk.json or config.json")
+        return from_settings(kind, sizes | self.values[section], where)
+
+    def plain(self) -> Sizes:
+        """Return the settings that are in no section."""
+        return self._plain
+
+    def _only_plain(self) -> dict[str, Any]:
+        return {key: self._own[key] for key in _PLAIN if key in self._own}
+
+    def _add(self, section: str, values: Any, where: str) -> None:
+        checked = check_settings(_SECTIONS[section], values, where)
+        self.values[section] |= checked
+        self.sources |= {(section, key): where for key in checked}
+
+
+def check_counts(given: ModelSettings, shapes: Mapping[str, Shapes]) -> None:
+    """Compare what settings say is built many times with what the weights hold of it.
+
+    Args:
+        given: The settings.
+        shapes: Of the tensors of each part, under the model's names.
+
+    Raises:
+        InvalidInputError: If the weights hold fewer.
+    """
+    for (section, key), (pattern, more) in _NUMBERED.items():
+        said = given.values[section].get(key)
+        found = len(numbers_in(shapes[section], pattern))
+        # Weights without any are another file, which is told with its tensors' names.
+        if said is not None and found and said > found + more:
+            raise InvalidInputError(
+                f"{key_in(given.sources[section, key], key)} {said}, but {given.weights(section)} "
+                f"holds {found}"
+            )

@@ -1,0 +1,1 @@
+"""Training of avatar models: drawn data, Stage 1, distillation, export and evaluation."""

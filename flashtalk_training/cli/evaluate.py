@@ -1,0 +1,142 @@
+"""``evaluate``: what a model makes of held-out drawings and speech, measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from flashtalk_core.cli.render import choose_sampling
+from flashtalk_core.cli.terminal import write_out
+from flashtalk_core.errors import InvalidInputError, OutputError
+from flashtalk_core.files.whole_file import check_replacing, replacing
+from flashtalk_core.placement.devices import DTYPES
+
+PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor")
+_TRIPS = 10
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("evaluate", help=__doc__, description=__doc__)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="part", type=parse_part,
+                        help=f"any of: {', '.join(PARTS)}")  # fmt: skip
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="speech corpus")
+    parser.add_argument("--clips", type=parse_count, default=50)
+    parser.add_argument("--chunks", type=parse_count, default=100, help="length of the drift run")
+    parser.add_argument(
+        "--faces", type=parse_count, default=4, help="of the parts but lips and vae"
+    )
+    parser.add_argument("--silence-s", type=parse_count, default=60)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--rule", choices=("renoise", "euler"))
+    parser.add_argument("--shift", type=float)
+    parser.add_argument("--colour-strength", type=float)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", choices=("auto", *DTYPES), default="float32")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file; default: standard output")
+    parser.set_defaults(run=run, mouth_strength=None)
+
+
+def parse_part(text: str) -> str:
+    """Read the name of a part."""
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part; use any of {', '.join(PARTS)}")
+    return text
+
+
+def parse_count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; use a whole number from 1 on")
+    return int(text)
+
+
+def require_folder(option: str, folder: Path) -> None:
+    """Raise if there is a file where a folder, or one above it, is to be made."""
+    file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+    if file is not None:
+        raise InvalidInputError(f"{option} {folder}: {file} is a file; name a folder")
+
+
+def check_report(path: Path) -> None:
+    """Prove that a report can be written to ``path``, before hours are spent on it.
+
+    Raises:
+        OutputError: If it is a folder, or its folder is missing or cannot be written to.
+    """
+    if path.is_dir():
+        raise OutputError(f"output {path}: this is a folder; add a file name")
+    if not path.parent.is_dir():
+        raise OutputError(f"output {path}: no folder {path.parent}; create it first")
+    with _faults(path):
+        check_replacing(path)
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"output {path}: cannot be written, {error.strerror or error}; choose another place"
+        ) from error
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and write."""
+    from flashtalk_core.config import require
+    from flashtalk_core.placement.devices import choose_device, choose_dtype
+    from flashtalk_core.weights.load import load_avatar
+
+    from ..evaluation import drift, measures, movement
+    from ..speech.corpus_file import load_corpus
+
+    require(
+        "lips" not in args.parts or args.clips > 1,
+        f"--clips {args.clips}: lips are compared with the sound of another clip; use 2 or more",
+    )
+    if args.output is not None:
+        check_report(args.output)
+    device = choose_device(args.device)
+    models = load_avatar(args.model, device, choose_dtype(args.dtype, device))
+    corpus = load_corpus(args.data / "corpus.safetensors")
+    sampling = choose_sampling(models.config.sampling, args)
+    cast = drift.Cast(args.faces)
+    parts: dict[str, Callable[[], object]] = {
+        "lips": lambda: measures.evaluate_lips(
+            models, measures.held_out_trials(corpus, args.clips, models.config.size_px), sampling
+        ),
+        "vae": lambda: measures.evaluate_vae(models, args.clips),
+        "trips": lambda: drift.evaluate_trips(models, sampling, _TRIPS, cast),
+        "drift": lambda: drift.evaluate_drift(models, corpus, sampling, args.chunks, cast),
+        "silence": lambda: measures.evaluate_silence(
+            models, corpus, sampling, args.silence_s, args.faces
+        ),
+        "recovery": lambda: drift.evaluate_recovery(
+            models, corpus, sampling, drift.RECOVERY_CHUNKS, cast
+        ),
+        "movement": lambda: {
+            "model": movement.evaluate_movement(models, corpus, sampling, cast),
+            "drawn": movement.measure_drawn_movement(models.config, cast, device),
+        },
+        "floor": lambda: movement.measure_drawn_drift(models, sampling, cast),
+    }
+    results: dict[str, object] = {"model": models.config.name, "sampling": asdict(sampling)}
+    for part in args.parts:
+        start = time.monotonic()
+        results[part] = parts[part]()
+        results[f"{part}_took_s"] = round(time.monotonic() - start, 1)
+    text = json.dumps(results, indent=1)
+    if args.output is None:
+        write_out(text)
+    else:
+        with _faults(args.output), replacing(args.output) as unfinished:
+            unfinished.write_text(f"{text}\n", encoding="utf-8")
+    return 0

@@ -1,0 +1,1 @@
+"""How good a model is: lips, heads, colours, joins and drift."""

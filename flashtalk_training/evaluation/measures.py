@@ -1,0 +1,219 @@
+"""Measures of a trained model on faces, voices and texts it has never seen.
+
+Axis legend: F frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from flashtalk_core.config import SamplingConfig
+from flashtalk_core.weights.load import AvatarModels
+
+from ..drawn_faces.drift import measure_drift
+from ..drawn_faces.faces import render, rest_motion, sample_identity, sample_motion
+from ..drawn_faces.mouth import measure_mouth_opening, measure_mouth_shape
+from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
+from ..stage_1.audio_trainer import correlation
+from ..stage_1.faces_source import random_mouths
+from ..stage_1.vae_trainer import psnr_db
+from .batched_sessions import Sessions
+from .drift import Cast, held_out_speech
+from .trial import HELD_OUT_FACE_SEED, ArraySound, Trial, held_out_face, held_out_portrait
+
+logger = logging.getLogger(__name__)
+
+_SPOKEN = 0.05
+"""Mean opening below which a held-out segment counts as silence and is left out."""
+_SHUT = 0.1
+"""Openings below this are called shut."""
+_TOGETHER = 25
+"""Sessions played side by side."""
+_FIRST_SILENT_FACE = 700
+_SETTLING_FRAMES = 10
+"""Frames after the end of speech, 0.4 s, from which on a mouth must be shut."""
+
+
+def held_out_trials(corpus: Corpus, count: int, size_px: tuple[int, int]) -> list[Trial]:
+    """Return ``count`` trials of held-out speech, a new face each."""
+    trials: list[Trial] = []
+    for index in corpus.indices(held_out=True):
+        segment = corpus.segment(index)
+        if segment.mouth[:, 0].mean() < _SPOKEN:
+            continue
+        portrait = held_out_portrait(len(trials), size_px)
+        mouth = torch.from_numpy(segment.mouth)
+        trials.append(Trial(portrait, segment.samples, mouth, len(trials)))
+        if len(trials) == count:
+            break
+    return trials
+
+
+def evaluate_lips(
+    models: AvatarModels,
+    trials: list[Trial],
+    sampling: SamplingConfig,
+    guidance: tuple[float, float] | None = None,
+) -> dict[str, float]:
+    """Compare the mouth measured in the picture with the true track, and with another's.
+
+    Returns:
+        Zero-lag correlations: mean and lowest over clips, over all frames together, with
+        swapped sound, and the best lag in frames; the share of lip closures that are shut; the
+        mean error of the mouth's height and width against a drawing of the true one.
+    """
+    shapes = _measured_shapes(models, trials, sampling, guidance)
+    measured = [shape[:, 0] for shape in shapes]
+    drawn = [_drawn_shape(trial, models.config.size_px) for trial in trials]
+    true = [trial.opening for trial in trials]
+    each = torch.stack([correlation(a, b) for a, b in zip(measured, true, strict=True)])
+    swapped = torch.stack(
+        [
+            correlation(*_same_length(a, b))
+            for a, b in zip(measured, true[1:] + true[:1], strict=True)
+        ]
+    )
+    all_measured, all_true = torch.cat(measured), torch.cat(true)
+    lags = {lag: float(correlation(*_lagged(all_measured, all_true, lag))) for lag in range(-3, 4)}
+    closed = all_true < 0.02
+    return {
+        "clips": len(trials),
+        "correlation_mean": float(each.mean()),
+        "correlation_lowest": float(each.min()),
+        "correlation_pooled": float(correlation(all_measured, all_true)),
+        "correlation_swapped_mean": float(swapped.mean()),
+        "correlation_swapped_highest": float(swapped.max()),
+        "best_lag_frames": max(lags, key=lambda lag: lags[lag]),
+        "shut_when_closed": float((all_measured[closed] < _SHUT).float().mean()),
+        "shape_error": float((torch.cat(shapes) - torch.cat(drawn)).abs().mean()),
+    }
+
+
+def _drawn_shape(trial: Trial, size_px: tuple[int, int]) -> Tensor:
+    """Return height and width of the true mouth on the face at rest, ``(F, 2)``."""
+    motion = rest_motion(1, len(trial.mouth)).with_mouth(trial.mouth[None])
+    return measure_mouth_shape(render(held_out_face(trial.face), motion, size_px)[0])
+
+
+def _measured_shapes(
+    models: AvatarModels,
+    trials: list[Trial],
+    sampling: SamplingConfig,
+    guidance: tuple[float, float] | None,
+) -> list[Tensor]:
+    """Play the trials side by side; return the mouth's height and width in every frame, (F, 2)."""
+    measured: list[Tensor] = []
+    new = models.config.chunk.num_new_frames
+    for first in range(0, len(trials), _TOGETHER):
+        group = trials[first : first + _TOGETHER]
+        sessions = Sessions(
+            models,
+            torch.stack([trial.portrait for trial in group]),
+            [ArraySound(trial.samples) for trial in group],
+            replace(sampling, seed=sampling.seed + 1 + first),
+            guidance,
+        )
+        num_chunks = -(-max(len(trial.opening) for trial in group) // new)
+        shapes = [measure_mouth_shape(frames).cpu() for frames in sessions.play(num_chunks)]
+        tracks = torch.cat(shapes, dim=1)
+        measured += [
+            track[: len(trial.opening)] for track, trial in zip(tracks, group, strict=True)
+        ]
+    return measured
+
+
+def _same_length(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    length = min(len(a), len(b))
+    return a[:length], b[:length]
+
+
+def _lagged(a: Tensor, b: Tensor, lag: int) -> tuple[Tensor, Tensor]:
+    """Pair ``a[k + lag]`` with ``b[k]``."""
+    return (a[lag:], b[: len(b) - lag]) if lag >= 0 else (a[:lag], b[-lag:])
+
+
+@torch.no_grad()
+def evaluate_vae(models: AvatarModels, count: int) -> dict[str, float]:
+    """Return PSNR on clips of held-out faces as long as a chunk, in dB."""
+    config = models.config
+    generator = Generator().manual_seed(HELD_OUT_FACE_SEED)
+    frames = config.chunk.num_frames
+    device = models.vae.conv1.weight.device
+    each = []
+    for _ in range(count):
+        motion = sample_motion(1, frames, generator, 2).with_mouth(
+            random_mouths(1, frames, generator)
+        )
+        video = render(sample_identity(1, generator), motion, config.size_px)
+        video = (video.transpose(1, 2) * 2 - 1).to(models.vae.conv1.weight)
+        output = torch.cat(list(models.vae.decode_groups(models.vae.encode(video))), dim=2)
+        each.append(psnr_db(output, video).to("cpu"))
+    psnr = torch.stack(each)
+    logger.info("autoencoder measured on %d clips on %s", count, device)
+    return {
+        "psnr_db": float(psnr.mean()),
+        "psnr_first_frame_db": float(psnr[:, 0].mean()),
+        "psnr_lowest_clip_db": float(psnr.mean(dim=1).min()),
+    }
+
+
+def evaluate_silence(
+    models: AvatarModels,
+    corpus: Corpus,
+    sampling: SamplingConfig,
+    seconds: int,
+    faces: int,
+    trailing_seconds: tuple[int, int] = (6, 10),
+) -> dict[str, float]:
+    """Measure mouth and face in pure silence, and in silence that follows speech.
+
+    Args:
+        models: The model.
+        corpus: Its held-out part speaks.
+        sampling: How to denoise.
+        seconds: Length of the pure silence.
+        faces: Number of held-out faces.
+        trailing_seconds: Length of the speech, and of the silence that follows it.
+
+    Returns:
+        Shares of frames with a shut mouth, largest opening, and drift at the end.
+    """
+    chunk = models.config.chunk
+    rate = chunk.frame_rate_hz
+    frames, (spoken, unspoken) = seconds * rate, (length * rate for length in trailing_seconds)
+    portraits = Cast(faces, _FIRST_SILENT_FACE).portraits(models.config.size_px)
+    nothing = ArraySound(np.zeros(0, np.float32))
+    quiet = Sessions(models, portraits, [nothing] * faces, sampling)
+    openings, last = [], torch.empty(0)
+    for last in quiet.play(-(-frames // chunk.num_new_frames)):
+        openings.append(measure_mouth_opening(last).cpu())
+    opening = torch.cat(openings, dim=1)[:, :frames]
+    drift = measure_drift(last.cpu(), portraits[:, None])
+    speech = held_out_speech(corpus)
+    heard = [
+        ArraySound(speech.at(face * spoken).read(0, spoken * SAMPLES_PER_FRAME))
+        for face in range(faces)
+    ]
+    after = torch.cat(
+        [
+            measure_mouth_opening(frames).cpu()
+            for frames in Sessions(models, portraits, heard, sampling).play(
+                -(-(spoken + unspoken) // chunk.num_new_frames)
+            )
+        ],
+        dim=1,
+    )[:, spoken + _SETTLING_FRAMES : spoken + unspoken]
+    return {
+        "seconds": seconds,
+        "faces": faces,
+        "shut_share": float((opening < _SHUT).float().mean()),
+        "largest_opening": float(opening.max()),
+        "colour_delta_e_at_end": float(drift.colour.mean()),
+        "structure_at_end": float(drift.structure.mean()),
+        "trailing_shut_share": float((after < _SHUT).float().mean()),
+    }

@@ -1,0 +1,50 @@
+"""What a transformer in training makes of a few held-out faces and voices, as strips of frames."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from flashtalk_core.models.transformer.model import AvatarDiT
+from flashtalk_core.weights.load import AvatarModels
+
+from ..speech.corpus_file import Corpus
+from .batched_sessions import Sessions
+from .contact_sheet import contact_row, save_picture
+from .measures import held_out_trials
+from .trial import ArraySound
+
+_NUM_TRIALS = 3
+_NUM_CHUNKS = 3
+
+
+class Validation:
+    """Writes ``validation-STEP.png``: a row for each session, the portrait first."""
+
+    def __init__(self, models: AvatarModels, corpus: Corpus, folder: Path) -> None:
+        """Prepare.
+
+        Args:
+            models: Everything beside the transformer.
+            corpus: Its held-out part speaks.
+            folder: Where the pictures go.
+        """
+        self._models, self._folder = models, folder
+        self._trials = held_out_trials(corpus, _NUM_TRIALS, models.config.size_px)
+
+    def __call__(self, dit: AvatarDiT, step: int) -> None:
+        """Play the first seconds with ``dit`` as it is at ``step``."""
+        sessions = Sessions(
+            dataclasses.replace(self._models, dit=dit),
+            torch.stack([trial.portrait for trial in self._trials]),
+            [ArraySound(trial.samples) for trial in self._trials],
+            self._models.config.sampling,
+        )
+        videos = torch.cat(list(sessions.play(_NUM_CHUNKS)), dim=1).cpu()
+        rows = [
+            contact_row(trial.portrait, video)
+            for trial, video in zip(self._trials, videos, strict=True)
+        ]
+        save_picture(torch.cat(rows, dim=1), self._folder / f"validation-{step}.png")

@@ -1,0 +1,273 @@
+"""The recipe of the bundled tiny model: its sizes and how each part is trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from flashtalk_core.config import (
+    AudioEncoderConfig,
+    AvatarConfig,
+    ClipVisionConfig,
+    DiTConfig,
+    SamplingConfig,
+    StepRule,
+    TextEncoderConfig,
+    VAEConfig,
+    require,
+)
+
+from .runs.training_run import OptimiserRecipe
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+TINY_SIZE_PX = (128, 128)
+
+_VAE_OPTIMISER = OptimiserRecipe(
+    learning_rate=2e-3,
+    warmup_steps=100,
+    ema_decay=0.999,
+    betas=(0.9, 0.95),
+    weight_decay=0.0,
+    report_every=250,
+)
+_AUDIO_OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=200, ema_decay=0.999)
+_DIT_OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=300, ema_decay=0.9995)
+
+
+def tiny_config() -> AvatarConfig:
+    """Return the architecture of the tiny model; latent statistics are measured in training."""
+    audio = AudioEncoderConfig(
+        hidden_size=64,
+        intermediate_size=320,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        conv_dim=(32, 48, 64, 64, 64, 64, 64),
+        num_conv_pos_embeddings=32,
+        num_conv_pos_embedding_groups=8,
+    )
+    text = TextEncoderConfig(
+        vocab_size=256, dim=64, dim_attn=64, dim_ffn=128, num_heads=4, num_layers=2
+    )
+    clip = ClipVisionConfig(dim=64, mlp_ratio=2.0, num_heads=4, num_layers=3)
+    dit = DiTConfig(
+        dim=176,
+        ffn_dim=384,
+        freq_dim=64,
+        text_dim=text.dim,
+        text_len=32,
+        num_heads=11,
+        num_layers=6,
+        audio_blocks=audio.num_hidden_layers,
+        audio_channels=audio.hidden_size,
+        audio_intermediate_dim=96,
+        audio_output_dim=64,
+        audio_context_tokens=8,
+        clip_dim=clip.dim,
+    )
+    return AvatarConfig(
+        dit=dit,
+        vae=VAEConfig(dim=16, num_res_blocks=1),
+        text=text,
+        clip=clip,
+        audio=audio,
+        sampling=SamplingConfig(rule="euler"),
+        size_px=TINY_SIZE_PX,
+        known_sizes_px=(TINY_SIZE_PX,),
+        name="FlashTalk-tiny",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAERecipe:
+    """Training of the video autoencoder."""
+
+    picture_share: float = 0.2
+    """Share of the time spent on single pictures, which are cheap, before clips."""
+    picture_batch: int = 96
+    clip_batch: int = 8
+    optimiser: OptimiserRecipe = _VAE_OPTIMISER
+    kl_weight: float = 1e-4
+    edge_weight: float = 0.5
+    """Weight of the error of neighbouring pixels' differences: sharp edges."""
+    first_frame_weight: float = 3.0
+    """Weight of a clip's first frame, which takes its own way through the network."""
+    mouth_weight: float = 4.0
+    """Weight of the region in which mouths are."""
+    opening_weight: float = 0.1
+    """Weight of the error of the mouth's measured opening."""
+    num_statistics_clips: int = 128
+    """Clips over which mean and deviation of the latents are taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioRecipe:
+    """Training of the wav2vec2 encoder on phoneme classes and mouth tracks."""
+
+    batch: int = 64
+    margin_frames: int = 18
+    """Frames more on either side of a window, so that it can be played up to 18 % faster."""
+    optimiser: OptimiserRecipe = _AUDIO_OPTIMISER
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTRecipe:
+    """Stage 1: flow matching on latents of drawn clips."""
+
+    num_clips: int = 6144
+    """Clips kept on the GPU; replaced in turn by fresh ones."""
+    num_held_out_clips: int = 256
+    """Clips of held-out voices, on which the loss is measured."""
+    clips_per_face: int = 4
+    refresh_every: int = 200
+    """Steps between refreshes."""
+    refresh_clips: int = 512
+    batch: int = 64
+    optimiser: OptimiserRecipe = _DIT_OPTIMISER
+    train_shift: float = 5.0
+    single_motion_share: float = 0.3
+    """Share of samples with one clean motion latent instead of two."""
+    damaged_motion_share: float = 0.5
+    """Share of samples whose clean motion latents come from damaged frames."""
+    drop_all: float = 0.05
+    """Share of samples without sound and prompt."""
+    drop_text: float = 0.05
+    """Share of samples without prompt."""
+    mouth_weight: float = 3.0
+    """Weight of the latent cells in which mouths are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillRecipe:
+    """Stage 2: distillation into few steps without guidance, by roll-outs.
+
+    Source: arXiv 2512.23379 for what is random, for the scales and for how often the student
+    is trained. The defaults are the paper's method alone; :class:`TinyRecipe` adds to it.
+
+    Raises:
+        InvalidInputError: If steps or rule are impossible, a share is not from 0 to 1, a step takes
+            more sessions than last, or what needs a second chunk has none.
+    """
+
+    num_steps: int = 1000
+    """Steps of the critic; the student is trained in every ``student_every``-th."""
+    batch: int = 16
+    num_faces: int = 256
+    max_chunks: int = 5
+    """Longest roll-out, K_max."""
+    steps: int = 4
+    """Denoising steps of the student."""
+    shift: float = 5.0
+    rule: StepRule = "euler"
+    text_scale: float = 3.0
+    """Guidance of the teacher by the prompt."""
+    audio_scale: float = 4.0
+    """Guidance of the teacher by the sound."""
+    align_motion: bool = True
+    """Whether the student's prediction of the motion latents follows the teacher's."""
+    causal: bool = False
+    """Whether the student attends to earlier latent frames only; teacher and critic do not."""
+    noised_teacher_motion: bool = False
+    """Whether the teacher is shown motion latents as noisy as the rest, instead of clean ones."""
+    damaged_motion_share: float = 0.0
+    """Share of sessions in which the student goes on from damaged frames; teacher and critic see
+    the good ones."""
+    mouth_weight: float = 0.0
+    """Weight of the error of the mouth's measured opening against the true track."""
+    border_weight: float = 0.0
+    """Weight of the distance of background and hair from the portrait's colours, averaged over a
+    chunk's time, in coarse pictures as they would be shown."""
+    head_weight: float = 0.0
+    """Weight of the same of the head above the mouth, wherever it is."""
+    decoded_batch: int = 6
+    """Sessions that are decoded for mouth, border and head."""
+    anchor_weight: float = 0.0
+    """Weight of the distance of a chunk's mean over time from the portrait, in latents."""
+    anchor_inner: float = 0.0
+    """What face and clothes count in it beside background and hair; the mouth never does."""
+    anchor_static: bool = False
+    """Whether it holds cell by cell only what stays where it is, whatever the head does. Of the
+    rest it then holds the mean over cells, by ``anchor_inner``. Without this it stops the head."""
+    lasting_sessions: int = 0
+    """Sessions that are taken up again in later steps instead of starting from the portrait; 0 for
+    none. They see what drift makes of hundreds of chunks. Needs ``max_chunks`` of 2 at least."""
+    fresh_share: float = 0.05
+    """Share of steps whose sessions start from the portrait and replace the oldest lasting ones."""
+    student_every: int = 3
+    student_rate: float = 1e-4
+    critic_rate: float = 3e-4
+    final_rate_share: float = 1.0
+    """What is left of both rates at the last step; they fall in a straight line."""
+    max_gradient_norm: float = 10.0
+    ema_decay: float = 0.98
+    report_every: int = 10
+    save_every: int = 50
+
+    def __post_init__(self) -> None:
+        SamplingConfig(steps=self.steps, rule=self.rule)  # refuses what is impossible
+        for name in ("damaged_motion_share", "fresh_share", "final_rate_share", "ema_decay"):
+            share = getattr(self, name)
+            require(0 <= share <= 1, f"{name} {share} is no share; use a number from 0 to 1")
+        count = self.lasting_sessions
+        require(
+            count == 0 or (count >= self.batch and self.max_chunks > 1),
+            f"lasting_sessions {count}: needs at least the batch of {self.batch}, and max_chunks "
+            "of 2 at least; raise them, or set it to 0",
+        )
+        require(
+            self.damaged_motion_share == 0 or self.max_chunks > 1,
+            f"damaged_motion_share {self.damaged_motion_share}: needs max_chunks of 2 at least, "
+            "since no first chunk is damaged; raise it, or set the share to 0",
+        )
+
+    def with_max_chunks(self, max_chunks: int) -> DistillRecipe:
+        """Return the recipe with another longest roll-out.
+
+        Sessions without a second chunk can neither be gone on with nor damaged.
+        """
+        if max_chunks > 1:
+            return replace(self, max_chunks=max_chunks)
+        return replace(self, max_chunks=max_chunks, lasting_sessions=0, damaged_motion_share=0.0)
+
+
+_DISTILL = DistillRecipe(
+    num_steps=200,
+    batch=8,
+    text_scale=1.0,
+    audio_scale=1.0,
+    damaged_motion_share=0.9,
+    mouth_weight=30.0,
+    border_weight=2.0,
+    head_weight=0.3,
+    decoded_batch=8,
+    anchor_weight=80.0,
+    anchor_static=True,
+    lasting_sessions=64,
+    student_every=1,
+    student_rate=2e-4,
+    critic_rate=6e-4,
+    final_rate_share=0.1,
+    ema_decay=0.95,
+)
+"""The one of ``docs/training/experiment.toml``, whose students differ by what is said there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyRecipe:
+    """Everything a model is trained with; the defaults are those of :func:`tiny_config`."""
+
+    budgets_s: dict[str, float] = field(
+        default_factory=lambda: {"vae": 740.0, "audio": 240.0, "dit": 585.0}
+    )
+    """Training time of each stage on one H200; another device needs its own."""
+    vae: VAERecipe = field(default_factory=VAERecipe)
+    audio: AudioRecipe = field(default_factory=AudioRecipe)
+    dit: DiTRecipe = field(default_factory=DiTRecipe)
+    distill: DistillRecipe = _DISTILL
+
+
+def changed_settings(settings: DataclassInstance) -> dict[str, Any]:
+    """Return what differs from the defaults, so that a new setting changes nothing of the old."""
+    defaults = {field.name: field.default for field in fields(settings)}
+    return {name: value for name, value in asdict(settings).items() if value != defaults[name]}

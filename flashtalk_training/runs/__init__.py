@@ -1,0 +1,1 @@
+"""One training run: state, seeds, ranks, progress and curves."""

@@ -1,0 +1,1 @@
+"""Spoken sentences of eSpeak NG with the mouth shape of every moment."""

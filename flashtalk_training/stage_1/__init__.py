@@ -1,0 +1,1 @@
+"""Stage 1: the autoencoder, the audio encoder and the transformer trained with true clips."""

@@ -1,0 +1,198 @@
+"""A bank of drawn clips, encoded once, from which the transformer is trained.
+
+Axis legend: N clips, P faces, F pixel frames, T latent frames, h w latent cells, S hidden layers,
+M audio features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Generator, Tensor
+
+from flashtalk_core.config import AvatarConfig
+from flashtalk_core.geometry import num_latent_frames
+from flashtalk_core.models.encoders.audio import AudioEncoder
+from flashtalk_core.models.vae.model import VideoVAE
+
+from ..drawn_faces.damage import damage_at_random
+from ..drawn_faces.faces import (
+    FaceIdentity,
+    FaceMotion,
+    render,
+    rest_motion,
+    sample_identity,
+    sample_motion,
+)
+from ..recipe import DiTRecipe
+from ..speech.prompts import Mood
+from .sound_windows import SoundBank, Windows, disturb, draw_windows
+
+RENDER_BATCH = 32
+"""Clips rendered at a time; the clips of a bank are a multiple."""
+_CONTEXT = 2
+"""Audio frames on either side of a heard frame."""
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Samples of one training step."""
+
+    latents: Tensor
+    """Normalised latents of clips, ``(B, 16, T, h, w)`` float32."""
+    pictures: Tensor
+    """Encoded [picture, zeros], ``(B, 16, T, h, w)`` float32."""
+    portraits: Tensor
+    """``(B, 3, H, W)`` float32 in ``[-1, 1]``."""
+    damaged: Tensor
+    """Motion latents encoded from damaged frames, ``(B, 16, m, h, w)`` float32."""
+    windows: Tensor
+    """Audio features, ``(B, F, 5, S, M)`` float32."""
+    prompts: Tensor
+    """Index of each clip's wording, ``(B,)`` int64."""
+
+
+class ClipBank:
+    """Clips in GPU memory, replaced in turn by fresh ones."""
+
+    def __init__(
+        self,
+        config: AvatarConfig,
+        recipe: DiTRecipe,
+        vae: VideoVAE,
+        audio: AudioEncoder,
+        sounds: SoundBank,
+        moods: list[Mood],
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        """Prepare an empty bank.
+
+        Args:
+            config: The model.
+            recipe: Number of clips, clips a face.
+            vae: Trained autoencoder on ``device``.
+            audio: Trained sound encoder on ``device``.
+            sounds: Speech to move the mouths.
+            moods: What each wording asks for.
+            device: Where the bank lives.
+            seed: Of faces and movement.
+        """
+        self._config, self._recipe, self._vae, self._audio = config, recipe, vae, audio
+        self._sounds, self._moods, self._device = sounds, moods, device
+        self._generator = Generator().manual_seed(seed)
+        compiles = device.type == "cuda"
+        self._render = torch.compile(render, dynamic=False) if compiles else render
+        self._encode_whole = (
+            torch.compile(self._encode, dynamic=False) if compiles else self._encode
+        )
+        chunk, dit, latent = config.chunk, config.dit, self._latent_shape()
+        count, faces = recipe.num_clips, recipe.num_clips // recipe.clips_per_face
+        empty = partial(torch.zeros, device=device, dtype=torch.float16)
+        self._latents = empty(count, *latent)
+        self._damaged = empty(
+            count, latent[0], num_latent_frames(chunk.num_motion_frames), *latent[2:]
+        )
+        self._pictures = empty(faces, *latent)
+        self._portraits = empty(faces, 3, *config.size_px)
+        self._features = empty(
+            count, chunk.num_frames + 2 * _CONTEXT, dit.audio_blocks, dit.audio_channels
+        )
+        self._prompts = torch.zeros(count, dtype=torch.long, device=device)
+        self._next = 0
+
+    def _latent_shape(self) -> tuple[int, int, int, int]:
+        vae = self._config.vae
+        stride = vae.spatial_stride
+        height, width = self._config.size_px
+        frames = num_latent_frames(self._config.chunk.num_frames)
+        return vae.z_dim, frames, height // stride, width // stride
+
+    def _encode(self, video: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, torch.float16, enabled=self._device.type == "cuda"):
+            moments = self._vae.encoder(video)
+        return self._vae.normalise(self._vae.moments_to_mean(moments.float()))
+
+    @torch.no_grad()
+    def refresh(self, count: int) -> None:
+        """Replace the ``count`` oldest clips; ``count`` is a multiple of the rendering batch."""
+        for _ in range(0, count, RENDER_BATCH):
+            self._refresh_batch()
+
+    def fill(self) -> None:
+        """Draw the whole bank."""
+        self.refresh(self._recipe.num_clips)
+
+    def _refresh_batch(self) -> None:
+        per_face = self._recipe.clips_per_face
+        faces = RENDER_BATCH // per_face
+        generator, device, chunk = self._generator, self._device, self._config.chunk
+        sound = disturb(draw_windows(self._sounds, RENDER_BATCH, chunk))
+        prompts = torch.randint(len(self._moods), (RENDER_BATCH,), generator=generator)
+        mood = torch.tensor([self._moods[i] for i in prompts])
+        identity = sample_identity(faces, generator).to(device)
+        motion = sample_motion(
+            RENDER_BATCH, chunk.num_frames, generator, mood[:, 1], mood[:, 0]
+        ).to(device)
+        start = chunk.audio_lookback_frames - chunk.num_motion_frames
+        heard = slice(start, start + chunk.num_frames)
+        motion = motion.with_mouth(sound.mouth[:, heard])
+        each = FaceIdentity(*(v.repeat_interleave(per_face, dim=0) for v in identity))
+        video = self._render(each, motion, self._config.size_px).transpose(1, 2) * 2 - 1
+        portrait = self._portrait(identity, faces)
+        rows = slice(self._next, self._next + RENDER_BATCH)
+        places = slice(rows.start // per_face, rows.stop // per_face)
+        self._latents[rows] = self._encode_whole(video).half()
+        motion_frames = damage_at_random(video[:, :, : chunk.num_motion_frames])
+        self._damaged[rows] = self._encode(motion_frames).half()
+        self._pictures[places] = self._encode_pictures(portrait, per_face).half()
+        self._portraits[places] = portrait.half()
+        self._features[rows] = self._hear(sound, heard).half()
+        self._prompts[rows] = prompts.to(device)
+        self._next = rows.stop % self._recipe.num_clips
+
+    def _portrait(self, identity: FaceIdentity, faces: int) -> Tensor:
+        """Draw portraits from outside the clips, ``(P, 3, H, W)``: mostly at rest, mouth shut."""
+        generator = self._generator
+        moving = sample_motion(faces, 1, generator)
+        resting = rest_motion(faces)
+        is_resting = (torch.rand(faces, generator=generator) < 0.5).float()
+        motion = FaceMotion(
+            *(
+                torch.lerp(a, b, is_resting.view(-1, *(1,) * (a.ndim - 1)))
+                for a, b in zip(moving, resting, strict=True)
+            )
+        ).to(self._device)
+        some = torch.randint(self._sounds.mouth.shape[0], (faces, 1), generator=generator)
+        is_open = (torch.rand(faces, 1, 1, generator=generator) < 0.25).float()
+        mouth = self._sounds.mouth[some.to(self._device)] * is_open.to(self._device)
+        return render(identity, motion.with_mouth(mouth), self._config.size_px)[:, 0] * 2 - 1
+
+    def _encode_pictures(self, portrait: Tensor, per_face: int) -> Tensor:
+        """Encode [picture, zeros]; padded to the batch of clips so that one graph serves both."""
+        frames = self._config.chunk.num_frames
+        video = portrait.new_zeros(RENDER_BATCH, 3, frames, *portrait.shape[-2:])
+        video[: portrait.shape[0], :, 0] = portrait
+        return self._encode_whole(video)[: RENDER_BATCH // per_face]
+
+    def _hear(self, sound: Windows, heard: slice) -> Tensor:
+        features = self._audio(sound.samples, self._config.chunk.audio_context_frames)
+        return features[:, heard.start - _CONTEXT : heard.stop + _CONTEXT]
+
+    def draw(self, batch: int) -> ClipBatch:
+        """Draw random samples."""
+        rows = torch.randint(self._latents.shape[0], (batch,), device=self._device)
+        faces = rows // self._recipe.clips_per_face
+        frames = self._config.chunk.num_frames
+        around = torch.arange(2 * _CONTEXT + 1, device=self._device)
+        places = torch.arange(frames, device=self._device)[:, None] + around
+        return ClipBatch(
+            latents=self._latents[rows].float(),
+            pictures=self._pictures[faces].float(),
+            portraits=self._portraits[faces].float(),
+            damaged=self._damaged[rows].float(),
+            windows=self._features[rows][:, places].float(),
+            prompts=self._prompts[rows],
+        )

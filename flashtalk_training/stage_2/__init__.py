@@ -1,0 +1,1 @@
+"""Stage 2: distillation of a few-step student on its own roll-outs."""

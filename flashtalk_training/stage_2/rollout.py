@@ -1,0 +1,251 @@
+"""Many sessions rolled out side by side, each chunk conditioned on the one before.
+
+Axis legend: B sessions, F pixel frames, M motion frames, T latent frames, m motion latents, H W
+pixels, h w latent cells, W window, S hidden layers, A audio features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flashtalk_core.config import AvatarConfig, SamplingConfig, StepRule
+from flashtalk_core.geometry import num_latent_frames
+from flashtalk_core.media.image.colour import ColourReference, match_colours
+from flashtalk_core.models.vae.layers import CausalConv3d, Upsample, run_sequence
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.sampling.schedule import noise_levels
+from flashtalk_core.sampling.step import euler_step, renoise_step
+
+from ..losses import predicted_data
+from .rollout_plan import RolloutPlan
+
+Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Velocity ``(B, 16, T, h, w)`` of a noisy latent at noise levels ``(B,)`` with audio windows."""
+DrawNoise = Callable[[tuple[int, ...]], Tensor]
+"""Draws unit noise of a shape, float32, where the sessions are."""
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """What each session starts from and goes back to."""
+
+    first_motion: Tensor
+    """Encoded pictures, ``(B, 16, 1, h, w)``: motion latents of the first chunk."""
+    colour_mean: Tensor
+    """Lab mean of the pictures, ``(B, 3)``."""
+    colour_std: Tensor
+    """Lab deviation of the pictures, ``(B, 3)``."""
+
+    @classmethod
+    def encode(cls, vae: VideoVAE, pictures: Tensor) -> Portraits:
+        """Encode ``(B, 3, H, W)`` in ``[-1, 1]``."""
+        references = [ColourReference.from_picture(picture) for picture in pictures]
+        return cls(
+            encode_clip(vae, pictures[:, :, None]),
+            torch.stack([reference.mean for reference in references]),
+            torch.stack([reference.std for reference in references]),
+        )
+
+    def pick(self, rows: Tensor | slice) -> Portraits:
+        """Return the portraits of some sessions."""
+        return Portraits(self.first_motion[rows], self.colour_mean[rows], self.colour_std[rows])
+
+
+def encode_clip(vae: VideoVAE, video: Tensor) -> Tensor:
+    """Encode whole clips ``(B, 3, F, H, W)``; equal to ``vae.encode``, in one pass."""
+    return vae.normalise(vae.moments_to_mean(vae.encoder(video)).float())
+
+
+def decode_clip(vae: VideoVAE, latent: Tensor) -> Tensor:
+    """Decode whole clips ``(B, 16, T, h, w)``; equal to ``vae.decode_groups``, in one pass."""
+    return vae.decoder(vae.conv2(vae.denormalise(latent))).float().clamp(-1, 1)
+
+
+def decode_end(vae: VideoVAE, latent: Tensor, num_frames: int) -> Tensor:
+    """Decode the last frames of whole clips alone; equal to those of :func:`decode_clip`.
+
+    Layers that keep the number of frames run on as many as the last ones look back to.
+    """
+    decoder = vae.decoder
+    x = vae.conv2(vae.denormalise(latent))
+    x = run_sequence((decoder.conv1, *decoder.middle), x, None)
+    layers = [*decoder.upsamples, *decoder.head]
+    for index, layer in enumerate(layers):
+        rest = [each for layer in layers[index:] for each in layer.modules()]
+        if not any(isinstance(each, Upsample) and each.time_conv for each in rest):
+            seen = sum(each.lookback for each in rest if isinstance(each, CausalConv3d))
+            x = x[:, :, -(num_frames + seen) :]
+        x = run_sequence((layer,), x, None)
+    return x[:, :, -num_frames:].float().clamp(-1, 1)
+
+
+def correct_colours(frames: Tensor, portraits: Portraits, strength: float) -> Tensor:
+    """Match each session's frames ``(B, 3, F, H, W)`` to its portrait, as inference does."""
+
+    def match(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        return match_colours(frames, ColourReference(mean, std), strength)
+
+    matched: Tensor = torch.vmap(match)(frames, portraits.colour_mean, portraits.colour_std)
+    return matched
+
+
+@dataclass(frozen=True)
+class Roller:
+    """The networks around the transformer, and how chunks are denoised and chained."""
+
+    encode: Callable[[Tensor], Tensor]
+    """:func:`encode_clip` of the autoencoder."""
+    decode: Callable[[Tensor], Tensor]
+    """:func:`decode_clip` of the autoencoder."""
+    decode_end: Callable[[Tensor, int], Tensor]
+    """:func:`decode_end` of the autoencoder."""
+    levels: tuple[float, ...]
+    """Noise levels, falling from 1 to 0."""
+    rule: StepRule
+    num_latents: int
+    """T of a chunk."""
+    num_motion_frames: int
+    colour_strength: float
+
+    @classmethod
+    def around(
+        cls,
+        vae: VideoVAE,
+        config: AvatarConfig,
+        sampling: SamplingConfig,
+    ) -> Roller:
+        """Return one whose autoencoder is ``vae``; what it is given takes that one's dtype."""
+        dtype = next(vae.parameters()).dtype
+        return cls(
+            encode=lambda video: encode_clip(vae, video.to(dtype)),
+            decode=lambda latent: decode_clip(vae, latent.to(dtype)),
+            decode_end=lambda latent, count: decode_end(vae, latent.to(dtype), count),
+            levels=tuple(noise_levels(sampling.steps, sampling.shift).tolist()),
+            rule=sampling.rule,
+            num_latents=num_latent_frames(config.chunk.num_frames),
+            num_motion_frames=config.chunk.num_motion_frames,
+            colour_strength=sampling.colour_strength,
+        )
+
+    @torch.no_grad()
+    def chunk(self, velocity: Velocity, windows: Tensor, motion: Tensor, draw: DrawNoise) -> Tensor:
+        """Denoise a whole chunk, ``(B, 16, T, h, w)``, its motion latents as given."""
+        x = self._denoise(velocity, windows, motion, draw, len(self.levels) - 1)
+        return _with_motion(x, motion)
+
+    @torch.no_grad()
+    def show(self, latent: Tensor, portraits: Portraits) -> Tensor:
+        """Decode and correct a chunk, ``(B, 3, F, H, W)``."""
+        return correct_colours(self.decode(latent), portraits, self.colour_strength)
+
+    @torch.no_grad()
+    def end(self, latent: Tensor) -> Tensor:
+        """Decode the frames from which the next chunk goes on, ``(B, 3, M, H, W)``."""
+        return self.decode_end(latent, self.num_motion_frames)
+
+    @torch.no_grad()
+    def next_motion(self, frames: Tensor) -> Tensor:
+        """Encode the last frames of a chunk, ``(B, 16, m, h, w)``."""
+        return self.encode(frames[:, :, -self.num_motion_frames :])
+
+    def _denoise(
+        self, velocity: Velocity, windows: Tensor, motion: Tensor, draw: DrawNoise, num_steps: int
+    ) -> Tensor:
+        """Take the first ``num_steps`` steps from pure noise."""
+        batch, channels, _, *cells = motion.shape
+        shape = (batch, channels, self.num_latents, *cells)
+        x = draw(shape)
+        for level, next_level in list(pairwise(self.levels))[:num_steps]:
+            x = _with_motion(x, motion)
+            speed = velocity(x, x.new_full((batch,), level), windows).float()
+            if self.rule == "renoise":
+                x = renoise_step(x, speed, level, next_level, lambda: draw(shape))
+            else:
+                x = euler_step(x, speed, level, next_level)
+        return x
+
+    def judged(
+        self, velocity: Velocity, windows: Tensor, motion: Tensor, draw: DrawNoise, step: int
+    ) -> Tensor:
+        """Return the data that one step predicts; only that step may carry a gradient.
+
+        The motion latents of the result are the model's own prediction of them.
+        """
+        with torch.no_grad():
+            x = _with_motion(self._denoise(velocity, windows, motion, draw, step), motion)
+        level = x.new_full((x.shape[0],), self.levels[step])
+        return predicted_data(x, velocity(x, level, windows).float(), level)
+
+
+class Rollout(NamedTuple):
+    """What a roll-out ends with."""
+
+    data: Tensor
+    """Clean latents that chunk K's chosen step predicts, ``(B, 16, T, h, w)``."""
+    motion: Tensor
+    """Motion latents that chunk K goes on from, ``(B, 16, m, h, w)``."""
+
+    def joined(self) -> Tensor:
+        """Return chunk K with the motion latents that it goes on from."""
+        return _with_motion(self.data, self.motion)
+
+
+Advance = Callable[[Tensor, Tensor], Tensor]
+"""Denoises a chunk of given windows and motion latents and decodes its last frames."""
+
+
+def roll_out(
+    roller: Roller,
+    velocity: Velocity,
+    portraits: Portraits,
+    windows: Sequence[Tensor],
+    plan: RolloutPlan,
+    draw: DrawNoise,
+    advance: Advance | None = None,
+    disturb: Callable[[Tensor], Tensor] | None = None,
+    start: Tensor | None = None,
+) -> Rollout:
+    """Roll out K chunks, each from the last frames of its predecessor.
+
+    Chunks before the last are denoised to the end without gradient. Of the last, the steps
+    before the chosen one have none either; whether the chosen one has is the caller's choice.
+
+    Args:
+        roller: How chunks are denoised and chained.
+        velocity: The student.
+        portraits: Where sessions start.
+        windows: Audio windows of each chunk, ``(B, F, W, S, A)``, at least K of them.
+        plan: K and the step.
+        draw: Source of noise.
+        advance: How chunks before the last are made; ``None`` for the plain way.
+        disturb: What happens to the frames ``(B, 3, M, H, W)`` from which chunk K goes on, in
+            the student's sight alone; ``None`` for nothing.
+        start: Motion latents that the first chunk goes on from, ``(B, 16, m, h, w)``; ``None``
+            for the portraits'.
+
+    Source: arXiv 2512.23379, stage 2 (stochastic truncation).
+    """
+    motion = seen = portraits.first_motion if start is None else start
+    last = plan.num_chunks - 1
+    for index, heard in enumerate(windows[:last], start=1):
+        if advance is None:
+            ended = roller.end(roller.chunk(velocity, heard, motion, draw))
+        else:
+            ended = advance(heard, motion)
+        frames = correct_colours(ended, portraits, roller.colour_strength)
+        motion = seen = roller.next_motion(frames)
+        if disturb is not None and index == last:
+            seen = roller.next_motion(disturb(frames))
+    data = roller.judged(velocity, windows[last], seen, draw, plan.step)
+    return Rollout(data, motion)
+
+
+def _with_motion(x: Tensor, motion: Tensor) -> Tensor:
+    """Return ``x`` with its leading latents replaced."""
+    return torch.cat([motion, x[:, :, motion.shape[2] :]], dim=2)

@@ -1,0 +1,202 @@
+"""Faces, prompts and speech that sessions of Stage 2 are made of; no clip is needed.
+
+Axis legend: N faces, B sessions, P wordings, L text tokens, F video frames, T latent frames, H W
+pixels, h w latent cells, W window, S hidden layers, A audio features.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from flashtalk_core.config import AvatarConfig
+from flashtalk_core.engine.reference import encode_condition
+from flashtalk_core.media.audio.windows import window_features
+from flashtalk_core.models.encoders.audio import AudioEncoder
+from flashtalk_core.models.vae.model import VideoVAE
+
+from ..drawn_faces.faces import render, rest_motion, sample_identity
+from ..drawn_faces.static_cells import static_cells
+from ..runs.capture import Captured
+from ..stage_1.dit_trainer import PromptTokens, Stage1Model
+from ..stage_1.sound_windows import SoundBank, disturb, draw_windows
+from .rollout import Portraits, encode_clip
+
+_ENCODED_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a transformer is told beside noise level and sound."""
+
+    condition: Tensor
+    """Mask and encoded picture, ``(B, 20, T, h, w)``."""
+    clip: Tensor
+    """Picture tokens, ``(B, clip_tokens, clip_dim)``."""
+    text: Tensor
+    """Encoded prompts, zeros on padding, ``(B, L, text_dim)``."""
+    no_text: Tensor
+    """The encoded empty prompt, same shape."""
+
+
+class Told(NamedTuple):
+    """Who talks in what mood: what stays the same in a session."""
+
+    faces: Tensor
+    """Rows of the bank, ``(B,)`` int64."""
+    prompts: Tensor
+    """Wordings, ``(B,)`` int64."""
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """Sessions to roll out."""
+
+    told: Told
+
+    portraits: Portraits
+    conditions: Conditions
+    windows: list[Tensor]
+    """Audio windows of each chunk in turn, ``(B, F, W, S, A)``."""
+    openings: list[Tensor]
+    """True opening of the mouth in each chunk in turn, ``(B, F)``."""
+
+
+class SceneBank:
+    """Faces and prompts, encoded once; sessions are drawn from torch's generator."""
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        config: AvatarConfig,
+        num_faces: int,
+        vae: VideoVAE,
+        audio: AudioEncoder,
+        towers: Stage1Model,
+        tokens: PromptTokens,
+        sounds: SoundBank,
+        seed: int,
+    ) -> None:
+        """Draw and encode.
+
+        Args:
+            config: The model.
+            num_faces: N.
+            vae: Trained autoencoder; its device is where the bank lives.
+            audio: Trained sound encoder.
+            towers: Its text and picture towers are used, frozen.
+            tokens: All wordings.
+            sounds: Speech to talk.
+            seed: Of the faces.
+        """
+        self._config, self._audio, self._sounds = config, audio, sounds
+        self._listen = Captured(self._analyse)
+        device = vae.conv1.weight.device
+        identity = sample_identity(num_faces, Generator().manual_seed(seed)).to(device)
+        motion = rest_motion(num_faces).to(device)
+        pictures = render(identity, motion, config.size_px)[:, 0] * 2 - 1
+        self._vae, self._pictures, self._identity = vae, pictures, identity
+        parts = pictures.split(_ENCODED_AT_ONCE)
+        self._condition = torch.cat(
+            [encode_condition(vae, part[:, :, None], config.chunk.num_frames) for part in parts]
+        )
+        self._clip = torch.cat([towers.clip(part) for part in parts])
+        self._portraits = Portraits.encode(vae, pictures)
+        self._text = towers.text(tokens.ids, tokens.mask) * tokens.mask[..., None]
+
+    def still(self, faces: Tensor) -> Tensor:
+        """Return latents of clips that are the portrait throughout, ``(B, 16, T, h, w)``."""
+        return self._stills[faces]
+
+    def pictures(self, faces: Tensor) -> Tensor:
+        """Return the portraits, ``(B, 3, H, W)`` in ``[0, 1]``."""
+        return (self._pictures[faces] + 1) / 2
+
+    def static(self, faces: Tensor) -> Tensor:
+        """Return weights of the cells that nothing moves through, ``(B, h, h)`` in ``[0, 1]``."""
+        return self._static[faces]
+
+    @cached_property
+    @torch.no_grad()
+    def _static(self) -> Tensor:
+        cells = self._portraits.first_motion.shape[-1]
+        return static_cells(self._identity, self._config.size_px, cells)
+
+    @cached_property
+    @torch.no_grad()
+    def _stills(self) -> Tensor:
+        """Of all faces; few recipes ask for them."""
+        frames, parts = self._config.chunk.num_frames, self._pictures.split(_ENCODED_AT_ONCE)
+        clips = (part[:, :, None].expand(-1, -1, frames, -1, -1) for part in parts)
+        return torch.cat([encode_clip(self._vae, clip) for clip in clips])
+
+    @torch.no_grad()
+    def draw(
+        self, batch: int, num_chunks: int, max_chunks: int, told: Told | None = None
+    ) -> SceneBatch:
+        """Draw sessions of ``num_chunks``; draws are the same whatever ``num_chunks`` is.
+
+        Args:
+            batch: B.
+            num_chunks: Chunks to hear, K.
+            max_chunks: As many as are ever heard.
+            told: Who talks; ``None`` draws it.
+        """
+        device = self._condition.device
+        faces = torch.randint(len(self._condition), (batch,), device=device)
+        prompts = torch.randint(len(self._text) - 1, (batch,), device=device)
+        faces, prompts = told = told or Told(faces, prompts)
+        conditions = Conditions(
+            self._condition[faces],
+            self._clip[faces],
+            self._text[prompts],
+            self._text[-1:].expand(batch, -1, -1),
+        )
+        windows, openings = self._hear(batch, num_chunks, max_chunks)
+        return SceneBatch(told, self._portraits.pick(faces), conditions, windows, openings)
+
+    def _hear(
+        self, batch: int, num_chunks: int, max_chunks: int
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        chunk = self._config.chunk
+        length = chunk.audio_context_frames
+        longer = length + (max_chunks - 1) * chunk.num_new_frames
+        speech = disturb(
+            draw_windows(
+                self._sounds, batch, dataclasses.replace(chunk, audio_context_frames=longer)
+            )
+        )
+        step = chunk.samples_per_frame
+        shown = chunk.audio_lookback_frames - chunk.num_motion_frames
+        windows, openings = [], []
+        for first in range(0, num_chunks * chunk.num_new_frames, chunk.num_new_frames):
+            windows.append(self._listen(speech.samples[:, first * step : (first + length) * step]))
+            start = first + shown
+            openings.append(speech.mouth[:, start : start + chunk.num_frames, 0])
+        return windows, openings
+
+    def _analyse(self, samples: Tensor) -> Tensor:
+        features = self._audio(samples, self._config.chunk.audio_context_frames)
+        return heard_windows(features, self._config)
+
+
+def heard_windows(features: Tensor, config: AvatarConfig) -> Tensor:
+    """Cut what a chunk hears out of its analysed window.
+
+    Args:
+        features: ``(B, audio_context_frames, S, A)``.
+        config: The model.
+
+    Returns:
+        ``(B, F, W, S, A)``.
+    """
+    chunk = config.chunk
+    start = chunk.audio_lookback_frames - chunk.num_motion_frames
+    radius = config.dit.audio_window // 2
+    cut = [window_features(each, start, len(each), radius) for each in features]
+    return torch.stack([each[: chunk.num_frames] for each in cut])

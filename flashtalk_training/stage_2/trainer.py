@@ -1,0 +1,273 @@
+"""Stage 2: self-correcting distillation of the transformer into few steps without guidance.
+
+The student rolls out up to K_max chunks on its own and is judged on the last one: frozen teacher
+and trained critic say in which direction its output is likelier under the data and less like its
+own. All three start from Stage 1; the towers are frozen.
+
+Axis legend: B sessions, T latent frames, m motion latents, h w latent cells.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from flashtalk_core.config import AvatarConfig
+from flashtalk_core.geometry import num_latent_frames
+from flashtalk_core.models.transformer.model import AvatarDiT
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.sampling.schedule import noise_levels, shift_timesteps
+
+from ..drawn_faces.damage import drift_at_random
+from ..losses import flow_matching_loss, guided, matching_loss, noisy_latent
+from ..recipe import DistillRecipe
+from ..runs.capture import Captured
+from ..runs.curves import Curve
+from ..runs.ranks import agreed, average_gradients, rank
+from ..runs.seeds import part_seed
+from .auxiliary_losses import truth_loss
+from .causal import attend_causally
+from .rollout import Roller, Rollout, roll_out
+from .rollout_plan import RolloutPlan, draw_plan
+from .scenes import Conditions, SceneBank, SceneBatch
+from .session_pool import LastingSessions
+from .states import DistillState
+from .velocities import judge, velocity_of
+
+_RANK_SEED = 2**27
+"""Between the seeds of neighbouring ranks."""
+
+
+class DistillTrainer:
+    """Trains student and critic; every step draws from a seed of its own, so it can be redone."""
+
+    def __init__(
+        self,
+        config: AvatarConfig,
+        recipe: DistillRecipe,
+        teacher: AvatarDiT,
+        vae: VideoVAE,
+        bank: SceneBank,
+        folder: Path,
+        seed: int,
+        spread: Callable[[AvatarDiT], AvatarDiT] | None = None,
+    ) -> None:
+        """Prepare, and resume if ``folder`` holds a state.
+
+        Args:
+            config: The model.
+            recipe: How to train.
+            teacher: Trained by Stage 1; student and critic start as copies.
+            vae: Trained autoencoder.
+            bank: Sessions.
+            folder: Where states and the curve are kept.
+            seed: Of the stage.
+            spread: Spreads the weights of a transformer over ranks, in place
+                (:func:`~.sharding.shard`); ``None`` keeps all of them on each.
+        """
+        self._config, self._recipe, self._bank, self._seed = config, recipe, bank, seed
+        self.teacher = teacher.requires_grad_(False)
+        self.student = copy.deepcopy(teacher).requires_grad_(True)
+        self.critic = copy.deepcopy(teacher).requires_grad_(True)
+        self._device = teacher.patch_embedding.weight.device
+        if recipe.causal:
+            attend_causally(self.student, num_latent_frames(config.chunk.num_frames))
+        if spread is not None:
+            for network in (self.teacher, self.student, self.critic):
+                spread(network)
+        self._student_optimizer = self._optimizer(self.student, recipe.student_rate)
+        self._critic_optimizer = self._optimizer(self.critic, recipe.critic_rate)
+        self._lasting = LastingSessions.of(config, recipe, self._device)
+        self._state = DistillState(
+            folder, recipe, self.student, self.critic, self._student_optimizer,
+            self._critic_optimizer, self._lasting.tensors(),
+        )  # fmt: skip
+        self._curve = Curve(folder / "distill.csv")
+        if rank() == 0:
+            self._curve.cut("step", self._state.step)
+        self._raw_levels = noise_levels(recipe.steps, 1.0).tolist()
+        self._vae = vae
+        self._roller = self._make_roller()
+        record = Captured if spread is None else torch.no_grad()  # gathered weights move
+        self._advance = record(self._advance_chunk)
+        self._teach = record(partial(judge, self.teacher))
+        self._criticise = record(partial(judge, self.critic))
+
+    @property
+    def step(self) -> int:
+        """Steps trained."""
+        return self._state.step
+
+    def _optimizer(self, module: nn.Module, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            module.parameters(),
+            lr=rate,
+            betas=(0.0, 0.999),
+            weight_decay=0.01,
+            fused=self._device.type == "cuda",
+        )
+
+    def _make_roller(self) -> Roller:
+        config, recipe = self._config, self._recipe
+        vae = self._vae
+        if self._device.type == "cuda":
+            vae = copy.deepcopy(vae).half()
+        sampling = dataclasses.replace(
+            config.sampling, steps=recipe.steps, shift=recipe.shift, rule=recipe.rule
+        )
+        return Roller.around(vae, config, sampling)
+
+    def run(
+        self,
+        part_s: float,
+        now: Callable[[], float] = time.monotonic,
+        show: Callable[[AvatarDiT, int], None] | None = None,
+    ) -> bool:
+        """Train until the recipe's last step, or for ``part_s`` and on to the next save.
+
+        A state is saved at fixed steps only: where a run was interrupted changes nothing in it.
+        Of several ranks the first one writes, and its clock counts.
+
+        Args:
+            part_s: See above.
+            now: Clock, in seconds.
+            show: Called with the student and the step after every save.
+
+        Returns:
+            Whether the last step is done.
+        """
+        recipe, end, is_first = self._recipe, now() + part_s, rank() == 0
+        while self.step < recipe.num_steps:
+            values = self._train_step()
+            if is_first and self.step % recipe.report_every == 0:
+                self._curve.add(step=self.step, **values)
+            if self.step % recipe.save_every == 0 or self.step == recipe.num_steps:
+                self._state.save()
+                if is_first and show is not None:
+                    show(self.student, self.step)
+                if agreed(now() >= end):
+                    break
+        return self.step >= recipe.num_steps
+
+    def _train_step(self) -> dict[str, float]:
+        recipe = self._recipe
+        seed = part_seed(self._seed, self.step)
+        # Ranks draw sessions and noise of their own; the plan they share.
+        torch.manual_seed(seed + _RANK_SEED * rank())
+        generator = torch.Generator().manual_seed(seed)
+        plan = draw_plan(recipe.max_chunks, recipe.steps, generator)
+        taken = None
+        if recipe.lasting_sessions:
+            taken = self._lasting.take(recipe.batch, recipe.fresh_share, generator)
+        told, start = (None, None) if taken is None else (taken.told, taken.motion)
+        scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks, told)
+        is_student_step = (self.step + 1) % recipe.student_every == 0
+        with torch.set_grad_enabled(is_student_step):
+            rollout = self.roll(scene, plan, start)
+        if taken is not None:
+            self._lasting.put(taken, scene.told, rollout.motion)
+        values: dict[str, float] = {}
+        if is_student_step:
+            loss = self.student_loss(rollout, scene, plan)
+            self._update(self.student, self._student_optimizer, recipe.student_rate, loss)
+            self._state.update_average()
+            values["student_loss"] = loss.item()
+        loss = self.critic_loss(rollout, scene, plan)
+        self._update(self.critic, self._critic_optimizer, recipe.critic_rate, loss)
+        self._state.step += 1
+        return {**values, "critic_loss": loss.item()}
+
+    def roll(self, scene: SceneBatch, plan: RolloutPlan, start: Tensor | None = None) -> Rollout:
+        """Roll the student out, from motion latents ``(B, 16, m, h, w)`` or from the portraits."""
+        told, share = scene.conditions, self._recipe.damaged_motion_share
+
+        def advance(windows: Tensor, motion: Tensor) -> Tensor:
+            return self._advance(told.condition, told.clip, told.text, windows, motion)
+
+        disturb = partial(drift_at_random, share=share) if share else None
+        return roll_out(
+            self._roller, velocity_of(self.student, told), scene.portraits, scene.windows, plan,
+            self._draw_noise, advance, disturb, start,
+        )  # fmt: skip
+
+    def _advance_chunk(
+        self, condition: Tensor, clip: Tensor, text: Tensor, windows: Tensor, motion: Tensor
+    ) -> Tensor:
+        """Denoise a chunk and decode its last frames."""
+        velocity = velocity_of(self.student, Conditions(condition, clip, text, text))
+        return self._roller.end(self._roller.chunk(velocity, windows, motion, self._draw_noise))
+
+    def student_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
+        """Return the loss whose gradient reaches the student through ``rollout.data`` alone."""
+        recipe, num_motion = self._recipe, rollout.motion.shape[2]
+        chunk = plan.num_chunks - 1
+        with torch.no_grad():
+            noisy, noise, level = self._noised(rollout, plan)
+            told, heard = scene.conditions, scene.windows[chunk]
+            shown = noisy
+            if recipe.noised_teacher_motion:
+                shown = noisy_latent(rollout.joined(), noise, level)
+            real = self._taught(shown, level, told, heard)
+            fake = self._criticise(told.condition, told.clip, told.text, heard, noisy, level)
+        loss = matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
+        return loss + truth_loss(recipe, self._bank, self._vae, self._roller, rollout, scene, chunk)
+
+    def _taught(self, noisy: Tensor, level: Tensor, told: Conditions, heard: Tensor) -> Tensor:
+        """Return the data that the teacher predicts, guided as the recipe says."""
+        recipe = self._recipe
+        full = self._teach(told.condition, told.clip, told.text, heard, noisy, level)
+        if recipe.text_scale == recipe.audio_scale == 1:
+            return full
+        silent = torch.zeros_like(heard)
+        nothing, no_text = (
+            self._teach(told.condition, told.clip, told.no_text, sound, noisy, level)
+            for sound in (silent, heard)
+        )
+        return guided(nothing, no_text, full, recipe.text_scale, recipe.audio_scale)
+
+    def critic_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
+        """Return the critic's flow-matching loss on the student's output."""
+        noisy, noise, level = self._noised(rollout, plan)
+        heard = scene.windows[plan.num_chunks - 1]
+        velocity = velocity_of(self.critic, scene.conditions)(noisy, level, heard)
+        weights = torch.ones_like(noisy[:1, :1])
+        weights[:, :, : rollout.motion.shape[2]] = 0
+        return flow_matching_loss(velocity, rollout.data.detach(), noise, weights)
+
+    def _noised(self, rollout: Rollout, plan: RolloutPlan) -> tuple[Tensor, Tensor, Tensor]:
+        """Noise the student's data to a level of its step; the motion latents stay clean.
+
+        Returns:
+            Noisy latents, the noise, and the levels ``(B,)``.
+        """
+        data, motion = rollout.data.detach(), rollout.motion
+        high, low = self._raw_levels[plan.step], self._raw_levels[plan.step + 1]
+        raw = low + (high - low) * torch.rand(data.shape[0], device=data.device)
+        level = shift_timesteps(raw, self._recipe.shift).clamp(0.02, 0.98)
+        noise = self._draw_noise(tuple(data.shape))
+        noisy = noisy_latent(data, noise, level)
+        return torch.cat([motion, noisy[:, :, motion.shape[2] :]], dim=2), noise, level
+
+    def _update(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float, loss: Tensor
+    ) -> None:
+        recipe = self._recipe
+        gone = self.step / max(1, recipe.num_steps - 1)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (1 - gone * (1 - recipe.final_rate_share))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(module.parameters())
+        nn.utils.clip_grad_norm_(module.parameters(), self._recipe.max_gradient_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _draw_noise(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, device=self._device)

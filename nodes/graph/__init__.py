@@ -1,0 +1,1 @@
+"""Inputs of the nodes: descriptions, what a graph asks for, and errors at the input at fault."""

@@ -1,0 +1,173 @@
+"""What travels between the nodes: small immutable descriptions. The last node runs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...flashtalk_core.excerpt import excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from comfy.model_patcher import ModelPatcher
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from ...flashtalk_core.config import FastPaths
+    from ...flashtalk_core.engine.encoding_cache import EncodingMemo
+    from ...flashtalk_core.engine.plan import RenderPlan
+    from ...flashtalk_core.engine.request import PromptChange
+    from ...flashtalk_core.media.audio.info import SoundInfo
+    from ...flashtalk_core.media.image.portrait import FitMode
+    from ...flashtalk_core.placement.memory_choice import MemoryChoice
+    from ...flashtalk_core.weights.discovery.files import ModelFiles
+    from ...flashtalk_core.weights.load import AvatarCheckpoint
+    from ...flashtalk_core.weights.lora.merge import LoraFile
+    from ..host.networks import ManagedNetworks
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A checked model. Its weights live as long as this does, under ComfyUI's management."""
+
+    checkpoint: AvatarCheckpoint
+    device: torch.device
+    dtype: torch.dtype
+    attention: str
+    paths: FastPaths
+    memory: MemoryChoice
+    networks: ManagedNetworks
+    memo: EncodingMemo
+
+    def __repr__(self) -> str:
+        """Return what ComfyUI shows of the model: in error reports and in Preview Any."""
+        name, files = excerpt(self.checkpoint.config.name), self.checkpoint.files
+        parts = [
+            f"FlashTalk model {name}: {self.dtype_name} on {self.device}",
+            f"attention {self.attention}",
+            f"memory {self.memory.mode}",
+            f"from {excerpt(files.dit[0].name)}",
+        ]
+        if self.checkpoint.loras:
+            names = (f"{lora.path.name} x {lora.strength:g}" for lora in self.checkpoint.loras)
+            parts.append(f"LoRA {excerpt(', '.join(names), 100)}")
+        return ", ".join(parts)
+
+    @property
+    def dtype_name(self) -> str:
+        """Number format without the library's name."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def patcher(self) -> ModelPatcher | None:
+        """What ComfyUI takes this for when memory of the host gets short: a model."""
+        return self.networks.largest
+
+
+def describe_model(
+    files: ModelFiles,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+    paths: FastPaths,
+    memory: str = "auto",
+    loras: Sequence[LoraFile] = (),
+) -> ModelDescription:
+    """Check the files of a model and describe it; no weights are read.
+
+    Raises:
+        FlashTalkError: If a file is damaged or of another model, or the attention kernel cannot
+            run.
+    """
+    from ...flashtalk_core.engine.encoding_cache import EncodingMemo
+    from ...flashtalk_core.models.attention import choose_attention
+    from ...flashtalk_core.placement.memory_choice import MemoryChoice
+    from ...flashtalk_core.weights.load import open_checkpoint
+    from ..host.networks import ManagedNetworks
+
+    checkpoint = open_checkpoint(files, choose_attention(attention, device), loras)
+    return ModelDescription(
+        checkpoint=checkpoint,
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        paths=paths,
+        memory=MemoryChoice(memory, float8=paths.float8),
+        networks=ManagedNetworks(checkpoint),
+        memo=EncodingMemo(),
+    )
+
+
+@dataclass(frozen=True)
+class SpeechDescription:
+    """Measured sound, and how far the mouth is to move."""
+
+    sound: SoundInfo
+    mouth_strength: float
+
+    def __repr__(self) -> str:
+        sound = self.sound
+        return (
+            f"FlashTalk speech: {sound.duration_s:.2f} s at {sound.rate_hz} Hz, "
+            f"{sound.channels} channel(s), mouth strength {self.mouth_strength:g}"
+        )
+
+
+@dataclass(frozen=True)
+class ReferenceDescription:
+    """A portrait and what is to be seen."""
+
+    picture: Image
+    prompt: str
+    """Empty for the model's own."""
+    prompt_changes: tuple[PromptChange, ...]
+    size_px: tuple[int, int] | None
+    """Height and width; ``None`` is the model's own."""
+    fit: FitMode
+    context: Tensor | None
+    clip_tokens: Tensor | None
+
+    def __repr__(self) -> str:
+        size = "the model's own size" if self.size_px is None else _size(self.size_px)
+        parts = [f"FlashTalk portrait: {_size(self.picture.size[::-1])} to {size}, fit {self.fit}"]
+        if self.context is None:
+            parts.append(f"prompt {excerpt(self.prompt, 120)!r}" if self.prompt else "own prompt")
+        else:
+            parts.append("prompt from CONDITIONING")
+        if self.clip_tokens is not None:
+            parts.append("picture from CLIP_VISION_OUTPUT")
+        changes = len(self.prompt_changes)
+        return ", ".join(parts + [f"{changes} prompt change(s)"] * bool(changes))
+
+    def __post_init__(self) -> None:
+        from ...flashtalk_core.engine.request import check_changes
+
+        check_changes(self.prompt_changes, self.context)
+
+
+def _size(size_px: tuple[int, int]) -> str:
+    """Return height and width as people write them."""
+    height, width = size_px
+    return f"{width}x{height}"
+
+
+@dataclass(frozen=True)
+class RenderDescription:
+    """A whole video, ready to be drawn."""
+
+    plan: RenderPlan
+    model: ModelDescription
+
+    def __repr__(self) -> str:
+        plan, request, sampling = self.plan, self.plan.request, self.plan.request.sampling
+        return (
+            f"FlashTalk chunks: {plan.sound.duration_s:.2f} s at {_size(request.size_px)}, "
+            f"{sampling.steps} {sampling.rule} step(s), seed {sampling.seed}, of {self.model!r}"
+        )
+
+    @property
+    def patcher(self) -> ModelPatcher | None:
+        """See :attr:`ModelDescription.patcher`: this keeps the model alive as well."""
+        return self.model.patcher

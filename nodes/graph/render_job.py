@@ -1,0 +1,191 @@
+"""Running a description to its end: a kept render is copied, else the chunks are drawn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ...flashtalk_core.borders import reason
+from ...flashtalk_core.engine.notes import placement_notes, render_notes
+from ...flashtalk_core.engine.plan import fingerprint
+from ...flashtalk_core.engine.render import describe, open_writer, render_video
+from ...flashtalk_core.engine.render_store import RenderStore
+from ...flashtalk_core.engine.rounding import num_encoder_threads
+from ...flashtalk_core.errors import OutputError
+from ...flashtalk_core.log import printable_log
+from ...flashtalk_core.media.video.remux import remux_video
+from ..host.output import OutputFile, new_output, store_folder
+from ..host.written_files import written_files
+from ..preview.live_preview import LivePreview
+from ..preview.messages import CONVERTING, COPYING
+from ..preview.progress import RenderProgress
+from .errors import blame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from comfy_api.latest import io
+    from torch import Tensor
+
+    from ...flashtalk_core.media.video.writer import Mp4Writer
+    from .descriptions import RenderDescription
+
+_log = printable_log(logging.getLogger(__name__))
+
+_GB = 10**9
+_PREFIX = ("output", "filename prefix")
+"""How messages about the name and the place of the file open."""
+
+
+class Sink:
+    """Turns one description into one file."""
+
+    def __init__(
+        self,
+        node: type[io.ComfyNode],
+        render: RenderDescription,
+        node_id: str | None,
+        crf: int,
+        keep_gb: float,
+        metadata: Mapping[str, str],
+        workflow: str | None = None,
+    ) -> None:
+        """Touch nothing yet.
+
+        Args:
+            node: The node that runs, for messages.
+            render: What to draw.
+            node_id: Where progress is shown.
+            crf: H.264 quality, 0 (best) to 51.
+            keep_gb: Most gigabytes of finished renders that are kept; 0 keeps none.
+            metadata: Texts for the file.
+            workflow: Id of the workflow the node is in, if known.
+        """
+        self._node = node
+        self._render = render
+        self._node_id = node_id
+        self._crf = crf
+        self._metadata = {"comment": describe(render.plan)} | dict(metadata)
+        self._workflow = workflow
+        self._store = RenderStore(store_folder(), round(keep_gb * _GB))
+
+    def write(self, prefix: str, container: str) -> OutputFile:
+        """Write the video under a new name.
+
+        Args:
+            prefix: Of the file's name.
+            container: ``mp4``, ``mov`` or ``mkv``.
+
+        Raises:
+            FlashTalkError: If it cannot be written; the message says where the part is that was
+                rendered, if any.
+        """
+        with LivePreview(self._render.plan, self._node_id, self._workflow) as preview:
+            output = self._write(prefix, container, preview)
+        if self._node_id is not None:
+            written_files().add(self._node_id, output.path)
+        return output
+
+    def _write(self, prefix: str, container: str, preview: LivePreview) -> OutputFile:
+        plan = self._render.plan
+        preview.note(render_notes(plan))
+        with blame(self._node, "frames", filename_prefix=_PREFIX, quality="quality crf"):
+            key = fingerprint(plan=plan.fingerprint(), crf=self._crf, threads=num_encoder_threads())
+            output = new_output(prefix, plan.request.size_px, f".{container}")
+            if self._copy(key, output.path, preview):
+                preview.finish(output, is_copy=True)
+                return output
+            video = output.path.with_suffix(".mp4")
+            writer = open_writer(plan, video, crf=self._crf, metadata=self._metadata)
+        preview.start(writer, output)
+        self._draw(writer, preview)
+        self._store.keep(key, video)
+        if video != output.path:
+            preview.say(CONVERTING.format(container=output.path.suffix.removeprefix(".")))
+            self._change_container(video, output.path)
+        preview.finish(output)
+        return output
+
+    def _copy(self, key: str, path: Path, preview: LivePreview) -> bool:
+        """Copy the kept render, if there is one that can be read.
+
+        Raises:
+            OutputError: If the copy cannot be written; a drawn video could not be, either.
+        """
+        kept = self._store.find(key)
+        if kept is None:
+            return False
+        preview.say(COPYING)
+        try:
+            remux_video(kept, path, self._metadata)
+        except Exception as error:  # the border of a file that anything may have happened to
+            cause = error.__cause__
+            if isinstance(error, OutputError) and (cause is None or isinstance(cause, OSError)):
+                raise  # of the target, where a video that is drawn anew would fail alike
+            _log.warning("a kept render cannot be used and is drawn again: %s", reason(error))
+            self._store.drop(key)
+            return False
+        _log.info("%s: same settings as a render that was kept, copied", path)
+        return True
+
+    def _change_container(self, video: Path, path: Path) -> None:
+        try:
+            with blame(self._node, "container", filename_prefix=_PREFIX):
+                remux_video(video, path, self._metadata)
+        except BaseException as error:
+            error.add_note(f"the whole render is in {video}")
+            _log_what_is_left(error)
+            raise
+        try:
+            video.unlink()
+        except OSError as error:
+            _log.warning("%s is complete, but %s stays behind: %s", path, video, error)
+
+    def _draw(self, writer: Mp4Writer, preview: LivePreview) -> None:
+        plan, model = self._render.plan, self._render.model
+        # Pictures on the node are for pages that cannot show the stream.
+        progress = RenderProgress(
+            plan, writer.num_frames, self._node_id, has_pictures=lambda: not preview.is_watched
+        )
+
+        def reading(kind: type) -> None:
+            progress.stop_if_asked()
+            preview.reading(kind)
+
+        def add_frames(frames: Tensor) -> None:
+            preview.add_frames(frames)  # first: the progress may stop the render
+            progress.add_frames(frames)
+
+        self._note_placement(preview)
+        try:
+            with blame(self._node, "frames", filename_prefix=_PREFIX):
+                render_video(
+                    plan,
+                    writer,
+                    model.networks.lent_to(plan, reading),
+                    memo=model.memo,
+                    before_step=progress.before_step,
+                    on_ready=preview.start_clock,
+                    on_frames=add_frames,
+                )
+        except BaseException as error:
+            _log_what_is_left(error)
+            raise
+        progress.finish()
+
+    def _note_placement(self, preview: LivePreview) -> None:
+        """Report what stays on the device; log it, and what has no effect there."""
+        place = self._render.plan.placement
+        for note in placement_notes(place):
+            _log.warning("%s", note)
+        reason = self._render.model.networks.memory_reason(place)
+        if reason:
+            _log.info("memory: %s", reason)
+            preview.note([f"memory: {reason}"])
+
+
+def _log_what_is_left(error: BaseException) -> None:
+    """Log where the rendered part is."""
+    for note in getattr(error, "__notes__", ()):
+        _log.warning("stopped: %s", note)

@@ -1,0 +1,48 @@
+"""Sizes of the video by shape of the picture, as saved in workflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...flashtalk_core.errors import InvalidInputError
+from ...flashtalk_core.excerpt import excerpt
+from ...flashtalk_core.geometry import check_size
+
+CUSTOM = "custom"
+MODEL_SIZE = MODEL_RULE = "the model's own"
+
+# Height and width. The marks say what is known of each size; see the README.
+SIZES: dict[str, tuple[int, int] | None] = {
+    MODEL_SIZE: None,
+    "portrait 448x768 (14B: trained)": (768, 448),
+    "portrait 416x720 (14B: used by others)": (720, 416),
+    "landscape 768x448 (14B)": (448, 768),
+    "landscape 720x416 (14B)": (416, 720),
+    "square 576x576 (14B)": (576, 576),
+    "square 128x128 (tiny: trained)": (128, 128),
+}
+
+
+def size_of(choice: dict[str, Any] | None) -> tuple[int, int] | None:
+    """Return height and width that were chosen; ``None`` is the model's own size.
+
+    Args:
+        choice: Value of the input: the entry under ``size``, with ``width`` and ``height``
+            beside it if that is custom; ``None`` if it is no entry (any more).
+
+    Raises:
+        InvalidInputError: If it is no entry, or a custom size cannot be rendered.
+    """
+    name = choice.get("size") if choice else None
+    if choice is None or not isinstance(name, str) or name not in (CUSTOM, *SIZES):
+        raise InvalidInputError("size: not in the menu; choose it again")
+    if name != CUSTOM:
+        return SIZES[name]
+    height, width = choice.get("height"), choice.get("width")
+    if not (isinstance(height, int) and isinstance(width, int)):
+        raise InvalidInputError(
+            f"size {excerpt(height)}x{excerpt(width)}: use whole numbers of pixels"
+        )
+    size_px = height, width
+    check_size(size_px)
+    return size_px

@@ -1,0 +1,1 @@
+"""The live preview: messages, streams and progress of a running node."""

@@ -1,0 +1,71 @@
+"""How a fault of the user looks in ComfyUI's report and log."""
+
+import logging
+import traceback
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture
+def caught(pack, make):
+    """A fault as ComfyUI catches it."""
+    error = pack["flashtalk_core.errors"].FlashTalkError
+    with pytest.raises(error) as caught:
+        pack.run("AudioEncode", audio=make.sound(), start=99.0)
+    return caught
+
+
+def test_its_type_is_short_wherever_the_pack_lies(pack, caught):
+    assert f"{caught.type.__module__}.{caught.type.__qualname__}" == "flashtalk.InvalidInputError"
+    errors = pack["flashtalk_core.errors"]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert {kind.__module__ for kind in kinds} == {"flashtalk"}
+
+
+def test_it_is_logged_as_one_traceback(caught):
+    text = "".join(traceback.format_exception(caught.value))
+    assert text.count("Traceback (most recent call last)") == 1
+    says = "flashtalk.InvalidInputError: FlashTalk Audio Encode, input 'start': "
+    assert text.splitlines()[-1].startswith(says)
+
+
+def test_where_it_began_is_there_for_who_looks(pack, make, caplog):
+    caplog.set_level(logging.DEBUG)
+    pack.fault("AudioEncode", audio=make.sound(), start=99.0)
+    assert "FlashTalk Audio Encode: raised here" in caplog.text
+    assert "in probe_sound\n" in caplog.text
+
+
+@pytest.fixture
+def raised_inside(pack):
+    """How a node shows an error that is raised while it runs."""
+
+    def run(error):
+        blame = pack["nodes.graph.errors"].blame
+        try:
+            with blame(pack.nodes["FlashTalk_ModelLoader"], "model"):
+                raise error
+        except Exception as told:
+            return told
+
+    return run
+
+
+def test_memory_of_the_computer_that_ran_out_is_told_with_a_remedy(raised_inside):
+    error = RuntimeError("[enforce fail at a.cpp:1] . DefaultCPUAllocator: can't allocate memory")
+    error.add_note("3 frames are in a.partial.mp4")
+    told = raised_inside(error)
+    assert type(told).__name__ == "NoMemoryError"
+    assert str(told) == (
+        "FlashTalk Model Loader: out of memory (DefaultCPUAllocator: can't allocate memory); "
+        "close other programs, or make the video smaller"
+    )
+    assert told.__notes__ == ["3 frames are in a.partial.mp4"]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), KeyError("a")])
+def test_what_comfyui_knows_itself_passes(raised_inside, error):
+    assert raised_inside(error) is error

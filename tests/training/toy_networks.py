@@ -1,0 +1,31 @@
+"""Untrained networks of toy sizes, and sessions to distil them on."""
+
+import torch
+
+from flashtalk_core.models.encoders.audio import AudioEncoder
+from flashtalk_core.models.encoders.tokenizer import Tokenizer
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_training.speech.prompts import prompt_vocabulary
+from flashtalk_training.stage_1.dit_trainer import PromptTokens, Stage1Model
+from flashtalk_training.stage_1.sound_windows import SoundBank
+from flashtalk_training.stage_2.scenes import SceneBank
+from flashtalk_training.vocabulary import make_tokenizer
+
+DEVICE = torch.device("cpu")
+NUM_FACES = 4
+
+
+def toy_networks(config, corpus, tokenizer_path):
+    """Return a Stage 1 model, an autoencoder and a bank, the same at every call."""
+    if not tokenizer_path.is_file():
+        make_tokenizer(tokenizer_path, config.text.vocab_size)
+    tokenizer = Tokenizer.from_file(tokenizer_path)
+    tokens = PromptTokens.encode(list(prompt_vocabulary()), tokenizer, config.dit.text_len, DEVICE)
+    torch.manual_seed(0)
+    model = Stage1Model(config).requires_grad_(False)
+    torch.nn.init.normal_(model.dit.head.head.weight, std=0.1)
+    vae = VideoVAE(config.vae).requires_grad_(False)
+    audio = AudioEncoder(config.audio).requires_grad_(False)
+    sounds = SoundBank.from_corpus(corpus, False, DEVICE)
+    bank = SceneBank(config, NUM_FACES, vae, audio, model, tokens, sounds, seed=0)
+    return model, vae, bank

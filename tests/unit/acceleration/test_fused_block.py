@@ -1,0 +1,218 @@
+"""Fused blocks against plain ones: folded sound, merged padding, 8-bit layers, and what they
+leave to the plain way."""
+
+import math
+
+import pytest
+import torch
+
+from flashtalk_core.acceleration.absorbed_audio import is_worth_folding
+from flashtalk_core.acceleration.apply import accelerate
+from flashtalk_core.acceleration.block_ops import ContextKeys, FallbackKernels, PlainKernels
+from flashtalk_core.config import DiTConfig, FastPaths
+from flashtalk_core.models.attention import Float8Attention, sdpa
+from flashtalk_core.models.transformer.model import AvatarDiT
+from flashtalk_core.quantization.fp8 import Float8Linear, quantise_blocks
+
+pytestmark = pytest.mark.cpu
+
+CPU = torch.device("cpu")
+CONFIG = DiTConfig(
+    dim=96, ffn_dim=160, freq_dim=32, text_dim=20, text_len=9, num_heads=6, num_layers=2,
+    audio_blocks=2, audio_channels=6, audio_intermediate_dim=10, audio_output_dim=16,
+    audio_context_tokens=4, clip_dim=12, clip_tokens=5,
+)  # fmt: skip
+
+
+def make_dit(dtype=torch.float32, paths=None):
+    torch.manual_seed(0)
+    dit = AvatarDiT(CONFIG).eval()
+    for name, parameter in dit.named_parameters():
+        if "norm" in name:
+            parameter.data.uniform_(0.5, 1.5)
+        elif name.endswith("bias"):
+            parameter.data.normal_(0, 0.3)
+    dit = dit.to(dtype).requires_grad_(False)
+    accelerate(dit, paths or FastPaths.none(), CPU)
+    return dit
+
+
+def contexts(dit, prompt_len=6, speakers=1):
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator).to(dit.patch_embedding.weight)
+
+    session = dit.project_session(draw(1, 20, 3, 4, 6), draw(1, prompt_len, 20), draw(1, 5, 12))
+    masks = None if speakers == 1 else torch.rand(3, 32, 48, generator=generator)
+    return session, dit.project_audio(draw(speakers, 9, 5, 2, 6), 1.3, masks)
+
+
+def run(dit, **options):
+    session, sound = contexts(dit, **options)
+    latent = torch.randn(1, 16, 3, 4, 6, generator=torch.Generator().manual_seed(2))
+    return dit(latent, torch.tensor([750.0]), session, sound)
+
+
+def relative_rms(result, expected):
+    return float((result - expected).norm() / expected.norm())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prompt_len", [1, 6, 9])
+def test_a_fused_block_computes_the_same(prompt_len):
+    fused = make_dit(paths=FastPaths())
+    expected = run(make_dit(), prompt_len=prompt_len)
+    assert relative_rms(run(fused, prompt_len=prompt_len), expected) < 1e-6
+
+
+@torch.no_grad()
+def test_a_fused_block_in_half_precision_is_no_less_exact():
+    exact = run(make_dit())
+    fused = relative_rms(run(make_dit(torch.bfloat16, FastPaths())), exact)
+    plain = relative_rms(run(make_dit(torch.bfloat16)), exact)
+    assert fused < 1.2 * plain
+
+
+@torch.no_grad()
+def test_a_fused_block_takes_float8_layers():
+    plain = make_dit()
+    quantise_blocks(plain)
+    fused = make_dit(paths=FastPaths(float8=True))
+    assert relative_rms(run(fused), run(plain)) < 1e-2
+    assert relative_rms(run(fused), run(make_dit())) < 0.05
+
+
+@torch.no_grad()
+def test_the_sound_is_folded_where_that_takes_fewer_products():
+    dit = make_dit()
+    layer = dit.blocks[0].audio_cross_attn
+    audio = contexts(dit)[1].blocks[0]
+    assert is_worth_folding(layer, audio, 18)  # as in the other tests here
+    assert not is_worth_folding(layer, audio, 15)
+    layer.proj = Float8Linear(layer.proj)
+    assert not is_worth_folding(layer, audio, 18)
+
+
+@torch.no_grad()
+def test_two_speakers_go_the_plain_way():
+    expected = run(make_dit(), speakers=2)
+    assert torch.equal(run(make_dit(paths=FastPaths()), speakers=2), expected)
+
+
+def test_gradients_go_the_plain_way():
+    plain, fused = make_dit(), make_dit(paths=FastPaths())
+    grads = []
+    for dit in (plain, fused):
+        weight = dit.blocks[0].ffn[0].weight.requires_grad_()
+        run(dit).square().mean().backward()
+        grads.append(weight.grad)
+    assert torch.equal(*grads)
+
+
+@torch.no_grad()
+def test_a_timestep_is_embedded_once_a_session():
+    dit = make_dit()
+    session, sound = contexts(dit)
+    calls = []
+    dit.time_embedding[0].register_forward_hook(lambda *_: calls.append(1))
+    embedded = []
+    original = dit._embed_time
+    dit._embed_time = lambda timestep: embedded.append(1) or original(timestep)
+    latent = torch.randn(1, 16, 3, 4, 6)
+    first, _, again = (
+        dit(latent, torch.tensor([time]), session, sound) for time in (750.0, 500.0, 750.0)
+    )
+    assert len(embedded) == 2
+    assert torch.equal(first, again)
+
+
+def test_float8_attention_scales_to_the_range_and_back():
+    seen = {}
+
+    def kernel(q, k, v, **undo):
+        seen.update(undo, q=q)
+        return q.float() * undo["q_descale"][:, None, :, None]
+
+    attention = Float8Attention(kernel)
+    x = torch.randn(1, 7, 3, 16).bfloat16() * 30
+    (q, q_undo) = attention.scale(x)
+    assert q.dtype == torch.float8_e4m3fn
+    assert 400 < float(q.float().abs().max()) <= 448
+    out = attention.attend(q, q, q, q_undo, q_undo, q_undo)
+    assert relative_rms(out, x.float()) < 0.04
+    assert q_undo.shape == (1, 3)
+    assert not attention.takes(x.flatten(2), 3), "only on a GPU"
+
+
+class EverywhereFloat8Attention(Float8Attention):
+    """8-bit attention whose kernel undoes the scales and computes in float32, on any device."""
+
+    def __init__(self):
+        super().__init__(self.kernel)
+        self.calls = 0
+
+    def takes(self, q, num_heads):
+        return True
+
+    def kernel(self, *heads, **undo):
+        self.calls += 1
+        assert {each.dtype for each in heads} == {torch.float8_e4m3fn}
+        assert all(each.float().isfinite().all() for each in heads)
+        factors = (undo[f"{name}_descale"][:, None, :, None] for name in "qkv")
+        return sdpa(*(x.float() * factor for x, factor in zip(heads, factors, strict=True)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("paths", [FastPaths(), FastPaths(float8=True)])
+def test_float8_attention_in_a_fused_block_is_near_the_plain_one(paths):
+    expected, dit = run(make_dit()), make_dit(paths=paths)
+    attention = EverywhereFloat8Attention()
+    for block in dit.blocks:
+        block.self_attn.attention = attention
+    assert 0 < relative_rms(run(dit), expected) < 0.05
+    assert attention.calls == len(dit.blocks)
+
+
+class Broken(PlainKernels):
+    """Fails in one operation, as a kernel does that a GPU has not the memory for."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error, self.calls = error, 0
+
+    def to_linear(self, x, *, gelu, float8):
+        self.calls += 1
+        raise self.error
+
+
+def test_merged_keys_have_their_weight_in_every_format():
+    """The prompt says -1 and its padding 1, with half of the weight each."""
+    count = 273  # whose logarithm lies between two numbers of bfloat16
+    keys = torch.zeros(2, 1, 16, dtype=torch.bfloat16)
+    keys[0] = 1
+    q = torch.full((3, 1, 16), math.log(count) / 4, dtype=torch.bfloat16)
+    ratio = count * torch.exp(-q[0, 0, 0].float() * 4)
+    expected = (ratio - 1) / (ratio + 1)
+    values = torch.tensor([-1.0, 1.0], dtype=torch.bfloat16).view(2, 1, 1).expand(2, 1, 16)
+    nothing = ContextKeys(keys, torch.zeros_like(keys))
+    found = PlainKernels().attend(q, ContextKeys(keys, values, count), nothing)
+    torch.testing.assert_close(found.float(), expected.expand_as(found), atol=3e-3, rtol=0)
+
+
+def test_an_operation_that_fails_goes_the_plain_way_from_then_on(caplog):
+    fast, x = Broken(RuntimeError("out of resource: shared memory")), torch.randn(3, 8)
+    kernels = FallbackKernels(fast, PlainKernels())
+    expected = PlainKernels().to_linear(x, gelu=True, float8=False)
+    for _ in range(2):
+        assert torch.equal(kernels.to_linear(x, gelu=True, float8=False), expected)
+    assert fast.calls == 1
+    assert len(caplog.records) == 1
+    assert "'to_linear' cannot run here and goes the slower plain way" in caplog.text
+    assert torch.equal(kernels.add(x, x, x[0]), x + x * x[0])
+
+
+def test_memory_that_runs_out_is_not_hidden_by_a_slower_way():
+    kernels = FallbackKernels(Broken(torch.OutOfMemoryError("no memory")), PlainKernels())
+    with pytest.raises(torch.OutOfMemoryError):
+        kernels.to_linear(torch.zeros(1, 8), gelu=True, float8=False)

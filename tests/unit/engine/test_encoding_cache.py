@@ -1,0 +1,49 @@
+"""Encodings that are kept."""
+
+import pytest
+import torch
+
+from flashtalk_core.engine.encoding_cache import EncodingMemo
+
+pytestmark = pytest.mark.cpu
+
+
+def test_what_is_kept_is_found_under_its_key_alone():
+    memo = EncodingMemo()
+    encoding = torch.ones(2)
+    assert memo.find("a") is None
+    assert memo.keep("a", encoding) is encoding
+    assert torch.equal(memo.find("a"), encoding)
+    assert memo.find("b") is None
+
+
+def test_the_one_unused_for_longest_goes_first():
+    memo = EncodingMemo(capacity=2)
+    memo.keep("a", torch.ones(1))
+    memo.keep("b", torch.ones(1))
+    memo.find("a")
+    memo.keep("c", torch.ones(1))
+    assert [memo.find(key) is not None for key in "abc"] == [True, False, True]
+
+
+def test_a_key_is_kept_once_with_its_last_value():
+    memo = EncodingMemo(capacity=1)
+    memo.keep("a", torch.zeros(1))
+    memo.keep("a", torch.ones(1))
+    assert torch.equal(memo.find("a"), torch.ones(1))
+
+
+def test_another_seed_encodes_nothing_anew(make_plan, networks, monkeypatch):
+    from flashtalk_core.engine.build import build_avatar
+
+    memo, used = EncodingMemo(), []
+    use = networks.use
+    monkeypatch.setattr(networks, "use", lambda kind: used.append(kind.__name__) or use(kind))
+    build_avatar(make_plan(), None, networks, memo=memo)
+    assert {"TextEncoder", "ClipVision"} < set(used)
+    used.clear()
+    build_avatar(make_plan(seed=3, steps=2), None, networks, memo=memo)
+    assert {"TextEncoder", "ClipVision"}.isdisjoint(used)
+    build_avatar(make_plan(prompt="another"), None, networks, memo=memo)
+    assert "TextEncoder" in used
+    assert "ClipVision" not in used

@@ -1,0 +1,95 @@
+"""A picture in slabs of rows: the same frames as whole, with smaller tensors on the way."""
+
+import pytest
+import torch
+
+from flashtalk_core.acceleration.fused_vae import fuse_layers, keep_channels_last
+from flashtalk_core.acceleration.vae_ops import RowKernels
+from flashtalk_core.config import VAEConfig
+from flashtalk_core.models.vae.layers import ResidualBlock, RMSNorm
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.models.vae.row_tiles import SlabRunner, run_in_slabs
+
+pytestmark = pytest.mark.cpu
+
+CONFIG = VAEConfig(dim=4, num_res_blocks=1)
+HEIGHT, WIDTH = 5, 2
+"""Of the latent: 40 x 16 pixels, so that slabs of 8 rows leave none over, and others do."""
+
+
+def make_vae(fused=False):
+    torch.manual_seed(0)
+    vae = VideoVAE(CONFIG).eval()
+    for layer in vae.modules():
+        if isinstance(layer, RMSNorm):
+            layer.gamma.data.uniform_(0.5, 1.5)
+    if fused:
+        keep_channels_last(vae)
+        fuse_layers(vae, RowKernels(), 3)
+    return vae
+
+
+def slabbed_vae(max_elements, fused=False):
+    vae = make_vae(fused)
+    run_in_slabs(vae, max_elements)
+    return vae
+
+
+def decode(vae, num_latents):
+    latent = torch.randn(2, 16, 4, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    return torch.cat(list(vae.decode_groups(latent, num_latents)), dim=2)
+
+
+def encode(vae):
+    video = torch.rand(1, 3, 9, 8 * HEIGHT, 8 * WIDTH, generator=torch.Generator().manual_seed(2))
+    return vae.encode(2 * video - 1)
+
+
+def close(result, expected):
+    assert expected.std() >= 0.1
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("max_elements", [1, 6000])
+def test_frames_and_latents_are_those_of_the_whole_picture(max_elements, fused):
+    whole, slabbed = make_vae(fused), slabbed_vae(max_elements, fused)
+    for num_latents in (1, 3):
+        close(decode(slabbed, num_latents), decode(whole, num_latents))
+    close(encode(slabbed), encode(whole))
+
+
+@torch.no_grad()
+def test_no_large_layer_sees_more_rows_than_a_slab_and_what_it_reaches():
+    seen = []
+
+    def record(block, given, _out):
+        seen.append(given[0].shape[3])
+
+    vae = slabbed_vae(1)
+    for layer in vae.decoder.upsamples.modules():
+        if isinstance(layer, ResidualBlock):
+            layer.register_forward_hook(record)
+    decode(vae, 1)
+    assert max(seen) == 8 + 2 * 2
+
+
+@torch.no_grad()
+def test_a_picture_that_fits_is_not_cut():
+    calls = []
+
+    def inner(layers, x, cache):
+        calls.append(x.shape)
+        return x
+
+    block = ResidualBlock(4, 4)
+    x = torch.zeros(1, 4, 1, 40, 16)
+    SlabRunner(inner, x.numel() * 2)([block], x, None)
+    assert calls == [x.shape]
+
+
+@torch.no_grad()
+def test_a_clip_without_past_frames_runs_whole():
+    close(slabbed_vae(1).decoder(torch.ones(1, 16, 2, HEIGHT, WIDTH)),
+          make_vae().decoder(torch.ones(1, 16, 2, HEIGHT, WIDTH)))  # fmt: skip

@@ -1,0 +1,208 @@
+"""What stays on a GPU of some size, and the reason that is given for it."""
+
+import re
+import sys
+
+import pytest
+import torch
+
+from flashtalk_core.config import AvatarConfig
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.placement.memory_choice import (
+    MODES,
+    DeviceMemory,
+    MemoryChoice,
+    choose_memory,
+    plan_memory,
+)
+from flashtalk_core.placement.memory_plan import WHOLE, MemoryPlan
+from flashtalk_core.placement.memory_sizes import model_sizes
+
+pytestmark = pytest.mark.cpu
+
+GB = 1e9
+NUM_BLOCKS = 40
+
+
+@pytest.fixture(scope="module")
+def sizes():
+    """The full-size model at 768 x 448 in bfloat16."""
+    config = AvatarConfig()
+    return model_sizes(config, (768, 448), config.chunk, torch.bfloat16)
+
+
+def choose(sizes, free_gb, mode="auto", has_float8=True, total_gb=None, float8=False):
+    """Choose for a card of which all but 1.5 GB are free, unless its size is given."""
+    total_gb = free_gb + 1.5 if total_gb is None else total_gb
+    memory = DeviceMemory(round(free_gb * GB), round(total_gb * GB))
+    choice = MemoryChoice.parse(mode, float8=float8)
+    fault = "" if has_float8 else "float8: too old"
+    return choose_memory(choice, sizes, memory, float8_fault=fault)
+
+
+def test_weights_are_counted_as_published(sizes):
+    plain = sum(sizes.blocks[False]) * NUM_BLOCKS
+    assert plain == pytest.approx(2 * 18.57e9, rel=0.01)
+    session, _, step = sizes.blocks[True]
+    assert step * NUM_BLOCKS == pytest.approx(16.2e9, rel=0.01)
+    assert session == sizes.blocks[False][0]  # not quantised
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "float8", "resident"),
+    [
+        (78.5, False, None),
+        (46.5, False, None),
+        (38.0, False, NUM_BLOCKS),
+        (30.5, True, NUM_BLOCKS),
+        (24.0, True, NUM_BLOCKS),
+    ],
+)
+def test_auto_takes_the_first_form_that_fits(sizes, free_gb, float8, resident):
+    plan = choose(sizes, free_gb)
+    assert (plan.float8, plan.num_resident, plan.slabs) == (float8, resident, False)
+
+
+@pytest.mark.parametrize("free_gb", [22.5, 14.5, 10.5, 8.5, 6.7])
+def test_auto_keeps_as_many_8_bit_blocks_as_fit(sizes, free_gb):
+    plan = choose(sizes, free_gb)
+    assert plan.float8
+    assert 0 <= plan.num_resident < NUM_BLOCKS
+    one_more = MemoryPlan(float8=True, num_resident=plan.num_resident + 1, slabs=plan.slabs)
+    assert sizes.peak_bytes(plan) <= free_gb * GB < sizes.peak_bytes(one_more)
+    assert plan.slabs == (free_gb < 7)  # the last resort
+
+
+def test_auto_without_8_bit_multiplication_offloads_as_it_is(sizes):
+    plan = choose(sizes, 22.5, has_float8=False)
+    assert not plan.float8
+    assert 10 <= plan.num_resident < NUM_BLOCKS
+
+
+@pytest.mark.parametrize("free_gb", [140, 46.5, 30.5, 22.5, 14.5, 10.5, 6.5])
+@pytest.mark.parametrize("has_float8", [True, False])
+def test_no_plan_takes_more_than_is_free(sizes, free_gb, has_float8):
+    if free_gb == 6.5 and not has_float8:
+        with pytest.raises(InvalidInputError):
+            choose(sizes, free_gb, has_float8=has_float8)
+        return
+    plan = choose(sizes, free_gb, has_float8=has_float8)
+    assert plan.peak_bytes == sizes.peak_bytes(plan) <= free_gb * GB
+
+
+def test_the_reason_is_one_line_with_what_is_kept_needed_and_free(sizes):
+    plan = choose(sizes, 10.5)
+    pattern = (
+        rf"{plan.num_resident} of 40 blocks in 8-bit, the others on the host: "
+        r"needs about 10\.\d of 10\.5 GB; "
+        r"8-bit because a card of 12\.0 GB is too small for all blocks in bfloat16"
+    )
+    assert re.fullmatch(pattern, plan.reason)
+    reason = choose(sizes, 78.5).reason
+    assert reason.startswith("all of the model in bfloat16: needs about 45.6 of 78.5 GB; ")
+    assert reason.endswith("; bfloat16 because a card of 80.0 GB has room for all blocks in it")
+
+
+@pytest.mark.parametrize(("total_gb", "float8"), [(80, False), (48, False), (34, True), (24, True)])
+def test_what_is_free_of_a_card_does_not_change_the_picture(sizes, total_gb, float8):
+    free = [gb / 2 for gb in range(18, 2 * total_gb - 2)]
+    plans = [choose(sizes, gb, total_gb=total_gb) for gb in free]
+    assert {plan.float8 for plan in plans} == {float8}
+    kept = [NUM_BLOCKS + (p.num_resident is None) if p.num_resident in (None, NUM_BLOCKS)
+            else p.num_resident for p in plans]  # fmt: skip
+    assert kept == sorted(kept)
+    assert len(set(kept)) > 10, "what stays follows what is free"
+
+
+def test_latents_a_call_do_not_change_the_picture(sizes):
+    config = AvatarConfig()
+    eight = model_sizes(config, (768, 448), config.chunk, torch.bfloat16, 8)
+    for total_gb in (80, 48, 40, 37, 36, 24):
+        found = [choose(each, total_gb - 1.5) for each in (sizes, eight)]
+        assert found[0].float8 == found[1].float8, total_gb
+
+
+@pytest.mark.parametrize(
+    ("mode", "float8"), [("offload", False), ("float8", False), ("auto", True)]
+)
+def test_a_format_that_was_asked_for_needs_no_reason(sizes, mode, float8):
+    assert "because" not in choose(sizes, 22.5, mode, float8=float8).reason
+
+
+def test_a_float32_that_was_asked_for_stays():
+    config = AvatarConfig()
+    wide = model_sizes(config, (768, 448), config.chunk, torch.float32)
+    assert not choose(wide, 46.5).float8
+    assert choose(wide, 46.5, float8=True).float8
+    assert choose(wide, 46.5, "float8").float8
+
+
+def test_a_card_without_8_bit_multiplication_has_no_choice_of_format(sizes):
+    assert "because" not in choose(sizes, 22.5, has_float8=False).reason
+
+
+@pytest.mark.parametrize("free_gb", [140, 10])
+def test_explicit_choices_are_kept(sizes, free_gb):
+    assert choose(sizes, free_gb, "resident").num_resident is None
+    plan = choose(sizes, free_gb, "offload")
+    assert not plan.float8
+    assert plan.num_resident <= NUM_BLOCKS
+    assert choose(sizes, free_gb, "float8").float8
+    assert choose(sizes, free_gb, "float8-offload:3").num_resident == 3
+    assert choose(sizes, 140, "offload:99").num_resident == NUM_BLOCKS
+
+
+@pytest.mark.parametrize(
+    ("mode", "resident"),
+    [("auto", NUM_BLOCKS), ("offload", NUM_BLOCKS), ("offload:5", 5), ("resident", None)],
+)
+def test_8_bit_floats_that_are_wanted_come_in_every_mode(sizes, mode, resident):
+    plan = choose(sizes, 140, mode, float8=True)
+    assert (plan.float8, plan.num_resident) == (True, resident)
+    assert "in 8-bit" in plan.reason
+    assert plan.peak_bytes < choose(sizes, 140, mode.replace("auto", "offload")).peak_bytes
+
+
+def test_more_blocks_than_fit_are_refused_with_what_they_need(sizes):
+    with pytest.raises(InvalidInputError, match=r"^memory offload:30: .* GB are free; use fewer"):
+        choose(sizes, 20, "offload:30")
+
+
+def test_too_little_for_anything_is_refused(sizes):
+    with pytest.raises(InvalidInputError, match=r"^memory auto: with no block .* smaller size"):
+        choose(sizes, 4)
+
+
+@pytest.mark.parametrize("mode", ["float8", "float8-offload"])
+def test_8_bit_floats_need_a_device_that_has_them(sizes, mode):
+    with pytest.raises(InvalidInputError, match=rf"^memory {mode}: float8: too old; use 'off"):
+        choose(sizes, 24, mode, has_float8=False)
+
+
+def test_8_bit_floats_are_refused_with_what_the_device_lacks(sizes):
+    with pytest.raises(InvalidInputError, match=r"^memory float8: float8 on mps: it runs on NVID"):
+        plan_memory(MemoryChoice("float8"), lambda: sizes, torch.device("mps"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "all", "auto:3", "resident:1", "float8:2", "offload:", "offload:x", "offload:-1"]
+)
+def test_a_mode_that_is_none_is_refused(text):
+    with pytest.raises(InvalidInputError, match=r"^memory "):
+        MemoryChoice.parse(text)
+
+
+def test_memory_of_other_devices_is_taken_to_be_enough(sizes):
+    def refuse():
+        pytest.fail("counted")
+
+    cpu = torch.device("cpu")
+    assert plan_memory(MemoryChoice("auto"), refuse, cpu) == WHOLE
+    plan = plan_memory(MemoryChoice("float8"), lambda: sizes, cpu)
+    assert (plan.float8, plan.num_resident) == (True, NUM_BLOCKS)
+    assert str(sys.maxsize)[:4] not in plan.reason
+
+
+def test_every_mode_has_a_plan(sizes):
+    for mode in MODES:
+        assert choose(sizes, 140, mode).reason

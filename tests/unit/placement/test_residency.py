@@ -1,0 +1,164 @@
+"""Where networks are while they work, and while they do not."""
+
+import gc
+import weakref
+from dataclasses import replace
+
+import pytest
+import torch
+
+from flashtalk_core.acceleration.fused_block import FusedBlock
+from flashtalk_core.acceleration.fused_vae import FusedRunner
+from flashtalk_core.config import FastPaths
+from flashtalk_core.models.encoders.audio import AudioEncoder
+from flashtalk_core.models.encoders.clip_vision import ClipVision
+from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
+from flashtalk_core.models.transformer.model import AvatarDiT
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.models.vae.row_tiles import SlabRunner
+from flashtalk_core.offload.weight_stream import offload_of
+from flashtalk_core.placement.memory_plan import MemoryPlan
+from flashtalk_core.placement.residency import Placement, Resident, StayLoaded, load_network
+from flashtalk_core.quantization.fp8 import Float8Linear, quantise_blocks
+
+pytestmark = pytest.mark.cpu
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+
+
+def test_everything_runs_in_one_place_unless_the_autoencoder_has_its_own():
+    together, apart = Placement(CPU, torch.float32), Placement(CPU, torch.float32, META)
+    assert {together.device_of(kind) for kind in (AvatarDiT, VideoVAE, ClipVision)} == {CPU}
+    assert apart.device_of(VideoVAE) == META
+    assert {apart.device_of(kind) for kind in (AvatarDiT, AudioEncoder, ClipVision)} == {CPU}
+
+
+def test_a_network_is_read_when_it_is_first_used_and_once(checkpoint):
+    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32))
+    with networks.use(ClipVision) as first:
+        assert isinstance(first, ClipVision)
+        assert not first.training
+    with networks.use(ClipVision) as second:
+        assert second is first
+
+
+def test_a_network_that_was_freed_is_gone_and_comes_back(checkpoint):
+    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32))
+    networks.free(ClipVision)  # nothing there yet
+    with networks.use(ClipVision) as lent:
+        weights = next(lent.parameters()).clone()
+    gone = weakref.ref(lent)
+    del lent
+    networks.free(ClipVision)
+    gc.collect()
+    assert gone() is None
+    with networks.use(ClipVision) as lent:
+        assert torch.equal(next(lent.parameters()), weights)
+
+
+def test_the_autoencoder_comes_in_the_number_format_that_was_asked_for(checkpoint):
+    networks = StayLoaded(checkpoint, Placement(CPU, torch.bfloat16))
+    with networks.use(VideoVAE) as vae:
+        assert next(vae.parameters()).dtype == torch.bfloat16
+
+
+def test_networks_of_somebody_else_are_lent_and_never_freed(toy):
+    networks = Resident(toy.dit, toy.vae)
+    networks.free(AvatarDiT)
+    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+        assert (dit, vae) == (toy.dit, toy.vae)
+
+
+def in_part(num_resident, **given):
+    memory = MemoryPlan(num_resident=num_resident, **given)
+    return Placement(CPU, torch.float32, memory=memory)
+
+
+@torch.no_grad()
+def test_a_text_encoder_in_parts_says_what_the_whole_one_says(checkpoint):
+    found = []
+    for placement in (Placement(CPU, torch.float32), in_part(1)):
+        networks = StayLoaded(checkpoint, placement)
+        with networks.use(TextEncoder) as encoder:
+            for _ in range(2):
+                found.append(encode_prompt(encoder, checkpoint.tokenizer, "a person talks"))
+    assert all(torch.equal(each, found[0]) for each in found)
+    assert offload_of(encoder) is not None
+
+
+def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint):
+    networks = StayLoaded(checkpoint, in_part(1))
+    with torch.inference_mode(), networks.use(TextEncoder) as encoder:
+        found = [encode_prompt(encoder, checkpoint.tokenizer, "a") for _ in range(2)]
+    assert torch.equal(*found)
+    with networks.use(AvatarDiT) as dit:
+        assert not any(each.is_inference() for each in dit.parameters())
+
+
+@pytest.mark.parametrize("kind", [TextEncoder, AvatarDiT])
+def test_a_network_in_parts_that_was_freed_is_gone_at_once(checkpoint, kind):
+    networks = StayLoaded(checkpoint, in_part(1))
+    with networks.use(kind) as lent:
+        assert offload_of(lent) is not None
+    gone = weakref.ref(lent)
+    del lent
+    networks.free(kind)
+    assert gone() is None
+
+
+def test_weights_in_parts_are_those_in_the_file(checkpoint):
+    whole = checkpoint.load(AvatarDiT, CPU, torch.float32).state_dict()
+    with StayLoaded(checkpoint, in_part(2)).use(AvatarDiT) as dit:
+        assert dit.state_dict().keys() == whole.keys()
+        assert all(torch.equal(value, whole[name]) for name, value in dit.state_dict().items())
+
+
+def test_encoders_are_whole_where_all_blocks_stay(checkpoint):
+    networks = StayLoaded(checkpoint, in_part(checkpoint.config.dit.num_layers))
+    with networks.use(TextEncoder) as encoder:
+        assert offload_of(encoder) is None
+
+
+def test_slabs_are_for_the_autoencoder(checkpoint):
+    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True)))
+    with networks.use(VideoVAE) as vae:
+        assert isinstance(vae.decoder.run, SlabRunner)
+
+
+def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):
+    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
+    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+        found = [dit.blocks[0].fused, vae.decoder.run]
+        assert isinstance(found[0], FusedBlock)
+        assert isinstance(found[1], FusedRunner)
+    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+        assert [dit.blocks[0].fused, vae.decoder.run] == found, "built once"
+
+
+def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(checkpoint):
+    found, wide = [], []
+
+    def look():
+        if not found:  # made last, and without values so far
+            dits = [each for each in gc.get_objects() if type(each) is AvatarDiT]
+            found.extend(each for each in dits if next(each.parameters()).is_meta)
+        layers = [block.ffn[0] for block in found[0].blocks]
+        read = [each for each in layers if not each.weight.is_meta]
+        wide.append(sum(not isinstance(each, Float8Linear) for each in read))
+
+    paths = replace(FastPaths.none(), float8=True)
+    place = Placement(CPU, torch.float32, paths=paths, memory=MemoryPlan(float8=True))
+    dit = load_network(checkpoint, place, AvatarDiT, before_tensor=look)
+    assert max(wide) == 1
+    assert found[0] is dit
+    assert all(isinstance(block.ffn[0], Float8Linear) for block in dit.blocks)
+    whole = checkpoint.load(AvatarDiT, CPU, torch.float32)
+    quantise_blocks(whole)
+    expected = whole.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in dit.state_dict().items())
+
+
+def test_an_autoencoder_on_a_device_of_another_type_goes_the_plain_way():
+    apart = Placement(META, torch.float32, CPU, FastPaths())
+    assert apart.paths_of(VideoVAE) == FastPaths.none()
+    assert apart.paths_of(AvatarDiT) == FastPaths()
