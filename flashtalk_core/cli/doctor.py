@@ -45,11 +45,7 @@ REQUIRED = (
 OPTIONAL = (
     Package("ftfy", "ftfy", "repairs wrongly decoded characters in prompts"),
     Package("soundfile", "soundfile", "sound files that PyAV cannot read"),
-    Package("matplotlib", "matplotlib", "figures of `train report`"),
     Package("triton", "triton", "the fused way on GPUs, 1.7 times as fast; SageAttention"),
-    Package("xfuser", "xfuser", "one video on several GPUs; not used by this version"),
-    Package("ray", "ray", "jobs over several machines; not used by this version"),
-    Package("cv2", "opencv-python", "cropping about the face; not used by this version"),
 )
 ENCODERS = (("libx264", "H.264 picture"), ("aac", "AAC sound"))
 
@@ -117,7 +113,7 @@ def examine(models: list[str]) -> Report:
         devices=list_devices() if has_torch else [],
         attention=list_kernels() if has_torch else [],
         required=[look_for(package) for package in REQUIRED],
-        optional=[*(look_for(package) for package in OPTIONAL), *look_for_espeak()],
+        optional=[look_for(package) for package in OPTIONAL],
         encoders=list_encoders(),
         models=[check_model(model) for model in models],
     )
@@ -132,17 +128,6 @@ def look_for(package: Package) -> Finding:
     except importlib.metadata.PackageNotFoundError:
         version = "of unknown version"  # the module comes from another distribution
     return Finding(package.distribution, True, f"{version}: {package.use}")
-
-
-def look_for_espeak() -> list[Finding]:
-    """Find the library that speaks the corpus, which is no Python package, if there is training."""
-    try:
-        from flashtalk_training.speech.speech import find_library
-    except ImportError:  # the published pack has none
-        return []
-    library = find_library()
-    use = "the speech of `train corpus`"
-    return [Finding("espeak-ng", library is not None, f"{library}: {use}" if library else use)]
 
 
 def list_devices() -> list[Finding]:

@@ -16,7 +16,6 @@ from ..borders import reason
 from ..errors import OutputError
 from ..log import printable_lines
 
-_PACKAGE = __name__.partition(".")[0]
 _MAX_TOLD = 1000
 """Most warnings that are remembered, so as not to be told twice."""
 
@@ -154,19 +153,21 @@ def _discard(stream: TextIO) -> None:
 
 
 @contextmanager
-def log_to_stderr(debug: bool) -> Iterator[None]:
-    """Show this package's log on standard error; of other packages only what they insist on."""
-    package = logging.getLogger(_PACKAGE)
+def log_to_stderr(debug: bool, packages: tuple[str, ...]) -> Iterator[None]:
+    """Show the logs of ``packages`` on standard error; of others only what they insist on."""
+    loggers = [logging.getLogger(package) for package in packages]
+    levels = [logger.level for logger in loggers]
     handler = _LineHandler(sys.stderr)
     handler.setFormatter(_LineFormatter())
-    level = package.level
-    package.addHandler(handler)
-    package.setLevel(logging.DEBUG if debug else logging.INFO)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if debug else logging.INFO)
     try:
         yield
     finally:
-        package.setLevel(level)
-        package.removeHandler(handler)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+            logger.removeHandler(handler)
 
 
 @contextmanager

@@ -5,9 +5,11 @@ import argparse
 import pytest
 
 from flashtalk_core.cli import render
-from flashtalk_core.cli.main import build_parser, describe
+from flashtalk_core.cli.main import PROGRAM
+from flashtalk_core.cli.program import build_parser, describe
 from flashtalk_core.errors import FlashTalkError
-from tests.fuzz.mutate import cases, run
+
+from .mutate import cases, run
 
 pytestmark = pytest.mark.manual
 
@@ -49,7 +51,7 @@ def test_render(tmp_path, monkeypatch):
     def read(given):
         out = [] if any(each.startswith("-o=") for each in given) else ["-o", "a.mp4"]
         try:
-            args = build_parser().parse_args([*given, *out])
+            args = build_parser(PROGRAM).parse_args([*given, *out])
             render._check(args).fingerprint()
         except FlashTalkError as error:
             line, code = describe(error)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.nodes.archive_files import ROOT, archived, listed
+from .archive_files import ROOT, archived, listed
 
 pytestmark = pytest.mark.cpu
 

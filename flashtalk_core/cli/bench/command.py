@@ -1,4 +1,4 @@
-"""``bench``: measure speed, memory, and how exactly picture, sound and lips are in step."""
+"""``bench``: measure speed, memory, and how exactly picture and sound are in step."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_cards(parts)
     add_links(parts)
     _add_av(parts)
-    _add_lips(parts)
     for part in parts.choices.values():
         part.add_argument("--json", action="store_true", help="print JSON")
 
@@ -110,14 +109,6 @@ def _add_av(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     part = parts.add_parser("av", help=text, description=text)
     part.add_argument("--long", action="store_true", help="ten hours too")
     part.set_defaults(run=run_av)
-
-
-def _add_lips(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "the mouth of a drawn face in a video against the true track of its speech"
-    part = parts.add_parser("lips", help=text, description=text)
-    part.add_argument("video", type=Path, help="finished video")
-    part.add_argument("track", type=Path, help="JSON such as assets/example/speech.track.json")
-    part.set_defaults(run=run_lips)
 
 
 def run_speed(args: argparse.Namespace) -> int:
@@ -258,18 +249,3 @@ def run_av(args: argparse.Namespace) -> int:
                 results.append(measure_sync(duration_s, Path(folder), progress.add))
     print_rows(args, [asdict(result) | {"passed": result.passed} for result in results])
     return 0 if all(result.passed for result in results) else 1
-
-
-def run_lips(args: argparse.Namespace) -> int:
-    """Compare the mouth in a video with its track; 0 if in step at both ends, else 1."""
-    from flashtalk_training.evaluation.lips import (
-        compare_lips,
-        is_in_step,
-        measure_openings,
-        read_track,
-    )
-
-    track = read_track(args.track)
-    results = compare_lips(measure_openings(args.video), track)
-    print_rows(args, [asdict(result) for result in results])
-    return 0 if is_in_step(results) else 1

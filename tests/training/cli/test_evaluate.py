@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flashtalk_core.cli.main import main
+from flashtalk_training.cli.main import main
 
 pytestmark = pytest.mark.cpu
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from flashtalk_core.cli.main import main
+from flashtalk_training.cli.main import main
 from flashtalk_training.experiment.table import load_experiment
 
 pytestmark = pytest.mark.cpu

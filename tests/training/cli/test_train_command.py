@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from flashtalk_core.cli.main import main
+from flashtalk_training.cli.main import main
 from flashtalk_training.speech.corpus_file import corpus_minutes, save_corpus
 
 pytestmark = pytest.mark.cpu

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from flashtalk_core.bench.sounds import write_babble
-from flashtalk_core.cli.main import main
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.video.writer import Mp4Writer
+from flashtalk_training.cli.main import main
 from flashtalk_training.drawn_faces.faces import render, sample_identity, sample_motion
 from flashtalk_training.evaluation.lips import (
     compare_lips,
@@ -57,7 +57,7 @@ def test_a_drawn_mouth_is_found_in_the_encoded_video(files, spoken):
 
 
 def test_the_command_prints_it(files, capsys):
-    assert main(["bench", "lips", str(files / "v.mp4"), str(files / "t.json"), "--json"]) == 0
+    assert main(["lips", str(files / "v.mp4"), str(files / "t.json"), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["stretch"] for row in rows] == ["whole", "first minute", "last minute"]
     assert rows[0]["correlation"] > 0.9
@@ -66,9 +66,9 @@ def test_the_command_prints_it(files, capsys):
 def test_the_command_fails_where_lips_are_late(files, spoken, tmp_path, capsys):
     late = {"mouth": [[value] for value in spoken[3:]]}
     (tmp_path / "t.json").write_text(json.dumps(late))
-    assert main(["bench", "lips", str(files / "v.mp4"), str(tmp_path / "t.json"), "--json"]) == 1
+    assert main(["lips", str(files / "v.mp4"), str(tmp_path / "t.json"), "--json"]) == 1
     assert {row["peak_lag_frames"] for row in json.loads(capsys.readouterr().out)} == {3}
-    assert main(["bench", "lips", str(tmp_path / "none.mp4"), str(tmp_path / "t.json")]) == 2
+    assert main(["lips", str(tmp_path / "none.mp4"), str(tmp_path / "t.json")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from flashtalk_core.cli.main import main
+from flashtalk_training.cli.main import main
 from flashtalk_training.recipe import DistillRecipe
 from flashtalk_training.runs.curves import read_curve
 from flashtalk_training.runs.ranks import joined

@@ -1,6 +1,7 @@
 """Errors become one line and an exit code."""
 
 import argparse
+import dataclasses
 import logging
 import os
 import signal
@@ -29,7 +30,8 @@ def run_raising(monkeypatch, capsys):
             parser.set_defaults(run=lambda args: act())
 
         command = argparse.Namespace(add_parser=add_parser)
-        monkeypatch.setattr(command_line, "COMMANDS", (command,))
+        changed = dataclasses.replace(command_line.PROGRAM, commands=(command,))
+        monkeypatch.setattr(command_line, "PROGRAM", changed)
         code = command_line.main(["act", *options])
         return code, capsys.readouterr().err.splitlines()
 
@@ -206,12 +208,17 @@ def test_wrong_arguments_are_one_line(capsys, arguments, named):
     assert shown.err.rstrip("\n").isprintable()
 
 
+def test_commands_of_training_say_where_they_are(capsys):
+    assert command_line.main(["train", "corpus"]) == 2
+    assert "use `python -m flashtalk_training train`" in capsys.readouterr().err
+
+
 def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as stopped:
         command_line.main(["--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    for name in ("render", "doctor", "parity", "bench", "evaluate", "train"):
+    for name in ("render", "doctor", "parity", "bench"):
         assert f"\n    {name}" in shown
 
 

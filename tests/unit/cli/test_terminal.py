@@ -61,7 +61,10 @@ def test_a_terminal_that_goes_away_stops_no_progress(error):
 
 def test_without_standard_error_there_is_no_progress(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    with Progress(28, ChunkConfig()) as progress, terminal.log_to_stderr(debug=False):
+    with (
+        Progress(28, ChunkConfig()) as progress,
+        terminal.log_to_stderr(debug=False, packages=("flashtalk_core",)),
+    ):
         progress.add(28)
         logging.getLogger("flashtalk_core.test").warning("said to nobody")
 
@@ -69,7 +72,7 @@ def test_without_standard_error_there_is_no_progress(monkeypatch):
 @pytest.mark.parametrize("error", FAULTS)
 def test_a_log_that_cannot_be_written_is_left_out(monkeypatch, error):
     monkeypatch.setattr(sys, "stderr", Failing(error))
-    with terminal.log_to_stderr(debug=True):
+    with terminal.log_to_stderr(debug=True, packages=("flashtalk_core",)):
         logging.getLogger("flashtalk_core.test").warning("%d is written nowhere", 1)
 
 
@@ -124,7 +127,7 @@ def test_files_never_get_the_number_of_a_stream_that_is_closed(tmp_path):
 
 def test_a_warning_is_told_once_and_what_is_done_each_time(capsys):
     logger = logging.getLogger("flashtalk_core.test")
-    with terminal.log_to_stderr(debug=False):
+    with terminal.log_to_stderr(debug=False, packages=("flashtalk_core",)):
         for place in ("a", "a", "b", "a"):
             logger.warning("%s is damaged", place)
             logger.info("measuring")
@@ -138,6 +141,6 @@ def test_a_warning_is_told_once_and_what_is_done_each_time(capsys):
 
 def test_the_next_command_tells_it_again(capsys):
     for _ in range(2):
-        with terminal.log_to_stderr(debug=False):
+        with terminal.log_to_stderr(debug=False, packages=("flashtalk_core",)):
             logging.getLogger("flashtalk_core.test").warning("it is damaged")
     assert capsys.readouterr().err.count("it is damaged") == 2

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from flashtalk_core.cli.main import describe
+from flashtalk_core.cli.program import describe
 from flashtalk_core.errors import OutputError
 from flashtalk_core.files.output_path import OutputPath
 from flashtalk_core.media.audio.probe import probe_sound

@@ -1,0 +1,168 @@
+"""A program of commands, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from ..borders import is_out_of_memory, reason
+from ..config import require
+from ..errors import FlashTalkError, InvalidInputError
+from ..excerpt import excerpt, printable
+from ..packages import missing_package
+from .terminal import log_to_stderr, standard_streams, stop_on_termination, tell
+
+logger = logging.getLogger(__name__)
+
+_DISTRIBUTIONS = {"PIL": "pillow"}
+"""Packages that are called otherwise than their module."""
+_FAULT_OF_USER = 2
+_FAULT_OF_OURS = 1
+_STOPPED = 130
+_LONGEST_COMPLAINT = 400
+_WITHOUT_DOCSTRINGS = 2
+"""What ``python -OO`` sets."""
+
+
+class Command(Protocol):
+    """A module that is one command."""
+
+    def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        """Add the command and its options."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Commands under one name.
+
+    Attributes:
+        name: What users type.
+        description: One line for ``--help``.
+        commands: In the order of ``--help``.
+        packages: Whose log is shown, and whose missing modules are no fault of the surroundings.
+        check: Raises if the arguments name something that this copy does not have.
+    """
+
+    name: str
+    description: str
+    commands: tuple[Command, ...]
+    packages: tuple[str, ...]
+    check: Callable[[list[str]], None] = field(default=lambda _: None)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises its complaints, and knows ``--debug`` at every level."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="log more; show tracebacks",
+        )
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # Before Python 3.13 a value of ``--`` is left out, and a list is returned.
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "expected one argument")
+        return super()._get_values(action, arg_strings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong with the arguments."""
+        shown = excerpt(message, _LONGEST_COMPLAINT)
+        raise InvalidInputError(f"{shown}; see `{self.prog} --help`")
+
+
+def build_parser(program: Program) -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(prog=program.name, description=program.description)
+    subparsers: Any = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for command in program.commands:
+        command.add_parser(subparsers)
+    return parser
+
+
+def run(program: Program, argv: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        program: What there is to run.
+        argv: Arguments; ``None`` takes the process's.
+
+    Returns:
+        Exit code: 0 when all went well, 1 for a fault of ours or a comparison that fails, 2 for
+        a fault of the input, 130 when stopped.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in arguments
+    with standard_streams(), log_to_stderr(debug, program.packages), stop_on_termination():
+        try:
+            program.check(arguments)
+            args = build_parser(program).parse_args(arguments)
+            check_surroundings()
+            return int(args.run(args))
+        except (Exception, KeyboardInterrupt) as error:
+            logger.debug("stopped by this", exc_info=True)
+            line, code = describe(error, program.packages)
+            tell(sys.stderr, f"error: {line}\n")
+            return code
+
+
+def check_surroundings() -> None:
+    """Refuse what the packages that are used cannot run in.
+
+    Raises:
+        InvalidInputError: If the working folder is gone, or Python runs without docstrings.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise InvalidInputError(
+            f"working folder: {reason(error)}, it was removed or renamed; change to another one"
+        ) from error
+    require(
+        sys.flags.optimize < _WITHOUT_DOCSTRINGS,
+        "python -OO: the package transformers needs the docstrings that it removes; use -O, or "
+        "neither",
+    )
+
+
+def describe(error: BaseException, packages: tuple[str, ...] = ()) -> tuple[str, int]:
+    """Return one line that tells ``error`` to a user, and the exit code.
+
+    Args:
+        error: What stopped a command.
+        packages: Packages of ours, of which a missing module is our own fault.
+    """
+    said = str(error)
+    if isinstance(error, KeyboardInterrupt):
+        line, code = said or "stopped on request", _STOPPED
+    elif isinstance(error, FlashTalkError):
+        line, code = said, _FAULT_OF_USER
+    elif is_out_of_memory(error):
+        line, code = f"out of memory ({reason(error)}); try a smaller --size", _FAULT_OF_USER
+    elif isinstance(error, ModuleNotFoundError) and _root(error.name) not in ("", *packages):
+        name = _root(error.name)
+        line = (
+            f"{missing_package(_DISTRIBUTIONS.get(name, name))}; `doctor` lists all that are needed"
+        )
+        code = _FAULT_OF_USER
+    else:
+        fault = f"unexpected {type(error).__name__}: {_said(error)}"
+        line, code = f"{fault}; please report it with what --debug shows", _FAULT_OF_OURS
+    notes = getattr(error, "__notes__", ())
+    return printable(" ".join("; ".join([line, *notes]).split())), code
+
+
+def _root(module: str | None) -> str:
+    return (module or "").partition(".")[0]
+
+
+def _said(error: BaseException) -> str:
+    return reason(error) if str(error).strip() else "no message"

@@ -1,0 +1,11 @@
+"""Entry of ``python -m flashtalk_training``."""
+
+import sys
+
+from flashtalk_core.cli.spinning import limit_spinning
+
+from .cli.main import main
+
+limit_spinning()  # torch is loaded by the command
+
+sys.exit(main())
