@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from .errors import InvalidInputError
+from .errors import require
 from .excerpt import excerpt
 from .settings import Count, Epsilon, Width, Within, from_settings
 
@@ -23,12 +23,6 @@ WAN_LATENT_STD = (
     2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
     3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
 )  # fmt: skip
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise :class:`InvalidInputError` with ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise InvalidInputError(message)
 
 
 class _FromMapping:

@@ -42,3 +42,9 @@ class OutputError(FlashTalkError):
 
 class NoMemoryError(FlashTalkError):
     """Memory of the computer or of a GPU that is not enough for what is asked."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`InvalidInputError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise InvalidInputError(message)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .config import ChunkConfig, DiTConfig, require
+from .config import ChunkConfig, DiTConfig
+from .errors import require
 from .excerpt import excerpt
 
 SIZE_STEP_PX = 16

@@ -14,8 +14,8 @@ from flashtalk_core.config import (
     StepRule,
     TextEncoderConfig,
     VAEConfig,
-    require,
 )
+from flashtalk_core.errors import require
 
 from .runs.training_run import OptimiserRecipe
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config import SPEEDS, FastPaths, require
-from ..errors import InvalidInputError
+from ..config import SPEEDS, FastPaths
+from ..errors import InvalidInputError, require
 from ..log import printable_log
 from ..models.attention import sdpa
 from ..models.transformer.block import AvatarBlock

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from ..borders import is_out_of_memory, reason
-from ..config import require
-from ..errors import FlashTalkError, InvalidInputError
+from ..errors import FlashTalkError, InvalidInputError, require
 from ..excerpt import excerpt, printable
 from ..packages import missing_package
 from .terminal import log_to_stderr, standard_streams, stop_on_termination, tell

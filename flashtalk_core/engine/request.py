@@ -10,7 +10,8 @@ from itertools import pairwise
 from PIL.Image import Image
 from torch import Tensor
 
-from ..config import AvatarConfig, ChunkConfig, SamplingConfig, require
+from ..config import AvatarConfig, ChunkConfig, SamplingConfig
+from ..errors import require
 from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size
 from ..log import printable_log

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..config import require
+from ..errors import require
 from .paths import check_file
 
 

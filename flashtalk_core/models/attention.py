@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..config import require
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 from ..log import printable_log
 from ..packages import missing_package

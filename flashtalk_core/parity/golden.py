@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from ..config import require
-from ..errors import InvalidInputError, WeightsError
+from ..errors import InvalidInputError, WeightsError, require
 from ..weights.mapping.key_maps import KeyMap
 from .bounds import Placement
 

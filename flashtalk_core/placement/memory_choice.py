@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..config import require
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 from ..quantization.fp8 import float8_fault
 from .memory_plan import WHOLE, MemoryPlan

@@ -91,7 +91,7 @@ def _faults(path: Path) -> Iterator[None]:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write."""
-    from flashtalk_core.config import require
+    from flashtalk_core.errors import require
     from flashtalk_core.placement.devices import choose_device, choose_dtype
     from flashtalk_core.weights.load import load_avatar
 

@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Fill the table or write the report; 1 if cells are missing."""
-    from flashtalk_core.config import require
+    from flashtalk_core.errors import require
 
     from ..experiment.table import load_experiment
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _report(experiment: Experiment, table: Path, results: Path, chosen: Path | None) -> None:
     """Write the report; raise if it would take the place of another table's."""
-    from flashtalk_core.config import require
+    from flashtalk_core.errors import require
     from flashtalk_core.packages import missing_package
 
     from ..experiment.report import write_experiment
@@ -99,7 +99,7 @@ def _report(experiment: Experiment, table: Path, results: Path, chosen: Path | N
 
 def _folder_of(table: Path, results: Path) -> Path:
     """Return the folder of a table and its results; raise if it is not theirs alone."""
-    from flashtalk_core.config import require
+    from flashtalk_core.errors import require
 
     folder = results.parent
     require(

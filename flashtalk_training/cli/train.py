@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
     """Raise what is wrong with the arguments before anything runs."""
-    from flashtalk_core.config import require
+    from flashtalk_core.errors import require
 
     from ..runs.ranks import num_processes
     from ..stage_1.clips import RENDER_BATCH

@@ -6,7 +6,7 @@ import dataclasses
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from flashtalk_core.config import require
+from flashtalk_core.errors import require
 from flashtalk_core.excerpt import excerpt
 
 _FORMS = {

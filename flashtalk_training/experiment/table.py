@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from flashtalk_core.borders import library_border
-from flashtalk_core.config import SamplingConfig, StepRule, require
-from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.config import SamplingConfig, StepRule
+from flashtalk_core.errors import InvalidInputError, require
 from flashtalk_core.json_text import parse_json
 
 from ..recipe import DistillRecipe, changed_settings

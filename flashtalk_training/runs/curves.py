@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flashtalk_core.borders import library_border
-from flashtalk_core.config import require
-from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.errors import InvalidInputError, require
 from flashtalk_core.excerpt import excerpt
 from flashtalk_core.files.paths import is_file
 from flashtalk_core.weights.save import replacing

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from flashtalk_core.config import require
+from flashtalk_core.errors import require
 
 from .sharding import is_sharded
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flashtalk_core.config import require
+from flashtalk_core.errors import require
 
 from ..recipe import DistillRecipe, changed_settings
 from ..runs.progress import Average

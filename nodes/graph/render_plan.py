@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...flashtalk_core.acceleration.apply import suited_decode_latents
-from ...flashtalk_core.config import AvatarConfig, ChunkConfig, SamplingConfig, require
+from ...flashtalk_core.config import AvatarConfig, ChunkConfig, SamplingConfig
 from ...flashtalk_core.engine.plan import RenderPlan
 from ...flashtalk_core.engine.request import AvatarRequest, check_request
+from ...flashtalk_core.errors import require
 from ...flashtalk_core.models.half_precision import check_half_precision
 from ...flashtalk_core.models.vae.model import VideoVAE
 from ...flashtalk_core.placement.memory_choice import plan_memory

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...flashtalk_core.borders import library_border
-from ...flashtalk_core.config import require
-from ...flashtalk_core.errors import InvalidInputError
+from ...flashtalk_core.errors import InvalidInputError, require
 from ...flashtalk_core.media.video.reading.reader import (
     BYTES_PER_PIXEL,
     GB,

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...flashtalk_core.borders import library_border
-from ...flashtalk_core.config import require
-from ...flashtalk_core.errors import InvalidInputError
+from ...flashtalk_core.errors import InvalidInputError, require
 from ...flashtalk_core.log import printable_log
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from flashtalk_core import errors
-from flashtalk_core.config import require
+from flashtalk_core.errors import require
 
 pytestmark = pytest.mark.cpu
 

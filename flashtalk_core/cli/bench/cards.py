@@ -50,7 +50,8 @@ def run_cards(args: argparse.Namespace) -> int:
     """Measure each card; 0 if every plan fits and gives the same steps, else 1."""
     from ...acceleration.apply import choose_fast_paths
     from ...bench.cards import SYSTEM_GB, CardBench, bench_cards
-    from ...config import AvatarConfig, require
+    from ...config import AvatarConfig
+    from ...errors import require
     from ...geometry import check_size
     from ...models.attention import choose_attention
     from ...quantization.fp8 import float8_fault

@@ -41,7 +41,8 @@ def run_cold(args: argparse.Namespace) -> int:
     """Check everything, then start twice."""
     from ...acceleration.apply import choose_fast_paths
     from ...bench.cold import measure_cold_starts
-    from ...config import AvatarConfig, require
+    from ...config import AvatarConfig
+    from ...errors import require
     from ...geometry import check_size
     from ...models.attention import choose_attention
     from ...weights.load import open_avatar

@@ -147,7 +147,8 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     """Check everything that was asked for, then build the networks."""
     from ...bench.random_networks import random_networks
     from ...bench.stages import Setting, StageBench
-    from ...config import AvatarConfig, require
+    from ...config import AvatarConfig
+    from ...errors import require
     from ...geometry import check_size
     from ...models.attention import sdpa
     from ...weights.load import open_avatar

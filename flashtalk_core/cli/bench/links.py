@@ -24,7 +24,7 @@ def run_links(args: argparse.Namespace) -> int:
     import torch
 
     from ...bench.links import EXCHANGES, copy_rates_gb_per_s, measure_links
-    from ...config import require
+    from ...errors import require
 
     gpus = 0 if args.cpu else torch.cuda.device_count()
     ranks = args.ranks if args.ranks is not None else max(gpus, 2)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import require
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, require
 from .decoding.reader import SoundReader
 from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing, HearingTest
 from .loudness import LoudnessMeter

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import require
+from ...errors import require
 from ...log import printable_log
 from .decoding.reader import SoundReader
 from .first_pass import SILENCE_PEAK, FirstPass, Level

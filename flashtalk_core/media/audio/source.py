@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import require
+from ...errors import require
 from ...excerpt import excerpt
 
 Block = NDArray[np.float32]

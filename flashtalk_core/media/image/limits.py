@@ -10,8 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from ...config import require
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, require
 from .boxes import codestream_size
 from .formats import Format
 

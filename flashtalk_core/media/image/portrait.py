@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ...config import require
+from ...errors import require
 from ...files.input_path import check_input
 from .border import picture_faults
 from .file import PictureFile, read_picture

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...config import require
+from ...errors import require
 from .file import PictureFile
 from .limits import reduction
 from .profiles import ProfileConversion, conversion_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import require
+from ...errors import require
 
 if TYPE_CHECKING:
     from av import Packet

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...config import require
-from ...errors import OutputError
+from ...errors import OutputError, require
 from ...excerpt import excerpt
 from ...files.input_path import check_input
 from ...files.output_lock import lock_output

@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...config import require
-from ...errors import WeightsError
+from ...errors import WeightsError, require
 from ...excerpt import excerpt
 from ...files.paths import check_file, user_path
 from ...log import printable_log

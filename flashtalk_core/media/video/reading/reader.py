@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....config import require
+from ....errors import require
 from ....files.paths import shown_path
 from ....log import printable_log
 from ...audio.channel_mix import Matrix, mix_matrix, positions_of

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....borders import library_border
-from ....config import require
+from ....errors import require
 from ....files.paths import shown_path
 from ...container import MAX_FRAME_PX
 from .container import unreadable
