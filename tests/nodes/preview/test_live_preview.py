@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.cpu
 
-JS_TABLE = Path(__file__).parents[2] / "js" / "lib" / "messages.js"
+JS_TABLE = Path(__file__).parents[3] / "js" / "lib" / "messages.js"
 HIDDEN = {"unique_id": "7", "extra_pnginfo": {"workflow": {"id": "a-b-c", "nodes": []}}}
 
 

@@ -16,7 +16,8 @@ from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.audio.source import SoundArray
 from flashtalk_core.media.isobmff.boxes import file_boxes
 from flashtalk_core.media.isobmff.defragment import count_fragmented_frames
-from flashtalk_core.media.video import partial_file, writer
+from flashtalk_core.media.video import partial_file
+from flashtalk_core.media.video import writer as writing
 from flashtalk_core.media.video.writer import Mp4Writer
 
 pytestmark = pytest.mark.cpu
@@ -183,7 +184,7 @@ def test_what_no_stopped_render_left_is_kept_for_good(final, tmp_path, content):
 def test_a_stop_on_the_way_to_the_finished_file_tells_that_all_frames_are_there(
     final, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(writer, "write_plain_mp4", interrupt)
+    monkeypatch.setattr(writing, "write_plain_mp4", interrupt)
     with pytest.raises(KeyboardInterrupt) as stopped:
         finish(final)
     partial = tmp_path / "v.partial.mp4"
@@ -192,7 +193,7 @@ def test_a_stop_on_the_way_to_the_finished_file_tells_that_all_frames_are_there(
 
 
 def test_a_stop_once_the_finished_file_is_there_tells_so(final, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer.OlderPartials, "remove_outdone", interrupt)
+    monkeypatch.setattr(writing.OlderPartials, "remove_outdone", interrupt)
     with pytest.raises(KeyboardInterrupt) as stopped:
         finish(final)
     assert describe(stopped.value)[0] == (
@@ -252,7 +253,7 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
             "sound": (writer._track, "remaining_packets"),
             "muxer": (writer, "_close_container"),
             "sync": (writer._file, "finish"),
-            "place": (writer, "put_in_place"),
+            "place": (writing, "put_in_place"),
         }[step]
         monkeypatch.setattr(target, name, interrupted(getattr(target, name)))
 
