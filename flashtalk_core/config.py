@@ -64,11 +64,13 @@ class ChunkConfig(_FromMapping):
         require(
             self.num_frames % 4 == 1 and self.num_frames >= 5,
             f"chunk frames {self.num_frames}: need 4n+1 and at least 5, for example 33",
+            subject="chunk_frames",
         )
         require(
             self.num_motion_frames % 4 == 1 and 1 <= self.num_motion_frames < self.num_frames,
             f"motion frames {self.num_motion_frames}: need 1, 5, 9 ... and fewer than the "
             f"{self.num_frames} frames of a chunk; use {max(1, self.num_frames - 4)} or less",
+            subject="motion_frames",
         )
         require(
             self.sample_rate_hz % self.frame_rate_hz == 0,
@@ -81,6 +83,7 @@ class ChunkConfig(_FromMapping):
             f"chunk frames {self.num_frames}: what a chunk hears must lie in its sound window of "
             f"{self.audio_context_frames} frames; use at most "
             f"{self.audio_context_frames - self.audio_lookback_frames} new frames",
+            subject="chunk_frames",
         )
 
     @property
@@ -113,18 +116,34 @@ class SamplingConfig(_FromMapping):
 
     def __post_init__(self) -> None:
         require(
-            1 <= self.steps <= 100, f"steps {self.steps}: use 1 to 100 (4 for distilled weights)"
+            1 <= self.steps <= 100,
+            f"steps {self.steps}: use 1 to 100 (4 for distilled weights)",
+            subject="steps",
         )
-        require(0 < self.shift <= 100, f"shift {self.shift}: use a number above 0, up to 100")
-        require(self.rule in ("renoise", "euler"), f"rule {self.rule!r}: use 'renoise' or 'euler'")
-        require(0 <= self.seed < 2**63, f"seed {self.seed}: use a whole number from 0 to 2**63 - 1")
+        require(
+            0 < self.shift <= 100,
+            f"shift {self.shift}: use a number above 0, up to 100",
+            subject="shift",
+        )
+        require(
+            self.rule in ("renoise", "euler"),
+            f"rule {self.rule!r}: use 'renoise' or 'euler'",
+            subject="rule",
+        )
+        require(
+            0 <= self.seed < 2**63,
+            f"seed {self.seed}: use a whole number from 0 to 2**63 - 1",
+            subject="seed",
+        )
         require(
             0 <= self.colour_strength <= 1,
             f"colour strength {self.colour_strength}: use 0 (off) to 1 (full)",
+            subject="colour_strength",
         )
         require(
             0 <= self.mouth_strength <= 3,
             f"mouth strength {self.mouth_strength}: use 0 to 3 (1 is as trained)",
+            subject="mouth_strength",
         )
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .excerpt import printable
 
 
 class FlashTalkError(Exception):
-    """A fault of the input, the files or the machine, told in one line.
+    """A fault of the input, the files or the machine, described in one line.
 
     The message names the offending value, the limit and the remedy. Command line and nodes
     show it as it is; anything else that is raised is a fault of this project. What a message
     quotes from outside is made printable here, for every terminal, log and page at once.
+
+    Attributes:
+        subject: Name of the setting or model part at fault, such as ``steps``, ``sound_start``
+            or ``vae``; ``None`` where it is not known. Interfaces map it to their own inputs.
     """
+
+    subject: str | None = None
+
+    def __init__(self, message: str = "", *, subject: str | None = None) -> None:
+        super().__init__(message)
+        if subject is not None:
+            self.subject = subject
 
     def __str__(self) -> str:
         return printable(super().__str__())
@@ -39,12 +53,25 @@ class OverflowedError(FlashTalkError):
 class OutputError(FlashTalkError):
     """An output file that cannot be written."""
 
+    subject = "output"
+
 
 class NoMemoryError(FlashTalkError):
     """Memory of the computer or of a GPU that is not enough for what is asked."""
 
 
-def require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str, *, subject: str | None = None) -> None:
     """Raise :class:`InvalidInputError` with ``message`` unless ``condition`` holds."""
     if not condition:
-        raise InvalidInputError(message)
+        raise InvalidInputError(message, subject=subject)
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Set the subject of errors that are raised within and have none yet."""
+    try:
+        yield
+    except FlashTalkError as error:
+        if error.subject is None:
+            error.subject = subject
+        raise

@@ -77,6 +77,7 @@ def check_size(size_px: tuple[int, int]) -> None:
             value % SIZE_STEP_PX == 0 and SIZE_STEP_PX * 2 <= value <= MAX_SIZE_PX,
             f"size {shown}: {name} {excerpt(value, 20)} must be a multiple of {SIZE_STEP_PX} from "
             f"{SIZE_STEP_PX * 2} to {MAX_SIZE_PX}; try {nearest}",
+            subject="size",
         )
 
 

@@ -81,7 +81,6 @@ class AudioEncode(io.ComfyNode):
 
         with blame(cls, "mouth_strength"):
             SamplingConfig(mouth_strength=mouth_strength)
-        openings = {name: f"sound {name}" for name in ("start", "duration", "loudness")}
-        with blame(cls, "audio", **openings):
+        with blame(cls, "audio"):
             part = probe_sound(sound_of(audio), start, duration or None, target_lufs=loudness)
         return io.NodeOutput(SpeechDescription(part, mouth_strength))

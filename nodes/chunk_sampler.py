@@ -104,7 +104,5 @@ class ChunkSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         from .graph.render_plan import describe_render
 
-        openings = {"reference": "encoded", "motion_frames": "motion frames"}
-        with blame(cls, "model", "seed", "steps", "shift", "colour_strength", "chunk_frames",
-                   **openings):  # fmt: skip
+        with blame(cls, "model"):
             return io.NodeOutput(describe_render(model, speech, reference, settings))

@@ -76,6 +76,6 @@ class FramesToImages(io.ComfyNode):
     ) -> io.NodeOutput:
         from .graph.video_part import read_part
 
-        with blame(cls, "video", "start", num_frames="frames"):
+        with blame(cls, "video"):
             part = read_part(video, start, num_frames, limit_gb)
         return io.NodeOutput(part.images, part.audio, part.fps)

@@ -17,9 +17,7 @@ from .host.devices import DEVICES, DTYPES, find_device, find_dtype
 from .host.model_files import (
     AUTO,
     NONE,
-    OPENINGS,
     TINY,
-    file_openings,
     find_files,
     find_loras,
     lora_menu,
@@ -201,14 +199,14 @@ class ModelLoader(io.ComfyNode):
     ) -> io.NodeOutput:
         from .graph.descriptions import describe_model
 
-        with blame(cls, "device", lora="lora", lora_strength="lora strength"):
+        with blame(cls, "device"):
             place, loras = find_device(device), find_loras(lora, lora_strength)
-        with blame(cls, "speed", "float8"):
+        with blame(cls, "speed"):
             paths = choose_fast_paths(speed, place, float8=float8)
         require_files(cls, parts)
-        with blame(cls, **OPENINGS):
+        with blame(cls, "model"):
             files = find_files(parts)
-        with blame(cls, **file_openings(files), attention="attention", lora="lora"):
+        with blame(cls, "model"):
             described = describe_model(
                 files, place, find_dtype(dtype, place), attention, paths, memory, loras
             )

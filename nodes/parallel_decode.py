@@ -69,7 +69,7 @@ class ParallelDecode(io.ComfyNode):
         from .graph.render_plan import decoded_with
 
         assert grid in GRIDS, grid
-        with blame(cls, "device", latents_per_call="latent frames"):
+        with blame(cls, "device"):
             place = None if device == SAME_DEVICE else find_device(device, SAME_DEVICE)
             latents = None if latents_per_call == AUTO_LATENTS else latents_per_call
             return io.NodeOutput(decoded_with(chunks, place, latents))

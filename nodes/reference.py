@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FITS = {"crop": "cover", "pad": "pad"}
-_OPENINGS = {"prompt_changes": "prompt change", "clip_vision_output": "clip vision"}
 
 
 def _side(name: str, default: int) -> io.Int.Input:
@@ -102,7 +101,7 @@ class Reference(io.ComfyNode):
         from .graph.prompt_lines import read_prompt_lines
         from .host import media
 
-        with blame(cls, "image", "size", "conditioning", **_OPENINGS):
+        with blame(cls, "image"):
             described = ReferenceDescription(
                 picture=media.picture_of(image),
                 prompt=prompt,

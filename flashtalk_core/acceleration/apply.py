@@ -49,7 +49,7 @@ def choose_fast_paths(speed: str, device: torch.device, *, float8: bool = False)
     Raises:
         InvalidInputError: If a way was asked for by name that cannot run here.
     """
-    require(speed in SPEEDS, f"speed {speed!r}: use one of {', '.join(SPEEDS)}")
+    require(speed in SPEEDS, f"speed {speed!r}: use one of {', '.join(SPEEDS)}", subject="speed")
     if speed == "auto":
         speed = _choose_automatically(device)
     known = {
@@ -171,16 +171,19 @@ def check_fast_paths(paths: FastPaths, device: torch.device) -> None:
         device.type == "cuda",
         f"fused and compiled ways on {device}: they run on NVIDIA and AMD GPUs; "
         "use speed 'plain' or 'auto'",
+        subject="speed",
     )
     require(
         importlib.util.find_spec("triton") is not None,
         f"fused and compiled ways: {missing_package(_TRITON)}, or use speed 'plain'",
+        subject="speed",
     )
     capability = torch.cuda.get_device_capability(device)
     require(
         capability >= _MIN_CAPABILITY,
         f"fused and compiled ways on {torch.cuda.get_device_name(device)}: they need compute "
         f"capability 8.0, this GPU has {'.'.join(map(str, capability))}; use speed 'plain'",
+        subject="speed",
     )
     _try_triton(device)
 
@@ -197,5 +200,6 @@ def _try_triton(device: torch.device) -> None:
         reason = str(error).strip().partition("\n")[0]
         raise InvalidInputError(
             f"fused and compiled ways: Triton is installed but its kernels cannot be built "
-            f"({reason}); install a C compiler, or use speed 'plain'"
+            f"({reason}); install a C compiler, or use speed 'plain'",
+            subject="speed",
         ) from error

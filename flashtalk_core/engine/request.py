@@ -11,7 +11,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ..config import AvatarConfig, ChunkConfig, SamplingConfig
-from ..errors import require
+from ..errors import about, require
 from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size
 from ..log import printable_log
@@ -37,8 +37,10 @@ class PromptChange:
             0 < self.start_s <= MAX_TIME_S,
             f"prompt change at {self.start_s} s: use a second after 0, up to {MAX_TIME_S}; "
             "what is seen from the start is the prompt itself",
+            subject="prompt_changes",
         )
-        _check_text(f"prompt change at {self.start_s:g} s", self.prompt)
+        with about("prompt_changes"):
+            _check_text(f"prompt change at {self.start_s:g} s", self.prompt)
 
 
 def _check_text(what: str, prompt: str) -> None:
@@ -56,6 +58,7 @@ def check_order(changes: Sequence[PromptChange]) -> None:
             before.start_s < after.start_s,
             f"prompt change at {after.start_s:g} s: it follows one at {before.start_s:g} s; "
             "list them in order of time, each once",
+            subject="prompt_changes",
         )
 
 
@@ -71,6 +74,7 @@ def check_changes(changes: Sequence[PromptChange], context: Tensor | None) -> No
         context is None or not changes,
         f"prompt changes ({len(changes)}): the prompt comes encoded from elsewhere and stays as "
         "it is; give it as text, or leave the changes out",
+        subject="prompt_changes",
     )
 
 
@@ -105,11 +109,13 @@ class AvatarRequest:
 
     def __post_init__(self) -> None:
         check_size(self.size_px)
-        _check_text("prompt", self.prompt)
+        with about("prompt"):
+            _check_text("prompt", self.prompt)
         check_changes(self.prompt_changes, self.context)
         require(
             self.num_decode_latents >= 1,
             f"latent frames decoded at once {self.num_decode_latents}: use 1 or more",
+            subject="decode_latents",
         )
 
     def chunk_of(self, config: AvatarConfig) -> ChunkConfig:
@@ -131,6 +137,7 @@ def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
             width == dit.text_dim and 1 <= length <= dit.text_len,
             f"encoded prompt of {length} tokens, {width} wide: {config.name} takes 1 to "
             f"{dit.text_len}, {dit.text_dim} wide; encode it with the model's text encoder (umT5)",
+            subject="context",
         )
     if request.clip_tokens is not None:
         count, width = request.clip_tokens.shape[1:]
@@ -138,6 +145,7 @@ def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
             (count, width) == (dit.clip_tokens, dit.clip_dim),
             f"encoded picture of {count} tokens, {width} wide: {config.name} takes "
             f"{dit.clip_tokens}, {dit.clip_dim} wide; use the model's vision tower (CLIP ViT-H)",
+            subject="clip_tokens",
         )
 
 

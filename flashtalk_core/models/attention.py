@@ -253,6 +253,7 @@ def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> 
         require(
             BUILT_IN[name] is not sdpa_cudnn or _can_order(),
             f"attention {name!r}: PyTorch {torch.__version__} is older than 2.6; use 'sdpa'",
+            subject="attention",
         )
         return BUILT_IN[name]
     if name == "auto":
@@ -261,24 +262,29 @@ def choose_attention(name: str = "auto", device: str | torch.device = "cpu") -> 
         if kernel.name == name:
             return _load_named(kernel, device)
     names = ", ".join(["auto", *BUILT_IN, *(k.name for k in KERNELS)])
-    raise InvalidInputError(f"attention {excerpt(name)!r} is unknown; use one of: {names}")
+    raise InvalidInputError(
+        f"attention {excerpt(name)!r} is unknown; use one of: {names}", subject="attention"
+    )
 
 
 def _load_named(kernel: AttentionKernel, device: torch.device) -> Attention:
     require(
         is_installed(kernel),
         f"attention {kernel.name!r}: {missing_package(kernel.distributions[0])}, or use 'sdpa'",
+        subject="attention",
     )
     require(
         kernel.runs_on(device),
         f"attention {kernel.name!r}: it does not run on {device}; use 'auto' or 'sdpa'",
+        subject="attention",
     )
     try:
         return kernel.load()
     except (ImportError, OSError) as error:
         raise InvalidInputError(
             f"attention {kernel.name!r}: it is installed but cannot be imported ({error}); "
-            "reinstall it or use 'sdpa'"
+            "reinstall it or use 'sdpa'",
+            subject="attention",
         ) from error
 
 

@@ -33,7 +33,8 @@ def choose_device(name: str) -> torch.device:
     except Exception as error:
         raise InvalidInputError(
             f"device {shown!r}: no such kind of device; use 'cpu', 'auto', 'cuda:1' or 'mps', or "
-            "see `python -m flashtalk_core doctor`"
+            "see `python -m flashtalk_core doctor`",
+            subject="device",
         ) from error
     try:
         torch.empty(1, device=device).sum().item()
@@ -42,7 +43,8 @@ def choose_device(name: str) -> torch.device:
             raise
         raise InvalidInputError(
             f"device {shown!r}: {_why_not(device, error)}; use 'cpu', or see `python -m "
-            "flashtalk_core doctor`"
+            "flashtalk_core doctor`",
+            subject="device",
         ) from error
     return device
 

@@ -37,11 +37,16 @@ class MemoryChoice:
     """Whether 8-bit floats are wanted in any case."""
 
     def __post_init__(self) -> None:
-        require(self.mode in MODES, f"memory {excerpt(self.mode)!r}: use one of {', '.join(MODES)}")
+        require(
+            self.mode in MODES,
+            f"memory {excerpt(self.mode)!r}: use one of {', '.join(MODES)}",
+            subject="memory",
+        )
         require(
             self.num_resident is None or (self.num_resident >= 0 and "offload" in self.mode),
             f"memory {self.mode}:{excerpt(self.num_resident)}: a number of blocks, 0 or more, goes "
             "with 'offload' and 'float8-offload' only",
+            subject="memory",
         )
 
     @classmethod
@@ -51,7 +56,8 @@ class MemoryChoice:
         if colon and not re.fullmatch(r"\d+", count):
             raise InvalidInputError(
                 f"memory {excerpt(text)!r}: no number of blocks after the colon; write for example "
-                "offload:12"
+                "offload:12",
+                subject="memory",
             )
         return cls(mode, int(count) if colon else None, float8)
 
@@ -92,6 +98,7 @@ def choose_memory(
     require(
         not float8_fault or not (choice.float8 or "float8" in choice.mode),
         f"memory {choice.mode}: {float8_fault}; use 'offload' or 'auto'",
+        subject="memory",
     )
     # Nobody gets float32 on a GPU without asking for it by name.
     has_float8 = not float8_fault and sizes.dtype != torch.float32
@@ -162,7 +169,8 @@ def _offloaded(
         raise InvalidInputError(
             f"memory {choice.mode}:{choice.num_resident}: that needs about "
             f"{sizes.peak_bytes(plan) / _GB:.1f} GB of device memory, "
-            f"{free_bytes / _GB:.1f} GB are free; use fewer blocks"
+            f"{free_bytes / _GB:.1f} GB are free; use fewer blocks",
+            subject="memory",
         )
     for slabs in (False, True):
         for count in reversed(range(sizes.num_blocks)):
@@ -172,7 +180,8 @@ def _offloaded(
     raise InvalidInputError(
         f"memory {choice.mode}: with no block on the device, about "
         f"{sizes.peak_bytes(fewer) / _GB:.1f} GB of its memory are needed at this size, "
-        f"{free_bytes / _GB:.1f} GB are free; use a smaller size, or close what else uses the GPU"
+        f"{free_bytes / _GB:.1f} GB are free; use a smaller size, or close what else uses the GPU",
+        subject="memory",
     )
 
 

@@ -184,7 +184,7 @@ def check_float8(device: torch.device) -> None:
     """Raise :class:`InvalidInputError` unless ``device`` can run :class:`Float8Linear`."""
     fault = float8_fault(device)
     if fault:
-        raise InvalidInputError(f"{fault}; leave float8 off")
+        raise InvalidInputError(f"{fault}; leave float8 off", subject="float8")
 
 
 def float8_fault(device: torch.device) -> str:

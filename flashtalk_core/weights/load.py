@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..config import AvatarConfig
-from ..errors import WeightsError
+from ..errors import WeightsError, about
 from ..excerpt import excerpt
 from ..models.attention import Attention, sdpa
 from ..models.encoders.audio import AudioEncoder
@@ -26,7 +26,7 @@ from .discovery.layout import find_model_files, resolve_model
 from .formats.scaled_fp8 import TOKENIZER_TENSOR
 from .formats.tensor_file import TensorFile, open_tensor_file
 from .lora.merge import LoraFile, plan_loras
-from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
+from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, KeyMap, clip_keys
 from .mapping.model_config import avatar_config
 from .plan import LoadPlan, ModuleT, PartTaker, materialise, plan_component
 
@@ -137,10 +137,7 @@ def open_checkpoint(
         "clip": (files.clip,),
         "audio": (files.audio,),
     }
-    opened = {
-        part: tuple(open_tensor_file(path) for path in where if path is not None)
-        for part, where in paths.items()
-    }
+    opened = {part: _open_part(part, where) for part, where in paths.items()}
     config = avatar_config(files, opened)
     warn_about_settings(files)
     dit, vae, audio = opened["dit"], opened["vae"], opened["audio"]
@@ -149,12 +146,25 @@ def open_checkpoint(
         config=config,
         tokenizer=_load_tokenizer(files, opened["text"], config),
         dit_plan=_plan_transformer(dit, config, attention, loras),
-        vae_plan=plan_component(partial(VideoVAE, config.vae), vae, VAE_KEYS),
+        vae_plan=_plan("vae", partial(VideoVAE, config.vae), vae, VAE_KEYS),
         text_plan=_plan_text(opened["text"], config),
         clip_plan=_plan_clip(opened["clip"], config),
-        audio_plan=plan_component(partial(AudioEncoder, config.audio), audio, AUDIO_KEYS),
+        audio_plan=_plan("audio", partial(AudioEncoder, config.audio), audio, AUDIO_KEYS),
         loras=tuple(loras),
     )
+
+
+def _open_part(part: str, paths: tuple[Path | None, ...]) -> tuple[TensorFile, ...]:
+    with about(part):
+        return tuple(open_tensor_file(path) for path in paths if path is not None)
+
+
+def _plan(
+    part: str, build: Callable[[], ModuleT], files: tuple[TensorFile, ...], keys: KeyMap
+) -> LoadPlan[ModuleT]:
+    """Plan one component; errors are about ``part``."""
+    with about(part):
+        return plan_component(build, files, keys)
 
 
 def _plan_transformer(
@@ -163,7 +173,7 @@ def _plan_transformer(
     attention: Attention,
     loras: Sequence[LoraFile],
 ) -> LoadPlan[AvatarDiT]:
-    plan = plan_component(partial(AvatarDiT, config.dit, attention), files, DIT_KEYS)
+    plan = _plan("dit", partial(AvatarDiT, config.dit, attention), files, DIT_KEYS)
     if not loras:
         return plan
     shapes = {
@@ -172,20 +182,21 @@ def _plan_transformer(
         for piece in pieces
         for target in piece.targets
     }
-    return replace(plan, merge=plan_loras(loras, shapes))
+    with about("lora"):
+        return replace(plan, merge=plan_loras(loras, shapes))
 
 
 def _plan_text(files: tuple[TensorFile, ...], config: AvatarConfig) -> LoadPlan[TextEncoder] | None:
     if not files:
         return None
-    return plan_component(partial(TextEncoder, config.text), files, TEXT_KEYS)
+    return _plan("text", partial(TextEncoder, config.text), files, TEXT_KEYS)
 
 
 def _plan_clip(files: tuple[TensorFile, ...], config: AvatarConfig) -> LoadPlan[ClipVision] | None:
     if not files:
         return None
     keys = clip_keys(config.clip.num_layers)
-    return plan_component(partial(ClipVision, config.clip), files, keys)
+    return _plan("clip", partial(ClipVision, config.clip), files, keys)
 
 
 def load_avatar(
@@ -235,7 +246,11 @@ def _load_tokenizer(
     """Read the tokenizer's own file, or the one inside the text encoder's."""
     if not opened:
         return None
-    text = opened[0]
+    with about("tokenizer"):
+        return _read_tokenizer(files, opened[0], config)
+
+
+def _read_tokenizer(files: ModelFiles, text: TensorFile, config: AvatarConfig) -> Tokenizer:
     if files.tokenizer is not None:
         tokenizer = Tokenizer.from_file(files.tokenizer)
     else:

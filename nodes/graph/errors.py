@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from comfy_api.latest import io
@@ -21,28 +21,42 @@ for _kind in vars(errors).values():
         _kind.__module__ = "flashtalk"
 
 
+INPUTS: dict[str, tuple[str, ...]] = {
+    "audio": ("audio_encoder",),
+    "clip": ("clip_vision",),
+    "clip_tokens": ("clip_vision_output", "reference"),
+    "context": ("conditioning", "reference"),
+    "crf": ("quality",),
+    "decode_latents": ("latents_per_call",),
+    "dit": ("model",),
+    "output": ("filename_prefix",),
+    "sound_duration": ("duration",),
+    "sound_loudness": ("loudness",),
+    "sound_start": ("start",),
+    "text": ("text_encoder",),
+    "tokenizer": ("text_encoder",),
+}
+"""Inputs by the subject of an error; a subject that is not listed is an input of its name."""
+
+
 @contextmanager
-def blame(
-    node: type[io.ComfyNode], *inputs: str, **openings: str | tuple[str, ...]
-) -> Iterator[None]:
+def blame(node: type[io.ComfyNode], default: str) -> Iterator[None]:
     """Put the input at fault before the message of a :class:`FlashTalkError`.
 
-    Messages of the core open with the value they are about: ``steps 0: use ...``. The input
-    whose name, with spaces, opens the message is at fault, else the first one.
+    It is the input of the node that :data:`INPUTS` has for the error's subject.
 
     Args:
         node: The node that runs.
-        inputs: Ids of inputs that may be at fault.
-        openings: More of them, by id: how messages about them open, one way or several.
+        default: Input at fault where the error has no subject, or the node no input for it.
     """
     try:
         yield
     except FlashTalkError as error:
-        candidates = {name: name.replace("_", " ") for name in inputs} | openings
-        name = _input_at_fault(str(error), candidates)
         # GET_SCHEMA writes to the class, which ComfyUI locks while a node runs.
-        title = node.define_schema().display_name
-        named = type(error)(f"{title}, input '{name}': {error}")
+        schema = node.define_schema()
+        title = schema.display_name
+        name = _input_at_fault(error.subject, {each.id for each in schema.inputs}) or default
+        named = type(error)(f"{title}, input '{name}': {error}", subject=error.subject)
         for note in getattr(error, "__notes__", ()):
             named.add_note(note)  # where the rendered part is
         # ComfyUI prints what is chained as well, and a user's fault needs one traceback at most.
@@ -62,12 +76,7 @@ def blame(
         raise short from error
 
 
-def _input_at_fault(message: str, candidates: Mapping[str, str | tuple[str, ...]]) -> str:
-    """Return the input with the longest opening of ``message``, else the first one."""
-    found = ("", next(iter(candidates)))
-    for name, openings in candidates.items():
-        for opening in (openings,) if isinstance(openings, str) else openings:
-            # "sound start" says more than "sound".
-            if message.startswith(opening) and len(opening) > len(found[0]):
-                found = (opening, name)
-    return found[1]
+def _input_at_fault(subject: str | None, inputs: set[str]) -> str | None:
+    """Return the input that ``subject`` is about, ``None`` if it is none of ``inputs``."""
+    names = () if subject is None else INPUTS.get(subject, (subject,))
+    return next((name for name in names if name in inputs), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ...flashtalk_core.errors import InvalidInputError
+from ...flashtalk_core.errors import InvalidInputError, about
 from ...flashtalk_core.excerpt import excerpt, printable
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ _LINE = re.compile(
 )
 
 
+@about("prompt_changes")
 def read_prompt_lines(text: str) -> tuple[PromptChange, ...]:
     """Read lines like ``12.5: She smiles`` or ``1:05: She nods``; empty ones are passed over.
 

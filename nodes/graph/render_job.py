@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _log = printable_log(logging.getLogger(__name__))
 
 _GB = 10**9
-_PREFIX = ("output", "filename prefix")
-"""How messages about the name and the place of the file open."""
 
 
 class Sink:
@@ -90,7 +88,7 @@ class Sink:
     def _write(self, prefix: str, container: str, preview: LivePreview) -> OutputFile:
         plan = self._render.plan
         preview.note(render_notes(plan))
-        with blame(self._node, "frames", filename_prefix=_PREFIX, quality="quality crf"):
+        with blame(self._node, "frames"):
             key = fingerprint(plan=plan.fingerprint(), crf=self._crf, threads=num_encoder_threads())
             output = new_output(prefix, plan.request.size_px, f".{container}")
             if self._copy(key, output.path, preview):
@@ -131,7 +129,7 @@ class Sink:
 
     def _change_container(self, video: Path, path: Path) -> None:
         try:
-            with blame(self._node, "container", filename_prefix=_PREFIX):
+            with blame(self._node, "container"):
                 remux_video(video, path, self._metadata)
         except BaseException as error:
             error.add_note(f"the whole render is in {video}")
@@ -159,7 +157,7 @@ class Sink:
 
         self._note_placement(preview)
         try:
-            with blame(self._node, "frames", filename_prefix=_PREFIX):
+            with blame(self._node, "frames"):
                 render_video(
                     plan,
                     writer,

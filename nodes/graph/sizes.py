@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...flashtalk_core.errors import InvalidInputError
+from ...flashtalk_core.errors import InvalidInputError, about
 from ...flashtalk_core.excerpt import excerpt
 from ...flashtalk_core.geometry import check_size
 
@@ -23,6 +23,7 @@ SIZES: dict[str, tuple[int, int] | None] = {
 }
 
 
+@about("size")
 def size_of(choice: dict[str, Any] | None) -> tuple[int, int] | None:
     """Return height and width that were chosen; ``None`` is the model's own size.
 

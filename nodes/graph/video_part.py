@@ -58,8 +58,16 @@ def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: flo
         InvalidInputError: If a number is below 0, the part lies outside the video, it cannot be
             decoded, or it would take more memory than the limit.
     """
-    require(math.isfinite(start_s) and start_s >= 0, f"start {start_s} s: use 0 or a later second")
-    require(num_frames >= 0, f"frames {num_frames}: use 0 for all up to the end, or more")
+    require(
+        math.isfinite(start_s) and start_s >= 0,
+        f"start {start_s} s: use 0 or a later second",
+        subject="start",
+    )
+    require(
+        num_frames >= 0,
+        f"frames {num_frames}: use 0 for all up to the end, or more",
+        subject="num_frames",
+    )
     asked = _Asked(start_s, num_frames, limit_gb)
     with ExitStack() as stack:
         with library_border(_undecodable):
@@ -95,6 +103,7 @@ def check_memory(
         total_gb <= limit_gb,
         f"frames {num_frames}: as images of {width}x{height}{sound} they take {total_gb:.1f} GB of "
         f"memory, the limit is {limit_gb:g} GB; {remedy}",
+        subject="num_frames",
     )
 
 
@@ -216,6 +225,7 @@ def _require_inside(is_inside: bool, start_s: float, length_s: Fraction) -> None
     require(
         is_inside,
         f"start {start_s:g} s: the video lasts {float(length_s):.2f} s only; begin earlier",
+        subject="start",
     )
 
 

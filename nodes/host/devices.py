@@ -35,7 +35,8 @@ def find_device(name: str, default: str = "auto") -> torch.device:
     index = int(name.partition(":")[2])
     if index >= len(gpus):
         raise InvalidInputError(
-            f"device {name}: ComfyUI sees {len(gpus)} GPU(s) here; use {default!r} or 'cpu'"
+            f"device {name}: ComfyUI sees {len(gpus)} GPU(s) here; use {default!r} or 'cpu'",
+            subject="device",
         )
     return gpus[index]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...flashtalk_core.borders import library_border
-from ...flashtalk_core.errors import InvalidInputError, require
+from ...flashtalk_core.errors import InvalidInputError, about, require
 from ...flashtalk_core.log import printable_log
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ def _warn_of_scale(values: Tensor) -> None:
         )
 
 
+@about("context")
 def context_of(conditioning: list[Any] | None) -> Tensor | None:
     """Return the one prompt of a native CONDITIONING, ``(L, D)``, or ``None``.
 
@@ -206,6 +207,7 @@ def context_of(conditioning: list[Any] | None) -> Tensor | None:
     return context
 
 
+@about("clip_tokens")
 def clip_tokens_of(output: Any) -> Tensor | None:
     """Return the tokens ``(1, L, D)`` of a native CLIP_VISION_OUTPUT, or ``None``.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...flashtalk_core.errors import WeightsError
+from ...flashtalk_core.errors import WeightsError, about
 from ...flashtalk_core.weights.diagnosis import PartFault, find_faults
 from ...flashtalk_core.weights.discovery.choice import choose_model_files
 from ...flashtalk_core.weights.discovery.files import ModelFiles
@@ -30,9 +30,6 @@ INPUT_OF: dict[Part, str] = {
 }
 _OPTIONAL: tuple[Part, ...] = ("text", "clip")
 """Parts that a model can be used without."""
-OPENINGS = {name: (PARTS[part].title,) for part, name in INPUT_OF.items()}
-"""How messages about a file open that was not found."""
-OPENINGS["text_encoder"] += (PARTS["tokenizer"].title,)
 
 
 def transformer_menu() -> list[str]:
@@ -56,7 +53,8 @@ def find_loras(name: str, strength: float) -> tuple[LoraFile, ...]:
     Raises:
         InvalidInputError: If it is gone.
     """
-    return () if name == NONE or not strength else (LoraFile(lora_path(name), strength),)
+    with about("lora"):
+        return () if name == NONE or not strength else (LoraFile(lora_path(name), strength),)
 
 
 @dataclass(frozen=True)
@@ -119,18 +117,6 @@ def _wanted(choices: Mapping[str, str], transformer: Path | None) -> Wanted:
         # Theirs has the audio encoder in a folder next to the model's.
         places["audio"].insert(1, home.parent)
     return Wanted(places, chosen, without)
-
-
-def file_openings(files: ModelFiles) -> dict[str, tuple[str, ...]]:
-    """Return how messages about a file that was found open, by input; the transformer is first."""
-    found: dict[str, tuple[Path | None, ...]] = {
-        "model": files.dit,
-        "vae": (files.vae,),
-        "text_encoder": (files.text, files.tokenizer),
-        "clip_vision": (files.clip,),
-        "audio_encoder": (files.audio,),
-    }
-    return {name: tuple(map(str, filter(None, paths))) for name, paths in found.items()}
 
 
 def _tiny_parts() -> dict[Part, Path]:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
+from ...errors import InvalidInputError, require
 from ...log import printable_log
 from .decoding.reader import SoundReader
 from .first_pass import SILENCE_PEAK, FirstPass, Level
@@ -63,7 +63,8 @@ def probe_sound(
         for block in reader.blocks(start, limit):
             first.update(block)
         first.finish()
-        require(first.num_samples > 0, _no_samples(reader, start_s))
+        if not first.num_samples:
+            raise _no_samples(reader, start_s)
     info = SoundInfo(
         source=reader.source,
         rate_hz=reader.rate_hz,
@@ -174,11 +175,13 @@ def _check_part(start_s: float, duration_s: float | None) -> None:
     require(
         0 <= start_s <= MAX_TIME_S,
         f"sound start {start_s} s: use 0 or a later second, up to {MAX_TIME_S}",
+        subject="sound_start",
     )
     require(
         duration_s is None or MIN_DURATION_S <= duration_s <= MAX_TIME_S,
         f"sound duration {duration_s} s: use more than 0 s, from {MIN_DURATION_S} to "
         f"{MAX_TIME_S}, or leave it out for the whole sound",
+        subject="sound_duration",
     )
 
 
@@ -186,6 +189,7 @@ def _check_target(target_lufs: float) -> None:
     require(
         -70 <= target_lufs <= 0,
         f"sound loudness {target_lufs} LUFS: use -70 to 0, {TARGET_LUFS:g} is the default",
+        subject="sound_loudness",
     )
 
 
@@ -196,8 +200,13 @@ def _short_part(first: FirstPass, duration_s: float | None) -> list[str]:
     return [f"it ends {found_s:.3f} s after its start, {duration_s:g} s were asked for"]
 
 
-def _no_samples(reader: SoundReader, start_s: float) -> str:
+def _no_samples(reader: SoundReader, start_s: float) -> InvalidInputError:
     if not reader.num_read:
-        return f"sound {reader.source}: it holds 0 samples; record or export it again"
+        return InvalidInputError(
+            f"sound {reader.source}: it holds 0 samples; record or export it again"
+        )
     length_s = reader.num_read / reader.rate_hz
-    return f"sound start {start_s} s: {reader.source} lasts {length_s:.3f} s; start earlier"
+    return InvalidInputError(
+        f"sound start {start_s} s: {reader.source} lasts {length_s:.3f} s; start earlier",
+        subject="sound_start",
+    )

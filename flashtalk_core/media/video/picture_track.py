@@ -32,7 +32,9 @@ _LIMITED_RANGE = 1
 
 def check_crf(crf: int) -> None:
     """Raise :class:`InvalidInputError` unless ``crf`` is an H.264 quality."""
-    require(0 <= crf <= 51, f"quality crf {crf}: use 0 (best) to 51, 18 is the default")
+    require(
+        0 <= crf <= 51, f"quality crf {crf}: use 0 (best) to 51, 18 is the default", subject="crf"
+    )
 
 
 class PictureTrack:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from ...errors import WeightsError
+from ...errors import WeightsError, about
 from ...files.paths import is_file, is_folder, shown_path
 from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
@@ -51,19 +51,21 @@ def find_part(
     part: Part, places: Mapping[Part, Sequence[Path]], chosen: Mapping[Part, Path]
 ) -> tuple[Path, ...]:
     """Return the files of one part; see :func:`choose_model_files`."""
-    if part in chosen:
-        return _chosen_files(part, chosen[part])
-    return in_part_folders(places.get(part, ()), part).run()
+    with about(part):
+        if part in chosen:
+            return _chosen_files(part, chosen[part])
+        return in_part_folders(places.get(part, ()), part).run()
 
 
 def find_tokenizer_of(
     text: Path, places: Mapping[Part, Sequence[Path]], chosen: Mapping[Part, Path]
 ) -> tuple[Path, ...]:
     """Return the tokenizer that was chosen, none if the text encoder holds it, or one nearby."""
-    if "tokenizer" in chosen:
-        return _chosen_files("tokenizer", chosen["tokenizer"])
-    folders = (text.parent, *places.get("tokenizer", ()))
-    return find_tokenizer(text, in_part_folders(folders, "tokenizer"))
+    with about("tokenizer"):
+        if "tokenizer" in chosen:
+            return _chosen_files("tokenizer", chosen["tokenizer"])
+        folders = (text.parent, *places.get("tokenizer", ()))
+        return find_tokenizer(text, in_part_folders(folders, "tokenizer"))
 
 
 def _chosen_files(part: Part, path: Path) -> tuple[Path, ...]:

@@ -46,6 +46,7 @@ class LoraFile:
             math.isfinite(self.strength) and abs(self.strength) <= _MAX_STRENGTH,
             f"lora strength {self.strength}: use -{_MAX_STRENGTH:g} to {_MAX_STRENGTH:g} (1 is as "
             "trained)",
+            subject="lora_strength",
         )
         check_file(self.path, "lora")
 

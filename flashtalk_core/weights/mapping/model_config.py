@@ -50,7 +50,9 @@ def avatar_config(files: ModelFiles, opened: Mapping[str, tuple[TensorFile, ...]
     try:
         config = _avatar_config(files, opened)
     except InvalidInputError as error:
-        raise WeightsError(f"{error}; mend the file, or download it again") from error
+        raise WeightsError(
+            f"{error}; mend the file, or download it again", subject=error.subject
+        ) from error
     _check_fit(files, config)
     return config
 
@@ -106,20 +108,22 @@ def _check_fit(files: ModelFiles, config: AvatarConfig) -> None:
         # Frames and sizes of videos are counted in these everywhere.
         raise WeightsError(
             f"{files.vae}: one latent for {strides[0]} frames and {strides[1]} pixels, where "
-            f"{TEMPORAL_STRIDE} and {SPATIAL_STRIDE} are known; take the Wan 2.1 VAE"
+            f"{TEMPORAL_STRIDE} and {SPATIAL_STRIDE} are known; take the Wan 2.1 VAE",
+            subject="vae",
         )
     clip_tokens = (clip.image_size // clip.patch_size) ** 2 + 1
     pairs = (
-        (files.vae, "latent channels", config.vae.z_dim, dit.out_dim),
-        (files.text, "text width", config.text.dim, dit.text_dim),
-        (files.clip, "image width", clip.dim, dit.clip_dim),
-        (files.clip, "image tokens", clip_tokens, dit.clip_tokens),
-        (files.audio, "audio width", audio.hidden_size, dit.audio_channels),
-        (files.audio, "audio layers", audio.num_hidden_layers, dit.audio_blocks),
+        ("vae", files.vae, "latent channels", config.vae.z_dim, dit.out_dim),
+        ("text", files.text, "text width", config.text.dim, dit.text_dim),
+        ("clip", files.clip, "image width", clip.dim, dit.clip_dim),
+        ("clip", files.clip, "image tokens", clip_tokens, dit.clip_tokens),
+        ("audio", files.audio, "audio width", audio.hidden_size, dit.audio_channels),
+        ("audio", files.audio, "audio layers", audio.num_hidden_layers, dit.audio_blocks),
     )
-    for path, what, found, expected in pairs:
+    for part, path, what, found, expected in pairs:
         if path is not None and found != expected:
             raise WeightsError(
                 f"{path}: {what} {found}, but the transformer in {files.dit[0]} takes {expected}; "
-                "take the encoder of the same model"
+                "take the encoder of the same model",
+                subject=part,
             )

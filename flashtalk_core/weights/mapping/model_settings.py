@@ -16,7 +16,7 @@ from ...config import (
     TextEncoderConfig,
     VAEConfig,
 )
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, about
 from ...settings import check_settings, from_settings, key_in
 from ..discovery.files import ModelFiles
 from ..discovery.parts import SETTINGS_FILE
@@ -89,10 +89,13 @@ class ModelSettings:
     def read(self, kind: type[SectionT], section: str, sizes: Sizes) -> SectionT:
         """Return a section; what no file sets comes from ``sizes``, which the weights tell."""
         weights = f"{self._weights.get(section, '')}"
-        check_settings(kind, sizes, weights)
-        said = (self.sources[section, key] for key in self.values[section])
-        where = next(said, f"{weights}, without flashtalk.json or config.json")
-        return from_settings(kind, sizes | self.values[section], where)
+        with about(section):
+            check_settings(kind, sizes, weights)
+        said = [self.sources[section, key] for key in self.values[section]]
+        if said:
+            return from_settings(kind, sizes | self.values[section], said[0])
+        with about(section):
+            return from_settings(kind, sizes, f"{weights}, without flashtalk.json or config.json")
 
     def plain(self) -> Sizes:
         """Return the settings that are in no section."""

@@ -21,7 +21,9 @@ def caught(pack, make):
 def test_its_type_is_short_wherever_the_pack_lies(pack, caught):
     assert f"{caught.type.__module__}.{caught.type.__qualname__}" == "flashtalk.InvalidInputError"
     errors = pack["flashtalk_core.errors"]
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    base = errors.FlashTalkError
+    kinds = [each for each in vars(errors).values() if isinstance(each, type)]
+    kinds = [kind for kind in kinds if issubclass(kind, base)]
     assert {kind.__module__ for kind in kinds} == {"flashtalk"}
 
 
@@ -64,6 +66,24 @@ def test_memory_of_the_computer_that_ran_out_is_told_with_a_remedy(raised_inside
         "close other programs, or make the video smaller"
     )
     assert told.__notes__ == ["3 frames are in a.partial.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "named"),
+    [("lora_strength", "lora_strength"), ("tokenizer", "text_encoder"), ("crf", "model"),
+     (None, "model")],
+)  # fmt: skip
+def test_the_subject_of_an_error_names_the_input(pack, raised_inside, subject, named):
+    error = pack["flashtalk_core.errors"].InvalidInputError("no good; use another", subject=subject)
+    shown = raised_inside(error)
+    assert str(shown) == f"FlashTalk Model Loader, input '{named}': no good; use another"
+    assert shown.subject == subject
+
+
+def test_every_subject_in_the_table_leads_to_an_input_of_some_node(pack):
+    inputs = {each.id for node in pack.nodes.values() for each in node.define_schema().inputs}
+    for names in pack["nodes.graph.errors"].INPUTS.values():
+        assert set(names) <= inputs
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), KeyError("a")])
