@@ -274,7 +274,8 @@ def load_average(module: nn.Module, runs: Path, name: str, prefix: str) -> None:
     """
     saved = load_state(runs, name)
     if saved is None:
-        instead = "" if name == STATE else f", or copy docs/training/stage_1/* to {runs}"
+        published = "flashtalk_training/assets/stage_1"
+        instead = "" if name == STATE else f", or copy {published}/* to {runs}"
         raise InvalidInputError(
             f"{runs}: no state of stage {name!r}; run `train {name}` first{instead}"
         )

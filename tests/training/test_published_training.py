@@ -1,4 +1,4 @@
-"""What docs/training holds for others to go on from: Stage 1, and the recipe of Stage 2."""
+"""What is published to continue training from: the weights of Stage 1 and the recipe of Stage 2."""
 
 from pathlib import Path
 
@@ -13,28 +13,30 @@ from flashtalk_training.stages import trained_audio_encoder, trained_stage_1, tr
 
 pytestmark = pytest.mark.cpu
 
-DOCS = Path(__file__).parents[2] / "docs" / "training"
+ROOT = Path(__file__).parents[2]
+STAGE_1 = ROOT / "flashtalk_training" / "assets" / "stage_1"
 CPU = torch.device("cpu")
 
 
 def test_stage_2_can_go_on_from_the_published_stage_1():
     config = tiny_config()
     bundled = open_avatar("tiny")
-    vae = trained_vae(DOCS / "stage_1", config.vae, CPU)
+    vae = trained_vae(STAGE_1, config.vae, CPU)
     assert vae.config == bundled.config.vae
     # The bundled autoencoder is that one; of the rest it holds rounded copies.
     expected = bundled.load(VideoVAE, CPU, torch.float32).state_dict()
     found = vae.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
-    stage_1 = trained_stage_1(DOCS / "stage_1", config, CPU)
-    audio = trained_audio_encoder(DOCS / "stage_1", config.audio, CPU)
+    stage_1 = trained_stage_1(STAGE_1, config, CPU)
+    audio = trained_audio_encoder(STAGE_1, config.audio, CPU)
     for module in (stage_1, audio):
         assert all(torch.isfinite(value).all() for value in module.parameters())
 
 
 def test_the_command_trains_the_student_of_the_table():
-    recipe, students = TinyRecipe().distill, load_experiment(DOCS / "experiment.toml").students
+    recipe = TinyRecipe().distill
+    students = load_experiment(ROOT / "docs" / "training" / "experiment.toml").students
     assert students["k5"] == recipe
     assert students["k3"] == recipe.with_max_chunks(3)
     assert students["k1"] == recipe.with_max_chunks(1)
