@@ -2,16 +2,25 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from tools.write_figures import PAGE, RESULTS, render_page
+
 pytestmark = pytest.mark.cpu
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "flashtalk_training" / "README.md",
+    ROOT / "flashtalk_core" / "assets" / "tiny" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+TEST_COUNT = re.compile(r"\b\d[\d,.]* (?:\w+ )?(?:tests?\b|passed\b|skipped\b)")
 README_LINES = 180
 """A user reads the README; options and figures have pages of their own."""
 
@@ -56,3 +65,45 @@ def test_the_readme_names_the_files_of_the_second_template_and_their_folders():
     note = next(node for node in workflow["nodes"] if "Files" in node.get("title", ""))
     for command in re.findall("hf download .*--include.*", text):
         assert command in note["widgets_values"][0]
+
+
+@EACH
+def test_no_document_states_how_many_tests_there_are(page):
+    assert TEST_COUNT.findall(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("text", ["4,323 passed", "12 skipped", "1 test", "of 2,100 unit tests"])
+def test_counts_of_tests_are_recognised(text):
+    assert TEST_COUNT.search(text)
+
+
+@EACH
+def test_rows_of_a_table_have_as_many_cells_as_its_head(page):
+    width = 0
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = line.replace("\\|", "").count("|") if line.startswith("|") else 0
+        assert cells in (0, width) or not width, line
+        width = cells
+
+
+def test_the_page_of_figures_is_what_its_command_writes():
+    results = tomllib.loads(RESULTS.read_text(encoding="utf-8"))
+    assert PAGE.read_text(encoding="utf-8") == render_page(results)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"machine": "a laptop"}, "'a laptop' is not in"),
+        ({"command": None}, r"missing \['command'\]"),
+        ({"colour": "red"}, r"unknown \['colour'\]"),
+    ],
+)
+def test_a_figure_without_its_command_or_machine_is_refused(change, message):
+    results = tomllib.loads(RESULTS.read_text(encoding="utf-8"))
+    figure = results["sections"][0]["figures"][0]
+    figure.update(change)
+    for name in [name for name, value in change.items() if value is None]:
+        del figure[name]
+    with pytest.raises(ValueError, match=message):
+        render_page(results)
