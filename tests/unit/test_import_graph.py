@@ -15,6 +15,10 @@ ROOT = Path(__file__).parents[2]
 MOST_FILES = 14
 """In one folder, besides ``__init__.py``."""
 PACKAGES = ("flashtalk_core", "flashtalk_training", "nodes")
+LONGEST_PUBLISHED = 26
+"""Modules on the longest import chain of the core and the nodes."""
+LONGEST = 31
+"""The same with training."""
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -47,6 +51,25 @@ def graph() -> dict[str, set[str]]:
         # ``from . import x`` names the package and the module; the module is meant.
         found[name] = {one for one in others if known[one].name != "__init__.py"}
     return found
+
+
+def longest_chain(*packages: str) -> list[str]:
+    """Return the longest way along imports, each module imported by the one before it."""
+    chains: dict[str, list[str]] = {}
+    for name in TopologicalSorter(graph()).static_order():
+        if name.split(".")[0] in packages:
+            below = (chains[one] for one in sorted(graph()[name]) if one in chains)
+            chains[name] = [name, *max(below, key=len, default=[])]
+    return max(chains.values(), key=len)
+
+
+@pytest.mark.parametrize(
+    ("packages", "limit"),
+    [(("flashtalk_core", "nodes"), LONGEST_PUBLISHED), (PACKAGES, LONGEST)],
+)
+def test_no_import_chain_is_longer_than_its_limit(packages, limit):
+    chain = longest_chain(*packages)
+    assert len(chain) <= limit, " -> ".join(chain)
 
 
 def test_no_modules_import_each_other():
