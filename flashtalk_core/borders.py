@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .errors import FlashTalkError
-from .excerpt import excerpt
+from .excerpt import reason
 
-_LONGEST_REASON = 160
-_PLACE = re.compile(r"^\[enforce fail at [^\]]*\][^.]*\. |^\[Errno \d+\] ")
-"""Where in its own source PyTorch has found a fault."""
 # How allocators say so: of PyTorch on Linux, on Windows and on a GPU, of CUDA's libraries, of
 # the system behind a mapped file.
 _NO_MEMORY = (
@@ -37,13 +33,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     # Libraries raise these as plain RuntimeErrors, or as errors of their own.
     said = str(error).lower() if isinstance(error, Exception) else ""
     return any(words in said for words in _NO_MEMORY)
-
-
-def reason(error: BaseException) -> str:
-    """Return what ``error`` says in a few words; its kind if it says nothing."""
-    said = getattr(error, "strerror", None) or str(error)
-    first = _PLACE.sub("", str(said).strip().partition("\n")[0]).strip()
-    return excerpt(first, _LONGEST_REASON) if first else type(error).__name__
 
 
 @contextmanager

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 _GAP = "..."
+_LONGEST_PATH = 600
+_LONGEST_REASON = 160
+_PLACE = re.compile(r"^\[enforce fail at [^\]]*\][^.]*\. |^\[Errno \d+\] ")
+"""Where in its own source PyTorch has found a fault."""
 
 
 def excerpt(value: object, limit: int = 60) -> str:
@@ -29,6 +36,18 @@ def printable(text: str) -> str:
     that turn the direction of the line. Bytes that are no text are shown by their numbers.
     """
     return "".join(map(_shown, text)) if not text.isprintable() else text
+
+
+def shown_path(path: str | Path) -> str:
+    """Return ``path`` for a message: stray bytes as escapes, and what has no end in short."""
+    return excerpt(printable(str(path)), _LONGEST_PATH)
+
+
+def reason(error: BaseException) -> str:
+    """Return what ``error`` says in a few words; its kind if it says nothing."""
+    said = getattr(error, "strerror", None) or str(error)
+    first = _PLACE.sub("", str(said).strip().partition("\n")[0]).strip()
+    return excerpt(first, _LONGEST_REASON) if first else type(error).__name__
 
 
 def _shown(char: str) -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from ..borders import is_out_of_memory, reason
+from ..borders import is_out_of_memory
 from ..errors import FlashTalkError, InvalidInputError, require
-from ..excerpt import excerpt, printable
+from ..excerpt import excerpt, printable, reason
 from ..packages import missing_package
 from .terminal import log_to_stderr, standard_streams, stop_on_termination, tell
 

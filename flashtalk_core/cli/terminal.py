@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TextIO
 
-from ..borders import reason
 from ..errors import OutputError
+from ..excerpt import reason
 from ..log import printable_lines
 
 _MAX_TOLD = 1000

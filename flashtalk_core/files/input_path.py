@@ -21,8 +21,3 @@ def check_input(path: str | Path, kind: str) -> Path:
     size = check_file(path, kind)
     require(size > 0, f"{kind} {path}: the file is empty, 0 bytes; copy it again")
     return Path(path)
-
-
-def file_url(path: Path) -> str:
-    """Return ``path`` as FFmpeg must see it, so that no part of it is taken for a protocol."""
-    return f"file:{path}"

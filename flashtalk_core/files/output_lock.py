@@ -13,7 +13,7 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from ..errors import OutputError
-from .paths import shown_path
+from ..excerpt import shown_path
 
 _STALE_S = 60
 """A lock that is younger may belong to a render that has made its file but not locked it yet."""

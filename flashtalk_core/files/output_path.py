@@ -11,9 +11,8 @@ from itertools import count
 from pathlib import Path
 
 from ..errors import OutputError
-from ..excerpt import excerpt
+from ..excerpt import excerpt, reason, shown_path
 from .output_lock import check_own_place, lock_output, remove_stale_locks
-from .paths import shown_path
 from .whole_file import create, written_target
 
 _LOCK_SUFFIX = ".partial.lock"
@@ -152,9 +151,7 @@ def check_output(path: str | Path) -> OutputPath:
                 _check_writable(output.final, name)
         remove_stale_locks(output.final.parent, f"*{_LOCK_SUFFIX}")
     except OSError as error:
-        raise OutputError(
-            f"output {shown_path(path)}: cannot be written, {reason(error)}; {remedy(error)}"
-        ) from error
+        raise unwritable(path, error) from error
     return output
 
 
@@ -177,15 +174,15 @@ def _check_writable(final: Path, path: Path) -> None:
 def fault_line(final: Path, partial: Path, size: int, is_playable: bool, error: Exception) -> str:
     """Say in one line why writing stopped, how far it came, what helps and what is left."""
     rest = f"what was rendered is in {partial}" if is_playable else "nothing that plays is left"
-    how = f"writing stopped after {size} bytes, {reason(error)}"
-    return f"output {shown_path(final)}: {how}; {remedy(error)}; {rest}"
+    how = f"writing stopped after {size} bytes, {reason(error).lower()}"
+    return f"output {shown_path(final)}: {how}; {_remedy(error)}; {rest}"
 
 
-def reason(error: Exception) -> str:
-    """Return what went wrong as one line in small letters."""
-    return " ".join((getattr(error, "strerror", None) or str(error)).split()).lower()
+def unwritable(path: Path, error: Exception) -> OutputError:
+    """Return what to raise for a file that the system does not let be written."""
+    how = f"cannot be written, {reason(error).lower()}"
+    return OutputError(f"output {shown_path(path)}: {how}; {_remedy(error)}")
 
 
-def remedy(error: Exception) -> str:
-    """Return what helps against it."""
+def _remedy(error: Exception) -> str:
     return _REMEDIES.get(getattr(error, "errno", None) or 0, "choose another folder")

@@ -6,13 +6,11 @@ import re
 import stat
 from pathlib import Path
 
-from ..borders import reason
 from ..errors import InvalidInputError
-from ..excerpt import excerpt, printable
+from ..excerpt import reason, shown_path
 
 # Two letters at least: one is a disk of Windows.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}", re.IGNORECASE)
-_LONGEST_SHOWN = 600
 _NO_FILES = (
     (stat.S_ISDIR, "this is a folder; name a {what} file in it"),
     (stat.S_ISFIFO, "this is a pipe, which can be read once only; save it as a file first"),
@@ -20,11 +18,6 @@ _NO_FILES = (
     (stat.S_ISCHR, "this is a device; name a file"),
     (stat.S_ISBLK, "this is a device; name a file"),
 )
-
-
-def shown_path(path: str | Path) -> str:
-    """Return ``path`` for a message: stray bytes as escapes, and what has no end in short."""
-    return excerpt(printable(str(path)), _LONGEST_SHOWN)
 
 
 def user_path(text: str | Path, what: str) -> Path:
@@ -46,6 +39,11 @@ def user_path(text: str | Path, what: str) -> Path:
             f"{what} {shown_path(text)}: no home folder is known for this user; write the "
             "whole path"
         ) from error
+
+
+def file_url(path: Path) -> str:
+    """Return ``path`` as FFmpeg must see it, so that no part of it is taken for a protocol."""
+    return f"file:{path}"
 
 
 def check_file(path: str | Path, what: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..borders import library_border
 from ..errors import FlashTalkError
-from ..files.input_path import file_url
+from ..files.paths import file_url
 from .isobmff.counts import surplus_samples
 
 if TYPE_CHECKING:

@@ -11,11 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..borders import reason
 from ..config import AvatarConfig
 from ..errors import OutputError
+from ..excerpt import reason, shown_path
 from ..files import whole_file
-from ..files.paths import shown_path
 from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder
 from ..quantization.fp8 import quantise_rows

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from comfy_api.latest import io
 
 from ...flashtalk_core import errors
-from ...flashtalk_core.borders import is_out_of_memory, reason
+from ...flashtalk_core.borders import is_out_of_memory
 from ...flashtalk_core.errors import FlashTalkError
+from ...flashtalk_core.excerpt import reason
 from ...flashtalk_core.log import printable_log
 
 _log = printable_log(logging.getLogger(__name__))

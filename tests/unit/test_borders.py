@@ -5,8 +5,9 @@ import errno
 import pytest
 import torch
 
-from flashtalk_core.borders import is_out_of_memory, library_border, reason
+from flashtalk_core.borders import is_out_of_memory, library_border
 from flashtalk_core.errors import InvalidInputError, WeightsError
+from flashtalk_core.excerpt import reason
 
 pytestmark = pytest.mark.cpu
 

@@ -8,13 +8,8 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
-
-from ...borders import library_border
-from ...errors import InvalidInputError
-from ...files.paths import shown_path
 
 _COPY_BYTES = 1 << 20
 
@@ -26,16 +21,6 @@ class BoxSpan(NamedTuple):
     start: int
     payload: int
     stop: int
-
-
-def box_border(path: Path) -> AbstractContextManager[None]:
-    """Make one error of whatever damaged boxes lead to; what the system says passes through."""
-    return library_border(
-        lambda reason: InvalidInputError(
-            f"video {shown_path(path)}: its index is damaged ({reason}); render it again"
-        ),
-        passing=(OSError,),
-    )
 
 
 def file_boxes(file: BinaryIO) -> Iterator[BoxSpan]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .boxes import box, box_border, child, child_boxes, copy_bytes, full_box, wide_box_head
+from .border import box_border
+from .boxes import box, child, child_boxes, copy_bytes, full_box, wide_box_head
 from .fragments import FragmentedFile, TrackTable, read_fragments
 
 _FILE_TYPE = box(b"ftyp", b"isom", struct.pack(">I", 512), b"isomiso2avc1mp41")

@@ -12,17 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .boxes import (
-    BoxSpan,
-    box,
-    box_border,
-    child,
-    child_boxes,
-    copy_bytes,
-    file_boxes,
-    full_box,
-    read_payload,
-)
+from .border import box_border
+from .boxes import BoxSpan, box, child, child_boxes, copy_bytes, file_boxes, full_box, read_payload
 
 _UTF8_TEXT = 1
 _CHUNK_OFFSETS = {b"stco": ">u4", b"co64": ">u8"}

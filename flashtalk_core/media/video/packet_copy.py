@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...borders import library_border
 from ...errors import InvalidInputError
-from ...files.input_path import file_url
+from ...files.paths import file_url
 from ..audio.decoding.tracks import decodable_tracks
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
 from .reading.container import open_video, picture_track, unreadable

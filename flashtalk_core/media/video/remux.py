@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...errors import OutputError, require
-from ...excerpt import excerpt
+from ...errors import require
+from ...excerpt import excerpt, shown_path
 from ...files.input_path import check_input
 from ...files.output_lock import lock_output
-from ...files.output_path import OutputPath, output_target, reason, remedy
-from ...files.paths import shown_path
+from ...files.output_path import OutputPath, output_target, unwritable
 from ...files.whole_file import replacing
 from ..isobmff.metadata import is_plain_mp4, replace_metadata
 from .packet_copy import copy_packets
@@ -64,6 +63,4 @@ def _replacing(target: Path) -> Iterator[Path]:
         with lock_output(target, OutputPath(target).lock), replacing(target) as unfinished:
             yield unfinished
     except (OSError, av.FFmpegError) as error:
-        raise OutputError(
-            f"output {shown_path(target)}: cannot be written, {reason(error)}; {remedy(error)}"
-        ) from error
+        raise unwritable(target, error) from error

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 from ...errors import WeightsError, about
-from ...files.paths import is_file, is_folder, shown_path
+from ...excerpt import shown_path
+from ...files.paths import is_file, is_folder
 from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
 from .search import in_part_folders, library_files, matching_files

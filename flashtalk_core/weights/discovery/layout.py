@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 from ...errors import InvalidInputError, WeightsError
-from ...files.paths import folder_fault, is_file, is_folder, shown_path, user_path
+from ...excerpt import shown_path
+from ...files.paths import folder_fault, is_file, is_folder, user_path
 from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
 from .search import in_model_folder

@@ -7,7 +7,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ...errors import WeightsError
-from ...files.paths import is_file, is_folder, shown_path
+from ...excerpt import shown_path
+from ...files.paths import is_file, is_folder
 from .parts import PARTS
 from .shards import shard_set
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...borders import is_out_of_memory, library_border, reason
+from ...borders import is_out_of_memory, library_border
 from ...errors import NoMemoryError, WeightsError
+from ...excerpt import reason
 from .contents import describe_content
 
 

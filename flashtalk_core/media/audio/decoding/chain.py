@@ -8,16 +8,17 @@ Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from ....errors import InvalidInputError
-from ....files.paths import shown_path
+from ....excerpt import shown_path
 from ..source import Block
 from .changes import one_kind
-from .frames import DAMAGED, Piece, teller
 from .ogg_pages import ogg_pages
-from .tracks import OpenedSound, open_with_av
+from .pieces import DAMAGED, OpenedSound, Piece, teller
+
+OpenPart = Callable[[io.RawIOBase], OpenedSound | None]
 
 
 def part_offsets(path: Path) -> list[int]:
@@ -32,7 +33,9 @@ def part_offsets(path: Path) -> list[int]:
     return offsets
 
 
-def open_chain(path: Path, offsets: list[int], notes: list[str]) -> OpenedSound | None:
+def open_chain(
+    path: Path, offsets: list[int], notes: list[str], open_part: OpenPart
+) -> OpenedSound | None:
     """Open a file of several parts as one sound, at the rate of the first that lasts.
 
     Parts that cannot be read are left out. ``None`` if no part can be.
@@ -41,13 +44,15 @@ def open_chain(path: Path, offsets: list[int], notes: list[str]) -> OpenedSound 
         path: The file.
         offsets: Where its parts begin.
         notes: Gets what should be known about it, at once and while it is read.
+        open_part: Opens the bytes of one part; ``None`` if they are no sound. Raises
+            :class:`InvalidInputError` if they cannot be read.
     """
     tell = teller(notes)
 
     def pieces() -> Generator[Piece]:
         for start, stop in zip(offsets, [*offsets[1:], path.stat().st_size], strict=True):
             try:
-                yield from _pieces_of_part(path, start, stop, notes)
+                yield from _pieces_of_part(path, start, stop, open_part)
             except InvalidInputError:
                 tell(DAMAGED)
 
@@ -65,9 +70,9 @@ def open_chain(path: Path, offsets: list[int], notes: list[str]) -> OpenedSound 
     return OpenedSound(first.rate_hz, len(first.samples), first.layout, blocks(), source.close)
 
 
-def _pieces_of_part(path: Path, start: int, stop: int, notes: list[str]) -> Iterator[Piece]:
+def _pieces_of_part(path: Path, start: int, stop: int, open_part: OpenPart) -> Iterator[Piece]:
     with _Part(path, start, stop) as part:
-        opened = open_with_av(path, notes, part)
+        opened = open_part(part)
         if opened is None:
             raise InvalidInputError(f"sound {shown_path(path)}: a part of it is no sound")
         try:

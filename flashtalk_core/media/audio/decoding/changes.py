@@ -13,7 +13,7 @@ import numpy as np
 from ..channel_mix import mix_matrix, positions_of
 from ..resampling import StreamResampler
 from .blocks import silent_blocks
-from .frames import DAMAGED, Piece, Tell
+from .pieces import DAMAGED, Piece, Tell
 
 _LEAST_RUN_S = 0.2
 """Shorter runs of another kind are damage: single frames of something else, put between."""

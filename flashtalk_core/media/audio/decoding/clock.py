@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ...isobmff.boxes import file_boxes
 from ..source import Block
 from .blocks import silent_blocks
-from .frames import Piece, Tell
+from .pieces import Piece, Tell
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -5,33 +5,27 @@ Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ....borders import library_border
-from ....errors import InvalidInputError
-from ....files.paths import shown_path
 from ...container import demuxed
 from ..channel_mix import is_unnamed
 from ..layout import listed_positions, take_layout
 from ..source import Block
 from .blocks import silent_blocks
+from .pieces import DAMAGED, Piece, Tell, unreadable
 
 if TYPE_CHECKING:
     from av import Packet
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
-
-Tell = Callable[[str], None]
-"""Takes what should be known about a sound; the same sentence counts once."""
-_MOST_NOTES = 10
-"""Most sentences about one sound: where everything is wrong, the first few say so."""
 
 # Planar channels from which on PyAV looks for one more plane than there is, and fails or crashes.
 _TOO_MANY_PLANES = 8
@@ -46,38 +40,6 @@ _FORMATS: dict[str, tuple[type[np.generic], float]] = {
 }
 _MOST_LOST_S = 1
 """Longest silence that stands for one packet that cannot be read."""
-DAMAGED = "damaged in places; what cannot be read is left out"
-
-
-def teller(notes: list[str]) -> Tell:
-    """Return what adds sentences to ``notes``."""
-
-    def tell(note: str) -> None:
-        if len(notes) < _MOST_NOTES and note not in notes:
-            notes.append(note)
-
-    return tell
-
-
-class Piece(NamedTuple):
-    """What one frame holds."""
-
-    samples: Block
-    rate_hz: int
-    layout: str
-    """FFmpeg's name of the channel layout."""
-    time_s: Fraction | None = None
-    """When its first sample is to sound, by the clock of the file; ``None`` where none is given."""
-
-    @property
-    def kind(self) -> tuple[int, int]:
-        """Rate and number of channels."""
-        return self.rate_hz, len(self.samples)
-
-    @property
-    def duration_s(self) -> float:
-        """Its length in seconds."""
-        return self.samples.shape[1] / self.rate_hz
 
 
 def decoded_pieces(
@@ -132,14 +94,6 @@ def _decoded(path: Path, packet: Packet[AudioStream], tell: Tell) -> list[AudioF
         except (av.error.InvalidDataError, av.error.PatchWelcomeError):
             tell(DAMAGED)
             return None
-
-
-def unreadable(path: Path, said: str) -> InvalidInputError:
-    """Return what to raise for a sound whose reading failed."""
-    return InvalidInputError(
-        f"sound {shown_path(path)}: reading it failed ({said}); it may be cut short, "
-        "export it again"
-    )
 
 
 def _packet_s(packet: Packet[AudioStream]) -> Fraction:

@@ -11,8 +11,7 @@ from ....borders import library_border
 from ....errors import InvalidInputError
 from ..source import Block, check_rate
 from .blocks import BLOCK_SAMPLES
-from .frames import unreadable
-from .tracks import OpenedSound
+from .pieces import OpenedSound, unreadable
 
 if TYPE_CHECKING:
     from soundfile import SoundFile

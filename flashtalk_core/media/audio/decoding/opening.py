@@ -6,20 +6,22 @@ Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from ....borders import library_border
 from ....errors import InvalidInputError
-from ....files.paths import shown_path
+from ....excerpt import shown_path
 from ....packages import missing_package
 from ..source import Block
 from .chain import open_chain, part_offsets
 from .cut import CUT_SHORT, is_cut_short
 from .libsndfile import open_with_libsndfile
 from .mp4_unclosed import is_unclosed
-from .tracks import open_with_av, unopened
+from .pieces import unopened
+from .tracks import open_with_av
 from .wav_header import better_reader_for, missing_wav_s, wav_notes
 
 
@@ -55,7 +57,7 @@ def open_sound_file(path: Path) -> DecodedSound:
         if opened is None:
             raise InvalidInputError(_misread(path, kind))
     elif len(parts) > 1:
-        opened = open_chain(path, parts, notes)
+        opened = open_chain(path, parts, notes, partial(open_with_av, path, notes))
     else:
         opened = open_with_av(path, notes) or open_with_libsndfile(path)
     if opened is None:

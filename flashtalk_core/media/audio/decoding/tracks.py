@@ -6,23 +6,23 @@ Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import RawIOBase
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ....borders import library_border
 from ....errors import InvalidInputError
-from ....excerpt import excerpt
-from ....files.paths import shown_path
+from ....excerpt import excerpt, shown_path
 from ...container import is_default, open_container
 from ..source import Block, check_rate
 from .blocks import joined_blocks, without_padding
 from .changes import one_kind
 from .clock import clock_of, in_time
-from .frames import decoded_pieces, teller
+from .frames import decoded_pieces
+from .pieces import OpenedSound, teller, unopened
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -34,18 +34,6 @@ _SMALL_BYTES = 1 << 26
 """Files up to this size do not need gigabytes to be opened."""
 _FIRST_GOOD_SPEEX = 62
 """Libavcodec that decodes Speex at its true length."""
-
-
-class OpenedSound(NamedTuple):
-    """A sound that was opened."""
-
-    rate_hz: int
-    channels: int
-    layout: str
-    """FFmpeg's name of the channel layout; empty where there is none."""
-    blocks: Iterator[Block]
-    close: Callable[[], None]
-    """Releases the file."""
 
 
 def open_with_av(path: Path, notes: list[str], part: RawIOBase | None = None) -> OpenedSound | None:
@@ -134,13 +122,6 @@ def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
                 f"sound {shown_path(path)}: its tables ask for more memory than a file of {size} "
                 "bytes can need; it is damaged, copy or export it again"
             ) from error
-
-
-def unopened(path: Path, said: str) -> InvalidInputError:
-    """Return what to raise for a sound that cannot be opened."""
-    return InvalidInputError(
-        f"sound {shown_path(path)}: cannot be opened ({said}); check the file and its permissions"
-    )
 
 
 def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ....borders import is_out_of_memory, library_border
 from ....errors import InvalidInputError
+from ....excerpt import shown_path
 from ....files.input_path import check_input
-from ....files.paths import shown_path
 from ....log import printable_log
 from ...audio.decoding.clock import is_still
 from ...container import MAX_FRAME_PX, demuxed, is_default, open_container

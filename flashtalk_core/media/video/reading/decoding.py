@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ....borders import library_border
 from ....errors import InvalidInputError
-from ....files.paths import shown_path
+from ....excerpt import shown_path
 from ...container import MAX_FRAME_PX
 from .container import frames_of, open_video, picture_track, unreadable
 from .timeline import VideoTimeline

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ....errors import require
-from ....files.paths import shown_path
+from ....excerpt import shown_path
 from ....log import printable_log
 from ...audio.channel_mix import Matrix, mix_matrix, positions_of
 from ...audio.decoding.reader import SoundReader

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InvalidInputError
-from ....files.paths import shown_path
+from ....excerpt import shown_path
 from ...audio.decoding.clock import player_zero_s
 from .container import picture_track
 from .stamps import lacks_times, read_stamps

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ....borders import library_border
 from ....errors import require
-from ....files.paths import shown_path
+from ....excerpt import shown_path
 from ...container import MAX_FRAME_PX
 from .container import unreadable
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from flashtalk_core.media.audio.decoding.changes import one_kind
-from flashtalk_core.media.audio.decoding.frames import DAMAGED, Piece
+from flashtalk_core.media.audio.decoding.pieces import DAMAGED, Piece
 from flashtalk_core.media.audio.decoding.reader import SoundReader
 from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
 

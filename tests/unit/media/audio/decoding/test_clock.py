@@ -12,7 +12,8 @@ import pytest
 from flashtalk_core.media.audio.decoding import clock, frames
 from flashtalk_core.media.audio.decoding.blocks import BLOCK_SAMPLES
 from flashtalk_core.media.audio.decoding.clock import Clock, in_time
-from flashtalk_core.media.audio.decoding.frames import Piece, decoded_pieces, teller
+from flashtalk_core.media.audio.decoding.frames import decoded_pieces
+from flashtalk_core.media.audio.decoding.pieces import Piece, teller
 from flashtalk_core.media.audio.decoding.reader import SoundReader
 from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
 
