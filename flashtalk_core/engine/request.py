@@ -15,7 +15,7 @@ from ..errors import about, require
 from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size
 from ..log import printable_log
-from ..media.audio.probe import MAX_TIME_S
+from ..media.audio.source import MAX_TIME_S
 from ..media.image.portrait import FitMode
 
 logger = printable_log(logging.getLogger(__name__))

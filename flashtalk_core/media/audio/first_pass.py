@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InvalidInputError, require
-from .decoding.reader import SoundReader
 from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing, HearingTest
 from .loudness import LoudnessMeter
 from .marks import SoundMarks
-from .source import Block
+from .source import Block, BlockReader
 
-SILENCE_PEAK = 1e-4
-"""Sound that never exceeds this (-80 dBFS) is called silent."""
 MAX_PEAK = 1e10
 """Peaks above this, whose squares overflow later, are refused."""
 
@@ -38,7 +35,7 @@ class Level:
 class FirstPass:
     """Running figures of the first pass over a sound."""
 
-    def __init__(self, reader: SoundReader, start: int) -> None:
+    def __init__(self, reader: BlockReader, start: int) -> None:
         self.level = Level()
         """Of the usual downmix."""
         self.marks = SoundMarks()

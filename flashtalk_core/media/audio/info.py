@@ -10,6 +10,9 @@ from .hearing import Hearing
 from .loudness import TARGET_LUFS, loudness_gain
 from .source import SoundArray, SoundSource
 
+SILENCE_PEAK = 1e-4
+"""Sound that never exceeds this (-80 dBFS) is called silent."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SoundInfo:

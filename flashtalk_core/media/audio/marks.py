@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import InvalidInputError
-from .decoding.reader import SoundReader
-from .source import Block
-
-if TYPE_CHECKING:
-    from .info import SoundInfo
+from .info import SoundInfo
+from .source import Block, BlockReader
 
 MARK_SAMPLES = 2**16
 """Samples between two marks: a change is found a second or two behind where it begins."""
@@ -57,7 +53,7 @@ class SoundMarks:
         return (*self._marks[first:], *rest)
 
 
-def measured_blocks(reader: SoundReader, sound: SoundInfo) -> Iterator[Block]:
+def measured_blocks(reader: BlockReader, sound: SoundInfo) -> Iterator[Block]:
     """Yield the part of a sound that is rendered, once more.
 
     Args:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .first_pass import SILENCE_PEAK
-
-if TYPE_CHECKING:
-    from .info import SoundInfo
+from .info import SILENCE_PEAK, SoundInfo
 
 _LOUD_PEAK = 2.0
 """Peaks above this (+6 dBFS) come from damage or a wrong scale."""

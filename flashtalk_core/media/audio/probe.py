@@ -14,20 +14,17 @@ from numpy.typing import NDArray
 from ...errors import InvalidInputError, require
 from ...log import printable_log
 from .decoding.reader import SoundReader
-from .first_pass import SILENCE_PEAK, FirstPass, Level
+from .first_pass import FirstPass, Level
 from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing
+from .info import SILENCE_PEAK
 from .info import SoundInfo as SoundInfo
 from .loudness import TARGET_LUFS
 from .marks import measured_blocks
 from .notes import sound_notes
-from .source import SoundArray
+from .source import MAX_TIME_S, MIN_DURATION_S, SoundArray
 
 _log = printable_log(logging.getLogger(__name__))
 
-MAX_TIME_S = 360_000
-"""Latest start and longest duration that can be asked for: 100 hours."""
-MIN_DURATION_S = 0.001
-"""Shortest duration that can be asked for."""
 _NOTED_S = 0.1
 """Least part of a duration that was asked for and is not there, to be told."""
 

@@ -6,9 +6,11 @@ Axis legend: C channels, n samples.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,10 @@ Block = NDArray[np.float32]
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
 MAX_CHANNELS = 8
+MAX_TIME_S = 360_000
+"""Latest start and longest duration that can be asked for: 100 hours."""
+MIN_DURATION_S = 0.001
+"""Shortest duration that can be asked for."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,6 +76,20 @@ class SoundArray:
 
 SoundSource = Path | SoundArray
 """Where sound comes from; ``str`` of it is what the user knows it by."""
+
+
+class BlockReader(Protocol):
+    """One pass over a sound."""
+
+    source: SoundSource
+    rate_hz: int
+    channels: int
+    layout: str
+    """FFmpeg's name of the channel layout; empty where there is none."""
+
+    def blocks(self, start_sample: int = 0, num_samples: int | None = None) -> Iterator[Block]:
+        """Yield the samples from ``start_sample`` on, at most ``num_samples`` (``None``: all)."""
+        ...
 
 
 def check_rate(source: SoundSource, rate_hz: int) -> None:
