@@ -17,12 +17,26 @@ from flashtalk_core.config import (
 )
 from flashtalk_core.errors import require
 
-from .runs.training_run import OptimiserRecipe
-
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 TINY_SIZE_PX = (128, 128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserRecipe:
+    """AdamW with a linear warm-up and a cosine fall over the time budget."""
+
+    learning_rate: float
+    warmup_steps: int
+    ema_decay: float
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    report_every: int = 200
+    """Steps between reports."""
+    save_every: int = 10
+    """Reports between states saved, besides the one at the end of each part."""
+
 
 _VAE_OPTIMISER = OptimiserRecipe(
     learning_rate=2e-3,

@@ -10,8 +10,7 @@ from flashtalk_core.weights.load import load_avatar
 
 from .evaluation.batched_sessions import Sessions
 from .evaluation.contact_sheet import contact_row, save_picture
-from .evaluation.measures import held_out_trials
-from .evaluation.trial import ArraySound
+from .evaluation.trial import ArraySound, held_out_trials
 from .runs.curves import read_curve
 from .speech.corpus_file import load_corpus
 from .stages import TrainingFiles

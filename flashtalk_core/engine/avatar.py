@@ -6,15 +6,13 @@ Axis legend: F pixel frames, W window, S hidden layers, A audio features, H W pi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import ChunkConfig, SamplingConfig
 from ..geometry import ChunkSpan
+from ..media.audio.source import SampleReader
 from ..media.audio.windows import window_features
 from ..media.image.portrait import to_pictures
 from ..models.encoders.audio import AudioEncoder
@@ -22,14 +20,6 @@ from .chunk import BeforeStep, ChunkModel, generate_chunk
 from .reference_track import ReferenceTrack
 from .session import ChunkFrames
 from .state import SessionState
-
-
-class SampleReader(Protocol):
-    """Mono sound at the analysis rate and loudness."""
-
-    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
-        """Return ``[start, stop)``, zeros outside the sound; windows move forward."""
-        ...
 
 
 @dataclass(frozen=True)

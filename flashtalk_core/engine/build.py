@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from ..geometry import chunk_span
+from ..media.audio.source import SampleReader
 from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder, encode_prompt
 from ..models.vae.model import VideoVAE
 from ..placement.residency import Residency
-from .avatar import SampleReader, TalkingAvatar
+from .avatar import TalkingAvatar
 from .chunk import BeforeStep, ChunkModel
 from .encoding_cache import EncodingMemo
 from .plan import RenderPlan, fingerprint

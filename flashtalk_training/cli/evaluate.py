@@ -96,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
     from flashtalk_core.weights.load import load_avatar
 
     from ..evaluation import drift, measures, movement
+    from ..evaluation.batched_sessions import Cast
+    from ..evaluation.trial import held_out_trials
     from ..speech.corpus_file import load_corpus
 
     require(
@@ -108,10 +110,10 @@ def run(args: argparse.Namespace) -> int:
     models = load_avatar(args.model, device, choose_dtype(args.dtype, device))
     corpus = load_corpus(args.data / "corpus.safetensors")
     sampling = choose_sampling(models.config.sampling, args)
-    cast = drift.Cast(args.faces)
+    cast = Cast(args.faces)
     parts: dict[str, Callable[[], object]] = {
         "lips": lambda: measures.evaluate_lips(
-            models, measures.held_out_trials(corpus, args.clips, models.config.size_px), sampling
+            models, held_out_trials(corpus, args.clips, models.config.size_px), sampling
         ),
         "vae": lambda: measures.evaluate_vae(models, args.clips),
         "trips": lambda: drift.evaluate_trips(models, sampling, _TRIPS, cast),

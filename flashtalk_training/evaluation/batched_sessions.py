@@ -6,6 +6,7 @@ Axis legend: B sessions, F frames of a chunk, M motion frames, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,19 +15,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flashtalk_core.config import SamplingConfig
-from flashtalk_core.engine.avatar import SampleReader
 from flashtalk_core.engine.reference import encode_condition
 from flashtalk_core.geometry import ChunkSpan, chunk_span
+from flashtalk_core.media.audio.source import SampleReader
 from flashtalk_core.models.encoders.text import encode_prompt
 from flashtalk_core.models.transformer.model import AudioContext, SessionContext
 from flashtalk_core.sampling.noise import ChunkNoise
 from flashtalk_core.weights.load import AvatarModels
 
+from ..drawn_faces.faces import FaceIdentity, render, rest_motion
 from ..losses import guided
 from ..runs.capture import Captured
+from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
 from ..stage_2.rollout import Portraits, Roller, correct_colours
 from ..stage_2.scenes import heard_windows
+from .trial import held_out_face, held_out_speech
 
+_FIRST_FACE = 500
 _NUM_TOLD = 3
 """Predictions that guidance combines."""
 
@@ -169,3 +174,38 @@ class Sessions:
         config = self._models.config
         features = self._models.audio_encoder(samples, config.chunk.audio_context_frames)
         return heard_windows(features, config)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Whose sessions are played."""
+
+    faces: int
+    """How many held-out faces, each with speech of its own."""
+    first_face: int = _FIRST_FACE
+    guidance: tuple[float, float] | None = None
+    """Scales of prompt and sound; ``None`` for none."""
+
+    def identities(self) -> FaceIdentity:
+        """Return the faces."""
+        faces = range(self.first_face, self.first_face + self.faces)
+        return FaceIdentity(
+            *(torch.cat(values) for values in zip(*map(held_out_face, faces), strict=True))
+        )
+
+    def portraits(self, size_px: tuple[int, int], blink: float = 0.0) -> Tensor:
+        """Draw the faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``; their eyes are shut at 1."""
+        motion = rest_motion(self.faces)
+        motion = motion._replace(blink=torch.full_like(motion.blink, blink))
+        return render(self.identities(), motion, size_px)[:, 0]
+
+    def talking(
+        self, models: AvatarModels, corpus: Corpus, sampling: SamplingConfig
+    ) -> tuple[Sessions, Tensor]:
+        """Return the sessions and their portraits."""
+        portraits = self.portraits(models.config.size_px)
+        speech = held_out_speech(corpus)
+        step = len(speech.samples) // SAMPLES_PER_FRAME // self.faces
+        sounds = [speech.at(face * step) for face in range(self.faces)]
+        sessions = Sessions(models, portraits, sounds, sampling, self.guidance)
+        return sessions, portraits.to(models.dit.patch_embedding.weight.device)

@@ -6,12 +6,9 @@ Axis legend: B sessions, F frames, M motion frames, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from flashtalk_core.config import SamplingConfig
@@ -19,12 +16,10 @@ from flashtalk_core.weights.load import AvatarModels
 
 from ..drawn_faces.damage import DAMAGES, damage
 from ..drawn_faces.drift import measure_drift, measure_sharpness
-from ..drawn_faces.faces import FaceIdentity, render, rest_motion
 from ..drawn_faces.head import find_heads
-from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
+from ..speech.corpus_file import Corpus
 from ..stage_2.rollout import Portraits, Roller
-from .batched_sessions import Sessions
-from .trial import held_out_face
+from .batched_sessions import Cast, Sessions
 
 _ROWS = (1, 2, 5, 10, 25, 50, 75, 100, 200, 500, 1000, 2000)
 """Chunks that are reported."""
@@ -32,79 +27,11 @@ _AVERAGED_FROM, _AVERAGED = 10, 5
 """Chunk from which on a row is the mean over as many chunks that end with it."""
 _ASKED_EVERY = 50
 """Chunks after which a run asks whether to go on."""
-_FIRST_FACE = 500
 RECOVERY_CHUNKS = 6
 """In which a session should be back from damage."""
 _UNDAMAGED = "none"
 _RECOVERED = {"colour_delta_e": 1.0, "structure": 0.02, "softness": 0.05}
 """How much worse than after an undamaged start a chunk may be and count as recovered."""
-
-
-@dataclass(frozen=True)
-class LoopedSound:
-    """Speech that starts over when it ends."""
-
-    samples: NDArray[np.float32]
-    """Mono at 16 kHz."""
-    offset: int = 0
-    """Sample heard first."""
-
-    def at(self, frame: int) -> Self:
-        """Return the same sound from another frame on."""
-        return replace(self, offset=frame * SAMPLES_PER_FRAME)
-
-    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
-        """Return ``[start, stop)``, zeros before the beginning."""
-        length = len(self.samples)
-        silence = np.zeros(max(0, min(0, stop_sample) - start_sample), np.float32)
-        first = max(0, start_sample) + self.offset
-        pieces, left = [silence], max(0, stop_sample) - max(0, start_sample)
-        while left > 0:
-            piece = self.samples[first % length : first % length + left]
-            pieces.append(piece)
-            first, left = first + len(piece), left - len(piece)
-        return np.concatenate(pieces)
-
-
-def held_out_speech(corpus: Corpus) -> LoopedSound:
-    """Return all held-out segments in a row."""
-    segments = [corpus.segment(index).samples for index in corpus.indices(held_out=True)]
-    return LoopedSound(np.concatenate(segments))
-
-
-@dataclass(frozen=True)
-class Cast:
-    """Whose sessions are played."""
-
-    faces: int
-    """How many held-out faces, each with speech of its own."""
-    first_face: int = _FIRST_FACE
-    guidance: tuple[float, float] | None = None
-    """Scales of prompt and sound; ``None`` for none."""
-
-    def identities(self) -> FaceIdentity:
-        """Return the faces."""
-        faces = range(self.first_face, self.first_face + self.faces)
-        return FaceIdentity(
-            *(torch.cat(values) for values in zip(*map(held_out_face, faces), strict=True))
-        )
-
-    def portraits(self, size_px: tuple[int, int], blink: float = 0.0) -> Tensor:
-        """Draw the faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``; their eyes are shut at 1."""
-        motion = rest_motion(self.faces)
-        motion = motion._replace(blink=torch.full_like(motion.blink, blink))
-        return render(self.identities(), motion, size_px)[:, 0]
-
-    def talking(
-        self, models: AvatarModels, corpus: Corpus, sampling: SamplingConfig
-    ) -> tuple[Sessions, Tensor]:
-        """Return the sessions and their portraits."""
-        portraits = self.portraits(models.config.size_px)
-        speech = held_out_speech(corpus)
-        step = len(speech.samples) // SAMPLES_PER_FRAME // self.faces
-        sounds = [speech.at(face * step) for face in range(self.faces)]
-        sessions = Sessions(models, portraits, sounds, sampling, self.guidance)
-        return sessions, portraits.to(models.dit.patch_embedding.weight.device)
 
 
 def evaluate_drift(

@@ -22,14 +22,17 @@ from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
 from ..stage_1.audio_trainer import correlation
 from ..stage_1.faces_source import random_mouths
 from ..stage_1.vae_trainer import psnr_db
-from .batched_sessions import Sessions
-from .drift import Cast, held_out_speech
-from .trial import HELD_OUT_FACE_SEED, ArraySound, Trial, held_out_face, held_out_portrait
+from .batched_sessions import Cast, Sessions
+from .trial import (
+    HELD_OUT_FACE_SEED,
+    ArraySound,
+    Trial,
+    held_out_face,
+    held_out_speech,
+)
 
 logger = logging.getLogger(__name__)
 
-_SPOKEN = 0.05
-"""Mean opening below which a held-out segment counts as silence and is left out."""
 _SHUT = 0.1
 """Openings below this are called shut."""
 _TOGETHER = 25
@@ -37,21 +40,6 @@ _TOGETHER = 25
 _FIRST_SILENT_FACE = 700
 _SETTLING_FRAMES = 10
 """Frames after the end of speech, 0.4 s, from which on a mouth must be shut."""
-
-
-def held_out_trials(corpus: Corpus, count: int, size_px: tuple[int, int]) -> list[Trial]:
-    """Return ``count`` trials of held-out speech, a new face each."""
-    trials: list[Trial] = []
-    for index in corpus.indices(held_out=True):
-        segment = corpus.segment(index)
-        if segment.mouth[:, 0].mean() < _SPOKEN:
-            continue
-        portrait = held_out_portrait(len(trials), size_px)
-        mouth = torch.from_numpy(segment.mouth)
-        trials.append(Trial(portrait, segment.samples, mouth, len(trials)))
-        if len(trials) == count:
-            break
-    return trials
 
 
 def evaluate_lips(

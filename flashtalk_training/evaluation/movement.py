@@ -21,7 +21,8 @@ from ..speech.corpus_file import Corpus
 from ..speech.prompts import Mood, mood_prompt
 from ..stage_1.faces_source import random_mouths
 from ..stage_2.rollout import Portraits, Roller
-from .drift import Cast, compare
+from .batched_sessions import Cast
+from .drift import compare
 
 _CHUNKS = 8
 """Length of a run, 9 s of the tiny model."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from ..drawn_faces.faces import FaceIdentity, render, rest_motion, sample_identity
+from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
 
 HELD_OUT_FACE_SEED = 7_000_001
 """Faces from this seed on are drawn for no training."""
+_SPOKEN = 0.05
+"""Mean opening below which a held-out segment counts as silence and is left out."""
 
 
 class ArraySound:
@@ -28,6 +33,32 @@ class ArraySound:
         if first < last:
             window[first - start_sample : last - start_sample] = self._samples[first:last]
         return window
+
+
+@dataclass(frozen=True)
+class LoopedSound:
+    """Speech that starts over when it ends."""
+
+    samples: NDArray[np.float32]
+    """Mono at 16 kHz."""
+    offset: int = 0
+    """Sample heard first."""
+
+    def at(self, frame: int) -> Self:
+        """Return the same sound from another frame on."""
+        return replace(self, offset=frame * SAMPLES_PER_FRAME)
+
+    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
+        """Return ``[start, stop)``, zeros before the beginning."""
+        length = len(self.samples)
+        silence = np.zeros(max(0, min(0, stop_sample) - start_sample), np.float32)
+        first = max(0, start_sample) + self.offset
+        pieces, left = [silence], max(0, stop_sample) - max(0, start_sample)
+        while left > 0:
+            piece = self.samples[first % length : first % length + left]
+            pieces.append(piece)
+            first, left = first + len(piece), left - len(piece)
+        return np.concatenate(pieces)
 
 
 @dataclass(frozen=True)
@@ -57,3 +88,24 @@ def held_out_portrait(index: int, size_px: tuple[int, int]) -> Tensor:
 def held_out_face(index: int) -> FaceIdentity:
     """Return held-out face ``index``, a batch of one."""
     return sample_identity(1, Generator().manual_seed(HELD_OUT_FACE_SEED + index))
+
+
+def held_out_trials(corpus: Corpus, count: int, size_px: tuple[int, int]) -> list[Trial]:
+    """Return ``count`` trials of held-out speech, a new face each."""
+    trials: list[Trial] = []
+    for index in corpus.indices(held_out=True):
+        segment = corpus.segment(index)
+        if segment.mouth[:, 0].mean() < _SPOKEN:
+            continue
+        portrait = held_out_portrait(len(trials), size_px)
+        mouth = torch.from_numpy(segment.mouth)
+        trials.append(Trial(portrait, segment.samples, mouth, len(trials)))
+        if len(trials) == count:
+            break
+    return trials
+
+
+def held_out_speech(corpus: Corpus) -> LoopedSound:
+    """Return all held-out segments in a row."""
+    segments = [corpus.segment(index).samples for index in corpus.indices(held_out=True)]
+    return LoopedSound(np.concatenate(segments))

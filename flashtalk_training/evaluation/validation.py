@@ -13,8 +13,7 @@ from flashtalk_core.weights.load import AvatarModels
 from ..speech.corpus_file import Corpus
 from .batched_sessions import Sessions
 from .contact_sheet import contact_row, save_picture
-from .measures import held_out_trials
-from .trial import ArraySound
+from .trial import ArraySound, held_out_trials
 
 _NUM_TRIALS = 3
 _NUM_CHUNKS = 3

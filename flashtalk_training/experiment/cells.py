@@ -18,9 +18,11 @@ from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.weights.load import AvatarModels
 
-from ..evaluation.drift import RECOVERY_CHUNKS, Cast, evaluate_drift, evaluate_recovery
-from ..evaluation.measures import evaluate_lips, held_out_trials
+from ..evaluation.batched_sessions import Cast
+from ..evaluation.drift import RECOVERY_CHUNKS, evaluate_drift, evaluate_recovery
+from ..evaluation.measures import evaluate_lips
 from ..evaluation.movement import evaluate_movement
+from ..evaluation.trial import held_out_trials
 from ..recipe import DistillRecipe
 from ..speech.corpus_file import load_corpus
 from ..stage_1.sound_windows import SoundBank

@@ -16,8 +16,7 @@ from ..drawn_faces.damage import DAMAGES
 from ..drawn_faces.motion import LIVELINESS
 from .pairs import DRIFTS, BySeed, Result, drift_at, find_stage_1, paired_cells
 from .pairs import HEAD as _PAIRED_HEAD
-from .run import way_of
-from .table import Experiment, Row
+from .table import Experiment, Row, way_of
 
 _CHUNKS = (10, 100, 500, 2000)
 _SHARPNESS_CHUNK = 100

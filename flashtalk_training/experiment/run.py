@@ -22,7 +22,7 @@ from flashtalk_core.placement.devices import device_name
 
 from ..stages import TrainingJob
 from .cells import Workbench
-from .table import Cell, Experiment, Row, add_result, missing, read_results
+from .table import Cell, Experiment, Row, add_result, missing, read_results, way_of
 
 logger = logging.getLogger(__name__)
 
@@ -250,8 +250,3 @@ def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path, end
         speed = round(bench.speed(row), 1)
         add_result(results, {"way": way, "device": name, "frames_per_s": speed})
     return True
-
-
-def way_of(row: Row) -> str:
-    """Name what a row's speed depends on."""
-    return f"{row.steps} steps, {'guided' if row.guidance else 'not guided'}"

@@ -186,3 +186,8 @@ def missing(experiment: Experiment, results: Iterable[dict[str, Any]]) -> list[C
     """Return the cells that are not among the results, or not to their end."""
     done = {result.get("key") for result in results if result.get("whole")}
     return [cell for cell in experiment.cells() if cell.key not in done]
+
+
+def way_of(row: Row) -> str:
+    """Name what a row's speed depends on."""
+    return f"{row.steps} steps, {'guided' if row.guidance else 'not guided'}"

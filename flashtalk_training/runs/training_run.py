@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..recipe import OptimiserRecipe
 from .curves import Curve
 from .progress import Average, Clock, learning_rate
 from .seeds import part_seed
@@ -35,21 +35,6 @@ Loss = Callable[[Moment], Tensor]
 """Draws a batch and returns its loss."""
 Report = Callable[[], dict[str, float]]
 """Measures the averaged weights."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimiserRecipe:
-    """AdamW with a linear warm-up and a cosine fall over the time budget."""
-
-    learning_rate: float
-    warmup_steps: int
-    ema_decay: float
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.01
-    report_every: int = 200
-    """Steps between reports."""
-    save_every: int = 10
-    """Reports between states saved, besides the one at the end of each part."""
 
 
 class TrainingRun:

@@ -22,18 +22,18 @@ from flashtalk_core.weights.load import load_avatar, open_avatar
 from flashtalk_training import stages
 from flashtalk_training.cli.train import _export
 from flashtalk_training.evaluation import drift, measures
-from flashtalk_training.evaluation.batched_sessions import Sessions
-from flashtalk_training.evaluation.trial import ArraySound
+from flashtalk_training.evaluation.batched_sessions import Cast, Sessions
+from flashtalk_training.evaluation.trial import ArraySound, held_out_trials
 from flashtalk_training.export import export_model
 from flashtalk_training.recipe import (
     AudioRecipe,
     DistillRecipe,
     DiTRecipe,
+    OptimiserRecipe,
     TinyRecipe,
     VAERecipe,
 )
 from flashtalk_training.runs.states import load_notes
-from flashtalk_training.runs.training_run import OptimiserRecipe
 from flashtalk_training.speech.corpus_file import save_corpus
 from flashtalk_training.vocabulary import make_tokenizer
 
@@ -82,19 +82,19 @@ def test_a_trained_model_is_loaded_with_its_measured_latents(job, model):
 
 def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
     models = load_avatar(model, "cpu")
-    trials = measures.held_out_trials(corpus, 2, config.size_px)
+    trials = held_out_trials(corpus, 2, config.size_px)
     short = [dataclasses.replace(trial, mouth=trial.mouth[:24]) for trial in trials]
     lips = measures.evaluate_lips(models, short, SAMPLING)
     assert lips["clips"] == 2
     assert -1 <= lips["correlation_pooled"] <= 1
     assert 0 < measures.evaluate_vae(models, 1)["psnr_db"] < 60
-    trips = drift.evaluate_trips(models, SAMPLING, 2, drift.Cast(1))
+    trips = drift.evaluate_trips(models, SAMPLING, 2, Cast(1))
     assert [row["trip"] for row in trips] == [1, 2]
     assert all(row["colour_delta_e"] > 0 for row in trips)
-    cast = drift.Cast(1)
+    cast = Cast(1)
     rows = drift.evaluate_drift(models, corpus, SAMPLING, chunks=2, cast=cast)
     assert [row["chunk"] for row in rows] == [1, 2]
-    recovery = drift.evaluate_recovery(models, corpus, SAMPLING, chunks=2, cast=drift.Cast(1))
+    recovery = drift.evaluate_recovery(models, corpus, SAMPLING, chunks=2, cast=Cast(1))
     assert set(recovery) == {"none", "cast", "blur", "noise", "shift"}
     assert len(recovery["cast"]["rows"]) == 2
     assert recovery["cast"]["start"]["colour_delta_e"] > 5
@@ -127,7 +127,7 @@ def play(models, trial, sampling):
 
 def test_sessions_side_by_side_show_what_each_shows_alone(model, config, corpus):
     models = load_avatar(model, "cpu")
-    trials = measures.held_out_trials(corpus, 2, config.size_px)
+    trials = held_out_trials(corpus, 2, config.size_px)
     portraits = torch.stack([trial.portrait for trial in trials])
     sounds = [ArraySound(trial.samples) for trial in trials]
     sampling = SamplingConfig(steps=2, rule="renoise", seed=7)
@@ -144,8 +144,8 @@ def test_sessions_side_by_side_show_what_each_shows_alone(model, config, corpus)
 
 def test_a_glance_shows_what_the_whole_play_shows(model, config, corpus):
     models = load_avatar(model, "cpu")
-    sounds = [ArraySound(measures.held_out_trials(corpus, 1, config.size_px)[0].samples)]
-    portraits = measures.held_out_trials(corpus, 1, config.size_px)[0].portrait[None]
+    sounds = [ArraySound(held_out_trials(corpus, 1, config.size_px)[0].samples)]
+    portraits = held_out_trials(corpus, 1, config.size_px)[0].portrait[None]
     sessions = Sessions(models, portraits, sounds, SAMPLING)
     whole = list(sessions.play(4))
     seen = dict(sessions.glance([1, 3]))
@@ -158,7 +158,7 @@ def test_a_glance_shows_what_the_whole_play_shows(model, config, corpus):
 
 def test_guidance_of_scale_one_changes_nothing_and_more_of_it_does(model, config, corpus):
     models = load_avatar(model, "cpu")
-    trial = measures.held_out_trials(corpus, 1, config.size_px)[0]
+    trial = held_out_trials(corpus, 1, config.size_px)[0]
     plain, same, guided = (
         next(
             Sessions(

@@ -92,6 +92,14 @@ class BlockReader(Protocol):
         ...
 
 
+class SampleReader(Protocol):
+    """Mono sound at the analysis rate and loudness."""
+
+    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
+        """Return ``[start, stop)``, zeros outside the sound; windows move forward."""
+        ...
+
+
 def check_rate(source: SoundSource, rate_hz: int) -> None:
     """Raise :class:`InvalidInputError` unless sound of this rate can be read."""
     require(

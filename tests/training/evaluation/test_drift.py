@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from flashtalk_training.evaluation.drift import LoopedSound, _changes
+from flashtalk_training.evaluation.drift import _changes
+from flashtalk_training.evaluation.trial import LoopedSound
 
 pytestmark = pytest.mark.cpu
 

@@ -10,7 +10,7 @@ from flashtalk_core.weights.load import load_avatar
 from flashtalk_training.drawn_faces.faces import render, rest_motion
 from flashtalk_training.drawn_faces.motion import LIVELINESS
 from flashtalk_training.evaluation import movement
-from flashtalk_training.evaluation.drift import Cast
+from flashtalk_training.evaluation.batched_sessions import Cast
 from flashtalk_training.speech.prompts import prompt_vocabulary
 
 pytestmark = pytest.mark.cpu

@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_training.recipe import OptimiserRecipe
 from flashtalk_training.runs.curves import Curve, read_curve
 from flashtalk_training.runs.progress import Average, Clock, learning_rate
 from flashtalk_training.runs.states import SHARD_BYTES, load_notes, load_state, save_state
-from flashtalk_training.runs.training_run import OptimiserRecipe, TrainingRun
+from flashtalk_training.runs.training_run import TrainingRun
 
 pytestmark = pytest.mark.cpu
 

@@ -9,8 +9,7 @@ from flashtalk_core.config import AvatarConfig
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.tokenizer import Tokenizer
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_training.recipe import AudioRecipe, DiTRecipe, VAERecipe
-from flashtalk_training.runs.training_run import OptimiserRecipe
+from flashtalk_training.recipe import AudioRecipe, DiTRecipe, OptimiserRecipe, VAERecipe
 from flashtalk_training.speech.prompts import prompt_vocabulary
 from flashtalk_training.stage_1.audio_trainer import AudioTrainer
 from flashtalk_training.stage_1.clips import ClipBank
