@@ -10,7 +10,7 @@ from ..media.audio.source import SampleReader
 from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder, encode_prompt
 from ..models.vae.model import VideoVAE
-from ..placement.residency import Residency
+from ..placement.provider import Residency
 from .avatar import TalkingAvatar
 from .chunk import BeforeStep, ChunkModel
 from .encoding_cache import EncodingMemo

@@ -19,7 +19,7 @@ from ..geometry import num_latent_frames
 from ..media.image.colour import match_colours
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..placement.residency import Residency, Resident
+from ..placement.provider import Residency, Resident
 from ..sampling.noise import ChunkNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import denoise

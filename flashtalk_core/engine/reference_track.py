@@ -9,7 +9,7 @@ from torch import Tensor
 from ..config import ChunkConfig
 from ..geometry import ChunkSpan
 from ..models.transformer.model import AvatarDiT
-from ..placement.residency import Residency
+from ..placement.provider import Residency
 from .reference import EncodedPortrait, Reference, project_reference
 from .request import PromptChange
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..media.audio.probe import AnalysisStream
 from ..media.video.writer import Mp4Writer
-from ..placement.residency import Residency
+from ..placement.provider import Residency
 from .build import build_avatar
 from .chunk import BeforeStep
 from .encoding_cache import EncodingMemo

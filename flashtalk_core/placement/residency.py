@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -26,22 +26,6 @@ from ..weights.plan import PartTaker
 from .memory_plan import WHOLE, MemoryPlan
 
 N = TypeVar("N", bound=nn.Module)
-
-
-class Residency(Protocol):
-    """Lends networks out; where they stay in between is its own affair.
-
-    A host that shares the device with other models evicts a network that is not lent out, and
-    brings it back when it is asked for again.
-    """
-
-    def use(self, kind: type[N]) -> AbstractContextManager[N]:
-        """Lend the network of class ``kind``, on its device until the context is left."""
-        ...
-
-    def free(self, kind: type[nn.Module]) -> None:
-        """Forget a network; the next use reads its weights anew."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -144,31 +128,15 @@ class StayLoaded:
 
     @contextmanager
     def use(self, kind: type[N]) -> Iterator[N]:
-        """Lend a network; see :class:`Residency`."""
+        """Lend a network; see :class:`.provider.Residency`."""
         if kind not in self._networks:
             self._networks[kind] = load_network(self._checkpoint, self._placement, kind)
         yield cast("N", self._networks[kind])
 
     def free(self, kind: type[nn.Module]) -> None:
-        """Forget a network; see :class:`Residency`."""
+        """Forget a network; see :class:`.provider.Residency`."""
         network = self._networks.pop(kind, None)
         if network is not None and offload_of(network) is not None:
             settle(self._placement.device_of(kind))
             del network
             gc.collect()  # it and what moves its weights know each other
-
-
-class Resident:
-    """Networks that somebody else loaded and keeps."""
-
-    def __init__(self, *networks: nn.Module) -> None:
-        """Lend ``networks``, at most one of each class."""
-        self._networks = {type(network): network for network in networks}
-
-    @contextmanager
-    def use(self, kind: type[N]) -> Iterator[N]:
-        """Lend a network; see :class:`Residency`."""
-        yield cast("N", self._networks[kind])
-
-    def free(self, kind: type[nn.Module]) -> None:
-        """Do nothing: the networks belong to somebody else."""

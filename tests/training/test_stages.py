@@ -17,7 +17,7 @@ from flashtalk_core.engine.reference_track import ReferenceTrack
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.encoders.text import encode_prompt
-from flashtalk_core.placement.residency import Resident
+from flashtalk_core.placement.provider import Resident
 from flashtalk_core.weights.load import load_avatar, open_avatar
 from flashtalk_training import stages
 from flashtalk_training.cli.train import _export

@@ -18,7 +18,8 @@ from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.models.vae.row_tiles import SlabRunner
 from flashtalk_core.offload.weight_stream import offload_of
 from flashtalk_core.placement.memory_plan import MemoryPlan
-from flashtalk_core.placement.residency import Placement, Resident, StayLoaded, load_network
+from flashtalk_core.placement.provider import Resident
+from flashtalk_core.placement.residency import Placement, StayLoaded, load_network
 from flashtalk_core.quantization.fp8 import Float8Linear, quantise_blocks
 
 pytestmark = pytest.mark.cpu
