@@ -8,19 +8,17 @@ import logging
 import os
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 
+from ..files.whole_file import remove_leftover
 from ..json_text import parse_json
 from ..log import printable_log
 
 logger = printable_log(logging.getLogger(__name__))
 
-_LEFTOVER_S = 3600
-"""Unfinished copies older than this belong to no running program."""
 _LONGEST_NOTE_BYTES = 1024
 
 
@@ -98,9 +96,7 @@ class RenderStore:
     def _shrink(self) -> None:
         """Remove the videos unused for longest until the rest fits, and what a crash left."""
         for path in self._folder.glob("*.tmp"):
-            with suppress(OSError):
-                if time.time() - path.lstat().st_mtime > _LEFTOVER_S:
-                    path.unlink()
+            remove_leftover(path)
         left = self._limit_bytes
         for key, size in self._by_last_use():
             left -= size

@@ -164,6 +164,13 @@ def sync(file: int) -> None:
             raise
 
 
+def remove_leftover(path: Path) -> None:
+    """Remove what a program that was killed left of a file; what may be in use stays."""
+    with suppress(OSError):
+        if time.time() - path.lstat().st_mtime > _LEFTOVER_S:
+            path.unlink()
+
+
 def _make_aside(target: Path) -> Path:
     start = f".{target.name[:_LONGEST_START]}"
     _sweep(target.parent, start)
@@ -193,9 +200,5 @@ def _sweep(folder: Path, start: str) -> None:
     """Remove what programs that were killed left aside."""
     with suppress(OSError, ValueError):
         for path in folder.iterdir():
-            is_ours = path.name.startswith(start) and _LEFTOVER.fullmatch(path.name[len(start) :])
-            if not is_ours:
-                continue
-            with suppress(OSError):
-                if time.time() - path.lstat().st_mtime > _LEFTOVER_S:
-                    path.unlink()
+            if path.name.startswith(start) and _LEFTOVER.fullmatch(path.name[len(start) :]):
+                remove_leftover(path)
