@@ -106,6 +106,7 @@ class Mp4Writer:
         self._metadata = dict(metadata or {})
         self._older = OlderPartials(self.output)
         self._left = ""
+        self._num_saved: int | None = None  # in the partial file, once it is abandoned
         self._file = PartialFile(self.output.partial, self._older.put_aside)
         self._container: OutputContainer | None = None
         self._live: LiveMp4 | None = None
@@ -182,7 +183,8 @@ class Mp4Writer:
             return f"the video was complete by then: {final}"
         if str(partial) in told or not self._file.is_in_place:
             return ""
-        count = num_saved_frames(partial)  # a stop may have come between a frame and its count
+        # A stop may have come between a frame and its count, or before the file was looked at.
+        count = num_saved_frames(partial) if self._num_saved is None else self._num_saved
         if count is None:
             return f"what another program left of this render is in {partial}"
         share = "all" if count == self.num_frames else f"the first {count} of"
@@ -269,8 +271,8 @@ class Mp4Writer:
     def _settle_older(self) -> None:
         """Keep what earlier renders saved, unless this one has saved as much."""
         self._older.put_back()
-        count = num_saved_frames(self.output.partial) if self._file.is_in_place else None
-        self._left = self._older.remove_outdone(count or 0)
+        self._num_saved = num_saved_frames(self.output.partial) if self._file.is_in_place else None
+        self._left = self._older.remove_outdone(self._num_saved or 0)
 
     def _finish(self) -> None:
         finishing, partial = self.output.finishing, self.output.partial
