@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..borders import library_border
 from ..errors import FlashTalkError
+from ..excerpt import reason
 from ..files.paths import file_url
 from .isobmff.counts import surplus_samples
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_FRAME_PX = 1 << 26
 """Most pixels of a frame that is decoded, 8192 x 8192."""
+_SMALL_BYTES = 1 << 26
+"""Files up to this size do not need gigabytes to be opened."""
 _KEEPS_ANY_TAG = 19
 """First PyAV that reads tags of any encoding, and that no longer takes ``metadata_errors``."""
 
@@ -31,6 +34,10 @@ _FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,ogg,"
     "tta,voc,w64,wav,wv"
 )
+
+
+class DamagedTablesError(Exception):
+    """A file whose tables promise more than it can hold."""
 
 
 def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
@@ -45,15 +52,16 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
-        av.error.InvalidDataError: If it is none of those formats, or promises more than it can
-            hold.
+        av.error.InvalidDataError: If it is none of those formats.
+        DamagedTablesError: If it promises more than it can hold.
+        MemoryError: If it is large, and there is not enough memory for it.
     """
     import av
 
     surplus = surplus_samples(path) if part is None else 0
     if surplus:
         said = f"its index promises {surplus} samples, more than the file has bytes"
-        raise av.error.InvalidDataError(0, said, str(path))
+        raise DamagedTablesError(said)
     major = int(av.__version__.partition(".")[0])
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
@@ -63,8 +71,11 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
         # (FLV, MPEG-PS, VOC) has streams that come after the head.
         return av.open(source, "r", container_options=options, **tags)
     except av.error.MemoryError as error:  # nothing but heads of tables was read so far
-        said = "its tables ask for more memory than there is"
-        raise av.error.InvalidDataError(error.errno or 0, said, str(path)) from error
+        size = path.stat().st_size
+        if size > _SMALL_BYTES:
+            raise
+        said = f"its tables ask for more memory than a file of {size} bytes can need"
+        raise DamagedTablesError(said) from error
     except av.FFmpegError as error:
         if error.errno != errno.EINVAL:  # how FFmpeg says that a format is not in the list
             raise
@@ -75,17 +86,17 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
 
 def demuxed(
     container: InputContainer,
-    track: Stream,
+    tracks: Sequence[Stream],
     describe: Callable[[str], FlashTalkError],
-    on_damage: Callable[[], None],
+    on_damage: Callable[[str], None],
 ) -> Iterator[Packet[Any]]:
-    """Yield the packets of a track; a file that was cut short ends where it was cut.
+    """Yield the packets of tracks; a file that was cut short ends where it was cut.
 
     Args:
         container: The file, opened.
-        track: A track of it.
+        tracks: Tracks of it.
         describe: Makes the error of a file that cannot be read, from the reason.
-        on_damage: Called where the file ends because of damage.
+        on_damage: Called with the reason where the file ends because of damage.
 
     Raises:
         FlashTalkError: From ``describe``.
@@ -93,16 +104,18 @@ def demuxed(
     import av
 
     with library_border(describe):
-        packets = container.demux(track)
+        packets = container.demux(*tracks)
     while True:
         with library_border(describe):
             try:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 return
-            except (av.error.InvalidDataError, av.error.MemoryError):
-                # FFmpeg has no memory for a packet only where its size is damaged.
-                on_damage()
+            except av.error.InvalidDataError as error:
+                on_damage(reason(error))
+                return
+            except av.error.MemoryError:  # only for a packet whose size is damaged
+                on_damage("a packet asks for more memory than there is")
                 return
         yield packet
 

@@ -13,6 +13,7 @@ from ...borders import library_border
 from ...errors import InvalidInputError
 from ...files.paths import file_url
 from ..audio.decoding.tracks import decodable_tracks
+from ..container import demuxed
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
 from .reading.container import open_video, picture_track, unreadable
 
@@ -88,19 +89,12 @@ def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
 
 
 def _packets(reader: InputContainer, kept: Sequence[Stream], source: Path) -> Iterator[Packet]:
-    """Yield the packets; what fails in here is the source's fault."""
-    import av
+    """Yield the packets; what fails in here is the source's fault, and a copy has all of it."""
 
-    packets = reader.demux(*kept)
-    while True:
-        with library_border(partial(unreadable, source)):
-            try:
-                packet = next(packets, None)
-            except av.error.MemoryError as error:  # for a packet whose size is damaged
-                raise unreadable(source, "a packet asks for more memory than there is") from error
-        if packet is None:
-            return
-        yield packet
+    def refuse(why: str) -> None:
+        raise unreadable(source, why)
+
+    return demuxed(reader, kept, partial(unreadable, source), refuse)
 
 
 def _copy(

@@ -79,7 +79,7 @@ def decoded_pieces(
 def _packets(
     path: Path, container: InputContainer, stream: AudioStream, tell: Tell
 ) -> Iterator[Packet[AudioStream]]:
-    return demuxed(container, stream, partial(unreadable, path), lambda: tell(DAMAGED))
+    return demuxed(container, [stream], partial(unreadable, path), lambda _: tell(DAMAGED))
 
 
 def _decoded(path: Path, packet: Packet[AudioStream], tell: Tell) -> list[AudioFrame] | None:

@@ -5,7 +5,6 @@ Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import RawIOBase
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from ....borders import library_border
 from ....errors import InvalidInputError
 from ....excerpt import excerpt, shown_path
-from ...container import is_default, open_container
+from ...container import DamagedTablesError, is_default, open_container
 from ..source import Block, check_rate
 from .blocks import joined_blocks, without_padding
 from .changes import one_kind
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 # Comments, for the hard of hearing or of seeing, descriptions, and what needs another track.
 _NOT_FIRST = 0x8 | 0x80 | 0x100 | 0x20000 | 0x80000
-_SMALL_BYTES = 1 << 26
-"""Files up to this size do not need gigabytes to be opened."""
 _FIRST_GOOD_SPEEX = 62
 """Libavcodec that decodes Speex at its true length."""
 
@@ -114,13 +111,9 @@ def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
             return open_container(path, part)
         except unknown:
             return None
-        except av.FFmpegError as error:
-            size = path.stat().st_size
-            if error.errno != errno.ENOMEM or size > _SMALL_BYTES:
-                raise
+        except DamagedTablesError as error:
             raise InvalidInputError(
-                f"sound {shown_path(path)}: its tables ask for more memory than a file of {size} "
-                "bytes can need; it is damaged, copy or export it again"
+                f"sound {shown_path(path)}: {error}; it is damaged, copy or export it again"
             ) from error
 
 

@@ -71,12 +71,12 @@ def packets_of(
         InvalidInputError: If the file cannot be read.
     """
 
-    def tell() -> None:
+    def tell(_: str) -> None:
         if tells:
             name = shown_path(path)
             _log.warning("video %s: it is damaged, and read up to there only", name)
 
-    return demuxed(container, track, partial(unreadable, path), tell)
+    return demuxed(container, [track], partial(unreadable, path), tell)
 
 
 def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:

@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.decoding import frames, tracks
+from flashtalk_core.media import container as media_container
+from flashtalk_core.media.audio.decoding import frames
 from flashtalk_core.media.audio.decoding.reader import SoundReader
 
 pytestmark = pytest.mark.cpu
@@ -107,12 +108,12 @@ def test_memory_that_runs_out_is_not_taken_for_damage(make, tmp_path, monkeypatc
 def test_a_small_file_that_asks_for_gigabytes_is_damaged(tmp_path, monkeypatch, is_large):
     (tmp_path / "s.mp4").write_bytes(b"damaged")
     if is_large:
-        monkeypatch.setattr(tracks, "_SMALL_BYTES", 1)
+        monkeypatch.setattr(media_container, "_SMALL_BYTES", 1)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr(tracks, "open_container", fail)
+    monkeypatch.setattr(av, "open", fail)
     if is_large:
         with pytest.raises(MemoryError):
             SoundReader(tmp_path / "s.mp4")

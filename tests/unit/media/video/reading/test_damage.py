@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.media.audio.decoding.reader import SoundReader
 from flashtalk_core.media.isobmff.counts import surplus_samples
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.reading.reader import probe_video, read_frames, read_sound_part
@@ -65,6 +66,8 @@ def test_an_index_that_promises_more_than_the_file_has_is_refused(video, tmp_pat
     for read in (probe_video, measure_video):
         with pytest.raises(InvalidInputError, match=says):
             read(path)
+    with pytest.raises(InvalidInputError, match=f"{says}; it is damaged"):
+        SoundReader(path)
     for suffix in CONTAINERS:
         with pytest.raises(InvalidInputError, match=says):
             remux_video(path, tmp_path / f"o{suffix}", {})
