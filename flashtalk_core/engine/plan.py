@@ -88,7 +88,7 @@ class RenderPlan:
             num_decode_latents=request.num_decode_latents,
             sound=self.sound.identity,
             model=asdict(self.checkpoint.config),
-            files=self.checkpoint.files.identity,
+            files=self.checkpoint.sources.identity,
             loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
             memory=[place.memory.float8, place.memory.slabs],

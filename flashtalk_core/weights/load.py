@@ -24,10 +24,10 @@ from ..models.vae.model import VideoVAE
 from .discovery.files import ModelFiles, warn_about_settings
 from .discovery.layout import find_model_files, resolve_model
 from .formats.scaled_fp8 import TOKENIZER_TENSOR
-from .formats.tensor_file import TensorFile, open_tensor_file
 from .lora.merge import LoraFile, plan_loras
 from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, KeyMap, clip_keys
 from .mapping.model_config import avatar_config
+from .model_sources import ModelSources, Sources, open_files
 from .plan import LoadPlan, ModuleT, PartTaker, materialise, plan_component
 
 
@@ -46,9 +46,9 @@ class AvatarModels:
 
 @dataclass(frozen=True)
 class AvatarCheckpoint:
-    """Files of an avatar model that were checked and from which any component can be loaded."""
+    """An avatar model that was checked and from which any component can be loaded."""
 
-    files: ModelFiles
+    sources: ModelSources
     config: AvatarConfig
     tokenizer: Tokenizer | None
     """``None`` without a text encoder."""
@@ -63,7 +63,7 @@ class AvatarCheckpoint:
 
     def __repr__(self) -> str:
         loras = f", {len(self.loras)} LoRA(s)" if self.loras else ""
-        return f"AvatarCheckpoint({excerpt(self.config.name)}, {self.files!r}{loras})"
+        return f"AvatarCheckpoint({excerpt(self.config.name)}, {self.sources!r}{loras})"
 
     def load(
         self,
@@ -130,55 +130,59 @@ def open_checkpoint(
         attention: Kernel of the transformer.
         loras: What is merged into the transformer when it is loaded, in this order.
     """
-    paths: dict[str, tuple[Path | None, ...]] = {
-        "dit": files.dit,
-        "vae": (files.vae,),
-        "text": (files.text,),
-        "clip": (files.clip,),
-        "audio": (files.audio,),
-    }
-    opened = {part: _open_part(part, where) for part, where in paths.items()}
-    config = avatar_config(files, opened)
+    checkpoint = check_sources(open_files(files), attention, loras)
     warn_about_settings(files)
-    dit, vae, audio = opened["dit"], opened["vae"], opened["audio"]
+    return checkpoint
+
+
+def check_sources(
+    sources: ModelSources, attention: Attention = sdpa, loras: Sequence[LoraFile] = ()
+) -> AvatarCheckpoint:
+    """Check what a model is made of, which need not be files; see :func:`open_avatar`.
+
+    Args:
+        sources: Tensors of each part, and settings.
+        attention: As for :func:`open_checkpoint`, as is the next.
+        loras: What is merged into the transformer.
+
+    Raises:
+        WeightsError: If a tensor is missing, unknown or of another shape, or a setting not fit.
+    """
+    config = avatar_config(sources)
+    vae, audio = sources.vae, sources.audio
     return AvatarCheckpoint(
-        files=files,
+        sources=sources,
         config=config,
-        tokenizer=_load_tokenizer(files, opened["text"], config),
-        dit_plan=_plan_transformer(dit, config, attention, loras),
+        tokenizer=_load_tokenizer(sources, config),
+        dit_plan=_plan_transformer(sources.dit, config, attention, loras),
         vae_plan=_plan("vae", partial(VideoVAE, config.vae), vae, VAE_KEYS),
-        text_plan=_plan_text(opened["text"], config),
-        clip_plan=_plan_clip(opened["clip"], config),
+        text_plan=_plan_text(sources.text, config),
+        clip_plan=_plan_clip(sources.clip, config),
         audio_plan=_plan("audio", partial(AudioEncoder, config.audio), audio, AUDIO_KEYS),
         loras=tuple(loras),
     )
 
 
-def _open_part(part: str, paths: tuple[Path | None, ...]) -> tuple[TensorFile, ...]:
-    with about(part):
-        return tuple(open_tensor_file(path) for path in paths if path is not None)
-
-
 def _plan(
-    part: str, build: Callable[[], ModuleT], files: tuple[TensorFile, ...], keys: KeyMap
+    part: str, build: Callable[[], ModuleT], sources: Sources, keys: KeyMap
 ) -> LoadPlan[ModuleT]:
     """Plan one component; errors are about ``part``."""
     with about(part):
-        return plan_component(build, files, keys)
+        return plan_component(build, sources, keys)
 
 
 def _plan_transformer(
-    files: tuple[TensorFile, ...],
+    sources: Sources,
     config: AvatarConfig,
     attention: Attention,
     loras: Sequence[LoraFile],
 ) -> LoadPlan[AvatarDiT]:
-    plan = _plan("dit", partial(AvatarDiT, config.dit, attention), files, DIT_KEYS)
+    plan = _plan("dit", partial(AvatarDiT, config.dit, attention), sources, DIT_KEYS)
     if not loras:
         return plan
     shapes = {
-        target.name: file.infos[piece.source].shape
-        for file, pieces in plan.files
+        target.name: source.infos[piece.name].shape
+        for source, pieces in plan.sources
         for piece in pieces
         for target in piece.targets
     }
@@ -186,17 +190,17 @@ def _plan_transformer(
         return replace(plan, merge=plan_loras(loras, shapes))
 
 
-def _plan_text(files: tuple[TensorFile, ...], config: AvatarConfig) -> LoadPlan[TextEncoder] | None:
-    if not files:
+def _plan_text(sources: Sources, config: AvatarConfig) -> LoadPlan[TextEncoder] | None:
+    if not sources:
         return None
-    return _plan("text", partial(TextEncoder, config.text), files, TEXT_KEYS)
+    return _plan("text", partial(TextEncoder, config.text), sources, TEXT_KEYS)
 
 
-def _plan_clip(files: tuple[TensorFile, ...], config: AvatarConfig) -> LoadPlan[ClipVision] | None:
-    if not files:
+def _plan_clip(sources: Sources, config: AvatarConfig) -> LoadPlan[ClipVision] | None:
+    if not sources:
         return None
     keys = clip_keys(config.clip.num_layers)
-    return _plan("clip", partial(ClipVision, config.clip), files, keys)
+    return _plan("clip", partial(ClipVision, config.clip), sources, keys)
 
 
 def load_avatar(
@@ -240,25 +244,24 @@ def _suited_dtype(kind: type[nn.Module], device: torch.device, dtype: torch.dtyp
     return torch.bfloat16 if kind is TextEncoder and dtype == torch.float16 else dtype
 
 
-def _load_tokenizer(
-    files: ModelFiles, opened: tuple[TensorFile, ...], config: AvatarConfig
-) -> Tokenizer | None:
-    """Read the tokenizer's own file, or the one inside the text encoder's."""
-    if not opened:
+def _load_tokenizer(sources: ModelSources, config: AvatarConfig) -> Tokenizer | None:
+    """Read the tokenizer's own file, or the one that the text encoder's source holds."""
+    if not sources.text:
         return None
     with about("tokenizer"):
-        return _read_tokenizer(files, opened[0], config)
+        return _read_tokenizer(sources, config)
 
 
-def _read_tokenizer(files: ModelFiles, text: TensorFile, config: AvatarConfig) -> Tokenizer:
-    if files.tokenizer is not None:
-        tokenizer = Tokenizer.from_file(files.tokenizer)
+def _read_tokenizer(sources: ModelSources, config: AvatarConfig) -> Tokenizer:
+    text = sources.text[0]
+    if sources.tokenizer is not None:
+        tokenizer = Tokenizer.from_file(sources.tokenizer)
     else:
         with text.reading() as read:
-            tokenizer = Tokenizer.from_tensor(read(TOKENIZER_TENSOR), str(text.path))
+            tokenizer = Tokenizer.from_tensor(read(TOKENIZER_TENSOR), text.label)
     if tokenizer.vocab_size > config.text.vocab_size:
         raise WeightsError(
-            f"{files.tokenizer or text.path}: {tokenizer.vocab_size} pieces, but the text encoder "
-            f"knows {config.text.vocab_size}; take the tokenizer of the same model"
+            f"{sources.tokenizer or text.label}: {tokenizer.vocab_size} pieces, but the text "
+            f"encoder knows {config.text.vocab_size}; take the tokenizer of the same model"
         )
     return tokenizer

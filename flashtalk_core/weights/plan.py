@@ -1,4 +1,4 @@
-"""Which tensor of which file becomes which parameter, checked before any is loaded."""
+"""Which tensor of which source becomes which parameter, checked before any is loaded."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from torch import Tensor, nn
 
 from ..borders import library_border
 from ..errors import WeightsError
-from ..excerpt import excerpt
 from .formats.scaled_fp8 import dequantise, is_scale_shape, is_sidecar, scale_name
-from .formats.tensor_file import ReadTensor, TensorFile, TensorInfo
+from .formats.shown import shown, some
+from .formats.source import ReadTensor, TensorInfo, TensorSource, without_ones
+from .lora.merge import LoraMerge
 from .mapping.key_maps import KeyMap, Target
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ModuleT_contra = TypeVar("ModuleT_contra", bound=nn.Module, contravariant=True)
 _NAMES_SHOWN = 3
-_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)
 class Scale:
     """The scale of a quantised tensor, which may lie in another shard than the tensor."""
 
-    source: str
-    file: TensorFile
+    name: str
+    source: TensorSource
 
     def read(self) -> Tensor:
         """Return it."""
-        with self.file.reading() as read:
-            return read(self.source)
+        with self.source.reading() as read:
+            return read(self.name)
 
 
 @dataclass(frozen=True)
 class Piece:
     """One stored tensor and the parameters it becomes."""
 
-    source: str
+    name: str
     scale: Scale | None
     targets: tuple[Target, ...]
 
@@ -52,41 +52,41 @@ class LoadPlan(Generic[ModuleT]):
     """A component that is known to load: every parameter has its tensor, of its shape."""
 
     build: Callable[[], ModuleT]
-    files: tuple[tuple[TensorFile, tuple[Piece, ...]], ...]
-    merge: WeightMerge | None = None
-    """What is added to weights, such as LoRA files."""
+    sources: tuple[tuple[TensorSource, tuple[Piece, ...]], ...]
+    merge: LoraMerge | None = None
+    """What is added to weights."""
 
     def __repr__(self) -> str:
         # A plan of 14B holds thousands of names.
-        num_tensors = sum(len(pieces) for _file, pieces in self.files)
-        return f"LoadPlan({num_tensors} tensors of {len(self.files)} file(s))"
+        num_tensors = sum(len(pieces) for _source, pieces in self.sources)
+        return f"LoadPlan({num_tensors} tensors of {len(self.sources)} source(s))"
 
 
 def plan_component(
-    build: Callable[[], ModuleT], files: Iterable[TensorFile], keys: KeyMap
+    build: Callable[[], ModuleT], sources: Iterable[TensorSource], keys: KeyMap
 ) -> LoadPlan[ModuleT]:
-    """Match the tensors of ``files`` with the parameters of the module that ``build`` makes.
+    """Match the tensors of ``sources`` with the parameters of the module that ``build`` makes.
 
     Args:
         build: Makes the module; called on the meta device here, so nothing is allocated.
-        files: Opened files that hold the component between them.
+        sources: What holds the component, between them if there are several.
         keys: How their names are read.
 
     Raises:
         WeightsError: If a tensor is missing, not known, of another shape, or stored in a way
             that cannot be read.
     """
-    files = tuple(files)
-    label = str(files[0].path) if files else ""
+    sources = tuple(sources)
+    label = sources[0].label if sources else ""
     with library_border(lambda why: _impossible(label, why)), torch.device("meta"):
         shapes = {name: tuple(value.shape) for name, value in build().named_parameters()}
     planned = []
     found: set[str] = set()
-    homes = {name: file for file in files for name in file.infos}
-    for file in files:
-        pieces = tuple(_pieces(file, keys, shapes, homes))
+    homes = {name: source for source in sources for name in source.infos}
+    for source in sources:
+        pieces = tuple(_pieces(source, keys, shapes, homes))
         found.update(target.name for piece in pieces for target in piece.targets)
-        planned.append((file, pieces))
+        planned.append((source, pieces))
     missing = [name for name in shapes if name not in found]
     if missing:
         raise WeightsError(
@@ -101,19 +101,6 @@ def _impossible(label: str, why: str) -> WeightsError:
         f"{label}: its settings and sizes make no network ({why}); download flashtalk.json or "
         "config.json again"
     )
-
-
-class WeightMerge(Protocol):
-    """Adds something to weights while they are read."""
-
-    @property
-    def factors(self) -> Mapping[str, object]:
-        """What is added, by parameter."""
-        ...
-
-    def merge(self, parameter: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return ``weight``, float32, with what belongs to it, as ``dtype``."""
-        ...
 
 
 class PartTaker(Protocol[ModuleT_contra]):
@@ -146,7 +133,7 @@ def materialise(
         dtype: Of the parameters; buffers keep theirs.
         before_tensor: Called before each tensor is read; raises to stop. ``None`` does nothing.
         parts: Takes parts one by one, so that the whole is never on the device at once; they
-            are read in their order then, whichever files they lie in. ``None`` leaves all there.
+            are read in their order then, whichever sources they lie in. ``None`` leaves all there.
 
     Returns:
         The component in evaluation mode, its parameters frozen.
@@ -173,8 +160,8 @@ def _in_order(
 ) -> Iterator[tuple[int | None, Iterator[tuple[ReadTensor, Piece]]]]:
     """Yield numbers of parts and what belongs to them; the rest comes first, as ``None``."""
     if list_name is None:
-        for file, pieces in plan.files:
-            with file.reading() as read:
+        for source, pieces in plan.sources:
+            with source.reading() as read:
                 yield None, iter([(read, piece) for piece in pieces])
         return
     prefix = re.compile(rf"{re.escape(list_name)}\.(\d+)\.")
@@ -184,8 +171,8 @@ def _in_order(
         return int(match[1]) if match else -1
 
     with ExitStack() as stack:
-        # Files are mapped: those that are open take no memory until they are read.
-        opened = [(stack.enter_context(file.reading()), pieces) for file, pieces in plan.files]
+        # Sources are mapped: those that are open take no memory until they are read.
+        opened = [(stack.enter_context(src.reading()), pieces) for src, pieces in plan.sources]
         entries = [(read, piece) for read, pieces in opened for piece in pieces]
         for number, found in groupby(sorted(entries, key=number_of), number_of):
             yield None if number < 0 else number, found
@@ -200,13 +187,13 @@ def _place_buffers(module: nn.Module, device: torch.device) -> None:
 
 
 def _pieces(
-    file: TensorFile,
+    source: TensorSource,
     keys: KeyMap,
     shapes: dict[str, tuple[int, ...]],
-    homes: Mapping[str, TensorFile],
+    homes: Mapping[str, TensorSource],
 ) -> Iterable[Piece]:
     unknown = []
-    for name, info in file.infos.items():
+    for name, info in source.infos.items():
         targets = keys.rename(name)
         known = all(target.name in shapes for target in targets)
         if is_sidecar(name) or keys.is_ignored(name):
@@ -214,70 +201,58 @@ def _pieces(
         if not known:
             unknown.append(name)
             continue
-        scale_source = scale_name(name, homes)
-        scale = None if scale_source is None else Scale(scale_source, homes[scale_source])
-        _check_stored(file, name, info, scale)
+        scale_of_it = scale_name(name, homes)
+        scale = None if scale_of_it is None else Scale(scale_of_it, homes[scale_of_it])
+        _check_stored(source, name, info, scale)
         for target in targets:
-            _check_shape(file, name, info, target, shapes[target.name])
+            _check_shape(source, name, info, target, shapes[target.name])
         yield Piece(name, scale, targets)
     if unknown:
         raise WeightsError(
-            f"{file.path}: {_some(unknown, len(file.infos))} not known; "
+            f"{source.label}: {_some(unknown, len(source.infos))} not known; "
             "is this the right file for this model?"
         )
 
 
 def _some(names: list[str], total: int) -> str:
-    shown = ", ".join(map(_shown, names[:_NAMES_SHOWN]))
-    shown += ", ..." if len(names) > _NAMES_SHOWN else ""
-    return f"{len(names)} of {total} tensors ({shown}) are"
+    return f"{len(names)} of {total} tensors ({some(names, _NAMES_SHOWN)}) are"
 
 
-def _shown(name: str) -> str:
-    """Return a name from a file for a message; in the file it may be of any length."""
-    return excerpt(name, _LONGEST_NAME)
-
-
-def _check_stored(file: TensorFile, name: str, info: TensorInfo, scale: Scale | None) -> None:
+def _check_stored(source: TensorSource, name: str, info: TensorInfo, scale: Scale | None) -> None:
     if info.dtype is None:
         raise WeightsError(
-            f"{file.path}: tensor {_shown(name)} is stored in a quantised form that is not read; "
+            f"{source.label}: tensor {shown(name)} is stored in a quantised form that is not read; "
             "take the bf16, fp16 or fp8 version of this file"
         )
     if scale is None:
         return
-    stored = scale.file.infos[scale.source]
+    stored = scale.source.infos[scale.name]
     if not is_scale_shape(stored.shape, info.shape):
         raise WeightsError(
-            f"{scale.file.path}: {_shown(scale.source)} has shape {stored.shape}, expected one "
+            f"{scale.source.label}: {shown(scale.name)} has shape {stored.shape}, expected one "
             f"number or one for each row of {info.shape}; take the bf16, fp16 or fp8 scaled version"
         )
     if stored.dtype is None:
         raise WeightsError(
-            f"{scale.file.path}: {_shown(scale.source)} is no floating-point scale; take the bf16, "
+            f"{scale.source.label}: {shown(scale.name)} is no floating-point scale; take the bf16, "
             "fp16 or fp8 scaled version of this file"
         )
 
 
 def _check_shape(
-    file: TensorFile, name: str, info: TensorInfo, target: Target, expected: tuple[int, ...]
+    source: TensorSource, name: str, info: TensorInfo, target: Target, expected: tuple[int, ...]
 ) -> None:
-    """Compare shapes; leading ones are the authors' way of writing some vectors."""
+    """Compare shapes; some vectors are written with axes of length 1."""
     whole = (expected[0] * target.num_parts, *expected[1:]) if target.num_parts > 1 else expected
-    if _without_leading_ones(info.shape) != _without_leading_ones(whole):
+    if without_ones(info.shape) != without_ones(whole):
         raise WeightsError(
-            f"{file.path}: tensor {_shown(name)} has shape {info.shape}, expected {whole}; the "
+            f"{source.label}: tensor {shown(name)} has shape {info.shape}, expected {whole}; the "
             "file belongs to another model or is damaged, download it again"
         )
 
 
-def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    ones = next((i for i, size in enumerate(shape) if size != 1), len(shape))
-    return shape[ones:]
-
-
 def _merged(
-    merge: WeightMerge | None,
+    merge: LoraMerge | None,
     piece: Piece,
     read: ReadTensor,
     device: torch.device,
@@ -293,10 +268,10 @@ def _merged(
 def _read(piece: Piece, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     # Only CUDA is known to hold every stored type; elsewhere the CPU converts.
     stage = device if device.type == "cuda" else torch.device("cpu")
-    stored = read(piece.source).to(stage)
+    stored = read(piece.name).to(stage)
     if piece.scale is not None:
         return dequantise(stored, piece.scale.read().to(stage), dtype).to(device)
-    # Copied even when nothing changes: the file must not stay mapped.
+    # Copied even when nothing changes: the source must not stay mapped.
     return stored.to(dtype, copy=stage.type == "cpu").to(device)
 
 

@@ -43,12 +43,12 @@ class ModelDescription:
 
     def __repr__(self) -> str:
         """Return what ComfyUI shows of the model: in error reports and in Preview Any."""
-        name, files = excerpt(self.checkpoint.config.name), self.checkpoint.files
+        name, dit = excerpt(self.checkpoint.config.name), self.checkpoint.sources.dit
         parts = [
             f"FlashTalk model {name}: {self.dtype_name} on {self.device}",
             f"attention {self.attention}",
             f"memory {self.memory.mode}",
-            f"from {excerpt(files.dit[0].name)}",
+            f"from {excerpt(dit[0].name)}",
         ]
         if self.checkpoint.loras:
             names = (f"{lora.path.name} x {lora.strength:g}" for lora in self.checkpoint.loras)

@@ -23,7 +23,8 @@ def models(tmp_path):
 
 @pytest.fixture
 def tiny_files(pack):
-    return pack.run("ModelLoader").args[0].checkpoint.files
+    models = pack["nodes.host.model_files"]
+    return models.find_model_files(models.resolve_model("tiny"))
 
 
 @pytest.fixture
@@ -75,22 +76,22 @@ def test_menus_list_what_lies_in_comfyuis_folders(pack, installed):
 
 @pytest.mark.parametrize("choice", ["auto", "My-FlashTalk/toy_flashtalk.safetensors"])
 def test_parts_are_found_by_their_usual_names(pack, installed, choice):
-    files = pack.run("ModelLoader", model=choice).args[0].checkpoint.files
-    used = (*files.dit, files.vae, files.text, files.clip, files.audio)
-    assert all(path.is_relative_to(installed) for path in used)
+    found = pack.run("ModelLoader", model=choice).args[0].checkpoint.sources
+    used = (*found.dit, *found.vae, *found.text, *found.clip, *found.audio)
+    assert all(file.path.is_relative_to(installed) for file in used)
 
 
 def test_a_part_can_be_chosen_beside_the_bundled_model(pack, installed):
-    found = pack.run("ModelLoader", vae="wan_2.1_vae.safetensors").args[0].checkpoint.files
-    assert found.vae == installed / "vae/wan_2.1_vae.safetensors"
-    assert not found.dit[0].is_relative_to(installed)
+    found = pack.run("ModelLoader", vae="wan_2.1_vae.safetensors").args[0].checkpoint.sources
+    assert found.vae[0].path == installed / "vae/wan_2.1_vae.safetensors"
+    assert not found.dit[0].path.is_relative_to(installed)
 
 
 def test_a_whole_model_as_published_lies_in_a_folder_of_its_own(pack, models, tiny_files):
     folder = models / "flashtalk/my-flashtalk"
     shutil.copytree(tiny_files.root, folder)
-    found = pack.run("ModelLoader", model="auto").args[0].checkpoint.files
-    assert found.vae.is_relative_to(folder)
+    found = pack.run("ModelLoader", model="auto").args[0].checkpoint.sources
+    assert found.vae[0].path.is_relative_to(folder)
 
 
 def test_a_part_that_is_missing_says_which_names_where_and_where_it_is_published(pack, installed):
@@ -216,7 +217,7 @@ def test_an_audio_encoder_in_a_folder_next_to_the_model_is_found(pack, installed
     loose = installed / "audio_encoders" / "wav2vec2-chinese-base.safetensors"
     shutil.move(loose, beside / "model.safetensors")
     found = pack.run("ModelLoader", model="SoulX-FlashTalk-14B/toy_flashtalk.safetensors").args[0]
-    assert found.checkpoint.files.audio == beside / "model.safetensors"
+    assert found.checkpoint.sources.audio[0].path == beside / "model.safetensors"
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def check(description, says):
 
 def large_model(pack, tmp_path):
     """Return a description of the 14B model in scaled fp8, under names as long as they get."""
-    tokenizer = pack.run("ModelLoader").args[0].checkpoint.files.tokenizer
+    tokenizer = pack.run("ModelLoader").args[0].checkpoint.sources.tokenizer
     folder = tmp_path / "models" / ("d" * 200)
     write_large_model(tmp_path / "models", tokenizer, f"flashtalk_{LONG_NAME}.safetensors")
     assert not folder.exists()
@@ -75,7 +75,7 @@ def test_a_model_is_a_line(pack, used_model, nothing_is_read):
 
 def test_a_large_model_in_scaled_fp8_is_a_line(pack, tmp_path, nothing_is_read):
     model = large_model(pack, tmp_path)
-    assert sum(len(pieces) for _file, pieces in model.checkpoint.dit_plan.files) > 1000
+    assert sum(len(pieces) for _source, pieces in model.checkpoint.dit_plan.sources) > 1000
     check(model, ["SoulX-FlashTalk-14B", "bfloat16 on cpu", "from flashtalk_nnn", "..."])
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ...config import AvatarConfig
-from ...errors import WeightsError
 from ...excerpt import excerpt
 from ...files.paths import is_file
 from ...log import printable_log
 from ..formats.scaled_fp8 import TOKENIZER_TENSOR
-from ..formats.tensor_file import open_tensor_file
+from ..formats.tensor_file import check_header, file_identity
 from .json_file import read_json
 from .parts import SETTINGS_FILE, Part
 from .search import Search
@@ -61,8 +60,8 @@ class ModelFiles:
         Raises:
             WeightsError: If a file is gone.
         """
-        settings = json.dumps([self.settings, self.dit_config, self.audio_config], sort_keys=True)
-        return "; ".join([*(f"{part} {_stamp(path)}" for part, path in self._used()), settings])
+        parts = ((part, file_identity(path)) for part, path in self._used())
+        return model_identity(parts, self.settings, self.dit_config, self.audio_config)
 
     def _used(self) -> Iterator[tuple[Part, Path]]:
         for path in self.dit:
@@ -77,14 +76,10 @@ class ModelFiles:
         yield from ((part, path) for part, path in others.items() if path is not None)
 
 
-def _stamp(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise WeightsError(
-            f"{path}: gone since it was found ({error.strerror}); put it back or choose another"
-        ) from error
-    return f"{path.name} {status.st_size} {status.st_mtime_ns}"
+def model_identity(parts: Iterable[tuple[Part, str]], *settings: dict[str, Any]) -> str:
+    """Join the identities of what a model is made of, and what settings say, to one text."""
+    said = json.dumps(settings, sort_keys=True)
+    return "; ".join([*(f"{part} {identity}" for part, identity in parts), said])
 
 
 def model_files(found: Mapping[Part, tuple[Path, ...]], root: Path) -> ModelFiles:
@@ -119,9 +114,9 @@ def find_tokenizer(text: Path, search: Search) -> tuple[Path, ...]:
     What is inside goes first: another model's tokenizer may lie in the same folder.
 
     Raises:
-        WeightsError: If there is neither.
+        WeightsError: If there is neither, or if the text encoder's file is damaged.
     """
-    if text.suffix.lower() == ".safetensors" and TOKENIZER_TENSOR in open_tensor_file(text).infos:
+    if TOKENIZER_TENSOR in (check_header(text) or ()):
         return ()
     return search.run()
 

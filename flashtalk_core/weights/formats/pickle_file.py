@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,48 @@ import torch
 from torch import Tensor
 
 from ...errors import WeightsError
+from .contents import describe_content
 from .file_border import file_border, unreadable
+from .source import ReadTensor, TensorInfo
 
 
-def read_pickle(path: Path) -> dict[str, Tensor]:
-    """Map a ``.pth`` or ``.bin`` file into memory; nothing in it is executed.
+def check_pickle(path: Path) -> dict[str, TensorInfo]:
+    """Read the table of the file, whose values stay where they are.
 
     Raises:
         WeightsError: If it is damaged, or holds something else than a table of tensors.
         NoMemoryError: If it asks for more memory than there is.
     """
+    return {name: TensorInfo.of(tensor) for name, tensor in _read_table(path).items()}
+
+
+def glance_at_pickle(path: Path) -> None:
+    """Look at how the file begins and at its size; its table is not read.
+
+    Raises:
+        WeightsError: If that shows already that it is damaged or something else.
+    """
+    with file_border(path), path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+        is_empty = path.stat().st_size == 0
+    # The end of a zip file holds its table, so that one that is cut short is none.
+    if is_empty or describe_content(path) or is_zip > zipfile.is_zipfile(path):
+        raise unreadable(path, "0 bytes" if is_empty else "it has no end")
+
+
+@contextmanager
+def reading_pickle(path: Path) -> Iterator[ReadTensor]:
+    """Map the file for reading tensors one by one.
+
+    Raises:
+        WeightsError: As for :func:`check_pickle`, as is the next.
+        NoMemoryError: If it asks for more memory than there is.
+    """
+    yield _read_table(path).__getitem__
+
+
+def _read_table(path: Path) -> dict[str, Tensor]:
+    """Map a ``.pth`` or ``.bin`` file into memory; nothing in it is executed."""
     with file_border(path):
         table = _load(path)
         is_table = isinstance(table, dict) and all(map(_is_plain, table.items()))

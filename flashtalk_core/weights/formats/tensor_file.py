@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...errors import WeightsError
 from ...excerpt import excerpt
-from .contents import describe_content
-from .file_border import file_border, unreadable
-from .header import TensorInfo, read_header
-from .pickle_file import read_pickle
-
-ReadTensor = Callable[[str], Tensor]
-"""Returns the tensor of a name on the CPU; its memory may be the file's."""
+from .file_border import file_border
+from .pickle_file import check_pickle, glance_at_pickle, reading_pickle
+from .safetensors_file import check_safetensors, read_header, reading_safetensors
+from .source import ReadTensor, TensorInfo
 
 _Stamp = tuple[int, int]
 """Size in bytes and time of change in nanoseconds."""
 
 
 @dataclass(frozen=True)
+class _Format:
+    """How files of one format are read."""
+
+    suffixes: tuple[str, ...]
+    check: Callable[[Path], Mapping[str, TensorInfo]]
+    """Reads what the file holds and refuses one that is damaged; no values are read."""
+    glance: Callable[[Path], Mapping[str, TensorInfo] | None]
+    """See :func:`check_header`."""
+    reading: Callable[[Path], AbstractContextManager[ReadTensor]]
+
+
+_SAFETENSORS = _Format((".safetensors",), check_safetensors, read_header, reading_safetensors)
+_PICKLE = _Format((".pth", ".pt", ".bin"), check_pickle, glance_at_pickle, reading_pickle)
+_FORMATS = (_SAFETENSORS, _PICKLE)
+READABLE = tuple(suffix for each in _FORMATS for suffix in each.suffixes)
+"""Endings of the names of files that are read, in lower case."""
+
+
+@dataclass(frozen=True)
 class TensorFile:
-    """A file of named tensors whose header has been read and found whole."""
+    """A file of named tensors whose header has been read and found whole; a tensor source."""
 
     path: Path
     infos: Mapping[str, TensorInfo]
-    stamp: _Stamp | None = field(default=None, compare=False)
-    """Of the file as it was checked; ``None`` is not compared."""
+    stamp: _Stamp = field(compare=False)
+    """Of the file as it was checked."""
 
     def __repr__(self) -> str:
-        return f"TensorFile({excerpt(self.path.name)}, {len(self.infos)} tensors)"
+        return f"TensorFile({excerpt(self.name)}, {len(self.infos)} tensors)"
+
+    @property
+    def label(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """Its name without the folder."""
+        return self.path.name
+
+    @property
+    def identity(self) -> str:
+        """Name, size and time of change of the file as it is now."""
+        return file_identity(self.path)
 
     @contextmanager
     def reading(self) -> Iterator[ReadTensor]:
@@ -46,15 +74,12 @@ class TensorFile:
             WeightsError: If it cannot be read, or is another file than was checked.
         """
         # A mapped file that became shorter would end the whole process when it is read.
-        if self.stamp is not None and _stamp(self.path) != self.stamp:
+        if _stamp(self.path) != self.stamp:
             raise WeightsError(
                 f"{self.path}: changed since it was checked; wait until it is whole and try again"
             )
-        if not _is_safetensors(self.path):
-            yield self._bounded(read_pickle(self.path).__getitem__)
-            return
-        with _open_safetensors(self.path) as file:
-            yield self._bounded(file.get_tensor)
+        with _format_of(self.path).reading(self.path) as read:
+            yield self._bounded(read)
 
     def _bounded(self, read: ReadTensor) -> ReadTensor:
         def read_one(name: str) -> Tensor:
@@ -72,15 +97,7 @@ def open_tensor_file(path: Path) -> TensorFile:
         NoMemoryError: If reading it takes more memory than there is.
     """
     stamp = _stamp(path)
-    if _is_safetensors(path):
-        infos = read_header(path)
-        with _open_safetensors(path):
-            pass  # the library looks at what is not looked at here
-        return TensorFile(path, infos, stamp)
-    table = read_pickle(path)
-    return TensorFile(
-        path, {k: TensorInfo(tuple(t.shape), _float(t)) for k, t in table.items()}, stamp
-    )
+    return TensorFile(path, _format_of(path).check(path), stamp)
 
 
 def check_header(path: Path) -> Mapping[str, TensorInfo] | None:
@@ -92,33 +109,31 @@ def check_header(path: Path) -> Mapping[str, TensorInfo] | None:
     Raises:
         WeightsError: If that shows already that it is damaged or something else.
     """
-    if _is_safetensors(path):
-        return read_header(path)
-    with file_border(path), path.open("rb") as file:
-        is_zip = file.read(2) == b"PK"
-        is_empty = path.stat().st_size == 0
-    # The end of a zip file holds its table, so that one that is cut short is none.
-    if is_empty or describe_content(path) or is_zip > zipfile.is_zipfile(path):
-        raise unreadable(path, "0 bytes" if is_empty else "it has no end")
-    return None
+    return _format_of(path).glance(path)
+
+
+def file_identity(path: Path) -> str:
+    """Return name, size and time of change of a file as it is now; text for a fingerprint.
+
+    Raises:
+        WeightsError: If it is gone.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: gone since it was found ({error.strerror}); put it back or choose another"
+        ) from error
+    return f"{path.name} {status.st_size} {status.st_mtime_ns}"
+
+
+def _format_of(path: Path) -> _Format:
+    """Return the format by the ending of the name; a file of any other is read as a pickle."""
+    suffix = path.suffix.lower()
+    return next((each for each in _FORMATS if suffix in each.suffixes), _PICKLE)
 
 
 def _stamp(path: Path) -> _Stamp:
     with file_border(path):
         status = path.stat()
     return status.st_size, status.st_mtime_ns
-
-
-def _is_safetensors(path: Path) -> bool:
-    return path.suffix.lower() == ".safetensors"
-
-
-def _open_safetensors(path: Path) -> Any:
-    from safetensors import safe_open
-
-    with file_border(path):
-        return safe_open(path, framework="pt")
-
-
-def _float(tensor: Tensor) -> torch.dtype | None:
-    return tensor.dtype if tensor.is_floating_point() else None

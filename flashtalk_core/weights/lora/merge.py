@@ -18,15 +18,15 @@ from ...errors import WeightsError, require
 from ...excerpt import excerpt
 from ...files.paths import check_file, user_path
 from ...log import printable_log
-from ..formats.file_border import file_border
-from ..formats.tensor_file import TensorFile, open_tensor_file
+from ..formats.shown import shown, some
+from ..formats.source import TensorSource, without_ones
+from ..formats.tensor_file import file_identity, open_tensor_file
 from .names import LayerNames
 
 logger = printable_log(logging.getLogger(__name__))
 
 _MAX_STRENGTH = 10.0
 _NAMES_SHOWN, _NAMES_LOGGED = 5, 500
-_LONGEST_NAME = 120
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -65,16 +65,14 @@ class LoraFile:
     @property
     def identity(self) -> str:
         """Name, size, time of change and strength; text for a fingerprint."""
-        with file_border(self.path):
-            status = self.path.stat()
-        return f"{self.path.name} {status.st_size} {status.st_mtime_ns} {self.strength!r}"
+        return f"{file_identity(self.path)} {self.strength!r}"
 
 
 @dataclass(frozen=True)
 class Factors:
     """What one file adds to one parameter: the product of two factors, or a difference."""
 
-    file: TensorFile
+    file: TensorSource
     strength: float
     names: Mapping[str, str]
     """Tensors of the file: ``up`` and ``down`` and perhaps ``alpha``, or ``diff``, or both."""
@@ -100,7 +98,7 @@ class Factors:
         alpha = math.nan if stored.is_complex() else float(stored)
         if not math.isfinite(alpha):
             raise WeightsError(
-                f"lora {self.file.path}: {_shown(self.names['alpha'])} is {alpha}, need a finite "
+                f"lora {self.file.label}: {shown(self.names['alpha'])} is {alpha}, need a finite "
                 "number; download it again"
             )
         return alpha
@@ -148,24 +146,22 @@ def plan_loras(loras: Sequence[LoraFile], shapes: Shapes) -> LoraMerge:
     return LoraMerge(planned)
 
 
-def _list_unknown(file: TensorFile, unknown: Sequence[str]) -> None:
+def _list_unknown(file: TensorSource, unknown: Sequence[str]) -> None:
     """Log what is left out: in short as a warning, and whole where that is longer."""
     if unknown:
         logger.warning(
             "lora %s: %d of %d tensors belong to no layer of this model and are left out: %s",
-            file.path.name,
+            file.name,
             len(unknown),
             len(file.infos),
-            _some(unknown),
+            some(unknown, _NAMES_SHOWN),
         )
     if len(unknown) > _NAMES_SHOWN:
-        logger.info(
-            "lora %s: all that is left out: %s", file.path.name, _some(unknown, _NAMES_LOGGED)
-        )
+        logger.info("lora %s: all that is left out: %s", file.name, some(unknown, _NAMES_LOGGED))
 
 
 def _match(
-    file: TensorFile, names: LayerNames, shapes: Shapes
+    file: TensorSource, names: LayerNames, shapes: Shapes
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Return tensors by parameter and part, and those that are not known."""
     found: dict[str, dict[str, str]] = {}
@@ -181,7 +177,7 @@ def _match(
         part = "diff" if part.startswith("diff") else part
         if part in parts:
             raise WeightsError(
-                f"lora {file.path}: {_shown(parts[part])} and {_shown(key)} are about the "
+                f"lora {file.label}: {shown(parts[part])} and {shown(key)} are about the "
                 "same weights; remove one of them"
             )
         parts[part] = key
@@ -195,53 +191,53 @@ def _parameter(layer: str, part: str) -> str:
     return f"{layer}.{leaf}"
 
 
-def _check_any(file: TensorFile, found: Mapping[str, object], unknown: list[str]) -> None:
+def _check_any(file: TensorSource, found: Mapping[str, object], unknown: list[str]) -> None:
     scaled = [key for key in unknown if key.endswith((".dora_scale", ".magnitude_vector"))]
     if scaled:
         raise WeightsError(
-            f"lora {file.path}: a DoRA ({_some(scaled)}), whose scales cannot be added to weights; "
-            "take a plain LoRA"
+            f"lora {file.label}: a DoRA ({some(scaled, _NAMES_SHOWN)}), whose scales cannot be "
+            "added to weights; take a plain LoRA"
         )
     if not found:
         raise WeightsError(
-            f"lora {file.path}: none of its {len(file.infos)} tensors ({_some(unknown)}) belongs "
-            "to this transformer; take a LoRA for Wan 2.1 14B with keys of kohya, diffusers or "
-            "ComfyUI"
+            f"lora {file.label}: none of its {len(file.infos)} tensors "
+            f"({some(unknown, _NAMES_SHOWN)}) belongs to this transformer; take a LoRA for Wan 2.1 "
+            "14B with keys of kohya, diffusers or ComfyUI"
         )
 
 
-def _check_stored(file: TensorFile, parts: Mapping[str, str]) -> None:
+def _check_stored(file: TensorSource, parts: Mapping[str, str]) -> None:
     for part, name in parts.items():
         info = file.infos[name]
         if part == "alpha" and math.prod(info.shape) != 1:
             raise WeightsError(
-                f"lora {file.path}: {_shown(name)} {info.shape} is to be one number; the file "
+                f"lora {file.label}: {shown(name)} {info.shape} is to be one number; the file "
                 "is damaged, download it again"
             )
         if part != "alpha" and info.dtype is None:
             raise WeightsError(
-                f"lora {file.path}: {_shown(name)} is stored in a quantised form that is not "
+                f"lora {file.label}: {shown(name)} is stored in a quantised form that is not "
                 "read; take the bf16, fp16 or fp32 version of this file"
             )
 
 
 def _check_parts(
-    file: TensorFile, parameter: str, parts: Mapping[str, str], shape: tuple[int, ...]
+    file: TensorSource, parameter: str, parts: Mapping[str, str], shape: tuple[int, ...]
 ) -> None:
     sizes = {part: file.infos[name].shape for part, name in parts.items()}
     if "mid" in parts:
         raise WeightsError(
-            f"lora {file.path}: {_shown(parts['mid'])} is the middle factor of a LoCon, which is "
+            f"lora {file.label}: {shown(parts['mid'])} is the middle factor of a LoCon, which is "
             "not known here; take a plain LoRA"
         )
-    fits = "diff" not in parts or _without_ones(sizes["diff"]) == _without_ones(shape)
+    fits = "diff" not in parts or without_ones(sizes["diff"]) == without_ones(shape)
     if set(parts) - {"alpha"} == {"diff"}:
         pass
     elif "up" in parts and "down" in parts:
         up, down = sizes["up"], sizes["down"]
         if 0 in (*up, *down):
             raise WeightsError(
-                f"lora {file.path}: {_shown(parts['up'])} {up} and {_shown(parts['down'])} {down} "
+                f"lora {file.label}: {shown(parts['up'])} {up} and {shown(parts['down'])} {down} "
                 "hold nothing, need a rank of at least 1; download it again"
             )
         are_matrices = len(up) >= 2 and len(down) >= 2
@@ -251,25 +247,12 @@ def _check_parts(
     else:
         part = "up" if "up" in parts else "down"
         raise WeightsError(
-            f"lora {file.path}: {_shown(parts[part])} has no counterpart; the file is incomplete, "
+            f"lora {file.label}: {shown(parts[part])} has no counterpart; the file is incomplete, "
             "download it again"
         )
     if not fits:
-        given = ", ".join(f"{_shown(parts[part])} {size}" for part, size in sizes.items() if size)
+        given = ", ".join(f"{shown(parts[part])} {size}" for part, size in sizes.items() if size)
         raise WeightsError(
-            f"lora {file.path}: {given}, but {parameter} of this model is {shape}; the file "
+            f"lora {file.label}: {given}, but {parameter} of this model is {shape}; the file "
             "belongs to a model of another size"
         )
-
-
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size != 1)
-
-
-def _some(names: Sequence[str], most: int = _NAMES_SHOWN) -> str:
-    return ", ".join(map(_shown, names[:most])) + (", ..." if len(names) > most else "")
-
-
-def _shown(name: str) -> str:
-    """Return a name from a file for a message; in the file it may be of any length."""
-    return excerpt(name, _LONGEST_NAME)

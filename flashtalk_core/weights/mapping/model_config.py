@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from ...config import (
@@ -17,8 +16,7 @@ from ...config import (
 )
 from ...errors import InvalidInputError, WeightsError
 from ...geometry import SPATIAL_STRIDE, TEMPORAL_STRIDE
-from ..discovery.files import ModelFiles
-from ..formats.tensor_file import TensorFile
+from ..model_sources import ModelSources
 from .key_maps import audio_name, clip_name, text_name
 from .model_settings import ModelSettings, check_counts
 from .sizes import (
@@ -33,38 +31,34 @@ from .sizes import (
 )
 
 
-def avatar_config(files: ModelFiles, opened: Mapping[str, tuple[TensorFile, ...]]) -> AvatarConfig:
+def avatar_config(model: ModelSources) -> AvatarConfig:
     """Return the whole configuration of a model.
 
     Settings of ``flashtalk.json`` go before those of ``config.json``, these before what the
     shapes say, and the published model's sizes fill the rest.
-
-    Args:
-        files: Where the parts lie, and their settings.
-        opened: The files of each component, by part; none for a part that is left out.
 
     Raises:
         WeightsError: If a setting is of another type, out of its limits, or not that of the
             weights.
     """
     try:
-        config = _avatar_config(files, opened)
+        config = _avatar_config(model)
     except InvalidInputError as error:
         raise WeightsError(
             f"{error}; mend the file, or download it again", subject=error.subject
         ) from error
-    _check_fit(files, config)
+    _check_fit(model, config)
     return config
 
 
-def _avatar_config(files: ModelFiles, opened: Mapping[str, tuple[TensorFile, ...]]) -> AvatarConfig:
-    given = ModelSettings(files)
+def _avatar_config(model: ModelSources) -> AvatarConfig:
+    given = ModelSettings(model)
     shapes = {
-        "dit": named_shapes(opened["dit"]),
-        "vae": named_shapes(opened["vae"]),
-        "text": named_shapes(opened["text"], text_name),
-        "clip": named_shapes(opened["clip"], clip_name),
-        "audio": named_shapes(opened["audio"], audio_name),
+        "dit": named_shapes(model.dit),
+        "vae": named_shapes(model.vae),
+        "text": named_shapes(model.text, text_name),
+        "clip": named_shapes(model.clip, clip_name),
+        "audio": named_shapes(model.audio, audio_name),
     }
     check_counts(given, shapes)
     clip = given.read(ClipVisionConfig, "clip", clip_sizes(shapes["clip"]))
@@ -75,8 +69,8 @@ def _avatar_config(files: ModelFiles, opened: Mapping[str, tuple[TensorFile, ...
     return AvatarConfig(
         dit=dit,
         vae=given.read(VAEConfig, "vae", vae_sizes(shapes["vae"])),
-        text=text if files.text else replace(text, dim=dit.text_dim),
-        clip=clip if files.clip else replace(clip, dim=dit.clip_dim, num_heads=1),
+        text=text if model.text else replace(text, dim=dit.text_dim),
+        clip=clip if model.clip else replace(clip, dim=dit.clip_dim, num_heads=1),
         audio=audio,
         chunk=given.read(ChunkConfig, "chunk", {}),
         sampling=given.read(SamplingConfig, "sampling", {}),
@@ -100,30 +94,30 @@ def _dit_sizes(
     return sizes
 
 
-def _check_fit(files: ModelFiles, config: AvatarConfig) -> None:
+def _check_fit(model: ModelSources, config: AvatarConfig) -> None:
     """Refuse an encoder of another model before its weights are read."""
     dit, audio, clip = config.dit, config.audio, config.clip
     strides = 2 ** sum(config.vae.temporal_downsample), config.vae.spatial_stride
     if strides != (TEMPORAL_STRIDE, SPATIAL_STRIDE):
         # Frames and sizes of videos are counted in these everywhere.
         raise WeightsError(
-            f"{files.vae}: one latent for {strides[0]} frames and {strides[1]} pixels, where "
-            f"{TEMPORAL_STRIDE} and {SPATIAL_STRIDE} are known; take the Wan 2.1 VAE",
+            f"{model.vae[0].label}: one latent for {strides[0]} frames and {strides[1]} pixels, "
+            f"where {TEMPORAL_STRIDE} and {SPATIAL_STRIDE} are known; take the Wan 2.1 VAE",
             subject="vae",
         )
     clip_tokens = (clip.image_size // clip.patch_size) ** 2 + 1
     pairs = (
-        ("vae", files.vae, "latent channels", config.vae.z_dim, dit.out_dim),
-        ("text", files.text, "text width", config.text.dim, dit.text_dim),
-        ("clip", files.clip, "image width", clip.dim, dit.clip_dim),
-        ("clip", files.clip, "image tokens", clip_tokens, dit.clip_tokens),
-        ("audio", files.audio, "audio width", audio.hidden_size, dit.audio_channels),
-        ("audio", files.audio, "audio layers", audio.num_hidden_layers, dit.audio_blocks),
+        ("vae", model.vae, "latent channels", config.vae.z_dim, dit.out_dim),
+        ("text", model.text, "text width", config.text.dim, dit.text_dim),
+        ("clip", model.clip, "image width", clip.dim, dit.clip_dim),
+        ("clip", model.clip, "image tokens", clip_tokens, dit.clip_tokens),
+        ("audio", model.audio, "audio width", audio.hidden_size, dit.audio_channels),
+        ("audio", model.audio, "audio layers", audio.num_hidden_layers, dit.audio_blocks),
     )
-    for part, path, what, found, expected in pairs:
-        if path is not None and found != expected:
+    for part, sources, what, found, expected in pairs:
+        if sources and found != expected:
             raise WeightsError(
-                f"{path}: {what} {found}, but the transformer in {files.dit[0]} takes {expected}; "
-                "take the encoder of the same model",
+                f"{sources[0].label}: {what} {found}, but the transformer in {model.dit[0].label} "
+                f"takes {expected}; take the encoder of the same model",
                 subject=part,
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ...config import (
@@ -18,8 +17,7 @@ from ...config import (
 )
 from ...errors import InvalidInputError, about
 from ...settings import check_settings, from_settings, key_in
-from ..discovery.files import ModelFiles
-from ..discovery.parts import SETTINGS_FILE
+from ..model_sources import ModelSources
 from .sizes import Shapes, Sizes, numbers_in
 
 SectionT = TypeVar("SectionT")
@@ -56,39 +54,39 @@ _NUMBERED = {
 class ModelSettings:
     """Settings of one model by section, each value of the type and within the limits it needs."""
 
-    def __init__(self, files: ModelFiles) -> None:
+    def __init__(self, model: ModelSources) -> None:
         """Check the settings that were read.
 
         Raises:
             InvalidInputError: If one cannot be used; it names file, section and key.
         """
-        own = str(files.root / SETTINGS_FILE)
-        self._own = files.settings
+        self._own = model.settings.values
         self.sources: dict[tuple[str, str], str] = {}
         """Which file says a value, by section and key."""
         self.values: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
-        dit = {_DIT_ALIASES.get(key, key): value for key, value in files.dit_config.items()}
-        self._add("dit", dit, str(files.dit[0].parent / "config.json"))
-        self._add("audio", files.audio_config, str(files.audio.parent / "config.json"))
+        dit = {_DIT_ALIASES.get(key, key): value for key, value in model.dit_config.values.items()}
+        self._add("dit", dit, model.dit_config.label)
+        self._add("audio", model.audio_config.values, model.audio_config.label)
         for section in _SECTIONS:
-            if section in files.settings:
-                self._add(section, files.settings[section], f"{own}: {section}")
-        self._plain = check_settings(AvatarConfig, self._only_plain(), own)
+            if section in self._own:
+                label = f"{model.settings.label}: {section}"
+                self._add(section, self._own[section], label)
+        self._plain = check_settings(AvatarConfig, self._only_plain(), model.settings.label)
         self._weights = {
-            "dit": files.dit[0],
-            "vae": files.vae,
-            "text": files.text or files.root,
-            "clip": files.clip or files.root,
-            "audio": files.audio,
+            "dit": model.dit,
+            "vae": model.vae,
+            "text": model.text,
+            "clip": model.clip,
+            "audio": model.audio,
         }
 
-    def weights(self, section: str) -> Path:
-        """Return the file, or the first of the files, that a section is about."""
-        return self._weights[section]
+    def weights(self, section: str) -> str:
+        """Return the label of the first source that a section is about; empty if there is none."""
+        return next((source.label for source in self._weights.get(section, ())), "")
 
     def read(self, kind: type[SectionT], section: str, sizes: Sizes) -> SectionT:
         """Return a section; what no file sets comes from ``sizes``, which the weights tell."""
-        weights = f"{self._weights.get(section, '')}"
+        weights = self.weights(section)
         with about(section):
             check_settings(kind, sizes, weights)
         said = [self.sources[section, key] for key in self.values[section]]

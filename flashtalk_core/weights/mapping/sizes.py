@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isqrt, prod
 from typing import Any
 
-from ..formats.tensor_file import TensorFile
+from ..formats.source import TensorSource
 from .key_maps import Rename, same_name
 
 Shapes = Mapping[str, tuple[int, ...]]
 Sizes = dict[str, Any]
 
 
-def named_shapes(files: tuple[TensorFile, ...], rename: Rename = same_name) -> Shapes:
-    """Return the shape of each tensor of ``files`` under the model's name for it.
+def named_shapes(sources: Sequence[TensorSource], rename: Rename = same_name) -> Shapes:
+    """Return the shape of each tensor of ``sources`` under the model's name for it.
 
     Single numbers and tensors without elements tell no size and are left out.
     """
     return {
         target.name: (info.shape[0] // target.num_parts, *info.shape[1:])
-        for file in files
-        for name, info in file.infos.items()
+        for source in sources
+        for name, info in source.infos.items()
         if info.shape
         for target in rename(name)
         if min(info.shape) > 0 and info.shape[0] >= target.num_parts

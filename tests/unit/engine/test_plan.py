@@ -117,8 +117,9 @@ def test_weights_that_change_on_disk_count(make_plan, tmp_path):
     plan = make_plan()
     vae = tmp_path / "vae.safetensors"
     vae.write_bytes(b"1")
-    files = replace(plan.checkpoint.files, vae=vae)
-    plan = replace(plan, checkpoint=replace(plan.checkpoint, files=files))
+    file = replace(plan.checkpoint.sources.vae[0], path=vae)
+    sources = replace(plan.checkpoint.sources, vae=(file,))
+    plan = replace(plan, checkpoint=replace(plan.checkpoint, sources=sources))
     before = plan.fingerprint()
     vae.write_bytes(b"12")
     assert plan.fingerprint() != before

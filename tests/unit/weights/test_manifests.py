@@ -19,7 +19,6 @@ from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.weights.formats.tensor_file import TensorFile, TensorInfo
 from flashtalk_core.weights.mapping.key_maps import (
     AUDIO_KEYS,
     DIT_KEYS,
@@ -39,6 +38,7 @@ from flashtalk_core.weights.mapping.sizes import (
     vae_sizes,
 )
 from flashtalk_core.weights.plan import plan_component
+from tests.memory_source import MemorySource
 
 pytestmark = pytest.mark.cpu
 
@@ -47,17 +47,20 @@ MANIFESTS = Path(__file__).parents[2] / "golden" / "manifests"
 
 def manifest(name, dtype=torch.bfloat16):
     tensors = json.loads((MANIFESTS / f"{name}.json").read_text())["tensors"]
-    infos = {key: TensorInfo(tuple(shape), dtype) for key, shape in tensors.items()}
-    return TensorFile(Path(name), infos)
+    return MemorySource(name, {key: stored(shape, dtype) for key, shape in tensors.items()})
+
+
+def stored(shape, dtype=torch.float32):
+    return torch.empty(shape, dtype=dtype, device="meta")
 
 
 def renamed(file, rename):
-    return TensorFile(file.path, {rename(name): info for name, info in file.infos.items()})
+    return MemorySource(file.name, {rename(name): each for name, each in file.tensors.items()})
 
 
 def planned_sources(build, file, keys):
     plan = plan_component(build, [file], keys)
-    return {piece.source for _, pieces in plan.files for piece in pieces}
+    return {piece.name for _, pieces in plan.sources for piece in pieces}
 
 
 def left_out(file, sources):
@@ -86,17 +89,17 @@ def test_text_encoder(name):
 @pytest.mark.parametrize("scale", ["scale_weight", "weight_scale"])
 def test_quantised_text_encoder_with_its_tokenizer(scale):
     plain = manifest("repackaged_umt5")
-    infos = dict(plain.infos)
-    for name, info in plain.infos.items():
-        if len(info.shape) == 2 and "Dense" in name:
-            infos[name] = TensorInfo(info.shape, torch.float8_e4m3fn)
-            infos[name.replace("weight", scale)] = TensorInfo((), torch.float32)
-    infos["scaled_fp8"] = TensorInfo((0,), torch.float8_e4m3fn)
-    infos["spiece_model"] = TensorInfo((4_548_313,), None)
-    file = TensorFile(plain.path, infos)
+    tensors = dict(plain.tensors)
+    for name, tensor in plain.tensors.items():
+        if tensor.dim() == 2 and "Dense" in name:
+            tensors[name] = stored(tensor.shape, torch.float8_e4m3fn)
+            tensors[name.replace("weight", scale)] = stored(())
+    tensors["scaled_fp8"] = stored((0,), torch.float8_e4m3fn)
+    tensors["spiece_model"] = stored((4_548_313,), torch.uint8)
+    file = MemorySource(plain.name, tensors)
     plan = plan_component(partial(TextEncoder, TextEncoderConfig()), [file], TEXT_KEYS)
-    pieces = [piece for _, pieces in plan.files for piece in pieces]
-    assert {piece.source for piece in pieces} == set(plain.infos)
+    pieces = [piece for _, pieces in plan.sources for piece in pieces]
+    assert {piece.name for piece in pieces} == set(plain.infos)
     assert sum(piece.scale is not None for piece in pieces) == 24 * 3
 
 
@@ -137,15 +140,12 @@ def as_old(name):
 @pytest.mark.parametrize("prefix", ["", "wav2vec2."])
 def test_audio_encoder_in_every_spelling(spell, prefix):
     file = renamed(manifest("hf_wav2vec2_base"), lambda name: prefix + spell(name))
-    file = TensorFile(
-        file.path,
-        file.infos
-        | {
-            "quantizer.codevectors": TensorInfo((1, 640, 128), torch.float32),
-            "project_q.weight": TensorInfo((256, 256), torch.float32),
-            "project_hid.bias": TensorInfo((256,), torch.float32),
-        },
-    )
+    others = {
+        "quantizer.codevectors": stored((1, 640, 128)),
+        "project_q.weight": stored((256, 256)),
+        "project_hid.bias": stored((256,)),
+    }
+    file = MemorySource(file.name, file.tensors | others)
     sources = planned_sources(partial(AudioEncoder, AudioEncoderConfig()), file, AUDIO_KEYS)
     assert left_out(file, sources) == {
         "quantizer.codevectors",

@@ -75,10 +75,10 @@ def test_repackaged_parts_become_the_model_that_one_folder_gives(repackaged, rep
     checkpoint = open_checkpoint(choose_model_files(repackaged, {}))
     whole = open_checkpoint(find_model_files(repackaged_folder))
     assert checkpoint.config == whole.config
-    assert checkpoint.files.tokenizer is None
+    assert checkpoint.sources.tokenizer is None
     assert checkpoint.tokenizer("talking")[0].equal(whole.tokenizer("talking")[0])
-    assert checkpoint.files.text.name == "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
-    assert checkpoint.files.text.parent == repackaged["text"][1]
+    assert checkpoint.sources.text[0].name == "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
+    assert checkpoint.sources.text[0].path.parent == repackaged["text"][1]
     text = checkpoint.load(TextEncoder, torch.device("cpu"), torch.float32)
     assert all(value.isfinite().all() for value in text.parameters())
 

@@ -106,7 +106,7 @@ def write_lora(path, factors, layout="comfyui", alpha=ALPHA, others=None):
 def load(checkpoint, loras, dtype=torch.float32, parts=None):
     plan = plan_component(lambda: AvatarDiT(CONFIG), [open_tensor_file(checkpoint)], DIT_KEYS)
     shapes = {name: tuple(p.shape) for name, p in plan.build().named_parameters()}
-    plan = LoadPlan(plan.build, plan.files, plan_loras(loras, shapes))
+    plan = LoadPlan(plan.build, plan.sources, plan_loras(loras, shapes))
     return materialise(plan, CPU, dtype, parts=parts)
 
 

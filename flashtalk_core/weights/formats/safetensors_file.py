@@ -1,8 +1,9 @@
-"""Headers of safetensors files, checked as a whole before any tensor is read."""
+"""Safetensors files, whose header is checked as a whole before any tensor is read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,6 +16,7 @@ from ...excerpt import excerpt
 from ...json_text import parse_json
 from .contents import describe_content
 from .file_border import file_border
+from .source import ReadTensor, TensorInfo
 
 _DTYPES = {
     "F64": torch.float64,
@@ -30,13 +32,30 @@ _MAX_LENGTH, _MAX_AXES = 2**48, 16
 _LENGTH_BYTES = 8
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """Shape and type of a stored tensor."""
+def check_safetensors(path: Path) -> dict[str, TensorInfo]:
+    """Read the header, and have the library look at what is not looked at here.
 
-    shape: tuple[int, ...]
-    dtype: torch.dtype | None
-    """``None`` for whole numbers and types that are not floating point."""
+    Raises:
+        WeightsError: If the file is cut short, or no safetensors file.
+    """
+    infos = read_header(path)
+    with reading_safetensors(path):
+        return infos
+
+
+@contextmanager
+def reading_safetensors(path: Path) -> Iterator[ReadTensor]:
+    """Map the file for reading tensors one by one.
+
+    Raises:
+        WeightsError: If the library refuses it.
+    """
+    from safetensors import safe_open
+
+    with file_border(path):
+        opened = safe_open(path, framework="pt")
+    with opened as file:
+        yield file.get_tensor
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
