@@ -1,13 +1,13 @@
 // The preview at work in ComfyUI's page, as pictures named by the milliseconds they were taken at.
-// `node recording.mjs URL classic|nodes2 FOLDER [steps]` renders some seconds of workflow 1 in a
+// `node tools/recording.mjs URL classic|nodes2 FOLDER [steps]` renders some seconds of workflow 1 in a
 // running ComfyUI; recording.py makes an animation of them. On a machine with few cores start
 // ComfyUI with OMP_NUM_THREADS=1, so that the browser has one of them.
 
 import { readFile, writeFile } from 'node:fs/promises'
-import { watch, withBrowser } from './browser.mjs'
-import { VIDEO, centre, load, openComfy, queue, told } from './comfyui_page.mjs'
+import { watch, withBrowser } from '../tests/js/browser.mjs'
+import { VIDEO, centre, load, openComfy, queue, told } from '../tests/js/comfyui_page.mjs'
 
-const ROOT = new URL('../../', import.meta.url)
+const ROOT = new URL('../', import.meta.url)
 const WORKFLOW = 'workflows/api/1_first_talking_head.json'
 const SPEECH_S = 4.5
 const PERIOD_MS = 200

@@ -1,4 +1,4 @@
-"""Make a short animation of what recording.mjs saw: ``recording.py FOLDER OUT.webp``.
+"""Make a short animation of what recording.mjs saw: ``python tools/recording.py FOLDER OUT.webp``.
 
 In real time, as a user saw it; the end is held for two seconds.
 """
@@ -24,11 +24,13 @@ def read_frames(folder: Path) -> dict[int, Path]:
 
 
 def load(path: Path) -> Image.Image:
+    """Return a screenshot at the width of the animation."""
     picture = Image.open(path).convert("RGB")
     return picture.resize((WIDTH_PX, round(WIDTH_PX * picture.height / picture.width)))
 
 
 def main() -> None:
+    """Write the animation."""
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     frames = read_frames(folder)
     # The picture that stood at each tick: they were taken about as often.

@@ -1,23 +1,29 @@
-"""Draws the pictures of the template browser from what the workflows make.
+"""Draws the thumbnails of the template browser from what the workflows make.
 
-Render template 3's speech first, then: ``python draw_thumbnails.py VIDEO``, VIDEO being the file.
+Render template 3's speech first, then: ``python tools/draw_thumbnails.py VIDEO``, VIDEO being the
+file.
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
 from PIL import Image, ImageFilter, ImageOps
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 SIDE = 512
+"""Pixels."""
 HALF = SIDE // 2
 PROMPTS_FROM_S = (0.0, 4.0, 9.5)
 """Where template 3 changes its prompt."""
 RATE_HZ = 25
 
 
-def main(video):
+def main(video: Path) -> None:
+    """Write the four thumbnails."""
     frames = read_frames(video)
     drawings = Image.open(ROOT / "docs" / "media" / "tiny.png")
     pictures = {
@@ -30,13 +36,14 @@ def main(video):
         picture.save(ROOT / "workflows" / f"{name}.jpg", quality=82, optimize=True)
 
 
-def read_frames(video):
-    with av.open(video) as file:
+def read_frames(video: Path) -> list[Image.Image]:
+    """Return all frames of a video."""
+    with av.open(str(video)) as file:
         return [frame.to_image() for frame in file.decode(video=0)]
 
 
-def grid(pictures):
-    """Return four pictures as one."""
+def grid(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return four images as one."""
     whole = Image.new("RGB", (SIDE, SIDE))
     for index, picture in enumerate(pictures):
         place = (index % 2 * HALF, index // 2 * HALF)
@@ -44,8 +51,8 @@ def grid(pictures):
     return whole
 
 
-def strips(pictures):
-    """Return the middles of pictures beside each other."""
+def strips(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return the middles of images, side by side."""
     whole = Image.new("RGB", (SIDE, SIDE))
     width = SIDE / len(pictures)
     for index, picture in enumerate(pictures):
@@ -56,7 +63,7 @@ def strips(pictures):
     return whole
 
 
-def tall(path):
+def tall(path: Path) -> Image.Image:
     """Return a portrait cut to the format of the 14B model, on itself out of focus."""
     with Image.open(path) as picture:
         whole = picture.resize((SIDE, SIDE)).filter(ImageFilter.GaussianBlur(24)).point(darker)
@@ -65,11 +72,12 @@ def tall(path):
     return whole
 
 
-def darker(value):
+def darker(value: float) -> float:
+    """Return the level of a pixel behind the portrait."""
     return value * 0.45
 
 
-def sketch_and_frames(drawings):
+def sketch_and_frames(drawings: Image.Image) -> list[Image.Image]:
     """Return a drawing in pencil, in colour, and two frames in which it speaks."""
     still, *frames = [drawings.crop((128 * x, 128, 128 * x + 128, 256)) for x in (0, 5, 6)]
     large = still.resize((HALF, HALF), Image.Resampling.LANCZOS)
@@ -79,4 +87,4 @@ def sketch_and_frames(drawings):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(sys.argv[1]))

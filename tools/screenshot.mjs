@@ -1,18 +1,17 @@
 // Takes pictures of workflows as the page draws them; needs a running ComfyUI and Chromium.
-// Usage: npm ci && node screenshot.mjs --out DIR [--nodes2] [--run] [--png] [--scale 0.6] NAME ...
+// Usage: node tools/screenshot.mjs --out DIR [--nodes2] [--run] [--png] [--scale 0.6] NAME ...
 
 import { readFile, mkdir } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { chromium } from 'playwright-core'
+import { withBrowser } from '../tests/js/browser.mjs'
 
-const ROOT = new URL('../../', import.meta.url)
+const ROOT = new URL('../', import.meta.url)
 const MARGIN = 30
 
 const { values: options, positionals: names } = parseArgs({
   allowPositionals: true,
   options: {
     url: { type: 'string', default: 'http://127.0.0.1:8188' },
-    chromium: { type: 'string', default: '/usr/bin/chromium' },
     out: { type: 'string', default: '.' },
     nodes2: { type: 'boolean', default: false }, // Nodes 2.0; else the classic renderer
     run: { type: 'boolean', default: false }, // render two seconds of it first
@@ -140,11 +139,7 @@ async function takePicture(page, name) {
 }
 
 await mkdir(options.out, { recursive: true })
-const browser = await chromium.launch({
-  executablePath: options.chromium,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-sync'],
-})
-try {
+await withBrowser(async (browser) => {
   const page = await browser.newPage({ viewport: { width: 1900, height: 1050 } })
   await openPage(page)
   const undo = await changeSettings(page)
@@ -153,6 +148,4 @@ try {
   } finally {
     await undo()
   }
-} finally {
-  await browser.close()
-}
+})

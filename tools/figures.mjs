@@ -1,6 +1,7 @@
-// Figures of the preview on the stage. `node figures.mjs first|long URL [seconds]` prints JSON.
+// Figures of the preview on the stage. `node tools/figures.mjs first|long|file URL [seconds]` prints
+// JSON; URL is what `python tests/js/stage.py` prints.
 
-import { openStage, start, withBrowser } from './browser.mjs'
+import { openStage, start, withBrowser } from '../tests/js/browser.mjs'
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms))
 const message = async (url, session) => (await fetch(`${url}/message?session=${session}`)).json()

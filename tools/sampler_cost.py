@@ -1,4 +1,4 @@
-"""What the live stream costs a render: ``python tests/js/sampler_cost.py`` prints a table.
+"""What the live stream costs a render: ``python -m tools.sampler_cost`` prints a table.
 
 The tiny model renders one chunk again and again, without a stream, and with one that has 0, 1 and 8
 viewers over the pack's own route, of whom one never reads. The kinds take turns; each run is
@@ -25,7 +25,8 @@ from typing import Any
 
 import torch
 from aiohttp import web
-from stage import load_pack
+
+from tests.js.stage import load_pack
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 40
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 1.12
@@ -95,7 +96,7 @@ def make_plan(folder: Path) -> tuple[Any, Any]:
     checkpoint = open_avatar("tiny", choose_attention("auto", device))
     config = checkpoint.config
     write_babble(folder / "babble.flac", SECONDS)
-    example = Path(__file__).parents[2] / "flashtalk_core/assets/example/portrait.png"
+    example = Path(__file__).parents[1] / "flashtalk_core/assets/example/portrait.png"
     plan = RenderPlan(
         checkpoint=checkpoint,
         request=AvatarRequest(
@@ -130,7 +131,8 @@ def render_once(plan: Any, networks: Any, path: Path, stream: Any, server: Serve
     writer, inside = open_writer(plan, path, crf=18), [0.0]
     if stream is not None:
         writer.send_live(stream)
-        writer._live.add = timed(writer._live.add, inside)
+        live: Any = writer._live
+        live.add = timed(live.add, inside)
     spans: list[tuple[float, ...]] = []
 
     def note() -> None:
@@ -176,6 +178,7 @@ def measure(
 
 
 def main() -> None:
+    """Measure in rounds and print the table."""
     torch.set_num_threads(1)
     streams = load_pack()
     server, sessions = Server(streams), streams.stream_sessions()

@@ -1,12 +1,12 @@
 // How long a user waits: from queueing workflow 1 to the first picture in its preview.
-// `node first_picture.mjs URL` drives a running ComfyUI and prints JSON; the first wait of a fresh
+// `node tools/first_picture.mjs URL` drives a running ComfyUI and prints JSON; the first wait of a fresh
 // ComfyUI includes loading the model.
 
 import { readFile } from 'node:fs/promises'
-import { withBrowser } from './browser.mjs'
-import { VIDEO, load, openComfy, pause, queue, told } from './comfyui_page.mjs'
+import { withBrowser } from '../tests/js/browser.mjs'
+import { VIDEO, load, openComfy, pause, told } from '../tests/js/comfyui_page.mjs'
 
-const ROOT = new URL('../../', import.meta.url)
+const ROOT = new URL('../', import.meta.url)
 const REPEATS = 6
 const WORKFLOW = 'workflows/api/1_first_talking_head.json'
 
