@@ -32,10 +32,10 @@ from pack.flashtalk_core.config import SamplingConfig  # noqa: E402
 from pack.flashtalk_core.engine.build import build_avatar  # noqa: E402
 from pack.flashtalk_core.engine.plan import RenderPlan  # noqa: E402
 from pack.flashtalk_core.engine.request import AvatarRequest  # noqa: E402
-from pack.flashtalk_core.engine.residency import Placement, StayLoaded  # noqa: E402
 from pack.flashtalk_core.engine.session import run_session  # noqa: E402
-from pack.flashtalk_core.media.sound import AnalysisStream, probe_sound  # noqa: E402
-from pack.flashtalk_core.media.sound_array import SoundArray  # noqa: E402
+from pack.flashtalk_core.media.audio.probe import AnalysisStream, probe_sound  # noqa: E402
+from pack.flashtalk_core.media.audio.source import SoundArray  # noqa: E402
+from pack.flashtalk_core.placement.residency import Placement, StayLoaded  # noqa: E402
 from pack.flashtalk_core.weights.load import open_avatar  # noqa: E402
 from pack.nodes.host.networks import ManagedNetworks  # noqa: E402
 from PIL import Image  # noqa: E402

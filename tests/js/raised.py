@@ -24,26 +24,26 @@ def mistakes(folder: Path) -> dict[str, Any]:
     """Return what goes wrong, by what it is about: calls that raise."""
     from flashtalk_pack.flashtalk_core.config import AvatarConfig, SamplingConfig
     from flashtalk_pack.flashtalk_core.engine import chunk
-    from flashtalk_pack.flashtalk_core.engine.devices import choose_device
-    from flashtalk_pack.flashtalk_core.engine.memory_choice import (
+    from flashtalk_pack.flashtalk_core.engine.request import AvatarRequest, request_notes
+    from flashtalk_pack.flashtalk_core.files.output_path import fault_line
+    from flashtalk_pack.flashtalk_core.geometry import check_size
+    from flashtalk_pack.flashtalk_core.media.audio.notes import sound_notes
+    from flashtalk_pack.flashtalk_core.media.audio.probe import probe_sound
+    from flashtalk_pack.flashtalk_core.media.image.portrait import open_picture, picture_from_pixels
+    from flashtalk_pack.flashtalk_core.media.video.reading.container import unreadable
+    from flashtalk_pack.flashtalk_core.placement.devices import choose_device
+    from flashtalk_pack.flashtalk_core.placement.memory_choice import (
         DeviceMemory,
         MemoryChoice,
         choose_memory,
     )
-    from flashtalk_pack.flashtalk_core.engine.memory_sizes import model_sizes
-    from flashtalk_pack.flashtalk_core.engine.request import AvatarRequest, request_notes
-    from flashtalk_pack.flashtalk_core.geometry import check_size
-    from flashtalk_pack.flashtalk_core.media.output_path import fault_line
-    from flashtalk_pack.flashtalk_core.media.picture import open_picture, picture_from_pixels
-    from flashtalk_pack.flashtalk_core.media.sound import probe_sound
-    from flashtalk_pack.flashtalk_core.media.sound_notes import sound_notes
-    from flashtalk_pack.flashtalk_core.media.video_container import unreadable
-    from flashtalk_pack.flashtalk_core.weights.reader import open_tensor_file
-    from flashtalk_pack.flashtalk_core.weights.search import in_model_folder
-    from flashtalk_pack.nodes import model_report, video_part
+    from flashtalk_pack.flashtalk_core.placement.memory_sizes import model_sizes
+    from flashtalk_pack.flashtalk_core.weights.discovery.search import in_model_folder
+    from flashtalk_pack.flashtalk_core.weights.formats.tensor_file import open_tensor_file
+    from flashtalk_pack.nodes.graph import model_report, video_part
+    from flashtalk_pack.nodes.graph.prompt_lines import read_prompt_lines
     from flashtalk_pack.nodes.host.media import sound_of
     from flashtalk_pack.nodes.host.output import new_output
-    from flashtalk_pack.nodes.prompt_lines import read_prompt_lines
 
     config = AvatarConfig()
     sizes = model_sizes(config, (768, 448), config.chunk, torch.bfloat16)
@@ -122,8 +122,8 @@ def draw(path: Path) -> Path:
 
 def read_again(sound: Any, count: int, sample: int = 0) -> None:
     """Read a sound once more after its file was written again, with so many other samples."""
-    from flashtalk_pack.flashtalk_core.media.sound_marks import measured_blocks
-    from flashtalk_pack.flashtalk_core.media.sound_reader import SoundReader
+    from flashtalk_pack.flashtalk_core.media.audio.decoding.reader import SoundReader
+    from flashtalk_pack.flashtalk_core.media.audio.marks import measured_blocks
 
     write_sound(sound.source.parent, sound.source.stem, count, sample)
     list(measured_blocks(SoundReader(sound.source), sound))
@@ -156,7 +156,7 @@ def said(call: Any) -> str:
 
 def texts() -> dict[str, str]:
     """Return what is said of work that goes on."""
-    from flashtalk_pack.nodes import preview
+    from flashtalk_pack.nodes.preview import messages as preview
 
     reading = preview.READING.format(network=preview.NETWORKS["VideoVAE"])
     converting = preview.CONVERTING.format(container="mkv")

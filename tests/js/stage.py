@@ -42,7 +42,7 @@ def load_pack() -> Any:
     spec.loader.exec_module(pack)
     from importlib import import_module
 
-    return import_module("flashtalk_pack.nodes.host.streams")
+    return import_module("flashtalk_pack.nodes.preview.streams")
 
 
 def draw(first: int, count: int, size_px: tuple[int, int]) -> np.ndarray:
