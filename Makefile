@@ -1,4 +1,4 @@
-.PHONY: check format test test-gpu
+.PHONY: check format test test-browser test-gpu
 
 check:
 	.ci/check
@@ -9,6 +9,9 @@ format:
 
 test:
 	python -m pytest --quiet
+
+test-browser:
+	python -m pytest --quiet -m browser
 
 test-gpu:
 	python -m pytest --quiet -m "gpu or multigpu"

@@ -1,4 +1,8 @@
-"""Tiers: every test carries exactly one, and runs where this machine can run it."""
+"""Tiers: every test carries exactly one, and runs where this machine can run it.
+
+``pytest`` without ``-m`` and without a path runs the cpu tier. Tests named by path run in whatever
+tier they are, the manual one excepted, which needs ``-m manual``.
+"""
 
 import os
 
@@ -10,10 +14,18 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 TIERS = {"cpu", "browser", "comfyui", "gpu", "multigpu", "manual"}
 NUM_GPUS = {"gpu": 1, "multigpu": 2}
+NUM_MANUAL = pytest.StashKey[int]()
+"""Tests that were left out for want of ``-m manual``."""
 
 
 def tiers_of(item):
     return sorted({marker.name for marker in item.iter_markers()} & TIERS)
+
+
+def pytest_configure(config):
+    # In ``addopts`` it would also leave out what is named by path.
+    if not config.option.markexpr and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        config.option.markexpr = "cpu"
 
 
 def pytest_collection_modifyitems(config, items):
@@ -29,7 +41,14 @@ def pytest_collection_modifyitems(config, items):
     if "manual" not in config.option.markexpr:
         manual = [item for item in items if tiers_of(item) == ["manual"]]
         config.hook.pytest_deselected(items=manual)
-        items[:] = [item for item in items if item not in manual]
+        items[:] = [item for item in items if tiers_of(item) != ["manual"]]
+        config.stash[NUM_MANUAL] = len(manual)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    count = config.stash.get(NUM_MANUAL, 0)
+    if count and not config.option.markexpr:
+        terminalreporter.write_line(f"{count} tests were left out: they need -m manual")
 
 
 def count_gpus(needed):
