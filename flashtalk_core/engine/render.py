@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from ..media.audio.probe import AnalysisStream
+from ..media.video.encoder import PacketSink
 from ..media.video.writer import Mp4Writer
 from ..placement.provider import Residency
 from .build import build_avatar
@@ -21,7 +22,12 @@ OnFrames = Callable[[Tensor], None]
 
 
 def open_writer(
-    plan: RenderPlan, path: Path, *, crf: int, metadata: Mapping[str, str] | None = None
+    plan: RenderPlan,
+    path: Path,
+    *,
+    crf: int,
+    metadata: Mapping[str, str] | None = None,
+    sinks: Sequence[PacketSink] = (),
 ) -> Mp4Writer:
     """Check that the video can be written; see :class:`Mp4Writer`."""
     return Mp4Writer(
@@ -32,6 +38,7 @@ def open_writer(
         crf=crf,
         chunk_frames=plan.chunk.num_new_frames,
         metadata=metadata,
+        sinks=sinks,
     )
 
 
@@ -70,7 +77,7 @@ def render_video(
             Whatever is raised, what was written stays playable in the partial file.
     """
     rate_hz = plan.chunk.sample_rate_hz
-    with writer, AnalysisStream(writer.sound, rate_hz) as samples:
+    with writer, AnalysisStream(plan.sound, rate_hz) as samples:
         avatar = build_avatar(plan, samples, networks, memo=memo, before_step=before_step)
         if on_ready is not None:
             on_ready()

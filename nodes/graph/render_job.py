@@ -95,8 +95,12 @@ class Sink:
                 preview.finish(output, is_copy=True)
                 return output
             video = output.path.with_suffix(".mp4")
-            writer = open_writer(plan, video, crf=self._crf, metadata=self._metadata)
-        preview.start(writer, output)
+            live = preview.open_stream()
+            writer = open_writer(plan, video, crf=self._crf, metadata=self._metadata, sinks=[live])
+        preview.start(
+            OutputFile(writer.output.partial, output.subfolder),
+            OutputFile(writer.output.final, output.subfolder),
+        )
         self._draw(writer, preview)
         self._store.keep(key, video)
         if video != output.path:

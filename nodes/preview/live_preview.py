@@ -14,6 +14,7 @@ from ...flashtalk_core.files.paths import is_file
 from ...flashtalk_core.geometry import num_chunks, num_video_frames
 from ...flashtalk_core.log import printable_log
 from ...flashtalk_core.media.isobmff.boxes import has_whole_fragment
+from ...flashtalk_core.media.isobmff.live import LiveMp4
 from ...flashtalk_core.streaming.pacing import measure_pace
 from ..host.output import OutputFile
 from .messages import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...flashtalk_core.engine.plan import RenderPlan
-    from ...flashtalk_core.media.video.writer import Mp4Writer
     from ...flashtalk_core.streaming.broadcast import Broadcast
 
 _log = printable_log(logging.getLogger(__name__))
@@ -90,12 +90,14 @@ class LivePreview:
         """Report which network is read."""
         self.say(READING.format(network=NETWORKS.get(kind.__name__, kind.__name__)))
 
-    def start(self, writer: Mp4Writer, output: OutputFile) -> None:
-        """Open a stream for what ``writer`` writes."""
+    def open_stream(self) -> LiveMp4:
+        """Open a stream; return the sink for the packets that its viewers are to get."""
         self._session, self._stream = stream_sessions().open()
-        writer.send_live(self._stream)
-        self._partial = OutputFile(writer.output.partial, output.subfolder)
-        self._final = OutputFile(writer.output.final, output.subfolder)
+        return LiveMp4(self._stream)
+
+    def start(self, partial: OutputFile, final: OutputFile) -> None:
+        """Report the start of the render into a file that grows, and takes its place when whole."""
+        self._partial, self._final = partial, final
         self.say(ENCODING)
 
     def start_clock(self) -> None:

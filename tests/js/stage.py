@@ -89,12 +89,13 @@ class Show:
         """Write the video at its speed, a chunk's groups as they come."""
         from flashtalk_core.media.audio.probe import probe_sound
         from flashtalk_core.media.audio.source import SoundArray
+        from flashtalk_core.media.isobmff.live import LiveMp4
         from flashtalk_core.media.video.writer import Mp4Writer
 
         sound = probe_sound(SoundArray("beeps", beeps(self.seconds), RATE_HZ))
         try:
-            with Mp4Writer(self.path, self.size_px, sound, preset="ultrafast") as writer:
-                writer.send_live(self)
+            options = {"preset": "ultrafast", "sinks": [LiveMp4(self)]}
+            with Mp4Writer(self.path, self.size_px, sound, **options) as writer:
                 self.start_s = time.monotonic()
                 while self.frames < self.num_frames:
                     if self.frames >= self.stop_at:

@@ -74,7 +74,7 @@ class _Track:
 
 
 class LiveMp4:
-    """Cuts packets into fragments for a sink. What fails here ends the stream, never the file."""
+    """Cuts packets into fragments for a sink. What fails here ends the stream, never the render."""
 
     def __init__(self, sink: LiveSink) -> None:
         """Send nothing yet."""
@@ -84,11 +84,11 @@ class LiveMp4:
         self._num_fragments = 0
 
     def add(self, packet: Packet, streams: tuple[Stream, Stream]) -> None:
-        """Take a packet that was written into the file.
+        """Take a packet; see :class:`~flashtalk_core.media.video.encoder.PacketSink`.
 
         Args:
-            packet: Of picture or sound, in the order of the file.
-            streams: The file's picture and sound, opened by their first packets.
+            packet: Of picture or sound, in the order of decoding.
+            streams: The encoder's picture and sound, opened by their first packets.
         """
         with self._guarded():
             self._add(packet, streams)

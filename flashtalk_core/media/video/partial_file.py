@@ -7,11 +7,16 @@ from collections import deque
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...files.whole_file import create, sync, sync_folder
 
+if TYPE_CHECKING:
+    from av import Packet
+    from av.stream import Stream
 
-class Sink:
+
+class MuxerOutput:
     """What a muxer writes to. Nothing of Python runs in it, so no signal can come in between."""
 
     def __init__(self, pieces: deque[bytes]) -> None:
@@ -39,7 +44,8 @@ class PartialFile:
         self._made: os.stat_result | None = None
         self._size = 0
         self._fault: OSError | None = None
-        self.sink = Sink(self._pieces)
+        self.muxer_output = MuxerOutput(self._pieces)
+        """For the muxer whose file this is."""
 
     @property
     def is_in_place(self) -> bool:
@@ -48,6 +54,13 @@ class PartialFile:
             return self._made is not None and os.path.samestat(self._made, self._path.lstat())
         except OSError:
             return False
+
+    def add(self, packet: Packet, streams: tuple[Stream, Stream]) -> None:  # noqa: ARG002
+        """Write what the muxer made of a packet; see :class:`PacketSink`."""
+        self.write_out()
+
+    def close(self) -> None:
+        """Wait for what the muxer gives out when it is closed, and for :meth:`finish`."""
 
     def write_out(self) -> None:
         """Write what the muxer gave out since the last time.

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,34 +22,16 @@ from ...files.deferred_stops import deferred_stops
 from ...files.output_lock import lock_output
 from ...files.output_path import check_output, fault_line
 from ...files.whole_file import create, put_in_place, sync_file
-from ...geometry import check_size, num_video_frames
 from ...log import printable_log
 from ..audio.info import SoundInfo
 from ..isobmff.boxes import cut_to_whole_fragments, has_whole_fragment
 from ..isobmff.defragment import write_plain_mp4
-from ..isobmff.live import LiveMp4, LiveSink
-from .audio_track import SoundTrack
+from .encoder import PacketSink, VideoEncoder
 from .older_partials import OlderPartials, num_saved_frames
 from .partial_file import PartialFile
-from .picture_track import PictureTrack, Preset, check_crf
-
-if TYPE_CHECKING:
-    from av import Packet
-    from av.container import OutputContainer
+from .picture_track import Preset
 
 _log = printable_log(logging.getLogger(__name__))
-
-# What a killed render loses: the 10 frames the encoder looks ahead, the one it works on, and the
-# one whose fragment waits for the next packet. The head is written with the first fragment, because
-# only then is the delay of the AAC encoder known and can be declared.
-_PARTIAL_OPTIONS = {
-    "movflags": "delay_moov+default_base_moof+use_metadata_tags",
-    "frag_duration": "40000",
-    "flush_packets": "1",
-}
-# Room for the head of the file less its texts: the muxer goes back in it to note sizes.
-_BUFFER_BYTES = 1 << 20
-_MIN_KEY_FRAME_INTERVAL = 25
 
 
 class Mp4Writer:
@@ -72,6 +53,7 @@ class Mp4Writer:
         preset: Preset = "fast",
         chunk_frames: int = 28,
         metadata: Mapping[str, str] | None = None,
+        sinks: Sequence[PacketSink] = (),
     ) -> None:
         """Check everything that can be checked; nothing is written yet.
 
@@ -84,45 +66,47 @@ class Mp4Writer:
             preset: x264's trade of speed for size.
             chunk_frames: Frames of a chunk; key frames lie at borders of chunks.
             metadata: Texts kept in the file, by any names; ``None`` for no text.
+            sinks: Get each packet as well, once it is in the file.
 
         Raises:
             OutputError: If the file cannot be written.
             InvalidInputError: If the size or the quality is out of range.
         """
-        check_size(size_px)
-        check_crf(crf)
         self.output = check_output(path)
-        self.size_px = size_px
-        self.sound = sound
-        self.frame_rate_hz = frame_rate_hz
-        self.num_frames = num_video_frames(sound.num_samples, sound.rate_hz, frame_rate_hz)
-        """Frames of the finished video, ``ceil(frame rate * samples / rate)``."""
-        self.num_written = 0
         self.is_complete = False
         """Whether the finished file is in its place."""
-        # A chunk, or as many as make a second: more key frames make a larger file.
-        self._key_frame_interval = chunk_frames * -(-_MIN_KEY_FRAME_INTERVAL // chunk_frames)
-        self._crf, self._preset = crf, preset
-        self._metadata = dict(metadata or {})
         self._older = OlderPartials(self.output)
         self._left = ""
         self._num_saved: int | None = None  # in the partial file, once it is abandoned
         self._file = PartialFile(self.output.partial, self._older.put_aside)
-        self._container: OutputContainer | None = None
-        self._live: LiveMp4 | None = None
-        self._pictures: PictureTrack
-        self._track: SoundTrack
+        self._encoder = VideoEncoder(
+            size_px,
+            sound,
+            frame_rate_hz,
+            crf=crf,
+            preset=preset,
+            chunk_frames=chunk_frames,
+            metadata=metadata,
+            output=self._file.muxer_output,
+            sinks=(self._file, *sinks),
+        )
         self._held = ExitStack()
 
-    def send_live(self, sink: LiveSink) -> None:
-        """Hand the packets of the file to ``sink``, too. Call it before the first frame."""
-        self._live = LiveMp4(sink)
+    @property
+    def num_frames(self) -> int:
+        """Frames of the finished video, ``ceil(frame rate * samples / rate)``."""
+        return self._encoder.num_frames
+
+    @property
+    def num_written(self) -> int:
+        """Frames written so far."""
+        return self._encoder.num_written
 
     def __enter__(self) -> Self:
         with self._faults(), ExitStack() as held:
             held.enter_context(lock_output(self.output.final, self.output.lock))
             self.output.finishing.unlink(missing_ok=True)
-            self._open()
+            self._encoder.open()
             self._held = held.pop_all()
         return self
 
@@ -135,17 +119,8 @@ class Mp4Writer:
         Raises:
             OutputError: If the disk is full or the file cannot be written for another reason.
         """
-        pixels = frames.cpu().numpy() if isinstance(frames, Tensor) else frames
-        assert pixels.shape[1:] == (*self.size_px, 3), pixels.shape
-        assert pixels.dtype == np.uint8, pixels.dtype
-        assert self.num_written + len(pixels) <= self.num_frames, (len(pixels), self.num_frames)
         with self._faults():
-            for picture in pixels:
-                with deferred_stops():
-                    self._mux(self._pictures.packets(picture, self.num_written))
-                    self.num_written += 1
-                    time_s = Fraction(self.num_written, self.frame_rate_hz)
-                    self._mux(self._track.packets_until(time_s))
+            self._encoder.write(frames)
 
     def __exit__(
         self,
@@ -159,8 +134,8 @@ class Mp4Writer:
                     self._complete()
                 else:
                     self._abandon()
-            counts = f"{self.num_written} of {self.num_frames}"
-            assert exception is not None or self.is_complete, f"{counts} frames written"
+            if exception is None:
+                self._encoder.check_complete()
         except BaseException as error:
             self.note_end(error)
             raise
@@ -190,60 +165,14 @@ class Mp4Writer:
         share = "all" if count == self.num_frames else f"the first {count} of"
         return f"{share} {self.num_frames} frames are in {partial}"
 
-    def _open(self) -> None:
-        import av
-
-        texts = sum(len(text.encode()) for pair in self._metadata.items() for text in pair)
-        container = av.open(
-            self._file.sink,
-            "w",
-            format="mp4",
-            options=_PARTIAL_OPTIONS,
-            buffer_size=_BUFFER_BYTES + texts,
-        )
-        try:
-            container.metadata.update(self._metadata)
-            self._pictures = PictureTrack(
-                container,
-                self.size_px,
-                self.frame_rate_hz,
-                crf=self._crf,
-                preset=self._preset,
-                key_frame_interval=self._key_frame_interval,
-            )
-            self._track = SoundTrack(container, self.sound)
-        except BaseException:
-            container.close()
-            raise
-        self._container = container
-
-    def _mux(self, packets: Iterable[Packet]) -> None:
-        assert self._container is not None
-        for packet in packets:
-            self._container.mux(packet)
-            self._file.write_out()
-            if self._live is not None:
-                self._live.add(packet, (self._pictures.stream, self._track.stream))
-
     def _close(self) -> None:
         """Flush the encoders and end the partial file; all of it, whatever fails."""
-        if self._container is None:
+        if not self._encoder.is_open:
             return
         try:
-            with deferred_stops(), ExitStack() as ends:
-                ends.callback(self._close_container)
-                ends.callback(self._track.close)
-                if self._live is not None:
-                    ends.callback(self._live.close)
-                self._mux(self._pictures.remaining_packets())
-                self._mux(self._track.remaining_packets())
+            self._encoder.close()
         finally:
             self._file.finish()
-
-    def _close_container(self) -> None:
-        container, self._container = self._container, None
-        assert container is not None
-        container.close()
 
     def _complete(self) -> None:
         """Make the finished file from the partial one."""
@@ -295,12 +224,12 @@ class Mp4Writer:
             )
 
     def _write_finished(self) -> None:
-        output, rate_hz = self.output, self._track.rate_hz
+        output, track = self.output, self._encoder.track
         # Counting in sound samples makes the length of the sound exact.
-        picture_ticks = -(-self.num_frames * rate_hz // self.frame_rate_hz)
-        durations = {b"vide": picture_ticks, b"soun": self._track.num_samples}
+        picture_ticks = -(-self.num_frames * track.rate_hz // self._encoder.frame_rate_hz)
+        durations = {b"vide": picture_ticks, b"soun": track.num_samples}
         try:
-            found = write_plain_mp4(output.partial, output.finishing, rate_hz, durations)
+            found = write_plain_mp4(output.partial, output.finishing, track.rate_hz, durations)
         except InvalidInputError as error:
             raise OutputError(
                 f"output {output.final}: another program changed {output.partial}, which is "

@@ -8,7 +8,8 @@ import pytest
 
 from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.isobmff.boxes import child_boxes
-from flashtalk_core.media.isobmff.live import FRAGMENT_FRAMES
+from flashtalk_core.media.isobmff.live import FRAGMENT_FRAMES, LiveMp4
+from flashtalk_core.media.video.encoder import VideoEncoder
 from flashtalk_core.media.video.writer import Mp4Writer
 
 pytestmark = pytest.mark.cpu
@@ -47,8 +48,9 @@ def write(tmp_path, make, frames=70, sink=None, rate_hz=44_100, **options):
         tmp_path / "sound.wav", make.voice(frames * rate_hz // 25, rate_hz)[None], rate_hz
     )
     sink = Pieces() if sink is None else sink
-    with Mp4Writer(tmp_path / "out.mp4", SIZE, probe_sound(sound), **options) as writer:
-        writer.send_live(sink)
+    with Mp4Writer(
+        tmp_path / "out.mp4", SIZE, probe_sound(sound), sinks=[LiveMp4(sink)], **options
+    ) as writer:
         for start in range(0, frames, 4):
             writer.write(pictures(frames)[start : start + 4])
     return tmp_path / "out.mp4", sink
@@ -172,13 +174,12 @@ def seconds_of(sink, kind):
 def test_the_first_chunk_alone_is_enough_to_start_with(tmp_path, make, preset, threads):
     sound = make.encode_sound(tmp_path / "a.wav", make.voice(70 * 1764, 44_100)[None], 44_100)
     sink, frames = Pieces(), pictures(70)
-    with Mp4Writer(tmp_path / "out.mp4", SIZE, probe_sound(sound), preset=preset) as writer:
-        writer._pictures.stream.codec_context.thread_count = threads
-        writer.send_live(sink)
-        writer.write(frames[:28])
+    with VideoEncoder(SIZE, probe_sound(sound), preset=preset, sinks=[LiveMp4(sink)]) as encoder:
+        encoder._pictures.stream.codec_context.thread_count = threads
+        encoder.write(frames[:28])
         # The next frame is drawn with the next chunk, which takes as long as this one.
         # Whole fragments of 28 frames less the encoder's 1 or, looking ahead, 11.
         assert seconds_of(sink, "video") == pytest.approx(0.96 if preset == "ultrafast" else 0.64)
         assert seconds_of(sink, "audio") >= FIRST_MOTION_S
         assert seconds_of(sink, "video") >= FIRST_MOTION_S
-        writer.write(frames[28:])
+        encoder.write(frames[28:])

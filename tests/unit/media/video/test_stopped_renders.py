@@ -249,9 +249,9 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
 
     def patch(writer):
         target, name = {
-            "pictures": (writer._pictures, "remaining_packets"),
-            "sound": (writer._track, "remaining_packets"),
-            "muxer": (writer, "_close_container"),
+            "pictures": (writer._encoder._pictures, "remaining_packets"),
+            "sound": (writer._encoder._track, "remaining_packets"),
+            "muxer": (writer._encoder, "_close_container"),
             "sync": (writer._file, "finish"),
             "place": (writing, "put_in_place"),
         }[step]
@@ -273,9 +273,9 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_stop_while_a_frame_is_encoded_leaves_no_gap(final, tmp_path, monkeypatch):
     def patch(writer):
-        encode = writer._pictures.packets
+        encode = writer._encoder._pictures.packets
         monkeypatch.setattr(
-            writer._pictures,
+            writer._encoder._pictures,
             "packets",
             lambda *frame: (list(encode(*frame)), os.kill(os.getpid(), signal.SIGINT))[0],
         )
@@ -296,7 +296,7 @@ def test_any_fault_while_a_render_is_abandoned_still_tells_where_it_is(
         raise fault
 
     def patch_and_stop(writer):
-        monkeypatch.setattr(writer._track, "remaining_packets", fail)
+        monkeypatch.setattr(writer._encoder._track, "remaining_packets", fail)
         stop()
 
     with pytest.raises(StoppedError) as stopped:

@@ -15,6 +15,7 @@ from flashtalk_core.files import whole_file
 from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.audio.source import SoundArray
 from flashtalk_core.media.isobmff.boxes import file_boxes
+from flashtalk_core.media.isobmff.live import LiveMp4
 from flashtalk_core.media.video import writer
 from flashtalk_core.media.video.picture_track import Preset, check_crf
 from flashtalk_core.media.video.reading.measure import measure_video
@@ -268,8 +269,8 @@ def test_every_quality_is_a_profile_that_every_player_knows(tmp_path, preset, cr
     rng = np.random.default_rng(0)
     sound = probe_sound(SoundArray("noise", rng.standard_normal((1, 3200)).astype("f4"), 16_000))
     sink = Head()
-    with Mp4Writer(tmp_path / "v.mp4", (64, 64), sound, crf=crf, preset=preset) as writer:
-        writer.send_live(sink)
+    options = {"crf": crf, "preset": preset, "sinks": [LiveMp4(sink)]}
+    with Mp4Writer(tmp_path / "v.mp4", (64, 64), sound, **options) as writer:
         writer.write(rng.integers(0, 255, (5, 64, 64, 3), dtype=np.uint8))
     for data in (sink.head, (tmp_path / "v.mp4").read_bytes()):
         assert data[data.index(b"avcC") + 5] <= _HIGH

@@ -147,7 +147,7 @@ def test_interrupted_render_keeps_every_frame(sound, final, exception, num_writt
 
 def test_a_stop_between_a_frame_and_its_count_tells_what_is_in_the_file(sound, final):
     writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
-    mux, calls = writer._mux, []
+    mux, calls = writer._encoder._mux, []
 
     def stop_after_the_fifth_frame(packets):
         mux(packets)
@@ -155,7 +155,7 @@ def test_a_stop_between_a_frame_and_its_count_tells_what_is_in_the_file(sound, f
         if len(calls) == 9:  # pictures and sound by turns
             raise KeyboardInterrupt
 
-    writer._mux = stop_after_the_fifth_frame
+    writer._encoder._mux = stop_after_the_fifth_frame
     with pytest.raises(KeyboardInterrupt) as stopped:
         fill(writer, lambda writer: None, 10)
     assert writer.num_written == 4

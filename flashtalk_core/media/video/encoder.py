@@ -1,0 +1,225 @@
+"""Frames and the sound that belongs to them, encoded once for any number of packet sinks.
+
+Axis legend: F frames, H W pixels; frames are channel last, as encoders take them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from fractions import Fraction
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...files.deferred_stops import deferred_stops
+from ...geometry import check_size, num_video_frames
+from ..audio.info import SoundInfo
+from .audio_track import SoundTrack
+from .partial_file import MuxerOutput
+from .picture_track import PictureTrack, Preset, check_crf
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import OutputContainer
+    from av.stream import Stream
+
+# What a killed render loses: the 10 frames the encoder looks ahead, the one it works on, and the
+# one whose fragment waits for the next packet. The head is written with the first fragment, because
+# only then is the delay of the AAC encoder known and can be declared.
+_MUXER_OPTIONS = {
+    "movflags": "delay_moov+default_base_moof+use_metadata_tags",
+    "frag_duration": "40000",
+    "flush_packets": "1",
+}
+# Room for the head of the file less its texts: the muxer goes back in it to note sizes.
+_BUFFER_BYTES = 1 << 20
+_MIN_KEY_FRAME_INTERVAL = 25
+
+
+class PacketSink(Protocol):
+    """Takes the packets of a video: a file, a live stream."""
+
+    def add(self, packet: Packet, streams: tuple[Stream, Stream]) -> None:
+        """Take a packet.
+
+        Args:
+            packet: Of picture or sound, in the order of decoding.
+            streams: Picture and sound, opened by their first packets.
+
+        Raises:
+            Exception: Ends the encoding. A sink that others must not depend on raises nothing.
+        """
+        ...
+
+    def close(self) -> None:
+        """End: no packet follows."""
+        ...
+
+
+class VideoEncoder:
+    """Encodes a video and hands each packet to all its sinks.
+
+    Use it as a context manager, or open and close it. PyAV's encoders belong to a container, so
+    the muxer of the fragmented MP4 that a file holds while it grows is here as well.
+    """
+
+    def __init__(
+        self,
+        size_px: tuple[int, int],
+        sound: SoundInfo,
+        frame_rate_hz: int = 25,
+        *,
+        crf: int = 18,
+        preset: Preset = "fast",
+        chunk_frames: int = 28,
+        metadata: Mapping[str, str] | None = None,
+        output: MuxerOutput | None = None,
+        sinks: Sequence[PacketSink] = (),
+    ) -> None:
+        """Check everything that can be checked; nothing is opened yet.
+
+        Args:
+            size_px: Height and width of the frames.
+            sound: Sound of the video; it also fixes its length.
+            frame_rate_hz: Frames a second.
+            crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
+            preset: x264's trade of speed for size.
+            chunk_frames: Frames of a chunk; key frames lie at borders of chunks.
+            metadata: Texts in the head of the fragmented MP4, by any names; ``None`` for no text.
+            output: Takes the bytes of the fragmented MP4; ``None`` drops them.
+            sinks: Get each packet, in this order.
+
+        Raises:
+            InvalidInputError: If the size or the quality is out of range.
+        """
+        check_size(size_px)
+        check_crf(crf)
+        self.size_px = size_px
+        self.sound = sound
+        self.frame_rate_hz = frame_rate_hz
+        self.num_frames = num_video_frames(sound.num_samples, sound.rate_hz, frame_rate_hz)
+        """Frames of the whole video, ``ceil(frame rate * samples / rate)``."""
+        self.num_written = 0
+        # A chunk, or as many as make a second: more key frames make a larger file.
+        self._key_frame_interval = chunk_frames * -(-_MIN_KEY_FRAME_INTERVAL // chunk_frames)
+        self._crf, self._preset = crf, preset
+        self._metadata = dict(metadata or {})
+        self._output = output or MuxerOutput(deque(maxlen=0))
+        self._sinks = tuple(sinks)
+        self._container: OutputContainer | None = None
+        self._pictures: PictureTrack
+        self._track: SoundTrack
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames can be written."""
+        return self._container is not None
+
+    @property
+    def track(self) -> SoundTrack:
+        """The track of the sound, once the encoder was opened."""
+        return self._track
+
+    def open(self) -> None:
+        """Open the sound and set up the encoders.
+
+        Raises:
+            InvalidInputError: If the sound cannot be read.
+        """
+        import av
+
+        texts = sum(len(text.encode()) for pair in self._metadata.items() for text in pair)
+        container = av.open(
+            self._output,
+            "w",
+            format="mp4",
+            options=_MUXER_OPTIONS,
+            buffer_size=_BUFFER_BYTES + texts,
+        )
+        try:
+            container.metadata.update(self._metadata)
+            self._pictures = PictureTrack(
+                container,
+                self.size_px,
+                self.frame_rate_hz,
+                crf=self._crf,
+                preset=self._preset,
+                key_frame_interval=self._key_frame_interval,
+            )
+            self._track = SoundTrack(container, self.sound)
+        except BaseException:
+            container.close()
+            raise
+        self._container = container
+
+    def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
+        """Encode frames and the sound that belongs to them.
+
+        Args:
+            frames: ``(F, H, W, 3)`` uint8; no more than :attr:`num_frames` in all.
+
+        Raises:
+            Exception: What a sink raises; av.FFmpegError: if the frames cannot be encoded.
+        """
+        pixels = frames.cpu().numpy() if isinstance(frames, Tensor) else frames
+        assert pixels.shape[1:] == (*self.size_px, 3), pixels.shape
+        assert pixels.dtype == np.uint8, pixels.dtype
+        assert self.num_written + len(pixels) <= self.num_frames, (len(pixels), self.num_frames)
+        for picture in pixels:
+            with deferred_stops():
+                self._mux(self._pictures.packets(picture, self.num_written))
+                self.num_written += 1
+                time_s = Fraction(self.num_written, self.frame_rate_hz)
+                self._mux(self._track.packets_until(time_s))
+
+    def close(self) -> None:
+        """Flush the encoders and close everything; all of it, whatever fails."""
+        if self._container is None:
+            return
+        with deferred_stops(), ExitStack() as ends:
+            ends.callback(self._close_container)
+            ends.callback(self._track.close)
+            for sink in self._sinks:
+                ends.callback(sink.close)
+            self._mux(self._pictures.remaining_packets())
+            self._mux(self._track.remaining_packets())
+
+    def check_complete(self) -> None:
+        """Assert that all frames were written."""
+        counts = f"{self.num_written} of {self.num_frames}"
+        assert self.num_written == self.num_frames, f"{counts} frames written"
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exception is None:
+            self.close()
+            self.check_complete()
+            return
+        with suppress(BaseException):  # what stopped the render is raised
+            self.close()
+
+    def _mux(self, packets: Iterable[Packet]) -> None:
+        assert self._container is not None
+        streams = self._pictures.stream, self._track.stream
+        for packet in packets:
+            self._container.mux(packet)
+            for sink in self._sinks:
+                sink.add(packet, streams)
+
+    def _close_container(self) -> None:
+        container, self._container = self._container, None
+        assert container is not None
+        container.close()

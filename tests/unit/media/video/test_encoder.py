@@ -1,0 +1,132 @@
+"""One encoder, any number of packet sinks."""
+
+import io
+
+import numpy as np
+import pytest
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.isobmff.boxes import file_boxes
+from flashtalk_core.media.isobmff.live import LiveMp4
+from flashtalk_core.media.video.encoder import VideoEncoder
+from flashtalk_core.media.video.partial_file import MuxerOutput
+from flashtalk_core.media.video.reading.measure import measure_video
+from flashtalk_core.media.video.writer import Mp4Writer
+
+pytestmark = pytest.mark.cpu
+
+SIZE = (32, 48)
+
+
+class Packets:
+    """A sink that keeps what it gets."""
+
+    def __init__(self, fault=None):
+        self.packets, self.num_closed, self.fault = [], 0, fault
+
+    def add(self, packet, streams):
+        assert packet.stream in streams
+        self.packets.append((packet.stream.type, bytes(packet)))
+        if self.fault is not None and len(self.packets) == 60:
+            raise self.fault
+
+    def close(self):
+        self.num_closed += 1
+
+
+class Fragments(list):
+    """What a live stream sends."""
+
+    def begin(self, head):
+        self.append(head)
+
+    def add(self, data, start_ms, *, is_key):
+        self.append((data, start_ms, is_key))
+
+    def close(self):
+        self.append("end")
+
+
+@pytest.fixture
+def sound():
+    noise = np.random.default_rng(0).standard_normal((1, 64_000)) * 0.1
+    return probe_sound(SoundArray("noise", noise.astype(np.float32), 32_000))
+
+
+@pytest.fixture
+def frames():
+    return np.random.default_rng(1).integers(0, 255, (50, *SIZE, 3), dtype=np.uint8)
+
+
+def test_packets_are_encoded_once_for_all_sinks(sound, frames, tmp_path):
+    first, second, live = Packets(), Packets(), Fragments()
+    sinks = [first, LiveMp4(live), second]
+    with Mp4Writer(tmp_path / "v.mp4", SIZE, sound, sinks=sinks) as writer:
+        writer.write(frames)
+    assert first.packets == second.packets
+    assert (first.num_closed, second.num_closed, live[-1]) == (1, 1, "end")
+    kinds = [kind for kind, _ in first.packets]
+    assert (kinds.count("video"), kinds.count("audio")) == (50, 64)
+    data = (tmp_path / "v.mp4").read_bytes()
+    # A start code before each picture gives way to its length; sound is the same to the byte.
+    assert all(packet in data for kind, packet in first.packets if kind == "audio")
+
+
+def test_a_live_stream_needs_no_file_and_sends_the_same_without_one(sound, frames, tmp_path):
+    alone, beside = Fragments(), Fragments()
+    with VideoEncoder(SIZE, sound, sinks=[LiveMp4(alone)]) as encoder:
+        encoder.write(frames)
+    with Mp4Writer(tmp_path / "v.mp4", SIZE, sound, sinks=[LiveMp4(beside)]) as writer:
+        writer.write(frames)
+    assert alone == beside
+    assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
+
+
+def test_the_muxer_writes_a_fragmented_file_for_whoever_takes_it(sound, frames, tmp_path):
+    parts = []
+    with VideoEncoder(SIZE, sound, output=MuxerOutput(parts)) as encoder:
+        encoder.write(frames)
+    boxes = [box.kind for box in file_boxes(io.BytesIO(b"".join(parts)))]
+    assert boxes[:4] == [b"ftyp", b"moov", b"moof", b"mdat"]
+
+
+def test_missing_frames_are_our_fault(sound, frames):
+    sink = Packets()
+    with (
+        pytest.raises(AssertionError, match="20 of 50 frames written"),
+        VideoEncoder(SIZE, sound, sinks=[sink]) as encoder,
+    ):
+        encoder.write(frames[:20])
+    assert sink.num_closed == 1
+
+
+def test_a_stop_flushes_the_encoders_and_is_what_is_raised(sound, frames):
+    sink = Packets()
+
+    def stop():
+        with VideoEncoder(SIZE, sound, sinks=[sink]) as encoder:
+            encoder.write(frames[:20])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        stop()
+    assert [kind for kind, _ in sink.packets].count("video") == 20
+    assert sink.num_closed == 1
+
+
+def test_a_sink_that_raises_stops_the_render_and_the_file_stays_playable(sound, frames, tmp_path):
+    broken = Packets(RuntimeError("no"))
+    writer = Mp4Writer(tmp_path / "v.mp4", SIZE, sound, sinks=[broken])
+    with pytest.raises(RuntimeError, match="no"), writer:
+        writer.write(frames)
+    assert (broken.num_closed, writer.is_complete) == (1, False)
+    assert measure_video(writer.output.partial).num_frames == writer.num_written
+
+
+def test_settings_are_checked_before_anything_is_opened(sound):
+    with pytest.raises(InvalidInputError, match="crf 52"):
+        VideoEncoder(SIZE, sound, crf=52)
+    with pytest.raises(InvalidInputError, match="width 47"):
+        VideoEncoder((32, 47), sound)
