@@ -132,16 +132,10 @@ def render_once(plan: Any, networks: Any, path: Path, stream: Any, server: Serve
     inside: list[float] = [0.0]
     sinks: list[Any] = []
     if stream is not None:
-<<<<<<< HEAD:tools/sampler_cost.py
-        writer.send_live(stream)
-        live: Any = writer._live
-        live.add = timed(live.add, inside)
-=======
         live: Any = LiveMp4(stream)
         live.add = timed(live.add, inside)
         sinks.append(live)
     writer = open_writer(plan, path, crf=18, sinks=sinks)
->>>>>>> 29da4e7 (Encode once for any number of packet sinks: the file and the live stream):tests/js/sampler_cost.py
     spans: list[tuple[float, ...]] = []
 
     def note() -> None:

@@ -90,7 +90,7 @@ def measure_sync(
     write_clicks(sound_path, num_samples, clicks)
     sound = probe_sound(sound_path)
     with Mp4Writer(video_path, source.size_px, sound, preset="ultrafast") as writer:
-        for frames in run_session(source, writer.num_frames):
+        for frames in run_session(source, sound):
             writer.write(frames)
             if on_frames is not None:
                 on_frames(frames.shape[0])

@@ -77,8 +77,8 @@ def measure_speed(
 
     render_video(plan, writer, StayLoaded(checkpoint, plan.placement), on_frames=note_start)
     elapsed_s = time.monotonic() - start_s
-    assert num_chunks(writer.num_frames, config.chunk) > 1, writer.num_frames
-    timed = writer.num_frames - config.chunk.num_new_frames
+    assert num_chunks(writer.num_written, config.chunk) > 1, writer.num_written
+    timed = writer.num_written - config.chunk.num_new_frames
     for path in (sound_path, video_path):
         path.unlink()
     return SpeedMeasure(

@@ -148,6 +148,7 @@ def run(args: argparse.Namespace) -> int:
     networks = StayLoaded(plan.checkpoint, plan.placement)
     try:
         with ExitStack() as stack:
+            assert writer.num_frames is not None, "the sound was measured"
             progress = Progress(writer.num_frames, plan.chunk)
             render_video(
                 plan,
@@ -156,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
                 on_ready=lambda: stack.enter_context(progress),
                 on_frames=lambda frames: progress.add(len(frames)),
             )
-        logger.info("wrote %s, %d frames", writer.output.final, writer.num_frames)
+        logger.info("wrote %s, %d frames", writer.output.final, writer.num_written)
     except BaseException as error:
         writer.note_end(error)  # the file may be complete: a stop may come while that is told
         raise

@@ -51,7 +51,7 @@ class RenderPlan:
 
     def __repr__(self) -> str:
         name = excerpt(self.checkpoint.config.name)
-        return f"RenderPlan({name}, {self.request!r}, {self.sound.duration_s:.2f} s of sound)"
+        return f"RenderPlan({name}, {self.request!r}, {self.sound.length} of sound)"
 
     @property
     def chunk(self) -> ChunkConfig:
@@ -73,6 +73,7 @@ class RenderPlan:
 
         Devices, kernels and versions count, and of a CPU the number of threads: they round
         differently.
+        A sound without an identity counts as nothing, so renders of such sounds are not to be kept.
         """
         request, place = self.request, self.placement
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol
 
 from torch import Tensor
 
@@ -16,6 +18,28 @@ from .chunk import BeforeStep
 from .encoding_cache import EncodingMemo
 from .plan import RenderPlan
 from .session import run_session
+
+
+class FrameSink(Protocol):
+    """Takes the frames of a render: a file, an encoder for viewers, both by one encoder."""
+
+    def __enter__(self) -> object:
+        """Open what the frames go to."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Complete the video, or keep what there is of it if the render was stopped."""
+        ...
+
+    def write(self, frames: Tensor) -> None:
+        """Take the next frames, ``(f, H, W, 3)`` uint8."""
+        ...
+
 
 OnFrames = Callable[[Tensor], None]
 """Called with written frames, ``(f, H, W, 3)`` uint8."""
@@ -53,7 +77,7 @@ def describe(plan: RenderPlan) -> str:
 
 def render_video(
     plan: RenderPlan,
-    writer: Mp4Writer,
+    sink: FrameSink,
     networks: Residency,
     *,
     memo: EncodingMemo | None = None,
@@ -61,11 +85,11 @@ def render_video(
     on_ready: Callable[[], object] | None = None,
     on_frames: OnFrames | None = None,
 ) -> None:
-    """Render a plan into a file.
+    """Render a plan to the end of its sound, which may grow meanwhile.
 
     Args:
         plan: What to draw.
-        writer: From :func:`open_writer`; entered and left here.
+        sink: Gets the frames, from :func:`open_writer` for example; entered and left here.
         networks: Lends the networks.
         memo: Encodings made before; ``None`` makes all anew.
         before_step: Called before each denoising step; raises to stop. ``None`` does nothing.
@@ -74,14 +98,14 @@ def render_video(
 
     Raises:
         FlashTalkError: If the request does not fit the model, or the file cannot be written.
-            Whatever is raised, what was written stays playable in the partial file.
+            Whatever is raised, what was written into a file stays playable in the partial one.
     """
     rate_hz = plan.chunk.sample_rate_hz
-    with writer, AnalysisStream(plan.sound, rate_hz) as samples:
+    with sink, AnalysisStream(plan.sound, rate_hz) as samples:
         avatar = build_avatar(plan, samples, networks, memo=memo, before_step=before_step)
         if on_ready is not None:
             on_ready()
-        for frames in run_session(avatar, writer.num_frames):
-            writer.write(frames)
+        for frames in run_session(avatar, plan.sound):
+            sink.write(frames)
             if on_frames is not None:
                 on_frames(frames)

@@ -6,13 +6,15 @@ Axis legend: f frames of one decoded group, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
 from ..config import ChunkConfig
 from ..errors import InvalidInputError
-from ..geometry import ChunkSpan, chunk_span, num_chunks
+from ..geometry import ChunkSpan, chunk_span, num_video_frames
+from ..media.audio.info import SoundInfo
 from .state import SessionState
 
 ChunkFrames = Generator[Tensor, None, SessionState]
@@ -36,9 +38,34 @@ class ChunkSource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class VideoLength:
+    """Where a video ends: at a frame, or with a sound that may still grow."""
+
+    end: int | SoundInfo
+    frame_rate_hz: int
+
+    def has_frame(self, index: int) -> bool:
+        """Return whether the video has a frame; wait until that is known."""
+        if isinstance(self.end, int):
+            return index < self.end
+        # ceil(rate_v * n / rate_s) > index if and only if n > index * rate_s / rate_v.
+        return self.end.has_sample(index * self.end.rate_hz // self.frame_rate_hz)
+
+    def num_frames_before(self, index: int) -> int:
+        """Return how many frames the video has before ``index``; wait until that is known."""
+        if self.has_frame(index - 1):
+            return index
+        if isinstance(self.end, int):
+            return self.end
+        total = self.end.total_samples
+        assert total is not None, "a sound that lacks a sample has ended"
+        return num_video_frames(total, self.end.rate_hz, self.frame_rate_hz)
+
+
 def run_session(
     source: ChunkSource,
-    total_frames: int,
+    end: int | SoundInfo,
     state: SessionState | None = None,
     on_state: Callable[[SessionState], None] | None = None,
 ) -> Iterator[Tensor]:
@@ -46,12 +73,14 @@ def run_session(
 
     Args:
         source: Draws the frames.
-        total_frames: Length of the video; what the last chunk draws beyond it is cut.
+        end: Length of the video in frames, or the sound that it ends with, which may still grow.
+            What the last chunk draws beyond the end is cut; what lies behind it is not drawn.
         state: Where to continue; ``None`` starts at the first chunk.
         on_state: Called with the state after each whole chunk; ``None`` to ignore it.
 
     Yields:
-        Frames as they are decoded, ``(f, H, W, 3)`` uint8, ``total_frames`` in all.
+        Frames as they are decoded, ``(f, H, W, 3)`` uint8; in all as many as the video has,
+        ``ceil(frame rate * samples / rate)`` of a sound.
 
     Raises:
         InvalidInputError: If ``state`` belongs to another session.
@@ -62,9 +91,9 @@ def run_session(
             f"session state {state.fingerprint[:12]}: it was made with other settings than "
             f"{source.fingerprint[:12]}; use the same picture, sound and settings, or start anew"
         )
-    while state.chunk_index < num_chunks(total_frames, source.chunk):
-        span = chunk_span(state.chunk_index, source.chunk)
-        yield from cut_frames(frames := _Frames(source, span, state), total_frames, span)
+    length = VideoLength(end, source.chunk.frame_rate_hz)
+    while length.has_frame((span := chunk_span(state.chunk_index, source.chunk)).shown.start):
+        yield from cut_frames(frames := _Frames(source, span, state), length, span)
         if frames.next_state is None:
             return
         state = frames.next_state
@@ -83,11 +112,11 @@ class _Frames:
         self.next_state = yield from self._source.generate(self._span, self._state)
 
 
-def cut_frames(groups: _Frames, total_frames: int, span: ChunkSpan) -> Iterator[Tensor]:
+def cut_frames(groups: _Frames, length: VideoLength, span: ChunkSpan) -> Iterator[Tensor]:
     """Yield groups up to the end of the video; what lies behind it is not even decoded."""
-    left = total_frames - span.shown.start
+    position = span.shown.start
     for group in groups:
-        yield group[:left]
-        left -= group.shape[0]
-        if left <= 0 and span.shown.stop > total_frames:
+        first, position = position, position + group.shape[0]
+        yield group[: length.num_frames_before(position) - first]
+        if not length.has_frame(min(position, span.shown.stop - 1)):
             return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...excerpt import excerpt
 from ...files.input_path import check_input
 from .hearing import Hearing
 from .loudness import TARGET_LUFS, loudness_gain
-from .source import SoundArray, SoundSource
+from .source import AudioSource, SoundSource
 
 SILENCE_PEAK = 1e-4
 """Sound that never exceeds this (-80 dBFS) is called silent."""
@@ -25,8 +26,9 @@ class SoundInfo:
     """FFmpeg's name of the channel layout; empty or ``N channels`` where the file has none."""
     start_sample: int
     """First sample of the part, at the sound's own rate."""
-    num_samples: int
-    """Samples of the part at the sound's own rate, without encoder delay and padding."""
+    num_samples: int | None
+    """Samples of the part at the sound's own rate, without encoder delay and padding; ``None`` of
+    a source that had not ended, see :attr:`total_samples`."""
     loudness_lufs: float | None
     """Integrated loudness of what the model hears; ``None`` where it cannot be measured."""
     peak: float
@@ -48,13 +50,47 @@ class SoundInfo:
 
     def __repr__(self) -> str:
         name = self.source.name  # a path is long, an array larger still
-        what = f"{self.duration_s:.2f} s at {self.rate_hz} Hz, {self.channels} channel(s)"
+        what = f"{self.length} at {self.rate_hz} Hz, {self.channels} channel(s)"
         return f"SoundInfo({excerpt(name)}, {what})"
 
+    @classmethod
+    def growing(cls, source: AudioSource) -> SoundInfo:
+        """Return what is known of a sound before its end: it is heard as loud as it is."""
+        return cls(
+            source=source,
+            rate_hz=source.rate_hz,
+            channels=source.channels,
+            layout=source.layout,
+            start_sample=0,
+            num_samples=None,
+            loudness_lufs=None,
+            peak=1.0,
+            is_silent=False,
+        )
+
     @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.num_samples / self.rate_hz
+    def total_samples(self) -> int | None:
+        """Samples of the part; ``None`` until the end of a source that grows is known."""
+        if self.num_samples is not None:
+            return self.num_samples
+        return self._growing.num_samples
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length in seconds; ``None`` until it is known."""
+        total = self.total_samples
+        return None if total is None else total / self.rate_hz
+
+    @property
+    def length(self) -> str:
+        """The length for a reader."""
+        return "?" if self.duration_s is None else f"{self.duration_s:.2f} s"
+
+    def has_sample(self, index: int) -> bool:
+        """Return whether the part has a sample ``index``; wait until that is known."""
+        if self.num_samples is not None:
+            return index < self.num_samples
+        return self._growing.has_sample(index)
 
     @property
     def heard(self) -> Hearing:
@@ -67,14 +103,22 @@ class SoundInfo:
         return loudness_gain(self.loudness_lufs, self.target_lufs)
 
     @property
-    def identity(self) -> str:
+    def identity(self) -> str | None:
         """Text that tells this sound from others, and from a changed file of the same name.
+
+        ``None`` where the source has none: then nothing tells it from another sound.
 
         Raises:
             InvalidInputError: If its file is no longer there.
         """
         part = f"{self.start_sample} {self.num_samples} {self.target_lufs!r}"
-        if isinstance(self.source, SoundArray):
-            return f"array {self.source.digest} {part}"
+        if not isinstance(self.source, Path):
+            known = self.source.identity
+            return None if known is None else f"{known} {part}"
         found = check_input(self.source, "sound").stat()
         return f"file {found.st_size} {found.st_mtime_ns} {part} {self.source.resolve()}"
+
+    @property
+    def _growing(self) -> AudioSource:
+        assert not isinstance(self.source, Path), "a file is measured whole"
+        return self.source

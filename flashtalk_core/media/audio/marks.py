@@ -56,6 +56,8 @@ class SoundMarks:
 def measured_blocks(reader: BlockReader, sound: SoundInfo) -> Iterator[Block]:
     """Yield the part of a sound that is rendered, once more.
 
+    What was not measured, since it had not ended, is compared with nothing.
+
     Args:
         reader: New reader of its source.
         sound: What the first pass measured.
@@ -66,6 +68,9 @@ def measured_blocks(reader: BlockReader, sound: SoundInfo) -> Iterator[Block]:
     """
     if (reader.rate_hz, reader.channels) != (sound.rate_hz, sound.channels):
         raise InvalidInputError(_another(sound, 0))
+    if sound.num_samples is None:
+        yield from reader.blocks(sound.start_sample)
+        return
     read, num_same = SoundMarks(), 0
     for block in reader.blocks(sound.start_sample, sound.num_samples):
         read.update(block)
@@ -79,7 +84,7 @@ def measured_blocks(reader: BlockReader, sound: SoundInfo) -> Iterator[Block]:
         left_s = read.num_samples / sound.rate_hz
         raise InvalidInputError(
             f"sound {sound.source}: changed while it was rendered, only {left_s:.3f} of "
-            f"{sound.duration_s:.3f} s are left; {_REMEDY}"
+            f"{sound.num_samples / sound.rate_hz:.3f} s are left; {_REMEDY}"
         )
 
 

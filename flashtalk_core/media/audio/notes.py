@@ -18,16 +18,21 @@ def sound_notes(info: SoundInfo) -> list[str]:
     return [f"sound {info.source}: {note}" for note in notes]
 
 
+def _measured_s(info: SoundInfo) -> float:
+    """Return how many seconds were measured: none of a sound that had not ended."""
+    return (info.num_samples or 0) / info.rate_hz
+
+
 def _length_notes(info: SoundInfo) -> list[str]:
-    notes = []
+    notes, measured_s = [], _measured_s(info)
     if info.missing_s:
-        length_s = (info.start_sample + info.num_samples) / info.rate_hz
+        length_s = (info.start_sample + (info.num_samples or 0)) / info.rate_hz
         notes.append(
             f"its header states {length_s + info.missing_s:.3f} s, but only {length_s:.3f} s are "
             "there; copy it again"
         )
-    if info.duration_s > _LONG_SOUND_S:
-        notes.append(f"{info.duration_s / 3600:.1f} hours long")
+    if measured_s > _LONG_SOUND_S:
+        notes.append(f"{measured_s / 3600:.1f} hours long")
     return notes
 
 
@@ -58,7 +63,8 @@ def _level_notes(info: SoundInfo) -> list[str]:
             f"its peak is {info.peak:.3g} times full scale, what is above 1 is cut off in the "
             "video; export it at a lower level"
         ]
-    if info.loudness_lufs is None and not info.is_silent and info.duration_s >= _MEASURABLE_S:
+    is_measurable = not info.is_silent and _measured_s(info) >= _MEASURABLE_S
+    if info.loudness_lufs is None and is_measurable:
         return [
             f"too quiet to measure its loudness, its peak is {info.peak:.2g} of full scale; the "
             "model hears it as it is, export it at a higher level"

@@ -1,4 +1,4 @@
-"""Sound that is in memory already.
+"""Where sound comes from: files, arrays, and sources whose length is known at their end only.
 
 Axis legend: C channels, n samples.
 """
@@ -21,6 +21,8 @@ from ...excerpt import excerpt
 Block = NDArray[np.float32]
 """Samples, ``(C, n)``, full scale at 1."""
 
+BLOCK_SAMPLES = 1 << 15
+"""Least size of a block, but for the last one of a sound."""
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
 MAX_CHANNELS = 8
@@ -28,6 +30,57 @@ MAX_TIME_S = 360_000
 """Latest start and longest duration that can be asked for: 100 hours."""
 MIN_DURATION_S = 0.001
 """Shortest duration that can be asked for."""
+
+
+class AudioSource(Protocol):
+    """Sound that is no file: an array, or a source that still grows. ``str`` of it is its name.
+
+    Whoever asks for samples that have not arrived waits for them: analysis for the look-ahead of
+    its window as well, so that a chunk hears the same as in the finished sound. A session that
+    must not wait that long takes a :class:`ChunkConfig` with less look-ahead.
+    """
+
+    @property
+    def name(self) -> str:
+        """What warnings and errors call it."""
+        ...
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples a second."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        ...
+
+    @property
+    def layout(self) -> str:
+        """FFmpeg's name of the channel layout; empty where there is none."""
+        ...
+
+    @property
+    def num_samples(self) -> int | None:
+        """Samples of the whole sound; ``None`` until its end is known."""
+        ...
+
+    @property
+    def identity(self) -> str | None:
+        """Text that tells this sound from all others; ``None`` where there is none."""
+        ...
+
+    def has_sample(self, index: int) -> bool:
+        """Wait until it is known whether the sound has a sample ``index``, and return it."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all samples, ``(C, n)`` float32, full scale at 1; each call from the first on.
+
+        Blocks of any size are heard alike if there is one channel. A downmix of several may round
+        differently in blocks of another size than :data:`BLOCK_SAMPLES`.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,6 +103,35 @@ class SoundArray:
             f"sound {self}: {channels} channels; need 1 to {MAX_CHANNELS}, mix it down first",
         )
         require(num_samples > 0, f"sound {self}: it holds 0 samples; record or export it again")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.samples)
+
+    @property
+    def layout(self) -> str:
+        """Nothing: channels of an array have no names."""
+        return ""
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of each channel."""
+        return self.samples.shape[1]
+
+    @property
+    def identity(self) -> str:
+        """Text that is the same for equal samples at an equal rate."""
+        return f"array {self.digest}"
+
+    def has_sample(self, index: int) -> bool:
+        """Return whether there is a sample ``index``."""
+        return index < self.num_samples
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all samples, ``(C, n)``."""
+        for start in range(0, self.num_samples, BLOCK_SAMPLES):
+            yield self.samples[:, start : start + BLOCK_SAMPLES]
 
     @cached_property
     def digest(self) -> str:
@@ -74,7 +156,7 @@ class SoundArray:
         return self.name
 
 
-SoundSource = Path | SoundArray
+SoundSource = Path | AudioSource
 """Where sound comes from; ``str`` of it is what the user knows it by."""
 
 

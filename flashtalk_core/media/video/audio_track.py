@@ -109,8 +109,7 @@ class SoundTrack:
     def __init__(self, container: OutputContainer, sound: SoundInfo) -> None:
         self.rate_hz = aac_rate_hz(sound.rate_hz)
         self.layout = aac_layout(sound.layout, sound.channels)
-        self.num_samples = -(-sound.num_samples * self.rate_hz // sound.rate_hz)
-        """Length of the track at its own rate, rounded up."""
+        self._sound = sound
         self._downmix = _downmix(sound)
         self._reader = SoundReader(sound.source)
         try:
@@ -129,11 +128,20 @@ class SoundTrack:
         for note in track_notes(sound):
             _log.warning("%s", note)
 
+    @property
+    def num_samples(self) -> int | None:
+        """Length of the track at its own rate, rounded up; ``None`` until it is known."""
+        total = self._sound.total_samples
+        return None if total is None else -(-total * self.rate_hz // self._sound.rate_hz)
+
     def packets_until(self, time_s: Fraction) -> Iterator[Packet]:
         """Encode what sounds before ``time_s``, to the end of the AAC frame around it."""
-        stop = min(self.num_samples, math.ceil(time_s * self.rate_hz))
+        stop = math.ceil(time_s * self.rate_hz)
         while self._position < stop:
-            samples = self._take(min(_FRAME_SAMPLES, self.num_samples - self._position))
+            self._fill()
+            samples = self._take()
+            if not samples.shape[1]:
+                return
             yield from self._encode(samples)
 
     def remaining_packets(self) -> Iterator[Packet]:
@@ -152,14 +160,27 @@ class SoundTrack:
             yield _within_full_scale(resampler.process(block))
         yield _within_full_scale(resampler.finish())
 
-    def _take(self, num_samples: int) -> Block:
-        """Return the next ``(C, num_samples)``; rounding may leave one of silence at the end."""
-        while self._pending.shape[1] < num_samples:
+    @property
+    def _num_wanted(self) -> int:
+        """Samples of the next AAC frame."""
+        total = self.num_samples
+        return _FRAME_SAMPLES if total is None else min(_FRAME_SAMPLES, total - self._position)
+
+    def _fill(self) -> None:
+        """Read on until the next AAC frame is there, or the sound has ended."""
+        while self._pending.shape[1] < self._num_wanted:
             more = next(self._source, None)
             if more is None:
-                short = num_samples - self._pending.shape[1]
-                more = np.zeros((self._channels, short), np.float32)
+                return
             self._pending = np.concatenate([self._pending, more], axis=1)
+
+    def _take(self) -> Block:
+        """Return the next AAC frame ``(C, n)``; rounding may leave one of silence at the end."""
+        num_samples = self._num_wanted
+        short = num_samples - self._pending.shape[1]
+        if short > 0:
+            silence = np.zeros((self._channels, short), np.float32)
+            self._pending = np.concatenate([self._pending, silence], axis=1)
         taken, self._pending = np.split(self._pending, [num_samples], axis=1)
         return taken
 

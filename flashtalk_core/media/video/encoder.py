@@ -85,7 +85,7 @@ class VideoEncoder:
 
         Args:
             size_px: Height and width of the frames.
-            sound: Sound of the video; it also fixes its length.
+            sound: Sound of the video, which ends with it.
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
@@ -102,8 +102,6 @@ class VideoEncoder:
         self.size_px = size_px
         self.sound = sound
         self.frame_rate_hz = frame_rate_hz
-        self.num_frames = num_video_frames(sound.num_samples, sound.rate_hz, frame_rate_hz)
-        """Frames of the whole video, ``ceil(frame rate * samples / rate)``."""
         self.num_written = 0
         # A chunk, or as many as make a second: more key frames make a larger file.
         self._key_frame_interval = chunk_frames * -(-_MIN_KEY_FRAME_INTERVAL // chunk_frames)
@@ -114,6 +112,12 @@ class VideoEncoder:
         self._container: OutputContainer | None = None
         self._pictures: PictureTrack
         self._track: SoundTrack
+
+    @property
+    def num_frames(self) -> int | None:
+        """Frames of the video, ``ceil(frame rate * samples / rate)``; ``None`` until known."""
+        total, rate_hz = self.sound.total_samples, self.sound.rate_hz
+        return None if total is None else num_video_frames(total, rate_hz, self.frame_rate_hz)
 
     @property
     def is_open(self) -> bool:
@@ -169,7 +173,8 @@ class VideoEncoder:
         pixels = frames.cpu().numpy() if isinstance(frames, Tensor) else frames
         assert pixels.shape[1:] == (*self.size_px, 3), pixels.shape
         assert pixels.dtype == np.uint8, pixels.dtype
-        assert self.num_written + len(pixels) <= self.num_frames, (len(pixels), self.num_frames)
+        total = self.num_frames
+        assert total is None or self.num_written + len(pixels) <= total, (len(pixels), total)
         for picture in pixels:
             with deferred_stops():
                 self._mux(self._pictures.packets(picture, self.num_written))

@@ -60,7 +60,7 @@ class Mp4Writer:
         Args:
             path: Final name, in ``.mp4``.
             size_px: Height and width of the frames.
-            sound: Sound of the video; it also fixes its length.
+            sound: Sound of the video, which ends with it.
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
@@ -93,8 +93,8 @@ class Mp4Writer:
         self._held = ExitStack()
 
     @property
-    def num_frames(self) -> int:
-        """Frames of the finished video, ``ceil(frame rate * samples / rate)``."""
+    def num_frames(self) -> int | None:
+        """Frames of the video, ``ceil(frame rate * samples / rate)``; ``None`` until known."""
         return self._encoder.num_frames
 
     @property
@@ -162,8 +162,10 @@ class Mp4Writer:
         count = num_saved_frames(partial) if self._num_saved is None else self._num_saved
         if count is None:
             return f"what another program left of this render is in {partial}"
-        share = "all" if count == self.num_frames else f"the first {count} of"
-        return f"{share} {self.num_frames} frames are in {partial}"
+        total = self.num_frames
+        share = "all" if count == total else f"the first {count} of"
+        which = f"the first {count}" if total is None else f"{share} {total}"
+        return f"{which} frames are in {partial}"
 
     def _close(self) -> None:
         """Flush the encoders and end the partial file; all of it, whatever fails."""
@@ -179,7 +181,7 @@ class Mp4Writer:
         with self._faults():
             self._close()
             self._finish()
-        self._left = self._older.remove_outdone(self.num_frames)
+        self._left = self._older.remove_outdone(self.num_written)
         if self._left:
             _log.warning("%s is complete; %s", self.output.final, self._left)
 
@@ -224,9 +226,10 @@ class Mp4Writer:
             )
 
     def _write_finished(self) -> None:
-        output, track = self.output, self._encoder.track
+        output, track, num_frames = self.output, self._encoder.track, self.num_written
+        assert track.num_samples is not None, "all frames are written, so the end is known"
         # Counting in sound samples makes the length of the sound exact.
-        picture_ticks = -(-self.num_frames * track.rate_hz // self._encoder.frame_rate_hz)
+        picture_ticks = -(-num_frames * track.rate_hz // self._encoder.frame_rate_hz)
         durations = {b"vide": picture_ticks, b"soun": track.num_samples}
         try:
             found = write_plain_mp4(output.partial, output.finishing, track.rate_hz, durations)
@@ -235,9 +238,9 @@ class Mp4Writer:
                 f"output {output.final}: another program changed {output.partial}, which is "
                 "damaged now; render again"
             ) from error
-        if found != self.num_frames:
+        if found != num_frames:
             raise OutputError(
-                f"output {output.final}: {found} of {self.num_frames} frames are left in "
+                f"output {output.final}: {found} of {num_frames} frames are left in "
                 f"{output.partial}, another program changed it; render again"
             )
 

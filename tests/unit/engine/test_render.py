@@ -1,11 +1,16 @@
 """From a plan to a file."""
 
+from dataclasses import replace
+
 import av
 import pytest
+import torch
 
 from flashtalk_core.config import ChunkConfig
 from flashtalk_core.engine.render import describe, open_writer, render_video
 from flashtalk_core.errors import InvalidInputError, OutputError
+from flashtalk_core.media.audio.info import SoundInfo
+from flashtalk_core.media.isobmff.live import LiveMp4
 from flashtalk_core.media.video.reading.measure import measure_video
 
 pytestmark = pytest.mark.cpu
@@ -75,3 +80,71 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_read(plan, tmp
         open_writer(plan, tmp_path / "missing" / "a.mp4", crf=30)
     with pytest.raises(InvalidInputError, match="quality crf 52"):
         open_writer(plan, tmp_path / "a.mp4", crf=52)
+
+
+class Frames:
+    """A sink that keeps frames and how it was left."""
+
+    def __init__(self):
+        self.frames, self.is_open, self.left_by = [], False, None
+
+    def __enter__(self):
+        self.is_open = True
+
+    def __exit__(self, kind, exception, traceback):
+        self.is_open, self.left_by = False, exception
+
+    def write(self, frames):
+        assert self.is_open
+        self.frames.append(frames)
+
+
+def test_frames_go_to_any_sink(plan, networks, tmp_path):
+    sink = Frames()
+    render_video(plan, sink, networks)
+    assert (sink.is_open, sink.left_by) == (False, None)
+    assert torch.cat(sink.frames).shape == (10, 32, 32, 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sink_is_left_with_what_stopped_the_render(plan, networks):
+    sink, error = Frames(), KeyboardInterrupt()
+
+    def stop(_step):
+        raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        render_video(plan, sink, networks, before_step=stop)
+    assert sink.left_by is error
+
+
+def test_a_growing_sound_gives_the_very_file_and_stream_of_the_finished_one(
+    plan, networks, growing_sound, tmp_path
+):
+    samples = plan.sound.source.samples
+    growing = SoundInfo.growing(growing_sound(samples, 16_000, 640))
+    whole = replace(growing, source=plan.sound.source, num_samples=samples.shape[1])
+    videos = []
+    for sound in (growing, whole):
+        live = Fragments()
+        writer = open_writer(
+            replace(plan, sound=sound), tmp_path / "a.mp4", crf=30, sinks=[LiveMp4(live)]
+        )
+        render_video(replace(plan, sound=sound), writer, networks)
+        videos.append(((tmp_path / "a.mp4").read_bytes(), list(live)))
+    assert videos[0] == videos[1]
+    measured = measure_video(tmp_path / "a.mp4")
+    assert (measured.num_frames, measured.is_exact, measured.num_samples) == (10, True, 6_400)
+
+
+class Fragments(list):
+    """What a live stream sends."""
+
+    def begin(self, head):
+        self.append(head)
+
+    def add(self, data, start_ms, *, is_key):
+        self.append((data, start_ms, is_key))
+
+    def close(self):
+        self.append("end")

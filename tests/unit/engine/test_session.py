@@ -1,5 +1,8 @@
 """The loop over chunks: exact length, state in and out, nothing kept."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +10,10 @@ from flashtalk_core.config import ChunkConfig
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.engine.state import SessionState
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.geometry import num_video_frames
+from flashtalk_core.media.audio.info import SoundInfo
+from flashtalk_core.media.audio.probe import AnalysisStream
+from flashtalk_core.media.audio.source import SoundArray
 
 pytestmark = pytest.mark.cpu
 
@@ -86,3 +93,61 @@ def test_a_state_of_other_settings_is_refused():
         next(run_session(Counter(), 30, SessionState(1, None, "someone else's")))
     assert "start anew" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class Hearing(Counter):
+    """Draws frames as bright as what it hears of them and a while ahead."""
+
+    def __init__(self, sound, ahead_samples):
+        super().__init__()
+        self.stream, self.ahead = AnalysisStream(sound), ahead_samples
+
+    def generate(self, span, state):
+        start, stop = span.shown.start * 640, span.shown.stop * 640
+        window = self.stream.read(start, stop + self.ahead)
+        levels = np.abs(window[: stop - start]).reshape(-1, 640).sum(axis=1) + window.sum()
+        frames = torch.from_numpy(levels)[:, None, None, None].expand(-1, 2, 2, 3)
+        for first in range(0, len(frames), 4):
+            self.drawn += 4
+            yield frames[first : first + 4]
+        return SessionState(state.chunk_index + 1, None, state.fingerprint)
+
+
+RATES = [16_000, 44_100]
+
+
+@pytest.mark.parametrize("ahead_samples", [0, 1, 5_000, 40_000])
+@pytest.mark.parametrize("frames", [1, 4, 7, 8, 9, 16, 20.1, 24])
+@pytest.mark.parametrize("rate_hz", RATES)
+def test_a_growing_sound_gives_the_frames_of_the_finished_one(
+    growing_sound, rate_hz, frames, ahead_samples
+):
+    num_samples = round(frames * rate_hz / 25)
+    samples = np.random.default_rng(0).standard_normal((1, num_samples)).astype(np.float32)
+    growing = SoundInfo.growing(growing_sound(samples, rate_hz, rate_hz // 50))
+    finished = replace(
+        growing, source=SoundArray("whole", samples, rate_hz), num_samples=num_samples
+    )
+    videos = [
+        torch.cat(list(run_session(Hearing(sound, ahead_samples), sound)))
+        for sound in (growing, finished)
+    ]
+    assert torch.equal(*videos)
+    assert len(videos[0]) == num_video_frames(num_samples, rate_hz, 25)
+
+
+@pytest.mark.parametrize("total", [8, 16, 12, 13])
+def test_nothing_is_drawn_behind_the_end_of_a_growing_sound(growing_sound, total):
+    """Its end is known only when the next sample is waited for, which is before it is drawn."""
+    samples = np.ones((1, total * 640), np.float32)
+    sound = SoundInfo.growing(growing_sound(samples, 16_000, 640))
+    source = Hearing(sound, 0)
+    assert sum(map(len, run_session(source, sound))) == total
+    assert source.drawn == -(-total // 4) * 4
+
+
+def test_frames_leave_before_the_end_is_known(growing_sound):
+    sound = SoundInfo.growing(growing_sound(np.ones((1, 64_000), np.float32), 16_000, 640))
+    session = run_session(Hearing(sound, 640), sound)
+    next(session)
+    assert (sound.total_samples, sound.source.num_arrived) == (None, 9 * 640)

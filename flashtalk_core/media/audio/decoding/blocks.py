@@ -9,10 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..source import Block
-
-BLOCK_SAMPLES = 1 << 15
-"""Least size of a block, but for the last one."""
+from ..source import BLOCK_SAMPLES, Block
 
 # Most samples after a track's stated end that count as encoder padding: two frames of HE-AAC.
 _MAX_PADDING = 4096

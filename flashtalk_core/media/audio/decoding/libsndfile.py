@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from ....borders import library_border
 from ....errors import InvalidInputError
-from ..source import Block, check_rate
-from .blocks import BLOCK_SAMPLES
+from ..source import BLOCK_SAMPLES, Block, check_rate
 from .pieces import OpenedSound, unreadable
 
 if TYPE_CHECKING:

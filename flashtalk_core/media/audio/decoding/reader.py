@@ -1,4 +1,4 @@
-"""Sound read as blocks of floats in constant memory, from a file or from memory.
+"""Sound read as blocks of floats in constant memory, from a file or another source.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from ....files.input_path import check_input
-from ..source import Block, SoundArray, SoundSource
-from .blocks import BLOCK_SAMPLES
+from ..source import AudioSource, Block, SoundSource
 from .opening import open_sound_file
 
 
@@ -24,7 +23,7 @@ class SoundReader:
     reads it; what that cannot open or would misread goes to libsndfile (``soundfile``).
     """
 
-    def __init__(self, source: str | Path | SoundArray) -> None:
+    def __init__(self, source: str | Path | AudioSource) -> None:
         """Open ``source`` and read its first block.
 
         Raises:
@@ -38,16 +37,16 @@ class SoundReader:
         self.notes: list[str] = []
         """What should be known about the file; grows while it is read."""
         self._close: Callable[[], None] | None = None
-        if isinstance(source, SoundArray):
-            self.source = source
-            self.rate_hz, self.channels, self.layout = source.rate_hz, len(source.samples), ""
-            self._blocks = _array_blocks(source.samples)
-        else:
+        if isinstance(source, str | Path):
             self.source = path = check_input(source, "sound")
             opened = open_sound_file(path)
             self.rate_hz, self.channels, self.layout = opened[:3]
             self._blocks, self._close = opened.blocks, opened.close
             self.notes, self.missing_s = opened.notes, opened.missing_s
+        else:
+            self.source = source
+            self.rate_hz, self.channels = source.rate_hz, source.channels
+            self.layout, self._blocks = source.layout, source.blocks()
 
     def blocks(self, start_sample: int = 0, num_samples: int | None = None) -> Iterator[Block]:
         """Yield the samples from ``start_sample`` on, at most ``num_samples`` (``None``: all).
@@ -74,8 +73,3 @@ class SoundReader:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _array_blocks(samples: Block) -> Iterator[Block]:
-    for start in range(0, samples.shape[1], BLOCK_SAMPLES):
-        yield samples[:, start : start + BLOCK_SAMPLES]
