@@ -169,7 +169,7 @@ SPEEDS = ("auto", "plain", "fused", "compiled")
 class FastPaths:
     """Which faster ways through the networks are taken. Each can be turned off alone.
 
-    All but ``float8`` compute the same up to the rounding of the number format.
+    All compute the same up to the rounding of the number format.
     """
 
     fused_blocks: bool = True
@@ -181,8 +181,6 @@ class FastPaths:
     """Keep the autoencoder's tensors with channels innermost, as its convolutions want them."""
     fused_layers: bool = True
     """Norms, sums and biases of the autoencoder in few passes over memory (needs Triton)."""
-    float8: bool = False
-    """Large linear layers of the transformer in 8-bit floats, scaled row by row."""
 
     def __post_init__(self) -> None:
         require(

@@ -10,7 +10,7 @@ from ..flashtalk_core.acceleration.apply import choose_fast_paths
 from ..flashtalk_core.config import SPEEDS
 from ..flashtalk_core.errors import FlashTalkError
 from ..flashtalk_core.models.attention import BUILT_IN, KERNELS
-from ..flashtalk_core.placement.memory_choice import MODES
+from ..flashtalk_core.placement.memory_choice import MODES, MemoryChoice, check_choice
 from .graph.errors import blame
 from .graph.model_report import refuse_files, require_files
 from .host.devices import DEVICES, DTYPES, find_device, find_dtype
@@ -202,12 +202,14 @@ class ModelLoader(io.ComfyNode):
         with blame(cls, "device"):
             place, loras = find_device(device), find_loras(lora, lora_strength)
         with blame(cls, "speed"):
-            paths = choose_fast_paths(speed, place, float8=float8)
+            kept = MemoryChoice.parse(memory, float8=float8)
+            check_choice(kept, place)
+            paths = choose_fast_paths(speed, place)
         require_files(cls, parts)
         with blame(cls, "model"):
             files = find_files(parts)
         with blame(cls, "model"):
             described = describe_model(
-                files, place, find_dtype(dtype, place), attention, paths, memory, loras
+                files, place, find_dtype(dtype, place), attention, paths, kept, loras
             )
         return io.NodeOutput(described)

@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..packages import missing_package
-from ..quantization.fp8 import check_float8, choose_products, quantise_blocks
+from ..quantization.fp8 import choose_products
 from .block_ops import BlockKernels, FallbackKernels, PlainKernels
 from .fused_block import FusedBlock
 from .fused_vae import fuse_layers, keep_channels_last
@@ -36,7 +35,7 @@ _MAX_COMPILED_SIZES = 64
 """Sizes of video, formats and ways that a process compiles blocks for; more run uncompiled."""
 
 
-def choose_fast_paths(speed: str, device: torch.device, *, float8: bool = False) -> FastPaths:
+def choose_fast_paths(speed: str, device: torch.device) -> FastPaths:
     """Return the ways that ``speed`` stands for.
 
     Args:
@@ -44,7 +43,6 @@ def choose_fast_paths(speed: str, device: torch.device, *, float8: bool = False)
             ``torch.compile``, slow to build); ``auto`` is ``fused`` on a GPU that can, and
             ``plain`` elsewhere, which is said if the GPU is worth more.
         device: Where the networks will run.
-        float8: Whether large linear layers become 8-bit floats.
 
     Raises:
         InvalidInputError: If a way was asked for by name that cannot run here.
@@ -57,7 +55,7 @@ def choose_fast_paths(speed: str, device: torch.device, *, float8: bool = False)
         "fused": FastPaths(),
         "compiled": FastPaths(fused_blocks=False, compiled_blocks=True),
     }
-    paths = replace(known[speed], float8=float8)
+    paths = known[speed]
     check_fast_paths(paths, device)
     return paths
 
@@ -76,7 +74,7 @@ def _choose_automatically(device: torch.device) -> str:
 def accelerate(network: nn.Module, paths: FastPaths, device: torch.device) -> None:
     """Switch on the chosen ways through a network; networks without any stay as they are.
 
-    Parameters keep their names, except that ``float8`` adds scales.
+    Parameters keep their names.
 
     Args:
         network: Changed in place; in its final dtype, with its attention chosen.
@@ -94,9 +92,7 @@ def accelerate(network: nn.Module, paths: FastPaths, device: torch.device) -> No
 
 
 def _accelerate_dit(dit: AvatarDiT, paths: FastPaths, device: torch.device) -> None:
-    if paths.float8:
-        quantise_blocks(dit)
-    choose_products(dit, device)  # they may have been quantised while they were read
+    choose_products(dit, device)  # of layers that were quantised while they were read
     if paths.compiled_blocks:
         compile_blocks(dit)
     if paths.fused_blocks:
@@ -163,8 +159,6 @@ def can_go(paths: FastPaths, device: torch.device) -> bool:
 
 def check_fast_paths(paths: FastPaths, device: torch.device) -> None:
     """Raise :class:`InvalidInputError` if the device or the installation cannot take ``paths``."""
-    if paths.float8:
-        check_float8(device)
     if not paths.needs_triton or device.type == "cpu":
         return
     require(

@@ -231,7 +231,7 @@ def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffloa
     dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, offload)
     if plan.float8 and offload is None:
         quantise_blocks(dit)
-    accelerate(dit, replace(bench.paths, float8=False), device)
+    accelerate(dit, bench.paths, device)
     vae = random_network(lambda: VideoVAE(config.vae), device, dtype)
     accelerate(vae, bench.paths, device)
     if plan.slabs:

@@ -23,6 +23,7 @@ from ..models.attention import choose_attention, sdpa
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..quantization.fp8 import quantise_blocks
 from ..weights.formats.tensor_file import open_tensor_file
 from ..weights.mapping.key_maps import AUDIO_KEYS, DIT_KEYS, VAE_KEYS, KeyMap
 from ..weights.plan import materialise, plan_component
@@ -116,7 +117,7 @@ def report_start(folder: str, start_s: str, values: str) -> None:
     laps = _Laps(float(start_s), device)
     laps.end("to_import")
     config = _config(options)
-    paths = choose_fast_paths(options["speed"], device, float8=options["float8"])
+    paths = choose_fast_paths(options["speed"], device)
     attention = choose_attention(options["attention"], device)
     networks = Networks(
         config,
@@ -124,6 +125,8 @@ def report_start(folder: str, start_s: str, values: str) -> None:
         _read(folder, "vae", partial(VideoVAE, config.vae), device, dtype),
         _read(folder, "audio_encoder", partial(AudioEncoder, config.audio), device, dtype),
     )
+    if options["float8"]:
+        quantise_blocks(networks.dit)
     for network in (networks.dit, networks.vae):
         accelerate(network, paths, device)
     laps.end("to_read")

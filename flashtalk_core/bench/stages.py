@@ -16,6 +16,7 @@ from ..geometry import check_size
 from ..models.attention import KERNELS, Attention, attention_name, sdpa
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
+from ..quantization.fp8 import quantise_blocks
 from .agreement import (
     MAX_ERROR,
     MAX_ERROR_FLOAT8,
@@ -41,11 +42,13 @@ class Way:
     paths: FastPaths
     attention: Attention
     """Kernel of the transformer."""
+    float8: bool = False
+    """Whether large linear layers of the transformer are in 8-bit floats."""
 
     @property
     def is_exact(self) -> bool:
         """Tell whether it computes the same as the plain way up to rounding."""
-        return not self.paths.float8 and attention_name(self.attention) not in INEXACT
+        return not self.float8 and attention_name(self.attention) not in INEXACT
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ def switch(networks: Networks, way: Way) -> None:
     for block in networks.dit.blocks:
         assert isinstance(block, AvatarBlock)
         block.fused = block._compiled_call_impl = None
+    if way.float8:
+        quantise_blocks(networks.dit)
     for network in (networks.dit, networks.vae):
         accelerate(network, way.paths, next(network.parameters()).device)
 
@@ -209,7 +214,7 @@ def _measure_way(
         networks.dit,
         inputs.reference.session.rotation.shape[0],
         way.attention,
-        float8=way.paths.float8,
+        float8=way.float8,
     )
 
     def run(clock: StageClock) -> None:

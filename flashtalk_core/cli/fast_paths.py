@@ -57,4 +57,4 @@ def read_fast_paths(args: argparse.Namespace, device: torch.device) -> FastPaths
     """
     from ..acceleration.apply import choose_fast_paths
 
-    return leave_out(choose_fast_paths(args.speed, device, float8=args.float8), args)
+    return leave_out(choose_fast_paths(args.speed, device), args)

@@ -175,7 +175,7 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     from ..media.image.portrait import open_picture
     from ..media.video.picture_track import check_crf
     from ..models.attention import choose_attention
-    from ..placement.memory_choice import MemoryChoice, plan_memory
+    from ..placement.memory_choice import MemoryChoice, check_choice, plan_memory
     from ..placement.memory_sizes import model_sizes
     from ..placement.residency import Placement
     from ..weights.discovery.layout import find_model_files, resolve_model
@@ -192,6 +192,7 @@ def _check(args: argparse.Namespace) -> RenderPlan:
     memory = MemoryChoice.parse(args.memory, float8=args.float8)
     loras = [LoraFile.parse(text) for text in args.lora]
     device = choose_device(args.device)
+    check_choice(memory, device)
     attention = choose_attention(args.attention, device)
     paths = read_fast_paths(args, device)
     files = find_model_files(resolve_model(args.model))

@@ -34,7 +34,7 @@ def render_notes(plan: RenderPlan) -> list[str]:
 def placement_notes(place: Placement) -> list[str]:
     """Return which of the execution modes asked for have no effect where the networks run."""
     notes, kind = [], place.device.type
-    if kind == "cpu" and (place.paths.float8 or place.memory.float8):
+    if kind == "cpu" and place.memory.float8:
         notes.append(
             "float8: a CPU has no products of 8-bit floats, so this is slower, and the picture "
             "changes a little; leave it off"

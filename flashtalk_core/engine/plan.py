@@ -94,7 +94,8 @@ class RenderPlan:
             dtype=str(place.dtype),
             memory=[place.memory.float8, place.memory.slabs],
             rounding=[rounding_of(place.device), rounding_of(place.device_of(VideoVAE))],
-            paths=asdict(place.paths),
+            # The constant stands for a field that this once had: older fingerprints stay valid.
+            paths=asdict(place.paths) | {"float8": False},
             attention=[self.attention, *_installed_kernels()],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
         )

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal, cast, get_args
 
 import torch
 
@@ -19,7 +20,9 @@ from ..quantization.fp8 import float8_fault
 from .memory_plan import WHOLE, MemoryPlan
 from .memory_sizes import ModelSizes
 
+Mode = Literal["auto", "resident", "offload"]
 MODES = ("auto", "resident", "float8", "offload", "float8-offload")
+"""What a user may write. Those with ``float8`` are ``offload`` with 8-bit floats."""
 SYSTEM_BYTES = 1_500_000_000
 """What the system, the display and the driver take of every card."""
 _GB = 1e9
@@ -29,29 +32,45 @@ _GB = 1e9
 class MemoryChoice:
     """What a user asked for."""
 
-    mode: str = "auto"
-    """One of :data:`MODES`."""
+    mode: Mode = "auto"
+    """``auto`` keeps what fits, ``resident`` all, ``offload`` blocks as many as fit."""
     num_resident: int | None = None
     """Blocks that stay on the device; ``None`` is as many as there is room for."""
-    float8: bool = False
-    """Whether 8-bit floats are wanted in any case."""
+    float8: bool | None = None
+    """Whether large linear layers of the transformer are in 8-bit floats. ``None`` leaves that to
+    the size of the card where the mode is ``auto``, and is no elsewhere."""
 
     def __post_init__(self) -> None:
+        modes = get_args(Mode)
         require(
-            self.mode in MODES,
-            f"memory {excerpt(self.mode)!r}: use one of {', '.join(MODES)}",
+            self.mode in modes,
+            f"memory {excerpt(self.mode)!r}: use one of {', '.join(modes)}",
             subject="memory",
         )
         require(
-            self.num_resident is None or (self.num_resident >= 0 and "offload" in self.mode),
-            f"memory {self.mode}:{excerpt(self.num_resident)}: a number of blocks, 0 or more, goes "
-            "with 'offload' and 'float8-offload' only",
+            self.num_resident is None or (self.num_resident >= 0 and self.mode == "offload"),
+            _no_count(f"{self.mode}:{excerpt(self.num_resident)}"),
             subject="memory",
         )
+
+    def __str__(self) -> str:
+        """Return how a user may write it."""
+        if self.mode != "offload" or not self.float8:
+            return self.mode + self._count
+        return "float8-offload" + self._count if self._count else "float8"
+
+    @property
+    def _count(self) -> str:
+        return "" if self.num_resident is None else f":{self.num_resident}"
 
     @classmethod
     def parse(cls, text: str, *, float8: bool = False) -> MemoryChoice:
-        """Read a mode, or a mode and a number of blocks such as ``offload:12``."""
+        """Read one of :data:`MODES`, or one and a number of blocks such as ``offload:12``.
+
+        Args:
+            text: What was written.
+            float8: Whether 8-bit floats were asked for elsewhere.
+        """
         mode, colon, count = text.partition(":")
         if colon and not re.fullmatch(r"\d+", count):
             raise InvalidInputError(
@@ -59,7 +78,35 @@ class MemoryChoice:
                 "offload:12",
                 subject="memory",
             )
-        return cls(mode, int(count) if colon else None, float8)
+        require(
+            mode in MODES,
+            f"memory {excerpt(mode)!r}: use one of {', '.join(MODES)}",
+            subject="memory",
+        )
+        require(not colon or "offload" in mode, _no_count(excerpt(text)), subject="memory")
+        float8 = float8 or mode.startswith("float8")
+        kind = cast("Mode", "offload" if mode.startswith("float8") else mode)
+        return cls(kind, int(count) if colon else None, float8 or None)
+
+
+def _no_count(shown: str) -> str:
+    return (
+        f"memory {shown}: a number of blocks, 0 or more, goes with 'offload' and 'float8-offload' "
+        "only"
+    )
+
+
+def check_choice(choice: MemoryChoice, device: torch.device) -> None:
+    """Raise :class:`InvalidInputError` if ``device`` lacks the 8-bit floats that are asked for."""
+    if choice.float8:
+        _require_float8(choice, float8_fault(device))
+
+
+def _require_float8(choice: MemoryChoice, fault: str) -> None:
+    remedy = "use 'offload' or 'auto'" if choice.mode == "offload" else "leave float8 off"
+    subject = "memory" if choice.mode == "offload" else "float8"
+    opening = f"memory {choice}: " if choice.mode == "offload" else ""
+    require(not (fault and choice.float8), f"{opening}{fault}; {remedy}", subject=subject)
 
 
 @dataclass(frozen=True)
@@ -95,11 +142,7 @@ def choose_memory(
         InvalidInputError: If it does not fit even with nothing resident, or if 8-bit floats
             are asked for where there are none.
     """
-    require(
-        not float8_fault or not (choice.float8 or "float8" in choice.mode),
-        f"memory {choice.mode}: {float8_fault}; use 'offload' or 'auto'",
-        subject="memory",
-    )
+    _require_float8(choice, float8_fault)
     # Nobody gets float32 on a GPU without asking for it by name.
     has_float8 = not float8_fault and sizes.dtype != torch.float32
     float8 = _takes_float8(choice, sizes, memory, has_float8=has_float8)
@@ -122,8 +165,8 @@ def _takes_float8(
     Slabs count here whatever will be done: they are the same for every number of latent frames
     a call, which must not change the picture either.
     """
-    if choice.float8 or choice.mode != "auto":
-        return choice.float8 or choice.mode.startswith("float8")
+    if choice.float8 is not None or choice.mode != "auto":
+        return bool(choice.float8)
     blocks = MemoryPlan(num_resident=sizes.num_blocks, slabs=True)
     return has_float8 and sizes.peak_bytes(blocks) > memory.total - SYSTEM_BYTES
 
@@ -132,7 +175,8 @@ def _why_format(
     choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, float8: bool
 ) -> str:
     """Return why the format is what it is, empty where the user chose it."""
-    if choice.float8 or choice.mode != "auto" or memory.total == sys.maxsize:
+    is_asked = choice.float8 is not None or choice.mode != "auto"
+    if is_asked or memory.total == sys.maxsize:
         return ""
     card = f"a card of {memory.total / _GB:.1f} GB"
     if float8:
@@ -167,7 +211,7 @@ def _offloaded(
     """
     if choice.num_resident is not None:
         raise InvalidInputError(
-            f"memory {choice.mode}:{choice.num_resident}: that needs about "
+            f"memory {choice}: that needs about "
             f"{sizes.peak_bytes(plan) / _GB:.1f} GB of device memory, "
             f"{free_bytes / _GB:.1f} GB are free; use fewer blocks",
             subject="memory",
@@ -178,7 +222,7 @@ def _offloaded(
             if sizes.peak_bytes(fewer) <= free_bytes:
                 return fewer
     raise InvalidInputError(
-        f"memory {choice.mode}: with no block on the device, about "
+        f"memory {choice}: with no block on the device, about "
         f"{sizes.peak_bytes(fewer) / _GB:.1f} GB of its memory are needed at this size, "
         f"{free_bytes / _GB:.1f} GB are free; use a smaller size, or close what else uses the GPU",
         subject="memory",
@@ -218,8 +262,8 @@ def plan_memory(
             taken to have enough.
         free_bytes: Device memory that may be used; ``None`` asks the device.
     """
-    if device.type != "cuda" and choice.mode in ("auto", "resident"):
-        return WHOLE
+    if device.type != "cuda" and choice.mode != "offload":
+        return replace(WHOLE, float8=bool(choice.float8))
     memory = DeviceMemory.unlimited()
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import torch
@@ -39,7 +39,7 @@ class Placement:
     paths: FastPaths = field(default_factory=FastPaths.none)
     """Faster ways through the networks."""
     memory: MemoryPlan = WHOLE
-    """How much of the model stays on its device."""
+    """How much of the model stays on its device, and whether it is in 8-bit floats."""
 
     def device_of(self, kind: type[nn.Module]) -> torch.device:
         """Return where a network of class ``kind`` runs."""
@@ -50,12 +50,11 @@ class Placement:
 
         They were chosen for the device that most networks run on; another one may not have them.
         """
-        paths = self.paths if kind is AvatarDiT else replace(self.paths, float8=False)
         device = self.device_of(kind)
         if device == self.device:
-            return paths
-        has_paths = device.type == self.device.type and can_go(paths, device)
-        return paths if has_paths else FastPaths.none()
+            return self.paths
+        has_paths = device.type == self.device.type and can_go(self.paths, device)
+        return self.paths if has_paths else FastPaths.none()
 
 
 def load_network(
@@ -79,7 +78,7 @@ def load_network(
     device, dtype = placement.device_of(kind), placement.dtype
     offload = _offload(placement, kind, checkpoint.config.dit.num_layers)
     parts: BlockOffload | LayerOffload | BlockQuantiser | None = offload
-    if offload is None and kind is AvatarDiT and placement.paths.float8:
+    if offload is None and kind is AvatarDiT and placement.memory.float8:
         parts = BlockQuantiser()  # all of it in the wide format may have no room
     # A host may run everything in inference mode, but weights are moved outside of it too.
     with torch.inference_mode(False):
@@ -105,8 +104,7 @@ def _offload(
     if memory.num_resident is None:
         return None
     if kind is AvatarDiT:
-        float8 = memory.float8 or placement.paths.float8
-        return BlockOffload(placement.device, memory.num_resident, float8=float8)
+        return BlockOffload(placement.device, memory.num_resident, float8=memory.float8)
     if kind is TextEncoder and memory.num_resident < num_blocks:
         # It runs once, and is as large as the transformer's blocks in 8-bit floats.
         return LayerOffload("encoder.block", placement.device)

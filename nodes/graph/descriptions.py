@@ -47,7 +47,7 @@ class ModelDescription:
         parts = [
             f"FlashTalk model {name}: {self.dtype_name} on {self.device}",
             f"attention {self.attention}",
-            f"memory {self.memory.mode}",
+            f"memory {self.memory}",
             f"from {excerpt(dit[0].name)}",
         ]
         if self.checkpoint.loras:
@@ -72,7 +72,7 @@ def describe_model(
     dtype: torch.dtype,
     attention: str,
     paths: FastPaths,
-    memory: str = "auto",
+    memory: MemoryChoice,
     loras: Sequence[LoraFile] = (),
 ) -> ModelDescription:
     """Check the files of a model and describe it; no weights are read.
@@ -83,7 +83,6 @@ def describe_model(
     """
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
     from ...flashtalk_core.models.attention import choose_attention
-    from ...flashtalk_core.placement.memory_choice import MemoryChoice
     from ...flashtalk_core.weights.load import open_checkpoint
     from ..host.networks import ManagedNetworks
 
@@ -94,7 +93,7 @@ def describe_model(
         dtype=dtype,
         attention=attention,
         paths=paths,
-        memory=MemoryChoice(memory, float8=paths.float8),
+        memory=memory,
         networks=ManagedNetworks(checkpoint),
         memo=EncodingMemo(),
     )

@@ -260,5 +260,5 @@ def test_a_lora_that_changed_is_another_model_to_comfyuis_cache(pack, lora):
 def test_the_chosen_ways_reach_the_plan_and_the_default_on_a_cpu_is_plain(pack):
     for given, fused in (({"speed": "fused", "float8": True}, True), ({}, False)):
         model = pack.run("ModelLoader", **given).args[0]
-        assert (model.paths.fused_blocks, model.paths.float8) == (fused, fused)
-        assert pack.frames(model).plan.placement.paths == model.paths
+        place = pack.frames(model).plan.placement
+        assert (place.paths.fused_blocks, place.memory.float8) == (fused, fused)

@@ -45,10 +45,13 @@ def run_cold(args: argparse.Namespace) -> int:
     from ...errors import require
     from ...geometry import check_size
     from ...models.attention import choose_attention
+    from ...quantization.fp8 import check_float8
     from ...weights.load import open_avatar
 
     device = choose_device(args.device)
-    choose_fast_paths(args.speed, device, float8=args.float8)
+    if args.float8:
+        check_float8(device)
+    choose_fast_paths(args.speed, device)
     choose_attention(args.attention, device)
     config = AvatarConfig() if args.model == "full" else open_avatar("tiny").config
     layers = config.dit.num_layers if args.layers is None else args.layers

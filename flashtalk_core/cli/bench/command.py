@@ -184,6 +184,7 @@ def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
     from ...acceleration.apply import check_fast_paths, choose_fast_paths
     from ...bench.stages import Way
     from ...models.attention import choose_attention
+    from ...quantization.fp8 import check_float8
 
     speeds = {"compiled": "compiled"} | dict.fromkeys(
         ("fused", "float8", "float8-attention"), "fused"
@@ -192,11 +193,13 @@ def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
     for name, speed in speeds.items():
         if name not in args.ways:
             continue
-        paths = choose_fast_paths(speed, device, float8=name.startswith("float8"))
-        paths = leave_out(paths, args)
+        is_float8 = name.startswith("float8")
+        if is_float8:
+            check_float8(device)
+        paths = leave_out(choose_fast_paths(speed, device), args)
         check_fast_paths(paths, device)
         kernel = "flash-attn-3-fp8" if name == "float8-attention" else args.attention
-        ways[name] = Way(paths, choose_attention(kernel, device))
+        ways[name] = Way(paths, choose_attention(kernel, device), is_float8)
     return ways
 
 

@@ -1,7 +1,6 @@
 """Options of ``render`` that need no render."""
 
 import argparse
-from dataclasses import replace
 
 import pytest
 import torch
@@ -72,4 +71,3 @@ def test_each_way_has_a_switch_that_turns_it_off():
     left = read_paths(*fused, "--no-channels-last")
     assert not left.channels_last
     assert not left.fused_layers, "these need channels last"
-    assert read_paths("--float8") == replace(FastPaths.none(), float8=True)

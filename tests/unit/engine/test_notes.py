@@ -88,15 +88,8 @@ def test_a_plain_placement_has_no_notes():
     assert placement_notes(place()) == []
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"paths": replace(FastPaths.none(), float8=True)},
-        {"memory": replace(WHOLE, float8=True)},
-    ],
-)
-def test_float8_on_a_cpu_says_that_it_brings_nothing(given):
-    (note,) = placement_notes(place(**given))
+def test_float8_on_a_cpu_says_that_it_brings_nothing():
+    (note,) = placement_notes(place(memory=replace(WHOLE, float8=True)))
     assert note.startswith("float8: a CPU has no products of 8-bit floats")
     assert note.endswith("leave it off")
 

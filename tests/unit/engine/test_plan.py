@@ -49,7 +49,6 @@ OTHERS = {
     "slabs": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True))},
     "kernel": {"attention": "sdpa"},
     "fused": {"placement": Placement(CPU, torch.float32, paths=FastPaths())},
-    "float8": {"placement": Placement(CPU, torch.float32, paths=FastPaths(float8=True))},
 }
 
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -173,7 +174,7 @@ def test_too_little_for_anything_is_refused(sizes):
         choose(sizes, 4)
 
 
-@pytest.mark.parametrize("mode", ["float8", "float8-offload"])
+@pytest.mark.parametrize("mode", ["float8", "float8-offload:2"])
 def test_8_bit_floats_need_a_device_that_has_them(sizes, mode):
     with pytest.raises(InvalidInputError, match=rf"^memory {mode}: float8: too old; use 'off"):
         choose(sizes, 24, mode, has_float8=False)
@@ -181,7 +182,7 @@ def test_8_bit_floats_need_a_device_that_has_them(sizes, mode):
 
 def test_8_bit_floats_are_refused_with_what_the_device_lacks(sizes):
     with pytest.raises(InvalidInputError, match=r"^memory float8: float8 on mps: it runs on NVID"):
-        plan_memory(MemoryChoice("float8"), lambda: sizes, torch.device("mps"))
+        plan_memory(MemoryChoice.parse("float8"), lambda: sizes, torch.device("mps"))
 
 
 @pytest.mark.parametrize(
@@ -198,9 +199,39 @@ def test_memory_of_other_devices_is_taken_to_be_enough(sizes):
 
     cpu = torch.device("cpu")
     assert plan_memory(MemoryChoice("auto"), refuse, cpu) == WHOLE
-    plan = plan_memory(MemoryChoice("float8"), lambda: sizes, cpu)
+    wanted = MemoryChoice.parse("auto", float8=True)
+    assert plan_memory(wanted, refuse, cpu) == replace(WHOLE, float8=True)
+    plan = plan_memory(MemoryChoice.parse("float8"), lambda: sizes, cpu)
     assert (plan.float8, plan.num_resident) == (True, NUM_BLOCKS)
     assert str(sys.maxsize)[:4] not in plan.reason
+
+
+def test_every_spelling_of_8_bit_floats_sets_the_one_field():
+    assert MemoryChoice.parse("float8") == MemoryChoice("offload", float8=True)
+    assert MemoryChoice.parse("float8-offload") == MemoryChoice("offload", float8=True)
+    assert MemoryChoice.parse("float8-offload:3") == MemoryChoice("offload", 3, float8=True)
+    assert MemoryChoice.parse("offload:3", float8=True) == MemoryChoice("offload", 3, float8=True)
+    assert MemoryChoice.parse("auto", float8=True) == MemoryChoice(float8=True)
+    assert MemoryChoice.parse("auto") == MemoryChoice(float8=None)
+
+
+@pytest.mark.parametrize(
+    "text", ["auto", "resident", "offload", "offload:3", "float8", "float8-offload:3"]
+)
+def test_a_choice_is_written_as_it_is_read(text):
+    assert str(MemoryChoice.parse(text)) == text
+
+
+def test_a_mode_with_8_bit_floats_in_it_is_a_spelling_and_no_mode():
+    with pytest.raises(InvalidInputError, match=r"^memory 'float8': use one of auto, resident, of"):
+        MemoryChoice("float8")
+
+
+def test_a_small_card_can_be_told_to_keep_the_wide_format(sizes):
+    memory = DeviceMemory(round(22.5 * GB), round(24 * GB))
+    plan = choose_memory(MemoryChoice(float8=False), sizes, memory, float8_fault="")
+    assert not plan.float8
+    assert "because" not in plan.reason
 
 
 def test_every_mode_has_a_plan(sizes):

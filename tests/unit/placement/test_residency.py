@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from dataclasses import replace
 
 import pytest
 import torch
@@ -147,8 +146,7 @@ def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(c
         read = [each for each in layers if not each.weight.is_meta]
         wide.append(sum(not isinstance(each, Float8Linear) for each in read))
 
-    paths = replace(FastPaths.none(), float8=True)
-    place = Placement(CPU, torch.float32, paths=paths, memory=MemoryPlan(float8=True))
+    place = Placement(CPU, torch.float32, memory=MemoryPlan(float8=True))
     dit = load_network(checkpoint, place, AvatarDiT, before_tensor=look)
     assert max(wide) == 1
     assert found[0] is dit
