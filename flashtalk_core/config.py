@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
@@ -196,6 +196,25 @@ class FastPaths:
     def none(cls) -> Self:
         """Return the plain way."""
         return cls(**{field.name: False for field in fields(cls)})
+
+    def without(self, names: Iterable[str]) -> Self:
+        """Return these ways with some left out, and what needs them.
+
+        Args:
+            names: Of fields.
+
+        Raises:
+            InvalidInputError: If a name is none of a field.
+        """
+        known = [each.name for each in fields(self)]
+        off = dict.fromkeys(names, False)
+        for name in off:
+            require(
+                name in known, f"kernel option {excerpt(name)!r}: use some of {', '.join(known)}"
+            )
+        if "channels_last" in off:
+            off["fused_layers"] = False
+        return replace(self, **off)
 
     @property
     def needs_triton(self) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import MISSING
+from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
     Literal,
     NamedTuple,
     TypeVar,
+    Union,
     get_args,
     get_origin,
     get_type_hints,
@@ -77,6 +80,68 @@ def check_settings(kind: type, values: Any, where: str = "") -> dict[str, Any]:
                 raise InvalidInputError(f"{key} {_shown(value)}: use {wanted}")
             checked[field.name] = _frozen(value)
     return checked
+
+
+def read_plain(hint: Any, value: Any, where: str) -> Any:
+    """Make what an annotation asks for out of JSON, dataclasses within each other included.
+
+    In contrast to :func:`from_settings` a key that is not known is refused, and ranges are left
+    to those who use the values.
+
+    Args:
+        hint: A dataclass, tuple, ``Literal``, number or text, or one of them or ``None``.
+        value: What was read.
+        where: Names the value in a complaint.
+
+    Raises:
+        InvalidInputError: If a key is not known or missing, or a value of another type.
+    """
+    origin, parts = get_origin(hint), get_args(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _read_object(hint, value, where)
+    if origin in (Union, UnionType):
+        (other,) = (part for part in parts if part is not NoneType)
+        return None if value is None else read_plain(other, value, where)
+    if origin is tuple:
+        return _read_list(parts, value, where)
+    wanted = "" if hint is str and isinstance(value, str) else _wanted(value, hint)
+    if wanted:
+        raise InvalidInputError(f"{where} {_shown(value)}: use {wanted}")
+    return float(value) if hint is float else value
+
+
+def _read_object(kind: type, value: Any, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(f"{where} {_shown(value)}: use an object in braces")
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = next((key for key in value if key not in known), None)
+    if unknown is not None:
+        raise InvalidInputError(
+            f"{key_in(where, excerpt(unknown))}: no such key; use {', '.join(known)}"
+        )
+    missing = next((name for name in known if name not in value and _is_needed(known[name])), None)
+    if missing is not None:
+        raise InvalidInputError(f"{key_in(where, missing)}: missing; add it")
+    hints = get_type_hints(kind, include_extras=True)
+    return kind(
+        **{name: read_plain(hints[name], each, key_in(where, name)) for name, each in value.items()}
+    )
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _read_list(parts: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    is_open = len(parts) == 2 and parts[1] is Ellipsis
+    length = "" if is_open else f" of {len(parts)}"
+    if not isinstance(value, list) or not (is_open or len(value) == len(parts)):
+        raise InvalidInputError(f"{where} {_shown(value)}: use a list{length} in brackets")
+    hints = parts[:1] * len(value) if is_open else parts
+    return tuple(
+        read_plain(hint, each, f"{where}[{index}]")
+        for index, (hint, each) in enumerate(zip(hints, value, strict=True))
+    )
 
 
 def key_in(where: str, key: str) -> str:

@@ -83,4 +83,4 @@ class AudioEncode(io.ComfyNode):
             SamplingConfig(mouth_strength=mouth_strength)
         with blame(cls, "audio"):
             part = probe_sound(sound_of(audio), start, duration or None, target_lufs=loudness)
-        return io.NodeOutput(SpeechDescription(part, mouth_strength))
+        return io.NodeOutput(SpeechDescription(part, mouth_strength, start, duration or None))

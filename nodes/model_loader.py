@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..flashtalk_core.acceleration.apply import choose_fast_paths
 from ..flashtalk_core.config import SPEEDS
 from ..flashtalk_core.errors import FlashTalkError
 from ..flashtalk_core.models.attention import BUILT_IN, KERNELS
-from ..flashtalk_core.placement.memory_choice import MODES, MemoryChoice, check_choice
+from ..flashtalk_core.placement.memory_choice import MODES, MemoryChoice
 from .graph.errors import blame
 from .graph.model_report import refuse_files, require_files
-from .host.devices import DEVICES, DTYPES, find_device, find_dtype
+from .host.devices import DEVICES, DTYPES
 from .host.model_files import (
     AUTO,
+    INPUT_OF,
     NONE,
     TINY,
     find_files,
-    find_loras,
     lora_menu,
     part_menu,
     transformer_menu,
 )
 from .search_words import TALKING_VIDEO
 from .sockets import CATEGORY, ModelSocket
+
+if TYPE_CHECKING:
+    from ..flashtalk_core.engine.spec import ModelSpec
 
 ATTENTION = ("auto", *BUILT_IN, *(kernel.name for kernel in KERNELS))
 
@@ -176,10 +179,15 @@ class ModelLoader(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> str:
+        from ..flashtalk_core.engine.resolve import find_loras
+        from .host.render_host import ComfyHost
+
         if None in inputs.values():
             return "linked"  # what comes over a link is not known yet
         try:
-            loras = find_loras(inputs.get("lora", NONE), 1.0)
+            parts = {name: inputs[name] for name in INPUT_OF.values()}
+            spec = model_spec(parts, inputs.get("lora", NONE), 1.0)
+            loras = find_loras(spec, ComfyHost())
             return "; ".join([find_files(inputs).identity, *(each.identity for each in loras)])
         except FlashTalkError as error:
             return str(error)  # execute raises it; ComfyUI would log it here as well
@@ -197,19 +205,38 @@ class ModelLoader(io.ComfyNode):
         lora_strength: float = 1.0,
         **parts: str,
     ) -> io.NodeOutput:
+        from ..flashtalk_core.engine.resolve import find_backend, find_loras
+        from ..flashtalk_core.engine.spec import PlacementSpec
         from .graph.descriptions import describe_model
+        from .host.render_host import ComfyHost
 
+        host, spec = ComfyHost(), model_spec(parts, lora, lora_strength)
         with blame(cls, "device"):
-            place, loras = find_device(device), find_loras(lora, lora_strength)
+            host.find_device(device)
+            loras = find_loras(spec, host)
         with blame(cls, "speed"):
-            kept = MemoryChoice.parse(memory, float8=float8)
-            check_choice(kept, place)
-            paths = choose_fast_paths(speed, place)
+            placement = PlacementSpec(
+                device=device,
+                dtype=dtype,
+                attention=attention,
+                speed=speed,
+                memory=MemoryChoice.parse(memory, float8=float8),
+            )
+            backend = find_backend(placement, host)
         require_files(cls, parts)
         with blame(cls, "model"):
             files = find_files(parts)
         with blame(cls, "model"):
-            described = describe_model(
-                files, place, find_dtype(dtype, place), attention, paths, kept, loras
-            )
+            described = describe_model(spec, placement, files, loras, backend)
         return io.NodeOutput(described)
+
+
+def model_spec(parts: Mapping[str, str], lora: str, lora_strength: float) -> ModelSpec:
+    """Return what was chosen in the menus; a LoRA of strength 0 is none."""
+    from ..flashtalk_core.engine.spec import LoraSpec, ModelSpec
+    from .host.render_host import named_model
+
+    others = {name: choice for name, choice in parts.items() if name != "model"}
+    is_none = lora == NONE or not lora_strength
+    loras = () if is_none else (LoraSpec(lora, lora_strength),)
+    return ModelSpec(name=named_model(parts["model"]), **others, loras=loras)

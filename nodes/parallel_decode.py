@@ -70,6 +70,8 @@ class ParallelDecode(io.ComfyNode):
 
         assert grid in GRIDS, grid
         with blame(cls, "device"):
-            place = None if device == SAME_DEVICE else find_device(device, SAME_DEVICE)
+            place = None if device == SAME_DEVICE else device
+            if place is not None:
+                find_device(place, SAME_DEVICE)  # whose message names this node's default
             latents = None if latents_per_call == AUTO_LATENTS else latents_per_call
             return io.NodeOutput(decoded_with(chunks, place, latents))

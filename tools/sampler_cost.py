@@ -84,31 +84,19 @@ class Server:
 def make_plan(folder: Path) -> tuple[Any, Any]:
     """Return a plan for the tiny model, and its networks, loaded."""
     from flashtalk_core.bench.sounds import write_babble
-    from flashtalk_core.engine.plan import RenderPlan
-    from flashtalk_core.engine.request import AvatarRequest
-    from flashtalk_core.media.audio.probe import probe_sound
-    from flashtalk_core.media.image.portrait import open_picture
-    from flashtalk_core.models.attention import choose_attention
-    from flashtalk_core.placement.residency import Placement, StayLoaded
-    from flashtalk_core.weights.load import open_avatar
+    from flashtalk_core.engine.resolve import LocalHost, resolve
+    from flashtalk_core.engine.spec import PlacementSpec, RenderSpec, Speaker
+    from flashtalk_core.placement.residency import StayLoaded
 
-    device = torch.device("cpu")
-    checkpoint = open_avatar("tiny", choose_attention("auto", device))
-    config = checkpoint.config
     write_babble(folder / "babble.flac", SECONDS)
     example = Path(__file__).parents[1] / "flashtalk_core/assets/example/portrait.png"
-    plan = RenderPlan(
-        checkpoint=checkpoint,
-        request=AvatarRequest(
-            picture=open_picture(example),
-            prompt=config.prompt,
-            size_px=config.size_px,
-            sampling=config.sampling,
-        ),
-        sound=probe_sound(folder / "babble.flac"),
-        placement=Placement(device, torch.float32),
+    spec = RenderSpec(
+        portrait=str(example),
+        speakers=(Speaker(audio=str(folder / "babble.flac")),),
+        placement=PlacementSpec(device="cpu"),
     )
-    return plan, StayLoaded(checkpoint, plan.placement)
+    plan = resolve(spec, LocalHost())
+    return plan, StayLoaded(plan.checkpoint, plan.placement)
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..engine.plan import RenderPlan
+from ..config import ChunkConfig
 from ..engine.render import open_writer, render_video
-from ..engine.request import AvatarRequest
+from ..engine.resolve import LocalHost, resolve
+from ..engine.spec import RenderSpec, Speaker
 from ..geometry import num_chunks
-from ..media.audio.probe import probe_sound
-from ..media.image.portrait import open_picture
-from ..placement.residency import Placement, StayLoaded
-from ..weights.load import AvatarCheckpoint
+from ..placement.residency import StayLoaded
 from .sounds import write_babble
 
 
@@ -35,58 +33,40 @@ class SpeedMeasure:
     """From sound and picture to the encoded video."""
 
 
-def measure_speed(
-    checkpoint: AvatarCheckpoint,
-    picture: Path,
-    device: torch.device,
-    dtype: torch.dtype,
-    duration_s: float,
-    folder: Path,
-) -> SpeedMeasure:
-    """Render at the model's own size and steps, and time all chunks but the first.
+def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMeasure:
+    """Render a spec with babble as its speech, and time all chunks but the first.
 
     Args:
-        checkpoint: The model.
-        picture: Portrait.
-        device: Where it runs.
-        dtype: Of its weights.
-        duration_s: Length of the sound.
+        spec: What to render.
+        duration_s: Length of the sound that is timed, in seconds.
         folder: Where to write; what is written is removed again.
     """
-    config = checkpoint.config
     sound_path, video_path = folder / "babble.flac", folder / "speed.mp4"
-    write_babble(sound_path, duration_s + config.chunk.num_new_frames / config.chunk.frame_rate_hz)
-    plan = RenderPlan(
-        checkpoint=checkpoint,
-        request=AvatarRequest(
-            picture=open_picture(picture),
-            prompt=config.prompt,
-            size_px=config.size_px,
-            sampling=config.sampling,
-        ),
-        sound=probe_sound(sound_path),
-        placement=Placement(device, dtype),
-    )
+    chunk = spec.chunk.over(ChunkConfig())
+    write_babble(sound_path, duration_s + chunk.num_new_frames / chunk.frame_rate_hz)
+    spec = replace(spec, speakers=(Speaker(audio=str(sound_path)),))
+    plan = resolve(spec, LocalHost())
+    config, request = plan.checkpoint.config, plan.request
     writer = open_writer(plan, video_path, crf=18)
     start_s = 0.0
 
     def note_start(_frames: Tensor) -> None:
         nonlocal start_s
-        if writer.num_written == config.chunk.num_new_frames:
+        if writer.num_written == plan.chunk.num_new_frames:
             start_s = time.monotonic()
 
-    render_video(plan, writer, StayLoaded(checkpoint, plan.placement), on_frames=note_start)
+    render_video(plan, writer, StayLoaded(plan.checkpoint, plan.placement), on_frames=note_start)
     elapsed_s = time.monotonic() - start_s
-    assert num_chunks(writer.num_written, config.chunk) > 1, writer.num_written
-    timed = writer.num_written - config.chunk.num_new_frames
+    assert num_chunks(writer.num_written, plan.chunk) > 1, writer.num_written
+    timed = writer.num_written - plan.chunk.num_new_frames
     for path in (sound_path, video_path):
         path.unlink()
     return SpeedMeasure(
         model=config.name,
-        device=str(device),
+        device=str(plan.placement.device),
         num_threads=torch.get_num_threads(),
-        size_px=config.size_px,
-        steps=config.sampling.steps,
+        size_px=request.size_px,
+        steps=request.sampling.steps,
         num_frames=timed,
         frames_per_s=timed / elapsed_s,
     )

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import fields
 
 from ..config import SPEEDS, FastPaths
-
-if TYPE_CHECKING:
-    import torch
 
 
 def add_switches(parser: argparse._ActionsContainer) -> None:
@@ -21,7 +17,7 @@ def add_switches(parser: argparse._ActionsContainer) -> None:
 
 
 def add_fast_paths(parser: argparse.ArgumentParser) -> None:
-    """Add the options that :func:`read_fast_paths` reads."""
+    """Add the options of execution modes."""
     group = parser.add_argument_group("speed")
     group.add_argument(
         "--speed",
@@ -37,24 +33,7 @@ def add_fast_paths(parser: argparse.ArgumentParser) -> None:
     add_switches(group)
 
 
-def leave_out(paths: FastPaths, args: argparse.Namespace) -> FastPaths:
-    """Return ``paths`` without what the options of :func:`add_switches` turn off."""
-    off = {
-        field.name: False
-        for field in fields(paths)
-        if field.default and getattr(args, f"no_{field.name}")
-    }
-    if "channels_last" in off:
-        off["fused_layers"] = False
-    return replace(paths, **off)
-
-
-def read_fast_paths(args: argparse.Namespace, device: torch.device) -> FastPaths:
-    """Return the ways that were asked for, for a render on ``device``.
-
-    Raises:
-        InvalidInputError: If one was asked for by name that cannot run there.
-    """
-    from ..acceleration.apply import choose_fast_paths
-
-    return leave_out(choose_fast_paths(args.speed, device), args)
+def read_disabled(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return what the options of :func:`add_switches` turn off, as names of fields."""
+    names = (field.name for field in fields(FastPaths) if field.default)
+    return tuple(name for name in names if getattr(args, f"no_{name}"))

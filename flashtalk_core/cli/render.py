@@ -6,20 +6,20 @@ import argparse
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import SamplingConfig
 from ..errors import InvalidInputError
 from ..excerpt import excerpt
 from ..files.paths import check_file
-from ..placement.devices import DTYPES, choose_device, choose_dtype
-from .fast_paths import add_fast_paths, read_fast_paths
+from ..placement.devices import DTYPES
+from .fast_paths import add_fast_paths, read_disabled
 
 if TYPE_CHECKING:
     from ..engine.plan import RenderPlan
     from ..engine.request import PromptChange
+    from ..engine.spec import RenderSpec, SamplingSpec
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """Add the options that :func:`choose_sampling` reads."""
+    """Add the options that :func:`read_sampling` reads."""
     sampling = parser.add_argument_group("sampling; each defaults to the model's value")
     sampling.add_argument("--steps", type=int, help="denoising steps, 1 to 100")
     sampling.add_argument(
@@ -130,20 +130,13 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def choose_sampling(defaults: SamplingConfig, args: argparse.Namespace) -> SamplingConfig:
-    """Return the model's sampling with what the user set."""
-    names = ("steps", "rule", "shift", "seed", "colour_strength", "mouth_strength")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return replace(defaults, **given)
-
-
 def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
     from ..engine.render import describe, open_writer, render_video
     from ..placement.residency import StayLoaded
     from .progress import Progress
 
-    plan = _check(args)
+    plan = make_plan(args)
     writer = open_writer(plan, args.output, crf=args.crf, metadata={"comment": describe(plan)})
     networks = StayLoaded(plan.checkpoint, plan.placement)
     try:
@@ -164,69 +157,55 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> RenderPlan:
-    """Look at everything the user gave, the quickest first."""
-    from ..acceleration.apply import suited_decode_latents
-    from ..engine.plan import RenderPlan
-    from ..engine.request import AvatarRequest, check_order
+def make_plan(args: argparse.Namespace) -> RenderPlan:
+    """Check what the user gave, where the video goes first."""
+    from ..engine.resolve import LocalHost, resolve
     from ..files.output_path import check_output
-    from ..geometry import check_size
-    from ..media.audio.probe import probe_sound
-    from ..media.image.portrait import open_picture
     from ..media.video.picture_track import check_crf
-    from ..models.attention import choose_attention
-    from ..placement.memory_choice import MemoryChoice, check_choice, plan_memory
-    from ..placement.memory_sizes import model_sizes
-    from ..placement.residency import Placement
-    from ..weights.discovery.layout import find_model_files, resolve_model
-    from ..weights.load import open_checkpoint
-    from ..weights.lora.merge import LoraFile
 
     output = check_output(args.output)
     check_crf(args.crf)
-    if args.size is not None:
-        check_size(args.size)
-    choose_sampling(SamplingConfig(), args)
-    changes = read_prompt_changes(args.prompt_at)
-    check_order(changes)
-    memory = MemoryChoice.parse(args.memory, float8=args.float8)
-    loras = [LoraFile.parse(text) for text in args.lora]
-    device = choose_device(args.device)
-    check_choice(memory, device)
-    attention = choose_attention(args.attention, device)
-    paths = read_fast_paths(args, device)
-    files = find_model_files(resolve_model(args.model))
-    image, audio = _inputs(args)
-    for source in (image, audio):
-        _check_not_overwritten(source, output.written)
-    picture = open_picture(image)
-    sound = probe_sound(audio, args.start, args.duration)
-    checkpoint = open_checkpoint(files, attention, loras)
-    config = checkpoint.config
-    size_px, dtype = args.size or config.size_px, choose_dtype(args.dtype, device)
-    latents = args.decode_latents
-    if latents is None:
-        latents = suited_decode_latents(paths)
-    plan = plan_memory(
-        memory, lambda: model_sizes(config, size_px, config.chunk, dtype, latents), device
-    )
-    if plan.reason:
-        logger.info("memory %s: %s", args.memory, plan.reason)
-    return RenderPlan(
-        checkpoint=checkpoint,
-        request=AvatarRequest(
-            picture=picture,
-            prompt=config.prompt if args.prompt is None else args.prompt,
-            prompt_changes=changes,
-            size_px=size_px,
-            sampling=choose_sampling(config.sampling, args),
-            fit=args.fit,
-            num_decode_latents=latents,
+    spec = read_spec(args)
+    for source in (spec.portrait, *(speaker.audio for speaker in spec.speakers)):
+        _check_not_overwritten(Path(str(source)), output.written)
+    plan = resolve(spec, LocalHost())
+    _log_choices(args, plan)
+    return plan
+
+
+def read_spec(args: argparse.Namespace) -> RenderSpec:
+    """Return what the user said; the bundled example stands in for what is missing."""
+    from ..engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
+    from ..placement.memory_choice import MemoryChoice
+
+    return RenderSpec(
+        portrait=str(args.image or EXAMPLE / "portrait.png"),
+        speakers=(Speaker(audio=str(args.audio or EXAMPLE / "speech.wav")),),
+        start_s=args.start,
+        duration_s=args.duration,
+        prompt=args.prompt,
+        prompt_changes=read_prompt_changes(args.prompt_at),
+        size_px=args.size,
+        fit=args.fit,
+        sampling=read_sampling(args),
+        model=ModelSpec(name=args.model, loras=tuple(map(LoraSpec.parse, args.lora))),
+        placement=PlacementSpec(
+            device=args.device,
+            dtype=args.dtype,
+            attention=args.attention,
+            speed=args.speed,
+            disabled=read_disabled(args),
+            memory=MemoryChoice.parse(args.memory, float8=args.float8),
+            decode_latents=args.decode_latents,
         ),
-        sound=sound,
-        placement=Placement(device, dtype, paths=paths, memory=plan),
-        attention=args.attention,
     )
+
+
+def read_sampling(args: argparse.Namespace) -> SamplingSpec:
+    """Return what the options of :func:`add_sampling` say."""
+    from ..engine.spec import SamplingSpec
+
+    return SamplingSpec(**{each.name: getattr(args, each.name) for each in fields(SamplingSpec)})
 
 
 def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange, ...]:
@@ -247,13 +226,13 @@ def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange,
     return tuple(changes)
 
 
-def _inputs(args: argparse.Namespace) -> tuple[Path, Path]:
-    """Return portrait and sound, the bundled ones where none is given."""
+def _log_choices(args: argparse.Namespace, plan: RenderPlan) -> None:
     missing = [name for name in ("image", "audio") if getattr(args, name) is None]
     if missing:
         options = " and ".join(f"--{name}" for name in missing)
         logger.info("without %s: the bundled example is used", options)
-    return args.image or EXAMPLE / "portrait.png", args.audio or EXAMPLE / "speech.wav"
+    if plan.placement.memory.reason:
+        logger.info("memory %s: %s", args.memory, plan.placement.memory.reason)
 
 
 def _check_not_overwritten(source: Path, written: Sequence[Path]) -> None:

@@ -19,9 +19,9 @@ from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..placement.activation_sizes import decode_bytes, session_bytes, step_bytes
 from ..placement.residency import Placement
+from ..placement.rounding import rounding_of
 from ..weights.load import AvatarCheckpoint
 from .request import AvatarRequest
-from .rounding import rounding_of
 
 RENDER_REVISION = 1
 """Raised by every change that draws or writes other bytes from the same settings."""
@@ -38,20 +38,39 @@ _LIBRARIES = (
 )
 
 
+@dataclass(frozen=True)
+class PlannedSpeaker:
+    """One who talks: what is heard of them, and where they are."""
+
+    sound: SoundInfo
+    mask: Image | None = None
+    """Where in the portrait this speaker is; ``None`` is everywhere."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RenderPlan:
-    """A model, a request and a sound."""
+    """A model, a request and those who talk."""
 
     checkpoint: AvatarCheckpoint
     request: AvatarRequest
-    sound: SoundInfo
+    speakers: tuple[PlannedSpeaker, ...]
+    """One today: the engine draws one voice on one face."""
     placement: Placement
     attention: str = "auto"
     """Name of the attention kernel the checkpoint was opened with."""
 
+    def __post_init__(self) -> None:
+        assert len(self.speakers) == 1, self.speakers
+        assert self.speakers[0].mask is None, "one speaker is everywhere"
+
     def __repr__(self) -> str:
         name = excerpt(self.checkpoint.config.name)
         return f"RenderPlan({name}, {self.request!r}, {self.sound.length} of sound)"
+
+    @property
+    def sound(self) -> SoundInfo:
+        """Sound of the video: what its only speaker says."""
+        return self.speakers[0].sound
 
     @property
     def chunk(self) -> ChunkConfig:

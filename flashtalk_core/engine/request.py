@@ -40,10 +40,11 @@ class PromptChange:
             subject="prompt_changes",
         )
         with about("prompt_changes"):
-            _check_text(f"prompt change at {self.start_s:g} s", self.prompt)
+            check_prompt(f"prompt change at {self.start_s:g} s", self.prompt)
 
 
-def _check_text(what: str, prompt: str) -> None:
+def check_prompt(what: str, prompt: str) -> None:
+    """Raise :class:`InvalidInputError` unless ``prompt`` is text; ``what`` opens the message."""
     require(
         is_text(prompt),
         f"{what}: '{excerpt(printable(prompt))}' holds bytes or halves of characters that are no "
@@ -75,6 +76,15 @@ def check_changes(changes: Sequence[PromptChange], context: Tensor | None) -> No
         f"prompt changes ({len(changes)}): the prompt comes encoded from elsewhere and stays as "
         "it is; give it as text, or leave the changes out",
         subject="prompt_changes",
+    )
+
+
+def check_decode_latents(count: int) -> None:
+    """Raise :class:`InvalidInputError` unless ``count`` latent frames can be decoded at once."""
+    require(
+        count >= 1,
+        f"latent frames decoded at once {count}: use 1 or more",
+        subject="decode_latents",
     )
 
 
@@ -110,13 +120,9 @@ class AvatarRequest:
     def __post_init__(self) -> None:
         check_size(self.size_px)
         with about("prompt"):
-            _check_text("prompt", self.prompt)
+            check_prompt("prompt", self.prompt)
         check_changes(self.prompt_changes, self.context)
-        require(
-            self.num_decode_latents >= 1,
-            f"latent frames decoded at once {self.num_decode_latents}: use 1 or more",
-            subject="decode_latents",
-        )
+        check_decode_latents(self.num_decode_latents)
 
     def chunk_of(self, config: AvatarConfig) -> ChunkConfig:
         """Return the arithmetic of a chunk for the model ``config``."""

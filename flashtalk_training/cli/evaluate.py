@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from flashtalk_core.cli.render import choose_sampling
+from flashtalk_core.cli.render import read_sampling
 from flashtalk_core.cli.terminal import write_out
 from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.files.whole_file import check_replacing, replacing
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(args.device)
     models = load_avatar(args.model, device, choose_dtype(args.dtype, device))
     corpus = load_corpus(args.data / "corpus.safetensors")
-    sampling = choose_sampling(models.config.sampling, args)
+    sampling = read_sampling(args).over(models.config.sampling)
     cast = Cast(args.faces)
     parts: dict[str, Callable[[], object]] = {
         "lips": lambda: measures.evaluate_lips(

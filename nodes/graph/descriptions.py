@@ -10,18 +10,17 @@ from ...flashtalk_core.excerpt import excerpt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
     from comfy.model_patcher import ModelPatcher
     from PIL.Image import Image
     from torch import Tensor
 
-    from ...flashtalk_core.config import FastPaths
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
     from ...flashtalk_core.engine.plan import RenderPlan
     from ...flashtalk_core.engine.request import PromptChange
+    from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
+    from ...flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
     from ...flashtalk_core.media.audio.info import SoundInfo
     from ...flashtalk_core.media.image.portrait import FitMode
-    from ...flashtalk_core.placement.memory_choice import MemoryChoice
     from ...flashtalk_core.weights.discovery.files import ModelFiles
     from ...flashtalk_core.weights.load import AvatarCheckpoint
     from ...flashtalk_core.weights.lora.merge import LoraFile
@@ -32,12 +31,9 @@ if TYPE_CHECKING:
 class ModelDescription:
     """A checked model. Its weights live as long as this does, under ComfyUI's management."""
 
-    checkpoint: AvatarCheckpoint
-    device: torch.device
-    dtype: torch.dtype
-    attention: str
-    paths: FastPaths
-    memory: MemoryChoice
+    spec: ModelSpec
+    placement: PlacementSpec
+    opened: OpenedModel
     networks: ManagedNetworks
     memo: EncodingMemo
 
@@ -45,9 +41,9 @@ class ModelDescription:
         """Return what ComfyUI shows of the model: in error reports and in Preview Any."""
         name, dit = excerpt(self.checkpoint.config.name), self.checkpoint.sources.dit
         parts = [
-            f"FlashTalk model {name}: {self.dtype_name} on {self.device}",
-            f"attention {self.attention}",
-            f"memory {self.memory}",
+            f"FlashTalk model {name}: {self.dtype_name} on {self.opened.device}",
+            f"attention {self.placement.attention}",
+            f"memory {self.placement.memory}",
             f"from {excerpt(dit[0].name)}",
         ]
         if self.checkpoint.loras:
@@ -56,9 +52,14 @@ class ModelDescription:
         return ", ".join(parts)
 
     @property
+    def checkpoint(self) -> AvatarCheckpoint:
+        """Its files, checked."""
+        return self.opened.checkpoint
+
+    @property
     def dtype_name(self) -> str:
         """Number format without the library's name."""
-        return str(self.dtype).removeprefix("torch.")
+        return str(self.opened.dtype).removeprefix("torch.")
 
     @property
     def patcher(self) -> ModelPatcher | None:
@@ -67,36 +68,32 @@ class ModelDescription:
 
 
 def describe_model(
+    spec: ModelSpec,
+    placement: PlacementSpec,
     files: ModelFiles,
-    device: torch.device,
-    dtype: torch.dtype,
-    attention: str,
-    paths: FastPaths,
-    memory: MemoryChoice,
-    loras: Sequence[LoraFile] = (),
+    loras: Sequence[LoraFile],
+    backend: Backend,
 ) -> ModelDescription:
     """Check the files of a model and describe it; no weights are read.
 
+    Args:
+        spec: What was chosen.
+        placement: Where and how it is to run.
+        files: What ``spec`` names here.
+        loras: What ``spec`` names here.
+        backend: What ``placement`` names here.
+
     Raises:
-        FlashTalkError: If a file is damaged or of another model, or the attention kernel cannot
-            run.
+        FlashTalkError: If a file is damaged or of another model.
     """
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
-    from ...flashtalk_core.models.attention import choose_attention
-    from ...flashtalk_core.weights.load import open_checkpoint
+    from ...flashtalk_core.engine.resolve import open_model
     from ..host.networks import ManagedNetworks
+    from ..host.render_host import ComfyHost
 
-    checkpoint = open_checkpoint(files, choose_attention(attention, device), loras)
-    return ModelDescription(
-        checkpoint=checkpoint,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        paths=paths,
-        memory=memory,
-        networks=ManagedNetworks(checkpoint),
-        memo=EncodingMemo(),
-    )
+    opened = open_model(files, loras, backend, placement.dtype, ComfyHost())
+    networks = ManagedNetworks(opened.checkpoint)
+    return ModelDescription(spec, placement, opened, networks, EncodingMemo())
 
 
 @dataclass(frozen=True)
@@ -105,6 +102,9 @@ class SpeechDescription:
 
     sound: SoundInfo
     mouth_strength: float
+    start_s: float
+    duration_s: float | None
+    """What was asked for, seconds; ``None`` is up to the end."""
 
     def __repr__(self) -> str:
         sound = self.sound
@@ -156,6 +156,9 @@ def _size(size_px: tuple[int, int]) -> str:
 class RenderDescription:
     """A whole video, ready to be drawn."""
 
+    spec: RenderSpec
+    """What was said of it; what other nodes hand over is in ``inputs``."""
+    inputs: Inputs
     plan: RenderPlan
     model: ModelDescription
 

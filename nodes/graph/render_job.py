@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from ...flashtalk_core.engine.notes import placement_notes, render_notes
 from ...flashtalk_core.engine.plan import fingerprint
 from ...flashtalk_core.engine.render import describe, open_writer, render_video
-from ...flashtalk_core.engine.render_store import RenderStore
-from ...flashtalk_core.engine.rounding import num_encoder_threads
 from ...flashtalk_core.errors import OutputError
 from ...flashtalk_core.excerpt import reason
+from ...flashtalk_core.files.render_store import RenderStore
 from ...flashtalk_core.log import printable_log
 from ...flashtalk_core.media.video.remux import remux_video
+from ...flashtalk_core.placement.rounding import num_encoder_threads
 from ..host.output import OutputFile, new_output, store_folder
 from ..host.written_files import written_files
 from ..preview.live_preview import LivePreview

@@ -1,4 +1,4 @@
-"""Model, speech, portrait and settings as one plan of the core."""
+"""Model, speech, portrait and settings as one spec, and its plan."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...flashtalk_core.acceleration.apply import suited_decode_latents
-from ...flashtalk_core.config import AvatarConfig, ChunkConfig, SamplingConfig
-from ...flashtalk_core.engine.plan import RenderPlan
-from ...flashtalk_core.engine.request import AvatarRequest, check_request
+from ...flashtalk_core.engine.resolve import Inputs, resolve
+from ...flashtalk_core.engine.spec import ChunkSpec, RenderSpec, SamplingSpec
 from ...flashtalk_core.errors import require
-from ...flashtalk_core.models.half_precision import check_half_precision
-from ...flashtalk_core.models.vae.model import VideoVAE
-from ...flashtalk_core.placement.memory_choice import plan_memory
-from ...flashtalk_core.placement.memory_plan import MemoryPlan
-from ...flashtalk_core.placement.memory_sizes import model_sizes
-from ...flashtalk_core.placement.residency import Placement
-from ..host.devices import usable_bytes
+from ..host.render_host import ComfyHost
 from .descriptions import RenderDescription
 from .sizes import MODEL_RULE
 
 if TYPE_CHECKING:
-    import torch
-
     from .descriptions import ModelDescription, ReferenceDescription, SpeechDescription
 
 
@@ -33,7 +23,7 @@ def describe_render(
     reference: ReferenceDescription,
     settings: Mapping[str, Any],
 ) -> RenderDescription:
-    """Return the plan of a video, checked as far as that needs no weights.
+    """Return the spec of a video and its plan, checked as far as that needs no weights.
 
     Args:
         model: What draws.
@@ -45,72 +35,51 @@ def describe_render(
         InvalidInputError: If a value is out of range, or what was encoded elsewhere does not
             fit the model.
     """
-    config = model.checkpoint.config
     _check_encoders(model, reference)
-    request = AvatarRequest(
-        picture=reference.picture,
-        prompt=reference.prompt.strip() or config.prompt,
+    spec = RenderSpec(
+        start_s=speech.start_s,
+        duration_s=speech.duration_s,
+        loudness_lufs=speech.sound.target_lufs,
+        prompt=reference.prompt.strip() or None,
         prompt_changes=reference.prompt_changes,
-        size_px=reference.size_px or config.size_px,
+        size_px=reference.size_px,
         fit=reference.fit,
-        sampling=_sampling(config, speech, settings),
-        chunk=_chunk(config, settings),
+        sampling=_sampling(speech, settings),
+        chunk=ChunkSpec(
+            num_frames=settings["chunk_frames"], num_motion_frames=settings["motion_frames"]
+        ),
+        model=model.spec,
+        placement=model.placement,
+    )
+    inputs = Inputs(
+        picture=reference.picture,
+        sounds=(speech.sound,),
         context=reference.context,
         clip_tokens=reference.clip_tokens,
+        model=model.opened,
     )
-    check_request(request, config)
-    plan = RenderPlan(
-        checkpoint=model.checkpoint,
-        request=request,
-        sound=speech.sound,
-        placement=Placement(model.device, model.dtype, paths=model.paths),
-        attention=model.attention,
-    )
-    return decoded_with(RenderDescription(plan, model))
+    return RenderDescription(spec, inputs, resolve(spec, ComfyHost(), inputs), model)
 
 
 def decoded_with(
-    render: RenderDescription,
-    device: torch.device | None = None,
-    num_latents: int | None = None,
+    render: RenderDescription, device: str | None = None, num_latents: int | None = None
 ) -> RenderDescription:
-    """Return the plan with another way of decoding.
+    """Return the render with another way of decoding.
 
     Args:
-        render: The plan.
+        render: The render.
         device: Where the autoencoder runs; ``None`` is where the model does.
         num_latents: Latent frames that are decoded at once; ``None`` is as many as suit how the
             autoencoder runs there.
 
     Raises:
-        InvalidInputError: If ``device`` computes wrongly in the model's dtype.
+        InvalidInputError: If there is no such device, or it computes wrongly in the model's
+            dtype.
     """
-    plan = render.plan
-    if device is not None:
-        check_half_precision(device, plan.placement.dtype)
-    placement = replace(plan.placement, vae_device=device)
-    if num_latents is None:
-        num_latents = suited_decode_latents(placement.paths_of(VideoVAE))
-    request = replace(plan.request, num_decode_latents=num_latents)
-    placement = replace(placement, memory=_memory(render.model, request))
-    return replace(render, plan=replace(plan, request=request, placement=placement))
-
-
-def _memory(model: ModelDescription, request: AvatarRequest) -> MemoryPlan:
-    """Choose what stays on the device at this size."""
-    config = model.checkpoint.config
-    return plan_memory(
-        model.memory,
-        lambda: model_sizes(
-            config,
-            request.size_px,
-            request.chunk_of(config),
-            model.dtype,
-            request.num_decode_latents,
-        ),
-        model.device,
-        usable_bytes(model.device),
-    )
+    spec = render.spec
+    placement = replace(spec.placement, vae_device=device, decode_latents=num_latents)
+    spec = replace(spec, placement=placement)
+    return replace(render, spec=spec, plan=resolve(spec, ComfyHost(), render.inputs))
 
 
 def _check_encoders(model: ModelDescription, reference: ReferenceDescription) -> None:
@@ -127,22 +96,10 @@ def _check_encoders(model: ModelDescription, reference: ReferenceDescription) ->
     )
 
 
-def _sampling(
-    config: AvatarConfig, speech: SpeechDescription, settings: Mapping[str, Any]
-) -> SamplingConfig:
+def _sampling(speech: SpeechDescription, settings: Mapping[str, Any]) -> SamplingSpec:
     names = ("seed", "steps", "shift", "colour_strength")
-    rule = settings["rule"]
-    return replace(
-        config.sampling,
+    return SamplingSpec(
         **{name: settings[name] for name in names},
-        rule=config.sampling.rule if rule == MODEL_RULE else rule,
+        rule=None if settings["rule"] == MODEL_RULE else settings["rule"],
         mouth_strength=speech.mouth_strength,
-    )
-
-
-def _chunk(config: AvatarConfig, settings: Mapping[str, Any]) -> ChunkConfig:
-    return replace(
-        config.chunk,
-        num_frames=settings["chunk_frames"],
-        num_motion_frames=settings["motion_frames"],
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...flashtalk_core.errors import WeightsError, about
+from ...flashtalk_core.errors import WeightsError
 from ...flashtalk_core.weights.diagnosis import PartFault, find_faults
 from ...flashtalk_core.weights.discovery.choice import choose_model_files
 from ...flashtalk_core.weights.discovery.files import ModelFiles
@@ -14,8 +14,7 @@ from ...flashtalk_core.weights.discovery.layout import find_model_files, resolve
 from ...flashtalk_core.weights.discovery.menu import list_transformers, resolve_choice
 from ...flashtalk_core.weights.discovery.parts import PARTS, Part
 from ...flashtalk_core.weights.discovery.search import in_part_folders
-from ...flashtalk_core.weights.lora.merge import LoraFile
-from .folders import lora_files, lora_path, part_files, part_folders, part_path
+from .folders import lora_files, part_files, part_folders, part_path
 
 TINY = "tiny (bundled)"
 AUTO = "auto"
@@ -45,16 +44,6 @@ def part_menu(part: Part, *, can_be_none: bool = False) -> list[str]:
 def lora_menu() -> list[str]:
     """Return what can be chosen as LoRA."""
     return [NONE, *lora_files()]
-
-
-def find_loras(name: str, strength: float) -> tuple[LoraFile, ...]:
-    """Return the LoRA called ``name`` in the menu, none for a strength of 0.
-
-    Raises:
-        InvalidInputError: If it is gone.
-    """
-    with about("lora"):
-        return () if name == NONE or not strength else (LoraFile(lora_path(name), strength),)
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,14 @@ comfy.options.enable_args_parsing()
 import comfy.model_management as management  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from pack.flashtalk_core.config import SamplingConfig  # noqa: E402
 from pack.flashtalk_core.engine.build import build_avatar  # noqa: E402
-from pack.flashtalk_core.engine.plan import RenderPlan  # noqa: E402
-from pack.flashtalk_core.engine.request import AvatarRequest  # noqa: E402
+from pack.flashtalk_core.engine.resolve import Inputs, LocalHost, resolve  # noqa: E402
 from pack.flashtalk_core.engine.session import run_session  # noqa: E402
-from pack.flashtalk_core.media.audio.probe import AnalysisStream, probe_sound  # noqa: E402
+from pack.flashtalk_core.engine.spec import PlacementSpec, RenderSpec, SamplingSpec  # noqa: E402
+from pack.flashtalk_core.media.audio.probe import AnalysisStream  # noqa: E402
 from pack.flashtalk_core.media.audio.source import SoundArray  # noqa: E402
-from pack.flashtalk_core.placement.residency import Placement, StayLoaded  # noqa: E402
-from pack.flashtalk_core.weights.load import open_avatar  # noqa: E402
+from pack.flashtalk_core.placement.memory_choice import MemoryChoice  # noqa: E402
+from pack.flashtalk_core.placement.residency import StayLoaded  # noqa: E402
 from pack.nodes.host.networks import ManagedNetworks  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -45,20 +44,24 @@ device = management.get_torch_device()
 
 
 def make_plan():
-    checkpoint = open_avatar("tiny")
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((1, 16_000 * 3)).astype(np.float32) * 0.1
-    return RenderPlan(
-        checkpoint=checkpoint,
-        request=AvatarRequest(
-            picture=Image.fromarray(rng.integers(0, 255, (128, 128, 3), np.uint8)),
-            prompt="",
-            size_px=(128, 128),
-            sampling=SamplingConfig(steps=2, rule="euler"),
+    spec = RenderSpec(
+        prompt="",
+        size_px=(128, 128),
+        sampling=SamplingSpec(steps=2, rule="euler"),
+        placement=PlacementSpec(
+            device=str(device),
+            dtype="float32",
+            attention="sdpa",
+            speed="plain",
+            memory=MemoryChoice("resident"),
+            decode_latents=1,
         ),
-        sound=probe_sound(SoundArray("noise", noise, 16_000)),
-        placement=Placement(device, torch.float32),
     )
+    picture = Image.fromarray(rng.integers(0, 255, (128, 128, 3), np.uint8))
+    inputs = Inputs(picture=picture, sounds=(SoundArray("noise", noise, 16_000),))
+    return resolve(spec, LocalHost(), inputs)
 
 
 def frames_of(plan, networks, on_state=None):

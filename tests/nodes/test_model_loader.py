@@ -54,7 +54,7 @@ def menu(pack, name):
 def test_the_bundled_model_is_the_default_and_needs_no_download(pack):
     found = pack.run("ModelLoader").args[0]
     assert found.checkpoint.config.name == "FlashTalk-tiny"
-    assert (found.device.type, found.dtype) == ("cpu", torch.float32)
+    assert (found.opened.device.type, found.opened.dtype) == ("cpu", torch.float32)
 
 
 def test_no_weights_are_read_by_the_loader(pack, monkeypatch):
@@ -192,7 +192,7 @@ def test_a_gpu_that_is_not_there_is_refused(pack):
 
 def test_the_number_format_can_be_chosen(pack, model):
     found = pack.run("ModelLoader", dtype="bfloat16").args[0]
-    assert found.dtype == torch.bfloat16
+    assert found.opened.dtype == torch.bfloat16
     keys = {pack.frames(each).plan.fingerprint() for each in (model, found)}
     assert len(keys) == 2
 

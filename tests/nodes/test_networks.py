@@ -120,7 +120,9 @@ def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
     read = []
     for num_resident in (1, 2, None, 1, 0, None):
         placement = placement_of(
-            own_model.device, own_model.dtype, memory=plan_of(num_resident=num_resident)
+            own_model.opened.device,
+            own_model.opened.dtype,
+            memory=plan_of(num_resident=num_resident),
         )
         read.append(own_model.networks.patcher(kind, placement, lambda kind: None).model)
     assert all(network is read[0] for network in read[:4])

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...config import SPEEDS
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..fast_paths import add_switches, leave_out
+from ..fast_paths import add_switches, read_disabled
 from ..render import parse_size
 from ..tables import format_rows
 from ..terminal import tell, write_out
@@ -67,7 +67,7 @@ def run_cards(args: argparse.Namespace) -> int:
             f"and less than {MAX_CARD_GB:g} GB",
         )
     device = choose_device(args.device)
-    paths = leave_out(choose_fast_paths(args.speed, device), args)
+    paths = choose_fast_paths(args.speed, device).without(read_disabled(args))
     config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
     size_px = args.size or config.size_px
     check_size(size_px)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..fast_paths import add_switches, leave_out
+from ..fast_paths import add_switches, read_disabled
 from ..render import EXAMPLE, parse_size
 from ..tables import print_parts, print_rows
 from .cards import add_cards
@@ -115,18 +115,25 @@ def run_speed(args: argparse.Namespace) -> int:
     """Time a render in this process, and the start of one in a process of its own."""
     from ...bench.render_process import seconds_to_first_frame
     from ...bench.speed import measure_speed
-    from ...models.attention import choose_attention
-    from ...weights.load import open_avatar
+    from ...engine.spec import ModelSpec, PlacementSpec, RenderSpec
+    from ...placement.memory_choice import MemoryChoice
 
-    device = choose_device(args.device)
-    portrait = EXAMPLE / "portrait.png"
+    choose_device(args.device)  # a wrong name is told before a render starts
+    eager = PlacementSpec(
+        device=args.device,
+        dtype=args.dtype,
+        speed="plain",
+        memory=MemoryChoice("resident"),
+        decode_latents=1,
+    )
+    spec = RenderSpec(
+        portrait=str(EXAMPLE / "portrait.png"), model=ModelSpec(name=args.model), placement=eager
+    )
     with TemporaryDirectory() as folder:
         options = ["-o", f"{folder}/first.mp4", "--model", args.model]
         options += ["--device", args.device, "--dtype", args.dtype]
         first_s = seconds_to_first_frame(options)
-        checkpoint = open_avatar(args.model, choose_attention("auto", device))
-        dtype = choose_dtype(args.dtype, device)
-        found = measure_speed(checkpoint, portrait, device, dtype, args.duration, Path(folder))
+        found = measure_speed(spec, args.duration, Path(folder))
     row = asdict(found) | {"seconds_to_first_frame": first_s}
     print_rows(args, [row])
     return 0
@@ -196,7 +203,7 @@ def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
         is_float8 = name.startswith("float8")
         if is_float8:
             check_float8(device)
-        paths = leave_out(choose_fast_paths(speed, device), args)
+        paths = choose_fast_paths(speed, device).without(read_disabled(args))
         check_fast_paths(paths, device)
         kernel = "flash-attn-3-fp8" if name == "float8-attention" else args.attention
         ways[name] = Way(paths, choose_attention(kernel, device), is_float8)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...errors import WeightsError, require
 from ...excerpt import excerpt
-from ...files.paths import check_file, user_path
+from ...files.paths import check_file
 from ...log import printable_log
 from ..formats.shown import shown, some
 from ..formats.source import TensorSource, without_ones
@@ -49,18 +49,6 @@ class LoraFile:
             subject="lora_strength",
         )
         check_file(self.path, "lora")
-
-    @classmethod
-    def parse(cls, text: str) -> LoraFile:
-        """Read a path, or a path and a strength as ``style.safetensors:0.8``."""
-        path, colon, strength = text.rpartition(":")
-        try:
-            factor = float(strength) if colon else None
-        except ValueError:
-            factor = None  # the colon belongs to the path
-        if factor is None:
-            return cls(user_path(text, "lora"))
-        return cls(user_path(path, "lora"), factor)
 
     @property
     def identity(self) -> str:

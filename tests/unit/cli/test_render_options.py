@@ -5,9 +5,10 @@ import argparse
 import pytest
 import torch
 
-from flashtalk_core.cli.fast_paths import add_fast_paths, read_fast_paths
+from flashtalk_core.acceleration.apply import choose_fast_paths
+from flashtalk_core.cli.fast_paths import add_fast_paths, read_disabled
 from flashtalk_core.cli.main import main
-from flashtalk_core.cli.render import EXAMPLE, choose_sampling, parse_size
+from flashtalk_core.cli.render import EXAMPLE, parse_size, read_sampling
 from flashtalk_core.config import FastPaths, SamplingConfig
 
 pytestmark = pytest.mark.cpu
@@ -28,9 +29,9 @@ def test_what_is_no_size(text):
 
 def test_sampling_keeps_what_the_model_says_unless_told():
     model = SamplingConfig(steps=7, rule="euler", seed=3, mouth_strength=1.5)
-    assert choose_sampling(model, argparse.Namespace(**UNSET)) == model
+    assert read_sampling(argparse.Namespace(**UNSET)).over(model) == model
     told = argparse.Namespace(**UNSET | {"steps": 2, "seed": 0, "mouth_strength": 0.0})
-    chosen = choose_sampling(model, told)
+    chosen = read_sampling(told).over(model)
     assert (chosen.steps, chosen.seed, chosen.mouth_strength) == (2, 0, 0.0)
     assert chosen.rule == "euler"
 
@@ -56,7 +57,8 @@ def test_memory_and_loras_are_checked_before_anything_is_read(options, says, tmp
 def read_paths(*options):
     parser = argparse.ArgumentParser()
     add_fast_paths(parser)
-    return read_fast_paths(parser.parse_args(options), torch.device("cpu"))
+    args = parser.parse_args(options)
+    return choose_fast_paths(args.speed, torch.device("cpu")).without(read_disabled(args))
 
 
 def test_a_cpu_goes_the_plain_way_unless_told():

@@ -14,7 +14,7 @@ from flashtalk_core.config import (
     VAEConfig,
 )
 from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
-from flashtalk_core.engine.plan import RenderPlan
+from flashtalk_core.engine.plan import PlannedSpeaker, RenderPlan
 from flashtalk_core.engine.reference import Reference, prepare_reference
 from flashtalk_core.engine.request import AvatarRequest
 from flashtalk_core.engine.state import SessionState
@@ -133,7 +133,7 @@ def make_plan(checkpoint):
         return RenderPlan(
             checkpoint=checkpoint,
             request=request,
-            sound=probe_sound(sound),
+            speakers=(PlannedSpeaker(probe_sound(sound)),),
             **{"placement": PLACEMENT} | places,
         )
 

@@ -8,6 +8,7 @@ import torch
 
 from flashtalk_core.config import FastPaths
 from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_notes
+from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.hearing import Hearing
 from flashtalk_core.media.audio.info import SoundInfo
@@ -123,7 +124,7 @@ def test_notes_of_a_whole_plan_come_from_request_sound_and_placement(make_plan, 
     unusual = replace(
         plan,
         request=request,
-        sound=replace(plan.sound, is_silent=True, peak=0.0),
+        speakers=(PlannedSpeaker(replace(plan.sound, is_silent=True, peak=0.0)),),
         placement=replace(plan.placement, paths=FastPaths()),
     )
     openings = [note.partition(":")[0] for note in render_notes(unusual)]

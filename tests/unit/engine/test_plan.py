@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from flashtalk_core.config import ChunkConfig, FastPaths
-from flashtalk_core.engine.plan import fingerprint
+from flashtalk_core.engine.plan import PlannedSpeaker, fingerprint
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.audio.source import SoundArray
@@ -109,7 +109,7 @@ def test_the_name_of_a_sound_in_memory_does_not_count(make_plan):
     plan = make_plan()
     source = plan.sound.source
     other = probe_sound(SoundArray("another name", source.samples.copy(), source.rate_hz))
-    assert replace(plan, sound=other).fingerprint() == plan.fingerprint()
+    assert replace(plan, speakers=(PlannedSpeaker(other),)).fingerprint() == plan.fingerprint()
 
 
 def test_weights_that_change_on_disk_count(make_plan, tmp_path):

@@ -1,6 +1,7 @@
 """LoRA files in every usual layout: merged as by hand, or refused with a reason."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -320,25 +321,16 @@ def test_a_file_that_does_not_fit_is_refused(checkpoint, tmp_path, tensors, says
     )
 
 
-def test_a_path_may_carry_a_strength(tmp_path):
-    path = tmp_path / "a:b.safetensors"
-    path.touch()
-    assert LoraFile.parse(str(path)) == LoraFile(path, 1.0)
-    assert LoraFile.parse(f"{path}:0.8") == LoraFile(path, 0.8)
-    assert LoraFile.parse(f"{path}:-1") == LoraFile(path, -1.0)
-
-
-@pytest.mark.parametrize("text", ["gone.safetensors", "gone.safetensors:0.5"])
-def test_a_file_that_is_not_there_is_refused(text):
+def test_a_file_that_is_not_there_is_refused():
     with pytest.raises(InvalidInputError, match=r"^lora gone\.safetensors: no such file"):
-        LoraFile.parse(text)
+        LoraFile(Path("gone.safetensors"), 0.5)
 
 
 @pytest.mark.parametrize("strength", ["nan", "inf", "11", "-10.5"])
 def test_a_strength_out_of_range_is_refused(tmp_path, strength):
     (tmp_path / "a").touch()
     with pytest.raises(FlashTalkError, match=r"^lora strength .*: use -10 to 10"):
-        LoraFile.parse(f"{tmp_path / 'a'}:{strength}")
+        LoraFile(tmp_path / "a", float(strength))
 
 
 def test_another_strength_is_another_identity(tmp_path):

@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from ..placement.devices import device_name
+from .devices import device_name
 
 # What PyTorch and ComfyUI (``--fast``) let a GPU round differently; each where this PyTorch has it.
 _CUDA_SWITCHES = (

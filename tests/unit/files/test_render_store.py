@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from flashtalk_core.engine.render_store import RenderStore
+from flashtalk_core.files.render_store import RenderStore
 
 pytestmark = pytest.mark.cpu
 
@@ -291,6 +291,6 @@ def test_whatever_goes_wrong_while_keeping_is_only_told(folder, make_video, monk
     def fail(_video):
         raise RuntimeError("a library has another opinion")
 
-    monkeypatch.setattr("flashtalk_core.engine.render_store._summary", fail)
+    monkeypatch.setattr("flashtalk_core.files.render_store._summary", fail)
     RenderStore(folder, 1000).keep("a", make_video())
     assert "is not kept for a later run: a library has another opinion" in caplog.text

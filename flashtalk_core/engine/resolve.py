@@ -1,0 +1,304 @@
+"""From a spec to a checked plan, the quickest checks first; no weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from ..acceleration.apply import choose_fast_paths, suited_decode_latents
+from ..config import FastPaths, SamplingConfig
+from ..errors import InvalidInputError, about, require
+from ..excerpt import excerpt
+from ..files.paths import user_path
+from ..geometry import check_size
+from ..media.audio.info import SoundInfo
+from ..media.audio.probe import probe_sound
+from ..media.audio.source import SoundArray
+from ..media.image.portrait import open_picture
+from ..models.attention import Attention, choose_attention
+from ..models.half_precision import check_half_precision
+from ..models.vae.model import VideoVAE
+from ..placement.devices import choose_device, choose_dtype
+from ..placement.memory_choice import check_choice, plan_memory
+from ..placement.memory_sizes import model_sizes
+from ..placement.residency import Placement
+from ..weights.discovery.files import ModelFiles
+from ..weights.discovery.layout import find_model_files, resolve_model
+from ..weights.load import AvatarCheckpoint, open_checkpoint
+from ..weights.lora.merge import LoraFile
+from .plan import PlannedSpeaker, RenderPlan
+from .request import AvatarRequest, check_changes, check_decode_latents, check_prompt, check_request
+from .spec import ModelSpec, PlacementSpec, RenderSpec, Speaker
+
+
+class Host(Protocol):
+    """What differs between the command line and ComfyUI: what names mean, and what is free."""
+
+    def find_device(self, name: str) -> torch.device:
+        """Return the device called ``name``, or raise :class:`FlashTalkError`."""
+        ...
+
+    def find_dtype(self, name: str, device: torch.device) -> torch.dtype:
+        """Return the number format called ``name`` for ``device``, or raise."""
+        ...
+
+    def find_files(self, model: ModelSpec) -> ModelFiles:
+        """Return the files of a model, or raise; only names and headers are read."""
+        ...
+
+    def find_lora(self, name: str) -> Path:
+        """Return the path of a LoRA; whether a file is there is checked afterwards."""
+        ...
+
+    def free_bytes(self, device: torch.device) -> int | None:
+        """Return the device memory that may be used; ``None`` asks the device."""
+        ...
+
+
+class LocalHost:
+    """This machine by PyTorch's names, and models in folders."""
+
+    def find_device(self, name: str) -> torch.device:
+        """See :func:`choose_device`."""
+        return choose_device(name)
+
+    def find_dtype(self, name: str, device: torch.device) -> torch.dtype:
+        """See :func:`choose_dtype`."""
+        return choose_dtype(name, device)
+
+    def find_files(self, model: ModelSpec) -> ModelFiles:
+        """Return the files in a folder, or of the bundled model."""
+        for part in ("vae", "text_encoder", "clip_vision", "audio_encoder"):
+            chosen = getattr(model, part)
+            require(
+                chosen == "auto",
+                f"{part} {excerpt(chosen)!r}: a part is chosen by itself in ComfyUI only; put it "
+                "into the model's folder, and use 'auto'",
+            )
+        return find_model_files(resolve_model(model.name))
+
+    def find_lora(self, name: str) -> Path:
+        """Return the path as a user wrote it, with ``~`` replaced."""
+        return user_path(name, "lora")
+
+    def free_bytes(self, device: torch.device) -> int | None:  # noqa: ARG002
+        """Let the device be asked."""
+        return None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where networks run, and in which execution mode."""
+
+    device: torch.device
+    attention: Attention
+    paths: FastPaths
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model whose files were checked, and where it runs."""
+
+    checkpoint: AvatarCheckpoint
+    device: torch.device
+    dtype: torch.dtype
+    paths: FastPaths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What is in memory already, and goes beside a spec; each stands in for a part of it."""
+
+    picture: Image | None = None
+    """The portrait, RGB."""
+    sounds: tuple[SoundArray | SoundInfo, ...] = ()
+    """Speech, one for each speaker; what was measured already is taken as it was."""
+    context: Tensor | None = None
+    """The prompt, encoded; see :class:`AvatarRequest`."""
+    clip_tokens: Tensor | None = None
+    """The portrait, encoded; see :class:`AvatarRequest`."""
+    model: OpenedModel | None = None
+
+    def __repr__(self) -> str:
+        given = [name for name, value in vars(self).items() if value not in (None, ())]
+        return f"Inputs({', '.join(given)})"
+
+
+def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> RenderPlan:
+    """Check what a user said, and return it as a plan.
+
+    Args:
+        spec: What was said.
+        host: What names in it mean.
+        inputs: What is in memory already; ``None`` is nothing.
+
+    Raises:
+        FlashTalkError: If anything cannot be used. Values alone are looked at first, then the
+            device and the names of files, then picture and sound, then the headers of weights.
+    """
+    inputs = inputs or Inputs()
+    check_values(spec, inputs)
+    opening = None if inputs.model else _find_model(spec, host)
+    picture = inputs.picture or _open_portrait(spec)
+    speakers = _measure_speakers(spec, inputs.sounds)
+    model = inputs.model
+    if opening is not None:
+        files, loras, backend = opening
+        model = open_model(files, loras, backend, spec.placement.dtype, host)
+    assert model is not None
+    return _assemble(spec, host, inputs, model, picture, speakers)
+
+
+def check_values(spec: RenderSpec, inputs: Inputs) -> None:
+    """Check what can be checked without looking at anything but the values.
+
+    Raises:
+        InvalidInputError: If one is out of range, or they do not go together.
+    """
+    if spec.size_px is not None:
+        check_size(spec.size_px)
+    spec.sampling.over(SamplingConfig())
+    check_changes(spec.prompt_changes, inputs.context)
+    with about("prompt"):
+        check_prompt("prompt", spec.prompt or "")
+    if spec.placement.decode_latents is not None:
+        check_decode_latents(spec.placement.decode_latents)
+    FastPaths.none().without(spec.placement.disabled)
+    _check_speakers(spec.speakers)
+
+
+def _check_speakers(speakers: Sequence[Speaker]) -> None:
+    require(
+        len(speakers) == 1,
+        f"speakers {len(speakers)}: one talks in a render; name one, and render the others apart",
+    )
+    mask = speakers[0].mask
+    require(
+        mask is None,
+        f"speaker mask {excerpt(mask)!r}: a mask tells several speakers apart, and one talks in a "
+        "render; leave it out",
+    )
+
+
+def find_backend(placement: PlacementSpec, host: Host) -> Backend:
+    """Choose device, attention kernel and execution mode.
+
+    Raises:
+        InvalidInputError: If this machine lacks one that was asked for by name.
+    """
+    device = host.find_device(placement.device)
+    check_choice(placement.memory, device)
+    attention = choose_attention(placement.attention, device)
+    paths = choose_fast_paths(placement.speed, device).without(placement.disabled)
+    return Backend(device, attention, paths)
+
+
+def find_loras(model: ModelSpec, host: Host) -> tuple[LoraFile, ...]:
+    """Return the LoRAs of a model, whose files are there."""
+    with about("lora"):
+        return tuple(LoraFile(host.find_lora(lora.path), lora.strength) for lora in model.loras)
+
+
+def open_model(
+    files: ModelFiles, loras: Sequence[LoraFile], backend: Backend, dtype: str, host: Host
+) -> OpenedModel:
+    """Check the headers of a model's files; see :func:`open_checkpoint`."""
+    checkpoint = open_checkpoint(files, backend.attention, loras)
+    found = host.find_dtype(dtype, backend.device)
+    return OpenedModel(checkpoint, backend.device, found, backend.paths)
+
+
+def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFile, ...], Backend]:
+    loras = find_loras(spec.model, host)
+    backend = find_backend(spec.placement, host)
+    return host.find_files(spec.model), loras, backend
+
+
+def _open_portrait(spec: RenderSpec) -> Image:
+    if spec.portrait is None:
+        raise InvalidInputError("portrait: none is given; name a picture file")
+    return open_picture(spec.portrait)
+
+
+def _measure_speakers(
+    spec: RenderSpec, sounds: Sequence[SoundArray | SoundInfo]
+) -> tuple[PlannedSpeaker, ...]:
+    found = []
+    for index, speaker in enumerate(spec.speakers):
+        source = sounds[index] if index < len(sounds) else speaker.audio
+        if source is None:
+            raise InvalidInputError(f"speaker {index + 1}: no sound is given; name a sound file")
+        if not isinstance(source, SoundInfo):
+            source = probe_sound(
+                source, spec.start_s, spec.duration_s, target_lufs=spec.loudness_lufs
+            )
+        found.append(PlannedSpeaker(source))
+    return tuple(found)
+
+
+def _assemble(
+    spec: RenderSpec,
+    host: Host,
+    inputs: Inputs,
+    model: OpenedModel,
+    picture: Image,
+    speakers: tuple[PlannedSpeaker, ...],
+) -> RenderPlan:
+    config, wanted = model.checkpoint.config, spec.placement
+    place = _place(wanted, model, host)
+    latents = wanted.decode_latents
+    if latents is None:
+        latents = suited_decode_latents(place.paths_of(VideoVAE))
+    request = AvatarRequest(
+        picture=picture,
+        prompt=config.prompt if spec.prompt is None else spec.prompt,
+        prompt_changes=spec.prompt_changes,
+        size_px=spec.size_px or config.size_px,
+        sampling=spec.sampling.over(config.sampling),
+        fit=spec.fit,
+        context=inputs.context,
+        clip_tokens=inputs.clip_tokens,
+        chunk=spec.chunk.over(config.chunk),
+        num_decode_latents=latents,
+    )
+    check_request(request, config)
+    return RenderPlan(
+        checkpoint=model.checkpoint,
+        request=request,
+        speakers=speakers,
+        placement=_with_memory(place, wanted, request, model, host),
+        attention=wanted.attention,
+    )
+
+
+def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
+    vae_device = None if wanted.vae_device is None else host.find_device(wanted.vae_device)
+    if vae_device is not None:
+        check_half_precision(vae_device, model.dtype)
+    return Placement(model.device, model.dtype, vae_device, paths=model.paths)
+
+
+def _with_memory(
+    place: Placement, wanted: PlacementSpec, request: AvatarRequest, model: OpenedModel, host: Host
+) -> Placement:
+    """Choose what stays on the device at the size and number of latents of ``request``."""
+    config = model.checkpoint.config
+    memory = plan_memory(
+        wanted.memory,
+        lambda: model_sizes(
+            config,
+            request.size_px,
+            request.chunk_of(config),
+            model.dtype,
+            request.num_decode_latents,
+        ),
+        model.device,
+        host.free_bytes(model.device),
+    )
+    return replace(place, memory=memory)

@@ -1,0 +1,212 @@
+"""What a user says about a render: plain data, the message to a worker and the record of a job.
+
+Nothing here names a device, a file or a model of this machine that was looked at:
+:func:`~.resolve.resolve` does that. Every field that is ``None`` is the model's own value.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
+
+from ..config import ChunkConfig, SamplingConfig, StepRule
+from ..errors import InvalidInputError, require
+from ..excerpt import excerpt
+from ..json_text import parse_json
+from ..media.audio.loudness import TARGET_LUFS
+from ..media.image.portrait import FitMode
+from ..placement.memory_choice import MemoryChoice
+from ..settings import read_plain
+from .request import PromptChange
+
+VERSION = 1
+"""Of the JSON form; raised when a field changes its meaning, is renamed or goes."""
+_WHERE = "render spec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """One who talks."""
+
+    audio: str | None = None
+    """Path of speech, or of a video with it; ``None`` is handed over beside the spec."""
+    mask: str | None = None
+    """Path of a picture of where this speaker is; ``None`` is everywhere."""
+
+    def __repr__(self) -> str:
+        return f"Speaker({_shown(self.audio)}, mask {_shown(self.mask)})"
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """A LoRA and how much of it is added."""
+
+    path: str
+    """Path, or in ComfyUI the name in its menu."""
+    strength: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"LoraSpec({_shown(self.path)} x {self.strength:g})"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a path, or a path and a strength as ``style.safetensors:0.8``."""
+        path, colon, strength = text.rpartition(":")
+        try:
+            return cls(path, float(strength)) if colon else cls(text)
+        except ValueError:
+            return cls(text)  # the colon belongs to the path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """Which weights; the host knows where they are."""
+
+    name: str = "tiny"
+    """``tiny``, which is bundled; a folder of weights; in ComfyUI a name in the loader's menu."""
+    vae: str = "auto"
+    """A file for one part, as ComfyUI has them; ``auto`` finds it, ``none`` does without."""
+    text_encoder: str = "auto"
+    clip_vision: str = "auto"
+    audio_encoder: str = "auto"
+    loras: tuple[LoraSpec, ...] = ()
+    """Merged into the transformer in this order."""
+
+    def __repr__(self) -> str:
+        return f"ModelSpec({_shown(self.name)}, {len(self.loras)} LoRA(s))"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSpec:
+    """What is said of :class:`SamplingConfig`, whose fields these are."""
+
+    steps: int | None = None
+    rule: StepRule | None = None
+    shift: float | None = None
+    seed: int | None = None
+    colour_strength: float | None = None
+    mouth_strength: float | None = None
+
+    def over(self, defaults: SamplingConfig) -> SamplingConfig:
+        """Return ``defaults`` with what is said here.
+
+        Raises:
+            InvalidInputError: If a value is out of range.
+        """
+        return replace(defaults, **_given(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkSpec:
+    """What is said of :class:`ChunkConfig`, whose fields these are."""
+
+    num_frames: int | None = None
+    num_motion_frames: int | None = None
+
+    def over(self, defaults: ChunkConfig) -> ChunkConfig:
+        """Return ``defaults`` with what is said here; see :meth:`SamplingSpec.over`."""
+        return replace(defaults, **_given(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacementSpec:
+    """Where and how the networks run, by names that the host knows."""
+
+    device: str = "auto"
+    vae_device: str | None = None
+    """Where the autoencoder runs; ``None`` is where the others do."""
+    dtype: str = "auto"
+    """``float32``, ``bfloat16``, ``float16``; ``auto`` is what suits the device."""
+    attention: str = "auto"
+    """Attention kernel."""
+    speed: str = "auto"
+    """One of :data:`~..config.SPEEDS`: eager, fused or compiled execution."""
+    disabled: tuple[str, ...] = ()
+    """Kernel options of that speed that are left out: fields of :class:`~..config.FastPaths`."""
+    memory: MemoryChoice = field(default_factory=MemoryChoice)
+    """How much of the model stays on the device, and whether it is in 8-bit floats."""
+    decode_latents: int | None = None
+    """Latent frames decoded at once; ``None`` is what suits the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderSpec:
+    """Everything a user can say once about a render."""
+
+    portrait: str | None = None
+    """Path of a picture; ``None`` is handed over beside the spec."""
+    speakers: tuple[Speaker, ...] = (Speaker(),)
+    """Who talks; one in a render today."""
+    start_s: float = 0.0
+    """Start of the part of the speech that is rendered, seconds."""
+    duration_s: float | None = None
+    """Its length in seconds; ``None`` is up to the end."""
+    loudness_lufs: float = TARGET_LUFS
+    """Loudness that the model hears the speech at."""
+    prompt: str | None = None
+    prompt_changes: tuple[PromptChange, ...] = ()
+    """Later prompts, in order of time."""
+    size_px: tuple[int, int] | None = None
+    """Height and width."""
+    fit: FitMode = "cover"
+    """``cover`` fills the frame and cuts the sides off, ``pad`` shows the whole picture."""
+    sampling: SamplingSpec = field(default_factory=SamplingSpec)
+    chunk: ChunkSpec = field(default_factory=ChunkSpec)
+    model: ModelSpec = field(default_factory=ModelSpec)
+    placement: PlacementSpec = field(default_factory=PlacementSpec)
+
+    def __repr__(self) -> str:
+        prompt = "own prompt" if self.prompt is None else f"prompt {excerpt(self.prompt)!r}"
+        return f"RenderSpec({_shown(self.portrait)}, {len(self.speakers)} speaker(s), {prompt})"
+
+    def to_json(self) -> str:
+        """Return the JSON form, of :data:`VERSION`.
+
+        Raises:
+            InvalidInputError: If a number is infinite or none, which JSON cannot say.
+        """
+        try:
+            return json.dumps({"version": VERSION} | asdict(self), allow_nan=False)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{_WHERE}: a number in it is NaN or infinite; use finite numbers"
+            ) from error
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RenderSpec:
+        """Read the JSON form; what is left out has its default.
+
+        Types are checked here, and values by :func:`~.resolve.resolve`.
+
+        Raises:
+            InvalidInputError: If it is no JSON, of another version, or has a key that is not
+                known or a value of another type.
+        """
+        try:
+            values: Any = parse_json(text)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{_WHERE}: no JSON ({error}); use what RenderSpec.to_json wrote"
+            ) from error
+        require(
+            isinstance(values, dict),
+            f"{_WHERE} {excerpt(repr(values))}: use an object in braces",
+        )
+        version = values.pop("version", None)
+        require(
+            type(version) is int and version == VERSION,
+            f"{_WHERE} of version {excerpt(repr(version))}: this FlashTalk reads version "
+            f"{VERSION}; write it again with this FlashTalk, or read it with the one that wrote it",
+        )
+        spec: RenderSpec = read_plain(cls, values, _WHERE)
+        return spec
+
+
+def _given(spec: SamplingSpec | ChunkSpec) -> dict[str, Any]:
+    values = {each.name: getattr(spec, each.name) for each in fields(spec)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _shown(path: str | None) -> str:
+    return "none" if path is None else repr(excerpt(path))
