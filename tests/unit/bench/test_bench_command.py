@@ -3,18 +3,16 @@
 import json
 import sys
 import time
-from dataclasses import replace
 
 import pytest
-import torch
 
 from flashtalk_core.bench.render_process import seconds_to_first_frame
 from flashtalk_core.bench.speed import measure_speed
 from flashtalk_core.cli.main import main
 from flashtalk_core.cli.render import EXAMPLE
 from flashtalk_core.cli.tables import format_rows
+from flashtalk_core.engine.spec import PlacementSpec, RenderSpec
 from flashtalk_core.weights.discovery.layout import resolve_model
-from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.cpu
 
@@ -40,11 +38,12 @@ def test_av_prints_json(capsys, monkeypatch):
 
 
 def test_speed_leaves_the_first_chunk_out(tmp_path):
-    checkpoint = open_avatar("tiny")
-    checkpoint = replace(checkpoint, config=replace(checkpoint.config, size_px=(32, 32)))
-    found = measure_speed(
-        checkpoint, EXAMPLE / "portrait.png", torch.device("cpu"), torch.float32, 1.0, tmp_path
+    spec = RenderSpec(
+        portrait=str(EXAMPLE / "portrait.png"),
+        size_px=(32, 32),
+        placement=PlacementSpec(device="cpu"),
     )
+    found = measure_speed(spec, 1.0, tmp_path)
     assert (found.num_frames, found.size_px) == (25, (32, 32))
     assert found.frames_per_s > 0
     assert list(tmp_path.iterdir()) == []

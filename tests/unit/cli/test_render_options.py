@@ -7,9 +7,20 @@ import torch
 
 from flashtalk_core.acceleration.apply import choose_fast_paths
 from flashtalk_core.cli.fast_paths import add_fast_paths, read_disabled
-from flashtalk_core.cli.main import main
-from flashtalk_core.cli.render import EXAMPLE, parse_size, read_sampling
+from flashtalk_core.cli.main import PROGRAM, main
+from flashtalk_core.cli.program import build_parser
+from flashtalk_core.cli.render import EXAMPLE, parse_size, read_sampling, read_spec
 from flashtalk_core.config import FastPaths, SamplingConfig
+from flashtalk_core.engine.request import PromptChange
+from flashtalk_core.engine.spec import (
+    LoraSpec,
+    ModelSpec,
+    PlacementSpec,
+    RenderSpec,
+    SamplingSpec,
+    Speaker,
+)
+from flashtalk_core.placement.memory_choice import MemoryChoice
 
 pytestmark = pytest.mark.cpu
 
@@ -73,3 +84,67 @@ def test_each_way_has_a_switch_that_turns_it_off():
     left = read_paths(*fused, "--no-channels-last")
     assert not left.channels_last
     assert not left.fused_layers, "these need channels last"
+
+
+def read(*options):
+    args = build_parser(PROGRAM).parse_args(["render", "-o", "a.mp4", *options])
+    return read_spec(args)
+
+
+def test_every_option_is_in_the_spec():
+    found = read(
+        *("--image", "me.png", "--audio", "a.wav", "--start", "1.5", "--duration", "2"),
+        *("--model", "folder", "--lora", "a:b.safetensors:0.8", "--lora", "c.safetensors"),
+        *("--size", "64x96", "--fit", "pad", "--prompt", "She sings"),
+        *("--prompt-at", "2", "She nods", "--prompt-at", "3.5", "She smiles"),
+        *("--steps", "2", "--rule", "renoise", "--shift", "3", "--seed", "5"),
+        *("--colour-strength", "0.5", "--mouth-strength", "2"),
+        *("--device", "cpu", "--dtype", "bfloat16", "--attention", "sdpa", "--speed", "fused"),
+        *("--no-fused-layers", "--memory", "offload:3", "--float8", "--decode-latents", "4"),
+    )
+    assert found == RenderSpec(
+        portrait="me.png",
+        speakers=(Speaker(audio="a.wav"),),
+        start_s=1.5,
+        duration_s=2.0,
+        prompt="She sings",
+        prompt_changes=(PromptChange(2.0, "She nods"), PromptChange(3.5, "She smiles")),
+        size_px=(64, 96),
+        fit="pad",
+        sampling=SamplingSpec(
+            steps=2, rule="renoise", shift=3.0, seed=5, colour_strength=0.5, mouth_strength=2.0
+        ),
+        model=ModelSpec(
+            name="folder", loras=(LoraSpec("a:b.safetensors", 0.8), LoraSpec("c.safetensors"))
+        ),
+        placement=PlacementSpec(
+            device="cpu",
+            dtype="bfloat16",
+            attention="sdpa",
+            speed="fused",
+            disabled=("fused_layers",),
+            memory=MemoryChoice("offload", 3, float8=True),
+            decode_latents=4,
+        ),
+    )
+
+
+def test_without_options_all_is_the_models_own_and_the_example():
+    files = {"portrait": str(EXAMPLE / "portrait.png")}
+    files["speakers"] = (Speaker(audio=str(EXAMPLE / "speech.wav")),)
+    assert read() == RenderSpec(**files)
+
+
+@pytest.mark.parametrize(
+    ("options", "memory"),
+    [
+        ((), MemoryChoice(float8=None)),
+        (("--float8",), MemoryChoice(float8=True)),
+        (("--memory", "float8"), MemoryChoice("offload", float8=True)),
+        (("--memory", "float8-offload:2"), MemoryChoice("offload", 2, float8=True)),
+        (("--memory", "offload:2", "--float8"), MemoryChoice("offload", 2, float8=True)),
+        (("--memory", "resident", "--float8"), MemoryChoice("resident", float8=True)),
+    ],
+)
+def test_every_spelling_of_8_bit_floats_sets_the_one_field(options, memory):
+    assert read(*options).placement.memory == memory

@@ -1,0 +1,310 @@
+"""Every field of a spec reaches the plan, and what is quick to check is checked first."""
+
+import shutil
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from flashtalk_core.cli.render import EXAMPLE
+from flashtalk_core.engine import resolve as resolving
+from flashtalk_core.engine.request import PromptChange
+from flashtalk_core.engine.resolve import (
+    Inputs,
+    LocalHost,
+    find_backend,
+    open_model,
+    resolve,
+)
+from flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
+from flashtalk_core.errors import FlashTalkError
+from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.placement.memory_choice import MemoryChoice
+from flashtalk_core.weights.discovery.layout import resolve_model
+from flashtalk_core.weights.load import AvatarCheckpoint
+
+pytestmark = pytest.mark.cpu
+
+
+class Machine(LocalHost):
+    """This machine, with a second device called ``other``."""
+
+    def find_device(self, name):
+        return torch.device("meta") if name == "other" else super().find_device(name)
+
+
+HOST = Machine()
+BASE = RenderSpec(
+    portrait=str(EXAMPLE / "portrait.png"),
+    speakers=(Speaker(audio=str(EXAMPLE / "speech.wav")),),
+    duration_s=0.5,
+    size_px=(32, 64),
+    placement=PlacementSpec(device="cpu"),
+)
+FUSED = {"placement.speed": "fused"}
+
+# By field: another value, and what else has to be set for it to have an effect.
+OTHERS = {
+    "portrait": ("{folder}/other.png", {}),
+    "speakers.audio": ("{folder}/other.wav", {}),
+    "start_s": (0.25, {}),
+    "duration_s": (0.75, {}),
+    "loudness_lufs": (-20.0, {}),
+    "prompt": ("She smiles", {}),
+    "prompt_changes.start_s": (2.0, {}),
+    "prompt_changes.prompt": ("She nods", {}),
+    "size_px": ((64, 64), {}),
+    "fit": ("pad", {}),
+    "sampling.steps": (2, {}),
+    "sampling.rule": ("renoise", {}),
+    "sampling.shift": (2.0, {}),
+    "sampling.seed": (5, {}),
+    "sampling.colour_strength": (0.5, {}),
+    "sampling.mouth_strength": (0.5, {}),
+    "chunk.num_frames": (41, {}),
+    "chunk.num_motion_frames": (9, {}),
+    "model.name": ("{folder}/model", {}),
+    "model.loras.path": ("{folder}/other.safetensors", {}),
+    "model.loras.strength": (0.5, {}),
+    "placement.device": ("other", {}),
+    "placement.vae_device": ("other", {}),
+    "placement.dtype": ("bfloat16", {}),
+    "placement.attention": ("sdpa", {}),
+    "placement.speed": ("fused", {}),
+    "placement.disabled": (("fused_blocks",), FUSED),
+    "placement.memory.mode": ("offload", {}),
+    "placement.memory.num_resident": (1, {"placement.memory.mode": "offload"}),
+    "placement.memory.float8": (True, {}),
+    "placement.decode_latents": (3, {}),
+}
+SAME_PICTURE = {"placement.memory.mode", "placement.memory.num_resident"}
+"""Where weights wait does not change the picture, so it is in the plan and no fingerprint."""
+REFUSED = {
+    "speakers.mask": ("left.png", "speaker mask 'left.png': a mask tells several speakers apart"),
+    "model.vae": ("v", "vae 'v': a part is chosen by itself in ComfyUI only"),
+    "model.text_encoder": ("none", "text_encoder 'none': a part is chosen by itself"),
+    "model.clip_vision": ("none", "clip_vision 'none': a part is chosen by itself"),
+    "model.audio_encoder": ("a", "audio_encoder 'a': a part is chosen by itself"),
+}
+"""What the command line's host cannot do yet, or has no names for."""
+
+
+def names_of(kind, where=""):
+    """Yield the fields of a spec, those of its parts by a dot."""
+    examples = {
+        "speakers": Speaker(),
+        "model.loras": LoraSpec("a"),
+        "prompt_changes": PromptChange(1.0, "a"),
+    }
+    for each in fields(kind):
+        name = where + each.name
+        value = examples.get(name, getattr(kind, each.name))
+        if is_dataclass(value):
+            yield from names_of(value, f"{name}.")
+        else:
+            yield name
+
+
+def changed(spec, name, value):
+    """Return ``spec`` with the field ``name``, of the first one where there are several."""
+    head, _, rest = name.partition(".")
+    old = getattr(spec, head)
+    if rest and isinstance(old, tuple):
+        value = (changed(old[0], rest, value),)
+    elif rest:
+        value = changed(old, rest, value)
+    return replace(spec, **{head: value})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Files of other names than those of the base."""
+    folder = tmp_path_factory.mktemp("files")
+    Image.open(EXAMPLE / "portrait.png").rotate(180).save(folder / "other.png")
+    shutil.copyfile(EXAMPLE / "speech.wav", folder / "other.wav")
+    shutil.copytree(resolve_model("tiny"), folder / "model", copy_function=shutil.copyfile)
+    for name in ("style", "other"):
+        (folder / f"{name}.safetensors").touch()
+    return folder
+
+
+@pytest.fixture
+def no_loras_are_read(monkeypatch):
+    """Take any file for a LoRA: its tensors are no matter here."""
+    real = resolving.open_checkpoint
+
+    def open_checkpoint(files, attention, loras):
+        return replace(real(files, attention), loras=tuple(loras))
+
+    monkeypatch.setattr(resolving, "open_checkpoint", open_checkpoint)
+
+
+def base_for(name, folder):
+    """Return a spec in which the field ``name`` has an effect."""
+    spec = BASE
+    if name.startswith("model.loras"):
+        model = ModelSpec(loras=(LoraSpec(str(folder / "style.safetensors")),))
+        spec = replace(spec, model=model)
+    if name.startswith("prompt_changes"):
+        spec = replace(spec, prompt_changes=(PromptChange(1.0, "She sings"),))
+    for other, value in OTHERS[name][1].items():
+        spec = changed(spec, other, value)
+    return spec
+
+
+def test_every_field_is_tried():
+    assert {*OTHERS, *REFUSED} == set(names_of(BASE))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.usefixtures("no_loras_are_read")
+def test_every_field_reaches_the_plan(name, folder):
+    spec = base_for(name, folder)
+    value = OTHERS[name][0]
+    value = value.format(folder=folder) if isinstance(value, str) else value
+    other = changed(spec, name, value)
+    assert RenderSpec.from_json(other.to_json()) == other
+    before, after = (resolve(each, HOST) for each in (spec, other))
+    if name in SAME_PICTURE:
+        assert before.placement.memory.num_resident != after.placement.memory.num_resident
+        assert before.fingerprint() == after.fingerprint()
+    else:
+        assert before.fingerprint() != after.fingerprint()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_effect_here_is_refused(name):
+    value, says = REFUSED[name]
+    with pytest.raises(FlashTalkError) as caught:
+        resolve(changed(BASE, name, value), HOST)
+    assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_one_talks_in_a_render(count):
+    spec = replace(BASE, speakers=(Speaker(audio="a.wav"),) * count)
+    with pytest.raises(FlashTalkError, match=rf"^speakers {count}: one talks in a render"):
+        resolve(spec, HOST)
+
+
+def test_a_message_gives_the_plan_that_its_sender_had():
+    plans = [resolve(each, HOST) for each in (BASE, RenderSpec.from_json(BASE.to_json()))]
+    assert plans[0].fingerprint() == plans[1].fingerprint()
+    assert asdict(plans[0].placement) == asdict(plans[1].placement)
+
+
+@pytest.mark.parametrize("name", ["portrait", "speakers.audio"])
+def test_what_is_nowhere_is_told(name):
+    with pytest.raises(FlashTalkError, match=r"none is given; name|no sound is given; name"):
+        resolve(changed(BASE, name, None), HOST)
+
+
+def test_8_bit_floats_have_one_answer_in_every_mode():
+    for choice in (MemoryChoice(float8=True), MemoryChoice("resident", float8=True),
+                   MemoryChoice("offload", float8=True)):  # fmt: skip
+        plan = resolve(changed(BASE, "placement.memory", choice), HOST)
+        assert plan.placement.memory.float8
+    assert not resolve(BASE, HOST).placement.memory.float8
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """The bundled model, opened before."""
+    backend = find_backend(BASE.placement, HOST)
+    return open_model(HOST.find_files(ModelSpec()), (), backend, "auto", HOST)
+
+
+def test_what_is_in_memory_goes_beside_the_spec(opened, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        pytest.fail("looked for")
+
+    for name in ("open_picture", "open_checkpoint", "choose_attention", "find_model_files"):
+        monkeypatch.setattr(resolving, name, refuse)
+    rng = np.random.default_rng(0)
+    sound = SoundArray("noise", rng.standard_normal((1, 8000)).astype(np.float32) * 0.1, 16_000)
+    picture = Image.new("RGB", (64, 64), (9, 9, 9))
+    dit = opened.checkpoint.config.dit
+    context = torch.zeros(4, dit.text_dim)
+    spec = RenderSpec(start_s=0.1, size_px=(32, 32))
+    inputs = Inputs(picture=picture, sounds=(sound,), context=context, model=opened)
+    plan = resolve(spec, HOST, inputs)
+    assert plan.request.picture is picture
+    assert plan.request.context is context
+    assert plan.sound == probe_sound(sound, 0.1)
+    assert plan.checkpoint is opened.checkpoint
+    measured = replace(inputs, sounds=(plan.sound,))
+    monkeypatch.setattr(resolving, "probe_sound", refuse)
+    assert resolve(spec, HOST, measured).fingerprint() == plan.fingerprint()
+    assert "model" in repr(inputs)
+    assert len(repr(inputs)) < 100
+
+
+def test_what_was_encoded_elsewhere_has_to_fit(opened):
+    inputs = Inputs(context=torch.zeros(4, 3), model=opened)
+    with pytest.raises(FlashTalkError, match=r"^encoded prompt of 4 tokens, 3 wide"):
+        resolve(BASE, HOST, inputs)
+
+
+# One fault of each kind in the order of cost: looking at values, names, files, headers.
+FAULTS = {
+    "size_px": ((1, 1), "size 1x1"),
+    "sampling.steps": (0, "steps 0"),
+    "prompt": ("\ud83d", "prompt: '\\ud83d'"),
+    "placement.decode_latents": (0, "latent frames decoded at once 0"),
+    "placement.disabled": (("magic",), "kernel option 'magic'"),
+    "speakers": ((Speaker(audio="gone.wav"),) * 2, "speakers 2"),
+    "model.loras": ((LoraSpec("gone.safetensors"),), "lora gone.safetensors: no such file"),
+    "placement.device": ("abacus", "device 'abacus'"),
+    "placement.attention": ("magic", "attention 'magic'"),
+    "placement.speed": ("warp", "speed 'warp'"),
+    "model.name": ("gone", "model 'gone': no such folder"),
+    "portrait": ("gone.png", "picture gone.png: no such file"),
+    "speakers.audio": ("gone.wav", "sound gone.wav: no such file"),
+}
+
+
+@pytest.mark.parametrize("index", range(len(FAULTS)))
+def test_of_several_faults_the_cheapest_to_find_is_told(index):
+    spec = BASE
+    for name in list(FAULTS)[index:][::-1]:
+        spec = changed(spec, name, FAULTS[name][0])
+    with pytest.raises(FlashTalkError) as caught:
+        resolve(spec, HOST)
+    assert str(caught.value).startswith(list(FAULTS.values())[index][1])
+
+
+def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
+    order = []
+
+    class Recorded(LocalHost):
+        def __getattribute__(self, name):
+            order.append(name)
+            return super().__getattribute__(name)
+
+    def note(name):
+        real = getattr(resolving, name)
+
+        def call(*args, **kwargs):
+            order.append(name)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(resolving, name, call)
+
+    for name in ("choose_attention", "choose_fast_paths", "open_picture", "probe_sound",
+                 "open_checkpoint", "plan_memory"):  # fmt: skip
+        note(name)
+    monkeypatch.setattr(
+        AvatarCheckpoint, "load", lambda *_args, **_kwargs: pytest.fail("weights were read")
+    )
+    lora = LoraSpec(str(Path(__file__)))
+    with pytest.raises(FlashTalkError, match=r"test_resolve\.py"):
+        resolve(replace(BASE, model=ModelSpec(loras=(lora,))), Recorded())
+    assert order == ["find_lora", "find_device", "choose_attention", "choose_fast_paths",
+                     "find_files", "open_picture", "probe_sound", "open_checkpoint"]  # fmt: skip
+    order.clear()
+    resolve(BASE, Recorded())
+    assert order[-3:] == ["find_dtype", "free_bytes", "plan_memory"]
