@@ -1,9 +1,7 @@
-"""What ComfyUI pushes to a page: a listening websocket (RFC 6455) of the standard library."""
+"""What ComfyUI pushes to a page: its websocket, listened to in a thread."""
 
-import base64
+import asyncio
 import json
-import os
-import socket
 import struct
 import threading
 import time
@@ -11,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-TEXT, BINARY, CLOSE = 1, 2, 8
+from aiohttp import ClientSession, WSMessage, WSMsgType
+
 PREVIEW_IMAGE = 1
 JPEG = 1
+CONNECT_S = 30
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,18 @@ class Listener:
     def __init__(self, port: int, client_id: str, host: str = ""):
         self.messages: list[Message] = []
         self._changed = threading.Condition()
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        self._stream = self._socket.makefile("rb")
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._greet(host or f"127.0.0.1:{port}", client_id)
-        self._socket.settimeout(None)
+        self._connected = threading.Event()
+        work = self._listen(f"http://127.0.0.1:{port}/ws?clientId={client_id}", host)
+        self._thread = threading.Thread(target=asyncio.run, args=(work,), daemon=True)
 
     def __enter__(self):
         self._thread.start()
+        assert self._connected.wait(CONNECT_S), "no connection"
         return self
 
     def __exit__(self, *_):
-        self._socket.shutdown(socket.SHUT_RDWR)
+        asyncio.run_coroutine_threadsafe(self._socket.close(), self._loop).result(CONNECT_S)
         self._thread.join()
-        self._stream.close()
-        self._socket.close()
 
     def of_kind(self, kind: str) -> list[Message]:
         with self._changed:
@@ -63,34 +60,14 @@ class Listener:
                 if left_s <= 0 or not self._changed.wait(left_s):
                     raise TimeoutError(f"no such message in {limit_s} s: {self.messages[-3:]}")
 
-    def _greet(self, host: str, client_id: str) -> None:
-        key = base64.b64encode(os.urandom(16)).decode()
-        lines = (
-            f"GET /ws?clientId={client_id} HTTP/1.1",
-            f"Host: {host}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {key}",
-            "Sec-WebSocket-Version: 13",
-        )
-        self._socket.sendall("\r\n".join((*lines, "", "")).encode())
-        status = self._stream.readline()
-        assert b" 101 " in status, status
-        while self._stream.readline().strip():
-            pass
-
-    def _listen(self) -> None:
-        while head := self._stream.read(2):
-            opcode, length = head[0] & 0x0F, head[1] & 0x7F
-            if length == 126:
-                (length,) = struct.unpack(">H", self._stream.read(2))
-            elif length == 127:
-                (length,) = struct.unpack(">Q", self._stream.read(8))
-            payload = self._stream.read(length)
-            if opcode == CLOSE:
-                return
-            if opcode in (TEXT, BINARY):
-                self._add(_decode(opcode, payload))
+    async def _listen(self, url: str, host: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        headers = {"Host": host} if host else {}
+        async with ClientSession() as session:
+            self._socket = await session.ws_connect(url, headers=headers, max_msg_size=0)
+            self._connected.set()
+            async for message in self._socket:
+                self._add(_decode(message))
 
     def _add(self, message: Message) -> None:
         with self._changed:
@@ -98,12 +75,12 @@ class Listener:
             self._changed.notify_all()
 
 
-def _decode(opcode: int, payload: bytes) -> Message:
+def _decode(received: WSMessage) -> Message:
     now_s = time.monotonic()
-    if opcode == TEXT:
-        message = json.loads(payload)
+    if received.type == WSMsgType.TEXT:
+        message = json.loads(received.data)
         return Message(message["type"], message["data"], now_s)
-    event, picture_format = struct.unpack(">II", payload[:8])
+    event, picture_format = struct.unpack(">II", received.data[:8])
     if event == PREVIEW_IMAGE and picture_format == JPEG:
-        return Message("preview", payload[8:], now_s)
-    return Message("binary", payload, now_s)
+        return Message("preview", received.data[8:], now_s)
+    return Message("binary", received.data, now_s)
