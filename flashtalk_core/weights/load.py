@@ -21,13 +21,13 @@ from ..models.encoders.text import TextEncoder
 from ..models.encoders.tokenizer import Tokenizer
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from .discovery.files import ModelFiles, warn_about_settings
+from .discovery.files import ModelFiles, open_files, warn_about_settings
 from .discovery.layout import find_model_files, resolve_model
 from .formats.scaled_fp8 import TOKENIZER_TENSOR
 from .lora.merge import LoraFile, plan_loras
 from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, KeyMap, clip_keys
 from .mapping.model_config import avatar_config
-from .model_sources import ModelSources, Sources, open_files
+from .model_sources import ModelSources, Sources
 from .plan import LoadPlan, ModuleT, PartTaker, materialise, plan_component
 
 

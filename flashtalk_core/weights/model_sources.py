@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import about
 from ..excerpt import excerpt
-from .discovery.files import ModelFiles, model_identity
-from .discovery.parts import SETTINGS_FILE, Part
+from .formats.file_border import file_identity
 from .formats.source import TensorSource
-from .formats.tensor_file import file_identity, open_tensor_file
 
 Sources = tuple[TensorSource, ...]
 
@@ -64,7 +62,7 @@ class ModelSources:
         settings = (each.values for each in (self.settings, self.dit_config, self.audio_config))
         return model_identity(self._identities(), *settings)
 
-    def _identities(self) -> Iterator[tuple[Part, str]]:
+    def _identities(self) -> Iterator[tuple[str, str]]:
         yield from (("dit", each.identity) for each in self.dit)
         yield from (("vae", each.identity) for each in self.vae)
         yield from (("text", each.identity) for each in self.text)
@@ -74,25 +72,7 @@ class ModelSources:
         yield from (("audio", each.identity) for each in self.audio)
 
 
-def open_files(files: ModelFiles) -> ModelSources:
-    """Open the files of a model; their headers are read, and no weights.
-
-    Raises:
-        WeightsError: If a file is damaged, or a pickle with code.
-    """
-    return ModelSources(
-        dit=_opened("dit", *files.dit),
-        vae=_opened("vae", files.vae),
-        text=_opened("text", files.text),
-        clip=_opened("clip", files.clip),
-        audio=_opened("audio", files.audio),
-        tokenizer=files.tokenizer,
-        settings=Settings(str(files.root / SETTINGS_FILE), files.settings),
-        dit_config=Settings(str(files.dit[0].parent / "config.json"), files.dit_config),
-        audio_config=Settings(str(files.audio.parent / "config.json"), files.audio_config),
-    )
-
-
-def _opened(part: Part, *paths: Path | None) -> Sources:
-    with about(part):
-        return tuple(open_tensor_file(path) for path in paths if path is not None)
+def model_identity(parts: Iterable[tuple[str, str]], *settings: dict[str, Any]) -> str:
+    """Join the identities of what a model is made of, and what settings say, to one text."""
+    said = json.dumps(settings, sort_keys=True)
+    return "; ".join([*(f"{part} {identity}" for part, identity in parts), said])

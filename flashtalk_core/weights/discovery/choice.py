@@ -9,12 +9,12 @@ from typing import get_args
 from ...errors import WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import is_file, is_folder
-from ..formats.tensor_file import READABLE
+from ..formats.suffixes import GGUF, READABLE
 from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
 from .search import in_part_folders, library_files, matching_files
 from .shards import is_index, with_all_shards
-from .similar import GGUF, NO_GGUF
+from .similar import NO_GGUF
 
 _SHARDED = ("*.safetensors.index.json", "*-of-*.safetensors")
 

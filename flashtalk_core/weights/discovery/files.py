@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ...config import AvatarConfig
+from ...errors import about
 from ...excerpt import excerpt
 from ...files.paths import is_file
 from ...log import printable_log
+from ..formats.file_border import file_identity
 from ..formats.scaled_fp8 import TOKENIZER_TENSOR
-from ..formats.tensor_file import check_header, file_identity
+from ..formats.tensor_file import check_header, open_tensor_file
+from ..model_sources import ModelSources, Settings, Sources, model_identity
 from .json_file import read_json
 from .parts import SETTINGS_FILE, Part
 from .search import Search
@@ -76,12 +78,6 @@ class ModelFiles:
         yield from ((part, path) for part, path in others.items() if path is not None)
 
 
-def model_identity(parts: Iterable[tuple[Part, str]], *settings: dict[str, Any]) -> str:
-    """Join the identities of what a model is made of, and what settings say, to one text."""
-    said = json.dumps(settings, sort_keys=True)
-    return "; ".join([*(f"{part} {identity}" for part, identity in parts), said])
-
-
 def model_files(found: Mapping[Part, tuple[Path, ...]], root: Path) -> ModelFiles:
     """Return the files of a model with their settings.
 
@@ -105,6 +101,25 @@ def model_files(found: Mapping[Part, tuple[Path, ...]], root: Path) -> ModelFile
         dit_config=read_json(dit[0].parent / "config.json"),
         audio_config=_read_audio_config(audio.parent),
         settings=read_json(root / SETTINGS_FILE),
+    )
+
+
+def open_files(files: ModelFiles) -> ModelSources:
+    """Open the files of a model; their headers are read, and no weights.
+
+    Raises:
+        WeightsError: If a file is damaged, or a pickle with code.
+    """
+    return ModelSources(
+        dit=_opened("dit", *files.dit),
+        vae=_opened("vae", files.vae),
+        text=_opened("text", files.text),
+        clip=_opened("clip", files.clip),
+        audio=_opened("audio", files.audio),
+        tokenizer=files.tokenizer,
+        settings=Settings(str(files.root / SETTINGS_FILE), files.settings),
+        dit_config=Settings(str(files.dit[0].parent / "config.json"), files.dit_config),
+        audio_config=Settings(str(files.audio.parent / "config.json"), files.audio_config),
     )
 
 
@@ -143,3 +158,8 @@ def _read_audio_config(folder: Path) -> dict[str, Any]:
         return {}
     preprocessor = read_json(folder / "preprocessor_config.json")
     return config | {key: preprocessor[key] for key in ("do_normalize",) if key in preprocessor}
+
+
+def _opened(part: Part, *paths: Path | None) -> Sources:
+    with about(part):
+        return tuple(open_tensor_file(path) for path in paths if path is not None)

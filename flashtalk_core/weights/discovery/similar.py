@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..formats.tensor_file import READABLE
+from ..formats.suffixes import GGUF, READABLE
 from .parts import PARTS, Part
 
-GGUF = ".gguf"
 NO_GGUF = "GGUF is not read yet, take its bf16, fp16 or fp8 .safetensors"
 _LEVELS = ("*", "*/*")
 _MAX_SHOWN = 3

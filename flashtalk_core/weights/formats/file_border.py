@@ -1,4 +1,4 @@
-"""What is said when a weights file cannot be read, whatever the library raised."""
+"""Weights files: which one is meant, and what is said when one cannot be read."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def file_border(path: Path) -> Iterator[None]:
             f"{path}: reading it takes more memory than is free ({reason(error)}); close other "
             "programs, or download it again: damaged files ask for too much"
         ) from error
+
+
+def file_identity(path: Path) -> str:
+    """Return name, size and time of change of a file as it is now; text for a fingerprint.
+
+    Raises:
+        WeightsError: If it is gone.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: gone since it was found ({error.strerror}); put it back or choose another"
+        ) from error
+    return f"{path.name} {status.st_size} {status.st_mtime_ns}"
 
 
 def unreadable(path: Path, why: str) -> WeightsError:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ...errors import WeightsError
 from ...excerpt import excerpt
-from .file_border import file_border
+from .file_border import file_border, file_identity
 from .pickle_file import check_pickle, glance_at_pickle, reading_pickle
 from .safetensors_file import check_safetensors, read_header, reading_safetensors
 from .source import ReadTensor, TensorInfo
+from .suffixes import PICKLES, SAFETENSORS
 
 _Stamp = tuple[int, int]
 """Size in bytes and time of change in nanoseconds."""
@@ -32,11 +33,9 @@ class _Format:
     reading: Callable[[Path], AbstractContextManager[ReadTensor]]
 
 
-_SAFETENSORS = _Format((".safetensors",), check_safetensors, read_header, reading_safetensors)
-_PICKLE = _Format((".pth", ".pt", ".bin"), check_pickle, glance_at_pickle, reading_pickle)
+_SAFETENSORS = _Format(SAFETENSORS, check_safetensors, read_header, reading_safetensors)
+_PICKLE = _Format(PICKLES, check_pickle, glance_at_pickle, reading_pickle)
 _FORMATS = (_SAFETENSORS, _PICKLE)
-READABLE = tuple(suffix for each in _FORMATS for suffix in each.suffixes)
-"""Endings of the names of files that are read, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -110,21 +109,6 @@ def check_header(path: Path) -> Mapping[str, TensorInfo] | None:
         WeightsError: If that shows already that it is damaged or something else.
     """
     return _format_of(path).glance(path)
-
-
-def file_identity(path: Path) -> str:
-    """Return name, size and time of change of a file as it is now; text for a fingerprint.
-
-    Raises:
-        WeightsError: If it is gone.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise WeightsError(
-            f"{path}: gone since it was found ({error.strerror}); put it back or choose another"
-        ) from error
-    return f"{path.name} {status.st_size} {status.st_mtime_ns}"
 
 
 def _format_of(path: Path) -> _Format:

@@ -18,9 +18,10 @@ from ...errors import WeightsError, require
 from ...excerpt import excerpt
 from ...files.paths import check_file
 from ...log import printable_log
+from ..formats.file_border import file_identity
 from ..formats.shown import shown, some
 from ..formats.source import TensorSource, without_ones
-from ..formats.tensor_file import file_identity, open_tensor_file
+from ..formats.tensor_file import open_tensor_file
 from .names import LayerNames
 
 logger = printable_log(logging.getLogger(__name__))

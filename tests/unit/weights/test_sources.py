@@ -12,9 +12,10 @@ from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.weights.discovery.files import open_files
 from flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
 from flashtalk_core.weights.load import check_sources, open_avatar
-from flashtalk_core.weights.model_sources import Settings, open_files
+from flashtalk_core.weights.model_sources import Settings
 from tests.memory_source import MemorySource
 
 pytestmark = pytest.mark.cpu
