@@ -43,10 +43,15 @@ def shown_path(path: str | Path) -> str:
     return excerpt(printable(str(path)), _LONGEST_PATH)
 
 
+def first_line(text: object) -> str:
+    """Return the first line of what an error or a program says, whole; empty if it says nothing."""
+    return str(text).strip().partition("\n")[0].rstrip()
+
+
 def reason(error: BaseException) -> str:
     """Return what ``error`` says in a few words; its kind if it says nothing."""
     said = getattr(error, "strerror", None) or str(error)
-    first = _PLACE.sub("", str(said).strip().partition("\n")[0]).strip()
+    first = _PLACE.sub("", first_line(said)).strip()
     return excerpt(first, _LONGEST_REASON) if first else type(error).__name__
 
 

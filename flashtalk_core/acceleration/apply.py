@@ -13,6 +13,7 @@ from torch import nn
 
 from ..config import SPEEDS, FastPaths
 from ..errors import InvalidInputError, require
+from ..excerpt import first_line
 from ..log import printable_log
 from ..models.attention import sdpa
 from ..models.transformer.block import AvatarBlock
@@ -191,7 +192,7 @@ def _try_triton(device: torch.device) -> None:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever Triton, its compiler or the driver raise
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise InvalidInputError(
             f"fused and compiled ways: Triton is installed but its kernels cannot be built "
             f"({reason}); install a C compiler, or use speed 'plain'",

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..excerpt import first_line
 from ..log import printable_log
 
 logger = printable_log(logging.getLogger(__name__))
@@ -36,7 +37,7 @@ class Fallback:
                 raise
             except Exception as error:  # whatever Triton, its compiler or the driver raise
                 self._has_failed = True
-                reason = str(error).strip().partition("\n")[0]
+                reason = first_line(error)
                 logger.warning(
                     "the fused kernel %r cannot run here and goes the slower plain way: %s: %s",
                     self._name, type(error).__name__, reason,

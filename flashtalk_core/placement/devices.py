@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..borders import is_out_of_memory
 from ..errors import InvalidInputError
-from ..excerpt import excerpt
+from ..excerpt import excerpt, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def choose_device(name: str) -> torch.device:
 
 def _why_not(device: torch.device, error: Exception) -> str:
     """Return what PyTorch says first: advice to its own developers follows."""
-    said = str(error).strip().partition("\n")[0].partition(". ")[0]
+    said = first_line(error).partition(". ")[0]
     if device.type == "meta":
         return "it computes nothing"
     if device.type not in _KINDS or said.startswith("Could not run") or "not compiled" in said:

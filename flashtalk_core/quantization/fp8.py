@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InvalidInputError
+from ..excerpt import first_line
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
 
@@ -228,7 +229,7 @@ def _fault_of_product(product: Product, device: torch.device) -> str:
     except torch.OutOfMemoryError:
         raise  # says nothing about the product
     except RuntimeError as error:
-        return str(error).strip().partition("\n")[0]
+        return first_line(error)
     return ""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import comfy.model_management as management
 
+from ...flashtalk_core.excerpt import first_line
 from ...flashtalk_core.files.paths import is_file
 from ...flashtalk_core.geometry import num_chunks, num_video_frames
 from ...flashtalk_core.log import printable_log
@@ -207,5 +208,5 @@ def _file_message(output: OutputFile | None) -> FileMessage | None:
 
 def _reason(error: BaseException) -> str:
     """Return the first line of an error, cut to a sane length."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
+    line = first_line(error) or type(error).__name__
     return line if len(line) <= _MAX_REASON else f"{line[: _MAX_REASON - 3]}..."

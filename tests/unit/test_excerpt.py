@@ -2,7 +2,7 @@
 
 import pytest
 
-from flashtalk_core.excerpt import excerpt
+from flashtalk_core.excerpt import excerpt, first_line
 
 pytestmark = pytest.mark.cpu
 
@@ -25,3 +25,8 @@ def test_the_limit_holds(limit):
 def test_it_is_one_line():
     assert excerpt("a\nb\x00c\u2028d") == "a b c d"
     assert excerpt("a\n" * 100).isprintable()
+
+
+def test_the_first_line_is_whole_and_without_space_around_it():
+    assert first_line(RuntimeError(f"\n {'x' * 1000}\r\nadvice")) == "x" * 1000
+    assert first_line(ValueError()) == ""
