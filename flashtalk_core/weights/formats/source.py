@@ -57,7 +57,11 @@ class TensorSource(Protocol):
 
     @property
     def infos(self) -> Mapping[str, TensorInfo]:
-        """Shape and type of every tensor by name; no values are read for them."""
+        """Shape and type of every tensor by the name a published file gives it; no values are read.
+
+        What is stored in another form, such as blocks of few bits, has the shape and type that
+        reading returns.
+        """
         ...
 
     def reading(self) -> AbstractContextManager[ReadTensor]:
