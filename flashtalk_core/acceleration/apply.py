@@ -21,7 +21,7 @@ from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..packages import missing_package
 from ..quantization.fp8 import choose_products
-from .block_ops import BlockKernels, FallbackKernels, PlainKernels
+from .block_ops import BlockKernels, PlainKernels, with_fallback
 from .fused_block import FusedBlock
 from .fused_vae import fuse_layers, keep_channels_last
 from .vae_ops import RowKernels
@@ -116,7 +116,7 @@ def _block_kernels(device: torch.device) -> BlockKernels:
         return plain
     from .triton.block import TritonKernels
 
-    return FallbackKernels(TritonKernels(plain), plain)
+    return with_fallback(TritonKernels(plain), plain)
 
 
 def compile_blocks(dit: AvatarDiT, backend: str | Callable[..., Any] = "inductor") -> None:

@@ -7,7 +7,8 @@ A audio tokens a frame, K keys.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..models.attention import Attention, sdpa
 from ..models.transformer.rope import rotate
 from ..quantization.fp8 import FLOAT8, quantise_rows
-from .fallback import Fallback
+from .fallback import fallbacks
 
 ScaledRows = tuple[Tensor, Tensor]
 """8-bit floats ``(L, C)`` and the factors that undo their scaling ``(L, 1)``."""
@@ -197,44 +198,7 @@ class PlainKernels:
         return self._attention(q[None], keys, values)[0]
 
 
-class FallbackKernels:
-    """:class:`BlockKernels` that go a slower way from the first operation on that fails."""
-
-    def __init__(self, fast: BlockKernels, plain: BlockKernels) -> None:
-        """Take ``fast``, and for an operation that fails there ``plain``."""
-        self._fast = fast
-        self._plain = plain
-        self._ways: dict[str, Fallback] = {}
-
-    def add_norm(self, *args: Any, **options: Any) -> tuple[Tensor, Rows]:
-        """See :class:`BlockKernels`."""
-        return self._call("add_norm", *args, **options)
-
-    def add(self, *args: Any, **options: Any) -> Tensor:
-        """See :class:`BlockKernels`."""
-        return self._call("add", *args, **options)
-
-    def rms(self, *args: Any, **options: Any) -> Tensor:
-        """See :class:`BlockKernels`."""
-        return self._call("rms", *args, **options)
-
-    def to_linear(self, *args: Any, **options: Any) -> Rows:
-        """See :class:`BlockKernels`."""
-        return self._call("to_linear", *args, **options)
-
-    def fold(self, *args: Any, **options: Any) -> Tensor:
-        """See :class:`BlockKernels`."""
-        return self._call("fold", *args, **options)
-
-    def softmax(self, *args: Any, **options: Any) -> Tensor:
-        """See :class:`BlockKernels`."""
-        return self._call("softmax", *args, **options)
-
-    def attend(self, *args: Any, **options: Any) -> Tensor:
-        """See :class:`BlockKernels`."""
-        return self._call("attend", *args, **options)
-
-    def _call(self, name: str, *args: Any, **options: Any) -> Any:
-        if name not in self._ways:
-            self._ways[name] = Fallback(name, getattr(self._fast, name), getattr(self._plain, name))
-        return self._ways[name](*args, **options)
+def with_fallback(fast: BlockKernels, plain: BlockKernels) -> BlockKernels:
+    """Return ``fast``, with ``plain`` in place of each operation from its first failure on."""
+    names = [name for name in vars(BlockKernels) if not name.startswith("_")]
+    return cast("BlockKernels", SimpleNamespace(**fallbacks(names, fast, plain)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -43,3 +43,8 @@ class Fallback:
                     self._name, type(error).__name__, reason,
                 )  # fmt: skip
         return self._plain(*args, **options)
+
+
+def fallbacks(names: Iterable[str], fast: object, plain: object) -> dict[str, Fallback]:
+    """Pair the operations called ``names`` of two sets of kernels."""
+    return {name: Fallback(name, getattr(fast, name), getattr(plain, name)) for name in names}

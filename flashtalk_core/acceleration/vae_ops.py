@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fallback import Fallback
+from .fallback import fallbacks
 
 
 def activate_rows(pixels: Tensor, bias: Tensor, gamma: Tensor, out: Tensor) -> None:
@@ -56,9 +56,7 @@ class RowKernels:
 
     def or_plain(self) -> RowKernels:
         """Return these, each with the plain one behind it."""
-        names, plain = [field.name for field in fields(self)], RowKernels()
-        pairs = {name: (getattr(self, name), getattr(plain, name)) for name in names}
-        return RowKernels(**{name: Fallback(name, *pair) for name, pair in pairs.items()})
+        return RowKernels(**fallbacks([each.name for each in fields(self)], self, RowKernels()))
 
 
 def as_rows(clip: Tensor, num_channels: int | None = None) -> Tensor:

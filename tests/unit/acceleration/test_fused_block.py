@@ -8,7 +8,7 @@ import torch
 
 from flashtalk_core.acceleration.absorbed_audio import is_worth_folding
 from flashtalk_core.acceleration.apply import accelerate
-from flashtalk_core.acceleration.block_ops import ContextKeys, FallbackKernels, PlainKernels
+from flashtalk_core.acceleration.block_ops import ContextKeys, PlainKernels, with_fallback
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.models.attention import Float8Attention, sdpa
 from flashtalk_core.models.transformer.model import AvatarDiT
@@ -204,7 +204,7 @@ def test_merged_keys_have_their_weight_in_every_format():
 
 def test_an_operation_that_fails_goes_the_plain_way_from_then_on(caplog):
     fast, x = Broken(RuntimeError("out of resource: shared memory")), torch.randn(3, 8)
-    kernels = FallbackKernels(fast, PlainKernels())
+    kernels = with_fallback(fast, PlainKernels())
     expected = PlainKernels().to_linear(x, gelu=True, float8=False)
     for _ in range(2):
         assert torch.equal(kernels.to_linear(x, gelu=True, float8=False), expected)
@@ -215,6 +215,6 @@ def test_an_operation_that_fails_goes_the_plain_way_from_then_on(caplog):
 
 
 def test_memory_that_runs_out_is_not_hidden_by_a_slower_way():
-    kernels = FallbackKernels(Broken(torch.OutOfMemoryError("no memory")), PlainKernels())
+    kernels = with_fallback(Broken(torch.OutOfMemoryError("no memory")), PlainKernels())
     with pytest.raises(torch.OutOfMemoryError):
         kernels.to_linear(torch.zeros(1, 8), gelu=True, float8=False)
