@@ -228,7 +228,8 @@ def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffloa
     offload = None
     if plan.num_resident is not None:
         offload = BlockOffload(device, plan.num_resident, float8=plan.float8)
-    dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, offload)
+    hooks = () if offload is None else (offload,)
+    dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, hooks)
     if plan.float8 and offload is None:
         quantise_blocks(dit)
     accelerate(dit, bench.paths, device)

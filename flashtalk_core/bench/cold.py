@@ -26,7 +26,7 @@ from ..models.vae.model import VideoVAE
 from ..quantization.fp8 import quantise_blocks
 from ..weights.formats.tensor_file import open_tensor_file
 from ..weights.mapping.key_maps import AUDIO_KEYS, DIT_KEYS, VAE_KEYS, KeyMap
-from ..weights.plan import materialise, plan_component
+from ..weights.plan import load_module, plan_component
 from ..weights.save import save_component
 from .chunk_run import run_chunk
 from .random_networks import Networks, random_inputs, random_networks
@@ -157,7 +157,7 @@ def _read(
 ) -> Any:
     keys: KeyMap = _FILES[name]
     file = open_tensor_file(Path(folder) / f"{name}.safetensors")
-    network: nn.Module = materialise(plan_component(build, (file,), keys), device, dtype)
+    network: nn.Module = load_module(plan_component(build, (file,), keys), device, dtype)
     return network
 
 

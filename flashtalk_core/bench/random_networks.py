@@ -5,7 +5,7 @@ Axis legend: B batch, F pixel frames, T latent frames, H W pixels, S samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from ..models.attention import Attention
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..weights.plan import PartTaker
+from ..weights.plan import LayerHook
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -101,7 +101,7 @@ def random_network(
     build: Callable[[], ModuleT],
     device: torch.device,
     dtype: torch.dtype,
-    parts: PartTaker[ModuleT] | None = None,
+    hooks: Sequence[LayerHook[ModuleT]] = (),
 ) -> ModuleT:
     """Build a module and draw its parameters one by one, so that no copy is ever needed.
 
@@ -109,7 +109,7 @@ def random_network(
         build: Makes the module; called on the meta device.
         device: Where parameters are drawn.
         dtype: Of the parameters.
-        parts: Takes parts as soon as they are drawn; the numbers are the same with it.
+        hooks: Called for each layer as soon as it is drawn; the numbers are the same with them.
     """
     with torch.device("meta"):
         module = build()
@@ -117,9 +117,9 @@ def random_network(
     for owner in module.modules():
         for name, buffer in owner.named_buffers(recurse=False):
             setattr(owner, name, buffer.to(device))
-    if parts is not None:
-        parts.start(module)
-    prefix = "" if parts is None else f"{parts.list_name}."
+    for hook in hooks:
+        hook.on_module_built(module)
+    prefix = f"{hooks[0].list_name}." if hooks else ""
     drawn = list(module.named_parameters())
     for index, (name, parameter) in enumerate(drawn):
         value = torch.empty(parameter.shape, device=device, dtype=dtype)
@@ -127,10 +127,11 @@ def random_network(
         owner_name, _, leaf = name.rpartition(".")
         owner = module.get_submodule(owner_name)
         setattr(owner, leaf, nn.Parameter(value, requires_grad=False))
-        if parts is not None and name.startswith(prefix):
+        if hooks and name.startswith(prefix):
             number = name.removeprefix(prefix).partition(".")[0]
             if not any(other.startswith(f"{prefix}{number}.") for other, _ in drawn[index + 1 :]):
-                parts.take(int(number))
+                for hook in hooks:
+                    hook.on_layer_loaded(int(number))
     return module.eval()
 
 

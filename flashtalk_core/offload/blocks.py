@@ -57,8 +57,8 @@ class BlockOffload:
         }
         self._streams: dict[BlockWork, WeightStream] = {}
 
-    def start(self, module: AvatarDiT) -> None:
-        """Take over the lending of blocks; their weights come with :meth:`take`.
+    def on_module_built(self, module: AvatarDiT) -> None:
+        """Take over the lending of blocks; their weights come with :meth:`on_layer_loaded`.
 
         Args:
             module: Changed in place; its blocks may be without values yet. Afterwards it must
@@ -81,7 +81,7 @@ class BlockOffload:
         resident = sum(tensor.nbytes for tensor in self._resident())
         return resident + (self._streams["step"].buffer_bytes if self._streams else 0)
 
-    def take(self, number: int) -> None:
+    def on_layer_loaded(self, number: int) -> None:
         """Take the block ``number``, whose weights are all there now, wherever they are."""
         blocks = self._blocks()
         block = blocks[number]

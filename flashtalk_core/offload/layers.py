@@ -29,13 +29,13 @@ class LayerOffload:
         self._weights: dict[int, HostWeights] = {}
         self._stream = WeightStream({}, device)
 
-    def start(self, module: nn.Module) -> None:
-        """Take over the layers of ``module``, whose weights come with :meth:`take`."""
+    def on_module_built(self, module: nn.Module) -> None:
+        """Take over the layers of ``module``, whose weights come with :meth:`on_layer_loaded`."""
         self._module = module
         self._layers = cast("nn.ModuleList", module.get_submodule(self.list_name))
         mark_offloaded(module, self)
 
-    def take(self, number: int) -> None:
+    def on_layer_loaded(self, number: int) -> None:
         """Move a layer to the host, whose weights are all there now."""
         layer = self._layers[number]
         self._weights[number] = HostWeights(list(tensors_of(layer)), self._device)

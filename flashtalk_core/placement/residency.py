@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -22,7 +22,7 @@ from ..offload.layers import LayerOffload
 from ..offload.weight_stream import offload_of, settle
 from ..quantization.fp8 import BlockQuantiser
 from ..weights.load import AvatarCheckpoint
-from ..weights.plan import PartTaker
+from ..weights.plan import LayerHook
 from .memory_plan import WHOLE, MemoryPlan
 
 N = TypeVar("N", bound=nn.Module)
@@ -77,9 +77,9 @@ def load_network(
     """
     device, dtype = placement.device_of(kind), placement.dtype
     offload = _offload(placement, kind, checkpoint.config.dit.num_layers)
-    parts: BlockOffload | LayerOffload | BlockQuantiser | None = offload
+    hook: BlockOffload | LayerOffload | BlockQuantiser | None = offload
     if offload is None and kind is AvatarDiT and placement.memory.float8:
-        parts = BlockQuantiser()  # all of it in the wide format may have no room
+        hook = BlockQuantiser()  # all of it in the wide format may have no room
     # A host may run everything in inference mode, but weights are moved outside of it too.
     with torch.inference_mode(False):
         network = checkpoint.load(
@@ -88,7 +88,7 @@ def load_network(
             dtype,
             runs_on=device,
             before_tensor=before_tensor,
-            parts=cast("PartTaker[N] | None", parts),
+            hooks=cast("Sequence[LayerHook[N]]", () if hook is None else (hook,)),
         )
         accelerate(network, placement.paths_of(kind), device)
     if isinstance(network, VideoVAE) and placement.memory.slabs:

@@ -170,11 +170,11 @@ class BlockQuantiser:
         """Wait for a transformer."""
         self._blocks: Sequence[nn.Module] = ()
 
-    def start(self, module: AvatarDiT) -> None:
+    def on_module_built(self, module: AvatarDiT) -> None:
         """See the transformer, whose blocks may be without values yet."""
         self._blocks = cast("Sequence[nn.Module]", module.blocks)
 
-    def take(self, number: int) -> None:
+    def on_layer_loaded(self, number: int) -> None:
         """Quantise the block ``number``, whose weights are all there now."""
         block = self._blocks[number]
         assert isinstance(block, AvatarBlock)

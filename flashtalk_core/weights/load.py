@@ -28,7 +28,7 @@ from .lora.merge import LoraFile, plan_loras
 from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, KeyMap, clip_keys
 from .mapping.model_config import avatar_config
 from .model_sources import ModelSources, Sources
-from .plan import LoadPlan, ModuleT, PartTaker, materialise, plan_component
+from .plan import LayerHook, LoadPlan, ModuleT, load_module, plan_component
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class AvatarCheckpoint:
         *,
         runs_on: torch.device | None = None,
         before_tensor: Callable[[], None] | None = None,
-        parts: PartTaker[ModuleT] | None = None,
+        hooks: Sequence[LayerHook[ModuleT]] = (),
     ) -> ModuleT:
         """Load one component.
 
@@ -86,7 +86,7 @@ class AvatarCheckpoint:
             runs_on: Where it is to run if somebody moves it later; ``None`` is ``device``.
             before_tensor: Called before each tensor is read; raises to stop. ``None`` does
                 nothing.
-            parts: Takes numbered parts as they are read; see :func:`materialise`.
+            hooks: Called for each layer as it is read; see :func:`load_module`.
 
         Returns:
             The component in evaluation mode, its parameters frozen.
@@ -101,7 +101,7 @@ class AvatarCheckpoint:
         plan: LoadPlan[ModuleT] | None = plans[kind]
         assert plan is not None, f"opened without {kind.__name__}"
         suited = _suited_dtype(kind, runs_on or device, dtype)
-        return materialise(plan, device, suited, before_tensor, parts)
+        return load_module(plan, device, suited, before_tensor, hooks)
 
 
 def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpoint:

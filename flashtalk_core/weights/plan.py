@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -103,27 +103,27 @@ def _impossible(label: str, why: str) -> WeightsError:
     )
 
 
-class PartTaker(Protocol[ModuleT_contra]):
-    """Takes numbered parts of a component, such as its blocks, each as soon as it is read."""
+class LayerHook(Protocol[ModuleT_contra]):
+    """Called while a component is loaded, for each layer of one list as soon as it is read."""
 
     list_name: str
-    """Name of the list of parts in the component, such as ``blocks``."""
+    """Name of the list of layers in the component, such as ``blocks``."""
 
-    def start(self, module: ModuleT_contra) -> None:
-        """See the component before anything is read."""
+    def on_module_built(self, module: ModuleT_contra) -> None:
+        """Receive the component before anything is read: its parameters have no values yet."""
         ...
 
-    def take(self, number: int) -> None:
-        """Take a part, whose tensors are all there now; they may be moved and changed."""
+    def on_layer_loaded(self, number: int) -> None:
+        """Receive a layer, whose tensors are all there now; they may be moved and changed."""
         ...
 
 
-def materialise(
+def load_module(
     plan: LoadPlan[ModuleT],
     device: torch.device,
     dtype: torch.dtype,
     before_tensor: Callable[[], None] | None = None,
-    parts: PartTaker[ModuleT] | None = None,
+    hooks: Sequence[LayerHook[ModuleT]] = (),
 ) -> ModuleT:
     """Build the component and stream its tensors, one by one, to where they are used.
 
@@ -132,8 +132,9 @@ def materialise(
         device: Of the parameters and buffers.
         dtype: Of the parameters; buffers keep theirs.
         before_tensor: Called before each tensor is read; raises to stop. ``None`` does nothing.
-        parts: Takes parts one by one, so that the whole is never on the device at once; they
-            are read in their order then, whichever sources they lie in. ``None`` leaves all there.
+        hooks: Called in this order for each layer of one list, so that the whole is never on
+            the device at once; the layers are read in their order then, whichever sources they
+            lie in.
 
     Returns:
         The component in evaluation mode, its parameters frozen.
@@ -141,24 +142,31 @@ def materialise(
     with torch.device("meta"):
         module = plan.build()
     _place_buffers(module, device)
-    if parts is not None:
-        parts.start(module)
-    for number, pieces in _in_order(plan, None if parts is None else parts.list_name):
+    for hook in hooks:
+        hook.on_module_built(module)
+    for number, pieces in _in_order(plan, _list_name(hooks)):
         for read, piece in pieces:
             if before_tensor is not None:
                 before_tensor()
             value = _merged(plan.merge, piece, read, device, dtype)
             for target in piece.targets:
                 _assign(module, target, value)
-        if parts is not None and number is not None:
-            parts.take(number)
+        if number is not None:
+            for hook in hooks:
+                hook.on_layer_loaded(number)
     return module.eval()
+
+
+def _list_name(hooks: Sequence[LayerHook[ModuleT]]) -> str | None:
+    names = {hook.list_name for hook in hooks}
+    assert len(names) <= 1, names
+    return next(iter(names), None)
 
 
 def _in_order(
     plan: LoadPlan[ModuleT], list_name: str | None
 ) -> Iterator[tuple[int | None, Iterator[tuple[ReadTensor, Piece]]]]:
-    """Yield numbers of parts and what belongs to them; the rest comes first, as ``None``."""
+    """Yield numbers of layers and what belongs to them; the rest comes first, as ``None``."""
     if list_name is None:
         for source, pieces in plan.sources:
             with source.reading() as read:

@@ -61,7 +61,7 @@ def test_no_weights_are_read_by_the_loader(pack, monkeypatch):
     def refuse(*_args, **_kwargs):
         pytest.fail("weights were read")
 
-    monkeypatch.setattr(pack["flashtalk_core.weights.load"], "materialise", refuse)
+    monkeypatch.setattr(pack["flashtalk_core.weights.load"], "load_module", refuse)
     pack.run("ModelLoader")
 
 

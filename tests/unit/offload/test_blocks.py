@@ -34,9 +34,9 @@ def make_dit(device="cpu", dtype=torch.float32):
 def offloaded(num_resident, device="cpu", dtype=torch.float32, float8=False):
     dit = make_dit(device, dtype)
     offload = BlockOffload(torch.device(device), num_resident, float8=float8)
-    offload.start(dit)
+    offload.on_module_built(dit)
     for number in range(NUM_BLOCKS):
-        offload.take(number)
+        offload.on_layer_loaded(number)
     return dit, offload
 
 

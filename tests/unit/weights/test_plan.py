@@ -13,7 +13,7 @@ from flashtalk_core.quantization.fp8 import quantise_rows
 from flashtalk_core.weights.formats.scaled_fp8 import dequantise
 from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 from flashtalk_core.weights.mapping.key_maps import KeyMap, Target, same_name
-from flashtalk_core.weights.plan import materialise, plan_component
+from flashtalk_core.weights.plan import load_module, plan_component
 
 pytestmark = pytest.mark.cpu
 
@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from flashtalk_core.weights.mapping.key_maps import KeyMap, same_name
-from flashtalk_core.weights.plan import materialise, plan_component
+from flashtalk_core.weights.plan import load_module, plan_component
 from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 
 def status(field):
@@ -40,7 +40,7 @@ build = lambda: nn.Sequential(*(nn.Linear(width, width, bias=False) for _ in sha
 plan = plan_component(build, [open_tensor_file(path) for path in shards], KeyMap(same_name))
 torch.ones(8).bfloat16().float()
 before = status("VmRSS")
-module = materialise(plan, torch.device("cpu"), torch.bfloat16)
+module = load_module(plan, torch.device("cpu"), torch.bfloat16)
 print(status("VmHWM") - before)
 """
 
@@ -48,7 +48,7 @@ print(status("VmHWM") - before)
 def load(tensors, path, build, keys=KeyMap(same_name), dtype=torch.float32):  # noqa: B008
     save_file(tensors, path)
     plan = plan_component(build, [open_tensor_file(path)], keys)
-    return materialise(plan, torch.device("cpu"), dtype)
+    return load_module(plan, torch.device("cpu"), dtype)
 
 
 def test_peak_memory_is_the_model_and_one_shard(tmp_path):

@@ -17,7 +17,7 @@ from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 from flashtalk_core.weights.load import open_checkpoint
 from flashtalk_core.weights.lora.merge import LoraFile, plan_loras
 from flashtalk_core.weights.mapping.key_maps import DIT_KEYS
-from flashtalk_core.weights.plan import LoadPlan, materialise, plan_component
+from flashtalk_core.weights.plan import LoadPlan, load_module, plan_component
 
 pytestmark = pytest.mark.cpu
 
@@ -104,11 +104,11 @@ def write_lora(path, factors, layout="comfyui", alpha=ALPHA, others=None):
     return path
 
 
-def load(checkpoint, loras, dtype=torch.float32, parts=None):
+def load(checkpoint, loras, dtype=torch.float32, hooks=()):
     plan = plan_component(lambda: AvatarDiT(CONFIG), [open_tensor_file(checkpoint)], DIT_KEYS)
     shapes = {name: tuple(p.shape) for name, p in plan.build().named_parameters()}
     plan = LoadPlan(plan.build, plan.sources, plan_loras(loras, shapes))
-    return materialise(plan, CPU, dtype, parts=parts)
+    return load_module(plan, CPU, dtype, hooks=hooks)
 
 
 def merged_by_hand(weights, factors, scale):
@@ -148,7 +148,7 @@ def test_blocks_in_8_bit_floats_are_quantised_after_the_merge(
 ):
     path = write_lora(tmp_path / "a.safetensors", factors)
     expected = merged_by_hand(weights, factors, ALPHA / RANK)
-    dit = load(checkpoint, [LoraFile(path)], parts=BlockOffload(CPU, 1, float8=True))
+    dit = load(checkpoint, [LoraFile(path)], hooks=[BlockOffload(CPU, 1, float8=True)])
     for name in ("blocks.0.self_attn.q", "blocks.1.ffn.0"):
         layer = dit.get_submodule(name)
         assert isinstance(layer, Float8Linear)
