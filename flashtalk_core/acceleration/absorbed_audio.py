@@ -42,7 +42,7 @@ class FoldedAudio:
 def is_worth_folding(layer: AudioAttention, audio: KeyValue, num_rows: int) -> bool:
     """Tell whether folding takes fewer products for ``num_rows`` tokens of one video.
 
-    Layers in 8-bit floats cannot be folded; very small pictures have too few tokens to pay for it.
+    Only dense layers can be folded; very small pictures have too few tokens to pay for it.
     """
     num_frames, num_tokens, num_heads, head_dim = audio[0].shape
     if not (isinstance(layer.q_linear, nn.Linear) and isinstance(layer.proj, nn.Linear)):

@@ -20,7 +20,6 @@ from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..packages import missing_package
-from ..quantization.fp8 import choose_products
 from .block_ops import BlockKernels, PlainKernels, with_fallback
 from .fused_block import FusedBlock
 from .fused_vae import fuse_layers, keep_channels_last
@@ -78,7 +77,8 @@ def accelerate(network: nn.Module, paths: FastPaths, device: torch.device) -> No
     Parameters keep their names.
 
     Args:
-        network: Changed in place; in its final dtype, with its attention chosen.
+        network: Changed in place; in its final dtype, with its attention chosen, and with its
+            layers in their number format: ``float8`` is applied while weights are loaded.
         paths: What to switch on.
         device: Where it will run; it may wait elsewhere.
 
@@ -93,7 +93,6 @@ def accelerate(network: nn.Module, paths: FastPaths, device: torch.device) -> No
 
 
 def _accelerate_dit(dit: AvatarDiT, paths: FastPaths, device: torch.device) -> None:
-    choose_products(dit, device)  # of layers that were quantised while they were read
     if paths.compiled_blocks:
         compile_blocks(dit)
     if paths.fused_blocks:

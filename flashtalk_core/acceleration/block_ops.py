@@ -16,13 +16,9 @@ from torch import Tensor
 
 from ..models.attention import Attention, sdpa
 from ..models.transformer.rope import rotate
-from ..quantization.fp8 import FLOAT8, quantise_rows
+from ..quantization.fp8 import FLOAT8
+from ..quantization.linear_format import DENSE, LinearFormat, Rows
 from .fallback import fallbacks
-
-ScaledRows = tuple[Tensor, Tensor]
-"""8-bit floats ``(L, C)`` and the factors that undo their scaling ``(L, 1)``."""
-Rows = Tensor | ScaledRows
-"""What a linear layer takes: numbers ``(L, C)``, or 8-bit floats with their factors."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class BlockKernels(Protocol):
         *,
         eps: float,
         plus_one: bool,
-        float8: bool,
+        rows: LinearFormat,
     ) -> tuple[Tensor, Rows]:
         """Add a branch to the tokens and normalise the sum.
 
@@ -62,7 +58,7 @@ class BlockKernels(Protocol):
             shift: Added to them, ``(C,)``.
             eps: Of the norm.
             plus_one: Whether one is added to ``scale``.
-            float8: Whether the normalised tokens are wanted as 8-bit floats.
+            rows: Format of the layer that takes the normalised tokens.
 
         Returns:
             The sum, same shape and dtype as ``x``, and the normalised tokens.
@@ -93,8 +89,8 @@ class BlockKernels(Protocol):
         """
         ...
 
-    def to_linear(self, x: Tensor, *, gelu: bool, float8: bool) -> Rows:
-        """Return rows ``(L, C)`` for a linear layer, after GELU (by tanh) if ``gelu``."""
+    def to_linear(self, x: Tensor, *, gelu: bool, rows: LinearFormat) -> Rows:
+        """Return rows ``(L, C)`` for a layer of a format, after GELU (by tanh) if ``gelu``."""
         ...
 
     def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
@@ -137,14 +133,14 @@ class PlainKernels:
         *,
         eps: float,
         plus_one: bool,
-        float8: bool,
+        rows: LinearFormat,
     ) -> tuple[Tensor, Rows]:
         """See :class:`BlockKernels`."""
         if branch is not None:
             x = (x + branch).type_as(x) if gate is None else self.add(x, branch, gate)
         wide = F.layer_norm(x.float(), x.shape[-1:], eps=eps)
         wide = wide * (scale.float() + 1 if plus_one else scale.float()) + shift.float()
-        return x, quantise_rows(wide) if float8 else wide.type_as(x)
+        return x, rows.prepare_rows(wide, x.dtype)
 
     def add(self, x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
         """See :class:`BlockKernels`."""
@@ -166,11 +162,11 @@ class PlainKernels:
         wide = wide.reshape(x.shape)
         return wide.type_as(x) if float8_factor is None else (wide * float8_factor).to(FLOAT8)
 
-    def to_linear(self, x: Tensor, *, gelu: bool, float8: bool) -> Rows:
+    def to_linear(self, x: Tensor, *, gelu: bool, rows: LinearFormat) -> Rows:
         """See :class:`BlockKernels`."""
-        if not float8:
+        if rows is DENSE:
             return F.gelu(x, approximate="tanh") if gelu else x
-        return quantise_rows(F.gelu(x.float(), approximate="tanh") if gelu else x)
+        return rows.prepare_rows(F.gelu(x.float(), approximate="tanh") if gelu else x, x.dtype)
 
     def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
         """See :class:`BlockKernels`."""

@@ -18,9 +18,16 @@ from ..models.transformer.block import (
     SelfAttention,
 )
 from ..models.transformer.norms import LayerNorm, RMSNorm
-from ..quantization.fp8 import LARGEST, Float8Linear
+from ..quantization.fp8 import LARGEST
+from ..quantization.linear_format import (
+    DENSE,
+    LinearFormat,
+    Rows,
+    format_of,
+    multiply_rows,
+)
 from .absorbed_audio import attend_folded, fold_audio, is_worth_folding
-from .block_ops import BlockKernels, ContextKeys, Rows
+from .block_ops import BlockKernels, ContextKeys
 
 
 class FusedBlock:
@@ -55,19 +62,19 @@ class FusedBlock:
         first, last = block.ffn[0], block.ffn[2]
         _, rows = self._kernels.add_norm(
             tokens, None, None, scale1, shift1,
-            eps=eps, plus_one=True, float8=_is_float8(block.self_attn.q),
+            eps=eps, plus_one=True, rows=format_of(block.self_attn.q),
         )  # fmt: skip
         y = self._attend_self(block.self_attn, rows, rotation, x.dtype)
-        tokens, rows = self._add_norm(tokens, y, gate1, block.norm3, block.cross_attn.q)
+        tokens, rows = self._add_norm(tokens, y, gate1, block.norm3, format_of(block.cross_attn.q))
         y = self._attend_context(block.cross_attn, rows, context, x.dtype)
-        tokens, rows = self._add_norm(tokens, y, None, block.norm_x, None)
+        tokens, rows = self._add_norm(tokens, y, None, block.norm_x, DENSE)
         y = self._attend_audio(block, rows, audio)
         tokens, rows = self._kernels.add_norm(
-            tokens, y, None, scale2, shift2, eps=eps, plus_one=True, float8=_is_float8(first)
+            tokens, y, None, scale2, shift2, eps=eps, plus_one=True, rows=format_of(first)
         )
-        hidden = _linear(first, rows, x.dtype)
-        rows = self._kernels.to_linear(hidden, gelu=True, float8=_is_float8(last))
-        return self._kernels.add(tokens, _linear(last, rows, x.dtype), gate2)[None]
+        hidden = multiply_rows(first, rows, x.dtype)
+        rows = self._kernels.to_linear(hidden, gelu=True, rows=format_of(last))
+        return self._kernels.add(tokens, multiply_rows(last, rows, x.dtype), gate2)[None]
 
     def _add_norm(
         self,
@@ -75,20 +82,20 @@ class FusedBlock:
         branch: Tensor,
         gate: Tensor | None,
         norm: nn.Module,
-        layer: nn.Module | None,
+        rows: LinearFormat,
     ) -> tuple[Tensor, Rows]:
-        """Add a branch, then normalise for ``layer``, or in the tokens' own format."""
+        """Add a branch, then normalise for layers of the format ``rows``."""
         assert isinstance(norm, LayerNorm)
         return self._kernels.add_norm(
             x, branch, gate, norm.weight, norm.bias,
-            eps=norm.eps, plus_one=False, float8=_is_float8(layer),
+            eps=norm.eps, plus_one=False, rows=rows,
         )  # fmt: skip
 
     def _attend_self(
         self, layer: SelfAttention, rows: Rows, rotation: Tensor, dtype: torch.dtype
     ) -> Tensor:
         heads = (layer.num_heads, -1)
-        q, k, v = (_linear(part, rows, dtype) for part in (layer.q, layer.k, layer.v))
+        q, k, v = (multiply_rows(part, rows, dtype) for part in (layer.q, layer.k, layer.v))
         if isinstance(layer.attention, Float8Attention) and layer.attention.takes(q, heads[0]):
             out = self._attend_float8(layer, layer.attention, (q, k, v), rotation)
         else:
@@ -129,7 +136,7 @@ class FusedBlock:
     def _attend_context(
         self, layer: ContextAttention, rows: Rows, context: BlockContext, dtype: torch.dtype
     ) -> Tensor:
-        q = _linear(layer.q, rows, dtype)
+        q = multiply_rows(layer.q, rows, dtype)
         q = self._kernels.rms(q, layer.norm_q.weight, layer.norm_q.eps, None)
         keys, values = (part[0] for part in context.image)
         out = self._kernels.attend(
@@ -145,8 +152,8 @@ class FusedBlock:
         return attend_folded(rows, fold_audio(layer, audio, self._kernels), self._kernels)
 
     def _output(self, layer: nn.Module, out: Tensor, dtype: torch.dtype) -> Tensor:
-        rows = self._kernels.to_linear(out.contiguous(), gelu=False, float8=_is_float8(layer))
-        return _linear(layer, rows, dtype)
+        rows = self._kernels.to_linear(out.contiguous(), gelu=False, rows=format_of(layer))
+        return multiply_rows(layer, rows, dtype)
 
 
 def _text_keys(context: BlockContext) -> ContextKeys:
@@ -156,16 +163,3 @@ def _text_keys(context: BlockContext) -> ContextKeys:
     count = max(1, len(keys) - length)
     kept = len(keys) - count + 1
     return ContextKeys(keys[:kept], values[:kept], count)
-
-
-def _is_float8(layer: nn.Module | None) -> bool:
-    return isinstance(layer, Float8Linear)
-
-
-def _linear(layer: nn.Module, rows: Rows, dtype: torch.dtype) -> Tensor:
-    if isinstance(layer, Float8Linear):
-        assert isinstance(rows, tuple)
-        return layer.multiply(*rows, dtype)
-    assert isinstance(rows, Tensor)
-    result: Tensor = layer(rows)
-    return result

@@ -21,7 +21,9 @@ from ..offload.blocks import BlockOffload
 from ..placement.memory_choice import SYSTEM_BYTES, DeviceMemory, MemoryChoice, choose_memory
 from ..placement.memory_plan import MemoryPlan
 from ..placement.memory_sizes import ModelSizes, model_sizes
-from ..quantization.fp8 import quantise_blocks
+from ..quantization.blocks import BlockConverter
+from ..quantization.fp8 import FP8
+from ..weights.plan import LayerHook
 from .agreement import MIN_STD, step_outputs
 from .chunk_run import run_chunk
 from .random_networks import ChunkInputs, Networks, random_inputs, random_network
@@ -226,12 +228,11 @@ def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffloa
     """Draw networks and bring them into the form that ``plan`` wants."""
     config, device, dtype = bench.config, bench.device, bench.dtype
     offload = None
+    hooks: list[LayerHook[AvatarDiT]] = [BlockConverter(FP8, device)] if plan.float8 else []
     if plan.num_resident is not None:
-        offload = BlockOffload(device, plan.num_resident, float8=plan.float8)
-    hooks = () if offload is None else (offload,)
+        offload = BlockOffload(device, plan.num_resident)
+        hooks.append(offload)
     dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, hooks)
-    if plan.float8 and offload is None:
-        quantise_blocks(dit)
     accelerate(dit, bench.paths, device)
     vae = random_network(lambda: VideoVAE(config.vae), device, dtype)
     accelerate(vae, bench.paths, device)

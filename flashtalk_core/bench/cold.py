@@ -23,7 +23,8 @@ from ..models.attention import choose_attention, sdpa
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..quantization.fp8 import quantise_blocks
+from ..quantization.blocks import convert_blocks
+from ..quantization.fp8 import choose_format
 from ..weights.formats.tensor_file import open_tensor_file
 from ..weights.mapping.key_maps import AUDIO_KEYS, DIT_KEYS, VAE_KEYS, KeyMap
 from ..weights.plan import load_module, plan_component
@@ -125,8 +126,7 @@ def report_start(folder: str, start_s: str, values: str) -> None:
         _read(folder, "vae", partial(VideoVAE, config.vae), device, dtype),
         _read(folder, "audio_encoder", partial(AudioEncoder, config.audio), device, dtype),
     )
-    if options["float8"]:
-        quantise_blocks(networks.dit)
+    convert_blocks(networks.dit, choose_format(float8=options["float8"]), device)
     for network in (networks.dit, networks.vae):
         accelerate(network, paths, device)
     laps.end("to_read")

@@ -16,7 +16,8 @@ from ..geometry import check_size
 from ..models.attention import KERNELS, Attention, attention_name, sdpa
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
-from ..quantization.fp8 import quantise_blocks
+from ..quantization.blocks import convert_blocks
+from ..quantization.fp8 import choose_format
 from .agreement import (
     MAX_ERROR,
     MAX_ERROR_FLOAT8,
@@ -124,10 +125,10 @@ def switch(networks: Networks, way: Way) -> None:
     for block in networks.dit.blocks:
         assert isinstance(block, AvatarBlock)
         block.fused = block._compiled_call_impl = None
-    if way.float8:
-        quantise_blocks(networks.dit)
+    device = networks.dit.patch_embedding.weight.device
+    convert_blocks(networks.dit, choose_format(float8=way.float8), device)
     for network in (networks.dit, networks.vae):
-        accelerate(network, way.paths, next(network.parameters()).device)
+        accelerate(network, way.paths, device)
 
 
 class _Judge:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT, BlockWork
-from ..quantization.fp8 import quantise_block
 from .weight_stream import (
     HostWeights,
     WeightStream,
@@ -37,17 +36,15 @@ class BlockOffload:
 
     list_name = "blocks"
 
-    def __init__(self, device: torch.device, num_resident: int, *, float8: bool = False) -> None:
+    def __init__(self, device: torch.device, num_resident: int) -> None:
         """Wait for a transformer.
 
         Args:
             device: Where it runs.
             num_resident: Blocks that stay on the device; as many as there are if it has fewer.
-            float8: Whether large linear layers become 8-bit floats as blocks are taken.
         """
         self._device = device
         self._num_resident = num_resident
-        self._float8 = float8
         self._waiting: frozenset[int] = frozenset()
         self._dit: AvatarDiT | None = None
         self._weights: dict[BlockWork, dict[int, HostWeights]] = {
@@ -84,10 +81,7 @@ class BlockOffload:
     def on_layer_loaded(self, number: int) -> None:
         """Take the block ``number``, whose weights are all there now, wherever they are."""
         blocks = self._blocks()
-        block = blocks[number]
-        if self._float8:
-            quantise_block(block)
-        session, sound, step = split_block(block)
+        session, sound, step = split_block(blocks[number])
         self._weights["session"][number] = HostWeights(session, self._device)
         self._weights["sound"][number] = HostWeights(sound, self._device)
         if number in self._waiting:

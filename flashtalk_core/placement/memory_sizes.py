@@ -15,7 +15,8 @@ from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..offload.blocks import split_block
-from ..quantization.fp8 import quantise_block
+from ..quantization.blocks import convert_block
+from ..quantization.fp8 import choose_format
 from .activation_sizes import decode_bytes, session_bytes, step_bytes
 from .memory_plan import MemoryPlan
 
@@ -99,8 +100,7 @@ def model_sizes(
 def _block_bytes(config: AvatarConfig, dtype: torch.dtype, float8: bool) -> tuple[int, int, int]:
     block = _on_meta(lambda: AvatarBlock(config.dit, sdpa), dtype)
     assert isinstance(block, AvatarBlock)
-    if float8:
-        quantise_block(block)
+    convert_block(block, choose_format(float8=float8), torch.device("meta"))
     session, sound, step = split_block(block)
     return _num_bytes(session), _num_bytes(sound), _num_bytes(step)
 

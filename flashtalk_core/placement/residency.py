@@ -20,7 +20,9 @@ from ..models.vae.row_tiles import run_in_slabs
 from ..offload.blocks import BlockOffload
 from ..offload.layers import LayerOffload
 from ..offload.weight_stream import offload_of, settle
-from ..quantization.fp8 import BlockQuantiser
+from ..quantization.blocks import BlockConverter
+from ..quantization.fp8 import choose_format
+from ..quantization.linear_format import DENSE, LinearFormat
 from ..weights.load import AvatarCheckpoint
 from ..weights.plan import LayerHook
 from .memory_plan import WHOLE, MemoryPlan
@@ -40,6 +42,11 @@ class Placement:
     """Faster ways through the networks."""
     memory: MemoryPlan = WHOLE
     """How much of the model stays on its device, and whether it is in 8-bit floats."""
+
+    @property
+    def linear_format(self) -> LinearFormat:
+        """Format of the transformer's large linear layers."""
+        return choose_format(float8=self.memory.float8)
 
     def device_of(self, kind: type[nn.Module]) -> torch.device:
         """Return where a network of class ``kind`` runs."""
@@ -77,9 +84,11 @@ def load_network(
     """
     device, dtype = placement.device_of(kind), placement.dtype
     offload = _offload(placement, kind, checkpoint.config.dit.num_layers)
-    hook: BlockOffload | LayerOffload | BlockQuantiser | None = offload
-    if offload is None and kind is AvatarDiT and placement.memory.float8:
-        hook = BlockQuantiser()  # all of it in the wide format may have no room
+    hooks: list[BlockConverter | BlockOffload | LayerOffload] = []
+    if kind is AvatarDiT and placement.linear_format is not DENSE:
+        hooks.append(BlockConverter(placement.linear_format, device))
+    if offload is not None:
+        hooks.append(offload)
     # A host may run everything in inference mode, but weights are moved outside of it too.
     with torch.inference_mode(False):
         network = checkpoint.load(
@@ -88,7 +97,7 @@ def load_network(
             dtype,
             runs_on=device,
             before_tensor=before_tensor,
-            hooks=cast("Sequence[LayerHook[N]]", () if hook is None else (hook,)),
+            hooks=cast("Sequence[LayerHook[N]]", hooks),
         )
         accelerate(network, placement.paths_of(kind), device)
     if isinstance(network, VideoVAE) and placement.memory.slabs:
@@ -104,7 +113,7 @@ def _offload(
     if memory.num_resident is None:
         return None
     if kind is AvatarDiT:
-        return BlockOffload(placement.device, memory.num_resident, float8=memory.float8)
+        return BlockOffload(placement.device, memory.num_resident)
     if kind is TextEncoder and memory.num_resident < num_blocks:
         # It runs once, and is as large as the transformer's blocks in 8-bit floats.
         return LayerOffload("encoder.block", placement.device)

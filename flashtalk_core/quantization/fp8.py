@@ -5,9 +5,9 @@ Axis legend: R rows (tokens), I inputs, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
-from typing import cast
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidInputError
 from ..excerpt import first_line
-from ..models.transformer.block import AvatarBlock
-from ..models.transformer.model import AvatarDiT
+from .linear_format import DENSE, LinearFormat, Rows, ScaledRows
 
 FLOAT8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FLOAT8).max
@@ -28,7 +27,7 @@ _SIZE_MULTIPLE = 16
 _MIN_CAPABILITY = (8, 9)
 
 
-def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+def quantise_rows(x: Tensor) -> ScaledRows:
     """Scale each row to the range of the 8-bit format.
 
     Args:
@@ -42,7 +41,7 @@ def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     return (wide / scale).clamp(-LARGEST, LARGEST).to(FLOAT8), scale
 
 
-def _quantise_in_pieces(x: Tensor) -> tuple[Tensor, Tensor]:
+def _quantise_in_pieces(x: Tensor) -> ScaledRows:
     """Scale rows, some at a time: float32 copies of all would take gigabytes.
 
     A compiler fuses the whole and needs no copies.
@@ -56,42 +55,6 @@ def _quantise_in_pieces(x: Tensor) -> tuple[Tensor, Tensor]:
         piece = slice(start, start + step)
         values[piece], scales[piece] = quantise_rows(x[piece])
     return values, scales
-
-
-class Float8Linear(nn.Module):
-    """A linear layer with one scale for each output channel and one for each input row.
-
-    Rows are scaled anew at every call, so that no calibration is needed. It has no gradient.
-    """
-
-    weight: Tensor
-    weight_scale: Tensor
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        weight, scale = _quantise_in_pieces(linear.weight.detach())
-        self.register_buffer("weight", weight)
-        self.register_buffer("weight_scale", scale)
-        self.bias = linear.bias
-        self.product: Product = product_by_row
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(..., I)`` to ``(..., O)``, same dtype."""
-        rows, scale = _quantise_in_pieces(x.flatten(0, -2))
-        out = self.multiply(rows, scale, x.dtype)
-        return out.unflatten(0, x.shape[:-1])
-
-    def product_of(self, x: Tensor) -> Callable[[], Tensor]:
-        """Return the product alone with ``x`` ``(R, I)`` scaled beforehand, for measures."""
-        rows, scale = quantise_rows(x)
-        return lambda: self.multiply(rows, scale, x.dtype)
-
-    def multiply(self, rows: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-        """Map rows from :func:`quantise_rows` ``(R, I)`` to ``(R, O)`` in ``dtype``."""
-        if rows.device.type != "cuda":
-            wide = F.linear(rows.float(), self.weight.float()) * scale * self.weight_scale.T
-            return (wide + self.bias.float()).to(dtype)
-        return self.product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
 
 
 Product = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -131,54 +94,60 @@ def product_by_tensor(
     return torch.addcmul(bias.float(), plain * row_scale, weight_scale.T).to(torch.bfloat16)
 
 
-def quantise_blocks(dit: AvatarDiT) -> None:
-    """Replace the linear layers that run at every step over every token, block by block.
+class _FP8:
+    """:class:`LinearFormat` of :class:`Float8Linear`."""
 
-    What runs once a session or a chunk (keys and values of prompt, picture and sound), the
-    embeddings, the modulation, the norms and the head keep their format: they cost little time
-    and the picture depends on them most. So do the two layers around the attention to the sound,
-    which reaches the tokens past every gate: with random weights they make a third of the whole
-    error, and folded they cost little (see :mod:`folded_audio`). Layers of a size that no kernel
-    multiplies stay as they are, on every device.
+    def convert(self, linear: nn.Linear, device: torch.device) -> nn.Module:
+        return Float8Linear(linear, _choose_product(device)) if _is_multiple(linear) else linear
 
-    Args:
-        dit: Changed in place, where its weights are; they must be in their final dtype, and
-            their device must pass :func:`check_float8`.
-    """
-    for block in dit.blocks:
-        assert isinstance(block, AvatarBlock)
-        quantise_block(block)
+    def prepare_rows(self, x: Tensor, dtype: torch.dtype) -> Rows:  # noqa: ARG002
+        return quantise_rows(x)
 
 
-def quantise_block(block: AvatarBlock) -> None:
-    """Replace the linear layers of one block; see :func:`quantise_blocks`."""
-    for owner, name in _large_layers(block):
-        linear = getattr(owner, name)
-        if isinstance(linear, nn.Linear) and _is_multiple(linear):
-            setattr(owner, name, Float8Linear(linear))
+FP8: LinearFormat = _FP8()
 
 
-class BlockQuantiser:
-    """Quantises the blocks of a transformer one by one while it is read.
+def choose_format(*, float8: bool) -> LinearFormat:
+    """Return the format of a transformer's large linear layers."""
+    return FP8 if float8 else DENSE
 
-    So no more than one block is ever there in its wide format; see :func:`quantise_blocks`.
+
+class Float8Linear(nn.Module):
+    """A linear layer with one scale for each output channel and one for each input row.
+
+    Rows are scaled at every call, so that no calibration is needed. It has no gradient.
     """
 
-    list_name = "blocks"
+    linear_format: ClassVar[LinearFormat] = FP8
+    weight: Tensor
+    weight_scale: Tensor
 
-    def __init__(self) -> None:
-        """Wait for a transformer."""
-        self._blocks: Sequence[nn.Module] = ()
+    def __init__(self, linear: nn.Linear, product: Product = product_by_row) -> None:
+        super().__init__()
+        weight, scale = _quantise_in_pieces(linear.weight.detach())
+        self.register_buffer("weight", weight)
+        self.register_buffer("weight_scale", scale)
+        self.bias = linear.bias
+        self.product = product
 
-    def on_module_built(self, module: AvatarDiT) -> None:
-        """See the transformer, whose blocks may be without values yet."""
-        self._blocks = cast("Sequence[nn.Module]", module.blocks)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., I)`` to ``(..., O)``, same dtype."""
+        out = self.multiply(_quantise_in_pieces(x.flatten(0, -2)), x.dtype)
+        return out.unflatten(0, x.shape[:-1])
 
-    def on_layer_loaded(self, number: int) -> None:
-        """Quantise the block ``number``, whose weights are all there now."""
-        block = self._blocks[number]
-        assert isinstance(block, AvatarBlock)
-        quantise_block(block)
+    def product_of(self, x: Tensor) -> Callable[[], Tensor]:
+        """Return the product alone with ``x`` ``(R, I)`` scaled beforehand, for measures."""
+        scaled = quantise_rows(x)
+        return lambda: self.multiply(scaled, x.dtype)
+
+    def multiply(self, scaled: Rows, dtype: torch.dtype) -> Tensor:
+        """Map rows from :func:`quantise_rows` ``(R, I)`` to ``(R, O)`` in ``dtype``."""
+        assert isinstance(scaled, tuple)
+        rows, scale = scaled
+        if rows.device.type != "cuda":
+            wide = F.linear(rows.float(), self.weight.float()) * scale * self.weight_scale.T
+            return (wide + self.bias.float()).to(dtype)
+        return self.product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
 
 
 def check_float8(device: torch.device) -> None:
@@ -206,17 +175,10 @@ def float8_fault(device: torch.device) -> str:
     return f"float8 on {name}: this PyTorch cannot multiply 8-bit floats ({by_row})"
 
 
-def choose_products(network: nn.Module, device: torch.device) -> None:
-    """Let the 8-bit layers of ``network`` multiply in the fastest way that ``device`` has.
-
-    Args:
-        network: Changed in place.
-        device: Where it will run; it must pass :func:`check_float8`.
-    """
-    layers = [layer for layer in network.modules() if isinstance(layer, Float8Linear)]
-    if layers and device.type == "cuda" and _fault_of_product(product_by_row, device):
-        for layer in layers:
-            layer.product = product_by_tensor
+def _choose_product(device: torch.device) -> Product:
+    """Return the fastest product that ``device`` has."""
+    is_missing = device.type == "cuda" and _fault_of_product(product_by_row, device)
+    return product_by_tensor if is_missing else product_by_row
 
 
 @cache
@@ -235,11 +197,3 @@ def _fault_of_product(product: Product, device: torch.device) -> str:
 
 def _is_multiple(linear: nn.Linear) -> bool:
     return linear.in_features % _SIZE_MULTIPLE == 0 and linear.out_features % _SIZE_MULTIPLE == 0
-
-
-def _large_layers(block: AvatarBlock) -> list[tuple[nn.Module, str]]:
-    return [
-        *((block.self_attn, name) for name in ("q", "k", "v", "o")),
-        *((block.cross_attn, name) for name in ("q", "o")),
-        *((block.ffn, name) for name in ("0", "2")),
-    ]

@@ -8,8 +8,8 @@ from flashtalk_core.config import AudioEncoderConfig
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.quantization import fp8
 from flashtalk_core.quantization.fp8 import (
+    FP8,
     Float8Linear,
-    choose_products,
     float8_fault,
     product_by_row,
     product_by_tensor,
@@ -71,8 +71,7 @@ def test_a_build_without_scales_by_row_takes_the_other(monkeypatch):
     assert float8_fault(torch.device("cuda")) == ""
     x = torch.randn(64, 128, device="cuda", dtype=torch.bfloat16)
     linear = nn.Linear(128, 256, device="cuda", dtype=torch.bfloat16)
-    layer = Float8Linear(linear)
-    choose_products(layer, torch.device("cuda"))
+    layer = FP8.convert(linear, torch.device("cuda"))
     assert layer.product is product_by_tensor
     assert relative_rms(layer(x), linear(x)) < 0.06
 

@@ -5,6 +5,7 @@ import torch
 
 from flashtalk_core.acceleration.block_ops import ContextKeys, PlainKernels
 from flashtalk_core.acceleration.vae_ops import RowKernels
+from flashtalk_core.quantization.fp8 import choose_format
 
 pytestmark = pytest.mark.gpu
 
@@ -40,7 +41,7 @@ def test_sums_and_norms(fast, dtype, width, float8, branch):
     gate, scale, shift = draw(3, width)
     args = (x, None if branch == "none" else other, gate if branch == "gated" else None)
     for plus_one in (False, True):
-        options = {"eps": 1e-6, "plus_one": plus_one, "float8": float8}
+        options = {"eps": 1e-6, "plus_one": plus_one, "rows": choose_format(float8=float8)}
         total, rows = fast.add_norm(*args, scale, shift, **options)
         expected = PLAIN.add_norm(*args, scale, shift, **options)
         assert error(total, expected[0]) < BOUNDS[dtype]
@@ -67,7 +68,8 @@ def test_rows_over_their_root_mean_square_turned_or_not(fast, dtype, width):
 @pytest.mark.parametrize("float8", [False, True])
 def test_rows_for_a_linear_layer(fast, dtype, width, gelu, float8):
     x = 3 * draw(9, width, dtype=dtype)
-    result, expected = (k.to_linear(x, gelu=gelu, float8=float8) for k in (fast, PLAIN))
+    rows = choose_format(float8=float8)
+    result, expected = (k.to_linear(x, gelu=gelu, rows=rows) for k in (fast, PLAIN))
     assert error(result, expected) < (0.01 if float8 else BOUNDS[dtype])
 
 

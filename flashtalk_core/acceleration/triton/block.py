@@ -10,12 +10,16 @@ import math
 import torch
 from torch import Tensor
 
-from ...quantization.fp8 import FLOAT8
-from ..block_ops import ContextKeys, PlainKernels, Rows
-from . import context, fold, rows
+from ...quantization.fp8 import FLOAT8, FP8
+from ...quantization.linear_format import DENSE, LinearFormat, Rows
+from ..block_ops import ContextKeys, PlainKernels
+from . import context, fold
+from . import rows as row_kernels
 from .launch import launch
 
 _BLOCK_Q, _BLOCK_K, _BLOCK_FOLD = 64, 32, 128
+_WRITTEN = (DENSE, FP8)
+"""Formats whose rows the kernels write; others are prepared in a pass of their own."""
 
 
 class TritonKernels:
@@ -35,15 +39,20 @@ class TritonKernels:
         *,
         eps: float,
         plus_one: bool,
-        float8: bool,
+        rows: LinearFormat,
     ) -> tuple[Tensor, Rows]:
         """See :class:`BlockKernels`."""
+        if rows not in _WRITTEN:
+            return self._plain.add_norm(
+                x, branch, gate, scale, shift, eps=eps, plus_one=plus_one, rows=rows
+            )
         total = x if branch is None else torch.empty_like(x)
-        out, factors = _outputs(x, float8)
+        out, factors = _outputs(x, rows)
         launch(
-            rows.add_norm, (len(x),), x, x, branch, gate, scale, shift, total, out, factors, eps,
+            row_kernels.add_norm, (len(x),), x, x, branch, gate, scale, shift, total, out, factors,
+            eps,
             **_cut(x.shape[1]), has_branch=branch is not None, has_gate=gate is not None,
-            has_norm=True, plus_one=plus_one, float8=float8,
+            has_norm=True, plus_one=plus_one, float8=rows is FP8,
         )  # fmt: skip
         return total, (out, factors) if factors is not None else out
 
@@ -51,7 +60,7 @@ class TritonKernels:
         """See :class:`BlockKernels`."""
         total = torch.empty_like(x)
         launch(
-            rows.add_norm, (len(x),), x, x, branch, gate, None, None, total, None, None, 0.0,
+            row_kernels.add_norm, (len(x),), x, x, branch, gate, None, None, total, None, None, 0.0,
             **_cut(x.shape[1]), has_branch=True, has_gate=True,
             has_norm=False, plus_one=False, float8=False,
         )  # fmt: skip
@@ -69,19 +78,21 @@ class TritonKernels:
         out = torch.empty_like(x, dtype=x.dtype if float8_factor is None else FLOAT8)
         head_dim = 0 if rotation is None else 2 * rotation.shape[1]
         launch(
-            rows.rms, (len(x),), x, x, weight, rotation, out, eps, float8_factor or 1.0,
+            row_kernels.rms, (len(x),), x, x, weight, rotation, out, eps, float8_factor or 1.0,
             **_cut(x.shape[1]), head_dim=head_dim,
         )  # fmt: skip
         return out
 
-    def to_linear(self, x: Tensor, *, gelu: bool, float8: bool) -> Rows:
+    def to_linear(self, x: Tensor, *, gelu: bool, rows: LinearFormat) -> Rows:
         """See :class:`BlockKernels`."""
-        if not gelu and not float8:
+        if not gelu and rows is DENSE:
             return x
-        out, factors = _outputs(x, float8)
+        if rows not in _WRITTEN:
+            return self._plain.to_linear(x, gelu=gelu, rows=rows)
+        out, factors = _outputs(x, rows)
         launch(
-            rows.to_linear, (len(x),), x, x, out, factors,
-            **_cut(x.shape[1]), gelu=gelu, float8=float8,
+            row_kernels.to_linear, (len(x),), x, x, out, factors,
+            **_cut(x.shape[1]), gelu=gelu, float8=rows is FP8,
         )  # fmt: skip
         return (out, factors) if factors is not None else out
 
@@ -109,7 +120,7 @@ class TritonKernels:
         frames, num_rows, width = logits.shape
         out = torch.empty_like(logits, dtype=dtype)
         launch(
-            rows.softmax, (frames * num_rows,), out, logits, bias, out, scale, num_rows,
+            row_kernels.softmax, (frames * num_rows,), out, logits, bias, out, scale, num_rows,
             width, _next_power(width // group), group,
         )  # fmt: skip
         return out
@@ -130,8 +141,8 @@ class TritonKernels:
         return out
 
 
-def _outputs(x: Tensor, float8: bool) -> tuple[Tensor, Tensor | None]:
-    if not float8:
+def _outputs(x: Tensor, rows: LinearFormat) -> tuple[Tensor, Tensor | None]:
+    if rows is DENSE:
         return torch.empty_like(x), None
     factors = x.new_empty((len(x), 1), dtype=torch.float32)
     return torch.empty_like(x, dtype=FLOAT8), factors

@@ -18,7 +18,8 @@ from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.quantization import fp8
-from flashtalk_core.quantization.fp8 import Float8Linear, quantise_blocks, quantise_rows
+from flashtalk_core.quantization.blocks import convert_blocks
+from flashtalk_core.quantization.fp8 import FP8, Float8Linear, choose_format, quantise_rows
 
 CPU = pytest.mark.cpu
 GPU = pytest.mark.gpu
@@ -130,7 +131,7 @@ def test_a_float8_layer_is_the_product_of_rounded_numbers():
 @CPU
 def test_float8_blocks_are_near_the_plain_ones_and_keep_what_is_sensitive():
     plain, small = make_dit(), make_dit()
-    quantise_blocks(small)
+    convert_blocks(small, FP8, torch.device("cpu"))
     assert 0 < relative_rms(run(small), run(plain)) < 0.05
     kept = {name for name, m in small.named_modules() if isinstance(m, nn.Linear)}
     inside = {name.split(".", 2)[2] for name in kept if name.startswith("blocks")}
@@ -149,7 +150,7 @@ def test_float8_blocks_are_near_the_plain_ones_and_keep_what_is_sensitive():
 def test_layers_of_sizes_that_no_kernel_multiplies_keep_their_format(fused):
     sizes = replace(CONFIG, ffn_dim=120)
     plain, small = make_dit(config=sizes), make_dit(config=sizes)
-    quantise_blocks(small)
+    convert_blocks(small, FP8, torch.device("cpu"))
     accelerate(small, FastPaths() if fused else FastPaths.none(), torch.device("cpu"))
     block = small.blocks[0]
     assert isinstance(block.self_attn.q, Float8Linear)
@@ -240,8 +241,7 @@ def test_what_cannot_run_on_a_device_is_refused_by_name_and_left_out_unasked():
 def test_fast_blocks_on_a_gpu_agree_with_plain_ones(speed, float8):
     plain, fast = make_dit("cuda", torch.bfloat16), make_dit("cuda", torch.bfloat16)
     device = torch.device("cuda")
-    if float8:
-        quantise_blocks(fast)
+    convert_blocks(fast, choose_format(float8=float8), device)
     accelerate(fast, choose_fast_paths(speed, device), device)
     assert relative_rms(run(fast), run(plain)) < (0.05 if float8 else 0.01)
 
@@ -289,9 +289,8 @@ def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
 @pytest.mark.cpu
 def test_a_build_without_scales_by_row_applies_them_afterwards(monkeypatch):
     """On a CPU: the choice and the arithmetic around PyTorch's product, which needs a GPU."""
-    layer = Float8Linear(torch.nn.Linear(32, 48))
     monkeypatch.setattr(fp8, "_fault_of_product", lambda product, device: "not compiled in")
-    fp8.choose_products(layer, torch.device("cuda"))
+    layer = FP8.convert(torch.nn.Linear(32, 48), torch.device("cuda"))
     assert layer.product is fp8.product_by_tensor
 
     def multiply(rows, weight, *, out_dtype, **scales):
@@ -300,4 +299,4 @@ def test_a_build_without_scales_by_row_applies_them_afterwards(monkeypatch):
     monkeypatch.setattr(torch, "_scaled_mm", multiply)
     rows, scale = quantise_rows(torch.randn(5, 32))
     found = layer.product(rows, layer.weight, scale, layer.weight_scale, layer.bias)
-    assert relative_rms(found.float(), layer.multiply(rows, scale, torch.float32)) < 5e-3
+    assert relative_rms(found.float(), layer.multiply((rows, scale), torch.float32)) < 5e-3

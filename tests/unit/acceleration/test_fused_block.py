@@ -12,7 +12,9 @@ from flashtalk_core.acceleration.block_ops import ContextKeys, PlainKernels, wit
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.models.attention import Float8Attention, sdpa
 from flashtalk_core.models.transformer.model import AvatarDiT
-from flashtalk_core.quantization.fp8 import Float8Linear, quantise_blocks
+from flashtalk_core.quantization.blocks import convert_blocks
+from flashtalk_core.quantization.fp8 import FP8, Float8Linear, choose_format
+from flashtalk_core.quantization.linear_format import DENSE
 
 pytestmark = pytest.mark.cpu
 
@@ -33,8 +35,7 @@ def make_dit(dtype=torch.float32, paths=None, float8=False):
         elif name.endswith("bias"):
             parameter.data.normal_(0, 0.3)
     dit = dit.to(dtype).requires_grad_(False)
-    if float8:
-        quantise_blocks(dit)
+    convert_blocks(dit, choose_format(float8=float8), CPU)
     accelerate(dit, paths or FastPaths.none(), CPU)
     return dit
 
@@ -79,7 +80,7 @@ def test_a_fused_block_in_half_precision_is_no_less_exact():
 @torch.no_grad()
 def test_a_fused_block_takes_float8_layers():
     plain = make_dit()
-    quantise_blocks(plain)
+    convert_blocks(plain, FP8, CPU)
     fused = make_dit(paths=FastPaths(), float8=True)
     assert relative_rms(run(fused), run(plain)) < 1e-2
     assert relative_rms(run(fused), run(make_dit())) < 0.05
@@ -183,7 +184,7 @@ class Broken(PlainKernels):
         super().__init__()
         self.error, self.calls = error, 0
 
-    def to_linear(self, x, *, gelu, float8):
+    def to_linear(self, x, *, gelu, rows):
         self.calls += 1
         raise self.error
 
@@ -205,9 +206,9 @@ def test_merged_keys_have_their_weight_in_every_format():
 def test_an_operation_that_fails_goes_the_plain_way_from_then_on(caplog):
     fast, x = Broken(RuntimeError("out of resource: shared memory")), torch.randn(3, 8)
     kernels = with_fallback(fast, PlainKernels())
-    expected = PlainKernels().to_linear(x, gelu=True, float8=False)
+    expected = PlainKernels().to_linear(x, gelu=True, rows=DENSE)
     for _ in range(2):
-        assert torch.equal(kernels.to_linear(x, gelu=True, float8=False), expected)
+        assert torch.equal(kernels.to_linear(x, gelu=True, rows=DENSE), expected)
     assert fast.calls == 1
     assert len(caplog.records) == 1
     assert "'to_linear' cannot run here and goes the slower plain way" in caplog.text
@@ -217,4 +218,4 @@ def test_an_operation_that_fails_goes_the_plain_way_from_then_on(caplog):
 def test_memory_that_runs_out_is_not_hidden_by_a_slower_way():
     kernels = with_fallback(Broken(torch.OutOfMemoryError("no memory")), PlainKernels())
     with pytest.raises(torch.OutOfMemoryError):
-        kernels.to_linear(torch.zeros(1, 8), gelu=True, float8=False)
+        kernels.to_linear(torch.zeros(1, 8), gelu=True, rows=DENSE)

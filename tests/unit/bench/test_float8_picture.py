@@ -9,7 +9,8 @@ import torch
 from flashtalk_core.bench.chunk_run import run_chunk
 from flashtalk_core.bench.random_networks import Networks, random_inputs
 from flashtalk_core.bench.stage_clock import StageClock
-from flashtalk_core.quantization.fp8 import quantise_blocks
+from flashtalk_core.quantization.blocks import convert_blocks
+from flashtalk_core.quantization.fp8 import FP8
 from flashtalk_core.weights.load import load_avatar
 
 pytestmark = pytest.mark.cpu
@@ -24,7 +25,7 @@ def test_the_trained_tiny_model_draws_the_same_frames():
     inputs = random_inputs(networks, (64, 64), 2)
     plain = run_chunk(networks, inputs, 8, StageClock(device)).float()
     small = copy.deepcopy(models.dit)
-    quantise_blocks(small)
+    convert_blocks(small, FP8, torch.device("cpu"))
     networks = Networks(models.config, small, models.vae, models.audio_encoder)
     frames = run_chunk(networks, inputs, 8, StageClock(device)).float()
     error = float((frames - plain).square().mean())

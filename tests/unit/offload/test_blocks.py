@@ -10,7 +10,8 @@ from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.offload.blocks import BlockOffload, split_block, spread
 from flashtalk_core.offload.weight_stream import HostWeights, WeightStream
-from flashtalk_core.quantization.fp8 import quantise_blocks
+from flashtalk_core.quantization.blocks import BlockConverter, convert_blocks
+from flashtalk_core.quantization.fp8 import FP8, choose_format
 
 CPU = pytest.mark.cpu
 GPU = pytest.mark.gpu
@@ -33,10 +34,14 @@ def make_dit(device="cpu", dtype=torch.float32):
 
 def offloaded(num_resident, device="cpu", dtype=torch.float32, float8=False):
     dit = make_dit(device, dtype)
-    offload = BlockOffload(torch.device(device), num_resident, float8=float8)
-    offload.on_module_built(dit)
+    device = torch.device(device)
+    offload = BlockOffload(device, num_resident)
+    hooks = [BlockConverter(choose_format(float8=float8), device), offload]
+    for hook in hooks:
+        hook.on_module_built(dit)
     for number in range(NUM_BLOCKS):
-        offload.on_layer_loaded(number)
+        for hook in hooks:
+            hook.on_layer_loaded(number)
     return dit, offload
 
 
@@ -76,7 +81,7 @@ def test_results_are_those_of_blocks_that_stay(num_resident):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_results_in_8_bit_floats_are_those_of_8_bit_blocks_that_stay(dtype):
     plain = make_dit(dtype=dtype)
-    quantise_blocks(plain)
+    convert_blocks(plain, FP8, torch.device("cpu"))
     dit, _ = offloaded(2, dtype=dtype, float8=True)
     assert_equal(run(dit), run(plain))
 
@@ -103,8 +108,9 @@ def test_blocks_that_stay_and_those_that_come_share_one_piece_of_compiled_code()
 @pytest.mark.parametrize("float8", [False, True])
 def test_fused_blocks_give_what_fused_blocks_that_stay_give(float8):
     plain, (dit, _) = make_dit(), offloaded(2, float8=float8)
+    convert_blocks(plain, choose_format(float8=float8), torch.device("cpu"))
     for each in (plain, dit):
-        accelerate(each, FastPaths(float8=float8), torch.device("cpu"))
+        accelerate(each, FastPaths(), torch.device("cpu"))
     assert_equal(run(dit), run(plain))
 
 
@@ -192,7 +198,7 @@ def test_no_more_layers_are_on_the_device_than_there_are_buffers():
 def test_results_on_a_gpu_are_those_of_blocks_that_stay(float8):
     plain = make_dit("cuda", torch.bfloat16)
     if float8:
-        quantise_blocks(plain)
+        convert_blocks(plain, FP8, torch.device("cuda"))
     dit, _ = offloaded(2, "cuda", torch.bfloat16, float8=float8)
     for _ in range(5):
         assert_equal(run(dit, steps=6), run(plain, steps=6))

@@ -19,7 +19,8 @@ from flashtalk_core.offload.weight_stream import offload_of
 from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.provider import Resident
 from flashtalk_core.placement.residency import Placement, StayLoaded, load_network
-from flashtalk_core.quantization.fp8 import Float8Linear, quantise_blocks
+from flashtalk_core.quantization.blocks import convert_blocks
+from flashtalk_core.quantization.fp8 import FP8, Float8Linear
 
 pytestmark = pytest.mark.cpu
 
@@ -152,7 +153,7 @@ def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(c
     assert found[0] is dit
     assert all(isinstance(block.ffn[0], Float8Linear) for block in dit.blocks)
     whole = checkpoint.load(AvatarDiT, CPU, torch.float32)
-    quantise_blocks(whole)
+    convert_blocks(whole, FP8, CPU)
     expected = whole.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in dit.state_dict().items())
 

@@ -11,7 +11,8 @@ from flashtalk_core.config import DiTConfig
 from flashtalk_core.errors import FlashTalkError, InvalidInputError, WeightsError
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.offload.blocks import BlockOffload
-from flashtalk_core.quantization.fp8 import Float8Linear, quantise_rows
+from flashtalk_core.quantization.blocks import BlockConverter
+from flashtalk_core.quantization.fp8 import FP8, Float8Linear, quantise_rows
 from flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
 from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 from flashtalk_core.weights.load import open_checkpoint
@@ -148,7 +149,7 @@ def test_blocks_in_8_bit_floats_are_quantised_after_the_merge(
 ):
     path = write_lora(tmp_path / "a.safetensors", factors)
     expected = merged_by_hand(weights, factors, ALPHA / RANK)
-    dit = load(checkpoint, [LoraFile(path)], hooks=[BlockOffload(CPU, 1, float8=True)])
+    dit = load(checkpoint, [LoraFile(path)], hooks=[BlockConverter(FP8, CPU), BlockOffload(CPU, 1)])
     for name in ("blocks.0.self_attn.q", "blocks.1.ffn.0"):
         layer = dit.get_submodule(name)
         assert isinstance(layer, Float8Linear)
