@@ -1,4 +1,4 @@
-"""The faster ways through the networks, switched on in place."""
+"""Chooses eager, fused or compiled execution of loaded networks, in place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,13 +16,21 @@ from ..errors import InvalidInputError, require
 from ..excerpt import first_line
 from ..log import printable_log
 from ..models.attention import sdpa
-from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
+from ..models.transformer.runner import (
+    RESIDENT_BLOCKS,
+    BlockExecution,
+    BlockProvider,
+    BlockRunner,
+    run_eager,
+)
+from ..models.vae.layers import SequenceRunner, run_sequence
 from ..models.vae.model import VideoVAE
+from ..models.vae.row_tiles import SlabRunner
 from ..packages import missing_package
 from .block_ops import BlockKernels, PlainKernels, with_fallback
-from .fused_block import FusedBlock
-from .fused_vae import fuse_layers, keep_channels_last
+from .fused_block import FusedExecution
+from .fused_vae import FusedRunner, keep_channels_last, pad_weights
 from .vae_ops import RowKernels
 
 logger = printable_log(logging.getLogger(__name__))
@@ -71,42 +79,52 @@ def _choose_automatically(device: torch.device) -> str:
     return "fused"
 
 
-def accelerate(network: nn.Module, paths: FastPaths, device: torch.device) -> None:
-    """Switch on the chosen ways through a network; networks without any stay as they are.
+def set_execution(
+    network: nn.Module,
+    paths: FastPaths,
+    device: torch.device,
+    *,
+    provider: BlockProvider | None = None,
+    row_tiles: bool = False,
+) -> None:
+    """Choose how a network runs; networks without a choice stay as they are.
 
-    Parameters keep their names.
+    The one place that alters a network after it was built: it fills the runner's slot of a
+    transformer or an autoencoder, whatever was there before. Parameters keep their names.
 
     Args:
         network: Changed in place; in its final dtype, with its attention chosen, and with its
-            layers in their number format: ``float8`` is applied while weights are loaded.
-        paths: What to switch on.
+            layers in their number format, which they get while weights are loaded.
+        paths: Execution modes.
         device: Where it will run; it may wait elsewhere.
+        provider: Where a transformer's blocks come from; ``None`` where they stay resident.
+        row_tiles: Whether an autoencoder runs its large layers some rows at a time.
 
     Raises:
         InvalidInputError: If the device or the installation cannot do what is asked for.
     """
     check_fast_paths(paths, device)
     if isinstance(network, AvatarDiT):
-        _accelerate_dit(network, paths, device)
+        execution = _block_execution(paths, device)
+        network.runner = BlockRunner(provider or RESIDENT_BLOCKS, execution)
     elif isinstance(network, VideoVAE):
-        _accelerate_vae(network, paths, device)
+        runner = _sequence_runner(network, paths, device)
+        network.runner = SlabRunner(runner) if row_tiles else runner
 
 
-def _accelerate_dit(dit: AvatarDiT, paths: FastPaths, device: torch.device) -> None:
+def _block_execution(paths: FastPaths, device: torch.device) -> BlockExecution:
     if paths.compiled_blocks:
-        compile_blocks(dit)
-    if paths.fused_blocks:
-        kernels = _block_kernels(device)
-        for block in dit.blocks:
-            assert isinstance(block, AvatarBlock)
-            block.fused = FusedBlock(kernels)
+        return compiled_execution()
+    return FusedExecution(_block_kernels(device)) if paths.fused_blocks else run_eager
 
 
-def _accelerate_vae(vae: VideoVAE, paths: FastPaths, device: torch.device) -> None:
+def _sequence_runner(vae: VideoVAE, paths: FastPaths, device: torch.device) -> SequenceRunner:
     if paths.channels_last:
         keep_channels_last(vae)
-    if paths.fused_layers:
-        fuse_layers(vae, RowKernels.triton() if device.type == "cuda" else RowKernels())
+    if not paths.fused_layers:
+        return run_sequence
+    pad_weights(vae)
+    return FusedRunner(RowKernels.triton() if device.type == "cuda" else RowKernels())
 
 
 def _block_kernels(device: torch.device) -> BlockKernels:
@@ -118,18 +136,15 @@ def _block_kernels(device: torch.device) -> BlockKernels:
     return with_fallback(TritonKernels(plain), plain)
 
 
-def compile_blocks(dit: AvatarDiT, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Compile every block; all blocks share one piece of code for each size of video.
+def compiled_execution(backend: str | Callable[..., Any] = "inductor") -> BlockExecution:
+    """Return the eager execution, compiled; all blocks share one piece of code for each size.
 
     Args:
-        dit: Changed in place.
         backend: Compiler, or the name under which ``torch.compile`` knows it.
     """
     _allow_sizes(_MAX_COMPILED_SIZES)
-    for block in dit.blocks:
-        assert isinstance(block, AvatarBlock)
-        # Sizes are constants: a video keeps its size, and loops of known length are faster.
-        block.compile(backend=backend, dynamic=False)
+    # Sizes are constants: a video keeps its size, and loops of known length are faster.
+    return cast("BlockExecution", torch.compile(run_eager, backend=backend, dynamic=False))
 
 
 def _allow_sizes(count: int) -> None:

@@ -18,6 +18,7 @@ from ..models.transformer.block import (
     SelfAttention,
 )
 from ..models.transformer.norms import LayerNorm, RMSNorm
+from ..models.transformer.runner import run_eager
 from ..quantization.fp8 import LARGEST
 from ..quantization.linear_format import (
     DENSE,
@@ -30,22 +31,18 @@ from .absorbed_audio import attend_folded, fold_audio, is_worth_folding
 from .block_ops import BlockKernels, ContextKeys
 
 
-class FusedBlock:
-    """A :class:`FusedRun`: same result as the plain block up to rounding, rounded less often.
+class FusedExecution:
+    """A :class:`BlockExecution` equal to the eager one up to rounding, rounded less often.
 
     Sums, norms and modulations are one pass each; the equal keys of the prompt's padding count
     as one; the layers around the attention to the sound are folded into its keys and values.
+    Blocks run eagerly where a gradient is wanted, for two speakers and for batches.
     """
 
     def __init__(self, kernels: BlockKernels) -> None:
         """Run with ``kernels`` between the matrix products."""
         self._kernels = kernels
-        self._factors: dict[str, float] = {}
-
-    def takes(self, block: AvatarBlock, x: Tensor, masks: Tensor | None) -> bool:
-        """See :class:`FusedRun`."""
-        plain = torch.is_grad_enabled() or masks is not None or x.shape[0] != 1
-        return not plain and isinstance(block.norm_x, LayerNorm)
+        self._factors: dict[RMSNorm, float] = {}
 
     def __call__(
         self,
@@ -55,8 +52,23 @@ class FusedBlock:
         rotation: Tensor,
         context: BlockContext,
         audio: KeyValue,
+        masks: Tensor | None,
     ) -> Tensor:
-        """See :class:`FusedRun`."""
+        """See :class:`BlockExecution`."""
+        is_eager = torch.is_grad_enabled() or masks is not None or x.shape[0] != 1
+        if is_eager or not isinstance(block.norm_x, LayerNorm):
+            return run_eager(block, x, modulation, rotation, context, audio, masks)
+        return self._run(block, x, modulation, rotation, context, audio)
+
+    def _run(
+        self,
+        block: AvatarBlock,
+        x: Tensor,
+        modulation: Tensor,
+        rotation: Tensor,
+        context: BlockContext,
+        audio: KeyValue,
+    ) -> Tensor:
         shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + block.modulation)[0]
         tokens, eps = x[0].contiguous(), block.norm1.eps
         first, last = block.ffn[0], block.ffn[2]
@@ -113,8 +125,8 @@ class FusedBlock:
     ) -> Tensor:
         heads = (layer.num_heads, -1)
         found, undo = [], []
-        for part, name, norm in ((parts[0], "q", layer.norm_q), (parts[1], "k", layer.norm_k)):
-            factor = self._factor(name, norm)
+        for part, norm in ((parts[0], layer.norm_q), (parts[1], layer.norm_k)):
+            factor = self._factor(norm)
             rows = self._kernels.rms(part, norm.weight, norm.eps, rotation, factor)
             found.append(rows.unflatten(-1, heads)[None])
             undo.append(torch.full((1, heads[0]), 1 / factor, device=part.device))
@@ -122,16 +134,16 @@ class FusedBlock:
         out = attention.attend(found[0], found[1], v, undo[0], undo[1], v_undo)
         return out.type_as(parts[2])
 
-    def _factor(self, name: str, norm: RMSNorm) -> float:
+    def _factor(self, norm: RMSNorm) -> float:
         """Return what scales normalised and turned rows so that none can leave the range.
 
         A row of C numbers with a root mean square of one has none above ``sqrt(C)``, and turning
         a pair adds at most ``sqrt(2)``.
         """
-        if name not in self._factors:
+        if norm not in self._factors:
             largest = float(norm.weight.abs().max()) * (2 * norm.weight.shape[0]) ** 0.5
-            self._factors[name] = LARGEST / max(largest, 1e-12)
-        return self._factors[name]
+            self._factors[norm] = LARGEST / max(largest, 1e-12)
+        return self._factors[norm]
 
     def _attend_context(
         self, layer: ContextAttention, rows: Rows, context: BlockContext, dtype: torch.dtype

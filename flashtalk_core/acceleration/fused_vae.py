@@ -158,15 +158,12 @@ def double_pictures(pictures: Tensor) -> Tensor:
     return doubled.view(pictures.dtype).permute(0, 3, 1, 2)
 
 
-def fuse_layers(
-    vae: VideoVAE, kernels: RowKernels, channel_multiple: int = CHANNEL_MULTIPLE
-) -> None:
-    """Let ``vae`` run fused wherever no gradient is wanted.
+def pad_weights(vae: VideoVAE, channel_multiple: int = CHANNEL_MULTIPLE) -> None:
+    """Make the padded copies of some weights that :class:`FusedRunner` multiplies with.
 
     Args:
-        vae: Changed in place; its parameters and the names in its state stay. Padded copies of
-            some weights are made here and go where it goes; they do not see later training.
-        kernels: What runs between convolutions.
+        vae: Its parameters and the names in its state stay. The copies go where it goes; they do
+            not see later training.
         channel_multiple: Channels of 3-D convolutions are padded with zeros to a multiple of
             this, if there are at least as many.
     """
@@ -174,7 +171,6 @@ def fuse_layers(
         for conv in part.modules():
             if isinstance(conv, CausalConv3d) and conv.kernel_size == (3, 3, 3):
                 _pad_weight(conv, channel_multiple)
-        part.run = FusedRunner(kernels)
 
 
 def _pad_weight(conv: CausalConv3d, multiple: int) -> None:

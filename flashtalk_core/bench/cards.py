@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..acceleration.apply import accelerate
+from ..acceleration.apply import set_execution
 from ..config import AvatarConfig, FastPaths
 from ..models.attention import Attention
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..models.vae.row_tiles import run_in_slabs
 from ..offload.blocks import BlockOffload
 from ..placement.memory_choice import SYSTEM_BYTES, DeviceMemory, MemoryChoice, choose_memory
 from ..placement.memory_plan import MemoryPlan
@@ -212,11 +211,11 @@ def estimate_s(
 
     Args:
         samples: Measured stages.
-        moved: Bytes copied in a chunk, for its ``sound`` and its ``step`` stages together.
+        moved: Bytes copied in a chunk, for its ``audio`` and its ``step`` stages together.
         num_steps: Steps in a chunk.
     """
     link = LINK_GB_PER_S * GB / 1000
-    waits = [max(0.0, moved.get("sound", 0) / link - samples[_SOUND].median_ms)]
+    waits = [max(0.0, moved.get("audio", 0) / link - samples[_SOUND].median_ms)]
     waits += [
         max(0.0, moved.get("step", 0) / num_steps / link - samples[f"step {n + 1}"].median_ms)
         for n in range(num_steps)
@@ -233,11 +232,9 @@ def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffloa
         offload = BlockOffload(device, plan.num_resident)
         hooks.append(offload)
     dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, hooks)
-    accelerate(dit, bench.paths, device)
+    set_execution(dit, bench.paths, device, provider=offload)
     vae = random_network(lambda: VideoVAE(config.vae), device, dtype)
-    accelerate(vae, bench.paths, device)
-    if plan.slabs:
-        run_in_slabs(vae)
+    set_execution(vae, bench.paths, device, row_tiles=plan.slabs)
     audio = random_network(lambda: AudioEncoder(config.audio), device, dtype)
     return Networks(config, dit, vae, audio), offload
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..acceleration.apply import accelerate, choose_fast_paths
+from ..acceleration.apply import choose_fast_paths, set_execution
 from ..config import AvatarConfig
 from ..errors import FlashTalkError
 from ..models.attention import choose_attention, sdpa
@@ -128,7 +128,7 @@ def report_start(folder: str, start_s: str, values: str) -> None:
     )
     convert_blocks(networks.dit, choose_format(float8=options["float8"]), device)
     for network in (networks.dit, networks.vae):
-        accelerate(network, paths, device)
+        set_execution(network, paths, device)
     laps.end("to_read")
     sizes = [options["size_px"], options["size_px"], options["other_size_px"], options["size_px"]]
     names = ("to_first_chunk", "second_chunk", "other_size", "first_size_again")

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..acceleration.apply import accelerate
+from ..acceleration.apply import set_execution
 from ..config import AvatarConfig, FastPaths
 from ..models.attention import Attention, sdpa
 from ..models.transformer.model import AvatarDiT
@@ -87,7 +87,7 @@ def count_operations(
     device = torch.device("meta")
     networks = random_networks(config, sdpa, device, torch.bfloat16)
     paths = replace(FastPaths.none(), fused_blocks=is_fused)
-    accelerate(networks.dit, paths, torch.device("cpu"))
+    set_execution(networks.dit, paths, torch.device("cpu"))
     inputs = random_inputs(networks, size_px, 1)
     with FlopCounterMode(display=False) as counter:
         marker = _OperationMarker(counter)

@@ -18,6 +18,7 @@ from ..models.attention import Attention
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..sampling.schedule import model_timesteps
 from ..weights.plan import LayerHook
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -82,6 +83,7 @@ def random_inputs(networks: Networks, size_px: tuple[int, int], steps: int) -> C
         picture=draw(3, *size_px).clamp(-1, 1),
         context=draw(20, dit.text_dim),
         chunk=chunk,
+        timesteps=model_timesteps(steps, config.sampling.shift),
     )
     return ChunkInputs(
         reference=reference,

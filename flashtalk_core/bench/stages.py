@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 
-from ..acceleration.apply import accelerate
+from ..acceleration.apply import set_execution
 from ..config import FastPaths, SamplingConfig
 from ..geometry import check_size
 from ..models.attention import KERNELS, Attention, attention_name, sdpa
-from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
 from ..quantization.blocks import convert_blocks
 from ..quantization.fp8 import choose_format
@@ -122,13 +121,10 @@ def bench_stages(bench: StageBench, progress: Callable[[str], object] | None = N
 def switch(networks: Networks, way: Way) -> None:
     """Let ``networks`` go another way; what became 8-bit floats stays so."""
     set_attention(networks.dit, way.attention)
-    for block in networks.dit.blocks:
-        assert isinstance(block, AvatarBlock)
-        block.fused = block._compiled_call_impl = None
     device = networks.dit.patch_embedding.weight.device
     convert_blocks(networks.dit, choose_format(float8=way.float8), device)
     for network in (networks.dit, networks.vae):
-        accelerate(network, way.paths, device)
+        set_execution(network, way.paths, device)
 
 
 class _Judge:

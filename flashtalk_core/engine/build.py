@@ -11,6 +11,7 @@ from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder, encode_prompt
 from ..models.vae.model import VideoVAE
 from ..placement.provider import Residency
+from ..sampling.schedule import model_timesteps
 from .avatar import TalkingAvatar
 from .chunk import BeforeStep, ChunkModel
 from .encoding_cache import EncodingMemo
@@ -57,7 +58,8 @@ def build_avatar(
     with networks.use(VideoVAE) as vae:
         portrait = encode_portrait(vae, tokens, picture, plan.chunk.num_frames)
     frames = start_frames(request.prompt_changes, plan.chunk)
-    references = ReferenceTrack(networks, portrait, contexts, frames)
+    timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
+    references = ReferenceTrack(networks, portrait, contexts, frames, timesteps)
     references.at(chunk_span(0, plan.chunk))  # reads the transformer now, not within a chunk
     return TalkingAvatar(
         model=ChunkModel(networks, plan.chunk, plan.num_decode_latents),

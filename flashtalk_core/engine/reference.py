@@ -5,6 +5,7 @@ Axis legend: B batch, F pixel frames, T latent frames, H W pixels, h w latent ce
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -95,13 +96,16 @@ def encode_portrait(
 
 
 @torch.no_grad()
-def project_reference(dit: AvatarDiT, portrait: EncodedPortrait, context: Tensor) -> Reference:
+def project_reference(
+    dit: AvatarDiT, portrait: EncodedPortrait, context: Tensor, timesteps: Sequence[float] = ()
+) -> Reference:
     """Project a portrait with a prompt.
 
     Args:
         dit: The diffusion transformer.
         portrait: The encoded portrait.
         context: Encoded prompt, ``(n, text_dim)``.
+        timesteps: Those that steps will be taken at, if known; see `AvatarDiT.project_session`.
 
     Returns:
         The reference, its projections on the transformer's device and in its dtype.
@@ -109,7 +113,10 @@ def project_reference(dit: AvatarDiT, portrait: EncodedPortrait, context: Tensor
     weight = dit.patch_embedding.weight
     return Reference(
         session=dit.project_session(
-            portrait.condition.to(weight), context[None].to(weight), portrait.clip_tokens.to(weight)
+            portrait.condition.to(weight),
+            context[None].to(weight),
+            portrait.clip_tokens.to(weight),
+            timesteps,
         ),
         motion_latent=portrait.motion_latent,
         colour=portrait.colour,
@@ -124,6 +131,7 @@ def prepare_reference(
     picture: Tensor,
     context: Tensor,
     chunk: ChunkConfig,
+    timesteps: Sequence[float] = (),
 ) -> Reference:
     """Encode a portrait and project it with one prompt.
 
@@ -134,9 +142,10 @@ def prepare_reference(
         picture: ``(3, H, W)`` float32 in ``[-1, 1]``.
         context: Encoded prompt, ``(n, text_dim)``.
         chunk: Arithmetic of a chunk.
+        timesteps: See :func:`project_reference`.
 
     Returns:
         The reference, on the models' devices and in their dtypes.
     """
     portrait = encode_portrait(vae, clip_tokens, picture, chunk.num_frames)
-    return project_reference(dit, portrait, context)
+    return project_reference(dit, portrait, context, timesteps)

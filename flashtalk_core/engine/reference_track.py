@@ -27,6 +27,7 @@ class ReferenceTrack:
         portrait: EncodedPortrait,
         contexts: Sequence[Tensor],
         start_frames: Sequence[int],
+        timesteps: Sequence[float] = (),
     ) -> None:
         """Project nothing yet.
 
@@ -35,6 +36,7 @@ class ReferenceTrack:
             portrait: The encoded portrait.
             contexts: Encoded prompts, each ``(n, text_dim)``.
             start_frames: Frame of the video each of them begins at; the first is 0.
+            timesteps: Those that steps will be taken at; see :func:`project_reference`.
         """
         assert len(contexts) == len(start_frames), (len(contexts), len(start_frames))
         assert start_frames[0] == 0, start_frames
@@ -42,6 +44,7 @@ class ReferenceTrack:
         self._portrait = portrait
         self._contexts = contexts
         self._start_frames = start_frames
+        self._timesteps = timesteps
         self._projected: tuple[int, Reference] | None = None
 
     def at(self, span: ChunkSpan) -> Reference:
@@ -50,7 +53,9 @@ class ReferenceTrack:
         if self._projected is None or self._projected[0] != index:
             self._projected = None  # before the next one takes its memory
             with self._networks.use(AvatarDiT) as dit:
-                reference = project_reference(dit, self._portrait, self._contexts[index])
+                reference = project_reference(
+                    dit, self._portrait, self._contexts[index], self._timesteps
+                )
             self._projected = index, reference
         return self._projected[1]
 

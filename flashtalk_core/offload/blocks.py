@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ..models.transformer.block import AvatarBlock
-from ..models.transformer.model import AvatarDiT, BlockWork
+from ..models.transformer.model import AvatarDiT
+from ..models.transformer.runner import BlockPhase
 from .weight_stream import (
     HostWeights,
     WeightStream,
-    mark_offloaded,
     move_tensors,
     tensors_of,
 )
@@ -24,7 +24,7 @@ _SESSION_LAYERS = ("k", "v", "norm_k", "k_img", "v_img", "norm_k_img")
 
 
 class BlockOffload:
-    """Keeps the weights of blocks in host memory, and lends the blocks of a transformer.
+    """Keeps the weights of blocks in host memory and provides the blocks of a transformer.
 
     What projects prompt and picture (a quarter of each block) waits on the host for all blocks, as
     does what projects the sound: these run once a session and once a chunk. The rest of a block,
@@ -47,30 +47,28 @@ class BlockOffload:
         self._num_resident = num_resident
         self._waiting: frozenset[int] = frozenset()
         self._dit: AvatarDiT | None = None
-        self._weights: dict[BlockWork, dict[int, HostWeights]] = {
+        self._weights: dict[BlockPhase, dict[int, HostWeights]] = {
             "session": {},
-            "sound": {},
+            "audio": {},
             "step": {},
         }
-        self._streams: dict[BlockWork, WeightStream] = {}
+        self._streams: dict[BlockPhase, WeightStream] = {}
 
     def on_module_built(self, module: AvatarDiT) -> None:
-        """Take over the lending of blocks; their weights come with :meth:`on_layer_loaded`.
+        """Receive the transformer; the weights of its blocks come with :meth:`on_layer_loaded`.
 
         Args:
-            module: Changed in place; its blocks may be without values yet. Afterwards it must
-                not be moved with ``to``: use :meth:`move_to`.
+            module: Its blocks may be without values yet. Afterwards it must not be moved with
+                ``to``: use :meth:`move_to`; and it runs only with this as its runner's provider.
         """
         num_blocks = len(module.blocks)
         self._waiting = spread(num_blocks, max(0, num_blocks - self._num_resident))
         self._dit = module
-        module.lend = self
-        mark_offloaded(module, self)
 
     @property
-    def moved_bytes(self) -> dict[BlockWork, int]:
+    def moved_bytes(self) -> dict[BlockPhase, int]:
         """Copied to the device so far, by what for."""
-        return {work: stream.moved_bytes for work, stream in self._streams.items()}
+        return {phase: stream.moved_bytes for phase, stream in self._streams.items()}
 
     @property
     def device_bytes(self) -> int:
@@ -83,7 +81,7 @@ class BlockOffload:
         blocks = self._blocks()
         session, sound, step = split_block(blocks[number])
         self._weights["session"][number] = HostWeights(session, self._device)
-        self._weights["sound"][number] = HostWeights(sound, self._device)
+        self._weights["audio"][number] = HostWeights(sound, self._device)
         if number in self._waiting:
             self._weights["step"][number] = HostWeights(step, self._device)
         else:
@@ -92,13 +90,13 @@ class BlockOffload:
         if len(self._weights["session"]) == len(blocks):
             self._streams = {
                 "session": WeightStream(self._weights["session"], self._device, is_cyclic=False),
-                "sound": WeightStream(self._weights["sound"], self._device),
+                "audio": WeightStream(self._weights["audio"], self._device),
                 "step": WeightStream(self._weights["step"], self._device),
             }
 
-    def __call__(self, blocks: Sequence[AvatarBlock], work: BlockWork) -> Iterator[AvatarBlock]:
-        """Lend blocks in order; see :class:`BlockLender`."""
-        stream = self._streams[work]
+    def blocks_for(self, blocks: Sequence[AvatarBlock], phase: BlockPhase) -> Iterator[AvatarBlock]:
+        """Yield blocks in order; see :class:`BlockProvider`."""
+        stream = self._streams[phase]
         for number, block in enumerate(blocks):
             stream.begin(number)
             yield block

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .weight_stream import HostWeights, WeightStream, mark_offloaded, move_tensors, tensors_of
+from .weight_stream import HostWeights, WeightStream, move_tensors, tensors_of
 
 
 class LayerOffload:
@@ -33,7 +33,6 @@ class LayerOffload:
         """Take over the layers of ``module``, whose weights come with :meth:`on_layer_loaded`."""
         self._module = module
         self._layers = cast("nn.ModuleList", module.get_submodule(self.list_name))
-        mark_offloaded(module, self)
 
     def on_layer_loaded(self, number: int) -> None:
         """Move a layer to the host, whose weights are all there now."""

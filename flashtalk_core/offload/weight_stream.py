@@ -162,7 +162,10 @@ class WeightStream:
 
 
 class Offload(Protocol):
-    """Keeps a part of a network's weights on the host."""
+    """Keeps a part of a network's weights on the host.
+
+    A network with one must not be moved with ``to``.
+    """
 
     @property
     def device_bytes(self) -> int:
@@ -172,20 +175,6 @@ class Offload(Protocol):
     def move_to(self, device: torch.device) -> None:
         """Move what stays on the device to ``device``, or off it to the host."""
         ...
-
-
-def mark_offloaded(module: nn.Module, offload: Offload) -> None:
-    """Let :func:`offload_of` find what moves the weights of ``module``."""
-    vars(module)["offload"] = offload
-
-
-def offload_of(module: nn.Module) -> Offload | None:
-    """Return what moves the weights of ``module``, ``None`` if they are in one place.
-
-    A module with such an owner must not be moved with ``to``.
-    """
-    found: Offload | None = vars(module).get("offload")
-    return found
 
 
 def settle(device: torch.device) -> None:

@@ -6,20 +6,19 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import nn
 
-from ..acceleration.apply import accelerate, can_go
+from ..acceleration.apply import can_go, set_execution
 from ..config import FastPaths
 from ..models.encoders.text import TextEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..models.vae.row_tiles import run_in_slabs
 from ..offload.blocks import BlockOffload
 from ..offload.layers import LayerOffload
-from ..offload.weight_stream import offload_of, settle
+from ..offload.weight_stream import Offload, settle
 from ..quantization.blocks import BlockConverter
 from ..quantization.fp8 import choose_format
 from ..quantization.linear_format import DENSE, LinearFormat
@@ -28,6 +27,15 @@ from ..weights.plan import LayerHook
 from .memory_plan import WHOLE, MemoryPlan
 
 N = TypeVar("N", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class LoadedNetwork(Generic[N]):
+    """A network, ready to run."""
+
+    network: N
+    offload: Offload | None
+    """What moves its weights; ``None`` if it is moved as a whole."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def load_network(
     *,
     waits_on: torch.device | None = None,
     before_tensor: Callable[[], None] | None = None,
-) -> N:
+) -> LoadedNetwork[N]:
     """Read a network, and bring it into the form that the memory plan and the faster ways want.
 
     Args:
@@ -99,10 +107,14 @@ def load_network(
             before_tensor=before_tensor,
             hooks=cast("Sequence[LayerHook[N]]", hooks),
         )
-        accelerate(network, placement.paths_of(kind), device)
-    if isinstance(network, VideoVAE) and placement.memory.slabs:
-        run_in_slabs(network)
-    return network
+        set_execution(
+            network,
+            placement.paths_of(kind),
+            device,
+            provider=offload if isinstance(offload, BlockOffload) else None,
+            row_tiles=placement.memory.slabs,
+        )
+    return LoadedNetwork(network, offload)
 
 
 def _offload(
@@ -131,19 +143,19 @@ class StayLoaded:
         """Read nothing yet."""
         self._checkpoint = checkpoint
         self._placement = placement
-        self._networks: dict[type[nn.Module], nn.Module] = {}
+        self._networks: dict[type[nn.Module], LoadedNetwork[Any]] = {}
 
     @contextmanager
     def use(self, kind: type[N]) -> Iterator[N]:
         """Lend a network; see :class:`.provider.Residency`."""
         if kind not in self._networks:
             self._networks[kind] = load_network(self._checkpoint, self._placement, kind)
-        yield cast("N", self._networks[kind])
+        yield cast("N", self._networks[kind].network)
 
     def free(self, kind: type[nn.Module]) -> None:
         """Forget a network; see :class:`.provider.Residency`."""
-        network = self._networks.pop(kind, None)
-        if network is not None and offload_of(network) is not None:
+        loaded = self._networks.pop(kind, None)
+        if loaded is not None and loaded.offload is not None:
             settle(self._placement.device_of(kind))
-            del network
+            del loaded
             gc.collect()  # it and what moves its weights know each other

@@ -33,9 +33,14 @@ def noise_levels(steps: int, shift: float) -> Tensor:
         shift: Schedule shift.
 
     Returns:
-        ``(steps + 1,)`` float32, falling from 1 to 0; times 1000 they are the model's timesteps.
+        ``(steps + 1,)`` float32, falling from 1 to 0.
     """
     raw = _DISTILLED_TIMESTEPS.get(steps)
     if raw is None:
         raw = tuple(np.linspace(1000, 1, steps, dtype=np.float32).tolist())
     return shift_timesteps(torch.tensor([*raw, 0.0]) / 1000, shift)
+
+
+def model_timesteps(steps: int, shift: float) -> list[float]:
+    """Return the timesteps at which the model is called; see :func:`noise_levels`."""
+    return [1000 * level for level in noise_levels(steps, shift)[:-1].tolist()]

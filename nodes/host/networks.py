@@ -16,7 +16,7 @@ from torch import nn
 from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
 from ...flashtalk_core.models.transformer.model import AvatarDiT
 from ...flashtalk_core.models.vae.model import VideoVAE
-from ...flashtalk_core.offload.weight_stream import Offload, offload_of, settle
+from ...flashtalk_core.offload.weight_stream import Offload, settle
 from ...flashtalk_core.placement.residency import Placement, load_network
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
@@ -135,17 +135,16 @@ class ManagedNetworks:
         if placement.memory.num_resident is not None and device.type != "cpu":
             # What is kept in part is read to where it runs, so that room is made first.
             management.free_memory(placement.memory.peak_bytes, device)
-        network = load_network(
+        loaded = load_network(
             self._checkpoint,
             placement,
             kind,
             waits_on=_OFFLOAD,
             before_tensor=lambda: on_read(kind),
         )
-        offload = offload_of(network)
-        if offload is not None:
-            return StreamedModelPatcher(network, offload, device, _OFFLOAD)
-        return WholeModelPatcher(network, device, _OFFLOAD)
+        if loaded.offload is not None:
+            return StreamedModelPatcher(loaded.network, loaded.offload, device, _OFFLOAD)
+        return WholeModelPatcher(loaded.network, device, _OFFLOAD)
 
     def memory_reason(self, placement: Placement) -> str:
         """Return in a line what a render at ``placement`` finds on its device; see `MemoryPlan`."""

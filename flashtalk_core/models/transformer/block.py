@@ -7,7 +7,6 @@ frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -32,26 +31,6 @@ class BlockContext:
     prompt_len: int | None = None
     """Positions of the prompt before its padding; those behind are all equal. ``None`` where
     that is not known."""
-
-
-class FusedRun(Protocol):
-    """Another way through one block, with its work between matrix products done in fewer passes."""
-
-    def takes(self, block: AvatarBlock, x: Tensor, masks: Tensor | None) -> bool:
-        """Tell whether it can run these tokens; see :meth:`AvatarBlock.forward`."""
-        ...
-
-    def __call__(
-        self,
-        block: AvatarBlock,
-        x: Tensor,
-        modulation: Tensor,
-        rotation: Tensor,
-        context: BlockContext,
-        audio: KeyValue,
-    ) -> Tensor:
-        """Run the block; see :meth:`AvatarBlock.forward`."""
-        ...
 
 
 class SelfAttention(nn.Module):
@@ -204,7 +183,6 @@ class AvatarBlock(nn.Module):
             nn.Linear(config.ffn_dim, dim),
         )
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
-        self.fused: FusedRun | None = None
 
     def forward(
         self,
@@ -228,8 +206,6 @@ class AvatarBlock(nn.Module):
         Returns:
             Tokens, same shape and dtype.
         """
-        if self.fused is not None and self.fused.takes(self, x, masks):
-            return self.fused(self, x, modulation, rotation, context, audio)
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).chunk(
             6, dim=1
         )

@@ -6,9 +6,9 @@ N heads, D head dim, W window, S hidden layers, M audio features, K classes of m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from .audio_projection import AudioProjection
 from .block import AvatarBlock, BlockContext, KeyValue
 from .norms import LayerNorm, linear_fp32
 from .rope import ROPE_BASE, float64_device, video_rotation
+from .runner import BlockRunner
 from .speakers import token_masks
 
 TimeContext = tuple[Tensor, Tensor]
@@ -38,8 +39,8 @@ class SessionContext:
     """Keys and values for each block."""
     rotation: Tensor
     """Rotary table of the tokens, ``(L, D / 2, 2)`` float32."""
-    times: dict[tuple[float, ...], TimeContext] = field(default_factory=dict)
-    """What was made of each timestep, filled as steps are taken; a session has few."""
+    times: Mapping[tuple[float, ...], TimeContext]
+    """What was made of each timestep that was known beforehand, by its value."""
 
 
 @dataclass(frozen=True)
@@ -94,23 +95,6 @@ class OutputHead(nn.Module):
         return linear_fp32(self.head, self.norm(x).float() * (1 + scale) + shift)
 
 
-BlockWork = Literal["session", "sound", "step"]
-"""What blocks are asked for: project prompt and picture, project the sound, or take a step."""
-
-
-class BlockLender(Protocol):
-    """Lends the blocks of a transformer in order, each until the next one is asked for."""
-
-    def __call__(self, blocks: Sequence[AvatarBlock], work: BlockWork) -> Iterator[AvatarBlock]:
-        """Yield every block when the weights that ``work`` needs are on the device."""
-        ...
-
-
-def lend_all(blocks: Sequence[AvatarBlock], work: BlockWork) -> Iterator[AvatarBlock]:  # noqa: ARG001
-    """Lend blocks whose weights stay where they are; a :class:`BlockLender`."""
-    return iter(blocks)
-
-
 class AvatarDiT(nn.Module):
     """Velocity of a noisy chunk, given prompt, picture, sound and timestep.
 
@@ -120,7 +104,7 @@ class AvatarDiT(nn.Module):
     def __init__(self, config: DiTConfig, attention: Attention = sdpa) -> None:
         super().__init__()
         self.config = config
-        self.lend: BlockLender = lend_all
+        self.runner = BlockRunner()
         dim = config.dim
         self.patch_embedding = nn.Conv3d(
             config.in_dim, dim, kernel_size=config.patch_size, stride=config.patch_size
@@ -140,10 +124,16 @@ class AvatarDiT(nn.Module):
         self.audio_proj = AudioProjection(config)
         guard_convolutions(self)
 
-    def _blocks(self, work: BlockWork) -> Iterator[AvatarBlock]:
-        return self.lend(cast("Sequence[AvatarBlock]", self.blocks), work)
+    def _blocks(self) -> Sequence[AvatarBlock]:
+        return cast("Sequence[AvatarBlock]", self.blocks)
 
-    def project_session(self, condition: Tensor, text: Tensor, clip: Tensor) -> SessionContext:
+    def project_session(
+        self,
+        condition: Tensor,
+        text: Tensor,
+        clip: Tensor,
+        timesteps: Sequence[float] = (),
+    ) -> SessionContext:
         """Project what stays the same in a session.
 
         Args:
@@ -151,19 +141,21 @@ class AvatarDiT(nn.Module):
             text: Prompt, ``(B, <= text_len, text_dim)``; padded with zeros to text_len, and
                 the padding is attended to, as in training.
             clip: Picture tokens, ``(B, clip_tokens, clip_dim)``.
+            timesteps: Those of a video of its own that steps will be taken at, if they are
+                known; others are embedded at every step.
 
         Returns:
-            Keys and values for every block, and the rotary table.
+            Keys and values for every block, the rotary table and the embedded timesteps.
         """
+        times = self._embed_times(timesteps)
         padded = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
         embedded, image = self.text_embedding(padded), self.img_emb(clip)
         length = text.shape[1]
-        blocks = tuple(
-            block.cross_attn.project(embedded, image, length) for block in self._blocks("session")
-        )
+        resident = self.runner.provider.blocks_for(self._blocks(), "session")
+        blocks = tuple(block.cross_attn.project(embedded, image, length) for block in resident)
         grid = self._token_grid(condition)
         rotation = video_rotation(grid, self.config.head_dim, condition.device)
-        return SessionContext(condition, blocks, rotation)
+        return SessionContext(condition, blocks, rotation, times)
 
     def _token_grid(self, latent: Tensor) -> tuple[int, int, int]:
         """Return tokens along (T, h, w) of ``(B, ., T, h, w)``."""
@@ -188,9 +180,8 @@ class AvatarDiT(nn.Module):
         if masks is not None:
             num_speakers = tokens.shape[0]
             tokens = torch.cat(tokens.split(1), dim=2)
-        blocks = tuple(
-            block.audio_cross_attn.project(tokens, num_speakers) for block in self._blocks("sound")
-        )
+        resident = self.runner.provider.blocks_for(self._blocks(), "audio")
+        blocks = tuple(block.audio_cross_attn.project(tokens, num_speakers) for block in resident)
         return AudioContext(blocks, masks)
 
     def forward(
@@ -200,8 +191,8 @@ class AvatarDiT(nn.Module):
 
         Args:
             latent: Noisy chunk, ``(B, 16, T, h, w)``.
-            timestep: ``(B,)`` in ``[0, 1000]``; 1000 is pure noise. On the CPU, it is embedded
-                once a session.
+            timestep: ``(B,)`` in ``[0, 1000]``; 1000 is pure noise. On the CPU, one that the
+                session knows is not embedded again.
             session: From :meth:`project_session`.
             audio: From :meth:`project_audio`.
 
@@ -214,24 +205,27 @@ class AvatarDiT(nn.Module):
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)
         time, modulation = self._time(timestep, session)
         masks = None if audio.masks is None else token_masks(audio.masks, grid)
-        blocks = self._blocks("step")
-        for block, context, sound in zip(blocks, session.blocks, audio.blocks, strict=True):
-            x = block(x, modulation, session.rotation, context, sound, masks)
+        x = self.runner(
+            self._blocks(), x, modulation, session.rotation, session.blocks, audio.blocks, masks
+        )
         return self._unpatchify(self.head(x, time), grid)
 
     def _time(self, timestep: Tensor, session: SessionContext) -> TimeContext:
-        """Embed a timestep once a session; anew where a gradient is wanted.
+        """Return a timestep as the session embedded it; embed others, and where gradients matter.
 
         One that is on a GPU is never read back: that would wait for the device, and fail while
         a CUDA graph is recorded.
         """
+        known = None
+        if session.times and timestep.device.type == "cpu" and not torch.is_grad_enabled():
+            known = session.times.get(tuple(timestep.tolist()))
+        return known or self._embed_time(timestep.to(self.patch_embedding.weight.device))
+
+    def _embed_times(self, timesteps: Sequence[float]) -> dict[tuple[float, ...], TimeContext]:
+        """Embed timesteps of one video by their value in float32, one by one as steps do."""
         device = self.patch_embedding.weight.device
-        if torch.is_grad_enabled() or timestep.device.type != "cpu":
-            return self._embed_time(timestep.to(device))
-        key = tuple(timestep.tolist())
-        if key not in session.times:
-            session.times[key] = self._embed_time(timestep.to(device))
-        return session.times[key]
+        tensors = [torch.tensor([timestep]) for timestep in timesteps]
+        return {tuple(each.tolist()): self._embed_time(each.to(device)) for each in tensors}
 
     def _embed_time(self, timestep: Tensor) -> TimeContext:
         first, act, second = self.time_embedding

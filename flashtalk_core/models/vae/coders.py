@@ -36,7 +36,6 @@ class Encoder(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        self.run: SequenceRunner = run_sequence
         dims = [config.dim * mult for mult in (1, *config.dim_mult)]
         self.conv1 = CausalConv3d(3, dims[0], (3, 3, 3))
         layers: list[nn.Module] = []
@@ -49,10 +48,12 @@ class Encoder(nn.Module):
         self.middle = _middle(dims[-1])
         self.head = _head(dims[-1], 2 * config.z_dim)
 
-    def forward(self, x: Tensor, cache: CausalCache | None = None) -> Tensor:
-        """Encode ``(B, 3, F, H, W)`` to ``(B, 2 * z_dim, T, h, w)``."""
+    def forward(
+        self, x: Tensor, cache: CausalCache | None = None, run: SequenceRunner = run_sequence
+    ) -> Tensor:
+        """Encode ``(B, 3, F, H, W)`` to ``(B, 2 * z_dim, T, h, w)``, its layers by ``run``."""
         for stage in ((self.conv1,), self.downsamples, self.middle, self.head):
-            x = self.run(stage, x, cache)
+            x = run(stage, x, cache)
         return x
 
 
@@ -61,7 +62,6 @@ class Decoder(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        self.run: SequenceRunner = run_sequence
         mults = config.dim_mult[::-1]
         dims = [config.dim * mult for mult in (mults[0], *mults)]
         temporal_upsample = config.temporal_downsample[::-1]
@@ -78,8 +78,10 @@ class Decoder(nn.Module):
         self.upsamples = nn.Sequential(*layers)
         self.head = _head(dims[-1], 3)
 
-    def forward(self, z: Tensor, cache: CausalCache | None = None) -> Tensor:
-        """Decode ``(B, z_dim, T, h, w)`` to ``(B, 3, F, H, W)``, not clamped."""
+    def forward(
+        self, z: Tensor, cache: CausalCache | None = None, run: SequenceRunner = run_sequence
+    ) -> Tensor:
+        """Decode ``(B, z_dim, T, h, w)`` to ``(B, 3, F, H, W)``, not clamped, by ``run``."""
         for stage in ((self.conv1,), self.middle, self.upsamples, self.head):
-            z = self.run(stage, z, cache)
+            z = run(stage, z, cache)
         return z

@@ -16,7 +16,7 @@ from ...geometry import TEMPORAL_STRIDE, num_latent_frames
 from ..half_precision import guard_convolutions
 from .cache import CausalCache
 from .coders import Decoder, Encoder
-from .layers import CausalConv3d, name_causal_layers
+from .layers import CausalConv3d, SequenceRunner, name_causal_layers, run_sequence
 
 
 class VideoVAE(nn.Module):
@@ -31,6 +31,7 @@ class VideoVAE(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
+        self.runner: SequenceRunner = run_sequence
         self.encoder = Encoder(config)
         self.conv1 = CausalConv3d(2 * config.z_dim, 2 * config.z_dim, (1, 1, 1))
         self.conv2 = CausalConv3d(config.z_dim, config.z_dim, (1, 1, 1))
@@ -60,7 +61,8 @@ class VideoVAE(nn.Module):
         latents = _borders(num_latent_frames(video.shape[2]), num_latents)
         borders = [max(0, 1 + TEMPORAL_STRIDE * (border - 1)) for border in latents]
         moments = [
-            self.encoder(video[:, :, start:stop], cache) for start, stop in pairwise(borders)
+            self.encoder(video[:, :, start:stop], cache, self.runner)
+            for start, stop in pairwise(borders)
         ]
         return self.normalise(self.moments_to_mean(torch.cat(moments, dim=2)))
 
@@ -89,7 +91,7 @@ class VideoVAE(nn.Module):
 
     def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
         """Decode the next latent frames of a clip; see :meth:`decode_groups`."""
-        frames = self.decoder(self.conv2(self.denormalise(latent)), cache)
+        frames = self.decoder(self.conv2(self.denormalise(latent)), cache, self.runner)
         # What is infinite becomes NaN, not a colour: whoever draws has to see it. Not by
         # an ``alpha`` of 0, with which PyTorch adds nothing on Apple's GPUs.
         return frames.clamp(-1, 1).add_(frames * 0)

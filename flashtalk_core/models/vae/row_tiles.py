@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from .cache import CausalCache
 from .layers import ResidualBlock, RMSNorm, SequenceRunner, Upsample
-from .model import VideoVAE
 
 SLAB_ELEMENTS = 2**25
 """Numbers in one tensor of a slab, unless one is given: 64 MiB in bfloat16."""
@@ -52,7 +51,7 @@ class SlabRunner:
     past frames, stay whole.
     """
 
-    def __init__(self, inner: SequenceRunner, max_elements: int) -> None:
+    def __init__(self, inner: SequenceRunner, max_elements: int = SLAB_ELEMENTS) -> None:
         """Run each slab with ``inner``; its input has at most ``max_elements`` numbers."""
         self._inner = inner
         self._max_elements = max_elements
@@ -141,17 +140,6 @@ class _SlabCache:
 
     def write(self, layer: str, frames: Tensor) -> None:
         self.whole.write(layer, frames, self.slab)
-
-
-def run_in_slabs(vae: VideoVAE, max_elements: int = SLAB_ELEMENTS) -> None:
-    """Let ``vae`` run its large layers slab by slab, in whichever way it runs now.
-
-    Args:
-        vae: Changed in place; parameters and results stay the same.
-        max_elements: Numbers in the input of a slab.
-    """
-    vae.encoder.run = SlabRunner(vae.encoder.run, max_elements)
-    vae.decoder.run = SlabRunner(vae.decoder.run, max_elements)
 
 
 def _reach(unit: list[nn.Module]) -> int:

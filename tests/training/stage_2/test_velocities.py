@@ -55,11 +55,10 @@ def test_a_timestep_on_a_gpu_is_never_read_back(config):
     dit = transformer(config, "cpu")
     condition, clip, text, heard, noisy, _ = (value[:1] for value in inputs(config, "cpu"))
     with torch.no_grad():
-        session, audio = dit.project_session(condition, text, clip), dit.project_audio(heard)
+        session = dit.project_session(condition, text, clip, [500.0])
+        audio = dit.project_audio(heard)
         found = dit(noisy, OnGPU(), session, audio)
-        assert not session.times
         assert torch.equal(found, dit(noisy, torch.tensor([500.0]), session, audio))
-    assert list(session.times) == [(500.0,)]
 
 
 @pytest.mark.gpu

@@ -9,14 +9,15 @@ import torch
 from torch import nn
 
 from flashtalk_core.acceleration.apply import (
-    accelerate,
     check_fast_paths,
     choose_fast_paths,
-    compile_blocks,
+    compiled_execution,
+    set_execution,
 )
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.transformer.model import AvatarDiT
+from flashtalk_core.models.transformer.runner import BlockRunner, run_eager
 from flashtalk_core.quantization import fp8
 from flashtalk_core.quantization.blocks import convert_blocks
 from flashtalk_core.quantization.fp8 import FP8, Float8Linear, choose_format, quantise_rows
@@ -59,7 +60,7 @@ def relative_rms(result, expected):
 @CPU
 def test_compiled_blocks_equal_plain_ones_at_every_size():
     plain, compiled = make_dit(), make_dit()
-    compile_blocks(compiled, backend="aot_eager")
+    compiled.runner = BlockRunner(execution=compiled_execution("aot_eager"))
     for size in ((4, 6), (6, 4), (4, 6)):
         torch.testing.assert_close(run(compiled, size), run(plain, size), atol=1e-5, rtol=1e-5)
 
@@ -81,8 +82,8 @@ def counting():
 def test_a_block_compiles_in_one_piece_that_all_blocks_share(counting):
     graphs, backend = counting
     dit = make_dit()
-    for block in dit.blocks:
-        block.compile(backend=backend, dynamic=False, fullgraph=True)
+    compiled = torch.compile(run_eager, backend=backend, dynamic=False, fullgraph=True)
+    dit.runner = BlockRunner(execution=compiled)
     run(dit)
     assert len(graphs) == 1
 
@@ -92,7 +93,7 @@ def test_every_size_is_compiled_beyond_the_compilers_own_limit(counting):
     graphs, backend = counting
     dit = make_dit()
     with torch._dynamo.config.patch(recompile_limit=1):
-        compile_blocks(dit, backend=backend)
+        dit.runner = BlockRunner(execution=compiled_execution(backend))
         for width in (2, 4, 6):
             run(dit, (2, width))
     assert len(graphs) == 3
@@ -102,7 +103,7 @@ def test_every_size_is_compiled_beyond_the_compilers_own_limit(counting):
 def test_compiling_leaves_the_names_of_the_weights():
     dit = make_dit()
     names = set(dit.state_dict())
-    compile_blocks(dit, backend="aot_eager")
+    dit.runner = BlockRunner(execution=compiled_execution("aot_eager"))
     run(dit)
     assert set(dit.state_dict()) == names
 
@@ -151,7 +152,7 @@ def test_layers_of_sizes_that_no_kernel_multiplies_keep_their_format(fused):
     sizes = replace(CONFIG, ffn_dim=120)
     plain, small = make_dit(config=sizes), make_dit(config=sizes)
     convert_blocks(small, FP8, torch.device("cpu"))
-    accelerate(small, FastPaths() if fused else FastPaths.none(), torch.device("cpu"))
+    set_execution(small, FastPaths() if fused else FastPaths.none(), torch.device("cpu"))
     block = small.blocks[0]
     assert isinstance(block.self_attn.q, Float8Linear)
     assert type(block.ffn[0]) is type(block.ffn[2]) is nn.Linear
@@ -162,7 +163,7 @@ def test_layers_of_sizes_that_no_kernel_multiplies_keep_their_format(fused):
 def test_no_fast_path_changes_nothing():
     dit = make_dit()
     expected = run(dit)
-    accelerate(dit, FastPaths.none(), torch.device("cpu"))
+    set_execution(dit, FastPaths.none(), torch.device("cpu"))
     assert torch.equal(run(dit), expected)
 
 
@@ -242,7 +243,7 @@ def test_fast_blocks_on_a_gpu_agree_with_plain_ones(speed, float8):
     plain, fast = make_dit("cuda", torch.bfloat16), make_dit("cuda", torch.bfloat16)
     device = torch.device("cuda")
     convert_blocks(fast, choose_format(float8=float8), device)
-    accelerate(fast, choose_fast_paths(speed, device), device)
+    set_execution(fast, choose_fast_paths(speed, device), device)
     assert relative_rms(run(fast), run(plain)) < (0.05 if float8 else 0.01)
 
 
@@ -279,7 +280,7 @@ def random_vae(device, dtype):
 @torch.no_grad()
 def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
     plain, fast = (random_vae("cuda", torch.float32) for _ in range(2))
-    accelerate(fast, FastPaths(), torch.device("cuda"))
+    set_execution(fast, FastPaths(), torch.device("cuda"))
     latent = torch.randn(1, 16, 4, 6, 8, device="cuda")
     expected = torch.cat(list(plain.decode_groups(latent)), dim=2)
     result = torch.cat(list(fast.decode_groups(latent, 3)), dim=2)

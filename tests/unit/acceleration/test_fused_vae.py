@@ -6,8 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from flashtalk_core.acceleration.apply import accelerate
-from flashtalk_core.acceleration.fused_vae import double_pictures, fuse_layers, keep_channels_last
+from flashtalk_core.acceleration.apply import set_execution
+from flashtalk_core.acceleration.fused_vae import (
+    FusedRunner,
+    double_pictures,
+    keep_channels_last,
+    pad_weights,
+)
 from flashtalk_core.acceleration.vae_ops import RowKernels, activate_rows
 from flashtalk_core.config import FastPaths, VAEConfig
 from flashtalk_core.models.vae.layers import RMSNorm
@@ -31,7 +36,8 @@ def fast_vae(channel_multiple=3):
     # Channels are 4, 8 and 16 here: a multiple of 3 pads them all, and 64 none.
     vae = make_vae()
     keep_channels_last(vae)
-    fuse_layers(vae, RowKernels(), channel_multiple)
+    pad_weights(vae, channel_multiple)
+    vae.runner = FusedRunner(RowKernels())
     return vae
 
 
@@ -82,7 +88,8 @@ def test_kernels_that_cannot_be_built_go_the_plain_way_and_say_so_once(latent, c
         raise RuntimeError("out of resource: shared memory")
 
     vae = make_vae()
-    fuse_layers(vae, RowKernels(fail, shift=fail).or_plain())
+    pad_weights(vae)
+    vae.runner = FusedRunner(RowKernels(fail, shift=fail).or_plain())
     close(decode(vae, latent, 2), decode(make_vae(), latent))
     said = sorted(re.findall(r"fused kernel '(\w+)'", caplog.text))
     assert said == ["activate", "shift"]
@@ -98,7 +105,7 @@ def test_fused_layers_encode_the_same_latents(num_latents):
 @torch.no_grad()
 def test_channels_last_alone_decodes_the_same_frames(latent):
     vae = make_vae()
-    accelerate(vae, FastPaths(fused_layers=False), torch.device("cpu"))
+    set_execution(vae, FastPaths(fused_layers=False), torch.device("cpu"))
     close(decode(vae, latent, 2), decode(make_vae(), latent))
     weight = vae.decoder.conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)

@@ -73,9 +73,9 @@ def test_the_estimate_lets_copies_hide_behind_computing():
     found = samples(audio_projection=10.0, step_1=100.0, step_2=200.0, chunk=400.0)
     assert estimate_s(found, {}, 2) == 0.4
     # 25 GB/s move 25 MB in a millisecond.
-    hidden = {"sound": 10 * 25e6, "step": 200 * 25e6}
+    hidden = {"audio": 10 * 25e6, "step": 200 * 25e6}
     assert estimate_s(found, hidden, 2) == 0.4
-    shown = {"sound": 30 * 25e6, "step": 2 * 150 * 25e6}
+    shown = {"audio": 30 * 25e6, "step": 2 * 150 * 25e6}
     assert estimate_s(found, shown, 2) == pytest.approx(0.4 + 0.02 + 0.05)
 
 

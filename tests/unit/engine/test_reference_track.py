@@ -38,9 +38,9 @@ def projections(toy, monkeypatch):
     seen = []
     project = toy.dit.project_session
 
-    def counted(condition, context, clip_tokens):
+    def counted(condition, context, clip_tokens, timesteps):
         seen.append(context[0])
-        return project(condition, context, clip_tokens)
+        return project(condition, context, clip_tokens, timesteps)
 
     monkeypatch.setattr(toy.dit, "project_session", counted)
     return seen

@@ -1,13 +1,15 @@
 """Blocks whose weights wait on the host: the same numbers, less memory, whatever happens."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
-from flashtalk_core.acceleration.apply import accelerate
+from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.models.transformer.model import AvatarDiT
+from flashtalk_core.models.transformer.runner import BlockRunner, run_eager
 from flashtalk_core.offload.blocks import BlockOffload, split_block, spread
 from flashtalk_core.offload.weight_stream import HostWeights, WeightStream
 from flashtalk_core.quantization.blocks import BlockConverter, convert_blocks
@@ -42,6 +44,7 @@ def offloaded(num_resident, device="cpu", dtype=torch.float32, float8=False):
     for number in range(NUM_BLOCKS):
         for hook in hooks:
             hook.on_layer_loaded(number)
+    dit.runner = BlockRunner(offload)
     return dit, offload
 
 
@@ -98,8 +101,8 @@ def test_blocks_that_stay_and_those_that_come_share_one_piece_of_compiled_code()
     dit, _ = offloaded(3)
     expected = run(dit)
     torch._dynamo.reset()
-    for block in dit.blocks:
-        block.compile(backend=backend, dynamic=False, fullgraph=True)
+    compiled = torch.compile(run_eager, backend=backend, dynamic=False, fullgraph=True)
+    dit.runner = replace(dit.runner, execution=compiled)
     assert_equal(run(dit), expected)
     assert len(graphs) == 1
 
@@ -107,10 +110,10 @@ def test_blocks_that_stay_and_those_that_come_share_one_piece_of_compiled_code()
 @CPU
 @pytest.mark.parametrize("float8", [False, True])
 def test_fused_blocks_give_what_fused_blocks_that_stay_give(float8):
-    plain, (dit, _) = make_dit(), offloaded(2, float8=float8)
+    plain, (dit, offload) = make_dit(), offloaded(2, float8=float8)
     convert_blocks(plain, choose_format(float8=float8), torch.device("cpu"))
-    for each in (plain, dit):
-        accelerate(each, FastPaths(), torch.device("cpu"))
+    set_execution(plain, FastPaths(), torch.device("cpu"))
+    set_execution(dit, FastPaths(), torch.device("cpu"), provider=offload)
     assert_equal(run(dit), run(plain))
 
 
@@ -134,7 +137,7 @@ def test_what_is_copied_is_counted():
     assert 3 * packed <= moved["step"] <= 1.05 * (3 + ahead / 4) * packed + 3 * ahead * 4096
     sizes = [sum(tensor.nbytes for tensor in part) for part in split_block(block)]
     assert NUM_BLOCKS * sizes[0] <= moved["session"] <= NUM_BLOCKS * (sizes[0] + 12 * 256)
-    assert (NUM_BLOCKS + ahead) * sizes[1] <= moved["sound"]
+    assert (NUM_BLOCKS + ahead) * sizes[1] <= moved["audio"]
 
 
 @CPU
@@ -148,9 +151,9 @@ def test_fewer_blocks_on_the_device_take_less_of_it():
 @CPU
 def test_a_pass_that_breaks_off_leaves_nothing_wrong_behind():
     expected = run(make_dit())
-    dit, _ = offloaded(1)
+    dit, offload = offloaded(1)
     run(dit)
-    lent = dit.lend(list(dit.blocks), "step")
+    lent = offload.blocks_for(list(dit.blocks), "step")
     for _ in range(4):
         next(lent)
     del lent
@@ -209,9 +212,9 @@ def test_results_on_a_gpu_are_those_of_blocks_that_stay(float8):
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_faster_blocks_on_a_gpu_are_those_that_stay(compiled):
-    plain, (dit, _) = make_dit("cuda", torch.bfloat16), offloaded(2, "cuda", torch.bfloat16)
+    plain, (dit, offload) = make_dit("cuda", torch.bfloat16), offloaded(2, "cuda", torch.bfloat16)
     device = torch.device("cuda")
     paths = FastPaths(fused_blocks=not compiled, compiled_blocks=compiled)
-    accelerate(plain, paths, device)
-    accelerate(dit, paths, device)
+    set_execution(plain, paths, device)
+    set_execution(dit, paths, device, provider=offload)
     assert_equal(run(dit), run(plain))

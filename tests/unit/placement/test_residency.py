@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from flashtalk_core.acceleration.fused_block import FusedBlock
+from flashtalk_core.acceleration.fused_block import FusedExecution
 from flashtalk_core.acceleration.fused_vae import FusedRunner
 from flashtalk_core.config import FastPaths
 from flashtalk_core.models.encoders.audio import AudioEncoder
@@ -15,7 +15,6 @@ from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.models.vae.row_tiles import SlabRunner
-from flashtalk_core.offload.weight_stream import offload_of
 from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.provider import Resident
 from flashtalk_core.placement.residency import Placement, StayLoaded, load_network
@@ -84,7 +83,11 @@ def test_a_text_encoder_in_parts_says_what_the_whole_one_says(checkpoint):
             for _ in range(2):
                 found.append(encode_prompt(encoder, checkpoint.tokenizer, "a person talks"))
     assert all(torch.equal(each, found[0]) for each in found)
-    assert offload_of(encoder) is not None
+    assert is_offloaded(checkpoint, TextEncoder, 1)
+
+
+def is_offloaded(checkpoint, kind, num_resident):
+    return load_network(checkpoint, in_part(num_resident), kind).offload is not None
 
 
 def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint):
@@ -100,7 +103,7 @@ def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint)
 def test_a_network_in_parts_that_was_freed_is_gone_at_once(checkpoint, kind):
     networks = StayLoaded(checkpoint, in_part(1))
     with networks.use(kind) as lent:
-        assert offload_of(lent) is not None
+        assert is_offloaded(checkpoint, kind, 1)
     gone = weakref.ref(lent)
     del lent
     networks.free(kind)
@@ -115,25 +118,23 @@ def test_weights_in_parts_are_those_in_the_file(checkpoint):
 
 
 def test_encoders_are_whole_where_all_blocks_stay(checkpoint):
-    networks = StayLoaded(checkpoint, in_part(checkpoint.config.dit.num_layers))
-    with networks.use(TextEncoder) as encoder:
-        assert offload_of(encoder) is None
+    assert not is_offloaded(checkpoint, TextEncoder, checkpoint.config.dit.num_layers)
 
 
 def test_slabs_are_for_the_autoencoder(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True)))
     with networks.use(VideoVAE) as vae:
-        assert isinstance(vae.decoder.run, SlabRunner)
+        assert isinstance(vae.runner, SlabRunner)
 
 
 def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
     with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
-        found = [dit.blocks[0].fused, vae.decoder.run]
-        assert isinstance(found[0], FusedBlock)
+        found = [dit.runner.execution, vae.runner]
+        assert isinstance(found[0], FusedExecution)
         assert isinstance(found[1], FusedRunner)
     with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
-        assert [dit.blocks[0].fused, vae.decoder.run] == found, "built once"
+        assert [dit.runner.execution, vae.runner] == found, "built once"
 
 
 def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(checkpoint):
@@ -148,7 +149,7 @@ def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(c
         wide.append(sum(not isinstance(each, Float8Linear) for each in read))
 
     place = Placement(CPU, torch.float32, memory=MemoryPlan(float8=True))
-    dit = load_network(checkpoint, place, AvatarDiT, before_tensor=look)
+    dit = load_network(checkpoint, place, AvatarDiT, before_tensor=look).network
     assert max(wide) == 1
     assert found[0] is dit
     assert all(isinstance(block.ffn[0], Float8Linear) for block in dit.blocks)

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from flashtalk_core.acceleration.fused_vae import fuse_layers, keep_channels_last
+from flashtalk_core.acceleration.fused_vae import FusedRunner, keep_channels_last, pad_weights
 from flashtalk_core.acceleration.vae_ops import RowKernels
 from flashtalk_core.config import VAEConfig
 from flashtalk_core.models.vae.layers import ResidualBlock, RMSNorm
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.models.vae.row_tiles import SlabRunner, run_in_slabs
+from flashtalk_core.models.vae.row_tiles import SlabRunner
 
 pytestmark = pytest.mark.cpu
 
@@ -25,13 +25,14 @@ def make_vae(fused=False):
             layer.gamma.data.uniform_(0.5, 1.5)
     if fused:
         keep_channels_last(vae)
-        fuse_layers(vae, RowKernels(), 3)
+        pad_weights(vae, 3)
+        vae.runner = FusedRunner(RowKernels())
     return vae
 
 
 def slabbed_vae(max_elements, fused=False):
     vae = make_vae(fused)
-    run_in_slabs(vae, max_elements)
+    vae.runner = SlabRunner(vae.runner, max_elements)
     return vae
 
 
@@ -91,5 +92,5 @@ def test_a_picture_that_fits_is_not_cut():
 
 @torch.no_grad()
 def test_a_clip_without_past_frames_runs_whole():
-    close(slabbed_vae(1).decoder(torch.ones(1, 16, 2, HEIGHT, WIDTH)),
-          make_vae().decoder(torch.ones(1, 16, 2, HEIGHT, WIDTH)))  # fmt: skip
+    vae, latent = slabbed_vae(1), torch.ones(1, 16, 2, HEIGHT, WIDTH)
+    close(vae.decoder(latent, None, vae.runner), make_vae().decoder(latent))
