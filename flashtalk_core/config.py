@@ -12,6 +12,8 @@ from .excerpt import excerpt
 from .settings import Count, Epsilon, Width, Within, from_settings
 
 StepRule = Literal["renoise", "euler"]
+FitMode = Literal["cover", "pad"]
+"""A portrait of another shape than the video is cut off, or gets borders."""
 
 # Per-channel statistics of the Wan 2.1 VAE's latents.
 # Source: SoulX-FlashTalk ``WanVAE`` @ 688982e (the numbers are Wan 2.1's).

@@ -10,13 +10,12 @@ from itertools import pairwise
 from PIL.Image import Image
 from torch import Tensor
 
-from ..config import AvatarConfig, ChunkConfig, SamplingConfig
+from ..config import AvatarConfig, ChunkConfig, FitMode, SamplingConfig
 from ..errors import about, require
 from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size
 from ..log import printable_log
 from ..media.audio.source import MAX_TIME_S
-from ..media.image.portrait import FitMode
 
 logger = printable_log(logging.getLogger(__name__))
 

@@ -10,12 +10,11 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-from ..config import ChunkConfig, SamplingConfig, StepRule
+from ..config import ChunkConfig, FitMode, SamplingConfig, StepRule
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..media.audio.loudness import TARGET_LUFS
-from ..media.image.portrait import FitMode
 from ..placement.memory_choice import MemoryChoice
 from ..settings import read_plain
 from .request import PromptChange

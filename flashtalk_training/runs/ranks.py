@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from flashtalk_core.errors import require
 
-from .sharding import is_sharded
-
 
 def num_processes() -> int:
     """Return how many processes ``torchrun`` has started, 1 without it.
@@ -93,6 +91,11 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     parts = together.split([gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
+
+
+def is_sharded(value: Tensor) -> bool:
+    """Tell whether a tensor is spread over ranks."""
+    return hasattr(value, "full_tensor")
 
 
 def _is_shared() -> bool:

@@ -8,6 +8,8 @@ from torch import Tensor
 from flashtalk_core.models.transformer.block import AvatarBlock
 from flashtalk_core.models.transformer.model import AvatarDiT
 
+from .ranks import is_sharded
+
 
 def shard(dit: AvatarDiT) -> AvatarDiT:
     """Spread weights evenly over all ranks of the process group, in place.
@@ -38,11 +40,6 @@ def shard(dit: AvatarDiT) -> AvatarDiT:
     for method in ("project_session", "project_audio"):
         register_fsdp_forward_method(dit, method)
     return dit
-
-
-def is_sharded(value: Tensor) -> bool:
-    """Tell whether a tensor is spread over ranks."""
-    return hasattr(value, "full_tensor")
 
 
 def whole(value: Tensor) -> Tensor:

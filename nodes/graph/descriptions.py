@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from ...flashtalk_core.config import FitMode
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
     from ...flashtalk_core.engine.plan import RenderPlan
     from ...flashtalk_core.engine.request import PromptChange
     from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
     from ...flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
     from ...flashtalk_core.media.audio.info import SoundInfo
-    from ...flashtalk_core.media.image.portrait import FitMode
     from ...flashtalk_core.weights.discovery.files import ModelFiles
     from ...flashtalk_core.weights.load import AvatarCheckpoint
     from ...flashtalk_core.weights.lora.merge import LoraFile

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ...config import FitMode
 from ...errors import require
 from ...files.input_path import check_input
 from .border import picture_faults
@@ -24,8 +24,6 @@ from .limits import MAX_PICTURE_PX as MAX_PICTURE_PX
 from .limits import MIN_PICTURE_PX as MIN_PICTURE_PX
 from .limits import check_bytes, check_shape
 from .rgb import BACKDROP, finished_picture
-
-FitMode = Literal["cover", "pad"]
 
 
 def open_picture(path: str | Path) -> Image.Image:

@@ -9,8 +9,8 @@ import torch
 from flashtalk_training.cli.main import main
 from flashtalk_training.recipe import DistillRecipe
 from flashtalk_training.runs.curves import read_curve
-from flashtalk_training.runs.ranks import joined
-from flashtalk_training.runs.sharding import is_sharded, shard
+from flashtalk_training.runs.ranks import is_sharded, joined
+from flashtalk_training.runs.sharding import shard
 from flashtalk_training.runs.states import load_state
 from flashtalk_training.stage_2.states import STATE
 from flashtalk_training.stage_2.trainer import DistillTrainer
