@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..flashtalk_core.config import SPEEDS
 from ..flashtalk_core.errors import FlashTalkError
 from ..flashtalk_core.models.attention import BUILT_IN, KERNELS
-from ..flashtalk_core.placement.memory_choice import MODES, MemoryChoice
+from ..flashtalk_core.placement.memory_plan import MODES, MemoryChoice
 from .graph.errors import blame
 from .graph.model_report import refuse_files, require_files
 from .host.devices import DEVICES, DTYPES

@@ -17,8 +17,8 @@ from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..offload.blocks import BlockOffload
-from ..placement.memory_choice import SYSTEM_BYTES, DeviceMemory, MemoryChoice, choose_memory
-from ..placement.memory_plan import MemoryPlan
+from ..placement.memory_choice import SYSTEM_BYTES, DeviceMemory, choose_memory
+from ..placement.memory_plan import MemoryChoice, MemoryPlan
 from ..placement.memory_sizes import ModelSizes, model_sizes
 from ..quantization.blocks import BlockConverter
 from ..quantization.fp8 import FP8

@@ -176,7 +176,7 @@ def make_plan(args: argparse.Namespace) -> RenderPlan:
 def read_spec(args: argparse.Namespace) -> RenderSpec:
     """Return what the user said; the bundled example stands in for what is missing."""
     from ..engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
-    from ..placement.memory_choice import MemoryChoice
+    from ..placement.memory_plan import MemoryChoice
 
     return RenderSpec(
         portrait=str(args.image or EXAMPLE / "portrait.png"),

@@ -15,7 +15,7 @@ from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..media.audio.loudness import TARGET_LUFS
-from ..placement.memory_choice import MemoryChoice
+from ..placement.memory_plan import MemoryChoice
 from ..settings import read_plain
 from .request import PromptChange
 

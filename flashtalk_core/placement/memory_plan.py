@@ -1,8 +1,17 @@
-"""How much of a model stays on its device, and in which number format."""
+"""How much of a model stays on its device, and in which number format: what is asked, and done."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from typing import Literal, cast, get_args
+
+from ..errors import InvalidInputError, require
+from ..excerpt import excerpt
+
+Mode = Literal["auto", "resident", "offload"]
+MODES = ("auto", "resident", "float8", "offload", "float8-offload")
+"""What a user may write. Those with ``float8`` are ``offload`` with 8-bit floats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +32,71 @@ class MemoryPlan:
 
 
 WHOLE = MemoryPlan()
+
+
+@dataclass(frozen=True)
+class MemoryChoice:
+    """What a user asked for."""
+
+    mode: Mode = "auto"
+    """``auto`` keeps what fits, ``resident`` all, ``offload`` blocks as many as fit."""
+    num_resident: int | None = None
+    """Blocks that stay on the device; ``None`` is as many as there is room for."""
+    float8: bool | None = None
+    """Whether large linear layers of the transformer are in 8-bit floats. ``None`` leaves that to
+    the size of the card where the mode is ``auto``, and is no elsewhere."""
+
+    def __post_init__(self) -> None:
+        modes = get_args(Mode)
+        require(
+            self.mode in modes,
+            f"memory {excerpt(self.mode)!r}: use one of {', '.join(modes)}",
+            subject="memory",
+        )
+        require(
+            self.num_resident is None or (self.num_resident >= 0 and self.mode == "offload"),
+            _no_count(f"{self.mode}:{excerpt(self.num_resident)}"),
+            subject="memory",
+        )
+
+    def __str__(self) -> str:
+        """Return how a user may write it."""
+        if self.mode != "offload" or not self.float8:
+            return self.mode + self._count
+        return "float8-offload" + self._count if self._count else "float8"
+
+    @property
+    def _count(self) -> str:
+        return "" if self.num_resident is None else f":{self.num_resident}"
+
+    @classmethod
+    def parse(cls, text: str, *, float8: bool = False) -> MemoryChoice:
+        """Read one of :data:`MODES`, or one and a number of blocks such as ``offload:12``.
+
+        Args:
+            text: What was written.
+            float8: Whether 8-bit floats were asked for elsewhere.
+        """
+        mode, colon, count = text.partition(":")
+        if colon and not re.fullmatch(r"\d+", count):
+            raise InvalidInputError(
+                f"memory {excerpt(text)!r}: no number of blocks after the colon; write for example "
+                "offload:12",
+                subject="memory",
+            )
+        require(
+            mode in MODES,
+            f"memory {excerpt(mode)!r}: use one of {', '.join(MODES)}",
+            subject="memory",
+        )
+        require(not colon or "offload" in mode, _no_count(excerpt(text)), subject="memory")
+        float8 = float8 or mode.startswith("float8")
+        kind = cast("Mode", "offload" if mode.startswith("float8") else mode)
+        return cls(kind, int(count) if colon else None, float8 or None)
+
+
+def _no_count(shown: str) -> str:
+    return (
+        f"memory {shown}: a number of blocks, 0 or more, goes with 'offload' and 'float8-offload' "
+        "only"
+    )

@@ -34,7 +34,7 @@ from pack.flashtalk_core.engine.session import run_session  # noqa: E402
 from pack.flashtalk_core.engine.spec import PlacementSpec, RenderSpec, SamplingSpec  # noqa: E402
 from pack.flashtalk_core.media.audio.probe import AnalysisStream  # noqa: E402
 from pack.flashtalk_core.media.audio.source import SoundArray  # noqa: E402
-from pack.flashtalk_core.placement.memory_choice import MemoryChoice  # noqa: E402
+from pack.flashtalk_core.placement.memory_plan import MemoryChoice  # noqa: E402
 from pack.flashtalk_core.placement.residency import StayLoaded  # noqa: E402
 from pack.nodes.host.networks import ManagedNetworks  # noqa: E402
 from PIL import Image  # noqa: E402

@@ -34,9 +34,9 @@ def mistakes(folder: Path) -> dict[str, Any]:
     from flashtalk_pack.flashtalk_core.placement.devices import choose_device
     from flashtalk_pack.flashtalk_core.placement.memory_choice import (
         DeviceMemory,
-        MemoryChoice,
         choose_memory,
     )
+    from flashtalk_pack.flashtalk_core.placement.memory_plan import MemoryChoice
     from flashtalk_pack.flashtalk_core.placement.memory_sizes import model_sizes
     from flashtalk_pack.flashtalk_core.weights.discovery.search import in_model_folder
     from flashtalk_pack.flashtalk_core.weights.formats.tensor_file import open_tensor_file

@@ -116,7 +116,7 @@ def run_speed(args: argparse.Namespace) -> int:
     from ...bench.render_process import seconds_to_first_frame
     from ...bench.speed import measure_speed
     from ...engine.spec import ModelSpec, PlacementSpec, RenderSpec
-    from ...placement.memory_choice import MemoryChoice
+    from ...placement.memory_plan import MemoryChoice
 
     choose_device(args.device)  # a wrong name is told before a render starts
     eager = PlacementSpec(

@@ -9,14 +9,8 @@ import torch
 
 from flashtalk_core.config import AvatarConfig
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.placement.memory_choice import (
-    MODES,
-    DeviceMemory,
-    MemoryChoice,
-    choose_memory,
-    plan_memory,
-)
-from flashtalk_core.placement.memory_plan import WHOLE, MemoryPlan
+from flashtalk_core.placement.memory_choice import DeviceMemory, choose_memory, plan_memory
+from flashtalk_core.placement.memory_plan import MODES, WHOLE, MemoryChoice, MemoryPlan
 from flashtalk_core.placement.memory_sizes import model_sizes
 
 pytestmark = pytest.mark.cpu
