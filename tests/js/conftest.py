@@ -2,15 +2,21 @@
 
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
+import threading
+import urllib.request
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+SCENARIO_S = 120
+"""Longest wait for a scenario."""
 
 
 def what_is_missing():
@@ -31,9 +37,76 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=missing))
 
 
-@pytest.fixture
-def stage():
-    """Address of a stage of one's own."""
+class Browser:
+    """Node.js with one Chromium for all scenarios; started again after one that broke it."""
+
+    def __init__(self, folder):
+        self.log = folder / "driver.log"
+        self.process = None
+        self.lines = None
+
+    def play(self, name, *given):
+        """Play a scenario and return what was seen."""
+        if self.process is None:
+            self.start()
+        self.process.stdin.write(json.dumps([name, *map(str, given)]) + "\n")
+        self.process.stdin.flush()
+        try:
+            line = self.lines.get(timeout=SCENARIO_S)
+        except queue.Empty:
+            line = ""
+        if not line:
+            self.stop()
+            pytest.fail(f"{name}: no answer in {SCENARIO_S} s\n{self.log.read_text('utf-8')}")
+        answer = json.loads(line)
+        assert "error" not in answer, answer["error"]
+        return answer["seen"]
+
+    def start(self):
+        with self.log.open("w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                ["node", str(HERE / "driver.mjs")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                encoding="utf-8",
+            )
+        self.lines = queue.SimpleQueue()
+        threading.Thread(target=self.read, args=(self.process, self.lines), daemon=True).start()
+
+    @staticmethod
+    def read(process, lines):
+        """Pass on the answers, and an empty line at the end; a pipe has no time limit."""
+        with process.stdout as answers:
+            for line in answers:
+                lines.put(line)
+        lines.put("")
+
+    def stop(self):
+        """Let Chromium close; a driver that hangs is killed."""
+        if self.process is None:
+            return
+        with suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """The browser of all tests."""
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.stop()
+
+
+@contextmanager
+def running_stage():
+    """Run a stage and give its address."""
     with subprocess.Popen(
         [sys.executable, str(HERE / "stage.py")], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -43,19 +116,27 @@ def stage():
             process.kill()
 
 
+@pytest.fixture(scope="session")
+def stage():
+    """Address of the stage of all tests."""
+    with running_stage() as address:
+        yield address
+
+
 @pytest.fixture
-def run(stage):
-    """Play a scenario and return what was seen."""
+def own_stage():
+    """Address of a stage that a test may end."""
+    with running_stage() as address:
+        yield address
+
+
+@pytest.fixture
+def run(browser, stage):
+    """Play a scenario on the stage and return what was seen; its shows end with the test."""
 
     def run(name):
-        done = subprocess.run(
-            ["node", str(HERE / "scenarios.mjs"), name, stage],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return browser.play(name, stage)
 
-    return run
+    yield run
+    with urllib.request.urlopen(f"{stage}/clear", timeout=30):
+        pass

@@ -81,9 +81,11 @@ class Show:
         self.path = folder / f"show_{self.session[:8]}.mp4"
         self.frames, self.state, self.start_s = 0, "live", time.monotonic()
         self.num_frames = round(self.seconds * FRAME_RATE_HZ)
+        self.is_wanted = True
         self.first_bytes_s: float | None = None
         self.last_messages[self.session] = self.message()
-        threading.Thread(target=self.run, daemon=True).start()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
 
     def run(self) -> None:
         """Write the video at its speed, a chunk's groups as they come."""
@@ -98,7 +100,7 @@ class Show:
             with Mp4Writer(self.path, self.size_px, sound, **options) as writer:
                 self.start_s = time.monotonic()
                 while self.frames < self.num_frames:
-                    if self.frames >= self.stop_at:
+                    if self.frames >= self.stop_at or not self.is_wanted:
                         raise InterruptedError
                     count = min(GROUP, self.num_frames - self.frames)
                     due_s = (self.frames + count) / FRAME_RATE_HZ / self.speed
@@ -122,6 +124,11 @@ class Show:
 
     def close(self) -> None:
         self.stream.close()
+
+    def end(self) -> None:
+        """Interrupt it and wait for that."""
+        self.is_wanted = False
+        self.thread.join()
 
     def message(self) -> dict[str, Any]:
         """Return what ComfyUI's page would be told now."""
@@ -161,6 +168,7 @@ class Stage:
         app.router.add_get("/", self.page)
         app.router.add_get("/start", self.start)
         app.router.add_get("/message", self.message)
+        app.router.add_get("/clear", self.clear)
         app.router.add_get("/die", self.die)
         app.router.add_get("/view", self.view)
         app.router.add_get(self.streams.ROUTE, self.streams.serve_stream)
@@ -181,6 +189,13 @@ class Stage:
         show = self.shows[request.query["session"]]
         extra = {"viewers": show.stream.num_viewers, "first_bytes_s": show.first_bytes_s}
         return web.json_response(show.message() | extra)
+
+    async def clear(self, _request: web.Request) -> web.Response:
+        """End all shows, so that they take no time from the next."""
+        shows = list(self.shows.values())
+        self.shows.clear()
+        await asyncio.gather(*(asyncio.to_thread(show.end) for show in shows))
+        return web.Response()
 
     async def die(self, _request: web.Request) -> web.Response:
         os._exit(0)

@@ -1,9 +1,5 @@
 """Pictures in the colours that Chromium shows."""
 
-import json
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -20,7 +16,6 @@ from tests.unit.media.image.picture_files import (
 
 pytestmark = pytest.mark.browser
 
-HERE = Path(__file__).parent
 CLOSE = 3
 """Levels of 255."""
 
@@ -37,21 +32,13 @@ def frames():
     }
 
 
-def test_pictures_are_shown_as_in_chromium(tmp_path):
+def test_pictures_are_shown_as_in_chromium(browser, tmp_path):
     cases = {**make_cases(), **frames()}
     if writes_avif():
         cases |= make_avif_cases()
     for name, data in cases.items():
         (tmp_path / name).write_bytes(data)
-    done = subprocess.run(
-        ["node", str(HERE / "pictures.mjs"), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout)
+    shown = browser.play("showPictures", tmp_path)
     assert shown.keys() == cases.keys()
     apart = {name: _apart(tmp_path / name, *shown[name]) for name in cases}
     assert {name: levels for name, levels in apart.items() if levels > CLOSE} == {}

@@ -148,8 +148,8 @@ def test_a_node_has_an_id_for_each_place_of_its_subgraph(run):
     assert seen["none"] == []
 
 
-def test_the_end_of_the_server_is_said_and_what_came_is_kept(run):
-    seen = run("outlivesTheServer")
+def test_the_end_of_the_server_is_said_and_what_came_is_kept(browser, own_stage):
+    seen = browser.play("outlivesTheServer", own_stage)
     assert "connection lost" in seen["end"]["status"]
     assert has_picture(seen["end"])
     assert not seen["faults"]
