@@ -47,17 +47,18 @@ class Browser:
 
     def play(self, name, *given):
         """Play a scenario and return what was seen."""
-        if self.process is None:
+        if self.process is None or self.process.poll() is not None:
             self.start()
         self.process.stdin.write(json.dumps([name, *map(str, given)]) + "\n")
         self.process.stdin.flush()
         try:
             line = self.lines.get(timeout=SCENARIO_S)
         except queue.Empty:
-            line = ""
+            self.stop()
+            pytest.fail(f"{name}: no answer in {SCENARIO_S} s")
         if not line:
             self.stop()
-            pytest.fail(f"{name}: no answer in {SCENARIO_S} s\n{self.log.read_text('utf-8')}")
+            pytest.fail(f"{name}: Node.js ended\n{self.log.read_text('utf-8')}")
         answer = json.loads(line)
         assert "error" not in answer, answer["error"]
         return answer["seen"]
