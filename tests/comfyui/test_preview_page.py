@@ -184,7 +184,7 @@ def test_wheel_menu_and_drag_over_the_player_reach_the_canvas(play, graph, rende
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_earlier_takes_stay_within_reach(play, graph, renderer):
+def test_earlier_takes_can_be_shown_again(play, graph, renderer):
     prompt = graph(sampler__seed=13 + RENDERERS.index(renderer))
     seen = play("keepsTakes", renderer, prompt)
     assert seen["last"]["loops"]

@@ -51,7 +51,7 @@ def quick(prompt):
     return prompt
 
 
-def test_some_workflow_runs_without_a_download():
+def test_at_least_one_workflow_runs_without_a_download():
     assert WORKFLOWS
 
 

@@ -30,7 +30,7 @@ def test_a_video_with_sound(render, older):
     assert [path.name for path in older.parent.iterdir()] == ["talk.mp4"]
 
 
-def test_what_a_user_reads_meanwhile(render, older):
+def test_the_command_prints_warnings_progress_and_the_result(render, older):
     lines = render().lines
     assert re.fullmatch(r"warning: size 32x32: .+ is known to work at .+ only", lines[0])
     assert lines[1].startswith("chunk 1/1 [################....] 4/5 frames, ")

@@ -63,7 +63,7 @@ def test_other_metadata(tmp_path, videos):
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_copies(tmp_path, videos, suffix):
+def test_damaged_videos_are_copied_or_refused(tmp_path, videos, suffix):
     path = tmp_path / "v.mp4"
 
     def read(content):

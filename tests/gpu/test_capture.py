@@ -25,7 +25,7 @@ def test_a_recorded_call_equals_a_plain_one_for_every_shape():
         assert torch.allclose(captured(x), function(x))
 
 
-def test_recording_draws_nothing_and_replays_draw_anew():
+def test_capture_draws_no_random_numbers_and_each_replay_draws_new_ones():
     def function(x):
         return x + torch.randn_like(x)
 

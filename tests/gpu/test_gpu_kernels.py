@@ -36,7 +36,7 @@ def error(result, expected):
 @pytest.mark.parametrize("width", [64, 176, 5120])
 @pytest.mark.parametrize("float8", [False, True])
 @pytest.mark.parametrize("branch", ["none", "added", "gated"])
-def test_sums_and_norms(fast, dtype, width, float8, branch):
+def test_residual_sums_and_norms_agree_with_pytorch(fast, dtype, width, float8, branch):
     x, other = (part.contiguous() + 0.5 for part in draw(2, 9, width, dtype=dtype))
     gate, scale, shift = draw(3, width)
     args = (x, None if branch == "none" else other, gate if branch == "gated" else None)
@@ -92,7 +92,7 @@ def test_attention_to_prompt_and_picture(fast, heads, width, num_text, count):
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(32, 128), (16, 64), (8, 16), (6, 24)])
-def test_layers_folded_into_keys(fast, tokens, width):
+def test_projections_absorbed_into_keys_agree(fast, tokens, width):
     heads = draw(3, tokens, 5, width, dtype=torch.bfloat16)
     layer = draw(5 * width, 200, dtype=torch.bfloat16)
     for weight in (layer.view(5, width, -1), layer.T.reshape(-1, 5, width).permute(1, 2, 0)):

@@ -31,7 +31,7 @@ def report():
 
 
 @pytest.mark.parametrize("case", ["managed", "evicted", "after_free"])
-def test_the_picture_does_not_depend_on_who_keeps_the_networks(report, case):
+def test_frames_do_not_depend_on_which_residency_keeps_the_networks(report, case):
     assert report[f"{case}_equals_own"], report
 
 

@@ -28,7 +28,7 @@ def archive():
     return archived()
 
 
-def test_everything_that_runs_is_in_it(archive):
+def test_the_archive_holds_everything_that_runs(archive):
     needed = {name for name in listed() if name.partition("/")[0] in AT_RUN_TIME}
     tools = {
         name for name in needed if name.startswith(tuple(f"flashtalk_core/{t}" for t in TOOLS))
@@ -39,7 +39,7 @@ def test_everything_that_runs_is_in_it(archive):
     assert {name for name in archive if "/" not in name} == ALONE
 
 
-def test_nothing_else_is_in_it_but_pictures_of_the_readme(archive):
+def test_besides_code_the_archive_holds_only_pictures_of_the_readme(archive):
     folders = {name.partition("/")[0] for name in archive if "/" in name}
     assert folders <= {*AT_RUN_TIME, "docs"}
     media = {name for name in archive if name.startswith("docs/")}

@@ -44,7 +44,7 @@ def test_half_precision_and_strided_sound_is_taken(pack, make):
     assert found[0].identity == found[2].identity
 
 
-def test_what_was_given_is_left_as_it_was(pack, make):
+def test_the_given_audio_is_not_modified(pack, make):
     audio = make.sound()
     before = audio["waveform"].clone()
     pack.run("AudioEncode", audio=audio, mouth_strength=2.0, loudness=-10.0)
@@ -142,7 +142,7 @@ class Lazy(dict):
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_whatever_other_nodes_hand_over_is_one_line(pack, audio):
+def test_inputs_of_other_nodes_are_shown_in_one_line(pack, audio):
     message = pack.fault("AudioEncode", audio=audio)
     assert message.startswith(refused("'audio': audio: "))
     assert message.endswith("correct the node it comes from")

@@ -19,7 +19,7 @@ def registered(pack, monkeypatch):
 
 
 @pytest.mark.parametrize("is_called", [True, False])
-def test_it_is_prepared_once_whether_or_not_comfyui_calls_for_it(pack, registered, is_called):
+def test_preparation_happens_once_whether_or_not_comfyui_calls_on_load(pack, registered, is_called):
     """ComfyUI before 0.14 asks for the nodes only."""
     extension = asyncio.run(pack["nodes.extension"].comfy_entrypoint())
     if is_called:
@@ -28,6 +28,6 @@ def test_it_is_prepared_once_whether_or_not_comfyui_calls_for_it(pack, registere
     assert registered == ["folder", "routes", "thumbnails"]
 
 
-def test_nothing_is_registered_before(pack, registered):
+def test_nothing_is_registered_before_loading(pack, registered):
     asyncio.run(pack["nodes.extension"].comfy_entrypoint())
     assert registered == []

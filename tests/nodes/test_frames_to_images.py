@@ -65,7 +65,7 @@ def test_sound_and_images_go_back_into_the_graph(pack, video):
     assert pack.reference(images[:1]).picture.size == (32, 32)
 
 
-def test_nothing_is_rendered_again(pack, video, monkeypatch):
+def test_reading_frames_renders_nothing_again(pack, video, monkeypatch):
     load = pack["flashtalk_core.weights.load"].AvatarCheckpoint
     monkeypatch.setattr(load, "load", lambda *_: pytest.fail("a network was read"))
     pack.run("FramesToImages", video=video())

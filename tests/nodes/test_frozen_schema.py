@@ -67,7 +67,7 @@ def test_saved_workflows_still_load(found):
     assert not gone, "saved workflows break:\n" + "\n".join(gone)
 
 
-def test_whatever_is_new_is_frozen_too(found):
+def test_every_schema_entry_is_in_the_frozen_table(found):
     """Frozen from the first release on: add it to the table, at the end."""
     assert list(changes(found, FROZEN)) == []
 

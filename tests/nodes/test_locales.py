@@ -88,6 +88,6 @@ def test_the_page_can_look_up_and_show_every_text(language):
         assert not set("@|{}") & set(text), text
 
 
-def test_no_other_files_of_texts():
+def test_no_unused_locale_files_exist():
     found = {path.relative_to(LOCALES).as_posix() for path in LOCALES.rglob("*.*")}
     assert found == {f"{language}/nodeDefs.json" for language in LANGUAGES}

@@ -127,7 +127,7 @@ def test_each_missing_part_names_its_own_input(pack, installed, name, folder, pa
     assert all(part in message for part in (str(installed / folder), pattern, published))
 
 
-def test_a_tokenizer_that_is_missing_is_told(pack, installed):
+def test_a_tokenizer_that_is_missing_is_reported(pack, installed):
     tokenizer = installed / "text_encoders/spiece.model"
     if not tokenizer.exists():
         pytest.skip("this text encoder holds its tokenizer")

@@ -99,7 +99,7 @@ def test_room_for_the_work_is_asked_for_beside_the_weights(pack, own_model, mana
     assert max(management.asked_bytes) == 4 * small > 0
 
 
-def test_comfyui_is_told_of_what_an_offloaded_transformer_keeps_on_the_device(pack, management):
+def test_comfyui_counts_what_an_offloaded_transformer_keeps_on_the_device(pack, management):
     model = pack.run("ModelLoader", memory="offload").args[0]
     whole = pack.run("ModelLoader").args[0]
     videos, sizes = [], []
@@ -129,7 +129,7 @@ def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
     assert read[4] is read[5] is not read[0]
 
 
-def test_blocks_that_were_read_for_less_memory_are_told_of_as_they_are(pack, own_model, caplog):
+def test_blocks_that_were_read_for_less_memory_are_reported_as_they_are(pack, own_model, caplog):
     caplog.set_level("INFO")
     plan_of = pack["flashtalk_core.placement.memory_plan"].MemoryPlan
     frames = pack.frames(own_model, pack.speech(0.1))

@@ -33,7 +33,7 @@ def test_every_node_explains_itself(pack):
         "portrait", "TTS", "wav2lip", "sadtalker", "multitalk", "infinitetalk", "数字人",
     ],
 )  # fmt: skip
-def test_both_ends_of_the_graph_are_found_by_what_people_search(pack, words):
+def test_loader_and_preview_are_found_by_common_search_words(pack, words):
     for name in ("FlashTalk_ModelLoader", "FlashTalk_StreamPreview"):
         schema = pack.nodes[name].GET_SCHEMA()
         terms = [schema.display_name, *schema.search_aliases]
@@ -59,7 +59,7 @@ def test_numbers_with_a_fraction_have_a_step(pack):
                 assert each.step, f"{name}: {each.id}"
 
 
-def test_execute_is_thin(pack):
+def test_execute_methods_have_at_most_15_lines(pack):
     for name, node in pack.nodes.items():
         source = textwrap.dedent(inspect.getsource(node.execute))
         (function,) = ast.parse(source).body

@@ -88,7 +88,7 @@ def suspects(name, text):
     return [(name, pattern) for pattern in found]
 
 
-def test_nothing_in_it_stops_the_scan():
+def test_nothing_in_the_archive_is_refused_by_the_registry():
     found = set()
     for name in archived():
         if Path(name).suffix in SUSPECT:
@@ -109,11 +109,11 @@ def test_nothing_in_it_stops_the_scan():
         ("a.js", "retrieval(1)", False),
     ],
 )
-def test_the_search_finds_what_it_should(name, line, is_found):
+def test_the_scan_of_the_test_finds_planted_patterns(name, line, is_found):
     assert bool(suspects(name, line)) is is_found
 
 
-def test_it_renders(run, tmp_path):
+def test_the_published_pack_renders(run, tmp_path):
     options = ("--steps", "1", "--duration", "0.3", "--size", "64x64", "--seed", "1")
     code, _, log = run("render", "-o", str(tmp_path / "a.mp4"), *options)
     assert code == 0, log
@@ -139,7 +139,7 @@ def test_help_and_doctor_show_what_there_is(run):
     assert "espeak" not in shown
 
 
-def test_its_nodes_are_loaded(pack):
+def test_the_nodes_of_the_published_pack_are_loaded(pack):
     done = subprocess.run(
         [sys.executable, "-I", "-c", NODES, str(pack)], capture_output=True, text=True, check=False
     )

@@ -32,7 +32,7 @@ def test_pictures_of_any_kind_become_colour(pack, make, channels):
 
 
 @pytest.mark.parametrize(("scale", "offset", "told"), [(255, 0, "255"), (2, -1, "-1")])
-def test_a_picture_in_another_scale_is_told(pack, make, caplog, scale, offset, told):
+def test_a_picture_in_another_scale_is_reported(pack, make, caplog, scale, offset, told):
     image = torch.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3)
     with caplog.at_level(logging.WARNING):
         pack.reference(image)

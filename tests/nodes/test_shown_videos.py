@@ -131,7 +131,7 @@ def test_a_video_in_memory_whose_sound_is_over_gets_silence(pack, tmp_path):
     assert audio["waveform"].sum() == 4_800 - 1_920
 
 
-def test_one_frame_of_a_still_of_hours_has_little_sound(read, tmp_path):
+def test_one_frame_of_a_still_of_hours_brings_only_its_own_sound(read, tmp_path):
     """And all of it is refused, sound included."""
     times = [0, 2 * 3600 * 25 - 1]
     path = files.write(tmp_path / "v.mp4", times, sound=files.clicks(0.2, [0.1]))
@@ -143,14 +143,14 @@ def test_one_frame_of_a_still_of_hours_has_little_sound(read, tmp_path):
     assert "the limit is 0.1 GB; read at most" in str(caught.value)
 
 
-def test_an_image_in_another_scale_is_told(pack, make, caplog):
+def test_an_image_in_another_scale_is_reported(pack, make, caplog):
     images = (make.portrait() * 255).round()
     pack.reference(images)
     assert "image: its values run from" in caplog.text
     assert "those of an IMAGE from 0 to 1" in caplog.text
 
 
-def test_our_own_frames_stay_as_they_are(pack, rendered, read):
+def test_frames_of_a_render_are_read_unchanged(pack, rendered, read):
     """Steps, sound and rate of a render are exact."""
     images, audio, fps = read(rendered.path)
     assert (len(images), fps, audio["waveform"].shape[-1]) == (38, 25.0, round(1.52 * 44_100))

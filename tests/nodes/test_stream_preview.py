@@ -130,7 +130,7 @@ def test_a_copy_goes_into_any_container_with_its_own_graph(pack, model, calls, c
         ({"motion_frames": 1}, 1),
     ],
 )
-def test_other_settings_render_anew_without_reading_a_network_again(
+def test_other_settings_render_without_reading_a_network_again(
     pack, used_model, loads, calls, changed, num_steps
 ):
     pack.preview(pack.frames(used_model, **{"rule": "euler"} | changed))
@@ -139,14 +139,14 @@ def test_other_settings_render_anew_without_reading_a_network_again(
     assert loads == []
 
 
-def test_another_quality_renders_anew(pack, model, calls):
+def test_another_quality_renders_again(pack, model, calls):
     pack.preview(pack.frames(model, pack.speech(0.1)))
     calls.clear()
     pack.preview(pack.frames(model, pack.speech(0.1)), quality=30)
     assert calls
 
 
-def test_nothing_is_kept_when_nothing_may_be(pack, model, calls, tmp_path):
+def test_with_a_limit_of_zero_no_render_is_kept(pack, model, calls, tmp_path):
     pack.preview(pack.frames(model), keep_gb=0.0)
     kept = [path for path in (tmp_path / "output").rglob("*") if path.is_file()]
     assert [path.parent for path in kept] == [tmp_path / "output"]
@@ -188,7 +188,7 @@ def test_a_name_that_is_too_long_is_refused_before_rendering(pack, model, calls)
     assert not calls
 
 
-def test_what_is_told_goes_to_the_log_and_never_to_the_terminal(pack, model, capsys, caplog):
+def test_notes_go_to_the_log_and_never_to_the_terminal(pack, model, capsys, caplog):
     with caplog.at_level(logging.INFO):
         pack.preview(pack.frames(model))
         pack.preview(pack.frames(model), "again")
@@ -258,7 +258,7 @@ def test_a_kept_render_with_one_wrong_byte_is_drawn_again(pack, used_model, call
     assert "AvatarDiT" in calls
 
 
-def test_a_copy_for_which_there_is_no_room_is_told_and_the_kept_render_stays(
+def test_a_copy_for_which_there_is_no_room_is_reported_and_the_kept_render_stays(
     pack, used_model, calls, tmp_path, monkeypatch
 ):
     frames = pack.frames(used_model, seed=33)
@@ -276,7 +276,7 @@ def test_a_copy_for_which_there_is_no_room_is_told_and_the_kept_render_stays(
     assert calls == []
 
 
-def test_another_number_of_cores_renders_anew(pack, used_model, calls, monkeypatch):
+def test_another_number_of_cores_renders_again(pack, used_model, calls, monkeypatch):
     """The encoder cuts a frame into as many slices."""
     frames = pack.frames(used_model, seed=34)
     pack.preview(frames)

@@ -73,7 +73,7 @@ def test_an_older_python_can_read_the_entry_point():
     ast.parse(ENTRY.read_text("utf-8"), feature_version=(3, 10))
 
 
-def test_an_older_python_is_told_in_one_line(load):
+def test_an_older_python_is_reported_in_one_line(load):
     python = old_python()
     if python is None:
         pytest.skip("no Python 3.10 on this machine")
@@ -89,7 +89,7 @@ def test_an_older_python_is_told_in_one_line(load):
 
 
 @pytest.mark.parametrize("version", ["0.3.64", "0.9.2", "0.9"])
-def test_an_older_comfyui_is_told_in_one_line(load, version):
+def test_an_older_comfyui_is_reported_in_one_line(load, version):
     log, (imported, offered) = load(version)
     floor = ".".join(map(str, lowest("LOWEST_COMFYUI")))
     assert log == [
@@ -110,14 +110,14 @@ def test_a_version_that_is_newer_or_unknown_goes_on_to_the_nodes(load, version):
     assert not any("FlashTalk needs" in line for line in log)
 
 
-def test_the_readme_names_the_floors():
+def test_the_readme_names_the_lowest_versions():
     readme = (ROOT / "README.md").read_text("utf-8")
     major, minor, _ = lowest("LOWEST_COMFYUI")
     python = ".".join(map(str, lowest("LOWEST_PYTHON")))
     assert f"You need ComfyUI {major}.{minor} or later on Python {python} or later" in readme
 
 
-def test_the_floors_are_those_of_the_project():
+def test_the_lowest_versions_equal_those_in_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     python = project["project"]["requires-python"].removeprefix(">=").split(".")
     assert tuple(map(int, python)) == lowest("LOWEST_PYTHON")

@@ -51,7 +51,7 @@ def test_each_file_of_a_node_counts(written, make):
     assert written.generation("7") != 0
 
 
-def test_a_number_never_comes_back(written, make, files):
+def test_generation_numbers_are_never_reused(written, make, files):
     seen = {written.generation("7")}
     for name in ("a", "b", "c"):
         path = make(name)

@@ -91,12 +91,12 @@ def test_one_wrong_number_fails_its_own_component_alone(copied):
     assert [r["component"] for r in report["results"] if not r["passed"]] == ["dit"]
 
 
-def test_one_grey_level_fails(copied):
+def test_one_grey_level_of_difference_fails(copied):
     change(copied, "image", "out.resized_cropped", lambda pixels: pixels ^ 1)
     assert failures(run_parity(copied)) == ["image resized_cropped 1.00e+00"]
 
 
-def test_an_empty_folder_is_told_apart_from_an_incomplete_one(copied, tmp_path):
+def test_an_empty_folder_has_another_message_than_an_incomplete_one(copied, tmp_path):
     with pytest.raises(InvalidInputError, match=r"no golden files; name a folder with dit\.safe"):
         run_parity(tmp_path / "nowhere")
     (copied / "clip.safetensors").unlink()
@@ -139,7 +139,7 @@ def test_bounds_follow_the_device_and_the_dtype(device, dtype, kind, module, loo
     # Differences 0, 0, 0, 2; the expected values' deviation is 2.
     [("max", 1.0), ("rms", 0.5), ("exact", 2.0)],
 )
-def test_errors_by_hand(kind, error):
+def test_errors_match_hand_computed_cases(kind, error):
     expected = torch.tensor([1.0, 1.0, 1.0, 5.0])
     result = compare("a", "b", torch.tensor([1.0, 1.0, 1.0, 7.0]), expected, Bound(kind, error))
     assert result.error == pytest.approx(error)

@@ -165,7 +165,7 @@ def test_a_line_of_results(tmp_path, result):
     assert "line 2 is no whole result; remove it" in refusal(read_results, path)
 
 
-def test_a_folder_in_place_of_results_is_told_as_none(tmp_path):
+def test_a_folder_in_place_of_results_counts_as_no_results(tmp_path):
     assert read_results(tmp_path) == []
 
 

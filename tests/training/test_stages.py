@@ -125,7 +125,7 @@ def play(models, trial, sampling):
     return frames.permute(0, 3, 1, 2).float() / 255
 
 
-def test_sessions_side_by_side_show_what_each_shows_alone(model, config, corpus):
+def test_batched_sessions_equal_single_ones(model, config, corpus):
     models = load_avatar(model, "cpu")
     trials = held_out_trials(corpus, 2, config.size_px)
     portraits = torch.stack([trial.portrait for trial in trials])
@@ -142,7 +142,7 @@ def test_sessions_side_by_side_show_what_each_shows_alone(model, config, corpus)
         assert (together[index] - alone).abs().max() < 1.1 / 255
 
 
-def test_a_glance_shows_what_the_whole_play_shows(model, config, corpus):
+def test_selected_chunks_equal_those_of_the_whole_session(model, config, corpus):
     models = load_avatar(model, "cpu")
     sounds = [ArraySound(held_out_trials(corpus, 1, config.size_px)[0].samples)]
     portraits = held_out_trials(corpus, 1, config.size_px)[0].portrait[None]

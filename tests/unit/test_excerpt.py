@@ -7,7 +7,7 @@ from flashtalk_core.excerpt import excerpt, first_line
 pytestmark = pytest.mark.cpu
 
 
-def test_what_is_short_stays_whole():
+def test_short_text_is_not_shortened():
     assert excerpt("a/path.safetensors") == "a/path.safetensors"
     assert excerpt(12) == "12"
 
@@ -17,12 +17,12 @@ def test_the_middle_of_what_is_long_is_left_out():
 
 
 @pytest.mark.parametrize("limit", [9, 10, 60])
-def test_the_limit_holds(limit):
+def test_an_excerpt_has_at_most_the_given_length(limit):
     assert len(excerpt("x" * 1000, limit)) == limit
     assert len(excerpt("x" * limit, limit)) == limit
 
 
-def test_it_is_one_line():
+def test_an_excerpt_is_one_line():
     assert excerpt("a\nb\x00c\u2028d") == "a b c d"
     assert excerpt("a\n" * 100).isprintable()
 

@@ -21,14 +21,14 @@ pytestmark = pytest.mark.cpu
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_what_is_refused(text, said):
+def test_other_json_is_refused(text, said):
     with pytest.raises(ValueError, match=said) as caught:
         parse_json(text)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 200
 
 
-def test_what_is_read():
+def test_json_with_a_byte_order_mark_is_read():
     assert parse_json(b"\xef\xbb\xbf" + b'{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
     deep = "[" * MAX_DEPTH + "]" * MAX_DEPTH
     assert parse_json(deep) is not None

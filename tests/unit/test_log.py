@@ -92,6 +92,6 @@ def test_a_handler_that_fails_ends_no_work():
         plain.removeHandler(handler)
 
 
-def test_lines_are_told_from_where_they_are_logged(caplog):
+def test_log_lines_name_where_they_were_logged(caplog):
     printable_log(logging.getLogger("flashtalk_core.test_log")).warning("here")
     assert caplog.records[0].filename == Path(__file__).name

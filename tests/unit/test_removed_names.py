@@ -112,7 +112,7 @@ def our_files():
         yield from [path] if path.is_file() else path.rglob("*.py")
 
 
-def test_none_of_it_is_used():
+def test_no_removed_name_is_used():
     found = {
         str(path.relative_to(ROOT)): here
         for path in our_files()
@@ -136,7 +136,7 @@ def test_none_of_it_is_used():
         ("import asyncio\nasyncio.get_running_loop()", None),
     ],
 )
-def test_the_search_finds_what_it_should(source, name):
+def test_the_scan_of_the_test_finds_planted_patterns(source, name):
     found = faults(source)
     assert [each.partition(":")[0] for each in found] == ([name] if name else [])
 
@@ -164,7 +164,7 @@ def _exists(name):
 
 
 @pytest.mark.parametrize(("distribution", "version", "table"), REMOVED)
-def test_the_table_is_true(distribution, version, table):
+def test_the_listed_names_are_gone_from_the_installed_versions(distribution, version, table):
     if _installed(distribution) < version:
         pytest.skip("the installed version still has them")
     assert [name for name in table.split() if _exists(name)] == []

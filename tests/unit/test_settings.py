@@ -44,7 +44,7 @@ def refusal(kind, values):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value)[:12])
-def test_no_field_takes_any_value(kind, value):
+def test_every_settings_field_rejects_values_of_other_kinds(kind, value):
     for name, default in vars(kind()).items():
         if isinstance(default, bool) and value is True:
             continue

@@ -18,7 +18,7 @@ def caught(pack, make):
     return caught
 
 
-def test_its_type_is_short_wherever_the_pack_lies(pack, caught):
+def test_the_error_type_has_a_short_name_wherever_the_pack_lies(pack, caught):
     assert f"{caught.type.__module__}.{caught.type.__qualname__}" == "flashtalk.InvalidInputError"
     errors = pack["flashtalk_core.errors"]
     base = errors.FlashTalkError
@@ -27,14 +27,14 @@ def test_its_type_is_short_wherever_the_pack_lies(pack, caught):
     assert {kind.__module__ for kind in kinds} == {"flashtalk"}
 
 
-def test_it_is_logged_as_one_traceback(caught):
+def test_the_error_is_logged_as_one_traceback(caught):
     text = "".join(traceback.format_exception(caught.value))
     assert text.count("Traceback (most recent call last)") == 1
     says = "flashtalk.InvalidInputError: FlashTalk Audio Encode, input 'start': "
     assert text.splitlines()[-1].startswith(says)
 
 
-def test_where_it_began_is_there_for_who_looks(pack, make, caplog):
+def test_the_original_traceback_is_logged_at_debug_level(pack, make, caplog):
     caplog.set_level(logging.DEBUG)
     pack.fault("AudioEncode", audio=make.sound(), start=99.0)
     assert "FlashTalk Audio Encode: raised here" in caplog.text
@@ -56,7 +56,7 @@ def raised_inside(pack):
     return run
 
 
-def test_memory_of_the_computer_that_ran_out_is_told_with_a_remedy(raised_inside):
+def test_memory_of_the_computer_that_ran_out_is_reported_with_a_remedy(raised_inside):
     error = RuntimeError("[enforce fail at a.cpp:1] . DefaultCPUAllocator: can't allocate memory")
     error.add_note("3 frames are in a.partial.mp4")
     told = raised_inside(error)

@@ -46,7 +46,7 @@ def test_what_comes_over_a_link_is_checked_when_it_is_known(validate):
     assert validate(**AUTO | {"vae": None}) is True
 
 
-def test_all_missing_parts_are_told_in_one_message(validate):
+def test_all_missing_parts_are_reported_in_one_message(validate):
     lines = str(validate(**AUTO)).splitlines()
     assert lines[0] == "5 parts of the model are missing or cannot be used:"
     assert [line.partition(":")[0] for line in lines[1:]] == [f"- input '{name}'" for name in PARTS]
@@ -60,7 +60,7 @@ def test_comfyui_shows_it_once_though_it_asks_for_every_input(validate):
     assert others == ["the reason is told at another input of this node"] * 4
 
 
-def test_missing_and_damaged_parts_are_told_together(validate, installed):
+def test_missing_and_damaged_parts_are_reported_together(validate, installed):
     (installed / "vae" / "wan_2.1_vae.safetensors").write_bytes(b"<html>Sign in</html>")
     (installed / "clip_vision" / "clip_vision_h.safetensors").write_bytes(b"")
     shutil.rmtree(installed / "audio_encoders")
@@ -87,7 +87,7 @@ def test_one_fault_is_one_line(validate, installed):
     assert "\n" not in text
 
 
-def test_a_choice_that_is_gone_is_told_with_the_rest(validate, installed):
+def test_a_choice_that_is_gone_is_reported_with_the_rest(validate, installed):
     """ComfyUI's own check of these menus is off: the node has one of its own."""
     (installed / "clip_vision" / "clip_vision_h.safetensors").unlink()
     text = str(validate(**AUTO | {"model": "gone.safetensors", "vae": "gone.safetensors"}))
@@ -102,7 +102,7 @@ def test_a_part_that_is_left_out_is_not_missed(validate, installed):
     assert validate(**AUTO | {"clip_vision": "none"}) is True
 
 
-def test_the_run_itself_tells_the_same(pack, validate):
+def test_a_run_reports_the_same_faults_as_the_validation(pack, validate):
     told = str(validate(**AUTO))
     assert pack.fault("ModelLoader", **AUTO) == f"FlashTalk Model Loader: {told}"
 

@@ -160,7 +160,7 @@ def test_the_name_of_another_page_does_not_open_it(streams):
     assert asked(streams, {"Host": "evil.example"}, {"Host": PUBLIC})[:2] == (403, 403)
 
 
-def test_a_page_that_does_not_say_where_it_is_is_not_shut_out(pack):
+def test_a_page_of_unknown_address_is_not_refused(pack):
     server = SimpleNamespace(sockets={"page": object()})
     assert pack["nodes.preview.askers"].page_addresses(server, "page") is None
 
@@ -199,7 +199,7 @@ def test_unknown_ids_tell_another_site_nothing(streams):
     assert found == [(404, 404, "same-origin"), (403, 403, "same-origin")]
 
 
-def test_refusals_are_told_a_few_times_and_steer_no_terminal(streams, caplog):
+def test_refusals_are_reported_a_few_times_and_steer_no_terminal(streams, caplog):
     for number in range(20):
         asked(streams, {"Origin": f"https://evil{number}.example"})
     told = [line for line in caplog.messages if "page of another site" in line]
@@ -207,7 +207,7 @@ def test_refusals_are_told_a_few_times_and_steer_no_terminal(streams, caplog):
     assert "Origin: https://evil0.example" in told[0]
 
 
-def test_where_pages_are_is_kept_for_the_newest_streams_only(streams):
+def test_page_addresses_are_kept_for_the_newest_streams_only(streams):
     for number in range(streams.MAX_MESSAGES + 10):
         streams.send_message({"session": f"s{number}", "state": "live"})
     assert len(streams.page_hosts()) == len(streams.last_messages()) == streams.MAX_MESSAGES

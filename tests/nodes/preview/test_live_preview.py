@@ -30,7 +30,7 @@ def chunks(sent):
     return [data for _, data, _ in sent if data["frames"] or data["state"] != "live"]
 
 
-def test_the_start_each_chunk_and_the_end_are_told_to_the_client_that_queued(pack, model, sent):
+def test_the_start_each_chunk_and_the_end_are_reported_to_the_client_that_queued(pack, model, sent):
     path = pack.preview(pack.frames(model), hidden=HIDDEN)
     assert {(event, sid) for event, _, sid in sent} == {("flashtalk.stream", "page")}
     messages = chunks(sent)
@@ -173,7 +173,7 @@ def test_a_viewer_gets_a_video_and_no_pictures_are_sent_meanwhile(pack, model, s
     assert not any(preview for _, _, preview, _ in updates)
 
 
-def test_a_copied_render_is_told_with_its_file(pack, model, sent):
+def test_a_copied_render_is_reported_with_its_file(pack, model, sent):
     frames = pack.frames(model, seed=3)
     pack.preview(frames, hidden=HIDDEN)
     sent.clear()
@@ -187,7 +187,7 @@ def test_a_copied_render_is_told_with_its_file(pack, model, sent):
     assert (message["frames"], message["chunk"]) == (8, 2)
 
 
-def test_an_interrupted_render_is_told_with_what_is_left(pack, model, sent):
+def test_an_interrupted_render_is_reported_with_what_is_left(pack, model, sent):
     management = pack["comfy.model_management"]
     server = pack["server"].PromptServer.instance
 
@@ -228,7 +228,7 @@ def test_the_reason_of_a_failure_has_a_sane_length(pack, model, sent):
     assert reason.endswith("...")
 
 
-def test_a_prompt_without_a_workflow_is_told_without_one(pack, model, sent):
+def test_a_prompt_without_a_workflow_is_reported_without_one(pack, model, sent):
     pack.preview(pack.frames(model, seed=6), hidden={"unique_id": "12:3"})
     assert {(data["node"], data["workflow"]) for _, data, _ in sent} == {("12:3", None)}
 

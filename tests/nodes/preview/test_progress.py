@@ -126,7 +126,9 @@ def test_a_server_without_a_page_renders_too(pack, model, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["__init__", "update_absolute"])
-def test_a_bar_that_fails_ends_no_render_and_is_told_once(pack, model, monkeypatch, caplog, name):
+def test_a_bar_that_fails_ends_no_render_and_is_reported_once(
+    pack, model, monkeypatch, caplog, name
+):
     def fail(*_args, **_settings):
         raise RuntimeError("the page is gone")
 

@@ -95,7 +95,7 @@ async def test_asking_for_the_head_alone_adds_no_viewer(streams):
 
 
 @running
-async def test_ids_are_looked_up_and_nothing_else(streams):
+async def test_the_stream_route_serves_known_ids_only(streams):
     session, _ = opened(streams)
     wrong = ["x", session[:-1], session + "x", "..%2f..%2fetc%2fpasswd", "%2e%2e", session + "%00",
              "%ff", "a" * 4000, "__init__.py"]  # fmt: skip
@@ -123,7 +123,7 @@ async def test_a_time_that_is_none_starts_at_the_newest(streams):
 
 
 @running
-async def test_one_viewer_too_many_is_told_to_come_back(streams):
+async def test_one_viewer_too_many_is_asked_to_come_back(streams):
     session, stream = opened(streams)
     async with serving(streams) as get:
         answers = [await get(session) for _ in range(20)]
@@ -295,7 +295,7 @@ async def test_viewers_that_take_nothing_hold_no_place(streams):
 
 
 @running
-async def test_one_that_made_room_is_let_go_at_once(streams):
+async def test_a_viewer_that_was_replaced_is_disconnected_at_once(streams):
     """Else its connection would stay until the time for one piece is over."""
     session, stream = opened(streams)
     async with unread(streams, session) as (get, ask):

@@ -75,7 +75,7 @@ def test_notes_and_groups_speak_both_languages(name, read_workflow):
 
 
 @EACH
-def test_it_runs_before_anything_is_uploaded(name, read_workflow):
+def test_the_workflow_runs_with_the_bundled_example(name, read_workflow):
     kinds = {node["type"] for node in read_workflow(f"{name}.json")["nodes"]}
     assert "FlashTalk_Example" in kinds
     assert not {kind for kind in kinds if kind.startswith("Load")}
@@ -122,7 +122,7 @@ def test_files_to_download_are_described_and_found(name, read_workflow, pack):
 
 
 @EACH
-def test_it_fits_a_screen(name, read_workflow):
+def test_the_workflow_fits_a_screen_at_a_readable_scale(name, read_workflow):
     """In a window of 1600 x 900 the classic renderer draws text from a scale of 0.57 on."""
     workflow = read_workflow(f"{name}.json")
     boxes = [box_of(node) for node in workflow["nodes"]]
@@ -141,7 +141,7 @@ def test_no_node_is_narrower_than_nodes_2_0_draws_it(name, read_workflow):
 
 
 @EACH
-def test_nothing_overlaps(name, read_workflow):
+def test_nodes_of_a_workflow_do_not_overlap(name, read_workflow):
     boxes = [box_of(node) for node in read_workflow(f"{name}.json")["nodes"]]
     touching = [
         (one, other)
@@ -154,7 +154,7 @@ def test_nothing_overlaps(name, read_workflow):
 
 @EACH
 @pytest.mark.parametrize("folder", [".", "api"])
-def test_no_path_of_a_machine_is_in_it(name, folder):
+def test_no_absolute_path_is_in_a_workflow(name, folder):
     text = (WORKFLOWS / folder / f"{name}.json").read_text(encoding="utf-8")
     assert not ABSOLUTE.search(text)
 

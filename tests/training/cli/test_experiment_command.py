@@ -40,7 +40,7 @@ def refusal(capsys, *arguments):
         (["report", "--table", "table.toml"], "results table.jsonl: no such file"),
     ],
 )
-def test_faulty_arguments_are_told_in_a_line(capsys, table, arguments, said):
+def test_faulty_arguments_are_reported_in_one_line(capsys, table, arguments, said):
     assert said in refusal(capsys, *arguments, "--device", "cpu")
     assert [path.name for path in table.parent.iterdir()] == ["table.toml"]
 

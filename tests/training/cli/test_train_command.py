@@ -60,7 +60,7 @@ def test_a_file_in_place_of_a_folder_is_refused(option, tmp_path, monkeypatch, c
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_a_corpus_that_is_kept_though_too_short_is_told(corpus, tmp_path, monkeypatch, capsys):
+def test_a_corpus_that_is_kept_though_too_short_is_reported(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / "corpus.safetensors"

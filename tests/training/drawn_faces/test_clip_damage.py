@@ -36,7 +36,7 @@ def test_every_kind_changes_the_frames_and_stays_in_range(frames, kind):
     assert not torch.allclose(damaged, frames, atol=0.01)
 
 
-def test_a_cast_moves_colours_and_a_shift_moves_shapes(frames):
+def test_a_colour_cast_changes_colours_and_a_shift_changes_shapes(frames):
     cast = drifts(damage(frames, "cast", torch.Generator()), frames)
     moved = drifts(damage(frames, "shift", torch.Generator()), frames)
     assert cast.colour.min() > 5

@@ -68,7 +68,7 @@ def test_every_session_is_compared_with_its_own_portrait(portraits):
     assert heads.unlike[1, 1] < 1e-3 < 0.1 < heads.unlike[1, 0]
 
 
-def test_movement_makes_nobody_else_of_a_face(identity, portraits):
+def test_movement_does_not_change_the_identity_of_a_face(identity, portraits):
     frames = render(identity, sample_motion(FACES, 20, seeded(1), liveliness=2))
     same, other = (
         find_heads(each, portraits).unlike.median(dim=1).values
@@ -91,7 +91,7 @@ def test_a_tilted_head_is_turned_back(identity, portraits, roll):
     assert measure_drift(tilted, portraits[:, None]).structure.min() > 0.02
 
 
-def test_a_tint_is_another_identity(portraits):
+def test_a_tint_changes_the_identity_measure(portraits):
     tint = torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1)
     assert find_heads((portraits * tint)[:, None], portraits).unlike.min() > 0.005
 

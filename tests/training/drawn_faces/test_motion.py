@@ -22,7 +22,7 @@ def test_livelier_heads_move_more():
     assert 1.5 * calm < lively
 
 
-def test_expression_sets_the_smile():
+def test_each_mood_has_its_smile():
     neutral, smiling, serious = (drawn(expression=mood).smile.mean() for mood in range(3))
     assert serious < 0 < neutral < smiling
 
@@ -47,7 +47,7 @@ def test_the_mouth_is_shut_until_a_track_is_given():
     assert motion.with_mouth(track).mouth is track
 
 
-def test_rest_looks_ahead_with_open_eyes():
+def test_the_resting_face_looks_ahead_with_open_eyes():
     motion = rest_motion(2, 3, expression=1)
     assert motion.scale.eq(1).all()
     assert motion.blink.eq(0).all()

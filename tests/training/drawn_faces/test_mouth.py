@@ -53,7 +53,7 @@ def blur(pictures, sigma):
     return functional.conv2d(flat, kernel.view(1, 1, -1, 1), padding=(4, 0)).view_as(pictures)
 
 
-def test_the_measure_follows_the_opening(talking):
+def test_the_measured_mouth_follows_the_drawn_opening(talking):
     pictures, opening = talking
     assert correlation(measure_mouth_opening(pictures), opening).mean() > 0.97
 

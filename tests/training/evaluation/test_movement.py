@@ -47,7 +47,7 @@ class Drawn:
         return iter([self.frames] * num_chunks)
 
 
-def test_each_prompt_is_asked_and_ways_and_blinks_are_counted():
+def test_every_prompt_is_evaluated_for_sway_and_blinks():
     moved = movement.evaluate_movement(Models(CONFIG), None, None, Faces(2))
     assert list(moved) == list(LIVELINESS)
     # A way of n / 32 in one frame of four.
@@ -56,7 +56,7 @@ def test_each_prompt_is_asked_and_ways_and_blinks_are_counted():
     assert all(moved[name]["eyes_shut"] == 0.25 for name in LIVELINESS)
 
 
-def test_drawn_faces_move_as_they_are_told_and_blink():
+def test_drawn_faces_move_as_they_are_asked_to_and_blink():
     moved = movement.measure_drawn_movement(CONFIG, Cast(3, first_face=3), CPU)
     still, calm, lively = (moved[name]["sway"] for name in LIVELINESS)
     assert 0 < 2 * still < calm
@@ -64,7 +64,7 @@ def test_drawn_faces_move_as_they_are_told_and_blink():
     assert all(0.02 < values["eyes_shut"] < 0.25 for values in moved.values())
 
 
-def test_a_cast_is_the_same_faces_in_any_company():
+def test_held_out_faces_do_not_depend_on_the_batch_size():
     one, three = Cast(1, first_face=4), Cast(3, first_face=3)
     assert torch.equal(one.portraits((32, 32))[0], three.portraits((32, 32))[1])
 

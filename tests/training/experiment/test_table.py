@@ -88,7 +88,7 @@ def test_a_worker_that_is_killed_ends_the_run_instead_of_being_waited_for(table,
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_more_clips_than_there_are_is_told(job, table, tmp_path, num_workers):
+def test_asking_for_more_clips_than_there_are_is_refused(job, table, tmp_path, num_workers):
     experiment = dataclasses.replace(load_experiment(table), clips=1000)
     with pytest.raises(
         InvalidInputError, match=r"clips 1000: .* held-out clips of speech; ask for"
@@ -96,7 +96,7 @@ def test_more_clips_than_there_are_is_told(job, table, tmp_path, num_workers):
         run_experiment(experiment, job, tmp_path / "results.jsonl", num_workers)
 
 
-def test_a_tokenizer_that_is_missing_is_told(job, table, tmp_path):
+def test_a_tokenizer_that_is_missing_is_reported(job, table, tmp_path):
     files = dataclasses.replace(job.files, tokenizer=tmp_path / "spiece.model")
     with pytest.raises(InvalidInputError, match="train tokenizer"):
         Workbench(dataclasses.replace(job, files=files), load_experiment(table))

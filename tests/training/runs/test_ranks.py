@@ -83,7 +83,7 @@ def test_the_first_rank_says_when_a_part_ends(told):
     assert [each["agreed"] for each in told] == [[True, False]] * 2
 
 
-def test_each_rank_goes_on_with_what_it_has_kept(told, folder):
+def test_each_rank_resumes_from_its_own_state(told, folder):
     assert [(each["step"], each["same"]) for each in told] == [(3, True)] * 2
     tensors, _ = load_state(folder, STATE)
     assert tensors["kept.motion"].unique().tolist() == [0.5]

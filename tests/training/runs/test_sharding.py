@@ -107,7 +107,7 @@ def test_a_sharded_run_is_resumed_from_what_the_first_rank_wrote(trained):
 @pytest.mark.parametrize(
     ("processes", "said"), [(None, "two at least"), ("1", "two at least"), ("many", "'many' is no")]
 )
-def test_a_process_alone_is_told_to_start_others(monkeypatch, capsys, processes, said):
+def test_a_single_process_is_asked_to_start_others(monkeypatch, capsys, processes, said):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     if processes is not None:
         monkeypatch.setenv("WORLD_SIZE", processes)

@@ -157,7 +157,7 @@ def test_a_state_with_a_missing_shard_is_refused(tmp_path, lost):
         load_state(tmp_path, "big")
 
 
-def test_a_mixture_of_two_states_is_refused(tmp_path):
+def test_shards_of_two_states_are_refused(tmp_path):
     tensors = {f"t{i}": torch.randn(3_000_000) for i in range(2)}
     save_state(tmp_path, "big", tensors, {"step": 1.0})
     old = (tmp_path / "big-1.safetensors").read_bytes()

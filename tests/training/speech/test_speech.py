@@ -19,7 +19,7 @@ from flashtalk_training.speech.visemes import mouth_track
 
 
 @pytest.mark.cpu
-def test_a_stop_begins_with_its_closure():
+def test_a_plosive_begins_with_its_closure():
     marks = [(0, "a"), (4800, "p"), (5600, "i"), (9600, "")]
     spans = phoneme_spans(marks, 16_000, 16_000)
     assert [span.symbol for span in spans] == ["a", "p", "i", ""]

@@ -162,7 +162,7 @@ def test_only_motion_latents_are_shown_damaged_and_in_their_share(config, bank, 
             assert torch.equal(start[:, :, :2], batch.damaged)
 
 
-def test_some_mouths_speak_and_the_others_swing():
+def test_a_share_of_mouth_tracks_is_speech_and_the_rest_oscillates():
     tracks = torch.arange(50.0)[:, None].expand(50, 6)
     swinging = torch.full((200, 9, 6), -1.0)
     mouths = spoken_mouths(tracks, swinging, 0.75, torch.Generator().manual_seed(0))

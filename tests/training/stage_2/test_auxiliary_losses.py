@@ -38,13 +38,13 @@ def portraits():
     return Bank().still(FACES).clone()
 
 
-def test_the_portrait_itself_and_motion_latents_cost_nothing():
+def test_the_portrait_and_motion_latents_add_no_loss():
     data = portraits()
     data[:, :, :MOTION] += 5
     assert loss(data) == 0
 
 
-def test_what_moves_about_the_free_cells_costs_nothing():
+def test_movement_among_free_cells_adds_no_loss():
     data = portraits()
     data[:, :, MOTION:, 0, 1] += 3
     data[:, :, MOTION:, 0, 2] -= 3
@@ -53,7 +53,7 @@ def test_what_moves_about_the_free_cells_costs_nothing():
     assert loss(data, dataclasses.replace(FREE, anchor_static=False)) > 0.1
 
 
-def test_what_goes_where_mouths_are_is_not_told_from_what_goes_away():
+def test_drift_onto_mouth_cells_costs_as_much_as_drift_away():
     data = portraits()
     data[:, :, MOTION:, 0, 1] += 3
     # Rows 2 and 3 of columns 1 and 2 are the mouth's, which the mean leaves out.
@@ -104,7 +104,7 @@ def truth(judged, data=None, **weights):
 WEIGHTS = {"mouth_weight": 2.0, "border_weight": 3.0, "head_weight": 5.0, "anchor_weight": 7.0}
 
 
-def test_a_recipe_of_the_paper_asks_for_no_truth(judged):
+def test_the_recipe_of_the_paper_has_no_auxiliary_losses(judged):
     assert truth(judged) == 0
 
 
@@ -128,7 +128,7 @@ def errors(judged, config):
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_every_weight_counts_its_own_error(judged, errors, name):
+def test_each_loss_weight_scales_its_own_error(judged, errors, name):
     weight = WEIGHTS[name]
     assert errors[name] > 0
     assert float(truth(judged, **{name: weight})) == pytest.approx(weight * float(errors[name]))
@@ -149,7 +149,7 @@ def test_pictures_are_the_portraits_that_were_encoded(judged):
 
 
 @pytest.mark.parametrize("name", ["mouth_weight", "border_weight", "head_weight"])
-def test_new_latents_of_decoded_sessions_alone_are_blamed(judged, name):
+def test_only_new_latents_of_decoded_sessions_get_a_gradient(judged, name):
     data = judged[3].data.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(truth(judged, data, **{name: 1.0}), data)
     assert (gradient[0, :, 2:] != 0).any()

@@ -11,7 +11,7 @@ from flashtalk_training.stage_2.full_scale import FULL_SCALE, memory_per_gpu_gib
 pytestmark = pytest.mark.cpu
 
 
-def test_the_large_model_is_built_without_memory_and_its_needs_are_told(caplog, capsys):
+def test_the_large_model_is_built_without_memory_and_its_needs_are_reported(caplog, capsys):
     caplog.set_level("INFO")
     parameters = num_parameters(DiTConfig())
     assert 18e9 < parameters < 20e9

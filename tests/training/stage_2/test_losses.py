@@ -36,7 +36,7 @@ def case():
     return data.requires_grad_(), real.requires_grad_(), fake.requires_grad_()
 
 
-def test_new_latents_follow_the_difference_and_motion_latents_the_teacher(case):
+def test_new_latents_follow_the_score_difference_and_motion_latents_the_teacher(case):
     data, real, fake = case
     loss = matching_loss(data, real, fake, num_motion=1)
     # New: (1, -3) / 1.5; motion: (1 - 0) / 1, weighted by 1 / 2.

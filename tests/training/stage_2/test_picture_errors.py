@@ -95,14 +95,14 @@ def test_heads_that_move_count_less_than_a_drift(error, faces, pictures, livelin
     assert moving * 2 < faded
 
 
-def test_a_lively_head_costs_the_border_less_than_a_drift(faces, pictures):
+def test_lively_head_movement_adds_less_border_error_than_drift(faces, pictures):
     motion = sample_motion(FACES, FRAMES, torch.Generator().manual_seed(1), 2)
     moving = border_error(render(faces, motion), pictures).item()
     assert moving * 2 < border_error(0.85 * pictures[:, None] + 0.07, pictures).item()
 
 
 @pytest.mark.parametrize(("aside", "tilt"), [(0.0625, 0.12), (-0.0625, -0.12)])
-def test_a_head_costs_little_wherever_it_is(aside, tilt, faces, pictures):
+def test_position_and_tilt_of_the_head_add_little_to_the_head_error(aside, tilt, faces, pictures):
     rest = rest_motion(FACES, FRAMES)
     shown = render(faces, rest._replace(x=rest.x + aside, roll=rest.roll + tilt))
     # A sixteenth of half the height is four pixels.
@@ -111,7 +111,7 @@ def test_a_head_costs_little_wherever_it_is(aside, tilt, faces, pictures):
     assert head_error(shown, pictures) * 10 < head_error(shown.roll(1, 0), pictures)
 
 
-def test_border_and_head_are_apart(pictures):
+def test_border_and_head_errors_are_separate(pictures):
     marked = pictures.clone()
     marked[..., :16, :] += 0.2
     top = marked[:, None].clamp(0, 1)
@@ -123,7 +123,7 @@ def test_border_and_head_are_apart(pictures):
     assert head_error(top, pictures) * 10 < head_error(middle, pictures)
 
 
-def test_what_the_match_of_colours_takes_back_costs_nothing(pictures):
+def test_drift_that_colour_matching_removes_adds_no_loss(pictures):
     darker = as_chunk((0.9 * pictures)[:, None])
     matched = shown_pictures(darker, references(pictures), 1.0)
     kept = shown_pictures(darker, references(pictures), 0.0)

@@ -178,7 +178,7 @@ def test_nothing_has_a_gradient_where_the_caller_wants_none(roller, portraits):
     assert not rollout.data.requires_grad
 
 
-def test_all_lengths_and_steps_are_drawn():
+def test_every_rollout_length_and_step_is_drawn():
     generator = torch.Generator().manual_seed(0)
     plans = {draw_plan(3, 4, generator) for _ in range(300)}
     assert plans == {(chunks, step) for chunks in (1, 2, 3) for step in range(4)}

@@ -74,7 +74,7 @@ def test_a_session_that_is_still_at_its_portrait_is_not_kept(sessions, generator
     assert int(sessions.tensors()["next"]) == 0
 
 
-def test_the_same_is_drawn_whatever_comes_of_it(sessions):
+def test_session_draws_do_not_depend_on_what_is_kept(sessions):
     one, other = (torch.Generator().manual_seed(3) for _ in range(2))
     fill(sessions, one)
     empty = LastingSessions(4, SHAPE, torch.device("cpu"))

@@ -124,7 +124,7 @@ def test_a_killed_run_repeats_the_one_that_was_not(config, networks, tmp_path, c
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_sessions_grow_older_than_a_roll_out(config, networks, tmp_path):
+def test_sessions_last_longer_than_one_rollout(config, networks, tmp_path):
     trainer = make(config, networks, tmp_path, num_steps=6, lasting_sessions=2, fresh_share=0.0)
     starts, roll = [], trainer.roll
 
@@ -144,7 +144,7 @@ def test_sessions_grow_older_than_a_roll_out(config, networks, tmp_path):
         assert torch.equal(starts[index][0].sum(dim=0), before.sum(dim=0))
 
 
-def test_lasting_sessions_need_room_and_longer_roll_outs(config, networks, tmp_path):
+def test_lasting_sessions_need_capacity_and_longer_rollouts(config, networks, tmp_path):
     for changes in ({"lasting_sessions": 1}, {"lasting_sessions": 4, "max_chunks": 1}):
         with pytest.raises(InvalidInputError, match="lasting_sessions"):
             make(config, networks, tmp_path, **changes)
@@ -179,7 +179,7 @@ def test_a_part_ends_at_the_next_save(config, networks, tmp_path):
     assert make(config, networks, tmp_path).step == 2
 
 
-def test_sessions_do_not_depend_on_how_far_they_are_rolled_out(networks):
+def test_sessions_do_not_depend_on_the_length_of_rollouts(networks):
     bank = networks[2]
     batches = []
     for num_chunks in (1, 3):

@@ -160,7 +160,7 @@ def test_layers_of_sizes_that_no_kernel_multiplies_keep_their_format(fused):
 
 
 @CPU
-def test_no_fast_path_changes_nothing():
+def test_without_fast_paths_the_network_is_unchanged():
     dit = make_dit()
     expected = run(dit)
     set_execution(dit, FastPaths.none(), torch.device("cpu"))
@@ -168,7 +168,7 @@ def test_no_fast_path_changes_nothing():
 
 
 @CPU
-def test_an_old_gpu_is_told_that_it_has_no_float8(monkeypatch):
+def test_an_old_gpu_is_reported_to_lack_float8(monkeypatch):
     from flashtalk_core.quantization.fp8 import check_float8
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
@@ -180,7 +180,7 @@ def test_an_old_gpu_is_told_that_it_has_no_float8(monkeypatch):
 
 
 @CPU
-def test_without_triton_a_gpu_goes_the_plain_way_and_says_why(monkeypatch, caplog):
+def test_without_triton_a_gpu_runs_eagerly_and_says_why(monkeypatch, caplog):
     real = importlib.util.find_spec
     hidden = {"triton": None}
     monkeypatch.setattr(
@@ -224,7 +224,7 @@ def test_compiled_and_fused_blocks_exclude_each_other():
 
 
 @CPU
-def test_what_cannot_run_on_a_device_is_refused_by_name_and_left_out_unasked():
+def test_unsupported_paths_are_refused_when_named_and_skipped_in_auto():
     cpu = torch.device("cpu")
     assert choose_fast_paths("auto", cpu) == FastPaths.none()
     assert choose_fast_paths("auto", torch.device("mps")) == FastPaths.none()

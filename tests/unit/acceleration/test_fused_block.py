@@ -89,7 +89,7 @@ def test_a_fused_block_takes_float8_layers():
 
 
 @torch.no_grad()
-def test_the_sound_is_folded_where_that_takes_fewer_products():
+def test_audio_projections_are_absorbed_where_that_takes_fewer_products():
     dit = make_dit()
     layer = dit.blocks[0].audio_cross_attn
     audio = contexts(dit)[1].blocks[0]
@@ -100,12 +100,12 @@ def test_the_sound_is_folded_where_that_takes_fewer_products():
 
 
 @torch.no_grad()
-def test_two_speakers_go_the_plain_way():
+def test_two_speakers_run_eagerly():
     expected = run(make_dit(), speakers=2)
     assert torch.equal(run(make_dit(paths=FastPaths()), speakers=2), expected)
 
 
-def test_gradients_go_the_plain_way():
+def test_with_gradients_layers_run_eagerly():
     plain, fused = make_dit(), make_dit(paths=FastPaths())
     grads = []
     for dit in (plain, fused):
@@ -205,7 +205,7 @@ def test_merged_keys_have_their_weight_in_every_format():
     torch.testing.assert_close(found.float(), expected.expand_as(found), atol=3e-3, rtol=0)
 
 
-def test_an_operation_that_fails_goes_the_plain_way_from_then_on(caplog):
+def test_an_operation_that_fails_runs_eagerly_from_then_on(caplog):
     fast, x = Broken(RuntimeError("out of resource: shared memory")), torch.randn(3, 8)
     kernels = with_fallback(fast, PlainKernels())
     expected = PlainKernels().to_linear(x, gelu=True, rows=DENSE)

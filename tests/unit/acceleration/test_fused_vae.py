@@ -83,7 +83,7 @@ def test_fused_layers_decode_the_same_frames(latent, num_latents, channel_multip
 
 
 @torch.no_grad()
-def test_kernels_that_cannot_be_built_go_the_plain_way_and_say_so_once(latent, caplog):
+def test_kernels_that_cannot_be_built_run_eagerly_and_say_so_once(latent, caplog):
     def fail(*tensors):
         raise RuntimeError("out of resource: shared memory")
 
@@ -129,7 +129,7 @@ def test_padded_weights_go_where_the_weights_go(latent):
     close(result.float(), decode(make_vae(), latent))
 
 
-def test_gradients_go_the_plain_way(latent):
+def test_with_gradients_layers_run_eagerly(latent):
     plain, fast = make_vae(), fast_vae()
     for vae in (plain, fast):
         decode(vae, latent).square().mean().backward()

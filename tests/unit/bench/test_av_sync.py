@@ -40,7 +40,7 @@ def test_video_is_as_long_as_its_sound_and_in_step(tmp_path, duration_s, frames)
         {"click_offsets_ms": (float("nan"), 0.0)},
     ],
 )
-def test_every_fault_fails(fault):
+def test_each_sync_fault_fails_the_bench(fault):
     good = {
         "duration_s": 1.12, "num_samples": 17_920, "expected_frames": 28, "num_frames": 28,
         "has_exact_times": True, "num_samples_out": 17_920, "click_offsets_ms": (0.0, -9.9),

@@ -36,7 +36,7 @@ def inputs(networks):
 
 
 @pytest.mark.parametrize("num_latents", [1, 3])
-def test_the_measured_chunk_is_the_engines_chunk(networks, inputs, num_latents):
+def test_the_benchmarked_chunk_equals_the_engines(networks, inputs, num_latents):
     config = networks.config
     model = ChunkModel.resident(networks.dit, networks.vae, config.chunk)
     model = replace(model, num_decode_latents=num_latents)
@@ -74,7 +74,7 @@ def test_linear_operations_of_a_step_are_those_of_its_matrices(networks):
     assert operations["decode"]["convolution"] > operations["motion encode"]["convolution"] > 0
 
 
-def test_the_floor_adds_what_each_kind_takes():
+def test_the_least_time_is_the_sum_over_kinds_of_operations():
     rates = Rates(linear=1e12, attention=2e12, convolution=4e12)
     operations = {"linear": 1e12, "attention": 1e12, "convolution": 1e12}
     assert rates.floor_ms(operations) == 1750

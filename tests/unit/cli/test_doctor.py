@@ -97,7 +97,7 @@ def test_sizes_are_as_people_say_them(num_bytes, said):
     assert format_size(num_bytes) == said
 
 
-def test_missing_weights_are_told_with_where_to_get_them(report):
+def test_missing_weights_are_reported_with_where_to_get_them(report):
     found, text, empty = report
     model = found["models"][1]
     assert model["folder"] == str(empty)
@@ -118,7 +118,7 @@ def test_weights_that_are_complete_end_well(tmp_path, capsys):
     assert f"weights in {whole}: complete" in capsys.readouterr().out
 
 
-def test_one_missing_part_is_told_and_fails(tmp_path, capsys):
+def test_one_missing_part_is_reported_and_fails(tmp_path, capsys):
     damaged = shutil.copytree(resolve_model("tiny"), tmp_path / "damaged")
     (damaged / "spiece.model").unlink()
     assert main(["doctor", "--model", str(damaged)]) == 1

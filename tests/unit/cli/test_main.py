@@ -138,7 +138,7 @@ def test_python_without_docstrings():
     assert done.stderr.count("\n") == 1
 
 
-def test_all_well_is_silent(run_raising):
+def test_a_command_that_succeeds_prints_nothing(run_raising):
     assert run_raising(lambda: 0) == (0, [])
 
 

@@ -45,7 +45,7 @@ def test_the_bar_shows_chunks_frames_rate_and_time_left():
     assert "\n" not in "".join(drawn[:-1])
 
 
-def test_every_drawing_covers_the_one_before():
+def test_every_redraw_of_the_bar_covers_the_previous_one():
     drawn = watch(Terminal(), 100, [4] * 25).rstrip("\n").split("\r")[1:]
     assert {len(line) for line in drawn} == {79}
 
@@ -67,6 +67,6 @@ def test_without_a_terminal_there_are_whole_lines_now_and_then():
     assert 8 < len(lines) <= 16
 
 
-def test_the_current_chunk_is_never_behind_the_last():
+def test_the_shown_chunk_number_never_exceeds_the_last():
     assert "chunk 2/2" in watch(io.StringIO(), 56, [56])
     assert "chunk 1/1" in watch(io.StringIO(), 1, [1])

@@ -72,7 +72,7 @@ def read_paths(*options):
     return choose_fast_paths(args.speed, torch.device("cpu")).without(read_disabled(args))
 
 
-def test_a_cpu_goes_the_plain_way_unless_told():
+def test_a_cpu_runs_eagerly_unless_asked_otherwise():
     assert read_paths() == FastPaths.none()
     assert read_paths("--speed", "fused") == FastPaths()
 

@@ -76,13 +76,13 @@ def test_a_log_that_cannot_be_written_is_left_out(monkeypatch, error):
         logging.getLogger("flashtalk_core.test").warning("%d is written nowhere", 1)
 
 
-def test_a_result_that_cannot_be_written_is_told(monkeypatch):
+def test_a_result_that_cannot_be_written_is_reported(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Failing(FULL))
     with pytest.raises(OutputError, match="standard output: cannot be written, No space left"):
         terminal.write_out("all is well")
 
 
-def test_a_reader_that_has_seen_enough_is_no_fault(monkeypatch):
+def test_a_closed_pipe_on_standard_output_is_no_error(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Failing(NO_READER))
     terminal.write_out("all is well")
 
@@ -125,7 +125,7 @@ def test_files_never_get_the_number_of_a_stream_that_is_closed(tmp_path):
     assert (tmp_path / "video.mp4").read_bytes() == b""
 
 
-def test_a_warning_is_told_once_and_what_is_done_each_time(capsys):
+def test_a_warning_is_printed_once_and_results_each_time(capsys):
     logger = logging.getLogger("flashtalk_core.test")
     with terminal.log_to_stderr(debug=False, packages=("flashtalk_core",)):
         for place in ("a", "a", "b", "a"):
@@ -139,7 +139,7 @@ def test_a_warning_is_told_once_and_what_is_done_each_time(capsys):
     assert lines.count("measuring") == 4
 
 
-def test_the_next_command_tells_it_again(capsys):
+def test_a_warning_is_repeated_by_the_next_command(capsys):
     for _ in range(2):
         with terminal.log_to_stderr(debug=False, packages=("flashtalk_core",)):
             logging.getLogger("flashtalk_core.test").warning("it is damaged")

@@ -237,7 +237,7 @@ def test_motion_that_is_no_number_draws_no_chunk(toy, value):
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_noise_that_is_no_number_is_told(toy, value):
+def test_noise_with_nan_is_reported(toy, value):
     def draw(shape, device, dtype):
         return torch.full(shape, value, device=device, dtype=dtype)
 

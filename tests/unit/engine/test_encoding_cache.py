@@ -17,7 +17,7 @@ def test_what_is_kept_is_found_under_its_key_alone():
     assert memo.find("b") is None
 
 
-def test_the_one_unused_for_longest_goes_first():
+def test_the_least_recently_used_render_is_evicted_first():
     memo = EncodingMemo(capacity=2)
     memo.keep("a", torch.ones(1))
     memo.keep("b", torch.ones(1))
@@ -33,7 +33,7 @@ def test_a_key_is_kept_once_with_its_last_value():
     assert torch.equal(memo.find("a"), torch.ones(1))
 
 
-def test_another_seed_encodes_nothing_anew(make_plan, networks, monkeypatch):
+def test_another_seed_encodes_nothing_again(make_plan, networks, monkeypatch):
     from flashtalk_core.engine.build import build_avatar
 
     memo, used = EncodingMemo(), []

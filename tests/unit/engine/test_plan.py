@@ -124,7 +124,7 @@ def test_weights_that_change_on_disk_count(make_plan, tmp_path):
     assert plan.fingerprint() != before
 
 
-def test_shapes_names_and_values_are_told_apart():
+def test_shapes_names_and_values_change_the_fingerprint():
     grey, tall = torch.zeros(3, 32, 48), torch.zeros(3, 48, 32)
     wide, high = Image.new("RGB", (4, 2)), Image.new("RGB", (2, 4))
     values = [
@@ -162,17 +162,17 @@ def by_threads(plan, monkeypatch):
     return len(found)
 
 
-def test_the_threads_of_a_cpu_count(make_plan, monkeypatch):
+def test_cpu_threads_change_the_fingerprint_on_a_cpu(make_plan, monkeypatch):
     assert by_threads(make_plan(), monkeypatch) == 3
 
 
-def test_they_count_where_the_decoder_alone_is_on_the_cpu(make_plan, monkeypatch):
+def test_cpu_threads_change_the_fingerprint_where_the_decoder_is_on_the_cpu(make_plan, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a GPU")
     place = Placement(torch.device("cuda"), torch.float32, vae_device=CPU)
     assert by_threads(make_plan(placement=place), monkeypatch) == 3
 
 
-def test_they_do_not_count_on_a_gpu(on_cuda, monkeypatch):
+def test_cpu_threads_do_not_change_the_fingerprint_on_a_gpu(on_cuda, monkeypatch):
     assert by_threads(on_cuda, monkeypatch) == 1
 
 
@@ -182,7 +182,7 @@ def test_what_a_cpu_can_do_counts(make_plan, monkeypatch):
     assert make_plan().fingerprint() != before
 
 
-def test_how_sums_are_rounded_counts(make_plan):
+def test_the_matmul_precision_changes_the_fingerprint(make_plan):
     before, usual = make_plan().fingerprint(), torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")

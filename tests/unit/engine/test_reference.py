@@ -52,7 +52,7 @@ def test_the_first_motion_latent_is_the_encoded_portrait(toy):
     assert torch.equal(toy.reference.motion_latent, expected)
 
 
-def test_everything_takes_the_models_dtype(make_toy):
+def test_all_parts_of_the_reference_have_the_models_dtype(make_toy):
     reference = make_toy(ChunkConfig(num_frames=5, num_motion_frames=1), torch.bfloat16).reference
     assert reference.session.condition.dtype == torch.bfloat16
     assert reference.session.blocks[0].image[0].dtype == torch.bfloat16

@@ -41,7 +41,7 @@ def test_the_file_says_that_it_is_generated_and_how(plan, networks, tmp_path):
     assert describe(plan) == "generated with FlashTalk-tiny, 2 euler steps, shift 5, seed 9999"
 
 
-def test_everything_is_told_in_order(plan, networks, tmp_path):
+def test_render_callbacks_come_in_order(plan, networks, tmp_path):
     told = []
     render_video(
         plan,
@@ -75,7 +75,7 @@ def test_a_stop_leaves_what_was_rendered(plan, networks, tmp_path):
     assert any(str(tmp_path / "a.partial.mp4") in note for note in caught.value.__notes__)
 
 
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_read(plan, tmp_path):
+def test_a_file_that_cannot_be_written_is_reported_before_anything_is_read(plan, tmp_path):
     with pytest.raises(OutputError, match="create it first"):
         open_writer(plan, tmp_path / "missing" / "a.mp4", crf=30)
     with pytest.raises(InvalidInputError, match="quality crf 52"):

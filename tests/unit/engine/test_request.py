@@ -67,7 +67,7 @@ def test_a_picture_of_another_model_is_refused(shape):
         check_request(ask(clip_tokens=torch.zeros(shape)), CONFIG)
 
 
-def test_what_fits_passes_without_a_word(caplog):
+def test_conditioning_that_fits_is_accepted_without_a_warning(caplog):
     given = {"context": torch.zeros(512, 4096), "clip_tokens": torch.zeros(1, 257, 1280)}
     check_request(ask(**given), CONFIG)
     warn_about_request(ask(**given), CONFIG)

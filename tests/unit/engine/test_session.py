@@ -62,7 +62,7 @@ def test_frames_leave_before_the_next_are_drawn():
     assert source.drawn == 4
 
 
-def test_states_follow_each_other():
+def test_each_state_continues_the_previous_one():
     source, states = Counter(), []
     list(run_session(source, 24, on_state=states.append))
     assert [state.chunk_index for _, state in source.asked] == [0, 1, 2]

@@ -71,7 +71,7 @@ def left_in(folder):
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_a_killed_render_left_goes_but_for_its_video(tmp_path):
+def test_files_of_a_killed_render_are_removed_except_its_video(tmp_path):
     for name in ("a_00001_.partial.lock", "a_00001_.partial.mp4", "other.lock"):
         (tmp_path / name).touch()
         age(tmp_path / name)
@@ -112,7 +112,7 @@ def test_a_name_of_a_file_on_the_way_to_another_video(tmp_path, name):
         "v_partial.mp4", "v.partial.older-.mp4", "v.partial.lock.x.mp4",
     ],
 )  # fmt: skip
-def test_names_that_only_look_like_those(tmp_path, name):
+def test_names_similar_to_reserved_ones_are_accepted(tmp_path, name):
     output = check_output(tmp_path / name)
     assert output.final == tmp_path / name
     for path in (output.partial, output.finishing, output.next_older):

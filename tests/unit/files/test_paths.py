@@ -35,7 +35,7 @@ def test_a_file_is_measured(tmp_path):
     assert check_file(tmp_path / "a", "sound") == 3
 
 
-def test_what_is_no_file_is_told_by_its_kind(tmp_path, monkeypatch):
+def test_what_is_no_file_is_reported_by_its_kind(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     assert "this is a pipe" in refusal(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as server:
@@ -74,7 +74,7 @@ def test_what_is_not_there(path, said):
     assert said in refusal(path)
 
 
-def test_looking_never_raises(tmp_path):
+def test_path_queries_never_raise(tmp_path):
     for strange in (LONG, "a\0b", "loop/x"):
         assert not is_file(tmp_path / strange)
         assert not is_folder(tmp_path / strange)

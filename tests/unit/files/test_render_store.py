@@ -48,7 +48,7 @@ def test_what_is_kept_is_found_under_its_key_alone(folder, make_video):
     assert kept(folder) == ["a.json", "a.mp4"]
 
 
-def test_another_run_finds_it_too(folder, make_video):
+def test_a_kept_render_is_found_by_another_store(folder, make_video):
     RenderStore(folder, 1000).keep("a", make_video())
     assert RenderStore(folder, 1000).find("a") is not None
 
@@ -58,7 +58,7 @@ def test_asking_makes_no_folder(folder):
     assert not folder.exists()
 
 
-def test_it_is_the_same_file_where_the_disk_can_link(folder, make_video):
+def test_a_kept_render_is_a_hard_link_where_the_disk_can_link(folder, make_video):
     video = make_video()
     store = RenderStore(folder, 1000)
     store.keep("a", video)
@@ -67,7 +67,7 @@ def test_it_is_the_same_file_where_the_disk_can_link(folder, make_video):
     assert store.find("a").stat().st_size == 100
 
 
-def test_it_is_a_copy_where_the_disk_cannot(folder, make_video, no_links):
+def test_a_kept_render_is_a_copy_where_the_disk_cannot_link(folder, make_video, no_links):
     video = make_video()
     store = RenderStore(folder, 1000)
     store.keep("a", video)
@@ -78,7 +78,7 @@ def test_it_is_a_copy_where_the_disk_cannot(folder, make_video, no_links):
 
 
 @pytest.mark.parametrize("contents", [b"shorter", b"x" * 100])
-def test_a_file_that_was_changed_is_no_render(folder, make_video, contents):
+def test_a_changed_file_is_not_used_as_a_kept_render(folder, make_video, contents):
     video = make_video()
     store = RenderStore(folder, 1000)
     store.keep("a", video)
@@ -90,7 +90,7 @@ def test_a_file_that_was_changed_is_no_render(folder, make_video, contents):
 
 
 @pytest.mark.parametrize("note", ["", "{", "[1]", "null"])
-def test_a_damaged_note_is_no_render(folder, make_video, note):
+def test_damaged_metadata_is_not_used_as_a_kept_render(folder, make_video, note):
     store = RenderStore(folder, 1000)
     store.keep("a", make_video())
     (folder / "a.json").write_text(note)
@@ -99,7 +99,7 @@ def test_a_damaged_note_is_no_render(folder, make_video, note):
 
 
 @pytest.mark.parametrize("gone", ["a.mp4", "a.json"])
-def test_half_of_a_render_is_none(folder, make_video, gone):
+def test_a_kept_render_that_lacks_a_file_is_not_found(folder, make_video, gone):
     store = RenderStore(folder, 1000)
     store.keep("a", make_video())
     (folder / gone).unlink()
@@ -107,7 +107,7 @@ def test_half_of_a_render_is_none(folder, make_video, gone):
     assert kept(folder) == []
 
 
-def test_the_one_unused_for_longest_goes_first(folder, make_video):
+def test_the_least_recently_used_render_is_evicted_first(folder, make_video):
     store = RenderStore(folder, 300)
     for hours, key in enumerate("cab"):
         store.keep(key, make_video(f"{key}.mp4"))
@@ -135,7 +135,7 @@ def test_what_is_larger_than_the_limit_is_not_kept_and_evicts_nothing(folder, ma
     assert kept(folder) == ["a.json", "a.mp4"]
 
 
-def test_a_limit_of_nothing_looks_nothing_up_and_leaves_what_others_keep(folder, make_video):
+def test_with_a_limit_of_zero_the_store_is_neither_read_nor_emptied(folder, make_video):
     RenderStore(folder, 1000).keep("a", make_video())
     store = RenderStore(folder, 0)
     assert store.find("a") is None
@@ -144,7 +144,7 @@ def test_a_limit_of_nothing_looks_nothing_up_and_leaves_what_others_keep(folder,
     assert RenderStore(folder, 1000).find("a") is not None
 
 
-def test_what_a_killed_run_left_is_swept_after_an_hour(folder, make_video):
+def test_files_of_a_killed_run_are_removed_after_an_hour(folder, make_video):
     store = RenderStore(folder, 1000)
     store.keep("a", make_video())
     for name, age_s in (("old.tmp", 4000), ("new.tmp", 10)):
@@ -207,7 +207,7 @@ def rot(folder, key="a", at=50):
 
 
 @pytest.mark.parametrize("at", [0, 50, 99])
-def test_a_file_that_rotted_is_no_render(folder, make_video, at):
+def test_a_corrupted_file_is_not_used_as_a_kept_render(folder, make_video, at):
     store = RenderStore(folder, 1000)
     store.keep("a", make_video())
     rot(folder, at=at)
@@ -222,7 +222,7 @@ NOTES = [
 
 
 @pytest.mark.parametrize("note", NOTES, ids=range(len(NOTES)))
-def test_whatever_a_note_says_a_kept_render_stops_nothing(folder, make_video, note):
+def test_damaged_metadata_of_a_kept_render_never_stops_a_render(folder, make_video, note):
     store = RenderStore(folder, 1000)
     store.keep("a", make_video())
     (folder / "a.json").write_text(note)
@@ -230,14 +230,14 @@ def test_whatever_a_note_says_a_kept_render_stops_nothing(folder, make_video, no
     assert kept(folder) == []
 
 
-def test_a_note_of_other_bytes_than_text_is_none(folder, make_video):
+def test_metadata_that_is_not_text_is_ignored(folder, make_video):
     store = RenderStore(folder, 1000)
     store.keep("a", make_video())
     (folder / "a.json").write_bytes(bytes(range(256)))
     assert store.find("a") is None
 
 
-def test_a_file_whose_time_alone_changed_is_still_the_render(folder, make_video):
+def test_a_file_with_only_another_time_is_still_the_kept_render(folder, make_video):
     store = RenderStore(folder, 1000)
     store.keep("a", make_video())
     os.utime(folder / "a.mp4", (1, 1))
@@ -245,7 +245,7 @@ def test_a_file_whose_time_alone_changed_is_still_the_render(folder, make_video)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.json"])
-def test_a_link_is_never_what_was_kept(folder, make_video, tmp_path, name):
+def test_a_symbolic_link_is_never_used_as_a_kept_render(folder, make_video, tmp_path, name):
     store = RenderStore(folder, 1000)
     store.keep("a", make_video())
     others = tmp_path / "others"
@@ -287,7 +287,7 @@ def test_a_pipe_is_not_waited_for(folder, make_video, name):
     assert store.find("a").read_bytes().startswith(b"again")
 
 
-def test_whatever_goes_wrong_while_keeping_is_only_told(folder, make_video, monkeypatch, caplog):
+def test_errors_while_keeping_a_render_are_only_logged(folder, make_video, monkeypatch, caplog):
     def fail(_video):
         raise RuntimeError("a library has another opinion")
 

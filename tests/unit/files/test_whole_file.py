@@ -30,7 +30,7 @@ def test_a_new_file_has_the_usual_permissions_and_nothing_else_is_left(tmp_path)
     assert names(tmp_path) == ["a.json", "usual"]
 
 
-def test_what_fails_leaves_the_older_file_alone(tmp_path):
+def test_a_failed_write_keeps_the_older_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b"older")
 
@@ -172,7 +172,7 @@ def test_long_names(tmp_path):
         assert (tmp_path / name).read_bytes() == b"new"
 
 
-def test_what_killed_programs_left_goes_after_an_hour(tmp_path):
+def test_files_of_killed_programs_are_removed_after_an_hour(tmp_path):
     old, young, other = (
         tmp_path / f".a.{token}.tmp" for token in ("0" * 16, "1" * 16, "somebody's")
     )

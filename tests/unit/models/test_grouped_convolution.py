@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cpu
     [(64, 64, 128, 64, 16), (12, 6, 3, 1, 3), (6, 12, 4, 0, 2), (5, 7, 5, 2, 1)],
 )
 @pytest.mark.parametrize("has_bias", [True, False])
-def test_it_is_the_convolution(channels, outputs, kernel, padding, groups, has_bias):
+def test_it_equals_the_plain_convolution(channels, outputs, kernel, padding, groups, has_bias):
     draw = torch.Generator().manual_seed(kernel)
     x = torch.randn(2, channels, 21, generator=draw, dtype=torch.float64)
     weight = torch.randn(outputs, channels // groups, kernel, generator=draw, dtype=torch.float64)

@@ -108,7 +108,7 @@ def test_this_machine_multiplies_right_in_half_precision(dtype):
     ("function", "named"),
     [("linear", "matrix product"), ("scaled_dot_product_attention", "attention")],
 )
-def test_wrong_products_are_told_with_value_limit_and_remedy(
+def test_wrong_products_are_reported_with_value_limit_and_remedy(
     monkeypatch, dtype, function, named, value
 ):
     break_in_half_precision(monkeypatch, function, value=value)

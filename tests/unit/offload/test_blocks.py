@@ -128,7 +128,7 @@ def test_a_host_may_run_everything_in_inference_mode():
 
 
 @CPU
-def test_what_is_copied_is_counted():
+def test_copied_bytes_are_counted():
     dit, offload = offloaded(3)
     run(dit, steps=3)
     moved, block = offload.moved_bytes, dit.blocks[0]

@@ -55,5 +55,5 @@ def test_estimates_grow_with_the_picture_and_the_number_format():
     assert working_bytes(VideoVAE, full_size(dtype=torch.float32)) == base * 2
 
 
-def test_encoders_count_as_nothing():
+def test_encoders_need_no_working_memory():
     assert working_bytes(AudioEncoder, full_size()) == 0

@@ -32,7 +32,7 @@ def test_devices_that_cannot_compute(name):
 @pytest.mark.parametrize(
     "name", ["mps", "vulkan", "hpu", "ideep", "opengl", "privateuseone", "xla", "lazy"]
 )
-def test_a_device_that_this_pytorch_lacks_is_told_in_plain_words(name):
+def test_a_device_that_this_pytorch_lacks_is_reported_in_plain_words(name):
     with pytest.raises(InvalidInputError) as caught:
         choose_device(name)
     assert str(caught.value) == (

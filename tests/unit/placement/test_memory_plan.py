@@ -99,7 +99,7 @@ def test_the_reason_is_one_line_with_what_is_kept_needed_and_free(sizes):
 
 
 @pytest.mark.parametrize(("total_gb", "float8"), [(80, False), (48, False), (34, True), (24, True)])
-def test_what_is_free_of_a_card_does_not_change_the_picture(sizes, total_gb, float8):
+def test_free_memory_decides_what_stays_and_never_the_number_format(sizes, total_gb, float8):
     free = [gb / 2 for gb in range(18, 2 * total_gb - 2)]
     plans = [choose(sizes, gb, total_gb=total_gb) for gb in free]
     assert {plan.float8 for plan in plans} == {float8}

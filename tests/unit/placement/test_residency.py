@@ -62,7 +62,7 @@ def test_the_autoencoder_comes_in_the_number_format_that_was_asked_for(checkpoin
         assert next(vae.parameters()).dtype == torch.bfloat16
 
 
-def test_networks_of_somebody_else_are_lent_and_never_freed(toy):
+def test_networks_of_the_caller_are_never_freed(toy):
     networks = Resident(toy.dit, toy.vae)
     networks.free(AvatarDiT)
     with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
@@ -121,7 +121,7 @@ def test_encoders_are_whole_where_all_blocks_stay(checkpoint):
     assert not is_offloaded(checkpoint, TextEncoder, checkpoint.config.dit.num_layers)
 
 
-def test_slabs_are_for_the_autoencoder(checkpoint):
+def test_only_the_autoencoder_runs_in_row_tiles(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True)))
     with networks.use(VideoVAE) as vae:
         assert isinstance(vae.runner, SlabRunner)
@@ -159,7 +159,7 @@ def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(c
     assert all(torch.equal(value, expected[name]) for name, value in dit.state_dict().items())
 
 
-def test_an_autoencoder_on_a_device_of_another_type_goes_the_plain_way():
+def test_an_autoencoder_on_a_device_of_another_type_runs_eagerly():
     apart = Placement(META, torch.float32, CPU, FastPaths())
     assert apart.paths_of(VideoVAE) == FastPaths.none()
     assert apart.paths_of(AvatarDiT) == FastPaths()

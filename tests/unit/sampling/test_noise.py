@@ -19,7 +19,7 @@ def test_the_same_seed_and_chunk_give_the_same_noise():
     assert torch.equal(draw(7, 3), draw(7, 3))
 
 
-def test_what_was_drawn_before_does_not_matter():
+def test_noise_does_not_depend_on_earlier_draws():
     expected = draw(7, 3)
     torch.manual_seed(1)
     ChunkNoise(7, 2).draw((5,), CPU, torch.float32)

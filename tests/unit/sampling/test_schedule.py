@@ -38,6 +38,6 @@ def test_a_shift_of_one_changes_nothing():
     assert torch.equal(shift_timesteps(t, 1.0), t)
 
 
-def test_the_ends_stay_and_the_middle_moves_towards_noise():
+def test_the_shift_keeps_both_ends_and_moves_the_middle_towards_noise():
     shifted = shift_timesteps(torch.tensor([0.0, 0.5, 1.0]), 3.0)
     torch.testing.assert_close(shifted, torch.tensor([0.0, 0.75, 1.0]))

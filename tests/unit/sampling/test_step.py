@@ -39,7 +39,7 @@ def test_euler_follows_the_velocity():
     ("rule", "expected"),
     [("renoise", 0.9375), ("euler", 0.5625)],
 )
-def test_the_loop_by_hand(rule, expected):
+def test_denoising_matches_a_hand_computed_case(rule, expected):
     noise = iter([full(1), full(2)])
     result = denoise(lambda x, level: x / 2, LEVELS, full(7, 1), rule, lambda: next(noise))
     assert result.flatten().tolist() == pytest.approx([7, expected])
@@ -60,7 +60,7 @@ def test_motion_is_clean_before_every_step_and_at_the_end(rule):
     assert float(result[0, 0, 1]) != 7
 
 
-def test_the_motion_itself_is_not_written_to():
+def test_denoising_does_not_modify_the_motion_latents():
     motion = full(7, 1)
     denoise(lambda x, level: x, LEVELS, motion, "euler", lambda: full(1))
     assert torch.equal(motion, full(7, 1))

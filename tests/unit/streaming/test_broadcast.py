@@ -70,7 +70,7 @@ def test_a_viewer_before_the_head_waits_for_it():
     assert stream.take(viewer) is None
 
 
-def test_who_does_not_read_is_dropped_and_counted_and_others_go_on():
+def test_a_viewer_that_does_not_read_is_dropped_and_counted_and_others_go_on():
     stream = stream_of(0, ring_bytes=100)
     idle, busy = stream.join(nothing), stream.join(nothing)
     taken = []
@@ -163,7 +163,7 @@ class Clock:
         return self.now_s
 
 
-def test_one_who_takes_nothing_makes_room_for_the_next():
+def test_a_viewer_that_reads_nothing_makes_room_for_the_next():
     clock, woken = Clock(), []
     stream = stream_of(1, max_viewers=2, clock_s=clock)
     idle, busy = stream.join(lambda: woken.append("idle")), stream.join(nothing)
@@ -177,7 +177,7 @@ def test_one_who_takes_nothing_makes_room_for_the_next():
         stream.join(nothing)  # both watch
 
 
-def test_the_one_idle_for_longest_goes():
+def test_the_longest_idle_viewer_is_replaced():
     clock = Clock()
     stream = stream_of(1, max_viewers=3, clock_s=clock)
     viewers = [stream.join(nothing) for _ in range(3)]

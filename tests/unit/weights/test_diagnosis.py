@@ -45,7 +45,7 @@ def faults(models, chosen=(), without=()):
     return {fault.part: fault.message for fault in found}
 
 
-def test_a_whole_model_has_none(models):
+def test_a_complete_model_has_no_faults(models):
     assert faults(models) == {}
 
 
@@ -58,7 +58,7 @@ def test_files_that_can_be_loaded_have_none(request, layout):
     assert find_faults({}, chosen) == []
 
 
-def test_every_missing_part_is_told_where_it_is_looked_for_and_published(tmp_path):
+def test_every_missing_part_is_reported_with_its_folders_and_where_it_is_published(tmp_path):
     found = faults(tmp_path)
     assert list(found) == ["dit", "vae", "text", "clip", "audio"]
     for part, message in found.items():
@@ -70,7 +70,7 @@ def test_a_part_that_is_not_needed_is_not_looked_at(tmp_path):
     assert list(faults(tmp_path, without=("text", "clip"))) == ["dit", "vae", "audio"]
 
 
-def test_a_missing_tokenizer_is_told_once_the_text_encoder_is_there(models):
+def test_a_missing_tokenizer_is_reported_once_the_text_encoder_is_there(models):
     (models / "text_encoders" / "spiece.model").unlink()
     assert "tokenizer not found" in faults(models)["tokenizer"]
 
@@ -89,7 +89,7 @@ def test_a_missing_tokenizer_is_told_once_the_text_encoder_is_there(models):
         ),
     ],
 )
-def test_what_lies_in_place_of_a_file_is_told_beside_what_is_missing(models, content, says):
+def test_what_lies_in_place_of_a_file_is_reported_with_what_is_missing(models, content, says):
     (models / "vae" / "wan_2.1_vae.safetensors").write_bytes(content)
     (models / "audio_encoders" / "wav2vec2-chinese-base.safetensors").unlink()
     found = faults(models)
@@ -106,7 +106,7 @@ def test_what_lies_in_place_of_a_file_is_told_beside_what_is_missing(models, con
         (b"PK\x03\x04 cut short", "it has no end"),
     ],
 )
-def test_a_pickled_file_that_is_none_is_told_without_reading_it(models, content, reason):
+def test_a_file_that_is_no_pickle_is_reported_without_reading_it(models, content, reason):
     path = models / "vae" / "Wan2.1_VAE.pth"
     path.write_bytes(content)
     assert faults(models)["vae"] == (
@@ -127,7 +127,7 @@ def test_the_file_of_another_part_is_called_by_its_name(models, part):
     ("has_audio", "says"),
     [(False, "without audio layers"), (True, "audio layers without the transformer")],
 )
-def test_half_a_transformer_is_told_which_half(models, has_audio, says):
+def test_of_half_a_transformer_the_missing_half_is_named(models, has_audio, says):
     names = {
         name: shape
         for name, shape in shapes_of("official_dit").items()
@@ -139,7 +139,7 @@ def test_half_a_transformer_is_told_which_half(models, has_audio, says):
     assert "https://huggingface.co/Soul-AILab/SoulX-FlashTalk-14B" in message
 
 
-def test_a_missing_shard_is_told_with_the_others(copied_folder):
+def test_a_missing_shard_is_reported_with_the_others(copied_folder):
     (copied_folder / "diffusion_pytorch_model-00002-of-00003.safetensors").unlink()
     (copied_folder / "Wan2.1_VAE.pth").write_bytes(HTML)
     found = find_faults({part: [copied_folder] for part in get_args(Part)}, {}, {"audio"})
@@ -158,7 +158,7 @@ def test_files_that_are_nearly_it_are_named(models):
 
 
 @pytest.mark.parametrize("folder", ["", "wan/"])
-def test_gguf_is_told_where_nothing_else_is_there(models, folder):
+def test_gguf_is_reported_where_nothing_else_is_there(models, folder):
     (models / "diffusion_models" / "flashtalk_14b_fp8_scaled.safetensors").unlink()
     path = models / "diffusion_models" / folder / "FlashTalk-14B-Q4_K_M.gguf"
     path.parent.mkdir(exist_ok=True)
@@ -167,7 +167,7 @@ def test_gguf_is_told_where_nothing_else_is_there(models, folder):
     assert "FlashTalk-14B-Q4_K_M.gguf is there, but GGUF is not read yet, take its bf16" in message
 
 
-def test_a_file_that_may_not_be_read_is_told(models, monkeypatch):
+def test_a_file_that_may_not_be_read_is_reported(models, monkeypatch):
     def refuse(path, *_args, **_kwargs):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -177,7 +177,7 @@ def test_a_file_that_may_not_be_read_is_told(models, monkeypatch):
     )
 
 
-def test_a_damaged_index_is_told(models):
+def test_a_damaged_index_is_reported(models):
     index = models / "diffusion_models" / "my_flashtalk" / "x.safetensors.index.json"
     index.parent.mkdir()
     index.write_text(json.dumps({"weight_map": {}}))

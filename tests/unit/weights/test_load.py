@@ -109,7 +109,7 @@ def test_text_encoder_is_never_in_float16():
     assert next(clip.parameters()).dtype == torch.float16
 
 
-def test_sections_that_the_settings_leave_out_are_told_in_one_line(authors_folder, caplog):
+def test_sections_that_the_settings_leave_out_are_reported_in_one_line(authors_folder, caplog):
     open_avatar(authors_folder)
     (record,) = caplog.records
     message = record.getMessage()
@@ -164,7 +164,7 @@ def test_tokenizer_inside_the_text_encoder_needs_no_file(repackaged_folder):
     assert find_model_files(repackaged_folder).tokenizer is None
 
 
-def test_unknown_model_is_told_with_the_remedy(tmp_path):
+def test_unknown_model_is_reported_with_the_remedy(tmp_path):
     with pytest.raises(WeightsError, match=r"nowhere': no such folder; use 'tiny'"):
         resolve_model(tmp_path / "nowhere")
 

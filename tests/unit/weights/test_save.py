@@ -53,7 +53,7 @@ def test_text_encoder_is_written_under_the_repackaged_names(tmp_path):
     assert tensors["spiece_model"].numpy().tobytes() == b"abc"
 
 
-def test_folder_that_does_not_exist_is_told(tmp_path):
+def test_folder_that_does_not_exist_is_reported(tmp_path):
     with pytest.raises(OutputError, match=r"cannot be written .* check the folder"):
         save_component(nn.Linear(2, 2), tmp_path / "no" / "a.safetensors")
 

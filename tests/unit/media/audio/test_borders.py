@@ -54,7 +54,7 @@ def paf(tmp_path):
 
 
 @pytest.mark.parametrize("error", RAISED, ids=repr)
-def test_faults_of_libsndfile_are_told(paf, monkeypatch, error):
+def test_faults_of_libsndfile_are_reported(paf, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
@@ -63,7 +63,7 @@ def test_faults_of_libsndfile_are_told(paf, monkeypatch, error):
 
 
 @pytest.mark.parametrize("error", RAISED[:-1], ids=repr)
-def test_faults_of_a_demuxer_are_told(make, tmp_path, monkeypatch, error):
+def test_faults_of_a_demuxer_are_reported(make, tmp_path, monkeypatch, error):
     path = make.encode_sound(tmp_path / "s.wav", np.zeros((1, 9_000), np.float32), 16_000)
     real = frames._packets
 
@@ -75,7 +75,7 @@ def test_faults_of_a_demuxer_are_told(make, tmp_path, monkeypatch, error):
 
 
 @pytest.mark.parametrize("error", RAISED, ids=repr)
-def test_faults_of_a_decoder_are_told_or_are_damage(make, tmp_path, monkeypatch, error):
+def test_faults_of_a_decoder_are_reported_or_are_damage(make, tmp_path, monkeypatch, error):
     path = make.encode_sound(tmp_path / "s.wav", np.zeros((1, 9_000), np.float32), 16_000)
     real = frames._packets
 

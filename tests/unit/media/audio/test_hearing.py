@@ -113,7 +113,7 @@ def test_speech_where_the_effects_channel_would_be_is_heard(make, voice):
 
 
 @pytest.mark.parametrize("offset", [0.02, 0.1, -0.4, 3.0])
-def test_an_offset_is_not_heard(make, voice, offset):
+def test_a_constant_offset_is_removed_from_the_sound(make, voice, offset):
     plain, moved = probe(0.5 * voice), probe(0.5 * voice + offset)
     assert likeness(make.heard(moved), voice) > 0.999
     assert moved.loudness_lufs == pytest.approx(plain.loudness_lufs, abs=0.2)
@@ -150,27 +150,27 @@ def test_rumble_is_cut_alike_whatever_windows_are_read(make, voice):
     assert np.array_equal(np.concatenate(parts)[: len(whole)], whole)
 
 
-def test_clean_sound_is_heard_as_it_is(make, voice):
+def test_clean_sound_is_only_scaled(make, voice):
     info = probe(voice)
     assert (info.heard.offset, info.heard.cuts_lows) == (0, False)
     assert np.array_equal(make.heard(info), voice * np.float32(info.gain))
 
 
 @pytest.mark.parametrize("level", [0, 3e-5, 9e-5])
-def test_what_is_called_silent_is_heard_as_silence(make, level):
+def test_sound_below_the_silence_threshold_is_rendered_as_silence(make, level):
     noise = np.random.default_rng(0).uniform(-level, level, RATE_HZ)
     info = probe(noise)
     assert info.is_silent
     assert not make.heard(info).any()
 
 
-def test_an_offset_alone_is_silent(make, caplog):
+def test_a_constant_offset_alone_is_silence(make, caplog):
     info = probe(np.full(RATE_HZ, 0.3))
     assert info.is_silent
     assert not make.heard(info).any()
     assert "nothing but an offset" in caplog.text
 
 
-def test_quiet_speech_is_told(voice, caplog):
+def test_quiet_speech_is_reported(voice, caplog):
     probe(voice / np.abs(voice).max() * 0.0005)
     assert "too quiet to measure its loudness" in caplog.text

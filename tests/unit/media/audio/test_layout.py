@@ -80,7 +80,7 @@ def test_memory_is_whole_after_many_reads_of_a_list(tmp_path):
             assert sum(block.shape[1] for block in reader.blocks()) == 96000
 
 
-def test_only_lists_are_lists():
+def test_only_channel_lists_are_parsed_as_positions():
     assert listed_positions("3 channels (FC+FL+FR)") == ("FC", "FL", "FR")
     assert listed_positions("5.1(side)") == listed_positions("3 channels") == ()
 

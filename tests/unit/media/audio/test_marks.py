@@ -102,7 +102,7 @@ def test_a_sound_that_changes_stops_the_video_and_keeps_the_older_one(speech, fi
 
 
 @pytest.mark.parametrize("change", HARMLESS)
-def test_what_leaves_its_samples_alone_stops_nothing(speech, final, change):
+def test_a_changed_file_with_the_same_samples_stops_nothing(speech, final, change):
     sound = probe_sound(speech)
     render(final, sound, change)
     assert final.read_bytes() != b"older"

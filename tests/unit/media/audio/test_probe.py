@@ -225,7 +225,7 @@ def test_sound_beyond_any_scale_is_refused(save, make):
         probe_sound(save(make.clicks(16_000, [800])[0] / 0.9 * 1e30))
 
 
-def test_a_part_that_ends_early_is_told_once(save, make, caplog):
+def test_a_part_that_ends_early_is_reported_once(save, make, caplog):
     path = save(make.voice(32_000, 16_000))
     whole(probe_sound(path, 0.5, 100.0), 24_000)
     assert [record.message.partition(": ")[2] for record in caplog.records] == [

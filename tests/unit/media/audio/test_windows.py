@@ -20,11 +20,11 @@ def test_start_of_the_features_repeats():
     assert frames(0, 10)[0] == [0, 0, 0, 1, 2]
 
 
-def test_nothing_behind_the_stop_is_heard():
+def test_windows_do_not_reach_beyond_the_stop():
     assert frames(4, 7)[-1] == [4, 5, 6, 6, 6]
 
 
-def test_radius_sets_the_width():
+def test_the_radius_sets_the_width_of_windows():
     assert frames(3, 4, radius=0) == [[3]]
 
 

@@ -36,7 +36,7 @@ def test_each_frame_takes_the_statistics_of_the_reference():
         assert torch.allclose(statistics(matched[:, index]), statistics(picture), atol=0.1)
 
 
-def test_strength_blends():
+def test_strength_blends_between_frame_and_matched_colours():
     reference = ColourReference.from_picture(random_frames(3)[:, 0])
     frames = random_frames(4, low=-0.5, high=0.2)
     full = match_colours(frames, reference, 1.0)

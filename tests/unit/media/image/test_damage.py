@@ -92,7 +92,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("data", ENDS.values(), ids=ENDS.keys())
-def test_what_lies_behind_the_picture_does_not_matter(opened, data):
+def test_data_after_the_image_does_not_matter(opened, data):
     assert np.array_equal(opened(data), np.asarray(PICTURE))
 
 
@@ -142,7 +142,7 @@ def test_a_progressive_jpeg_that_lacks_its_first_scan_is_refused(complaint):
     assert "missing" in complaint(PROGRESSIVE[: (first + second) // 2])
 
 
-def test_a_few_last_bytes_are_told(opened, caplog):
+def test_a_few_last_bytes_are_reported(opened, caplog):
     with caplog.at_level(logging.WARNING):
         opened(JPEG[:-12])
     assert "% of it is missing" in caplog.text
@@ -203,7 +203,7 @@ def test_whatever_pillow_raises_becomes_one_line(complaint, monkeypatch, error, 
     assert "export it again as PNG or JPEG" in complaint(encoded(PICTURE, "WEBP"))
 
 
-def test_lack_of_memory_is_told_as_such(complaint, monkeypatch):
+def test_lack_of_memory_is_reported_as_such(complaint, monkeypatch):
     def fail(*args):
         raise MemoryError
 
@@ -220,7 +220,7 @@ def test_an_interrupt_passes(opened, monkeypatch):
         opened(encoded(PICTURE, "WEBP"))
 
 
-def test_a_file_that_may_not_be_read_is_told_so(tmp_path, monkeypatch):
+def test_a_file_without_read_permission_is_reported_so(tmp_path, monkeypatch):
     def fail(*args, **options):
         raise PermissionError(13, "Permission denied", "picture")
 

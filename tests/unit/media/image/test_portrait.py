@@ -128,7 +128,7 @@ def test_tiny_picture(save, size):
     assert "16x16" in message
 
 
-def test_stripe(save):
+def test_a_picture_far_longer_than_wide_is_refused(save):
     assert "10 times" in complaint(save(Image.new("RGB", (16, 200))))
 
 

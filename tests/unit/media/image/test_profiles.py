@@ -102,7 +102,7 @@ def test_a_profile_in_pieces(opened):
     "profile",
     [b"no profile at all" * 20, p3_profile()[:200], cmyk_profile(), grey_profile(), bytes(500)],
 )
-def test_a_profile_that_cannot_be_used_is_told_once(opened, caplog, profile):
+def test_a_profile_that_cannot_be_used_is_reported_once(opened, caplog, profile):
     data = encoded(patches(), "JPEG", quality=100, subsampling=0, icc_profile=profile)
     with caplog.at_level(logging.WARNING):
         assert apart(looks(opened(data)), looks(patches())) <= CLOSE
@@ -110,7 +110,7 @@ def test_a_profile_that_cannot_be_used_is_told_once(opened, caplog, profile):
     assert "profile is not applied" in caplog.messages[0]
 
 
-def test_without_littlecms_it_is_told_what_is_lost(opened, caplog, monkeypatch):
+def test_without_littlecms_the_loss_is_reported(opened, caplog, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL.ImageCms", None)
     monkeypatch.delattr("PIL.ImageCms", raising=False)
     with caplog.at_level(logging.WARNING):

@@ -77,7 +77,7 @@ def test_the_stream_holds_the_very_packets_of_the_file(tmp_path, make):
     assert live["video"][0][0] == live["audio"][0][0] == 0
 
 
-def test_it_can_be_joined_at_each_chunk(tmp_path, make):
+def test_the_stream_can_be_joined_at_each_chunk(tmp_path, make):
     _, sink = write(tmp_path, make)
     keys = [(index, start_ms) for index, (_, start_ms, is_key) in enumerate(sink.parts) if is_key]
     assert [start_ms for _, start_ms in keys] == [0, 1120, 2240]
@@ -142,7 +142,7 @@ def test_a_failing_stream_leaves_the_file_alone(tmp_path, make, caplog):
 
 
 @pytest.mark.parametrize("name", ["begin", "add", "close"])
-def test_whatever_of_a_stream_fails_the_video_is_written(tmp_path, make, monkeypatch, name):
+def test_a_failing_stream_never_stops_the_video_file(tmp_path, make, monkeypatch, name):
     def fail(*_args, **_settings):
         raise OSError("no route to nowhere")
 

@@ -229,7 +229,7 @@ def test_source_may_be_the_target(render):
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a matter of POSIX")
 @pytest.mark.parametrize("suffix", CONTAINERS)
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.7])
-def test_full_disk_is_told_in_one_line_and_leaves_nothing(render, tmp_path, suffix, share):
+def test_full_disk_is_reported_in_one_line_and_leaves_nothing(render, tmp_path, suffix, share):
     source, target = render(48_000), tmp_path / f"w{suffix}"
     target.write_bytes(b"older")
     limit = str(int(source.stat().st_size * share))

@@ -86,7 +86,7 @@ def test_a_second_stop_keeps_what_the_first_one_saved_and_tells_both(final, tmp_
     assert f"40 frames of an earlier render are in {tmp_path / 'v.partial.older.mp4'}" in told
 
 
-def test_what_two_stops_saved_is_kept(final, tmp_path):
+def test_videos_of_two_stops_are_both_kept(final, tmp_path):
     for num_frames in (40, 30, 20):
         stop_after(final, num_frames)
     assert sorted(frames_in(tmp_path).values()) == [20, 30, 40]
@@ -107,7 +107,7 @@ def test_what_an_earlier_render_saved_is_not_told_as_this_ones(final, tmp_path, 
     assert frames_in(tmp_path) == {"v.partial.mp4": 40}
 
 
-def test_what_is_left_of_several_is_told_and_goes_in_the_end(final, tmp_path):
+def test_leftovers_of_several_stops_are_reported_and_removed_in_the_end(final, tmp_path):
     for name, num_frames in (("v.partial.older", 20), ("v.partial.older-2", 40)):
         stop_after(tmp_path / "other.mp4", num_frames)  # as renders leave it that were killed
         (tmp_path / "other.partial.mp4").rename(tmp_path / f"{name}.mp4")
@@ -120,7 +120,7 @@ def test_what_is_left_of_several_is_told_and_goes_in_the_end(final, tmp_path):
 
 
 @pytest.mark.parametrize("num_frames", [40, 41])
-def test_a_stop_that_saved_as_much_takes_the_place(final, tmp_path, num_frames):
+def test_a_stop_that_saved_as_much_replaces_the_earlier_video(final, tmp_path, num_frames):
     for saved in (40, 30, num_frames):
         stop_after(final, saved)
     assert frames_in(tmp_path) == {"v.partial.mp4": num_frames}
@@ -133,7 +133,7 @@ def test_a_complete_video_takes_the_place_of_all(final, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
-def test_more_than_the_complete_video_holds_stays_and_is_told(final, tmp_path, caplog):
+def test_more_than_the_complete_video_holds_stays_and_is_reported(final, tmp_path, caplog):
     stop_after(final, 40)
     finish(final, 20)
     assert frames_in(tmp_path) == {"v.partial.older.mp4": 40}
@@ -168,7 +168,7 @@ def test_a_partial_file_that_does_not_play_goes(final, tmp_path, num_bytes):
         "cut short",
     ],
 )
-def test_what_no_stopped_render_left_is_kept_for_good(final, tmp_path, content):
+def test_files_that_no_stopped_render_left_are_kept(final, tmp_path, content):
     """A file of another kind, or a finished video, that somebody called so."""
     partial = tmp_path / "v.partial.mp4"
     if isinstance(content, str):
@@ -337,7 +337,7 @@ def test_a_partial_file_that_another_program_changed(final, tmp_path, monkeypatc
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a matter of POSIX")
 @pytest.mark.parametrize("less", [1, 700, 3000])
-def test_room_that_ends_while_the_file_is_closed_is_told_as_that(final, tmp_path, less):
+def test_a_disk_that_fills_up_on_closing_is_reported_as_full(final, tmp_path, less):
     import resource
 
     rng = np.random.default_rng(0)

@@ -250,7 +250,7 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path, options, 
     assert [path.name for path in tmp_path.iterdir()] == ["s.wav"]
 
 
-def test_measure_sees_what_is_wrong(render, tmp_path):
+def test_the_measure_detects_late_clicks_and_wrong_rates(render, tmp_path):
     final = render(16_000, 16_000, [8_000]).output.final
     late = measure_video(final, click_times_s=[0.49]).click_offsets_s[0]
     assert late == pytest.approx(0.01, abs=1e-3)

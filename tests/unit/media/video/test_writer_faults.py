@@ -112,7 +112,7 @@ def test_killed_render_stays_playable(sound, final):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a matter of POSIX")
 @pytest.mark.parametrize("limit", [100_000, 400_000])
-def test_full_disk_is_told_in_one_line(sound, final, limit):
+def test_full_disk_is_reported_in_one_line(sound, final, limit):
     child = start_child(sound, final, limit)
     output, _ = child.communicate(timeout=60)
     assert child.returncode == 3

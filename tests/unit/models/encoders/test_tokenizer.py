@@ -80,7 +80,7 @@ def test_vocabulary_without_an_end_is_refused():
         Tokenizer(train(eos_id=-1, unk_id=1))
 
 
-def test_absent_repair_library_is_told_once(model, monkeypatch, caplog):
+def test_absent_repair_library_is_reported_once(model, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "ftfy", None)
     with caplog.at_level(logging.WARNING):
         tokenizer = Tokenizer(model)

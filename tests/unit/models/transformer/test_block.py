@@ -88,7 +88,7 @@ def test_modulation_finer_than_half_precision_still_counts(block):
     assert not torch.equal(seen[0], seen[1])
 
 
-def test_closed_gates_leave_cross_attention_alone(block):
+def test_with_closed_gates_only_cross_attention_changes_the_tokens(block):
     rotation, session, sound = contexts(block)
     x = torch.randn(1, 12, 24)
     with torch.no_grad():

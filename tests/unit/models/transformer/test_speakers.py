@@ -30,7 +30,7 @@ def dense_attention(q, k, masks):
 MASKS = torch.tensor([[1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 1, 1.0]])
 
 
-def test_masks_become_zeros_and_ones_on_tokens():
+def test_speaker_masks_become_zeros_and_ones_on_tokens():
     masks = torch.zeros(2, 8, 12)
     masks[0, :4, :6] = 255
     masks[1] = 0.2
@@ -49,7 +49,7 @@ def test_the_last_of_an_odd_number_of_heads_is_left_out():
     torch.testing.assert_close(reference_attention(q, k, MASKS), expected)
 
 
-def test_tokens_listen_where_they_attend_most():
+def test_each_token_follows_the_speaker_it_attends_to_most():
     attention = torch.tensor(
         [[0.9, 0.1, 0.5, 0.5], [0.2, 0.8, 0.1, 0.45], [0.0, 0.0, 0.9, 0.0]],
     )

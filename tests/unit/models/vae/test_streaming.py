@@ -118,7 +118,7 @@ def test_encoded_latents_do_not_depend_on_later_frames(vae):
     assert not torch.allclose(before[:, :, 3], after[:, :, 3], atol=1e-3)
 
 
-def test_the_past_is_remembered(vae):
+def test_decoding_a_group_depends_on_earlier_groups(vae):
     latent = latents(3)
     alone = vae.decode_group(latent[:, :, 1:2], CausalCache())
     assert not torch.allclose(decode(vae, latent)[:, :, 1:2], alone, atol=1e-3)

@@ -240,7 +240,7 @@ def test_a_missing_tokenizer_names_the_folders_of_the_text_encoder(authors, tmp_
     assert message.count(str(authors["text"][1])) == 1
 
 
-def test_no_folder_at_all_is_told():
+def test_the_lack_of_any_folder_is_reported():
     assert "any folder (none is known for it)" in refusal({}, {})
 
 
@@ -253,7 +253,7 @@ def test_a_missing_shard_is_named(authors):
         assert "resume the download" in message
 
 
-def test_a_chosen_file_that_is_gone_a_folder_or_of_another_kind_is_told(repackaged, tmp_path):
+def test_a_chosen_file_that_is_gone_a_folder_or_of_another_kind_is_reported(repackaged, tmp_path):
     assert "no such file; choose another" in refusal(repackaged, {"vae": tmp_path / "a.pth"})
     assert "is a folder; choose the file in it" in refusal(repackaged, {"clip": tmp_path})
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
@@ -289,7 +289,7 @@ def test_identity_changes_with_every_file_and_with_nothing_else(authors):
     assert choose_model_files(authors, {}, without=["clip"]).identity != identity
 
 
-def test_identity_of_a_file_that_is_gone_is_told(repackaged):
+def test_identity_of_a_file_that_is_gone_is_reported(repackaged):
     files = choose_model_files(repackaged, {})
     files.clip.unlink()
     with pytest.raises(WeightsError, match=r"clip_vision_h.safetensors: gone since it was found"):

@@ -47,7 +47,7 @@ def test_shards_in_a_given_folder_are_named_by_their_first(tmp_path):
     assert list_transformers([tmp_path]) == [shards("", 2)[0], "x-00001-of-00004.safetensors"]
 
 
-def test_depth_is_bounded(tmp_path):
+def test_menus_list_files_to_a_bounded_depth(tmp_path):
     fill(tmp_path, "1/2/3/in.safetensors", "1/2/3/4/out.safetensors")
     assert list_transformers([tmp_path]) == ["1/2/3/in.safetensors"]
 

@@ -334,7 +334,7 @@ def test_a_strength_out_of_range_is_refused(tmp_path, strength):
         LoraFile(tmp_path / "a", float(strength))
 
 
-def test_another_strength_is_another_identity(tmp_path):
+def test_another_lora_strength_changes_the_identity(tmp_path):
     (tmp_path / "a").touch()
     assert LoraFile(tmp_path / "a", 1.0).identity != LoraFile(tmp_path / "a", 0.5).identity
 

@@ -103,7 +103,7 @@ def alternating(count, *kinds):
         yield from pieces((*kinds[number % len(kinds)], 0.02, 0.5))
 
 
-def test_a_kind_that_lasts_is_not_looked_for_in_all_of_a_sound():
+def test_the_search_for_the_main_kind_stops_early_in_a_long_sound():
     source = alternating(2_000, (44_100, 1), (48_000, 2))
     next(one_kind(source, print, is_timed=False))
     assert sum(1 for _ in source) > 1_000
@@ -120,7 +120,7 @@ def test_damage_takes_no_memory_however_long_it_is():
     assert most < 2e6
 
 
-def test_nothing_is_nothing():
+def test_no_frames_give_no_frames():
     assert list(one_kind(iter([]), pytest.fail, is_timed=False)) == []
 
 

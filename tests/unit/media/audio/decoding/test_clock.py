@@ -113,7 +113,7 @@ def test_start_and_all_passes_go_by_the_player(tmp_path, clicks):
 
 
 @pytest.mark.parametrize("back_s", [0.1, 0.3])
-def test_what_overlaps_is_left_out_and_the_rest_comes_in_time(tmp_path, clicks, back_s):
+def test_overlapping_samples_are_left_out_and_the_rest_keeps_its_time(tmp_path, clicks, back_s):
     pieces = [
         Piece(clicks[:, start : start + 960], RATE_HZ, "mono",
               Fraction(start, RATE_HZ) - (Fraction(back_s) if start >= 38_400 else 0))
@@ -183,7 +183,7 @@ def leap(by_s, clock):
 
 
 @pytest.mark.parametrize("by_s", [1_801, 50_000, -2, -5_000])
-def test_times_that_leap_are_told_and_not_believed(by_s):
+def test_times_that_leap_are_reported_and_not_used(by_s):
     duration_s, notes = leap(by_s, Clock(Fraction(0)))
     assert duration_s == 3
     assert notes == [
@@ -319,7 +319,7 @@ def test_a_long_damage_takes_no_memory(monkeypatch):
     assert max(found) <= BLOCK_SAMPLES
 
 
-def test_of_what_is_wrong_all_over_only_the_first_is_told():
+def test_notes_are_limited_to_ten_and_never_repeated():
     notes = []
     tell = teller(notes)
     for number in range(100):

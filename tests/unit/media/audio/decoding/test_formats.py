@@ -138,7 +138,7 @@ def test_formats_that_only_libsndfile_knows_are_read_under_any_name(tmp_path, fo
         assert sum(block.shape[1] for block in reader.blocks()) == 900
 
 
-def test_an_mp4_whose_recording_was_never_closed_is_told(make, tmp_path):
+def test_an_mp4_whose_recording_was_never_closed_is_reported(make, tmp_path):
     path = make.encode_sound(tmp_path / "s.m4a", make.voice(RATE_HZ, RATE_HZ)[None], RATE_HZ, "aac")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") - 4])
@@ -153,7 +153,7 @@ def faults(path, caplog):
     return [record.message.split(": ", 1)[1] for record in caplog.records]
 
 
-def test_a_wav_whose_header_states_less_is_told_once(make, tmp_path, caplog):
+def test_a_wav_whose_header_states_less_is_reported_once(make, tmp_path, caplog):
     path = make.write_wav(tmp_path / "s.wav", make.voice(2 * RATE_HZ, RATE_HZ)[None], RATE_HZ)
     data = bytearray(path.read_bytes())
     at = data.index(b"data") + 4
@@ -165,7 +165,7 @@ def test_a_wav_whose_header_states_less_is_told_once(make, tmp_path, caplog):
     ]
 
 
-def test_a_wav_of_two_pieces_is_told_once(make, tmp_path, caplog):
+def test_a_wav_of_two_pieces_is_reported_once(make, tmp_path, caplog):
     path = make.write_wav(tmp_path / "s.wav", make.voice(RATE_HZ, RATE_HZ)[None], RATE_HZ)
     data = path.read_bytes()
     piece = data[data.index(b"data") :]
@@ -185,7 +185,7 @@ def test_what_else_stands_behind_the_sound_of_a_wav_is_not_told(make, tmp_path, 
 
 @pytest.mark.parametrize("name", ["s.ogg", "s.opus", "s.webm", "s.mka", "s.mp3"])
 @pytest.mark.parametrize("is_cut", [True, False])
-def test_a_file_that_lacks_its_end_is_told_once(make, tmp_path, caplog, name, is_cut):
+def test_a_file_that_lacks_its_end_is_reported_once(make, tmp_path, caplog, name, is_cut):
     path, voice = tmp_path / name, make.voice(3 * 48_000, 48_000)
     if name == "s.ogg":
         soundfile.write(path, voice, 48_000, "VORBIS")

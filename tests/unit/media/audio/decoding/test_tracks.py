@@ -69,11 +69,11 @@ def test_a_commentary_is_not_used_first(tmp_path, flag):
     assert "number 2 (Main) is used" in note
 
 
-def test_one_track_is_not_worth_a_word(tmp_path):
+def test_a_single_track_needs_no_note(tmp_path):
     assert used(write(tmp_path / "s.mp4", (DEFAULT,))) == (0, [])
 
 
-def test_several_tracks_are_told_once(tmp_path, caplog):
+def test_several_tracks_are_reported_once(tmp_path, caplog):
     info = probe_sound(write(tmp_path / "s.mp4"))
     with AnalysisStream(info) as stream:
         stream.read(0, 1000)

@@ -117,7 +117,7 @@ def test_sound_without_a_decoder_is_left_out(video, tmp_path):
         assert probe_video(tmp_path / f"o{suffix}").num_frames == 10
 
 
-def test_tables_that_are_cut_in_a_number_are_told(video, tmp_path):
+def test_tables_that_are_cut_in_a_number_are_reported(video, tmp_path):
     """Their offsets cannot be moved."""
 
     def change(data):
@@ -141,7 +141,9 @@ def test_a_still_that_lasts_for_hours_takes_no_memory_for_them(tmp_path):
     assert peak < 2_000_000
 
 
-def test_a_packet_of_a_size_that_cannot_be_ends_the_video_and_is_told_once(video, tmp_path, caplog):
+def test_a_packet_of_a_size_that_cannot_be_ends_the_video_and_is_reported_once(
+    video, tmp_path, caplog
+):
     def change(data):
         at = data.index(b"trun") + 4
         flags, count = struct.unpack_from(">II", data, at)
