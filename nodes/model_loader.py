@@ -28,7 +28,9 @@ from .search_words import TALKING_VIDEO
 from .sockets import CATEGORY, ModelSocket
 
 if TYPE_CHECKING:
-    from ..flashtalk_core.engine.spec import ModelSpec
+    from ..flashtalk_core.engine.resolve import Backend
+    from ..flashtalk_core.engine.spec import ModelSpec, PlacementSpec
+    from ..flashtalk_core.weights.lora.merge import LoraFile
 
 ATTENTION = ("auto", *BUILT_IN, *(kernel.name for kernel in KERNELS))
 
@@ -205,30 +207,31 @@ class ModelLoader(io.ComfyNode):
         lora_strength: float = 1.0,
         **parts: str,
     ) -> io.NodeOutput:
-        from ..flashtalk_core.engine.resolve import find_backend, find_loras
-        from ..flashtalk_core.engine.spec import PlacementSpec
         from .graph.descriptions import describe_model
-        from .host.render_host import ComfyHost
 
-        host, spec = ComfyHost(), model_spec(parts, lora, lora_strength)
+        spec = model_spec(parts, lora, lora_strength)
         with blame(cls, "device"):
-            host.find_device(device)
-            loras = find_loras(spec, host)
-        with blame(cls, "speed"):
-            placement = PlacementSpec(
-                device=device,
-                dtype=dtype,
-                attention=attention,
-                speed=speed,
-                memory=MemoryChoice.parse(memory, float8=float8),
-            )
-            backend = find_backend(placement, host)
+            loras, placement, backend = _place(
+                spec, MemoryChoice.parse(memory, float8=float8),
+                device=device, dtype=dtype, attention=attention, speed=speed,
+            )  # fmt: skip
         require_files(cls, parts)
         with blame(cls, "model"):
             files = find_files(parts)
-        with blame(cls, "model"):
-            described = describe_model(spec, placement, files, loras, backend)
-        return io.NodeOutput(described)
+            return io.NodeOutput(describe_model(spec, placement, files, loras, backend))
+
+
+def _place(
+    spec: ModelSpec, memory: MemoryChoice, **settings: str
+) -> tuple[tuple[LoraFile, ...], PlacementSpec, Backend]:
+    """Return LoRA files, placement and execution mode, checked on this machine."""
+    from ..flashtalk_core.engine.resolve import find_backend, find_loras
+    from ..flashtalk_core.engine.spec import PlacementSpec
+    from .host.render_host import ComfyHost
+
+    host, placement = ComfyHost(), PlacementSpec(memory=memory, **settings)
+    host.find_device(placement.device)
+    return find_loras(spec, host), placement, find_backend(placement, host)
 
 
 def model_spec(parts: Mapping[str, str], lora: str, lora_strength: float) -> ModelSpec:

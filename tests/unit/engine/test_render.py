@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flashtalk_core.config import ChunkConfig
+from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.render import describe, open_writer, render_video
 from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.media.audio.info import SoundInfo
@@ -127,10 +128,9 @@ def test_a_growing_sound_gives_the_very_file_and_stream_of_the_finished_one(
     videos = []
     for sound in (growing, whole):
         live = Fragments()
-        writer = open_writer(
-            replace(plan, sound=sound), tmp_path / "a.mp4", crf=30, sinks=[LiveMp4(live)]
-        )
-        render_video(replace(plan, sound=sound), writer, networks)
+        spoken = replace(plan, speakers=(PlannedSpeaker(sound),))
+        writer = open_writer(spoken, tmp_path / "a.mp4", crf=30, sinks=[LiveMp4(live)])
+        render_video(spoken, writer, networks)
         videos.append(((tmp_path / "a.mp4").read_bytes(), list(live)))
     assert videos[0] == videos[1]
     measured = measure_video(tmp_path / "a.mp4")
