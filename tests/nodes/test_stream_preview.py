@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 
 import av
 import pytest
@@ -45,6 +46,26 @@ def calls():
     )
     yield called
     hook.remove()
+
+
+@pytest.fixture(scope="module")
+def store_of_kept(tmp_path_factory):
+    """Folder with a kept render; it does not exist before the first one."""
+    return tmp_path_factory.mktemp("kept") / ".flashtalk"
+
+
+@pytest.fixture
+def kept(pack, used_model, store_of_kept, tmp_path):
+    """Frames that an earlier render kept, drawn once for all tests, and the kept video."""
+    frames = pack.frames(used_model, seed=31)
+    folder = tmp_path / "output" / ".flashtalk"
+    if not store_of_kept.exists():
+        pack.preview(frames, "earlier", hidden={"prompt": {"1": {}}}).unlink()
+        shutil.copytree(folder, store_of_kept)
+    else:
+        shutil.copytree(store_of_kept, folder)
+    (video,) = folder.glob("*.mp4")
+    return frames, video
 
 
 def test_the_whole_chain_ends_in_an_exact_video(rendered):
@@ -109,11 +130,11 @@ def test_the_same_settings_are_copied_and_call_no_network(pack, model, loads, ca
 
 
 @pytest.mark.parametrize("container", ["mov", "mkv", "mp4"])
-def test_a_copy_goes_into_any_container_with_its_own_graph(pack, model, calls, container):
-    pack.preview(pack.frames(model), hidden={"prompt": {"1": {}}})
+def test_a_copy_goes_into_any_container_with_its_own_graph(pack, kept, calls, container):
+    frames, video = kept
     calls.clear()
-    hidden = {"prompt": {"2": {}}}
-    copy = pack.preview(pack.frames(model), container=container, hidden=hidden)
+    assert json.loads(texts_in(video)["prompt"]) == {"1": {}}
+    copy = pack.preview(frames, container=container, hidden={"prompt": {"2": {}}})
     assert not calls
     assert measure_video(copy).num_frames == 8
     assert json.loads(texts_in(copy)["prompt"]) == {"2": {}}
@@ -155,8 +176,8 @@ def test_with_a_limit_of_zero_no_render_is_kept(pack, model, calls, tmp_path):
     assert calls
 
 
-def test_files_are_numbered_and_never_replaced(pack, model):
-    frames = pack.frames(model)
+def test_files_are_numbered_and_never_replaced(pack, kept):
+    frames, _ = kept
     paths = [pack.preview(frames, "a b/clip %width%x%height%") for _ in range(3)]
     assert len({*paths}) == 3
     assert [path.name for path in paths] == [f"clip 32x32_0000{i}_.mp4" for i in (1, 2, 3)]
@@ -235,13 +256,9 @@ SPOILED = {
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
 @pytest.mark.parametrize("how", SPOILED)
-def test_a_kept_render_that_cannot_be_copied_never_stops_the_graph(
-    pack, used_model, how, container, tmp_path
-):
-    frames = pack.frames(used_model, seed=31)
-    pack.preview(frames)
-    (kept,) = (tmp_path / "output" / ".flashtalk").glob("*.mp4")
-    rewrite(kept, SPOILED[how](kept.read_bytes()))
+def test_a_kept_render_that_cannot_be_copied_never_stops_the_graph(pack, kept, how, container):
+    frames, video = kept
+    rewrite(video, SPOILED[how](video.read_bytes()))
     assert pack.preview(frames, container=container).is_file()
 
 
@@ -259,10 +276,9 @@ def test_a_kept_render_with_one_wrong_byte_is_drawn_again(pack, used_model, call
 
 
 def test_a_copy_for_which_there_is_no_room_is_reported_and_the_kept_render_stays(
-    pack, used_model, calls, tmp_path, monkeypatch
+    pack, kept, calls, monkeypatch
 ):
-    frames = pack.frames(used_model, seed=33)
-    pack.preview(frames)
+    frames, _ = kept
     calls.clear()
 
     def fail(*_args):
@@ -276,10 +292,9 @@ def test_a_copy_for_which_there_is_no_room_is_reported_and_the_kept_render_stays
     assert calls == []
 
 
-def test_another_number_of_cores_renders_again(pack, used_model, calls, monkeypatch):
+def test_another_number_of_cores_renders_again(pack, kept, calls, monkeypatch):
     """The encoder cuts a frame into as many slices."""
-    frames = pack.frames(used_model, seed=34)
-    pack.preview(frames)
+    frames, _ = kept
     calls.clear()
     monkeypatch.setattr(pack["nodes.graph.render_job"], "num_encoder_threads", lambda: 99)
     pack.preview(frames)

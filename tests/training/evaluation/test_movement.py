@@ -72,7 +72,10 @@ def test_held_out_faces_do_not_depend_on_the_batch_size():
 def test_drawings_that_move_more_are_measured_less_like_their_portrait(monkeypatch):
     monkeypatch.setattr(movement, "_CHUNKS", 1)
     models = load_avatar("tiny", CPU, torch.float32)
-    floor = movement.measure_drawn_drift(models, models.config.sampling, Cast(1))
+    chunk = dataclasses.replace(models.config.chunk, num_frames=17)
+    config = dataclasses.replace(models.config, size_px=(96, 96), chunk=chunk)
+    models = dataclasses.replace(models, config=config)
+    floor = movement.measure_drawn_drift(models, config.sampling, Cast(1))
     assert list(floor) == list(LIVELINESS)
     for name in ("colour_delta_e", "identity", "structure"):
         still, calm, lively = (floor[mood][name] for mood in LIVELINESS)
