@@ -8,7 +8,7 @@ format:
 	ruff format .
 
 test:
-	python -m pytest --quiet
+	python -m pytest --quiet -n 2
 
 test-browser:
 	python -m pytest --quiet -m browser
