@@ -16,7 +16,7 @@ from torch import Tensor
 from ..geometry import num_latent_frames
 from ..models.vae.model import VideoVAE
 from ..sampling.schedule import noise_levels
-from .chunk_run import hear
+from .one_chunk import make_avatar, measured_span
 from .random_networks import ChunkInputs, Networks
 
 MIN_STD = 0.1
@@ -54,7 +54,8 @@ class Agreement:
 @torch.no_grad()
 def step_outputs(networks: Networks, inputs: ChunkInputs) -> dict[str, Tensor]:
     """Return the velocity at every noise level for the same random latent, float32."""
-    sound = networks.dit.project_audio(hear(networks, inputs))
+    windows = make_avatar(networks, inputs).hear(measured_span(networks))
+    sound = networks.dit.project_audio(windows)
     latent = _random_latent(networks, inputs)
     found = {}
     levels = noise_levels(inputs.steps, networks.config.sampling.shift)[:-1]

@@ -5,15 +5,16 @@ The loop over chunks and the writer are the real ones; only the frames are not g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ..config import ChunkConfig
-from ..engine.session import ChunkFrames, run_session
-from ..engine.state import SessionState
+from ..engine.events import NO_EVENTS, RenderEvents
+from ..engine.session import run_session
+from ..engine.state import FrameGroup, SessionState
 from ..geometry import ChunkSpan, num_video_frames
 from ..media.audio.probe import probe_sound
 from ..media.video.reading.measure import measure_video
@@ -39,13 +40,14 @@ class PlainFrames:
         self.size_px = size_px
         self.chunk = ChunkConfig()
 
-    def generate(self, span: ChunkSpan, state: SessionState) -> ChunkFrames:
+    def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
         """Yield ``(4, H, W, 3)`` uint8 groups; see :class:`ChunkSource`."""
+        after = SessionState(state.chunk_index + 1, None, state.fingerprint)
         for first in range(span.shown.start, span.shown.stop, _GROUP_FRAMES):
-            numbers = torch.arange(first, min(first + _GROUP_FRAMES, span.shown.stop))
-            grey = (numbers % 8 * 30).to(torch.uint8)[:, None, None, None]
-            yield grey.expand(-1, *self.size_px, 3)
-        return SessionState(state.chunk_index + 1, None, state.fingerprint)
+            stop = min(first + _GROUP_FRAMES, span.shown.stop)
+            grey = (torch.arange(first, stop) % 8 * 30).to(torch.uint8)[:, None, None, None]
+            frames = grey.expand(-1, *self.size_px, 3)
+            yield FrameGroup(frames, after if stop == span.shown.stop else None)
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,13 @@ class SyncMeasure:
         )
 
 
-def measure_sync(
-    duration_s: float, folder: Path, on_frames: Callable[[int], None] | None = None
-) -> SyncMeasure:
+def measure_sync(duration_s: float, folder: Path, events: RenderEvents = NO_EVENTS) -> SyncMeasure:
     """Write a video of ``duration_s`` with clicks in its sound and measure it.
 
     Args:
         duration_s: Length of the sound; one sample longer or shorter than a whole frame counts.
         folder: Where to write; what is written is removed again.
-        on_frames: Called with the number of frames just written; ``None`` to ignore it.
+        events: Gets the frames once they are written.
     """
     source = PlainFrames()
     num_samples = round(duration_s * RATE_HZ)
@@ -92,8 +92,7 @@ def measure_sync(
     with Mp4Writer(video_path, source.size_px, sound, preset="ultrafast") as writer:
         for frames in run_session(source, sound):
             writer.write(frames)
-            if on_frames is not None:
-                on_frames(frames.shape[0])
+            events.frames(frames)
     found = measure_video(video_path, 25, [at / RATE_HZ for at in clicks])
     for path in (sound_path, video_path):
         path.unlink()

@@ -24,10 +24,9 @@ from ..quantization.blocks import BlockConverter
 from ..quantization.fp8 import FP8
 from ..weights.plan import LayerHook
 from .agreement import MIN_STD, step_outputs
-from .chunk_run import run_chunk
+from .one_chunk import CHUNK, run_chunk
 from .random_networks import ChunkInputs, Networks, random_inputs, random_network
 from .stage_clock import GIB, StageClock, StageSamples, measure
-from .stage_report import CHUNK
 
 GB = 10**9
 SYSTEM_GB = SYSTEM_BYTES / GB
@@ -246,7 +245,6 @@ def _time_chunks(
 
     def run(clock: StageClock) -> None:
         run_chunk(networks, inputs, bench.num_decode_latents, clock)
-        clock.note(CHUNK)
 
     measure(run, bench.device, bench.warmups - 1, 1)
     before = {} if offload is None else dict(offload.moved_bytes)

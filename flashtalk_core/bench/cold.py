@@ -29,7 +29,7 @@ from ..weights.formats.tensor_file import open_tensor_file
 from ..weights.mapping.key_maps import AUDIO_KEYS, DIT_KEYS, VAE_KEYS, KeyMap
 from ..weights.plan import load_module, plan_component
 from ..weights.save import save_component
-from .chunk_run import run_chunk
+from .one_chunk import run_chunk
 from .random_networks import Networks, random_inputs, random_networks
 from .stage_clock import StageClock
 

@@ -16,11 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..acceleration.apply import set_execution
 from ..config import AvatarConfig, FastPaths
+from ..geometry import num_latent_frames
 from ..models.attention import Attention, sdpa
 from ..models.transformer.model import AvatarDiT
 from ..quantization.fp8 import Float8Linear
-from .chunk_run import run_chunk
-from .random_networks import random_inputs, random_networks
+from .one_chunk import make_avatar, measured_span
+from .random_networks import Networks, random_inputs, random_networks
 from .stage_clock import measure_one
 
 _KINDS = {
@@ -46,36 +47,12 @@ class Rates:
         return 1000 * sum(count / float(getattr(self, kind)) for kind, count in operations.items())
 
 
-class _OperationMarker:
-    """Splits counted operations by stage."""
-
-    def __init__(self, counter: FlopCounterMode) -> None:
-        self._counter = counter
-        self._before = dict.fromkeys(_KINDS, 0.0)
-        self.found: dict[str, dict[str, float]] = {}
-
-    def mark(self, stage: str) -> None:
-        """Add what was counted since the last mark to ``stage``."""
-        counts = {
-            str(op).rpartition(".")[2]: count
-            for op, count in self._counter.get_flop_counts().get("Global", {}).items()
-        }
-        now = {kind: float(sum(counts.get(op, 0) for op in ops)) for kind, ops in _KINDS.items()}
-        stage_counts = self.found.setdefault(stage, dict.fromkeys(_KINDS, 0.0))
-        for kind in _KINDS:
-            stage_counts[kind] += now[kind] - self._before[kind]
-        self._before = now
-
-    def note(self, moment: str) -> None:
-        """Do nothing: moments have no operations of their own."""
-
-
 def count_operations(
     config: AvatarConfig, size_px: tuple[int, int], steps: int, *, is_fused: bool
 ) -> dict[str, Operations]:
     """Count multiplications and additions of each stage of a chunk, by kind.
 
-    Nothing is computed: the chunk runs over tensors without values. Folded sound is multiplied
+    Nothing is computed: the networks run over tensors without values. Folded sound is multiplied
     batch by batch, as attention is, and counts as such.
 
     Args:
@@ -83,19 +60,50 @@ def count_operations(
         size_px: Height and width.
         steps: Denoising steps.
         is_fused: Whether blocks are fused; no other way changes what is multiplied.
+
+    Returns:
+        Operations by stage; stages that multiply nothing are left out.
     """
     device = torch.device("meta")
     networks = random_networks(config, sdpa, device, torch.bfloat16)
     paths = replace(FastPaths.none(), fused_blocks=is_fused)
     set_execution(networks.dit, paths, torch.device("cpu"))
-    inputs = random_inputs(networks, size_px, 1)
-    with FlopCounterMode(display=False) as counter:
-        marker = _OperationMarker(counter)
-        run_chunk(networks, inputs, 1, marker)
-    found: dict[str, Operations] = dict(marker.found)
+    found = {name: _count(run) for name, run in _stages(networks, size_px).items()}
     return {stage: found[stage] for stage in found if stage != "step 1"} | {
         f"step {number}": found["step 1"] for number in range(1, steps + 1)
     }
+
+
+@torch.no_grad()
+def _stages(networks: Networks, size_px: tuple[int, int]) -> dict[str, Callable[[], object]]:
+    """Return what each stage runs, by name; a step stands for all of them."""
+    inputs = random_inputs(networks, size_px, 1)
+    dit, vae = networks.dit, networks.vae
+    hear = partial(make_avatar(networks, inputs).hear, measured_span(networks))
+    windows, session = hear(), inputs.reference.session
+    sound, time = dit.project_audio(windows), torch.tensor([1000.0])  # the first one
+    like = inputs.reference.motion_latent
+    num_latents = num_latent_frames(networks.config.chunk.num_frames)
+    latent = like.new_empty(1, like.shape[1], num_latents, *like.shape[-2:])
+    return {
+        "audio encoder": hear,
+        "audio projection": lambda: dit.project_audio(windows),
+        "motion encode": lambda: vae.encode(inputs.motion_frames),
+        "step 1": lambda: dit(latent.float(), time, session, sound),
+        "decode": lambda: list(vae.decode_groups(latent)),
+    }
+
+
+@torch.no_grad()
+def _count(run: Callable[[], object]) -> Operations:
+    """Count the operations of ``run`` by kind."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    counts = {
+        str(op).rpartition(".")[2]: count
+        for op, count in counter.get_flop_counts().get("Global", {}).items()
+    }
+    return {kind: float(sum(counts.get(op, 0) for op in ops)) for kind, ops in _KINDS.items()}
 
 
 def measure_rates(

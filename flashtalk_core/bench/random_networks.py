@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..config import AvatarConfig
@@ -39,8 +41,8 @@ class ChunkInputs:
     """What a chunk in the middle of a session starts from."""
 
     reference: Reference
-    samples: Tensor
-    """Sound around the chunk, ``(1, S)`` float32."""
+    samples: NDArray[np.float32]
+    """Sound around the chunk, ``(S,)``."""
     motion_frames: Tensor
     """Last frames of the chunk before, ``(1, 3, M, H, W)`` in ``[-1, 1]``."""
     size_px: tuple[int, int]
@@ -87,11 +89,19 @@ def random_inputs(networks: Networks, size_px: tuple[int, int], steps: int) -> C
     )
     return ChunkInputs(
         reference=reference,
-        samples=0.1 * draw(1, chunk.audio_context_frames * chunk.samples_per_frame),
+        samples=_on_host(0.1 * draw(chunk.audio_context_frames * chunk.samples_per_frame)),
         motion_frames=draw(1, 3, chunk.num_motion_frames, *size_px).clamp(-1, 1).to(weight),
         size_px=size_px,
         steps=steps,
     )
+
+
+def _on_host(values: Tensor) -> NDArray[np.float32]:
+    """Return float32 values as an array; zeros where there are none."""
+    if values.is_meta:
+        return np.zeros(values.shape, np.float32)
+    array: NDArray[np.float32] = values.cpu().numpy()
+    return array
 
 
 def _generator(device: torch.device) -> torch.Generator | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..config import ChunkConfig
+from ..engine.events import EventHandlers
 from ..engine.render import open_writer, render_video
 from ..engine.resolve import LocalHost, resolve
 from ..engine.spec import RenderSpec, Speaker
@@ -55,7 +56,8 @@ def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMea
         if writer.num_written == plan.chunk.num_new_frames:
             start_s = time.monotonic()
 
-    render_video(plan, writer, StayLoaded(plan.checkpoint, plan.placement), on_frames=note_start)
+    networks = StayLoaded(plan.checkpoint, plan.placement)
+    render_video(plan, writer, networks, events=EventHandlers(frames=note_start))
     elapsed_s = time.monotonic() - start_s
     assert num_chunks(writer.num_written, plan.chunk) > 1, writer.num_written
     timed = writer.num_written - plan.chunk.num_new_frames

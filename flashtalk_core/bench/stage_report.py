@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .agreement import Agreement
-from .chunk_run import FIRST_FRAME
+from .one_chunk import CHUNK, FIRST_FRAME
 from .operations import Operations, Rates
 from .stage_clock import StageSamples
 
-CHUNK = "chunk"
-"""Name under which the whole chunk is noted."""
 _TERA = 1e12
 
 
@@ -70,7 +68,7 @@ def summarise(
     Args:
         name: Of the way.
         first_s: Seconds that its first chunk took.
-        samples: Of its stages, :data:`CHUNK` and the first frame among them.
+        samples: Of its stages, the whole chunk and the first frame among them.
         rates: Measured for it.
         num_new_frames: Frames that a chunk shows.
     """

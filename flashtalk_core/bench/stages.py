@@ -25,11 +25,11 @@ from .agreement import (
     step_outputs,
     vae_outputs,
 )
-from .chunk_run import FIRST_FRAME, run_chunk
+from .one_chunk import CHUNK, FIRST_FRAME, run_chunk
 from .operations import Operations, count_operations, measure_rates
 from .random_networks import ChunkInputs, Networks, random_inputs
 from .stage_clock import StageClock, measure, measure_one
-from .stage_report import CHUNK, StageReport, stage_row, summarise
+from .stage_report import StageReport, stage_row, summarise
 
 INEXACT = frozenset(kernel.name for kernel in KERNELS if not kernel.exact)
 PLAIN = "plain"
@@ -200,7 +200,7 @@ def _measure_way(
     report: StageReport,
 ) -> None:
     """Add the rows and the summary of one way to ``report``; operations are counted once."""
-    networks, device = bench.networks, inputs.samples.device
+    networks, device = bench.networks, inputs.motion_frames.device
     is_fused = way.paths.fused_blocks
     if is_fused not in counted:
         counted[is_fused] = count_operations(
@@ -216,7 +216,6 @@ def _measure_way(
 
     def run(clock: StageClock) -> None:
         run_chunk(networks, inputs, num_latents[0], clock)
-        clock.note(CHUNK)
 
     start_s = time.monotonic()
     first = measure(run, device, 0, 1)
@@ -242,9 +241,8 @@ def _measure_setting(bench: StageBench, name: str, setting: Setting, report: Sta
 
     def run(clock: StageClock) -> None:
         run_chunk(networks, inputs, setting.num_decode_latents, clock)
-        clock.note(CHUNK)
 
-    samples = measure(run, inputs.samples.device, 1, min(3, bench.repeats))
+    samples = measure(run, inputs.motion_frames.device, 1, min(3, bench.repeats))
     for stage in ("step 1", "decode", FIRST_FRAME, CHUNK):
         row = stage_row(name, f"{setting} {stage}", samples[stage], None, None)
         report.stages.append(row)

@@ -132,24 +132,23 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
+    from ..engine.events import EventHandlers
     from ..engine.render import describe, open_writer, render_video
     from ..placement.residency import StayLoaded
     from .progress import Progress
 
     plan = make_plan(args)
     writer = open_writer(plan, args.output, crf=args.crf, metadata={"comment": describe(plan)})
-    networks = StayLoaded(plan.checkpoint, plan.placement)
     try:
         with ExitStack() as stack:
             assert writer.num_frames is not None, "the sound was measured"
             progress = Progress(writer.num_frames, plan.chunk)
-            render_video(
-                plan,
-                writer,
-                networks,
-                on_ready=lambda: stack.enter_context(progress),
-                on_frames=lambda frames: progress.add(len(frames)),
+            events = EventHandlers(
+                ready=lambda: stack.enter_context(progress),
+                frames=lambda frames: progress.add(len(frames)),
             )
+            networks = StayLoaded(plan.checkpoint, plan.placement, events.loading)
+            render_video(plan, writer, networks, events=events)
         logger.info("wrote %s, %d frames", writer.output.final, writer.num_written)
     except BaseException as error:
         writer.note_end(error)  # the file may be complete: a stop may come while that is told

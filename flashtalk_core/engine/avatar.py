@@ -5,7 +5,9 @@ Axis legend: F pixel frames, W window, S hidden layers, A audio features, H W pi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,10 +18,18 @@ from ..media.audio.source import SampleReader
 from ..media.audio.windows import window_features
 from ..media.image.portrait import to_pictures
 from ..models.encoders.audio import AudioEncoder
-from .chunk import BeforeStep, ChunkModel, generate_chunk
-from .reference_track import ReferenceTrack
-from .session import ChunkFrames
-from .state import SessionState
+from .chunk import ChunkModel, generate_chunk
+from .events import NO_EVENTS, RenderEvents
+from .reference import Reference
+from .state import FrameGroup, SessionState
+
+
+class References(Protocol):
+    """The portrait, under the prompt of each chunk."""
+
+    def at(self, span: ChunkSpan) -> Reference:
+        """Return the reference of a chunk."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,36 +37,30 @@ class TalkingAvatar:
     """Hears a window of sound, then denoises and decodes the chunk in its middle."""
 
     model: ChunkModel
-    references: ReferenceTrack
+    references: References
     sound: SampleReader
     sampling: SamplingConfig
     audio_window: int
     """Audio frames around each video frame."""
     fingerprint: str
-    before_step: BeforeStep | None = None
+    events: RenderEvents = NO_EVENTS
+    """Gets the steps and stages of each chunk."""
 
     @property
     def chunk(self) -> ChunkConfig:
         """Arithmetic of a chunk."""
         return self.model.chunk
 
-    def generate(self, span: ChunkSpan, state: SessionState) -> ChunkFrames:
+    def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
         """Yield ``(f, H, W, 3)`` uint8 frames of the chunk; see :class:`ChunkSource`."""
-        groups = generate_chunk(
-            self.model,
-            self.references.at(span),
-            self.hear(span),
-            state,
-            self.sampling,
-            before_step=self.before_step,
-        )
-        while True:
-            try:
-                frames = next(groups)
-            except StopIteration as end:
-                next_state: SessionState = end.value
-                return next_state
-            yield to_pictures(frames)
+        reference, windows = self.references.at(span), self.hear(span)
+        self.events.stage("audio encoder")
+        for group in generate_chunk(
+            self.model, reference, windows, state, self.sampling, events=self.events
+        ):
+            pictures = to_pictures(group.frames)
+            self.events.stage("to host")
+            yield replace(group, frames=pictures)
 
     @torch.no_grad()
     def hear(self, span: ChunkSpan) -> Tensor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from ..config import ChunkConfig
 from ..geometry import chunk_span
 from ..media.audio.source import SampleReader
 from ..models.encoders.clip_vision import ClipVision
@@ -13,12 +16,12 @@ from ..models.vae.model import VideoVAE
 from ..placement.provider import Residency
 from ..sampling.schedule import model_timesteps
 from .avatar import TalkingAvatar
-from .chunk import BeforeStep, ChunkModel
+from .chunk import ChunkModel
 from .encoding_cache import EncodingMemo
+from .events import NO_EVENTS, RenderEvents
 from .plan import RenderPlan, fingerprint
-from .reference import encode_portrait
-from .reference_track import ReferenceTrack, start_frames
-from .request import check_request, warn_about_request
+from .reference import ReferenceTrack, encode_portrait
+from .request import PromptChange, check_request, warn_about_request
 
 
 @torch.no_grad()
@@ -28,7 +31,7 @@ def build_avatar(
     networks: Residency,
     *,
     memo: EncodingMemo | None = None,
-    before_step: BeforeStep | None = None,
+    events: RenderEvents = NO_EVENTS,
 ) -> TalkingAvatar:
     """Encode portrait and prompts and prepare a session.
 
@@ -40,7 +43,7 @@ def build_avatar(
         sound: Analysed sound.
         networks: Lends the networks.
         memo: Encodings made before; ``None`` makes all anew.
-        before_step: Called before each denoising step; ``None`` does nothing.
+        events: Gets the steps and stages of each chunk.
 
     Returns:
         The avatar, ready for :func:`run_session`.
@@ -68,8 +71,13 @@ def build_avatar(
         sampling=request.sampling,
         audio_window=config.dit.audio_window,
         fingerprint=plan.fingerprint(),
-        before_step=before_step,
+        events=events,
     )
+
+
+def start_frames(changes: Sequence[PromptChange], chunk: ChunkConfig) -> list[int]:
+    """Return the frame at which the first prompt and each later one begins."""
+    return [0, *(max(1, round(change.start_s * chunk.frame_rate_hz)) for change in changes)]
 
 
 def _encode_prompts(plan: RenderPlan, networks: Residency, memo: EncodingMemo) -> list[Tensor]:

@@ -7,7 +7,7 @@ layers, A audio features.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,12 +23,11 @@ from ..placement.provider import Residency, Resident
 from ..sampling.noise import ChunkNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import denoise
+from .events import NO_EVENTS, RenderEvents
 from .reference import Reference
-from .state import SessionState
+from .state import FrameGroup, SessionState
 
 DrawNoise = Callable[[tuple[int, ...], torch.device, torch.dtype], Tensor]
-BeforeStep = Callable[[int], None]
-"""Called with the step about to run; raises to stop within one step."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ def generate_chunk(
     state: SessionState,
     sampling: SamplingConfig,
     *,
-    before_step: BeforeStep | None = None,
+    events: RenderEvents = NO_EVENTS,
     draw_noise: DrawNoise | None = None,
-) -> Generator[Tensor, None, SessionState]:
+) -> Iterator[FrameGroup]:
     """Generate the next chunk.
 
     Args:
@@ -67,35 +66,40 @@ def generate_chunk(
         windows: Audio features, ``(1, F, W, S, A)``.
         state: Where the session stands.
         sampling: How to denoise.
-        before_step: Called before each denoising step; ``None`` does nothing.
+        events: Gets steps and stages; may raise to stop.
         draw_noise: Source of noise; ``None`` draws from (seed, chunk).
 
     Yields:
-        New frames in order, ``(3, f, H, W)`` float32 in ``[-1, 1]``, motion frames left out.
-
-    Returns:
-        The state for the next chunk, as the generator's value.
+        New frames in order, motion frames left out; the last group has the next chunk's state.
     """
     motion = _motion_latent(model, reference, state)
+    events.stage("motion encode")
     draw_noise = draw_noise or ChunkNoise(sampling.seed, state.chunk_index).draw
-    latent = _denoise_chunk(
-        model, reference, windows, motion, sampling, draw_noise, before_step or (lambda _step: None)
-    )
+    latent = _denoise_chunk(model, reference, windows, motion, sampling, draw_noise, events)
     _check_finite(latent, state.chunk_index, "the model's output is")
+    events.stage(f"step {sampling.steps}")
     kept: list[Tensor] = []
     num_decoded = 0
     num_motion = model.chunk.num_motion_frames
     for group in _decode(model, latent):
         _check_finite(group, state.chunk_index, "the VAE's pictures are")
+        events.stage("decode")
         frames = match_colours(group[0].float(), reference.colour, sampling.colour_strength)
+        events.stage("colour")
         kept = _keep_last(kept, frames, num_motion)
         num_hidden = max(0, num_motion - num_decoded)
         num_decoded += frames.shape[1]
         if num_decoded > num_motion:
-            yield frames[:, num_hidden:]
+            is_last = num_decoded == model.chunk.num_frames
+            next_state = _state_after(state, kept, num_motion) if is_last else None
+            yield FrameGroup(frames[:, num_hidden:], next_state)
+
+
+def _state_after(state: SessionState, kept: Sequence[Tensor], num_motion: int) -> SessionState:
+    """Return the state after a chunk whose last frames are ``kept``, each ``(3, f, H, W)``."""
     return SessionState(
         chunk_index=state.chunk_index + 1,
-        motion_frames=torch.cat(kept, dim=1)[None, :, -num_motion:],
+        motion_frames=torch.cat(tuple(kept), dim=1)[None, :, -num_motion:],
         fingerprint=state.fingerprint,
     )
 
@@ -139,18 +143,21 @@ def _denoise_chunk(
     motion: Tensor,
     sampling: SamplingConfig,
     draw_noise: DrawNoise,
-    before_step: BeforeStep,
+    events: RenderEvents,
 ) -> Tensor:
+    """Return clean latents; the last step's stage is left to the caller, who checks them."""
     num_latents = num_latent_frames(model.chunk.num_frames)
     shape = (1, motion.shape[1], num_latents, *motion.shape[-2:])
     with model.networks.use(AvatarDiT) as dit:
         weight = dit.patch_embedding.weight
         sound = dit.project_audio(windows.to(weight), sampling.mouth_strength)
+        events.stage("audio projection")
         step = 0
 
         def predict(latent: Tensor, level: float) -> Tensor:
             nonlocal step
-            before_step(step)
+            events.stage(f"step {step}" if step else "noise")
+            events.step(step)
             step += 1
             timestep = torch.tensor([1000 * level])
             return dit(latent, timestep, reference.session, sound)

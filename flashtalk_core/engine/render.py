@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -14,8 +14,8 @@ from ..media.video.encoder import PacketSink
 from ..media.video.writer import Mp4Writer
 from ..placement.provider import Residency
 from .build import build_avatar
-from .chunk import BeforeStep
 from .encoding_cache import EncodingMemo
+from .events import NO_EVENTS, RenderEvents
 from .plan import RenderPlan
 from .session import run_session
 
@@ -39,10 +39,6 @@ class FrameSink(Protocol):
     def write(self, frames: Tensor) -> None:
         """Take the next frames, ``(f, H, W, 3)`` uint8."""
         ...
-
-
-OnFrames = Callable[[Tensor], None]
-"""Called with written frames, ``(f, H, W, 3)`` uint8."""
 
 
 def open_writer(
@@ -81,9 +77,7 @@ def render_video(
     networks: Residency,
     *,
     memo: EncodingMemo | None = None,
-    before_step: BeforeStep | None = None,
-    on_ready: Callable[[], object] | None = None,
-    on_frames: OnFrames | None = None,
+    events: RenderEvents = NO_EVENTS,
 ) -> None:
     """Render a plan to the end of its sound, which may grow meanwhile.
 
@@ -92,9 +86,7 @@ def render_video(
         sink: Gets the frames, from :func:`open_writer` for example; entered and left here.
         networks: Lends the networks.
         memo: Encodings made before; ``None`` makes all anew.
-        before_step: Called before each denoising step; raises to stop. ``None`` does nothing.
-        on_ready: Called when everything is loaded and the first chunk begins; or ``None``.
-        on_frames: Called with frames once they are written; ``None`` to ignore them.
+        events: Gets what happens; may raise to stop. Loading is reported by ``networks``.
 
     Raises:
         FlashTalkError: If the request does not fit the model, or the file cannot be written.
@@ -102,10 +94,8 @@ def render_video(
     """
     rate_hz = plan.chunk.sample_rate_hz
     with sink, AnalysisStream(plan.sound, rate_hz) as samples:
-        avatar = build_avatar(plan, samples, networks, memo=memo, before_step=before_step)
-        if on_ready is not None:
-            on_ready()
-        for frames in run_session(avatar, plan.sound):
+        avatar = build_avatar(plan, samples, networks, memo=memo, events=events)
+        events.ready()
+        for frames in run_session(avatar, plan.sound, events=events):
             sink.write(frames)
-            if on_frames is not None:
-                on_frames(frames)
+            events.frames(frames)

@@ -5,7 +5,7 @@ Axis legend: f frames of one decoded group, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +15,8 @@ from ..config import ChunkConfig
 from ..errors import InvalidInputError
 from ..geometry import ChunkSpan, chunk_span, num_video_frames
 from ..media.audio.info import SoundInfo
-from .state import SessionState
-
-ChunkFrames = Generator[Tensor, None, SessionState]
+from .events import NO_EVENTS, RenderEvents
+from .state import FrameGroup, SessionState
 
 
 class ChunkSource(Protocol):
@@ -33,8 +32,8 @@ class ChunkSource(Protocol):
         """Hash of everything that decides the picture; a state goes on under the same only."""
         ...
 
-    def generate(self, span: ChunkSpan, state: SessionState) -> ChunkFrames:
-        """Yield the chunk's new frames, ``(f, H, W, 3)`` uint8, and return the next state."""
+    def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
+        """Yield the chunk's new frames, ``(f, H, W, 3)`` uint8; the last have the next state."""
         ...
 
 
@@ -67,7 +66,7 @@ def run_session(
     source: ChunkSource,
     end: int | SoundInfo,
     state: SessionState | None = None,
-    on_state: Callable[[SessionState], None] | None = None,
+    events: RenderEvents = NO_EVENTS,
 ) -> Iterator[Tensor]:
     """Generate a video chunk by chunk.
 
@@ -76,7 +75,7 @@ def run_session(
         end: Length of the video in frames, or the sound that it ends with, which may still grow.
             What the last chunk draws beyond the end is cut; what lies behind it is not drawn.
         state: Where to continue; ``None`` starts at the first chunk.
-        on_state: Called with the state after each whole chunk; ``None`` to ignore it.
+        events: Gets the state after each whole chunk; may raise to stop.
 
     Yields:
         Frames as they are decoded, ``(f, H, W, 3)`` uint8; in all as many as the video has,
@@ -93,30 +92,13 @@ def run_session(
         )
     length = VideoLength(end, source.chunk.frame_rate_hz)
     while length.has_frame((span := chunk_span(state.chunk_index, source.chunk)).shown.start):
-        yield from cut_frames(frames := _Frames(source, span, state), length, span)
-        if frames.next_state is None:
-            return
-        state = frames.next_state
-        if on_state is not None:
-            on_state(state)
-
-
-class _Frames:
-    """Frames of a chunk, and the state behind them once they have run out."""
-
-    def __init__(self, source: ChunkSource, span: ChunkSpan, state: SessionState) -> None:
-        self._source, self._span, self._state = source, span, state
-        self.next_state: SessionState | None = None
-
-    def __iter__(self) -> Iterator[Tensor]:
-        self.next_state = yield from self._source.generate(self._span, self._state)
-
-
-def cut_frames(groups: _Frames, length: VideoLength, span: ChunkSpan) -> Iterator[Tensor]:
-    """Yield groups up to the end of the video; what lies behind it is not even decoded."""
-    position = span.shown.start
-    for group in groups:
-        first, position = position, position + group.shape[0]
-        yield group[: length.num_frames_before(position) - first]
-        if not length.has_frame(min(position, span.shown.stop - 1)):
-            return
+        position, next_state = span.shown.start, None
+        for group in source.generate(span, state):
+            first, position = position, position + group.frames.shape[0]
+            yield group.frames[: length.num_frames_before(position) - first]
+            if not length.has_frame(min(position, span.shown.stop - 1)):
+                return  # what lies behind the end is not even decoded
+            next_state = group.state
+        assert next_state is not None, "a whole chunk ends with its state"
+        state = next_state
+        events.state(state)

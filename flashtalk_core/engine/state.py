@@ -1,4 +1,4 @@
-"""The state of a session, a value that goes into a chunk and comes out of it."""
+"""The state of a session: a value that goes into a chunk and comes out with its last frames."""
 
 from __future__ import annotations
 
@@ -18,3 +18,14 @@ class SessionState:
     before the first chunk."""
     fingerprint: str = ""
     """What the session was started with; a state is only continued under the same."""
+
+
+@dataclass(frozen=True)
+class FrameGroup:
+    """New frames of a chunk that were decoded together."""
+
+    frames: Tensor
+    """``(3, f, H, W)`` float32 in ``[-1, 1]`` from :func:`generate_chunk`, ``(f, H, W, 3)`` uint8
+    in host memory from a :class:`ChunkSource`."""
+    state: SessionState | None = None
+    """Where the session stands after the chunk; ``None`` unless this is the chunk's last group."""

@@ -95,12 +95,10 @@ def _run_chunk(
     windows = golden[f"{prefix}.audio"].to(reference.motion_latent.device)
     noise = _replay(golden[f"{prefix}.noise_init"], golden[f"{prefix}.noise_steps"])
     chunk = generate_chunk(model, reference, windows, state, sampling, draw_noise=noise)
-    groups: list[Tensor] = []
-    while True:
-        try:
-            groups.append(next(chunk))
-        except StopIteration as end:
-            return torch.cat(groups, dim=1), end.value
+    groups = list(chunk)
+    next_state = groups[-1].state
+    assert next_state is not None
+    return torch.cat([group.frames for group in groups], dim=1), next_state
 
 
 def _replay(start: Tensor, steps: Tensor) -> DrawNoise:

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import torch
@@ -78,7 +79,7 @@ def load_network(
     kind: type[N],
     *,
     waits_on: torch.device | None = None,
-    before_tensor: Callable[[], None] | None = None,
+    before_tensor: Callable[[], object] | None = None,
 ) -> LoadedNetwork[N]:
     """Read a network, and bring it into the form that the memory plan and the faster ways want.
 
@@ -139,17 +140,35 @@ class StayLoaded:
     whatever size.
     """
 
-    def __init__(self, checkpoint: AvatarCheckpoint, placement: Placement) -> None:
-        """Read nothing yet."""
+    def __init__(
+        self,
+        checkpoint: AvatarCheckpoint,
+        placement: Placement,
+        loading: Callable[[type[nn.Module]], object] = lambda _kind: None,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            checkpoint: Files of the networks.
+            placement: Where they run.
+            loading: Called with the class of a network before each of its tensors is read; raises
+                to stop.
+        """
         self._checkpoint = checkpoint
         self._placement = placement
+        self._loading = loading
         self._networks: dict[type[nn.Module], LoadedNetwork[Any]] = {}
 
     @contextmanager
     def use(self, kind: type[N]) -> Iterator[N]:
         """Lend a network; see :class:`.provider.Residency`."""
         if kind not in self._networks:
-            self._networks[kind] = load_network(self._checkpoint, self._placement, kind)
+            self._networks[kind] = load_network(
+                self._checkpoint,
+                self._placement,
+                kind,
+                before_tensor=partial(self._loading, kind),
+            )
         yield cast("N", self._networks[kind].network)
 
     def free(self, kind: type[nn.Module]) -> None:

@@ -72,7 +72,7 @@ class AvatarCheckpoint:
         dtype: torch.dtype,
         *,
         runs_on: torch.device | None = None,
-        before_tensor: Callable[[], None] | None = None,
+        before_tensor: Callable[[], object] | None = None,
         hooks: Sequence[LayerHook[ModuleT]] = (),
     ) -> ModuleT:
         """Load one component.

@@ -122,7 +122,7 @@ def load_module(
     plan: LoadPlan[ModuleT],
     device: torch.device,
     dtype: torch.dtype,
-    before_tensor: Callable[[], None] | None = None,
+    before_tensor: Callable[[], object] | None = None,
     hooks: Sequence[LayerHook[ModuleT]] = (),
 ) -> ModuleT:
     """Build the component and stream its tensors, one by one, to where they are used.

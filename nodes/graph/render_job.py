@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ...flashtalk_core.engine.events import EventHandlers
 from ...flashtalk_core.engine.notes import placement_notes, render_notes
 from ...flashtalk_core.engine.plan import fingerprint
 from ...flashtalk_core.engine.render import describe, open_writer, render_video
@@ -151,7 +152,7 @@ class Sink:
             plan, writer.num_frames, self._node_id, has_pictures=lambda: not preview.is_watched
         )
 
-        def reading(kind: type) -> None:
+        def loading(kind: type) -> None:
             progress.stop_if_asked()
             preview.reading(kind)
 
@@ -159,18 +160,14 @@ class Sink:
             preview.add_frames(frames)  # first: the progress may stop the render
             progress.add_frames(frames)
 
+        events = EventHandlers(
+            loading=loading, ready=preview.start_clock, step=progress.before_step, frames=add_frames
+        )
         self._note_placement(preview)
         try:
             with blame(self._node, "frames"):
-                render_video(
-                    plan,
-                    writer,
-                    model.networks.lent_to(plan, reading),
-                    memo=model.memo,
-                    before_step=progress.before_step,
-                    on_ready=preview.start_clock,
-                    on_frames=add_frames,
-                )
+                networks = model.networks.lent_to(plan, events)
+                render_video(plan, writer, networks, memo=model.memo, events=events)
         except BaseException as error:
             _log_what_is_left(error)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -13,6 +13,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
+from ...flashtalk_core.engine.events import RenderEvents
 from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
 from ...flashtalk_core.models.transformer.model import AvatarDiT
 from ...flashtalk_core.models.vae.model import VideoVAE
@@ -21,9 +22,6 @@ from ...flashtalk_core.placement.residency import Placement, load_network
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)
-
-OnRead = Callable[[type[nn.Module]], None]
-"""Called with the class of a network before each of its tensors is read."""
 
 _OFFLOAD = torch.device("cpu")
 """Where networks wait: never on a GPU, whose memory they would fill before room is made."""
@@ -108,29 +106,33 @@ class ManagedNetworks:
         read = ", ".join(kind.__name__ for kind in self._patchers)
         return f"ManagedNetworks({read or 'none'} in memory)"
 
-    def lent_to(self, plan: RenderPlan, on_read: OnRead) -> ManagedResidency:
+    def lent_to(self, plan: RenderPlan, events: RenderEvents) -> ManagedResidency:
         """Return the networks as lent out to a render; see :class:`ManagedResidency`."""
-        return ManagedResidency(self, plan, on_read)
+        return ManagedResidency(self, plan, events)
 
-    def patcher(self, kind: type[nn.Module], placement: Placement, on_read: OnRead) -> ModelPatcher:
+    def patcher(
+        self, kind: type[nn.Module], placement: Placement, events: RenderEvents
+    ) -> ModelPatcher:
         """Return the patcher of a network, reading its weights once.
 
         Args:
             kind: Class of the network.
             placement: Where it runs, and how much of it stays there; with another one than
                 before, the weights are read anew.
-            on_read: Called before each tensor is read.
+            events: Gets the loading of each tensor.
         """
         if kind in self._patchers and not _is_alike(kind, placement, self._placements[kind]):
             self.free(kind)
         if kind not in self._patchers:
             # ComfyUI runs nodes in inference mode, but moves models outside of it too.
             with torch.inference_mode(False):
-                self._patchers[kind] = self._read(kind, placement, on_read)
+                self._patchers[kind] = self._read(kind, placement, events)
             self._placements[kind] = placement
         return self._patchers[kind]
 
-    def _read(self, kind: type[nn.Module], placement: Placement, on_read: OnRead) -> ModelPatcher:
+    def _read(
+        self, kind: type[nn.Module], placement: Placement, events: RenderEvents
+    ) -> ModelPatcher:
         device = placement.device_of(kind)
         if placement.memory.num_resident is not None and device.type != "cpu":
             # What is kept in part is read to where it runs, so that room is made first.
@@ -140,7 +142,7 @@ class ManagedNetworks:
             placement,
             kind,
             waits_on=_OFFLOAD,
-            before_tensor=lambda: on_read(kind),
+            before_tensor=lambda: events.loading(kind),
         )
         if loaded.offload is not None:
             return StreamedModelPatcher(loaded.network, loaded.offload, device, _OFFLOAD)
@@ -174,23 +176,23 @@ class ManagedNetworks:
 class ManagedResidency:
     """:class:`Residency` of the core on top of ComfyUI's model management."""
 
-    def __init__(self, networks: ManagedNetworks, plan: RenderPlan, on_read: OnRead) -> None:
+    def __init__(self, networks: ManagedNetworks, plan: RenderPlan, events: RenderEvents) -> None:
         """Lend ``networks`` where ``plan`` places them.
 
         Args:
             networks: The networks of the plan's model.
             plan: What they draw.
-            on_read: Called before each tensor is read; raises to stop.
+            events: Gets the loading of each tensor; may raise to stop.
         """
         self._networks = networks
         self._plan = plan
-        self._on_read = on_read
+        self._events = events
         self._lent: list[ModelPatcher] = []
 
     @contextmanager
     def use(self, kind: type[N]) -> Iterator[N]:
         """Lend a network on its device; ComfyUI makes room for it."""
-        patcher = self._networks.patcher(kind, self._plan.placement, self._on_read)
+        patcher = self._networks.patcher(kind, self._plan.placement, self._events)
         self._lent.append(patcher)
         try:
             # With those that are lent out already, so that none of them is evicted for this one.

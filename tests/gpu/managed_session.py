@@ -29,6 +29,7 @@ import comfy.model_management as management  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from pack.flashtalk_core.engine.build import build_avatar  # noqa: E402
+from pack.flashtalk_core.engine.events import NO_EVENTS, EventHandlers  # noqa: E402
 from pack.flashtalk_core.engine.resolve import Inputs, LocalHost, resolve  # noqa: E402
 from pack.flashtalk_core.engine.session import run_session  # noqa: E402
 from pack.flashtalk_core.engine.spec import PlacementSpec, RenderSpec, SamplingSpec  # noqa: E402
@@ -64,10 +65,10 @@ def make_plan():
     return resolve(spec, LocalHost(), inputs)
 
 
-def frames_of(plan, networks, on_state=None):
+def frames_of(plan, networks, events=NO_EVENTS):
     with AnalysisStream(plan.sound) as samples:
         avatar = build_avatar(plan, samples, networks)
-        return torch.cat(list(run_session(avatar, NUM_FRAMES, on_state=on_state)))
+        return torch.cat(list(run_session(avatar, NUM_FRAMES, events=events)))
 
 
 def used_bytes():
@@ -88,13 +89,13 @@ with torch.inference_mode():
     gc.collect()
     base = used_bytes()
     managed = ManagedNetworks(plan.checkpoint)
-    undisturbed = frames_of(plan, managed.lent_to(plan, lambda kind: None))
+    undisturbed = frames_of(plan, managed.lent_to(plan, NO_EVENTS))
     loaded = used_bytes() - base
-    disturbed = frames_of(plan, managed.lent_to(plan, lambda kind: None), on_state=evict)
+    disturbed = frames_of(plan, managed.lent_to(plan, NO_EVENTS), EventHandlers(state=evict))
 management.unload_all_models()  # as POST /free does, outside of inference mode
 after_free = used_bytes() - base
 with torch.inference_mode():
-    again = frames_of(plan, managed.lent_to(plan, lambda kind: None))
+    again = frames_of(plan, managed.lent_to(plan, NO_EVENTS))
 died = weakref.ref(managed)
 del managed
 gc.collect()

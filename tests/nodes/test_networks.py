@@ -24,6 +24,11 @@ def management(pack):
     found.unload_all_models()
 
 
+@pytest.fixture
+def no_events(pack):
+    return pack["flashtalk_core.engine.events"].NO_EVENTS
+
+
 def on_device(management):
     """Return the classes of networks ComfyUI holds to be loaded."""
     held = (entry() for entry in management.current_loaded_models)
@@ -113,7 +118,7 @@ def test_comfyui_counts_what_an_offloaded_transformer_keeps_on_the_device(pack, 
     assert sizes[1] < 0.8 * sizes[0]
 
 
-def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
+def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model, no_events):
     placement_of = pack["flashtalk_core.placement.residency"].Placement
     plan_of = pack["flashtalk_core.placement.memory_plan"].MemoryPlan
     kind = pack["flashtalk_core.models.transformer.model"].AvatarDiT
@@ -124,12 +129,14 @@ def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model):
             own_model.opened.dtype,
             memory=plan_of(num_resident=num_resident),
         )
-        read.append(own_model.networks.patcher(kind, placement, lambda kind: None).model)
+        read.append(own_model.networks.patcher(kind, placement, no_events).model)
     assert all(network is read[0] for network in read[:4])
     assert read[4] is read[5] is not read[0]
 
 
-def test_blocks_that_were_read_for_less_memory_are_reported_as_they_are(pack, own_model, caplog):
+def test_blocks_that_were_read_for_less_memory_are_reported_as_they_are(
+    pack, own_model, no_events, caplog
+):
     caplog.set_level("INFO")
     plan_of = pack["flashtalk_core.placement.memory_plan"].MemoryPlan
     frames = pack.frames(own_model, pack.speech(0.1))
@@ -141,7 +148,7 @@ def test_blocks_that_were_read_for_less_memory_are_reported_as_they_are(pack, ow
     few, all_of_them = placed(2, "2 of 6 blocks in float32"), placed(None, "all of the model")
     networks, kind = own_model.networks, pack["flashtalk_core.models.transformer.model"].AvatarDiT
     assert networks.memory_reason(few) == "2 of 6 blocks in float32"
-    networks.patcher(kind, few, lambda kind: None)
+    networks.patcher(kind, few, no_events)
     pack.preview(replace(frames, plan=replace(frames.plan, placement=all_of_them)), keep_gb=0.0)
     assert (
         "memory: 2 of 6 blocks, as they were read while less of it was free; now there is room "

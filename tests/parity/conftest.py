@@ -245,22 +245,16 @@ class Maker:
             sound = self.windows()
             noise = torch.randn(sampling.steps + 1, 16, self.num_latents, *self.grid)
             draws = iter(noise.clone())
-            generator = generate_chunk(
+            groups = list(generate_chunk(
                 model, reference, sound, state, sampling,
                 draw_noise=lambda shape, device, dtype, draws=draws: next(draws)[None],
-            )  # fmt: skip
-            groups = []
-            while True:
-                try:
-                    groups.append(next(generator))
-                except StopIteration as end:
-                    state = end.value
-                    break
+            ))  # fmt: skip
+            state = groups[-1].state
             tensors |= {
                 f"chunk{k}.audio": sound,
                 f"chunk{k}.noise_init": noise[0].clone(),
                 f"chunk{k}.noise_steps": noise[1:].clone(),
-                f"chunk{k}.frames": torch.cat(groups, dim=1),
+                f"chunk{k}.frames": torch.cat([group.frames for group in groups], dim=1),
                 f"chunk{k}.motion_latent_next": self.vae.encode(state.motion_frames)[0],
             }
         config = {

@@ -12,8 +12,7 @@ import torch
 from flashtalk_core.config import SamplingConfig
 from flashtalk_core.engine.avatar import TalkingAvatar
 from flashtalk_core.engine.chunk import ChunkModel
-from flashtalk_core.engine.reference import encode_portrait
-from flashtalk_core.engine.reference_track import ReferenceTrack
+from flashtalk_core.engine.reference import ReferenceTrack, encode_portrait
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.encoders.text import encode_prompt

@@ -9,6 +9,7 @@ import pytest
 
 from flashtalk_core.bench.av_sync import PlainFrames, SyncMeasure, measure_sync
 from flashtalk_core.bench.sounds import RATE_HZ, write_babble, write_clicks
+from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.media.audio.decoding.reader import SoundReader
 from flashtalk_core.media.audio.probe import probe_sound
@@ -58,7 +59,7 @@ def test_ten_times_the_length_takes_the_same_memory(tmp_path):
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             seen.append(pages * resource.getpagesize())
 
-        assert measure_sync(duration_s, tmp_path, look).passed
+        assert measure_sync(duration_s, tmp_path, EventHandlers(frames=look)).passed
         return max(seen)
 
     peak_bytes(5)  # what is imported and allocated once

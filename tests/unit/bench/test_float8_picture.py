@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from flashtalk_core.bench.chunk_run import run_chunk
+from flashtalk_core.bench.one_chunk import run_chunk
 from flashtalk_core.bench.random_networks import Networks, random_inputs
 from flashtalk_core.bench.stage_clock import StageClock
 from flashtalk_core.quantization.blocks import convert_blocks

@@ -2,20 +2,23 @@
 
 import json
 import time
-from dataclasses import replace
 
 import pytest
 import torch
 
 from flashtalk_core.bench.agreement import compare, rounding_bound, step_outputs, vae_outputs
-from flashtalk_core.bench.chunk_run import FIRST_FRAME, hear, run_chunk
+from flashtalk_core.bench.one_chunk import (
+    CHUNK,
+    FIRST_FRAME,
+    make_avatar,
+    run_chunk,
+)
 from flashtalk_core.bench.operations import Rates, count_operations
 from flashtalk_core.bench.random_networks import random_inputs, random_networks
 from flashtalk_core.bench.stage_clock import StageClock, measure
 from flashtalk_core.cli.main import main
-from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
+from flashtalk_core.engine.session import run_session
 from flashtalk_core.engine.state import SessionState
-from flashtalk_core.media.image.portrait import from_model_range
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.weights.load import open_avatar
 
@@ -36,18 +39,12 @@ def inputs(networks):
 
 
 @pytest.mark.parametrize("num_latents", [1, 3])
-def test_the_benchmarked_chunk_equals_the_engines(networks, inputs, num_latents):
-    config = networks.config
-    model = ChunkModel.resident(networks.dit, networks.vae, config.chunk)
-    model = replace(model, num_decode_latents=num_latents)
-    state = SessionState(chunk_index=1, motion_frames=inputs.motion_frames)
-    sampling = replace(config.sampling, steps=STEPS)
-    with torch.no_grad():
-        windows = hear(networks, inputs)
-    groups = list(generate_chunk(model, inputs.reference, windows, state, sampling))
-    expected = from_model_range(torch.cat(groups, dim=1)).permute(1, 2, 3, 0)
+def test_the_measured_chunk_is_the_one_a_session_draws(networks, inputs, num_latents):
+    avatar, chunk = make_avatar(networks, inputs, num_latents), networks.config.chunk
+    state = SessionState(1, inputs.motion_frames)
+    expected = torch.cat(list(run_session(avatar, 2 * chunk.num_new_frames, state)))
     frames = run_chunk(networks, inputs, num_latents, StageClock(torch.device("cpu")))
-    assert frames.shape == (config.chunk.num_new_frames, *SIZE, 3)
+    assert frames.shape == (chunk.num_new_frames, *SIZE, 3)
     assert torch.equal(frames, expected)
 
 
@@ -56,8 +53,8 @@ def test_every_stage_is_marked(networks, inputs):
     run_chunk(networks, inputs, 8, clock)
     times = clock.times_ms()
     steps = [f"step {number}" for number in (1, 2)]
-    before, after = ["audio encoder", "audio projection", "motion encode", "noise"], ["decode"]
-    assert list(times) == [*before, *steps, *after, "colour", "to host", FIRST_FRAME]
+    before = ["audio encoder", "motion encode", "audio projection", "noise"]
+    assert list(times) == [*before, *steps, "decode", "colour", "to host", FIRST_FRAME, CHUNK]
     assert all(value > 0 for value in times.values())
 
 

@@ -59,12 +59,8 @@ class Toy:
             sampling or SamplingConfig(steps=2),
             **hooks,
         )
-        groups = []
-        while True:
-            try:
-                groups.append(next(chunk))
-            except StopIteration as end:
-                return torch.cat(groups, dim=1), end.value
+        groups = list(chunk)
+        return torch.cat([group.frames for group in groups], dim=1), groups[-1].state
 
 
 def build_toy(chunk, dtype=torch.float32):

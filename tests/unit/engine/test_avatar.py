@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flashtalk_core.engine.build import build_avatar
+from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.geometry import chunk_span
@@ -43,8 +44,8 @@ def avatar(build):
     return build()
 
 
-def video(avatar, total, state=None, on_state=None):
-    return torch.cat(list(run_session(avatar, total, state, on_state)))
+def video(avatar, total, state=None, events=NO_EVENTS):
+    return torch.cat(list(run_session(avatar, total, state, events)))
 
 
 def test_frames_are_pictures_on_the_cpu(avatar):
@@ -61,7 +62,7 @@ def test_the_same_seed_gives_the_same_frames(avatar, build):
 
 def test_a_resumed_session_gives_the_same_frames(avatar, build):
     states = []
-    frames = video(avatar, 70, on_state=states.append)
+    frames = video(avatar, 70, events=EventHandlers(state=states.append))
     assert [state.chunk_index for state in states] == [1, 2]
     for state in states:
         start = 28 * state.chunk_index
@@ -70,7 +71,7 @@ def test_a_resumed_session_gives_the_same_frames(avatar, build):
 
 def test_a_state_of_another_portrait_is_refused(avatar, build):
     states = []
-    video(avatar, 30, on_state=states.append)
+    video(avatar, 30, events=EventHandlers(state=states.append))
     with pytest.raises(InvalidInputError, match="other settings"):
         video(build(picture_seed=1), 60, states[0])
 
@@ -116,5 +117,5 @@ def test_rendering_can_be_stopped_before_a_step(avatar):
         raise KeyboardInterrupt("stopped on request")
 
     with pytest.raises(KeyboardInterrupt):
-        video(replace(avatar, before_step=stop), 10)
-    assert avatar.before_step is None
+        video(replace(avatar, events=EventHandlers(step=stop)), 10)
+    assert avatar.events is NO_EVENTS

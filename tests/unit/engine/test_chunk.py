@@ -8,6 +8,7 @@ import torch
 
 from flashtalk_core.config import ChunkConfig, SamplingConfig
 from flashtalk_core.engine.chunk import generate_chunk
+from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.state import SessionState
 from flashtalk_core.errors import OverflowedError
 from flashtalk_core.media.image.colour import ColourReference
@@ -33,15 +34,12 @@ def test_a_chunk_shows_its_new_frames_in_groups_of_four(make_toy, frames, motion
     state, shown = SessionState(), []
     for _ in range(2):
         chunk = generate_chunk(toy.model, toy.reference, toy.windows(), state, PLAIN)
-        groups = []
-        while True:
-            try:
-                groups.append(next(chunk))
-            except StopIteration as end:
-                state = end.value
-                break
-        assert [group.shape for group in groups] == [(3, 4, 32, 48)] * ((frames - motion) // 4)
-        shown.append(torch.cat(groups, dim=1))
+        groups = list(chunk)
+        shapes = [group.frames.shape for group in groups]
+        assert shapes == [(3, 4, 32, 48)] * ((frames - motion) // 4)
+        assert [group.state for group in groups[:-1]] == [None] * (len(groups) - 1)
+        state = groups[-1].state
+        shown.append(torch.cat([group.frames for group in groups], dim=1))
     assert state.chunk_index == 2
     assert state.motion_frames.shape == (1, 3, motion, 32, 48)
     num_both = min(motion, frames - motion)
@@ -116,7 +114,7 @@ def test_rendering_may_stop_before_any_step(toy):
 
     calls, hook = record_calls(toy.dit)
     with pytest.raises(KeyboardInterrupt):
-        toy.run(sampling=replace(PLAIN, steps=4), before_step=stop_before_third)
+        toy.run(sampling=replace(PLAIN, steps=4), events=EventHandlers(step=stop_before_third))
     hook.remove()
     assert len(calls) == 2
 
@@ -135,7 +133,7 @@ def test_the_first_frames_arrive_before_the_last_are_decoded(toy):
 
 def test_gradients_are_off_inside_and_on_between_frames(toy):
     chunk = generate_chunk(toy.model, toy.reference, toy.windows(), SessionState(), PLAIN)
-    assert not next(chunk).requires_grad
+    assert not next(chunk).frames.requires_grad
     assert torch.is_grad_enabled()
 
 
@@ -208,8 +206,8 @@ def test_pictures_that_are_none_are_never_handed_on(toy, value, strength):
             shown.extend(chunk)
     finally:
         hook.remove()
-    assert [group.shape[1] for group in shown] == [4]
-    assert all(group.isfinite().all() for group in shown)
+    assert [group.frames.shape[1] for group in shown] == [4]
+    assert all(group.frames.isfinite().all() for group in shown)
 
 
 @pytest.mark.parametrize("value", BAD)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from flashtalk_core.config import ChunkConfig
-from flashtalk_core.engine.reference import encode_portrait, project_reference
-from flashtalk_core.engine.reference_track import ReferenceTrack, start_frames
+from flashtalk_core.engine.build import start_frames
+from flashtalk_core.engine.reference import ReferenceTrack, encode_portrait, project_reference
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.geometry import chunk_span

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flashtalk_core.config import ChunkConfig
+from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.render import describe, open_writer, render_video
 from flashtalk_core.errors import InvalidInputError, OutputError
@@ -40,40 +41,6 @@ def test_the_file_says_that_it_is_generated_and_how(plan, networks, tmp_path):
     assert found["comment"] == describe(plan)
     assert found["prompt"] == "{}"
     assert describe(plan) == "generated with FlashTalk-tiny, 2 euler steps, shift 5, seed 9999"
-
-
-def test_render_callbacks_come_in_order(plan, networks, tmp_path):
-    told = []
-    render_video(
-        plan,
-        open_writer(plan, tmp_path / "a.mp4", crf=30),
-        networks,
-        before_step=lambda step: told.append(f"step {step}"),
-        on_ready=lambda: told.append("ready"),
-        on_frames=lambda frames: told.append(tuple(frames.shape)),
-    )
-    chunk = ["step 0", "step 1", (4, 32, 32, 3)]
-    assert told == ["ready", *chunk, *chunk, "step 0", "step 1", (2, 32, 32, 3)]
-
-
-def test_a_stop_leaves_what_was_rendered(plan, networks, tmp_path):
-    frames = []
-
-    def stop(_step):
-        if frames:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt) as caught:
-        render_video(
-            plan,
-            open_writer(plan, tmp_path / "a.mp4", crf=30),
-            networks,
-            before_step=stop,
-            on_frames=frames.append,
-        )
-    assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
-    assert measure_video(tmp_path / "a.partial.mp4").num_frames == 4
-    assert any(str(tmp_path / "a.partial.mp4") in note for note in caught.value.__notes__)
 
 
 def test_a_file_that_cannot_be_written_is_reported_before_anything_is_read(plan, tmp_path):
@@ -115,7 +82,7 @@ def test_a_sink_is_left_with_what_stopped_the_render(plan, networks):
         raise error
 
     with pytest.raises(KeyboardInterrupt):
-        render_video(plan, sink, networks, before_step=stop)
+        render_video(plan, sink, networks, events=EventHandlers(step=stop))
     assert sink.left_by is error
 
 

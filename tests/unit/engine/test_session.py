@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from flashtalk_core.config import ChunkConfig
+from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.session import run_session
-from flashtalk_core.engine.state import SessionState
+from flashtalk_core.engine.state import FrameGroup, SessionState
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.geometry import num_video_frames
 from flashtalk_core.media.audio.info import SoundInfo
@@ -29,14 +30,17 @@ class Counter:
     def __init__(self):
         self.asked = []
         self.drawn = 0
+        self.ended = 0
 
     def generate(self, span, state):
         self.asked.append((span, state))
+        after = SessionState(state.chunk_index + 1, None, state.fingerprint)
         for first in range(span.shown.start, span.shown.stop, 4):
             self.drawn += 4
             numbers = torch.arange(first, first + 4, dtype=torch.uint8)
-            yield numbers[:, None, None, None].expand(-1, 32, 32, 3)
-        return SessionState(state.chunk_index + 1, None, state.fingerprint)
+            frames = numbers[:, None, None, None].expand(-1, 32, 32, 3)
+            yield FrameGroup(frames, after if first + 4 == span.shown.stop else None)
+        self.ended += 1
 
 
 def numbers(groups):
@@ -64,21 +68,30 @@ def test_frames_leave_before_the_next_are_drawn():
 
 def test_each_state_continues_the_previous_one():
     source, states = Counter(), []
-    list(run_session(source, 24, on_state=states.append))
+    list(run_session(source, 24, events=EventHandlers(state=states.append)))
     assert [state.chunk_index for _, state in source.asked] == [0, 1, 2]
     assert [state.chunk_index for state in states] == [1, 2, 3]
     assert {state.fingerprint for state in states} == {"counter"}
 
 
-def test_a_chunk_that_is_cut_has_no_state():
+@pytest.mark.parametrize("total", [20, 23])
+def test_a_chunk_that_is_cut_has_no_state(total):
+    """Whether the cut leaves out a group of frames or a part of the last one."""
     states = []
-    list(run_session(Counter(), 20, on_state=states.append))
+    list(run_session(Counter(), total, events=EventHandlers(state=states.append)))
     assert [state.chunk_index for state in states] == [1, 2]
+
+
+def test_a_chunk_has_ended_and_holds_no_network_when_its_state_is_reported():
+    source, ended = Counter(), []
+    events = EventHandlers(state=lambda _state: ended.append(source.ended))
+    list(run_session(source, 24, events=events))
+    assert ended == [1, 2, 3]
 
 
 def test_a_state_continues_where_it_was_taken():
     states = []
-    whole = numbers(run_session(Counter(), 30, on_state=states.append))
+    whole = numbers(run_session(Counter(), 30, events=EventHandlers(state=states.append)))
     rest = numbers(run_session(Counter(), 30, states[1]))
     assert rest == whole[16:]
 
@@ -107,10 +120,10 @@ class Hearing(Counter):
         window = self.stream.read(start, stop + self.ahead)
         levels = np.abs(window[: stop - start]).reshape(-1, 640).sum(axis=1) + window.sum()
         frames = torch.from_numpy(levels)[:, None, None, None].expand(-1, 2, 2, 3)
+        after = SessionState(state.chunk_index + 1, None, state.fingerprint)
         for first in range(0, len(frames), 4):
             self.drawn += 4
-            yield frames[first : first + 4]
-        return SessionState(state.chunk_index + 1, None, state.fingerprint)
+            yield FrameGroup(frames[first : first + 4], after if first + 4 == len(frames) else None)
 
 
 RATES = [16_000, 44_100]
