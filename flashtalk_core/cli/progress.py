@@ -10,6 +10,7 @@ from typing import Self, TextIO
 
 from ..config import ChunkConfig
 from ..geometry import num_chunks
+from ..streaming.pacing import measure_pace
 from .terminal import is_terminal, tell
 
 _BAR_CELLS = 20
@@ -87,7 +88,7 @@ class Progress:
         elapsed_s = self._clock_s() - self._start_s
         if not self._done or elapsed_s <= 0:
             return ""
-        rate = self._done / elapsed_s
+        rate = measure_pace(self._done, elapsed_s, self._chunk.frame_rate_hz).frames_per_s
         if self._done == self._total_frames:
             return f", {rate:.1f} frames/s, took {_minutes(elapsed_s)}"
         left_s = (self._total_frames - self._done) / rate
