@@ -67,7 +67,7 @@ class TalkingAvatar:
         """Return what the model hears in a chunk, ``(1, F, W, S, A)``."""
         step = self.chunk.samples_per_frame
         samples = self.sound.read(span.window.start * step, span.window.stop * step)
-        with self.model.networks.use(AudioEncoder) as encoder:
+        with self.model.networks.acquire(AudioEncoder) as encoder:
             weight = next(encoder.parameters())
             features = encoder(torch.from_numpy(samples)[None].to(weight.device), len(span.window))
         heard = span.heard_in_window

@@ -41,7 +41,7 @@ def build_avatar(
     Args:
         plan: What to draw.
         sound: Analysed sound.
-        networks: Lends the networks.
+        networks: Provides the networks.
         memo: Encodings made before; ``None`` makes all anew.
         events: Gets the steps and stages of each chunk.
 
@@ -58,7 +58,7 @@ def build_avatar(
     picture = plan.fitted_picture()
     contexts = _encode_prompts(plan, networks, memo)
     tokens = _encode_picture(plan, picture, networks, memo)
-    with networks.use(VideoVAE) as vae:
+    with networks.acquire(VideoVAE) as vae:
         portrait = encode_portrait(vae, tokens, picture, plan.chunk.num_frames)
     frames = start_frames(request.prompt_changes, plan.chunk)
     timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
@@ -90,12 +90,12 @@ def _encode_prompts(plan: RenderPlan, networks: Residency, memo: EncodingMemo) -
     found = {key: context for key in keys if (context := memo.find(key)) is not None}
     if len(found) < len(set(keys)):
         length = plan.checkpoint.config.dit.text_len
-        with networks.use(TextEncoder) as encoder:
+        with networks.acquire(TextEncoder) as encoder:
             for key, prompt in zip(keys, prompts, strict=True):
                 if key not in found:
                     context = encode_prompt(encoder, tokenizer, prompt, length)
                     found[key] = memo.keep(key, context)
-        networks.free(TextEncoder)
+        networks.release(TextEncoder)
     return [found[key] for key in keys]
 
 
@@ -108,7 +108,7 @@ def _encode_picture(
     kept = memo.find(key)
     if kept is not None:
         return kept
-    with networks.use(ClipVision) as clip:
+    with networks.acquire(ClipVision) as clip:
         tokens: Tensor = clip(picture[None].to(next(clip.parameters()).device))
-    networks.free(ClipVision)
+    networks.release(ClipVision)
     return memo.keep(key, tokens)

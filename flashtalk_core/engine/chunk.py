@@ -35,7 +35,7 @@ class ChunkModel:
     """The networks of the loop and the arithmetic they were trained with."""
 
     networks: Residency
-    """Lends the transformer and the autoencoder."""
+    """Provides the transformer and the autoencoder."""
     chunk: ChunkConfig
     num_decode_latents: int = 1
     """Latent frames that are decoded or encoded at once; more is faster on a GPU and takes more
@@ -121,7 +121,7 @@ def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState)
     """Encode the last frames of the chunk before, or the portrait for the first chunk."""
     if state.motion_frames is None:
         return reference.motion_latent
-    with model.networks.use(VideoVAE) as vae:
+    with model.networks.acquire(VideoVAE) as vae:
         frames = state.motion_frames.to(next(vae.parameters()))
         latent = vae.encode(frames, model.num_decode_latents)
     _check_finite(latent, state.chunk_index, "the VAE's latents are")
@@ -130,7 +130,7 @@ def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState)
 
 def _decode(model: ChunkModel, latent: Tensor) -> Iterator[Tensor]:
     """Yield groups of decoded frames ``(1, 3, f, H, W)``."""
-    with model.networks.use(VideoVAE) as vae:
+    with model.networks.acquire(VideoVAE) as vae:
         yield from vae.decode_groups(
             latent.to(next(vae.parameters())), num_latents=model.num_decode_latents
         )
@@ -148,7 +148,7 @@ def _denoise_chunk(
     """Return clean latents; the last step's stage is left to the caller, who checks them."""
     num_latents = num_latent_frames(model.chunk.num_frames)
     shape = (1, motion.shape[1], num_latents, *motion.shape[-2:])
-    with model.networks.use(AvatarDiT) as dit:
+    with model.networks.acquire(AvatarDiT) as dit:
         weight = dit.patch_embedding.weight
         sound = dit.project_audio(windows.to(weight), sampling.mouth_strength)
         events.stage("audio projection")

@@ -170,7 +170,7 @@ class ReferenceTrack:
         """Project nothing yet.
 
         Args:
-            networks: Lends the transformer.
+            networks: Provides the transformer.
             portrait: The encoded portrait.
             contexts: Encoded prompts, each ``(n, text_dim)``.
             start_frames: Frame of the video each of them begins at; the first is 0.
@@ -190,7 +190,7 @@ class ReferenceTrack:
         index = self.index_at(span)
         if self._projected is None or self._projected[0] != index:
             self._projected = None  # before the next one takes its memory
-            with self._networks.use(AvatarDiT) as dit:
+            with self._networks.acquire(AvatarDiT) as dit:
                 reference = project_reference(
                     dit, self._portrait, self._contexts[index], self._timesteps
                 )

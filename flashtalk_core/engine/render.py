@@ -84,7 +84,7 @@ def render_video(
     Args:
         plan: What to draw.
         sink: Gets the frames, from :func:`open_writer` for example; entered and left here.
-        networks: Lends the networks.
+        networks: Provides the networks.
         memo: Encodings made before; ``None`` makes all anew.
         events: Gets what happens; may raise to stop. Loading is reported by ``networks``.
 

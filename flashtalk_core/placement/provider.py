@@ -12,32 +12,32 @@ N = TypeVar("N", bound=nn.Module)
 
 
 class Residency(Protocol):
-    """Lends networks out; where they stay in between is its own affair.
+    """Provides networks on their device while they are acquired.
 
-    A host that shares the device with other models evicts a network that is not lent out, and
+    A host that shares the device with other models evicts a network that is not acquired, and
     brings it back when it is asked for again.
     """
 
-    def use(self, kind: type[N]) -> AbstractContextManager[N]:
-        """Lend the network of class ``kind``, on its device until the context is left."""
+    def acquire(self, kind: type[N]) -> AbstractContextManager[N]:
+        """Hold the network of class ``kind`` on its device until the context is left."""
         ...
 
-    def free(self, kind: type[nn.Module]) -> None:
-        """Forget a network; the next use reads its weights anew."""
+    def release(self, kind: type[nn.Module]) -> None:
+        """Forget a network; the next :meth:`acquire` reads its weights again."""
         ...
 
 
 class Resident:
-    """Networks that somebody else loaded and keeps."""
+    """Networks that are loaded and kept elsewhere."""
 
     def __init__(self, *networks: nn.Module) -> None:
-        """Lend ``networks``, at most one of each class."""
+        """Provide ``networks``, at most one of each class."""
         self._networks = {type(network): network for network in networks}
 
     @contextmanager
-    def use(self, kind: type[N]) -> Iterator[N]:
-        """Lend a network; see :class:`Residency`."""
+    def acquire(self, kind: type[N]) -> Iterator[N]:
+        """Hold a network on its device; see :class:`Residency`."""
         yield cast("N", self._networks[kind])
 
-    def free(self, kind: type[nn.Module]) -> None:
-        """Do nothing: the networks belong to somebody else."""
+    def release(self, kind: type[nn.Module]) -> None:
+        """Do nothing: the networks belong to the caller."""

@@ -160,8 +160,8 @@ class StayLoaded:
         self._networks: dict[type[nn.Module], LoadedNetwork[Any]] = {}
 
     @contextmanager
-    def use(self, kind: type[N]) -> Iterator[N]:
-        """Lend a network; see :class:`.provider.Residency`."""
+    def acquire(self, kind: type[N]) -> Iterator[N]:
+        """Hold a network on its device; see :class:`.provider.Residency`."""
         if kind not in self._networks:
             self._networks[kind] = load_network(
                 self._checkpoint,
@@ -171,7 +171,7 @@ class StayLoaded:
             )
         yield cast("N", self._networks[kind].network)
 
-    def free(self, kind: type[nn.Module]) -> None:
+    def release(self, kind: type[nn.Module]) -> None:
         """Forget a network; see :class:`.provider.Residency`."""
         loaded = self._networks.pop(kind, None)
         if loaded is not None and loaded.offload is not None:

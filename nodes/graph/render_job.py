@@ -166,7 +166,7 @@ class Sink:
         self._note_placement(preview)
         try:
             with blame(self._node, "frames"):
-                networks = model.networks.lent_to(plan, events)
+                networks = model.networks.residency_for(plan, events)
                 render_video(plan, writer, networks, memo=model.memo, events=events)
         except BaseException as error:
             _log_what_is_left(error)

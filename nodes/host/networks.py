@@ -106,8 +106,8 @@ class ManagedNetworks:
         read = ", ".join(kind.__name__ for kind in self._patchers)
         return f"ManagedNetworks({read or 'none'} in memory)"
 
-    def lent_to(self, plan: RenderPlan, events: RenderEvents) -> ManagedResidency:
-        """Return the networks as lent out to a render; see :class:`ManagedResidency`."""
+    def residency_for(self, plan: RenderPlan, events: RenderEvents) -> ManagedResidency:
+        """Return the networks as a render acquires them; see :class:`ManagedResidency`."""
         return ManagedResidency(self, plan, events)
 
     def patcher(
@@ -122,7 +122,7 @@ class ManagedNetworks:
             events: Gets the loading of each tensor.
         """
         if kind in self._patchers and not _is_alike(kind, placement, self._placements[kind]):
-            self.free(kind)
+            self.release(kind)
         if kind not in self._patchers:
             # ComfyUI runs nodes in inference mode, but moves models outside of it too.
             with torch.inference_mode(False):
@@ -166,7 +166,7 @@ class ManagedNetworks:
         """The patcher of the largest network in memory, ``None`` before the first use."""
         return max(self._patchers.values(), key=lambda found: found.model_size(), default=None)
 
-    def free(self, kind: type[nn.Module]) -> None:
+    def release(self, kind: type[nn.Module]) -> None:
         """Forget a network wherever it is."""
         if isinstance(self._patchers.pop(kind, None), StreamedModelPatcher):
             settle(self._placements[kind].device_of(kind))
@@ -177,7 +177,7 @@ class ManagedResidency:
     """:class:`Residency` of the core on top of ComfyUI's model management."""
 
     def __init__(self, networks: ManagedNetworks, plan: RenderPlan, events: RenderEvents) -> None:
-        """Lend ``networks`` where ``plan`` places them.
+        """Provide ``networks`` where ``plan`` places them.
 
         Args:
             networks: The networks of the plan's model.
@@ -187,27 +187,27 @@ class ManagedResidency:
         self._networks = networks
         self._plan = plan
         self._events = events
-        self._lent: list[ModelPatcher] = []
+        self._acquired: list[ModelPatcher] = []
 
     @contextmanager
-    def use(self, kind: type[N]) -> Iterator[N]:
-        """Lend a network on its device; ComfyUI makes room for it."""
+    def acquire(self, kind: type[N]) -> Iterator[N]:
+        """Hold a network on its device; ComfyUI makes room for it."""
         patcher = self._networks.patcher(kind, self._plan.placement, self._events)
-        self._lent.append(patcher)
+        self._acquired.append(patcher)
         try:
-            # With those that are lent out already, so that none of them is evicted for this one.
+            # With those that are held already, so that none of them is evicted for this one.
             management.load_models_gpu(
-                self._lent,
+                self._acquired,
                 memory_required=working_bytes(kind, self._plan),
                 force_full_load=True,
             )
             yield cast("N", patcher.model)
         finally:
-            self._lent.remove(patcher)
+            self._acquired.remove(patcher)
 
-    def free(self, kind: type[nn.Module]) -> None:
-        """Forget a network; the next use reads its weights anew."""
-        self._networks.free(kind)
+    def release(self, kind: type[nn.Module]) -> None:
+        """Forget a network; the next :meth:`acquire` reads its weights again."""
+        self._networks.release(kind)
 
 
 def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> bool:

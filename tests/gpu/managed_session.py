@@ -89,13 +89,13 @@ with torch.inference_mode():
     gc.collect()
     base = used_bytes()
     managed = ManagedNetworks(plan.checkpoint)
-    undisturbed = frames_of(plan, managed.lent_to(plan, NO_EVENTS))
+    undisturbed = frames_of(plan, managed.residency_for(plan, NO_EVENTS))
     loaded = used_bytes() - base
-    disturbed = frames_of(plan, managed.lent_to(plan, NO_EVENTS), EventHandlers(state=evict))
+    disturbed = frames_of(plan, managed.residency_for(plan, NO_EVENTS), EventHandlers(state=evict))
 management.unload_all_models()  # as POST /free does, outside of inference mode
 after_free = used_bytes() - base
 with torch.inference_mode():
-    again = frames_of(plan, managed.lent_to(plan, NO_EVENTS))
+    again = frames_of(plan, managed.residency_for(plan, NO_EVENTS))
 died = weakref.ref(managed)
 del managed
 gc.collect()

@@ -37,8 +37,10 @@ def test_another_seed_encodes_nothing_again(make_plan, networks, monkeypatch):
     from flashtalk_core.engine.build import build_avatar
 
     memo, used = EncodingMemo(), []
-    use = networks.use
-    monkeypatch.setattr(networks, "use", lambda kind: used.append(kind.__name__) or use(kind))
+    acquire = networks.acquire
+    monkeypatch.setattr(
+        networks, "acquire", lambda kind: used.append(kind.__name__) or acquire(kind)
+    )
     build_avatar(make_plan(), None, networks, memo=memo)
     assert {"TextEncoder", "ClipVision"} < set(used)
     used.clear()

@@ -35,37 +35,37 @@ def test_everything_runs_in_one_place_unless_the_autoencoder_has_its_own():
 
 def test_a_network_is_read_when_it_is_first_used_and_once(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.float32))
-    with networks.use(ClipVision) as first:
+    with networks.acquire(ClipVision) as first:
         assert isinstance(first, ClipVision)
         assert not first.training
-    with networks.use(ClipVision) as second:
+    with networks.acquire(ClipVision) as second:
         assert second is first
 
 
 def test_a_network_that_was_freed_is_gone_and_comes_back(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.float32))
-    networks.free(ClipVision)  # nothing there yet
-    with networks.use(ClipVision) as lent:
+    networks.release(ClipVision)  # nothing there yet
+    with networks.acquire(ClipVision) as lent:
         weights = next(lent.parameters()).clone()
     gone = weakref.ref(lent)
     del lent
-    networks.free(ClipVision)
+    networks.release(ClipVision)
     gc.collect()
     assert gone() is None
-    with networks.use(ClipVision) as lent:
+    with networks.acquire(ClipVision) as lent:
         assert torch.equal(next(lent.parameters()), weights)
 
 
 def test_the_autoencoder_comes_in_the_number_format_that_was_asked_for(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.bfloat16))
-    with networks.use(VideoVAE) as vae:
+    with networks.acquire(VideoVAE) as vae:
         assert next(vae.parameters()).dtype == torch.bfloat16
 
 
 def test_networks_of_the_caller_are_never_freed(toy):
     networks = Resident(toy.dit, toy.vae)
-    networks.free(AvatarDiT)
-    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+    networks.release(AvatarDiT)
+    with networks.acquire(AvatarDiT) as dit, networks.acquire(VideoVAE) as vae:
         assert (dit, vae) == (toy.dit, toy.vae)
 
 
@@ -79,7 +79,7 @@ def test_a_text_encoder_in_parts_says_what_the_whole_one_says(checkpoint):
     found = []
     for placement in (Placement(CPU, torch.float32), in_part(1)):
         networks = StayLoaded(checkpoint, placement)
-        with networks.use(TextEncoder) as encoder:
+        with networks.acquire(TextEncoder) as encoder:
             for _ in range(2):
                 found.append(encode_prompt(encoder, checkpoint.tokenizer, "a person talks"))
     assert all(torch.equal(each, found[0]) for each in found)
@@ -92,27 +92,27 @@ def is_offloaded(checkpoint, kind, num_resident):
 
 def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint):
     networks = StayLoaded(checkpoint, in_part(1))
-    with torch.inference_mode(), networks.use(TextEncoder) as encoder:
+    with torch.inference_mode(), networks.acquire(TextEncoder) as encoder:
         found = [encode_prompt(encoder, checkpoint.tokenizer, "a") for _ in range(2)]
     assert torch.equal(*found)
-    with networks.use(AvatarDiT) as dit:
+    with networks.acquire(AvatarDiT) as dit:
         assert not any(each.is_inference() for each in dit.parameters())
 
 
 @pytest.mark.parametrize("kind", [TextEncoder, AvatarDiT])
 def test_a_network_in_parts_that_was_freed_is_gone_at_once(checkpoint, kind):
     networks = StayLoaded(checkpoint, in_part(1))
-    with networks.use(kind) as lent:
+    with networks.acquire(kind) as lent:
         assert is_offloaded(checkpoint, kind, 1)
     gone = weakref.ref(lent)
     del lent
-    networks.free(kind)
+    networks.release(kind)
     assert gone() is None
 
 
 def test_weights_in_parts_are_those_in_the_file(checkpoint):
     whole = checkpoint.load(AvatarDiT, CPU, torch.float32).state_dict()
-    with StayLoaded(checkpoint, in_part(2)).use(AvatarDiT) as dit:
+    with StayLoaded(checkpoint, in_part(2)).acquire(AvatarDiT) as dit:
         assert dit.state_dict().keys() == whole.keys()
         assert all(torch.equal(value, whole[name]) for name, value in dit.state_dict().items())
 
@@ -123,17 +123,17 @@ def test_encoders_are_whole_where_all_blocks_stay(checkpoint):
 
 def test_only_the_autoencoder_runs_in_row_tiles(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True)))
-    with networks.use(VideoVAE) as vae:
+    with networks.acquire(VideoVAE) as vae:
         assert isinstance(vae.runner, SlabRunner)
 
 
 def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):
     networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
-    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+    with networks.acquire(AvatarDiT) as dit, networks.acquire(VideoVAE) as vae:
         found = [dit.runner.execution, vae.runner]
         assert isinstance(found[0], FusedExecution)
         assert isinstance(found[1], FusedRunner)
-    with networks.use(AvatarDiT) as dit, networks.use(VideoVAE) as vae:
+    with networks.acquire(AvatarDiT) as dit, networks.acquire(VideoVAE) as vae:
         assert [dit.runner.execution, vae.runner] == found, "built once"
 
 
