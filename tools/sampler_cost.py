@@ -86,7 +86,7 @@ def make_plan(folder: Path) -> tuple[Any, Any]:
     from flashtalk_core.bench.sounds import write_babble
     from flashtalk_core.engine.resolve import LocalHost, resolve
     from flashtalk_core.engine.spec import PlacementSpec, RenderSpec, Speaker
-    from flashtalk_core.placement.residency import StayLoaded
+    from flashtalk_core.placement.residency import CachedNetworks
 
     write_babble(folder / "babble.flac", SECONDS)
     example = Path(__file__).parents[1] / "flashtalk_core/assets/example/portrait.png"
@@ -96,7 +96,7 @@ def make_plan(folder: Path) -> tuple[Any, Any]:
         placement=PlacementSpec(device="cpu"),
     )
     plan = resolve(spec, LocalHost())
-    return plan, StayLoaded(plan.checkpoint, plan.placement)
+    return plan, CachedNetworks(plan.checkpoint, plan.placement)
 
 
 @dataclass(frozen=True)

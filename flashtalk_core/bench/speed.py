@@ -15,7 +15,7 @@ from ..engine.render import open_writer, render_video
 from ..engine.resolve import LocalHost, resolve
 from ..engine.spec import RenderSpec, Speaker
 from ..geometry import num_chunks
-from ..placement.residency import StayLoaded
+from ..placement.residency import CachedNetworks
 from .sounds import write_babble
 
 
@@ -56,7 +56,7 @@ def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMea
         if writer.num_written == plan.chunk.num_new_frames:
             start_s = time.monotonic()
 
-    networks = StayLoaded(plan.checkpoint, plan.placement)
+    networks = CachedNetworks(plan.checkpoint, plan.placement)
     render_video(plan, writer, networks, events=EventHandlers(frames=note_start))
     elapsed_s = time.monotonic() - start_s
     assert num_chunks(writer.num_written, plan.chunk) > 1, writer.num_written

@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
     from ..engine.events import EventHandlers
     from ..engine.render import describe, open_writer, render_video
-    from ..placement.residency import StayLoaded
+    from ..placement.residency import CachedNetworks
     from .progress import Progress
 
     plan = make_plan(args)
@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
                 ready=lambda: stack.enter_context(progress),
                 frames=lambda frames: progress.add(len(frames)),
             )
-            networks = StayLoaded(plan.checkpoint, plan.placement, events.loading)
+            networks = CachedNetworks(plan.checkpoint, plan.placement, events.loading)
             render_video(plan, writer, networks, events=events)
         logger.info("wrote %s, %d frames", writer.output.final, writer.num_written)
     except BaseException as error:

@@ -19,7 +19,7 @@ from ..geometry import num_latent_frames
 from ..media.image.colour import match_colours
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..placement.provider import Residency, Resident
+from ..placement.provider import FixedNetworks, Residency
 from ..sampling.noise import ChunkNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import denoise
@@ -44,7 +44,7 @@ class ChunkModel:
     @classmethod
     def resident(cls, dit: AvatarDiT, vae: VideoVAE, chunk: ChunkConfig) -> ChunkModel:
         """Return the model of networks that stay where they are."""
-        return cls(Resident(dit, vae), chunk)
+        return cls(FixedNetworks(dit, vae), chunk)
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ class Residency(Protocol):
         ...
 
 
-class Resident:
+class FixedNetworks:
     """Networks that are loaded and kept elsewhere."""
 
     def __init__(self, *networks: nn.Module) -> None:

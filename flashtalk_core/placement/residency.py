@@ -133,7 +133,7 @@ def _offload(
     return None
 
 
-class StayLoaded:
+class CachedNetworks:
     """Reads each network when it is first used and keeps it on its device.
 
     It goes the faster ways from then on; what was built for them serves every later render, of

@@ -36,7 +36,7 @@ from pack.flashtalk_core.engine.spec import PlacementSpec, RenderSpec, SamplingS
 from pack.flashtalk_core.media.audio.probe import AnalysisStream  # noqa: E402
 from pack.flashtalk_core.media.audio.source import SoundArray  # noqa: E402
 from pack.flashtalk_core.placement.memory_plan import MemoryChoice  # noqa: E402
-from pack.flashtalk_core.placement.residency import StayLoaded  # noqa: E402
+from pack.flashtalk_core.placement.residency import CachedNetworks  # noqa: E402
 from pack.nodes.host.networks import ManagedNetworks  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -85,7 +85,7 @@ def evict(_state):
 evictions = []
 with torch.inference_mode():
     plan = make_plan()
-    expected = frames_of(plan, StayLoaded(plan.checkpoint, plan.placement))
+    expected = frames_of(plan, CachedNetworks(plan.checkpoint, plan.placement))
     gc.collect()
     base = used_bytes()
     managed = ManagedNetworks(plan.checkpoint)

@@ -16,7 +16,7 @@ from flashtalk_core.engine.reference import ReferenceTrack, encode_portrait
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.encoders.text import encode_prompt
-from flashtalk_core.placement.provider import Resident
+from flashtalk_core.placement.provider import FixedNetworks
 from flashtalk_core.weights.load import load_avatar, open_avatar
 from flashtalk_training import stages
 from flashtalk_training.cli.train import _export
@@ -111,7 +111,7 @@ def play(models, trial, sampling):
         )
         tokens = models.clip(picture[None])
         portrait = encode_portrait(models.vae, tokens, picture, config.chunk.num_frames)
-    networks = Resident(models.dit, models.vae, models.audio_encoder)
+    networks = FixedNetworks(models.dit, models.vae, models.audio_encoder)
     avatar = TalkingAvatar(
         model=ChunkModel(networks, config.chunk),
         references=ReferenceTrack(networks, portrait, [context], [0]),

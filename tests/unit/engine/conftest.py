@@ -22,7 +22,7 @@ from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.audio.source import SoundArray
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.placement.residency import Placement, StayLoaded
+from flashtalk_core.placement.residency import CachedNetworks, Placement
 from flashtalk_core.weights.load import open_avatar
 
 DIT = DiTConfig(
@@ -104,7 +104,7 @@ def checkpoint():
 @pytest.fixture(scope="session")
 def networks(checkpoint):
     """The tiny model's networks, read when the first test needs them."""
-    return StayLoaded(checkpoint, PLACEMENT)
+    return CachedNetworks(checkpoint, PLACEMENT)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.models.vae.row_tiles import SlabRunner
 from flashtalk_core.placement.memory_plan import MemoryPlan
-from flashtalk_core.placement.provider import Resident
-from flashtalk_core.placement.residency import Placement, StayLoaded, load_network
+from flashtalk_core.placement.provider import FixedNetworks
+from flashtalk_core.placement.residency import CachedNetworks, Placement, load_network
 from flashtalk_core.quantization.blocks import convert_blocks
 from flashtalk_core.quantization.fp8 import FP8, Float8Linear
 
@@ -34,7 +34,7 @@ def test_everything_runs_in_one_place_unless_the_autoencoder_has_its_own():
 
 
 def test_a_network_is_read_when_it_is_first_used_and_once(checkpoint):
-    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32))
+    networks = CachedNetworks(checkpoint, Placement(CPU, torch.float32))
     with networks.acquire(ClipVision) as first:
         assert isinstance(first, ClipVision)
         assert not first.training
@@ -43,7 +43,7 @@ def test_a_network_is_read_when_it_is_first_used_and_once(checkpoint):
 
 
 def test_a_network_that_was_freed_is_gone_and_comes_back(checkpoint):
-    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32))
+    networks = CachedNetworks(checkpoint, Placement(CPU, torch.float32))
     networks.release(ClipVision)  # nothing there yet
     with networks.acquire(ClipVision) as lent:
         weights = next(lent.parameters()).clone()
@@ -57,13 +57,13 @@ def test_a_network_that_was_freed_is_gone_and_comes_back(checkpoint):
 
 
 def test_the_autoencoder_comes_in_the_number_format_that_was_asked_for(checkpoint):
-    networks = StayLoaded(checkpoint, Placement(CPU, torch.bfloat16))
+    networks = CachedNetworks(checkpoint, Placement(CPU, torch.bfloat16))
     with networks.acquire(VideoVAE) as vae:
         assert next(vae.parameters()).dtype == torch.bfloat16
 
 
 def test_networks_of_the_caller_are_never_freed(toy):
-    networks = Resident(toy.dit, toy.vae)
+    networks = FixedNetworks(toy.dit, toy.vae)
     networks.release(AvatarDiT)
     with networks.acquire(AvatarDiT) as dit, networks.acquire(VideoVAE) as vae:
         assert (dit, vae) == (toy.dit, toy.vae)
@@ -78,7 +78,7 @@ def in_part(num_resident, **given):
 def test_a_text_encoder_in_parts_says_what_the_whole_one_says(checkpoint):
     found = []
     for placement in (Placement(CPU, torch.float32), in_part(1)):
-        networks = StayLoaded(checkpoint, placement)
+        networks = CachedNetworks(checkpoint, placement)
         with networks.acquire(TextEncoder) as encoder:
             for _ in range(2):
                 found.append(encode_prompt(encoder, checkpoint.tokenizer, "a person talks"))
@@ -91,7 +91,7 @@ def is_offloaded(checkpoint, kind, num_resident):
 
 
 def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint):
-    networks = StayLoaded(checkpoint, in_part(1))
+    networks = CachedNetworks(checkpoint, in_part(1))
     with torch.inference_mode(), networks.acquire(TextEncoder) as encoder:
         found = [encode_prompt(encoder, checkpoint.tokenizer, "a") for _ in range(2)]
     assert torch.equal(*found)
@@ -101,7 +101,7 @@ def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint)
 
 @pytest.mark.parametrize("kind", [TextEncoder, AvatarDiT])
 def test_a_network_in_parts_that_was_freed_is_gone_at_once(checkpoint, kind):
-    networks = StayLoaded(checkpoint, in_part(1))
+    networks = CachedNetworks(checkpoint, in_part(1))
     with networks.acquire(kind) as lent:
         assert is_offloaded(checkpoint, kind, 1)
     gone = weakref.ref(lent)
@@ -112,7 +112,7 @@ def test_a_network_in_parts_that_was_freed_is_gone_at_once(checkpoint, kind):
 
 def test_weights_in_parts_are_those_in_the_file(checkpoint):
     whole = checkpoint.load(AvatarDiT, CPU, torch.float32).state_dict()
-    with StayLoaded(checkpoint, in_part(2)).acquire(AvatarDiT) as dit:
+    with CachedNetworks(checkpoint, in_part(2)).acquire(AvatarDiT) as dit:
         assert dit.state_dict().keys() == whole.keys()
         assert all(torch.equal(value, whole[name]) for name, value in dit.state_dict().items())
 
@@ -122,13 +122,15 @@ def test_encoders_are_whole_where_all_blocks_stay(checkpoint):
 
 
 def test_only_the_autoencoder_runs_in_row_tiles(checkpoint):
-    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True)))
+    networks = CachedNetworks(
+        checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True))
+    )
     with networks.acquire(VideoVAE) as vae:
         assert isinstance(vae.runner, SlabRunner)
 
 
 def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):
-    networks = StayLoaded(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
+    networks = CachedNetworks(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
     with networks.acquire(AvatarDiT) as dit, networks.acquire(VideoVAE) as vae:
         found = [dit.runner.execution, vae.runner]
         assert isinstance(found[0], FusedExecution)
