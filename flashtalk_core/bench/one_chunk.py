@@ -18,7 +18,7 @@ from ..engine.events import NO_EVENTS, EventHandlers, RenderEvents
 from ..engine.reference import Reference
 from ..engine.state import SessionState
 from ..geometry import ChunkSpan, chunk_span
-from ..placement.provider import Resident
+from ..placement.provider import FixedNetworks
 from .random_networks import ChunkInputs, Networks
 from .stage_clock import StageClock
 
@@ -64,7 +64,7 @@ def make_avatar(
 ) -> TalkingAvatar:
     """Return the avatar that draws the chunk."""
     config = networks.config
-    resident = Resident(networks.dit, networks.vae, networks.audio_encoder)
+    resident = FixedNetworks(networks.dit, networks.vae, networks.audio_encoder)
     return TalkingAvatar(
         model=ChunkModel(resident, config.chunk, num_decode_latents),
         references=_OneReference(inputs.reference),

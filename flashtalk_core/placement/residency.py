@@ -78,7 +78,7 @@ def load_network(
     placement: Placement,
     kind: type[N],
     *,
-    waits_on: torch.device | None = None,
+    offload_device: torch.device | None = None,
     before_tensor: Callable[[], object] | None = None,
 ) -> LoadedNetwork[N]:
     """Read a network, and bring it into the form that the memory plan and the faster ways want.
@@ -87,7 +87,7 @@ def load_network(
         checkpoint: Its files.
         placement: Where it runs, and how much of it stays there.
         kind: Its class.
-        waits_on: Where it goes if it is moved as a whole later; ``None`` is where it runs. A
+        offload_device: Where it goes if it is moved as a whole later; ``None`` is where it runs. A
             transformer that is kept in part goes where it runs anyway.
         before_tensor: Called before each tensor is read; raises to stop.
     """
@@ -102,7 +102,7 @@ def load_network(
     with torch.inference_mode(False):
         network = checkpoint.load(
             kind,
-            device if offload is not None else waits_on or device,
+            device if offload is not None else offload_device or device,
             dtype,
             runs_on=device,
             before_tensor=before_tensor,

@@ -57,10 +57,10 @@ class StreamedModelPatcher(WholeModelPatcher):
     """
 
     def __init__(
-        self, model: nn.Module, offload: Offload, device: torch.device, waits_on: torch.device
+        self, model: nn.Module, offload: Offload, device: torch.device, offload_device: torch.device
     ) -> None:
         """Take over a network that is on its device already."""
-        super().__init__(model, device, waits_on)
+        super().__init__(model, device, offload_device)
         self._offload = offload
         self._arrive(device)
 
@@ -141,7 +141,7 @@ class ManagedNetworks:
             self._checkpoint,
             placement,
             kind,
-            waits_on=_OFFLOAD,
+            offload_device=_OFFLOAD,
             before_tensor=lambda: events.loading(kind),
         )
         if loaded.offload is not None:
