@@ -177,7 +177,7 @@ class Offload(Protocol):
         ...
 
 
-def settle(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait for all copies to ``device``: memory they read or write is about to be given back."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

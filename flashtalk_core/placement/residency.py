@@ -19,7 +19,7 @@ from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..offload.blocks import BlockOffload
 from ..offload.layers import LayerOffload
-from ..offload.weight_stream import Offload, settle
+from ..offload.weight_stream import Offload, synchronize
 from ..quantization.blocks import BlockConverter
 from ..quantization.fp8 import choose_format
 from ..quantization.linear_format import DENSE, LinearFormat
@@ -175,6 +175,6 @@ class CachedNetworks:
         """Forget a network; see :class:`.provider.Residency`."""
         loaded = self._networks.pop(kind, None)
         if loaded is not None and loaded.offload is not None:
-            settle(self._placement.device_of(kind))
+            synchronize(self._placement.device_of(kind))
             del loaded
             gc.collect()  # it and what moves its weights know each other

@@ -17,7 +17,7 @@ from ...flashtalk_core.engine.events import RenderEvents
 from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
 from ...flashtalk_core.models.transformer.model import AvatarDiT
 from ...flashtalk_core.models.vae.model import VideoVAE
-from ...flashtalk_core.offload.weight_stream import Offload, settle
+from ...flashtalk_core.offload.weight_stream import Offload, synchronize
 from ...flashtalk_core.placement.residency import Placement, load_network
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
@@ -169,7 +169,7 @@ class ManagedNetworks:
     def release(self, kind: type[nn.Module]) -> None:
         """Forget a network wherever it is."""
         if isinstance(self._patchers.pop(kind, None), StreamedModelPatcher):
-            settle(self._placements[kind].device_of(kind))
+            synchronize(self._placements[kind].device_of(kind))
             gc.collect()  # it and what moves its weights know each other
 
 
