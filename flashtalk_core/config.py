@@ -176,7 +176,7 @@ class FastPaths:
 
     fused_blocks: bool = True
     """Run what lies between the transformer's matrix products in few passes (needs Triton), and
-    fold the layers around the attention to the sound into its keys and values."""
+    absorb the projections around the attention to the audio into its keys and values."""
     compiled_blocks: bool = False
     """Compile the transformer's blocks instead (needs Triton; tens of seconds at first)."""
     channels_last: bool = True

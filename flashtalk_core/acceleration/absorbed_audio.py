@@ -1,4 +1,4 @@
-"""Attention to the sound with its outer layers folded into keys and values.
+"""Audio cross-attention with the query and output projections absorbed into keys and values.
 
 A frame hears few audio tokens, 32 at the full size, and all heads together have fewer keys for
 them (1,280) than a query has channels (5,120). So ``(x Wq) k`` is cheaper as ``x (Wq k)``, and
@@ -21,8 +21,8 @@ from .block_ops import BlockKernels
 
 
 @dataclass(frozen=True)
-class FoldedAudio:
-    """What a block attends to of the sound of a chunk; made anew at every step.
+class AbsorbedAudioAttention:
+    """What a block attends to of the audio of a chunk; made at every step.
 
     Kept through a chunk it would take 236 MB a block at the full size, and gain little.
     """
@@ -39,10 +39,10 @@ class FoldedAudio:
     """Of the logits: ``D ** -0.5``."""
 
 
-def is_worth_folding(layer: AudioAttention, audio: KeyValue, num_rows: int) -> bool:
-    """Tell whether folding takes fewer products for ``num_rows`` tokens of one video.
+def is_worth_absorbing(layer: AudioAttention, audio: KeyValue, num_rows: int) -> bool:
+    """Tell whether absorbing takes fewer products for ``num_rows`` tokens of one video.
 
-    Only dense layers can be folded; very small pictures have too few tokens to pay for it.
+    Only dense layers can be absorbed; very small pictures have too few tokens to pay for it.
     """
     num_frames, num_tokens, num_heads, head_dim = audio[0].shape
     if not (isinstance(layer.q_linear, nn.Linear) and isinstance(layer.proj, nn.Linear)):
@@ -52,11 +52,13 @@ def is_worth_folding(layer: AudioAttention, audio: KeyValue, num_rows: int) -> b
     return saved > num_frames * num_tokens * width
 
 
-def fold_audio(layer: AudioAttention, audio: KeyValue, kernels: BlockKernels) -> FoldedAudio:
-    """Fold the outer layers of ``layer`` into the keys and values of one speaker.
+def absorb_audio(
+    layer: AudioAttention, audio: KeyValue, kernels: BlockKernels
+) -> AbsorbedAudioAttention:
+    """Absorb the outer projections of ``layer`` into the keys and values of one speaker.
 
     Args:
-        layer: Whose keys and values they are; see :func:`is_worth_folding`.
+        layer: Whose keys and values they are; see :func:`is_worth_absorbing`.
         audio: Keys and values of one video, ``(T, A, N, D)`` each.
         kernels: What multiplies.
     """
@@ -65,19 +67,19 @@ def fold_audio(layer: AudioAttention, audio: KeyValue, kernels: BlockKernels) ->
     query = layer.q_linear.weight.view(num_heads, head_dim, -1)
     output = layer.proj.weight.view(-1, num_heads, head_dim).permute(1, 2, 0)
     bias = layer.q_linear.bias.view(num_heads, head_dim).float()
-    folded_values = kernels.fold(values, output)
+    absorbed_values = kernels.absorb(values, output)
     # The weights of a softmax add up to one: the bias comes along with the first head's.
-    folded_values[:, :num_tokens] += layer.proj.bias
-    return FoldedAudio(
-        keys=kernels.fold(keys, query),
+    absorbed_values[:, :num_tokens] += layer.proj.bias
+    return AbsorbedAudioAttention(
+        keys=kernels.absorb(keys, query),
         bias=(keys.float() * bias).sum(dim=-1).transpose(1, 2).flatten(1)[:, None],
-        values=folded_values,
+        values=absorbed_values,
         num_tokens=num_tokens,
         scale=head_dim**-0.5,
     )
 
 
-def attend_folded(x: Tensor, audio: FoldedAudio, kernels: BlockKernels) -> Tensor:
+def attend_absorbed(x: Tensor, audio: AbsorbedAudioAttention, kernels: BlockKernels) -> Tensor:
     """Attend from normalised tokens ``(L, C)`` frame by frame; same shape and dtype."""
     frames = x.unflatten(0, (audio.keys.shape[0], -1))
     logits = _wide_product(frames, audio.keys.transpose(1, 2))

@@ -93,7 +93,7 @@ class BlockKernels(Protocol):
         """Return rows ``(L, C)`` for a layer of a format, after GELU (by tanh) if ``gelu``."""
         ...
 
-    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+    def absorb(self, heads: Tensor, weight: Tensor) -> Tensor:
         """Multiply ``(T, A, N, D)`` by ``(N, D, C)`` head by head; ``(T, N * A, C)``."""
         ...
 
@@ -168,7 +168,7 @@ class PlainKernels:
             return F.gelu(x, approximate="tanh") if gelu else x
         return rows.prepare_rows(F.gelu(x.float(), approximate="tanh") if gelu else x, x.dtype)
 
-    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+    def absorb(self, heads: Tensor, weight: Tensor) -> Tensor:
         """See :class:`BlockKernels`."""
         rows = heads.permute(2, 0, 1, 3).flatten(1, 2)
         out = torch.bmm(rows, weight).unflatten(1, heads.shape[:2])

@@ -27,7 +27,7 @@ from ..quantization.linear_format import (
     format_of,
     multiply_rows,
 )
-from .absorbed_audio import attend_folded, fold_audio, is_worth_folding
+from .absorbed_audio import absorb_audio, attend_absorbed, is_worth_absorbing
 from .block_ops import BlockKernels, ContextKeys
 
 
@@ -35,7 +35,7 @@ class FusedExecution:
     """A :class:`BlockExecution` equal to the eager one up to rounding, rounded less often.
 
     Sums, norms and modulations are one pass each; the equal keys of the prompt's padding count
-    as one; the layers around the attention to the sound are folded into its keys and values.
+    as one; the projections around the attention to the audio are absorbed into its keys and values.
     Blocks run eagerly where a gradient is wanted, for two speakers and for batches.
     """
 
@@ -158,10 +158,10 @@ class FusedExecution:
 
     def _attend_audio(self, block: AvatarBlock, rows: Rows, audio: KeyValue) -> Tensor:
         layer = block.audio_cross_attn
-        assert isinstance(rows, Tensor), "the sound is attended to in the tokens' own format"
-        if not is_worth_folding(layer, audio, len(rows)):
+        assert isinstance(rows, Tensor), "the audio is attended to in the tokens' dtype"
+        if not is_worth_absorbing(layer, audio, len(rows)):
             return layer(rows[None], audio, None)[0]
-        return attend_folded(rows, fold_audio(layer, audio, self._kernels), self._kernels)
+        return attend_absorbed(rows, absorb_audio(layer, audio, self._kernels), self._kernels)
 
     def _output(self, layer: nn.Module, out: Tensor, dtype: torch.dtype) -> Tensor:
         rows = self._kernels.to_linear(out.contiguous(), gelu=False, rows=format_of(layer))

@@ -52,8 +52,8 @@ def count_operations(
 ) -> dict[str, Operations]:
     """Count multiplications and additions of each stage of a chunk, by kind.
 
-    Nothing is computed: the networks run over tensors without values. Folded sound is multiplied
-    batch by batch, as attention is, and counts as such.
+    Nothing is computed: the networks run over tensors without values. Projections absorbed
+    into the audio are multiplied batch by batch, as attention is, and count as such.
 
     Args:
         config: Sizes of the networks.

@@ -13,11 +13,11 @@ from torch import Tensor
 from ...quantization.fp8 import FLOAT8, FP8
 from ...quantization.linear_format import DENSE, LinearFormat, Rows
 from ..block_ops import ContextKeys, PlainKernels
-from . import context, fold
+from . import absorb, context
 from . import rows as row_kernels
 from .launch import launch
 
-_BLOCK_Q, _BLOCK_K, _BLOCK_FOLD = 64, 32, 128
+_BLOCK_Q, _BLOCK_K, _BLOCK_ABSORB = 64, 32, 128
 _WRITTEN = (DENSE, FP8)
 """Formats whose rows the kernels write; others are prepared in a pass of their own."""
 
@@ -96,18 +96,18 @@ class TritonKernels:
         )  # fmt: skip
         return (out, factors) if factors is not None else out
 
-    def fold(self, heads: Tensor, weight: Tensor) -> Tensor:
+    def absorb(self, heads: Tensor, weight: Tensor) -> Tensor:
         """See :class:`BlockKernels`."""
         num_frames, num_tokens, num_heads, head_dim = heads.shape
         is_fit = _is_power(num_tokens) and _is_power(head_dim) and min(num_tokens, head_dim) >= 16
         if heads.dtype == torch.float32 or not is_fit:
-            return self._plain.fold(heads, weight)
+            return self._plain.absorb(heads, weight)
         width = weight.shape[2]
         out = heads.new_empty(num_frames, num_heads * num_tokens, width)
         launch(
-            fold.fold, (num_heads, -(-width // _BLOCK_FOLD)), heads, heads.contiguous(), weight,
-            out, num_frames, *weight.stride(),
-            num_heads, num_tokens, head_dim, width, _BLOCK_FOLD,
+            absorb.absorb, (num_heads, -(-width // _BLOCK_ABSORB)), heads, heads.contiguous(),
+            weight, out, num_frames, *weight.stride(),
+            num_heads, num_tokens, head_dim, width, _BLOCK_ABSORB,
         )  # fmt: skip
         return out
 

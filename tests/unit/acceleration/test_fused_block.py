@@ -1,4 +1,4 @@
-"""Fused blocks against plain ones: folded sound, merged padding, 8-bit layers, and what they
+"""Fused blocks against plain ones: absorbed audio, merged padding, 8-bit layers, and what they
 leave to the plain way."""
 
 import math
@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from flashtalk_core.acceleration.absorbed_audio import is_worth_folding
+from flashtalk_core.acceleration.absorbed_audio import is_worth_absorbing
 from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.block_ops import ContextKeys, PlainKernels, with_fallback
 from flashtalk_core.config import DiTConfig, FastPaths
@@ -93,10 +93,10 @@ def test_audio_projections_are_absorbed_where_that_takes_fewer_products():
     dit = make_dit()
     layer = dit.blocks[0].audio_cross_attn
     audio = contexts(dit)[1].blocks[0]
-    assert is_worth_folding(layer, audio, 18)  # as in the other tests here
-    assert not is_worth_folding(layer, audio, 15)
+    assert is_worth_absorbing(layer, audio, 18)  # as in the other tests here
+    assert not is_worth_absorbing(layer, audio, 15)
     layer.proj = Float8Linear(layer.proj)
-    assert not is_worth_folding(layer, audio, 18)
+    assert not is_worth_absorbing(layer, audio, 18)
 
 
 @torch.no_grad()

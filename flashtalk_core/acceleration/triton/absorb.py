@@ -10,7 +10,7 @@ import triton.language as tl
 
 
 @triton.jit
-def fold(
+def absorb(
     heads,
     weight,
     out,
