@@ -51,8 +51,8 @@ class CardBench:
     steps: int
     num_decode_latents: int
     cards_gb: Sequence[float]
-    float8_fault: str
-    """Why 8-bit floats are left alone; empty if the plan may take them."""
+    fp8_unsupported: str | None
+    """Why 8-bit floats are left alone; ``None`` if the plan may take them."""
     warmups: int
     repeats: int
 
@@ -118,7 +118,7 @@ def bench_cards(bench: CardBench) -> Iterator[CardRow | OutOfMemoryRow]:
 def _choose(bench: CardBench, sizes: ModelSizes, card_gb: float) -> MemoryPlan:
     total = round(card_gb * GB)
     memory = DeviceMemory(free=total - SYSTEM_BYTES, total=total)
-    return choose_memory(MemoryChoice(), sizes, memory, float8_fault=bench.float8_fault)
+    return choose_memory(MemoryChoice(), sizes, memory, fp8_unsupported=bench.fp8_unsupported)
 
 
 def _measure(

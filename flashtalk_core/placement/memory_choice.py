@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import InvalidInputError, require
-from ..quantization.fp8 import float8_fault
+from ..quantization.fp8 import fp8_unsupported_reason
 from .memory_plan import WHOLE, MemoryChoice, MemoryPlan
 from .memory_sizes import ModelSizes
 
@@ -25,14 +25,15 @@ _GB = 1e9
 def check_choice(choice: MemoryChoice, device: torch.device) -> None:
     """Raise :class:`InvalidInputError` if ``device`` lacks the 8-bit floats that are asked for."""
     if choice.float8:
-        _require_float8(choice, float8_fault(device))
+        _require_float8(choice, fp8_unsupported_reason(device))
 
 
-def _require_float8(choice: MemoryChoice, fault: str) -> None:
+def _require_float8(choice: MemoryChoice, reason: str | None) -> None:
     remedy = "use 'offload' or 'auto'" if choice.mode == "offload" else "leave float8 off"
     subject = "memory" if choice.mode == "offload" else "float8"
     opening = f"memory {choice}: " if choice.mode == "offload" else ""
-    require(not (fault and choice.float8), f"{opening}{fault}; {remedy}", subject=subject)
+    supported = reason is None or not choice.float8
+    require(supported, f"{opening}{reason}; {remedy}", subject=subject)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class DeviceMemory:
 
 
 def choose_memory(
-    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, float8_fault: str
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, fp8_unsupported: str | None
 ) -> MemoryPlan:
     """Choose what stays on the device.
 
@@ -59,7 +60,8 @@ def choose_memory(
         choice: What the user asked for.
         sizes: What the model takes.
         memory: Of the device.
-        float8_fault: Why the device cannot multiply 8-bit floats, for people; empty if it can.
+        fp8_unsupported: Why the device cannot multiply 8-bit floats, for people; ``None`` if it
+            can.
 
     Returns:
         The plan, with the reason for it.
@@ -68,9 +70,9 @@ def choose_memory(
         InvalidInputError: If it does not fit even with nothing resident, or if 8-bit floats
             are asked for where there are none.
     """
-    _require_float8(choice, float8_fault)
+    _require_float8(choice, fp8_unsupported)
     # Nobody gets float32 on a GPU without asking for it by name.
-    has_float8 = not float8_fault and sizes.dtype != torch.float32
+    has_float8 = fp8_unsupported is None and sizes.dtype != torch.float32
     float8 = _takes_float8(choice, sizes, memory, has_float8=has_float8)
     why = _why_format(choice, sizes, memory, float8=float8) if has_float8 else ""
     candidates = _candidates(choice, sizes, float8)
@@ -194,7 +196,7 @@ def plan_memory(
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         memory = DeviceMemory(free_memory(device) if free_bytes is None else free_bytes, total)
-    return choose_memory(choice, sizes(), memory, float8_fault=float8_fault(device))
+    return choose_memory(choice, sizes(), memory, fp8_unsupported=fp8_unsupported_reason(device))
 
 
 def free_memory(device: torch.device) -> int:

@@ -152,15 +152,15 @@ class Float8Linear(nn.Module):
 
 def check_float8(device: torch.device) -> None:
     """Raise :class:`InvalidInputError` unless ``device`` can run :class:`Float8Linear`."""
-    fault = float8_fault(device)
-    if fault:
-        raise InvalidInputError(f"{fault}; leave float8 off", subject="float8")
+    reason = fp8_unsupported_reason(device)
+    if reason is not None:
+        raise InvalidInputError(f"{reason}; leave float8 off", subject="float8")
 
 
-def float8_fault(device: torch.device) -> str:
-    """Return why ``device`` cannot run :class:`Float8Linear`, empty if it can."""
+def fp8_unsupported_reason(device: torch.device) -> str | None:
+    """Return why ``device`` cannot run :class:`Float8Linear`, ``None`` if it can."""
     if device.type == "cpu":
-        return ""
+        return None
     if device.type != "cuda" or torch.version.hip is not None:
         return f"float8 on {device}: it runs on NVIDIA GPUs"
     name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
@@ -169,21 +169,22 @@ def float8_fault(device: torch.device) -> str:
             f"float8 on {name}: it needs compute capability "
             f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has {'.'.join(map(str, capability))}"
         )
-    by_row = _fault_of_product(product_by_row, device)
-    if not by_row or not _fault_of_product(product_by_tensor, device):
-        return ""
+    by_row = _product_error(product_by_row, device)
+    if by_row is None or _product_error(product_by_tensor, device) is None:
+        return None
     return f"float8 on {name}: this PyTorch cannot multiply 8-bit floats ({by_row})"
 
 
 def _choose_product(device: torch.device) -> Product:
     """Return the fastest product that ``device`` has."""
-    is_missing = device.type == "cuda" and _fault_of_product(product_by_row, device)
-    return product_by_tensor if is_missing else product_by_row
+    if device.type == "cuda" and _product_error(product_by_row, device) is not None:
+        return product_by_tensor
+    return product_by_row
 
 
 @cache
-def _fault_of_product(product: Product, device: torch.device) -> str:
-    """Try a product; return what goes wrong, empty if nothing."""
+def _product_error(product: Product, device: torch.device) -> str | None:
+    """Try a product; return what goes wrong, ``None`` if nothing."""
     try:
         rows = torch.zeros(16, 16, device=device).to(FLOAT8)
         ones = torch.ones(16, 1, device=device)
@@ -192,7 +193,7 @@ def _fault_of_product(product: Product, device: torch.device) -> str:
         raise  # says nothing about the product
     except RuntimeError as error:
         return first_line(error)
-    return ""
+    return None
 
 
 def _is_multiple(linear: nn.Linear) -> bool:

@@ -10,7 +10,7 @@ from flashtalk_core.quantization import fp8
 from flashtalk_core.quantization.fp8 import (
     FP8,
     Float8Linear,
-    float8_fault,
+    fp8_unsupported_reason,
     product_by_row,
     product_by_tensor,
     quantise_rows,
@@ -24,7 +24,7 @@ REPEATS = 20
 
 @pytest.fixture(autouse=True)
 def needs_float8():
-    if reason := float8_fault(torch.device("cuda")):
+    if reason := fp8_unsupported_reason(torch.device("cuda")):
         pytest.skip(reason)
 
 
@@ -68,7 +68,7 @@ def test_a_build_without_scales_by_row_takes_the_other(monkeypatch):
         raise RuntimeError("scales by row are not compiled in")
 
     monkeypatch.setattr(fp8, "product_by_row", missing)
-    assert float8_fault(torch.device("cuda")) == ""
+    assert fp8_unsupported_reason(torch.device("cuda")) is None
     x = torch.randn(64, 128, device="cuda", dtype=torch.bfloat16)
     linear = nn.Linear(128, 256, device="cuda", dtype=torch.bfloat16)
     layer = FP8.convert(linear, torch.device("cuda"))

@@ -96,7 +96,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
         "a prompt line": lambda: read_prompt_lines("she smiles"),
         "prompts out of order": lambda: read_prompt_lines("5: She nods\n2: She smiles"),
         "no device": lambda: choose_device("meta:nonsense"),
-        "too little memory": lambda: choose_memory(auto, sizes, card, float8_fault=""),
+        "too little memory": lambda: choose_memory(auto, sizes, card, fp8_unsupported=None),
     }
 
 

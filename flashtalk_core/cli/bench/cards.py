@@ -54,7 +54,7 @@ def run_cards(args: argparse.Namespace) -> int:
     from ...errors import require
     from ...geometry import check_size
     from ...models.attention import choose_attention
-    from ...quantization.fp8 import float8_fault
+    from ...quantization.fp8 import fp8_unsupported_reason
     from ...weights.load import open_avatar
 
     counts = {name: getattr(args, name) for name in ("steps", "warmups", "repeats")}
@@ -80,7 +80,7 @@ def run_cards(args: argparse.Namespace) -> int:
         size_px=size_px,
         num_decode_latents=args.decode_latents,
         cards_gb=args.cards,
-        float8_fault="left out" if args.no_float8 else float8_fault(device),
+        fp8_unsupported="left out" if args.no_float8 else fp8_unsupported_reason(device),
         **counts,
     )
     rows = []

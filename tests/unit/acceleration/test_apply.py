@@ -290,7 +290,7 @@ def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
 @pytest.mark.cpu
 def test_a_build_without_scales_by_row_applies_them_afterwards(monkeypatch):
     """On a CPU: the choice and the arithmetic around PyTorch's product, which needs a GPU."""
-    monkeypatch.setattr(fp8, "_fault_of_product", lambda product, device: "not compiled in")
+    monkeypatch.setattr(fp8, "_product_error", lambda product, device: "not compiled in")
     layer = FP8.convert(torch.nn.Linear(32, 48), torch.device("cuda"))
     assert layer.product is fp8.product_by_tensor
 

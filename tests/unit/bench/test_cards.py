@@ -40,7 +40,7 @@ def bench():
         steps=1,
         num_decode_latents=1,
         cards_gb=(),
-        float8_fault="",
+        fp8_unsupported=None,
         warmups=1,
         repeats=1,
     )

@@ -31,8 +31,8 @@ def choose(sizes, free_gb, mode="auto", has_float8=True, total_gb=None, float8=F
     total_gb = free_gb + 1.5 if total_gb is None else total_gb
     memory = DeviceMemory(round(free_gb * GB), round(total_gb * GB))
     choice = MemoryChoice.parse(mode, float8=float8)
-    fault = "" if has_float8 else "float8: too old"
-    return choose_memory(choice, sizes, memory, float8_fault=fault)
+    reason = None if has_float8 else "float8: too old"
+    return choose_memory(choice, sizes, memory, fp8_unsupported=reason)
 
 
 def test_weights_are_counted_as_published(sizes):
@@ -223,7 +223,7 @@ def test_a_mode_with_8_bit_floats_in_it_is_a_spelling_and_no_mode():
 
 def test_a_small_card_can_be_told_to_keep_the_wide_format(sizes):
     memory = DeviceMemory(round(22.5 * GB), round(24 * GB))
-    plan = choose_memory(MemoryChoice(float8=False), sizes, memory, float8_fault="")
+    plan = choose_memory(MemoryChoice(float8=False), sizes, memory, fp8_unsupported=None)
     assert not plan.float8
     assert "because" not in plan.reason
 
