@@ -26,7 +26,7 @@ from ..models.transformer.runner import (
 )
 from ..models.vae.layers import SequenceRunner, run_sequence
 from ..models.vae.model import VideoVAE
-from ..models.vae.row_tiles import SlabRunner
+from ..models.vae.row_tiles import RowTileRunner
 from ..packages import missing_package
 from .block_ops import BlockKernels, PlainKernels, with_fallback
 from .fused_block import FusedExecution
@@ -109,7 +109,7 @@ def set_execution(
         network.runner = BlockRunner(provider or RESIDENT_BLOCKS, execution)
     elif isinstance(network, VideoVAE):
         runner = _sequence_runner(network, paths, device)
-        network.runner = SlabRunner(runner) if row_tiles else runner
+        network.runner = RowTileRunner(runner) if row_tiles else runner
 
 
 def _block_execution(paths: FastPaths, device: torch.device) -> BlockExecution:

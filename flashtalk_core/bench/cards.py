@@ -148,7 +148,7 @@ def _run(
     steps, same = _compare_steps(networks, inputs, expected.setdefault(plan.float8, {}))
     std = min(float(value.std()) for value in steps.values())
     before = _peaks_gb(bench.device)
-    num_latents = 1 if plan.slabs else bench.num_decode_latents
+    num_latents = 1 if plan.row_tiles else bench.num_decode_latents
     bench = replace(bench, num_decode_latents=num_latents)
     samples, moved = _time_chunks(bench, networks, inputs, offload)
     chunk = samples[CHUNK]
@@ -161,7 +161,7 @@ def _run(
         plan=plan.reason,
         float8=plan.float8,
         resident_blocks=num_blocks if plan.num_resident is None else plan.num_resident,
-        slabs=plan.slabs,
+        slabs=plan.row_tiles,
         limit_gb=limit_gb,
         held_gb=held,
         tensors_gb=taken,
@@ -186,7 +186,8 @@ def _compare_steps(
 
     Args:
         networks: What runs.
-        inputs: Its encoded picture is replaced by the expected run's: slabs round it otherwise.
+        inputs: Its encoded picture is replaced by the expected run's, which row tiles round
+            otherwise.
         expected: Outputs of the first run in this format; filled in if empty.
     """
     session = inputs.reference.session
@@ -233,7 +234,7 @@ def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffloa
     dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, hooks)
     set_execution(dit, bench.paths, device, provider=offload)
     vae = random_network(lambda: VideoVAE(config.vae), device, dtype)
-    set_execution(vae, bench.paths, device, row_tiles=plan.slabs)
+    set_execution(vae, bench.paths, device, row_tiles=plan.row_tiles)
     audio = random_network(lambda: AudioEncoder(config.audio), device, dtype)
     return Networks(config, dit, vae, audio), offload
 

@@ -79,8 +79,8 @@ class RenderPlan:
 
     @property
     def num_decode_latents(self) -> int:
-        """Latent frames that are decoded at once; slabs are for where memory is short."""
-        return 1 if self.placement.memory.slabs else self.request.num_decode_latents
+        """Latent frames that are decoded at once; row tiles are for where memory is short."""
+        return 1 if self.placement.memory.row_tiles else self.request.num_decode_latents
 
     def fitted_picture(self) -> Tensor:
         """Return the portrait at the size of the video, ``(3, H, W)`` float32 in ``[-1, 1]``."""
@@ -111,7 +111,7 @@ class RenderPlan:
             files=self.checkpoint.sources.identity,
             loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
-            memory=[place.memory.float8, place.memory.slabs],
+            memory=[place.memory.float8, place.memory.row_tiles],
             rounding=[rounding_of(place.device), rounding_of(place.device_of(VideoVAE))],
             # The constant stands for a field that this once had: older fingerprints stay valid.
             paths=asdict(place.paths) | {"float8": False},
@@ -164,8 +164,8 @@ def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
         sizes = config, request.size_px, plan.chunk, place.dtype
         return step_bytes(*sizes) + session_bytes(*sizes)
     if kind is VideoVAE:
-        slabs = place.memory.slabs
+        row_tiles = place.memory.row_tiles
         return decode_bytes(
-            config, request.size_px, place.dtype, request.num_decode_latents, slabs=slabs
+            config, request.size_px, place.dtype, request.num_decode_latents, row_tiles=row_tiles
         )
     return 0

@@ -13,7 +13,7 @@ from ..geometry import num_latent_frames, token_grid
 _STEP_TENSORS = 12
 _DECODE_TENSORS = 12
 _DECODE_TENSORS_PER_LATENT = 4
-_SLAB_TENSORS = 9
+_TILE_TENSORS = 9
 
 
 def step_bytes(
@@ -45,7 +45,7 @@ def decode_bytes(
     dtype: torch.dtype,
     num_latents: int,
     *,
-    slabs: bool = False,
+    row_tiles: bool = False,
 ) -> int:
     """Estimate what decoding needs beside its weights.
 
@@ -53,11 +53,11 @@ def decode_bytes(
         config: Sizes.
         size_px: Height and width of the video.
         dtype: Of the weights.
-        num_latents: Latent frames at once; with slabs one.
-        slabs: Whether it goes slab by slab.
+        num_latents: Latent frames at once; with row tiles one.
+        row_tiles: Whether it goes tile by tile.
     """
     height, width = size_px
     frame = 4 * config.vae.dim * height * width * dtype.itemsize
-    if slabs:
-        return (_SLAB_TENSORS + _DECODE_TENSORS_PER_LATENT) * frame
+    if row_tiles:
+        return (_TILE_TENSORS + _DECODE_TENSORS_PER_LATENT) * frame
     return (_DECODE_TENSORS + _DECODE_TENSORS_PER_LATENT * num_latents) * frame

@@ -90,12 +90,12 @@ def _takes_float8(
 ) -> bool:
     """Tell whether large layers become 8-bit floats, which nobody but the card decides unasked.
 
-    Slabs count here whatever will be done: they are the same for every number of latent frames
-    a call, which must not change the picture either.
+    Row tiles count here whatever will be done: they take the same for every number of latent
+    frames a call, which must not change the picture either.
     """
     if choice.float8 is not None or choice.mode != "auto":
         return bool(choice.float8)
-    blocks = MemoryPlan(num_resident=sizes.num_blocks, slabs=True)
+    blocks = MemoryPlan(num_resident=sizes.num_blocks, row_tiles=True)
     return has_float8 and sizes.peak_bytes(blocks) > memory.total - SYSTEM_BYTES
 
 
@@ -120,14 +120,14 @@ def _candidates(choice: MemoryChoice, sizes: ModelSizes, float8: bool) -> list[M
     """Return plans in the order in which they are wanted; the last one may be offloaded."""
     if choice.mode == "resident":
         whole = replace(WHOLE, float8=float8)
-        return [whole, replace(whole, slabs=True)]
+        return [whole, replace(whole, row_tiles=True)]
     plan = MemoryPlan(num_resident=sizes.num_blocks, float8=float8)
     if choice.mode == "auto":
         return [plan] if float8 else [WHOLE, plan]
     if choice.num_resident is None:
         return [plan]
     plan = replace(plan, num_resident=min(choice.num_resident, sizes.num_blocks))
-    return [plan, replace(plan, slabs=True)]
+    return [plan, replace(plan, row_tiles=True)]
 
 
 def _offloaded(
@@ -135,7 +135,7 @@ def _offloaded(
 ) -> MemoryPlan:
     """Return ``plan`` with as many blocks as there is room for.
 
-    Slabs make decoding slower and save little; blocks on the host cost almost no time.
+    Row tiles make decoding slower and save little; blocks on the host cost almost no time.
     """
     if choice.num_resident is not None:
         raise InvalidInputError(
@@ -144,9 +144,9 @@ def _offloaded(
             f"{free_bytes / _GB:.1f} GB are free; use fewer blocks",
             subject="memory",
         )
-    for slabs in (False, True):
+    for row_tiles in (False, True):
         for count in reversed(range(sizes.num_blocks)):
-            fewer = replace(plan, num_resident=count, slabs=slabs)
+            fewer = replace(plan, num_resident=count, row_tiles=row_tiles)
             if sizes.peak_bytes(fewer) <= free_bytes:
                 return fewer
     raise InvalidInputError(
@@ -170,7 +170,7 @@ def _explained(
         kept = f"all blocks in {name}, what runs once a session on the host"
     else:
         kept = f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
-    tail = ", frames in slabs of rows" if plan.slabs else ""
+    tail = ", frames in slabs of rows" if plan.row_tiles else ""
     reason = f"{kept}{tail}: needs about {needed}{why_format}"
     return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
 

@@ -23,8 +23,8 @@ class MemoryPlan:
     num_resident: int | None = None
     """Transformer blocks that stay on the device; what is used once a session or a chunk waits
     on the host. ``None``: all of it stays."""
-    slabs: bool = False
-    """Decode and encode the picture some rows at a time."""
+    row_tiles: bool = False
+    """Decode and encode the image one tile of rows at a time."""
     peak_bytes: int = 0
     """What that takes of the device, as an estimate from above; 0 where it was not counted."""
     reason: str = field(default="", repr=False)

@@ -43,13 +43,13 @@ class ModelSizes:
     step: int
     """What a step needs beside weights."""
     decode: dict[bool, int]
-    """What decoding needs beside weights, by whether it goes slab by slab."""
+    """What decoding needs beside weights, by whether it goes tile by tile."""
 
     def peak_bytes(self, kept: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""
         session, sound, step = self.blocks[kept.float8]
-        split = 1.0 if kept.slabs else _SPLIT
-        work = max(self.step, split * self.decode[kept.slabs])
+        split = 1.0 if kept.row_tiles else _SPLIT
+        work = max(self.step, split * self.decode[kept.row_tiles])
         if kept.num_resident is None:
             weights = self.num_blocks * (session + sound + step)
         else:
@@ -91,8 +91,8 @@ def model_sizes(
         others=kept + sum(_num_bytes(_on_meta(build, dtype).parameters()) for build in networks),
         step=step_bytes(config, size_px, chunk, dtype),
         decode={
-            slabs: decode_bytes(config, size_px, dtype, num_decode_latents, slabs=slabs)
-            for slabs in (False, True)
+            row_tiles: decode_bytes(config, size_px, dtype, num_decode_latents, row_tiles=row_tiles)
+            for row_tiles in (False, True)
         },
     )
 

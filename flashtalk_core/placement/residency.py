@@ -113,7 +113,7 @@ def load_network(
             placement.paths_of(kind),
             device,
             provider=offload if isinstance(offload, BlockOffload) else None,
-            row_tiles=placement.memory.slabs,
+            row_tiles=placement.memory.row_tiles,
         )
     return LoadedNetwork(network, offload)
 

@@ -222,4 +222,4 @@ def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> boo
             for each in (ours, theirs)
         )
         return ours.float8 == theirs.float8 and kept <= room
-    return kind is not VideoVAE or ours.slabs == theirs.slabs
+    return kind is not VideoVAE or ours.row_tiles == theirs.row_tiles

@@ -46,7 +46,7 @@ OTHERS = {
     "decoder's device": {"placement": Placement(CPU, torch.float32, torch.device("meta"))},
     "device": {"placement": Placement(torch.device("meta"), torch.float32)},
     "8-bit": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(float8=True))},
-    "slabs": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True))},
+    "row_tiles": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(row_tiles=True))},
     "kernel": {"attention": "sdpa"},
     "fused": {"placement": Placement(CPU, torch.float32, paths=FastPaths())},
 }

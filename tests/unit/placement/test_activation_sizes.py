@@ -19,7 +19,7 @@ GIB = 2**30
 
 
 def full_size(
-    num_decode_latents=1, size_px=(768, 448), dtype=torch.bfloat16, paths=None, slabs=False
+    num_decode_latents=1, size_px=(768, 448), dtype=torch.bfloat16, paths=None, row_tiles=False
 ):
     config = AvatarConfig()
     return SimpleNamespace(
@@ -30,13 +30,13 @@ def full_size(
             torch.device("cpu"),
             dtype,
             paths=paths or FastPaths.none(),
-            memory=MemoryPlan(slabs=slabs),
+            memory=MemoryPlan(row_tiles=row_tiles),
         ),
     )
 
 
 @pytest.mark.parametrize(
-    ("kind", "num_latents", "slabs", "measured_gib"),
+    ("kind", "num_latents", "row_tiles", "measured_gib"),
     [
         (AvatarDiT, 1, False, 1.3 + 0.8),  # a step, and keys and values that stay between steps
         (VideoVAE, 1, False, 3.4),
@@ -44,8 +44,10 @@ def full_size(
         (VideoVAE, 8, False, 9.5),
     ],
 )
-def test_estimates_cover_what_was_measured_and_little_more(kind, num_latents, slabs, measured_gib):
-    estimate = working_bytes(kind, full_size(num_latents, slabs=slabs)) / GIB
+def test_estimates_cover_what_was_measured_and_little_more(
+    kind, num_latents, row_tiles, measured_gib
+):
+    estimate = working_bytes(kind, full_size(num_latents, row_tiles=row_tiles)) / GIB
     assert measured_gib <= estimate <= 1.25 * measured_gib
 
 

@@ -55,7 +55,7 @@ def test_weights_are_counted_as_published(sizes):
 )
 def test_auto_takes_the_first_form_that_fits(sizes, free_gb, float8, resident):
     plan = choose(sizes, free_gb)
-    assert (plan.float8, plan.num_resident, plan.slabs) == (float8, resident, False)
+    assert (plan.float8, plan.num_resident, plan.row_tiles) == (float8, resident, False)
 
 
 @pytest.mark.parametrize("free_gb", [22.5, 14.5, 10.5, 8.5, 6.7])
@@ -63,9 +63,9 @@ def test_auto_keeps_as_many_8_bit_blocks_as_fit(sizes, free_gb):
     plan = choose(sizes, free_gb)
     assert plan.float8
     assert 0 <= plan.num_resident < NUM_BLOCKS
-    one_more = MemoryPlan(float8=True, num_resident=plan.num_resident + 1, slabs=plan.slabs)
+    one_more = MemoryPlan(float8=True, num_resident=plan.num_resident + 1, row_tiles=plan.row_tiles)
     assert sizes.peak_bytes(plan) <= free_gb * GB < sizes.peak_bytes(one_more)
-    assert plan.slabs == (free_gb < 7)  # the last resort
+    assert plan.row_tiles == (free_gb < 7)  # the last resort
 
 
 def test_auto_without_8_bit_multiplication_offloads_as_it_is(sizes):

@@ -14,7 +14,7 @@ from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.models.vae.row_tiles import SlabRunner
+from flashtalk_core.models.vae.row_tiles import RowTileRunner
 from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.provider import FixedNetworks
 from flashtalk_core.placement.residency import CachedNetworks, Placement, load_network
@@ -123,10 +123,10 @@ def test_encoders_are_whole_where_all_blocks_stay(checkpoint):
 
 def test_only_the_autoencoder_runs_in_row_tiles(checkpoint):
     networks = CachedNetworks(
-        checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(slabs=True))
+        checkpoint, Placement(CPU, torch.float32, memory=MemoryPlan(row_tiles=True))
     )
     with networks.acquire(VideoVAE) as vae:
-        assert isinstance(vae.runner, SlabRunner)
+        assert isinstance(vae.runner, RowTileRunner)
 
 
 def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):

@@ -1,4 +1,4 @@
-"""A picture in slabs of rows: the same frames as whole, with smaller tensors on the way."""
+"""A picture in row tiles: the same frames as whole, with smaller tensors on the way."""
 
 import pytest
 import torch
@@ -8,13 +8,13 @@ from flashtalk_core.acceleration.vae_ops import RowKernels
 from flashtalk_core.config import VAEConfig
 from flashtalk_core.models.vae.layers import ResidualBlock, RMSNorm
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.models.vae.row_tiles import SlabRunner
+from flashtalk_core.models.vae.row_tiles import RowTileRunner
 
 pytestmark = pytest.mark.cpu
 
 CONFIG = VAEConfig(dim=4, num_res_blocks=1)
 HEIGHT, WIDTH = 5, 2
-"""Of the latent: 40 x 16 pixels, so that slabs of 8 rows leave none over, and others do."""
+"""Of the latent: 40 x 16 pixels, so that tiles of 8 rows leave none over, and others do."""
 
 
 def make_vae(fused=False):
@@ -30,9 +30,9 @@ def make_vae(fused=False):
     return vae
 
 
-def slabbed_vae(max_elements, fused=False):
+def tiled_vae(max_elements, fused=False):
     vae = make_vae(fused)
-    vae.runner = SlabRunner(vae.runner, max_elements)
+    vae.runner = RowTileRunner(vae.runner, max_elements)
     return vae
 
 
@@ -55,20 +55,20 @@ def close(result, expected):
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("max_elements", [1, 6000])
 def test_frames_and_latents_are_those_of_the_whole_picture(max_elements, fused):
-    whole, slabbed = make_vae(fused), slabbed_vae(max_elements, fused)
+    whole, tiled = make_vae(fused), tiled_vae(max_elements, fused)
     for num_latents in (1, 3):
-        close(decode(slabbed, num_latents), decode(whole, num_latents))
-    close(encode(slabbed), encode(whole))
+        close(decode(tiled, num_latents), decode(whole, num_latents))
+    close(encode(tiled), encode(whole))
 
 
 @torch.no_grad()
-def test_no_large_layer_sees_more_rows_than_a_slab_and_what_it_reaches():
+def test_no_large_layer_sees_more_rows_than_a_tile_and_what_it_reaches():
     seen = []
 
     def record(block, given, _out):
         seen.append(given[0].shape[3])
 
-    vae = slabbed_vae(1)
+    vae = tiled_vae(1)
     for layer in vae.decoder.upsamples.modules():
         if isinstance(layer, ResidualBlock):
             layer.register_forward_hook(record)
@@ -86,11 +86,11 @@ def test_a_picture_that_fits_is_not_cut():
 
     block = ResidualBlock(4, 4)
     x = torch.zeros(1, 4, 1, 40, 16)
-    SlabRunner(inner, x.numel() * 2)([block], x, None)
+    RowTileRunner(inner, x.numel() * 2)([block], x, None)
     assert calls == [x.shape]
 
 
 @torch.no_grad()
 def test_a_clip_without_past_frames_runs_whole():
-    vae, latent = slabbed_vae(1), torch.ones(1, 16, 2, HEIGHT, WIDTH)
+    vae, latent = tiled_vae(1), torch.ones(1, 16, 2, HEIGHT, WIDTH)
     close(vae.decoder(latent, None, vae.runner), make_vae().decoder(latent))
