@@ -28,7 +28,7 @@ from ..models.vae.layers import SequenceRunner, run_sequence
 from ..models.vae.model import VideoVAE
 from ..models.vae.row_tiles import RowTileRunner
 from ..packages import missing_package
-from .block_ops import BlockKernels, PlainKernels, with_fallback
+from .block_ops import BlockKernels, EagerKernels, with_fallback
 from .fused_block import FusedExecution
 from .fused_vae import FusedRunner, keep_channels_last, pad_weights
 from .vae_ops import RowKernels
@@ -40,21 +40,24 @@ _MIN_CAPABILITY = (8, 0)
 """Triton's kernels here use bfloat16, which older GPUs have not."""
 
 _MAX_COMPILED_SIZES = 64
-"""Sizes of video, formats and ways that a process compiles blocks for; more run uncompiled."""
+"""Sizes of video and formats that a process compiles blocks for; more run eagerly."""
 
 
 def choose_fast_paths(speed: str, device: torch.device) -> FastPaths:
-    """Return the ways that ``speed`` stands for.
+    """Return the execution mode that ``speed`` stands for.
 
     Args:
-        speed: ``plain``; ``fused`` (Triton's kernels, quick to build); ``compiled`` (blocks by
-            ``torch.compile``, slow to build); ``auto`` is ``fused`` on a GPU that can, and
-            ``plain`` elsewhere, which is said if the GPU is worth more.
+        speed: ``plain``, which is eager and may be called so; ``fused`` (Triton's kernels, quick
+            to build); ``compiled`` (blocks by ``torch.compile``, slow to build); ``auto`` is
+            ``fused`` on a GPU that can, and ``plain`` elsewhere, which is said if the GPU is worth
+            more.
         device: Where the networks will run.
 
     Raises:
-        InvalidInputError: If a way was asked for by name that cannot run here.
+        InvalidInputError: If a mode was asked for by name that cannot run here.
     """
+    if speed == "eager":
+        speed = "plain"
     require(speed in SPEEDS, f"speed {speed!r}: use one of {', '.join(SPEEDS)}", subject="speed")
     if speed == "auto":
         speed = _choose_automatically(device)
@@ -128,12 +131,12 @@ def _sequence_runner(vae: VideoVAE, paths: FastPaths, device: torch.device) -> S
 
 
 def _block_kernels(device: torch.device) -> BlockKernels:
-    plain = PlainKernels(sdpa)
+    eager = EagerKernels(sdpa)
     if device.type != "cuda":
-        return plain
+        return eager
     from .triton.block import TritonKernels
 
-    return with_fallback(TritonKernels(plain), plain)
+    return with_fallback(TritonKernels(eager), eager)
 
 
 def compiled_execution(backend: str | Callable[..., Any] = "inductor") -> BlockExecution:

@@ -116,7 +116,7 @@ class BlockKernels(Protocol):
         ...
 
 
-class PlainKernels:
+class EagerKernels:
     """:class:`BlockKernels` in PyTorch's operations; right everywhere, and slow."""
 
     def __init__(self, attention: Attention = sdpa) -> None:
@@ -194,7 +194,7 @@ class PlainKernels:
         return self._attention(q[None], keys, values)[0]
 
 
-def with_fallback(fast: BlockKernels, plain: BlockKernels) -> BlockKernels:
-    """Return ``fast``, with ``plain`` in place of each operation from its first failure on."""
+def with_fallback(fast: BlockKernels, eager: BlockKernels) -> BlockKernels:
+    """Return ``fast``, with ``eager`` in place of each operation from its first failure on."""
     names = [name for name in vars(BlockKernels) if not name.startswith("_")]
-    return cast("BlockKernels", SimpleNamespace(**fallbacks(names, fast, plain)))
+    return cast("BlockKernels", SimpleNamespace(**fallbacks(names, fast, eager)))

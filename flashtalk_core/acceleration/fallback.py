@@ -1,4 +1,4 @@
-"""A kernel with a slower way behind it."""
+"""A kernel with a slower one behind it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Fallback:
     built, before anything was computed.
     """
 
-    def __init__(self, name: str, fast: Callable[..., Any], plain: Callable[..., Any]) -> None:
-        """Call ``fast`` until it fails, which is said of ``name``, and then ``plain``."""
+    def __init__(self, name: str, fast: Callable[..., Any], eager: Callable[..., Any]) -> None:
+        """Call ``fast`` until it fails, which is said of ``name``, and then ``eager``."""
         self._name = name
         self._fast = fast
-        self._plain = plain
+        self._eager = eager
         self._has_failed = False
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -42,9 +42,9 @@ class Fallback:
                     "the fused kernel %r cannot run here and goes the slower plain way: %s: %s",
                     self._name, type(error).__name__, reason,
                 )  # fmt: skip
-        return self._plain(*args, **options)
+        return self._eager(*args, **options)
 
 
-def fallbacks(names: Iterable[str], fast: object, plain: object) -> dict[str, Fallback]:
+def fallbacks(names: Iterable[str], fast: object, eager: object) -> dict[str, Fallback]:
     """Pair the operations called ``names`` of two sets of kernels."""
-    return {name: Fallback(name, getattr(fast, name), getattr(plain, name)) for name in names}
+    return {name: Fallback(name, getattr(fast, name), getattr(eager, name)) for name in names}

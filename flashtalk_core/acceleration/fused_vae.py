@@ -28,10 +28,10 @@ _PADDED = "padded_weight"
 class FusedRunner:
     """Runs the layers of an encoder or a decoder with less traffic to memory.
 
-    The plain way makes five passes for norm and activation, one to join the past, one for every
+    Eager execution makes five passes for norm and activation, one to join the past, one for every
     bias and one for every sum. Here norm, activation and the bias before them are one pass that
     writes straight behind the past frames, and a sum takes its bias along. Where a gradient is
-    wanted, the plain way is taken.
+    wanted, layers run eagerly.
     """
 
     def __init__(self, kernels: RowKernels) -> None:

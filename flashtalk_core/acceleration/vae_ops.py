@@ -49,13 +49,13 @@ class RowKernels:
 
     @classmethod
     def triton(cls) -> RowKernels:
-        """Return Triton's; needs a GPU that it knows. What fails there goes the plain way."""
+        """Return Triton's; needs a GPU that it knows. What fails there runs eagerly."""
         from .triton import pixels
 
-        return cls(pixels.activate_rows, pixels.add_rows, pixels.shift_rows).or_plain()
+        return cls(pixels.activate_rows, pixels.add_rows, pixels.shift_rows).or_eager()
 
-    def or_plain(self) -> RowKernels:
-        """Return these, each with the plain one behind it."""
+    def or_eager(self) -> RowKernels:
+        """Return these, each with the eager one behind it."""
         return RowKernels(**fallbacks([each.name for each in fields(self)], self, RowKernels()))
 
 

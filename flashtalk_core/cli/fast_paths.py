@@ -7,6 +7,9 @@ from dataclasses import fields
 
 from ..config import SPEEDS, FastPaths
 
+SPEED_WORDS = (*SPEEDS, "eager")
+"""What may be written for a speed: ``eager`` is ``plain``."""
+
 
 def add_switches(parser: argparse._ActionsContainer) -> None:
     """Add an option that turns off each way that can be left out alone."""
@@ -21,7 +24,7 @@ def add_fast_paths(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("speed")
     group.add_argument(
         "--speed",
-        choices=SPEEDS,
+        choices=SPEED_WORDS,
         default="auto",
         help="way through the networks; auto: fused on a GPU with Triton, else plain",
     )

@@ -1,4 +1,4 @@
-"""Where networks are while they work, and while they do not."""
+"""Network residency: loading, device placement and eviction."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Placement:
     vae_device: torch.device | None = None
     """Where the autoencoder runs; ``None`` is where the others do."""
     paths: FastPaths = field(default_factory=FastPaths.none)
-    """Faster ways through the networks."""
+    """How they execute: eager, fused or compiled."""
     memory: MemoryPlan = WHOLE
     """How much of the model stays on its device, and whether it is in 8-bit floats."""
 
@@ -62,7 +62,7 @@ class Placement:
         return self.vae_device or self.device if kind is VideoVAE else self.device
 
     def paths_of(self, kind: type[nn.Module]) -> FastPaths:
-        """Return the faster ways of a network of class ``kind``.
+        """Return the execution mode of a network of class ``kind``.
 
         They were chosen for the device that most networks run on; another one may not have them.
         """
@@ -81,7 +81,7 @@ def load_network(
     offload_device: torch.device | None = None,
     before_tensor: Callable[[], object] | None = None,
 ) -> LoadedNetwork[N]:
-    """Read a network, and bring it into the form that the memory plan and the faster ways want.
+    """Read a network, and bring it into the form that the memory plan and its execution want.
 
     Args:
         checkpoint: Its files.
@@ -136,7 +136,7 @@ def _offload(
 class CachedNetworks:
     """Reads each network when it is first used and keeps it on its device.
 
-    It goes the faster ways from then on; what was built for them serves every later render, of
+    What was built for its execution mode serves every later render, of
     whatever size.
     """
 

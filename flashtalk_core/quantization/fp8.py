@@ -88,10 +88,10 @@ def product_by_tensor(
     the result, which is rounded to bfloat16 once more.
     """
     one = torch.ones((), device=rows.device)
-    plain = torch._scaled_mm(
+    product = torch._scaled_mm(
         rows, weight.T, scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=True
     )
-    return torch.addcmul(bias.float(), plain * row_scale, weight_scale.T).to(torch.bfloat16)
+    return torch.addcmul(bias.float(), product * row_scale, weight_scale.T).to(torch.bfloat16)
 
 
 class _FP8:

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from flashtalk_core.acceleration.block_ops import ContextKeys, PlainKernels
+from flashtalk_core.acceleration.block_ops import ContextKeys, EagerKernels
 from flashtalk_core.acceleration.vae_ops import RowKernels
 from flashtalk_core.quantization.fp8 import choose_format
 
 pytestmark = pytest.mark.gpu
 
-PLAIN = PlainKernels()
+EAGER = EagerKernels()
 DTYPES = [torch.float32, torch.bfloat16]
 BOUNDS = {torch.float32: 1e-6, torch.bfloat16: 4e-3}
 
@@ -18,7 +18,7 @@ BOUNDS = {torch.float32: 1e-6, torch.bfloat16: 4e-3}
 def fast():
     from flashtalk_core.acceleration.triton.block import TritonKernels
 
-    return TritonKernels(PLAIN)
+    return TritonKernels(EAGER)
 
 
 def draw(*shape, dtype=torch.float32):
@@ -43,11 +43,11 @@ def test_residual_sums_and_norms_agree_with_pytorch(fast, dtype, width, float8, 
     for plus_one in (False, True):
         options = {"eps": 1e-6, "plus_one": plus_one, "rows": choose_format(float8=float8)}
         total, rows = fast.add_norm(*args, scale, shift, **options)
-        expected = PLAIN.add_norm(*args, scale, shift, **options)
+        expected = EAGER.add_norm(*args, scale, shift, **options)
         assert error(total, expected[0]) < BOUNDS[dtype]
         assert error(rows, expected[1]) < (0.01 if float8 else BOUNDS[dtype])
     if branch == "gated":
-        assert error(fast.add(x, other, gate), PLAIN.add(x, other, gate)) < BOUNDS[dtype]
+        assert error(fast.add(x, other, gate), EAGER.add(x, other, gate)) < BOUNDS[dtype]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -55,9 +55,9 @@ def test_residual_sums_and_norms_agree_with_pytorch(fast, dtype, width, float8, 
 def test_rows_over_their_root_mean_square_turned_or_not(fast, dtype, width):
     x, weight, table = draw(9, width, dtype=dtype), draw(width, dtype=dtype), draw(9, 8, 2)
     for rotation in (None, table):
-        expected = PLAIN.rms(x, weight, 1e-6, rotation)
+        expected = EAGER.rms(x, weight, 1e-6, rotation)
         assert error(fast.rms(x, weight, 1e-6, rotation), expected) < BOUNDS[dtype]
-        small, right = (k.rms(x, weight, 1e-6, rotation, 2.0) for k in (fast, PLAIN))
+        small, right = (k.rms(x, weight, 1e-6, rotation, 2.0) for k in (fast, EAGER))
         assert small.dtype == right.dtype == torch.float8_e4m3fn
         assert error(small, right) < 0.01
 
@@ -69,7 +69,7 @@ def test_rows_over_their_root_mean_square_turned_or_not(fast, dtype, width):
 def test_rows_for_a_linear_layer(fast, dtype, width, gelu, float8):
     x = 3 * draw(9, width, dtype=dtype)
     rows = choose_format(float8=float8)
-    result, expected = (k.to_linear(x, gelu=gelu, rows=rows) for k in (fast, PLAIN))
+    result, expected = (k.to_linear(x, gelu=gelu, rows=rows) for k in (fast, EAGER))
     assert error(result, expected) < (0.01 if float8 else BOUNDS[dtype])
 
 
@@ -77,7 +77,7 @@ def test_rows_for_a_linear_layer(fast, dtype, width, gelu, float8):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_over_the_tokens_of_a_frame(fast, heads, group, dtype):
     logits, bias = 4 * draw(3, 7, heads * group), draw(3, 1, heads * group)
-    result, expected = (k.softmax(logits, bias, 0.3, group, dtype) for k in (fast, PLAIN))
+    result, expected = (k.softmax(logits, bias, 0.3, group, dtype) for k in (fast, EAGER))
     assert error(result, expected) < BOUNDS[dtype]
 
 
@@ -87,7 +87,7 @@ def test_attention_to_prompt_and_picture(fast, heads, width, num_text, count):
     q = draw(300, heads, width, dtype=torch.bfloat16)
     keys = [draw(2, n, heads, width, dtype=torch.bfloat16) for n in (num_text, 257)]
     text, image = (ContextKeys(*pair, n) for pair, n in zip(keys, (count, 1), strict=True))
-    result, expected = (kernels.attend(q, text, image) for kernels in (fast, PLAIN))
+    result, expected = (kernels.attend(q, text, image) for kernels in (fast, EAGER))
     assert error(result, expected) < 0.01
 
 
@@ -96,7 +96,7 @@ def test_projections_absorbed_into_keys_agree(fast, tokens, width):
     heads = draw(3, tokens, 5, width, dtype=torch.bfloat16)
     layer = draw(5 * width, 200, dtype=torch.bfloat16)
     for weight in (layer.view(5, width, -1), layer.T.reshape(-1, 5, width).permute(1, 2, 0)):
-        assert error(fast.absorb(heads, weight), PLAIN.absorb(heads, weight)) < 0.01
+        assert error(fast.absorb(heads, weight), EAGER.absorb(heads, weight)) < 0.01
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

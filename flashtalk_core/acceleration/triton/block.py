@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...quantization.fp8 import FLOAT8, FP8
 from ...quantization.linear_format import DENSE, LinearFormat, Rows
-from ..block_ops import ContextKeys, PlainKernels
+from ..block_ops import ContextKeys, EagerKernels
 from . import absorb, context
 from . import rows as row_kernels
 from .launch import launch
@@ -23,11 +23,11 @@ _WRITTEN = (DENSE, FP8)
 
 
 class TritonKernels:
-    """:class:`BlockKernels` in one pass each; what a kernel cannot take goes the plain way."""
+    """:class:`BlockKernels` in one pass each; what a kernel cannot take runs eagerly."""
 
-    def __init__(self, plain: PlainKernels) -> None:
-        """Take ``plain`` for head dims and groups that are no power of two."""
-        self._plain = plain
+    def __init__(self, eager: EagerKernels) -> None:
+        """Take ``eager`` for head dims and groups that are no power of two."""
+        self._eager = eager
 
     def add_norm(
         self,
@@ -43,7 +43,7 @@ class TritonKernels:
     ) -> tuple[Tensor, Rows]:
         """See :class:`BlockKernels`."""
         if rows not in _WRITTEN:
-            return self._plain.add_norm(
+            return self._eager.add_norm(
                 x, branch, gate, scale, shift, eps=eps, plus_one=plus_one, rows=rows
             )
         total = x if branch is None else torch.empty_like(x)
@@ -88,7 +88,7 @@ class TritonKernels:
         if not gelu and rows is DENSE:
             return x
         if rows not in _WRITTEN:
-            return self._plain.to_linear(x, gelu=gelu, rows=rows)
+            return self._eager.to_linear(x, gelu=gelu, rows=rows)
         out, factors = _outputs(x, rows)
         launch(
             row_kernels.to_linear, (len(x),), x, x, out, factors,
@@ -101,7 +101,7 @@ class TritonKernels:
         num_frames, num_tokens, num_heads, head_dim = heads.shape
         is_fit = _is_power(num_tokens) and _is_power(head_dim) and min(num_tokens, head_dim) >= 16
         if heads.dtype == torch.float32 or not is_fit:
-            return self._plain.absorb(heads, weight)
+            return self._eager.absorb(heads, weight)
         width = weight.shape[2]
         out = heads.new_empty(num_frames, num_heads * num_tokens, width)
         launch(
@@ -116,7 +116,7 @@ class TritonKernels:
     ) -> Tensor:
         """See :class:`BlockKernels`."""
         if not _is_power(group):
-            return self._plain.softmax(logits, bias, scale, group, dtype)
+            return self._eager.softmax(logits, bias, scale, group, dtype)
         frames, num_rows, width = logits.shape
         out = torch.empty_like(logits, dtype=dtype)
         launch(
@@ -129,7 +129,7 @@ class TritonKernels:
         """See :class:`BlockKernels`."""
         num_rows, num_heads, head_dim = q.shape
         if q.dtype == torch.float32 or head_dim < 16 or not _is_power(head_dim):
-            return self._plain.attend(q, text, image)
+            return self._eager.attend(q, text, image)
         out = torch.empty_like(q)
         tensors = [x.contiguous() for x in (text.keys, text.values, image.keys, image.values)]
         launch(

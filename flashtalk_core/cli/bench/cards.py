@@ -8,9 +8,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from ...config import SPEEDS
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..fast_paths import add_switches, read_disabled
+from ..fast_paths import SPEED_WORDS, add_switches, read_disabled
 from ..render import parse_size
 from ..tables import format_rows
 from ..terminal import tell, write_out
@@ -34,7 +33,9 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     part.add_argument("--steps", type=int, default=4)
     part.add_argument("--decode-latents", type=int, default=1, help="decoded at once")
     part.add_argument("--attention", default="auto", help="kernel")
-    part.add_argument("--speed", choices=SPEEDS, default="auto", help="way through the networks")
+    part.add_argument(
+        "--speed", choices=SPEED_WORDS, default="auto", help="way through the networks"
+    )
     add_switches(part)
     part.add_argument(
         "--no-float8", action="store_true", help="as on a GPU that has no 8-bit floats"

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...config import SPEEDS
 from ...placement.devices import DTYPES, choose_device, choose_dtype
+from ..fast_paths import SPEED_WORDS
 from ..render import parse_size
 from ..tables import print_rows
 
@@ -25,7 +25,7 @@ def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     part.add_argument("--model", choices=("full", "tiny"), default="full", help="sizes")
     part.add_argument("--layers", type=int, help="blocks of the transformer; default: all")
     part.add_argument("--folder", type=Path, help="for the weights; default: a temporary one")
-    part.add_argument("--speed", choices=SPEEDS, default="auto")
+    part.add_argument("--speed", choices=SPEED_WORDS, default="auto")
     part.add_argument("--float8", action="store_true", help="8-bit floats")
     part.add_argument("--attention", default="auto")
     part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")

@@ -1,4 +1,4 @@
-"""Every faster way through the transformer against the plain one, and what stays as it was."""
+"""Every execution mode of the transformer against the eager one, and what stays as it was."""
 
 import importlib.util
 import sys
@@ -227,6 +227,7 @@ def test_compiled_and_fused_blocks_exclude_each_other():
 def test_unsupported_paths_are_refused_when_named_and_skipped_in_auto():
     cpu = torch.device("cpu")
     assert choose_fast_paths("auto", cpu) == FastPaths.none()
+    assert choose_fast_paths("eager", cpu) == choose_fast_paths("plain", cpu) == FastPaths.none()
     assert choose_fast_paths("auto", torch.device("mps")) == FastPaths.none()
     with pytest.raises(InvalidInputError, match="ways on mps: they run on NVIDIA and AMD GPUs"):
         choose_fast_paths("fused", torch.device("mps"))
@@ -260,7 +261,7 @@ def test_the_float8_product_of_a_gpu_is_that_of_the_cpu():
 
 @pytest.fixture
 def no_fallback(caplog):
-    """Fail if a kernel was given up: then the plain way is compared with itself."""
+    """Fail if a kernel was given up: then eager execution is compared with itself."""
     yield
     said = [record.getMessage() for record in caplog.get_records("call")]
     assert not [line for line in said if "goes the slower plain way" in line]

@@ -1,5 +1,5 @@
 """Fused blocks against plain ones: absorbed audio, merged padding, 8-bit layers, and what they
-leave to the plain way."""
+leave to eager execution."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 
 from flashtalk_core.acceleration.absorbed_audio import is_worth_absorbing
 from flashtalk_core.acceleration.apply import set_execution
-from flashtalk_core.acceleration.block_ops import ContextKeys, PlainKernels, with_fallback
+from flashtalk_core.acceleration.block_ops import ContextKeys, EagerKernels, with_fallback
 from flashtalk_core.config import DiTConfig, FastPaths
 from flashtalk_core.models.attention import Float8Attention, sdpa
 from flashtalk_core.models.transformer.model import AvatarDiT
@@ -179,7 +179,7 @@ def test_float8_attention_in_a_fused_block_is_near_the_plain_one(float8):
     assert attention.calls == len(dit.blocks)
 
 
-class Broken(PlainKernels):
+class Broken(EagerKernels):
     """Fails in one operation, as a kernel does that a GPU has not the memory for."""
 
     def __init__(self, error):
@@ -201,14 +201,14 @@ def test_merged_keys_have_their_weight_in_every_format():
     expected = (ratio - 1) / (ratio + 1)
     values = torch.tensor([-1.0, 1.0], dtype=torch.bfloat16).view(2, 1, 1).expand(2, 1, 16)
     nothing = ContextKeys(keys, torch.zeros_like(keys))
-    found = PlainKernels().attend(q, ContextKeys(keys, values, count), nothing)
+    found = EagerKernels().attend(q, ContextKeys(keys, values, count), nothing)
     torch.testing.assert_close(found.float(), expected.expand_as(found), atol=3e-3, rtol=0)
 
 
 def test_an_operation_that_fails_runs_eagerly_from_then_on(caplog):
     fast, x = Broken(RuntimeError("out of resource: shared memory")), torch.randn(3, 8)
-    kernels = with_fallback(fast, PlainKernels())
-    expected = PlainKernels().to_linear(x, gelu=True, rows=DENSE)
+    kernels = with_fallback(fast, EagerKernels())
+    expected = EagerKernels().to_linear(x, gelu=True, rows=DENSE)
     for _ in range(2):
         assert torch.equal(kernels.to_linear(x, gelu=True, rows=DENSE), expected)
     assert fast.calls == 1
@@ -218,6 +218,6 @@ def test_an_operation_that_fails_runs_eagerly_from_then_on(caplog):
 
 
 def test_memory_that_runs_out_is_not_hidden_by_a_slower_way():
-    kernels = with_fallback(Broken(torch.OutOfMemoryError("no memory")), PlainKernels())
+    kernels = with_fallback(Broken(torch.OutOfMemoryError("no memory")), EagerKernels())
     with pytest.raises(torch.OutOfMemoryError):
         kernels.to_linear(torch.zeros(1, 8), gelu=True, rows=DENSE)

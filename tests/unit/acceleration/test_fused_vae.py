@@ -1,4 +1,4 @@
-"""Channels last and fused layers against the plain way, in groups and with gradients."""
+"""Channels last and fused layers against eager ones, in groups and with gradients."""
 
 import re
 
@@ -89,7 +89,7 @@ def test_kernels_that_cannot_be_built_run_eagerly_and_say_so_once(latent, caplog
 
     vae = make_vae()
     pad_weights(vae)
-    vae.runner = FusedRunner(RowKernels(fail, shift=fail).or_plain())
+    vae.runner = FusedRunner(RowKernels(fail, shift=fail).or_eager())
     close(decode(vae, latent, 2), decode(make_vae(), latent))
     said = sorted(re.findall(r"fused kernel '(\w+)'", caplog.text))
     assert said == ["activate", "shift"]

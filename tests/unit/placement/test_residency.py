@@ -129,7 +129,7 @@ def test_only_the_autoencoder_runs_in_row_tiles(checkpoint):
         assert isinstance(vae.runner, RowTileRunner)
 
 
-def test_networks_go_the_faster_ways_from_the_first_use_on(checkpoint):
+def test_networks_run_as_placed_from_the_first_use_on(checkpoint):
     networks = CachedNetworks(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
     with networks.acquire(AvatarDiT) as dit, networks.acquire(VideoVAE) as vae:
         found = [dit.runner.execution, vae.runner]
