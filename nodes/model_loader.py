@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..flashtalk_core.config import SPEEDS
+from ..flashtalk_core.acceleration.kernel_options import SPEEDS
 from ..flashtalk_core.errors import FlashTalkError
 from ..flashtalk_core.models.attention import BUILT_IN, KERNELS
 from ..flashtalk_core.placement.memory_plan import MODES, MemoryChoice

@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ..config import SPEEDS, FastPaths
 from ..errors import InvalidInputError, require
 from ..excerpt import first_line
 from ..log import printable_log
@@ -31,6 +30,7 @@ from ..packages import missing_package
 from .block_ops import BlockKernels, EagerKernels, with_fallback
 from .fused_block import FusedExecution
 from .fused_vae import FusedRunner, keep_channels_last, pad_weights
+from .kernel_options import SPEEDS, KernelOptions
 from .vae_ops import RowKernels
 
 logger = printable_log(logging.getLogger(__name__))
@@ -43,7 +43,7 @@ _MAX_COMPILED_SIZES = 64
 """Sizes of video and formats that a process compiles blocks for; more run eagerly."""
 
 
-def choose_fast_paths(speed: str, device: torch.device) -> FastPaths:
+def choose_kernel_options(speed: str, device: torch.device) -> KernelOptions:
     """Return the execution mode that ``speed`` stands for.
 
     Args:
@@ -62,20 +62,20 @@ def choose_fast_paths(speed: str, device: torch.device) -> FastPaths:
     if speed == "auto":
         speed = _choose_automatically(device)
     known = {
-        "plain": FastPaths.none(),
-        "fused": FastPaths(),
-        "compiled": FastPaths(fused_blocks=False, compiled_blocks=True),
+        "plain": KernelOptions.eager(),
+        "fused": KernelOptions(),
+        "compiled": KernelOptions(fused_blocks=False, compiled_blocks=True),
     }
-    paths = known[speed]
-    check_fast_paths(paths, device)
-    return paths
+    options = known[speed]
+    check_kernel_options(options, device)
+    return options
 
 
 def _choose_automatically(device: torch.device) -> str:
     if device.type != "cuda":
         return "plain"
     try:
-        check_fast_paths(FastPaths(), device)
+        check_kernel_options(KernelOptions(), device)
     except InvalidInputError as error:
         logger.warning("the plain way is taken, about 1.7 times slower: %s", error)
         return "plain"
@@ -84,7 +84,7 @@ def _choose_automatically(device: torch.device) -> str:
 
 def set_execution(
     network: nn.Module,
-    paths: FastPaths,
+    options: KernelOptions,
     device: torch.device,
     *,
     provider: BlockProvider | None = None,
@@ -98,7 +98,7 @@ def set_execution(
     Args:
         network: Changed in place; in its final dtype, with its attention chosen, and with its
             layers in their number format, which they get while weights are loaded.
-        paths: Execution modes.
+        options: Which kernels it runs with.
         device: Where it will run; it may wait elsewhere.
         provider: Where a transformer's blocks come from; ``None`` where they stay resident.
         row_tiles: Whether an autoencoder runs its large layers some rows at a time.
@@ -106,25 +106,25 @@ def set_execution(
     Raises:
         InvalidInputError: If the device or the installation cannot do what is asked for.
     """
-    check_fast_paths(paths, device)
+    check_kernel_options(options, device)
     if isinstance(network, AvatarDiT):
-        execution = _block_execution(paths, device)
+        execution = _block_execution(options, device)
         network.runner = BlockRunner(provider or RESIDENT_BLOCKS, execution)
     elif isinstance(network, VideoVAE):
-        runner = _sequence_runner(network, paths, device)
+        runner = _sequence_runner(network, options, device)
         network.runner = RowTileRunner(runner) if row_tiles else runner
 
 
-def _block_execution(paths: FastPaths, device: torch.device) -> BlockExecution:
-    if paths.compiled_blocks:
+def _block_execution(options: KernelOptions, device: torch.device) -> BlockExecution:
+    if options.compiled_blocks:
         return compiled_execution()
-    return FusedExecution(_block_kernels(device)) if paths.fused_blocks else run_eager
+    return FusedExecution(_block_kernels(device)) if options.fused_blocks else run_eager
 
 
-def _sequence_runner(vae: VideoVAE, paths: FastPaths, device: torch.device) -> SequenceRunner:
-    if paths.channels_last:
+def _sequence_runner(vae: VideoVAE, options: KernelOptions, device: torch.device) -> SequenceRunner:
+    if options.channels_last:
         keep_channels_last(vae)
-    if not paths.fused_layers:
+    if not options.fused_layers:
         return run_sequence
     pad_weights(vae)
     return FusedRunner(RowKernels.triton() if device.type == "cuda" else RowKernels())
@@ -158,26 +158,26 @@ def _allow_sizes(count: int) -> None:
     setattr(config, name, max(count, getattr(config, name)))
 
 
-def suited_decode_latents(paths: FastPaths) -> int:
+def default_decode_latents(options: KernelOptions) -> int:
     """Return how many latent frames are decoded at once where nobody says a number.
 
     On a GPU two at a time are nearly as fast as eight, and the first picture waits less.
     """
-    return 2 if paths.fused_layers else 1
+    return 2 if options.fused_layers else 1
 
 
-def can_go(paths: FastPaths, device: torch.device) -> bool:
-    """Whether ``device`` can take ``paths``."""
+def is_supported(options: KernelOptions, device: torch.device) -> bool:
+    """Whether ``device`` can take ``options``."""
     try:
-        check_fast_paths(paths, device)
+        check_kernel_options(options, device)
     except InvalidInputError:
         return False
     return True
 
 
-def check_fast_paths(paths: FastPaths, device: torch.device) -> None:
-    """Raise :class:`InvalidInputError` if the device or the installation cannot take ``paths``."""
-    if not paths.needs_triton or device.type == "cpu":
+def check_kernel_options(options: KernelOptions, device: torch.device) -> None:
+    """Raise :class:`InvalidInputError` if the device or installation does not support them."""
+    if not options.needs_triton or device.type == "cpu":
         return
     require(
         device.type == "cuda",

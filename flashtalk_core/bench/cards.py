@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..acceleration.apply import set_execution
-from ..config import AvatarConfig, FastPaths
+from ..acceleration.kernel_options import KernelOptions
+from ..config import AvatarConfig
 from ..models.attention import Attention
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
@@ -43,7 +44,7 @@ class CardBench:
 
     config: AvatarConfig
     attention: Attention
-    paths: FastPaths
+    paths: KernelOptions
     """Faster ways; whether 8-bit floats are used is the plan's choice."""
     device: torch.device
     dtype: torch.dtype

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..acceleration.apply import choose_fast_paths, set_execution
+from ..acceleration.apply import choose_kernel_options, set_execution
 from ..config import AvatarConfig
 from ..errors import FlashTalkError
 from ..models.attention import choose_attention, sdpa
@@ -118,7 +118,7 @@ def report_start(folder: str, start_s: str, values: str) -> None:
     laps = _Laps(float(start_s), device)
     laps.end("to_import")
     config = _config(options)
-    paths = choose_fast_paths(options["speed"], device)
+    paths = choose_kernel_options(options["speed"], device)
     attention = choose_attention(options["attention"], device)
     networks = Networks(
         config,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..acceleration.apply import set_execution
-from ..config import AvatarConfig, FastPaths
+from ..acceleration.kernel_options import KernelOptions
+from ..config import AvatarConfig
 from ..geometry import num_latent_frames
 from ..models.attention import Attention, sdpa
 from ..models.transformer.model import AvatarDiT
@@ -66,7 +67,7 @@ def count_operations(
     """
     device = torch.device("meta")
     networks = random_networks(config, sdpa, device, torch.bfloat16)
-    paths = replace(FastPaths.none(), fused_blocks=is_fused)
+    paths = replace(KernelOptions.eager(), fused_blocks=is_fused)
     set_execution(networks.dit, paths, torch.device("cpu"))
     found = {name: _count(run) for name, run in _stages(networks, size_px).items()}
     return {stage: found[stage] for stage in found if stage != "step 1"} | {

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..config import FastPaths
+from ..acceleration.kernel_options import KernelOptions
 from ..errors import FlashTalkError
 from .terminal import write_out
 
@@ -160,12 +160,12 @@ def _cuda_devices() -> list[Finding]:
 
 def _faster_ways(device: torch.device) -> list[Finding]:
     """Return what a GPU can be sped up with, and why not where it cannot."""
-    from ..acceleration.apply import check_fast_paths
+    from ..acceleration.apply import check_kernel_options
     from ..quantization.fp8 import check_float8
 
     findings = []
     for name, check, gain in (
-        ("fused", partial(check_fast_paths, FastPaths()), "1.7 times as fast as plain"),
+        ("fused", partial(check_kernel_options, KernelOptions()), "1.7 times as fast as plain"),
         ("float8", check_float8, "8-bit floats: less time and memory"),
     ):
         try:

@@ -14,7 +14,7 @@ from ..errors import InvalidInputError
 from ..excerpt import excerpt
 from ..files.paths import check_file
 from ..placement.devices import DTYPES
-from .fast_paths import add_fast_paths, read_disabled
+from .kernel_options import add_kernel_options, read_disabled
 
 if TYPE_CHECKING:
     from ..engine.plan import RenderPlan
@@ -64,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     parser.add_argument("--attention", default="auto", help="auto, sdpa or a kernel of `doctor`")
-    add_fast_paths(parser)
+    add_kernel_options(parser)
     parser.add_argument(
         "--decode-latents",
         type=int,

@@ -6,8 +6,8 @@ from functools import cache
 
 import torch
 
-from ..acceleration.apply import check_fast_paths
-from ..config import FastPaths
+from ..acceleration.apply import check_kernel_options
+from ..acceleration.kernel_options import KernelOptions
 from ..errors import InvalidInputError
 from ..media.audio.notes import sound_notes
 from ..media.video.audio_track import track_notes
@@ -41,7 +41,7 @@ def placement_notes(place: Placement) -> list[str]:
         )
     if kind == "cpu" and place.paths.fused_blocks:
         notes.append("speed fused: its kernels need a GPU; on a CPU this is no faster than 'plain'")
-    if kind == "cuda" and place.paths == FastPaths.none():
+    if kind == "cuda" and place.paths == KernelOptions.eager():
         fault = _fused_fault(place.device)
         if fault:
             notes.append(f"speed: about 1.7 times slower than on other GPUs: {fault}")
@@ -57,7 +57,7 @@ def placement_notes(place: Placement) -> list[str]:
 def _fused_fault(device: torch.device) -> str:
     """Return why fused kernels cannot run on a device, empty if they can."""
     try:
-        check_fast_paths(FastPaths(), device)
+        check_kernel_options(KernelOptions(), device)
     except InvalidInputError as error:
         return str(error)
     except torch.OutOfMemoryError:

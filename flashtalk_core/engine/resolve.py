@@ -11,8 +11,9 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from ..acceleration.apply import choose_fast_paths, suited_decode_latents
-from ..config import FastPaths, SamplingConfig
+from ..acceleration.apply import choose_kernel_options, default_decode_latents
+from ..acceleration.kernel_options import KernelOptions
+from ..config import SamplingConfig
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
 from ..files.paths import user_path
@@ -98,7 +99,7 @@ class Backend:
 
     device: torch.device
     attention: Attention
-    paths: FastPaths
+    paths: KernelOptions
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class OpenedModel:
     checkpoint: AvatarCheckpoint
     device: torch.device
     dtype: torch.dtype
-    paths: FastPaths
+    paths: KernelOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,7 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
         check_prompt("prompt", spec.prompt or "")
     if spec.placement.decode_latents is not None:
         check_decode_latents(spec.placement.decode_latents)
-    FastPaths.none().without(spec.placement.disabled)
+    KernelOptions.eager().without(spec.placement.disabled)
     _check_speakers(spec.speakers)
 
 
@@ -195,7 +196,7 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     device = host.find_device(placement.device)
     check_choice(placement.memory, device)
     attention = choose_attention(placement.attention, device)
-    paths = choose_fast_paths(placement.speed, device).without(placement.disabled)
+    paths = choose_kernel_options(placement.speed, device).without(placement.disabled)
     return Backend(device, attention, paths)
 
 
@@ -254,7 +255,7 @@ def _assemble(
     place = _place(wanted, model, host)
     latents = wanted.decode_latents
     if latents is None:
-        latents = suited_decode_latents(place.paths_of(VideoVAE))
+        latents = default_decode_latents(place.paths_of(VideoVAE))
     request = AvatarRequest(
         picture=picture,
         prompt=config.prompt if spec.prompt is None else spec.prompt,

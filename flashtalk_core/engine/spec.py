@@ -120,9 +120,9 @@ class PlacementSpec:
     attention: str = "auto"
     """Attention kernel."""
     speed: str = "auto"
-    """One of :data:`~..config.SPEEDS`: eager, fused or compiled execution."""
+    """One of ``kernel_options.SPEEDS``: eager, fused or compiled execution."""
     disabled: tuple[str, ...] = ()
-    """Kernel options of that speed that are left out: fields of :class:`~..config.FastPaths`."""
+    """Kernel options of that speed that are left out: fields of ``KernelOptions``."""
     memory: MemoryChoice = field(default_factory=MemoryChoice)
     """How much of the model stays on the device, and whether it is in 8-bit floats."""
     decode_latents: int | None = None

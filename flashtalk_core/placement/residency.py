@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import nn
 
-from ..acceleration.apply import can_go, set_execution
-from ..config import FastPaths
+from ..acceleration.apply import is_supported, set_execution
+from ..acceleration.kernel_options import KernelOptions
 from ..models.encoders.text import TextEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
@@ -47,7 +47,7 @@ class Placement:
     dtype: torch.dtype
     vae_device: torch.device | None = None
     """Where the autoencoder runs; ``None`` is where the others do."""
-    paths: FastPaths = field(default_factory=FastPaths.none)
+    paths: KernelOptions = field(default_factory=KernelOptions.eager)
     """How they execute: eager, fused or compiled."""
     memory: MemoryPlan = WHOLE
     """How much of the model stays on its device, and whether it is in 8-bit floats."""
@@ -61,7 +61,7 @@ class Placement:
         """Return where a network of class ``kind`` runs."""
         return self.vae_device or self.device if kind is VideoVAE else self.device
 
-    def paths_of(self, kind: type[nn.Module]) -> FastPaths:
+    def paths_of(self, kind: type[nn.Module]) -> KernelOptions:
         """Return the execution mode of a network of class ``kind``.
 
         They were chosen for the device that most networks run on; another one may not have them.
@@ -69,8 +69,8 @@ class Placement:
         device = self.device_of(kind)
         if device == self.device:
             return self.paths
-        has_paths = device.type == self.device.type and can_go(self.paths, device)
-        return self.paths if has_paths else FastPaths.none()
+        has_paths = device.type == self.device.type and is_supported(self.paths, device)
+        return self.paths if has_paths else KernelOptions.eager()
 
 
 def load_network(

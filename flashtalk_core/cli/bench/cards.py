@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..fast_paths import SPEED_WORDS, add_switches, read_disabled
+from ..kernel_options import SPEED_WORDS, add_switches, read_disabled
 from ..render import parse_size
 from ..tables import format_rows
 from ..terminal import tell, write_out
@@ -49,7 +49,7 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run_cards(args: argparse.Namespace) -> int:
     """Measure each card; 0 if every plan fits and gives the same steps, else 1."""
-    from ...acceleration.apply import choose_fast_paths
+    from ...acceleration.apply import choose_kernel_options
     from ...bench.cards import SYSTEM_GB, CardBench, bench_cards
     from ...config import AvatarConfig
     from ...errors import require
@@ -68,7 +68,7 @@ def run_cards(args: argparse.Namespace) -> int:
             f"and less than {MAX_CARD_GB:g} GB",
         )
     device = choose_device(args.device)
-    paths = choose_fast_paths(args.speed, device).without(read_disabled(args))
+    paths = choose_kernel_options(args.speed, device).without(read_disabled(args))
     config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
     size_px = args.size or config.size_px
     check_size(size_px)

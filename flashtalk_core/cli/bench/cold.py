@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..fast_paths import SPEED_WORDS
+from ..kernel_options import SPEED_WORDS
 from ..render import parse_size
 from ..tables import print_rows
 
@@ -39,7 +39,7 @@ def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run_cold(args: argparse.Namespace) -> int:
     """Check everything, then start twice."""
-    from ...acceleration.apply import choose_fast_paths
+    from ...acceleration.apply import choose_kernel_options
     from ...bench.cold import measure_cold_starts
     from ...config import AvatarConfig
     from ...errors import require
@@ -51,7 +51,7 @@ def run_cold(args: argparse.Namespace) -> int:
     device = choose_device(args.device)
     if args.float8:
         check_float8(device)
-    choose_fast_paths(args.speed, device)
+    choose_kernel_options(args.speed, device)
     choose_attention(args.attention, device)
     config = AvatarConfig() if args.model == "full" else open_avatar("tiny").config
     layers = config.dit.num_layers if args.layers is None else args.layers

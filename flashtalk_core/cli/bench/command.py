@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..fast_paths import add_switches, read_disabled
+from ..kernel_options import add_switches, read_disabled
 from ..render import EXAMPLE, parse_size
 from ..tables import print_parts, print_rows
 from .cards import add_cards
@@ -189,7 +189,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
 
 def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
     """Return what was asked for, in the order in which it can be switched on."""
-    from ...acceleration.apply import check_fast_paths, choose_fast_paths
+    from ...acceleration.apply import check_kernel_options, choose_kernel_options
     from ...bench.stages import Way
     from ...models.attention import choose_attention
     from ...quantization.fp8 import check_float8
@@ -204,8 +204,8 @@ def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
         is_float8 = name.startswith("float8")
         if is_float8:
             check_float8(device)
-        paths = choose_fast_paths(speed, device).without(read_disabled(args))
-        check_fast_paths(paths, device)
+        paths = choose_kernel_options(speed, device).without(read_disabled(args))
+        check_kernel_options(paths, device)
         kernel = "flash-attn-3-fp8" if name == "float8-attention" else args.attention
         ways[name] = Way(paths, choose_attention(kernel, device), is_float8)
     return ways

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from flashtalk_core.acceleration.apply import (
-    check_fast_paths,
-    choose_fast_paths,
+    check_kernel_options,
+    choose_kernel_options,
     compiled_execution,
     set_execution,
 )
-from flashtalk_core.config import DiTConfig, FastPaths
+from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.config import DiTConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.transformer.runner import BlockRunner, run_eager
@@ -152,7 +153,7 @@ def test_layers_of_sizes_that_no_kernel_multiplies_keep_their_format(fused):
     sizes = replace(CONFIG, ffn_dim=120)
     plain, small = make_dit(config=sizes), make_dit(config=sizes)
     convert_blocks(small, FP8, torch.device("cpu"))
-    set_execution(small, FastPaths() if fused else FastPaths.none(), torch.device("cpu"))
+    set_execution(small, KernelOptions() if fused else KernelOptions.eager(), torch.device("cpu"))
     block = small.blocks[0]
     assert isinstance(block.self_attn.q, Float8Linear)
     assert type(block.ffn[0]) is type(block.ffn[2]) is nn.Linear
@@ -163,7 +164,7 @@ def test_layers_of_sizes_that_no_kernel_multiplies_keep_their_format(fused):
 def test_without_fast_paths_the_network_is_unchanged():
     dit = make_dit()
     expected = run(dit)
-    set_execution(dit, FastPaths.none(), torch.device("cpu"))
+    set_execution(dit, KernelOptions.eager(), torch.device("cpu"))
     assert torch.equal(run(dit), expected)
 
 
@@ -187,13 +188,13 @@ def test_without_triton_a_gpu_runs_eagerly_and_says_why(monkeypatch, caplog):
         importlib.util, "find_spec", lambda name: hidden[name] if name in hidden else real(name)
     )
     with pytest.raises(InvalidInputError, match="triton is not installed; run "):
-        check_fast_paths(FastPaths(), torch.device("cuda"))
-    check_fast_paths(FastPaths.none(), torch.device("cuda"))
-    found = choose_fast_paths("auto", torch.device("cuda"))
-    assert found == FastPaths.none()
+        check_kernel_options(KernelOptions(), torch.device("cuda"))
+    check_kernel_options(KernelOptions.eager(), torch.device("cuda"))
+    found = choose_kernel_options("auto", torch.device("cuda"))
+    assert found == KernelOptions.eager()
     assert "the plain way is taken" in caplog.text
     with pytest.raises(InvalidInputError, match="or use speed 'plain'"):
-        choose_fast_paths("fused", torch.device("cuda"))
+        choose_kernel_options("fused", torch.device("cuda"))
 
 
 @CPU
@@ -205,34 +206,38 @@ def test_a_triton_that_cannot_be_imported_is_left_alone(monkeypatch, tmp_path, c
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX 3060")
-    assert choose_fast_paths("auto", torch.device("cuda")) == FastPaths.none()
+    assert choose_kernel_options("auto", torch.device("cuda")) == KernelOptions.eager()
     assert "kernels cannot be built (DLL load failed)" in caplog.text
     with pytest.raises(InvalidInputError, match="or use speed 'plain'"):
-        choose_fast_paths("fused", torch.device("cuda"))
+        choose_kernel_options("fused", torch.device("cuda"))
 
 
 @CPU
 def test_fused_layers_without_channels_last_are_refused():
     with pytest.raises(InvalidInputError, match="they need channels_last"):
-        FastPaths(channels_last=False)
+        KernelOptions(channels_last=False)
 
 
 @CPU
 def test_compiled_and_fused_blocks_exclude_each_other():
     with pytest.raises(InvalidInputError, match="they exclude each other"):
-        FastPaths(compiled_blocks=True)
+        KernelOptions(compiled_blocks=True)
 
 
 @CPU
 def test_unsupported_paths_are_refused_when_named_and_skipped_in_auto():
     cpu = torch.device("cpu")
-    assert choose_fast_paths("auto", cpu) == FastPaths.none()
-    assert choose_fast_paths("eager", cpu) == choose_fast_paths("plain", cpu) == FastPaths.none()
-    assert choose_fast_paths("auto", torch.device("mps")) == FastPaths.none()
+    assert choose_kernel_options("auto", cpu) == KernelOptions.eager()
+    assert (
+        choose_kernel_options("eager", cpu)
+        == choose_kernel_options("plain", cpu)
+        == KernelOptions.eager()
+    )
+    assert choose_kernel_options("auto", torch.device("mps")) == KernelOptions.eager()
     with pytest.raises(InvalidInputError, match="ways on mps: they run on NVIDIA and AMD GPUs"):
-        choose_fast_paths("fused", torch.device("mps"))
+        choose_kernel_options("fused", torch.device("mps"))
     with pytest.raises(InvalidInputError, match="speed 'warp': use one of auto, plain"):
-        choose_fast_paths("warp", cpu)
+        choose_kernel_options("warp", cpu)
 
 
 @GPU
@@ -244,7 +249,7 @@ def test_fast_blocks_on_a_gpu_agree_with_plain_ones(speed, float8):
     plain, fast = make_dit("cuda", torch.bfloat16), make_dit("cuda", torch.bfloat16)
     device = torch.device("cuda")
     convert_blocks(fast, choose_format(float8=float8), device)
-    set_execution(fast, choose_fast_paths(speed, device), device)
+    set_execution(fast, choose_kernel_options(speed, device), device)
     assert relative_rms(run(fast), run(plain)) < (0.05 if float8 else 0.01)
 
 
@@ -281,7 +286,7 @@ def random_vae(device, dtype):
 @torch.no_grad()
 def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
     plain, fast = (random_vae("cuda", torch.float32) for _ in range(2))
-    set_execution(fast, FastPaths(), torch.device("cuda"))
+    set_execution(fast, KernelOptions(), torch.device("cuda"))
     latent = torch.randn(1, 16, 4, 6, 8, device="cuda")
     expected = torch.cat(list(plain.decode_groups(latent)), dim=2)
     result = torch.cat(list(fast.decode_groups(latent, 3)), dim=2)

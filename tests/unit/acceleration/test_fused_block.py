@@ -9,7 +9,8 @@ import torch
 from flashtalk_core.acceleration.absorbed_audio import is_worth_absorbing
 from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.block_ops import ContextKeys, EagerKernels, with_fallback
-from flashtalk_core.config import DiTConfig, FastPaths
+from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.config import DiTConfig
 from flashtalk_core.models.attention import Float8Attention, sdpa
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.quantization.blocks import convert_blocks
@@ -36,7 +37,7 @@ def make_dit(dtype=torch.float32, paths=None, float8=False):
             parameter.data.normal_(0, 0.3)
     dit = dit.to(dtype).requires_grad_(False)
     convert_blocks(dit, choose_format(float8=float8), CPU)
-    set_execution(dit, paths or FastPaths.none(), CPU)
+    set_execution(dit, paths or KernelOptions.eager(), CPU)
     return dit
 
 
@@ -66,7 +67,7 @@ def relative_rms(result, expected):
 @torch.no_grad()
 @pytest.mark.parametrize("prompt_len", [1, 6, 9])
 def test_a_fused_block_computes_the_same(prompt_len):
-    fused = make_dit(paths=FastPaths())
+    fused = make_dit(paths=KernelOptions())
     expected = run(make_dit(), prompt_len=prompt_len)
     assert relative_rms(run(fused, prompt_len=prompt_len), expected) < 1e-6
 
@@ -74,7 +75,7 @@ def test_a_fused_block_computes_the_same(prompt_len):
 @torch.no_grad()
 def test_a_fused_block_in_half_precision_is_no_less_exact():
     exact = run(make_dit())
-    fused = relative_rms(run(make_dit(torch.bfloat16, FastPaths())), exact)
+    fused = relative_rms(run(make_dit(torch.bfloat16, KernelOptions())), exact)
     plain = relative_rms(run(make_dit(torch.bfloat16)), exact)
     assert fused < 1.2 * plain
 
@@ -83,7 +84,7 @@ def test_a_fused_block_in_half_precision_is_no_less_exact():
 def test_a_fused_block_takes_float8_layers():
     plain = make_dit()
     convert_blocks(plain, FP8, CPU)
-    fused = make_dit(paths=FastPaths(), float8=True)
+    fused = make_dit(paths=KernelOptions(), float8=True)
     assert relative_rms(run(fused), run(plain)) < 1e-2
     assert relative_rms(run(fused), run(make_dit())) < 0.05
 
@@ -102,11 +103,11 @@ def test_audio_projections_are_absorbed_where_that_takes_fewer_products():
 @torch.no_grad()
 def test_two_speakers_run_eagerly():
     expected = run(make_dit(), speakers=2)
-    assert torch.equal(run(make_dit(paths=FastPaths()), speakers=2), expected)
+    assert torch.equal(run(make_dit(paths=KernelOptions()), speakers=2), expected)
 
 
 def test_with_gradients_layers_run_eagerly():
-    plain, fused = make_dit(), make_dit(paths=FastPaths())
+    plain, fused = make_dit(), make_dit(paths=KernelOptions())
     grads = []
     for dit in (plain, fused):
         weight = dit.blocks[0].ffn[0].weight.requires_grad_()
@@ -171,7 +172,7 @@ class EverywhereFloat8Attention(Float8Attention):
 @torch.no_grad()
 @pytest.mark.parametrize("float8", [False, True])
 def test_float8_attention_in_a_fused_block_is_near_the_plain_one(float8):
-    expected, dit = run(make_dit()), make_dit(paths=FastPaths(), float8=float8)
+    expected, dit = run(make_dit()), make_dit(paths=KernelOptions(), float8=float8)
     attention = EverywhereFloat8Attention()
     for block in dit.blocks:
         block.self_attn.attention = attention

@@ -13,8 +13,9 @@ from flashtalk_core.acceleration.fused_vae import (
     keep_channels_last,
     pad_weights,
 )
+from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.acceleration.vae_ops import RowKernels, activate_rows
-from flashtalk_core.config import FastPaths, VAEConfig
+from flashtalk_core.config import VAEConfig
 from flashtalk_core.models.vae.layers import RMSNorm
 from flashtalk_core.models.vae.model import VideoVAE
 
@@ -105,7 +106,7 @@ def test_fused_layers_encode_the_same_latents(num_latents):
 @torch.no_grad()
 def test_channels_last_alone_decodes_the_same_frames(latent):
     vae = make_vae()
-    set_execution(vae, FastPaths(fused_layers=False), torch.device("cpu"))
+    set_execution(vae, KernelOptions(fused_layers=False), torch.device("cpu"))
     close(decode(vae, latent, 2), decode(make_vae(), latent))
     weight = vae.decoder.conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)

@@ -6,11 +6,12 @@ import json
 import pytest
 import torch
 
+from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.bench import cards
 from flashtalk_core.bench.cards import SYSTEM_GB, CardBench, bench_cards, estimate_s
 from flashtalk_core.bench.stage_clock import StageSamples
 from flashtalk_core.cli.main import main
-from flashtalk_core.config import AvatarConfig, DiTConfig, FastPaths, VAEConfig
+from flashtalk_core.config import AvatarConfig, DiTConfig, VAEConfig
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.memory_sizes import model_sizes
@@ -33,7 +34,7 @@ def bench():
     return CardBench(
         config=AvatarConfig(dit=dit, vae=vae, audio=tiny.audio, size_px=(32, 32)),
         attention=sdpa,
-        paths=FastPaths.none(),
+        paths=KernelOptions.eager(),
         device=CPU,
         dtype=torch.bfloat16,
         size_px=(32, 32),

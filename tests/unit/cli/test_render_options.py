@@ -5,12 +5,13 @@ import argparse
 import pytest
 import torch
 
-from flashtalk_core.acceleration.apply import choose_fast_paths
-from flashtalk_core.cli.fast_paths import add_fast_paths, read_disabled
+from flashtalk_core.acceleration.apply import choose_kernel_options
+from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.cli.kernel_options import add_kernel_options, read_disabled
 from flashtalk_core.cli.main import PROGRAM, main
 from flashtalk_core.cli.program import build_parser
 from flashtalk_core.cli.render import EXAMPLE, parse_size, read_sampling, read_spec
-from flashtalk_core.config import FastPaths, SamplingConfig
+from flashtalk_core.config import SamplingConfig
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.spec import (
     LoraSpec,
@@ -67,14 +68,14 @@ def test_memory_and_loras_are_checked_before_anything_is_read(options, says, tmp
 
 def read_paths(*options):
     parser = argparse.ArgumentParser()
-    add_fast_paths(parser)
+    add_kernel_options(parser)
     args = parser.parse_args(options)
-    return choose_fast_paths(args.speed, torch.device("cpu")).without(read_disabled(args))
+    return choose_kernel_options(args.speed, torch.device("cpu")).without(read_disabled(args))
 
 
 def test_a_cpu_runs_eagerly_unless_asked_otherwise():
-    assert read_paths() == FastPaths.none()
-    assert read_paths("--speed", "fused") == FastPaths()
+    assert read_paths() == KernelOptions.eager()
+    assert read_paths("--speed", "fused") == KernelOptions()
 
 
 def test_each_way_has_a_switch_that_turns_it_off():

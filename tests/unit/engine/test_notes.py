@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flashtalk_core.config import FastPaths
+from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_notes
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.request import PromptChange
@@ -96,7 +96,7 @@ def test_float8_on_a_cpu_says_that_it_brings_nothing():
 
 
 def test_fused_on_a_cpu_says_that_it_brings_nothing():
-    (note,) = placement_notes(place(paths=FastPaths()))
+    (note,) = placement_notes(place(paths=KernelOptions()))
     assert note == "speed fused: its kernels need a GPU; on a CPU this is no faster than 'plain'"
 
 
@@ -109,7 +109,7 @@ def test_a_gpu_without_triton_says_why_it_is_slower(monkeypatch):
 
 
 def test_decoding_on_a_device_without_the_fused_kernels_is_a_note():
-    elsewhere = Placement(torch.device("cuda"), FLOAT32, paths=FastPaths(), vae_device=CPU)
+    elsewhere = Placement(torch.device("cuda"), FLOAT32, paths=KernelOptions(), vae_device=CPU)
     assert placement_notes(elsewhere) == [
         "decoding on cpu: the fused kernels cannot run there; it is slower"
     ]
@@ -125,7 +125,7 @@ def test_notes_of_a_whole_plan_come_from_request_sound_and_placement(make_plan, 
         plan,
         request=request,
         speakers=(PlannedSpeaker(replace(plan.sound, is_silent=True, peak=0.0)),),
-        placement=replace(plan.placement, paths=FastPaths()),
+        placement=replace(plan.placement, paths=KernelOptions()),
     )
     openings = [note.partition(":")[0] for note in render_notes(unusual)]
     assert openings == [

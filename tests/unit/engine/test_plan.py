@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from flashtalk_core.config import ChunkConfig, FastPaths
+from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.config import ChunkConfig
 from flashtalk_core.engine.plan import PlannedSpeaker, fingerprint
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.probe import probe_sound
@@ -48,7 +49,7 @@ OTHERS = {
     "8-bit": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(float8=True))},
     "row_tiles": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(row_tiles=True))},
     "kernel": {"attention": "sdpa"},
-    "fused": {"placement": Placement(CPU, torch.float32, paths=FastPaths())},
+    "fused": {"placement": Placement(CPU, torch.float32, paths=KernelOptions())},
 }
 
 

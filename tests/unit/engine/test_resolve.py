@@ -294,7 +294,7 @@ def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
 
         monkeypatch.setattr(resolving, name, call)
 
-    for name in ("choose_attention", "choose_fast_paths", "open_picture", "probe_sound",
+    for name in ("choose_attention", "choose_kernel_options", "open_picture", "probe_sound",
                  "open_checkpoint", "plan_memory"):  # fmt: skip
         note(name)
     monkeypatch.setattr(
@@ -303,7 +303,7 @@ def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
     lora = LoraSpec(str(Path(__file__)))
     with pytest.raises(FlashTalkError, match=r"test_resolve\.py"):
         resolve(replace(BASE, model=ModelSpec(loras=(lora,))), Recorded())
-    assert order == ["find_lora", "find_device", "choose_attention", "choose_fast_paths",
+    assert order == ["find_lora", "find_device", "choose_attention", "choose_kernel_options",
                      "find_files", "open_picture", "probe_sound", "open_checkpoint"]  # fmt: skip
     order.clear()
     resolve(BASE, Recorded())

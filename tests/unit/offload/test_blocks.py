@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from flashtalk_core.acceleration.apply import set_execution
-from flashtalk_core.config import DiTConfig, FastPaths
+from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.config import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.transformer.runner import BlockRunner, run_eager
 from flashtalk_core.offload.blocks import BlockOffload, split_block, spread
@@ -112,8 +113,8 @@ def test_blocks_that_stay_and_those_that_come_share_one_piece_of_compiled_code()
 def test_fused_blocks_give_what_fused_blocks_that_stay_give(float8):
     plain, (dit, offload) = make_dit(), offloaded(2, float8=float8)
     convert_blocks(plain, choose_format(float8=float8), torch.device("cpu"))
-    set_execution(plain, FastPaths(), torch.device("cpu"))
-    set_execution(dit, FastPaths(), torch.device("cpu"), provider=offload)
+    set_execution(plain, KernelOptions(), torch.device("cpu"))
+    set_execution(dit, KernelOptions(), torch.device("cpu"), provider=offload)
     assert_equal(run(dit), run(plain))
 
 
@@ -214,7 +215,7 @@ def test_results_on_a_gpu_are_those_of_blocks_that_stay(float8):
 def test_faster_blocks_on_a_gpu_are_those_that_stay(compiled):
     plain, (dit, offload) = make_dit("cuda", torch.bfloat16), offloaded(2, "cuda", torch.bfloat16)
     device = torch.device("cuda")
-    paths = FastPaths(fused_blocks=not compiled, compiled_blocks=compiled)
+    paths = KernelOptions(fused_blocks=not compiled, compiled_blocks=compiled)
     set_execution(plain, paths, device)
     set_execution(dit, paths, device, provider=offload)
     assert_equal(run(dit), run(plain))

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from flashtalk_core.config import AvatarConfig, FastPaths
+from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.config import AvatarConfig
 from flashtalk_core.engine.plan import working_bytes
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT
@@ -29,7 +30,7 @@ def full_size(
         placement=Placement(
             torch.device("cpu"),
             dtype,
-            paths=paths or FastPaths.none(),
+            paths=paths or KernelOptions.eager(),
             memory=MemoryPlan(row_tiles=row_tiles),
         ),
     )

@@ -8,7 +8,7 @@ import torch
 
 from flashtalk_core.acceleration.fused_block import FusedExecution
 from flashtalk_core.acceleration.fused_vae import FusedRunner
-from flashtalk_core.config import FastPaths
+from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
@@ -130,7 +130,7 @@ def test_only_the_autoencoder_runs_in_row_tiles(checkpoint):
 
 
 def test_networks_run_as_placed_from_the_first_use_on(checkpoint):
-    networks = CachedNetworks(checkpoint, Placement(CPU, torch.float32, paths=FastPaths()))
+    networks = CachedNetworks(checkpoint, Placement(CPU, torch.float32, paths=KernelOptions()))
     with networks.acquire(AvatarDiT) as dit, networks.acquire(VideoVAE) as vae:
         found = [dit.runner.execution, vae.runner]
         assert isinstance(found[0], FusedExecution)
@@ -162,6 +162,6 @@ def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(c
 
 
 def test_an_autoencoder_on_a_device_of_another_type_runs_eagerly():
-    apart = Placement(META, torch.float32, CPU, FastPaths())
-    assert apart.paths_of(VideoVAE) == FastPaths.none()
-    assert apart.paths_of(AvatarDiT) == FastPaths()
+    apart = Placement(META, torch.float32, CPU, KernelOptions())
+    assert apart.paths_of(VideoVAE) == KernelOptions.eager()
+    assert apart.paths_of(AvatarDiT) == KernelOptions()

@@ -1,11 +1,11 @@
-"""Options that choose the faster ways through the networks."""
+"""Options that choose the kernels that networks run with."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import fields
 
-from ..config import SPEEDS, FastPaths
+from ..acceleration.kernel_options import SPEEDS, KernelOptions
 
 SPEED_WORDS = (*SPEEDS, "eager")
 """What may be written for a speed: ``eager`` is ``plain``."""
@@ -13,13 +13,13 @@ SPEED_WORDS = (*SPEEDS, "eager")
 
 def add_switches(parser: argparse._ActionsContainer) -> None:
     """Add an option that turns off each way that can be left out alone."""
-    for field in fields(FastPaths):
+    for field in fields(KernelOptions):
         if field.default:
             option = field.name.replace("_", "-")
             parser.add_argument(f"--no-{option}", action="store_true", help=f"leave {option} out")
 
 
-def add_fast_paths(parser: argparse.ArgumentParser) -> None:
+def add_kernel_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of execution modes."""
     group = parser.add_argument_group("speed")
     group.add_argument(
@@ -38,5 +38,5 @@ def add_fast_paths(parser: argparse.ArgumentParser) -> None:
 
 def read_disabled(args: argparse.Namespace) -> tuple[str, ...]:
     """Return what the options of :func:`add_switches` turn off, as names of fields."""
-    names = (field.name for field in fields(FastPaths) if field.default)
+    names = (field.name for field in fields(KernelOptions) if field.default)
     return tuple(name for name in names if getattr(args, f"no_{name}"))

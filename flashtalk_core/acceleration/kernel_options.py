@@ -1,0 +1,70 @@
+"""Which kernels the networks run with, as plain values: nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+from ..errors import require
+from ..excerpt import excerpt
+
+SPEEDS = ("auto", "plain", "fused", "compiled")
+"""Names of execution modes; see :func:`.apply.choose_kernel_options`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelOptions:
+    """Which kernels the networks run with. Each option can be turned off alone.
+
+    All compute the same up to the rounding of the number format.
+    """
+
+    fused_blocks: bool = True
+    """Run what lies between the transformer's matrix products in few passes (needs Triton), and
+    absorb the projections around the attention to the audio into its keys and values."""
+    compiled_blocks: bool = False
+    """Compile the transformer's blocks instead (needs Triton; tens of seconds at first)."""
+    channels_last: bool = True
+    """Keep the autoencoder's tensors with channels innermost, as its convolutions want them."""
+    fused_layers: bool = True
+    """Norms, sums and biases of the autoencoder in few passes over memory (needs Triton)."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.channels_last or not self.fused_layers,
+            "fused layers: they need channels_last; turn both on, or fused layers off",
+        )
+        require(
+            not (self.fused_blocks and self.compiled_blocks),
+            "compiled blocks and fused blocks: they exclude each other; turn one off",
+        )
+
+    @classmethod
+    def eager(cls) -> Self:
+        """Return those of eager execution."""
+        return cls(**{field.name: False for field in fields(cls)})
+
+    def without(self, names: Iterable[str]) -> Self:
+        """Return these options with some left out, and what needs them.
+
+        Args:
+            names: Of fields.
+
+        Raises:
+            InvalidInputError: If a name is none of a field.
+        """
+        known = [each.name for each in fields(self)]
+        off = dict.fromkeys(names, False)
+        for name in off:
+            require(
+                name in known, f"kernel option {excerpt(name)!r}: use some of {', '.join(known)}"
+            )
+        if "channels_last" in off:
+            off["fused_layers"] = False
+        return replace(self, **off)
+
+    @property
+    def needs_triton(self) -> bool:
+        """Tell whether any of them runs Triton's kernels on a GPU."""
+        return self.fused_blocks or self.compiled_blocks or self.fused_layers
