@@ -12,7 +12,7 @@ from ..errors import InvalidInputError
 from ..media.audio.notes import sound_notes
 from ..media.video.audio_track import track_notes
 from ..models.vae.model import VideoVAE
-from ..placement.residency import Placement
+from ..placement.place import Placement
 from .plan import RenderPlan
 from .request import request_notes
 

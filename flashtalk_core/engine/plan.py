@@ -18,7 +18,7 @@ from ..models.attention import KERNELS, is_installed
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..placement.activation_sizes import decode_bytes, session_bytes, step_bytes
-from ..placement.residency import Placement
+from ..placement.place import Placement
 from ..placement.rounding import rounding_of
 from ..weights.load import AvatarCheckpoint
 from .request import AvatarRequest

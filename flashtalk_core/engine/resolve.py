@@ -28,7 +28,7 @@ from ..models.vae.model import VideoVAE
 from ..placement.devices import choose_device, choose_dtype
 from ..placement.memory_choice import check_choice, plan_memory
 from ..placement.memory_sizes import model_sizes
-from ..placement.residency import Placement
+from ..placement.place import Placement
 from ..weights.discovery.files import ModelFiles
 from ..weights.discovery.layout import find_model_files, resolve_model
 from ..weights.load import AvatarCheckpoint, open_checkpoint

@@ -5,27 +5,24 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import nn
 
-from ..acceleration.apply import is_supported, set_execution
-from ..acceleration.kernel_options import KernelOptions
+from ..acceleration.apply import set_execution
 from ..models.encoders.text import TextEncoder
 from ..models.transformer.model import AvatarDiT
-from ..models.vae.model import VideoVAE
 from ..offload.blocks import BlockOffload
 from ..offload.layers import LayerOffload
 from ..offload.weight_stream import Offload, synchronize
 from ..quantization.blocks import BlockConverter
-from ..quantization.fp8 import choose_format
-from ..quantization.linear_format import DENSE, LinearFormat
+from ..quantization.linear_format import DENSE
 from ..weights.load import AvatarCheckpoint
 from ..weights.plan import LayerHook
-from .memory_plan import WHOLE, MemoryPlan
+from .place import Placement
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -37,40 +34,6 @@ class LoadedNetwork(Generic[N]):
     network: N
     offload: Offload | None
     """What moves its weights; ``None`` if it is moved as a whole."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where networks run, and in which number format."""
-
-    device: torch.device
-    dtype: torch.dtype
-    vae_device: torch.device | None = None
-    """Where the autoencoder runs; ``None`` is where the others do."""
-    paths: KernelOptions = field(default_factory=KernelOptions.eager)
-    """How they execute: eager, fused or compiled."""
-    memory: MemoryPlan = WHOLE
-    """How much of the model stays on its device, and whether it is in 8-bit floats."""
-
-    @property
-    def linear_format(self) -> LinearFormat:
-        """Format of the transformer's large linear layers."""
-        return choose_format(float8=self.memory.float8)
-
-    def device_of(self, kind: type[nn.Module]) -> torch.device:
-        """Return where a network of class ``kind`` runs."""
-        return self.vae_device or self.device if kind is VideoVAE else self.device
-
-    def paths_of(self, kind: type[nn.Module]) -> KernelOptions:
-        """Return the execution mode of a network of class ``kind``.
-
-        They were chosen for the device that most networks run on; another one may not have them.
-        """
-        device = self.device_of(kind)
-        if device == self.device:
-            return self.paths
-        has_paths = device.type == self.device.type and is_supported(self.paths, device)
-        return self.paths if has_paths else KernelOptions.eager()
 
 
 def load_network(

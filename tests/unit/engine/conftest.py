@@ -22,7 +22,8 @@ from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.audio.source import SoundArray
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.placement.residency import CachedNetworks, Placement
+from flashtalk_core.placement.place import Placement
+from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.weights.load import open_avatar
 
 DIT = DiTConfig(

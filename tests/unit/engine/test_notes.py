@@ -15,7 +15,7 @@ from flashtalk_core.media.audio.info import SoundInfo
 from flashtalk_core.media.audio.notes import sound_notes
 from flashtalk_core.media.video.audio_track import track_notes
 from flashtalk_core.placement.memory_plan import WHOLE
-from flashtalk_core.placement.residency import Placement
+from flashtalk_core.placement.place import Placement
 
 pytestmark = pytest.mark.cpu
 

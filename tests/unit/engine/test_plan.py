@@ -15,7 +15,7 @@ from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.probe import probe_sound
 from flashtalk_core.media.audio.source import SoundArray
 from flashtalk_core.placement.memory_plan import MemoryPlan
-from flashtalk_core.placement.residency import Placement
+from flashtalk_core.placement.place import Placement
 from flashtalk_core.weights.lora.merge import LoraFile
 
 pytestmark = pytest.mark.cpu

@@ -12,7 +12,7 @@ from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.placement.memory_plan import MemoryPlan
-from flashtalk_core.placement.residency import Placement
+from flashtalk_core.placement.place import Placement
 
 pytestmark = pytest.mark.cpu
 

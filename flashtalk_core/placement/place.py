@@ -1,0 +1,49 @@
+"""Where networks run, in which number format and by which execution mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from ..acceleration.apply import is_supported
+from ..acceleration.kernel_options import KernelOptions
+from ..models.vae.model import VideoVAE
+from ..quantization.fp8 import choose_format
+from ..quantization.linear_format import LinearFormat
+from .memory_plan import WHOLE, MemoryPlan
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where networks run, and in which number format."""
+
+    device: torch.device
+    dtype: torch.dtype
+    vae_device: torch.device | None = None
+    """Where the autoencoder runs; ``None`` is where the others do."""
+    paths: KernelOptions = field(default_factory=KernelOptions.eager)
+    """How they execute: eager, fused or compiled."""
+    memory: MemoryPlan = WHOLE
+    """How much of the model stays on its device, and whether it is in 8-bit floats."""
+
+    @property
+    def linear_format(self) -> LinearFormat:
+        """Format of the transformer's large linear layers."""
+        return choose_format(float8=self.memory.float8)
+
+    def device_of(self, kind: type[nn.Module]) -> torch.device:
+        """Return where a network of class ``kind`` runs."""
+        return self.vae_device or self.device if kind is VideoVAE else self.device
+
+    def paths_of(self, kind: type[nn.Module]) -> KernelOptions:
+        """Return the execution mode of a network of class ``kind``.
+
+        They were chosen for the device that most networks run on; another one may not have them.
+        """
+        device = self.device_of(kind)
+        if device == self.device:
+            return self.paths
+        has_paths = device.type == self.device.type and is_supported(self.paths, device)
+        return self.paths if has_paths else KernelOptions.eager()
