@@ -152,11 +152,13 @@ def distill(job: TrainingJob, part_s: float, *, sharded: bool = False) -> bool:
     model = trained_stage_1(files.runs, job.config, device)
     tokens = prompt_tokens(job)
     corpus = load_corpus(files.corpus)
-    sounds = SoundBank.from_corpus(corpus, False, device)
+    audio_inputs = SoundBank.from_corpus(corpus, False, device)
     if device.type == "cpu":
         logger.warning("distilling on a CPU: a step takes half a minute; --device cuda takes a GPU")
     logger.info("encoding %d portraits", recipe.num_faces)
-    bank = SceneBank(job.config, recipe.num_faces, vae, audio, model, tokens, sounds, _DISTILL_SEED)
+    bank = SceneBank(
+        job.config, recipe.num_faces, vae, audio, model, tokens, audio_inputs, _DISTILL_SEED
+    )
     trainer = DistillTrainer(
         job.config, recipe, model.dit, vae, bank, files.runs, _DISTILL_SEED,
         shard if sharded else None,
@@ -197,9 +199,9 @@ def _filled_bank(
 ) -> ClipBank:
     """Draw clips of one part of the corpus, the same for the same seed."""
     recipe = dataclasses.replace(job.recipe.dit, num_clips=num_clips)
-    sounds = SoundBank.from_corpus(load_corpus(job.files.corpus), held_out, job.device)
+    audio_inputs = SoundBank.from_corpus(load_corpus(job.files.corpus), held_out, job.device)
     moods = list(prompt_vocabulary().values())
-    bank = ClipBank(job.config, recipe, vae, audio, sounds, moods, job.device, seed)
+    bank = ClipBank(job.config, recipe, vae, audio, audio_inputs, moods, job.device, seed)
     with fixed_draws(job.device, seed):
         bank.fill()
     logger.info("drew and encoded %d clips", num_clips)

@@ -75,12 +75,12 @@ class AudioEncode(io.ComfyNode):
         loudness: float,
     ) -> io.NodeOutput:
         from ..flashtalk_core.config import SamplingConfig
-        from ..flashtalk_core.media.audio.probe import probe_sound
+        from ..flashtalk_core.media.audio.probe import probe_audio
         from .graph.descriptions import SpeechDescription
-        from .host.media import sound_of
+        from .host.media import audio_array_of
 
         with blame(cls, "mouth_strength"):
             SamplingConfig(mouth_strength=mouth_strength)
         with blame(cls, "audio"):
-            part = probe_sound(sound_of(audio), start, duration or None, target_lufs=loudness)
+            part = probe_audio(audio_array_of(audio), start, duration or None, target_lufs=loudness)
         return io.NodeOutput(SpeechDescription(part, mouth_strength, start, duration or None))

@@ -31,9 +31,9 @@ class Example(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        from ..flashtalk_core.media.image.portrait import open_picture
+        from ..flashtalk_core.media.image.portrait import open_image
         from .host import media
 
-        image = media.image_of(open_picture(EXAMPLE / "portrait.png"))
-        audio = media.audio_of(media.read_sound(EXAMPLE / "speech.wav"))
+        image = media.image_of(open_image(EXAMPLE / "portrait.png"))
+        audio = media.audio_of(media.read_audio(EXAMPLE / "speech.wav"))
         return io.NodeOutput(image, audio, ui=ui.PreviewImage(image, cls=cls))

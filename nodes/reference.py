@@ -103,7 +103,7 @@ class Reference(io.ComfyNode):
 
         with blame(cls, "image"):
             described = ReferenceDescription(
-                picture=media.picture_of(image),
+                image=media.pil_image_of(image),
                 prompt=prompt,
                 prompt_changes=read_prompt_lines(prompt_changes),
                 size_px=size_of(size),

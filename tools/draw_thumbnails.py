@@ -26,14 +26,14 @@ def main(video: Path) -> None:
     """Write the four thumbnails."""
     frames = read_frames(video)
     drawings = Image.open(ROOT / "docs" / "media" / "tiny.png")
-    pictures = {
+    images = {
         "1_first_talking_head": grid([frames[s * RATE_HZ // 10] for s in (4, 9, 13, 22)]),
         "2_production_14b": tall(ROOT / "flashtalk_core" / "assets" / "example" / "portrait.png"),
         "3_long_speech_prompts": strips([frames[int((s + 2) * RATE_HZ)] for s in PROMPTS_FROM_S]),
         "4_generate_then_animate": grid(sketch_and_frames(drawings)),
     }
-    for name, picture in pictures.items():
-        picture.save(ROOT / "workflows" / f"{name}.jpg", quality=82, optimize=True)
+    for name, image in images.items():
+        image.save(ROOT / "workflows" / f"{name}.jpg", quality=82, optimize=True)
 
 
 def read_frames(video: Path) -> list[Image.Image]:
@@ -42,32 +42,30 @@ def read_frames(video: Path) -> list[Image.Image]:
         return [frame.to_image() for frame in file.decode(video=0)]
 
 
-def grid(pictures: Sequence[Image.Image]) -> Image.Image:
+def grid(images: Sequence[Image.Image]) -> Image.Image:
     """Return four images as one."""
     whole = Image.new("RGB", (SIDE, SIDE))
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         place = (index % 2 * HALF, index // 2 * HALF)
-        whole.paste(picture.resize((HALF, HALF), Image.Resampling.LANCZOS), place)
+        whole.paste(image.resize((HALF, HALF), Image.Resampling.LANCZOS), place)
     return whole
 
 
-def strips(pictures: Sequence[Image.Image]) -> Image.Image:
+def strips(images: Sequence[Image.Image]) -> Image.Image:
     """Return the middles of images, side by side."""
     whole = Image.new("RGB", (SIDE, SIDE))
-    width = SIDE / len(pictures)
-    for index, picture in enumerate(pictures):
+    width = SIDE / len(images)
+    for index, image in enumerate(images):
         left, right = round(index * width), round((index + 1) * width)
-        whole.paste(
-            ImageOps.fit(picture, (right - left, SIDE), Image.Resampling.LANCZOS), (left, 0)
-        )
+        whole.paste(ImageOps.fit(image, (right - left, SIDE), Image.Resampling.LANCZOS), (left, 0))
     return whole
 
 
 def tall(path: Path) -> Image.Image:
     """Return a portrait cut to the format of the 14B model, on itself out of focus."""
-    with Image.open(path) as picture:
-        whole = picture.resize((SIDE, SIDE)).filter(ImageFilter.GaussianBlur(24)).point(darker)
-        front = ImageOps.fit(picture, (SIDE * 448 // 768, SIDE), Image.Resampling.LANCZOS)
+    with Image.open(path) as image:
+        whole = image.resize((SIDE, SIDE)).filter(ImageFilter.GaussianBlur(24)).point(darker)
+        front = ImageOps.fit(image, (SIDE * 448 // 768, SIDE), Image.Resampling.LANCZOS)
     whole.paste(front, ((SIDE - front.width) // 2, 0))
     return whole
 

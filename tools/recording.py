@@ -25,8 +25,8 @@ def read_frames(folder: Path) -> dict[int, Path]:
 
 def load(path: Path) -> Image.Image:
     """Return a screenshot at the width of the animation."""
-    picture = Image.open(path).convert("RGB")
-    return picture.resize((WIDTH_PX, round(WIDTH_PX * picture.height / picture.width)))
+    image = Image.open(path).convert("RGB")
+    return image.resize((WIDTH_PX, round(WIDTH_PX * image.height / image.width)))
 
 
 def main() -> None:
@@ -36,13 +36,13 @@ def main() -> None:
     # The picture that stood at each tick: they were taken about as often.
     ticks = range(0, max(frames) + 1, 1000 // RATE_HZ)
     shown = [frames[max(time for time in frames if time <= tick)] for tick in ticks]
-    pictures = [load(path) for path in shown]
-    durations = [1000 // RATE_HZ] * (len(pictures) - 1) + [END_MS]
-    pictures[0].save(
-        out, save_all=True, append_images=pictures[1:], duration=durations, loop=0,
+    images = [load(path) for path in shown]
+    durations = [1000 // RATE_HZ] * (len(images) - 1) + [END_MS]
+    images[0].save(
+        out, save_all=True, append_images=images[1:], duration=durations, loop=0,
         quality=QUALITY, method=6, minimize_size=True,
     )  # fmt: skip
-    sys.stdout.write(f"{out}: {len(pictures)} pictures, {out.stat().st_size / 1024:.0f} KiB\n")
+    sys.stdout.write(f"{out}: {len(images)} pictures, {out.stat().st_size / 1024:.0f} KiB\n")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Server:
 
 def make_plan(folder: Path) -> tuple[Any, Any]:
     """Return a plan for the tiny model, and its networks, loaded."""
-    from flashtalk_core.bench.sounds import write_babble
+    from flashtalk_core.bench.signals import write_babble
     from flashtalk_core.engine.resolve import LocalHost, resolve
     from flashtalk_core.engine.spec import PlacementSpec, RenderSpec, Speaker
     from flashtalk_core.placement.residency import CachedNetworks

@@ -99,9 +99,9 @@ class FusedRunner:
         conv = layer.resample[1]
         assert isinstance(conv, nn.Conv2d)
         x = layer.enlarge_time(x, cache)
-        pictures = double_pictures(x.transpose(1, 2).flatten(0, 1))
-        out = convolve(F.conv2d, pictures, conv.weight, padding=conv.padding)
-        del pictures
+        images = double_images(x.transpose(1, 2).flatten(0, 1))
+        out = convolve(F.conv2d, images, conv.weight, padding=conv.padding)
+        del images
         assert conv.bias is not None
         return self._shift(out.unflatten(0, (x.shape[0], -1)).transpose(1, 2), conv.bias)
 
@@ -149,13 +149,13 @@ class FusedRunner:
         return out
 
 
-def double_pictures(pictures: Tensor) -> Tensor:
+def double_images(images: Tensor) -> Tensor:
     """Repeat every pixel of ``(N, C, H, W)`` twice each way; same dtype, channels last."""
-    words = as_words(pictures.permute(0, 2, 3, 1).contiguous())
+    words = as_words(images.permute(0, 2, 3, 1).contiguous())
     num, height, width, length = words.shape
     doubled = words[:, :, None, :, None].expand(num, height, 2, width, 2, length)
     doubled = doubled.reshape(num, 2 * height, 2 * width, length)
-    return doubled.view(pictures.dtype).permute(0, 3, 1, 2)
+    return doubled.view(images.dtype).permute(0, 3, 1, 2)
 
 
 def pad_weights(vae: VideoVAE, channel_multiple: int = CHANNEL_MULTIPLE) -> None:

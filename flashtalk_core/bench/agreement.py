@@ -55,13 +55,13 @@ class Agreement:
 def step_outputs(networks: Networks, inputs: ChunkInputs) -> dict[str, Tensor]:
     """Return the velocity at every noise level for the same random latent, float32."""
     windows = make_avatar(networks, inputs).hear(measured_span(networks))
-    sound = networks.dit.project_audio(windows)
+    audio = networks.dit.project_audio(windows)
     latent = _random_latent(networks, inputs)
     found = {}
     levels = noise_levels(inputs.steps, networks.config.sampling.shift)[:-1]
     for number, level in enumerate(levels.tolist(), 1):
         time = torch.tensor([1000 * level], device=latent.device)
-        velocity = networks.dit(latent, time, inputs.reference.session, sound)
+        velocity = networks.dit(latent, time, inputs.reference.session, audio)
         found[f"step {number}"] = velocity.float()
     return found
 

@@ -16,10 +16,10 @@ from ..engine.events import NO_EVENTS, RenderEvents
 from ..engine.session import run_session
 from ..engine.state import FrameGroup, SessionState
 from ..geometry import ChunkSpan, num_video_frames
-from ..media.audio.probe import probe_sound
+from ..media.audio.probe import probe_audio
 from ..media.video.reading.measure import measure_video
 from ..media.video.writer import Mp4Writer
-from .sounds import RATE_HZ, write_clicks
+from .signals import RATE_HZ, write_clicks
 
 DURATIONS_S = (0.04, 0.5, 1.12, 1.13, 37.5)
 LONG_S = 36_000.0
@@ -86,15 +86,15 @@ def measure_sync(duration_s: float, folder: Path, events: RenderEvents = NO_EVEN
     source = PlainFrames()
     num_samples = round(duration_s * RATE_HZ)
     clicks = _click_samples(num_samples)
-    sound_path, video_path = folder / "clicks.flac", folder / "clicks.mp4"
-    write_clicks(sound_path, num_samples, clicks)
-    sound = probe_sound(sound_path)
-    with Mp4Writer(video_path, source.size_px, sound, preset="ultrafast") as writer:
-        for frames in run_session(source, sound):
+    audio_path, video_path = folder / "clicks.flac", folder / "clicks.mp4"
+    write_clicks(audio_path, num_samples, clicks)
+    audio = probe_audio(audio_path)
+    with Mp4Writer(video_path, source.size_px, audio, preset="ultrafast") as writer:
+        for frames in run_session(source, audio):
             writer.write(frames)
             events.frames(frames)
     found = measure_video(video_path, 25, [at / RATE_HZ for at in clicks])
-    for path in (sound_path, video_path):
+    for path in (audio_path, video_path):
         path.unlink()
     return SyncMeasure(
         duration_s=duration_s,

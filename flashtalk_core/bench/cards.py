@@ -34,7 +34,7 @@ SYSTEM_GB = SYSTEM_BYTES / GB
 """Left to others on every card."""
 LINK_GB_PER_S = 25.0
 """Host link of the estimate: PCIe 4.0 x16 as it is met in practice."""
-_SOUND = "audio projection"
+_AUDIO = "audio projection"
 _CONDITION = "condition"
 
 
@@ -216,7 +216,7 @@ def estimate_s(
         num_steps: Steps in a chunk.
     """
     link = LINK_GB_PER_S * GB / 1000
-    waits = [max(0.0, moved.get("audio", 0) / link - samples[_SOUND].median_ms)]
+    waits = [max(0.0, moved.get("audio", 0) / link - samples[_AUDIO].median_ms)]
     waits += [
         max(0.0, moved.get("step", 0) / num_steps / link - samples[f"step {n + 1}"].median_ms)
         for n in range(num_steps)

@@ -68,7 +68,7 @@ def make_avatar(
     return TalkingAvatar(
         model=ChunkModel(resident, config.chunk, num_decode_latents),
         references=_OneReference(inputs.reference),
-        sound=_OneWindow(inputs.samples),
+        audio=_OneWindow(inputs.samples),
         sampling=replace(config.sampling, steps=inputs.steps),
         audio_window=config.dit.audio_window,
         fingerprint="",

@@ -82,7 +82,7 @@ def _stages(networks: Networks, size_px: tuple[int, int]) -> dict[str, Callable[
     dit, vae = networks.dit, networks.vae
     hear = partial(make_avatar(networks, inputs).hear, measured_span(networks))
     windows, session = hear(), inputs.reference.session
-    sound, time = dit.project_audio(windows), torch.tensor([1000.0])  # the first one
+    audio, time = dit.project_audio(windows), torch.tensor([1000.0])  # the first one
     like = inputs.reference.motion_latent
     num_latents = num_latent_frames(networks.config.chunk.num_frames)
     latent = like.new_empty(1, like.shape[1], num_latents, *like.shape[-2:])
@@ -90,7 +90,7 @@ def _stages(networks: Networks, size_px: tuple[int, int]) -> dict[str, Callable[
         "audio encoder": hear,
         "audio projection": lambda: dit.project_audio(windows),
         "motion encode": lambda: vae.encode(inputs.motion_frames),
-        "step 1": lambda: dit(latent.float(), time, session, sound),
+        "step 1": lambda: dit(latent.float(), time, session, audio),
         "decode": lambda: list(vae.decode_groups(latent)),
     }
 

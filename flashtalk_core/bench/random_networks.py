@@ -82,7 +82,7 @@ def random_inputs(networks: Networks, size_px: tuple[int, int], steps: int) -> C
         dit=networks.dit,
         vae=networks.vae,
         clip_tokens=draw(1, dit.clip_tokens, dit.clip_dim),
-        picture=draw(3, *size_px).clamp(-1, 1),
+        image=draw(3, *size_px).clamp(-1, 1),
         context=draw(20, dit.text_dim),
         chunk=chunk,
         timesteps=model_timesteps(steps, config.sampling.shift),

@@ -16,7 +16,7 @@ from ..engine.resolve import LocalHost, resolve
 from ..engine.spec import RenderSpec, Speaker
 from ..geometry import num_chunks
 from ..placement.residency import CachedNetworks
-from .sounds import write_babble
+from .signals import write_babble
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMea
         duration_s: Length of the sound that is timed, in seconds.
         folder: Where to write; what is written is removed again.
     """
-    sound_path, video_path = folder / "babble.flac", folder / "speed.mp4"
+    audio_path, video_path = folder / "babble.flac", folder / "speed.mp4"
     chunk = spec.chunk.over(ChunkConfig())
-    write_babble(sound_path, duration_s + chunk.num_new_frames / chunk.frame_rate_hz)
-    spec = replace(spec, speakers=(Speaker(audio=str(sound_path)),))
+    write_babble(audio_path, duration_s + chunk.num_new_frames / chunk.frame_rate_hz)
+    spec = replace(spec, speakers=(Speaker(audio=str(audio_path)),))
     plan = resolve(spec, LocalHost())
     config, request = plan.checkpoint.config, plan.request
     writer = open_writer(plan, video_path, crf=18)
@@ -61,7 +61,7 @@ def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMea
     elapsed_s = time.monotonic() - start_s
     assert num_chunks(writer.num_written, plan.chunk) > 1, writer.num_written
     timed = writer.num_written - plan.chunk.num_new_frames
-    for path in (sound_path, video_path):
+    for path in (audio_path, video_path):
         path.unlink()
     return SpeedMeasure(
         model=config.name,

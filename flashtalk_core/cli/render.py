@@ -160,7 +160,7 @@ def make_plan(args: argparse.Namespace) -> RenderPlan:
     """Check what the user gave, where the video goes first."""
     from ..engine.resolve import LocalHost, resolve
     from ..files.output_path import check_output
-    from ..media.video.picture_track import check_crf
+    from ..media.video.video_track import check_crf
 
     output = check_output(args.output)
     check_crf(args.crf)

@@ -16,7 +16,7 @@ from ..config import ChunkConfig, SamplingConfig
 from ..geometry import ChunkSpan
 from ..media.audio.source import SampleReader
 from ..media.audio.windows import window_features
-from ..media.image.portrait import to_pictures
+from ..media.image.portrait import to_images
 from ..models.encoders.audio import AudioEncoder
 from .chunk import ChunkModel, generate_chunk
 from .events import NO_EVENTS, RenderEvents
@@ -38,7 +38,7 @@ class TalkingAvatar:
 
     model: ChunkModel
     references: References
-    sound: SampleReader
+    audio: SampleReader
     sampling: SamplingConfig
     audio_window: int
     """Audio frames around each video frame."""
@@ -58,15 +58,15 @@ class TalkingAvatar:
         for group in generate_chunk(
             self.model, reference, windows, state, self.sampling, events=self.events
         ):
-            pictures = to_pictures(group.frames)
+            images = to_images(group.frames)
             self.events.stage("to host")
-            yield replace(group, frames=pictures)
+            yield replace(group, frames=images)
 
     @torch.no_grad()
     def hear(self, span: ChunkSpan) -> Tensor:
         """Return what the model hears in a chunk, ``(1, F, W, S, A)``."""
         step = self.chunk.samples_per_frame
-        samples = self.sound.read(span.window.start * step, span.window.stop * step)
+        samples = self.audio.read(span.window.start * step, span.window.stop * step)
         with self.model.networks.acquire(AudioEncoder) as encoder:
             weight = next(encoder.parameters())
             features = encoder(torch.from_numpy(samples)[None].to(weight.device), len(span.window))

@@ -27,7 +27,7 @@ from .request import PromptChange, check_request, warn_about_request
 @torch.no_grad()
 def build_avatar(
     plan: RenderPlan,
-    sound: SampleReader,
+    audio: SampleReader,
     networks: Residency,
     *,
     memo: EncodingMemo | None = None,
@@ -40,7 +40,7 @@ def build_avatar(
 
     Args:
         plan: What to draw.
-        sound: Analysed sound.
+        audio: Analysed sound.
         networks: Provides the networks.
         memo: Encodings made before; ``None`` makes all anew.
         events: Gets the steps and stages of each chunk.
@@ -53,13 +53,13 @@ def build_avatar(
     """
     request, config = plan.request, plan.checkpoint.config
     check_request(request, config)
-    warn_about_request(request, config, plan.sound.duration_s)
+    warn_about_request(request, config, plan.audio.duration_s)
     memo = memo or EncodingMemo()
-    picture = plan.fitted_picture()
+    image = plan.fitted_image()
     contexts = _encode_prompts(plan, networks, memo)
-    tokens = _encode_picture(plan, picture, networks, memo)
+    tokens = _encode_image(plan, image, networks, memo)
     with networks.acquire(VideoVAE) as vae:
-        portrait = encode_portrait(vae, tokens, picture, plan.chunk.num_frames)
+        portrait = encode_portrait(vae, tokens, image, plan.chunk.num_frames)
     frames = start_frames(request.prompt_changes, plan.chunk)
     timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
     references = ReferenceTrack(networks, portrait, contexts, frames, timesteps)
@@ -67,7 +67,7 @@ def build_avatar(
     return TalkingAvatar(
         model=ChunkModel(networks, plan.chunk, plan.num_decode_latents),
         references=references,
-        sound=sound,
+        audio=audio,
         sampling=request.sampling,
         audio_window=config.dit.audio_window,
         fingerprint=plan.fingerprint(),
@@ -99,16 +99,16 @@ def _encode_prompts(plan: RenderPlan, networks: Residency, memo: EncodingMemo) -
     return [found[key] for key in keys]
 
 
-def _encode_picture(
-    plan: RenderPlan, picture: Tensor, networks: Residency, memo: EncodingMemo
+def _encode_image(
+    plan: RenderPlan, image: Tensor, networks: Residency, memo: EncodingMemo
 ) -> Tensor:
     if plan.request.clip_tokens is not None:
         return plan.request.clip_tokens
-    key = fingerprint(picture=picture)
+    key = fingerprint(image=image)
     kept = memo.find(key)
     if kept is not None:
         return kept
     with networks.acquire(ClipVision) as clip:
-        tokens: Tensor = clip(picture[None].to(next(clip.parameters()).device))
+        tokens: Tensor = clip(image[None].to(next(clip.parameters()).device))
     networks.release(ClipVision)
     return memo.keep(key, tokens)

@@ -150,7 +150,7 @@ def _denoise_chunk(
     shape = (1, motion.shape[1], num_latents, *motion.shape[-2:])
     with model.networks.acquire(AvatarDiT) as dit:
         weight = dit.patch_embedding.weight
-        sound = dit.project_audio(windows.to(weight), sampling.mouth_strength)
+        audio = dit.project_audio(windows.to(weight), sampling.mouth_strength)
         events.stage("audio projection")
         step = 0
 
@@ -160,7 +160,7 @@ def _denoise_chunk(
             events.step(step)
             step += 1
             timestep = torch.tensor([1000 * level])
-            return dit(latent, timestep, reference.session, sound)
+            return dit(latent, timestep, reference.session, audio)
 
         # Steps are taken in float32 whatever the weights' dtype: they cost nothing there.
         return denoise(

@@ -9,7 +9,7 @@ import torch
 from ..acceleration.apply import check_kernel_options
 from ..acceleration.kernel_options import KernelOptions
 from ..errors import InvalidInputError
-from ..media.audio.notes import sound_notes
+from ..media.audio.notes import audio_notes
 from ..media.video.audio_track import track_notes
 from ..models.vae.model import VideoVAE
 from ..placement.place import Placement
@@ -22,11 +22,11 @@ def render_notes(plan: RenderPlan) -> list[str]:
 
     The same plan always has the same notes; nothing is read or logged.
     """
-    config, sound = plan.checkpoint.config, plan.sound
+    config, audio = plan.checkpoint.config, plan.audio
     return [
-        *request_notes(plan.request, config, sound.duration_s),
-        *sound_notes(sound),
-        *track_notes(sound),
+        *request_notes(plan.request, config, audio.duration_s),
+        *audio_notes(audio),
+        *track_notes(audio),
         *placement_notes(plan.placement),
     ]
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..config import ChunkConfig
 from ..excerpt import excerpt
-from ..media.audio.info import SoundInfo
-from ..media.image.portrait import fit_picture, to_model_range
+from ..media.audio.info import AudioInfo
+from ..media.image.portrait import fit_image, to_model_range
 from ..models.attention import KERNELS, is_installed
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
@@ -42,7 +42,7 @@ _LIBRARIES = (
 class PlannedSpeaker:
     """One who talks: what is heard of them, and where they are."""
 
-    sound: SoundInfo
+    audio: AudioInfo
     mask: Image | None = None
     """Where in the portrait this speaker is; ``None`` is everywhere."""
 
@@ -65,12 +65,12 @@ class RenderPlan:
 
     def __repr__(self) -> str:
         name = excerpt(self.checkpoint.config.name)
-        return f"RenderPlan({name}, {self.request!r}, {self.sound.length} of sound)"
+        return f"RenderPlan({name}, {self.request!r}, {self.audio.length} of sound)"
 
     @property
-    def sound(self) -> SoundInfo:
+    def audio(self) -> AudioInfo:
         """Sound of the video: what its only speaker says."""
-        return self.speakers[0].sound
+        return self.speakers[0].audio
 
     @property
     def chunk(self) -> ChunkConfig:
@@ -82,10 +82,10 @@ class RenderPlan:
         """Latent frames that are decoded at once; row tiles are for where memory is short."""
         return 1 if self.placement.memory.row_tiles else self.request.num_decode_latents
 
-    def fitted_picture(self) -> Tensor:
+    def fitted_image(self) -> Tensor:
         """Return the portrait at the size of the video, ``(3, H, W)`` float32 in ``[-1, 1]``."""
         request = self.request
-        return to_model_range(fit_picture(request.picture, request.size_px, request.fit))
+        return to_model_range(fit_image(request.image, request.size_px, request.fit))
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the picture.
@@ -97,7 +97,7 @@ class RenderPlan:
         request, place = self.request, self.placement
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
         return fingerprint(
-            picture=request.picture,
+            picture=request.image,
             context=request.context,
             clip_tokens=request.clip_tokens,
             size_px=request.size_px,
@@ -106,7 +106,7 @@ class RenderPlan:
             sampling=asdict(request.sampling),
             chunk=asdict(self.chunk),
             num_decode_latents=request.num_decode_latents,
-            sound=self.sound.identity,
+            sound=self.audio.identity,
             model=asdict(self.checkpoint.config),
             files=self.checkpoint.sources.identity,
             loras=[lora.identity for lora in self.checkpoint.loras],

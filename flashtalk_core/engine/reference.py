@@ -42,7 +42,7 @@ class Reference:
     colour: ColourReference
 
 
-def picture_mask(num_frames: int, height: int, width: int) -> Tensor:
+def image_mask(num_frames: int, height: int, width: int) -> Tensor:
     """Return the condition's mask ``(1, 4, T, h, w)``: ones on the picture's frame.
 
     A latent frame carries four mask channels, one for each pixel frame it stands for; the first
@@ -53,46 +53,46 @@ def picture_mask(num_frames: int, height: int, width: int) -> Tensor:
     return mask
 
 
-def encode_condition(vae: VideoVAE, picture: Tensor, num_frames: int) -> Tensor:
+def encode_condition(vae: VideoVAE, image: Tensor, num_frames: int) -> Tensor:
     """Encode the picture as the model's condition.
 
     Args:
         vae: The autoencoder.
-        picture: ``(B, 3, 1, H, W)`` in ``[-1, 1]``.
+        image: ``(B, 3, 1, H, W)`` in ``[-1, 1]``.
         num_frames: F of a chunk.
 
     Returns:
         Mask and encoded [picture, zeros], ``(B, 20, T, h, w)``.
     """
-    batch, channels, _, height, width = picture.shape
-    blank = picture.new_zeros(batch, channels, num_frames - 1, height, width)
-    latent = vae.encode(torch.cat([picture, blank], dim=2))
-    mask = picture_mask(num_frames, *latent.shape[-2:]).to(latent).expand(batch, -1, -1, -1, -1)
+    batch, channels, _, height, width = image.shape
+    blank = image.new_zeros(batch, channels, num_frames - 1, height, width)
+    latent = vae.encode(torch.cat([image, blank], dim=2))
+    mask = image_mask(num_frames, *latent.shape[-2:]).to(latent).expand(batch, -1, -1, -1, -1)
     return torch.cat([mask, latent], dim=1)
 
 
 @torch.no_grad()
 def encode_portrait(
-    vae: VideoVAE, clip_tokens: Tensor, picture: Tensor, num_frames: int
+    vae: VideoVAE, clip_tokens: Tensor, image: Tensor, num_frames: int
 ) -> EncodedPortrait:
     """Encode a portrait for a session.
 
     Args:
         vae: The autoencoder.
         clip_tokens: The picture's tokens, ``(1, clip_tokens, clip_dim)``.
-        picture: ``(3, H, W)`` float32 in ``[-1, 1]``.
+        image: ``(3, H, W)`` float32 in ``[-1, 1]``.
         num_frames: F of a chunk.
 
     Returns:
         The portrait, on the autoencoder's device; the tokens stay where they are.
     """
     weight = next(vae.parameters())
-    frame = picture.to(weight)[None, :, None]
+    frame = image.to(weight)[None, :, None]
     return EncodedPortrait(
         condition=encode_condition(vae, frame, num_frames),
         clip_tokens=clip_tokens,
         motion_latent=vae.encode(frame),
-        colour=ColourReference.from_picture(picture.to(weight.device)),
+        colour=ColourReference.from_image(image.to(weight.device)),
     )
 
 
@@ -129,7 +129,7 @@ def prepare_reference(
     dit: AvatarDiT,
     vae: VideoVAE,
     clip_tokens: Tensor,
-    picture: Tensor,
+    image: Tensor,
     context: Tensor,
     chunk: ChunkConfig,
     timesteps: Sequence[float] = (),
@@ -140,7 +140,7 @@ def prepare_reference(
         dit: The diffusion transformer.
         vae: The autoencoder.
         clip_tokens: The picture's tokens, ``(1, clip_tokens, clip_dim)``.
-        picture: ``(3, H, W)`` float32 in ``[-1, 1]``.
+        image: ``(3, H, W)`` float32 in ``[-1, 1]``.
         context: Encoded prompt, ``(n, text_dim)``.
         chunk: Arithmetic of a chunk.
         timesteps: See :func:`project_reference`.
@@ -148,7 +148,7 @@ def prepare_reference(
     Returns:
         The reference, on the models' devices and in their dtypes.
     """
-    portrait = encode_portrait(vae, clip_tokens, picture, chunk.num_frames)
+    portrait = encode_portrait(vae, clip_tokens, image, chunk.num_frames)
     return project_reference(dit, portrait, context, timesteps)
 
 

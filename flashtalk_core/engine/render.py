@@ -53,7 +53,7 @@ def open_writer(
     return Mp4Writer(
         path,
         plan.request.size_px,
-        plan.sound,
+        plan.audio,
         plan.chunk.frame_rate_hz,
         crf=crf,
         chunk_frames=plan.chunk.num_new_frames,
@@ -93,9 +93,9 @@ def render_video(
             Whatever is raised, what was written into a file stays playable in the partial one.
     """
     rate_hz = plan.chunk.sample_rate_hz
-    with sink, AnalysisStream(plan.sound, rate_hz) as samples:
+    with sink, AnalysisStream(plan.audio, rate_hz) as samples:
         avatar = build_avatar(plan, samples, networks, memo=memo, events=events)
         events.ready()
-        for frames in run_session(avatar, plan.sound, events=events):
+        for frames in run_session(avatar, plan.audio, events=events):
             sink.write(frames)
             events.frames(frames)

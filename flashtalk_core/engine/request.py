@@ -91,7 +91,7 @@ def check_decode_latents(count: int) -> None:
 class AvatarRequest:
     """A portrait, what is to be seen, and how to draw it."""
 
-    picture: Image
+    image: Image
     """The portrait, RGB."""
     prompt: str
     size_px: tuple[int, int]
@@ -104,7 +104,7 @@ class AvatarRequest:
     """The prompt encoded by somebody else, ``(n, text_dim)``; ``None`` encodes ``prompt``."""
     clip_tokens: Tensor | None = None
     """The picture's tokens made by somebody else, ``(1, clip_tokens, clip_dim)``; ``None``
-    makes them from ``picture``."""
+    makes them from ``image``."""
     chunk: ChunkConfig | None = None
     """Arithmetic of a chunk; ``None`` is the model's."""
     num_decode_latents: int = 1

@@ -18,10 +18,10 @@ from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
 from ..files.paths import user_path
 from ..geometry import check_size
-from ..media.audio.info import SoundInfo
-from ..media.audio.probe import probe_sound
-from ..media.audio.source import SoundArray
-from ..media.image.portrait import open_picture
+from ..media.audio.info import AudioInfo
+from ..media.audio.probe import probe_audio
+from ..media.audio.source import AudioArray
+from ..media.image.portrait import open_image
 from ..models.attention import Attention, choose_attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
@@ -116,9 +116,9 @@ class OpenedModel:
 class Inputs:
     """What is in memory already, and goes beside a spec; each stands in for a part of it."""
 
-    picture: Image | None = None
+    image: Image | None = None
     """The portrait, RGB."""
-    sounds: tuple[SoundArray | SoundInfo, ...] = ()
+    audio_inputs: tuple[AudioArray | AudioInfo, ...] = ()
     """Speech, one for each speaker; what was measured already is taken as it was."""
     context: Tensor | None = None
     """The prompt, encoded; see :class:`AvatarRequest`."""
@@ -146,14 +146,14 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
     inputs = inputs or Inputs()
     check_values(spec, inputs)
     opening = None if inputs.model else _find_model(spec, host)
-    picture = inputs.picture or _open_portrait(spec)
-    speakers = _measure_speakers(spec, inputs.sounds)
+    image = inputs.image or _open_portrait(spec)
+    speakers = _measure_speakers(spec, inputs.audio_inputs)
     model = inputs.model
     if opening is not None:
         files, loras, backend = opening
         model = open_model(files, loras, backend, spec.placement.dtype, host)
     assert model is not None
-    return _assemble(spec, host, inputs, model, picture, speakers)
+    return _assemble(spec, host, inputs, model, image, speakers)
 
 
 def check_values(spec: RenderSpec, inputs: Inputs) -> None:
@@ -224,19 +224,19 @@ def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFil
 def _open_portrait(spec: RenderSpec) -> Image:
     if spec.portrait is None:
         raise InvalidInputError("portrait: none is given; name a picture file")
-    return open_picture(spec.portrait)
+    return open_image(spec.portrait)
 
 
 def _measure_speakers(
-    spec: RenderSpec, sounds: Sequence[SoundArray | SoundInfo]
+    spec: RenderSpec, audio_inputs: Sequence[AudioArray | AudioInfo]
 ) -> tuple[PlannedSpeaker, ...]:
     found = []
     for index, speaker in enumerate(spec.speakers):
-        source = sounds[index] if index < len(sounds) else speaker.audio
+        source = audio_inputs[index] if index < len(audio_inputs) else speaker.audio
         if source is None:
             raise InvalidInputError(f"speaker {index + 1}: no sound is given; name a sound file")
-        if not isinstance(source, SoundInfo):
-            source = probe_sound(
+        if not isinstance(source, AudioInfo):
+            source = probe_audio(
                 source, spec.start_s, spec.duration_s, target_lufs=spec.loudness_lufs
             )
         found.append(PlannedSpeaker(source))
@@ -248,7 +248,7 @@ def _assemble(
     host: Host,
     inputs: Inputs,
     model: OpenedModel,
-    picture: Image,
+    image: Image,
     speakers: tuple[PlannedSpeaker, ...],
 ) -> RenderPlan:
     config, wanted = model.checkpoint.config, spec.placement
@@ -257,7 +257,7 @@ def _assemble(
     if latents is None:
         latents = default_decode_latents(place.paths_of(VideoVAE))
     request = AvatarRequest(
-        picture=picture,
+        image=image,
         prompt=config.prompt if spec.prompt is None else spec.prompt,
         prompt_changes=spec.prompt_changes,
         size_px=spec.size_px or config.size_px,

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import ChunkConfig
 from ..errors import InvalidInputError
 from ..geometry import ChunkSpan, chunk_span, num_video_frames
-from ..media.audio.info import SoundInfo
+from ..media.audio.info import AudioInfo
 from .events import NO_EVENTS, RenderEvents
 from .state import FrameGroup, SessionState
 
@@ -41,7 +41,7 @@ class ChunkSource(Protocol):
 class VideoLength:
     """Where a video ends: at a frame, or with a sound that may still grow."""
 
-    end: int | SoundInfo
+    end: int | AudioInfo
     frame_rate_hz: int
 
     def has_frame(self, index: int) -> bool:
@@ -64,7 +64,7 @@ class VideoLength:
 
 def run_session(
     source: ChunkSource,
-    end: int | SoundInfo,
+    end: int | AudioInfo,
     state: SessionState | None = None,
     events: RenderEvents = NO_EVENTS,
 ) -> Iterator[Tensor]:

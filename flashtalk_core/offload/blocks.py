@@ -79,9 +79,9 @@ class BlockOffload:
     def on_layer_loaded(self, number: int) -> None:
         """Take the block ``number``, whose weights are all there now, wherever they are."""
         blocks = self._blocks()
-        session, sound, step = split_block(blocks[number])
+        session, audio, step = split_block(blocks[number])
         self._weights["session"][number] = HostWeights(session, self._device)
-        self._weights["audio"][number] = HostWeights(sound, self._device)
+        self._weights["audio"][number] = HostWeights(audio, self._device)
         if number in self._waiting:
             self._weights["step"][number] = HostWeights(step, self._device)
         else:
@@ -132,6 +132,6 @@ def split_block(block: AvatarBlock) -> tuple[list[Tensor], list[Tensor], list[Te
     """Return the weights of a block that run once a session, once a chunk, and at every step."""
     layers = [getattr(block.cross_attn, name) for name in _SESSION_LAYERS]
     session = [tensor for layer in layers for tensor in tensors_of(layer)]
-    sound = list(tensors_of(block.audio_cross_attn.kv_linear))
-    others = {id(tensor) for tensor in chain(session, sound)}
-    return session, sound, [each for each in tensors_of(block) if id(each) not in others]
+    audio = list(tensors_of(block.audio_cross_attn.kv_linear))
+    others = {id(tensor) for tensor in chain(session, audio)}
+    return session, audio, [each for each in tensors_of(block) if id(each) not in others]

@@ -14,7 +14,7 @@ from ..config import ChunkConfig
 from ..media.audio.loudness import LoudnessMeter, loudness_gain
 from ..media.audio.windows import window_features
 from ..media.image.colour import ColourReference, match_colours
-from ..media.image.portrait import fit_picture
+from ..media.image.portrait import fit_image
 from .bounds import EXACT, HOST, ParityResult, Placement, compare
 from .golden import Golden, read_golden
 from .networks import build_audio_encoder
@@ -22,7 +22,7 @@ from .networks import build_audio_encoder
 _STRENGTH = "out.strength"
 
 
-def check_sound(folder: Path, place: Placement) -> Iterator[ParityResult]:
+def check_audio(folder: Path, place: Placement) -> Iterator[ParityResult]:
     """Compare loudness, hidden states of both lengths, and windows in both forms."""
     golden = read_golden(folder, "wav2vec2")
     yield _check_loudness(golden)
@@ -55,9 +55,9 @@ def _check_loudness(golden: Golden) -> ParityResult:
 def check_colour(folder: Path, place: Placement) -> Iterator[ParityResult]:
     """Compare frames matched to a picture at every recorded strength."""
     golden = read_golden(folder, "colour")
-    picture = golden["in.reference"][0, :, 0].to(place.device, place.dtype)
+    image = golden["in.reference"][0, :, 0].to(place.device, place.dtype)
     video = golden["in.video"][0].to(place.device, place.dtype)
-    reference = ColourReference.from_picture(picture)
+    reference = ColourReference.from_image(image)
     for name in sorted(golden.tensors):
         if name.startswith(_STRENGTH):
             matched = match_colours(video, reference, float(name.removeprefix(_STRENGTH)))
@@ -82,4 +82,4 @@ def fit_rgb(rgb: Tensor, size_px: tuple[int, int]) -> Tensor:
     """Fit a recorded picture, ``(H, W, 3)`` uint8, to ``size_px``; ``(3, H, W)`` uint8."""
     from PIL import Image
 
-    return fit_picture(Image.fromarray(rgb.numpy()), size_px)
+    return fit_image(Image.fromarray(rgb.numpy()), size_px)

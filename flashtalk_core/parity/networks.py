@@ -68,12 +68,12 @@ def _check_velocity(golden: Golden, model: AvatarDiT, place: Placement) -> Parit
 
     masks = golden.tensors.get("in.ref_target_masks")
     session = model.project_session(put("in.condition"), put("in.text")[None], put("in.clip"))
-    sound = model.project_audio(
+    audio = model.project_audio(
         put("in.audio"), masks=None if masks is None else masks.to(place.device)
     )
     # Latents and timesteps stay float32, as in the chunk loop.
     latent = golden["in.latent"][None].to(place.device)
-    velocity = model(latent, golden["in.timestep"].to(place.device), session, sound)
+    velocity = model(latent, golden["in.timestep"].to(place.device), session, audio)
     return compare(
         golden.component, "velocity", velocity, golden["out.velocity"], place.module_bound
     )
@@ -119,8 +119,8 @@ def check_text(folder: Path, place: Placement) -> Iterator[ParityResult]:
 def check_clip(folder: Path, place: Placement) -> Iterator[ParityResult]:
     """Compare the tokens of a picture."""
     golden = read_golden(folder, "clip")
-    picture = golden["in.image"][:, :, -1].to(place.device)
-    tokens = build_clip(golden, place)(picture)
+    image = golden["in.image"][:, :, -1].to(place.device)
+    tokens = build_clip(golden, place)(image)
     yield compare("clip", "tokens", tokens, golden["out.tokens"], place.module_bound)
 
 

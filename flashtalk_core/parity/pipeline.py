@@ -40,15 +40,15 @@ def check_pipeline(folder: Path, place: Placement) -> Iterator[ParityResult]:
     vae = build_vae(read_golden(folder, config["vae"]), place)
     chunk = ChunkConfig(num_frames=config["frames"], num_motion_frames=config["motion_frames"])
     clip = build_clip(read_golden(folder, config["clip"]), place)
-    picture = _picture(golden, vae).to(place.device)
+    image = _image(golden, vae).to(place.device)
     bound = place.loop_bound(1)
-    tokens = clip(picture[None])
+    tokens = clip(image[None])
     yield compare("pipeline", "clip", tokens, golden["prepared.clip"], bound)
     reference = prepare_reference(
         dit=dit,
         vae=vae,
         clip_tokens=tokens,
-        picture=picture,
+        image=image,
         context=golden["in.text"].to(place.device),
         chunk=chunk,
     )
@@ -112,7 +112,7 @@ def _replay(start: Tensor, steps: Tensor) -> DrawNoise:
     return draw
 
 
-def _picture(golden: Golden, vae: VideoVAE) -> Tensor:
+def _image(golden: Golden, vae: VideoVAE) -> Tensor:
     """Return the recorded picture at the recorded size, ``(3, H, W)`` in ``[-1, 1]``."""
     stride = vae.config.spatial_stride
     height, width = golden["prepared.motion_latent"].shape[-2:]

@@ -10,7 +10,7 @@ import torch
 from ..models.half_precision import check_half_precision
 from .bounds import ParityResult, Placement
 from .golden import check_folder
-from .media import check_colour, check_image, check_sound
+from .media import check_audio, check_colour, check_image
 from .networks import check_clip, check_dit, check_text, check_two_speakers, check_vae
 from .pipeline import check_pipeline
 from .precision import exact_float32
@@ -21,7 +21,7 @@ _CHECKS: tuple[Callable[[Path, Placement], Iterator[ParityResult]], ...] = (
     check_vae,
     check_text,
     check_clip,
-    check_sound,
+    check_audio,
     check_colour,
     check_image,
     check_pipeline,

@@ -47,14 +47,14 @@ class ModelSizes:
 
     def peak_bytes(self, kept: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""
-        session, sound, step = self.blocks[kept.float8]
+        session, audio, step = self.blocks[kept.float8]
         split = 1.0 if kept.row_tiles else _SPLIT
         work = max(self.step, split * self.decode[kept.row_tiles])
         if kept.num_resident is None:
-            weights = self.num_blocks * (session + sound + step)
+            weights = self.num_blocks * (session + audio + step)
         else:
             num_waiting = self.num_blocks - kept.num_resident
-            rings = sound + (step if num_waiting else 0)
+            rings = audio + (step if num_waiting else 0)
             weights = kept.num_resident * step + _NUM_BUFFERS * rings
             # While the session is projected nothing else is at work.
             work = max(work, _NUM_BUFFERS * session)
@@ -101,8 +101,8 @@ def _block_bytes(config: AvatarConfig, dtype: torch.dtype, float8: bool) -> tupl
     block = _on_meta(lambda: AvatarBlock(config.dit, sdpa), dtype)
     assert isinstance(block, AvatarBlock)
     convert_block(block, choose_format(float8=float8), torch.device("meta"))
-    session, sound, step = split_block(block)
-    return _num_bytes(session), _num_bytes(sound), _num_bytes(step)
+    session, audio, step = split_block(block)
+    return _num_bytes(session), _num_bytes(audio), _num_bytes(step)
 
 
 def _on_meta(build: Callable[[], nn.Module], dtype: torch.dtype) -> nn.Module:

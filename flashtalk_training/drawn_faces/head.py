@@ -133,26 +133,26 @@ def _cut(
     )
 
 
-def _soften(pictures: Tensor) -> Tensor:
+def _soften(images: Tensor) -> Tensor:
     """Blur, so that features which slide over a head that turns count little."""
-    side = round(_BLUR * pictures.shape[-2] / 2)
-    flat = pictures.float().flatten(0, -4)
+    side = round(_BLUR * images.shape[-2] / 2)
+    flat = images.float().flatten(0, -4)
     soft = functional.avg_pool2d(flat, 2 * side + 1, 1, padding=side, count_include_pad=False)
-    return soft.view(pictures.shape)
+    return soft.view(images.shape)
 
 
 def _straightened(
-    pictures: Tensor, roll: Tensor, x: Tensor | None = None, y: Tensor | None = None
+    images: Tensor, roll: Tensor, x: Tensor | None = None, y: Tensor | None = None
 ) -> Tensor:
     """Put heads ``(B, F, 3, H, W)`` upright and where portraits have them.
 
     Args:
-        pictures: Heads at ``x`` and ``y``, tilted by ``roll``, ``(B, F)`` each.
+        images: Heads at ``x`` and ``y``, tilted by ``roll``, ``(B, F)`` each.
         roll: See above; its negative tilts upright ones.
         x: See above; ``None`` for 0.
         y: Likewise.
     """
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     aspect, middle = width / height, 2 * _HEAD_MIDDLE
     cos, sin = roll.cos(), roll.sin()
     right = torch.zeros_like(roll) if x is None else 2 * x
@@ -162,10 +162,10 @@ def _straightened(
         (sin * aspect, cos, down + middle - cos * middle),
     )
     theta = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2).flatten(0, 1)
-    flat = pictures.flatten(0, 1)
+    flat = images.flatten(0, 1)
     grid = functional.affine_grid(theta, list(flat.shape), align_corners=False)
     moved = functional.grid_sample(flat, grid, padding_mode="border", align_corners=False)
-    return moved.view(pictures.shape)
+    return moved.view(images.shape)
 
 
 def _match(frames: Tensor, patterns: Tensor, by_channel: bool) -> Tensor:
@@ -196,6 +196,6 @@ def _match(frames: Tensor, patterns: Tensor, by_channel: bool) -> Tensor:
     return found / deviation
 
 
-def _mean_within(pictures: Tensor, height: int, width: int) -> Tensor:
+def _mean_within(images: Tensor, height: int, width: int) -> Tensor:
     """Average every rectangle that lies within ``(N, C, H, W)``, rows first, columns then."""
-    return functional.avg_pool2d(functional.avg_pool2d(pictures, (height, 1), 1), (1, width), 1)
+    return functional.avg_pool2d(functional.avg_pool2d(images, (height, 1), 1), (1, width), 1)

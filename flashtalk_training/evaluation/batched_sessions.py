@@ -44,7 +44,7 @@ class Sessions:
         self,
         models: AvatarModels,
         portraits: Tensor,
-        sounds: Sequence[SampleReader],
+        audio_inputs: Sequence[SampleReader],
         sampling: SamplingConfig,
         guidance: tuple[float, float] | None = None,
     ) -> None:
@@ -53,30 +53,30 @@ class Sessions:
         Args:
             models: The model.
             portraits: ``(B, 3, H, W)`` in ``[0, 1]``.
-            sounds: Mono at 16 kHz, one a session.
+            audio_inputs: Mono at 16 kHz, one a session.
             sampling: How to denoise; session i takes seed ``seed + i``.
             guidance: Scales of prompt and sound, which cost three predictions a step; ``None``
                 for one.
         """
         config, vae = models.config, models.vae
         self._models, self._sampling, self._guidance = models, sampling, guidance
-        self._sounds = sounds
+        self._sounds = audio_inputs
         self._weight = models.dit.patch_embedding.weight
-        pictures = (portraits * 2 - 1).to(next(vae.parameters()))
-        self._portraits = Portraits.encode(vae, pictures)
-        self._context = self._project(pictures)
+        images = (portraits * 2 - 1).to(next(vae.parameters()))
+        self._portraits = Portraits.encode(vae, images)
+        self._context = self._project(images)
         self._roller = Roller.around(vae, config, sampling)
         self._listen = Captured(self._analyse)
         self._make = Captured(self._make_chunk)
         self._end = Captured(self._roller.end)
 
-    def _project(self, pictures: Tensor) -> SessionContext:
+    def _project(self, images: Tensor) -> SessionContext:
         """Project picture and prompt, three times over if there is guidance."""
         models, config = self._models, self._models.config
-        condition = encode_condition(models.vae, pictures[:, :, None], config.chunk.num_frames)
-        clip = models.clip(pictures.to(next(models.clip.parameters())))
+        condition = encode_condition(models.vae, images[:, :, None], config.chunk.num_frames)
+        clip = models.clip(images.to(next(models.clip.parameters())))
         prompts = [config.prompt] if self._guidance is None else ["", "", config.prompt]
-        text = torch.cat([self._encode(prompt, len(pictures)) for prompt in prompts])
+        text = torch.cat([self._encode(prompt, len(images)) for prompt in prompts])
         told = [value.to(self._weight) for value in (condition, text, clip)]
         condition, clip = (
             value.repeat(len(prompts), *(1,) * (value.ndim - 1)) for value in told[::2]
@@ -166,7 +166,7 @@ class Sessions:
     def _hear(self, span: ChunkSpan) -> Tensor:
         step = self._models.config.chunk.samples_per_frame
         first, last = span.window.start * step, span.window.stop * step
-        samples = np.stack([sound.read(first, last) for sound in self._sounds])
+        samples = np.stack([audio.read(first, last) for audio in self._sounds])
         weight = next(self._models.audio_encoder.parameters())
         return self._listen(torch.from_numpy(samples).to(weight.device))
 
@@ -206,6 +206,6 @@ class Cast:
         portraits = self.portraits(models.config.size_px)
         speech = held_out_speech(corpus)
         step = len(speech.samples) // SAMPLES_PER_FRAME // self.faces
-        sounds = [speech.at(face * step) for face in range(self.faces)]
-        sessions = Sessions(models, portraits, sounds, sampling, self.guidance)
+        audio_inputs = [speech.at(face * step) for face in range(self.faces)]
+        sessions = Sessions(models, portraits, audio_inputs, sampling, self.guidance)
         return sessions, portraits.to(models.dit.patch_embedding.weight.device)

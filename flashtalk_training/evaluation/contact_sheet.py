@@ -16,9 +16,9 @@ def contact_row(portrait: Tensor, frames: Tensor) -> Tensor:
     return torch.cat([portrait, *frames[picked]], dim=2)
 
 
-def save_picture(picture: Tensor, path: Path) -> None:
+def save_picture(image: Tensor, path: Path) -> None:
     """Write ``(3, H, W)`` in ``[0, 1]`` as PNG."""
     from PIL import Image
 
-    pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(path, optimize=True)

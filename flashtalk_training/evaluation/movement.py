@@ -91,8 +91,8 @@ def measure_drawn_drift(
         for frames in _drawn(config, cast, number, weight.device, config.chunk.num_frames):
             latent = roller.encode(frames.transpose(1, 2) * 2 - 1)
             shown = (roller.show(latent, encoded).transpose(1, 2) + 1) / 2
-            for end, pictures in (("", frames), ("_shown", shown)):
-                for name, values in compare(pictures, portraits).items():
+            for end, images in (("", frames), ("_shown", shown)):
+                for name, values in compare(images, portraits).items():
                     rows.setdefault(name + end, []).append(values)
         found[liveliness] = {name: float(torch.stack(row).mean()) for name, row in rows.items()}
     return found

@@ -129,7 +129,7 @@ class _Timeline:
     """Sound and phonemes of a segment while it grows."""
 
     def __init__(self, lead_s: float) -> None:
-        self.sounds: list[NDArray[np.float32]] = []
+        self.audio_inputs: list[NDArray[np.float32]] = []
         self.spans: list[Span] = []
         self.num_samples = 0
         self.pause(lead_s)
@@ -149,14 +149,14 @@ class _Timeline:
         self.spans += [Span(s, offset + a, offset + b) for s, a, b in speech.spans]
         self._append(resample(speech.samples, speech.rate_hz, SAMPLE_RATE_HZ))
 
-    def _append(self, sound: NDArray[np.float32]) -> None:
-        self.sounds.append(sound)
-        self.num_samples += len(sound)
+    def _append(self, audio: NDArray[np.float32]) -> None:
+        self.audio_inputs.append(audio)
+        self.num_samples += len(audio)
 
     def segment(self, rng: np.random.Generator, voice: str, held_out: bool) -> Segment:
         num_frames = -(-self.num_samples // SAMPLES_PER_FRAME)
         samples = np.zeros(num_frames * SAMPLES_PER_FRAME, np.float32)
-        samples[: self.num_samples] = level_speech(np.concatenate(self.sounds))
+        samples[: self.num_samples] = level_speech(np.concatenate(self.audio_inputs))
         level = 0.0 if rng.random() < 0.3 else 10 ** rng.uniform(-4.0, -2.4)
         samples += level * coloured_noise(rng, len(samples))
         track = mouth_track(self.spans, num_frames)

@@ -50,7 +50,7 @@ class Segment(NamedTuple):
 class Corpus:
     """A corpus as it lies in its file; segments are unpacked one at a time."""
 
-    sound: NDArray[np.uint8]
+    audio: NDArray[np.uint8]
     """``(N,)`` mu-law."""
     mouth: NDArray[np.uint8]
     """``(F, 6)``."""
@@ -79,7 +79,7 @@ class Corpus:
         """Unpack segment ``index``."""
         start, stop = int(self.starts[index]), int(self.starts[index + 1])
         return Segment(
-            decode_mu_law(self.sound[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]),
+            decode_mu_law(self.audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]),
             unpack_mouth(self.mouth[start:stop]),
             self.phonemes[start:stop],
             self.voices[int(self.voice_ids[index])],
@@ -92,7 +92,7 @@ def pack_corpus(segments: list[Segment]) -> Corpus:
     names = list(dict.fromkeys(segment.voice for segment in segments))
     lengths = [len(segment.mouth) for segment in segments]
     return Corpus(
-        sound=np.concatenate([encode_mu_law(segment.samples) for segment in segments]),
+        audio=np.concatenate([encode_mu_law(segment.samples) for segment in segments]),
         mouth=np.concatenate([pack_mouth(segment.mouth) for segment in segments]),
         phonemes=np.concatenate([segment.phonemes for segment in segments]),
         starts=np.cumsum([0, *lengths]).astype(np.int32),
@@ -113,7 +113,7 @@ def join_corpora(corpora: list[Corpus]) -> Corpus:
     ]
     shifted = [part + end for part, end in zip(starts, ends, strict=False)]
     return Corpus(
-        sound=np.concatenate([corpus.sound for corpus in corpora]),
+        audio=np.concatenate([corpus.audio for corpus in corpora]),
         mouth=np.concatenate([corpus.mouth for corpus in corpora]),
         phonemes=np.concatenate([corpus.phonemes for corpus in corpora]),
         starts=np.concatenate([*shifted, ends[-1:]]).astype(np.int32),
@@ -127,7 +127,7 @@ def save_corpus(corpus: Corpus, path: Path) -> None:
     """Write the corpus to a safetensors file, under a temporary name first."""
     from safetensors.numpy import save_file
 
-    tensors = {name: getattr(corpus, name) for name in _TENSORS}
+    tensors = {name: getattr(corpus, _FIELDS.get(name, name)) for name in _TENSORS}
     metadata = {
         "format": _FORMAT,
         "voices": json.dumps(corpus.voices),
@@ -146,7 +146,8 @@ def load_corpus(path: Path) -> Corpus:
     """
     tensors, metadata = _read(path, _TENSORS)
     with library_border(partial(_damaged, path)):
-        corpus = Corpus(**tensors, voices=tuple(parse_json(metadata["voices"])))
+        fields = {_FIELDS.get(name, name): values for name, values in tensors.items()}
+        corpus = Corpus(**fields, voices=tuple(parse_json(metadata["voices"])))
         is_whole = _is_whole(corpus)
     if not is_whole:
         raise _damaged(path, "its parts do not go together")
@@ -164,7 +165,7 @@ def _is_whole(corpus: Corpus) -> bool:
         "voice_ids": (num_segments,),
         "held_out": (num_segments,),
     }
-    parts = {name: getattr(corpus, name) for name in shapes}
+    parts = {name: getattr(corpus, _FIELDS.get(name, name)) for name in shapes}
     has_forms = all(parts[name].shape == shape for name, shape in shapes.items())
     has_types = all(parts[name].dtype == dtype for name, dtype in _DTYPES.items())
     return bool(
@@ -218,6 +219,8 @@ _DTYPES = {
     "held_out": np.uint8,
 }
 _TENSORS = tuple(_DTYPES)
+_FIELDS = {"sound": "audio"}
+"""Fields of a corpus whose tensor in the file has another name."""
 
 
 def encode_mu_law(samples: NDArray[np.float32]) -> NDArray[np.uint8]:

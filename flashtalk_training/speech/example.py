@@ -69,8 +69,8 @@ def _write_portrait(path: Path, size_px: int) -> None:
 
     identity = sample_identity(1, torch.Generator().manual_seed(IDENTITY_SEED))
     # Drawn at twice the size, so that the edges are smooth.
-    picture = render(identity, rest_motion(1), (2 * size_px, 2 * size_px))[0, 0]
-    pixels = (picture * 255.0).round().byte().movedim(0, -1).numpy()
+    image = render(identity, rest_motion(1), (2 * size_px, 2 * size_px))[0, 0]
+    pixels = (image * 255.0).round().byte().movedim(0, -1).numpy()
     small = Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BOX)
     with replacing(path) as temporary:
         small.save(temporary, format="png", optimize=True)

@@ -102,7 +102,7 @@ class Synthesiser:
             raise FlashTalkError("espeak-ng found no voices: install the package espeak-ng-data")
         self.rate_hz: int = rate
         """Rate of the sound of :meth:`say`."""
-        self._sound = bytearray()
+        self._audio = bytearray()
         self._marks: list[tuple[int, str]] = []
         self._callback = _Callback(self._collect)
         self._library.espeak_SetSynthCallback(self._callback)
@@ -128,17 +128,17 @@ class Synthesiser:
             (_RANGE, voice.pitch_range),
         ):
             self._library.espeak_SetParameter(parameter, value, 0)
-        self._sound.clear()
+        self._audio.clear()
         self._marks.clear()
         data = text.encode()
         self._library.espeak_Synth(data, len(data) + 1, 0, 0, 0, _UTF8, None, None)
-        samples = np.frombuffer(bytes(self._sound), np.int16).astype(np.float32)
+        samples = np.frombuffer(bytes(self._audio), np.int16).astype(np.float32)
         samples /= 32768.0
         return Speech(samples, self.rate_hz, phoneme_spans(self._marks, len(samples), self.rate_hz))
 
-    def _collect(self, sound: Any, count: int, events: Any) -> int:
-        if sound and count > 0:
-            self._sound += ctypes.string_at(sound, 2 * count)
+    def _collect(self, audio: Any, count: int, events: Any) -> int:
+        if audio and count > 0:
+            self._audio += ctypes.string_at(audio, 2 * count)
         index = 0
         while events and events[index].type != _LAST_EVENT:
             if events[index].type == _PHONEME_EVENT:

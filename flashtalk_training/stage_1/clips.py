@@ -42,7 +42,7 @@ class ClipBatch:
 
     latents: Tensor
     """Normalised latents of clips, ``(B, 16, T, h, w)`` float32."""
-    pictures: Tensor
+    images: Tensor
     """Encoded [picture, zeros], ``(B, 16, T, h, w)`` float32."""
     portraits: Tensor
     """``(B, 3, H, W)`` float32 in ``[-1, 1]``."""
@@ -63,7 +63,7 @@ class ClipBank:
         recipe: DiTRecipe,
         vae: VideoVAE,
         audio: AudioEncoder,
-        sounds: SoundBank,
+        audio_inputs: SoundBank,
         moods: list[Mood],
         device: torch.device,
         seed: int,
@@ -75,13 +75,13 @@ class ClipBank:
             recipe: Number of clips, clips a face.
             vae: Trained autoencoder on ``device``.
             audio: Trained sound encoder on ``device``.
-            sounds: Speech to move the mouths.
+            audio_inputs: Speech to move the mouths.
             moods: What each wording asks for.
             device: Where the bank lives.
             seed: Of faces and movement.
         """
         self._config, self._recipe, self._vae, self._audio = config, recipe, vae, audio
-        self._sounds, self._moods, self._device = sounds, moods, device
+        self._sounds, self._moods, self._device = audio_inputs, moods, device
         self._generator = Generator().manual_seed(seed)
         compiles = device.type == "cuda"
         self._render = torch.compile(render, dynamic=False) if compiles else render
@@ -95,7 +95,7 @@ class ClipBank:
         self._damaged = empty(
             count, latent[0], num_latent_frames(chunk.num_motion_frames), *latent[2:]
         )
-        self._pictures = empty(faces, *latent)
+        self._images = empty(faces, *latent)
         self._portraits = empty(faces, 3, *config.size_px)
         self._features = empty(
             count, chunk.num_frames + 2 * _CONTEXT, dit.audio_blocks, dit.audio_channels
@@ -129,7 +129,7 @@ class ClipBank:
         per_face = self._recipe.clips_per_face
         faces = RENDER_BATCH // per_face
         generator, device, chunk = self._generator, self._device, self._config.chunk
-        sound = disturb(draw_windows(self._sounds, RENDER_BATCH, chunk))
+        audio = disturb(draw_windows(self._sounds, RENDER_BATCH, chunk))
         prompts = torch.randint(len(self._moods), (RENDER_BATCH,), generator=generator)
         mood = torch.tensor([self._moods[i] for i in prompts])
         identity = sample_identity(faces, generator).to(device)
@@ -138,7 +138,7 @@ class ClipBank:
         ).to(device)
         start = chunk.audio_lookback_frames - chunk.num_motion_frames
         heard = slice(start, start + chunk.num_frames)
-        motion = motion.with_mouth(sound.mouth[:, heard])
+        motion = motion.with_mouth(audio.mouth[:, heard])
         each = FaceIdentity(*(v.repeat_interleave(per_face, dim=0) for v in identity))
         video = self._render(each, motion, self._config.size_px).transpose(1, 2) * 2 - 1
         portrait = self._portrait(identity, faces)
@@ -147,9 +147,9 @@ class ClipBank:
         self._latents[rows] = self._encode_whole(video).half()
         motion_frames = damage_at_random(video[:, :, : chunk.num_motion_frames])
         self._damaged[rows] = self._encode(motion_frames).half()
-        self._pictures[places] = self._encode_pictures(portrait, per_face).half()
+        self._images[places] = self._encode_pictures(portrait, per_face).half()
         self._portraits[places] = portrait.half()
-        self._features[rows] = self._hear(sound, heard).half()
+        self._features[rows] = self._hear(audio, heard).half()
         self._prompts[rows] = prompts.to(device)
         self._next = rows.stop % self._recipe.num_clips
 
@@ -177,8 +177,8 @@ class ClipBank:
         video[: portrait.shape[0], :, 0] = portrait
         return self._encode_whole(video)[: RENDER_BATCH // per_face]
 
-    def _hear(self, sound: Windows, heard: slice) -> Tensor:
-        features = self._audio(sound.samples, self._config.chunk.audio_context_frames)
+    def _hear(self, audio: Windows, heard: slice) -> Tensor:
+        features = self._audio(audio.samples, self._config.chunk.audio_context_frames)
         return features[:, heard.start - _CONTEXT : heard.stop + _CONTEXT]
 
     def draw(self, batch: int) -> ClipBatch:
@@ -190,7 +190,7 @@ class ClipBank:
         places = torch.arange(frames, device=self._device)[:, None] + around
         return ClipBatch(
             latents=self._latents[rows].float(),
-            pictures=self._pictures[faces].float(),
+            images=self._images[faces].float(),
             portraits=self._portraits[faces].float(),
             damaged=self._damaged[rows].float(),
             windows=self._features[rows][:, places].float(),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from flashtalk_core.config import AvatarConfig
-from flashtalk_core.engine.reference import picture_mask
+from flashtalk_core.engine.reference import image_mask
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.models.encoders.tokenizer import Tokenizer
@@ -163,8 +163,8 @@ class DiTTrainer:
         no_text = dice < recipe.drop_all + recipe.drop_text
         prompts = torch.where(no_text, self._tokens.ids.shape[0] - 1, batch.prompts)
         windows = batch.windows * ~no_sound.view(-1, 1, 1, 1, 1)
-        mask = picture_mask(self._config.chunk.num_frames, *clean.shape[-2:]).to(device)
-        condition = torch.cat([mask.expand(count, -1, -1, -1, -1), batch.pictures], dim=1)
+        mask = image_mask(self._config.chunk.num_frames, *clean.shape[-2:]).to(device)
+        condition = torch.cat([mask.expand(count, -1, -1, -1, -1), batch.images], dim=1)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             velocity = self._predict(
                 latent, level, condition, batch.portraits, self._tokens.ids[prompts],

@@ -21,7 +21,7 @@ from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus, decode_mu_law, unpac
 class SoundBank:
     """One part of a corpus on a device."""
 
-    sound: Tensor
+    audio: Tensor
     """Mu-law codes of the sound at 16 kHz, ``(frames * 640,)`` uint8."""
     decoded: Tensor
     """Sample of each mu-law code, ``(256,)`` float32."""
@@ -39,7 +39,7 @@ class SoundBank:
         """Take the held-out or the training part of ``corpus``."""
         rows = corpus.indices(held_out)
         return cls(
-            sound=torch.from_numpy(corpus.sound).to(device),
+            audio=torch.from_numpy(corpus.audio).to(device),
             decoded=torch.from_numpy(decode_mu_law(np.arange(256, dtype=np.uint8))).to(device),
             mouth=torch.from_numpy(unpack_mouth(corpus.mouth)).to(device),
             classes=torch.from_numpy(corpus.phonemes).long().to(device),
@@ -86,7 +86,7 @@ def cut_windows(bank: SoundBank, segment: Tensor, first: Tensor, num_frames: int
     places = (rows[..., None] * SAMPLES_PER_FRAME + offsets).flatten(1)
     heard = inside.repeat_interleave(SAMPLES_PER_FRAME, dim=1)
     return Windows(
-        samples=bank.decoded[bank.sound[places].long()] * heard,
+        samples=bank.decoded[bank.audio[places].long()] * heard,
         mouth=bank.mouth[rows] * inside[..., None],
         classes=torch.where(inside, bank.classes[rows], 0),
     )
@@ -124,8 +124,8 @@ def _resample(values: Tensor, rate: Tensor, count: int, mode: str = "bilinear") 
     # Grid coordinates run from -1 to 1 over the centres of the first and the last value.
     places = 2 * rate * offsets / (length - 1)
     grid = torch.stack([places, torch.zeros_like(places)], dim=-1)[:, None]
-    picture = values.transpose(1, 2)[:, :, None]
-    read = torch.nn.functional.grid_sample(picture, grid, mode=mode, align_corners=True)
+    image = values.transpose(1, 2)[:, :, None]
+    read = torch.nn.functional.grid_sample(image, grid, mode=mode, align_corners=True)
     return read[:, :, 0].transpose(1, 2)
 
 

@@ -52,11 +52,11 @@ def truth_loss(
     if not (recipe.border_weight or recipe.head_weight):
         return loss
     shown = shown_pictures(frames, scene.portraits.pick(some), roller.colour_strength)
-    pictures = bank.pictures(faces[some])
+    images = bank.images(faces[some])
     if recipe.border_weight:
-        loss = loss + recipe.border_weight * border_error(shown, pictures)
+        loss = loss + recipe.border_weight * border_error(shown, images)
     if recipe.head_weight:
-        loss = loss + recipe.head_weight * head_error(shown, pictures)
+        loss = loss + recipe.head_weight * head_error(shown, images)
     return loss
 
 

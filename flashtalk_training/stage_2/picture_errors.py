@@ -69,12 +69,12 @@ def shown_pictures(frames: Tensor, portraits: Portraits, strength: float) -> Ten
     return ((frames + correction).transpose(1, 2) + 1) / 2
 
 
-def border_error(shown: Tensor, pictures: Tensor) -> Tensor:
+def border_error(shown: Tensor, images: Tensor) -> Tensor:
     """Return how far background and hair are from the portrait's colours.
 
     Args:
         shown: ``(B, F, 3, H, W)`` in ``[0, 1]``.
-        pictures: The portraits, ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: The portraits, ``(B, 3, H, W)`` in ``[0, 1]``.
 
     Returns:
         Scalar, the mean over sessions and coarse pixels of Cauchy's loss, ``log(1 + d^2 / 9)``, of
@@ -82,15 +82,15 @@ def border_error(shown: Tensor, pictures: Tensor) -> Tensor:
         somewhat off are drift: squares would hold heads still, and let what starts from damage
         outweigh what drifts.
     """
-    return _cauchy(border_colour_change(shown, pictures))
+    return _cauchy(border_colour_change(shown, images))
 
 
-def head_error(shown: Tensor, pictures: Tensor) -> Tensor:
+def head_error(shown: Tensor, images: Tensor) -> Tensor:
     """Return how far heads are from the portrait's colours, wherever they are.
 
     Arguments and result are those of :func:`border_error`; one frame of four is looked at.
     """
-    return _cauchy(head_colour_change(shown[:, ::_HEAD_EVERY], pictures))
+    return _cauchy(head_colour_change(shown[:, ::_HEAD_EVERY], images))
 
 
 def _cauchy(change: Tensor) -> Tensor:

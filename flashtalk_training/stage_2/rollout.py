@@ -43,11 +43,11 @@ class Portraits:
     """Lab deviation of the pictures, ``(B, 3)``."""
 
     @classmethod
-    def encode(cls, vae: VideoVAE, pictures: Tensor) -> Portraits:
+    def encode(cls, vae: VideoVAE, images: Tensor) -> Portraits:
         """Encode ``(B, 3, H, W)`` in ``[-1, 1]``."""
-        references = [ColourReference.from_picture(picture) for picture in pictures]
+        references = [ColourReference.from_image(image) for image in images]
         return cls(
-            encode_clip(vae, pictures[:, :, None]),
+            encode_clip(vae, images[:, :, None]),
             torch.stack([reference.mean for reference in references]),
             torch.stack([reference.std for reference in references]),
         )

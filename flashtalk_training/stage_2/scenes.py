@@ -79,7 +79,7 @@ class SceneBank:
         audio: AudioEncoder,
         towers: Stage1Model,
         tokens: PromptTokens,
-        sounds: SoundBank,
+        audio_inputs: SoundBank,
         seed: int,
     ) -> None:
         """Draw and encode.
@@ -91,31 +91,31 @@ class SceneBank:
             audio: Trained sound encoder.
             towers: Its text and picture towers are used, frozen.
             tokens: All wordings.
-            sounds: Speech to talk.
+            audio_inputs: Speech to talk.
             seed: Of the faces.
         """
-        self._config, self._audio, self._sounds = config, audio, sounds
+        self._config, self._audio, self._sounds = config, audio, audio_inputs
         self._listen = Captured(self._analyse)
         device = vae.conv1.weight.device
         identity = sample_identity(num_faces, Generator().manual_seed(seed)).to(device)
         motion = rest_motion(num_faces).to(device)
-        pictures = render(identity, motion, config.size_px)[:, 0] * 2 - 1
-        self._vae, self._pictures, self._identity = vae, pictures, identity
-        parts = pictures.split(_ENCODED_AT_ONCE)
+        images = render(identity, motion, config.size_px)[:, 0] * 2 - 1
+        self._vae, self._images, self._identity = vae, images, identity
+        parts = images.split(_ENCODED_AT_ONCE)
         self._condition = torch.cat(
             [encode_condition(vae, part[:, :, None], config.chunk.num_frames) for part in parts]
         )
         self._clip = torch.cat([towers.clip(part) for part in parts])
-        self._portraits = Portraits.encode(vae, pictures)
+        self._portraits = Portraits.encode(vae, images)
         self._text = towers.text(tokens.ids, tokens.mask) * tokens.mask[..., None]
 
     def still(self, faces: Tensor) -> Tensor:
         """Return latents of clips that are the portrait throughout, ``(B, 16, T, h, w)``."""
         return self._stills[faces]
 
-    def pictures(self, faces: Tensor) -> Tensor:
+    def images(self, faces: Tensor) -> Tensor:
         """Return the portraits, ``(B, 3, H, W)`` in ``[0, 1]``."""
-        return (self._pictures[faces] + 1) / 2
+        return (self._images[faces] + 1) / 2
 
     def static(self, faces: Tensor) -> Tensor:
         """Return weights of the cells that nothing moves through, ``(B, h, h)`` in ``[0, 1]``."""
@@ -131,7 +131,7 @@ class SceneBank:
     @torch.no_grad()
     def _stills(self) -> Tensor:
         """Of all faces; few recipes ask for them."""
-        frames, parts = self._config.chunk.num_frames, self._pictures.split(_ENCODED_AT_ONCE)
+        frames, parts = self._config.chunk.num_frames, self._images.split(_ENCODED_AT_ONCE)
         clips = (part[:, :, None].expand(-1, -1, frames, -1, -1) for part in parts)
         return torch.cat([encode_clip(self._vae, clip) for clip in clips])
 

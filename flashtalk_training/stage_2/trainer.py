@@ -227,8 +227,8 @@ class DistillTrainer:
             return full
         silent = torch.zeros_like(heard)
         nothing, no_text = (
-            self._teach(told.condition, told.clip, told.no_text, sound, noisy, level)
-            for sound in (silent, heard)
+            self._teach(told.condition, told.clip, told.no_text, audio, noisy, level)
+            for audio in (silent, heard)
         )
         return guided(nothing, no_text, full, recipe.text_scale, recipe.audio_scale)
 

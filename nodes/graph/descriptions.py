@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...flashtalk_core.engine.request import PromptChange
     from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
     from ...flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
-    from ...flashtalk_core.media.audio.info import SoundInfo
+    from ...flashtalk_core.media.audio.info import AudioInfo
     from ...flashtalk_core.weights.discovery.files import ModelFiles
     from ...flashtalk_core.weights.load import AvatarCheckpoint
     from ...flashtalk_core.weights.lora.merge import LoraFile
@@ -100,17 +100,17 @@ def describe_model(
 class SpeechDescription:
     """Measured sound, and how far the mouth is to move."""
 
-    sound: SoundInfo
+    audio: AudioInfo
     mouth_strength: float
     start_s: float
     duration_s: float | None
     """What was asked for, seconds; ``None`` is up to the end."""
 
     def __repr__(self) -> str:
-        sound = self.sound
+        audio = self.audio
         return (
-            f"FlashTalk speech: {sound.duration_s:.2f} s at {sound.rate_hz} Hz, "
-            f"{sound.channels} channel(s), mouth strength {self.mouth_strength:g}"
+            f"FlashTalk speech: {audio.duration_s:.2f} s at {audio.rate_hz} Hz, "
+            f"{audio.channels} channel(s), mouth strength {self.mouth_strength:g}"
         )
 
 
@@ -118,7 +118,7 @@ class SpeechDescription:
 class ReferenceDescription:
     """A portrait and what is to be seen."""
 
-    picture: Image
+    image: Image
     prompt: str
     """Empty for the model's own."""
     prompt_changes: tuple[PromptChange, ...]
@@ -130,7 +130,7 @@ class ReferenceDescription:
 
     def __repr__(self) -> str:
         size = "the model's own size" if self.size_px is None else _size(self.size_px)
-        parts = [f"FlashTalk portrait: {_size(self.picture.size[::-1])} to {size}, fit {self.fit}"]
+        parts = [f"FlashTalk portrait: {_size(self.image.size[::-1])} to {size}, fit {self.fit}"]
         if self.context is None:
             parts.append(f"prompt {excerpt(self.prompt, 120)!r}" if self.prompt else "own prompt")
         else:
@@ -165,7 +165,7 @@ class RenderDescription:
     def __repr__(self) -> str:
         plan, request, sampling = self.plan, self.plan.request, self.plan.request.sampling
         return (
-            f"FlashTalk chunks: {plan.sound.duration_s:.2f} s at {_size(request.size_px)}, "
+            f"FlashTalk chunks: {plan.audio.duration_s:.2f} s at {_size(request.size_px)}, "
             f"{sampling.steps} {sampling.rule} step(s), seed {sampling.seed}, of {self.model!r}"
         )
 

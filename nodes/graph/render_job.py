@@ -149,7 +149,7 @@ class Sink:
         plan, model = self._render.plan, self._render.model
         # Pictures on the node are for pages that cannot show the stream.
         progress = RenderProgress(
-            plan, writer.num_frames, self._node_id, has_pictures=lambda: not preview.is_watched
+            plan, writer.num_frames, self._node_id, has_images=lambda: not preview.is_watched
         )
 
         def loading(kind: type) -> None:

@@ -39,7 +39,7 @@ def describe_render(
     spec = RenderSpec(
         start_s=speech.start_s,
         duration_s=speech.duration_s,
-        loudness_lufs=speech.sound.target_lufs,
+        loudness_lufs=speech.audio.target_lufs,
         prompt=reference.prompt.strip() or None,
         prompt_changes=reference.prompt_changes,
         size_px=reference.size_px,
@@ -52,8 +52,8 @@ def describe_render(
         placement=model.placement,
     )
     inputs = Inputs(
-        picture=reference.picture,
-        sounds=(speech.sound,),
+        image=reference.image,
+        audio_inputs=(speech.audio,),
         context=reference.context,
         clip_tokens=reference.clip_tokens,
         model=model.opened,

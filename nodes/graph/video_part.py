@@ -18,8 +18,8 @@ from ...flashtalk_core.media.video.reading.reader import (
     GB,
     VideoInfo,
     probe_video,
+    read_audio_part,
     read_frames_at,
-    read_sound_part,
 )
 from ..host.media import audio_of
 from ..host.videos import has_edits, source_file, trim_window
@@ -84,7 +84,7 @@ def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: flo
 
 
 def check_memory(
-    num_frames: int, size_px: tuple[int, int], limit_gb: float, sound_bytes: float = 0
+    num_frames: int, size_px: tuple[int, int], limit_gb: float, audio_bytes: float = 0
 ) -> None:
     """Raise :class:`InvalidInputError` if frames with their sound take more than ``limit_gb``.
 
@@ -92,16 +92,16 @@ def check_memory(
         num_frames: How many frames.
         size_px: Their height and width.
         limit_gb: Most gigabytes for all.
-        sound_bytes: What the sound of one frame takes.
+        audio_bytes: What the sound of one frame takes.
     """
     height, width = size_px
-    each = height * width * BYTES_PER_PIXEL + sound_bytes
+    each = height * width * BYTES_PER_PIXEL + audio_bytes
     total_gb, fitting = num_frames * each / GB, int(limit_gb * GB / each)
-    sound = ", with their sound," if sound_bytes else ""
+    audio = ", with their sound," if audio_bytes else ""
     remedy = f"read at most {fitting} frames, or raise limit_gb" if fitting else "raise limit_gb"
     require(
         total_gb <= limit_gb,
-        f"frames {num_frames}: as images of {width}x{height}{sound} they take {total_gb:.1f} GB of "
+        f"frames {num_frames}: as images of {width}x{height}{audio} they take {total_gb:.1f} GB of "
         f"memory, the limit is {limit_gb:g} GB; {remedy}",
         subject="num_frames",
     )
@@ -145,11 +145,11 @@ class _File:
             is_kept &= ticks < begin_s + length_s
         return np.flatnonzero(is_kept).tolist()
 
-    def sound(self, first: Fraction, count: int, limit_gb: float) -> dict[str, Any] | None:
+    def audio(self, first: Fraction, count: int, limit_gb: float) -> dict[str, Any] | None:
         """Return the AUDIO of ``count`` steps."""
         length_s = float(count / self.info.frame_rate_hz)
-        sound = read_sound_part(self.path, float(first), length_s, self.info, limit_gb)
-        return None if sound is None else audio_of(sound)
+        audio = read_audio_part(self.path, float(first), length_s, self.info, limit_gb)
+        return None if audio is None else audio_of(audio)
 
 
 def _probed(path: Path, *, is_named: bool) -> VideoInfo | None:
@@ -165,10 +165,10 @@ def _probed(path: Path, *, is_named: bool) -> VideoInfo | None:
 def _part_of_file(file: _File, asked: _Asked) -> VideoPart:
     info = file.info
     first, count = file.span(asked)
-    sound_bytes = float(info.sound_bytes_s / info.frame_rate_hz)
-    check_memory(count, info.size_px, asked.limit_gb, sound_bytes)
+    audio_bytes = float(info.audio_bytes_s / info.frame_rate_hz)
+    check_memory(count, info.size_px, asked.limit_gb, audio_bytes)
     frames = info.timeline.frames_at(first, count)
-    audio = file.sound(first, count, asked.limit_gb)
+    audio = file.audio(first, count, asked.limit_gb)
     images = read_frames_at(file.path, frames, info, asked.limit_gb)
     return VideoPart(images, audio, float(info.frame_rate_hz))
 
@@ -182,7 +182,7 @@ def _part_of_edited(video: Input.Video, file: _File, asked: _Asked) -> VideoPart
     first, count = file.span(asked)
     frames = file.info.timeline.frames_at(first, count) - kept[0]
     images = whole.images[np.clip(frames, 0, len(kept) - 1)]
-    audio = file.sound(first, count, asked.limit_gb)
+    audio = file.audio(first, count, asked.limit_gb)
     return VideoPart(images, audio, float(file.info.frame_rate_hz))
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from ...flashtalk_core.media.audio.source import SoundArray
+    from ...flashtalk_core.media.audio.source import AudioArray
 
-SOUND_NAME = "AUDIO"
+AUDIO_NAME = "AUDIO"
 _WHOLE_NUMBERS = ("uint8", "int16", "int32")
 """Types of samples as files have them; 128 is silence in the first."""
 _MAX_BEYOND = 0.1
@@ -30,7 +30,7 @@ _MAX_BEYOND = 0.1
 _log = printable_log(logging.getLogger(__name__))
 
 
-def sound_of(audio: Mapping[str, Any] | None) -> SoundArray:
+def audio_array_of(audio: Mapping[str, Any] | None) -> AudioArray:
     """Return a native AUDIO as a sound.
 
     Args:
@@ -42,7 +42,7 @@ def sound_of(audio: Mapping[str, Any] | None) -> SoundArray:
     Raises:
         InvalidInputError: If it is a batch, or holds no sound.
     """
-    from ...flashtalk_core.media.audio.source import SoundArray
+    from ...flashtalk_core.media.audio.source import AudioArray
 
     require(
         audio is not None,
@@ -56,7 +56,7 @@ def sound_of(audio: Mapping[str, Any] | None) -> SoundArray:
         "others one by one",
     )
     samples = waveform[0].float().contiguous().numpy()
-    return SoundArray(SOUND_NAME, samples, int(audio["sample_rate"]))
+    return AudioArray(AUDIO_NAME, samples, int(audio["sample_rate"]))
 
 
 def _numbers(audio: Mapping[str, Any]) -> Tensor:
@@ -88,7 +88,7 @@ def _no_audio(reason: str) -> InvalidInputError:
 
 
 def _with_batch(waveform: Tensor) -> Tensor:
-    """Add the dimensions that are not there; see :func:`sound_of`."""
+    """Add the dimensions that are not there; see :func:`audio_array_of`."""
     from ...flashtalk_core.media.audio.source import MAX_CHANNELS
 
     shape = tuple(waveform.shape)
@@ -104,14 +104,14 @@ def _with_batch(waveform: Tensor) -> Tensor:
     return (waveform.mT if is_turned else waveform)[None]
 
 
-def audio_of(sound: SoundArray) -> dict[str, Any]:
-    """Return a sound as a native AUDIO; see :func:`sound_of`."""
+def audio_of(audio: AudioArray) -> dict[str, Any]:
+    """Return a sound as a native AUDIO; see :func:`audio_array_of`."""
     import torch
 
-    return {"waveform": torch.from_numpy(sound.samples)[None], "sample_rate": sound.rate_hz}
+    return {"waveform": torch.from_numpy(audio.samples)[None], "sample_rate": audio.rate_hz}
 
 
-def read_sound(path: Path) -> SoundArray:
+def read_audio(path: Path) -> AudioArray:
     """Return all of a short sound file.
 
     Raises:
@@ -119,15 +119,15 @@ def read_sound(path: Path) -> SoundArray:
     """
     import numpy as np
 
-    from ...flashtalk_core.media.audio.decoding.reader import SoundReader
-    from ...flashtalk_core.media.audio.source import SoundArray
+    from ...flashtalk_core.media.audio.decoding.reader import AudioReader
+    from ...flashtalk_core.media.audio.source import AudioArray
 
-    with SoundReader(path) as reader:
+    with AudioReader(path) as reader:
         samples = np.concatenate(list(reader.blocks()), axis=1)
-        return SoundArray(path.name, samples, reader.rate_hz)
+        return AudioArray(path.name, samples, reader.rate_hz)
 
 
-def picture_of(image: Tensor) -> Image:
+def pil_image_of(image: Tensor) -> Image:
     """Return a native IMAGE as a picture.
 
     Args:
@@ -138,7 +138,7 @@ def picture_of(image: Tensor) -> Image:
     """
     import torch
 
-    from ...flashtalk_core.media.image.portrait import picture_from_pixels
+    from ...flashtalk_core.media.image.portrait import image_from_pixels
 
     require(
         image.ndim == 4,
@@ -158,15 +158,15 @@ def picture_of(image: Tensor) -> Image:
     values = image[0].detach().cpu().float()
     _warn_of_scale(values)
     pixels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
-    return picture_from_pixels(pixels.numpy())
+    return image_from_pixels(pixels.numpy())
 
 
-def image_of(picture: Image) -> Tensor:
-    """Return a picture as a native IMAGE; see :func:`picture_of`."""
+def image_of(image: Image) -> Tensor:
+    """Return a picture as a native IMAGE; see :func:`pil_image_of`."""
     import numpy as np
     import torch
 
-    return torch.from_numpy(np.asarray(picture, np.float32) / 255)[None]
+    return torch.from_numpy(np.asarray(image, np.float32) / 255)[None]
 
 
 def _warn_of_scale(values: Tensor) -> None:

@@ -57,9 +57,9 @@ class LivePreview:
             node_id: Node that renders.
             workflow: Id of its workflow, if known.
         """
-        sound, self._chunk = plan.sound, plan.chunk
+        audio, self._chunk = plan.audio, plan.chunk
         rate_hz = self._chunk.frame_rate_hz
-        self._num_frames = num_video_frames(sound.num_samples, sound.rate_hz, rate_hz)
+        self._num_frames = num_video_frames(audio.num_samples, audio.rate_hz, rate_hz)
         self._num_chunks = num_chunks(self._num_frames, self._chunk)
         self._node_id, self._workflow = node_id, workflow
         self._text: str | None = CHECKING

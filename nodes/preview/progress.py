@@ -25,7 +25,7 @@ _log = printable_log(logging.getLogger(__name__))
 _PREVIEW_PX = 512
 _TICKS = 1000
 """Parts of a chunk that the bar counts."""
-_PICTURE_GONE_S = 0.6
+_IMAGE_GONE_S = 0.6
 """How long the page takes to drop the last picture, and a little more."""
 _STEPS_SHARE = 0.7
 """Part of a chunk's time that is taken for denoising; the rest goes to its frames."""
@@ -39,7 +39,7 @@ class RenderProgress:
         plan: RenderPlan,
         total_frames: int,
         node_id: str | None,
-        has_pictures: Callable[[], bool] = lambda: True,
+        has_images: Callable[[], bool] = lambda: True,
     ) -> None:
         """Show an empty bar.
 
@@ -47,9 +47,9 @@ class RenderProgress:
             plan: What is rendered.
             total_frames: Frames of the video.
             node_id: Node that shows it.
-            has_pictures: Whether pictures are to be shown at this moment.
+            has_images: Whether pictures are to be shown at this moment.
         """
-        self._has_pictures = has_pictures
+        self._has_images = has_images
         self._chunk_frames = plan.chunk.num_new_frames
         self._steps = plan.request.sampling.steps
         self._total_frames = total_frames
@@ -93,17 +93,17 @@ class RenderProgress:
         """
         is_hiding = False
         with self._guarded():
-            is_hiding = self._has_shown and _hide_pictures()
+            is_hiding = self._has_shown and _hide_images()
         if is_hiding:
             self._show(self._num_chunks)
-            time.sleep(_PICTURE_GONE_S)
+            time.sleep(_IMAGE_GONE_S)
 
     def _show(self, chunks: float, frame: Tensor | None = None) -> None:
         value = round(chunks * _TICKS)
         with self._guarded():
             if self._bar is None:
                 return
-            if frame is None or not self._has_pictures():
+            if frame is None or not self._has_images():
                 self._bar.update_absolute(value)
                 return
             self._has_shown = True
@@ -123,7 +123,7 @@ class RenderProgress:
             self._can_show = False
 
 
-def _hide_pictures() -> bool:
+def _hide_images() -> bool:
     """Have the client drop the pictures of all nodes; return whether there is a client."""
     from comfy_execution.progress import get_progress_state
     from server import PromptServer

@@ -90,13 +90,13 @@ def pytest_runtest_makereport(item, call):
 
 
 def draw_portrait(path):
-    picture = Image.new("RGB", (160, 200), "steelblue")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (160, 200), "steelblue")
+    draw = ImageDraw.Draw(image)
     draw.ellipse((30, 30, 130, 170), "peachpuff")
     for left in (55, 90):
         draw.ellipse((left, 75, left + 15, 90), "black")
     draw.ellipse((60, 125, 100, 140), "firebrick")
-    picture.save(path)
+    image.save(path)
 
 
 def write_speech(path):

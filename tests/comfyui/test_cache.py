@@ -88,10 +88,10 @@ def test_queued_prompts_with_other_models_and_settings_do_not_mix(comfy, graph):
     alone = {name: comfy.render(prompt(name, "alone")) for name in OTHERS}
     ids = {name: comfy.queue(prompt(name, "queued")) for name in reversed(OTHERS)}
     queued = {name: comfy.wait(ids[name]) for name in OTHERS}
-    pictures = [
+    images = [
         [picture_digest(comfy.video(outcome)) for outcome in run.values()]
         for run in (alone, queued)
     ]
-    assert pictures[0] == pictures[1]
-    assert len(set(pictures[0])) == len(OTHERS)
+    assert images[0] == images[1]
+    assert len(set(images[0])) == len(OTHERS)
     assert all("preview" in outcome.executed for outcome in queued.values())

@@ -202,8 +202,8 @@ def test_earlier_takes_can_be_shown_again(play, graph, renderer):
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_the_reason_of_a_failure_is_said_in_the_preview(play, graph, renderer):
     prompt = graph()
-    sounds = {"class_type": "FlashTalkTest_TwoSounds", "inputs": {"audio": ["audio", 0]}}
-    prompt |= {"sounds": sounds}
+    audio_inputs = {"class_type": "FlashTalkTest_TwoSounds", "inputs": {"audio": ["audio", 0]}}
+    prompt |= {"sounds": audio_inputs}
     prompt["speech"]["inputs"]["audio"] = ["sounds", 0]
     seen = play("tellsFailures", renderer, prompt)
     sentence = "audio batch of 2: one sound makes one video"

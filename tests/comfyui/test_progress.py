@@ -51,9 +51,9 @@ def test_every_chunk_shows_a_picture(messages):
     previews = messages.of_kind("preview")
     assert len(previews) >= NUM_CHUNKS
     for preview in previews:
-        with Image.open(io.BytesIO(preview.data)) as picture:
-            assert picture.format == "JPEG"
-            assert picture.width == picture.height >= SIZE_PX
+        with Image.open(io.BytesIO(preview.data)) as image:
+            assert image.format == "JPEG"
+            assert image.width == image.height >= SIZE_PX
 
 
 def test_the_stream_says_how_far_it_is_and_no_text_is_put_on_the_node(messages):

@@ -22,10 +22,10 @@ def test_a_video_with_sound(render, older):
     done = render()
     assert done.code == 0
     with av.open(str(older)) as container:
-        picture, sound = container.streams.video[0], container.streams.audio[0]
-        assert (picture.codec_context.name, sound.codec_context.name) == ("h264", "aac")
-        assert (picture.height, picture.width) == (32, 32)
-        times = [frame.pts * frame.time_base for frame in container.decode(picture)]
+        image, audio = container.streams.video[0], container.streams.audio[0]
+        assert (image.codec_context.name, audio.codec_context.name) == ("h264", "aac")
+        assert (image.height, image.width) == (32, 32)
+        times = [frame.pts * frame.time_base for frame in container.decode(image)]
     assert times == [Fraction(k, 25) for k in range(5)]
     assert [path.name for path in older.parent.iterdir()] == ["talk.mp4"]
 

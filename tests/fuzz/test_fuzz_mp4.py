@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import FlashTalkError
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.isobmff.defragment import count_fragmented_frames, write_plain_mp4
 from flashtalk_core.media.isobmff.metadata import is_plain_mp4, replace_metadata
 from flashtalk_core.media.video.remux import CONTAINERS, remux_video
@@ -23,8 +23,8 @@ REFUSALS = (FlashTalkError,)
 def videos(tmp_path):
     """A partial file and a finished one."""
     samples = np.random.default_rng(0).standard_normal((1, RATE_HZ)) * 0.1
-    sound = probe_sound(SoundArray("noise", samples.astype(np.float32), RATE_HZ))
-    with Mp4Writer(tmp_path / "seed.mp4", (32, 32), sound) as writer:
+    audio = probe_audio(AudioArray("noise", samples.astype(np.float32), RATE_HZ))
+    with Mp4Writer(tmp_path / "seed.mp4", (32, 32), audio) as writer:
         writer.write(np.zeros((25, 32, 32, 3), np.uint8))
         partial = writer.output.partial.read_bytes()
     return partial, (tmp_path / "seed.mp4").read_bytes()

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 from tests.unit.media.image.colour_cases import make_cases
 from tests.unit.media.image.picture_files import (
     apng,
@@ -135,7 +135,7 @@ def test_every_damaged_picture_is_opened_or_refused_in_one_line(tmp_path, capsys
         data = damaged(files[number % len(files)], files[int(rng.integers(0, len(files)))], rng)
         path.write_bytes(data)
         try:
-            assert open_picture(path).mode == "RGB"
+            assert open_image(path).mode == "RGB"
             ends["opened"] += 1
         except InvalidInputError as error:
             ends["refused"] += 1

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import FlashTalkError
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.notes import sound_notes
-from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.notes import audio_notes
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
 
 from .mutate import cases, mutated, run
 
@@ -44,10 +44,10 @@ def voice(channels):
     return rng.normal(0, 0.1, (channels, 24_000)).astype(np.float32)
 
 
-def by_ffmpeg(form, codec, sound, gap_s=0.0, num_tracks=1):
+def by_ffmpeg(form, codec, audio, gap_s=0.0, num_tracks=1):
     """Return a file; with a gap, its second half comes later."""
     file = io.BytesIO()
-    layout = "mono" if len(sound) == 1 else "stereo"
+    layout = "mono" if len(audio) == 1 else "stereo"
     with av.open(file, "w", format=form) as container:
         tracks = [
             container.add_stream(codec, rate=RATE_HZ, layout=layout) for _ in range(num_tracks)
@@ -55,21 +55,21 @@ def by_ffmpeg(form, codec, sound, gap_s=0.0, num_tracks=1):
         for track in tracks:
             track.bit_rate = 64_000
         size = tracks[0].codec_context.frame_size or 1024
-        for start in range(0, sound.shape[1], size):
-            part = np.ascontiguousarray(sound[:, start : start + size])
+        for start in range(0, audio.shape[1], size):
+            part = np.ascontiguousarray(audio[:, start : start + size])
             for track in tracks:
                 frame = av.AudioFrame.from_ndarray(part, "fltp", layout)
                 frame.sample_rate, frame.time_base = RATE_HZ, Fraction(1, RATE_HZ)
-                frame.pts = start + (start > sound.shape[1] // 2) * round(gap_s * RATE_HZ)
+                frame.pts = start + (start > audio.shape[1] // 2) * round(gap_s * RATE_HZ)
                 container.mux(track.encode(frame))
         for track in tracks:
             container.mux(track.encode(None))
     return file.getvalue()
 
 
-def by_libsndfile(form, subtype, order, sound):
+def by_libsndfile(form, subtype, order, audio):
     file = io.BytesIO()
-    soundfile.write(file, sound.T, 16_000, subtype, order, form)
+    soundfile.write(file, audio.T, 16_000, subtype, order, form)
     return file.getvalue()
 
 
@@ -91,14 +91,14 @@ def seeds():
 
 def read_twice(path):
     """Measure a sound and hear it, as a render does."""
-    info = probe_sound(path)
-    for note in sound_notes(info):
+    info = probe_audio(path)
+    for note in audio_notes(info):
         assert note.isprintable(), note
     assert info.num_samples > 0
     num_heard = min(32_000, round(info.duration_s * 16_000))
     with AnalysisStream(info) as stream:
         assert np.isfinite(stream.read(-640, num_heard)).all()
-    with SoundReader(path) as reader:
+    with AudioReader(path) as reader:
         found = reader.blocks(info.start_sample, info.num_samples)
         assert sum(block.shape[1] for block in found) == info.num_samples
 

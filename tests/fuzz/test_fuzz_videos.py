@@ -7,7 +7,7 @@ import pytest
 
 from flashtalk_core.errors import FlashTalkError
 from flashtalk_core.media.isobmff.counts import surplus_samples
-from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at, read_sound_part
+from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part, read_frames_at
 from flashtalk_core.media.video.remux import CONTAINERS, remux_video
 from tests.unit.media.video.reading import video_files as files
 
@@ -22,19 +22,19 @@ LIMIT_GB = 0.5
 def seeds(tmp_path_factory):
     """Small videos of all containers and kinds, by name."""
     folder = tmp_path_factory.mktemp("videos")
-    sound = files.clicks(0.5, [0.2])
+    audio = files.clicks(0.5, [0.2])
     parts = {"movflags": "frag_keyframe+empty_moov"}
     times = np.cumsum([0, *[1, 3, 2] * 3]).tolist()
-    plain = files.write(folder / "a.mp4", sound=sound)
+    plain = files.write(folder / "a.mp4", audio=audio)
     files.write(folder / "b.mp4", times, rate=50, codec_options={"bf": "2", "g": "5"})
-    files.write(folder / "c.mp4", sound=sound, container=parts)
-    files.write(folder / "d.mov", sound=sound, sound_codec="pcm_s16le")
-    files.write(folder / "e.mkv", sound=sound, sound_at_s=0.2)
-    files.write(folder / "f.webm", codec="libvpx", sound=sound, sound_codec="libopus")
-    files.write(folder / "g.avi", codec="mpeg4", sound=sound, sound_codec="mp3")
-    files.write(folder / "h.ts", sound=sound)
-    files.write(folder / "i.flv", sound=sound)
-    files.write(folder / "j.mpg", codec="mpeg2video", sound=sound, sound_codec="mp2")
+    files.write(folder / "c.mp4", audio=audio, container=parts)
+    files.write(folder / "d.mov", audio=audio, sound_codec="pcm_s16le")
+    files.write(folder / "e.mkv", audio=audio, sound_at_s=0.2)
+    files.write(folder / "f.webm", codec="libvpx", audio=audio, sound_codec="libopus")
+    files.write(folder / "g.avi", codec="mpeg4", audio=audio, sound_codec="mp3")
+    files.write(folder / "h.ts", audio=audio)
+    files.write(folder / "i.flv", audio=audio)
+    files.write(folder / "j.mpg", codec="mpeg2video", audio=audio, sound_codec="mp2")
     files.write(folder / "k.mov", codec="prores_ks", pix_fmt="yuv422p10le", codec_options={})
     files.write(folder / "l.mov", codec="mjpeg", pix_fmt="yuvj420p", codec_options={})
     files.turned(plain, folder / "m.mp4", (0, 1, -1, 0))
@@ -74,7 +74,7 @@ def test_frames_and_sound(fuzz):
             if number:
                 images = read_frames_at(path, timeline.frames_at(start, number), info, LIMIT_GB)
                 assert images.shape == (number, *info.size_px, 3)
-        read_sound_part(path, 0.0, float(1 / info.frame_rate_hz), info, LIMIT_GB)
+        read_audio_part(path, 0.0, float(1 / info.frame_rate_hz), info, LIMIT_GB)
 
     fuzz("video reader", read, 4_000)
 

@@ -34,7 +34,7 @@ from pack.flashtalk_core.engine.resolve import Inputs, LocalHost, resolve  # noq
 from pack.flashtalk_core.engine.session import run_session  # noqa: E402
 from pack.flashtalk_core.engine.spec import PlacementSpec, RenderSpec, SamplingSpec  # noqa: E402
 from pack.flashtalk_core.media.audio.probe import AnalysisStream  # noqa: E402
-from pack.flashtalk_core.media.audio.source import SoundArray  # noqa: E402
+from pack.flashtalk_core.media.audio.source import AudioArray  # noqa: E402
 from pack.flashtalk_core.placement.memory_plan import MemoryChoice  # noqa: E402
 from pack.flashtalk_core.placement.residency import CachedNetworks  # noqa: E402
 from pack.nodes.host.networks import ManagedNetworks  # noqa: E402
@@ -60,13 +60,13 @@ def make_plan():
             decode_latents=1,
         ),
     )
-    picture = Image.fromarray(rng.integers(0, 255, (128, 128, 3), np.uint8))
-    inputs = Inputs(picture=picture, sounds=(SoundArray("noise", noise, 16_000),))
+    image = Image.fromarray(rng.integers(0, 255, (128, 128, 3), np.uint8))
+    inputs = Inputs(image=image, audio_inputs=(AudioArray("noise", noise, 16_000),))
     return resolve(spec, LocalHost(), inputs)
 
 
 def frames_of(plan, networks, events=NO_EVENTS):
-    with AnalysisStream(plan.sound) as samples:
+    with AnalysisStream(plan.audio) as samples:
         avatar = build_avatar(plan, samples, networks)
         return torch.cat(list(run_session(avatar, NUM_FRAMES, events=events)))
 

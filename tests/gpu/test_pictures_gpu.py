@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.media.image.portrait import to_pictures
+from flashtalk_core.media.image.portrait import to_images
 
 pytestmark = pytest.mark.gpu
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.gpu
 def test_pictures_from_a_gpu_are_those_of_the_cpu_and_stay_as_they_are():
     generator = torch.Generator().manual_seed(0)
     groups = [torch.rand(3, 4, 64, 48, generator=generator) * 2 - 1 for _ in range(8)]
-    found = [to_pictures(group.cuda()) for group in groups]
-    for pictures, group in zip(found, groups, strict=True):
-        assert pictures.device.type == "cpu"
-        assert torch.equal(pictures, to_pictures(group))
+    found = [to_images(group.cuda()) for group in groups]
+    for images, group in zip(found, groups, strict=True):
+        assert images.device.type == "cpu"
+        assert torch.equal(images, to_images(group))

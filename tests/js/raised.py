@@ -27,9 +27,9 @@ def mistakes(folder: Path) -> dict[str, Any]:
     from flashtalk_pack.flashtalk_core.engine.request import AvatarRequest, request_notes
     from flashtalk_pack.flashtalk_core.files.output_path import fault_line
     from flashtalk_pack.flashtalk_core.geometry import check_size
-    from flashtalk_pack.flashtalk_core.media.audio.notes import sound_notes
-    from flashtalk_pack.flashtalk_core.media.audio.probe import probe_sound
-    from flashtalk_pack.flashtalk_core.media.image.portrait import open_picture, picture_from_pixels
+    from flashtalk_pack.flashtalk_core.media.audio.notes import audio_notes
+    from flashtalk_pack.flashtalk_core.media.audio.probe import probe_audio
+    from flashtalk_pack.flashtalk_core.media.image.portrait import image_from_pixels, open_image
     from flashtalk_pack.flashtalk_core.media.video.reading.container import unreadable
     from flashtalk_pack.flashtalk_core.placement.devices import choose_device
     from flashtalk_pack.flashtalk_core.placement.memory_choice import (
@@ -42,7 +42,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
     from flashtalk_pack.flashtalk_core.weights.formats.tensor_file import open_tensor_file
     from flashtalk_pack.nodes.graph import model_report, video_part
     from flashtalk_pack.nodes.graph.prompt_lines import read_prompt_lines
-    from flashtalk_pack.nodes.host.media import sound_of
+    from flashtalk_pack.nodes.host.media import audio_array_of
     from flashtalk_pack.nodes.host.output import new_output
 
     config = AvatarConfig()
@@ -57,33 +57,33 @@ def mistakes(folder: Path) -> dict[str, Any]:
     changing = write_sound(folder, "changing", 8000)
     full = OSError(errno.ENOSPC, "No space left on device")
     written, left = folder / "a.mp4", folder / "a.partial.mp4"
-    picture = draw(folder / "picture.png")
+    image = draw(folder / "picture.png")
     request = AvatarRequest(
-        picture=open_picture(picture), prompt="", size_px=(64, 64), sampling=SamplingConfig()
+        image=open_image(image), prompt="", size_px=(64, 64), sampling=SamplingConfig()
     )
     batch = {"waveform": torch.zeros(2, 1, 80), "sample_rate": 16_000}
     return {
-        "no file": lambda: open_picture(folder / "gone.png"),
-        "a folder": lambda: open_picture(folder),
-        "an empty file": lambda: open_picture(empty),
-        "no picture": lambda: open_picture(text),
-        "a tiny picture": lambda: picture_from_pixels(np.zeros((8, 8, 3), np.uint8)),
+        "no file": lambda: open_image(folder / "gone.png"),
+        "a folder": lambda: open_image(folder),
+        "an empty file": lambda: open_image(empty),
+        "no picture": lambda: open_image(text),
+        "a tiny picture": lambda: image_from_pixels(np.zeros((8, 8, 3), np.uint8)),
         "no weights": lambda: open_tensor_file(text.rename(folder / "text.safetensors")),
-        "a cut picture": lambda: open_picture(cut_short(picture)),
+        "a cut picture": lambda: open_image(cut_short(image)),
         "no part": lambda: in_model_folder(folder, "vae").run(),
         "many parts": lambda: raise_(model_report._tell([("model", "gone"), ("vae", "gone")])),
         "a full disk": lambda: raise_(fault_line(written, left, 9, True, full)),
         "no name": lambda: new_output("FlashTalk/", (64, 64), ".mp4"),
         "a name elsewhere": lambda: new_output("../../away", (64, 64), ".mp4"),
-        "a picture for a sound": lambda: probe_sound(picture),
-        "no sound": lambda: probe_sound(write_text(folder / "text.wav")),
-        "an empty sound": lambda: probe_sound(none),
-        "a late start": lambda: probe_sound(silent, start_s=3.0),
-        "a duration of nothing": lambda: probe_sound(silent, duration_s=0.0),
-        "two sounds": lambda: sound_of(batch),
-        "no sound in it": lambda: raise_(sound_notes(probe_sound(silent))[0]),
-        "a sound cut meanwhile": lambda: read_again(probe_sound(changing), 4000),
-        "another sound meanwhile": lambda: read_again(probe_sound(changing), 8000, 1),
+        "a picture for a sound": lambda: probe_audio(image),
+        "no sound": lambda: probe_audio(write_text(folder / "text.wav")),
+        "an empty sound": lambda: probe_audio(none),
+        "a late start": lambda: probe_audio(silent, start_s=3.0),
+        "a duration of nothing": lambda: probe_audio(silent, duration_s=0.0),
+        "two sounds": lambda: audio_array_of(batch),
+        "no sound in it": lambda: raise_(audio_notes(probe_audio(silent))[0]),
+        "a sound cut meanwhile": lambda: read_again(probe_audio(changing), 4000),
+        "another sound meanwhile": lambda: read_again(probe_audio(changing), 8000, 1),
         "no numbers": lambda: chunk._check_finite(
             torch.tensor(np.nan), 0, "the VAE's pictures are"
         ),
@@ -105,10 +105,10 @@ def raise_(fault: object) -> None:
     raise fault if isinstance(fault, Exception) else ValueError(fault)
 
 
-def cut_short(picture: Path) -> Path:
+def cut_short(image: Path) -> Path:
     """Write the first half of a picture."""
-    data = picture.read_bytes()
-    path = picture.with_name("cut.png")
+    data = image.read_bytes()
+    path = image.with_name("cut.png")
     path.write_bytes(data[: len(data) // 2])
     return path
 
@@ -120,13 +120,13 @@ def draw(path: Path) -> Path:
     return path
 
 
-def read_again(sound: Any, count: int, sample: int = 0) -> None:
+def read_again(audio: Any, count: int, sample: int = 0) -> None:
     """Read a sound once more after its file was written again, with so many other samples."""
-    from flashtalk_pack.flashtalk_core.media.audio.decoding.reader import SoundReader
+    from flashtalk_pack.flashtalk_core.media.audio.decoding.reader import AudioReader
     from flashtalk_pack.flashtalk_core.media.audio.marks import measured_blocks
 
-    write_sound(sound.source.parent, sound.source.stem, count, sample)
-    list(measured_blocks(SoundReader(sound.source), sound))
+    write_sound(audio.source.parent, audio.source.stem, count, sample)
+    list(measured_blocks(AudioReader(audio.source), audio))
 
 
 def write_text(path: Path) -> Path:

@@ -61,9 +61,9 @@ def draw(first: int, count: int, size_px: tuple[int, int]) -> np.ndarray:
 def beeps(seconds: float) -> np.ndarray:
     """Return the sound, ``(1, n)`` float32: a beep with each flash, faint noise between."""
     times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
-    sound = 0.6 * np.sin(2 * np.pi * BEEP_HZ * times) * (times % 1 < FLASH_FRAMES / FRAME_RATE_HZ)
+    audio = 0.6 * np.sin(2 * np.pi * BEEP_HZ * times) * (times % 1 < FLASH_FRAMES / FRAME_RATE_HZ)
     noise = np.random.default_rng(0).standard_normal(len(times)) * 0.003
-    return (sound + noise).astype(np.float32)[None]
+    return (audio + noise).astype(np.float32)[None]
 
 
 class Show:
@@ -89,15 +89,15 @@ class Show:
 
     def run(self) -> None:
         """Write the video at its speed, a chunk's groups as they come."""
-        from flashtalk_core.media.audio.probe import probe_sound
-        from flashtalk_core.media.audio.source import SoundArray
+        from flashtalk_core.media.audio.probe import probe_audio
+        from flashtalk_core.media.audio.source import AudioArray
         from flashtalk_core.media.isobmff.live import LiveMp4
         from flashtalk_core.media.video.writer import Mp4Writer
 
-        sound = probe_sound(SoundArray("beeps", beeps(self.seconds), RATE_HZ))
+        audio = probe_audio(AudioArray("beeps", beeps(self.seconds), RATE_HZ))
         try:
             options = {"preset": "ultrafast", "sinks": [LiveMp4(self)]}
-            with Mp4Writer(self.path, self.size_px, sound, **options) as writer:
+            with Mp4Writer(self.path, self.size_px, audio, **options) as writer:
                 self.start_s = time.monotonic()
                 while self.frames < self.num_frames:
                     if self.frames >= self.stop_at or not self.is_wanted:

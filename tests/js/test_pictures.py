@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 from tests.unit.media.image.colour_cases import make_avif_cases, make_cases
 from tests.unit.media.image.picture_files import (
     apng,
@@ -49,6 +49,6 @@ def _apart(path, width, height, pixels):
     seen = np.array(pixels, np.float64).reshape(height, width, 4)
     alpha = seen[..., 3:] / 255
     expected = seen[..., :3] * alpha + 128 * (1 - alpha)
-    opened = np.asarray(open_picture(path), np.float64)
+    opened = np.asarray(open_image(path), np.float64)
     assert opened.shape == expected.shape, path.name
     return float(np.percentile(np.abs(opened - expected), 99))

@@ -96,7 +96,7 @@ class Pack:
 
     def speech(self, seconds=0.32, **given):
         """Return a description of noise."""
-        return self.run("AudioEncode", audio=sound(seconds), **given).args[0]
+        return self.run("AudioEncode", audio=audio(seconds), **given).args[0]
 
     def reference(self, image=None, **given):
         """Return a description of a portrait of 32 x 32 pixels."""
@@ -111,7 +111,7 @@ class Pack:
         return Path(output.args[0].get_stream_source())
 
 
-def sound(seconds=0.32, rate_hz=16_000, channels=1, batch=1):
+def audio(seconds=0.32, rate_hz=16_000, channels=1, batch=1):
     generator = torch.Generator().manual_seed(0)
     shape = batch, channels, round(seconds * rate_hz)
     return {"waveform": torch.randn(shape, generator=generator) * 0.1, "sample_rate": rate_hz}
@@ -128,7 +128,7 @@ def loaded_pack():
     pack = Pack()
     with pack.inserted():
         pack.load()
-        pack["nodes.preview.progress"]._PICTURE_GONE_S = 0  # no page waits here
+        pack["nodes.preview.progress"]._IMAGE_GONE_S = 0  # no page waits here
     return pack
 
 
@@ -168,7 +168,7 @@ def used_model(pack, model, kept_models):
 @pytest.fixture
 def make():
     """Make what other nodes of ComfyUI hand over."""
-    return SimpleNamespace(sound=sound, portrait=portrait)
+    return SimpleNamespace(audio=audio, portrait=portrait)
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +185,7 @@ def rendered(loaded_pack, tmp_path_factory):
         pack["comfy.utils"].updates.clear()
         pack["server"].PromptServer.instance.forget()
         model = pack.run("ModelLoader").args[0]
-        speech = pack.run("AudioEncode", audio=sound(1.5, 44_100, 2)).args[0]
+        speech = pack.run("AudioEncode", audio=audio(1.5, 44_100, 2)).args[0]
         sizes = {"chunk_frames": 17, "motion_frames": 5}
         frames = pack.frames(model, speech, steps=2, **sizes)
         output = pack.run("StreamPreview", hidden, frames=frames, filename_prefix="sub/talk")

@@ -31,6 +31,6 @@ def test_the_node_shows_the_portrait(pack):
 def test_the_portrait_arrives_unchanged_at_the_reference(pack):
     image, audio = pack.run("Example").args
     described = pack.run("Reference", image=image).args[0]
-    assert described.picture.tobytes() == Image.open(FILES / "portrait.png").tobytes()
+    assert described.image.tobytes() == Image.open(FILES / "portrait.png").tobytes()
     speech = pack.run("AudioEncode", audio=audio).args[0]
     assert "14.2" in str(speech)

@@ -61,8 +61,8 @@ def test_a_trimmed_video_is_read_inside_its_trim(pack, video):
 def test_sound_and_images_go_back_into_the_graph(pack, video):
     """What comes out is what other nodes take: it can be spoken and animated again."""
     images, audio, _ = pack.run("FramesToImages", video=video(), num_frames=5).args
-    assert pack.run("AudioEncode", audio=audio).args[0].sound.num_samples == 8_820
-    assert pack.reference(images[:1]).picture.size == (32, 32)
+    assert pack.run("AudioEncode", audio=audio).args[0].audio.num_samples == 8_820
+    assert pack.reference(images[:1]).image.size == (32, 32)
 
 
 def test_reading_frames_renders_nothing_again(pack, video, monkeypatch):
@@ -171,16 +171,16 @@ def test_a_trim_of_a_comfyui_that_does_not_tell_it_is_honoured(pack, video, monk
     assert not decoded
 
 
-@pytest.mark.parametrize("has_sound", [True, False])
-def test_a_part_of_a_video_in_memory_is_taken(pack, make, whole, has_sound):
+@pytest.mark.parametrize("has_audio", [True, False])
+def test_a_part_of_a_video_in_memory_is_taken(pack, make, whole, has_audio):
     api = pack["comfy_api.latest"]
-    sound = make.sound(1.52, 44_100, 2) if has_sound else None
+    sound = make.audio(1.52, 44_100, 2) if has_audio else None
     components = api.Types.VideoComponents(whole, sound, Fraction(25))
     video = api.InputImpl.VideoFromComponents(components)
     images, audio, fps = pack.run("FramesToImages", video=video, start=0.4, num_frames=10).args
     assert torch.equal(images, whole[10:20])
     assert fps == 25.0
-    if has_sound:
+    if has_audio:
         assert torch.equal(audio["waveform"], sound["waveform"][..., 17_640:35_280])
         assert audio["sample_rate"] == 44_100
     else:

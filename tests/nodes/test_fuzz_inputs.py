@@ -53,7 +53,7 @@ def test_sounds(pack, fuzz):
             audio.pop(rng.choice(list(audio)))
         return audio if rng.random() < 0.95 else rng.choice(VALUES)
 
-    fuzz("AUDIO", pack["nodes.host.media"].sound_of, 20_000, make)
+    fuzz("AUDIO", pack["nodes.host.media"].audio_array_of, 20_000, make)
 
 
 def test_conditioning(pack, fuzz):

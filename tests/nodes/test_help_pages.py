@@ -103,8 +103,8 @@ def faults_of(pack, make, model, rendered):
     refused = {
         "ModelLoader": [{"model": "auto"}, {"device": "gpu:1"}, {"attention": "sage"}],
         "AudioEncode": [
-            {"audio": make.sound(batch=2)},
-            {"audio": make.sound(), "start": 99.0},
+            {"audio": make.audio(batch=2)},
+            {"audio": make.audio(), "start": 99.0},
             {"audio": {"waveform": torch.full((1, 1, 9), torch.nan), "sample_rate": 16_000}},
         ],
         "Reference": [

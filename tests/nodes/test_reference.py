@@ -28,7 +28,7 @@ def vision(batch=1, tokens=257, width=64):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_pictures_of_any_kind_become_colour(pack, make, channels):
     found = pack.reference(make.portrait(48, 32, channels))
-    assert (found.picture.mode, found.picture.size) == ("RGB", (32, 48))
+    assert (found.image.mode, found.image.size) == ("RGB", (32, 48))
 
 
 @pytest.mark.parametrize(("scale", "offset", "told"), [(255, 0, "255"), (2, -1, "-1")])
@@ -46,7 +46,7 @@ def test_pixels_keep_their_values(pack, make):
     image = make.portrait(16, 16)
     image[0, 0, 0] = torch.tensor([0.0, 0.5, 1.0])
     image[0, 0, 1] = torch.tensor([-3.0, 7.0, 1.0])  # other nodes overshoot
-    picture = pack.reference(image).picture
+    picture = pack.reference(image).image
     assert picture.getpixel((0, 0)) == (0, 128, 255)
     assert picture.getpixel((1, 0)) == (0, 255, 255)
 
@@ -168,7 +168,7 @@ def test_crop_and_pad_fit_differently(pack, model, make):
     wide = torch.zeros(1, 32, 96, 3)
     wide[:, :, 32:64] = 1  # cropping leaves this part alone
     fitted = [
-        pack.frames(model, reference=pack.reference(wide, fit=fit)).plan.fitted_picture()
+        pack.frames(model, reference=pack.reference(wide, fit=fit)).plan.fitted_image()
         for fit in ("crop", "pad")
     ]
     assert fitted[0].min() == 1

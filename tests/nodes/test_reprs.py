@@ -43,8 +43,8 @@ def nothing_is_read(pack, monkeypatch):
     monkeypatch.setattr(Image.Image, "tobytes", refuse)
     files = pack["flashtalk_core.weights.formats.tensor_file"]
     monkeypatch.setattr(files.TensorFile, "reading", refuse)
-    sound = pack["flashtalk_core.media.audio.source"].SoundArray
-    monkeypatch.setattr(sound, "digest", property(refuse))
+    audio = pack["flashtalk_core.media.audio.source"].AudioArray
+    monkeypatch.setattr(audio, "digest", property(refuse))
 
 
 def check(description, says):
@@ -80,7 +80,7 @@ def test_a_large_model_in_scaled_fp8_is_a_line(pack, tmp_path, nothing_is_read):
 
 
 def test_a_speech_is_a_line(pack, make, nothing_is_read):
-    speech = pack.run("AudioEncode", audio=make.sound(2.0, 44_100, 2), mouth_strength=1.5)
+    speech = pack.run("AudioEncode", audio=make.audio(2.0, 44_100, 2), mouth_strength=1.5)
     check(speech.args[0], ["2.00 s at 44100 Hz", "2 channel(s)", "mouth strength 1.5"])
 
 

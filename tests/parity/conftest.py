@@ -23,7 +23,7 @@ from flashtalk_core.engine.state import SessionState
 from flashtalk_core.media.audio.loudness import LoudnessMeter, loudness_gain
 from flashtalk_core.media.audio.windows import window_features
 from flashtalk_core.media.image.colour import ColourReference, match_colours
-from flashtalk_core.media.image.portrait import fit_picture, to_model_range
+from flashtalk_core.media.image.portrait import fit_image, to_model_range
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder
@@ -148,8 +148,8 @@ class Maker:
             session = self.dit.project_session(
                 inputs["in.condition"], inputs["in.text"][None], inputs["in.clip"]
             )
-            sound = self.dit.project_audio(inputs["in.audio"], masks=masks)
-            velocity = self.dit(inputs["in.latent"][None], inputs["in.timestep"], session, sound)
+            audio = self.dit.project_audio(inputs["in.audio"], masks=masks)
+            velocity = self.dit(inputs["in.latent"][None], inputs["in.timestep"], session, audio)
             weights = self.dit.state_dict() if tracks == 1 else {}
             self.write(name, config, inputs | {"out.velocity": velocity}, weights)
 
@@ -182,8 +182,8 @@ class Maker:
             {"in.ids": ids, "in.mask": mask, "out.context": context},
             {published_text_name(k): v for k, v in text.state_dict().items()},
         )
-        picture = torch.rand(1, 3, 1, 30, 44) * 2 - 1
-        tensors = {"in.image": picture, "out.tokens": self.clip(picture[:, :, 0])}
+        image = torch.rand(1, 3, 1, 30, 44) * 2 - 1
+        tensors = {"in.image": image, "out.tokens": self.clip(image[:, :, 0])}
         weights = {published_clip_name(k): v for k, v in self.clip.state_dict().items()}
         self.write("clip", self.sizes.clip, tensors, weights)
         self.write_sound()
@@ -208,27 +208,27 @@ class Maker:
         self.write("wav2vec2", self.sizes.audio, tensors, encoder.state_dict())
 
     def fitted(self, size_px):
-        return fit_picture(Image.fromarray(self.rgb.numpy()), size_px)
+        return fit_image(Image.fromarray(self.rgb.numpy()), size_px)
 
     def write_media(self):
         video = torch.rand(1, 3, 3, 20, 28) * 2 - 1
-        picture = torch.rand(1, 3, 1, 36, 12) * 2 - 1
-        reference = ColourReference.from_picture(picture[0, :, 0])
+        image = torch.rand(1, 3, 1, 36, 12) * 2 - 1
+        reference = ColourReference.from_image(image[0, :, 0])
         matched = match_colours(video[0], reference, 0.7)[None]
-        tensors = {"in.video": video, "in.reference": picture, "out.strength0.7": matched}
+        tensors = {"in.video": video, "in.reference": image, "out.strength0.7": matched}
         self.write("colour", {}, tensors)
         fitted = self.fitted((64, 40))[None, :, None]
         self.write("image", {}, {"in.rgb": self.rgb, "out.resized_cropped": fitted})
 
     def write_pipeline(self):
         chunk, sampling = self.sizes.chunk, self.sizes.sampling
-        picture, text = to_model_range(self.fitted(self.sizes.size_px)), self.text()
-        tokens = self.clip(picture[None])
+        image, text = to_model_range(self.fitted(self.sizes.size_px)), self.text()
+        tokens = self.clip(image[None])
         reference = prepare_reference(
             dit=self.dit,
             vae=self.vae,
             clip_tokens=tokens,
-            picture=picture,
+            image=image,
             context=text,
             chunk=chunk,
         )
@@ -242,16 +242,16 @@ class Maker:
         }
         model, state = ChunkModel.resident(self.dit, self.vae, chunk), SessionState()
         for k in range(self.sizes.num_chunks):
-            sound = self.windows()
+            audio = self.windows()
             noise = torch.randn(sampling.steps + 1, 16, self.num_latents, *self.grid)
             draws = iter(noise.clone())
             groups = list(generate_chunk(
-                model, reference, sound, state, sampling,
+                model, reference, audio, state, sampling,
                 draw_noise=lambda shape, device, dtype, draws=draws: next(draws)[None],
             ))  # fmt: skip
             state = groups[-1].state
             tensors |= {
-                f"chunk{k}.audio": sound,
+                f"chunk{k}.audio": audio,
                 f"chunk{k}.noise_init": noise[0].clone(),
                 f"chunk{k}.noise_steps": noise[1:].clone(),
                 f"chunk{k}.frames": torch.cat([group.frames for group in groups], dim=1),

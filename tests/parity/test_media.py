@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 from flashtalk_core.media.audio.loudness import LoudnessMeter, loudness_gain
 from flashtalk_core.media.audio.windows import window_features
 from flashtalk_core.media.image.colour import ColourReference, match_colours
-from flashtalk_core.media.image.portrait import fit_picture
+from flashtalk_core.media.image.portrait import fit_image
 
 pytestmark = pytest.mark.cpu
 
@@ -26,14 +26,14 @@ def error_in_std(result, expected):
 def test_picture_fit_is_exact(golden):
     tensors = golden("image")
     expected = tensors["out.resized_cropped"][0, :, 0]
-    fitted = fit_picture(Image.fromarray(tensors["in.rgb"].numpy()), tuple(expected.shape[1:]))
+    fitted = fit_image(Image.fromarray(tensors["in.rgb"].numpy()), tuple(expected.shape[1:]))
     assert torch.equal(fitted, expected)
 
 
 @pytest.mark.parametrize("name", ["out.strength1", "out.strength0.4"])
 def test_colour_match(golden, name):
     tensors = golden("colour")
-    reference = ColourReference.from_picture(tensors["in.reference"][0, :, 0])
+    reference = ColourReference.from_image(tensors["in.reference"][0, :, 0])
     strength = float(name.removeprefix("out.strength"))
     matched = match_colours(tensors["in.video"][0], reference, strength)
     assert error_in_std(matched, tensors[name][0]) < BOUND

@@ -104,18 +104,18 @@ def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
 
 def play(models, trial, sampling):
     """Play a session as a render does, ``(F, 3, H, W)`` in ``[0, 1]``."""
-    config, picture = models.config, trial.portrait * 2 - 1
+    config, image = models.config, trial.portrait * 2 - 1
     with torch.no_grad():
         context = encode_prompt(
             models.text_encoder, models.tokenizer, config.prompt, config.dit.text_len
         )
-        tokens = models.clip(picture[None])
-        portrait = encode_portrait(models.vae, tokens, picture, config.chunk.num_frames)
+        tokens = models.clip(image[None])
+        portrait = encode_portrait(models.vae, tokens, image, config.chunk.num_frames)
     networks = FixedNetworks(models.dit, models.vae, models.audio_encoder)
     avatar = TalkingAvatar(
         model=ChunkModel(networks, config.chunk),
         references=ReferenceTrack(networks, portrait, [context], [0]),
-        sound=ArraySound(trial.samples),
+        audio=ArraySound(trial.samples),
         sampling=sampling,
         audio_window=config.dit.audio_window,
         fingerprint="",
@@ -128,9 +128,9 @@ def test_batched_sessions_equal_single_ones(model, config, corpus):
     models = load_avatar(model, "cpu")
     trials = held_out_trials(corpus, 2, config.size_px)
     portraits = torch.stack([trial.portrait for trial in trials])
-    sounds = [ArraySound(trial.samples) for trial in trials]
+    audio_inputs = [ArraySound(trial.samples) for trial in trials]
     sampling = SamplingConfig(steps=2, rule="renoise", seed=7)
-    together = torch.cat(list(Sessions(models, portraits, sounds, sampling).play(3)), dim=1)
+    together = torch.cat(list(Sessions(models, portraits, audio_inputs, sampling).play(3)), dim=1)
     for index, trial in enumerate(trials):
         alone = play(
             models,
@@ -143,9 +143,9 @@ def test_batched_sessions_equal_single_ones(model, config, corpus):
 
 def test_selected_chunks_equal_those_of_the_whole_session(model, config, corpus):
     models = load_avatar(model, "cpu")
-    sounds = [ArraySound(held_out_trials(corpus, 1, config.size_px)[0].samples)]
+    audio_inputs = [ArraySound(held_out_trials(corpus, 1, config.size_px)[0].samples)]
     portraits = held_out_trials(corpus, 1, config.size_px)[0].portrait[None]
-    sessions = Sessions(models, portraits, sounds, SAMPLING)
+    sessions = Sessions(models, portraits, audio_inputs, SAMPLING)
     whole = list(sessions.play(4))
     seen = dict(sessions.glance([1, 3]))
     assert list(seen) == [1, 3]

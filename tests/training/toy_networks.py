@@ -26,6 +26,6 @@ def toy_networks(config, corpus, tokenizer_path):
     torch.nn.init.normal_(model.dit.head.head.weight, std=0.1)
     vae = VideoVAE(config.vae).requires_grad_(False)
     audio = AudioEncoder(config.audio).requires_grad_(False)
-    sounds = SoundBank.from_corpus(corpus, False, DEVICE)
-    bank = SceneBank(config, NUM_FACES, vae, audio, model, tokens, sounds, seed=0)
+    audio_inputs = SoundBank.from_corpus(corpus, False, DEVICE)
+    bank = SceneBank(config, NUM_FACES, vae, audio, model, tokens, audio_inputs, seed=0)
     return model, vae, bank

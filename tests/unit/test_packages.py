@@ -9,7 +9,7 @@ import pytest
 
 from flashtalk_core import packages
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import AudioReader
 from flashtalk_core.media.audio.resampling import StreamResampler
 from flashtalk_core.packages import install_command
 
@@ -57,7 +57,7 @@ def test_without_soundfile_an_unknown_sound_says_what_might_read_it(tmp_path, mo
     monkeypatch.setitem(sys.modules, "soundfile", None)
     (tmp_path / "s.mat").write_bytes(b"no sound" * 100)
     with pytest.raises(InvalidInputError) as caught:
-        SoundReader(tmp_path / "s.mat")
+        AudioReader(tmp_path / "s.mat")
     message = str(caught.value)
     assert "no sound PyAV (libsndfile was not asked: package soundfile is not " in message
     assert install_command("soundfile") in message

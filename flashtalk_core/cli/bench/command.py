@@ -225,16 +225,16 @@ def _setting(text: str) -> tuple[tuple[int, int], int, int]:
 def run_memory(args: argparse.Namespace) -> int:
     """Compare the peaks of two renders at one step; 0 if they agree, else 1."""
     from ...bench.render_process import peak_memory_bytes
-    from ...bench.sounds import write_babble
+    from ...bench.signals import write_babble
 
     options = ["--model", args.model, "--device", args.device, "--steps", "1"]
     options += ["--size", args.size] if args.size else []
     peaks = {}
     with TemporaryDirectory() as folder:
-        sound = Path(folder) / "babble.flac"
-        write_babble(sound, max(args.long, args.short))
+        audio = Path(folder) / "babble.flac"
+        write_babble(audio, max(args.long, args.short))
         for seconds in (args.short, args.long):
-            files = ["--audio", str(sound), "-o", f"{folder}/memory.mp4"]
+            files = ["--audio", str(audio), "-o", f"{folder}/memory.mp4"]
             peaks[seconds] = peak_memory_bytes([*files, "--duration", str(seconds), *options])
     ratio = peaks[args.long] / peaks[args.short]
     rows = [

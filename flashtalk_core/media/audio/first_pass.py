@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import InvalidInputError, require
 from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing, HearingTest
 from .loudness import LoudnessMeter
-from .marks import SoundMarks
+from .marks import AudioMarks
 from .source import Block, BlockReader
 
 MAX_PEAK = 1e10
@@ -38,7 +38,7 @@ class FirstPass:
     def __init__(self, reader: BlockReader, start: int) -> None:
         self.level = Level()
         """Of the usual downmix."""
-        self.marks = SoundMarks()
+        self.marks = AudioMarks()
         self.num_samples = 0
         self.peak = 0.0
         """Largest absolute sample of any channel."""

@@ -9,17 +9,17 @@ from ...excerpt import excerpt
 from ...files.input_path import check_input
 from .hearing import Hearing
 from .loudness import TARGET_LUFS, loudness_gain
-from .source import AudioSource, SoundSource
+from .source import AudioInput, AudioSource
 
 SILENCE_PEAK = 1e-4
 """Sound that never exceeds this (-80 dBFS) is called silent."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoundInfo:
+class AudioInfo:
     """The part of a sound that is rendered, and what the first pass measured in it."""
 
-    source: SoundSource
+    source: AudioInput
     rate_hz: int
     channels: int
     layout: str
@@ -51,10 +51,10 @@ class SoundInfo:
     def __repr__(self) -> str:
         name = self.source.name  # a path is long, an array larger still
         what = f"{self.length} at {self.rate_hz} Hz, {self.channels} channel(s)"
-        return f"SoundInfo({excerpt(name)}, {what})"
+        return f"AudioInfo({excerpt(name)}, {what})"
 
     @classmethod
-    def growing(cls, source: AudioSource) -> SoundInfo:
+    def growing(cls, source: AudioSource) -> AudioInfo:
         """Return what is known of a sound before its end: it is heard as loud as it is."""
         return cls(
             source=source,

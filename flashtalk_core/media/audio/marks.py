@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...errors import InvalidInputError
-from .info import SoundInfo
+from .info import AudioInfo
 from .source import Block, BlockReader
 
 MARK_SAMPLES = 2**16
@@ -19,7 +19,7 @@ MARK_SAMPLES = 2**16
 _REMEDY = "keep it as it is until the video is written, and render again"
 
 
-class SoundMarks:
+class AudioMarks:
     """Checksums of a sound from its first sample on: one at every step, and one at the end.
 
     The samples themselves are compared, not size and time of a file: a file that was only touched
@@ -53,44 +53,44 @@ class SoundMarks:
         return (*self._marks[first:], *rest)
 
 
-def measured_blocks(reader: BlockReader, sound: SoundInfo) -> Iterator[Block]:
+def measured_blocks(reader: BlockReader, audio: AudioInfo) -> Iterator[Block]:
     """Yield the part of a sound that is rendered, once more.
 
     What was not measured, since it had not ended, is compared with nothing.
 
     Args:
         reader: New reader of its source.
-        sound: What the first pass measured.
+        audio: What the first pass measured.
 
     Raises:
         InvalidInputError: If other samples come than were measured, or fewer; before the end of
             the sound is handed on.
     """
-    if (reader.rate_hz, reader.channels) != (sound.rate_hz, sound.channels):
-        raise InvalidInputError(_another(sound, 0))
-    if sound.num_samples is None:
-        yield from reader.blocks(sound.start_sample)
+    if (reader.rate_hz, reader.channels) != (audio.rate_hz, audio.channels):
+        raise InvalidInputError(_another(audio, 0))
+    if audio.num_samples is None:
+        yield from reader.blocks(audio.start_sample)
         return
-    read, num_same = SoundMarks(), 0
-    for block in reader.blocks(sound.start_sample, sound.num_samples):
+    read, num_same = AudioMarks(), 0
+    for block in reader.blocks(audio.start_sample, audio.num_samples):
         read.update(block)
-        found = read.marks(num_same, is_end=read.num_samples >= sound.num_samples)
-        wanted = sound.marks[num_same : num_same + len(found)]
+        found = read.marks(num_same, is_end=read.num_samples >= audio.num_samples)
+        wanted = audio.marks[num_same : num_same + len(found)]
         if wanted and found != wanted:
-            raise InvalidInputError(_another(sound, num_same))
+            raise InvalidInputError(_another(audio, num_same))
         num_same += len(found)
         yield block
-    if read.num_samples < sound.num_samples:
-        left_s = read.num_samples / sound.rate_hz
+    if read.num_samples < audio.num_samples:
+        left_s = read.num_samples / audio.rate_hz
         raise InvalidInputError(
-            f"sound {sound.source}: changed while it was rendered, only {left_s:.3f} of "
-            f"{sound.num_samples / sound.rate_hz:.3f} s are left; {_REMEDY}"
+            f"sound {audio.source}: changed while it was rendered, only {left_s:.3f} of "
+            f"{audio.num_samples / audio.rate_hz:.3f} s are left; {_REMEDY}"
         )
 
 
-def _another(sound: SoundInfo, num_same: int) -> str:
-    at_s = (sound.start_sample + num_same * MARK_SAMPLES) / sound.rate_hz
+def _another(audio: AudioInfo, num_same: int) -> str:
+    at_s = (audio.start_sample + num_same * MARK_SAMPLES) / audio.rate_hz
     return (
-        f"sound {sound.source}: changed while it was rendered, after {at_s:.1f} s it is another "
+        f"sound {audio.source}: changed while it was rendered, after {at_s:.1f} s it is another "
         f"sound; {_REMEDY}"
     )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from .info import SILENCE_PEAK, SoundInfo
+from .info import SILENCE_PEAK, AudioInfo
 
 _LOUD_PEAK = 2.0
 """Peaks above this (+6 dBFS) come from damage or a wrong scale."""
 _CLIPPED_PEAK = 1.06
 """Peaks above this (+0.5 dBFS) are cut off; lower ones are left by lossy codecs."""
-_LONG_SOUND_S = 12 * 3600
+_LONG_AUDIO_S = 12 * 3600
 _MEASURABLE_S = 0.4
 
 
-def sound_notes(info: SoundInfo) -> list[str]:
+def audio_notes(info: AudioInfo) -> list[str]:
     """Return what should be known about a sound that can be rendered, a sentence each."""
     notes = [*info.faults, *_length_notes(info), *_mouth_notes(info), *_level_notes(info)]
     return [f"sound {info.source}: {note}" for note in notes]
 
 
-def _measured_s(info: SoundInfo) -> float:
+def _measured_s(info: AudioInfo) -> float:
     """Return how many seconds were measured: none of a sound that had not ended."""
     return (info.num_samples or 0) / info.rate_hz
 
 
-def _length_notes(info: SoundInfo) -> list[str]:
+def _length_notes(info: AudioInfo) -> list[str]:
     notes, measured_s = [], _measured_s(info)
     if info.missing_s:
         length_s = (info.start_sample + (info.num_samples or 0)) / info.rate_hz
@@ -31,12 +31,12 @@ def _length_notes(info: SoundInfo) -> list[str]:
             f"its header states {length_s + info.missing_s:.3f} s, but only {length_s:.3f} s are "
             "there; copy it again"
         )
-    if measured_s > _LONG_SOUND_S:
+    if measured_s > _LONG_AUDIO_S:
         notes.append(f"{measured_s / 3600:.1f} hours long")
     return notes
 
 
-def _mouth_notes(info: SoundInfo) -> list[str]:
+def _mouth_notes(info: AudioInfo) -> list[str]:
     """Return what the mouth does that may not be expected."""
     heard = info.heard
     if info.is_silent:
@@ -55,7 +55,7 @@ def _mouth_notes(info: SoundInfo) -> list[str]:
     return notes
 
 
-def _level_notes(info: SoundInfo) -> list[str]:
+def _level_notes(info: AudioInfo) -> list[str]:
     if info.peak > _LOUD_PEAK:
         return [f"its peak is {info.peak:.3g} times full scale and will distort; export it again"]
     if info.peak > _CLIPPED_PEAK:

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from ...errors import InvalidInputError, require
 from ...log import printable_log
-from .decoding.reader import SoundReader
+from .decoding.reader import AudioReader
 from .first_pass import FirstPass, Level
 from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing
 from .info import SILENCE_PEAK
-from .info import SoundInfo as SoundInfo
+from .info import AudioInfo as AudioInfo
 from .loudness import TARGET_LUFS
 from .marks import measured_blocks
-from .notes import sound_notes
-from .source import MAX_TIME_S, MIN_DURATION_S, SoundArray
+from .notes import audio_notes
+from .source import MAX_TIME_S, MIN_DURATION_S, AudioArray
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -29,13 +29,13 @@ _NOTED_S = 0.1
 """Least part of a duration that was asked for and is not there, to be told."""
 
 
-def probe_sound(
-    source: str | Path | SoundArray,
+def probe_audio(
+    source: str | Path | AudioArray,
     start_s: float = 0.0,
     duration_s: float | None = None,
     *,
     target_lufs: float = TARGET_LUFS,
-) -> SoundInfo:
+) -> AudioInfo:
     """Read a sound once, in constant memory, and measure it.
 
     Args:
@@ -53,7 +53,7 @@ def probe_sound(
     """
     _check_part(start_s, duration_s)
     _check_target(target_lufs)
-    with SoundReader(source) as reader:
+    with AudioReader(source) as reader:
         start = round(start_s * reader.rate_hz)
         limit = None if duration_s is None else max(1, round(duration_s * reader.rate_hz))
         first = FirstPass(reader, start)
@@ -62,7 +62,7 @@ def probe_sound(
         first.finish()
         if not first.num_samples:
             raise _no_samples(reader, start_s)
-    info = SoundInfo(
+    info = AudioInfo(
         source=reader.source,
         rate_hz=reader.rate_hz,
         channels=reader.channels,
@@ -80,7 +80,7 @@ def probe_sound(
     )
     if first.hearing != Hearing.plain(reader.layout, reader.channels):
         info = replace(info, **_figures(_level(info)))
-    for note in sound_notes(info):
+    for note in audio_notes(info):
         _log.warning("%s", note)
     return info
 
@@ -91,8 +91,8 @@ class AnalysisStream:
     Memory holds one window and one decoded block, whatever the length of the sound.
     """
 
-    def __init__(self, info: SoundInfo, rate_hz: int = ANALYSIS_RATE_HZ) -> None:
-        self._reader = SoundReader(info.source)
+    def __init__(self, info: AudioInfo, rate_hz: int = ANALYSIS_RATE_HZ) -> None:
+        self._reader = AudioReader(info.source)
         self._gain = np.float32(info.gain)
         self._source = self._resampled(info, rate_hz)
         self._kept = np.zeros(0, np.float32)
@@ -136,7 +136,7 @@ class AnalysisStream:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _resampled(self, info: SoundInfo, rate_hz: int) -> Iterator[NDArray[np.float32]]:
+    def _resampled(self, info: AudioInfo, rate_hz: int) -> Iterator[NDArray[np.float32]]:
         if info.is_silent:
             return  # noise that nobody hears would move the lips: the model normalises
         ear = Ear(info.heard, info.rate_hz, rate_hz)
@@ -151,9 +151,9 @@ class AnalysisStream:
             self._first += surplus
 
 
-def _level(info: SoundInfo) -> Level:
+def _level(info: AudioInfo) -> Level:
     """Measure what is heard, where that is not the usual downmix."""
-    with SoundReader(info.source) as reader:
+    with AudioReader(info.source) as reader:
         ear, level = Ear(info.heard, info.rate_hz, ANALYSIS_RATE_HZ), Level()
         for block in measured_blocks(reader, info):
             level.update(ear.process(block))
@@ -197,7 +197,7 @@ def _short_part(first: FirstPass, duration_s: float | None) -> list[str]:
     return [f"it ends {found_s:.3f} s after its start, {duration_s:g} s were asked for"]
 
 
-def _no_samples(reader: SoundReader, start_s: float) -> InvalidInputError:
+def _no_samples(reader: AudioReader, start_s: float) -> InvalidInputError:
     if not reader.num_read:
         return InvalidInputError(
             f"sound {reader.source}: it holds 0 samples; record or export it again"

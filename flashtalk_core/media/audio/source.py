@@ -84,7 +84,7 @@ class AudioSource(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SoundArray:
+class AudioArray:
     """A whole sound; two are equal if their rate and samples are, whatever their names."""
 
     name: str
@@ -143,27 +143,27 @@ class SoundArray:
         return state.hexdigest()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SoundArray) and self.digest == other.digest
+        return isinstance(other, AudioArray) and self.digest == other.digest
 
     def __hash__(self) -> int:
         return hash(self.digest)
 
     def __repr__(self) -> str:
         channels, num_samples = self.samples.shape
-        return f"SoundArray({excerpt(self.name)!r}, {channels} x {num_samples}, {self.rate_hz} Hz)"
+        return f"AudioArray({excerpt(self.name)!r}, {channels} x {num_samples}, {self.rate_hz} Hz)"
 
     def __str__(self) -> str:
         return self.name
 
 
-SoundSource = Path | AudioSource
+AudioInput = Path | AudioSource
 """Where sound comes from; ``str`` of it is what the user knows it by."""
 
 
 class BlockReader(Protocol):
     """One pass over a sound."""
 
-    source: SoundSource
+    source: AudioInput
     rate_hz: int
     channels: int
     layout: str
@@ -182,7 +182,7 @@ class SampleReader(Protocol):
         ...
 
 
-def check_rate(source: SoundSource, rate_hz: int) -> None:
+def check_rate(source: AudioInput, rate_hz: int) -> None:
     """Raise :class:`InvalidInputError` unless sound of this rate can be read."""
     require(
         MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ,

@@ -14,7 +14,7 @@ _OF_THE_DISK = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO, errno.ESTALE
 
 
 @contextmanager
-def picture_faults(path: Path) -> Iterator[None]:
+def image_faults(path: Path) -> Iterator[None]:
     """Turn what a library raises while it reads a picture into an error a user can act on.
 
     Pillow's readers raise nearly every kind of exception for a damaged file, and more with each

@@ -76,9 +76,9 @@ class ColourReference:
     """Population standard deviation of L, a and b, ``(3,)`` float32."""
 
     @classmethod
-    def from_picture(cls, picture: Tensor) -> ColourReference:
-        """Measure ``picture``, ``(3, H, W)`` in ``[-1, 1]``."""
-        mean, std = _statistics(rgb_to_lab((picture.float() + 1) / 2))
+    def from_image(cls, image: Tensor) -> ColourReference:
+        """Measure ``image``, ``(3, H, W)`` in ``[-1, 1]``."""
+        mean, std = _statistics(rgb_to_lab((image.float() + 1) / 2))
         return cls(mean.reshape(3), std.reshape(3))
 
 

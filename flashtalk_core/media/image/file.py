@@ -37,7 +37,7 @@ _ANIMATED = ("GIF", "WEBP", "AVIF")
 
 
 @dataclass(frozen=True)
-class PictureFile:
+class ImageFile:
     """A decoded picture, and what its file says about it."""
 
     image: Image.Image
@@ -54,7 +54,7 @@ class PictureFile:
     """Left and top on the canvas."""
 
 
-def read_picture(file: BinaryIO, name: str) -> PictureFile:
+def read_image(file: BinaryIO, name: str) -> ImageFile:
     """Open and decode the picture of a file, the first frame of an animation.
 
     Args:
@@ -76,7 +76,7 @@ def read_picture(file: BinaryIO, name: str) -> PictureFile:
     return _read_plain(file, name, found, reader)
 
 
-def _read_png(file: BinaryIO, name: str, found: Format, reader: Reader) -> PictureFile:
+def _read_png(file: BinaryIO, name: str, found: Format, reader: Reader) -> ImageFile:
     chunks = read_png(file)
     check_shape(name, *chunks.size)
     image = reader(Spliced(file, chunks.parts), "")
@@ -92,7 +92,7 @@ def _read_png(file: BinaryIO, name: str, found: Format, reader: Reader) -> Pictu
     colours = cicp_colours(chunks.notes.get(b"cICP", b""))
     profile = unpack(chunks.notes.get(b"iCCP", b"").partition(b"\0")[2][1:])
     has_profile = profile is not None and profile[36:40] == b"acsp"
-    return PictureFile(
+    return ImageFile(
         image,
         _orientation(chunks.exif, chunks.xmp),
         profile if has_profile and colours is None else None,
@@ -102,7 +102,7 @@ def _read_png(file: BinaryIO, name: str, found: Format, reader: Reader) -> Pictu
     )
 
 
-def _read_jpeg(file: BinaryIO, name: str, reader: Reader) -> PictureFile:
+def _read_jpeg(file: BinaryIO, name: str, reader: Reader) -> ImageFile:
     segments = read_jpeg(file)
     check_shape(name, *segments.size)
     if segments.size[0] * segments.size[1] > MAX_JPEG_PX:
@@ -110,10 +110,10 @@ def _read_jpeg(file: BinaryIO, name: str, reader: Reader) -> PictureFile:
     pixels = segments.size[0] * segments.size[1] // reduction(*segments.size) ** 2
     check_bytes(name, segments.size, segments.buffered_bytes + 4 * pixels)
     image = decode_jpeg(name, file, segments, reader)
-    return PictureFile(image, _orientation(segments.exif, segments.xmp), segments.profile)
+    return ImageFile(image, _orientation(segments.exif, segments.xmp), segments.profile)
 
 
-def _read_plain(file: BinaryIO, name: str, found: Format, reader: Reader) -> PictureFile:
+def _read_plain(file: BinaryIO, name: str, found: Format, reader: Reader) -> ImageFile:
     if found.name == "ICO":
         check_icons(name, file)
         file.seek(0)
@@ -124,9 +124,9 @@ def _read_plain(file: BinaryIO, name: str, found: Format, reader: Reader) -> Pic
     check_memory(name, found, image, file)
     box = _frame_box(image) if found.name == "GIF" else None
     image.load()
-    picture = PictureFile(image)
+    picture = ImageFile(image)
     if box is not None:
-        picture = PictureFile(image.crop(box), canvas_px=image.size, place=box[:2])
+        picture = ImageFile(image.crop(box), canvas_px=image.size, place=box[:2])
     if found.name in _ANIMATED and _is_animated(image):
         _tell_animation(name)
     if found.name == "GIF":
@@ -134,26 +134,26 @@ def _read_plain(file: BinaryIO, name: str, found: Format, reader: Reader) -> Pic
     return _with_colours(replace(picture, orientation=_orientation_of(image)), file, found)
 
 
-def _read_bitmap(file: BinaryIO, name: str, found: Format, reader: Reader) -> PictureFile:
+def _read_bitmap(file: BinaryIO, name: str, found: Format, reader: Reader) -> ImageFile:
     # The bytes that fill up the last row may be missing.
     parts = [Span(0, file.seek(0, 2))]
     image = reader(Spliced(file, parts, bytes(3)), "")
     check_shape(name, *image.size)
     check_memory(name, found, image, file)
     image = decode(name, image, lambda: reader(Spliced(file, parts, bytes(3)), ""))
-    return PictureFile(image, profile=_bmp_profile(file))
+    return ImageFile(image, profile=_bmp_profile(file))
 
 
-def _with_colours(picture: PictureFile, file: BinaryIO, found: Format) -> PictureFile:
-    profile = picture.image.info.get("icc_profile") or None
+def _with_colours(image: ImageFile, file: BinaryIO, found: Format) -> ImageFile:
+    profile = image.image.info.get("icc_profile") or None
     if found.name == "JPEG2000":
         profile = jp2_profile(file)
     elif found.name == "AVIF" and profile is None:
         nclx = nclx_of(file)
-        return replace(picture, colours=nclx_colours(*nclx) if nclx else None)
+        return replace(image, colours=nclx_colours(*nclx) if nclx else None)
     if profile is not None and len(profile) > MAX_META_BYTES:
         profile = None
-    return replace(picture, profile=profile)
+    return replace(image, profile=profile)
 
 
 def _bmp_profile(file: BinaryIO) -> bytes | None:

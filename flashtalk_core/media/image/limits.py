@@ -14,14 +14,14 @@ from ...errors import InvalidInputError, require
 from .boxes import codestream_size
 from .formats import Format
 
-MIN_PICTURE_PX = 16
+MIN_IMAGE_PX = 16
 """Smallest side of a picture that is accepted."""
 MAX_ASPECT = 10
 """Longest side over shortest; beyond it nothing of a face survives the crop."""
 MAX_DECODED_BYTES = 512 * 2**20
 """What decoding may take. The finished picture comes on top, so that reading one takes at most
 about 700 MiB."""
-MAX_PICTURE_PX = MAX_DECODED_BYTES // 4
+MAX_IMAGE_PX = MAX_DECODED_BYTES // 4
 """Most pixels of a picture that takes no more than 4 bytes for each; see :data:`MAX_JPEG_PX`."""
 MAX_FINISHED_PX = 30_000_000
 """Larger pictures are reduced by a whole factor, JPEG ones while they are decoded."""
@@ -56,9 +56,9 @@ def check_shape(name: str, width: int, height: int) -> None:
         InvalidInputError: With size and limit.
     """
     require(
-        min(width, height) >= MIN_PICTURE_PX,
+        min(width, height) >= MIN_IMAGE_PX,
         f"{name}: {width}x{height} pixels; need at least "
-        f"{MIN_PICTURE_PX}x{MIN_PICTURE_PX}, better 256 and more a side",
+        f"{MIN_IMAGE_PX}x{MIN_IMAGE_PX}, better 256 and more a side",
     )
     require(
         max(width, height) <= MAX_ASPECT * min(width, height),

@@ -86,7 +86,7 @@ def read_png(file: BinaryIO) -> PngChunks:
     if not chunks or chunks[0].kind != b"IHDR" or chunks[0].span.size != 13:
         raise ValueError("no PNG header")
     header = _data(file, chunks[0])
-    if not _is_sound(file, chunks[0]):
+    if not _is_audio(file, chunks[0]):
         raise ValueError("damaged PNG header")
     found = PngChunks(header)
     for chunk in chunks:
@@ -94,7 +94,7 @@ def read_png(file: BinaryIO) -> PngChunks:
     frames = struct.unpack(">I", found.notes.get(b"acTL", b"")[:4].rjust(4, b"\0"))[0]
     found.is_animated = frames > 1
     parts = _first_frame(file, chunks, found) if frames else None
-    found.parts = [SIGNATURE, *(parts or _default_picture(chunks, found)), _END]
+    found.parts = [SIGNATURE, *(parts or _default_image(chunks, found)), _END]
     return found
 
 
@@ -118,7 +118,7 @@ def _data(file: BinaryIO, chunk: Chunk) -> bytes:
     return file.read(min(chunk.span.size, MAX_META_BYTES))
 
 
-def _is_sound(file: BinaryIO, chunk: Chunk) -> bool:
+def _is_audio(file: BinaryIO, chunk: Chunk) -> bool:
     """Whether the checksum agrees."""
     checksum = zlib.crc32(chunk.kind + _data(file, chunk))
     return file.read(4) == struct.pack(">I", checksum)
@@ -128,7 +128,7 @@ def _note(file: BinaryIO, chunk: Chunk, found: PngChunks) -> None:
     """Keep what a chunk says, if it can be believed."""
     if chunk.span.size > MAX_META_BYTES:
         return
-    if chunk.kind in _NOTES and chunk.kind not in found.notes and _is_sound(file, chunk):
+    if chunk.kind in _NOTES and chunk.kind not in found.notes and _is_audio(file, chunk):
         found.notes[chunk.kind] = _data(file, chunk)
         if chunk.kind == b"eXIf":
             found.exif = found.notes[chunk.kind]
@@ -173,7 +173,7 @@ def _unhexed(text: bytes) -> bytes | None:
         return None
 
 
-def _default_picture(chunks: list[Chunk], found: PngChunks) -> list[Span | bytes]:
+def _default_image(chunks: list[Chunk], found: PngChunks) -> list[Span | bytes]:
     """Return IHDR, palette, transparency and data, with the heads and checksums they have."""
     parts: list[Span | bytes] = [_chunk(b"IHDR", found.header)]
     for chunk in chunks:

@@ -18,15 +18,15 @@ from torch import Tensor
 from ...config import FitMode
 from ...errors import require
 from ...files.input_path import check_input
-from .border import picture_faults
-from .file import PictureFile, read_picture
-from .limits import MAX_PICTURE_PX as MAX_PICTURE_PX
-from .limits import MIN_PICTURE_PX as MIN_PICTURE_PX
+from .border import image_faults
+from .file import ImageFile, read_image
+from .limits import MAX_IMAGE_PX as MAX_IMAGE_PX
+from .limits import MIN_IMAGE_PX as MIN_IMAGE_PX
 from .limits import check_bytes, check_shape
-from .rgb import BACKDROP, finished_picture
+from .rgb import BACKDROP, finished_image
 
 
-def open_picture(path: str | Path) -> Image.Image:
+def open_image(path: str | Path) -> Image.Image:
     """Open a picture upright and in the colours that a browser shows.
 
     The EXIF orientation is applied, colour profiles and tags are converted to sRGB, transparency
@@ -37,20 +37,20 @@ def open_picture(path: str | Path) -> Image.Image:
         path: A file of one of :data:`picture_formats.FORMATS`, whatever it is called.
 
     Returns:
-        An RGB picture of at least :data:`MIN_PICTURE_PX` a side.
+        An RGB picture of at least :data:`MIN_IMAGE_PX` a side.
 
     Raises:
         InvalidInputError: If there is no such file or it holds no usable picture.
     """
     path = check_input(path, "picture")
     name = f"picture {path}"
-    with picture_faults(path), warnings.catch_warnings(), path.open("rb") as file:
+    with image_faults(path), warnings.catch_warnings(), path.open("rb") as file:
         # Pillow warns about what is weighed here.
         warnings.simplefilter("ignore")
-        return finished_picture(read_picture(file, name), name)
+        return finished_image(read_image(file, name), name)
 
 
-def picture_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image.Image:
+def image_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image.Image:
     """Return pixels as a picture, transparency laid over mid grey.
 
     Args:
@@ -68,10 +68,10 @@ def picture_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Ima
     check_shape(name, width, height)
     check_bytes(name, (width, height), 4 * width * height)
     image = Image.fromarray(pixels[:, :, 0] if channels == 1 else np.ascontiguousarray(pixels))
-    return finished_picture(PictureFile(image), name)
+    return finished_image(ImageFile(image), name)
 
 
-def fit_picture(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cover") -> Tensor:
+def fit_image(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cover") -> Tensor:
     """Scale a picture to the size of the video, bilinear and antialiased.
 
     Args:
@@ -112,15 +112,15 @@ def from_model_range(values: Tensor) -> Tensor:
     return (((values.float() + 1) / 2).clamp(0, 1) * 255).to(torch.uint8)
 
 
-def to_pictures(frames: Tensor) -> Tensor:
+def to_images(frames: Tensor) -> Tensor:
     """Bring frames ``(3, f, H, W)`` in ``[-1, 1]`` to host memory, ``(f, H, W, 3)`` uint8."""
-    pictures = from_model_range(frames).permute(1, 2, 3, 0).contiguous()
-    if pictures.device.type != "cuda":
-        return pictures.cpu()
+    images = from_model_range(frames).permute(1, 2, 3, 0).contiguous()
+    if images.device.type != "cuda":
+        return images.cpu()
     # A GPU writes to pinned memory ten times as fast; PyTorch keeps such memory for the next.
-    host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=True)
-    host.copy_(pictures, non_blocking=True)
-    torch.cuda.current_stream(pictures.device).synchronize()
+    host = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
+    host.copy_(images, non_blocking=True)
+    torch.cuda.current_stream(images.device).synchronize()
     return host
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import require
-from .file import PictureFile
+from .file import ImageFile
 from .limits import reduction
 from .profiles import ProfileConversion, conversion_of
 from .tags import TaggedColours
@@ -31,42 +31,42 @@ _TURNS = {
 }
 
 
-def finished_picture(picture: PictureFile, name: str) -> Image.Image:
+def finished_image(image: ImageFile, name: str) -> Image.Image:
     """Return a picture in sRGB, over mid grey, on its canvas, upright, reduced if it is large.
 
     Args:
-        picture: What was read.
+        image: What was read.
         name: What messages call it.
 
     Raises:
         InvalidInputError: If its numbers leave their range.
     """
-    width, height = picture.canvas_px or picture.image.size
+    width, height = image.canvas_px or image.image.size
     factor = reduction(width, height)
     drawn = Image.new("RGB", (-(-width // factor), -(-height // factor)), BACKDROP)
-    bands = _Bands(picture, name)
+    bands = _Bands(image, name)
     rows = max(1, _BAND_PX // width // factor) * factor
     for top in range(0, height, rows):
         band = bands.cut(top, min(rows, height - top), width)
         drawn.paste(band.reduce(factor) if factor > 1 else band, (0, top // factor))
-    turn = _TURNS.get(picture.orientation)
+    turn = _TURNS.get(image.orientation)
     return drawn if turn is None else drawn.transpose(turn)
 
 
 class _Bands:
     """Cuts bands of a picture and converts them."""
 
-    def __init__(self, picture: PictureFile, name: str) -> None:
-        self._picture = picture
-        self._image = picture.image
-        self._white = _white_of(name, picture.image)
-        mode = "L" if self._white else _colour_mode(picture.image)
-        self._profile = conversion_of(picture.profile, mode, name)
-        self._tags = picture.colours if picture.profile is None else None
+    def __init__(self, image: ImageFile, name: str) -> None:
+        self._file = image
+        self._image = image.image
+        self._white = _white_of(name, image.image)
+        mode = "L" if self._white else _colour_mode(image.image)
+        self._profile = conversion_of(image.profile, mode, name)
+        self._tags = image.colours if image.profile is None else None
 
     def cut(self, top: int, rows: int, width: int) -> Image.Image:
         """Return rows of the canvas, over mid grey."""
-        left, upper = self._picture.place
+        left, upper = self._file.place
         first, last = max(top - upper, 0), min(top + rows - upper, self._image.height)
         canvas = Image.new("RGB", (width, rows), BACKDROP)
         if first >= last:

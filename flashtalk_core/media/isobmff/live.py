@@ -188,11 +188,11 @@ def _head(streams: tuple[Stream, Stream], first: bytes) -> tuple[bytes, list[int
         av.open(io.BytesIO(extradata + first), format="h264") as source,
         av.open(file, "w", format="mp4", options=options) as container,
     ):
-        picture = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        image = container.add_stream_from_template(source.streams.video[0], opaque=True)
         sound = container.add_stream_from_template(audio, opaque=True)
         container.start_encoding()
         head = file.getvalue()
-        return head, [round(1 / added.time_base) for added in (picture, sound) if added.time_base]
+        return head, [round(1 / added.time_base) for added in (image, sound) if added.time_base]
 
 
 def _with_lengths(annex_b: bytes) -> bytes:

@@ -15,9 +15,9 @@ import numpy as np
 
 from ...log import printable_log
 from ..audio.channel_mix import Matrix, is_unnamed, mix_matrix, positions_of
-from ..audio.decoding.reader import SoundReader
+from ..audio.decoding.reader import AudioReader
 from ..audio.hearing import Hearing
-from ..audio.info import SoundInfo
+from ..audio.info import AudioInfo
 from ..audio.marks import measured_blocks
 from ..audio.resampling import StreamResampler
 from ..audio.source import Block
@@ -74,44 +74,44 @@ def _nearest_layout(positions: set[str]) -> str:
     return "4.0" if "BC" in positions else "3.0"
 
 
-def track_notes(sound: SoundInfo) -> list[str]:
+def track_notes(audio: AudioInfo) -> list[str]:
     """Return what of a sound the track of the video cannot carry, a sentence each."""
-    notes, rate_hz = [], aac_rate_hz(sound.rate_hz)
-    if rate_hz != sound.rate_hz:
-        notes.append(f"AAC has no {sound.rate_hz} Hz, the video gets {rate_hz} Hz")
-    if _downmix(sound) is not None:
+    notes, rate_hz = [], aac_rate_hz(audio.rate_hz)
+    if rate_hz != audio.rate_hz:
+        notes.append(f"AAC has no {audio.rate_hz} Hz, the video gets {rate_hz} Hz")
+    if _downmix(audio) is not None:
         notes.append(
-            f"AAC has no layout like its {sound.channels} channels ({sound.layout or 'unnamed'}), "
-            f"the video gets {aac_layout(sound.layout, sound.channels)}"
+            f"AAC has no layout like its {audio.channels} channels ({audio.layout or 'unnamed'}), "
+            f"the video gets {aac_layout(audio.layout, audio.channels)}"
         )
-    return [f"sound {sound.source}: {note}" for note in notes]
+    return [f"sound {audio.source}: {note}" for note in notes]
 
 
-def _downmix(sound: SoundInfo) -> Matrix | None:
+def _downmix(audio: AudioInfo) -> Matrix | None:
     """Return the weights that make the track's channels; ``None`` where they are the sound's."""
-    layout = aac_layout(sound.layout, sound.channels)
+    layout = aac_layout(audio.layout, audio.channels)
     target = positions_of(layout, 0)
-    if len(target) == sound.channels and (
-        is_unnamed(sound.layout) or sound.layout in _LEGAL_LAYOUTS
+    if len(target) == audio.channels and (
+        is_unnamed(audio.layout) or audio.layout in _LEGAL_LAYOUTS
     ):
         return None
     if layout != "mono":
-        return mix_matrix(positions_of(sound.layout, sound.channels), target)
+        return mix_matrix(positions_of(audio.layout, audio.channels), target)
     # Channels without a place are added up, as loud as the loudest of them at most.
-    loudest = max(sound.mix_peak, sound.peak) or 1.0
-    weights = np.asarray(Hearing.plain(sound.layout, sound.channels).weights, np.float32)
-    return weights[None] * np.float32(sound.peak / loudest)
+    loudest = max(audio.mix_peak, audio.peak) or 1.0
+    weights = np.asarray(Hearing.plain(audio.layout, audio.channels).weights, np.float32)
+    return weights[None] * np.float32(audio.peak / loudest)
 
 
-class SoundTrack:
+class AudioTrack:
     """Decodes the sound a second time and encodes it as far as the picture has come."""
 
-    def __init__(self, container: OutputContainer, sound: SoundInfo) -> None:
-        self.rate_hz = aac_rate_hz(sound.rate_hz)
-        self.layout = aac_layout(sound.layout, sound.channels)
-        self._sound = sound
-        self._downmix = _downmix(sound)
-        self._reader = SoundReader(sound.source)
+    def __init__(self, container: OutputContainer, audio: AudioInfo) -> None:
+        self.rate_hz = aac_rate_hz(audio.rate_hz)
+        self.layout = aac_layout(audio.layout, audio.channels)
+        self._audio = audio
+        self._downmix = _downmix(audio)
+        self._reader = AudioReader(audio.source)
         try:
             self.stream = container.add_stream("aac", rate=self.rate_hz, layout=self.layout)
             """The track of the container."""
@@ -122,17 +122,17 @@ class SoundTrack:
         except BaseException:
             self._reader.close()
             raise
-        self._source = self._converted(sound)
+        self._source = self._converted(audio)
         self._pending: Block = np.zeros((self._channels, 0), np.float32)
         self._position = 0
-        for note in track_notes(sound):
+        for note in track_notes(audio):
             _log.warning("%s", note)
 
     @property
     def num_samples(self) -> int | None:
         """Length of the track at its own rate, rounded up; ``None`` until it is known."""
-        total = self._sound.total_samples
-        return None if total is None else -(-total * self.rate_hz // self._sound.rate_hz)
+        total = self._audio.total_samples
+        return None if total is None else -(-total * self.rate_hz // self._audio.rate_hz)
 
     def packets_until(self, time_s: Fraction) -> Iterator[Packet]:
         """Encode what sounds before ``time_s``, to the end of the AAC frame around it."""
@@ -152,9 +152,9 @@ class SoundTrack:
         """Release the source."""
         self._reader.close()
 
-    def _converted(self, sound: SoundInfo) -> Iterator[Block]:
-        resampler = StreamResampler(sound.rate_hz, self.rate_hz, self._channels)
-        for block in measured_blocks(self._reader, sound):
+    def _converted(self, audio: AudioInfo) -> Iterator[Block]:
+        resampler = StreamResampler(audio.rate_hz, self.rate_hz, self._channels)
+        for block in measured_blocks(self._reader, audio):
             if self._downmix is not None:
                 block = self._downmix @ block
             yield _within_full_scale(resampler.process(block))

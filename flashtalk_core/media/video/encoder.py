@@ -18,10 +18,10 @@ from torch import Tensor
 
 from ...files.deferred_stops import deferred_stops
 from ...geometry import check_size, num_video_frames
-from ..audio.info import SoundInfo
-from .audio_track import SoundTrack
+from ..audio.info import AudioInfo
+from .audio_track import AudioTrack
 from .partial_file import MuxerOutput
-from .picture_track import PictureTrack, Preset, check_crf
+from .video_track import Preset, VideoTrack, check_crf
 
 if TYPE_CHECKING:
     from av import Packet
@@ -71,7 +71,7 @@ class VideoEncoder:
     def __init__(
         self,
         size_px: tuple[int, int],
-        sound: SoundInfo,
+        audio: AudioInfo,
         frame_rate_hz: int = 25,
         *,
         crf: int = 18,
@@ -85,7 +85,7 @@ class VideoEncoder:
 
         Args:
             size_px: Height and width of the frames.
-            sound: Sound of the video, which ends with it.
+            audio: Sound of the video, which ends with it.
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
@@ -100,7 +100,7 @@ class VideoEncoder:
         check_size(size_px)
         check_crf(crf)
         self.size_px = size_px
-        self.sound = sound
+        self.audio = audio
         self.frame_rate_hz = frame_rate_hz
         self.num_written = 0
         # A chunk, or as many as make a second: more key frames make a larger file.
@@ -110,13 +110,13 @@ class VideoEncoder:
         self._output = output or MuxerOutput(deque(maxlen=0))
         self._sinks = tuple(sinks)
         self._container: OutputContainer | None = None
-        self._pictures: PictureTrack
-        self._track: SoundTrack
+        self._images: VideoTrack
+        self._track: AudioTrack
 
     @property
     def num_frames(self) -> int | None:
         """Frames of the video, ``ceil(frame rate * samples / rate)``; ``None`` until known."""
-        total, rate_hz = self.sound.total_samples, self.sound.rate_hz
+        total, rate_hz = self.audio.total_samples, self.audio.rate_hz
         return None if total is None else num_video_frames(total, rate_hz, self.frame_rate_hz)
 
     @property
@@ -125,7 +125,7 @@ class VideoEncoder:
         return self._container is not None
 
     @property
-    def track(self) -> SoundTrack:
+    def track(self) -> AudioTrack:
         """The track of the sound, once the encoder was opened."""
         return self._track
 
@@ -147,7 +147,7 @@ class VideoEncoder:
         )
         try:
             container.metadata.update(self._metadata)
-            self._pictures = PictureTrack(
+            self._images = VideoTrack(
                 container,
                 self.size_px,
                 self.frame_rate_hz,
@@ -155,7 +155,7 @@ class VideoEncoder:
                 preset=self._preset,
                 key_frame_interval=self._key_frame_interval,
             )
-            self._track = SoundTrack(container, self.sound)
+            self._track = AudioTrack(container, self.audio)
         except BaseException:
             container.close()
             raise
@@ -175,9 +175,9 @@ class VideoEncoder:
         assert pixels.dtype == np.uint8, pixels.dtype
         total = self.num_frames
         assert total is None or self.num_written + len(pixels) <= total, (len(pixels), total)
-        for picture in pixels:
+        for image in pixels:
             with deferred_stops():
-                self._mux(self._pictures.packets(picture, self.num_written))
+                self._mux(self._images.packets(image, self.num_written))
                 self.num_written += 1
                 time_s = Fraction(self.num_written, self.frame_rate_hz)
                 self._mux(self._track.packets_until(time_s))
@@ -191,7 +191,7 @@ class VideoEncoder:
             ends.callback(self._track.close)
             for sink in self._sinks:
                 ends.callback(sink.close)
-            self._mux(self._pictures.remaining_packets())
+            self._mux(self._images.remaining_packets())
             self._mux(self._track.remaining_packets())
 
     def check_complete(self) -> None:
@@ -218,7 +218,7 @@ class VideoEncoder:
 
     def _mux(self, packets: Iterable[Packet]) -> None:
         assert self._container is not None
-        streams = self._pictures.stream, self._track.stream
+        streams = self._images.stream, self._track.stream
         for packet in packets:
             self._container.mux(packet)
             for sink in self._sinks:

@@ -15,7 +15,7 @@ from ...files.paths import file_url
 from ..audio.decoding.tracks import decodable_tracks
 from ..container import demuxed
 from .matroska_delay import DELAY_PLACEHOLDER, muxer_writes_delay, write_delay
-from .reading.container import open_video, picture_track, unreadable
+from .reading.container import open_video, unreadable, video_track
 
 if TYPE_CHECKING:
     from av import Packet
@@ -55,7 +55,7 @@ def _copy_packets(source: Path, target: Path, container: str, metadata: Mapping[
             writer.metadata.update(metadata)
             kept = _kept(reader, source)
             streams = {stream.index: _add(writer, stream, source) for stream in kept}
-            delay = _sound_delay(source) if container == "matroska" else None
+            delay = _audio_delay(source) if container == "matroska" else None
             if delay is not None:
                 streams[kept[-1].index].metadata["title"] = DELAY_PLACEHOLDER
             if not _copy(_packets(reader, kept, source), writer, streams, delay):
@@ -65,7 +65,7 @@ def _copy_packets(source: Path, target: Path, container: str, metadata: Mapping[
 
 
 def _kept(reader: InputContainer, source: Path) -> list[Stream]:
-    return [picture_track(source, reader), *decodable_tracks(reader)[:1]]
+    return [video_track(source, reader), *decodable_tracks(reader)[:1]]
 
 
 def _mp4_options(reader: InputContainer) -> dict[str, str]:
@@ -132,7 +132,7 @@ def _put_off(packet: Packet, delay: Fraction) -> None:
         packet.dts += ticks
 
 
-def _sound_delay(source: Path) -> Fraction | None:
+def _audio_delay(source: Path) -> Fraction | None:
     """Return how long before 0 s the sound packets begin; ``None`` if that is not ours to write."""
     with closing(open_video(source)) as reader:
         tracks: list[Stream] = [*decodable_tracks(reader)[:1]]

@@ -23,13 +23,13 @@ from ...files.output_lock import lock_output
 from ...files.output_path import check_output, fault_line
 from ...files.whole_file import create, put_in_place, sync_file
 from ...log import printable_log
-from ..audio.info import SoundInfo
+from ..audio.info import AudioInfo
 from ..isobmff.boxes import cut_to_whole_fragments, has_whole_fragment
 from ..isobmff.defragment import write_plain_mp4
 from .encoder import PacketSink, VideoEncoder
 from .older_partials import OlderPartials, num_saved_frames
 from .partial_file import PartialFile
-from .picture_track import Preset
+from .video_track import Preset
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -46,7 +46,7 @@ class Mp4Writer:
         self,
         path: str | Path,
         size_px: tuple[int, int],
-        sound: SoundInfo,
+        audio: AudioInfo,
         frame_rate_hz: int = 25,
         *,
         crf: int = 18,
@@ -60,7 +60,7 @@ class Mp4Writer:
         Args:
             path: Final name, in ``.mp4``.
             size_px: Height and width of the frames.
-            sound: Sound of the video, which ends with it.
+            audio: Sound of the video, which ends with it.
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
@@ -81,7 +81,7 @@ class Mp4Writer:
         self._file = PartialFile(self.output.partial, self._older.put_aside)
         self._encoder = VideoEncoder(
             size_px,
-            sound,
+            audio,
             frame_rate_hz,
             crf=crf,
             preset=preset,
@@ -229,8 +229,8 @@ class Mp4Writer:
         output, track, num_frames = self.output, self._encoder.track, self.num_written
         assert track.num_samples is not None, "all frames are written, so the end is known"
         # Counting in sound samples makes the length of the sound exact.
-        picture_ticks = -(-num_frames * track.rate_hz // self._encoder.frame_rate_hz)
-        durations = {b"vide": picture_ticks, b"soun": track.num_samples}
+        image_ticks = -(-num_frames * track.rate_hz // self._encoder.frame_rate_hz)
+        durations = {b"vide": image_ticks, b"soun": track.num_samples}
         try:
             found = write_plain_mp4(output.partial, output.finishing, track.rate_hz, durations)
         except InvalidInputError as error:

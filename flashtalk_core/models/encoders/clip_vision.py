@@ -53,11 +53,11 @@ class ClipVision(nn.Module):
         positions = torch.arange(num_tokens, device="cpu")[None]
         self.embeddings.register_buffer("position_ids", positions, persistent=False)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Turn pictures into tokens.
 
         Args:
-            picture: ``(B, 3, H, W)`` floating point in ``[-1, 1]``.
+            image: ``(B, 3, H, W)`` floating point in ``[-1, 1]``.
 
         Returns:
             Tokens ``(B, L, dim)`` in the weights' dtype, the class token first.
@@ -66,7 +66,7 @@ class ClipVision(nn.Module):
         """
         size = (self.config.image_size, self.config.image_size)
         pixels = functional.interpolate(
-            picture.float(), size=size, mode="bicubic", align_corners=False
+            image.float(), size=size, mode="bicubic", align_corners=False
         )
         mean = pixels.new_tensor(_MEAN).view(3, 1, 1)
         std = pixels.new_tensor(_STD).view(3, 1, 1)

@@ -75,12 +75,12 @@ class CausalConv3d(nn.Conv3d):
         PyTorch's 3-D convolution on a CPU is three to six times slower than this.
         """
         num_frames = x.shape[2] - self.lookback
-        pictures = x.transpose(1, 2)
+        images = x.transpose(1, 2)
         padding = self.padding[1:]
         out = None
         for tap in range(self.lookback + 1):
             part = F.conv2d(
-                pictures[:, tap : tap + num_frames].flatten(0, 1),
+                images[:, tap : tap + num_frames].flatten(0, 1),
                 weight[:, :, tap],
                 bias if tap == 0 else None,
                 padding=padding,
@@ -124,10 +124,10 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each frame of ``(B, C, F, H, W)``."""
-        pictures = x.transpose(1, 2).flatten(0, 1)
-        qkv = self.to_qkv(self.norm(pictures)).flatten(2).transpose(1, 2)[:, None]
+        images = x.transpose(1, 2).flatten(0, 1)
+        qkv = self.to_qkv(self.norm(images)).flatten(2).transpose(1, 2)[:, None]
         out = F.scaled_dot_product_attention(*qkv.contiguous().chunk(3, dim=-1))
-        out = self.proj(out[:, 0].transpose(1, 2).reshape(pictures.shape))
+        out = self.proj(out[:, 0].transpose(1, 2).reshape(images.shape))
         return x + out.unflatten(0, (x.shape[0], -1)).transpose(1, 2)
 
 

@@ -14,7 +14,7 @@ def caught(pack, make):
     """A fault as ComfyUI catches it."""
     error = pack["flashtalk_core.errors"].FlashTalkError
     with pytest.raises(error) as caught:
-        pack.run("AudioEncode", audio=make.sound(), start=99.0)
+        pack.run("AudioEncode", audio=make.audio(), start=99.0)
     return caught
 
 
@@ -36,9 +36,9 @@ def test_the_error_is_logged_as_one_traceback(caught):
 
 def test_the_original_traceback_is_logged_at_debug_level(pack, make, caplog):
     caplog.set_level(logging.DEBUG)
-    pack.fault("AudioEncode", audio=make.sound(), start=99.0)
+    pack.fault("AudioEncode", audio=make.audio(), start=99.0)
     assert "FlashTalk Audio Encode: raised here" in caplog.text
-    assert "in probe_sound\n" in caplog.text
+    assert "in probe_audio\n" in caplog.text
 
 
 @pytest.fixture

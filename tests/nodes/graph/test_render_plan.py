@@ -81,7 +81,7 @@ def test_the_same_settings_are_the_same_plan(pack, files, loader, options):
     assert replace(spec, **handed_over) == render.spec
     assert plan.placement == render.plan.placement
     assert plan.request == render.plan.request
-    assert plan.sound.num_samples == render.plan.sound.num_samples
+    assert plan.audio.num_samples == render.plan.audio.num_samples
     # A file and an array are told apart by what they are.
     heard = replace(plan, speakers=render.plan.speakers)
     assert heard.fingerprint() == render.plan.fingerprint()

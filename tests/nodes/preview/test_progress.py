@@ -43,10 +43,10 @@ def test_the_bar_moves_with_every_step_and_group_and_ends_full(rendered):
 def test_every_chunk_shows_its_last_frame(rendered):
     previews = [preview for _, _, preview, _ in rendered.updates if preview is not None]
     assert len(previews) == 4
-    for kind, picture, limit_px in previews:
-        assert (kind, picture.size) == ("JPEG", (32, 32))
+    for kind, image, limit_px in previews:
+        assert (kind, image.size) == ("JPEG", (32, 32))
         assert limit_px >= 256
-        picture.save(io.BytesIO(), kind)
+        image.save(io.BytesIO(), kind)
 
 
 def test_no_text_is_sent_that_the_page_would_put_below_the_player(rendered):
@@ -84,7 +84,7 @@ def test_a_prompt_that_no_client_queued_hides_nobodys_pictures(pack, model, monk
     server = pack["server"].PromptServer.instance
     monkeypatch.setattr(server, "client_id", None)
     pack.preview(pack.frames(model), hidden={"unique_id": "5"})
-    assert any(picture for _, _, picture, _ in pack["comfy.utils"].updates)
+    assert any(image for _, _, image, _ in pack["comfy.utils"].updates)
     assert server.events == []
 
 

@@ -49,8 +49,8 @@ def test_workflow_and_prompt_say_the_same(name, read_workflow, schemas):
 def test_the_workflow_has_a_small_picture(name):
     path = WORKFLOWS / f"{name}.jpg"
     assert path.stat().st_size <= MAX_PICTURE_BYTES
-    with Image.open(path) as picture:
-        assert picture.format == "JPEG"
+    with Image.open(path) as image:
+        assert image.format == "JPEG"
 
 
 @EACH

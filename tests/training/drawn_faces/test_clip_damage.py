@@ -20,8 +20,8 @@ pytestmark = pytest.mark.cpu
 def frames():
     torch.manual_seed(0)
     coarse = torch.rand(2, 3, 8, 8)
-    pictures = torch.nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear")
-    return (pictures * 1.6 - 0.8)[:, :, None].repeat(1, 1, 5, 1, 1)
+    images = torch.nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear")
+    return (images * 1.6 - 0.8)[:, :, None].repeat(1, 1, 5, 1, 1)
 
 
 def drifts(frames, others):

@@ -26,10 +26,10 @@ def test_the_same_generator_state_draws_the_same_faces():
 
 def test_pictures_have_the_asked_size_and_range():
     identity = sample_identity(2, seeded())
-    pictures = render(identity, sample_motion(2, 3, seeded()), (48, 80))
-    assert pictures.shape == (2, 3, 3, 48, 80)
-    assert pictures.dtype == torch.float32
-    assert 0 <= pictures.min() < pictures.max() <= 1
+    images = render(identity, sample_motion(2, 3, seeded()), (48, 80))
+    assert images.shape == (2, 3, 3, 48, 80)
+    assert images.dtype == torch.float32
+    assert 0 <= images.min() < images.max() <= 1
 
 
 def test_a_face_is_drawn_the_same_alone_and_in_a_batch():
@@ -40,8 +40,8 @@ def test_a_face_is_drawn_the_same_alone_and_in_a_batch():
 
 
 def test_identities_are_clearly_different():
-    pictures = render(sample_identity(8, seeded()), rest_motion(8), SIZE)[:, 0]
-    distance = (pictures[:, None] - pictures[None]).abs().mean(dim=(2, 3, 4))
+    images = render(sample_identity(8, seeded()), rest_motion(8), SIZE)[:, 0]
+    distance = (images[:, None] - images[None]).abs().mean(dim=(2, 3, 4))
     assert distance[~torch.eye(8, dtype=torch.bool)].min() > 0.04
 
 
@@ -80,8 +80,8 @@ def test_a_blink_hides_the_eyes():
 
 def test_the_background_stays_while_the_head_moves():
     identity = sample_identity(4, seeded(2))
-    pictures = render(identity, sample_motion(4, 30, seeded(), liveliness=2), SIZE)
-    corner = pictures[..., :4, :4]
+    images = render(identity, sample_motion(4, 30, seeded(), liveliness=2), SIZE)
+    corner = images[..., :4, :4]
     assert (corner - corner[:, :1]).abs().max() < 1e-6
 
 

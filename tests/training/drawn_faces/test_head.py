@@ -103,8 +103,8 @@ def test_eyes_are_open_or_shut_in_any_light_and_blurred(kind):
     opened, shut = (
         render(identity, motion._replace(blink=motion.blink + blink))[:, 0] for blink in (0.0, 1.0)
     )
-    for pictures, sign in ((opened, 1), (shut, -1)):
-        clip = (pictures * 2 - 1)[:, :, None].repeat(1, 1, 2, 1, 1)
+    for images, sign in ((opened, 1), (shut, -1)):
+        clip = (images * 2 - 1)[:, :, None].repeat(1, 1, 2, 1, 1)
         if kind in ("cast", "blur"):
             clip = damage(clip, kind, seeded(0))
         frames = (clip.transpose(1, 2) + 1) / 2 * (0.85 if kind == "dark" else 1)

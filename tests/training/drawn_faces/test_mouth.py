@@ -44,30 +44,30 @@ def correlation(a, b):
     return functional.cosine_similarity(a, b, dim=1)
 
 
-def blur(pictures, sigma):
+def blur(images, sigma):
     reach = torch.arange(-4, 5)
     kernel = torch.exp(-0.5 * (reach / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    flat = pictures.reshape(-1, 1, *pictures.shape[-2:])
+    flat = images.reshape(-1, 1, *images.shape[-2:])
     flat = functional.conv2d(flat, kernel.view(1, 1, 1, -1), padding=(0, 4))
-    return functional.conv2d(flat, kernel.view(1, 1, -1, 1), padding=(4, 0)).view_as(pictures)
+    return functional.conv2d(flat, kernel.view(1, 1, -1, 1), padding=(4, 0)).view_as(images)
 
 
 def test_the_measured_mouth_follows_the_drawn_opening(talking):
-    pictures, opening = talking
-    assert correlation(measure_mouth_opening(pictures), opening).mean() > 0.97
+    images, opening = talking
+    assert correlation(measure_mouth_opening(images), opening).mean() > 0.97
 
 
 def test_the_measure_survives_blur_and_noise(talking):
-    pictures, opening = talking
-    noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
-    worse = (blur(pictures, 1.0) + 0.02 * noise).clamp(0, 1)
+    images, opening = talking
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    worse = (blur(images, 1.0) + 0.02 * noise).clamp(0, 1)
     assert correlation(measure_mouth_opening(worse), opening).mean() > 0.95
 
 
 def test_shut_measures_nothing_and_open_about_one(talking):
-    pictures, opening = talking
-    measured = measure_mouth_opening(pictures)
+    images, opening = talking
+    measured = measure_mouth_opening(images)
     assert measured[opening == 0].max() < 0.02
     assert 0.7 < measured[opening > 0.95].mean() < 1.3
 
@@ -86,9 +86,9 @@ def test_the_measure_does_not_depend_on_size():
 
 
 def test_frames_and_faces_may_be_batched_in_any_way(talking):
-    pictures, _ = talking
-    flat = measure_mouth_opening(pictures.flatten(0, 1))
-    torch.testing.assert_close(flat.view(FACES, FRAMES), measure_mouth_opening(pictures))
+    images, _ = talking
+    flat = measure_mouth_opening(images.flatten(0, 1))
+    torch.testing.assert_close(flat.view(FACES, FRAMES), measure_mouth_opening(images))
 
 
 def test_a_wider_mouth_is_measured_wider_and_a_higher_one_higher():

@@ -13,10 +13,10 @@ pytestmark = pytest.mark.cpu
 @pytest.mark.parametrize("offset", [0, 7, 23])
 @pytest.mark.parametrize("span", [(-5, -2), (-5, 3), (0, 4), (8, 35), (-3, 40)])
 def test_speech_that_ends_starts_over_and_is_silent_before_its_beginning(offset, span):
-    sound = LoopedSound(np.arange(1, 11, dtype=np.float32), offset)
+    audio = LoopedSound(np.arange(1, 11, dtype=np.float32), offset)
     places = np.arange(*span)
     assert np.array_equal(
-        sound.read(*span), np.where(places < 0, 0, sound.samples[(places + offset) % 10])
+        audio.read(*span), np.where(places < 0, 0, audio.samples[(places + offset) % 10])
     )
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from flashtalk_core.bench.sounds import write_babble
+from flashtalk_core.bench.signals import write_babble
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.video.writer import Mp4Writer
 from flashtalk_training.cli.main import main
 from flashtalk_training.drawn_faces.faces import render, sample_identity, sample_motion
@@ -43,7 +43,7 @@ def spoken():
 def files(tmp_path_factory, spoken):
     folder = tmp_path_factory.mktemp("lips")
     write_babble(folder / "s.flac", 2.0)
-    with Mp4Writer(folder / "v.mp4", (64, 64), probe_sound(folder / "s.flac")) as writer:
+    with Mp4Writer(folder / "v.mp4", (64, 64), probe_audio(folder / "s.flac")) as writer:
         writer.write(draw(spoken))
     (folder / "t.json").write_text(json.dumps({"mouth": [[value, 0] for value in spoken]}))
     return folder

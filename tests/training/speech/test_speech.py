@@ -84,8 +84,8 @@ def test_a_corpus_keeps_its_parts_apart(tmp_path):
 @pytest.mark.manual
 def test_the_example_has_a_portrait_a_speech_and_its_track(tmp_path):
     make_example(tmp_path, size_px=64)
-    with Image.open(tmp_path / "portrait.png") as picture:
-        assert picture.size == (64, 64)
+    with Image.open(tmp_path / "portrait.png") as image:
+        assert image.size == (64, 64)
     with wave.open(str(tmp_path / "speech.wav")) as file:
         frames = -(-25 * file.getnframes() // file.getframerate())
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (22_050, 2, 1)

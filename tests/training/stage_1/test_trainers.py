@@ -62,7 +62,7 @@ def tokens(config, tmp_path_factory):
 def test_a_refreshed_bank_holds_new_clips_with_their_faces_and_sounds(bank):
     first = bank.draw(4)
     assert first.latents.shape == (4, 16, 3, 4, 4)
-    assert first.pictures.shape == (4, 16, 3, 4, 4)
+    assert first.images.shape == (4, 16, 3, 4, 4)
     assert first.portraits.shape == (4, 3, 32, 32)
     assert first.windows.shape == (4, 9, 5, 2, 16)
     assert first.prompts.shape == (4,)
@@ -79,13 +79,11 @@ def test_clips_of_one_face_share_its_portrait_and_picture(bank):
     torch.manual_seed(0)
     batch = bank.draw(64)
     faces = {}
-    for portrait, picture, latent in zip(
-        batch.portraits, batch.pictures, batch.latents, strict=True
-    ):
-        faces.setdefault(portrait.numpy().tobytes(), []).append((picture, latent))
+    for portrait, image, latent in zip(batch.portraits, batch.images, batch.latents, strict=True):
+        faces.setdefault(portrait.numpy().tobytes(), []).append((image, latent))
     assert len(faces) == 8  # 32 clips, 4 a face
     for clips in faces.values():
-        assert all(torch.equal(picture, clips[0][0]) for picture, _ in clips)
+        assert all(torch.equal(image, clips[0][0]) for image, _ in clips)
         assert 1 < len({latent.numpy().tobytes() for _, latent in clips}) <= 4
 
 
@@ -93,9 +91,9 @@ def test_clips_are_paired_with_the_picture_of_their_own_face(bank):
     """A face moves little, so that a clip's first latent is nearest its own face's picture."""
     torch.manual_seed(0)
     batch = bank.draw(32)
-    clips, pictures = (v[:, :, 0].flatten(1) for v in (batch.latents, batch.pictures))
-    nearest = torch.cdist(clips, pictures).argmin(dim=1)
-    own = (pictures[nearest] == pictures).all(dim=1)
+    clips, images = (v[:, :, 0].flatten(1) for v in (batch.latents, batch.images))
+    nearest = torch.cdist(clips, images).argmin(dim=1)
+    own = (images[nearest] == images).all(dim=1)
     assert own.float().mean() > 0.8
 
 

@@ -116,13 +116,13 @@ def errors(judged, config):
     past = config.chunk.num_motion_frames
     raw = decode_clip(vae, latent)[:, :, past:]
     faces = scene.told.faces
-    portraits = Portraits.encode(vae, bank.pictures(faces[:2]) * 2 - 1)
+    portraits = Portraits.encode(vae, bank.images(faces[:2]) * 2 - 1)
     shown = (roller.show(latent, portraits)[:, :, past:].transpose(1, 2) + 1) / 2
-    pictures = bank.pictures(faces)[:2]
+    images = bank.images(faces)[:2]
     return {
         "mouth_weight": mouth_error(raw, scene.openings[1][:2, past:]),
-        "border_weight": border_error(shown, pictures),
-        "head_weight": head_error(shown, pictures),
+        "border_weight": border_error(shown, images),
+        "head_weight": head_error(shown, images),
         "anchor_weight": portrait_loss(DistillRecipe(), bank, rollout.data, faces, 2),
     }
 
@@ -141,10 +141,10 @@ def test_errors_add_up(judged, errors):
 
 def test_pictures_are_the_portraits_that_were_encoded(judged):
     bank, vae, _, _, scene, _ = judged
-    pictures = bank.pictures(scene.told.faces)
-    assert pictures.min() >= 0
-    assert pictures.max() <= 1
-    encoded = Portraits.encode(vae, pictures * 2 - 1).first_motion
+    images = bank.images(scene.told.faces)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    encoded = Portraits.encode(vae, images * 2 - 1).first_motion
     torch.testing.assert_close(encoded, scene.portraits.first_motion)
 
 

@@ -24,14 +24,14 @@ ERRORS = pytest.mark.parametrize("error", [border_error, head_error])
 LIGHTER = math.log1p(9.83**2 / 9)
 
 
-def as_chunk(pictures):
+def as_chunk(images):
     """Turn ``(B, F, 3, H, W)`` in ``[0, 1]`` into what a decoder returns."""
-    return (pictures * 2 - 1).transpose(1, 2)
+    return (images * 2 - 1).transpose(1, 2)
 
 
-def references(pictures):
+def references(images):
     """Return the statistics alone, and no latents."""
-    found = [ColourReference.from_picture(picture * 2 - 1) for picture in pictures]
+    found = [ColourReference.from_image(image * 2 - 1) for image in images]
     means, deviations = ([getattr(each, name) for each in found] for name in ("mean", "std"))
     return Portraits(torch.empty(0), torch.stack(means), torch.stack(deviations))
 
@@ -42,7 +42,7 @@ def faces():
 
 
 @pytest.fixture
-def pictures(faces):
+def images(faces):
     return render(faces, rest_motion(FACES))[:, 0]
 
 
@@ -58,10 +58,10 @@ def lab_distance(error):
     return 3 * math.sqrt(math.expm1(error.item()))
 
 
-def test_the_border_is_what_drift_of_colour_is_measured_on(pictures):
+def test_the_border_is_what_drift_of_colour_is_measured_on(images):
     tint = torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1)
     grey = torch.full((1, 3, 64, 64), 0.5)
-    for portrait, close in ((grey, 0.001), (pictures[:1], 0.2)):
+    for portrait, close in ((grey, 0.001), (images[:1], 0.2)):
         tinted = (portrait * tint)[:, None]
         measured = measure_drift(tinted, portrait[:, None]).colour.item()
         assert lab_distance(border_error(tinted, portrait)) == pytest.approx(measured, rel=close)
@@ -88,57 +88,57 @@ def test_few_pixels_far_off_cost_less_than_many_somewhat_off(error):
 
 @ERRORS
 @pytest.mark.parametrize("liveliness", [0, 1])
-def test_heads_that_move_count_less_than_a_drift(error, faces, pictures, liveliness):
+def test_heads_that_move_count_less_than_a_drift(error, faces, images, liveliness):
     motion = sample_motion(FACES, FRAMES, torch.Generator().manual_seed(1), liveliness)
-    moving = error(render(faces, motion), pictures).item()
-    faded = error(0.85 * pictures[:, None] + 0.07, pictures).item()
+    moving = error(render(faces, motion), images).item()
+    faded = error(0.85 * images[:, None] + 0.07, images).item()
     assert moving * 2 < faded
 
 
-def test_lively_head_movement_adds_less_border_error_than_drift(faces, pictures):
+def test_lively_head_movement_adds_less_border_error_than_drift(faces, images):
     motion = sample_motion(FACES, FRAMES, torch.Generator().manual_seed(1), 2)
-    moving = border_error(render(faces, motion), pictures).item()
-    assert moving * 2 < border_error(0.85 * pictures[:, None] + 0.07, pictures).item()
+    moving = border_error(render(faces, motion), images).item()
+    assert moving * 2 < border_error(0.85 * images[:, None] + 0.07, images).item()
 
 
 @pytest.mark.parametrize(("aside", "tilt"), [(0.0625, 0.12), (-0.0625, -0.12)])
-def test_position_and_tilt_of_the_head_add_little_to_the_head_error(aside, tilt, faces, pictures):
+def test_position_and_tilt_of_the_head_add_little_to_the_head_error(aside, tilt, faces, images):
     rest = rest_motion(FACES, FRAMES)
     shown = render(faces, rest._replace(x=rest.x + aside, roll=rest.roll + tilt))
     # A sixteenth of half the height is four pixels.
-    tinted = (pictures * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
-    assert head_error(shown, pictures) * 5 < head_error(tinted, pictures)
-    assert head_error(shown, pictures) * 10 < head_error(shown.roll(1, 0), pictures)
+    tinted = (images * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1))[:, None]
+    assert head_error(shown, images) * 5 < head_error(tinted, images)
+    assert head_error(shown, images) * 10 < head_error(shown.roll(1, 0), images)
 
 
-def test_border_and_head_errors_are_separate(pictures):
-    marked = pictures.clone()
+def test_border_and_head_errors_are_separate(images):
+    marked = images.clone()
     marked[..., :16, :] += 0.2
     top = marked[:, None].clamp(0, 1)
-    marked = pictures.clone()
+    marked = images.clone()
     marked[..., 40:60, 44:84] += 0.2
     middle = marked[:, None].clamp(0, 1)
-    assert border_error(middle, pictures) == 0
-    assert border_error(top, pictures) > 0.1 < head_error(middle, pictures)
-    assert head_error(top, pictures) * 10 < head_error(middle, pictures)
+    assert border_error(middle, images) == 0
+    assert border_error(top, images) > 0.1 < head_error(middle, images)
+    assert head_error(top, images) * 10 < head_error(middle, images)
 
 
-def test_drift_that_colour_matching_removes_adds_no_loss(pictures):
-    darker = as_chunk((0.9 * pictures)[:, None])
-    matched = shown_pictures(darker, references(pictures), 1.0)
-    kept = shown_pictures(darker, references(pictures), 0.0)
-    torch.testing.assert_close(kept[:, 0], 0.9 * pictures)
-    assert border_error(matched, pictures) * 10 < border_error(kept, pictures)
+def test_drift_that_colour_matching_removes_adds_no_loss(images):
+    darker = as_chunk((0.9 * images)[:, None])
+    matched = shown_pictures(darker, references(images), 1.0)
+    kept = shown_pictures(darker, references(images), 0.0)
+    torch.testing.assert_close(kept[:, 0], 0.9 * images)
+    assert border_error(matched, images) * 10 < border_error(kept, images)
 
 
 @ERRORS
 @pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_the_gradient_brings_colours_back(error, pictures, strength):
+def test_the_gradient_brings_colours_back(error, images, strength):
     uneven = torch.linspace(-0.05, 0.05, 128).expand(128, 128)
-    frames = as_chunk((pictures + uneven).clamp(0, 1)[:, None]).requires_grad_()
+    frames = as_chunk((images + uneven).clamp(0, 1)[:, None]).requires_grad_()
 
     def wrong(frames):
-        return error(shown_pictures(frames, references(pictures), strength), pictures)
+        return error(shown_pictures(frames, references(images), strength), images)
 
     before = wrong(frames)
     (gradient,) = torch.autograd.grad(before, frames)

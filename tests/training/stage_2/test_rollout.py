@@ -84,8 +84,8 @@ def test_the_last_frames_decoded_alone_are_those_of_the_whole_clip(vae, count):
 
 def test_every_session_is_matched_to_its_own_portrait():
     torch.manual_seed(3)
-    pictures, frames = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 3, 4, 16, 16) * 2 - 1
-    references = [ColourReference.from_picture(picture) for picture in pictures]
+    images, frames = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 3, 4, 16, 16) * 2 - 1
+    references = [ColourReference.from_image(image) for image in images]
     portraits = Portraits(
         torch.zeros(2, 1, 1, 1, 1),
         torch.stack([reference.mean for reference in references]),

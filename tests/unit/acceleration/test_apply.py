@@ -49,8 +49,8 @@ def run(dit, size=(4, 6)):
         return torch.randn(1, *shape, generator=generator).to(weight)
 
     session = dit.project_session(draw(20, 3, *size), draw(6, 20), draw(5, 12))
-    sound = dit.project_audio(draw(9, 5, 2, 6))
-    return dit(draw(16, 3, *size), torch.tensor([750.0], device=weight.device), session, sound)
+    audio = dit.project_audio(draw(9, 5, 2, 6))
+    return dit(draw(16, 3, *size), torch.tensor([750.0], device=weight.device), session, audio)
 
 
 def relative_rms(result, expected):

@@ -55,9 +55,9 @@ def contexts(dit, prompt_len=6, speakers=1, timesteps=()):
 
 
 def run(dit, **options):
-    session, sound = contexts(dit, **options)
+    session, audio = contexts(dit, **options)
     latent = torch.randn(1, 16, 3, 4, 6, generator=torch.Generator().manual_seed(2))
-    return dit(latent, torch.tensor([750.0]), session, sound)
+    return dit(latent, torch.tensor([750.0]), session, audio)
 
 
 def relative_rms(result, expected):
@@ -119,16 +119,16 @@ def test_with_gradients_layers_run_eagerly():
 @torch.no_grad()
 def test_a_timestep_that_the_session_knows_is_embedded_once():
     dit = make_dit()
-    unknown, sound = contexts(dit)
+    unknown, audio = contexts(dit)
     embedded = []
     original = dit._embed_time
     dit._embed_time = lambda timestep: embedded.append(1) or original(timestep)
     session, _ = contexts(dit, timesteps=[750.0, 500.1])
     latent = torch.randn(1, 16, 3, 4, 6)
     times = [torch.tensor([time]) for time in (750.0, 500.1, 750.0)]
-    found = [dit(latent, time, session, sound) for time in times]
+    found = [dit(latent, time, session, audio) for time in times]
     assert len(embedded) == 2
-    expected = [dit(latent, time, unknown, sound) for time in times]
+    expected = [dit(latent, time, unknown, audio) for time in times]
     assert len(embedded) == 5
     assert all(map(torch.equal, found, expected))
 

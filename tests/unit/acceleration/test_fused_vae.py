@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.fused_vae import (
     FusedRunner,
-    double_pictures,
+    double_images,
     keep_channels_last,
     pad_weights,
 )
@@ -71,9 +71,9 @@ def test_a_row_is_normalised_scaled_and_activated():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("channels", [3, 8])
 def test_doubled_pictures_are_those_of_the_plain_layer(dtype, channels):
-    pictures = torch.randn(2, channels, 3, 5).to(dtype)
-    expected = F.interpolate(pictures.float(), scale_factor=2.0, mode="nearest-exact")
-    assert torch.equal(double_pictures(pictures).float(), expected)
+    images = torch.randn(2, channels, 3, 5).to(dtype)
+    expected = F.interpolate(images.float(), scale_factor=2.0, mode="nearest-exact")
+    assert torch.equal(double_images(images).float(), expected)
 
 
 @torch.no_grad()

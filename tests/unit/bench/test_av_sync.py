@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from flashtalk_core.bench.av_sync import PlainFrames, SyncMeasure, measure_sync
-from flashtalk_core.bench.sounds import RATE_HZ, write_babble, write_clicks
+from flashtalk_core.bench.signals import RATE_HZ, write_babble, write_clicks
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.session import run_session
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import probe_audio
 
 pytestmark = pytest.mark.cpu
 
@@ -77,15 +77,15 @@ def test_the_stand_in_draws_groups_of_four():
 
 def test_clicks_are_written_where_they_are_wanted(tmp_path):
     write_clicks(tmp_path / "c.flac", 100_001, [3, 65_536, 100_000])
-    with SoundReader(tmp_path / "c.flac") as sound:
-        samples = np.concatenate(list(sound.blocks()), axis=1)[0]
+    with AudioReader(tmp_path / "c.flac") as audio:
+        samples = np.concatenate(list(audio.blocks()), axis=1)[0]
     assert len(samples) == 100_001
     assert np.flatnonzero(samples).tolist() == [3, 65_536, 100_000]
 
 
 def test_babble_is_loud_enough_to_measure(tmp_path):
     write_babble(tmp_path / "b.flac", 2.3)
-    sound = probe_sound(tmp_path / "b.flac")
-    assert sound.num_samples == round(2.3 * RATE_HZ)
-    assert -50 < sound.loudness_lufs < -10
-    assert not sound.is_silent
+    audio = probe_audio(tmp_path / "b.flac")
+    assert audio.num_samples == round(2.3 * RATE_HZ)
+    assert -50 < audio.loudness_lufs < -10
+    assert not audio.is_silent

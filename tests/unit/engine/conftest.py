@@ -18,8 +18,8 @@ from flashtalk_core.engine.plan import PlannedSpeaker, RenderPlan
 from flashtalk_core.engine.reference import Reference, prepare_reference
 from flashtalk_core.engine.request import AvatarRequest
 from flashtalk_core.engine.state import SessionState
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.placement.place import Placement
@@ -41,7 +41,7 @@ class Toy:
     dit: AvatarDiT
     vae: VideoVAE
     clip_tokens: torch.Tensor
-    picture: torch.Tensor
+    image: torch.Tensor
     context: torch.Tensor
     reference: Reference
 
@@ -50,12 +50,12 @@ class Toy:
         num_frames = self.model.chunk.num_frames
         return torch.randn(1, num_frames, 5, 2, 6, generator=generator)
 
-    def run(self, state=None, sampling=None, sound=0, **hooks):
+    def run(self, state=None, sampling=None, audio=0, **hooks):
         """Return a whole chunk's frames and the state after it."""
         chunk = generate_chunk(
             self.model,
             self.reference,
-            self.windows(sound),
+            self.windows(audio),
             state or SessionState(),
             sampling or SamplingConfig(steps=2),
             **hooks,
@@ -70,17 +70,17 @@ def build_toy(chunk, dtype=torch.float32):
     for module in (dit, vae):
         module.to(dtype).eval()
     tokens = torch.randn(1, DIT.clip_tokens, DIT.clip_dim)
-    picture, context = torch.rand(3, 32, 48) * 2 - 1, torch.randn(4, 10)
+    image, context = torch.rand(3, 32, 48) * 2 - 1, torch.randn(4, 10)
     reference = prepare_reference(
         dit=dit,
         vae=vae,
         clip_tokens=tokens,
-        picture=picture,
+        image=image,
         context=context,
         chunk=chunk,
     )
     model = ChunkModel.resident(dit, vae, chunk)
-    return Toy(model, dit, vae, tokens, picture, context, reference)
+    return Toy(model, dit, vae, tokens, image, context, reference)
 
 
 @pytest.fixture(scope="session")
@@ -114,15 +114,15 @@ def make_plan(checkpoint):
 
     def make(*, picture_seed=0, sound_seed=0, seconds=0.4, size_px=(32, 32), **given):
         rng = np.random.default_rng(picture_seed)
-        picture = Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8))
+        image = Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8))
         noise = np.random.default_rng(sound_seed).standard_normal((1, round(seconds * 16_000)))
-        sound = SoundArray("noise", noise.astype(np.float32) * 0.1, 16_000)
+        audio = AudioArray("noise", noise.astype(np.float32) * 0.1, 16_000)
         names = ("prompt", "fit", "prompt_changes", "context", "clip_tokens", "chunk",
                  "num_decode_latents")  # fmt: skip
         wanted = {name: given.pop(name) for name in names if name in given}
         places = {name: given.pop(name) for name in ("placement", "attention") if name in given}
         request = AvatarRequest(
-            picture=picture,
+            image=image,
             size_px=size_px,
             sampling=SamplingConfig(**{"steps": 1, "rule": "euler"} | given),
             **{"prompt": "hello"} | wanted,
@@ -130,7 +130,7 @@ def make_plan(checkpoint):
         return RenderPlan(
             checkpoint=checkpoint,
             request=request,
-            speakers=(PlannedSpeaker(probe_sound(sound)),),
+            speakers=(PlannedSpeaker(probe_audio(audio)),),
             **{"placement": PLACEMENT} | places,
         )
 

@@ -33,8 +33,8 @@ class Samples:
 
 @pytest.fixture(scope="module")
 def build(make_plan, networks):
-    def build(sound=None, **plan):
-        return build_avatar(make_plan(**plan), sound or Samples(), networks)
+    def build(audio=None, **plan):
+        return build_avatar(make_plan(**plan), audio or Samples(), networks)
 
     return build
 
@@ -84,7 +84,7 @@ def test_each_chunk_hears_its_own_window_with_context_on_both_sides(build, check
             reads.append((start, stop))
             return super().read(start, stop)
 
-    avatar = build(sound=Recorded())
+    avatar = build(audio=Recorded())
     heard = [avatar.hear(chunk_span(index, avatar.chunk)) for index in range(3)]
     assert reads == [(640 * (28 * k - 89), 640 * (28 * k + 111)) for k in range(3)]
     dit = checkpoint.config.dit

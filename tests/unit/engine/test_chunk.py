@@ -71,13 +71,13 @@ def test_the_first_chunk_starts_from_the_portrait_alone(toy):
 
 
 def test_a_saved_state_continues_as_if_never_interrupted(toy, tmp_path):
-    frames0, state0 = toy.run(sound=1)
-    frames1, state1 = toy.run(state0, sound=2)
+    frames0, state0 = toy.run(audio=1)
+    frames1, state1 = toy.run(state0, audio=2)
     torch.save({"index": state0.chunk_index, "motion": state0.motion_frames}, tmp_path / "state")
     saved = torch.load(tmp_path / "state", weights_only=True)
-    toy.run(sound=3)
+    toy.run(audio=3)
     resumed = SessionState(chunk_index=saved["index"], motion_frames=saved["motion"])
-    again, state = toy.run(resumed, sound=2)
+    again, state = toy.run(resumed, audio=2)
     assert torch.equal(again, frames1)
     assert torch.equal(state.motion_frames, state1.motion_frames)
     assert not torch.allclose(frames0, frames1, atol=1e-3)
@@ -140,10 +140,10 @@ def test_gradients_are_off_inside_and_on_between_frames(toy):
 def test_shown_frames_have_the_portraits_colours(toy):
     frames, state = toy.run(sampling=replace(PLAIN, colour_strength=1.0))
     plain, _ = toy.run(sampling=PLAIN)
-    wanted = ColourReference.from_picture(toy.picture).mean
+    wanted = ColourReference.from_image(toy.image).mean
 
     def distance(shown):
-        means = [ColourReference.from_picture(frame).mean for frame in shown.unbind(1)]
+        means = [ColourReference.from_image(frame).mean for frame in shown.unbind(1)]
         return float((torch.stack(means) - wanted).abs().max())
 
     assert distance(frames) < 0.25 * distance(plain)
@@ -153,8 +153,8 @@ def test_shown_frames_have_the_portraits_colours(toy):
 
 def test_mouth_strength_zero_takes_the_sound_away(toy):
     silent = replace(PLAIN, mouth_strength=0.0)
-    assert torch.equal(toy.run(sampling=silent, sound=1)[0], toy.run(sampling=silent, sound=2)[0])
-    assert not torch.equal(toy.run(sampling=PLAIN, sound=1)[0], toy.run(sampling=PLAIN, sound=2)[0])
+    assert torch.equal(toy.run(sampling=silent, audio=1)[0], toy.run(sampling=silent, audio=2)[0])
+    assert not torch.equal(toy.run(sampling=PLAIN, audio=1)[0], toy.run(sampling=PLAIN, audio=2)[0])
 
 
 def test_the_rules_lead_to_different_frames(toy):

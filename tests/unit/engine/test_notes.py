@@ -11,8 +11,8 @@ from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_no
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.hearing import Hearing
-from flashtalk_core.media.audio.info import SoundInfo
-from flashtalk_core.media.audio.notes import sound_notes
+from flashtalk_core.media.audio.info import AudioInfo
+from flashtalk_core.media.audio.notes import audio_notes
 from flashtalk_core.media.video.audio_track import track_notes
 from flashtalk_core.placement.memory_plan import WHOLE
 from flashtalk_core.placement.place import Placement
@@ -20,7 +20,7 @@ from flashtalk_core.placement.place import Placement
 pytestmark = pytest.mark.cpu
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
-SOUND = SoundInfo(
+SOUND = AudioInfo(
     source=Path("speech.wav"),
     rate_hz=16_000,
     channels=1,
@@ -33,7 +33,7 @@ SOUND = SoundInfo(
 )
 
 
-def sound(**changes):
+def audio(**changes):
     return replace(SOUND, **changes)
 
 
@@ -42,7 +42,7 @@ def place(**given):
 
 
 def test_a_sound_that_is_whole_has_no_notes():
-    assert sound_notes(SOUND) == track_notes(SOUND) == []
+    assert audio_notes(SOUND) == track_notes(SOUND) == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_sound_that_is_whole_has_no_notes():
     ],
 )  # fmt: skip
 def test_faults_measured_in_the_sound_are_notes(changes, note):
-    assert sound_notes(sound(**changes)) == [f"sound speech.wav: {note}"]
+    assert audio_notes(audio(**changes)) == [f"sound speech.wav: {note}"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_faults_measured_in_the_sound_are_notes(changes, note):
     ],
 )  # fmt: skip
 def test_what_the_track_cannot_carry_is_a_note(changes, note):
-    assert track_notes(sound(**changes)) == [f"sound speech.wav: {note}"]
+    assert track_notes(audio(**changes)) == [f"sound speech.wav: {note}"]
 
 
 def test_a_plain_placement_has_no_notes():
@@ -124,10 +124,10 @@ def test_notes_of_a_whole_plan_come_from_request_sound_and_placement(make_plan, 
     unusual = replace(
         plan,
         request=request,
-        speakers=(PlannedSpeaker(replace(plan.sound, is_silent=True, peak=0.0)),),
+        speakers=(PlannedSpeaker(replace(plan.audio, is_silent=True, peak=0.0)),),
         placement=replace(plan.placement, paths=KernelOptions()),
     )
     openings = [note.partition(":")[0] for note in render_notes(unusual)]
     assert openings == [
-        "size 32x48", "prompt change at 3600 s", f"sound {plan.sound.source}", "speed fused",
+        "size 32x48", "prompt change at 3600 s", f"sound {plan.audio.source}", "speed fused",
     ]  # fmt: skip

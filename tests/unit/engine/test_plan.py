@@ -12,8 +12,8 @@ from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.config import ChunkConfig
 from flashtalk_core.engine.plan import PlannedSpeaker, fingerprint
 from flashtalk_core.engine.request import PromptChange
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.place import Placement
 from flashtalk_core.weights.lora.merge import LoraFile
@@ -108,8 +108,8 @@ def test_equal_settings_give_equal_fingerprints(make_plan):
 
 def test_the_name_of_a_sound_in_memory_does_not_count(make_plan):
     plan = make_plan()
-    source = plan.sound.source
-    other = probe_sound(SoundArray("another name", source.samples.copy(), source.rate_hz))
+    source = plan.audio.source
+    other = probe_audio(AudioArray("another name", source.samples.copy(), source.rate_hz))
     assert replace(plan, speakers=(PlannedSpeaker(other),)).fingerprint() == plan.fingerprint()
 
 
@@ -142,7 +142,7 @@ def test_the_order_of_names_and_the_memory_layout_do_not_count():
 
 
 def test_the_portrait_is_fitted_to_the_video(make_plan):
-    fitted = make_plan(size_px=(32, 48)).fitted_picture()
+    fitted = make_plan(size_px=(32, 48)).fitted_image()
     assert (fitted.shape, fitted.dtype) == ((3, 32, 48), torch.float32)
     assert -1 <= fitted.min() < fitted.max() <= 1
     assert np.isfinite(fitted.numpy()).all()

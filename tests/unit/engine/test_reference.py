@@ -4,31 +4,31 @@ import pytest
 import torch
 
 from flashtalk_core.config import ChunkConfig
-from flashtalk_core.engine.reference import encode_condition, picture_mask
+from flashtalk_core.engine.reference import encode_condition, image_mask
 
 pytestmark = pytest.mark.cpu
 
 
 def test_the_mask_is_one_on_the_portraits_frame_only():
-    mask = picture_mask(33, 3, 2)
+    mask = image_mask(33, 3, 2)
     assert mask.shape == (1, 4, 9, 3, 2)
     assert mask[:, :, 0].eq(1).all()
     assert mask[:, :, 1:].eq(0).all()
 
 
 def test_the_condition_is_the_mask_and_the_portrait_before_blank_frames(toy):
-    portrait = toy.picture[None, :, None]
+    portrait = toy.image[None, :, None]
     clip = torch.cat([portrait, torch.zeros(1, 3, 12, 32, 48)], dim=2)
     with torch.no_grad():
         condition = encode_condition(toy.vae, portrait, 13)
         expected = toy.vae.encode(clip)
     assert condition.shape == (1, 20, 4, 4, 6)
-    assert torch.equal(condition[:, :4], picture_mask(13, 4, 6))
+    assert torch.equal(condition[:, :4], image_mask(13, 4, 6))
     assert torch.equal(condition[:, 4:], expected)
 
 
 def test_two_portraits_can_share_a_batch(toy):
-    portraits = torch.stack([toy.picture, -toy.picture])[:, :, None]
+    portraits = torch.stack([toy.image, -toy.image])[:, :, None]
     with torch.no_grad():
         both = encode_condition(toy.vae, portraits, 5)
         alone = encode_condition(toy.vae, portraits[1:], 5)
@@ -48,7 +48,7 @@ def test_prompt_and_picture_are_projected_for_every_block(toy):
 
 def test_the_first_motion_latent_is_the_encoded_portrait(toy):
     with torch.no_grad():
-        expected = toy.vae.encode(toy.picture[None, :, None])
+        expected = toy.vae.encode(toy.image[None, :, None])
     assert torch.equal(toy.reference.motion_latent, expected)
 
 

@@ -21,7 +21,7 @@ def changes(*seconds):
 
 @pytest.fixture
 def make_track(toy):
-    portrait = encode_portrait(toy.vae, toy.clip_tokens, toy.picture, CHUNK.num_frames)
+    portrait = encode_portrait(toy.vae, toy.clip_tokens, toy.image, CHUNK.num_frames)
 
     def make(*seconds):
         generator = torch.Generator().manual_seed(1)
@@ -113,7 +113,7 @@ def test_a_changed_prompt_changes_the_picture_from_its_chunk_on(make_plan, netwo
     videos = []
     for prompts in ((), (PromptChange(0.32, "somebody laughs"),)):
         plan = make_plan(chunk=CHUNK, seconds=0.64, prompt_changes=prompts)
-        with AnalysisStream(plan.sound, CHUNK.sample_rate_hz) as samples:
+        with AnalysisStream(plan.audio, CHUNK.sample_rate_hz) as samples:
             avatar = build_avatar(plan, samples, networks)
             videos.append(torch.cat(list(run_session(avatar, 16))))
     assert torch.equal(videos[0][:8], videos[1][:8])

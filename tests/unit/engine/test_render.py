@@ -11,7 +11,7 @@ from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.render import describe, open_writer, render_video
 from flashtalk_core.errors import InvalidInputError, OutputError
-from flashtalk_core.media.audio.info import SoundInfo
+from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.isobmff.live import LiveMp4
 from flashtalk_core.media.video.reading.measure import measure_video
 
@@ -89,13 +89,13 @@ def test_a_sink_is_left_with_what_stopped_the_render(plan, networks):
 def test_a_growing_sound_gives_the_very_file_and_stream_of_the_finished_one(
     plan, networks, growing_sound, tmp_path
 ):
-    samples = plan.sound.source.samples
-    growing = SoundInfo.growing(growing_sound(samples, 16_000, 640))
-    whole = replace(growing, source=plan.sound.source, num_samples=samples.shape[1])
+    samples = plan.audio.source.samples
+    growing = AudioInfo.growing(growing_sound(samples, 16_000, 640))
+    whole = replace(growing, source=plan.audio.source, num_samples=samples.shape[1])
     videos = []
-    for sound in (growing, whole):
+    for audio in (growing, whole):
         live = Fragments()
-        spoken = replace(plan, speakers=(PlannedSpeaker(sound),))
+        spoken = replace(plan, speakers=(PlannedSpeaker(audio),))
         writer = open_writer(spoken, tmp_path / "a.mp4", crf=30, sinks=[LiveMp4(live)])
         render_video(spoken, writer, networks)
         videos.append(((tmp_path / "a.mp4").read_bytes(), list(live)))

@@ -23,7 +23,7 @@ CONFIG = AvatarConfig()
 
 def ask(**given):
     given = {"prompt": "", "size_px": CONFIG.size_px, "sampling": SamplingConfig()} | given
-    return AvatarRequest(picture=Image.new("RGB", (64, 64)), **given)
+    return AvatarRequest(image=Image.new("RGB", (64, 64)), **given)
 
 
 @pytest.mark.parametrize("size_px", [(30, 32), (32, 16), (4096, 32), (0, 0)])

@@ -21,8 +21,8 @@ from flashtalk_core.engine.resolve import (
 )
 from flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
 from flashtalk_core.errors import FlashTalkError
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.placement.memory_choice import MemoryChoice
 from flashtalk_core.weights.discovery.layout import resolve_model
 from flashtalk_core.weights.load import AvatarCheckpoint
@@ -222,22 +222,22 @@ def test_what_is_in_memory_goes_beside_the_spec(opened, monkeypatch):
     def refuse(*_args, **_kwargs):
         pytest.fail("looked for")
 
-    for name in ("open_picture", "open_checkpoint", "choose_attention", "find_model_files"):
+    for name in ("open_image", "open_checkpoint", "choose_attention", "find_model_files"):
         monkeypatch.setattr(resolving, name, refuse)
     rng = np.random.default_rng(0)
-    sound = SoundArray("noise", rng.standard_normal((1, 8000)).astype(np.float32) * 0.1, 16_000)
-    picture = Image.new("RGB", (64, 64), (9, 9, 9))
+    audio = AudioArray("noise", rng.standard_normal((1, 8000)).astype(np.float32) * 0.1, 16_000)
+    image = Image.new("RGB", (64, 64), (9, 9, 9))
     dit = opened.checkpoint.config.dit
     context = torch.zeros(4, dit.text_dim)
     spec = RenderSpec(start_s=0.1, size_px=(32, 32))
-    inputs = Inputs(picture=picture, sounds=(sound,), context=context, model=opened)
+    inputs = Inputs(image=image, audio_inputs=(audio,), context=context, model=opened)
     plan = resolve(spec, HOST, inputs)
-    assert plan.request.picture is picture
+    assert plan.request.image is image
     assert plan.request.context is context
-    assert plan.sound == probe_sound(sound, 0.1)
+    assert plan.audio == probe_audio(audio, 0.1)
     assert plan.checkpoint is opened.checkpoint
-    measured = replace(inputs, sounds=(plan.sound,))
-    monkeypatch.setattr(resolving, "probe_sound", refuse)
+    measured = replace(inputs, audio_inputs=(plan.audio,))
+    monkeypatch.setattr(resolving, "probe_audio", refuse)
     assert resolve(spec, HOST, measured).fingerprint() == plan.fingerprint()
     assert "model" in repr(inputs)
     assert len(repr(inputs)) < 100
@@ -294,7 +294,7 @@ def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
 
         monkeypatch.setattr(resolving, name, call)
 
-    for name in ("choose_attention", "choose_kernel_options", "open_picture", "probe_sound",
+    for name in ("choose_attention", "choose_kernel_options", "open_image", "probe_audio",
                  "open_checkpoint", "plan_memory"):  # fmt: skip
         note(name)
     monkeypatch.setattr(
@@ -304,7 +304,7 @@ def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
     with pytest.raises(FlashTalkError, match=r"test_resolve\.py"):
         resolve(replace(BASE, model=ModelSpec(loras=(lora,))), Recorded())
     assert order == ["find_lora", "find_device", "choose_attention", "choose_kernel_options",
-                     "find_files", "open_picture", "probe_sound", "open_checkpoint"]  # fmt: skip
+                     "find_files", "open_image", "probe_audio", "open_checkpoint"]  # fmt: skip
     order.clear()
     resolve(BASE, Recorded())
     assert order[-3:] == ["find_dtype", "free_bytes", "plan_memory"]

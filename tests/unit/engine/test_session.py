@@ -12,9 +12,9 @@ from flashtalk_core.engine.session import run_session
 from flashtalk_core.engine.state import FrameGroup, SessionState
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.geometry import num_video_frames
-from flashtalk_core.media.audio.info import SoundInfo
+from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.audio.probe import AnalysisStream
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.source import AudioArray
 
 pytestmark = pytest.mark.cpu
 
@@ -111,9 +111,9 @@ def test_a_state_of_other_settings_is_refused():
 class Hearing(Counter):
     """Draws frames as bright as what it hears of them and a while ahead."""
 
-    def __init__(self, sound, ahead_samples):
+    def __init__(self, audio, ahead_samples):
         super().__init__()
-        self.stream, self.ahead = AnalysisStream(sound), ahead_samples
+        self.stream, self.ahead = AnalysisStream(audio), ahead_samples
 
     def generate(self, span, state):
         start, stop = span.shown.start * 640, span.shown.stop * 640
@@ -137,13 +137,13 @@ def test_a_growing_sound_gives_the_frames_of_the_finished_one(
 ):
     num_samples = round(frames * rate_hz / 25)
     samples = np.random.default_rng(0).standard_normal((1, num_samples)).astype(np.float32)
-    growing = SoundInfo.growing(growing_sound(samples, rate_hz, rate_hz // 50))
+    growing = AudioInfo.growing(growing_sound(samples, rate_hz, rate_hz // 50))
     finished = replace(
-        growing, source=SoundArray("whole", samples, rate_hz), num_samples=num_samples
+        growing, source=AudioArray("whole", samples, rate_hz), num_samples=num_samples
     )
     videos = [
-        torch.cat(list(run_session(Hearing(sound, ahead_samples), sound)))
-        for sound in (growing, finished)
+        torch.cat(list(run_session(Hearing(audio, ahead_samples), audio)))
+        for audio in (growing, finished)
     ]
     assert torch.equal(*videos)
     assert len(videos[0]) == num_video_frames(num_samples, rate_hz, 25)
@@ -153,14 +153,14 @@ def test_a_growing_sound_gives_the_frames_of_the_finished_one(
 def test_nothing_is_drawn_behind_the_end_of_a_growing_sound(growing_sound, total):
     """Its end is known only when the next sample is waited for, which is before it is drawn."""
     samples = np.ones((1, total * 640), np.float32)
-    sound = SoundInfo.growing(growing_sound(samples, 16_000, 640))
-    source = Hearing(sound, 0)
-    assert sum(map(len, run_session(source, sound))) == total
+    audio = AudioInfo.growing(growing_sound(samples, 16_000, 640))
+    source = Hearing(audio, 0)
+    assert sum(map(len, run_session(source, audio))) == total
     assert source.drawn == -(-total // 4) * 4
 
 
 def test_frames_leave_before_the_end_is_known(growing_sound):
-    sound = SoundInfo.growing(growing_sound(np.ones((1, 64_000), np.float32), 16_000, 640))
-    session = run_session(Hearing(sound, 640), sound)
+    audio = AudioInfo.growing(growing_sound(np.ones((1, 64_000), np.float32), 16_000, 640))
+    session = run_session(Hearing(audio, 640), audio)
     next(session)
-    assert (sound.total_samples, sound.source.num_arrived) == (None, 9 * 640)
+    assert (audio.total_samples, audio.source.num_arrived) == (None, 9 * 640)

@@ -12,9 +12,9 @@ from flashtalk_core.media.video.writer import Mp4Writer
 
 def clicks(num_samples, at, channels=1):
     """Silence with a click at each sample of `at`."""
-    sound = np.zeros((channels, num_samples), np.float32)
-    sound[:, list(at)] = 0.9
-    return sound
+    audio = np.zeros((channels, num_samples), np.float32)
+    audio[:, list(at)] = 0.9
+    return audio
 
 
 def voice(num_samples, rate_hz, seed=0):
@@ -24,14 +24,14 @@ def voice(num_samples, rate_hz, seed=0):
     return (rng.standard_normal(num_samples) * envelope[:num_samples]).astype(np.float32)
 
 
-def encode_sound(path, sound, rate_hz, codec="pcm_f32le", layout=None, **tags):
+def encode_sound(path, audio, rate_hz, codec="pcm_f32le", layout=None, **tags):
     """Write `(C, n)` floats with PyAV in any codec it has."""
-    layout = layout or {1: "mono", 2: "stereo", 6: "5.1"}[len(sound)]
+    layout = layout or {1: "mono", 2: "stereo", 6: "5.1"}[len(audio)]
     with av.open(str(path), "w") as container:
         container.metadata.update(tags)
         stream = container.add_stream(codec, rate=rate_hz, layout=layout)
-        for start in range(0, sound.shape[1], 1024):
-            part = np.ascontiguousarray(sound[:, start : start + 1024])
+        for start in range(0, audio.shape[1], 1024):
+            part = np.ascontiguousarray(audio[:, start : start + 1024])
             frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
             frame.sample_rate, frame.pts = rate_hz, start
             frame.time_base = Fraction(1, rate_hz)
@@ -40,9 +40,9 @@ def encode_sound(path, sound, rate_hz, codec="pcm_f32le", layout=None, **tags):
     return path
 
 
-def write_wav(path, sound, rate_hz, mask=None):
+def write_wav(path, audio, rate_hz, mask=None):
     """Write `(C, n)` floats of any number of channels, with or without a channel mask."""
-    channels, data = len(sound), np.ascontiguousarray(sound.T, "<f4").tobytes()
+    channels, data = len(audio), np.ascontiguousarray(audio.T, "<f4").tobytes()
     head = struct.pack("<HIIHH", channels, rate_hz, 4 * rate_hz * channels, 4 * channels, 32)
     if mask is None:
         form = struct.pack("<H", 3) + head
@@ -63,9 +63,9 @@ def heard(info):
         return stream.read(0, round(info.duration_s * 16_000))
 
 
-def write_video(path, sound, size_px=(32, 32), **options):
+def write_video(path, audio, size_px=(32, 32), **options):
     """Write plain frames of alternating grey, a chunk at a time; return the writer."""
-    with Mp4Writer(path, size_px, sound, preset="ultrafast", **options) as writer:
+    with Mp4Writer(path, size_px, audio, preset="ultrafast", **options) as writer:
         for start in range(0, writer.num_frames, 28):
             stop = min(start + 28, writer.num_frames)
             grey = (np.arange(start, stop) % 8 * 30).astype(np.uint8)

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.container import open_container
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.reading.reader import probe_video, read_frames
@@ -40,17 +40,17 @@ def tag(request):
     ("name", "codec"), [("s.wav", "pcm_s16le"), ("s.mp3", "libmp3lame"), ("s.flac", "flac")]
 )
 def test_a_sound_is_read_whatever_its_tags_are(make, tmp_path, tag, name, codec):
-    sound = make.voice(16_000, 16_000)[None]
-    path = retag(make.encode_sound(tmp_path / name, sound, 16_000, codec, title=TITLE), tag)
-    with SoundReader(path) as reader:
+    audio = make.voice(16_000, 16_000)[None]
+    path = retag(make.encode_sound(tmp_path / name, audio, 16_000, codec, title=TITLE), tag)
+    with AudioReader(path) as reader:
         num_read = sum(block.shape[1] for block in reader.blocks())
     assert num_read == 16_000
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_video_is_read_and_copied_whatever_its_tags_are(make, tmp_path, caplog, tag, suffix):
-    sound = make.encode_sound(tmp_path / "s.wav", make.clicks(16_000, [8_000]), 16_000)
-    make.write_video(tmp_path / "v.mp4", probe_sound(sound), metadata={"title": TITLE})
+    audio = make.encode_sound(tmp_path / "s.wav", make.clicks(16_000, [8_000]), 16_000)
+    make.write_video(tmp_path / "v.mp4", probe_audio(audio), metadata={"title": TITLE})
     path = retag(tmp_path / "v.mp4", tag)
     with caplog.at_level(logging.WARNING):
         assert probe_video(path).num_frames == 25
@@ -71,4 +71,4 @@ def test_tags_of_a_track_do_not_matter_either(tmp_path):
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
         frame.sample_rate, frame.pts = 8_000, 0
         container.mux([*stream.encode(frame), *stream.encode(None)])
-    assert probe_sound(retag(path, TAGS["GBK"])).num_samples == 800
+    assert probe_audio(retag(path, TAGS["GBK"])).num_samples == 800

@@ -58,9 +58,9 @@ def run(dit, steps=2):
         return torch.randn(1, *shape, generator=generator).to(weight)
 
     session = dit.project_session(draw(20, 3, 4, 6), draw(6, 20), draw(5, 12))
-    sound = dit.project_audio(draw(9, 5, 2, 6))
+    audio = dit.project_audio(draw(9, 5, 2, 6))
     times = torch.linspace(1000, 500, steps, device=weight.device).split(1)
-    return [dit(draw(16, 3, 4, 6), time, session, sound) for time in times if steps]
+    return [dit(draw(16, 3, 4, 6), time, session, audio) for time in times if steps]
 
 
 def assert_equal(found, expected):

@@ -40,11 +40,11 @@ def test_sizes_come_from_files_where_they_tell_and_from_settings_otherwise(model
 
 
 def test_loaded_encoders_give_the_golden_numbers(models):
-    picture, tokens = golden("clip", "in.image", "out.tokens")
+    image, tokens = golden("clip", "in.image", "out.tokens")
     ids, mask, context = golden("umt5", "in.ids", "in.mask", "out.context")
     speech, hidden = golden("wav2vec2", "in.speech8s", "out.embedding8s")
     with torch.no_grad():
-        assert error_of(models.clip(picture[:, :, -1]), tokens) < 2e-5
+        assert error_of(models.clip(image[:, :, -1]), tokens) < 2e-5
         assert error_of(models.text_encoder(ids, mask)[:, : int(mask.sum())], context) < 2e-5
         assert error_of(models.audio_encoder(speech[None], 200)[0], hidden) < 2e-5
 

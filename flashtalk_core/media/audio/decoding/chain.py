@@ -16,9 +16,9 @@ from ....excerpt import shown_path
 from ..source import Block
 from .changes import one_kind
 from .ogg_pages import ogg_pages
-from .pieces import DAMAGED, OpenedSound, Piece, teller
+from .pieces import DAMAGED, OpenedAudio, Piece, teller
 
-OpenPart = Callable[[io.RawIOBase], OpenedSound | None]
+OpenPart = Callable[[io.RawIOBase], OpenedAudio | None]
 
 
 def part_offsets(path: Path) -> list[int]:
@@ -35,7 +35,7 @@ def part_offsets(path: Path) -> list[int]:
 
 def open_chain(
     path: Path, offsets: list[int], notes: list[str], open_part: OpenPart
-) -> OpenedSound | None:
+) -> OpenedAudio | None:
     """Open a file of several parts as one sound, at the rate of the first that lasts.
 
     Parts that cannot be read are left out. ``None`` if no part can be.
@@ -67,7 +67,7 @@ def open_chain(
         for piece in alike:
             yield piece.samples
 
-    return OpenedSound(first.rate_hz, len(first.samples), first.layout, blocks(), source.close)
+    return OpenedAudio(first.rate_hz, len(first.samples), first.layout, blocks(), source.close)
 
 
 def _pieces_of_part(path: Path, start: int, stop: int, open_part: OpenPart) -> Iterator[Piece]:

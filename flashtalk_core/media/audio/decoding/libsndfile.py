@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ....borders import library_border
 from ....errors import InvalidInputError
 from ..source import BLOCK_SAMPLES, Block, check_rate
-from .pieces import OpenedSound, unreadable
+from .pieces import OpenedAudio, unreadable
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -22,7 +22,7 @@ _FORMATS = frozenset((
 ))  # fmt: skip
 
 
-def open_with_libsndfile(path: Path) -> OpenedSound | None:
+def open_with_libsndfile(path: Path) -> OpenedAudio | None:
     """Open with libsndfile; ``None`` if it is not installed or does not know the format.
 
     Raises:
@@ -38,7 +38,7 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
     with library_border(lambda said: unreadable(path, said)):
         file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
         try:
-            sound = soundfile.SoundFile(file)
+            audio = soundfile.SoundFile(file)
         except soundfile.LibsndfileError:
             file.close()
             return None
@@ -47,18 +47,18 @@ def open_with_libsndfile(path: Path) -> OpenedSound | None:
             raise
 
     def close() -> None:
-        sound.close()
+        audio.close()
         file.close()
 
     try:
-        if sound.format not in _FORMATS:
+        if audio.format not in _FORMATS:
             close()
             return None
-        check_rate(path, sound.samplerate)
+        check_rate(path, audio.samplerate)
     except InvalidInputError:
         close()
         raise
-    return OpenedSound(sound.samplerate, sound.channels, "", _blocks(path, sound), close)
+    return OpenedAudio(audio.samplerate, audio.channels, "", _blocks(path, audio), close)
 
 
 def _is_noisy(path: Path) -> bool:
@@ -69,10 +69,10 @@ def _is_noisy(path: Path) -> bool:
     return is_mpeg or head[:2] == b"\xf0\x7e"
 
 
-def _blocks(path: Path, sound: SoundFile) -> Iterator[Block]:
+def _blocks(path: Path, audio: SoundFile) -> Iterator[Block]:
     while True:
         with library_border(lambda said: unreadable(path, said)):
-            block = sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+            block = audio.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
         if not len(block):
             return
         yield block.T

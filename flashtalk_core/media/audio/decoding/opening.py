@@ -25,7 +25,7 @@ from .tracks import open_with_av
 from .wav_header import better_reader_for, missing_wav_s, wav_notes
 
 
-class DecodedSound(NamedTuple):
+class DecodedAudio(NamedTuple):
     """A sound that was opened: its first block is decoded, the others follow on demand."""
 
     rate_hz: int
@@ -41,7 +41,7 @@ class DecodedSound(NamedTuple):
     """Seconds a file lacks of what its header states."""
 
 
-def open_sound_file(path: Path) -> DecodedSound:
+def open_audio_file(path: Path) -> DecodedAudio:
     """Open a sound file, or a video with a sound track.
 
     Raises:
@@ -61,8 +61,8 @@ def open_sound_file(path: Path) -> DecodedSound:
     else:
         opened = open_with_av(path, notes) or open_with_libsndfile(path)
     if opened is None:
-        raise InvalidInputError(_no_sound(path))
-    return DecodedSound(*opened, notes, missing_s)
+        raise InvalidInputError(_no_audio(path))
+    return DecodedAudio(*opened, notes, missing_s)
 
 
 def _misread(path: Path, kind: str) -> str:
@@ -73,7 +73,7 @@ def _misread(path: Path, kind: str) -> str:
     return f"sound {shown_path(path)}: {kind}, which FFmpeg plays as noise; {remedy}"
 
 
-def _no_sound(path: Path) -> str:
+def _no_audio(path: Path) -> str:
     if is_unclosed(path):
         return (
             f"sound {shown_path(path)}: the table of its contents (moov) is missing: its recording "

@@ -42,7 +42,7 @@ class Piece(NamedTuple):
         return self.samples.shape[1] / self.rate_hz
 
 
-class OpenedSound(NamedTuple):
+class OpenedAudio(NamedTuple):
     """A sound that was opened."""
 
     rate_hz: int

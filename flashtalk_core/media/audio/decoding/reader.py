@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Self
 
 from ....files.input_path import check_input
-from ..source import AudioSource, Block, SoundSource
-from .opening import open_sound_file
+from ..source import AudioInput, AudioSource, Block
+from .opening import open_audio_file
 
 
-class SoundReader:
+class AudioReader:
     """One pass over a sound: rate, channels, then its blocks.
 
     Of a file, encoder delay and padding are left out as the container says (LAME header, edit
@@ -29,7 +29,7 @@ class SoundReader:
         Raises:
             InvalidInputError: If there is no such file, or no sound in it.
         """
-        self.source: SoundSource
+        self.source: AudioInput
         self.missing_s = 0.0
         """Seconds a file lacks of what its header states."""
         self.num_read = 0
@@ -39,7 +39,7 @@ class SoundReader:
         self._close: Callable[[], None] | None = None
         if isinstance(source, str | Path):
             self.source = path = check_input(source, "sound")
-            opened = open_sound_file(path)
+            opened = open_audio_file(path)
             self.rate_hz, self.channels, self.layout = opened[:3]
             self._blocks, self._close = opened.blocks, opened.close
             self.notes, self.missing_s = opened.notes, opened.missing_s

@@ -21,7 +21,7 @@ from .blocks import joined_blocks, without_padding
 from .changes import one_kind
 from .clock import clock_of, in_time
 from .frames import decoded_pieces
-from .pieces import OpenedSound, teller, unopened
+from .pieces import OpenedAudio, teller, unopened
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -33,7 +33,7 @@ _FIRST_GOOD_SPEEX = 62
 """Libavcodec that decodes Speex at its true length."""
 
 
-def open_with_av(path: Path, notes: list[str], part: RawIOBase | None = None) -> OpenedSound | None:
+def open_with_av(path: Path, notes: list[str], part: RawIOBase | None = None) -> OpenedAudio | None:
     """Open with PyAV; ``None`` if it does not know the format or has no decoder for it.
 
     Args:
@@ -80,7 +80,7 @@ def _closed_on_failure(container: InputContainer) -> Iterator[None]:
         raise
 
 
-def _telling(opened: OpenedSound, found: list[str], notes: list[str]) -> OpenedSound:
+def _telling(opened: OpenedAudio, found: list[str], notes: list[str]) -> OpenedAudio:
     """Hand over what was noticed, now and while the sound is read."""
 
     def tell() -> None:
@@ -158,7 +158,7 @@ def _chosen(container: InputContainer, index: int) -> str:
     )
 
 
-def _open_track(path: Path, container: InputContainer, index: int, found: list[str]) -> OpenedSound:
+def _open_track(path: Path, container: InputContainer, index: int, found: list[str]) -> OpenedAudio:
     track = container.streams.audio[index]
     _check_codec(path, track)
     clock = clock_of(path, container, track)
@@ -176,7 +176,7 @@ def _open_track(path: Path, container: InputContainer, index: int, found: list[s
     if limit_s is not None:
         lead_s = max(0, (first.time_s or 0) - (clock.zero_s or 0))
         blocks = without_padding(blocks, round((limit_s + lead_s) * first.rate_hz))
-    return OpenedSound(first.rate_hz, len(first.samples), first.layout, blocks, container.close)
+    return OpenedAudio(first.rate_hz, len(first.samples), first.layout, blocks, container.close)
 
 
 def _check_codec(path: Path, track: AudioStream) -> None:

@@ -35,14 +35,14 @@ def open_video(path: str | Path) -> InputContainer:
     with library_border(lambda why: unreadable(path, why)):
         container = open_container(path)
     try:
-        picture_track(path, container)
+        video_track(path, container)
     except BaseException:
         container.close()
         raise
     return container
 
 
-def picture_track(path: str | Path, container: InputContainer) -> VideoStream:
+def video_track(path: str | Path, container: InputContainer) -> VideoStream:
     """Return the track that a player shows: no cover, and one that there is a decoder for.
 
     Raises:

@@ -14,7 +14,7 @@ from ....borders import library_border
 from ....errors import InvalidInputError
 from ....excerpt import shown_path
 from ...container import MAX_FRAME_PX
-from .container import frames_of, open_video, picture_track, unreadable
+from .container import frames_of, open_video, unreadable, video_track
 from .timeline import VideoTimeline
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def frames_before(
 def _frames_from(
     path: Path, container: InputContainer, timeline: VideoTimeline, key: int | None
 ) -> Iterator[tuple[int, VideoFrame]]:
-    track = picture_track(path, container)
+    track = video_track(path, container)
     if key is not None:
         try:
             with library_border(lambda why: unreadable(path, why)):

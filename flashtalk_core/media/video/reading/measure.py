@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...audio.decoding.reader import SoundReader
-from .container import open_video, packets_of, picture_track
+from ...audio.decoding.reader import AudioReader
+from .container import open_video, packets_of, video_track
 
 _SEARCH_S = 0.05
 
@@ -46,15 +46,15 @@ def measure_video(
         The measurements.
     """
     num_frames, is_exact = _measure_frames(Path(path), frame_rate_hz)
-    with SoundReader(path) as sound:
-        offsets = _click_offsets(sound, click_times_s)
-        return VideoMeasure(num_frames, is_exact, sound.num_read, sound.rate_hz, offsets)
+    with AudioReader(path) as audio:
+        offsets = _click_offsets(audio, click_times_s)
+        return VideoMeasure(num_frames, is_exact, audio.num_read, audio.rate_hz, offsets)
 
 
 def _measure_frames(path: Path, frame_rate_hz: int) -> tuple[int, bool]:
     count, is_exact = 0, True
     with closing(open_video(path)) as container:
-        for packet in packets_of(path, container, picture_track(path, container)):
+        for packet in packets_of(path, container, video_track(path, container)):
             if packet.pts is None or not packet.time_base:
                 continue
             # Packets come in decoding order, which is the order of showing without B frames.
@@ -63,15 +63,15 @@ def _measure_frames(path: Path, frame_rate_hz: int) -> tuple[int, bool]:
     return count, is_exact
 
 
-def _click_offsets(sound: SoundReader, click_times_s: Sequence[float]) -> tuple[float, ...]:
-    rate_hz = sound.rate_hz
+def _click_offsets(audio: AudioReader, click_times_s: Sequence[float]) -> tuple[float, ...]:
+    rate_hz = audio.rate_hz
     reach = round(_SEARCH_S * rate_hz)
     centres = np.round(np.asarray(click_times_s, np.float64) * rate_hz).astype(np.int64)
     loudest = np.zeros(len(centres))
     offsets = np.full(len(centres), np.nan)
-    for block in sound.blocks():
-        first = sound.num_read - block.shape[1]
-        touched = (centres + reach >= first) & (centres - reach < sound.num_read)
+    for block in audio.blocks():
+        first = audio.num_read - block.shape[1]
+        touched = (centres + reach >= first) & (centres - reach < audio.num_read)
         for index in map(int, np.flatnonzero(touched)):
             start = max(0, centres[index] - reach - first)
             part = np.abs(block[:, start : centres[index] + reach + 1 - first]).max(axis=0)

@@ -22,11 +22,11 @@ from ....errors import require
 from ....excerpt import shown_path
 from ....log import printable_log
 from ...audio.channel_mix import Matrix, mix_matrix, positions_of
-from ...audio.decoding.reader import SoundReader
+from ...audio.decoding.reader import AudioReader
 from ...audio.decoding.tracks import decodable_tracks
 from ...audio.layout import take_layout
-from ...audio.source import MAX_CHANNELS, SoundArray
-from .container import open_video, picture_track
+from ...audio.source import MAX_CHANNELS, AudioArray
+from .container import open_video, video_track
 from .decoding import frames_before, frames_shown_at
 from .timeline import VideoTimeline, read_timeline
 from .view import VideoView, check_frame_size, view_of
@@ -49,8 +49,8 @@ class VideoInfo:
 
     timeline: VideoTimeline
     view: VideoView
-    has_sound: bool
-    sound_bytes_s: int
+    has_audio: bool
+    audio_bytes_s: int
     """Memory that a second of its sound takes, at most; 0 without sound."""
 
     @property
@@ -83,15 +83,15 @@ def probe_video(path: str | Path) -> VideoInfo:
     path = Path(path)
     with closing(open_video(path)) as container:
         timeline = read_timeline(path, container)
-        track = picture_track(path, container)
+        track = video_track(path, container)
         aspect, codec = track.sample_aspect_ratio, track.codec_context
         if codec.width and codec.height:
             check_frame_size(path, (codec.width, codec.height))
         tracks = decodable_tracks(container)
-        sound_bytes_s = max((_sound_bytes_s(track.codec_context) for track in tracks), default=0)
+        audio_bytes_s = max((_audio_bytes_s(track.codec_context) for track in tracks), default=0)
     _, first = next(frames_before(path, timeline, int(timeline.shown[0])))
     view = view_of(path, first, Fraction(aspect) if aspect else None)
-    return VideoInfo(timeline, view, bool(tracks), sound_bytes_s)
+    return VideoInfo(timeline, view, bool(tracks), audio_bytes_s)
 
 
 def read_frames(
@@ -155,15 +155,15 @@ def read_frames_at(
     check_memory(path, len(indices), info.size_px, limit_gb)
     wanted = info.timeline.shown[np.asarray(indices, np.int64)]
     converter = VideoReformatter()  # one for all frames: it keeps its tables
-    pictures = torch.empty((len(wanted), *info.size_px, 3), dtype=torch.float32)
+    images = torch.empty((len(wanted), *info.size_px, 3), dtype=torch.float32)
     last, num_held = None, 0
     for row, (frame, is_held) in enumerate(frames_shown_at(path, info.timeline, wanted)):
         num_held += is_held
         if frame is last:
-            pictures[row].copy_(pictures[row - 1])
+            images[row].copy_(images[row - 1])
             continue
         rgb = info.view.rgb(path, frame, converter)
-        pictures[row].copy_(torch.from_numpy(rgb)).div_(255)
+        images[row].copy_(torch.from_numpy(rgb)).div_(255)
         last = frame
     if num_held:
         _log.warning(
@@ -171,16 +171,16 @@ def read_frames_at(
             "Copy it again, or export it again",
             shown_path(path), num_held, len(wanted),
         )  # fmt: skip
-    return pictures
+    return images
 
 
-def read_sound_part(
+def read_audio_part(
     path: str | Path,
     start_s: float,
     duration_s: float,
     info: VideoInfo | None = None,
     limit_gb: float = LIMIT_GB,
-) -> SoundArray | None:
+) -> AudioArray | None:
     """Decode the sound of a range of a video.
 
     Args:
@@ -206,9 +206,9 @@ def read_sound_part(
         f"video {shown_path(path)}: sound of {duration_s:g} s from {start_s:g} s on, but it lasts "
         f"{info.duration_s:.3f} s; choose a range inside it",
     )
-    if not info.has_sound:
+    if not info.has_audio:
         return None
-    with SoundReader(path) as reader:
+    with AudioReader(path) as reader:
         start = round(start_s * reader.rate_hz)
         num_samples = max(1, round(duration_s * reader.rate_hz))
         mix = _mix_of_array(reader.layout, reader.channels)
@@ -226,7 +226,7 @@ def read_sound_part(
             position += block.shape[1]
         for note in reader.notes:
             _log.warning("sound %s: %s", shown_path(path), note)
-        return SoundArray(f"{path} from {start_s:g} s", samples, reader.rate_hz)
+        return AudioArray(f"{path} from {start_s:g} s", samples, reader.rate_hz)
 
 
 def check_memory(path: Path, num_frames: int, size_px: tuple[int, int], limit_gb: float) -> None:
@@ -250,7 +250,7 @@ def _mix_of_array(layout: str, channels: int) -> Matrix | None:
     return mix_matrix(positions, unnamed) if is_turned else None
 
 
-def _sound_bytes_s(codec: AudioCodecContext | None) -> int:
+def _audio_bytes_s(codec: AudioCodecContext | None) -> int:
     if codec is not None:
         take_layout(codec)
     channels = getattr(codec, "channels", 0) or MAX_CHANNELS

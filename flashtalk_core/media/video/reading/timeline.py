@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ....errors import InvalidInputError
 from ....excerpt import shown_path
 from ...audio.decoding.clock import player_zero_s
-from .container import picture_track
+from .container import video_track
 from .stamps import lacks_times, read_stamps
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
     Raises:
         InvalidInputError: If there are none, or the file cannot be read.
     """
-    track = picture_track(path, container)
+    track = video_track(path, container)
     tick_s = Fraction(track.time_base or Fraction(1, 1_000))
     stamps = read_stamps(path, container, track)
     if not (stamps.shown or stamps.num_without):

@@ -10,7 +10,7 @@ import soundfile
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media import container as media_container
 from flashtalk_core.media.audio.decoding import frames
-from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import AudioReader
 
 pytestmark = pytest.mark.cpu
 
@@ -39,7 +39,7 @@ class Raising:
 
 
 def complaint(path):
-    with pytest.raises(InvalidInputError) as caught, SoundReader(path) as reader:
+    with pytest.raises(InvalidInputError) as caught, AudioReader(path) as reader:
         for _ in reader.blocks():
             pass
     assert str(caught.value).isprintable()
@@ -101,7 +101,7 @@ def test_memory_that_runs_out_is_not_taken_for_damage(make, tmp_path, monkeypatc
 
     monkeypatch.setattr(frames, "_packets", packets)
     with pytest.raises(MemoryError):
-        SoundReader(path)
+        AudioReader(path)
 
 
 @pytest.mark.parametrize("is_large", [False, True])
@@ -116,6 +116,6 @@ def test_a_small_file_that_asks_for_gigabytes_is_damaged(tmp_path, monkeypatch, 
     monkeypatch.setattr(av, "open", fail)
     if is_large:
         with pytest.raises(MemoryError):
-            SoundReader(tmp_path / "s.mp4")
+            AudioReader(tmp_path / "s.mp4")
     else:
         assert "more memory than a file of 7 bytes" in complaint(tmp_path / "s.mp4")

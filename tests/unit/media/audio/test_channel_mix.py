@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from flashtalk_core.media.audio.channel_mix import mix_matrix, mono_weights, positions_of
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.video.audio_track import _downmix, aac_layout
 
 pytestmark = pytest.mark.cpu
@@ -84,26 +84,26 @@ def test_what_aac_has_no_layout_for_is_played_at_its_level(layout, played):
 @pytest.mark.parametrize("layout", ["mono", "stereo", "3.0", "4.0", "5.0", "5.1"])
 def test_layouts_of_aac_are_played_as_they_are(layout):
     channels = len(av.AudioLayout(layout).channels)
-    sound = SoundArray("s", np.full((channels, 1600), 0.1, np.float32), 16_000)
-    assert _downmix(probe_sound(sound)) is None
+    audio = AudioArray("s", np.full((channels, 1600), 0.1, np.float32), 16_000)
+    assert _downmix(probe_audio(audio)) is None
 
 
 @pytest.mark.parametrize("how_many", [1, 12])
 def test_sound_of_many_channels_is_played_as_loud_as_it_is(make, tmp_path, how_many):
     voice = make.voice(16_000, 16_000)
-    sound = np.zeros((12, 16_000), np.float32)
-    sound[:how_many] = voice
-    path = make.write_wav(tmp_path / "s.wav", sound, 16_000)
-    info = probe_sound(path)
+    audio = np.zeros((12, 16_000), np.float32)
+    audio[:how_many] = voice
+    path = make.write_wav(tmp_path / "s.wav", audio, 16_000)
+    info = probe_audio(path)
     (row,) = _downmix(info)
-    assert np.allclose(row @ sound, voice, atol=2e-3)
+    assert np.allclose(row @ audio, voice, atol=2e-3)
 
 
 def test_speech_in_the_centre_beside_rumble_is_heard_alone(make):
     voice, time_s = make.voice(32_000, 16_000), np.arange(32_000) / 16_000
-    sound = np.zeros((6, 32_000), np.float32)
-    sound[2], sound[3] = voice * 0.2, 0.9 * np.sin(2 * np.pi * 40 * time_s)
-    info = probe_sound(SoundArray("s", sound, 16_000))
+    audio = np.zeros((6, 32_000), np.float32)
+    audio[2], audio[3] = voice * 0.2, 0.9 * np.sin(2 * np.pi * 40 * time_s)
+    info = probe_audio(AudioArray("s", audio, 16_000))
     assert np.allclose(make.heard(info), voice * 0.2 * 0.5**0.5 * info.gain, atol=1e-5)
 
 
@@ -113,13 +113,13 @@ def test_speech_in_the_centre_beside_rumble_is_heard_alone(make):
 def test_a_voice_in_one_of_many_channels_is_in_the_video_at_its_level(make, tmp_path, mask, at):
     channels = 12 if mask is None else mask.bit_count()
     voice = np.convolve(make.voice(48_000, 48_000), np.ones(9) / 9, "same")
-    sound = np.zeros((channels, 48_000), np.float32)
-    sound[at] = voice
-    path = make.write_wav(tmp_path / "s.wav", sound, 48_000, mask)
-    make.write_video(tmp_path / "v.mp4", probe_sound(path))
-    with SoundReader(tmp_path / "v.mp4") as reader:
+    audio = np.zeros((channels, 48_000), np.float32)
+    audio[at] = voice
+    path = make.write_wav(tmp_path / "s.wav", audio, 48_000, mask)
+    make.write_video(tmp_path / "v.mp4", probe_audio(path))
+    with AudioReader(tmp_path / "v.mp4") as reader:
         played = np.concatenate(list(reader.blocks()), axis=1)
     loudest = played[np.square(played).sum(axis=1).argmax()]
     level = loudest.std() / voice.std()
     assert level == pytest.approx(0.5**0.5 if (mask, at) == (0x63F, 6) else 1, abs=0.05)
-    assert make.heard(probe_sound(path)).any()
+    assert make.heard(probe_audio(path)).any()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from flashtalk_core.geometry import num_video_frames
-from flashtalk_core.media.audio.info import SoundInfo
-from flashtalk_core.media.audio.notes import sound_notes
+from flashtalk_core.media.audio.info import AudioInfo
+from flashtalk_core.media.audio.notes import audio_notes
 from flashtalk_core.media.audio.probe import AnalysisStream
-from flashtalk_core.media.audio.source import BLOCK_SAMPLES, SoundArray
+from flashtalk_core.media.audio.source import BLOCK_SAMPLES, AudioArray
 from flashtalk_core.media.video.audio_track import track_notes
 from flashtalk_core.media.video.writer import Mp4Writer
 
@@ -31,26 +31,26 @@ def growing(samples_and_rate, growing_sound):
     samples, rate_hz = samples_and_rate
     # Products of matrices round a downmix by the size of the blocks: there they are the same.
     part_samples = 1_000 if len(samples) == 1 else BLOCK_SAMPLES
-    return SoundInfo.growing(growing_sound(samples, rate_hz, part_samples))
+    return AudioInfo.growing(growing_sound(samples, rate_hz, part_samples))
 
 
 @pytest.fixture
 def finished(samples_and_rate, growing):
     """The same sound from memory, with all that was known of it before its end."""
     samples, rate_hz = samples_and_rate
-    array = SoundArray("whole", samples, rate_hz)
+    array = AudioArray("whole", samples, rate_hz)
     return replace(growing, source=array, num_samples=array.num_samples)
 
 
-def heard(sound, step=9_000):
-    with AnalysisStream(sound) as stream:
+def heard(audio, step=9_000):
+    with AnalysisStream(audio) as stream:
         return np.concatenate([stream.read(at, at + step) for at in range(0, 5 * step, step)])
 
 
-def written(path, sound):
-    with Mp4Writer(path, (32, 32), sound, preset="ultrafast", crf=40) as writer:
+def written(path, audio):
+    with Mp4Writer(path, (32, 32), audio, preset="ultrafast", crf=40) as writer:
         index = 0
-        while sound.has_sample(index * sound.rate_hz // 25):
+        while audio.has_sample(index * audio.rate_hz // 25):
             writer.write(np.full((1, 32, 32, 3), index, np.uint8))
             index += 1
     return path.read_bytes()
@@ -89,9 +89,9 @@ def test_the_video_is_the_same_to_the_byte(growing, finished, tmp_path):
 @pytest.mark.parametrize("num_samples", [1, 639, 640, 641, 1_280, 16_000])
 def test_the_end_is_found_at_any_sample(growing_sound, make, tmp_path, num_samples):
     samples = make.voice(num_samples, 16_000)[None]
-    growing = SoundInfo.growing(growing_sound(samples, 16_000, 640))
+    growing = AudioInfo.growing(growing_sound(samples, 16_000, 640))
     finished = replace(
-        growing, source=SoundArray("whole", samples, 16_000), num_samples=num_samples
+        growing, source=AudioArray("whole", samples, 16_000), num_samples=num_samples
     )
     video = written(tmp_path / "a.mp4", growing)
     assert video == written(tmp_path / "b.mp4", finished)
@@ -114,5 +114,5 @@ def test_a_render_that_stops_before_the_end_says_how_much_it_saved(growing, tmp_
 
 def test_nothing_tells_it_from_another_sound_and_nothing_is_wrong_with_it(growing):
     assert growing.identity is None
-    assert sound_notes(growing) == []
+    assert audio_notes(growing) == []
     assert all("AAC has no" in note for note in track_notes(growing))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 
 pytestmark = pytest.mark.cpu
 
@@ -25,7 +25,7 @@ def voice(make):
 
 
 def probe(*channels):
-    return probe_sound(SoundArray("s", np.stack(channels).astype(np.float32), RATE_HZ))
+    return probe_audio(AudioArray("s", np.stack(channels).astype(np.float32), RATE_HZ))
 
 
 def likeness(first, second):
@@ -55,13 +55,13 @@ def test_noise_of_a_codec_is_not_taken_for_what_is_said(make, tmp_path, voice, n
         make.encode_sound(path, inverted, 48_000, codec)
     else:
         soundfile.write(path, inverted.T, 48_000, "VORBIS")
-    with SoundReader(path) as reader:
+    with AudioReader(path) as reader:
         left = np.concatenate(list(reader.blocks()), axis=1)[0]
-    info = probe_sound(path)
+    info = probe_audio(path)
     assert info.heard.lone_channel == 0
     assert info.loudness_lufs > -40
     heard = make.heard(info)
-    assert likeness(heard, make.heard(probe_sound(SoundArray("l", left[None], 48_000)))) > 0.999
+    assert likeness(heard, make.heard(probe_audio(AudioArray("l", left[None], 48_000)))) > 0.999
 
 
 def test_analogue_noise_does_not_hide_cancelling_channels(make, voice):
@@ -76,16 +76,16 @@ def test_the_louder_of_two_channels_is_heard(voice):
 def test_channels_that_cancel_in_the_part_are_judged_there(make, voice):
     half = len(voice) // 2
     second = np.concatenate([voice[:half], -voice[half:]])
-    sound = SoundArray("s", np.stack([voice, second]), RATE_HZ)
-    assert probe_sound(sound, 0, 1.4).heard.lone_channel is None
-    assert probe_sound(sound, 1.6).heard.lone_channel == 0
-    assert probe_sound(sound).heard.lone_channel == 0
+    audio = AudioArray("s", np.stack([voice, second]), RATE_HZ)
+    assert probe_audio(audio, 0, 1.4).heard.lone_channel is None
+    assert probe_audio(audio, 1.6).heard.lone_channel == 0
+    assert probe_audio(audio).heard.lone_channel == 0
 
 
 def test_what_is_played_keeps_both_channels(make, tmp_path, voice):
-    sound = make.encode_sound(tmp_path / "s.wav", np.stack([voice, -voice]), RATE_HZ)
-    make.write_video(tmp_path / "v.mp4", probe_sound(sound))
-    with SoundReader(tmp_path / "v.mp4") as reader:
+    audio = make.encode_sound(tmp_path / "s.wav", np.stack([voice, -voice]), RATE_HZ)
+    make.write_video(tmp_path / "v.mp4", probe_audio(audio))
+    with AudioReader(tmp_path / "v.mp4") as reader:
         left, right = np.concatenate(list(reader.blocks()), axis=1)
     assert likeness(left, right) < -0.9
 
@@ -103,13 +103,13 @@ def test_one_channel_never_cancels(make, voice, caplog):
     info = probe(1e-6 * voice)
     assert info.is_silent
     assert "cancel" not in caplog.text
-    assert probe_sound(SoundArray("s", voice[None] * 1e-5, RATE_HZ), 0, 0.001).is_silent
+    assert probe_audio(AudioArray("s", voice[None] * 1e-5, RATE_HZ), 0, 0.001).is_silent
 
 
 def test_speech_where_the_effects_channel_would_be_is_heard(make, voice):
-    sound = np.zeros((6, len(voice)), np.float32)
-    sound[3] = voice
-    assert likeness(make.heard(probe(*sound)), voice) > 0.9999
+    audio = np.zeros((6, len(voice)), np.float32)
+    audio[3] = voice
+    assert likeness(make.heard(probe(*audio)), voice) > 0.9999
 
 
 @pytest.mark.parametrize("offset", [0.02, 0.1, -0.4, 3.0])
@@ -128,14 +128,14 @@ def test_a_constant_offset_is_removed_from_the_sound(make, voice, offset):
 def test_rumble_is_not_heard(make, voice, tone_hz, rate_hz):
     import soxr
 
-    sound = soxr.resample(voice, RATE_HZ, rate_hz) if rate_hz != RATE_HZ else voice
-    rumble = 0.05 * np.sin(2 * np.pi * tone_hz * np.arange(len(sound)) / rate_hz + 1)
-    noisy = SoundArray("s", (0.3 * sound + rumble)[None].astype(np.float32), rate_hz)
-    info = probe_sound(noisy)
+    audio = soxr.resample(voice, RATE_HZ, rate_hz) if rate_hz != RATE_HZ else voice
+    rumble = 0.05 * np.sin(2 * np.pi * tone_hz * np.arange(len(audio)) / rate_hz + 1)
+    noisy = AudioArray("s", (0.3 * audio + rumble)[None].astype(np.float32), rate_hz)
+    info = probe_audio(noisy)
     assert info.heard.cuts_lows
     heard = make.heard(info)
     assert len(heard) == 3 * RATE_HZ
-    clean = make.heard(probe_sound(SoundArray("c", sound[None], rate_hz)))
+    clean = make.heard(probe_audio(AudioArray("c", audio[None], rate_hz)))
     assert likeness(heard, clean) > 0.998
     spectrum = np.abs(np.fft.rfft(heard)) ** 2
     assert spectrum[: 3 * 48].sum() < 0.01 * spectrum.sum()

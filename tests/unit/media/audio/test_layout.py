@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from flashtalk_core.media.audio.channel_mix import positions_of
-from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import AudioReader
 from flashtalk_core.media.audio.layout import listed_positions
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.video.audio_track import SoundTrack, _downmix
-from flashtalk_core.media.video.reading.reader import probe_video, read_sound_part
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.video.audio_track import AudioTrack, _downmix
+from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part
 
 pytestmark = pytest.mark.cpu
 
@@ -53,19 +53,19 @@ def test_each_channel_is_heard_from_its_place(tmp_path, order, heard):
     positions = order.split()
     for speaker, weight in heard.items():
         write_caf(tmp_path / "s.caf", positions, voice(positions, speaker))
-        sound = probe_sound(tmp_path / "s.caf")
-        assert positions_of(sound.layout, sound.channels) == tuple(positions)
-        assert sound.channels == len(positions)
-        assert sound.mix_peak == pytest.approx(0.5 * weight, abs=2e-3)
+        audio = probe_audio(tmp_path / "s.caf")
+        assert positions_of(audio.layout, audio.channels) == tuple(positions)
+        assert audio.channels == len(positions)
+        assert audio.mix_peak == pytest.approx(0.5 * weight, abs=2e-3)
 
 
 def test_what_is_played_is_in_the_order_of_the_video(tmp_path):
     positions = ["FL", "FC", "FR", "BL", "BR", "LFE"]
     write_caf(tmp_path / "s.caf", positions, voice(positions, "FC"))
-    sound = probe_sound(tmp_path / "s.caf")
-    mix = _downmix(sound)
+    audio = probe_audio(tmp_path / "s.caf")
+    mix = _downmix(audio)
     with av.open(str(tmp_path / "o.mp4"), "w") as container:
-        track = SoundTrack(container, sound)
+        track = AudioTrack(container, audio)
         assert track.layout == "5.1"
         track.close()
     assert mix[positions_of("5.1", 6).index("FC")].tolist() == [0, 1, 0, 0, 0, 0]
@@ -76,7 +76,7 @@ def test_memory_is_whole_after_many_reads_of_a_list(tmp_path):
     positions = ["FL", "FR", "FC", "LFE", "SL", "BL", "BR", "BC"]
     write_caf(tmp_path / "s.caf", positions, voice(positions, "FL", 96000))
     for _ in range(20):
-        with SoundReader(tmp_path / "s.caf") as reader:
+        with AudioReader(tmp_path / "s.caf") as reader:
             assert sum(block.shape[1] for block in reader.blocks()) == 96000
 
 
@@ -88,16 +88,16 @@ def test_only_channel_lists_are_parsed_as_positions():
 def write_video(path, layout, samples):
     """Write a black second with uncompressed sound, ``(C, n)``."""
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("mpeg4", rate=25)
-        picture.width = picture.height = 32
+        image = container.add_stream("mpeg4", rate=25)
+        image.width = image.height = 32
         track = container.add_stream("pcm_s16le", rate=48000, layout=layout)
         for _ in range(25):
             black = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
-            container.mux(picture.encode(black))
+            container.mux(image.encode(black))
         packed = (samples.T * 32767).astype(np.int16).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
         frame.sample_rate = 48000
-        for stream, last in ((track, frame), (track, None), (picture, None)):
+        for stream, last in ((track, frame), (track, None), (image, None)):
             container.mux(stream.encode(last))
 
 
@@ -108,14 +108,14 @@ def test_the_sound_of_a_video_keeps_its_places(tmp_path):
     write_video(tmp_path / "v.mov", "7.1", samples)
     for _ in range(5):
         info = probe_video(tmp_path / "v.mov")
-    sound = read_sound_part(tmp_path / "v.mov", 0, 1, info)
-    loudest = int(np.abs(sound.samples).max(axis=1).argmax())
+    audio = read_audio_part(tmp_path / "v.mov", 0, 1, info)
+    loudest = int(np.abs(audio.samples).max(axis=1).argmax())
     assert positions_of("", 8)[loudest] == "SL"
-    assert np.abs(sound.samples[loudest] - samples[positions.index("SL")]).max() < 1e-4
+    assert np.abs(audio.samples[loudest] - samples[positions.index("SL")]).max() < 1e-4
 
 
 def test_a_video_with_more_channels_than_an_array_holds_is_heard_in_stereo(tmp_path):
     positions = positions_of("hexadecagonal", 16)
     write_video(tmp_path / "v.mkv", "hexadecagonal", voice(positions, "FL", 48000))
-    sound = read_sound_part(tmp_path / "v.mkv", 0, 1)
-    assert np.abs(sound.samples).max(axis=1) == pytest.approx([0.5, 0.5], abs=1e-3)
+    audio = read_audio_part(tmp_path / "v.mkv", 0, 1)
+    assert np.abs(audio.samples).max(axis=1) == pytest.approx([0.5, 0.5], abs=1e-3)

@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import AudioReader
 from flashtalk_core.media.audio.first_pass import FirstPass
-from flashtalk_core.media.audio.marks import MARK_SAMPLES, SoundMarks, measured_blocks
-from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.marks import MARK_SAMPLES, AudioMarks, measured_blocks
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.video.writer import Mp4Writer
 
 pytestmark = pytest.mark.cpu
@@ -80,20 +80,20 @@ CHANGES = [cut, overwrite_keeping_time_and_size, empty]
 HARMLESS = [touch, rename_another_over_it, delete, grow]
 
 
-def render(final, sound, change):
-    with Mp4Writer(final, (32, 32), sound, preset="ultrafast") as writer:
+def render(final, audio, change):
+    with Mp4Writer(final, (32, 32), audio, preset="ultrafast") as writer:
         for first in range(0, writer.num_frames, 25):
             count = min(25, writer.num_frames - first)
             writer.write(np.zeros((count, 32, 32, 3), np.uint8))
             if first == 25:
-                change(sound.source)
+                change(audio.source)
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_sound_that_changes_stops_the_video_and_keeps_the_older_one(speech, final, change):
-    sound = probe_sound(speech)
+    audio = probe_audio(speech)
     with pytest.raises(InvalidInputError, match=r"changed while it was rendered, .*; keep") as e:
-        render(final, sound, change)
+        render(final, audio, change)
     assert final.read_bytes() == b"older"
     partial = final.with_name("v.partial.mp4")
     assert str(partial) in e.value.__notes__[0]
@@ -103,15 +103,15 @@ def test_a_sound_that_changes_stops_the_video_and_keeps_the_older_one(speech, fi
 
 @pytest.mark.parametrize("change", HARMLESS)
 def test_a_changed_file_with_the_same_samples_stops_nothing(speech, final, change):
-    sound = probe_sound(speech)
-    render(final, sound, change)
+    audio = probe_audio(speech)
+    render(final, audio, change)
     assert final.read_bytes() != b"older"
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_model_never_hears_a_sound_that_changed(speech, change):
-    sound = probe_sound(speech)
-    with AnalysisStream(sound) as stream:
+    audio = probe_audio(speech)
+    with AnalysisStream(audio) as stream:
         stream.read(0, 1)
         change(speech)
         with pytest.raises(InvalidInputError, match="changed while it was rendered"):
@@ -122,10 +122,10 @@ def test_the_model_never_hears_a_sound_that_changed(speech, change):
     "other", [noise(1), noise(0, 3), noise(0, SECONDS, 2), np.zeros_like(noise())]
 )
 def test_a_sound_replaced_before_the_render_is_noticed(speech, other):
-    sound = probe_sound(speech)
+    audio = probe_audio(speech)
     write(speech, other)
     with pytest.raises(InvalidInputError, match="changed while it was rendered"):
-        list(measured_blocks(SoundReader(speech), sound))
+        list(measured_blocks(AudioReader(speech), audio))
 
 
 def test_a_sound_that_changes_while_it_is_measured_is_noticed(tmp_path, monkeypatch):
@@ -134,28 +134,28 @@ def test_a_sound_that_changes_while_it_is_measured_is_noticed(tmp_path, monkeypa
     finish = FirstPass.finish
     monkeypatch.setattr(FirstPass, "finish", lambda first: (finish(first), write(path, mono)))
     with pytest.raises(InvalidInputError, match=r"after 0\.0 s it is another sound"):
-        probe_sound(path)
+        probe_audio(path)
 
 
 def test_a_sound_in_memory_that_is_changed_by_others_is_noticed():
     samples = noise().T.copy()
-    sound = probe_sound(SoundArray("from a node", samples, RATE_HZ))
+    audio = probe_audio(AudioArray("from a node", samples, RATE_HZ))
     samples[:, 200_000] = 0.5
     with pytest.raises(InvalidInputError, match=r"after 12\.3 s it is another sound"):
-        list(measured_blocks(SoundReader(sound.source), sound))
+        list(measured_blocks(AudioReader(audio.source), audio))
 
 
 def test_a_part_is_compared_as_a_part(speech):
-    sound = probe_sound(speech, 3.0, 9.0)
-    assert sum(block.shape[1] for block in measured_blocks(SoundReader(speech), sound)) == 144_000
+    audio = probe_audio(speech, 3.0, 9.0)
+    assert sum(block.shape[1] for block in measured_blocks(AudioReader(speech), audio)) == 144_000
     change = write(speech, np.concatenate([noise()[:48_000], noise(1)[48_000:]]))
     with pytest.raises(InvalidInputError, match=r"after 3\.0 s it is another sound"):
-        list(measured_blocks(SoundReader(change), sound))
+        list(measured_blocks(AudioReader(change), audio))
 
 
 def test_checksums_do_not_depend_on_how_the_sound_is_split():
     samples = noise(0, 10, 2).T
-    whole, parts = SoundMarks(), SoundMarks()
+    whole, parts = AudioMarks(), AudioMarks()
     whole.update(samples)
     for block in np.array_split(samples, 7, axis=1):
         parts.update(block)

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.video.reading.measure import measure_video
 
 pytestmark = pytest.mark.cpu
@@ -20,8 +20,8 @@ def voice(make):
 
 def test_array_is_read_like_a_file(voice, tmp_path):
     soundfile.write(tmp_path / "s.wav", voice.T, 44_100, "FLOAT")
-    infos = [probe_sound(tmp_path / "s.wav", 0.5, 1.5)]
-    infos.append(probe_sound(SoundArray("speech", voice, 44_100), 0.5, 1.5))
+    infos = [probe_audio(tmp_path / "s.wav", 0.5, 1.5)]
+    infos.append(probe_audio(AudioArray("speech", voice, 44_100), 0.5, 1.5))
     heard = []
     for info in infos:
         with AnalysisStream(info) as stream:
@@ -31,39 +31,39 @@ def test_array_is_read_like_a_file(voice, tmp_path):
 
 
 def test_blocks_are_slices_of_the_array(voice):
-    with SoundReader(SoundArray("speech", voice, 44_100)) as reader:
+    with AudioReader(AudioArray("speech", voice, 44_100)) as reader:
         blocks = list(reader.blocks())
     assert [block.shape[1] for block in blocks] == [32_768, 32_768, 32_768, 1_696]
     assert all(np.shares_memory(block, voice) for block in blocks)
-    with SoundReader(SoundArray("speech", voice, 44_100)) as reader:
+    with AudioReader(AudioArray("speech", voice, 44_100)) as reader:
         part = np.concatenate(list(reader.blocks(30_000, 5_000)), axis=1)
     assert np.array_equal(part, voice[:, 30_000:35_000])
 
 
 def test_array_becomes_the_track_of_a_video(make, tmp_path):
-    sound = SoundArray("clicks", make.clicks(50_001, [9_000, 40_000], 2), 16_000)
-    writer = make.write_video(tmp_path / "v.mp4", probe_sound(sound))
+    audio = AudioArray("clicks", make.clicks(50_001, [9_000, 40_000], 2), 16_000)
+    writer = make.write_video(tmp_path / "v.mp4", probe_audio(audio))
     found = measure_video(writer.output.final, click_times_s=[9_000 / 16_000, 2.5])
     assert found.num_samples == 50_001
     assert max(map(abs, found.click_offsets_s)) < 1e-3
 
 
 def test_equal_sound_is_equal_whatever_its_name(voice):
-    first = SoundArray("a", voice, 44_100)
+    first = AudioArray("a", voice, 44_100)
     strided = np.repeat(voice, 2, axis=1)[:, ::2]
-    assert first == SoundArray("b", strided, 44_100)
-    assert len({first, SoundArray("b", voice.copy(), 44_100)}) == 1
-    assert first != SoundArray("a", voice, 48_000)
-    assert first != SoundArray("a", voice.reshape(1, -1), 44_100)
+    assert first == AudioArray("b", strided, 44_100)
+    assert len({first, AudioArray("b", voice.copy(), 44_100)}) == 1
+    assert first != AudioArray("a", voice, 48_000)
+    assert first != AudioArray("a", voice.reshape(1, -1), 44_100)
     changed = voice.copy()
     changed[1, 77] += 1e-3
-    assert first != SoundArray("a", changed, 44_100)
+    assert first != AudioArray("a", changed, 44_100)
 
 
 def test_text_of_an_array_leaves_its_samples_out(voice):
-    sound = SoundArray("speech", voice, 44_100)
-    assert str(sound) == "speech"
-    assert repr(sound) == "SoundArray('speech', 2 x 100000, 44100 Hz)"
+    audio = AudioArray("speech", voice, 44_100)
+    assert str(audio) == "speech"
+    assert repr(audio) == "AudioArray('speech', 2 x 100000, 44100 Hz)"
 
 
 @pytest.mark.parametrize(
@@ -73,26 +73,26 @@ def test_text_of_an_array_leaves_its_samples_out(voice):
 )  # fmt: skip
 def test_impossible_array(shape, rate_hz, value):
     with pytest.raises(InvalidInputError, match=f"sound speech: .*{value}") as caught:
-        SoundArray("speech", np.zeros(shape, np.float32), rate_hz)
+        AudioArray("speech", np.zeros(shape, np.float32), rate_hz)
     assert "\n" not in str(caught.value)
 
 
 def test_warnings_and_errors_name_the_array(caplog):
-    probe_sound(SoundArray("the silence", np.zeros((1, 16_000), np.float32), 16_000))
+    probe_audio(AudioArray("the silence", np.zeros((1, 16_000), np.float32), 16_000))
     assert "sound the silence: it is silent" in caplog.text
     broken = np.full((1, 16_000), np.nan, np.float32)
     with pytest.raises(InvalidInputError, match=r"sound the noise: a sample at 0\.000 s is NaN"):
-        probe_sound(SoundArray("the noise", broken, 16_000))
+        probe_audio(AudioArray("the noise", broken, 16_000))
 
 
 def test_identity_tells_sounds_and_parts_apart(voice, tmp_path):
     soundfile.write(tmp_path / "s.wav", voice.T, 44_100, "FLOAT")
-    sources = [tmp_path / "s.wav", SoundArray("a", voice, 44_100), SoundArray("a", -voice, 44_100)]
+    sources = [tmp_path / "s.wav", AudioArray("a", voice, 44_100), AudioArray("a", -voice, 44_100)]
     parts = [{}, {"start_s": 0.1, "duration_s": 1}, {"duration_s": 1}, {"target_lufs": -20.0}]
-    seen = {probe_sound(source, **part).identity for source in sources for part in parts}
+    seen = {probe_audio(source, **part).identity for source in sources for part in parts}
     assert len(seen) == 12
-    assert seen == {probe_sound(source, **part).identity for source in sources for part in parts}
-    before = probe_sound(sources[0])
+    assert seen == {probe_audio(source, **part).identity for source in sources for part in parts}
+    before = probe_audio(sources[0])
     soundfile.write(tmp_path / "s.wav", voice.T[:-1], 44_100, "FLOAT")
     assert before.identity not in seen
     sources[0].unlink()

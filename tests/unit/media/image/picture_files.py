@@ -36,9 +36,9 @@ def patches():
     return Image.fromarray(pixels)
 
 
-def looks(picture):
+def looks(image):
     """Return the colours in the middle of the patches."""
-    return [picture.getpixel((16 * index + 8, 8)) for index in range(len(PATCHES))]
+    return [image.getpixel((16 * index + 8, 8)) for index in range(len(PATCHES))]
 
 
 def noise(width=96, height=64):

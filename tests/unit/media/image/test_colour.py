@@ -29,15 +29,15 @@ def test_known_colours():
 
 
 def test_each_frame_takes_the_statistics_of_the_reference():
-    picture = random_frames(1, low=-0.3, high=0.3)[:, 0]
+    image = random_frames(1, low=-0.3, high=0.3)[:, 0]
     frames = random_frames(2) * torch.tensor([0.1, 0.3, 0.2]).reshape(1, 3, 1, 1)
-    matched = match_colours(frames, ColourReference.from_picture(picture))
+    matched = match_colours(frames, ColourReference.from_image(image))
     for index in range(3):
-        assert torch.allclose(statistics(matched[:, index]), statistics(picture), atol=0.1)
+        assert torch.allclose(statistics(matched[:, index]), statistics(image), atol=0.1)
 
 
 def test_strength_blends_between_frame_and_matched_colours():
-    reference = ColourReference.from_picture(random_frames(3)[:, 0])
+    reference = ColourReference.from_image(random_frames(3)[:, 0])
     frames = random_frames(4, low=-0.5, high=0.2)
     full = match_colours(frames, reference, 1.0)
     half = match_colours(frames, reference, 0.5)
@@ -48,7 +48,7 @@ def test_strength_blends_between_frame_and_matched_colours():
 @pytest.mark.parametrize("level", [-1.0, -0.37, 0.123, 1.0])
 def test_constant_frames_stay_constant(level):
     frames = torch.full((3, 2, 48, 80), level)
-    reference = ColourReference.from_picture(random_frames(5)[:, 0])
+    reference = ColourReference.from_image(random_frames(5)[:, 0])
     matched = match_colours(frames, reference)
     assert torch.isfinite(matched).all()
     assert float(matched.std(dim=(-2, -1)).max()) < 1e-4
@@ -56,14 +56,14 @@ def test_constant_frames_stay_constant(level):
 
 def test_values_out_of_range_give_finite_results():
     frames = random_frames(6, low=-1.7, high=1.7)
-    reference = ColourReference.from_picture(random_frames(7)[:, 0])
+    reference = ColourReference.from_image(random_frames(7)[:, 0])
     matched = match_colours(frames, reference)
     assert torch.isfinite(matched).all()
     assert float(matched.abs().max()) <= 1
 
 
 def test_half_precision_keeps_its_type():
-    reference = ColourReference.from_picture(random_frames(8)[:, 0])
+    reference = ColourReference.from_image(random_frames(8)[:, 0])
     frames = random_frames(9)
     matched = match_colours(frames.bfloat16(), reference)
     assert matched.dtype == torch.bfloat16

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 
 from .picture_files import (
     chunk,
@@ -34,9 +34,9 @@ PLAIN_PNG = encoded(PICTURE, "PNG")
 def opened(tmp_path):
     def opened(data):
         (tmp_path / "picture").write_bytes(data)
-        picture = open_picture(tmp_path / "picture")
+        image = open_image(tmp_path / "picture")
         assert ImageFile.LOAD_TRUNCATED_IMAGES is False
-        return np.asarray(picture, int)
+        return np.asarray(image, int)
 
     return opened
 
@@ -227,7 +227,7 @@ def test_a_file_without_read_permission_is_reported_so(tmp_path, monkeypatch):
     (tmp_path / "picture").write_bytes(JPEG)
     monkeypatch.setattr("pathlib.Path.open", fail)
     with pytest.raises(InvalidInputError, match="Permission denied; check the path"):
-        open_picture(tmp_path / "picture")
+        open_image(tmp_path / "picture")
 
 
 @pytest.mark.parametrize("orientation", [6, 8])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.image.formats import FORMATS
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 
 from .picture_files import encoded, noise
 
@@ -44,7 +44,7 @@ def test_other_formats_are_refused_whatever_they_are_called(tmp_path, name, cont
     with pytest.raises(
         InvalidInputError, match=r"no picture of a format that is read.*PNG or JPEG"
     ):
-        open_picture(path)
+        open_image(path)
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
@@ -52,7 +52,7 @@ def test_other_formats_are_refused_whatever_they_are_called(tmp_path, name, cont
 def test_known_formats_are_opened_whatever_they_are_called(tmp_path, kind, suffix):
     path = tmp_path / f"portrait{suffix}"
     path.write_bytes(encoded(noise(64, 64), kind))
-    assert open_picture(path).size == (64, 64)
+    assert open_image(path).size == (64, 64)
 
 
 @pytest.mark.parametrize("kind", ["JPEG2000", "AVIF"])
@@ -62,7 +62,7 @@ def test_formats_that_not_every_pillow_has(tmp_path, kind):
         pytest.skip(f"this Pillow writes no {kind}")
     path = tmp_path / "portrait.png"
     path.write_bytes(encoded(noise(64, 64), kind))
-    assert open_picture(path).size == (64, 64)
+    assert open_image(path).size == (64, 64)
 
 
 def test_no_program_is_started_and_no_other_reader_is_imported(tmp_path):
@@ -77,10 +77,10 @@ def test_no_program_is_started_and_no_other_reader_is_imported(tmp_path):
 import sys
 from pathlib import Path
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 for path in Path(sys.argv[1]).glob("*.eps"):
     try:
-        open_picture(path)
+        open_image(path)
     except InvalidInputError:
         pass
 print(*sorted(name[4:] for name in sys.modules if name.startswith("PIL.") and "Plugin" in name))
@@ -103,4 +103,4 @@ def test_a_pillow_without_a_reader_says_so(tmp_path, monkeypatch):
     path = tmp_path / "portrait.png"
     path.write_bytes(b"\0\0\0\x1cftypavif" + bytes(60))
     with pytest.raises(InvalidInputError, match="cannot read AVIF; use PNG or JPEG"):
-        open_picture(path)
+        open_image(path)

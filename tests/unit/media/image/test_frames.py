@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 
 from .picture_files import apng, encoded, gif_in_part
 
@@ -20,7 +20,7 @@ GREY = (128, 128, 128)
 def opened(tmp_path):
     def opened(data):
         (tmp_path / "picture").write_bytes(data)
-        return open_picture(tmp_path / "picture")
+        return open_image(tmp_path / "picture")
 
     return opened
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 
 from .picture_files import (
     chunk,
@@ -36,11 +36,11 @@ import sys
 from pathlib import Path
 from PIL import ImageCms
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) >> 10
 before = peak()
-picture = open_picture(sys.argv[1])
+picture = open_image(sys.argv[1])
 print(peak() - before, picture.width * picture.height)
 """
 
@@ -154,7 +154,7 @@ def test_a_picture_that_would_take_more_is_refused_by_its_header(tmp_path, make)
     path = tmp_path / "picture"
     path.write_bytes(make())
     with pytest.raises(InvalidInputError, match="make it smaller"):
-        open_picture(path)
+        open_image(path)
 
 
 @pytest.mark.cpu
@@ -164,7 +164,7 @@ def test_a_file_of_many_bytes_is_refused(tmp_path):
     with path.open("r+b") as file:
         file.truncate(600 * 2**20)
     with pytest.raises(InvalidInputError, match="600 MiB, the limit is 512"):
-        open_picture(path)
+        open_image(path)
 
 
 @pytest.mark.cpu
@@ -173,7 +173,7 @@ def test_notes_that_unpack_without_end_are_left_out(tmp_path):
     endless = iccp(bytes(40 * 2**20))
     data = encoded(Image.new("L", (32, 32)), "PNG")
     path.write_bytes(data[:33] + chunk(*endless) + data[33:])
-    assert open_picture(path).size == (32, 32)
+    assert open_image(path).size == (32, 32)
 
 
 @pytest.mark.cpu
@@ -184,7 +184,7 @@ def test_an_animation_is_not_walked_through(tmp_path):
     path = tmp_path / "picture"
     path.write_bytes(data[:-1] + frame * 200_000 + b";")
     read = []
-    original = open_picture.__globals__["read_picture"]
+    original = open_image.__globals__["read_image"]
 
     class Counting(io.FileIO):
         def read(self, size=-1):
@@ -206,4 +206,4 @@ def test_many_segments_are_read_in_one_go(tmp_path):
     path = tmp_path / "picture"
     data = encoded(Image.new("L", (32, 32)), "JPEG")
     path.write_bytes(with_segments(data, *[segment(0xFE, b"note")] * 10_000))
-    assert open_picture(path).size == (32, 32)
+    assert open_image(path).size == (32, 32)

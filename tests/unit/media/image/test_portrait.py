@@ -10,9 +10,9 @@ from PIL import Image
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.image import portrait
 from flashtalk_core.media.image.portrait import (
-    fit_picture,
+    fit_image,
     from_model_range,
-    open_picture,
+    open_image,
     to_model_range,
 )
 
@@ -34,12 +34,12 @@ def gradient(width=40, height=30):
 
 
 def corner(path):
-    return open_picture(path).getpixel((0, 0))
+    return open_image(path).getpixel((0, 0))
 
 
 def complaint(path):
     with pytest.raises(InvalidInputError) as caught:
-        open_picture(path)
+        open_image(path)
     message = str(caught.value)
     assert "\n" not in message
     assert str(path) in message
@@ -48,7 +48,7 @@ def complaint(path):
 
 def test_colour_picture_is_kept(save):
     image = gradient()
-    assert np.array_equal(open_picture(save(image)), image)
+    assert np.array_equal(open_image(save(image)), image)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_palette_with_a_transparent_colour(save):
 )
 def test_deep_grey_is_scaled_not_clipped(save, dtype, name):
     values = np.linspace(0, 65535, 400).reshape(20, 20).astype(dtype)
-    opened = np.asarray(open_picture(save(Image.fromarray(values), name)))[..., 0]
+    opened = np.asarray(open_image(save(Image.fromarray(values), name)))[..., 0]
     assert np.array_equal(opened, np.round(values / 257))
 
 
 def test_float_grey(save):
     values = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
-    opened = np.asarray(open_picture(save(Image.fromarray(values), "float.tiff")))
+    opened = np.asarray(open_image(save(Image.fromarray(values), "float.tiff")))
     assert (opened[0, 0, 0], opened[-1, -1, 0]) == (0, 255)
 
 
@@ -107,7 +107,7 @@ def test_phone_picture_is_shown_upright(save, orientation, where):
     pixels[:8, :8] = 255  # the first stored corner
     exif = Image.Exif()
     exif[0x0112] = orientation
-    opened = np.asarray(open_picture(save(Image.fromarray(pixels), "p.jpg", exif=exif)))
+    opened = np.asarray(open_image(save(Image.fromarray(pixels), "p.jpg", exif=exif)))
     assert opened.shape[:2] == ((64, 32) if orientation == 6 else (32, 64))
     assert opened[where].min() > 200
 
@@ -171,7 +171,7 @@ def test_decompression_bomb(tmp_path, side):
 @pytest.mark.parametrize("size_px", [(96, 64), (64, 96), (448, 768), (32, 32)])
 @pytest.mark.parametrize("picture_size", [(97, 151), (151, 97), (64, 64), (33, 16)])
 def test_cover_fills_any_size(size_px, picture_size):
-    fitted = fit_picture(gradient(*picture_size), size_px)
+    fitted = fit_image(gradient(*picture_size), size_px)
     assert fitted.shape == (3, *size_px)
     assert fitted.dtype == torch.uint8
 
@@ -179,11 +179,11 @@ def test_cover_fills_any_size(size_px, picture_size):
 def test_cover_keeps_the_centre():
     pixels = np.zeros((64, 192, 3), np.uint8)
     pixels[:, 64:128] = 255
-    assert int(fit_picture(Image.fromarray(pixels), (64, 64)).min()) == 255
+    assert int(fit_image(Image.fromarray(pixels), (64, 64)).min()) == 255
 
 
 def test_pad_keeps_everything_on_grey():
-    fitted = fit_picture(Image.new("RGB", (60, 20), (255, 0, 0)), (60, 60), mode="pad")
+    fitted = fit_image(Image.new("RGB", (60, 20), (255, 0, 0)), (60, 60), mode="pad")
     assert fitted[:, 0, 0].tolist() == [128, 128, 128]
     assert fitted[:, 30, :].T.unique(dim=0).tolist() == [[255, 0, 0]]
     assert int((fitted[0] == 255).sum()) == 60 * 20
@@ -191,7 +191,7 @@ def test_pad_keeps_everything_on_grey():
 
 def test_unknown_fit_is_refused():
     with pytest.raises(InvalidInputError, match="cover"):
-        fit_picture(gradient(), (32, 32), mode="stretch")
+        fit_image(gradient(), (32, 32), mode="stretch")
 
 
 def test_model_range_there_and_back():
@@ -208,4 +208,4 @@ def test_conversion_to_pixels_clips_and_rounds_down():
 
 
 def test_limit_on_pixels_is_ours_and_below_pillows():
-    assert portrait.MAX_PICTURE_PX < Image.MAX_IMAGE_PIXELS * 2
+    assert portrait.MAX_IMAGE_PX < Image.MAX_IMAGE_PIXELS * 2

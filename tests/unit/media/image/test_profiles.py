@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flashtalk_core.media.image.portrait import open_picture
+from flashtalk_core.media.image.portrait import open_image
 
 from .colour_cases import SHOWN, make_avif_cases, make_cases
 from .picture_files import (
@@ -36,7 +36,7 @@ AVIF_CASES = [name for name in SHOWN if name.endswith(".avif")]
 def opened(tmp_path):
     def opened(data, name="picture.png"):
         (tmp_path / name).write_bytes(data)
-        return open_picture(tmp_path / name)
+        return open_image(tmp_path / name)
 
     return opened
 

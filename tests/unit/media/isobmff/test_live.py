@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.isobmff.boxes import child_boxes
 from flashtalk_core.media.isobmff.live import FRAGMENT_FRAMES, LiveMp4
 from flashtalk_core.media.video.encoder import VideoEncoder
@@ -34,7 +34,7 @@ class Pieces:
         self.closed += 1
 
 
-def pictures(count):
+def images(count):
     """Frames that differ, `(count, H, W, 3)`."""
     ramp = np.arange(SIZE[1], dtype=np.uint8)[None, :, None]
     return np.stack(
@@ -44,15 +44,15 @@ def pictures(count):
 
 def write(tmp_path, make, frames=70, sink=None, rate_hz=44_100, **options):
     """Write a video while sending it live; return its path and what was sent."""
-    sound = make.encode_sound(
+    audio = make.encode_sound(
         tmp_path / "sound.wav", make.voice(frames * rate_hz // 25, rate_hz)[None], rate_hz
     )
     sink = Pieces() if sink is None else sink
     with Mp4Writer(
-        tmp_path / "out.mp4", SIZE, probe_sound(sound), sinks=[LiveMp4(sink)], **options
+        tmp_path / "out.mp4", SIZE, probe_audio(audio), sinks=[LiveMp4(sink)], **options
     ) as writer:
         for start in range(0, frames, 4):
-            writer.write(pictures(frames)[start : start + 4])
+            writer.write(images(frames)[start : start + 4])
     return tmp_path / "out.mp4", sink
 
 
@@ -123,10 +123,10 @@ def test_the_file_is_the_same_with_and_without_a_stream(tmp_path, make):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     path, _ = write(tmp_path / "a", make)
-    sound = probe_sound(tmp_path / "a" / "sound.wav")
-    with Mp4Writer(tmp_path / "b" / "out.mp4", SIZE, sound) as writer:
+    audio = probe_audio(tmp_path / "a" / "sound.wav")
+    with Mp4Writer(tmp_path / "b" / "out.mp4", SIZE, audio) as writer:
         for start in range(0, 70, 4):
-            writer.write(pictures(70)[start : start + 4])
+            writer.write(images(70)[start : start + 4])
     assert path.read_bytes() == (tmp_path / "b" / "out.mp4").read_bytes()
 
 
@@ -172,10 +172,10 @@ def seconds_of(sink, kind):
 @pytest.mark.parametrize("threads", [1, 4, 16, 64])
 @pytest.mark.parametrize("preset", ["ultrafast", "veryfast", "fast", "medium"])
 def test_the_first_chunk_alone_is_enough_to_start_with(tmp_path, make, preset, threads):
-    sound = make.encode_sound(tmp_path / "a.wav", make.voice(70 * 1764, 44_100)[None], 44_100)
-    sink, frames = Pieces(), pictures(70)
-    with VideoEncoder(SIZE, probe_sound(sound), preset=preset, sinks=[LiveMp4(sink)]) as encoder:
-        encoder._pictures.stream.codec_context.thread_count = threads
+    audio = make.encode_sound(tmp_path / "a.wav", make.voice(70 * 1764, 44_100)[None], 44_100)
+    sink, frames = Pieces(), images(70)
+    with VideoEncoder(SIZE, probe_audio(audio), preset=preset, sinks=[LiveMp4(sink)]) as encoder:
+        encoder._images.stream.codec_context.thread_count = threads
         encoder.write(frames[:28])
         # The next frame is drawn with the next chunk, which takes as long as this one.
         # Whole fragments of 28 frames less the encoder's 1 or, looking ahead, 11.

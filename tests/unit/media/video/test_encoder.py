@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.isobmff.boxes import file_boxes
 from flashtalk_core.media.isobmff.live import LiveMp4
 from flashtalk_core.media.video.encoder import VideoEncoder
@@ -51,9 +51,9 @@ class Fragments(list):
 
 
 @pytest.fixture
-def sound():
+def audio():
     noise = np.random.default_rng(0).standard_normal((1, 64_000)) * 0.1
-    return probe_sound(SoundArray("noise", noise.astype(np.float32), 32_000))
+    return probe_audio(AudioArray("noise", noise.astype(np.float32), 32_000))
 
 
 @pytest.fixture
@@ -61,10 +61,10 @@ def frames():
     return np.random.default_rng(1).integers(0, 255, (50, *SIZE, 3), dtype=np.uint8)
 
 
-def test_packets_are_encoded_once_for_all_sinks(sound, frames, tmp_path):
+def test_packets_are_encoded_once_for_all_sinks(audio, frames, tmp_path):
     first, second, live = Packets(), Packets(), Fragments()
     sinks = [first, LiveMp4(live), second]
-    with Mp4Writer(tmp_path / "v.mp4", SIZE, sound, sinks=sinks) as writer:
+    with Mp4Writer(tmp_path / "v.mp4", SIZE, audio, sinks=sinks) as writer:
         writer.write(frames)
     assert first.packets == second.packets
     assert (first.num_closed, second.num_closed, live[-1]) == (1, 1, "end")
@@ -75,39 +75,39 @@ def test_packets_are_encoded_once_for_all_sinks(sound, frames, tmp_path):
     assert all(packet in data for kind, packet in first.packets if kind == "audio")
 
 
-def test_a_live_stream_needs_no_file_and_sends_the_same_without_one(sound, frames, tmp_path):
+def test_a_live_stream_needs_no_file_and_sends_the_same_without_one(audio, frames, tmp_path):
     alone, beside = Fragments(), Fragments()
-    with VideoEncoder(SIZE, sound, sinks=[LiveMp4(alone)]) as encoder:
+    with VideoEncoder(SIZE, audio, sinks=[LiveMp4(alone)]) as encoder:
         encoder.write(frames)
-    with Mp4Writer(tmp_path / "v.mp4", SIZE, sound, sinks=[LiveMp4(beside)]) as writer:
+    with Mp4Writer(tmp_path / "v.mp4", SIZE, audio, sinks=[LiveMp4(beside)]) as writer:
         writer.write(frames)
     assert alone == beside
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
-def test_the_muxer_writes_a_fragmented_file_for_whoever_takes_it(sound, frames, tmp_path):
+def test_the_muxer_writes_a_fragmented_file_for_whoever_takes_it(audio, frames, tmp_path):
     parts = []
-    with VideoEncoder(SIZE, sound, output=MuxerOutput(parts)) as encoder:
+    with VideoEncoder(SIZE, audio, output=MuxerOutput(parts)) as encoder:
         encoder.write(frames)
     boxes = [box.kind for box in file_boxes(io.BytesIO(b"".join(parts)))]
     assert boxes[:4] == [b"ftyp", b"moov", b"moof", b"mdat"]
 
 
-def test_missing_frames_are_our_fault(sound, frames):
+def test_missing_frames_are_our_fault(audio, frames):
     sink = Packets()
     with (
         pytest.raises(AssertionError, match="20 of 50 frames written"),
-        VideoEncoder(SIZE, sound, sinks=[sink]) as encoder,
+        VideoEncoder(SIZE, audio, sinks=[sink]) as encoder,
     ):
         encoder.write(frames[:20])
     assert sink.num_closed == 1
 
 
-def test_a_stop_flushes_the_encoders_and_is_what_is_raised(sound, frames):
+def test_a_stop_flushes_the_encoders_and_is_what_is_raised(audio, frames):
     sink = Packets()
 
     def stop():
-        with VideoEncoder(SIZE, sound, sinks=[sink]) as encoder:
+        with VideoEncoder(SIZE, audio, sinks=[sink]) as encoder:
             encoder.write(frames[:20])
             raise KeyError
 
@@ -117,17 +117,17 @@ def test_a_stop_flushes_the_encoders_and_is_what_is_raised(sound, frames):
     assert sink.num_closed == 1
 
 
-def test_a_sink_that_raises_stops_the_render_and_the_file_stays_playable(sound, frames, tmp_path):
+def test_a_sink_that_raises_stops_the_render_and_the_file_stays_playable(audio, frames, tmp_path):
     broken = Packets(RuntimeError("no"))
-    writer = Mp4Writer(tmp_path / "v.mp4", SIZE, sound, sinks=[broken])
+    writer = Mp4Writer(tmp_path / "v.mp4", SIZE, audio, sinks=[broken])
     with pytest.raises(RuntimeError, match="no"), writer:
         writer.write(frames)
     assert (broken.num_closed, writer.is_complete) == (1, False)
     assert measure_video(writer.output.partial).num_frames == writer.num_written
 
 
-def test_settings_are_checked_before_anything_is_opened(sound):
+def test_settings_are_checked_before_anything_is_opened(audio):
     with pytest.raises(InvalidInputError, match="crf 52"):
-        VideoEncoder(SIZE, sound, crf=52)
+        VideoEncoder(SIZE, audio, crf=52)
     with pytest.raises(InvalidInputError, match="width 47"):
-        VideoEncoder((32, 47), sound)
+        VideoEncoder((32, 47), audio)

@@ -17,11 +17,11 @@ CHILD = """
 import sys, time
 import numpy as np
 from flashtalk_core.media.video.writer import Mp4Writer
-from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.probe import probe_audio
 
 rng = np.random.default_rng(0)
 pictures = rng.integers(0, 255, (28, 64, 64, 3), dtype=np.uint8)
-with Mp4Writer(sys.argv[2], (64, 64), probe_sound(sys.argv[1])) as writer:
+with Mp4Writer(sys.argv[2], (64, 64), probe_audio(sys.argv[1])) as writer:
     while True:
         for picture in pictures:
             writer.write(picture[None])

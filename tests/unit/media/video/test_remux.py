@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import InvalidInputError, OutputError
-from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.isobmff.boxes import (
     BoxSpan,
     box,
@@ -51,7 +51,7 @@ def render(make, tmp_path):
     def render(rate_hz=16_000, num_samples=None):
         clicks = make.clicks(num_samples or 4 * rate_hz + 1, [rate_hz // 2, rate_hz * 39 // 10], 2)
         soundfile.write(tmp_path / "s.wav", clicks.T, rate_hz, "FLOAT")
-        info = probe_sound(tmp_path / "s.wav")
+        info = probe_audio(tmp_path / "s.wav")
         metadata = {"comment": "first", "other": "x"}
         return make.write_video(tmp_path / "v.mp4", info, metadata=metadata).output.final
 
@@ -69,11 +69,11 @@ def packets(path):
 
 def decoded(path):
     with av.open(str(path)) as container:
-        pictures = [frame.to_ndarray() for frame in container.decode(video=0)]
+        images = [frame.to_ndarray() for frame in container.decode(video=0)]
     with av.open(str(path)) as container:
         frames = [frame for frame in container.decode(audio=0) if frame.pts >= 0]
     assert frames[0].pts == 0
-    return np.stack(pictures), np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    return np.stack(images), np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
 
 
 def texts(path):
@@ -152,7 +152,7 @@ def test_from_any_container_to_any_other(render, tmp_path, path):
 
 def test_partial_file_becomes_a_plain_one(make, tmp_path):
     soundfile.write(tmp_path / "s.wav", make.clicks(80_000, [8_000, 62_400])[0], 16_000)
-    writer = Mp4Writer(tmp_path / "v.mp4", (32, 32), probe_sound(tmp_path / "s.wav"))
+    writer = Mp4Writer(tmp_path / "v.mp4", (32, 32), probe_audio(tmp_path / "s.wav"))
     with pytest.raises(AssertionError, match="110 of 125"), writer:
         writer.write(np.zeros((110, 32, 32, 3), np.uint8))
     assert not is_plain_mp4(writer.output.partial)
@@ -340,20 +340,20 @@ def test_boxes_without_end_in_each_other(tmp_path):
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
 def test_of_several_sounds_the_one_that_players_play_is_copied(tmp_path, suffix):
     with av.open(str(tmp_path / "v.mkv"), "w") as container:
-        picture = container.add_stream("libx264", rate=25)
-        picture.width = picture.height = 32
-        sounds = [container.add_stream("aac", rate=16_000, layout=name)
+        image = container.add_stream("libx264", rate=25)
+        image.width = image.height = 32
+        audio_inputs = [container.add_stream("aac", rate=16_000, layout=name)
                   for name in ("mono", "stereo")]  # fmt: skip
-        sounds[0].disposition, sounds[1].disposition = 0, 0x1
-        container.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
-        for sound, channels in zip(sounds, (1, 2), strict=True):
+        audio_inputs[0].disposition, audio_inputs[1].disposition = 0, 0x1
+        container.mux(image.encode(av.VideoFrame(32, 32, "yuv420p")))
+        for audio, channels in zip(audio_inputs, (1, 2), strict=True):
             frame = av.AudioFrame.from_ndarray(
-                np.zeros((channels, 1024), np.float32), "fltp", sound.layout.name
+                np.zeros((channels, 1024), np.float32), "fltp", audio.layout.name
             )
             frame.sample_rate = 16_000
-            container.mux(sound.encode(frame))
-        for stream in (picture, *sounds):
+            container.mux(audio.encode(frame))
+        for stream in (image, *audio_inputs):
             container.mux(stream.encode(None))
     remux_video(tmp_path / "v.mkv", tmp_path / f"w{suffix}", {})
     with av.open(str(tmp_path / f"w{suffix}")) as container:
-        assert [sound.layout.name for sound in container.streams.audio] == ["stereo"]
+        assert [audio.layout.name for audio in container.streams.audio] == ["stereo"]

@@ -12,8 +12,8 @@ import pytest
 from flashtalk_core.cli.program import describe
 from flashtalk_core.errors import OutputError
 from flashtalk_core.files.output_path import OutputPath
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.isobmff.boxes import file_boxes
 from flashtalk_core.media.isobmff.defragment import count_fragmented_frames
 from flashtalk_core.media.video import partial_file
@@ -31,7 +31,7 @@ class StoppedError(Exception):
 
 def noise_sound(num_frames, rate_hz=16_000):
     samples = np.random.default_rng(0).standard_normal((1, num_frames * rate_hz // 25)) * 0.1
-    return probe_sound(SoundArray("noise", samples.astype(np.float32), rate_hz))
+    return probe_audio(AudioArray("noise", samples.astype(np.float32), rate_hz))
 
 
 def writer_of(path, num_frames=50):
@@ -249,7 +249,7 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
 
     def patch(writer):
         target, name = {
-            "pictures": (writer._encoder._pictures, "remaining_packets"),
+            "pictures": (writer._encoder._images, "remaining_packets"),
             "sound": (writer._encoder._track, "remaining_packets"),
             "muxer": (writer._encoder, "_close_container"),
             "sync": (writer._file, "finish"),
@@ -273,9 +273,9 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_stop_while_a_frame_is_encoded_leaves_no_gap(final, tmp_path, monkeypatch):
     def patch(writer):
-        encode = writer._encoder._pictures.packets
+        encode = writer._encoder._images.packets
         monkeypatch.setattr(
-            writer._encoder._pictures,
+            writer._encoder._images,
             "packets",
             lambda *frame: (list(encode(*frame)), os.kill(os.getpid(), signal.SIGINT))[0],
         )
@@ -341,13 +341,13 @@ def test_a_disk_that_fills_up_on_closing_is_reported_as_full(final, tmp_path, le
     import resource
 
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 60, (50, *SIZE, 3), dtype=np.uint8)
+    images = rng.integers(0, 60, (50, *SIZE, 3), dtype=np.uint8)
     sizes, partial = [], tmp_path / "v.partial.mp4"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def render(limit=None):
         with writer_of(final) as writer:
-            writer.write(pictures)
+            writer.write(images)
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
             close = writer._close
@@ -386,11 +386,11 @@ def test_a_partial_file_that_does_not_play_is_not_left(final, tmp_path, limit):
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 48_000])
 def test_all_but_the_last_half_second_is_in_the_file_at_any_moment(final, tmp_path, rate_hz):
     partial = tmp_path / "v.partial.mp4"
-    pictures = np.random.default_rng(0).integers(0, 255, (60, *SIZE, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 255, (60, *SIZE, 3), dtype=np.uint8)
     missing = []
     with Mp4Writer(final, SIZE, noise_sound(80, rate_hz)) as writer:
-        for picture in pictures:
-            writer.write(picture[None])
+        for image in images:
+            writer.write(image[None])
             saved = count_fragmented_frames(partial) if partial.exists() else 0
             missing.append(writer.num_written - saved)
         writer.write(black(20))

@@ -12,13 +12,13 @@ import torch
 
 from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.files import whole_file
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.audio.source import SoundArray
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.isobmff.boxes import file_boxes
 from flashtalk_core.media.isobmff.live import LiveMp4
 from flashtalk_core.media.video import writer
-from flashtalk_core.media.video.picture_track import Preset, check_crf
 from flashtalk_core.media.video.reading.measure import measure_video
+from flashtalk_core.media.video.video_track import Preset, check_crf
 from flashtalk_core.media.video.writer import Mp4Writer
 
 pytestmark = pytest.mark.cpu
@@ -31,9 +31,9 @@ def render(make, tmp_path):
     """Render plain frames to a sound of clicks at the given samples."""
 
     def render(num_samples, rate_hz, at, channels=1, **options):
-        sound = make.clicks(num_samples, at, channels)
-        soundfile.write(tmp_path / "s.wav", sound.T, rate_hz, "FLOAT")
-        return make.write_video(tmp_path / "v.mp4", probe_sound(tmp_path / "s.wav"), **options)
+        audio = make.clicks(num_samples, at, channels)
+        soundfile.write(tmp_path / "s.wav", audio.T, rate_hz, "FLOAT")
+        return make.write_video(tmp_path / "v.mp4", probe_audio(tmp_path / "s.wav"), **options)
 
     return render
 
@@ -77,8 +77,8 @@ def test_each_frame_is_shown_at_its_time(render):
     writer = render(16_000 * 3 + 1, 16_000, [])
     frames = list(decode_frames(writer.output.final))
     assert [time for time, _ in frames] == [Fraction(k, 25) for k in range(76)]
-    for index, (_, picture) in enumerate(frames):
-        assert abs(int(picture.mean()) - index % 8 * 30) <= 3
+    for index, (_, image) in enumerate(frames):
+        assert abs(int(image.mean()) - index % 8 * 30) <= 3
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_channels_keep_their_places(make, tmp_path, channels):
     time_s = np.arange(48_000) / 48_000
     tones = np.stack([0.3 * np.sin(2 * np.pi * (40 + 20 * c) * time_s) for c in range(channels)])
     soundfile.write(tmp_path / "s.wav", tones.T, 48_000, "FLOAT")
-    make.write_video(tmp_path / "v.mp4", probe_sound(tmp_path / "s.wav"))
+    make.write_video(tmp_path / "v.mp4", probe_audio(tmp_path / "s.wav"))
     with av.open(str(tmp_path / "v.mp4")) as container:
         heard = np.concatenate([f.to_ndarray() for f in container.decode(audio=0)], axis=1)
     loudest = np.abs(np.fft.rfft(heard[:, :48_000])).argmax(axis=1)
@@ -110,9 +110,9 @@ def test_channels_keep_their_places(make, tmp_path, channels):
 )
 def test_channels_aac_cannot_carry_are_mixed_down(make, tmp_path, caplog, channels, layout, played):
     # FLAC names these layouts: quad, 6.1 and 7.1.
-    sound = make.clicks(16_000, [5_000], channels)
-    soundfile.write(tmp_path / "s.flac", sound.T, 16_000)
-    info = probe_sound(tmp_path / "s.flac")
+    audio = make.clicks(16_000, [5_000], channels)
+    soundfile.write(tmp_path / "s.flac", audio.T, 16_000)
+    info = probe_audio(tmp_path / "s.flac")
     assert info.layout == layout
     writer = make.write_video(tmp_path / "v.mp4", info)
     assert f"the video gets {played}" in caplog.text
@@ -124,8 +124,8 @@ def test_channels_aac_cannot_carry_are_mixed_down(make, tmp_path, caplog, channe
 def test_compressed_sound_stays_in_step(make, tmp_path, name):
     codec = {"s.mp3": "libmp3lame", "s.m4a": "aac", "s.opus": "libopus"}[name]
     at = [9_000, 100_000]
-    sound = make.clicks(110_000, at, 2)
-    info = probe_sound(make.encode_sound(tmp_path / name, sound, 48_000, codec))
+    audio = make.clicks(110_000, at, 2)
+    info = probe_audio(make.encode_sound(tmp_path / name, audio, 48_000, codec))
     writer = make.write_video(tmp_path / "v.mp4", info)
     found = measure_video(writer.output.final, click_times_s=[n / 48_000 for n in at])
     assert found.num_samples == info.num_samples
@@ -134,7 +134,7 @@ def test_compressed_sound_stays_in_step(make, tmp_path, name):
 
 def test_part_of_a_sound_is_cut_out(make, tmp_path):
     soundfile.write(tmp_path / "s.wav", make.clicks(80_000, [40_000])[0], 16_000)
-    info = probe_sound(tmp_path / "s.wav", start_s=2, duration_s=1)
+    info = probe_audio(tmp_path / "s.wav", start_s=2, duration_s=1)
     writer = make.write_video(tmp_path / "v.mp4", info)
     found = measure_video(writer.output.final, click_times_s=[0.5])
     assert (found.num_frames, found.num_samples) == (25, 16_000)
@@ -144,11 +144,11 @@ def test_part_of_a_sound_is_cut_out(make, tmp_path):
 def test_colours_survive(make, tmp_path):
     soundfile.write(tmp_path / "s.wav", np.zeros(16_000), 16_000)
     colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 150, 120], [128, 128, 128], [0, 0, 0]]
-    picture = np.repeat(np.array(colours, np.uint8), 32, axis=0)[None].repeat(32, axis=0)
+    image = np.repeat(np.array(colours, np.uint8), 32, axis=0)[None].repeat(32, axis=0)
     with Mp4Writer(
-        tmp_path / "v.mp4", (32, 192), probe_sound(tmp_path / "s.wav"), crf=10
+        tmp_path / "v.mp4", (32, 192), probe_audio(tmp_path / "s.wav"), crf=10
     ) as writer:
-        writer.write(torch.from_numpy(picture).expand(25, -1, -1, -1))
+        writer.write(torch.from_numpy(image).expand(25, -1, -1, -1))
     with av.open(str(writer.output.final)) as container:
         # Older PyAV does not go by the declared colour space on the way back: compare in YCbCr.
         planes = [*container.decode(video=0)][-1].to_ndarray(format="yuv420p")
@@ -174,7 +174,7 @@ def test_texts_by_any_names_are_in_the_partial_and_in_the_finished_file(make, tm
         "workflow": '{"nodes": [' + '"x",' * 500_000 + "0]}",
         "Mixed Case": "",
     }
-    writer = Mp4Writer(tmp_path / "v.mp4", (32, 32), probe_sound(tmp_path / "s.wav"),
+    writer = Mp4Writer(tmp_path / "v.mp4", (32, 32), probe_audio(tmp_path / "s.wav"),
                        preset="ultrafast", metadata=metadata)  # fmt: skip
     with writer:
         writer.write(np.zeros((90, 32, 32, 3), np.uint8))
@@ -199,7 +199,7 @@ def test_sound_above_full_scale_is_cut_off_there(make, tmp_path, scale):
     time_s = np.arange(32_000) / 16_000
     tone = np.sin(2 * np.pi * 100 * time_s) * scale
     soundfile.write(tmp_path / "s.wav", tone, 16_000, "FLOAT")
-    writer = make.write_video(tmp_path / "v.mp4", probe_sound(tmp_path / "s.wav"))
+    writer = make.write_video(tmp_path / "v.mp4", probe_audio(tmp_path / "s.wav"))
     with av.open(str(writer.output.final)) as container:
         heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])[:32_000]
     assert np.abs(heard - np.clip(tone, -1, 1)).mean() < 0.1
@@ -246,7 +246,7 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path, options, 
     settings = {"path": "v.mp4", "size_px": (32, 32)} | options
     path = tmp_path / settings.pop("path")
     with pytest.raises(error):
-        Mp4Writer(path, sound=probe_sound(tmp_path / "s.wav"), **settings)
+        Mp4Writer(path, audio=probe_audio(tmp_path / "s.wav"), **settings)
     assert [path.name for path in tmp_path.iterdir()] == ["s.wav"]
 
 
@@ -267,10 +267,10 @@ _HIGH = 100
 def test_every_quality_is_a_profile_that_every_player_knows(tmp_path, preset, crf):
     """Baseline, Main or High; High 4:4:4 Predictive is what x264 takes for lossless video."""
     rng = np.random.default_rng(0)
-    sound = probe_sound(SoundArray("noise", rng.standard_normal((1, 3200)).astype("f4"), 16_000))
+    audio = probe_audio(AudioArray("noise", rng.standard_normal((1, 3200)).astype("f4"), 16_000))
     sink = Head()
     options = {"crf": crf, "preset": preset, "sinks": [LiveMp4(sink)]}
-    with Mp4Writer(tmp_path / "v.mp4", (64, 64), sound, **options) as writer:
+    with Mp4Writer(tmp_path / "v.mp4", (64, 64), audio, **options) as writer:
         writer.write(rng.integers(0, 255, (5, 64, 64, 3), dtype=np.uint8))
     for data in (sink.head, (tmp_path / "v.mp4").read_bytes()):
         assert data[data.index(b"avcC") + 5] <= _HIGH
@@ -291,14 +291,14 @@ class Head:
 
 def test_quality_0_is_the_best_there_is(tmp_path):
     rng = np.random.default_rng(0)
-    sound = probe_sound(
-        SoundArray("noise", rng.standard_normal((1, 6400)).astype("f4") * 0.1, 16_000)
+    audio = probe_audio(
+        AudioArray("noise", rng.standard_normal((1, 6400)).astype("f4") * 0.1, 16_000)
     )
     # A grey value for each block: chroma is halved, and RGB is not what is compared.
     grey = rng.integers(20, 235, (10, 32, 32, 1), dtype=np.uint8).repeat(3, axis=3)
     luma = {}
     for crf in (0, 1):
-        with Mp4Writer(tmp_path / f"{crf}.mp4", (32, 32), sound, crf=crf) as writer:
+        with Mp4Writer(tmp_path / f"{crf}.mp4", (32, 32), audio, crf=crf) as writer:
             writer.write(grey)
         with av.open(str(tmp_path / f"{crf}.mp4")) as container:
             frames = [frame.to_ndarray()[:32] for frame in container.decode(video=0)]
@@ -317,7 +317,7 @@ def test_a_link_stays_and_what_it_names_is_written(make, tmp_path):
     target.chmod(0o600)
     link.symlink_to("far/w.mp4")
     soundfile.write(tmp_path / "s.wav", np.zeros(6400), 16_000)
-    make.write_video(link, probe_sound(tmp_path / "s.wav"))
+    make.write_video(link, probe_audio(tmp_path / "s.wav"))
     assert link.is_symlink()
     assert target.stat().st_mode & 0o777 == 0o600
     assert len(list(decode_frames(target))) == 10
@@ -339,7 +339,7 @@ def test_data_reach_the_disk_before_anything_older_goes(make, tmp_path, monkeypa
         Path, "unlink", lambda path, **given: (events.append(path.name), unlink(path, **given))
     )
     soundfile.write(tmp_path / "s.wav", np.zeros(6400), 16_000)
-    make.write_video(tmp_path / "v.mp4", probe_sound(tmp_path / "s.wav"))
+    make.write_video(tmp_path / "v.mp4", probe_audio(tmp_path / "s.wav"))
     placed = events.index("put_in_place")
     assert events[placed:] == [
         "put_in_place", "sync_file", "sync_folder", "v.partial.mp4", "v.partial.lock",

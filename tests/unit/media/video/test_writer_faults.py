@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import InvalidInputError, OutputError
-from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.isobmff.boxes import copy_bytes
 from flashtalk_core.media.video.writer import Mp4Writer
 
@@ -21,14 +21,14 @@ import resource, sys
 import numpy as np
 from flashtalk_core.errors import OutputError
 from flashtalk_core.media.video.writer import Mp4Writer
-from flashtalk_core.media.audio.probe import probe_sound
+from flashtalk_core.media.audio.probe import probe_audio
 
 limit = int(sys.argv[3])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 noise = np.random.default_rng(0).integers(0, 255, (28, 64, 64, 3), dtype=np.uint8)
 try:
-    with Mp4Writer(sys.argv[2], (64, 64), probe_sound(sys.argv[1]), preset="ultrafast") as writer:
+    with Mp4Writer(sys.argv[2], (64, 64), probe_audio(sys.argv[1]), preset="ultrafast") as writer:
         while writer.num_written < writer.num_frames:
             writer.write(noise[: writer.num_frames - writer.num_written])
             print("written", writer.num_written, flush=True)
@@ -41,11 +41,11 @@ except OutputError as error:
 
 
 @pytest.fixture
-def sound(make, tmp_path):
+def audio(make, tmp_path):
     """Twenty seconds with a click in the middle of each one."""
     at = range(8_000, 320_000, 16_000)
     soundfile.write(tmp_path / "s.wav", make.clicks(320_000, at)[0], 16_000)
-    return probe_sound(tmp_path / "s.wav")
+    return probe_audio(tmp_path / "s.wav")
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def final(tmp_path):
     return path
 
 
-def start_child(sound, final, limit=0):
+def start_child(audio, final, limit=0):
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(sound.source), str(final), str(limit)],
+        [sys.executable, "-c", CHILD, str(audio.source), str(final), str(limit)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -97,8 +97,8 @@ def assert_plays(path, at_least):
     assert np.allclose(clicks, np.arange(len(clicks)) + 0.5, atol=1e-3)
 
 
-def test_killed_render_stays_playable(sound, final):
-    child = start_child(sound, final)
+def test_killed_render_stays_playable(audio, final):
+    child = start_child(audio, final)
     try:
         for _ in range(4):
             last = child.stdout.readline()
@@ -112,8 +112,8 @@ def test_killed_render_stays_playable(sound, final):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a matter of POSIX")
 @pytest.mark.parametrize("limit", [100_000, 400_000])
-def test_full_disk_is_reported_in_one_line(sound, final, limit):
-    child = start_child(sound, final, limit)
+def test_full_disk_is_reported_in_one_line(audio, final, limit):
+    child = start_child(audio, final, limit)
     output, _ = child.communicate(timeout=60)
     assert child.returncode == 3
     *progress, line = output.splitlines()
@@ -131,11 +131,11 @@ def test_full_disk_is_reported_in_one_line(sound, final, limit):
 
 @pytest.mark.parametrize("exception", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("num_written", [1, 28, 100])
-def test_interrupted_render_keeps_every_frame(sound, final, exception, num_written):
+def test_interrupted_render_keeps_every_frame(audio, final, exception, num_written):
     def stop(writer):
         raise exception
 
-    writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+    writer = Mp4Writer(final, (32, 32), audio, preset="ultrafast")
     with pytest.raises(exception):
         fill(writer, stop, num_written)
     with av.open(str(writer.output.partial)) as container:
@@ -145,8 +145,8 @@ def test_interrupted_render_keeps_every_frame(sound, final, exception, num_writt
     assert final.read_bytes() == b"older"
 
 
-def test_a_stop_between_a_frame_and_its_count_tells_what_is_in_the_file(sound, final):
-    writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+def test_a_stop_between_a_frame_and_its_count_tells_what_is_in_the_file(audio, final):
+    writer = Mp4Writer(final, (32, 32), audio, preset="ultrafast")
     mux, calls = writer._encoder._mux, []
 
     def stop_after_the_fifth_frame(packets):
@@ -164,96 +164,96 @@ def test_a_stop_between_a_frame_and_its_count_tells_what_is_in_the_file(sound, f
     assert "the first 5 of 500 frames are in" in stopped.value.__notes__[0]
 
 
-def test_interrupt_before_the_first_frame_leaves_nothing(sound, final, tmp_path):
-    with pytest.raises(KeyboardInterrupt), Mp4Writer(final, (32, 32), sound):
+def test_interrupt_before_the_first_frame_leaves_nothing(audio, final, tmp_path):
+    with pytest.raises(KeyboardInterrupt), Mp4Writer(final, (32, 32), audio):
         raise KeyboardInterrupt
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.wav", "v.mp4"]
     assert final.read_bytes() == b"older"
 
 
-def test_interrupt_before_the_first_frame_keeps_an_older_partial(sound, final):
-    older = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+def test_interrupt_before_the_first_frame_keeps_an_older_partial(audio, final):
+    older = Mp4Writer(final, (32, 32), audio, preset="ultrafast")
     with pytest.raises(AssertionError):
         fill(older, lambda writer: None, num_frames=60)
-    with pytest.raises(KeyboardInterrupt), Mp4Writer(final, (32, 32), sound):
+    with pytest.raises(KeyboardInterrupt), Mp4Writer(final, (32, 32), audio):
         raise KeyboardInterrupt
     assert_plays(older.output.partial, at_least=60)
 
 
-def test_fault_while_finishing_keeps_the_whole_render(sound, final):
-    writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+def test_fault_while_finishing_keeps_the_whole_render(audio, final):
+    writer = Mp4Writer(final, (32, 32), audio, preset="ultrafast")
     with pytest.raises(OutputError, match=r"v\.partial\.mp4"):
         fill(writer, lambda writer: writer.output.finishing.mkdir())
     assert_plays(writer.output.partial, at_least=writer.num_frames)
     assert final.read_bytes() == b"older"
 
 
-def test_final_name_that_became_a_folder(sound, tmp_path):
-    writer = Mp4Writer(tmp_path / "v.mp4", (32, 32), sound, preset="ultrafast")
+def test_final_name_that_became_a_folder(audio, tmp_path):
+    writer = Mp4Writer(tmp_path / "v.mp4", (32, 32), audio, preset="ultrafast")
     with pytest.raises(OutputError, match=r"v\.partial\.mp4"):
         fill(writer, lambda writer: writer.output.final.mkdir())
     assert_plays(writer.output.partial, at_least=writer.num_frames)
     assert not writer.output.finishing.exists()
 
 
-def test_missing_frames_are_our_fault(sound, final):
-    with pytest.raises(AssertionError, match="28 of 500"), Mp4Writer(final, (32, 32), sound) as w:
+def test_missing_frames_are_our_fault(audio, final):
+    with pytest.raises(AssertionError, match="28 of 500"), Mp4Writer(final, (32, 32), audio) as w:
         w.write(np.zeros((28, 32, 32, 3), np.uint8))
     assert final.read_bytes() == b"older"
 
 
-def test_more_frames_than_the_sound_lasts_are_our_fault(sound, final):
-    writer = Mp4Writer(final, (32, 32), sound)
+def test_more_frames_than_the_sound_lasts_are_our_fault(audio, final):
+    writer = Mp4Writer(final, (32, 32), audio)
     with pytest.raises(AssertionError), writer:
         writer.write(np.zeros((writer.num_frames + 1, 32, 32, 3), np.uint8))
 
 
-def test_sound_that_vanished_during_the_render(sound, final):
-    sound.source.unlink()
-    with pytest.raises(InvalidInputError, match="no such file"), Mp4Writer(final, (32, 32), sound):
+def test_sound_that_vanished_during_the_render(audio, final):
+    audio.source.unlink()
+    with pytest.raises(InvalidInputError, match="no such file"), Mp4Writer(final, (32, 32), audio):
         pass
     assert not final.with_name("v.partial.mp4").exists()
     assert final.read_bytes() == b"older"
 
 
-def test_next_render_replaces_what_a_killed_one_left(make, sound, final):
+def test_next_render_replaces_what_a_killed_one_left(make, audio, final):
     for name in ("v.partial.mp4", "v.partial.finishing.mp4"):
         final.with_name(name).write_bytes(bytes(100))
-    make.write_video(final, sound)
+    make.write_video(final, audio)
     assert sorted(path.name for path in final.parent.iterdir()) == ["s.wav", "v.mp4"]
 
 
-def test_second_render_to_the_same_output_is_refused(make, sound, final):
+def test_second_render_to_the_same_output_is_refused(make, audio, final):
     def start_another(writer):
         with pytest.raises(OutputError, match="another render is writing it; choose another name"):
-            Mp4Writer(final, (32, 32), sound)
+            Mp4Writer(final, (32, 32), audio)
 
-    waiting = Mp4Writer(final, (32, 32), sound)  # made before the other one has begun
-    with Mp4Writer(final, (32, 32), sound, preset="ultrafast") as writer:
+    waiting = Mp4Writer(final, (32, 32), audio)  # made before the other one has begun
+    with Mp4Writer(final, (32, 32), audio, preset="ultrafast") as writer:
         start_another(writer)
         with pytest.raises(OutputError, match="another render"), waiting:
             pass
         writer.write(np.zeros((writer.num_frames, 32, 32, 3), np.uint8))
     assert sorted(path.name for path in final.parent.iterdir()) == ["s.wav", "v.mp4"]
     assert len(play(final)[0]) == writer.num_frames
-    make.write_video(final, sound)
+    make.write_video(final, audio)
 
 
-def test_a_killed_render_locks_nothing(make, sound, final):
-    child = start_child(sound, final)
+def test_a_killed_render_locks_nothing(make, audio, final):
+    child = start_child(audio, final)
     try:
         child.stdout.readline()
         with pytest.raises(OutputError, match="another render"):
-            Mp4Writer(final, (32, 32), sound)
+            Mp4Writer(final, (32, 32), audio)
     finally:
         child.send_signal(signal.SIGKILL)
         child.communicate()
-    make.write_video(final, sound)
+    make.write_video(final, audio)
     assert sorted(path.name for path in final.parent.iterdir()) == ["s.wav", "v.mp4"]
 
 
-def test_partial_file_that_was_shortened_does_not_become_the_final_one(sound, final, monkeypatch):
-    writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+def test_partial_file_that_was_shortened_does_not_become_the_final_one(audio, final, monkeypatch):
+    writer = Mp4Writer(final, (32, 32), audio, preset="ultrafast")
     close = writer._close
 
     def close_and_cut():
@@ -275,22 +275,22 @@ def test_file_that_gets_shorter_while_it_is_copied_is_an_error(tmp_path):
         copy_bytes(reader, writer, 0, 10)
 
 
-def test_folder_in_the_place_of_the_finished_file(sound, final):
-    writer = Mp4Writer(final, (32, 32), sound)
+def test_folder_in_the_place_of_the_finished_file(audio, final):
+    writer = Mp4Writer(final, (32, 32), audio)
     writer.output.finishing.mkdir()
     with pytest.raises(OutputError, match="nothing that plays is left"), writer:
         pass
     assert not writer.output.lock.exists()
 
 
-def test_partial_file_that_cannot_be_removed_is_a_warning(sound, final, monkeypatch, caplog):
+def test_partial_file_that_cannot_be_removed_is_a_warning(audio, final, monkeypatch, caplog):
     def keep(path, missing_ok=False):
         if path.name == "v.partial.mp4":
             raise PermissionError(13, "in use")
         remove(path, missing_ok)
 
     remove = Path.unlink
-    writer = Mp4Writer(final, (32, 32), sound, preset="ultrafast")
+    writer = Mp4Writer(final, (32, 32), audio, preset="ultrafast")
     monkeypatch.setattr(Path, "unlink", keep)
     fill(writer, lambda writer: None)
     assert len(play(final)[0]) == writer.num_frames

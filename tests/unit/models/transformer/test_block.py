@@ -26,8 +26,8 @@ def contexts(block):
     text, image = torch.randn(1, 4, 24), torch.randn(1, 5, 24)
     weight = block.modulation
     session = block.cross_attn.project(text.to(weight), image.to(weight))
-    sound = block.audio_cross_attn.project(torch.randn(1, 3, 6, 10).to(weight), 1)
-    return video_rotation(GRID, 12, torch.device("cpu")), session, sound
+    audio = block.audio_cross_attn.project(torch.randn(1, 3, 6, 10).to(weight), 1)
+    return video_rotation(GRID, 12, torch.device("cpu")), session, audio
 
 
 def test_norms_have_the_authors_epsilon(block):
@@ -72,7 +72,7 @@ def test_a_layer_can_run_in_float32_with_half_precision_weights():
 
 def test_modulation_finer_than_half_precision_still_counts(block):
     block = block.bfloat16()
-    rotation, session, sound = contexts(block)
+    rotation, session, audio = contexts(block)
     x = torch.zeros(1, 12, 24, dtype=torch.bfloat16)
     seen = []
     block.ffn.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -81,7 +81,7 @@ def test_modulation_finer_than_half_precision_still_counts(block):
     fine, coarse = torch.full((1, 6, 24), 1 + 2.0**-9), torch.ones(1, 6, 24)
     with torch.no_grad():
         outputs = [
-            block(x + torch.linspace(-1, 1, 24).bfloat16(), modulation, rotation, session, sound)
+            block(x + torch.linspace(-1, 1, 24).bfloat16(), modulation, rotation, session, audio)
             for modulation in (fine, coarse)
         ]
     assert outputs[0].dtype == torch.bfloat16
@@ -89,13 +89,13 @@ def test_modulation_finer_than_half_precision_still_counts(block):
 
 
 def test_with_closed_gates_only_cross_attention_changes_the_tokens(block):
-    rotation, session, sound = contexts(block)
+    rotation, session, audio = contexts(block)
     x = torch.randn(1, 12, 24)
     with torch.no_grad():
         y = x + block.cross_attn(block.norm3(x), session)
-        expected = y + block.audio_cross_attn(block.norm_x(y), sound, None)
+        expected = y + block.audio_cross_attn(block.norm_x(y), audio, None)
         closed = -block.modulation.expand(1, 6, 24)
-        torch.testing.assert_close(block(x, closed, rotation, session, sound), expected)
+        torch.testing.assert_close(block(x, closed, rotation, session, audio), expected)
 
 
 def test_a_latent_frame_hears_its_own_tokens_only():
@@ -130,7 +130,7 @@ def test_the_attention_slot_is_used_by_all_attentions():
 
     torch.manual_seed(3)
     block = AvatarBlock(CONFIG, counting)
-    rotation, session, sound = contexts(block)
+    rotation, session, audio = contexts(block)
     with torch.no_grad():
-        block(torch.randn(1, 12, 24), torch.zeros(1, 6, 24), rotation, session, sound)
+        block(torch.randn(1, 12, 24), torch.zeros(1, 6, 24), rotation, session, audio)
     assert calls == [12, 4, 5, 6]

@@ -42,8 +42,8 @@ def run(dit, inputs, timestep=TIME, strength=1.0):
     dtype = dit.patch_embedding.weight.dtype
     cast = {key: value.to(dtype) for key, value in inputs.items()}
     session = dit.project_session(cast["condition"], cast["text"], cast["clip"])
-    sound = dit.project_audio(cast["audio"], strength)
-    return dit(inputs["latent"], timestep, session, sound)
+    audio = dit.project_audio(cast["audio"], strength)
+    return dit(inputs["latent"], timestep, session, audio)
 
 
 def test_velocity_has_the_latents_shape(dit):
@@ -140,7 +140,7 @@ def test_two_tracks_are_heard_apart(dit):
     with torch.no_grad():
         session = dit.project_session(*(inputs[k] for k in ("condition", "text", "clip")))
         velocities = [
-            dit(inputs["latent"], TIME, session, dit.project_audio(sound, masks=masks))
-            for sound in (tracks, tracks.flip(0))
+            dit(inputs["latent"], TIME, session, dit.project_audio(audio, masks=masks))
+            for audio in (tracks, tracks.flip(0))
         ]
     assert not torch.allclose(*velocities, atol=1e-5)

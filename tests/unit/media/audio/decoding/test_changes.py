@@ -10,8 +10,8 @@ import soundfile
 
 from flashtalk_core.media.audio.decoding.changes import one_kind
 from flashtalk_core.media.audio.decoding.pieces import DAMAGED, Piece
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
 
 pytestmark = pytest.mark.cpu
 
@@ -110,10 +110,10 @@ def test_the_search_for_the_main_kind_stops_early_in_a_long_sound():
 
 
 def test_damage_takes_no_memory_however_long_it_is():
-    sound = chain(pieces((44_100, 1, 1.0, 0.5)), alternating(1_500, (48_000, 2), (22_050, 2)),
+    audio = chain(pieces((44_100, 1, 1.0, 0.5)), alternating(1_500, (48_000, 2), (22_050, 2)),
                   pieces((44_100, 1, 1.0, 0.5)))  # fmt: skip
     tracemalloc.start()
-    num_samples = sum(piece.samples.shape[1] for piece in one_kind(sound, print, is_timed=False))
+    num_samples = sum(piece.samples.shape[1] for piece in one_kind(audio, print, is_timed=False))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert num_samples == pytest.approx(32 * 44_100, abs=3)
@@ -124,9 +124,9 @@ def test_no_frames_give_no_frames():
     assert list(one_kind(iter([]), pytest.fail, is_timed=False)) == []
 
 
-def ogg(sound, rate_hz, subtype="VORBIS"):
+def ogg(audio, rate_hz, subtype="VORBIS"):
     file = io.BytesIO()
-    soundfile.write(file, sound.T, rate_hz, subtype, format="OGG")
+    soundfile.write(file, audio.T, rate_hz, subtype, format="OGG")
     return file.getvalue()
 
 
@@ -139,7 +139,7 @@ def test_joined_ogg_files_are_one_sound(make, tmp_path, second, subtype):
     path = tmp_path / "s.ogg"
     path.write_bytes(b"".join((ogg(parts[0], 48_000, subtype), ogg(parts[1], rate_hz, subtype),
                                ogg(parts[0], 48_000, subtype))))  # fmt: skip
-    with SoundReader(path) as reader:
+    with AudioReader(path) as reader:
         samples = np.concatenate(list(reader.blocks()), axis=1)
     assert (reader.rate_hz, reader.channels) == (48_000, 1)
     assert samples.shape == (1, 144_000)
@@ -154,7 +154,7 @@ def test_a_damaged_part_of_joined_files_is_left_out(make, tmp_path, caplog):
     bad[30:40] = b"?" * 10
     path = tmp_path / "s.ogg"
     path.write_bytes(good + bytes(bad) + good)
-    info = probe_sound(path)
+    info = probe_audio(path)
     assert info.num_samples == 96_000
     with AnalysisStream(info) as stream:
         stream.read(0, 32_000)
@@ -167,7 +167,7 @@ def test_an_mp3_of_two_kinds_is_one_sound(make, tmp_path, caplog):
     stereo = np.stack([make.voice(44_100, 44_100)] * 2)
     second = make.encode_sound(tmp_path / "b.mp3", stereo, 44_100, "libmp3lame").read_bytes()
     (tmp_path / "s.mp3").write_bytes(first + second)
-    info = probe_sound(tmp_path / "s.mp3")
+    info = probe_audio(tmp_path / "s.mp3")
     assert (info.rate_hz, info.channels) == (32_000, 1)
     assert info.duration_s == pytest.approx(2, abs=0.15)
     assert "changes from 32000 Hz and 1 channel to 44100 Hz" in caplog.text

@@ -14,8 +14,8 @@ from flashtalk_core.media.audio.decoding.blocks import BLOCK_SAMPLES
 from flashtalk_core.media.audio.decoding.clock import Clock, in_time
 from flashtalk_core.media.audio.decoding.frames import decoded_pieces
 from flashtalk_core.media.audio.decoding.pieces import Piece, teller
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
 
 pytestmark = pytest.mark.cpu
 
@@ -26,25 +26,25 @@ CONTAINERS = [
 ]  # fmt: skip
 
 
-def write(path, codec, sound, moved_s=lambda time_s: 0, picture_s=None):
+def write(path, codec, audio, moved_s=lambda time_s: 0, picture_s=None):
     """Write ``(C, n)``; ``moved_s`` says how much later each frame of sound is to be heard."""
-    layout = {1: "mono", 2: "stereo"}[len(sound)]
+    layout = {1: "mono", 2: "stereo"}[len(audio)]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE_HZ, layout=layout)
         stream.time_base = Fraction(1, RATE_HZ)
-        picture = None
+        image = None
         if picture_s is not None:
             codecs = {".webm": "libvpx", ".flv": "flv"}
-            picture = container.add_stream(codecs.get(path.suffix, "mpeg4"), rate=25)
-            picture.width = picture.height = 32
-            picture.pix_fmt = "yuv420p"
+            image = container.add_stream(codecs.get(path.suffix, "mpeg4"), rate=25)
+            image.width = image.height = 32
+            image.pix_fmt = "yuv420p"
             for index in range(round(picture_s * 25)):
                 frame = av.VideoFrame(32, 32, "yuv420p")
                 frame.pts, frame.time_base = index, Fraction(1, 25)
-                container.mux(picture.encode(frame))
+                container.mux(image.encode(frame))
         size = stream.codec_context.frame_size or 1024
-        for start in range(0, sound.shape[1], size):
-            part = np.ascontiguousarray(sound[:, start : start + size])
+        for start in range(0, audio.shape[1], size):
+            part = np.ascontiguousarray(audio[:, start : start + size])
             form = stream.codec_context.format.name
             if form.startswith("s16"):
                 part = np.round(part * 32767).astype(np.int16)
@@ -55,13 +55,13 @@ def write(path, codec, sound, moved_s=lambda time_s: 0, picture_s=None):
             frame.pts = start + round(moved_s(start / RATE_HZ) * RATE_HZ)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-        if picture is not None:
-            container.mux(picture.encode(None))
+        if image is not None:
+            container.mux(image.encode(None))
     return path
 
 
 def read(path, *part):
-    with SoundReader(path) as reader:
+    with AudioReader(path) as reader:
         found = np.concatenate(list(reader.blocks(*part)), axis=1)
         return found, reader
 
@@ -103,9 +103,9 @@ def test_sound_that_begins_after_the_picture_keeps_its_lead(tmp_path, clicks, na
 
 def test_start_and_all_passes_go_by_the_player(tmp_path, clicks):
     path = write(tmp_path / "s.mp4", "aac", clicks, lambda time_s: float(time_s >= 0.8))
-    info = probe_sound(path, 1.7)
+    info = probe_audio(path, 1.7)
     assert info.duration_s == pytest.approx(0.9, abs=0.01)
-    assert probe_sound(path, 1.0, 0.5).is_silent
+    assert probe_audio(path, 1.0, 0.5).is_silent
     with AnalysisStream(info) as stream:
         heard = np.abs(stream.read(0, 16_000))
     assert heard.argmax() / 16_000 == pytest.approx(0.5, abs=0.012)
@@ -140,21 +140,21 @@ def jitter(kind):
     "kind", ["none", "milliseconds", "some", "one late", "one far off", "one early"]
 )
 def test_small_or_single_errors_of_the_times_change_nothing(make, kind):
-    sound, moved_s = make.voice(76_800, RATE_HZ)[None], jitter(kind)
+    audio, moved_s = make.voice(76_800, RATE_HZ)[None], jitter(kind)
     pieces = [
-        Piece(sound[:, start : start + 1024], RATE_HZ, "mono",
+        Piece(audio[:, start : start + 1024], RATE_HZ, "mono",
               Fraction(start, RATE_HZ) + Fraction(moved_s(start / RATE_HZ)))
         for start in range(0, 76_800, 1024)
     ]  # fmt: skip
     blocks = in_time(iter(pieces), Clock(Fraction(0)), pytest.fail)
-    assert np.array_equal(np.concatenate(list(blocks), axis=1), sound)
+    assert np.array_equal(np.concatenate(list(blocks), axis=1), audio)
 
 
 @pytest.mark.parametrize(("name", "codec"), [("s.mkv", "aac"), ("s.webm", "libopus"),
                                              ("s.ts", "mp2"), ("s.flv", "aac")])  # fmt: skip
 def test_without_gaps_no_sample_is_added(make, tmp_path, name, codec):
-    sound = make.voice(5 * RATE_HZ, RATE_HZ)[None]
-    samples, _ = read(write(tmp_path / name, codec, sound))
+    audio = make.voice(5 * RATE_HZ, RATE_HZ)[None]
+    samples, _ = read(write(tmp_path / name, codec, audio))
     with av.open(str(tmp_path / name)) as container:
         # Older FFmpeg leaves the encoder's delay in Matroska, before 0 s.
         decoded = [frame.samples for frame in container.decode(audio=0) if frame.time > -0.01]
@@ -162,13 +162,13 @@ def test_without_gaps_no_sample_is_added(make, tmp_path, name, codec):
 
 
 def test_frames_without_times_follow_on(make):
-    sound = make.voice(9_600, RATE_HZ)[None]
-    pieces = [Piece(part, RATE_HZ, "mono") for part in np.split(sound, 10, axis=1)]
+    audio = make.voice(9_600, RATE_HZ)[None]
+    pieces = [Piece(part, RATE_HZ, "mono") for part in np.split(audio, 10, axis=1)]
     pieces[6] = pieces[6]._replace(time_s=Fraction(1))
     found = np.concatenate(list(in_time(iter(pieces), Clock(Fraction(0)), print)), axis=1)
     assert found.shape[1] == RATE_HZ + 3_840
-    assert np.array_equal(found[:, :5_760], sound[:, :5_760])
-    assert np.array_equal(found[:, RATE_HZ:], sound[:, 5_760:])
+    assert np.array_equal(found[:, :5_760], audio[:, :5_760])
+    assert np.array_equal(found[:, RATE_HZ:], audio[:, 5_760:])
 
 
 def leap(by_s, clock):
@@ -293,7 +293,7 @@ def test_damage_in_sound_that_is_counted_is_silent_and_told_once(make, tmp_path,
     data = bytearray(path.read_bytes())
     data[9_000:9_400] = bytes(400)
     path.write_bytes(data)
-    info = probe_sound(path)
+    info = probe_audio(path)
     with AnalysisStream(info) as stream:
         stream.read(0, 96_000)
     assert caplog.text.count("damaged in places") == 1

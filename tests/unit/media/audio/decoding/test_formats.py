@@ -9,8 +9,8 @@ import soundfile
 
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.audio.decoding.cut import is_cut_short
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
 from flashtalk_core.media.container import open_container
 from flashtalk_core.media.video.reading.container import open_video
 
@@ -55,7 +55,7 @@ def test_a_list_of_other_files_is_no_sound_whatever_it_is_called(tmp_path, secre
     path = tmp_path / name
     path.write_text(LISTS[kind].format(path=secret), "utf-8")
     with pytest.raises(InvalidInputError, match="are no sound"):
-        SoundReader(path)
+        AudioReader(path)
     with pytest.raises(InvalidInputError):
         open_video(path)
 
@@ -65,7 +65,7 @@ def test_bytes_without_a_head_are_no_sound(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(np.random.default_rng(0).bytes(9_000))
     with pytest.raises(InvalidInputError):
-        SoundReader(path)
+        AudioReader(path)
 
 
 def test_a_movie_that_refers_to_another_file_does_not_open_it(make, tmp_path, secret):
@@ -88,7 +88,7 @@ def test_a_movie_that_refers_to_another_file_does_not_open_it(make, tmp_path, se
         changed[start : start + 4] = struct.pack(">I", old + grown)
     (tmp_path / "t.mov").write_bytes(changed)
     try:
-        with SoundReader(tmp_path / "t.mov") as reader:
+        with AudioReader(tmp_path / "t.mov") as reader:
             assert all(not block.any() for block in reader.blocks())
     except InvalidInputError:
         pass
@@ -109,7 +109,7 @@ def test_what_ffmpeg_misreads_goes_to_libsndfile(make, tmp_path, form, subtype, 
     voice = make.voice(RATE_HZ, RATE_HZ)
     voice = np.convolve(voice, np.ones(8) / 8, "same")
     soundfile.write(tmp_path / "s.wav", voice, RATE_HZ, subtype, order, form)
-    with SoundReader(tmp_path / "s.wav") as reader:
+    with AudioReader(tmp_path / "s.wav") as reader:
         found = np.concatenate(list(reader.blocks()), axis=1)
     assert found.shape[1] - RATE_HZ in range(120)  # they hold whole groups of samples
     found = found[:, :RATE_HZ]
@@ -125,7 +125,7 @@ def test_without_libsndfile_it_is_refused_and_not_played_as_noise(
     monkeypatch.setitem(sys.modules, "soundfile", None)
     monkeypatch.setattr("flashtalk_core.media.audio.decoding.opening.find_spec", lambda name: None)
     with pytest.raises(InvalidInputError, match="plays as noise; package soundfile is not inst"):
-        SoundReader(tmp_path / "s.wav")
+        AudioReader(tmp_path / "s.wav")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_without_libsndfile_it_is_refused_and_not_played_as_noise(
 def test_formats_that_only_libsndfile_knows_are_read_under_any_name(tmp_path, form):
     subtype = "DPCM_16" if form == "XI" else "PCM_16"
     soundfile.write(tmp_path / "s.raw", np.linspace(-0.5, 0.5, 900), RATE_HZ, subtype, format=form)
-    with SoundReader(tmp_path / "s.raw") as reader:
+    with AudioReader(tmp_path / "s.raw") as reader:
         assert sum(block.shape[1] for block in reader.blocks()) == 900
 
 
@@ -143,11 +143,11 @@ def test_an_mp4_whose_recording_was_never_closed_is_reported(make, tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(InvalidInputError, match=r"\(moov\) is missing: its recording was never"):
-        SoundReader(path)
+        AudioReader(path)
 
 
 def faults(path, caplog):
-    info = probe_sound(path)
+    info = probe_audio(path)
     with AnalysisStream(info) as stream:
         stream.read(0, 2_000)
     return [record.message.split(": ", 1)[1] for record in caplog.records]

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import AudioReader
 
 pytestmark = pytest.mark.cpu
 
@@ -31,7 +31,7 @@ LOSSY = [
 
 
 def read(path):
-    with SoundReader(path) as file:
+    with AudioReader(path) as file:
         return file, np.concatenate(list(file.blocks()), axis=1)
 
 
@@ -47,13 +47,13 @@ def complaint(path):
 @pytest.mark.parametrize(("name", "codec", "step"), LOSSLESS)
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_lossless_formats_keep_every_sample(make, tmp_path, name, codec, step, channels):
-    sound = np.stack([make.voice(50_001, 22_050, seed) for seed in range(channels)])
-    path = make.encode_sound(tmp_path / name, sound, 22_050, codec)
+    audio = np.stack([make.voice(50_001, 22_050, seed) for seed in range(channels)])
+    path = make.encode_sound(tmp_path / name, audio, 22_050, codec)
     file, found = read(path)
     assert (file.rate_hz, file.channels) == (22_050, channels)
     assert found.dtype == np.float32
-    assert found.shape == sound.shape
-    assert np.abs(found - sound).max() <= step
+    assert found.shape == audio.shape
+    assert np.abs(found - audio).max() <= step
 
 
 @pytest.mark.parametrize(("name", "codec", "rate_hz", "slack"), LOSSY)
@@ -72,22 +72,22 @@ def test_encoder_delay_and_padding_are_left_out(
 
 
 def test_eight_planar_channels_are_read(make, tmp_path):
-    sound = np.stack([make.voice(48_000, 48_000, seed) for seed in range(8)])
-    soundfile.write(tmp_path / "s.caf", sound.T, 48_000, "ALAC_16")
+    audio = np.stack([make.voice(48_000, 48_000, seed) for seed in range(8)])
+    soundfile.write(tmp_path / "s.caf", audio.T, 48_000, "ALAC_16")
     with av.open(str(tmp_path / "s.caf")) as container:
         assert container.streams.audio[0].format.is_planar
     _, found = read(tmp_path / "s.caf")
     # FFmpeg and libsndfile do not agree on the order of the channels and on the last packet.
-    error = np.abs(found[:, None, :40_000] - sound[None, :, :40_000]).max(axis=2)
+    error = np.abs(found[:, None, :40_000] - audio[None, :, :40_000]).max(axis=2)
     assert sorted(error.argmin(axis=1)) == list(range(8))
     assert error.min(axis=1).max() <= 1 / 32768
 
 
 def test_track_of_a_video(make, tmp_path):
-    from flashtalk_core.media.audio.probe import probe_sound
+    from flashtalk_core.media.audio.probe import probe_audio
 
     voice = make.encode_sound(tmp_path / "s.wav", make.clicks(20_000, [7_000]), 16_000)
-    make.write_video(tmp_path / "v.mp4", probe_sound(voice))
+    make.write_video(tmp_path / "v.mp4", probe_audio(voice))
     _, found = read(tmp_path / "v.mp4")
     assert found.shape == (1, 20_000)
     assert int(np.abs(found).argmax()) == 7_000
@@ -95,20 +95,20 @@ def test_track_of_a_video(make, tmp_path):
 
 @pytest.mark.parametrize(("start", "count"), [(0, None), (0, 1), (40_000, 3), (7, 70_000)])
 def test_part_of_a_file(make, tmp_path, start, count):
-    sound = make.voice(90_000, 16_000)[None]
-    path = make.encode_sound(tmp_path / "s.wav", sound, 16_000)
-    with SoundReader(path) as file:
+    audio = make.voice(90_000, 16_000)[None]
+    path = make.encode_sound(tmp_path / "s.wav", audio, 16_000)
+    with AudioReader(path) as file:
         found = np.concatenate(list(file.blocks(start, count)), axis=1)
     stop = None if count is None else start + count
-    assert np.array_equal(found, sound[:, start:stop])
+    assert np.array_equal(found, audio[:, start:stop])
 
 
 def test_format_only_libsndfile_knows(make, tmp_path):
-    sound = np.stack([make.voice(70_000, 8_000, seed) for seed in range(2)])
-    soundfile.write(tmp_path / "s.mat", sound.T, 8_000, "FLOAT", format="MAT5")
+    audio = np.stack([make.voice(70_000, 8_000, seed) for seed in range(2)])
+    soundfile.write(tmp_path / "s.mat", audio.T, 8_000, "FLOAT", format="MAT5")
     file, found = read(tmp_path / "s.mat")
     assert file.rate_hz == 8_000
-    assert np.array_equal(found, sound)
+    assert np.array_equal(found, audio)
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -139,15 +139,15 @@ def test_picture_is_no_sound(tmp_path):
 
 
 def test_m4a_that_was_cut_off(make, tmp_path):
-    sound = make.voice(48_000, 16_000)[None]
-    path = make.encode_sound(tmp_path / "s.m4a", sound, 16_000, "aac")
+    audio = make.voice(48_000, 16_000)[None]
+    path = make.encode_sound(tmp_path / "s.m4a", audio, 16_000, "aac")
     path.write_bytes(path.read_bytes()[:-600])
     assert "export it again" in complaint(path)
 
 
 def test_damaged_mp3_is_read_around_the_damage(make, tmp_path, caplog):
-    sound = make.voice(16_000 * 6, 16_000)[None]
-    path = make.encode_sound(tmp_path / "s.mp3", sound, 16_000, "libmp3lame")
+    audio = make.voice(16_000 * 6, 16_000)[None]
+    path = make.encode_sound(tmp_path / "s.mp3", audio, 16_000, "libmp3lame")
     data = bytearray(path.read_bytes())
     data[9_000:9_900] = bytes(900)
     path.write_bytes(data)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import AnalysisStream, probe_sound
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
 
 pytestmark = pytest.mark.cpu
 
@@ -41,7 +41,7 @@ def write(path, flags=(0, 0), codec="aac", titles=("", "", "")):
 
 
 def used(path):
-    with SoundReader(path) as reader:
+    with AudioReader(path) as reader:
         samples = np.concatenate(list(reader.blocks()), axis=1)
     peak = np.percentile(np.abs(samples), 95)
     return min(range(3), key=lambda index: abs(LEVELS[index] - peak)), reader.notes
@@ -74,7 +74,7 @@ def test_a_single_track_needs_no_note(tmp_path):
 
 
 def test_several_tracks_are_reported_once(tmp_path, caplog):
-    info = probe_sound(write(tmp_path / "s.mp4"))
+    info = probe_audio(write(tmp_path / "s.mp4"))
     with AnalysisStream(info) as stream:
         stream.read(0, 1000)
     assert caplog.text.count("2 sound tracks") == 1

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.decoding.reader import SoundReader
+from flashtalk_core.media.audio.decoding.reader import AudioReader
 from flashtalk_core.media.isobmff.counts import surplus_samples
 from flashtalk_core.media.video.reading.measure import measure_video
-from flashtalk_core.media.video.reading.reader import probe_video, read_frames, read_sound_part
+from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part, read_frames
 from flashtalk_core.media.video.remux import CONTAINERS, remux_video
 
 from . import video_files as files
@@ -51,7 +51,7 @@ def video(tmp_path):
     """Write a video with sound, its bytes changed; return its path."""
 
     def video(change, name="v.mp4", **options):
-        whole = files.write(tmp_path / "whole.mp4", sound=files.clicks(0.4, [0.2]), **options)
+        whole = files.write(tmp_path / "whole.mp4", audio=files.clicks(0.4, [0.2]), **options)
         return files.changed(whole, tmp_path / name, change)
 
     return video
@@ -67,7 +67,7 @@ def test_an_index_that_promises_more_than_the_file_has_is_refused(video, tmp_pat
         with pytest.raises(InvalidInputError, match=says):
             read(path)
     with pytest.raises(InvalidInputError, match=f"{says}; it is damaged"):
-        SoundReader(path)
+        AudioReader(path)
     for suffix in CONTAINERS:
         with pytest.raises(InvalidInputError, match=says):
             remux_video(path, tmp_path / f"o{suffix}", {})
@@ -76,10 +76,10 @@ def test_an_index_that_promises_more_than_the_file_has_is_refused(video, tmp_pat
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mov", "f.mp4", "v.mkv", "v.ts", "v.avi"])
 def test_no_whole_file_promises_too_much(tmp_path, name):
-    sound = files.clicks(0.4, [0.2])
+    audio = files.clicks(0.4, [0.2])
     codec = {"v.mov": "pcm_s16le", "v.avi": "mp3"}.get(name, "aac")
     parts = PARTS if name == "f.mp4" else {}
-    path = files.write(tmp_path / name, sound=sound, sound_codec=codec, container=parts)
+    path = files.write(tmp_path / name, audio=audio, sound_codec=codec, container=parts)
     assert surplus_samples(path) == 0
     probe_video(path)
 
@@ -110,8 +110,8 @@ def test_sound_without_a_decoder_is_left_out(video, tmp_path):
             data[at : at + 4] = b"zzzz"
 
     path = video(change)
-    assert not probe_video(path).has_sound
-    assert read_sound_part(path, 0, 0.4) is None
+    assert not probe_video(path).has_audio
+    assert read_audio_part(path, 0, 0.4) is None
     for suffix in (".mov", ".mkv"):
         remux_video(path, tmp_path / f"o{suffix}", {})
         assert probe_video(tmp_path / f"o{suffix}").num_frames == 10
@@ -131,13 +131,13 @@ def test_tables_that_are_cut_in_a_number_are_reported(video, tmp_path):
 
 
 def test_a_still_that_lasts_for_hours_takes_no_memory_for_them(tmp_path):
-    path = files.write(tmp_path / "v.mp4", [0, 180_000], sound=files.clicks(0.2, [0.1]))
+    path = files.write(tmp_path / "v.mp4", [0, 180_000], audio=files.clicks(0.2, [0.1]))
     info = probe_video(path)
     tracemalloc.start()
-    sound = read_sound_part(path, 0, float(1 / info.frame_rate_hz), info)
+    audio = read_audio_part(path, 0, float(1 / info.frame_rate_hz), info)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert sound.samples.shape[1] <= files.RATE_HZ
+    assert audio.samples.shape[1] <= files.RATE_HZ
     assert peak < 2_000_000
 
 
@@ -185,5 +185,5 @@ def test_a_sound_packet_of_a_size_that_cannot_be_ends_the_sound(video):
         data[at : at + 4] = struct.pack(">I", 0x7FFFFFFF)
 
     path = video(change, container=PARTS, codec_options={"bf": "0", "crf": "4"})
-    sound = read_sound_part(path, 0, 0.4)
-    assert files.click_of(sound.samples, sound.rate_hz) == pytest.approx(0.2, abs=0.03)
+    audio = read_audio_part(path, 0, 0.4)
+    assert files.click_of(audio.samples, audio.rate_hz) == pytest.approx(0.2, abs=0.03)

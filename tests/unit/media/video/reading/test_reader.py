@@ -8,9 +8,9 @@ import soundfile
 import torch
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.audio.decoding.reader import SoundReader
-from flashtalk_core.media.audio.probe import probe_sound
-from flashtalk_core.media.video.reading.reader import probe_video, read_frames, read_sound_part
+from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part, read_frames
 from flashtalk_core.media.video.remux import remux_video
 from flashtalk_core.media.video.writer import Mp4Writer
 
@@ -26,8 +26,8 @@ def encode(path, greys, rate_hz=25, **options):
         stream = container.add_stream("libx264", rate=rate_hz, options=options)
         stream.height, stream.width, stream.pix_fmt = 64, 32, "yuv420p"
         for ticks, grey in greys:
-            picture = np.full((64, 32, 3), grey, np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            image = np.full((64, 32, 3), grey, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = ticks, 1 / Fraction(rate_hz)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -48,7 +48,7 @@ def videos(make, tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
     voice = np.stack([make.voice(44_100 * 4 + 1, 44_100, seed) for seed in range(2)], axis=1)
     soundfile.write(folder / "s.wav", voice, 44_100)
-    writer = Mp4Writer(folder / "v.mp4", (64, 32), probe_sound(folder / "s.wav"), crf=5)
+    writer = Mp4Writer(folder / "v.mp4", (64, 32), probe_audio(folder / "s.wav"), crf=5)
     with writer:
         grey = torch.arange(NUM_FRAMES, dtype=torch.uint8)[:, None, None, None] * 2 + 10
         writer.write(grey.expand(-1, 64, 32, 3))
@@ -61,7 +61,7 @@ def videos(make, tmp_path_factory):
 def test_what_a_video_holds(videos, suffix):
     info = probe_video(videos[suffix])
     assert (info.num_frames, info.size_px) == (NUM_FRAMES, (64, 32))
-    assert (info.frame_rate_hz, info.has_sound) == (25, True)
+    assert (info.frame_rate_hz, info.has_audio) == (25, True)
     assert info.duration_s == 4.04
 
 
@@ -83,7 +83,7 @@ def test_frames_that_are_stored_in_another_order(tmp_path, name, rate_hz):
     greys = [(index, expected_grey(index)) for index in range(60)]
     path = encode(tmp_path / name, greys, rate_hz, bf="3", g="12", crf="5")
     info = probe_video(path)
-    assert (info.num_frames, info.has_sound) == (60, False)
+    assert (info.num_frames, info.has_audio) == (60, False)
     assert float(info.frame_rate_hz) == pytest.approx(float(rate_hz), rel=1e-3)
     for index in range(60):
         found = greys_of(read_frames(path, index, 1))
@@ -102,9 +102,9 @@ def test_frames_at_uneven_times(tmp_path):
 def test_colours_and_range(make, tmp_path):
     soundfile.write(tmp_path / "s.wav", np.zeros(1_920), 16_000)
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]])
-    picture = np.repeat(colours, 32, axis=0)[None].repeat(32, axis=0).astype(np.uint8)
-    with Mp4Writer(tmp_path / "v.mp4", (32, 160), probe_sound(tmp_path / "s.wav"), crf=5) as writer:
-        writer.write(np.stack([picture] * 3))
+    image = np.repeat(colours, 32, axis=0)[None].repeat(32, axis=0).astype(np.uint8)
+    with Mp4Writer(tmp_path / "v.mp4", (32, 160), probe_audio(tmp_path / "s.wav"), crf=5) as writer:
+        writer.write(np.stack([image] * 3))
     frames = read_frames(tmp_path / "v.mp4", 1, 2)
     assert 0 <= frames.min() <= frames.max() <= 1
     assert (frames[1, 16, 16::32] * 255 - torch.from_numpy(colours)).abs().max() <= 4
@@ -119,30 +119,30 @@ def test_frames_outside_the_video(videos, start, count):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("start_s", "duration_s"), [(0, 4.0), (1.04, 0.5), (3.9, 0.1)])
 def test_sound_of_a_part_is_exact(videos, suffix, start_s, duration_s):
-    with SoundReader(videos[".mp4"]) as reader:
+    with AudioReader(videos[".mp4"]) as reader:
         whole = np.concatenate(list(reader.blocks()), axis=1)
-    sound = read_sound_part(videos[suffix], start_s, duration_s)
-    assert (sound.rate_hz, sound.samples.shape) == (44_100, (2, round(duration_s * 44_100)))
+    audio = read_audio_part(videos[suffix], start_s, duration_s)
+    assert (audio.rate_hz, audio.samples.shape) == (44_100, (2, round(duration_s * 44_100)))
     start = round(start_s * 44_100)
-    assert np.array_equal(sound.samples, whole[:, start : start + sound.samples.shape[1]])
+    assert np.array_equal(audio.samples, whole[:, start : start + audio.samples.shape[1]])
 
 
 def test_silence_where_the_sound_is_over_before_the_picture(videos):
-    sound = read_sound_part(videos[".mp4"], 3.96, 0.08)
-    assert sound.samples.shape == (2, 3_528)
-    assert sound.samples[:, :1_700].any()
-    assert not sound.samples[:, 44_100 * 4 + 1 - round(3.96 * 44_100) :].any()
+    audio = read_audio_part(videos[".mp4"], 3.96, 0.08)
+    assert audio.samples.shape == (2, 3_528)
+    assert audio.samples[:, :1_700].any()
+    assert not audio.samples[:, 44_100 * 4 + 1 - round(3.96 * 44_100) :].any()
 
 
 @pytest.mark.parametrize(("start_s", "duration_s"), [(-0.1, 1), (0, 0), (5, 1), (3, 1.2)])
 def test_sound_outside_the_video(videos, start_s, duration_s):
     with pytest.raises(InvalidInputError, match=r"lasts 4\.040 s; choose a range inside it"):
-        read_sound_part(videos[".mp4"], start_s, duration_s)
+        read_audio_part(videos[".mp4"], start_s, duration_s)
 
 
 def test_video_without_sound(tmp_path):
     path = encode(tmp_path / "v.mp4", [(index, 50) for index in range(30)])
-    assert read_sound_part(path, 0.2, 0.5) is None
+    assert read_audio_part(path, 0.2, 0.5) is None
 
 
 @pytest.mark.parametrize("read", [probe_video, lambda path: read_frames(path, 0, 1)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.video.reading.reader import probe_video, read_frames, read_sound_part
+from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part, read_frames
 
 from . import video_files as files
 
@@ -162,7 +162,7 @@ def two_tracks(folder, kind):
         frame = av.VideoFrame.from_ndarray(files.quarters((64, 64)), format="rgb24")
         container.mux(cover.encode(frame) + cover.encode(None))
         for number in range(6):
-            frame = av.VideoFrame.from_ndarray(files.picture(number), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(files.image(number), format="rgb24")
             container.mux(track.encode(frame))
         container.mux(track.encode(None))
     if kind == "cover":
@@ -185,9 +185,9 @@ def test_a_cover_is_no_video(tmp_path):
         cover.disposition = av.stream.Disposition.attached_pic.value
         frame = av.VideoFrame.from_ndarray(files.quarters((64, 64)), format="rgb24")
         container.mux(cover.encode(frame) + cover.encode(None))
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.float32), "fltp", "mono")
-        sound.sample_rate = files.RATE_HZ
-        container.mux(track.encode(sound))
+        audio = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.float32), "fltp", "mono")
+        audio.sample_rate = files.RATE_HZ
+        container.mux(track.encode(audio))
         container.mux(track.encode(None))
     with pytest.raises(InvalidInputError, match=r"s\.mp3: no picture track in it"):
         probe_video(tmp_path / "s.mp3")
@@ -210,11 +210,11 @@ def test_frames_larger_than_any_are_refused_before_they_are_decoded(tmp_path):
 
 
 def test_more_memory_than_the_limit_is_refused_before_it_is_asked_for(tmp_path):
-    path = files.write(tmp_path / "v.mp4", sound=files.clicks(0.4, []))
+    path = files.write(tmp_path / "v.mp4", audio=files.clicks(0.4, []))
     with pytest.raises(InvalidInputError) as caught:
         read_frames(path, 0, 10, limit_gb=1e-5)
     assert str(caught.value).endswith(
         "10 frames of 48x32 take 0.0 GB of memory, the limit is 1e-05 GB; read fewer frames"
     )
     with pytest.raises(InvalidInputError, match="read a shorter part"):
-        read_sound_part(path, 0, 0.4, limit_gb=1e-5)
+        read_audio_part(path, 0, 0.4, limit_gb=1e-5)

@@ -16,7 +16,7 @@ _STEP = 15
 """Greys of a digit in base 16, far enough apart for any encoder."""
 
 
-def picture(number, size=SIZE):
+def image(number, size=SIZE):
     """A frame whose halves tell its number."""
     made = np.empty((size[1], size[0], 3), np.uint8)
     made[:, : size[0] // 2] = 10 + number // 16 * _STEP
@@ -37,11 +37,11 @@ def quarters(size=SIZE):
 
 def clicks(duration_s, at_s):
     """Silence with a loud tone of 10 ms at each time, mono."""
-    sound = np.zeros((1, round(duration_s * RATE_HZ)), np.float32)
+    audio = np.zeros((1, round(duration_s * RATE_HZ)), np.float32)
     for time_s in at_s:
         start = round(time_s * RATE_HZ)
-        sound[0, start : start + 480] = 0.8 * np.sign(np.sin(np.arange(480) * 0.3) + 1e-9)
-    return sound
+        audio[0, start : start + 480] = 0.8 * np.sign(np.sin(np.arange(480) * 0.3) + 1e-9)
+    return audio
 
 
 def numbers_of(images):
@@ -60,8 +60,8 @@ def click_of(waveform, rate_hz):
 
 
 def write(
-    path, times=None, pictures=None, *, rate=25, tick=None, codec="libx264", pix_fmt="yuv420p",
-    sound=None, sound_codec="aac", sound_at_s=0.0, picture_at_s=0.0, container=None, mux=None,
+    path, times=None, images=None, *, rate=25, tick=None, codec="libx264", pix_fmt="yuv420p",
+    audio=None, sound_codec="aac", sound_at_s=0.0, picture_at_s=0.0, container=None, mux=None,
     codec_options=None, sound_first=False, prepare=None,
 ):  # fmt: skip
     """Write a video; return its path.
@@ -69,12 +69,12 @@ def write(
     Args:
         path: File to write.
         times: Ticks at which the frames are shown; the ten first ones if left out.
-        pictures: What they show, their numbers if left out.
+        images: What they show, their numbers if left out.
         rate: Frames a second that the container is told.
         tick: Seconds of a tick; ``1 / rate`` if left out.
         codec: Encoder of the picture.
         pix_fmt: Its pixel format.
-        sound: ``(C, n)`` floats at :data:`RATE_HZ`, or none.
+        audio: ``(C, n)`` floats at :data:`RATE_HZ`, or none.
         sound_codec: Its encoder.
         sound_at_s: How much later it starts.
         picture_at_s: How much later the picture starts.
@@ -85,23 +85,23 @@ def write(
         prepare: Gets the stream before the encoder is opened.
     """
     times = range(10) if times is None else times
-    pictures = (picture(number) for number in count()) if pictures is None else iter(pictures)
+    images = (image(number) for number in count()) if images is None else iter(images)
     tick = 1 / Fraction(rate) if tick is None else Fraction(tick)
     with av.open(str(path), "w", options=container or {}) as output:
         track = None
-        if sound is not None and sound_first:
+        if audio is not None and sound_first:
             track = output.add_stream(sound_codec, rate=RATE_HZ, layout="mono")
         stream = output.add_stream(codec, rate=rate, options=codec_options or {"crf": "4"})
-        first = next(pictures)
+        first = next(images)
         stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], pix_fmt
         stream.codec_context.time_base = tick
         if prepare is not None:
             prepare(stream)
-        if sound is not None and track is None:
+        if audio is not None and track is None:
             track = output.add_stream(sound_codec, rate=RATE_HZ, layout="mono")
-        packets = _picture_packets(stream, times, first, pictures, tick, picture_at_s)
+        packets = _picture_packets(stream, times, first, images, tick, picture_at_s)
         if track is not None:
-            packets += _sound_packets(track, sound, sound_at_s)
+            packets += _sound_packets(track, audio, sound_at_s)
         packets.sort(key=lambda packet: packet.dts * packet.time_base)
         for packet in packets:
             if mux is None or mux(packet):
@@ -109,21 +109,21 @@ def write(
     return path
 
 
-def _picture_packets(stream, times, first, pictures, tick, at_s):
+def _picture_packets(stream, times, first, images, tick, at_s):
     packets = []
     for index, ticks in enumerate(times):
-        frame = av.VideoFrame.from_ndarray(first if index == 0 else next(pictures), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(first if index == 0 else next(images), format="rgb24")
         frame.pts, frame.time_base = ticks, tick
         packets += stream.encode(frame)
     packets += stream.encode(None)
     return [_moved(packet, at_s) for packet in packets]
 
 
-def _sound_packets(track, sound, at_s):
+def _sound_packets(track, audio, at_s):
     packets = []
     size = track.codec_context.frame_size or 1024
-    for start in range(0, sound.shape[1], size):
-        part = np.ascontiguousarray(sound[:, start : start + size])
+    for start in range(0, audio.shape[1], size):
+        part = np.ascontiguousarray(audio[:, start : start + size])
         frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
         frame.sample_rate, frame.pts = RATE_HZ, start
         frame.time_base = Fraction(1, RATE_HZ)

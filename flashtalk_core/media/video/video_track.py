@@ -37,7 +37,7 @@ def check_crf(crf: int) -> None:
     )
 
 
-class PictureTrack:
+class VideoTrack:
     """Encodes pictures one at a time."""
 
     def __init__(
@@ -77,17 +77,17 @@ class PictureTrack:
         codec.color_range = _LIMITED_RANGE
         self._converter = VideoReformatter()  # one for all frames: it keeps its tables
 
-    def packets(self, picture: NDArray[np.uint8], number: int) -> Iterator[Packet]:
+    def packets(self, image: NDArray[np.uint8], number: int) -> Iterator[Packet]:
         """Encode a picture.
 
         Args:
-            picture: ``(H, W, 3)`` uint8.
+            image: ``(H, W, 3)`` uint8.
             number: Of the frame, from 0.
         """
         from av import VideoFrame
 
         frame = self._converter.reformat(
-            VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
+            VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
             format="yuv420p",
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED_RANGE,
