@@ -8,7 +8,7 @@ format:
 	ruff format .
 
 test:
-	python -m pytest --quiet -n 2
+	python -m pytest --quiet
 
 test-browser:
 	python -m pytest --quiet -m browser

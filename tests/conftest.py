@@ -1,7 +1,8 @@
 """Tiers: every test carries exactly one, and runs where this machine can run it.
 
-``pytest`` without ``-m`` and without a path runs the cpu tier. Tests named by path run in whatever
-tier they are, the manual one excepted, which needs ``-m manual``.
+``pytest`` without ``-m`` and without a path runs the cpu tier, in two processes where pytest-xdist
+is installed (``-n 0`` for one). Tests named by path run in whatever tier they are, the manual one
+excepted, which needs ``-m manual``.
 """
 
 import os
@@ -26,6 +27,16 @@ def pytest_configure(config):
     # In ``addopts`` it would also leave out what is named by path.
     if not config.option.markexpr and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         config.option.markexpr = "cpu"
+        if not config.option.keyword:
+            share_among_processes(config.option)
+
+
+def share_among_processes(option):
+    """Let pytest-xdist run all tests in two processes, unless another number was given."""
+    is_asked_otherwise = option.usepdb or getattr(option, "numprocesses", 0) is not None
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if not is_asked_otherwise and not is_worker:
+        option.numprocesses, option.dist, option.tx = 2, "load", ["popen", "popen"]
 
 
 def pytest_collection_modifyitems(config, items):
