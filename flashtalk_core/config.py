@@ -56,9 +56,9 @@ class ChunkConfig(_FromMapping):
     frame_rate_hz: Annotated[int, Within(1, 120)] = 25
     """Frames a second of video and of audio features."""
     sample_rate_hz: Annotated[int, Within(1_000, 192_000)] = 16_000
-    """Rate of the analysed sound."""
+    """Rate of the analysed audio."""
     audio_context_frames: Annotated[int, Within(1, 10_000)] = 200
-    """Length of the analysed sound window in video frames (8 s)."""
+    """Length of the analysed audio window in video frames (8 s)."""
     audio_lookback_frames: Annotated[int, Within(0, 10_000)] = 89
     """Video frames of the window before the first shown frame of the chunk."""
 
@@ -82,7 +82,7 @@ class ChunkConfig(_FromMapping):
         require(
             self.num_motion_frames <= self.audio_lookback_frames
             and self.num_new_frames <= self.audio_context_frames - self.audio_lookback_frames,
-            f"chunk frames {self.num_frames}: what a chunk hears must lie in its sound window of "
+            f"chunk frames {self.num_frames}: the audio of a chunk must lie in its audio window of "
             f"{self.audio_context_frames} frames; use at most "
             f"{self.audio_context_frames - self.audio_lookback_frames} new frames",
             subject="chunk_frames",
@@ -153,7 +153,7 @@ _LAYERS = Within(1, 32)
 MAX_VAE_LEVELS = 8
 """How many convolutions an audio encoder may have."""
 _MAX_AUDIO_STRIDE = 16_000
-"""A second: a chunk hears about one."""
+"""A second: a chunk covers about one."""
 
 
 def _check_parts(name: str, width: int, what: str, number: int) -> None:

@@ -18,7 +18,7 @@ MAX_SIZE_PX = 2048
 TEMPORAL_STRIDE = 4
 """Pixel frames for each latent frame after the first."""
 SPATIAL_STRIDE = 8
-"""Pixels that a latent cell spans, each way."""
+"""Pixels that a latent cell spans in height and in width."""
 
 
 def num_latent_frames(num_frames: int) -> int:
@@ -38,34 +38,34 @@ def num_chunks(total_frames: int, chunk: ChunkConfig) -> int:
 
 @dataclass(frozen=True)
 class ChunkSpan:
-    """Which frames chunk ``index`` hears, shows and analyses; all half-open."""
+    """Audio frames, video frames and audio window of chunk ``index``; all half-open."""
 
     index: int
     shown: range
     """Frames of the video this chunk shows, before the cut at the end."""
-    heard: range
-    """Audio frames the model hears; starts ``num_motion_frames`` before ``shown``."""
+    audio: range
+    """Audio frames the model is given; starts ``num_motion_frames`` before ``shown``."""
     window: range
     """Audio frames analysed around them (8 s with real context); may lie outside the file."""
 
     @property
-    def heard_in_window(self) -> range:
-        """``heard`` as indices into ``window``."""
-        start = self.heard.start - self.window.start
-        return range(start, start + len(self.heard))
+    def audio_in_window(self) -> range:
+        """``audio`` as indices into ``window``."""
+        start = self.audio.start - self.window.start
+        return range(start, start + len(self.audio))
 
 
 def chunk_span(index: int, chunk: ChunkConfig) -> ChunkSpan:
     """Return the spans of chunk ``index``.
 
-    Chunk k shows frames [28k, 28k+28), hears [28k-5, 28k+28) and analyses [28k-89, 28k+111)
-    with the default configuration.
+    Chunk k shows frames [28k, 28k+28), is given audio frames [28k-5, 28k+28) and analyses
+    [28k-89, 28k+111) with the default configuration.
     """
     first = index * chunk.num_new_frames
     shown = range(first, first + chunk.num_new_frames)
-    heard = range(first - chunk.num_motion_frames, shown.stop)
+    audio = range(first - chunk.num_motion_frames, shown.stop)
     start = first - chunk.audio_lookback_frames
-    return ChunkSpan(index, shown, heard, range(start, start + chunk.audio_context_frames))
+    return ChunkSpan(index, shown, audio, range(start, start + chunk.audio_context_frames))
 
 
 def check_size(size_px: tuple[int, int]) -> None:

@@ -54,7 +54,7 @@ class Agreement:
 @torch.no_grad()
 def step_outputs(networks: Networks, inputs: ChunkInputs) -> dict[str, Tensor]:
     """Return the velocity at every noise level for the same random latent, float32."""
-    windows = make_avatar(networks, inputs).hear(measured_span(networks))
+    windows = make_avatar(networks, inputs).encode_audio(measured_span(networks))
     audio = networks.dit.project_audio(windows)
     latent = _random_latent(networks, inputs)
     found = {}

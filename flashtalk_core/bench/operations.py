@@ -80,14 +80,14 @@ def _stages(networks: Networks, size_px: tuple[int, int]) -> dict[str, Callable[
     """Return what each stage runs, by name; a step stands for all of them."""
     inputs = random_inputs(networks, size_px, 1)
     dit, vae = networks.dit, networks.vae
-    hear = partial(make_avatar(networks, inputs).hear, measured_span(networks))
-    windows, session = hear(), inputs.reference.session
+    encode_audio = partial(make_avatar(networks, inputs).encode_audio, measured_span(networks))
+    windows, session = encode_audio(), inputs.reference.session
     audio, time = dit.project_audio(windows), torch.tensor([1000.0])  # the first one
     like = inputs.reference.motion_latent
     num_latents = num_latent_frames(networks.config.chunk.num_frames)
     latent = like.new_empty(1, like.shape[1], num_latents, *like.shape[-2:])
     return {
-        "audio encoder": hear,
+        "audio encoder": encode_audio,
         "audio projection": lambda: dit.project_audio(windows),
         "motion encode": lambda: vae.encode(inputs.motion_frames),
         "step 1": lambda: dit(latent.float(), time, session, audio),

@@ -53,7 +53,7 @@ class TalkingAvatar:
 
     def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
         """Yield ``(f, H, W, 3)`` uint8 frames of the chunk; see :class:`ChunkSource`."""
-        reference, windows = self.references.at(span), self.hear(span)
+        reference, windows = self.references.at(span), self.encode_audio(span)
         self.events.stage("audio encoder")
         for group in generate_chunk(
             self.model, reference, windows, state, self.sampling, events=self.events
@@ -63,16 +63,16 @@ class TalkingAvatar:
             yield replace(group, frames=images)
 
     @torch.no_grad()
-    def hear(self, span: ChunkSpan) -> Tensor:
-        """Return what the model hears in a chunk, ``(1, F, W, S, A)``."""
+    def encode_audio(self, span: ChunkSpan) -> Tensor:
+        """Return the audio windows of a chunk, ``(1, F, W, S, A)``."""
         step = self.chunk.samples_per_frame
         samples = self.audio.read(span.window.start * step, span.window.stop * step)
         with self.model.networks.acquire(AudioEncoder) as encoder:
             weight = next(encoder.parameters())
             features = encoder(torch.from_numpy(samples)[None].to(weight.device), len(span.window))
-        heard = span.heard_in_window
-        # Gathered up to the window's end, so that the last heard frame keeps what follows it.
+        audio = span.audio_in_window
+        # Gathered up to the window's end, so that the last frame keeps what follows it.
         windows = window_features(
-            features[0], heard.start, len(span.window), self.audio_window // 2
+            features[0], audio.start, len(span.window), self.audio_window // 2
         )
-        return windows[None, : len(heard)]
+        return windows[None, : len(audio)]

@@ -53,7 +53,7 @@ def test_every_setting_reaches_the_plan(pack, parts):
             "than the 33 frames of a chunk; use 29 or less",
         ),
         ({"chunk_frames": 34}, "'chunk_frames': chunk frames 34: need 4n+1 and at least 5"),
-        ({"chunk_frames": 201}, "'chunk_frames': chunk frames 201: what a chunk hears must lie"),
+        ({"chunk_frames": 201}, "'chunk_frames': chunk frames 201: the audio of a chunk must lie"),
     ],
 )
 def test_a_value_out_of_range_names_its_input(pack, parts, given, says):

@@ -60,20 +60,20 @@ def test_chunks_tile_the_video_and_hear_what_they_show(chunk):
     shown = [frame for span in spans for frame in span.shown]
     assert shown == list(range(50 * chunk.num_new_frames))
     for span in spans:
-        assert len(span.heard) == chunk.num_frames
-        assert span.heard.stop == span.shown.stop
+        assert len(span.audio) == chunk.num_frames
+        assert span.audio.stop == span.shown.stop
         assert len(span.window) == chunk.audio_context_frames
-        inside = list(span.window)[span.heard_in_window.start : span.heard_in_window.stop]
-        assert inside == list(span.heard)
+        inside = list(span.window)[span.audio_in_window.start : span.audio_in_window.stop]
+        assert inside == list(span.audio)
 
 
 @pytest.mark.parametrize("k", [0, 1, 32_142])
 def test_spans_of_the_authors_arithmetic(k):
     span = chunk_span(k, ChunkConfig())
     assert span.shown == range(28 * k, 28 * k + 28)
-    assert span.heard == range(28 * k - 5, 28 * k + 28)
+    assert span.audio == range(28 * k - 5, 28 * k + 28)
     assert span.window == range(28 * k - 89, 28 * k + 111)
-    assert span.heard_in_window == range(84, 117)
+    assert span.audio_in_window == range(84, 117)
 
 
 def test_a_chunk_needs_17920_new_samples():

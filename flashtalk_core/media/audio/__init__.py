@@ -1,1 +1,1 @@
-"""Sound: measured once, heard the way the model needs it, cut into its windows."""
+"""Audio: measured once, mixed and resampled for the model, cut into its windows."""

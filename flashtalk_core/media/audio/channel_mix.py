@@ -4,7 +4,7 @@ Axis legend: C channels of the sound, O channels it is mixed to.
 
 Source: ITU-R BS.775 as FFmpeg's libswresample applies it: centre and surrounds 3 dB lower, the
 effects channel left out. Nothing is scaled down for channels that might be loud, so speech in one
-of many channels keeps its level; what would be too loud is cut by whoever plays it.
+of many channels keeps its level; what would be too loud is clipped by the player.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def is_unnamed(layout: str) -> bool:
 
 
 def mono_weights(positions: tuple[str, ...]) -> NDArray[np.float32]:
-    """Return what each channel weighs in the one that is heard, ``(C,)``: mono 1, stereo 1/2."""
+    """Return the weight of each channel in the mono mix, ``(C,)``: mono 1, stereo 1/2."""
     weights = mix_matrix(positions, ("FL", "FR")).mean(axis=0)
     has_pair = any(set(pair) <= set(positions) for pair in _FRONT_PAIRS)
     if not has_pair and weights.any():
@@ -74,7 +74,7 @@ def mix_matrix(positions: tuple[str, ...], target: tuple[str, ...]) -> Matrix:
     is_ambisonic = any(name.startswith("AMBI") for name in positions)
     for column, name in enumerate(positions):
         if is_ambisonic and name.startswith("AMBI") and name != "AMBI0":
-            continue  # the first is the sound from everywhere, the others are directions
+            continue  # the first is omnidirectional, the others are directions
         for goal, weight in _shares(name, positions, target):
             if goal in target:
                 matrix[target.index(goal), column] = weight

@@ -1,4 +1,4 @@
-"""What the first pass over a sound measures.
+"""What the first pass over an audio source measures.
 
 Axis legend: C channels, n samples.
 """
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InvalidInputError, require
-from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing, HearingTest
+from .analysis_mix import ANALYSIS_RATE_HZ, AnalysisMix, AnalysisMixer, MixSelector
 from .loudness import LoudnessMeter
 from .marks import AudioMarks
 from .source import Block, BlockReader
@@ -19,7 +19,7 @@ MAX_PEAK = 1e10
 
 
 class Level:
-    """Loudness and peak of what is heard."""
+    """Loudness and peak of an analysis signal."""
 
     def __init__(self) -> None:
         self.meter = LoudnessMeter(ANALYSIS_RATE_HZ)
@@ -42,13 +42,13 @@ class FirstPass:
         self.num_samples = 0
         self.peak = 0.0
         """Largest absolute sample of any channel."""
-        self.hearing = Hearing.plain(reader.layout, reader.channels)
-        """What is to be heard, once the pass is over."""
+        self.analysis_mix = AnalysisMix.downmix(reader.layout, reader.channels)
+        """The mix to analyse, once the pass is over."""
         self.rate_hz = reader.rate_hz
         self._reader = reader
         self._start = start
-        self._test = HearingTest(reader.layout, reader.channels, reader.rate_hz)
-        self._ear = Ear(self.hearing, reader.rate_hz, ANALYSIS_RATE_HZ)
+        self._selector = MixSelector(reader.layout, reader.channels, reader.rate_hz)
+        self._mixer = AnalysisMixer(self.analysis_mix, reader.rate_hz, ANALYSIS_RATE_HZ)
 
     def update(self, block: Block) -> None:
         """Take the next samples, ``(C, n)``.
@@ -71,10 +71,10 @@ class FirstPass:
             f"sound {self._reader.source}: a sample is {self.peak:.3g} times full scale, the limit "
             f"is {MAX_PEAK:.0e}; export it again as 16-bit WAV",
         )
-        self._test.update(block)
-        self.level.update(self._ear.process(block))
+        self._selector.update(block)
+        self.level.update(self._mixer.process(block))
 
     def finish(self) -> None:
-        """Decide what is to be heard."""
-        self.level.update(self._ear.finish())
-        self.hearing = self._test.result()
+        """Decide which mix is to be analysed."""
+        self.level.update(self._mixer.finish())
+        self.analysis_mix = self._selector.result()

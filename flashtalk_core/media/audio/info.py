@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...excerpt import excerpt
 from ...files.input_path import check_input
-from .hearing import Hearing
+from .analysis_mix import AnalysisMix
 from .loudness import TARGET_LUFS, loudness_gain
 from .source import AudioInput, AudioSource
 
@@ -30,19 +30,19 @@ class AudioInfo:
     """Samples of the part at the sound's own rate, without encoder delay and padding; ``None`` of
     a source that had not ended, see :attr:`total_samples`."""
     loudness_lufs: float | None
-    """Integrated loudness of what the model hears; ``None`` where it cannot be measured."""
+    """Integrated loudness of the analysis signal; ``None`` where it cannot be measured."""
     peak: float
     """Largest absolute sample of any channel; full scale is 1."""
     is_silent: bool
-    """Whether what the model hears stays below -80 dBFS."""
+    """Whether the analysis signal stays below -80 dBFS."""
     target_lufs: float = TARGET_LUFS
     """Loudness the analysis signal is brought to."""
     missing_s: float = 0.0
     """Seconds that the header of the file states but that are not in it."""
     mix_peak: float = 0.0
     """Largest absolute sample of the usual downmix to mono."""
-    hearing: Hearing | None = None
-    """What the model hears; ``None`` is the usual downmix."""
+    analysis_mix: AnalysisMix | None = None
+    """How the analysis signal is mixed; ``None`` is the usual downmix."""
     faults: tuple[str, ...] = ()
     """What was noticed about the file while it was read, a sentence each."""
     marks: tuple[int, ...] = ()
@@ -55,7 +55,7 @@ class AudioInfo:
 
     @classmethod
     def growing(cls, source: AudioSource) -> AudioInfo:
-        """Return what is known of a sound before its end: it is heard as loud as it is."""
+        """Return what is known of audio before its end; its loudness is left as it is."""
         return cls(
             source=source,
             rate_hz=source.rate_hz,
@@ -93,9 +93,9 @@ class AudioInfo:
         return self._growing.has_sample(index)
 
     @property
-    def heard(self) -> Hearing:
-        """What the model hears."""
-        return self.hearing or Hearing.plain(self.layout, self.channels)
+    def mix(self) -> AnalysisMix:
+        """How the analysis signal is mixed."""
+        return self.analysis_mix or AnalysisMix.downmix(self.layout, self.channels)
 
     @property
     def gain(self) -> float:

@@ -38,19 +38,19 @@ def _length_notes(info: AudioInfo) -> list[str]:
 
 def _mouth_notes(info: AudioInfo) -> list[str]:
     """Return what the mouth does that may not be expected."""
-    heard = info.heard
+    mix = info.mix
     if info.is_silent:
-        if (heard.cuts_lows or heard.offset) and info.peak >= SILENCE_PEAK:
+        if (mix.cuts_lows or mix.offset) and info.peak >= SILENCE_PEAK:
             return ["nothing but an offset or rumble is in it, the mouth will stay closed"]
         return ["it is silent, the mouth will stay closed"]
     notes = []
-    if heard.lone_channel is not None:
+    if mix.lone_channel is not None:
         notes.append(
             "its channels cancel each other out, so the mouth follows channel "
-            f"{heard.lone_channel + 1} alone; invert one channel"
+            f"{mix.lone_channel + 1} alone; invert one channel"
         )
-    if heard.offset or heard.cuts_lows:
-        what = "rumble lower than a voice" if heard.cuts_lows else "an offset"
+    if mix.offset or mix.cuts_lows:
+        what = "rumble lower than a voice" if mix.cuts_lows else "an offset"
         notes.append(f"it has {what}, which the mouth does not follow; the video keeps it")
     return notes
 
@@ -67,6 +67,6 @@ def _level_notes(info: AudioInfo) -> list[str]:
     if info.loudness_lufs is None and is_measurable:
         return [
             f"too quiet to measure its loudness, its peak is {info.peak:.2g} of full scale; the "
-            "model hears it as it is, export it at a higher level"
+            "model gets it as it is, export it at a higher level"
         ]
     return []

@@ -1,4 +1,4 @@
-"""Sound of a render: measured once, then read as the windows the audio encoder hears."""
+"""Audio of a render: measured once, then read as the windows of the audio encoder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ...errors import InvalidInputError, require
 from ...log import printable_log
+from .analysis_mix import ANALYSIS_RATE_HZ, AnalysisMix, AnalysisMixer
 from .decoding.reader import AudioReader
 from .first_pass import FirstPass, Level
-from .hearing import ANALYSIS_RATE_HZ, Ear, Hearing
 from .info import SILENCE_PEAK
 from .info import AudioInfo as AudioInfo
 from .loudness import TARGET_LUFS
@@ -74,11 +74,11 @@ def probe_audio(
         target_lufs=target_lufs,
         missing_s=reader.missing_s if first.num_samples != limit else 0.0,
         mix_peak=first.level.peak,
-        hearing=first.hearing,
+        analysis_mix=first.analysis_mix,
         faults=(*reader.notes, *_short_part(first, duration_s)),
         marks=first.marks.marks(),
     )
-    if first.hearing != Hearing.plain(reader.layout, reader.channels):
+    if first.analysis_mix != AnalysisMix.downmix(reader.layout, reader.channels):
         info = replace(info, **_figures(_level(info)))
     for note in audio_notes(info):
         _log.warning("%s", note)
@@ -138,11 +138,11 @@ class AnalysisStream:
 
     def _resampled(self, info: AudioInfo, rate_hz: int) -> Iterator[NDArray[np.float32]]:
         if info.is_silent:
-            return  # noise that nobody hears would move the lips: the model normalises
-        ear = Ear(info.heard, info.rate_hz, rate_hz)
+            return  # inaudible noise would move the lips: the model normalises
+        mixer = AnalysisMixer(info.mix, info.rate_hz, rate_hz)
         for block in measured_blocks(self._reader, info):
-            yield ear.process(block) * self._gain
-        yield ear.finish() * self._gain
+            yield mixer.process(block) * self._gain
+        yield mixer.finish() * self._gain
 
     def _drop_before(self, start_sample: int) -> None:
         surplus = min(start_sample - self._first, len(self._kept))
@@ -152,12 +152,12 @@ class AnalysisStream:
 
 
 def _level(info: AudioInfo) -> Level:
-    """Measure what is heard, where that is not the usual downmix."""
+    """Measure the analysis signal where it is not the usual downmix."""
     with AudioReader(info.source) as reader:
-        ear, level = Ear(info.heard, info.rate_hz, ANALYSIS_RATE_HZ), Level()
+        mixer, level = AnalysisMixer(info.mix, info.rate_hz, ANALYSIS_RATE_HZ), Level()
         for block in measured_blocks(reader, info):
-            level.update(ear.process(block))
-        level.update(ear.finish())
+            level.update(mixer.process(block))
+        level.update(mixer.finish())
     return level
 
 

@@ -36,7 +36,7 @@ class AudioSource(Protocol):
     """Sound that is no file: an array, or a source that still grows. ``str`` of it is its name.
 
     Whoever asks for samples that have not arrived waits for them: analysis for the look-ahead of
-    its window as well, so that a chunk hears the same as in the finished sound. A session that
+    its window as well, so that a chunk gets the same as from the finished audio. A session that
     must not wait that long takes a :class:`ChunkConfig` with less look-ahead.
     """
 
@@ -77,8 +77,8 @@ class AudioSource(Protocol):
     def blocks(self) -> Iterator[Block]:
         """Yield all samples, ``(C, n)`` float32, full scale at 1; each call from the first on.
 
-        Blocks of any size are heard alike if there is one channel. A downmix of several may round
-        differently in blocks of another size than :data:`BLOCK_SAMPLES`.
+        With one channel, blocks of any size give the same analysis signal. A downmix of several
+        may round differently in blocks of another size than :data:`BLOCK_SAMPLES`.
         """
         ...
 

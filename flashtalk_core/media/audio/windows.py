@@ -13,7 +13,7 @@ def window_features(features: Tensor, start: int, stop: int, radius: int = 2) ->
     """Gather the features around each frame of ``[start, stop)``.
 
     Neighbours outside ``[0, stop - 1]`` repeat the frame at that end, so a frame near ``stop``
-    never hears what lies behind it, even where ``features`` goes on.
+    never contains what lies behind it, even where ``features`` goes on.
 
     Args:
         features: Audio features, ``(F, B, C)``, any dtype.

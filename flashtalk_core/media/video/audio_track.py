@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...log import printable_log
+from ..audio.analysis_mix import AnalysisMix
 from ..audio.channel_mix import Matrix, is_unnamed, mix_matrix, positions_of
 from ..audio.decoding.reader import AudioReader
-from ..audio.hearing import Hearing
 from ..audio.info import AudioInfo
 from ..audio.marks import measured_blocks
 from ..audio.resampling import StreamResampler
@@ -99,7 +99,7 @@ def _downmix(audio: AudioInfo) -> Matrix | None:
         return mix_matrix(positions_of(audio.layout, audio.channels), target)
     # Channels without a place are added up, as loud as the loudest of them at most.
     loudest = max(audio.mix_peak, audio.peak) or 1.0
-    weights = np.asarray(Hearing.plain(audio.layout, audio.channels).weights, np.float32)
+    weights = np.asarray(AnalysisMix.downmix(audio.layout, audio.channels).weights, np.float32)
     return weights[None] * np.float32(audio.peak / loudest)
 
 

@@ -210,7 +210,7 @@ class Mp4Writer:
         os.close(create(finishing))
         try:
             self._write_finished()
-            sync_file(finishing)  # gigabytes take a while, in which a stop is heard
+            sync_file(finishing)  # gigabytes take a while, in which a stop takes effect
             with deferred_stops():
                 put_in_place(finishing, self.output.final)
                 self.is_complete = True

@@ -85,7 +85,7 @@ def test_each_chunk_hears_its_own_window_with_context_on_both_sides(build, check
             return super().read(start, stop)
 
     avatar = build(audio=Recorded())
-    heard = [avatar.hear(chunk_span(index, avatar.chunk)) for index in range(3)]
+    heard = [avatar.encode_audio(chunk_span(index, avatar.chunk)) for index in range(3)]
     assert reads == [(640 * (28 * k - 89), 640 * (28 * k + 111)) for k in range(3)]
     dit = checkpoint.config.dit
     shape = (1, 33, dit.audio_window, dit.audio_blocks, dit.audio_channels)
@@ -94,7 +94,7 @@ def test_each_chunk_hears_its_own_window_with_context_on_both_sides(build, check
 
 def test_the_last_heard_frame_knows_what_follows_it(avatar):
     """The window of five features around it reaches two frames beyond the chunk."""
-    heard = avatar.hear(chunk_span(1, avatar.chunk))[0]
+    heard = avatar.encode_audio(chunk_span(1, avatar.chunk))[0]
     # Column c of a row is the feature of frame row + c - 2.
     assert torch.equal(heard[-1, 1], heard[-2, 2])
     assert torch.equal(heard[-1, 0], heard[-3, 2])
@@ -106,10 +106,10 @@ def test_chunks_overlap_in_what_they_hear(avatar):
     """Motion frames of a chunk hear what they heard at the end of the one before."""
     chunk = avatar.chunk
     first, second = chunk_span(1, chunk), chunk_span(2, chunk)
-    overlap = [frame for frame in second.heard if frame in first.heard]
+    overlap = [frame for frame in second.audio if frame in first.audio]
     assert len(overlap) == chunk.num_motion_frames
-    assert first.window.start < first.heard.start
-    assert first.heard.stop < first.window.stop
+    assert first.window.start < first.audio.start
+    assert first.audio.stop < first.window.stop
 
 
 def test_rendering_can_be_stopped_before_a_step(avatar):

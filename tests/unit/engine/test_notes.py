@@ -10,7 +10,7 @@ from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_notes
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.request import PromptChange
-from flashtalk_core.media.audio.hearing import Hearing
+from flashtalk_core.media.audio.analysis_mix import AnalysisMix
 from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.audio.notes import audio_notes
 from flashtalk_core.media.video.audio_track import track_notes
@@ -52,18 +52,19 @@ def test_a_sound_that_is_whole_has_no_notes():
          "again"),
         ({"is_silent": True, "peak": 0.0}, "it is silent, the mouth will stay closed"),
         ({"is_silent": True}, "it is silent, the mouth will stay closed"),
-        ({"is_silent": True, "hearing": Hearing((1.0,), offset=0.4)}, "nothing but an offset or "
-         "rumble is in it, the mouth will stay closed"),
-        ({"hearing": Hearing((0.0, 1.0), lone_channel=1)}, "its channels cancel each other out, so "
-         "the mouth follows channel 2 alone; invert one channel"),
-        ({"hearing": Hearing((1.0,), offset=0.4)}, "it has an offset, which the mouth does not "
-         "follow; the video keeps it"),
-        ({"hearing": Hearing((1.0,), cuts_lows=True)}, "it has rumble lower than a voice, which "
-         "the mouth does not follow; the video keeps it"),
+        ({"is_silent": True, "analysis_mix": AnalysisMix((1.0,), offset=0.4)},
+         "nothing but an offset or rumble is in it, the mouth will stay closed"),
+        ({"analysis_mix": AnalysisMix((0.0, 1.0), lone_channel=1)},
+         "its channels cancel each other out, so the mouth follows channel 2 alone; "
+         "invert one channel"),
+        ({"analysis_mix": AnalysisMix((1.0,), offset=0.4)},
+         "it has an offset, which the mouth does not follow; the video keeps it"),
+        ({"analysis_mix": AnalysisMix((1.0,), cuts_lows=True)},
+         "it has rumble lower than a voice, which the mouth does not follow; the video keeps it"),
         ({"peak": 1.5}, "its peak is 1.5 times full scale, what is above 1 is cut off in the "
          "video; export it at a lower level"),
         ({"loudness_lufs": None, "peak": 0.002}, "too quiet to measure its loudness, its peak is "
-         "0.002 of full scale; the model hears it as it is, export it at a higher level"),
+         "0.002 of full scale; the model gets it as it is, export it at a higher level"),
         ({"faults": ("damaged",)}, "damaged"),
         ({"peak": 3.0}, "its peak is 3 times full scale and will distort; export it again"),
         ({"num_samples": 13 * 3600 * 16_000}, "13.0 hours long"),

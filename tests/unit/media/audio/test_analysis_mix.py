@@ -37,7 +37,7 @@ def likeness(first, second):
 def test_inverted_channels_leave_one_that_speaks(make, voice, caplog, factor):
     with caplog.at_level(logging.WARNING):
         info = probe(voice, -factor * voice)
-    assert info.heard.lone_channel == 0
+    assert info.mix.lone_channel == 0
     assert likeness(make.heard(info), voice) > 0.9999
     assert [record.message for record in caplog.records] == [
         "sound s: its channels cancel each other out, so the mouth follows channel 1 alone; "
@@ -58,7 +58,7 @@ def test_noise_of_a_codec_is_not_taken_for_what_is_said(make, tmp_path, voice, n
     with AudioReader(path) as reader:
         left = np.concatenate(list(reader.blocks()), axis=1)[0]
     info = probe_audio(path)
-    assert info.heard.lone_channel == 0
+    assert info.mix.lone_channel == 0
     assert info.loudness_lufs > -40
     heard = make.heard(info)
     assert likeness(heard, make.heard(probe_audio(AudioArray("l", left[None], 48_000)))) > 0.999
@@ -66,20 +66,20 @@ def test_noise_of_a_codec_is_not_taken_for_what_is_said(make, tmp_path, voice, n
 
 def test_analogue_noise_does_not_hide_cancelling_channels(make, voice):
     noise = np.random.default_rng(3).normal(0, voice.std() / 10, (2, len(voice)))
-    assert probe(voice + noise[0], noise[1] - voice).heard.lone_channel == 0
+    assert probe(voice + noise[0], noise[1] - voice).mix.lone_channel == 0
 
 
 def test_the_louder_of_two_channels_is_heard(voice):
-    assert probe(0.6 * voice, -voice).heard.lone_channel == 1
+    assert probe(0.6 * voice, -voice).mix.lone_channel == 1
 
 
 def test_channels_that_cancel_in_the_part_are_judged_there(make, voice):
     half = len(voice) // 2
     second = np.concatenate([voice[:half], -voice[half:]])
     audio = AudioArray("s", np.stack([voice, second]), RATE_HZ)
-    assert probe_audio(audio, 0, 1.4).heard.lone_channel is None
-    assert probe_audio(audio, 1.6).heard.lone_channel == 0
-    assert probe_audio(audio).heard.lone_channel == 0
+    assert probe_audio(audio, 0, 1.4).mix.lone_channel is None
+    assert probe_audio(audio, 1.6).mix.lone_channel == 0
+    assert probe_audio(audio).mix.lone_channel == 0
 
 
 def test_what_is_played_keeps_both_channels(make, tmp_path, voice):
@@ -93,10 +93,10 @@ def test_what_is_played_keeps_both_channels(make, tmp_path, voice):
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_usual_stereo_is_mixed(voice, make, share):
     other = make.voice(len(voice), RATE_HZ, 7)
-    assert probe(voice, share * voice + (1 - share) * other).heard.lone_channel is None
+    assert probe(voice, share * voice + (1 - share) * other).mix.lone_channel is None
     late = np.concatenate([np.zeros(8, np.float32), voice[:-8]])
-    assert probe(voice, late).heard.lone_channel is None
-    assert probe(voice, 0 * voice).heard.lone_channel is None
+    assert probe(voice, late).mix.lone_channel is None
+    assert probe(voice, 0 * voice).mix.lone_channel is None
 
 
 def test_one_channel_never_cancels(make, voice, caplog):
@@ -132,7 +132,7 @@ def test_rumble_is_not_heard(make, voice, tone_hz, rate_hz):
     rumble = 0.05 * np.sin(2 * np.pi * tone_hz * np.arange(len(audio)) / rate_hz + 1)
     noisy = AudioArray("s", (0.3 * audio + rumble)[None].astype(np.float32), rate_hz)
     info = probe_audio(noisy)
-    assert info.heard.cuts_lows
+    assert info.mix.cuts_lows
     heard = make.heard(info)
     assert len(heard) == 3 * RATE_HZ
     clean = make.heard(probe_audio(AudioArray("c", audio[None], rate_hz)))
@@ -152,7 +152,7 @@ def test_rumble_is_cut_alike_whatever_windows_are_read(make, voice):
 
 def test_clean_sound_is_only_scaled(make, voice):
     info = probe(voice)
-    assert (info.heard.offset, info.heard.cuts_lows) == (0, False)
+    assert (info.mix.offset, info.mix.cuts_lows) == (0, False)
     assert np.array_equal(make.heard(info), voice * np.float32(info.gain))
 
 

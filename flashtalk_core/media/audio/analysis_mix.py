@@ -1,4 +1,4 @@
-"""What the model hears of a sound: one channel at the analysis rate, of speech alone.
+"""The analysis signal of an audio source: one channel at the analysis rate, of speech alone.
 
 Axis legend: C channels, n samples.
 """
@@ -16,82 +16,82 @@ from .resampling import StreamResampler
 from .source import Block
 
 ANALYSIS_RATE_HZ = 16_000
-"""Rate of the sound the audio encoder hears."""
+"""Rate of the audio encoder's input."""
 _WINDOW_SAMPLES = 6_400
 _LEAST_SAMPLES = 1_600
 """A tenth of a second: of less, nothing is known about low frequencies."""
 _CANCELLED = 0.25
 """Share of the power of the channels that is left where they cancel each other: -6 dB.
 
-Different sounds add up to 1, equal ones to more. Noise of codecs, and channels that are not quite
+Different signals add up to 1, equal ones to more. Noise of codecs, and channels that are not quite
 equal, leave more than nothing."""
 _LEAST_CANCELLED = 0.2
-"""Share of the sound in which that happens from which on a single channel is heard."""
+"""Share of the audio with cancellation from which on a single channel is analysed."""
 _LOW_SHARE = 0.05
-"""Power of offset or rumble, as a share of the rest, from which on it is taken away.
+"""Power of offset or rumble, as a share of the rest, from which on it is removed.
 
-Below it nothing changes, so that clean speech is heard as the authors' model was taught."""
+Below it nothing changes, so that clean speech is analysed as in training of the authors' model."""
 _ABOUT_AS_LOUD = 0.5
-"""Of two channels within 3 dB the first is heard: the other is the inverted one."""
+"""Of two channels within 3 dB the first is analysed: the other is the inverted one."""
 _NO_POWER = 1e-10
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """How one channel is made of all."""
+class AnalysisMix:
+    """How the analysis signal is mixed from all channels."""
 
     weights: tuple[float, ...]
-    """What each channel weighs in it."""
+    """Weight of each channel."""
     lone_channel: int | None = None
-    """The one that is heard alone, because all together cancel each other out."""
+    """The only channel that is analysed, because all together cancel each other out."""
     offset: float = 0.0
-    """Mean that is taken from the mixed signal, as a step at its ends would be heard."""
+    """Mean that is subtracted from the mixed signal, as a step at its ends would be audible."""
     cuts_lows: bool = False
-    """Whether rumble is cut away as well."""
+    """Whether rumble is filtered out as well."""
 
     @classmethod
-    def plain(cls, layout: str, channels: int) -> Hearing:
+    def downmix(cls, layout: str, channels: int) -> AnalysisMix:
         """Return the usual downmix."""
         return cls(tuple(map(float, mono_weights(positions_of(layout, channels)))))
 
-    def alone(self, channel: int) -> Hearing:
-        """Return the same of a single channel."""
+    def alone(self, channel: int) -> AnalysisMix:
+        """Return the mix of a single channel."""
         weights = tuple(float(number == channel) for number in range(len(self.weights)))
-        return Hearing(weights, channel)
+        return AnalysisMix(weights, channel)
 
 
-class Ear:
-    """Makes the signal that is heard of blocks; their borders leave no trace."""
+class AnalysisMixer:
+    """Mixes, resamples and filters blocks to the analysis signal; block borders leave no trace."""
 
-    def __init__(self, hearing: Hearing, in_rate_hz: int, out_rate_hz: int) -> None:
-        self._weights = np.asarray(hearing.weights, np.float32)[None]
-        self._offset = np.float32(hearing.offset)
+    def __init__(self, mix: AnalysisMix, in_rate_hz: int, out_rate_hz: int) -> None:
+        self._weights = np.asarray(mix.weights, np.float32)[None]
+        self._offset = np.float32(mix.offset)
         self._stream = StreamResampler(in_rate_hz, out_rate_hz, 1)
-        self._cut = LowCut(out_rate_hz) if hearing.cuts_lows else None
+        self._cut = LowCut(out_rate_hz) if mix.cuts_lows else None
 
     def process(self, block: Block) -> NDArray[np.float32]:
         """Feed ``(C, n)`` and return what is ready, ``(m,)``."""
         mixed = self._weights @ block
-        return self._heard(self._stream.process(mixed - self._offset if self._offset else mixed))
+        return self._cut_lows(self._stream.process(mixed - self._offset if self._offset else mixed))
 
     def finish(self) -> NDArray[np.float32]:
         """Return the rest, ``(m,)``."""
-        rest = self._heard(self._stream.finish())
+        rest = self._cut_lows(self._stream.finish())
         return rest if self._cut is None else np.concatenate([rest, self._cut.finish()])
 
-    def _heard(self, mono: Block) -> NDArray[np.float32]:
+    def _cut_lows(self, mono: Block) -> NDArray[np.float32]:
         return mono[0] if self._cut is None else self._cut.process(mono[0])
 
 
-class HearingTest:
-    """Finds out in the first pass whether the usual downmix is what should be heard.
+class MixSelector:
+    """Decides in the first pass whether the usual downmix is to be analysed.
 
     Rows of its sums are the channels, and last the downmix.
     """
 
     def __init__(self, layout: str, channels: int, rate_hz: int) -> None:
-        self._plain = Hearing.plain(layout, channels)
-        weights = np.asarray(self._plain.weights, np.float32)
+        self._downmix = AnalysisMix.downmix(layout, channels)
+        weights = np.asarray(self._downmix.weights, np.float32)
         self._rows = np.concatenate([np.eye(channels, dtype=np.float32), weights[None]])
         self._may_be_alone = np.ones(channels) if is_unnamed(layout) else weights > 0
         self._expected_weights = np.square(weights, dtype=np.float64)
@@ -107,8 +107,8 @@ class HearingTest:
         """Take the next samples, ``(C, n)``."""
         self._measure(self._stream.process(block))
 
-    def result(self) -> Hearing:
-        """Return what is to be heard; the test is over."""
+    def result(self) -> AnalysisMix:
+        """Return the mix to analyse; nothing follows."""
         self._measure(self._stream.finish())
         self._judge(self._rest)
         nothing = _NO_POWER * self._num_samples
@@ -117,18 +117,18 @@ class HearingTest:
         cancels = self._cancelled > _LEAST_CANCELLED * self._expected
         is_lost = self._expected <= nothing
         if alone[loudest] > nothing and (cancels or is_lost):
-            return self._without_lows(self._plain.alone(loudest), loudest)
-        return self._without_lows(self._plain, -1)
+            return self._without_lows(self._downmix.alone(loudest), loudest)
+        return self._without_lows(self._downmix, -1)
 
-    def _without_lows(self, hearing: Hearing, row: int) -> Hearing:
+    def _without_lows(self, mix: AnalysisMix, row: int) -> AnalysisMix:
         if self._num_samples < _LEAST_SAMPLES:
-            return hearing
+            return mix
         high = self._highs[row] / self._num_samples
         mean = float(self._sums[row]) / self._num_samples
         rumble = self._powers[row] / self._num_samples - mean**2 - high
         allowed = max(_LOW_SHARE * high, _NO_POWER)
         return replace(
-            hearing, offset=mean if mean**2 > allowed else 0.0, cuts_lows=bool(rumble > allowed)
+            mix, offset=mean if mean**2 > allowed else 0.0, cuts_lows=bool(rumble > allowed)
         )
 
     def _measure(self, block: Block) -> None:
