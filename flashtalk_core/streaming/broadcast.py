@@ -1,9 +1,9 @@
-"""One stream of pieces for any number of viewers, in bounded memory.
+"""One stream of fragments for any number of viewers, in bounded memory.
 
-A viewer's queue is what lies between its place and the newest piece. All queues share the pieces
-of one ring, so their bound holds for all together and a viewer costs a few numbers. Policy:
-``DROP_VIEWER``. A viewer whose next piece has left the ring is dropped and counted, as is one
-that makes room for another; whoever publishes never waits.
+A viewer's queue is what lies between its place and the newest fragment. All queues share the
+fragments of one ring, so their bound holds for all together and a viewer costs a few numbers.
+Policy: ``DROP_VIEWER``. A viewer whose next fragment has left the ring is dropped and counted, as
+is one that makes room for another; the publisher never waits.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from threading import Lock
 
 RING_BYTES = 64 * 2**20
-"""Most bytes kept of a stream: some minutes of video at the usual quality."""
+"""Most bytes held of a stream: some minutes of video at the usual quality."""
 MAX_VIEWERS = 16
 """Most viewers of a stream at a time."""
 IDLE_S = 5.0
 """How long a viewer may take nothing before it makes room for one that finds no place."""
 
 Wake = Callable[[], None]
-"""Called, by whatever thread publishes, when a viewer has something to do. Must not block."""
+"""Called, by the thread that publishes, when a viewer has something to do. Must not block."""
 
 
 class TooManyViewersError(Exception):
@@ -30,7 +30,7 @@ class TooManyViewersError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Fragment:
     """A part of the stream."""
 
     data: bytes
@@ -48,13 +48,13 @@ class Viewer:
         self.taken_s = now_s
         """When it took something last, or came."""
         self.place: int | None = None
-        """Number of the next piece; ``None`` until there is one to start with."""
+        """Number of the next fragment; ``None`` until there is one to start with."""
         self.has_head = False
         self.is_dropped = False
 
 
 class Broadcast:
-    """Keeps the newest pieces of a stream and hands them out. Any thread may call anything."""
+    """Holds the newest fragments of a stream and distributes them. Any thread may call anything."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Broadcast:
         """Start an empty stream.
 
         Args:
-            ring_bytes: Most bytes of pieces that are kept; the newest one always is.
+            ring_bytes: Most bytes of fragments that are held; the newest one always is.
             max_viewers: Most viewers at a time.
             clock_s: Gives the time in seconds.
         """
@@ -74,12 +74,12 @@ class Broadcast:
         self._max_viewers = max_viewers
         self._lock = Lock()
         self._head: bytes | None = None
-        self._pieces: dict[int, Piece] = {}
+        self._fragments: dict[int, Fragment] = {}
         self._first = self._next = 0
         self._num_bytes = 0
         self._viewers: list[Viewer] = []
-        # Numbers and times of the key pieces that are kept: whoever joins searches them while the
-        # publisher waits.
+        # Numbers and times of the key fragments that are held: a viewer that joins searches them
+        # while the publisher waits.
         self._keys: list[int] = []
         self._key_times_ms: list[int] = []
         self._num_dropped = 0
@@ -97,7 +97,7 @@ class Broadcast:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the pieces that are kept."""
+        """Bytes of the fragments that are held."""
         return self._num_bytes
 
     @property
@@ -111,10 +111,10 @@ class Broadcast:
             self._head = head
 
     def add(self, data: bytes, start_ms: int, *, is_key: bool) -> None:
-        """Append a piece and wake the viewers.
+        """Append a fragment and wake the viewers.
 
         Args:
-            data: Bytes of the piece.
+            data: Bytes of the fragment.
             start_ms: Where it lies on the stream's clock, milliseconds; never decreases.
             is_key: Whether a viewer can start with it.
         """
@@ -127,7 +127,7 @@ class Broadcast:
                 for viewer in self._viewers:
                     if viewer.place is None:
                         viewer.place = self._next
-            self._pieces[self._next] = Piece(data, start_ms, is_key)
+            self._fragments[self._next] = Fragment(data, start_ms, is_key)
             self._next += 1
             self._num_bytes += len(data)
             self._shrink()
@@ -135,7 +135,7 @@ class Broadcast:
         self._wake(awake)
 
     def close(self) -> None:
-        """End the stream: viewers get what is left of it, nobody joins any more."""
+        """End the stream: viewers get what is left of it, and none can join any more."""
         with self._lock:
             self._is_closed = True
             awake = list(self._viewers)
@@ -146,8 +146,8 @@ class Broadcast:
 
         Args:
             wake: Called when there may be something to take, or the viewer is dropped.
-            from_ms: Where to start: with the last key piece at or before this time, or the first
-                one that is left. ``None`` is the newest key piece.
+            from_ms: Where to start: with the last key fragment at or before this time, or the first
+                one that is left. ``None`` is the newest key fragment.
 
         Raises:
             TooManyViewersError: If the stream has as many viewers as it takes, and all watch.
@@ -190,25 +190,25 @@ class Broadcast:
                 return b"" if self._is_closed else None
             viewer.place += 1
             viewer.taken_s = self._clock_s()
-            return self._pieces[viewer.place - 1].data
+            return self._fragments[viewer.place - 1].data
 
     def _key_before(self, from_ms: int | None) -> int | None:
-        """Return the piece to start with for a time; ``None`` stands for the newest one."""
+        """Return the fragment to start with for a time; ``None`` stands for the newest one."""
         if not self._keys:
-            return None  # there is none yet, or one group of pictures is larger than the ring
+            return None  # there is none yet, or one GOP is larger than the ring
         index = len(self._keys) if from_ms is None else bisect_right(self._key_times_ms, from_ms)
         return self._keys[max(0, index - 1)]
 
     def _shrink(self) -> None:
-        """Forget the oldest pieces that are too many."""
+        """Forget the oldest fragments that are too many."""
         while self._num_bytes > self._ring_bytes and self._first + 1 < self._next:
-            self._num_bytes -= len(self._pieces.pop(self._first).data)
+            self._num_bytes -= len(self._fragments.pop(self._first).data)
             self._first += 1
         gone = bisect_left(self._keys, self._first)
         del self._keys[:gone], self._key_times_ms[:gone]
 
     def _wake(self, viewers: Iterable[Viewer]) -> None:
-        """Wake viewers; one that cannot be woken is dropped, and disturbs nobody else."""
+        """Wake viewers; one that cannot be woken is dropped, without effect on others."""
         for viewer in viewers:
             try:
                 viewer.wake()
@@ -225,7 +225,7 @@ class Broadcast:
         return idlest
 
     def _drop_slow(self) -> list[Viewer]:
-        """Drop viewers whose next piece is gone; return all that are to be woken."""
+        """Drop viewers whose next fragment is gone; return all that are to be woken."""
         awake = list(self._viewers)
         for viewer in awake:
             if viewer.place is not None and viewer.place < self._first:

@@ -137,7 +137,7 @@ def reduction(width: int, height: int) -> int:
 
 
 def _tiff_buffer(image: Image.Image) -> int:
-    """Return the bytes of the largest piece that libtiff unpacks at once."""
+    """Return the bytes of the largest tile or strip that libtiff decompresses at once."""
     tags = image.tag_v2  # type: ignore[attr-defined]
     bits = sum(tags.get(258, (1,))) if isinstance(tags.get(258, (1,)), tuple) else 64
     width, height = image.size

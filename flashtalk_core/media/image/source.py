@@ -67,17 +67,17 @@ class Spliced(io.RawIOBase):
         end = self._starts[-1] if size < 0 else min(self._position + size, self._starts[-1])
         if self._position < tail_start:
             end = min(end, tail_start)
-        pieces = []
+        chunks = []
         while self._position < end:
-            piece = self._piece(end)
-            if not piece:
+            chunk = self._read_chunk(end)
+            if not chunk:
                 break
-            pieces.append(piece)
-            self._position += len(piece)
-        self.tail_was_read |= bool(pieces) and self._position > tail_start
-        return b"".join(pieces)
+            chunks.append(chunk)
+            self._position += len(chunk)
+        self.tail_was_read |= bool(chunks) and self._position > tail_start
+        return b"".join(chunks)
 
-    def _piece(self, end: int) -> bytes:
+    def _read_chunk(self, end: int) -> bytes:
         """Return bytes of one part, from the position on."""
         index = bisect_right(self._starts, self._position) - 1
         part, skipped = self._parts[index], self._position - self._starts[index]

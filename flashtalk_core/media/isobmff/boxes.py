@@ -77,11 +77,11 @@ def copy_bytes(reader: BinaryIO, writer: BinaryIO, start: int, size: int) -> Non
     """
     reader.seek(start)
     while size:
-        piece = reader.read(min(size, _COPY_BYTES))
-        if not piece:
+        chunk = reader.read(min(size, _COPY_BYTES))
+        if not chunk:
             raise OSError(errno.EIO, f"the file that is copied lost its last {size} bytes")
-        writer.write(piece)
-        size -= len(piece)
+        writer.write(chunk)
+        size -= len(chunk)
 
 
 def child_boxes(payload: bytes) -> Iterator[tuple[bytes, bytes]]:

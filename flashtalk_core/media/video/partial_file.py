@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 class MuxerOutput:
     """What a muxer writes to. Nothing of Python runs in it, so no signal can come in between."""
 
-    def __init__(self, pieces: deque[bytes]) -> None:
-        self.write: Callable[[bytes], object] = pieces.append
+    def __init__(self, chunks: deque[bytes]) -> None:
+        self.write: Callable[[bytes], object] = chunks.append
         """Called by the muxer, which cannot seek and never closes it."""
 
 
 class PartialFile:
     """Takes what a muxer writes, and makes the file with the first of it.
 
-    A muxer that writes by itself keeps to itself why it could not, when the file is closed.
+    A muxer that writes by itself hides why a write failed when the file is closed.
     """
 
     def __init__(self, path: Path, before_first: Callable[[], object]) -> None:
-        """Touch nothing yet.
+        """Prepare; no file is made yet.
 
         Args:
             path: Where no file is to be by the time of the first byte.
@@ -39,12 +39,12 @@ class PartialFile:
         """
         self._path = path
         self._before_first = before_first
-        self._pieces = deque[bytes]()
+        self._chunks = deque[bytes]()
         self._file: FileIO | None = None
         self._made: os.stat_result | None = None
         self._size = 0
-        self._fault: OSError | None = None
-        self.muxer_output = MuxerOutput(self._pieces)
+        self._error: OSError | None = None
+        self.muxer_output = MuxerOutput(self._chunks)
         """For the muxer whose file this is."""
 
     @property
@@ -71,15 +71,15 @@ class PartialFile:
             OSError: If it cannot be written. Nothing is, from then on: what follows a gap would
                 not play.
         """
-        if self._fault is not None:
-            raise self._fault
+        if self._error is not None:
+            raise self._error
         try:
-            while self._pieces:
-                self._write_at(self._size, self._pieces[0])
-                self._size += len(self._pieces[0])
-                self._pieces.popleft()
+            while self._chunks:
+                self._write_at(self._size, self._chunks[0])
+                self._size += len(self._chunks[0])
+                self._chunks.popleft()
         except OSError as error:
-            self._fault = error
+            self._error = error
             raise
 
     def finish(self) -> None:

@@ -12,7 +12,7 @@ HEAD = b"head"
 
 
 def stream_of(count, key_every=3, size=1, **limits):
-    """A stream with `count` pieces of `size` bytes, 100 ms each."""
+    """A stream with `count` fragments of `size` bytes, 100 ms each."""
     stream = Broadcast(**limits)
     stream.begin(HEAD)
     feed(stream, 0, count, key_every, size)
@@ -25,7 +25,7 @@ def feed(stream, start, stop, key_every=3, size=1):
 
 
 def read(stream, viewer):
-    """Everything the viewer can take now; numbers of pieces after the head."""
+    """Everything the viewer can take now; numbers of fragments after the head."""
     taken = []
     while data := stream.take(viewer):
         taken.append(HEAD if data == HEAD else data[0])
@@ -208,7 +208,7 @@ def test_joining_does_not_walk_through_the_stream():
     stream = stream_of(3000, key_every=1)
     looked_at = 0
 
-    class Pieces(dict):
+    class Fragments(dict):
         def items(self):
             nonlocal looked_at
             looked_at += len(self)
@@ -219,7 +219,7 @@ def test_joining_does_not_walk_through_the_stream():
             looked_at += 1
             return super().__getitem__(number)
 
-    stream._pieces = Pieces(stream._pieces)
+    stream._fragments = Fragments(stream._fragments)
     viewer = stream.join(nothing, 150_000)
     assert looked_at == 0
     assert stream.take(viewer) == HEAD

@@ -16,7 +16,7 @@ from ....excerpt import shown_path
 from ..source import Block
 from .changes import one_kind
 from .ogg_pages import ogg_pages
-from .pieces import DAMAGED, OpenedAudio, Piece, teller
+from .segments import DAMAGED, AudioSegment, OpenedAudio, note_collector
 
 OpenPart = Callable[[io.RawIOBase], OpenedAudio | None]
 
@@ -47,37 +47,39 @@ def open_chain(
         open_part: Opens the bytes of one part; ``None`` if they are no sound. Raises
             :class:`InvalidInputError` if they cannot be read.
     """
-    tell = teller(notes)
+    add_note = note_collector(notes)
 
-    def pieces() -> Generator[Piece]:
+    def segments() -> Generator[AudioSegment]:
         for start, stop in zip(offsets, [*offsets[1:], path.stat().st_size], strict=True):
             try:
-                yield from _pieces_of_part(path, start, stop, open_part)
+                yield from _segments_of_part(path, start, stop, open_part)
             except InvalidInputError:
-                tell(DAMAGED)
+                add_note(DAMAGED)
 
-    source = pieces()
-    alike = one_kind(source, tell, is_timed=False)
+    source = segments()
+    alike = one_kind(source, add_note, is_timed=False)
     first = next(alike, None)
     if first is None:
         return None
 
     def blocks() -> Iterator[Block]:
         yield first.samples
-        for piece in alike:
-            yield piece.samples
+        for segment in alike:
+            yield segment.samples
 
     return OpenedAudio(first.rate_hz, len(first.samples), first.layout, blocks(), source.close)
 
 
-def _pieces_of_part(path: Path, start: int, stop: int, open_part: OpenPart) -> Iterator[Piece]:
+def _segments_of_part(
+    path: Path, start: int, stop: int, open_part: OpenPart
+) -> Iterator[AudioSegment]:
     with _Part(path, start, stop) as part:
         opened = open_part(part)
         if opened is None:
             raise InvalidInputError(f"sound {shown_path(path)}: a part of it is no sound")
         try:
             for block in opened.blocks:
-                yield Piece(block, opened.rate_hz, opened.layout)
+                yield AudioSegment(block, opened.rate_hz, opened.layout)
         finally:
             opened.close()
 

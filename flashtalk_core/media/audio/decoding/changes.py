@@ -1,4 +1,4 @@
-"""Sound whose rate or channels change midway, brought to one rate and one layout.
+"""Audio whose rate or channels change midway, converted to one rate and one layout.
 
 Axis legend: C channels, n samples.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from ..channel_mix import mix_matrix, positions_of
 from ..resampling import StreamResampler
 from .blocks import silent_blocks
-from .pieces import DAMAGED, Piece, Tell
+from .segments import DAMAGED, AddNote, AudioSegment
 
 _LEAST_RUN_S = 0.2
 """Shorter runs of another kind are damage: single frames of something else, put between."""
@@ -24,125 +24,131 @@ _MOST_HEAD_S = 10
 Kind = tuple[int, int]
 
 
-def one_kind(pieces: Iterator[Piece], tell: Tell, *, is_timed: bool) -> Iterator[Piece]:
-    """Yield all pieces at the rate and with the channels of the first that last.
+def one_kind(
+    segments: Iterator[AudioSegment], add_note: AddNote, *, is_timed: bool
+) -> Iterator[AudioSegment]:
+    """Yield all segments at the rate and with the channels of the first that last.
 
-    A few frames of another kind are left out; in sound that is only counted, silence of their
+    A few frames of another kind are left out; where samples are only counted, silence of their
     length takes their place. What goes on differently is resampled and mixed.
 
     Args:
-        pieces: As decoded.
-        tell: Is told of damage and of changes.
-        is_timed: Whether later pieces say themselves when they sound.
+        segments: As decoded.
+        add_note: Called with notes on damage and on changes.
+        is_timed: Whether later segments carry times.
     """
-    head, base = _first_that_lasts(pieces)
+    head, base = _first_that_lasts(segments)
     if base is None:
         return
-    converter = _Converter(base, tell)
-    run: list[Piece] = []  # of another kind, which may be a real change
+    converter = _Converter(base, add_note)
+    run: list[AudioSegment] = []  # of another kind, which may be a real change
     lost_s = 0.0  # in shorter ones
-    for piece in chain(head, pieces):
-        if run and piece.kind != run[-1].kind:
+    for segment in chain(head, segments):
+        if run and segment.kind != run[-1].kind:
             lost_s += _last_run_s(run)
             run = []
-        is_back = piece.kind in (converter.kind, base.kind)
-        run.append(piece)
+        is_back = segment.kind in (converter.kind, base.kind)
+        run.append(segment)
         if not (converter.is_new or is_back or _last_run_s(run) >= _LEAST_RUN_S):
             continue
-        if piece.kind != converter.kind:
-            yield from converter.change(piece)
+        if segment.kind != converter.kind:
+            yield from converter.change(segment)
         if lost_s:
-            tell(DAMAGED)
+            add_note(DAMAGED)
             if not is_timed:
                 yield from converter.silence(lost_s)
         for each in run:
             yield from converter.convert(each)
         run, lost_s = [], 0.0
     if run or lost_s:
-        tell(DAMAGED)
+        add_note(DAMAGED)
     yield from converter.finish()
 
 
-def _first_that_lasts(pieces: Iterator[Piece]) -> tuple[list[Piece], Piece | None]:
-    """Return what was read, and a piece of the kind that is kept."""
-    head: list[Piece] = []
+def _first_that_lasts(
+    segments: Iterator[AudioSegment],
+) -> tuple[list[AudioSegment], AudioSegment | None]:
+    """Return what was read, and a segment of the kind that all are converted to."""
+    head: list[AudioSegment] = []
     length_s = 0.0
-    for piece in pieces:
-        head.append(piece)
-        length_s += piece.duration_s
+    for segment in segments:
+        head.append(segment)
+        length_s += segment.duration_s
         if _last_run_s(head) >= _LEAST_RUN_S:
-            return head, piece
+            return head, segment
         if length_s >= _MOST_HEAD_S:
             break
     lengths: dict[Kind, float] = {}
-    for piece in head:
-        lengths[piece.kind] = lengths.get(piece.kind, 0.0) + piece.duration_s
+    for segment in head:
+        lengths[segment.kind] = lengths.get(segment.kind, 0.0) + segment.duration_s
     longest = max(lengths, key=lambda kind: lengths[kind], default=None)
-    return head, next((piece for piece in head if piece.kind == longest), None)
+    return head, next((segment for segment in head if segment.kind == longest), None)
 
 
-def _last_run_s(pieces: list[Piece]) -> float:
+def _last_run_s(segments: list[AudioSegment]) -> float:
     """Return how long the last kind has lasted."""
     length_s = 0.0
-    for piece in reversed(pieces):
-        if piece.kind != pieces[-1].kind:
+    for segment in reversed(segments):
+        if segment.kind != segments[-1].kind:
             break
-        length_s += piece.duration_s
+        length_s += segment.duration_s
     return length_s
 
 
 class _Converter:
-    """Brings one kind after the other to the one that is kept."""
+    """Converts one kind after the other to the base kind."""
 
-    def __init__(self, base: Piece, tell: Tell) -> None:
+    def __init__(self, base: AudioSegment, add_note: AddNote) -> None:
         self.is_new = True
-        """Whether nothing was read yet: what a sound begins with is no damage."""
+        """Whether nothing was read yet: what a file begins with is no damage."""
         self.kind: Kind = base.kind
         self._base = base
-        self._tell = tell
+        self._add_note = add_note
         self._resampler: StreamResampler | None = None
         self._mix: np.ndarray | None = None
         self._starts = True
 
-    def convert(self, piece: Piece) -> Iterator[Piece]:
+    def convert(self, segment: AudioSegment) -> Iterator[AudioSegment]:
         self.is_new = False
         if self._resampler is None:
-            yield piece
+            yield segment
             return
-        mixed = piece.samples if self._mix is None else self._mix @ piece.samples
-        # Later pieces follow on: what the resampler holds back moves their borders.
-        yield from self._kept(self._resampler.process(mixed), piece if self._starts else None)
+        mixed = segment.samples if self._mix is None else self._mix @ segment.samples
+        # Later segments follow on: what the resampler holds back moves their borders.
+        yield from self._converted(
+            self._resampler.process(mixed), segment if self._starts else None
+        )
         self._starts = False
 
-    def change(self, piece: Piece) -> Iterator[Piece]:
-        """Go on with pieces of another kind."""
+    def change(self, segment: AudioSegment) -> Iterator[AudioSegment]:
+        """Go on with segments of another kind."""
         yield from self.finish()
-        was, self.kind = self.kind, piece.kind
+        was, self.kind = self.kind, segment.kind
         self._resampler, self._mix, self._starts = None, None, True
-        if piece.kind == self._base.kind:
+        if segment.kind == self._base.kind:
             return
-        self._tell(
-            f"changes from {_said(was)} to {_said(piece.kind)} midway; all of it is brought to "
+        self._add_note(
+            f"changes from {_said(was)} to {_said(segment.kind)} midway; all of it is brought to "
             f"{_said(self._base.kind)}"
         )
         channels = len(self._base.samples)
-        self._resampler = StreamResampler(piece.rate_hz, self._base.rate_hz, channels)
-        if len(piece.samples) != channels:
+        self._resampler = StreamResampler(segment.rate_hz, self._base.rate_hz, channels)
+        if len(segment.samples) != channels:
             self._mix = mix_matrix(
-                positions_of(piece.layout, len(piece.samples)),
+                positions_of(segment.layout, len(segment.samples)),
                 positions_of(self._base.layout, channels),
             )
 
-    def silence(self, duration_s: float) -> Iterator[Piece]:
+    def silence(self, duration_s: float) -> Iterator[AudioSegment]:
         num_samples = round(duration_s * self._base.rate_hz)
         for block in silent_blocks(len(self._base.samples), num_samples):
-            yield from self._kept(block, None)
+            yield from self._converted(block, None)
 
-    def finish(self) -> Iterator[Piece]:
+    def finish(self) -> Iterator[AudioSegment]:
         if self._resampler is not None:
-            yield from self._kept(self._resampler.finish(), None)
+            yield from self._converted(self._resampler.finish(), None)
 
-    def _kept(self, samples: np.ndarray, timed: Piece | None) -> Iterator[Piece]:
+    def _converted(self, samples: np.ndarray, timed: AudioSegment | None) -> Iterator[AudioSegment]:
         if samples.shape[1]:
             yield self._base._replace(
                 samples=samples, time_s=None if timed is None else timed.time_s

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ...isobmff.boxes import file_boxes
 from ..source import Block
 from .blocks import silent_blocks
-from .pieces import Piece, Tell
+from .segments import AddNote, AudioSegment
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -40,7 +40,7 @@ _MOST_JITTER_S = 0.015
 _TINY_S = 0.012
 """Frames shorter than this, short blocks of Vorbis above all, have times that differ by more."""
 _AHEAD = 5
-"""Pieces that are looked at before one is moved: a single time may be wrong."""
+"""Segments that are looked at before one is moved: a single time may be wrong."""
 
 
 @dataclass(frozen=True)
@@ -112,32 +112,32 @@ def _start_s(stream: Stream) -> Fraction | None:
     return stream.start_time * stream.time_base
 
 
-def in_time(pieces: Iterator[Piece], clock: Clock, tell: Tell) -> Iterator[Block]:
-    """Yield pieces of one kind as one sound, each at its time.
+def in_time(segments: Iterator[AudioSegment], clock: Clock, add_note: AddNote) -> Iterator[Block]:
+    """Yield segments of one kind as one signal, each at its time.
 
     Times that differ from the count of samples by less than half a frame are rounding, and so are
     those that only some frames show. Memory stays the same however long a gap is.
 
     Args:
-        pieces: All of one rate and number of channels.
+        segments: All of one rate and number of channels.
         clock: How their times are to be taken.
-        tell: Is told of times that cannot be.
+        add_note: Called with notes on impossible times.
     """
-    waiting: deque[Piece] = deque()
+    waiting: deque[AudioSegment] = deque()
     position, silence, zero_s = 0, 0, clock.zero_s
-    for piece in _and_end(pieces):
-        if piece is not None:
-            waiting.append(piece)
-            if zero_s is None and piece.time_s is not None:
-                before = sum(each.samples.shape[1] for each in waiting) - piece.samples.shape[1]
-                zero_s = piece.time_s - Fraction(position + before, piece.rate_hz)
-        while waiting and (piece is None or len(waiting) > _AHEAD):
+    for segment in _and_end(segments):
+        if segment is not None:
+            waiting.append(segment)
+            if zero_s is None and segment.time_s is not None:
+                before = sum(each.samples.shape[1] for each in waiting) - segment.samples.shape[1]
+                zero_s = segment.time_s - Fraction(position + before, segment.rate_hz)
+        while waiting and (segment is None or len(waiting) > _AHEAD):
             shift = _shift(waiting, position, zero_s)
             head = waiting.popleft()
             shift_s = shift / head.rate_hz
             left_s = min(clock.max_gap_s, _MAX_SILENCE_S - silence / head.rate_hz)
             if zero_s is not None and not -clock.max_overlap_s <= shift_s <= left_s:
-                tell(
+                add_note(
                     f"its times leap by {shift_s:.1f} s at {position / head.rate_hz:.3f} s, which "
                     "is no pause; it is taken as going on there"
                 )
@@ -149,13 +149,13 @@ def in_time(pieces: Iterator[Piece], clock: Clock, tell: Tell) -> Iterator[Block
                 yield block
 
 
-def _and_end(pieces: Iterator[Piece]) -> Iterator[Piece | None]:
-    yield from pieces
+def _and_end(segments: Iterator[AudioSegment]) -> Iterator[AudioSegment | None]:
+    yield from segments
     yield None
 
 
-def _shift(waiting: deque[Piece], position: int, zero_s: Fraction | None) -> int:
-    """Return how many samples later than counted the first piece sounds; 0 if it follows on."""
+def _shift(waiting: deque[AudioSegment], position: int, zero_s: Fraction | None) -> int:
+    """Return how many samples later than counted the first segment starts; 0 if it follows on."""
     head = waiting[0]
     if zero_s is None or head.time_s is None:
         return 0
@@ -163,12 +163,12 @@ def _shift(waiting: deque[Piece], position: int, zero_s: Fraction | None) -> int
     jitter_s = _MOST_JITTER_S if is_tiny else min(_MOST_JITTER_S, head.duration_s / 2)
     late: list[int] = []
     count = position
-    for piece in waiting:
-        if piece.time_s is not None:
-            late.append(round((piece.time_s - zero_s) * piece.rate_hz) - count)
+    for segment in waiting:
+        if segment.time_s is not None:
+            late.append(round((segment.time_s - zero_s) * segment.rate_hz) - count)
             if abs(late[-1]) <= jitter_s * head.rate_hz:
                 return 0  # nearly always with the first: exact times are slow
-        count += piece.samples.shape[1]
+        count += segment.samples.shape[1]
     is_one_way = min(late) > 0 or max(late) < 0
     return min(late, key=abs) if is_one_way else 0
 

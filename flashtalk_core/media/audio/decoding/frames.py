@@ -19,7 +19,7 @@ from ..channel_mix import is_unnamed
 from ..layout import listed_positions, take_layout
 from ..source import Block
 from .blocks import silent_blocks
-from .pieces import DAMAGED, Piece, Tell, unreadable
+from .segments import DAMAGED, AddNote, AudioSegment, unreadable
 
 if TYPE_CHECKING:
     from av import Packet
@@ -42,9 +42,9 @@ _MOST_LOST_S = 1
 """Longest silence that stands for one packet that cannot be read."""
 
 
-def decoded_pieces(
-    path: Path, container: InputContainer, stream: AudioStream, *, is_timed: bool, tell: Tell
-) -> Iterator[Piece]:
+def decoded_segments(
+    path: Path, container: InputContainer, stream: AudioStream, *, is_timed: bool, add_note: AddNote
+) -> Iterator[AudioSegment]:
     """Decode a sound track, stepping over damaged packets as players do.
 
     Args:
@@ -53,36 +53,36 @@ def decoded_pieces(
         stream: Its track.
         is_timed: Whether frames carry times. Where they are only counted, silence takes the place
             of what is lost.
-        tell: Is told of damage.
+        add_note: Called with a note on damage.
 
     Raises:
         InvalidInputError: If the file cannot be read to its end.
     """
     layout = take_layout(stream.codec_context)
     lost_s, last = Fraction(0), None
-    for packet in _packets(path, container, stream, tell):
-        frames = _decoded(path, packet, tell)
+    for packet in _packets(path, container, stream, add_note):
+        frames = _decoded(path, packet, add_note)
         if frames is None:
             lost_s += min(Fraction(_MOST_LOST_S), _packet_s(packet))
             continue
         for frame in frames:
             if not frame.samples or _is_delay(frame):
                 continue
-            piece = _piece(path, frame, layout)
+            segment = _segment(path, frame, layout)
             if lost_s and last is not None and not is_timed:
                 for silence in silent_blocks(len(last.samples), round(lost_s * last.rate_hz)):
                     yield last._replace(samples=silence)
-            lost_s, last = Fraction(0), piece if is_timed else piece._replace(time_s=None)
+            lost_s, last = Fraction(0), segment if is_timed else segment._replace(time_s=None)
             yield last
 
 
 def _packets(
-    path: Path, container: InputContainer, stream: AudioStream, tell: Tell
+    path: Path, container: InputContainer, stream: AudioStream, add_note: AddNote
 ) -> Iterator[Packet[AudioStream]]:
-    return demuxed(container, [stream], partial(unreadable, path), lambda _: tell(DAMAGED))
+    return demuxed(container, [stream], partial(unreadable, path), lambda _: add_note(DAMAGED))
 
 
-def _decoded(path: Path, packet: Packet[AudioStream], tell: Tell) -> list[AudioFrame] | None:
+def _decoded(path: Path, packet: Packet[AudioStream], add_note: AddNote) -> list[AudioFrame] | None:
     """Return the frames of a packet; ``None`` if it is damaged."""
     import av
 
@@ -92,7 +92,7 @@ def _decoded(path: Path, packet: Packet[AudioStream], tell: Tell) -> list[AudioF
         except av.error.EOFError:
             return []
         except (av.error.InvalidDataError, av.error.PatchWelcomeError):
-            tell(DAMAGED)
+            add_note(DAMAGED)
             return None
 
 
@@ -109,12 +109,12 @@ def _is_delay(frame: AudioFrame) -> bool:
     return frame.pts * frame.time_base + Fraction(frame.samples, 2 * frame.sample_rate) < 0
 
 
-def _piece(path: Path, frame: AudioFrame, layout: str) -> Piece:
+def _segment(path: Path, frame: AudioFrame, layout: str) -> AudioSegment:
     time_s = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
     with library_border(lambda said: unreadable(path, said)):
         samples, name = _to_float(frame), frame.layout.name
         is_of_track = is_unnamed(name) and len(listed_positions(layout)) == len(samples)
-        return Piece(samples, frame.sample_rate, layout if is_of_track else name, time_s)
+        return AudioSegment(samples, frame.sample_rate, layout if is_of_track else name, time_s)
 
 
 def _to_float(frame: AudioFrame) -> Block:

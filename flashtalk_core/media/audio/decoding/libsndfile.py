@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ....borders import library_border
 from ....errors import InvalidInputError
 from ..source import BLOCK_SAMPLES, Block, check_rate
-from .pieces import OpenedAudio, unreadable
+from .segments import OpenedAudio, unreadable
 
 if TYPE_CHECKING:
     from soundfile import SoundFile

@@ -20,7 +20,7 @@ from .chain import open_chain, part_offsets
 from .cut import CUT_SHORT, is_cut_short
 from .libsndfile import open_with_libsndfile
 from .mp4_unclosed import is_unclosed
-from .pieces import unopened
+from .segments import unopened
 from .tracks import open_with_av
 from .wav_header import better_reader_for, missing_wav_s, wav_notes
 

@@ -20,8 +20,8 @@ from ..source import Block, check_rate
 from .blocks import joined_blocks, without_padding
 from .changes import one_kind
 from .clock import clock_of, in_time
-from .frames import decoded_pieces
-from .pieces import OpenedAudio, teller, unopened
+from .frames import decoded_segments
+from .segments import OpenedAudio, note_collector, unopened
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -67,7 +67,7 @@ def open_with_av(path: Path, notes: list[str], part: RawIOBase | None = None) ->
             continue
         if len(container.streams.audio) > 1:
             found.append(_chosen(container, index))
-        return _telling(opened, found, notes)
+        return _with_notes(opened, found, notes)
     raise faults[0]
 
 
@@ -80,20 +80,20 @@ def _closed_on_failure(container: InputContainer) -> Iterator[None]:
         raise
 
 
-def _telling(opened: OpenedAudio, found: list[str], notes: list[str]) -> OpenedAudio:
-    """Hand over what was noticed, now and while the sound is read."""
+def _with_notes(opened: OpenedAudio, found: list[str], notes: list[str]) -> OpenedAudio:
+    """Pass on what was noticed, now and while the audio is read."""
 
-    def tell() -> None:
+    def pass_on() -> None:
         for note in found:
-            teller(notes)(note)
+            note_collector(notes)(note)
 
     def blocks() -> Iterator[Block]:
         for block in opened.blocks:
-            tell()
+            pass_on()
             yield block
-        tell()
+        pass_on()
 
-    tell()
+    pass_on()
     return opened._replace(blocks=blocks())
 
 
@@ -162,16 +162,16 @@ def _open_track(path: Path, container: InputContainer, index: int, found: list[s
     track = container.streams.audio[index]
     _check_codec(path, track)
     clock = clock_of(path, container, track)
-    tell = teller(found)
-    pieces = decoded_pieces(path, container, track, is_timed=clock.is_timed, tell=tell)
-    alike = one_kind(pieces, tell, is_timed=clock.is_timed)
+    add_note = note_collector(found)
+    segments = decoded_segments(path, container, track, is_timed=clock.is_timed, add_note=add_note)
+    alike = one_kind(segments, add_note, is_timed=clock.is_timed)
     first = next(alike, None)
     if first is None:
         raise InvalidInputError(
             f"sound {shown_path(path)}: it holds 0 samples; record or export it again"
         )
     check_rate(path, first.rate_hz)
-    blocks = joined_blocks(in_time(chain([first], alike), clock, tell))
+    blocks = joined_blocks(in_time(chain([first], alike), clock, add_note))
     limit_s = _stated_s(container, track)
     if limit_s is not None:
         lead_s = max(0, (first.time_s or 0) - (clock.zero_s or 0))

@@ -9,18 +9,20 @@ import pytest
 import soundfile
 
 from flashtalk_core.media.audio.decoding.changes import one_kind
-from flashtalk_core.media.audio.decoding.pieces import DAMAGED, Piece
 from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.decoding.segments import DAMAGED, AudioSegment
 from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
 
 pytestmark = pytest.mark.cpu
 
 
-def pieces(*runs):
-    """Return pieces of 20 ms; a run is a rate, channels, seconds and a level."""
+def segments(*runs):
+    """Return segments of 20 ms; a run is a rate, channels, seconds and a level."""
     names = {1: "mono", 2: "stereo", 6: "5.1"}
     return [
-        Piece(np.full((channels, rate_hz // 50), level, np.float32), rate_hz, names[channels])
+        AudioSegment(
+            np.full((channels, rate_hz // 50), level, np.float32), rate_hz, names[channels]
+        )
         for rate_hz, channels, duration_s, level in runs
         for _ in range(round(duration_s * 50))
     ]
@@ -28,9 +30,9 @@ def pieces(*runs):
 
 def joined(*runs, is_timed=False):
     notes = []
-    found = list(one_kind(iter(pieces(*runs)), notes.append, is_timed=is_timed))
-    assert len({piece.kind for piece in found}) <= 1
-    samples = np.concatenate([piece.samples for piece in found], axis=1)
+    found = list(one_kind(iter(segments(*runs)), notes.append, is_timed=is_timed))
+    assert len({segment.kind for segment in found}) <= 1
+    samples = np.concatenate([segment.samples for segment in found], axis=1)
     return found[0].kind, samples, list(dict.fromkeys(notes))
 
 
@@ -100,7 +102,7 @@ def test_stray_frames_before_the_first_kind_comes_back_are_damage():
 
 def alternating(count, *kinds):
     for number in range(count):
-        yield from pieces((*kinds[number % len(kinds)], 0.02, 0.5))
+        yield from segments((*kinds[number % len(kinds)], 0.02, 0.5))
 
 
 def test_the_search_for_the_main_kind_stops_early_in_a_long_sound():
@@ -110,10 +112,12 @@ def test_the_search_for_the_main_kind_stops_early_in_a_long_sound():
 
 
 def test_damage_takes_no_memory_however_long_it_is():
-    audio = chain(pieces((44_100, 1, 1.0, 0.5)), alternating(1_500, (48_000, 2), (22_050, 2)),
-                  pieces((44_100, 1, 1.0, 0.5)))  # fmt: skip
+    audio = chain(segments((44_100, 1, 1.0, 0.5)), alternating(1_500, (48_000, 2), (22_050, 2)),
+                  segments((44_100, 1, 1.0, 0.5)))  # fmt: skip
     tracemalloc.start()
-    num_samples = sum(piece.samples.shape[1] for piece in one_kind(audio, print, is_timed=False))
+    num_samples = sum(
+        segment.samples.shape[1] for segment in one_kind(audio, print, is_timed=False)
+    )
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert num_samples == pytest.approx(32 * 44_100, abs=3)

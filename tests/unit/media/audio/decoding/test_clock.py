@@ -12,9 +12,9 @@ import pytest
 from flashtalk_core.media.audio.decoding import clock, frames
 from flashtalk_core.media.audio.decoding.blocks import BLOCK_SAMPLES
 from flashtalk_core.media.audio.decoding.clock import Clock, in_time
-from flashtalk_core.media.audio.decoding.frames import decoded_pieces
-from flashtalk_core.media.audio.decoding.pieces import Piece, teller
+from flashtalk_core.media.audio.decoding.frames import decoded_segments
 from flashtalk_core.media.audio.decoding.reader import AudioReader
+from flashtalk_core.media.audio.decoding.segments import AudioSegment, note_collector
 from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio
 
 pytestmark = pytest.mark.cpu
@@ -114,12 +114,12 @@ def test_start_and_all_passes_go_by_the_player(tmp_path, clicks):
 
 @pytest.mark.parametrize("back_s", [0.1, 0.3])
 def test_overlapping_samples_are_left_out_and_the_rest_keeps_its_time(tmp_path, clicks, back_s):
-    pieces = [
-        Piece(clicks[:, start : start + 960], RATE_HZ, "mono",
+    segments = [
+        AudioSegment(clicks[:, start : start + 960], RATE_HZ, "mono",
               Fraction(start, RATE_HZ) - (Fraction(back_s) if start >= 38_400 else 0))
         for start in range(0, 76_800, 960)
     ]  # fmt: skip
-    found = np.concatenate(list(in_time(iter(pieces), Clock(Fraction(0)), print)), axis=1)
+    found = np.concatenate(list(in_time(iter(segments), Clock(Fraction(0)), print)), axis=1)
     assert found.shape[1] / RATE_HZ == pytest.approx(1.6 - back_s, abs=0.01)
     assert click_times(found) == pytest.approx([0.4, 1.2 - back_s], abs=0.01)
 
@@ -141,12 +141,12 @@ def jitter(kind):
 )
 def test_small_or_single_errors_of_the_times_change_nothing(make, kind):
     audio, moved_s = make.voice(76_800, RATE_HZ)[None], jitter(kind)
-    pieces = [
-        Piece(audio[:, start : start + 1024], RATE_HZ, "mono",
+    segments = [
+        AudioSegment(audio[:, start : start + 1024], RATE_HZ, "mono",
               Fraction(start, RATE_HZ) + Fraction(moved_s(start / RATE_HZ)))
         for start in range(0, 76_800, 1024)
     ]  # fmt: skip
-    blocks = in_time(iter(pieces), Clock(Fraction(0)), pytest.fail)
+    blocks = in_time(iter(segments), Clock(Fraction(0)), pytest.fail)
     assert np.array_equal(np.concatenate(list(blocks), axis=1), audio)
 
 
@@ -163,9 +163,9 @@ def test_without_gaps_no_sample_is_added(make, tmp_path, name, codec):
 
 def test_frames_without_times_follow_on(make):
     audio = make.voice(9_600, RATE_HZ)[None]
-    pieces = [Piece(part, RATE_HZ, "mono") for part in np.split(audio, 10, axis=1)]
-    pieces[6] = pieces[6]._replace(time_s=Fraction(1))
-    found = np.concatenate(list(in_time(iter(pieces), Clock(Fraction(0)), print)), axis=1)
+    segments = [AudioSegment(part, RATE_HZ, "mono") for part in np.split(audio, 10, axis=1)]
+    segments[6] = segments[6]._replace(time_s=Fraction(1))
+    found = np.concatenate(list(in_time(iter(segments), Clock(Fraction(0)), print)), axis=1)
     assert found.shape[1] == RATE_HZ + 3_840
     assert np.array_equal(found[:, :5_760], audio[:, :5_760])
     assert np.array_equal(found[:, RATE_HZ:], audio[:, 5_760:])
@@ -174,11 +174,11 @@ def test_frames_without_times_follow_on(make):
 def leap(by_s, clock):
     notes = []
     block = np.ones((1, 4_800), np.float32)
-    pieces = [
-        Piece(block, RATE_HZ, "mono", Fraction(index, 10) + (by_s if index >= 10 else 0))
+    segments = [
+        AudioSegment(block, RATE_HZ, "mono", Fraction(index, 10) + (by_s if index >= 10 else 0))
         for index in range(30)
     ]
-    num_samples = sum(block.shape[1] for block in in_time(iter(pieces), clock, notes.append))
+    num_samples = sum(block.shape[1] for block in in_time(iter(segments), clock, notes.append))
     return num_samples / RATE_HZ, notes
 
 
@@ -203,8 +203,8 @@ def test_a_long_gap_takes_no_memory():
 def test_a_small_file_cannot_ask_for_years_of_silence(monkeypatch):
     monkeypatch.setattr(clock, "_MAX_SILENCE_S", 3_000)
     block, notes = np.ones((1, 1_000), np.float32), []
-    pieces = (Piece(block, 1_000, "mono", Fraction(1_000 * index)) for index in range(100))
-    blocks = in_time(pieces, Clock(Fraction(0)), notes.append)
+    segments = (AudioSegment(block, 1_000, "mono", Fraction(1_000 * index)) for index in range(100))
+    blocks = in_time(segments, Clock(Fraction(0)), notes.append)
     assert sum(block.shape[1] for block in blocks) == 1_000 * (100 + 3 * 999)
     assert len(notes) == 96
 
@@ -308,12 +308,12 @@ def test_a_long_damage_takes_no_memory(monkeypatch):
     monkeypatch.setattr(
         frames, "_decoded", lambda _, number, _tell: None if 5 <= number < 1_995 else decoded
     )
-    monkeypatch.setattr(frames, "_piece", lambda *_: Piece(block, RATE_HZ, "stereo"))
+    monkeypatch.setattr(frames, "_segment", lambda *_: AudioSegment(block, RATE_HZ, "stereo"))
     monkeypatch.setattr(frames, "take_layout", lambda _: None)
     stream = SimpleNamespace(codec_context=None)
     found = [
-        piece.samples.shape[1]
-        for piece in decoded_pieces(None, None, stream, is_timed=False, tell=print)
+        segment.samples.shape[1]
+        for segment in decoded_segments(None, None, stream, is_timed=False, add_note=print)
     ]
     assert sum(found) == 199 * RATE_HZ + 10 * 1024
     assert max(found) <= BLOCK_SAMPLES
@@ -321,7 +321,7 @@ def test_a_long_damage_takes_no_memory(monkeypatch):
 
 def test_notes_are_limited_to_ten_and_never_repeated():
     notes = []
-    tell = teller(notes)
+    add_note = note_collector(notes)
     for number in range(100):
-        tell(f"{number // 2} is wrong")
+        add_note(f"{number // 2} is wrong")
     assert len(notes) == len(set(notes)) == 10

@@ -171,7 +171,7 @@ def test_a_wav_of_two_pieces_is_reported_once(make, tmp_path, caplog):
     piece = data[data.index(b"data") :]
     path.write_bytes(data[:4] + struct.pack("<I", len(data) + len(piece) - 8) + data[8:] + piece)
     assert faults(path, caplog) == [
-        "its sound lies in 2 pieces, of which one is read; export it again"
+        "its sound lies in 2 data chunks, of which one is read; export it again"
     ]
 
 

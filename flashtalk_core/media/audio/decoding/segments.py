@@ -1,4 +1,4 @@
-"""What the readers of sound files hand on: opened sounds, pieces of them, notes and errors.
+"""What the readers of audio files return: opened audio, its segments, notes and errors.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -14,22 +14,22 @@ from ....errors import InvalidInputError
 from ....excerpt import shown_path
 from ..source import Block
 
-Tell = Callable[[str], None]
-"""Takes what should be known about a sound; the same sentence counts once."""
+AddNote = Callable[[str], None]
+"""Takes a note on an audio file; the same sentence counts once."""
 _MOST_NOTES = 10
-"""Most sentences about one sound: where everything is wrong, the first few say so."""
+"""Most notes on one file: where everything is wrong, the first few say so."""
 DAMAGED = "damaged in places; what cannot be read is left out"
 
 
-class Piece(NamedTuple):
-    """What one frame holds."""
+class AudioSegment(NamedTuple):
+    """Samples of one decoded frame, or of several after conversion."""
 
     samples: Block
     rate_hz: int
     layout: str
     """FFmpeg's name of the channel layout."""
     time_s: Fraction | None = None
-    """When its first sample is to sound, by the clock of the file; ``None`` where none is given."""
+    """When its first sample is played, by the clock of the file; ``None`` where none is given."""
 
     @property
     def kind(self) -> tuple[int, int]:
@@ -43,7 +43,7 @@ class Piece(NamedTuple):
 
 
 class OpenedAudio(NamedTuple):
-    """A sound that was opened."""
+    """An audio file that was opened."""
 
     rate_hz: int
     channels: int
@@ -54,25 +54,25 @@ class OpenedAudio(NamedTuple):
     """Releases the file."""
 
 
-def teller(notes: list[str]) -> Tell:
-    """Return what adds sentences to ``notes``."""
+def note_collector(notes: list[str]) -> AddNote:
+    """Return a function that adds sentences to ``notes``."""
 
-    def tell(note: str) -> None:
+    def add_note(note: str) -> None:
         if len(notes) < _MOST_NOTES and note not in notes:
             notes.append(note)
 
-    return tell
+    return add_note
 
 
 def unopened(path: Path, said: str) -> InvalidInputError:
-    """Return what to raise for a sound that cannot be opened."""
+    """Return the error for an audio file that cannot be opened."""
     return InvalidInputError(
         f"sound {shown_path(path)}: cannot be opened ({said}); check the file and its permissions"
     )
 
 
 def unreadable(path: Path, said: str) -> InvalidInputError:
-    """Return what to raise for a sound whose reading failed."""
+    """Return the error for an audio file whose reading failed."""
     return InvalidInputError(
         f"sound {shown_path(path)}: reading it failed ({said}); it may be cut short, "
         "export it again"
