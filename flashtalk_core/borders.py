@@ -42,8 +42,8 @@ def library_border(
     """Turn whatever a library raises inside into one error.
 
     Libraries that read foreign files raise anything; which, changes with their versions. So
-    nothing is listed here. Only what they are called for belongs inside: faults of this project
-    would be taken for damage. Memory that ran out and errors of this project pass through.
+    nothing is listed here. Only what they are called for belongs inside: bugs of this project
+    would be taken for damage. Memory that ran out and a :class:`FlashTalkError` pass through.
 
     Args:
         describe: Makes the error from the reason in a few words.

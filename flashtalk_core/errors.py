@@ -9,15 +9,16 @@ from .excerpt import printable
 
 
 class FlashTalkError(Exception):
-    """A fault of the input, the files or the machine, described in one line.
+    """An error of the input, the files or the machine, described in one line.
 
     The message names the offending value, the limit and the remedy. Command line and nodes
-    show it as it is; anything else that is raised is a fault of this project. What a message
+    show it as it is; anything else that is raised is a bug in this project. What a message
     quotes from outside is made printable here, for every terminal, log and page at once.
 
     Attributes:
-        subject: Name of the setting or model part at fault, such as ``steps``, ``sound_start``
-            or ``vae``; ``None`` where it is not known. Interfaces map it to their own inputs.
+        subject: Name of the setting or model part that is wrong, such as ``steps``,
+            ``sound_start`` or ``vae``; ``None`` where it is not known. Interfaces map it to their
+            own inputs.
     """
 
     subject: str | None = None
@@ -32,7 +33,7 @@ class FlashTalkError(Exception):
 
 
 class InvalidInputError(FlashTalkError, ValueError):
-    """A value, picture or sound that cannot be used as it is."""
+    """A value, image or audio that cannot be used as it is."""
 
 
 class WeightsError(FlashTalkError):

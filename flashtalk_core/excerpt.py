@@ -9,7 +9,7 @@ _GAP = "..."
 _LONGEST_PATH = 600
 _LONGEST_REASON = 160
 _PLACE = re.compile(r"^\[enforce fail at [^\]]*\][^.]*\. |^\[Errno \d+\] ")
-"""Where in its own source PyTorch has found a fault."""
+"""Where in its own source PyTorch has found an error."""
 
 
 def excerpt(value: object, limit: int = 60) -> str:
@@ -20,8 +20,8 @@ def excerpt(value: object, limit: int = 60) -> str:
     shown = "".join(char if char.isprintable() else " " for char in shown)
     if len(text) <= limit:
         return shown
-    kept = limit - len(_GAP)
-    return shown[: kept - kept // 2] + _GAP + shown[len(shown) - kept // 2 :]
+    length = limit - len(_GAP)
+    return shown[: length - length // 2] + _GAP + shown[len(shown) - length // 2 :]
 
 
 def is_text(text: str) -> bool:

@@ -202,6 +202,6 @@ def _wanted_list(value: Any, parts: tuple[Any, ...], limits: Within) -> str:
     if not is_open and len(value) != len(parts):
         return f"a list of {len(parts)}, not {len(value)}"
     hints = parts[:1] * len(value) if is_open else parts
-    faults = (_wanted(each, hint) for each, hint in zip(value, hints, strict=True))
-    fault = next(filter(None, faults), "")
-    return f"a list, each {fault}" if fault else ""
+    problems = (_wanted(each, hint) for each, hint in zip(value, hints, strict=True))
+    problem = next(filter(None, problems), "")
+    return f"a list, each {problem}" if problem else ""

@@ -14,16 +14,16 @@ from ..borders import is_out_of_memory
 from ..errors import FlashTalkError, InvalidInputError, require
 from ..excerpt import excerpt, printable, reason
 from ..packages import missing_package
-from .terminal import log_to_stderr, standard_streams, stop_on_termination, tell
+from .terminal import log_to_stderr, standard_streams, stop_on_termination, write_message
 
 logger = logging.getLogger(__name__)
 
 _DISTRIBUTIONS = {"PIL": "pillow"}
 """Packages that are called otherwise than their module."""
-_FAULT_OF_USER = 2
-_FAULT_OF_OURS = 1
+_USER_ERROR = 2
+_INTERNAL_ERROR = 1
 _STOPPED = 130
-_LONGEST_COMPLAINT = 400
+_LONGEST_ERROR = 400
 _WITHOUT_DOCSTRINGS = 2
 """What ``python -OO`` sets."""
 
@@ -43,7 +43,7 @@ class Program:
         name: What users type.
         description: One line for ``--help``.
         commands: In the order of ``--help``.
-        packages: Whose log is shown, and whose missing modules are no fault of the surroundings.
+        packages: Whose log is shown, and whose missing modules are errors of this program.
         check: Raises if the arguments name something that this copy does not have.
     """
 
@@ -55,7 +55,7 @@ class Program:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that raises its complaints, and knows ``--debug`` at every level."""
+    """A parser that raises its errors, and knows ``--debug`` at every level."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **settings})
@@ -74,7 +74,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the arguments."""
-        shown = excerpt(message, _LONGEST_COMPLAINT)
+        shown = excerpt(message, _LONGEST_ERROR)
         raise InvalidInputError(f"{shown}; see `{self.prog} --help`")
 
 
@@ -95,8 +95,8 @@ def run(program: Program, argv: list[str] | None = None) -> int:
         argv: Arguments; ``None`` takes the process's.
 
     Returns:
-        Exit code: 0 when all went well, 1 for a fault of ours or a comparison that fails, 2 for
-        a fault of the input, 130 when stopped.
+        Exit code: 0 when all went well, 1 for an error of this program or a comparison that
+        fails, 2 for an error of the input, 130 when stopped.
     """
     arguments = sys.argv[1:] if argv is None else argv
     debug = "--debug" in arguments
@@ -109,7 +109,7 @@ def run(program: Program, argv: list[str] | None = None) -> int:
         except (Exception, KeyboardInterrupt) as error:
             logger.debug("stopped by this", exc_info=True)
             line, code = describe(error, program.packages)
-            tell(sys.stderr, f"error: {line}\n")
+            write_message(sys.stderr, f"error: {line}\n")
             return code
 
 
@@ -133,28 +133,28 @@ def check_surroundings() -> None:
 
 
 def describe(error: BaseException, packages: tuple[str, ...] = ()) -> tuple[str, int]:
-    """Return one line that tells ``error`` to a user, and the exit code.
+    """Return one line that reports ``error`` to a user, and the exit code.
 
     Args:
         error: What stopped a command.
-        packages: Packages of ours, of which a missing module is our own fault.
+        packages: Own packages, of which a missing module is an internal error.
     """
     said = str(error)
     if isinstance(error, KeyboardInterrupt):
         line, code = said or "stopped on request", _STOPPED
     elif isinstance(error, FlashTalkError):
-        line, code = said, _FAULT_OF_USER
+        line, code = said, _USER_ERROR
     elif is_out_of_memory(error):
-        line, code = f"out of memory ({reason(error)}); try a smaller --size", _FAULT_OF_USER
+        line, code = f"out of memory ({reason(error)}); try a smaller --size", _USER_ERROR
     elif isinstance(error, ModuleNotFoundError) and _root(error.name) not in ("", *packages):
         name = _root(error.name)
         line = (
             f"{missing_package(_DISTRIBUTIONS.get(name, name))}; `doctor` lists all that are needed"
         )
-        code = _FAULT_OF_USER
+        code = _USER_ERROR
     else:
-        fault = f"unexpected {type(error).__name__}: {_said(error)}"
-        line, code = f"{fault}; please report it with what --debug shows", _FAULT_OF_OURS
+        problem = f"unexpected {type(error).__name__}: {_said(error)}"
+        line, code = f"{problem}; please report it with what --debug shows", _INTERNAL_ERROR
     notes = getattr(error, "__notes__", ())
     return printable(" ".join("; ".join([line, *notes]).split())), code
 

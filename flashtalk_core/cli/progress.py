@@ -11,11 +11,11 @@ from typing import Self, TextIO
 from ..config import ChunkConfig
 from ..geometry import num_chunks
 from ..streaming.pacing import measure_pace
-from .terminal import is_terminal, tell
+from .terminal import is_terminal, write_message
 
 _BAR_CELLS = 20
 _LINE_PAUSE_S = 5.0
-"""Least time between two lines where nobody watches."""
+"""Least time between two lines where the output is no terminal."""
 
 
 class Progress:
@@ -62,7 +62,7 @@ class Progress:
             self._draw()
         elif is_first or self._done == self._total_frames or self._is_line_due():
             self._last_line_s = self._clock_s()
-            tell(self._stream, f"{self}\n")
+            write_message(self._stream, f"{self}\n")
 
     def __exit__(
         self,
@@ -71,7 +71,7 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         if self._is_watched:
-            tell(self._stream, "\n")
+            write_message(self._stream, "\n")
 
     def __str__(self) -> str:
         """Return what is done, how fast, and what is left."""
@@ -99,7 +99,7 @@ class Progress:
         return is_whole_chunk and self._clock_s() - self._last_line_s >= _LINE_PAUSE_S
 
     def _draw(self) -> None:
-        tell(self._stream, f"\r{str(self).ljust(79)}")
+        write_message(self._stream, f"\r{str(self).ljust(79)}")
 
 
 def _minutes(seconds: float) -> str:

@@ -16,8 +16,8 @@ from ..errors import OutputError
 from ..excerpt import reason
 from ..log import printable_lines
 
-_MAX_TOLD = 1000
-"""Most warnings that are remembered, so as not to be told twice."""
+_MAX_REMEMBERED = 1000
+"""Most warnings that are remembered, so that each is shown once."""
 
 
 class _LineFormatter(logging.Formatter):
@@ -32,25 +32,25 @@ class _LineFormatter(logging.Formatter):
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines over a progress bar, which draws itself anew below them; a warning once."""
+    """Writes lines over a progress bar, which redraws itself below them; a warning once."""
 
     def __init__(self, stream: TextIO) -> None:
         """Remember no warnings yet."""
         super().__init__(stream)
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless it is a warning that was told: a file is read several times."""
+        """Write the record, unless it is a warning that was shown: a file is read several times."""
         with suppress(Exception):
-            if record.levelno == logging.WARNING and self._was_told(record.getMessage()):
+            if record.levelno == logging.WARNING and self._was_shown(record.getMessage()):
                 return
         super().emit(record)
 
-    def _was_told(self, text: str) -> bool:
-        was_told = text in self._told
-        if len(self._told) < _MAX_TOLD:
-            self._told.add(text)
-        return was_told
+    def _was_shown(self, text: str) -> bool:
+        was_shown = text in self._shown
+        if len(self._shown) < _MAX_REMEMBERED:
+            self._shown.add(text)
+        return was_shown
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line that hides what the line held before."""
@@ -58,7 +58,7 @@ class _LineHandler(logging.StreamHandler[TextIO]):
         return f"\r{text.ljust(79)}" if is_terminal(self.stream) else text
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Go on: the place for complaints is the one that cannot be written."""
+        """Go on: the stream for error messages is the one that cannot be written."""
 
     def flush(self) -> None:
         """Write what is held back; Python asks for it once more at its end."""
@@ -66,10 +66,10 @@ class _LineHandler(logging.StreamHandler[TextIO]):
             super().flush()
 
 
-def tell(stream: TextIO | None, text: str) -> None:
-    """Write ``text`` where it may help somebody; where that fails, the work goes on.
+def write_message(stream: TextIO | None, text: str) -> None:
+    """Write ``text`` for the user to see; where that fails, the work goes on.
 
-    A pipe may have nobody at its end, a log may lie on a full disk, and a program without a
+    A pipe may have no reader, a log may lie on a full disk, and a program without a
     terminal has no standard error at all.
     """
     if stream is None:
@@ -80,7 +80,7 @@ def tell(stream: TextIO | None, text: str) -> None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody may see ``stream`` at this moment."""
+    """Whether ``stream`` is shown on a terminal at this moment."""
     try:
         return stream is not None and stream.isatty()
     except Exception:  # the border between the work and those who watch it
@@ -90,7 +90,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 def write_out(text: str) -> None:
     """Write lines to standard output; what they quote from outside steers no terminal.
 
-    A reader that has seen enough, as ``head``, is no fault.
+    A reader that stops early, such as ``head``, is no error.
 
     Raises:
         OutputError: If they cannot be written.

@@ -171,7 +171,7 @@ def _check_writable(final: Path, path: Path) -> None:
     path.unlink()
 
 
-def fault_line(final: Path, partial: Path, size: int, is_playable: bool, error: Exception) -> str:
+def error_line(final: Path, partial: Path, size: int, is_playable: bool, error: Exception) -> str:
     """Say in one line why writing stopped, how far it came, what helps and what is left."""
     rest = f"what was rendered is in {partial}" if is_playable else "nothing that plays is left"
     how = f"writing stopped after {size} bytes, {reason(error).lower()}"

@@ -66,9 +66,9 @@ def check_file(path: str | Path, what: str) -> int:
         raise InvalidInputError(f"{what} {_missing(str(path))}") from error
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{what} {shown}: {reason(error)}; check the path") from error
-    fault = next((said for is_kind, said in _NO_FILES if is_kind(found.st_mode)), "")
-    if fault:
-        raise InvalidInputError(f"{what} {shown}: {fault.format(what=what)}")
+    problem = next((said for is_kind, said in _NO_FILES if is_kind(found.st_mode)), "")
+    if problem:
+        raise InvalidInputError(f"{what} {shown}: {problem.format(what=what)}")
     return found.st_size
 
 
@@ -108,7 +108,7 @@ def entries(folder: Path) -> list[Path]:
         return []
 
 
-def folder_fault(folder: Path) -> str:
+def folder_problem(folder: Path) -> str:
     """Return why ``folder`` cannot be looked into, empty if it can be."""
     try:
         next(folder.iterdir(), None)

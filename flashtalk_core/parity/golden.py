@@ -101,7 +101,7 @@ def place_model(model: Model, golden: Golden, keys: KeyMap, place: Placement) ->
     """
     own = model.state_dict()
     state: dict[str, Tensor] = {}
-    faults: list[str] = []
+    problems: list[str] = []
     for name, tensor in golden.weights.items():
         if keys.is_ignored(name):
             continue
@@ -109,14 +109,14 @@ def place_model(model: Model, golden: Golden, keys: KeyMap, place: Placement) ->
             part = tensor.chunk(target.num_parts)[target.part]
             parameter = own.get(target.name)
             if parameter is None or parameter.numel() != part.numel():
-                faults.append(f"{name} {tuple(part.shape)} does not fit")
+                problems.append(f"{name} {tuple(part.shape)} does not fit")
             else:
                 # Files and models differ in axes of length 1.
                 state[target.name] = part.reshape(parameter.shape)
-    faults += [f"{name} is missing" for name in own.keys() - state.keys() if not faults]
-    if faults:
-        named = "; ".join(sorted(faults)[:_MAX_NAMED])
-        raise WeightsError(f"{golden.path}: {len(faults)} weights disagree with config: {named}")
+    problems += [f"{name} is missing" for name in own.keys() - state.keys() if not problems]
+    if problems:
+        named = "; ".join(sorted(problems)[:_MAX_NAMED])
+        raise WeightsError(f"{golden.path}: {len(problems)} weights disagree with config: {named}")
     model.load_state_dict(state)
     return model.to(place.device, place.dtype).eval()
 

@@ -25,7 +25,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
     from flashtalk_pack.flashtalk_core.config import AvatarConfig, SamplingConfig
     from flashtalk_pack.flashtalk_core.engine import chunk
     from flashtalk_pack.flashtalk_core.engine.request import AvatarRequest, request_notes
-    from flashtalk_pack.flashtalk_core.files.output_path import fault_line
+    from flashtalk_pack.flashtalk_core.files.output_path import error_line
     from flashtalk_pack.flashtalk_core.geometry import check_size
     from flashtalk_pack.flashtalk_core.media.audio.notes import audio_notes
     from flashtalk_pack.flashtalk_core.media.audio.probe import probe_audio
@@ -72,7 +72,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
         "a cut picture": lambda: open_image(cut_short(image)),
         "no part": lambda: in_model_folder(folder, "vae").run(),
         "many parts": lambda: raise_(model_report._tell([("model", "gone"), ("vae", "gone")])),
-        "a full disk": lambda: raise_(fault_line(written, left, 9, True, full)),
+        "a full disk": lambda: raise_(error_line(written, left, 9, True, full)),
         "no name": lambda: new_output("FlashTalk/", (64, 64), ".mp4"),
         "a name elsewhere": lambda: new_output("../../away", (64, 64), ".mp4"),
         "a picture for a sound": lambda: probe_audio(image),

@@ -12,7 +12,7 @@ from ...placement.devices import DTYPES, choose_device, choose_dtype
 from ..kernel_options import SPEED_WORDS, add_switches, read_disabled
 from ..render import parse_size
 from ..tables import format_rows
-from ..terminal import tell, write_out
+from ..terminal import write_message, write_out
 
 CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)
 MAX_CARD_GB = 10_000.0
@@ -89,7 +89,7 @@ def run_cards(args: argparse.Namespace) -> int:
         values = asdict(row)
         rows.append(values)
         short = {name: value for name, value in values.items() if name != "stages"}
-        tell(sys.stderr, format_rows([short]) + "\n\n")
+        write_message(sys.stderr, format_rows([short]) + "\n\n")
     if args.json:
         write_out(json.dumps(rows, indent=1))
     else:

@@ -43,7 +43,7 @@ class AudioInfo:
     """Largest absolute sample of the usual downmix to mono."""
     analysis_mix: AnalysisMix | None = None
     """How the analysis signal is mixed; ``None`` is the usual downmix."""
-    faults: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     """What was noticed about the file while it was read, a sentence each."""
     marks: tuple[int, ...] = ()
     """Checksums of the part, by which later passes know that they read the same."""

@@ -14,7 +14,7 @@ _MEASURABLE_S = 0.4
 
 def audio_notes(info: AudioInfo) -> list[str]:
     """Return what should be known about a sound that can be rendered, a sentence each."""
-    notes = [*info.faults, *_length_notes(info), *_mouth_notes(info), *_level_notes(info)]
+    notes = [*info.problems, *_length_notes(info), *_mouth_notes(info), *_level_notes(info)]
     return [f"sound {info.source}: {note}" for note in notes]
 
 

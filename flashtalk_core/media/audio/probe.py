@@ -75,7 +75,7 @@ def probe_audio(
         missing_s=reader.missing_s if first.num_samples != limit else 0.0,
         mix_peak=first.level.peak,
         analysis_mix=first.analysis_mix,
-        faults=(*reader.notes, *_short_part(first, duration_s)),
+        problems=(*reader.notes, *_short_part(first, duration_s)),
         marks=first.marks.marks(),
     )
     if first.analysis_mix != AnalysisMix.downmix(reader.layout, reader.channels):

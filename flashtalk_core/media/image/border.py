@@ -14,11 +14,11 @@ _OF_THE_DISK = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO, errno.ESTALE
 
 
 @contextmanager
-def image_faults(path: Path) -> Iterator[None]:
-    """Turn what a library raises while it reads a picture into an error a user can act on.
+def image_errors(path: Path) -> Iterator[None]:
+    """Turn what a library raises while it reads an image into an error a user can act on.
 
     Pillow's readers raise nearly every kind of exception for a damaged file, and more with each
-    version, so no list of kinds is kept.
+    version, so there is no list of kinds.
 
     Raises:
         InvalidInputError: With the file, the reason and a remedy.
@@ -28,7 +28,7 @@ def image_faults(path: Path) -> Iterator[None]:
     except InvalidInputError:
         raise
     except Exception as error:
-        raise InvalidInputError(f"picture {path}: {_told(error)}") from error
+        raise InvalidInputError(f"picture {path}: {_explained(error)}") from error
 
 
 def reason_of(error: BaseException) -> str:
@@ -38,7 +38,7 @@ def reason_of(error: BaseException) -> str:
     return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + " ..."
 
 
-def _told(error: Exception) -> str:
+def _explained(error: Exception) -> str:
     reason = reason_of(error)
     if isinstance(error, MemoryError) or "out of memory" in reason.lower():
         return "there is not enough memory to read it; make it smaller, or free some memory"

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...config import FitMode
 from ...errors import require
 from ...files.input_path import check_input
-from .border import image_faults
+from .border import image_errors
 from .file import ImageFile, read_image
 from .limits import MAX_IMAGE_PX as MAX_IMAGE_PX
 from .limits import MIN_IMAGE_PX as MIN_IMAGE_PX
@@ -44,7 +44,7 @@ def open_image(path: str | Path) -> Image.Image:
     """
     path = check_input(path, "picture")
     name = f"picture {path}"
-    with image_faults(path), warnings.catch_warnings(), path.open("rb") as file:
+    with image_errors(path), warnings.catch_warnings(), path.open("rb") as file:
         # Pillow warns about what is weighed here.
         warnings.simplefilter("ignore")
         return finished_image(read_image(file, name), name)

@@ -176,6 +176,6 @@ def _samples(
         yield sample[0], sample[1], sample[2]
 
 
-def _check(is_right: bool, fault: str) -> None:
+def _check(is_right: bool, problem: str) -> None:
     if not is_right:
-        raise ValueError(fault)
+        raise ValueError(problem)

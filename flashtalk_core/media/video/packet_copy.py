@@ -53,18 +53,18 @@ def _copy_packets(source: Path, target: Path, container: str, metadata: Mapping[
         options = _MATROSKA_OPTIONS if container == "matroska" else _mp4_options(reader)
         with av.open(file_url(target), "w", format=container, options=options) as writer:
             writer.metadata.update(metadata)
-            kept = _kept(reader, source)
-            streams = {stream.index: _add(writer, stream, source) for stream in kept}
+            copied = _copied_streams(reader, source)
+            streams = {stream.index: _add(writer, stream, source) for stream in copied}
             delay = _audio_delay(source) if container == "matroska" else None
             if delay is not None:
-                streams[kept[-1].index].metadata["title"] = DELAY_PLACEHOLDER
-            if not _copy(_packets(reader, kept, source), writer, streams, delay):
+                streams[copied[-1].index].metadata["title"] = DELAY_PLACEHOLDER
+            if not _copy(_packets(reader, copied, source), writer, streams, delay):
                 raise unreadable(source, "no packet of it has a time")
     if delay is not None:
         write_delay(target, delay)
 
 
-def _kept(reader: InputContainer, source: Path) -> list[Stream]:
+def _copied_streams(reader: InputContainer, source: Path) -> list[Stream]:
     return [video_track(source, reader), *decodable_tracks(reader)[:1]]
 
 
@@ -88,13 +88,13 @@ def _add(writer: OutputContainer, stream: Stream, source: Path) -> Stream:
         ) from error
 
 
-def _packets(reader: InputContainer, kept: Sequence[Stream], source: Path) -> Iterator[Packet]:
-    """Yield the packets; what fails in here is the source's fault, and a copy has all of it."""
+def _packets(reader: InputContainer, streams: Sequence[Stream], source: Path) -> Iterator[Packet]:
+    """Yield the packets; an error in here comes from the source, and a copy has all of it."""
 
     def refuse(why: str) -> None:
         raise unreadable(source, why)
 
-    return demuxed(reader, kept, partial(unreadable, source), refuse)
+    return demuxed(reader, streams, partial(unreadable, source), refuse)
 
 
 def _copy(
@@ -133,7 +133,7 @@ def _put_off(packet: Packet, delay: Fraction) -> None:
 
 
 def _audio_delay(source: Path) -> Fraction | None:
-    """Return how long before 0 s the sound packets begin; ``None`` if that is not ours to write."""
+    """Return how long before 0 s the audio packets begin; ``None`` if the muxer writes it."""
     with closing(open_video(source)) as reader:
         tracks: list[Stream] = [*decodable_tracks(reader)[:1]]
         if not tracks or muxer_writes_delay(tracks[0]):

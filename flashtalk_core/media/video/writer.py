@@ -20,7 +20,7 @@ from torch import Tensor
 from ...errors import InvalidInputError, OutputError
 from ...files.deferred_stops import deferred_stops
 from ...files.output_lock import lock_output
-from ...files.output_path import check_output, fault_line
+from ...files.output_path import check_output, error_line
 from ...files.whole_file import create, put_in_place, sync_file
 from ...log import printable_log
 from ..audio.info import AudioInfo
@@ -35,9 +35,9 @@ _log = printable_log(logging.getLogger(__name__))
 
 
 class Mp4Writer:
-    """Writes frames and the user's own sound into ``<stem>.partial.mp4``, then ``<stem>.mp4``.
+    """Writes frames and the user's own audio into ``<stem>.partial.mp4``, then ``<stem>.mp4``.
 
-    Use it as a context manager. The partial file is a fragmented MP4 that plays, with sound,
+    Use it as a context manager. The partial file is a fragmented MP4 that plays, with audio,
     whatever stops the render; an older final file is replaced only by a complete one, and an
     older partial file is put aside until this render has saved as much.
     """
@@ -60,12 +60,12 @@ class Mp4Writer:
         Args:
             path: Final name, in ``.mp4``.
             size_px: Height and width of the frames.
-            audio: Sound of the video, which ends with it.
+            audio: Audio of the video, which ends with it.
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
             chunk_frames: Frames of a chunk; key frames lie at borders of chunks.
-            metadata: Texts kept in the file, by any names; ``None`` for no text.
+            metadata: Texts stored in the file, by any names; ``None`` for no text.
             sinks: Get each packet as well, once it is in the file.
 
         Raises:
@@ -103,7 +103,7 @@ class Mp4Writer:
         return self._encoder.num_written
 
     def __enter__(self) -> Self:
-        with self._faults(), ExitStack() as held:
+        with self._reported_errors(), ExitStack() as held:
             held.enter_context(lock_output(self.output.final, self.output.lock))
             self.output.finishing.unlink(missing_ok=True)
             self._encoder.open()
@@ -111,7 +111,7 @@ class Mp4Writer:
         return self
 
     def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
-        """Encode frames and the sound that belongs to them.
+        """Encode frames and the audio that belongs to them.
 
         Args:
             frames: ``(F, H, W, 3)`` uint8; no more than :attr:`num_frames` in all.
@@ -119,7 +119,7 @@ class Mp4Writer:
         Raises:
             OutputError: If the disk is full or the file cannot be written for another reason.
         """
-        with self._faults():
+        with self._reported_errors():
             self._encoder.write(frames)
 
     def __exit__(
@@ -146,17 +146,17 @@ class Mp4Writer:
 
     def note_end(self, exception: BaseException) -> None:
         """Add to what stopped a render where its frames are, unless it says so itself."""
-        with suppress(Exception):  # memory may have run out; what has happened is told
-            told = " ".join([str(exception), *getattr(exception, "__notes__", ())])
-            for note in (self._where_it_is(told), self._left):
-                if note and note not in told:
+        with suppress(Exception):  # memory may have run out; the error itself is reported
+            reported = " ".join([str(exception), *getattr(exception, "__notes__", ())])
+            for note in (self._where_it_is(reported), self._left):
+                if note and note not in reported:
                     exception.add_note(note)
 
-    def _where_it_is(self, told: str) -> str:
+    def _where_it_is(self, reported: str) -> str:
         final, partial = self.output.final, self.output.partial
         if self.is_complete:
             return f"the video was complete by then: {final}"
-        if str(partial) in told or not self._file.is_in_place:
+        if str(partial) in reported or not self._file.is_in_place:
             return ""
         # A stop may have come between a frame and its count, or before the file was looked at.
         count = num_saved_frames(partial) if self._num_saved is None else self._num_saved
@@ -178,7 +178,7 @@ class Mp4Writer:
 
     def _complete(self) -> None:
         """Make the finished file from the partial one."""
-        with self._faults():
+        with self._reported_errors():
             self._close()
             self._finish()
         self._left = self._older.remove_outdone(self.num_written)
@@ -228,7 +228,7 @@ class Mp4Writer:
     def _write_finished(self) -> None:
         output, track, num_frames = self.output, self._encoder.track, self.num_written
         assert track.num_samples is not None, "all frames are written, so the end is known"
-        # Counting in sound samples makes the length of the sound exact.
+        # Counting in audio samples makes the length of the audio exact.
         image_ticks = -(-num_frames * track.rate_hz // self._encoder.frame_rate_hz)
         durations = {b"vide": image_ticks, b"soun": track.num_samples}
         try:
@@ -245,8 +245,8 @@ class Mp4Writer:
             )
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Tell what stopped the writing in one line; what was written is in order by then."""
+    def _reported_errors(self) -> Iterator[None]:
+        """Raise what stopped the writing as one line; what was written is in order by then."""
         import av
 
         try:
@@ -257,7 +257,7 @@ class Mp4Writer:
             size = partial.stat().st_size if self._file.is_in_place else 0
             self._abandon()
             is_playable = self._file.is_in_place and has_whole_fragment(partial)
-            line = fault_line(self.output.final, partial, size, is_playable, error)
+            line = error_line(self.output.final, partial, size, is_playable, error)
             raise OutputError(line) from error
         except BaseException:
             self._abandon()

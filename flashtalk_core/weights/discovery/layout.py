@@ -8,7 +8,7 @@ from typing import get_args
 
 from ...errors import InvalidInputError, WeightsError
 from ...excerpt import shown_path
-from ...files.paths import folder_fault, is_file, is_folder, user_path
+from ...files.paths import folder_problem, is_file, is_folder, user_path
 from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
 from .search import in_model_folder
@@ -48,7 +48,7 @@ def resolve_model(model: str | Path) -> Path:
         if is_file(folder):
             raise WeightsError(f"model '{name}': this is a file; name the folder it is in")
         raise WeightsError(f"model '{name}': no such folder; use 'tiny' or a weights folder")
-    if fault := folder_fault(folder):
+    if fault := folder_problem(folder):
         raise WeightsError(f"model '{shown_path(model)}': {fault}; choose another folder")
     return folder
 

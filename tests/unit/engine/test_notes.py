@@ -65,7 +65,7 @@ def test_a_sound_that_is_whole_has_no_notes():
          "video; export it at a lower level"),
         ({"loudness_lufs": None, "peak": 0.002}, "too quiet to measure its loudness, its peak is "
          "0.002 of full scale; the model gets it as it is, export it at a higher level"),
-        ({"faults": ("damaged",)}, "damaged"),
+        ({"problems": ("damaged",)}, "damaged"),
         ({"peak": 3.0}, "its peak is 3 times full scale and will distort; export it again"),
         ({"num_samples": 13 * 3600 * 16_000}, "13.0 hours long"),
     ],

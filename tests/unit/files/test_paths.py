@@ -9,7 +9,7 @@ from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.files.paths import (
     check_file,
     entries,
-    folder_fault,
+    folder_problem,
     is_file,
     is_folder,
     user_path,
@@ -79,10 +79,10 @@ def test_path_queries_never_raise(tmp_path):
         assert not is_file(tmp_path / strange)
         assert not is_folder(tmp_path / strange)
         assert entries(tmp_path / strange) == []
-        assert folder_fault(tmp_path / strange)
+        assert folder_problem(tmp_path / strange)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert not is_file(tmp_path / "loop")
-    assert folder_fault(tmp_path) == ""
+    assert folder_problem(tmp_path) == ""
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,9 @@ def open_with_av(path: Path, notes: list[str], part: RawIOBase | None = None) ->
     if not order:
         container.close()
         return None
-    faults: list[InvalidInputError] = []
+    errors: list[InvalidInputError] = []
     for index in order:
-        if faults:
+        if errors:
             container = _opened(path, part)
             if container is None:
                 break  # it changed meanwhile
@@ -63,12 +63,12 @@ def open_with_av(path: Path, notes: list[str], part: RawIOBase | None = None) ->
             with _closed_on_failure(container):
                 opened = _open_track(path, container, index, found)
         except InvalidInputError as error:
-            faults.append(error)
+            errors.append(error)
             continue
         if len(container.streams.audio) > 1:
             found.append(_chosen(container, index))
         return _with_notes(opened, found, notes)
-    raise faults[0]
+    raise errors[0]
 
 
 @contextmanager
