@@ -1,4 +1,4 @@
-"""Outputs of a way through the networks against those of a better-known one.
+"""Outputs of an execution mode against those of the reference mode.
 
 Axis legend: T latent frames, h w latent cells.
 """
@@ -22,15 +22,15 @@ from .random_networks import ChunkInputs, Networks
 MIN_STD = 0.1
 """An output flatter than this says nothing: something before it is zero."""
 MAX_ERROR = 0.01
-"""Relative root mean square of the difference for ways that only round otherwise."""
+"""Relative root mean square of the difference for modes that differ in rounding only."""
 MAX_ERROR_FLOAT8 = 0.05
-"""The same for one step in 8-bit floats, and for the plain way against float32."""
+"""The same for one step in FP8, and for eager mode against float32."""
 
 
 def rounding_bound(num_layers: int, dtype: torch.dtype) -> float:
     """Return how far two runs of the transformer may differ that only round in other places.
 
-    Every block adds to its tokens four times and rounds each time. Rounding to a format of
+    Every block adds to its tokens four times and rounds each time. Rounding to a dtype of
     spacing ``eps`` errs by ``eps / sqrt(24)`` of the number in the root mean square; the errors
     of ``4 * num_layers`` roundings add up as independent ones do, and so do those of two runs:
     ``eps * sqrt(num_layers / 3)``.
@@ -40,12 +40,12 @@ def rounding_bound(num_layers: int, dtype: torch.dtype) -> float:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far one output is from what it should be."""
+    """How far one output is from the expected one."""
 
     paths: str
     output: str
     std: float
-    """Standard deviation of what it should be."""
+    """Standard deviation of the expected output."""
     relative_rms: float
     bound: float
     passed: bool
@@ -107,12 +107,12 @@ def compare(
     expected: Mapping[str, Tensor],
     bounds: Mapping[str, float],
 ) -> list[Agreement]:
-    """Compare outputs with what they should be.
+    """Compare outputs with the expected ones.
 
     Args:
-        paths: Name of the way.
+        paths: Name of the execution mode.
         results: Its outputs.
-        expected: What they should be, same shapes.
+        expected: The expected outputs, same shapes.
         bounds: Largest relative root mean square of the difference, by output; elsewhere
             :data:`MAX_ERROR`.
     """

@@ -45,7 +45,7 @@ class CardBench:
     config: AvatarConfig
     attention: Attention
     paths: KernelOptions
-    """Faster ways; whether 8-bit floats are used is the plan's choice."""
+    """Execution mode; whether FP8 is used is the plan's choice."""
     device: torch.device
     dtype: torch.dtype
     size_px: tuple[int, int]
@@ -53,7 +53,7 @@ class CardBench:
     num_decode_latents: int
     cards_gb: Sequence[float]
     fp8_unsupported: str | None
-    """Why 8-bit floats are left alone; ``None`` if the plan may take them."""
+    """Why FP8 is not used; ``None`` if the plan may use it."""
     warmups: int
     repeats: int
 
@@ -84,7 +84,7 @@ class CardRow:
     estimate_25gb_s: float
     """Seconds a chunk if the host's link gave 25 GB/s: an estimate, not measured."""
     same_steps: bool
-    """Whether every step is bit for bit that of blocks which stay, in the same format."""
+    """Whether every step is bit-equal to that of resident blocks in the same dtype."""
     std: float
     """Of the steps' outputs."""
     passed: bool
@@ -102,7 +102,7 @@ class OutOfMemoryRow:
 
 
 def bench_cards(bench: CardBench) -> Iterator[CardRow | OutOfMemoryRow]:
-    """Measure each card with its plan, and once without a limit in each format not seen whole."""
+    """Measure each card with its plan, and once without a limit in each dtype not seen whole."""
     sizes = model_sizes(
         bench.config, bench.size_px, bench.config.chunk, bench.dtype, bench.num_decode_latents
     )
@@ -187,9 +187,9 @@ def _compare_steps(
 
     Args:
         networks: What runs.
-        inputs: Its encoded picture is replaced by the expected run's, which row tiles round
+        inputs: Its encoded image is replaced by the expected run's, which row tiles round
             otherwise.
-        expected: Outputs of the first run in this format; filled in if empty.
+        expected: Outputs of the first run in this dtype; filled in if empty.
     """
     session = inputs.reference.session
     condition = expected.setdefault(_CONDITION, session.condition.cpu())
@@ -207,8 +207,8 @@ def estimate_s(
 ) -> float:
     """Estimate seconds a chunk with a link of 25 GB/s.
 
-    Copies run beside the computing, so that a stage takes the longer of what was measured and
-    of what its copies would take.
+    Copies run concurrently with the computation, so that a stage takes the longer of what was
+    measured and of what its copies would take.
 
     Args:
         samples: Measured stages.

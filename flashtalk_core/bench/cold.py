@@ -47,7 +47,7 @@ class ColdStart:
     """Of the compilers, on disk: ``empty`` or ``warm``."""
     to_import: float
     to_read: float
-    """From the files to the device, what the faster way changes in the weights included."""
+    """From the files to the device, changes of the weights for the execution mode included."""
     gigabytes: float
     """Read from the files."""
     to_first_chunk: float
@@ -71,7 +71,7 @@ def measure_cold_starts(
         options: ``speed``, ``float8``, ``attention``, ``device``, ``dtype``, ``size_px``,
             ``other_size_px``, ``steps`` and ``decode_latents``, as plain values.
         folder: Where weights and caches go; what is written stays.
-        progress: Told what begins.
+        progress: Called with the name of each part when it begins.
 
     Raises:
         FlashTalkError: If a process fails.

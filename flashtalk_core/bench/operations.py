@@ -60,7 +60,7 @@ def count_operations(
         config: Sizes of the networks.
         size_px: Height and width.
         steps: Denoising steps.
-        is_fused: Whether blocks are fused; no other way changes what is multiplied.
+        is_fused: Whether blocks are fused; no other mode changes what is multiplied.
 
     Returns:
         Operations by stage; stages that multiply nothing are left out.
@@ -113,10 +113,10 @@ def measure_rates(
     """Measure the rates that make the floor.
 
     Args:
-        dit: Transformer whose sizes, device and number format are taken.
+        dit: Transformer whose sizes, device and dtype are taken.
         num_tokens: Tokens of a chunk.
         attention: Kernel.
-        float8: Whether linear layers multiply 8-bit floats, the scaling of rows left out.
+        float8: Whether linear layers multiply in FP8, the scaling of rows left out.
     """
     weight, config = dit.patch_embedding.weight, dit.config
     tokens = torch.randn(num_tokens, config.dim).to(weight)

@@ -15,7 +15,7 @@ _TERA = 1e12
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage in one way."""
+    """One stage in one mode."""
 
     paths: str
     stage: str
@@ -33,15 +33,15 @@ class StageRow:
 
 
 @dataclass(frozen=True)
-class WaySummary:
-    """One way in short."""
+class ModeSummary:
+    """Summary of one execution mode."""
 
     paths: str
     seconds_of_first_chunk: float
     """Wall clock, compilation included."""
     frames_per_s: float
     first_frame_ms: float
-    """From sound to the first new frame in host memory."""
+    """From audio to the first new frame in host memory."""
     linear_tflop_per_s: float
     attention_tflop_per_s: float
     convolution_tflop_per_s: float
@@ -51,7 +51,7 @@ class WaySummary:
 class StageReport:
     """Everything that was found."""
 
-    summaries: list[WaySummary]
+    summaries: list[ModeSummary]
     stages: list[StageRow]
     agreements: list[Agreement]
 
@@ -62,17 +62,17 @@ def summarise(
     samples: Mapping[str, StageSamples],
     rates: Rates,
     num_new_frames: int,
-) -> WaySummary:
-    """Return one way in short.
+) -> ModeSummary:
+    """Return the summary of one execution mode.
 
     Args:
-        name: Of the way.
+        name: Of the mode.
         first_s: Seconds that its first chunk took.
         samples: Of its stages, the whole chunk and the first frame among them.
         rates: Measured for it.
         num_new_frames: Frames that a chunk shows.
     """
-    return WaySummary(
+    return ModeSummary(
         paths=name,
         seconds_of_first_chunk=first_s,
         frames_per_s=1000 * num_new_frames / samples[CHUNK].median_ms,
@@ -86,7 +86,7 @@ def summarise(
 def stage_row(
     name: str, stage: str, samples: StageSamples, operations: Operations | None, rates: Rates | None
 ) -> StageRow:
-    """Return one stage in one way, against the floor where its operations are counted."""
+    """Return one stage in one mode, against the floor where its operations are counted."""
     row = StageRow(
         paths=name,
         stage=stage,

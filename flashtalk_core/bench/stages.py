@@ -1,4 +1,4 @@
-"""Every stage of a chunk timed, in the plain way and in faster ones, against the floor."""
+"""Every stage of a chunk timed, eager and in faster execution modes, against the floor."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ from .stage_clock import StageClock, measure, measure_one
 from .stage_report import StageReport, stage_row, summarise
 
 INEXACT = frozenset(kernel.name for kernel in KERNELS if not kernel.exact)
-PLAIN = "plain"
+EAGER = "plain"
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way through the networks."""
+class ExecutionMode:
+    """One mode in which the networks run."""
 
     paths: KernelOptions
     attention: Attention
     """Kernel of the transformer."""
     float8: bool = False
-    """Whether large linear layers of the transformer are in 8-bit floats."""
+    """Whether large linear layers of the transformer are in FP8."""
 
     @property
     def is_exact(self) -> bool:
-        """Tell whether it computes the same as the plain way up to rounding."""
+        """Return whether it computes the same as eager mode up to rounding."""
         return not self.float8 and attention_name(self.attention) not in INEXACT
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A size, steps and groups that whole chunks are measured at beside the main ones."""
+    """A size, steps and groups that whole chunks are measured at in addition to the main ones."""
 
     size_px: tuple[int, int]
     steps: int
@@ -75,65 +75,67 @@ class StageBench:
     """What is measured, and how often."""
 
     networks: Networks
-    """Built with PyTorch's own attention; switched to the faster ways in place."""
-    ways: Mapping[str, Way]
-    """Faster ways by name, in order; 8-bit floats last, since nothing leads back from them."""
+    """Built with PyTorch's own attention; switched to the faster modes in place."""
+    modes: Mapping[str, ExecutionMode]
+    """Faster modes by name, in order; FP8 last, since the conversion cannot be undone."""
     size_px: tuple[int, int]
     steps: int
     num_decode_latents: tuple[int, ...]
     """Latent frames decoded at once: the first in the chunk, each in a decode by itself."""
     settings: tuple[Setting, ...] = ()
-    """Whole chunks of the faster ways at other sizes and steps."""
+    """Whole chunks of the faster modes at other sizes and steps."""
     warmups: int
-    """Unmeasured runs of each way, the one that compiles included; 1 or more."""
+    """Unmeasured runs of each mode, the one that compiles included; 1 or more."""
     repeats: int
-    """Measured runs of the faster ways."""
+    """Measured runs of the faster modes."""
     plain_repeats: int
-    """Measured runs of the plain way, which takes longest."""
+    """Measured runs of eager mode, which takes longest."""
 
 
 def bench_stages(bench: StageBench, progress: Callable[[str], object] | None = None) -> StageReport:
-    """Measure the plain way, then each faster one, and compare their outputs.
+    """Measure eager mode, then each faster one, and compare their outputs.
 
     Args:
         bench: What to measure.
-        progress: Told what begins; ``None`` tells nobody.
+        progress: Called with the name of each part when it begins; ``None`` reports nothing.
     """
-    tell = progress or (lambda _text: None)
+    notify = progress or (lambda _text: None)
     networks = bench.networks
     report = StageReport([], [], [])
     counted: dict[bool, Mapping[str, Operations]] = {}
-    tell(PLAIN)
+    notify(EAGER)
     inputs = random_inputs(networks, bench.size_px, bench.steps)
-    _measure_way(bench, PLAIN, Way(KernelOptions.eager(), sdpa), (1,), inputs, counted, report)
-    tell("what the outputs should be")
-    judge = _Judge(bench, inputs, report)
-    for name, way in bench.ways.items():
-        tell(name)
-        switch(networks, way)
-        _measure_way(bench, name, way, bench.num_decode_latents, inputs, counted, report)
-        judge.compare(name, way)
+    _measure_mode(
+        bench, EAGER, ExecutionMode(KernelOptions.eager(), sdpa), (1,), inputs, counted, report
+    )
+    notify("expected outputs")
+    comparison = _Comparison(bench, inputs, report)
+    for name, mode in bench.modes.items():
+        notify(name)
+        switch(networks, mode)
+        _measure_mode(bench, name, mode, bench.num_decode_latents, inputs, counted, report)
+        comparison.compare(name, mode)
         for setting in bench.settings:
-            tell(f"{name} {setting}")
+            notify(f"{name} {setting}")
             _measure_setting(bench, name, setting, report)
     return report
 
 
-def switch(networks: Networks, way: Way) -> None:
-    """Let ``networks`` go another way; what became 8-bit floats stays so."""
-    set_attention(networks.dit, way.attention)
+def switch(networks: Networks, mode: ExecutionMode) -> None:
+    """Switch ``networks`` to another mode; layers that became FP8 stay so."""
+    set_attention(networks.dit, mode.attention)
     device = networks.dit.patch_embedding.weight.device
-    convert_blocks(networks.dit, choose_format(float8=way.float8), device)
+    convert_blocks(networks.dit, choose_format(float8=mode.float8), device)
     for network in (networks.dit, networks.vae):
-        set_execution(network, way.paths, device)
+        set_execution(network, mode.paths, device)
 
 
-class _Judge:
-    """Compares steps with the plain way, and the autoencoder with itself in float32.
+class _Comparison:
+    """Compares steps with eager mode, and the autoencoder with itself in float32.
 
-    The autoencoder's plain way rounds after every operation, the fused one less often, so that
-    they differ by what the plain way loses. Both are held to float32, and the fused one may not
-    be worse than the plain one beyond the bound.
+    Eager mode of the autoencoder rounds after every operation, fused mode less often, so that
+    they differ by what eager mode loses. Both are compared with float32, and fused mode may not
+    be worse than eager mode beyond the bound.
     """
 
     def __init__(self, bench: StageBench, inputs: ChunkInputs, report: StageReport) -> None:
@@ -143,17 +145,17 @@ class _Judge:
         self._exact = vae_outputs(networks, inputs, 1, torch.float32)
         results = vae_outputs(networks, inputs, 1)
         loose = dict.fromkeys(results, MAX_ERROR_FLOAT8)
-        rows = compare(PLAIN, results, self._exact, loose)
+        rows = compare(EAGER, results, self._exact, loose)
         report.agreements.extend(rows)
         self._vae_bounds = {row.output: max(MAX_ERROR, row.relative_rms) for row in rows}
 
-    def compare(self, name: str, way: Way) -> None:
-        """Add rows for the way the networks run in now."""
+    def compare(self, name: str, mode: ExecutionMode) -> None:
+        """Add rows for the mode the networks run in now."""
         networks, rows = self._bench.networks, self._report.agreements
         rounding = rounding_bound(
             networks.config.dit.num_layers, networks.dit.patch_embedding.weight.dtype
         )
-        bounds = dict.fromkeys(self._steps, rounding if way.is_exact else MAX_ERROR_FLOAT8)
+        bounds = dict.fromkeys(self._steps, rounding if mode.is_exact else MAX_ERROR_FLOAT8)
         rows.extend(compare(name, step_outputs(networks, self._inputs), self._steps, bounds))
         results = vae_outputs(networks, self._inputs, self._bench.num_decode_latents[0])
         rows.extend(compare(name, results, self._exact, self._vae_bounds))
@@ -169,7 +171,7 @@ def describe(bench: StageBench) -> dict[str, Any]:
         "dtype": str(weight.dtype).removeprefix("torch."),
         "size_px": bench.size_px,
         "steps": bench.steps,
-        "attention": {name: attention_name(way.attention) for name, way in bench.ways.items()},
+        "attention": {name: attention_name(mode.attention) for name, mode in bench.modes.items()},
         "decode_latents": bench.num_decode_latents[0],
         "repeats": bench.repeats,
         "plain_repeats": bench.plain_repeats,
@@ -179,7 +181,7 @@ def describe(bench: StageBench) -> dict[str, Any]:
 
 
 def _count_weights(dit: AvatarDiT) -> int:
-    """Return the number of weights, those in 8-bit floats included."""
+    """Return the number of weights, those in FP8 included."""
     weights = dit.state_dict().items()
     return sum(value.numel() for name, value in weights if not name.endswith("weight_scale"))
 
@@ -191,18 +193,18 @@ def set_attention(dit: AvatarDiT, attention: Attention) -> None:
             module.attention = attention  # type: ignore[assignment]
 
 
-def _measure_way(
+def _measure_mode(
     bench: StageBench,
     name: str,
-    way: Way,
+    mode: ExecutionMode,
     num_latents: tuple[int, ...],
     inputs: ChunkInputs,
     counted: dict[bool, Mapping[str, Operations]],
     report: StageReport,
 ) -> None:
-    """Add the rows and the summary of one way to ``report``; operations are counted once."""
+    """Add the rows and the summary of one mode to ``report``; operations are counted once."""
     networks, device = bench.networks, inputs.motion_frames.device
-    is_fused = way.paths.fused_blocks
+    is_fused = mode.paths.fused_blocks
     if is_fused not in counted:
         counted[is_fused] = count_operations(
             networks.config, bench.size_px, bench.steps, is_fused=is_fused
@@ -211,8 +213,8 @@ def _measure_way(
     rates = measure_rates(
         networks.dit,
         inputs.reference.session.rotation.shape[0],
-        way.attention,
-        float8=way.float8,
+        mode.attention,
+        float8=mode.float8,
     )
 
     def run(clock: StageClock) -> None:
@@ -221,7 +223,7 @@ def _measure_way(
     start_s = time.monotonic()
     first = measure(run, device, 0, 1)
     first_s = time.monotonic() - start_s
-    repeats = bench.plain_repeats if name == PLAIN else bench.repeats
+    repeats = bench.plain_repeats if name == EAGER else bench.repeats
     samples = measure(run, device, bench.warmups - 1, repeats)
     assert first.keys() == samples.keys(), (first.keys(), samples.keys())
     num_new = networks.config.chunk.num_new_frames

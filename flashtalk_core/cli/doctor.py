@@ -34,21 +34,21 @@ class Package:
 
 REQUIRED = (
     Package("torch", "torch", "runs the networks"),
-    Package("transformers", "transformers", "encoders of text, picture and sound"),
+    Package("transformers", "transformers", "encoders of text, image and audio"),
     Package("safetensors", "safetensors", "reads weights"),
     Package("sentencepiece", "sentencepiece", "tokenizer of the prompt"),
-    Package("numpy", "numpy", "sound"),
+    Package("numpy", "numpy", "audio"),
     Package("scipy", "scipy", "loudness"),
-    Package("soxr", "soxr", "resampling of sound"),
-    Package("PIL", "pillow", "pictures"),
-    Package("av", "av", "reads sound, writes video"),
+    Package("soxr", "soxr", "resampling of audio"),
+    Package("PIL", "pillow", "images"),
+    Package("av", "av", "reads audio, writes video"),
 )
 OPTIONAL = (
     Package("ftfy", "ftfy", "repairs wrongly decoded characters in prompts"),
-    Package("soundfile", "soundfile", "sound files that PyAV cannot read"),
-    Package("triton", "triton", "the fused way on GPUs, 1.7 times as fast; SageAttention"),
+    Package("soundfile", "soundfile", "audio files that PyAV cannot read"),
+    Package("triton", "triton", "fused mode on GPUs, 1.7 times as fast; SageAttention"),
 )
-ENCODERS = (("libx264", "H.264 picture"), ("aac", "AAC sound"))
+ENCODERS = (("libx264", "H.264 video"), ("aac", "AAC audio"))
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; the exit code tells whether the weights that were named can be used."""
+    """Print the report; the exit code says whether the weights that were named can be used."""
     report = examine(["tiny", *args.model])
     text = json.dumps(asdict(report), indent=1) if args.json else format_report(report)
     write_out(text)
@@ -154,19 +154,19 @@ def _cuda_devices() -> list[Finding]:
         bf16 = "bfloat16" if has_bf16 else "no bfloat16, --dtype auto is float16"
         detail = f"{found.name}, {memory}, capability {found.major}.{found.minor}, {bf16}"
         devices.append(Finding(f"cuda:{index}", True, detail))
-        devices += _faster_ways(torch.device("cuda", index))
+        devices += _execution_modes(torch.device("cuda", index))
     return devices
 
 
-def _faster_ways(device: torch.device) -> list[Finding]:
-    """Return what a GPU can be sped up with, and why not where it cannot."""
+def _execution_modes(device: torch.device) -> list[Finding]:
+    """Return the faster execution modes of a GPU, and why one is not available."""
     from ..acceleration.apply import check_kernel_options
     from ..quantization.fp8 import check_float8
 
     findings = []
     for name, check, gain in (
         ("fused", partial(check_kernel_options, KernelOptions()), "1.7 times as fast as plain"),
-        ("float8", check_float8, "8-bit floats: less time and memory"),
+        ("float8", check_float8, "FP8: less time and memory"),
     ):
         try:
             check(device)
@@ -259,8 +259,8 @@ def format_report(report: Report) -> str:
 def _state(model: Model) -> str:
     if model.problem is None:
         return "complete"
-    is_told = any(part.detail == model.problem for part in model.parts)
-    return "cannot be used" if is_told else f"cannot be used: {model.problem}"
+    is_shown = any(part.detail == model.problem for part in model.parts)
+    return "cannot be used" if is_shown else f"cannot be used: {model.problem}"
 
 
 def _section(title: str, findings: list[Finding]) -> list[str]:

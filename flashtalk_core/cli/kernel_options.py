@@ -12,7 +12,7 @@ SPEED_WORDS = (*SPEEDS, "eager")
 
 
 def add_switches(parser: argparse._ActionsContainer) -> None:
-    """Add an option that turns off each way that can be left out alone."""
+    """Add an option that turns off each optimisation that can be left out alone."""
     for field in fields(KernelOptions):
         if field.default:
             option = field.name.replace("_", "-")
@@ -26,12 +26,12 @@ def add_kernel_options(parser: argparse.ArgumentParser) -> None:
         "--speed",
         choices=SPEED_WORDS,
         default="auto",
-        help="way through the networks; auto: fused on a GPU with Triton, else plain",
+        help="execution mode; auto: fused on a GPU with Triton, else plain",
     )
     group.add_argument(
         "--float8",
         action="store_true",
-        help="large layers in 8-bit floats: faster, changes the picture a little",
+        help="large layers in FP8 (8-bit floats): faster, changes the image a little",
     )
     add_switches(group)
 

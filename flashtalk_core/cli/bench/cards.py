@@ -34,12 +34,10 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     part.add_argument("--decode-latents", type=int, default=1, help="decoded at once")
     part.add_argument("--attention", default="auto", help="kernel")
     part.add_argument(
-        "--speed", choices=SPEED_WORDS, default="auto", help="way through the networks"
+        "--speed", choices=SPEED_WORDS, default="auto", help="execution mode of the networks"
     )
     add_switches(part)
-    part.add_argument(
-        "--no-float8", action="store_true", help="as on a GPU that has no 8-bit floats"
-    )
+    part.add_argument("--no-float8", action="store_true", help="as on a GPU that has no FP8")
     part.add_argument("--warmups", type=int, default=1, help="unmeasured chunks")
     part.add_argument("--repeats", type=int, default=3, help="measured chunks")
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")

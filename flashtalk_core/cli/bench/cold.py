@@ -26,7 +26,7 @@ def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     part.add_argument("--layers", type=int, help="blocks of the transformer; default: all")
     part.add_argument("--folder", type=Path, help="for the weights; default: a temporary one")
     part.add_argument("--speed", choices=SPEED_WORDS, default="auto")
-    part.add_argument("--float8", action="store_true", help="8-bit floats")
+    part.add_argument("--float8", action="store_true", help="large layers in FP8")
     part.add_argument("--attention", default="auto")
     part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     part.add_argument("--other-size", type=parse_size, metavar="HxW", default=(720, 416))

@@ -1,4 +1,4 @@
-"""``bench``: measure speed, memory, and how exactly picture and sound are in step."""
+"""``bench``: measure speed, memory, and how exactly images and audio are in sync."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from ...bench.av_sync import SyncMeasure
-    from ...bench.stages import StageBench, Way
+    from ...bench.stages import ExecutionMode, StageBench
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ def _add_speed(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     text = "frames a second at the model's own size and steps, and seconds to the first one"
     part = parts.add_parser("speed", help=text, description=text)
     part.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
-    part.add_argument("--duration", type=float, default=20.0, help="timed sound, seconds")
+    part.add_argument("--duration", type=float, default=20.0, help="timed audio, seconds")
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     part.set_defaults(run=run_speed)
 
 
 def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "each stage of a chunk with random weights, plain and in faster ways, against the floor"
+    text = "each stage of a chunk with random weights, eager and in faster modes, against the floor"
     part = parts.add_parser("stages", help=text, description=text)
     part.add_argument(
         "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
@@ -67,9 +67,9 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         nargs="*",
         choices=("compiled", "fused", "float8", "float8-attention"),
         default=["fused", "float8"],
-        help="beside the plain one; default: fused float8",
+        help="execution modes in addition to eager; default: fused float8",
     )
-    part.add_argument("--attention", default="auto", help="kernel of the faster ways")
+    part.add_argument("--attention", default="auto", help="kernel of the faster modes")
     add_switches(part)
     part.add_argument(
         "--also",
@@ -77,7 +77,7 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         nargs="+",
         default=[],
         metavar="HxW:STEPS:LATENTS",
-        help="time whole chunks of the faster ways at these, too",
+        help="time whole chunks of the faster modes at these, too",
     )
     part.add_argument(
         "--decode-latents",
@@ -88,7 +88,7 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     part.add_argument("--warmups", type=int, default=1, help="unmeasured runs")
     part.add_argument("--repeats", type=int, default=5, help="measured runs")
-    part.add_argument("--plain-repeats", type=int, help="of the plain way; default: as many")
+    part.add_argument("--plain-repeats", type=int, help="of eager mode; default: as many")
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     part.set_defaults(run=run_stages)
@@ -98,15 +98,15 @@ def _add_memory(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     text = "peak memory of a long render over that of a short one (Linux)"
     part = parts.add_parser("memory", help=text, description=text)
     part.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
-    part.add_argument("--long", type=float, default=600.0, help="seconds of sound")
-    part.add_argument("--short", type=float, default=60.0, help="seconds of sound")
+    part.add_argument("--long", type=float, default=600.0, help="seconds of audio")
+    part.add_argument("--short", type=float, default=60.0, help="seconds of audio")
     part.add_argument("--size", metavar="HxW", help="default: the model's")
     part.add_argument("--device", default="cpu")
     part.set_defaults(run=run_memory)
 
 
 def _add_av(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "length, times of frames, and clicks in the sound, with a stand-in for the model"
+    text = "length, times of frames, and clicks in the audio, with a stand-in for the model"
     part = parts.add_parser("av", help=text, description=text)
     part.add_argument("--long", action="store_true", help="ten hours too")
     part.set_defaults(run=run_av)
@@ -119,7 +119,7 @@ def run_speed(args: argparse.Namespace) -> int:
     from ...engine.spec import ModelSpec, PlacementSpec, RenderSpec
     from ...placement.memory_plan import MemoryChoice
 
-    choose_device(args.device)  # a wrong name is told before a render starts
+    choose_device(args.device)  # a wrong name is reported before a render starts
     eager = PlacementSpec(
         device=args.device,
         dtype=args.dtype,
@@ -141,7 +141,7 @@ def run_speed(args: argparse.Namespace) -> int:
 
 
 def run_stages(args: argparse.Namespace) -> int:
-    """Time stages with random weights; 0 if the faster ways agree with the plain one, else 1."""
+    """Time stages with random weights; 0 if the faster modes agree with eager mode, else 1."""
     from ...bench.stages import bench_stages, describe
 
     bench = _stage_bench(args)
@@ -167,7 +167,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
         require(count >= 1, f"{name} {count}: use 1 or more")
     require(min(args.decode_latents) >= 1, f"decode latents {args.decode_latents}: use 1 or more")
     device = choose_device(args.device)
-    ways = _ways(args, device)
+    modes = _modes(args, device)
     config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
     size_px = args.size or config.size_px
     check_size(size_px)
@@ -176,7 +176,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     settings = tuple(Setting(*values) for values in args.also)
     return StageBench(
         networks=random_networks(config, sdpa, device, choose_dtype(args.dtype, device)),
-        ways=ways,
+        modes=modes,
         settings=settings,
         size_px=size_px,
         steps=sampling.steps,
@@ -187,17 +187,17 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     )
 
 
-def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
+def _modes(args: argparse.Namespace, device: torch.device) -> dict[str, ExecutionMode]:
     """Return what was asked for, in the order in which it can be switched on."""
     from ...acceleration.apply import check_kernel_options, choose_kernel_options
-    from ...bench.stages import Way
+    from ...bench.stages import ExecutionMode
     from ...models.attention import choose_attention
     from ...quantization.fp8 import check_float8
 
     speeds = {"compiled": "compiled"} | dict.fromkeys(
         ("fused", "float8", "float8-attention"), "fused"
     )
-    ways = {}
+    modes = {}
     for name, speed in speeds.items():
         if name not in args.ways:
             continue
@@ -207,8 +207,8 @@ def _ways(args: argparse.Namespace, device: torch.device) -> dict[str, Way]:
         paths = choose_kernel_options(speed, device).without(read_disabled(args))
         check_kernel_options(paths, device)
         kernel = "flash-attn-3-fp8" if name == "float8-attention" else args.attention
-        ways[name] = Way(paths, choose_attention(kernel, device), is_float8)
-    return ways
+        modes[name] = ExecutionMode(paths, choose_attention(kernel, device), is_float8)
+    return modes
 
 
 def _setting(text: str) -> tuple[tuple[int, int], int, int]:
