@@ -1,3 +1,3 @@
-"""Portrait and speech to talking video: the models, the chunk loop, sound and files."""
+"""Portrait and speech to talking video: the models, the chunk loop, audio and files."""
 
 __version__ = "0.1.0"

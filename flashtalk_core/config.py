@@ -101,7 +101,7 @@ class ChunkConfig(_FromMapping):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig(_FromMapping):
-    """How one chunk is denoised and what is done to its picture and sound."""
+    """How one chunk is denoised and what is done to its frames and audio."""
 
     steps: int = 4
     """Denoising steps, 1 to 100."""
@@ -257,7 +257,7 @@ class VAEConfig(_FromMapping):
 
     @property
     def spatial_stride(self) -> int:
-        """Pixels a latent cell spans, each way."""
+        """Pixels a latent cell spans in height and in width."""
         return int(2 ** (len(self.dim_mult) - 1))
 
 
@@ -315,7 +315,7 @@ class AudioEncoderConfig(_FromMapping):
     num_conv_pos_embedding_groups: Width = 16
     layer_norm_eps: Epsilon = 1e-5
     do_normalize: bool = True
-    """Whether the sound is brought to zero mean and unit variance first."""
+    """Whether the audio is brought to zero mean and unit variance first."""
 
     def __post_init__(self) -> None:
         _check_parts("audio encoder", self.hidden_size, "heads", self.num_attention_heads)

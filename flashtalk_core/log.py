@@ -14,10 +14,10 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
 
     def log(self, level: int, msg: object, *args: object, **settings: Any) -> None:
         try:
-            # One more: the line is told from where it was logged, not from here.
+            # One more: the line is attributed to where it was logged, not from here.
             settings["stacklevel"] = settings.get("stacklevel", 1) + 1
             super().log(level, msg, *args, **settings)
-        except Exception:  # the border between the work and those who are told of it
+        except Exception:  # the border between the work and its log
             return
 
 
@@ -31,7 +31,7 @@ def printable_log(logger: logging.Logger) -> logging.LoggerAdapter[logging.Logge
 
 
 def printable_lines(text: str) -> str:
-    """Return ``text`` with its line breaks kept and all else that steers a terminal escaped."""
+    """Return ``text`` with its line breaks and all else that steers a terminal escaped."""
     return "\n".join(map(printable, text.split("\n")))
 
 

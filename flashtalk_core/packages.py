@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
-"""Lies beside the core in the pack's folder; not where the core alone was installed."""
+"""Lies next to the core in the pack's folder; not where the core alone was installed."""
 
 
 def install_command(distribution: str) -> str:

@@ -1,1 +1,1 @@
-"""Measurements of what users are promised: speed, memory, sound in step, lips in step."""
+"""Measurements of what users are promised: speed, memory, audio in sync, lips in sync."""

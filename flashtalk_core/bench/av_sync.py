@@ -1,4 +1,4 @@
-"""Length and step of picture and sound, driven by a stand-in for the model.
+"""Length and sync of video and audio, driven by a stand-in for the model.
 
 The loop over chunks and the writer are the real ones; only the frames are not generated.
 """
@@ -24,7 +24,7 @@ from .signals import RATE_HZ, write_clicks
 DURATIONS_S = (0.04, 0.5, 1.12, 1.13, 37.5)
 LONG_S = 36_000.0
 MAX_OFFSET_S = 0.01
-"""Largest distance of a click in the video from the one in the sound."""
+"""Largest distance of a click in the video from the one in the audio."""
 
 _GROUP_FRAMES = 4
 _CLICK_MARGIN_S = 0.1
@@ -76,10 +76,10 @@ class SyncMeasure:
 
 
 def measure_sync(duration_s: float, folder: Path, events: RenderEvents = NO_EVENTS) -> SyncMeasure:
-    """Write a video of ``duration_s`` with clicks in its sound and measure it.
+    """Write a video of ``duration_s`` with clicks in its audio and measure it.
 
     Args:
-        duration_s: Length of the sound; one sample longer or shorter than a whole frame counts.
+        duration_s: Length of the audio; one sample longer or shorter than a whole frame counts.
         folder: Where to write; what is written is removed again.
         events: Gets the frames once they are written.
     """

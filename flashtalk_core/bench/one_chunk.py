@@ -1,4 +1,4 @@
-"""One chunk of the engine's own loop, from sound to frames in host memory, with its stages timed.
+"""One chunk of the engine's own loop, from audio to frames in host memory, with its stages timed.
 
 Axis legend: F pixel frames, H W pixels.
 """
@@ -94,7 +94,7 @@ class _OneReference:
 
 @dataclass(frozen=True)
 class _OneWindow:
-    """The sound of one chunk's window."""
+    """The audio of one chunk's window."""
 
     samples: NDArray[np.float32]
 

@@ -42,7 +42,7 @@ class ChunkInputs:
 
     reference: Reference
     samples: NDArray[np.float32]
-    """Sound around the chunk, ``(S,)``."""
+    """Audio around the chunk, ``(S,)``."""
     motion_frames: Tensor
     """Last frames of the chunk before, ``(1, 3, M, H, W)`` in ``[-1, 1]``."""
     size_px: tuple[int, int]
@@ -70,7 +70,7 @@ def random_networks(
 
 @torch.no_grad()
 def random_inputs(networks: Networks, size_px: tuple[int, int], steps: int) -> ChunkInputs:
-    """Draw a portrait, a prompt, sound and motion frames for ``networks``."""
+    """Draw a portrait, a prompt, audio and motion frames for ``networks``."""
     config, weight = networks.config, networks.dit.patch_embedding.weight
     generator = _generator(weight.device)
 

@@ -34,7 +34,7 @@ def seconds_to_first_frame(arguments: Sequence[str]) -> float:
         arguments: Of the command, without its name.
 
     Returns:
-        Seconds from the start of the process to the line that tells of the first frames.
+        Seconds from the start of the process to the line that reports the first frames.
     """
     start_s = time.monotonic()
     command = [sys.executable, "-m", _PACKAGE, "render", *arguments]

@@ -1,4 +1,4 @@
-"""Sound files made for measurements."""
+"""Audio files made for measurements."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class SpeedMeasure:
     num_frames: int
     """Frames that were timed, the first chunk left out."""
     frames_per_s: float
-    """From sound and picture to the encoded video."""
+    """From audio and image to the encoded video."""
 
 
 def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMeasure:
@@ -39,7 +39,7 @@ def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMea
 
     Args:
         spec: What to render.
-        duration_s: Length of the sound that is timed, in seconds.
+        duration_s: Length of the audio that is timed, in seconds.
         folder: Where to write; what is written is removed again.
     """
     audio_path, video_path = folder / "babble.flac", folder / "speed.mp4"

@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each result's error beside its bound; 0 if all are within, else 1."""
+    """Print each result's error next to its bound; 0 if all are within, else 1."""
     from ..parity.report import format_table, to_json
     from ..parity.runner import run_parity
 

@@ -52,8 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="another prompt from a second on; may be repeated",
     )
     add_sampling(parser)
-    parser.add_argument("--start", type=float, default=0.0, help="start of the sound, seconds")
-    parser.add_argument("--duration", type=float, help="length of the sound, seconds")
+    parser.add_argument("--start", type=float, default=0.0, help="start of the audio, seconds")
+    parser.add_argument("--duration", type=float, help="length of the audio, seconds")
     parser.add_argument(
         "--crf",
         type=int,
@@ -113,7 +113,7 @@ def parse_input(text: str) -> Path:
     path = parse_path(text)
     if "://" in text:
         try:
-            check_file(text, "file")  # before it is a path, which keeps one slash of two
+            check_file(text, "file")  # before it is a path, which drops one slash of two
         except InvalidInputError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
     return path
@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
     writer = open_writer(plan, args.output, crf=args.crf, metadata={"comment": describe(plan)})
     try:
         with ExitStack() as stack:
-            assert writer.num_frames is not None, "the sound was measured"
+            assert writer.num_frames is not None, "the audio was measured"
             progress = Progress(writer.num_frames, plan.chunk)
             events = EventHandlers(
                 ready=lambda: stack.enter_context(progress),
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
             render_video(plan, writer, networks, events=events)
         logger.info("wrote %s, %d frames", writer.output.final, writer.num_written)
     except BaseException as error:
-        writer.note_end(error)  # the file may be complete: a stop may come while that is told
+        writer.note_end(error)  # the file may be complete: a stop may come while that is reported
         raise
     return 0
 

@@ -43,7 +43,7 @@ def lock_output(final: Path, lock: Path) -> Iterator[None]:
         lock: File to lock; it is removed at the end.
 
     Raises:
-        OutputError: If another render holds it, or somebody's own file has its name.
+        OutputError: If another render holds it, or a file of the user has its name.
         OSError: If the file cannot be made.
     """
     file = _take(final, lock)
@@ -60,7 +60,7 @@ def lock_output(final: Path, lock: Path) -> Iterator[None]:
 def check_own_place(final: Path, path: Path) -> None:
     """Refuse what is no plain file in the place of a file that a render makes for itself.
 
-    A link would be followed, and the file of somebody written to; a pipe be waited for.
+    A link would be followed, and a file of another user written to; a pipe be waited for.
 
     Args:
         final: Name of the video, for the message.
@@ -91,7 +91,7 @@ def remove_stale_locks(folder: Path, pattern: str) -> None:
 
 
 def _remove_stale(lock: Path) -> None:
-    """Remove a lock nobody holds.
+    """Remove a lock that is not held.
 
     Raises:
         OSError: If it is held, or where the file system knows no locks.
@@ -105,7 +105,7 @@ def _remove_stale(lock: Path) -> None:
             if _is_still(file, lock):
                 lock.unlink()
             return
-    lock.unlink()  # an open file cannot be removed there; a render that came between keeps its own
+    lock.unlink()  # an open file cannot be removed there; a render that came between has its own
 
 
 def _take(final: Path, lock: Path) -> BinaryIO:

@@ -19,7 +19,7 @@ _LOCK_SUFFIX = ".partial.lock"
 _PARTIAL_SUFFIX = ".partial.mp4"
 _FINISHING_SUFFIX = ".partial.finishing.mp4"
 _OLDER_START, _OLDER_REST = ".partial.older", re.compile(r"(?:-([0-9]+))?\.mp4")
-# None of these names is one that an output may have, on disks that do not tell letters apart
+# None of these names is one that an output may have, on disks that do not distinguish letters
 # either; so the files of one render are never those of another.
 _RESERVED = re.compile(r"\.partial(\.finishing|\.older(-\d+)?)?\.[^.]+$", re.IGNORECASE)
 _REMEDIES = {
@@ -127,7 +127,7 @@ def output_target(path: str | Path) -> Path:
 def check_output(path: str | Path) -> OutputPath:
     """Prove that a video can be written as ``path``; call it before anything expensive.
 
-    Nothing is left behind, and existing files keep what is in them. Locks in the same folder that
+    Nothing is left behind, and existing files keep their contents. Locks in the same folder that
     a killed render left are removed; its partial file stays, since it plays.
 
     Returns:
@@ -172,7 +172,7 @@ def _check_writable(final: Path, path: Path) -> None:
 
 
 def error_line(final: Path, partial: Path, size: int, is_playable: bool, error: Exception) -> str:
-    """Say in one line why writing stopped, how far it came, what helps and what is left."""
+    """Return in one line why writing stopped, how far it came, what helps and what is left."""
     rest = f"what was rendered is in {partial}" if is_playable else "nothing that plays is left"
     how = f"writing stopped after {size} bytes, {reason(error).lower()}"
     return f"output {shown_path(final)}: {how}; {_remedy(error)}; {rest}"

@@ -1,4 +1,4 @@
-"""Finished renders, kept so that the same settings need not be rendered again."""
+"""Finished renders, stored so that the same settings need not be rendered again."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class RenderStore:
     """A folder of videos by fingerprint, bounded in size; the one unused for longest goes first.
 
     Videos are hard links to the output where the disk allows it, so they take room only once the
-    output is deleted. A note beside each says how large it is and what its bytes hash to: a disk
-    may rot, and whoever edits the output edits the kept render as well. So a file is read once
-    when it is kept and once when it is used again, at 0.7 GB a second of one CPU core or more.
+    output is deleted. A note next to each says how large it is and what its bytes hash to: a disk
+    may rot, and whoever edits the output edits the stored render as well. So a file is read once
+    when it is stored and once when it is used again, at 0.7 GB a second of one CPU core or more.
     Links in the folder are never followed.
     """
 
@@ -36,15 +36,15 @@ class RenderStore:
         """Touch nothing yet.
 
         Args:
-            folder: Where to keep videos; made when the first one is kept.
-            limit_bytes: Most bytes of all videos together; with 0 nothing is looked up or kept,
+            folder: Where to store videos; made when the first one is stored.
+            limit_bytes: Most bytes of all videos together; with 0 nothing is looked up or stored,
                 and what is there stays.
         """
         self._folder = folder
         self._limit_bytes = limit_bytes
 
     def find(self, key: str) -> Path | None:
-        """Return the video kept under ``key``, ``None`` if there is none or it was changed."""
+        """Return the video stored under ``key``, ``None`` if there is none or it was changed."""
         if not self._limit_bytes:
             return None
         video, note = self._paths(key)
@@ -67,7 +67,7 @@ class RenderStore:
                 path.unlink(missing_ok=True)
 
     def keep(self, key: str, video: Path) -> None:
-        """Keep ``video`` under ``key``; where that fails, as on a full disk, only log it."""
+        """Store ``video`` under ``key``; where that fails, as on a full disk, only log it."""
         if not self._limit_bytes:
             return
         try:
@@ -79,18 +79,18 @@ class RenderStore:
 
     def _keep(self, key: str, video: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        kept, note = self._paths(key)
-        copy = kept.with_suffix(".tmp")
+        stored, note = self._paths(key)
+        copy = stored.with_suffix(".tmp")
         copy.unlink(missing_ok=True)
         try:
             _link_or_copy(video, copy)
-            copy.replace(kept)
+            copy.replace(stored)
         finally:
             copy.unlink(missing_ok=True)
         unfinished = note.with_suffix(".json.tmp")
         unfinished.unlink(missing_ok=True)
         with unfinished.open("x", encoding="utf-8") as file:
-            json.dump(_summary(kept), file)
+            json.dump(_summary(stored), file)
         unfinished.replace(note)
 
     def _shrink(self) -> None:

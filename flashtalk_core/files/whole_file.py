@@ -38,7 +38,7 @@ _NOT_OPENED = _NOT_SYNCED | {errno.EACCES, errno.EPERM, errno.EISDIR}
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of an empty file beside ``path``; it takes the place of ``path`` at the end.
+    """Give the name of an empty file next to ``path``; it takes the place of ``path`` at the end.
 
     It is removed if anything is raised inside. Several programs may do this for one ``path`` at
     once: the last one's file stays.
@@ -99,7 +99,7 @@ def put_in_place(aside: Path, target: Path) -> None:
     On return both the file and its name are on the disk; what it was made from may go now.
 
     Args:
-        aside: File in the folder of ``target``, which nobody writes to any more.
+        aside: File in the folder of ``target``, which is not written to any more.
         target: Name for it; see :func:`written_target`.
 
     Raises:
@@ -115,7 +115,7 @@ def sync_file(path: Path) -> None:
     """Wait until what was written to a file is on the disk.
 
     Raises:
-        OSError: If it cannot be written there; a system that cannot tell is none.
+        OSError: If it cannot be written there; a system that cannot report this is no error.
     """
     file = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -148,13 +148,13 @@ def sync(file: int) -> None:
     """Wait until what was written to an open file or folder is on the disk.
 
     Raises:
-        OSError: If it cannot be written there; a system that cannot tell is none.
+        OSError: If it cannot be written there; a system that cannot report this is no error.
     """
     try:
         if sys.platform == "darwin":
             import fcntl
 
-            # Plain fsync ends there when the disk has the data, which may keep them in its cache.
+            # Plain fsync ends there when the disk has the data, which may hold them in its cache.
             with suppress(OSError):
                 fcntl.fcntl(file, fcntl.F_FULLFSYNC)
                 return
@@ -188,7 +188,7 @@ def _take_over_permissions(aside: Path, target: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if not stat.S_ISREG(older.st_mode):
         raise OSError(errno.EEXIST, "something that is no file is in its place", str(target))
-    with suppress(OSError):  # not every disk keeps them, and not everybody may give files away
+    with suppress(OSError):  # not every disk stores them, and not every user may change an owner
         newer = aside.stat()
         if sys.platform != "win32" and (older.st_uid, older.st_gid) != (newer.st_uid, newer.st_gid):
             with suppress(OSError):

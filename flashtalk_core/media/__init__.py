@@ -1,1 +1,1 @@
-"""Sound, pictures and video files: reading, measuring, fitting and writing them."""
+"""Audio, images and video files: reading, measuring, fitting and writing them."""

@@ -41,7 +41,7 @@ class DamagedTablesError(Exception):
 
 
 def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
-    """Open a sound or video that holds its own data; the caller closes it.
+    """Open an audio or video file that holds its own data; the caller closes it.
 
     The encoding of its tags does not matter: titles in GBK or Latin-1 are common, and PyAV before
     19 refuses the whole file for them.

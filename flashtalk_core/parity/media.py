@@ -1,4 +1,4 @@
-"""Parity of sound and picture.
+"""Parity of audio and images.
 
 Axis legend: F frames, W window.
 """
@@ -53,7 +53,7 @@ def _check_loudness(golden: Golden) -> ParityResult:
 
 
 def check_colour(folder: Path, place: Placement) -> Iterator[ParityResult]:
-    """Compare frames matched to a picture at every recorded strength."""
+    """Compare frames matched to an image at every recorded strength."""
     golden = read_golden(folder, "colour")
     image = golden["in.reference"][0, :, 0].to(place.device, place.dtype)
     video = golden["in.video"][0].to(place.device, place.dtype)
@@ -71,7 +71,7 @@ def check_colour(folder: Path, place: Placement) -> Iterator[ParityResult]:
 
 
 def check_image(folder: Path, _place: Placement) -> Iterator[ParityResult]:
-    """Compare a fitted picture; always on the CPU, to the bit."""
+    """Compare a fitted image; always on the CPU, to the bit."""
     golden = read_golden(folder, "image")
     expected = golden["out.resized_cropped"][0, :, 0]
     fitted = fit_rgb(golden["in.rgb"], (expected.shape[1], expected.shape[2]))
@@ -79,7 +79,7 @@ def check_image(folder: Path, _place: Placement) -> Iterator[ParityResult]:
 
 
 def fit_rgb(rgb: Tensor, size_px: tuple[int, int]) -> Tensor:
-    """Fit a recorded picture, ``(H, W, 3)`` uint8, to ``size_px``; ``(3, H, W)`` uint8."""
+    """Fit a recorded image, ``(H, W, 3)`` uint8, to ``size_px``; ``(3, H, W)`` uint8."""
     from PIL import Image
 
     return fit_image(Image.fromarray(rgb.numpy()), size_px)

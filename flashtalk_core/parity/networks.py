@@ -56,7 +56,7 @@ def check_dit(folder: Path, place: Placement) -> Iterator[ParityResult]:
 
 
 def check_two_speakers(folder: Path, place: Placement) -> Iterator[ParityResult]:
-    """Compare the velocity with two sound tracks; the weights may be those of ``dit``."""
+    """Compare the velocity with two audio tracks; the weights may be those of ``dit``."""
     golden = read_golden(folder, "dit_two_speakers")
     owner = golden if golden.weights else read_golden(folder, "dit")
     yield _check_velocity(golden, build_dit(owner, place), place)
@@ -117,7 +117,7 @@ def check_text(folder: Path, place: Placement) -> Iterator[ParityResult]:
 
 
 def check_clip(folder: Path, place: Placement) -> Iterator[ParityResult]:
-    """Compare the tokens of a picture."""
+    """Compare the tokens of an image."""
     golden = read_golden(folder, "clip")
     image = golden["in.image"][:, :, -1].to(place.device)
     tokens = build_clip(golden, place)(image)

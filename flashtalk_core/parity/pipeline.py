@@ -113,7 +113,7 @@ def _replay(start: Tensor, steps: Tensor) -> DrawNoise:
 
 
 def _image(golden: Golden, vae: VideoVAE) -> Tensor:
-    """Return the recorded picture at the recorded size, ``(3, H, W)`` in ``[-1, 1]``."""
+    """Return the recorded image at the recorded size, ``(3, H, W)`` in ``[-1, 1]``."""
     stride = vae.config.spatial_stride
     height, width = golden["prepared.motion_latent"].shape[-2:]
     return to_model_range(fit_rgb(golden["in.rgb"], (height * stride, width * stride)))

@@ -38,7 +38,7 @@ def run_parity(
 
     Args:
         folder: Folder with all golden files; every size is read from them.
-        device: Where the networks run. Loudness and picture fit always run on the CPU.
+        device: Where the networks run. Loudness and image fit always run on the CPU.
         dtype: Of the networks: float32, bfloat16 or float16.
 
     Returns:
@@ -47,7 +47,7 @@ def run_parity(
     Raises:
         InvalidInputError: If golden files are missing or damaged, or the device computes wrongly in
             ``dtype``.
-        WeightsError: If weights disagree with the sizes beside them.
+        WeightsError: If weights disagree with the sizes next to them.
     """
     check_folder(folder)
     place = Placement(torch.device(device), dtype)

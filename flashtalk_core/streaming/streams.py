@@ -1,4 +1,4 @@
-"""Streams by an id that nobody can guess."""
+"""Streams by an id that cannot be guessed."""
 
 from __future__ import annotations
 

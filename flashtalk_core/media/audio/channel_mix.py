@@ -1,6 +1,6 @@
 """One downmix: what stands at which loudspeaker, and what it weighs where there are fewer.
 
-Axis legend: C channels of the sound, O channels it is mixed to.
+Axis legend: C channels of the audio, O channels it is mixed to.
 
 Source: ITU-R BS.775 as FFmpeg's libswresample applies it: centre and surrounds 3 dB lower, the
 effects channel left out. Nothing is scaled down for channels that might be loud, so speech in one
@@ -116,7 +116,7 @@ def _shares_of_side(
     front = "FL" if side == "L" else "FR"
     is_front = any(name in pair for pair in _FRONT_PAIRS)
     if is_front:
-        # A stereo mix beside the channels it was made of says the same twice.
+        # A stereo mix in addition to the channels it was made of says the same twice.
         said_twice = "FL" in positions and not name.startswith("F")
         return [] if said_twice else [(front, 1.0)]
     if name in ("FLC", "FRC"):

@@ -33,7 +33,7 @@ class Level:
 
 
 class FirstPass:
-    """Running figures of the first pass over a sound."""
+    """Running figures of the first pass over an audio source."""
 
     def __init__(self, reader: BlockReader, start: int) -> None:
         self.level = Level()

@@ -1,4 +1,4 @@
-"""What is known of the sound of a render."""
+"""What is known of the audio of a render."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .loudness import TARGET_LUFS, loudness_gain
 from .source import AudioInput, AudioSource
 
 SILENCE_PEAK = 1e-4
-"""Sound that never exceeds this (-80 dBFS) is called silent."""
+"""Audio that never exceeds this (-80 dBFS) is called silent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioInfo:
-    """The part of a sound that is rendered, and what the first pass measured in it."""
+    """The part of audio that is rendered, and what the first pass measured in it."""
 
     source: AudioInput
     rate_hz: int
@@ -25,9 +25,9 @@ class AudioInfo:
     layout: str
     """FFmpeg's name of the channel layout; empty or ``N channels`` where the file has none."""
     start_sample: int
-    """First sample of the part, at the sound's own rate."""
+    """First sample of the part, at the audio's own rate."""
     num_samples: int | None
-    """Samples of the part at the sound's own rate, without encoder delay and padding; ``None`` of
+    """Samples of the part at the audio's own rate, without encoder delay and padding; ``None`` of
     a source that had not ended, see :attr:`total_samples`."""
     loudness_lufs: float | None
     """Integrated loudness of the analysis signal; ``None`` where it cannot be measured."""
@@ -104,9 +104,9 @@ class AudioInfo:
 
     @property
     def identity(self) -> str | None:
-        """Text that tells this sound from others, and from a changed file of the same name.
+        """Text that identifies this audio, and differs for a changed file of the same name.
 
-        ``None`` where the source has none: then nothing tells it from another sound.
+        ``None`` where the source has none: then it cannot be told apart from other audio.
 
         Raises:
             InvalidInputError: If its file is no longer there.

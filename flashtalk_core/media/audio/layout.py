@@ -1,4 +1,4 @@
-"""Names of a sound's loudspeakers, without the memory that PyAV frees twice."""
+"""Names of an audio file's loudspeakers, without the memory that PyAV frees twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def take_layout(codec: AudioCodecContext) -> str:
 
     Channels in an order of their own (``chan`` of MOV and CAF) are a list in memory, to which
     PyAV's objects hold a copy of the pointer. PyAV 18 frees it with each of them: with every frame.
-    So the decoder is told only how many there are.
+    So the decoder is given only their number.
 
     Returns:
         Its name, for a list in the form ``N channels (FL+FR+...)``.

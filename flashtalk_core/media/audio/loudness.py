@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TARGET_LUFS = -23.0
-"""Loudness of the analysed sound. Source: SoulX-FlashTalk ``loudness_norm`` @ 688982e."""
+"""Loudness of the analysed audio. Source: SoulX-FlashTalk ``loudness_norm`` @ 688982e."""
 
 _BLOCK_S = 0.4
 _STEP = 0.25

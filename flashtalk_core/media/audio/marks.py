@@ -1,4 +1,4 @@
-"""Proof that a sound that is read again is the one that was measured.
+"""Proof that audio that is read again is the one that was measured.
 
 Axis legend: C channels, n samples.
 """
@@ -20,10 +20,10 @@ _REMEDY = "keep it as it is until the video is written, and render again"
 
 
 class AudioMarks:
-    """Checksums of a sound from its first sample on: one at every step, and one at the end.
+    """Checksums of an audio source from its first sample on: one at every step, and one at the end.
 
     The samples themselves are compared, not size and time of a file: a file that was only touched
-    or renamed is the same sound, and sound in memory can change as well.
+    or renamed is the same audio, and audio in memory can change as well.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class AudioMarks:
 
 
 def measured_blocks(reader: BlockReader, audio: AudioInfo) -> Iterator[Block]:
-    """Yield the part of a sound that is rendered, once more.
+    """Yield the part of audio that is rendered, once more.
 
     What was not measured, since it had not ended, is compared with nothing.
 
@@ -64,7 +64,7 @@ def measured_blocks(reader: BlockReader, audio: AudioInfo) -> Iterator[Block]:
 
     Raises:
         InvalidInputError: If other samples come than were measured, or fewer; before the end of
-            the sound is handed on.
+            the audio is passed on.
     """
     if (reader.rate_hz, reader.channels) != (audio.rate_hz, audio.channels):
         raise InvalidInputError(_another(audio, 0))

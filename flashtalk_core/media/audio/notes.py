@@ -1,4 +1,4 @@
-"""What should be known about a sound that can be rendered."""
+"""What should be known about audio that can be rendered."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _MEASURABLE_S = 0.4
 
 
 def audio_notes(info: AudioInfo) -> list[str]:
-    """Return what should be known about a sound that can be rendered, a sentence each."""
+    """Return what should be known about audio that can be rendered, a sentence each."""
     notes = [*info.problems, *_length_notes(info), *_mouth_notes(info), *_level_notes(info)]
     return [f"sound {info.source}: {note}" for note in notes]
 
 
 def _measured_s(info: AudioInfo) -> float:
-    """Return how many seconds were measured: none of a sound that had not ended."""
+    """Return how many seconds were measured: none of audio that had not ended."""
     return (info.num_samples or 0) / info.rate_hz
 
 

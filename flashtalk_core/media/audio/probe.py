@@ -26,7 +26,7 @@ from .source import MAX_TIME_S, MIN_DURATION_S, AudioArray
 _log = printable_log(logging.getLogger(__name__))
 
 _NOTED_S = 0.1
-"""Least part of a duration that was asked for and is not there, to be told."""
+"""Least missing part of a requested duration that is reported."""
 
 
 def probe_audio(
@@ -36,10 +36,10 @@ def probe_audio(
     *,
     target_lufs: float = TARGET_LUFS,
 ) -> AudioInfo:
-    """Read a sound once, in constant memory, and measure it.
+    """Read an audio source once, in constant memory, and measure it.
 
     Args:
-        source: Sound file, a video with a sound track, or sound in memory.
+        source: Audio file, a video with an audio track, or audio in memory.
         start_s: Start of the part to render, seconds.
         duration_s: Its length in seconds; ``None`` is up to the end.
         target_lufs: Loudness the analysis signal is brought to, -70 to 0.
@@ -48,7 +48,7 @@ def probe_audio(
         Exact length, loudness and peak.
 
     Raises:
-        InvalidInputError: If there is no such file, no sound in it, no samples in the part, or
+        InvalidInputError: If there is no such file, no audio in it, no samples in the part, or
             a sample that is not a number or beyond any scale.
     """
     _check_part(start_s, duration_s)
@@ -86,16 +86,16 @@ def probe_audio(
 
 
 class AnalysisStream:
-    """Mono sound at the analysis rate and loudness, read in windows that move forward.
+    """Mono audio at the analysis rate and loudness, read in windows that move forward.
 
-    Memory holds one window and one decoded block, whatever the length of the sound.
+    Memory holds one window and one decoded block, whatever the length of the audio.
     """
 
     def __init__(self, info: AudioInfo, rate_hz: int = ANALYSIS_RATE_HZ) -> None:
         self._reader = AudioReader(info.source)
         self._gain = np.float32(info.gain)
         self._source = self._resampled(info, rate_hz)
-        self._kept = np.zeros(0, np.float32)
+        self._buffer = np.zeros(0, np.float32)
         self._first = 0
         self._last_start: int | None = None
 
@@ -108,20 +108,20 @@ class AnalysisStream:
             stop_sample: Sample after the last; may lie behind the end.
 
         Returns:
-            ``(stop_sample - start_sample,)`` float32; zeros outside the sound.
+            ``(stop_sample - start_sample,)`` float32; zeros outside the audio.
         """
         assert start_sample <= stop_sample, (start_sample, stop_sample)
         assert self._last_start is None or start_sample >= self._last_start, "windows go forward"
         self._last_start = start_sample
         self._drop_before(start_sample)
-        while self._first + len(self._kept) < stop_sample:
+        while self._first + len(self._buffer) < stop_sample:
             more = next(self._source, None)
             if more is None:
                 break
-            self._kept = np.concatenate([self._kept, more])
+            self._buffer = np.concatenate([self._buffer, more])
             self._drop_before(start_sample)
         window = np.zeros(stop_sample - start_sample, np.float32)
-        have = self._kept[max(0, start_sample - self._first) : max(0, stop_sample - self._first)]
+        have = self._buffer[max(0, start_sample - self._first) : max(0, stop_sample - self._first)]
         offset = max(0, self._first - start_sample)
         window[offset : offset + len(have)] = have
         return window
@@ -145,9 +145,9 @@ class AnalysisStream:
         yield mixer.finish() * self._gain
 
     def _drop_before(self, start_sample: int) -> None:
-        surplus = min(start_sample - self._first, len(self._kept))
+        surplus = min(start_sample - self._first, len(self._buffer))
         if surplus > 0:
-            self._kept = self._kept[surplus:].copy()
+            self._buffer = self._buffer[surplus:].copy()
             self._first += surplus
 
 

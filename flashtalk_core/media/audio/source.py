@@ -1,4 +1,4 @@
-"""Where sound comes from: files, arrays, and sources whose length is known at their end only.
+"""Where audio comes from: files, arrays, and sources whose length is known at their end only.
 
 Axis legend: C channels, n samples.
 """
@@ -22,7 +22,7 @@ Block = NDArray[np.float32]
 """Samples, ``(C, n)``, full scale at 1."""
 
 BLOCK_SAMPLES = 1 << 15
-"""Least size of a block, but for the last one of a sound."""
+"""Least size of a block, but for the last one of an audio source."""
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
 MAX_CHANNELS = 8
@@ -33,9 +33,9 @@ MIN_DURATION_S = 0.001
 
 
 class AudioSource(Protocol):
-    """Sound that is no file: an array, or a source that still grows. ``str`` of it is its name.
+    """Audio that is no file: an array, or a source that still grows. ``str`` of it is its name.
 
-    Whoever asks for samples that have not arrived waits for them: analysis for the look-ahead of
+    A read of samples that have not arrived waits for them: analysis waits for the look-ahead of
     its window as well, so that a chunk gets the same as from the finished audio. A session that
     must not wait that long takes a :class:`ChunkConfig` with less look-ahead.
     """
@@ -62,16 +62,16 @@ class AudioSource(Protocol):
 
     @property
     def num_samples(self) -> int | None:
-        """Samples of the whole sound; ``None`` until its end is known."""
+        """Samples of the whole audio; ``None`` until its end is known."""
         ...
 
     @property
     def identity(self) -> str | None:
-        """Text that tells this sound from all others; ``None`` where there is none."""
+        """Text that distinguishes this audio from all other audio; ``None`` where there is none."""
         ...
 
     def has_sample(self, index: int) -> bool:
-        """Wait until it is known whether the sound has a sample ``index``, and return it."""
+        """Wait until it is known whether the audio has a sample ``index``, and return it."""
         ...
 
     def blocks(self) -> Iterator[Block]:
@@ -85,7 +85,7 @@ class AudioSource(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AudioArray:
-    """A whole sound; two are equal if their rate and samples are, whatever their names."""
+    """Whole audio; two are equal if their rate and samples are, whatever their names."""
 
     name: str
     """What warnings and errors call it."""
@@ -157,11 +157,11 @@ class AudioArray:
 
 
 AudioInput = Path | AudioSource
-"""Where sound comes from; ``str`` of it is what the user knows it by."""
+"""Where audio comes from; ``str`` of it is what the user knows it by."""
 
 
 class BlockReader(Protocol):
-    """One pass over a sound."""
+    """One pass over an audio source."""
 
     source: AudioInput
     rate_hz: int
@@ -175,15 +175,15 @@ class BlockReader(Protocol):
 
 
 class SampleReader(Protocol):
-    """Mono sound at the analysis rate and loudness."""
+    """Mono audio at the analysis rate and loudness."""
 
     def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
-        """Return ``[start, stop)``, zeros outside the sound; windows move forward."""
+        """Return ``[start, stop)``, zeros outside the audio; windows move forward."""
         ...
 
 
 def check_rate(source: AudioInput, rate_hz: int) -> None:
-    """Raise :class:`InvalidInputError` unless sound of this rate can be read."""
+    """Raise :class:`InvalidInputError` unless audio of this rate can be read."""
     require(
         MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ,
         f"sound {source}: {rate_hz} samples a second; need {MIN_RATE_HZ} to {MAX_RATE_HZ}, "

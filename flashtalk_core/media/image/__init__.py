@@ -1,1 +1,1 @@
-"""The portrait: picture files read, their colours and borders, fitted to the video."""
+"""The portrait: image files read, their colours and borders, fitted to the video."""

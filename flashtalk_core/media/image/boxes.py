@@ -26,7 +26,7 @@ class CodestreamSize:
 
 
 def nclx_of(file: BinaryIO) -> tuple[int, int] | None:
-    """Return code points of primaries and transfer of an AVIF file's picture, if it has them."""
+    """Return code points of primaries and transfer of an AVIF file's image, if it has them."""
     meta = _child(file, _whole(file), b"meta")
     if meta is None or meta.size > MAX_META_BYTES:
         return None
@@ -64,7 +64,7 @@ def jp2_profile(file: BinaryIO) -> bytes | None:
 
 
 def codestream_size(file: BinaryIO) -> CodestreamSize | None:
-    """Return the size that a JPEG 2000 decoder will find, which the header need not tell."""
+    """Return the size that a JPEG 2000 decoder will find, which the header need not state."""
     file.seek(0)
     start = 0
     if file.read(4) != _CODESTREAM:

@@ -1,4 +1,4 @@
-"""Colour match of frames to a picture: mean and deviation in CIE Lab, frame by frame.
+"""Colour match of frames to an image: mean and deviation in CIE Lab, frame by frame.
 
 Axis legend: F frames, H W pixels; three colour channels come first, as in the decoder's output.
 """
@@ -26,7 +26,7 @@ _WHITE = (0.95047, 1.0, 1.08883)
 _EPSILON = 0.008856
 _KAPPA = 903.3
 # A frame flatter than this in a Lab channel has no contrast to stretch: what deviation is left
-# is rounding, which would otherwise be blown up to the contrast of the picture.
+# is rounding, which would otherwise be blown up to the contrast of the image.
 _FLAT = 1e-3
 
 
@@ -68,7 +68,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ColourReference:
-    """Lab statistics of the picture every frame is matched to."""
+    """Lab statistics of the image every frame is matched to."""
 
     mean: Tensor
     """Mean of L, a and b, ``(3,)`` float32."""

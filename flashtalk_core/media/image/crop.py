@@ -1,7 +1,7 @@
-"""Decoding pictures whose end is missing.
+"""Decoding images whose end is missing.
 
 What every viewer shows is taken, what lacks a part that can be seen is refused. How much that is
-gets measured: a picture is decoded again with other bytes in place of the missing ones, and what
+gets measured: an image is decoded again with other bytes in place of the missing ones, and what
 differs was not in the file.
 """
 
@@ -24,11 +24,11 @@ from .source import Spliced
 _log = printable_log(logging.getLogger(__name__))
 
 _LARGEST_GAP = 0.005
-"""Share of a picture that may be missing; at its edge nobody sees it."""
+"""Share of an image that may be missing; at its edge it goes unnoticed."""
 
 
 def decode(name: str, image: Image.Image, reopen: Callable[[], Image.Image]) -> Image.Image:
-    """Decode a picture whose reader writes row by row.
+    """Decode an image whose reader writes row by row.
 
     Args:
         name: What messages call it.
@@ -102,7 +102,7 @@ def _on_colour(image: Image.Image, colour: int) -> Image.Image:
 
 
 def _weigh(name: str, gap: float) -> None:
-    """Warn of a share that is missing, or refuse the picture."""
+    """Warn of a share that is missing, or refuse the image."""
     if gap > _LARGEST_GAP:
         raise InvalidInputError(
             f"{name}: cannot be read ({100 * gap:.3g} % of it is missing); the file is cut short "

@@ -1,4 +1,4 @@
-"""Picture files, opened and decoded: Pillow's picture and all that says how it is meant."""
+"""Image files, opened and decoded: Pillow's image and all that says how it is meant."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ANIMATED = ("GIF", "WEBP", "AVIF")
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A decoded picture, and what its file says about it."""
+    """A decoded image, and what its file says about it."""
 
     image: Image.Image
     """As Pillow decodes it: any mode, perhaps lying on its side."""
@@ -55,14 +55,14 @@ class ImageFile:
 
 
 def read_image(file: BinaryIO, name: str) -> ImageFile:
-    """Open and decode the picture of a file, the first frame of an animation.
+    """Open and decode the image of a file, the first frame of an animation.
 
     Args:
         file: Opened for reading.
         name: What messages call it.
 
     Raises:
-        InvalidInputError: If it is no picture of a known format, or too large.
+        InvalidInputError: If it is no image of a known format, or too large.
         Exception: Whatever Pillow raises for a damaged file.
     """
     found = format_of(file, name)
@@ -175,7 +175,7 @@ def _frame_box(image: Image.Image) -> tuple[int, int, int, int] | None:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Whether there is a second frame; it need not be sound, since it is not shown."""
+    """Whether there is a second frame; it need not be intact, since it is not shown."""
     try:
         return bool(getattr(image, "is_animated", False))
     except Exception:
@@ -194,7 +194,7 @@ def _orientation_of(image: Image.Image) -> int:
 
 
 def _orientation(exif: bytes | None, xmp: bytes | None) -> int:
-    """Return how a picture lies; a damaged note says nothing."""
+    """Return how an image lies; a damaged note says nothing."""
     if exif:
         tags = Image.Exif()
         try:

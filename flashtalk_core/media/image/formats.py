@@ -1,4 +1,4 @@
-"""The formats of pictures that are opened, and nothing else.
+"""The formats of images that are opened, and nothing else.
 
 A file is opened by what it begins with, whatever it is called, and by the one reader of its
 format. Pillow left to itself asks all its readers; one of them starts a program.
@@ -25,7 +25,7 @@ Reader = Callable[[BinaryIO | Spliced, str], Image.Image]
 
 @dataclass(frozen=True)
 class Format:
-    """A format of pictures."""
+    """A format of images."""
 
     name: str
     """As Pillow calls it."""
@@ -37,7 +37,7 @@ class Format:
     """Memory its reader takes at most, see :func:`picture_limits.check_memory`."""
 
 
-# Measured with Pillow 10.1 and 13: what a reader holds besides the 4 bytes of the pixel.
+# Measured with Pillow 10.1 and 13: what a reader holds in addition to the 4 bytes of the pixel.
 FORMATS = (
     Format("PNG", "PngImagePlugin", (b"\x89PNG\r\n\x1a\n",)),
     Format("JPEG", "JpegImagePlugin", (b"\xff\xd8\xff",)),
@@ -116,7 +116,7 @@ def _fits(candidate: Format, prefix: bytes) -> bool:
 
 
 def _is_tga(prefix: bytes) -> bool:
-    """Whether this may be a header of a TGA file: map, kind of picture, size and depth."""
+    """Whether this may be a header of a TGA file: map, kind of image, size and depth."""
     return (
         len(prefix) >= 18
         and prefix[1] in (0, 1)

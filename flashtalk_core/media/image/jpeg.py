@@ -1,6 +1,6 @@
 """JPEG files: what Pillow is to decode, what the segments say about it, and what is missing.
 
-Pillow refuses pictures that every viewer shows, for a damaged note or a missing end. So segments
+Pillow refuses images that every viewer shows, for a damaged note or a missing end. So segments
 are read here, Pillow gets the needed ones, and an end marker behind all.
 """
 
@@ -33,7 +33,7 @@ class JpegSegments:
     """What a JPEG file holds."""
 
     parts: list[Span | bytes] = field(default_factory=list)
-    """The picture to decode, as a JPEG file that may lack its end."""
+    """The image to decode, as a JPEG file that may lack its end."""
     frame: bytes = b""
     """Data of SOF: precision, height, width, then three bytes for each component."""
     is_progressive: bool = False
@@ -56,7 +56,7 @@ class JpegSegments:
 
     @property
     def buffered_bytes(self) -> int:
-        """What libjpeg keeps of a picture that comes in several scans."""
+        """What libjpeg holds in memory of an image that comes in several scans."""
         if not self.is_progressive and self.first_scan[0] == self.num_components:
             return 0
         sampling = [self.frame[7 + 3 * index] for index in range(self.num_components)]
@@ -70,7 +70,7 @@ def read_jpeg(file: BinaryIO) -> JpegSegments:
     """Read the segments of a JPEG file up to its first scan.
 
     Raises:
-        ValueError: If there is no picture behind them.
+        ValueError: If there is no image behind them.
     """
     found = JpegSegments(parts=[_START])
     profile: dict[tuple[int, int], bytes] = {}
@@ -101,11 +101,11 @@ def read_jpeg(file: BinaryIO) -> JpegSegments:
 
 
 def shows_everything(file: BinaryIO, found: JpegSegments) -> bool:
-    """Whether a picture that ends in mid-scan has its rough form in whole.
+    """Whether an image that ends in mid-scan has its rough form in whole.
 
     Args:
         file: The file.
-        found: What it holds; the picture comes in several scans.
+        found: What it holds; the image comes in several scans.
     """
     rest = found.parts[-1]
     assert isinstance(rest, Span)

@@ -1,4 +1,4 @@
-"""How large pictures may be, and what memory reading one may take.
+"""How large images may be, and what memory reading one may take.
 
 All of it is known from headers, so that nothing too large is decoded.
 """
@@ -15,16 +15,16 @@ from .boxes import codestream_size
 from .formats import Format
 
 MIN_IMAGE_PX = 16
-"""Smallest side of a picture that is accepted."""
+"""Smallest side of an image that is accepted."""
 MAX_ASPECT = 10
 """Longest side over shortest; beyond it nothing of a face survives the crop."""
 MAX_DECODED_BYTES = 512 * 2**20
-"""What decoding may take. The finished picture comes on top, so that reading one takes at most
+"""What decoding may take. The finished image comes on top, so that reading one takes at most
 about 700 MiB."""
 MAX_IMAGE_PX = MAX_DECODED_BYTES // 4
-"""Most pixels of a picture that takes no more than 4 bytes for each; see :data:`MAX_JPEG_PX`."""
+"""Most pixels of an image that takes no more than 4 bytes for each; see :data:`MAX_JPEG_PX`."""
 MAX_FINISHED_PX = 30_000_000
-"""Larger pictures are reduced by a whole factor, JPEG ones while they are decoded."""
+"""Larger images are reduced by a whole factor, JPEG ones while they are decoded."""
 MAX_JPEG_PX = 256_000_000
 """What decoding a JPEG file takes is time; cameras of phones reach 200 million pixels."""
 MAX_FILE_BYTES = 512 * 2**20
@@ -50,7 +50,7 @@ def check_file(name: str, found: Format, size: int) -> None:
 
 
 def check_shape(name: str, width: int, height: int) -> None:
-    """Refuse pictures too small or too long for a portrait.
+    """Refuse images too small or too long for a portrait.
 
     Raises:
         InvalidInputError: With size and limit.
@@ -68,10 +68,10 @@ def check_shape(name: str, width: int, height: int) -> None:
 
 
 def check_memory(name: str, found: Format, image: Image.Image, file: BinaryIO) -> None:
-    """Refuse pictures that take too much memory to decode.
+    """Refuse images that take too much memory to decode.
 
     Args:
-        name: What messages call the picture.
+        name: What messages call the image.
         found: Its format.
         image: Opened, not decoded.
         file: Its file.
@@ -92,7 +92,7 @@ def check_memory(name: str, found: Format, image: Image.Image, file: BinaryIO) -
 
 
 def check_bytes(name: str, size: tuple[int, int], needed: int) -> None:
-    """Refuse a picture of ``size`` that takes more than :data:`MAX_DECODED_BYTES`.
+    """Refuse an image of ``size`` that takes more than :data:`MAX_DECODED_BYTES`.
 
     Raises:
         InvalidInputError: With size and limit.
@@ -103,7 +103,7 @@ def check_bytes(name: str, size: tuple[int, int], needed: int) -> None:
 
 
 def too_large(name: str, size: tuple[int, int], limit: int) -> InvalidInputError:
-    """Return the error for a picture of more than ``limit`` million pixels."""
+    """Return the error for an image of more than ``limit`` million pixels."""
     return InvalidInputError(
         f"{name}: {size[0]}x{size[1]} is more than the {limit} million pixels that a picture of "
         "this kind may have; make it smaller"
@@ -111,7 +111,7 @@ def too_large(name: str, size: tuple[int, int], limit: int) -> InvalidInputError
 
 
 def check_icons(name: str, file: BinaryIO) -> None:
-    """Refuse an icon file whose pictures are larger than its list says they can be.
+    """Refuse an icon file whose images are larger than its list says they can be.
 
     Raises:
         InvalidInputError: With size and limit.
@@ -132,7 +132,7 @@ def check_icons(name: str, file: BinaryIO) -> None:
 
 
 def reduction(width: int, height: int) -> int:
-    """Return by what whole factor a picture is reduced."""
+    """Return by what whole factor an image is reduced."""
     return max(1, ceil(sqrt(width * height / MAX_FINISHED_PX)))
 
 

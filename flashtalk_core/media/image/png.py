@@ -1,6 +1,6 @@
 """PNG files: what Pillow is to decode, and what the chunks say about it.
 
-Pillow refuses pictures that every viewer shows, for a note with a wrong checksum or a long text,
+Pillow refuses images that every viewer shows, for a note with a wrong checksum or a long text,
 and knows nothing of newer chunks. So chunks are read here, and Pillow gets the needed ones.
 """
 
@@ -16,7 +16,7 @@ from .source import MAX_META_BYTES, Span
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHECKSUMS = 8
-"""Bytes of the checksums that end the data of a picture, and its last chunk."""
+"""Bytes of the checksums that end the data of an image, and its last chunk."""
 _MAX_CHUNKS = 500_000
 _NOTES = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf", b"acTL")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
@@ -42,16 +42,16 @@ class PngChunks:
     header: bytes
     """Data of IHDR."""
     parts: list[Span | bytes] = field(default_factory=list)
-    """The picture to decode, as a PNG file."""
+    """The image to decode, as a PNG file."""
     notes: dict[bytes, bytes] = field(default_factory=dict)
-    """Data of the first sound chunk of each kind that says something about the picture."""
+    """Data of the first intact chunk of each kind that says something about the image."""
     exif: bytes | None = None
     xmp: bytes | None = None
     is_animated: bool = False
     canvas_px: tuple[int, int] | None = None
-    """Width and height of what the picture lies on, ``None`` if it is all of it."""
+    """Width and height of what the image lies on, ``None`` if it is all of it."""
     place: tuple[int, int] = (0, 0)
-    """Left and top of the picture on its canvas."""
+    """Left and top of the image on its canvas."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,7 +61,7 @@ class PngChunks:
 
     @property
     def parts_without_checksum(self) -> list[Span | bytes]:
-        """The picture without its end, so that a wrong checksum of its data is not found."""
+        """The image without its end, so that a wrong checksum of its data is not found."""
         *parts, last, _ = self.parts
         if not isinstance(last, Span):
             return self.parts
@@ -76,7 +76,7 @@ class PngChunks:
 def read_png(file: BinaryIO) -> PngChunks:
     """Read the chunks of a PNG file.
 
-    Of an animation whose default picture is not part of it, the first frame is taken, as
+    Of an animation whose default image is not part of it, the first frame is taken, as
     browsers do.
 
     Raises:
@@ -99,7 +99,7 @@ def read_png(file: BinaryIO) -> PngChunks:
 
 
 def _chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """Yield chunks up to the end of the picture, or of the file."""
+    """Yield chunks up to the end of the image, or of the file."""
     position = len(SIGNATURE)
     for _ in range(_MAX_CHUNKS):
         file.seek(position)
@@ -125,7 +125,7 @@ def _is_audio(file: BinaryIO, chunk: Chunk) -> bool:
 
 
 def _note(file: BinaryIO, chunk: Chunk, found: PngChunks) -> None:
-    """Keep what a chunk says, if it can be believed."""
+    """Store the value of a chunk if it is plausible."""
     if chunk.span.size > MAX_META_BYTES:
         return
     if chunk.kind in _NOTES and chunk.kind not in found.notes and _is_audio(file, chunk):
@@ -190,7 +190,7 @@ def _default_image(chunks: list[Chunk], found: PngChunks) -> list[Span | bytes]:
 def _first_frame(
     file: BinaryIO, chunks: list[Chunk], found: PngChunks
 ) -> list[Span | bytes] | None:
-    """Return the first frame of an animation as a picture, ``None`` if the default picture is."""
+    """Return the first frame of an animation as an image, ``None`` if the default image is."""
     kinds = [chunk.kind for chunk in chunks]
     if b"fcTL" not in kinds or b"IDAT" not in kinds or b"fdAT" not in kinds:
         return None

@@ -1,4 +1,4 @@
-"""Pictures: opening whatever people have, and fitting it to the size of the video.
+"""Images: opening files of many formats, and fitting them to the size of the video.
 
 Axis legend: H W pixels; tensors are channel first.
 """
@@ -27,20 +27,20 @@ from .rgb import BACKDROP, finished_image
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """Open a picture upright and in the colours that a browser shows.
+    """Open an image upright and in the colours that a browser shows.
 
     The EXIF orientation is applied, colour profiles and tags are converted to sRGB, transparency
     is laid over mid grey, 16-bit grey is scaled to 8 bits, of an animation the first frame is
-    taken, and a picture of more than 30 million pixels is reduced.
+    taken, and an image of more than 30 million pixels is reduced.
 
     Args:
         path: A file of one of :data:`picture_formats.FORMATS`, whatever it is called.
 
     Returns:
-        An RGB picture of at least :data:`MIN_IMAGE_PX` a side.
+        An RGB image of at least :data:`MIN_IMAGE_PX` a side.
 
     Raises:
-        InvalidInputError: If there is no such file or it holds no usable picture.
+        InvalidInputError: If there is no such file or it holds no usable image.
     """
     path = check_input(path, "picture")
     name = f"picture {path}"
@@ -51,7 +51,7 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def image_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image.Image:
-    """Return pixels as a picture, transparency laid over mid grey.
+    """Return pixels as an image, transparency laid over mid grey.
 
     Args:
         pixels: ``(H, W, C)`` uint8, C is 1 (grey), 3 or 4.
@@ -72,13 +72,13 @@ def image_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image
 
 
 def fit_image(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cover") -> Tensor:
-    """Scale a picture to the size of the video, bilinear and antialiased.
+    """Scale an image to the size of the video, bilinear and antialiased.
 
     Args:
-        image: RGB picture.
+        image: RGB image.
         size_px: Height and width.
         mode: ``cover`` fills the frame and crops about the centre; ``pad`` keeps the whole
-            picture, on mid grey.
+            image, on mid grey.
 
     Returns:
         ``(3, H, W)`` uint8.
@@ -117,7 +117,7 @@ def to_images(frames: Tensor) -> Tensor:
     images = from_model_range(frames).permute(1, 2, 3, 0).contiguous()
     if images.device.type != "cuda":
         return images.cpu()
-    # A GPU writes to pinned memory ten times as fast; PyTorch keeps such memory for the next.
+    # A GPU writes to pinned memory ten times as fast; PyTorch caches such memory for the next.
     host = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
     host.copy_(images, non_blocking=True)
     torch.cuda.current_stream(images.device).synchronize()

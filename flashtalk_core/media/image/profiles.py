@@ -22,9 +22,9 @@ _HEADER_BYTES = 132
 
 
 class ProfileConversion:
-    """A profile, ready to be applied to bands of a picture.
+    """A profile, ready to be applied to bands of an image.
 
-    Source: what Chromium 150s does, measured: a grey profile counts for grey pictures only and
+    Source: what Chromium 150s does, measured: a grey profile counts for grey images only and
     not with Lab inside, an RGB profile for grey ones too, a CMYK profile for CMYK ones; tables
     are taken before curves, perceptual ones first, without black point compensation.
     """
@@ -37,7 +37,7 @@ class ProfileConversion:
             mode: ``L``, ``RGB`` or ``CMYK``, the mode of what is converted.
 
         Raises:
-            ValueError: If the profile is not meant for such a picture.
+            ValueError: If the profile is not meant for such an image.
             Exception: Whatever Pillow raises for a damaged one, ``ImportError`` without littlecms.
         """
         from PIL import ImageCms
@@ -73,12 +73,12 @@ class ProfileConversion:
 
 
 def conversion_of(profile: bytes | None, mode: str, name: str) -> ProfileConversion | None:
-    """Return how a profile is applied; warn if it cannot be, once for a picture.
+    """Return how a profile is applied; warn if it cannot be, once for an image.
 
     Args:
         profile: ICC profile, ``None`` if there is none.
         mode: ``L``, ``RGB`` or ``CMYK``.
-        name: What messages call the picture.
+        name: What messages call the image.
     """
     if profile is None:
         return None

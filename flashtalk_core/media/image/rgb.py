@@ -1,6 +1,6 @@
-"""Decoded pictures of any mode to upright RGB, a band of rows at a time.
+"""Decoded images of any mode to upright RGB, a band of rows at a time.
 
-Each step works on a band, so that no second copy of a large picture is held.
+Each step works on a band, so that no second copy of a large image is held.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TURNS = {
 
 
 def finished_image(image: ImageFile, name: str) -> Image.Image:
-    """Return a picture in sRGB, over mid grey, on its canvas, upright, reduced if it is large.
+    """Return an image in sRGB, over mid grey, on its canvas, upright, reduced if it is large.
 
     Args:
         image: What was read.
@@ -54,7 +54,7 @@ def finished_image(image: ImageFile, name: str) -> Image.Image:
 
 
 class _Bands:
-    """Cuts bands of a picture and converts them."""
+    """Cuts bands of an image and converts them."""
 
     def __init__(self, image: ImageFile, name: str) -> None:
         self._file = image
@@ -90,7 +90,7 @@ class _Bands:
 
 
 def has_transparency(image: Image.Image) -> bool:
-    """Whether some of a picture may be seen through."""
+    """Whether some of an image may be seen through."""
     is_clear = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
     return is_clear or (image.mode == "P" and "A" in getattr(image.palette, "mode", ""))
 
@@ -118,7 +118,7 @@ def _colour_mode(image: Image.Image) -> str:
 
 
 def _white_of(name: str, image: Image.Image) -> float:
-    """Return the number that is white in deep grey, 0 for other pictures.
+    """Return the number that is white in deep grey, 0 for other images.
 
     Raises:
         InvalidInputError: If a number is beyond it, or below black.

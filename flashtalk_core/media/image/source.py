@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import BinaryIO
 
 MAX_META_BYTES = 16 * 2**20
-"""Most bytes of a colour profile or another note in a picture; a larger one is left out."""
+"""Most bytes of a colour profile or another note in an image; a larger one is left out."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _power(exponent: float) -> Callable[[Floats], Floats]:
 
 
 _SRGB_CURVE, _PQ, _HLG = 13, 16, 18
-# ITU-T H.273, table 3, as Chromium takes them for still pictures.
+# ITU-T H.273, table 3, as Chromium takes them for still images.
 _TRANSFERS: dict[int, Callable[[Floats], Floats]] = {
     4: _power(2.2),
     5: _power(2.8),
@@ -115,7 +115,7 @@ _SHOWN = np.array([0, 0.5, 0.583, 0.656, 0.719, 0.778, 0.838, 0.893, 0.949, 1], 
 
 @dataclass(frozen=True)
 class TaggedColours:
-    """What the numbers of a picture mean."""
+    """What the numbers of an image mean."""
 
     primaries: Primaries
     transfer: int

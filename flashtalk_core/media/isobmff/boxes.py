@@ -38,7 +38,7 @@ def file_boxes(file: BinaryIO) -> Iterator[BoxSpan]:
 
 
 def has_whole_fragment(path: Path) -> bool:
-    """Tell whether there is a part in a file that plays; ``False`` if it is not there."""
+    """Return whether there is a part in a file that plays; ``False`` if it is not there."""
     try:
         with path.open("rb") as file:
             return any(span.kind == b"mdat" for span in file_boxes(file))

@@ -41,7 +41,7 @@ def _counts(file: BinaryIO, start: int, stop: int, depth: int) -> Iterator[int]:
             head = file.read(min(12, span.stop - span.payload))
             if span.kind == b"stsz" and len(head) == 12:
                 size, count = struct.unpack_from(">II", head, 4)
-                # One byte is how raw sound is counted, which FFmpeg reads by the chunk.
+                # One byte is how raw audio is counted, which FFmpeg reads by the chunk.
                 yield count if size else 0
             elif span.kind == b"trun" and len(head) >= 8:
                 yield struct.unpack_from(">I", head, 4)[0]

@@ -1,6 +1,6 @@
 """Turning the fragmented MP4 of a render into a plain one that starts to play at once.
 
-FFmpeg could do this, but keeps some 100 bytes in memory for each frame and sound packet and
+FFmpeg could do this, but holds some 100 bytes in memory for each frame and audio packet and
 rounds the ends of the tracks to milliseconds. Here it is 4 bytes, and exact to the sample.
 """
 

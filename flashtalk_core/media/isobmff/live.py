@@ -87,8 +87,8 @@ class LiveMp4:
         """Take a packet; see :class:`~flashtalk_core.media.video.encoder.PacketSink`.
 
         Args:
-            packet: Of picture or sound, in the order of decoding.
-            streams: The encoder's picture and sound, opened by their first packets.
+            packet: Of video or audio, in the order of decoding.
+            streams: The encoder's video and audio, opened by their first packets.
         """
         with self._guarded():
             self._add(packet, streams)
@@ -118,7 +118,7 @@ class LiveMp4:
         if self._sink is None:
             return
         if not self._tracks:
-            # Sound comes first, but only with a packet of each are both encoders open.
+            # Audio comes first, but only with a packet of each are both encoders open.
             self._waiting.append(packet)
             if packet.stream.type != "video":
                 return
@@ -136,7 +136,7 @@ class LiveMp4:
         sink.begin(head)
 
     def _take(self, packet: Packet) -> None:
-        # Sound before 0 s only fills the decoder; without it both tracks begin at 0 exactly.
+        # Audio before 0 s only fills the decoder; without it both tracks begin at 0 exactly.
         if packet.pts is None or packet.pts < 0:
             return
         is_video = packet.stream.type == "video"
@@ -171,8 +171,8 @@ def _head(streams: tuple[Stream, Stream], first: bytes) -> tuple[bytes, list[int
     """Return ``ftyp`` and ``moov`` for the streams, and the ticks a second of each.
 
     Args:
-        streams: Picture and sound, as they are encoded.
-        first: The first packet of the picture.
+        streams: Video and audio, as they are encoded.
+        first: The first video packet.
     """
     import av
 
@@ -196,7 +196,7 @@ def _head(streams: tuple[Stream, Stream], first: bytes) -> tuple[bytes, list[int
 
 
 def _with_lengths(annex_b: bytes) -> bytes:
-    """Return an H.264 picture with its parts led by their lengths instead of start codes."""
+    """Return an H.264 frame with its NAL units prefixed by their lengths instead of start codes."""
     parts = [part for part in _START_CODE.split(annex_b) if part]
     return b"".join(struct.pack(">I", len(part)) + part for part in parts)
 

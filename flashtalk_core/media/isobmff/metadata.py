@@ -1,4 +1,4 @@
-"""Texts kept in an MP4, by any names, and replacing them without touching the media data.
+"""Texts stored in an MP4, by any names, and replacing them without touching the media data.
 
 Source: QuickTime File Format, "Metadata"; the boxes lie where FFmpeg's ``use_metadata_tags``
 puts them.
@@ -21,7 +21,7 @@ _AROUND_CHUNK_OFFSETS = (b"trak", b"mdia", b"minf", b"stbl")
 
 
 def metadata_box(metadata: Mapping[str, str]) -> bytes:
-    """Build the ``udta`` box that keeps ``metadata``."""
+    """Build the ``udta`` box that holds ``metadata``."""
     names = [box(b"mdta", name.encode()) for name in metadata]
     values = [
         box(struct.pack(">I", number), box(b"data", struct.pack(">2I", _UTF8_TEXT, 0), text))
@@ -33,7 +33,7 @@ def metadata_box(metadata: Mapping[str, str]) -> bytes:
 
 
 def is_plain_mp4(path: Path) -> bool:
-    """Tell whether a file is an MP4 with one index and no fragments."""
+    """Return whether a file is an MP4 with one index and no fragments."""
     with box_border(path), path.open("rb") as file:
         spans = list(file_boxes(file))
         if not spans or spans[0].kind != b"ftyp" or read_payload(file, spans[0])[:4] == b"qt  ":

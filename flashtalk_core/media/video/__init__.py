@@ -1,1 +1,1 @@
-"""Writing a video file with its sound while frames arrive."""
+"""Writing a video file with its audio while frames arrive."""

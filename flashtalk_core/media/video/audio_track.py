@@ -1,4 +1,4 @@
-"""The user's own sound as the AAC track of a video, encoded in step with the picture.
+"""The user's own audio as the AAC track of a video, encoded in step with the video.
 
 Axis legend: C channels, n samples.
 """
@@ -31,7 +31,7 @@ _log = printable_log(logging.getLogger(__name__))
 _LEGAL_RATES_HZ = (
     7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000,
 )  # fmt: skip
-# Channel layouts that AAC has a fixed code for, by the names FFmpeg gives to the sound and to
+# Channel layouts that AAC has a fixed code for, by the names FFmpeg gives to the audio and to
 # the encoder. Side and back speakers of 5.0 and 5.1 come in the same order. 7.1 is left out:
 # PyAV cannot make frames of 8 planar channels.
 _LEGAL_LAYOUTS = {
@@ -75,7 +75,7 @@ def _nearest_layout(positions: set[str]) -> str:
 
 
 def track_notes(audio: AudioInfo) -> list[str]:
-    """Return what of a sound the track of the video cannot carry, a sentence each."""
+    """Return what of an audio source the track of the video cannot carry, a sentence each."""
     notes, rate_hz = [], aac_rate_hz(audio.rate_hz)
     if rate_hz != audio.rate_hz:
         notes.append(f"AAC has no {audio.rate_hz} Hz, the video gets {rate_hz} Hz")
@@ -88,7 +88,7 @@ def track_notes(audio: AudioInfo) -> list[str]:
 
 
 def _downmix(audio: AudioInfo) -> Matrix | None:
-    """Return the weights that make the track's channels; ``None`` where they are the sound's."""
+    """Return the weights that make the track's channels; ``None`` where they are the audio's."""
     layout = aac_layout(audio.layout, audio.channels)
     target = positions_of(layout, 0)
     if len(target) == audio.channels and (
@@ -104,7 +104,7 @@ def _downmix(audio: AudioInfo) -> Matrix | None:
 
 
 class AudioTrack:
-    """Decodes the sound a second time and encodes it as far as the picture has come."""
+    """Decodes the audio a second time and encodes it as far as the video has come."""
 
     def __init__(self, container: OutputContainer, audio: AudioInfo) -> None:
         self.rate_hz = aac_rate_hz(audio.rate_hz)
@@ -135,7 +135,7 @@ class AudioTrack:
         return None if total is None else -(-total * self.rate_hz // self._audio.rate_hz)
 
     def packets_until(self, time_s: Fraction) -> Iterator[Packet]:
-        """Encode what sounds before ``time_s``, to the end of the AAC frame around it."""
+        """Encode what is played before ``time_s``, to the end of the AAC frame around it."""
         stop = math.ceil(time_s * self.rate_hz)
         while self._position < stop:
             self._fill()
@@ -167,7 +167,7 @@ class AudioTrack:
         return _FRAME_SAMPLES if total is None else min(_FRAME_SAMPLES, total - self._position)
 
     def _fill(self) -> None:
-        """Read on until the next AAC frame is there, or the sound has ended."""
+        """Read on until the next AAC frame is there, or the audio has ended."""
         while self._pending.shape[1] < self._num_wanted:
             more = next(self._source, None)
             if more is None:

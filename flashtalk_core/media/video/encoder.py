@@ -1,4 +1,4 @@
-"""Frames and the sound that belongs to them, encoded once for any number of packet sinks.
+"""Frames and the audio that belongs to them, encoded once for any number of packet sinks.
 
 Axis legend: F frames, H W pixels; frames are channel last, as encoders take them.
 """
@@ -48,8 +48,8 @@ class PacketSink(Protocol):
         """Take a packet.
 
         Args:
-            packet: Of picture or sound, in the order of decoding.
-            streams: Picture and sound, opened by their first packets.
+            packet: Of video or audio, in the order of decoding.
+            streams: Video and audio, opened by their first packets.
 
         Raises:
             Exception: Ends the encoding. A sink that others must not depend on raises nothing.
@@ -85,7 +85,7 @@ class VideoEncoder:
 
         Args:
             size_px: Height and width of the frames.
-            audio: Sound of the video, which ends with it.
+            audio: Audio of the video, which ends with it.
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
@@ -126,14 +126,14 @@ class VideoEncoder:
 
     @property
     def track(self) -> AudioTrack:
-        """The track of the sound, once the encoder was opened."""
+        """The track of the audio, once the encoder was opened."""
         return self._track
 
     def open(self) -> None:
-        """Open the sound and set up the encoders.
+        """Open the audio and set up the encoders.
 
         Raises:
-            InvalidInputError: If the sound cannot be read.
+            InvalidInputError: If the audio cannot be read.
         """
         import av
 
@@ -162,7 +162,7 @@ class VideoEncoder:
         self._container = container
 
     def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
-        """Encode frames and the sound that belongs to them.
+        """Encode frames and the audio that belongs to them.
 
         Args:
             frames: ``(F, H, W, 3)`` uint8; no more than :attr:`num_frames` in all.

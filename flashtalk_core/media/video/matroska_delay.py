@@ -1,8 +1,8 @@
-"""The encoder delay of a sound track in a Matroska file.
+"""The encoder delay of an audio track in a Matroska file.
 
-Without it picture and sound would start late by as much. FFmpeg's muxer writes it, and shifts the
-packets by it, where it knows the delay: of sound that it encoded itself and, since FFmpeg 8.1, of
-sound read from MP4. Otherwise it is put where a name of the track was left to be replaced.
+Without it video and audio would start late by as much. FFmpeg's muxer writes it, and shifts the
+packets by it, where it knows the delay: of audio that it encoded itself and, since FFmpeg 8.1, of
+audio read from MP4. Otherwise it is put where a name of the track was left to be replaced.
 
 Source: RFC 9559, ``CodecDelay``, and RFC 8794, ``Void``.
 """
@@ -31,7 +31,7 @@ _WRITTEN_DELAY = re.compile(re.escape(_CODEC_DELAY) + b"[\x81-\x88]")
 
 
 def muxer_writes_delay(stream: Stream) -> bool:
-    """Tell whether FFmpeg's muxer sees to the delay of a sound track that is copied."""
+    """Return whether FFmpeg's muxer handles the delay of an audio track that is copied."""
     import av
 
     head = io.BytesIO()

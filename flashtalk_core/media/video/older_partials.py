@@ -1,4 +1,4 @@
-"""What earlier renders of the same name saved: put aside, kept until a newer file holds as much."""
+"""Partial files of earlier renders of the same name, set aside until a newer one holds as much."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..isobmff.defragment import count_fragmented_frames
 _log = printable_log(logging.getLogger(__name__))
 
 _SCRAP_BYTES = 4096
-"""Zeros up to this length are nobody's work."""
+"""Zeros up to this length hold no work."""
 
 
 class OlderPartials:

@@ -26,7 +26,7 @@ _MATROSKA_OPTIONS = {"write_crc32": "0"}  # the track's entry is changed afterwa
 
 
 def copy_packets(source: Path, target: Path, container: str, metadata: Mapping[str, str]) -> None:
-    """Write the picture and sound packets of ``source`` into ``target``.
+    """Write the video and audio packets of ``source`` into ``target``.
 
     Args:
         source: Any video FFmpeg reads.
@@ -71,7 +71,7 @@ def _copied_streams(reader: InputContainer, source: Path) -> list[Stream]:
 def _mp4_options(reader: InputContainer) -> dict[str, str]:
     options = {"movflags": "use_metadata_tags+faststart"}
     for track in decodable_tracks(reader)[:1]:
-        # Counting in sound samples makes the length of the sound exact.
+        # Counting in audio samples makes the length of the audio exact.
         rate_hz = getattr(track.codec_context, "sample_rate", 0)
         options |= {"movie_timescale": str(rate_hz)} if rate_hz else {}
     return options

@@ -24,8 +24,8 @@ def remux_video(source: Path, target: Path, metadata: Mapping[str, str]) -> None
     """Write the packets of a video into another file.
 
     From a plain MP4 to MP4 not a bit of them and of their tables changes. In MOV all frame times
-    and the length of the sound stay exact too. In Matroska times are whole milliseconds, names of
-    metadata come out in capitals, and the sound may last up to one encoder frame longer, because
+    and the length of the audio stay exact too. In Matroska times are whole milliseconds, names of
+    metadata come out in capitals, and the audio may last up to one encoder frame longer, because
     its padding at the end stays.
 
     Args:
@@ -55,7 +55,7 @@ def remux_video(source: Path, target: Path, metadata: Mapping[str, str]) -> None
 
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
-    """Give a name beside ``target``; what is written there takes its place in the end."""
+    """Give a name next to ``target``; what is written there takes its place in the end."""
     import av
 
     try:

@@ -38,7 +38,7 @@ def check_crf(crf: int) -> None:
 
 
 class VideoTrack:
-    """Encodes pictures one at a time."""
+    """Encodes frames one at a time."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class VideoTrack:
 
         Args:
             container: That the packets are for.
-            size_px: Height and width of the pictures.
-            frame_rate_hz: Pictures a second.
+            size_px: Height and width of the frames.
+            frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51.
             preset: x264's trade of speed for size.
-            key_frame_interval: Pictures from one that decoding can start with to the next.
+            key_frame_interval: Frames from one that decoding can start with to the next.
         """
         from av.video.reformatter import VideoReformatter
 
@@ -75,10 +75,10 @@ class VideoTrack:
         codec.thread_type = "SLICE"
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
         codec.color_range = _LIMITED_RANGE
-        self._converter = VideoReformatter()  # one for all frames: it keeps its tables
+        self._converter = VideoReformatter()  # one for all frames: it caches its tables
 
     def packets(self, image: NDArray[np.uint8], number: int) -> Iterator[Packet]:
-        """Encode a picture.
+        """Encode a frame.
 
         Args:
             image: ``(H, W, 3)`` uint8.

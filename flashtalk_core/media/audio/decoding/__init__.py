@@ -1,1 +1,1 @@
-"""Samples out of sound files of any kind, at one rate and one layout."""
+"""Samples out of audio files of any kind, at one rate and one layout."""

@@ -1,4 +1,4 @@
-"""Sound joined into blocks, silent blocks, and sound cut where its track ends.
+"""Audio joined into blocks, silent blocks, and audio cut where its track ends.
 
 Axis legend: C channels, n samples; a block is ``(C, n)``.
 """
@@ -44,7 +44,7 @@ def without_padding(blocks: Iterator[Block], limit: int) -> Iterator[Block]:
             head, rest = np.split(block, [max(0, limit - seen)], axis=1)
             tail.append(rest)
             if sum(part.shape[1] for part in tail) > _MAX_PADDING:
-                # The stated length is wrong; the sound is not.
+                # The stated length is wrong; the audio is not.
                 yield np.concatenate([head, *tail], axis=1)
                 yield from blocks
                 return

@@ -36,7 +36,7 @@ def part_offsets(path: Path) -> list[int]:
 def open_chain(
     path: Path, offsets: list[int], notes: list[str], open_part: OpenPart
 ) -> OpenedAudio | None:
-    """Open a file of several parts as one sound, at the rate of the first that lasts.
+    """Open a file of several parts as one audio track, at the rate of the first that lasts.
 
     Parts that cannot be read are left out. ``None`` if no part can be.
 
@@ -44,7 +44,7 @@ def open_chain(
         path: The file.
         offsets: Where its parts begin.
         notes: Gets what should be known about it, at once and while it is read.
-        open_part: Opens the bytes of one part; ``None`` if they are no sound. Raises
+        open_part: Opens the bytes of one part; ``None`` if they are no audio. Raises
             :class:`InvalidInputError` if they cannot be read.
     """
     add_note = note_collector(notes)

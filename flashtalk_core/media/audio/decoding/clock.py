@@ -1,4 +1,4 @@
-"""The player's clock: silence in gaps, one sound at a time, and sample 0 at 0 s.
+"""The player's clock: silence in gaps, one audio track at a time, and sample 0 at 0 s.
 
 Axis legend: C channels, n samples; a block is ``(C, n)``.
 """
@@ -48,7 +48,7 @@ class Clock:
     """How the times in a file are to be taken."""
 
     zero_s: Fraction | None
-    """What the file calls the moment a player calls 0 s; ``None`` is where the sound begins."""
+    """What the file calls the moment a player calls 0 s; ``None`` is where the audio begins."""
     is_timed: bool = True
     """Whether frames carry times; else they are counted."""
     max_gap_s: float = MAX_GAP_S
@@ -61,7 +61,7 @@ def clock_of(path: Path, container: InputContainer, track: Stream) -> Clock:
     Args:
         path: The file.
         container: The same, opened.
-        track: Its sound track that is used.
+        track: Its audio track that is used.
     """
     name = container.format.name
     if name in _COUNTED:
@@ -79,7 +79,7 @@ def player_zero_s(path: Path, container: InputContainer, track: Stream) -> Fract
     it is where the first track begins.
 
     Returns:
-        Seconds by the clock of the file; ``None`` where only one sound is in it, which then
+        Seconds by the clock of the file; ``None`` where only one audio track is in it, which then
         begins at 0 s.
     """
     if "mp4" in container.format.name and not _is_in_fragments(path):
@@ -102,7 +102,7 @@ def _is_in_fragments(path: Path) -> bool:
 
 
 def is_still(stream: Stream) -> bool:
-    """Whether a track is a picture of the cover."""
+    """Whether a track is a cover image."""
     return bool(stream.disposition.value & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
 
 
@@ -174,7 +174,7 @@ def _shift(waiting: deque[AudioSegment], position: int, zero_s: Fraction | None)
 
 
 def _placed(block: Block, shift: int) -> Iterator[Block]:
-    """Yield a block after silence, or without what would sound while another still does."""
+    """Yield a block after silence, or without what overlaps the block before."""
     if shift > 0:
         yield from silent_blocks(len(block), shift)
         yield block

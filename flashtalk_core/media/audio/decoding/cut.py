@@ -1,4 +1,4 @@
-"""Sound files that end before what they say they hold."""
+"""Audio files that end before what they say they hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _XING_SLACK_BYTES = 4096
 
 
 def is_cut_short(path: Path) -> bool:
-    """Tell whether an Ogg, Matroska, WebM or MP3 file lacks its end, as far as it can be told.
+    """Return whether an Ogg, Matroska, WebM or MP3 file lacks its end, as far as it can be told.
 
     Live streams state no length, and MP3 without a table neither.
     """
@@ -49,7 +49,7 @@ def _ebml_size(data: bytes, start: int) -> tuple[int, int]:
 
 
 def _mp3_stop(head: bytes) -> int:
-    """Return where the table of an MP3 file says its sound ends; 0 if it has none."""
+    """Return where the table of an MP3 file says its audio ends; 0 if it has none."""
     start = 0
     if head[:3] == b"ID3":
         start = 10 + sum((byte & 0x7F) << 7 * (3 - index) for index, byte in enumerate(head[6:10]))

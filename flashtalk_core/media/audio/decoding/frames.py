@@ -1,4 +1,4 @@
-"""Frames of a sound track as PyAV decodes them, and what was lost between them.
+"""Frames of an audio track as PyAV decodes them, and what was lost between them.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Planar channels from which on PyAV looks for one more plane than there is, and fails or crashes.
 _TOO_MANY_PLANES = 8
-# FFmpeg's sample formats: numpy's type and full scale. 24-bit sound arrives as s32.
+# FFmpeg's sample formats: numpy's type and full scale. 24-bit audio arrives as s32.
 _FORMATS: dict[str, tuple[type[np.generic], float]] = {
     "u8": (np.uint8, 2.0**7),
     "s16": (np.int16, 2.0**15),
@@ -45,7 +45,7 @@ _MOST_LOST_S = 1
 def decoded_segments(
     path: Path, container: InputContainer, stream: AudioStream, *, is_timed: bool, add_note: AddNote
 ) -> Iterator[AudioSegment]:
-    """Decode a sound track, stepping over damaged packets as players do.
+    """Decode an audio track, stepping over damaged packets as players do.
 
     Args:
         path: What errors name.
@@ -103,7 +103,7 @@ def _packet_s(packet: Packet[AudioStream]) -> Fraction:
 
 
 def _is_delay(frame: AudioFrame) -> bool:
-    """Tell whether most of a frame lies before 0 s: older FFmpeg leaves it in Matroska."""
+    """Return whether most of a frame lies before 0 s: older FFmpeg leaves it in Matroska."""
     if frame.pts is None or frame.pts >= 0 or not frame.time_base or not frame.sample_rate:
         return False
     return frame.pts * frame.time_base + Fraction(frame.samples, 2 * frame.sample_rate) < 0

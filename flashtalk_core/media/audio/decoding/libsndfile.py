@@ -1,4 +1,4 @@
-"""Sound read with libsndfile (``soundfile``), where that is installed."""
+"""Audio read with libsndfile (``soundfile``), where that is installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .segments import OpenedAudio, unreadable
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
-# Those that say what they are. The others take any bytes for sound, or open a second file.
+# Those that say what they are. The others take any bytes for audio, or open a second file.
 _FORMATS = frozenset((
     "AIFF", "AU", "AVR", "CAF", "FLAC", "HTK", "IRCAM", "MAT4", "MAT5", "MPC2K",
     "NIST", "OGG", "PAF", "PVF", "RF64", "SVX", "VOC", "W64", "WAV", "WAVEX", "WVE", "XI",
@@ -30,7 +30,7 @@ def open_with_libsndfile(path: Path) -> OpenedAudio | None:
     """
     try:
         import soundfile
-    except (ImportError, OSError):  # the second where the library beside the package is missing
+    except (ImportError, OSError):  # the second where the library next to the package is missing
         return None
     if _is_noisy(path):
         return None

@@ -10,7 +10,7 @@ _FIRST_BOXES = (b"ftyp", b"mdat", b"wide", b"free", b"skip")
 
 
 def is_unclosed(path: Path) -> bool:
-    """Tell whether a file is an MP4 or MOV without ``moov``: a recorder that was cut off, say."""
+    """Return whether a file is an MP4 or MOV without ``moov``: a recorder that was cut off, say."""
     try:
         with path.open("rb") as file:
             if file.read(8)[4:] not in _FIRST_BOXES:

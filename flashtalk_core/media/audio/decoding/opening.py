@@ -1,4 +1,4 @@
-"""Readers of sound files: PyAV, and libsndfile for what only that reads, or reads rightly.
+"""Readers of audio files: PyAV, and libsndfile for what only that reads, or reads rightly.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -26,7 +26,7 @@ from .wav_header import better_reader_for, missing_wav_s, wav_notes
 
 
 class DecodedAudio(NamedTuple):
-    """A sound that was opened: its first block is decoded, the others follow on demand."""
+    """Audio that was opened: its first block is decoded, the others follow on demand."""
 
     rate_hz: int
     channels: int
@@ -42,10 +42,10 @@ class DecodedAudio(NamedTuple):
 
 
 def open_audio_file(path: Path) -> DecodedAudio:
-    """Open a sound file, or a video with a sound track.
+    """Open an audio file, or a video with an audio track.
 
     Raises:
-        InvalidInputError: If there is no sound in it that can be read.
+        InvalidInputError: If there is no audio in it that can be read.
     """
     with library_border(lambda said: unopened(path, said)):
         kind = better_reader_for(path)

@@ -1,4 +1,4 @@
-"""Sound read as blocks of floats in constant memory, from a file or another source.
+"""Audio read as blocks of floats in constant memory, from a file or another source.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -15,11 +15,11 @@ from .opening import open_audio_file
 
 
 class AudioReader:
-    """One pass over a sound: rate, channels, then its blocks.
+    """One pass over an audio source: rate, channels, then its blocks.
 
     Of a file, encoder delay and padding are left out as the container says (LAME header, edit
     list, Opus pre-skip), and the times it states are kept: sample ``n`` is what a player plays
-    ``n / rate`` seconds after its start, silence where the sound starts late or has gaps. PyAV
+    ``n / rate`` seconds after its start, silence where the audio starts late or has gaps. PyAV
     reads it; what that cannot open or would misread goes to libsndfile (``soundfile``).
     """
 
@@ -27,7 +27,7 @@ class AudioReader:
         """Open ``source`` and read its first block.
 
         Raises:
-            InvalidInputError: If there is no such file, or no sound in it.
+            InvalidInputError: If there is no such file, or no audio in it.
         """
         self.source: AudioInput
         self.missing_s = 0.0
@@ -51,7 +51,7 @@ class AudioReader:
     def blocks(self, start_sample: int = 0, num_samples: int | None = None) -> Iterator[Block]:
         """Yield the samples from ``start_sample`` on, at most ``num_samples`` (``None``: all).
 
-        The sound is read once only: a second call goes on where the first one stopped.
+        The audio is read once only: a second call goes on where the first one stopped.
         """
         stop = None if num_samples is None else start_sample + num_samples
         for block in self._blocks:

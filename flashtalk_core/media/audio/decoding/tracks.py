@@ -1,4 +1,4 @@
-"""Sound read with PyAV: the track that a player would play.
+"""Audio read with PyAV: the track that a player would play.
 
 Axis legend: C channels, n samples; a block is ``(C, n)`` float32, full scale at 1.
 """
@@ -118,7 +118,7 @@ def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
 
 
 def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:
-    """Return the sound tracks with a decoder, the one a player would play first.
+    """Return the audio tracks with a decoder, the one a player would play first.
 
     Raises:
         InvalidInputError: If there are other tracks only.
@@ -135,7 +135,7 @@ def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:
 
 
 def decodable_tracks(container: InputContainer) -> list[AudioStream]:
-    """Return the sound tracks with a decoder, the one a player would play first."""
+    """Return the audio tracks with a decoder, the one a player would play first."""
     # PyAV before 18 crashes instead of saying so where there is no decoder.
     known = [track for track in container.streams.audio if track.codec_context is not None]
     return sorted(known, key=_rank)
@@ -191,7 +191,7 @@ def _check_codec(path: Path, track: AudioStream) -> None:
 
 
 def _stated_s(container: InputContainer, track: AudioStream) -> float | None:
-    """Return the length an MP4 or MOV states for its sound; its decoders leave padding after it."""
+    """Return the length an MP4 or MOV states for its audio; its decoders leave padding after it."""
     if "mp4" not in container.format.name or not track.duration or not track.time_base:
         return None
     return float(track.duration * track.time_base)

@@ -29,7 +29,7 @@ def open_video(path: str | Path) -> InputContainer:
     """Open a video; the caller closes it.
 
     Raises:
-        InvalidInputError: If there is no such file, or no picture track in it.
+        InvalidInputError: If there is no such file, or no video track in it.
     """
     path = check_input(path, "video")
     with library_border(lambda why: unreadable(path, why)):
@@ -57,7 +57,7 @@ def video_track(path: str | Path, container: InputContainer) -> VideoStream:
 
 
 def packets_of(
-    path: Path, container: InputContainer, track: VideoStream, *, tells: bool = False
+    path: Path, container: InputContainer, track: VideoStream, *, warns: bool = False
 ) -> Iterator[Packet]:
     """Yield the packets of a track; a file that was cut short ends where it was cut.
 
@@ -65,18 +65,18 @@ def packets_of(
         path: The video.
         container: The same, opened.
         track: A track of it.
-        tells: Whether to warn of such an end: once is enough.
+        warns: Whether to warn of such an end: once is enough.
 
     Raises:
         InvalidInputError: If the file cannot be read.
     """
 
-    def tell(_: str) -> None:
-        if tells:
+    def warn(_: str) -> None:
+        if warns:
             name = shown_path(path)
             _log.warning("video %s: it is damaged, and read up to there only", name)
 
-    return demuxed(container, [track], partial(unreadable, path), tell)
+    return demuxed(container, [track], partial(unreadable, path), warn)
 
 
 def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:
@@ -96,7 +96,7 @@ def frames_of(path: Path, container: InputContainer, track: VideoStream) -> Iter
             except av.FFmpegError as error:
                 if is_out_of_memory(error):
                     raise
-                continue  # whoever counts the frames tells
+                continue  # the code that counts the frames reports it
         yield from frames
 
 

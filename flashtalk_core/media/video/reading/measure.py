@@ -1,4 +1,4 @@
-"""Measuring a finished video: its frames, their times, and where its sound is."""
+"""Measuring a finished video: its frames, their times, and where its audio is."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class VideoMeasure:
     """What :func:`measure_video` found."""
 
     num_frames: int
-    """Frames of the picture track."""
+    """Frames of the video track."""
     is_exact: bool
     """Whether frame ``k`` is shown at exactly ``k / frame rate`` seconds, for every ``k``."""
     num_samples: int
-    """Samples of the sound track, without encoder padding."""
+    """Samples of the audio track, without encoder padding."""
     rate_hz: int
-    """Rate of the sound track."""
+    """Rate of the audio track."""
     click_offsets_s: tuple[float, ...]
-    """How much later than stated each click sounds, seconds; NaN where none was found."""
+    """How much later than stated each click is played, seconds; NaN where none was found."""
 
 
 def measure_video(
@@ -38,9 +38,9 @@ def measure_video(
     """Measure a video of any length in constant memory.
 
     Args:
-        path: Video with sound.
+        path: Video with audio.
         frame_rate_hz: Frames a second it should have.
-        click_times_s: Where its sound should have clicks; each is searched for 50 ms around.
+        click_times_s: Where its audio should have clicks; each is searched for 50 ms around.
 
     Returns:
         The measurements.

@@ -1,6 +1,6 @@
-"""A part of a finished video, read back as frames and sound, as a player shows it.
+"""A part of a finished video, read back as frames and audio, as a player shows it.
 
-Axis legend: F frames, H W pixels, C sound channels, n samples.
+Axis legend: F frames, H W pixels, C audio channels, n samples.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _log = printable_log(logging.getLogger(__name__))
 
 LIMIT_GB = 8.0
-"""Most memory that frames, or a sound, take unless another limit is given."""
+"""Most memory that frames, or audio, take unless another limit is given."""
 GB = 10**9
 BYTES_PER_PIXEL = 3 * 4
 _BYTES_PER_SAMPLE = 4
@@ -51,7 +51,7 @@ class VideoInfo:
     view: VideoView
     has_audio: bool
     audio_bytes_s: int
-    """Memory that a second of its sound takes, at most; 0 without sound."""
+    """Memory that a second of its audio takes, at most; 0 without audio."""
 
     @property
     def num_frames(self) -> int:
@@ -70,7 +70,7 @@ class VideoInfo:
 
     @property
     def duration_s(self) -> float:
-        """Length of the picture in seconds."""
+        """Length of the video track in seconds."""
         return float(self.timeline.duration_s)
 
 
@@ -135,7 +135,7 @@ def read_frames_at(
 ) -> Tensor:
     """Decode frames by their index; a damaged one is the one before it, as in a player.
 
-    Beside the result there are two frames and 16 bytes for each frame of the video in memory.
+    In addition to the result, memory holds two frames, and 16 bytes for each frame of the video.
 
     Args:
         path: The video.
@@ -154,7 +154,7 @@ def read_frames_at(
     path = Path(path)
     check_memory(path, len(indices), info.size_px, limit_gb)
     wanted = info.timeline.shown[np.asarray(indices, np.int64)]
-    converter = VideoReformatter()  # one for all frames: it keeps its tables
+    converter = VideoReformatter()  # one for all frames: it caches its tables
     images = torch.empty((len(wanted), *info.size_px, 3), dtype=torch.float32)
     last, num_held = None, 0
     for row, (frame, is_held) in enumerate(frames_shown_at(path, info.timeline, wanted)):
@@ -181,23 +181,23 @@ def read_audio_part(
     info: VideoInfo | None = None,
     limit_gb: float = LIMIT_GB,
 ) -> AudioArray | None:
-    """Decode the sound of a range of a video.
+    """Decode the audio of a range of a video.
 
     Args:
         path: The video.
         start_s: Start of the range, seconds of a player.
-        duration_s: Its length, seconds; it may end up to one frame after the picture.
+        duration_s: Its length, seconds; it may end up to one frame after the video track.
         info: What :func:`probe_video` found, where it was asked already.
         limit_gb: Most gigabytes it may take.
 
     Returns:
         The track's own samples at its own rate, ``round(duration * rate)`` of them, with silence
-        where there is no sound, more than 8 channels as stereo; ``None`` if there is no sound
+        where there is no audio, more than 8 channels as stereo; ``None`` if there is no audio
         track that can be decoded.
 
     Raises:
         InvalidInputError: If the range leaves the video, takes more memory than the limit, or the
-            sound cannot be decoded.
+            audio cannot be decoded.
     """
     path, info = Path(path), info or probe_video(path)
     slack_s = float(1 / info.frame_rate_hz)
@@ -241,7 +241,7 @@ def check_memory(path: Path, num_frames: int, size_px: tuple[int, int], limit_gb
 
 
 def _mix_of_array(layout: str, channels: int) -> Matrix | None:
-    """Return what brings channels to the order of sound that has no layout; ``None`` if nothing."""
+    """Return what brings channels to the order of audio that has no layout; ``None`` if nothing."""
     positions = positions_of(layout, channels)
     if channels > MAX_CHANNELS:
         return mix_matrix(positions, ("FL", "FR"))

@@ -1,4 +1,4 @@
-"""Time stamps of the packets of a picture track."""
+"""Time stamps of the packets of a video track."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_stamps(path: Path, container: InputContainer, track: VideoStream) -> St
     shown, keys, num_without, last = array("q"), array("q"), 0, (-(2**63), 0)
     in_order = lacks_times(container)
     clock = _JoinedClock(track) if container.format.name in _JOINED else None
-    for packet in packets_of(path, container, track, tells=True):
+    for packet in packets_of(path, container, track, warns=True):
         ticks = packet.dts if packet.pts is None or in_order else packet.pts
         if ticks is None:
             num_without += packet.size > 0  # the last one is empty
@@ -85,5 +85,5 @@ class _JoinedClock:
 
 
 def lacks_times(container: InputContainer) -> bool:
-    """Whether a container keeps no times of showing."""
+    """Whether a container stores no presentation times."""
     return container.format.name == "avi"  # what FFmpeg makes up is wrong with B frames

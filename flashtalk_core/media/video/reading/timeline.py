@@ -59,11 +59,11 @@ class VideoTimeline:
     is_constant: bool
     """Whether each frame lasts one step."""
     is_in_order: bool
-    """Whether the container keeps no times of showing: frames come out in the order of these."""
+    """Whether the container stores no presentation times: frames come out in the order of these."""
 
     @property
     def duration_s(self) -> Fraction:
-        """When the picture ends."""
+        """When the video track ends."""
         if self.is_constant:
             return self._first_s + len(self.shown) / self.rate_hz
         return max((self.stop - self.zero) * self.tick_s, 1 / self.rate_hz)
@@ -72,12 +72,12 @@ class VideoTimeline:
         """Return where a part that starts at ``time_s`` begins: at even times, with its frame."""
         if not self.is_constant:
             return Fraction(time_s)
-        # Before a picture that is late its first frame is shown, in steps that meet it.
+        # Before a video track that starts late its first frame is shown, in steps that meet it.
         origin = self._first_s % (1 / self.rate_hz)
         return origin + max(0, floor((time_s - origin) * self.rate_hz + _CLOSE)) / self.rate_hz
 
     def num_steps(self, start_s: Fraction, stop_s: Fraction | None = None) -> int:
-        """Return how many steps begin before the picture ends; up to ``stop_s`` at most."""
+        """Return how many steps begin before the video track ends; up to ``stop_s`` at most."""
         count = ceil((self.duration_s - start_s) * self.rate_hz - _CLOSE)
         if stop_s is not None:
             count = min(count, floor((stop_s - start_s) * self.rate_hz + Fraction(1, 2)))
@@ -110,7 +110,7 @@ class VideoTimeline:
 
 
 def read_timeline(path: Path, container: InputContainer) -> VideoTimeline:
-    """Read through the packets of the picture without decoding them.
+    """Read through the video packets without decoding them.
 
     Raises:
         InvalidInputError: If there are none, or the file cannot be read.
