@@ -82,10 +82,10 @@ def measure_links(
 
 def _slowest(ranks: Sequence[Any]) -> Iterator[LinkTime]:
     for rows in zip(*ranks, strict=True):
-        name, megabytes, way, _ = rows[0]
+        name, megabytes, mode, _ = rows[0]
         times = [max(each) for each in zip(*(row[3] for row in rows), strict=True)]
         middle = median(times)
-        yield LinkTime(name, megabytes, way, middle, min(times), max(times), megabytes / middle)
+        yield LinkTime(name, megabytes, mode, middle, min(times), max(times), megabytes / middle)
 
 
 def _rank(rank: int, world: int, backend: str, exchanges: Any, repeats: int, folder: str) -> None:
@@ -101,13 +101,13 @@ def _rank(rank: int, world: int, backend: str, exchanges: Any, repeats: int, fol
     rows = []
     for exchange in exchanges:
         call = _call(exchange, rank, world, device)
-        ways = {"eager": call}
+        modes = {"eager": call}
         times = {"eager": _times_ms(call, device, repeats)}
         if device.type == "cuda":
-            ways["graph"] = _recorded(call)
-            times["graph"] = _times_ms(ways["graph"], device, repeats)
-        rows += [(exchange.name, exchange.megabytes, way, times[way]) for way in ways]
-        ways.clear()  # a graph that uses the group goes before the group
+            modes["graph"] = _recorded(call)
+            times["graph"] = _times_ms(modes["graph"], device, repeats)
+        rows += [(exchange.name, exchange.megabytes, mode, times[mode]) for mode in modes]
+        modes.clear()  # a graph that uses the group goes before the group
     Path(folder, f"{rank}.json").write_text(json.dumps(rows))
     dist.barrier()
     dist.destroy_process_group()

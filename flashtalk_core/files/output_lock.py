@@ -136,7 +136,7 @@ def _open(final: Path, lock: Path) -> BinaryIO:
     file.close()
     raise OutputError(
         f"output {shown_path(final)}: {shown_path(lock)} is the name of the render's lock, and "
-        "somebody's own file is there; move it away or choose another name"
+        "a file of another program is there; move it away or choose another name"
     )
 
 

@@ -66,18 +66,18 @@ class RenderStore:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def keep(self, key: str, video: Path) -> None:
+    def store(self, key: str, video: Path) -> None:
         """Store ``video`` under ``key``; where that fails, as on a full disk, only log it."""
         if not self._limit_bytes:
             return
         try:
             if video.stat().st_size <= self._limit_bytes:
-                self._keep(key, video)
+                self._store(key, video)
             self._shrink()
         except Exception as error:  # the video is written, and nothing else was asked for
-            logger.warning("%s is not kept for a later run: %s", video, error)
+            logger.warning("%s is not stored for a later run: %s", video, error)
 
-    def _keep(self, key: str, video: Path) -> None:
+    def _store(self, key: str, video: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         stored, note = self._paths(key)
         copy = stored.with_suffix(".tmp")

@@ -103,7 +103,7 @@ class Sink:
             OutputFile(writer.output.final, output.subfolder),
         )
         self._draw(writer, preview)
-        self._store.keep(key, video)
+        self._store.store(key, video)
         if video != output.path:
             preview.say(CONVERTING.format(container=output.path.suffix.removeprefix(".")))
             self._change_container(video, output.path)

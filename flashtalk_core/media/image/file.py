@@ -85,7 +85,7 @@ def _read_png(file: BinaryIO, name: str, found: Format, reader: Reader) -> Image
     check_bytes(name, chunks.size, width * height * found.bytes_per_pixel)
     image = decode(name, image, lambda: reader(Spliced(file, chunks.parts_without_checksum), ""))
     if chunks.is_animated:
-        _tell_animation(name)
+        _warn_of_animation(name)
     if chunks.is_16_bit and isinstance(image.info.get("transparency"), tuple):
         # Pillow keeps the upper half of each sample, but all of the transparent colour.
         image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
@@ -124,14 +124,14 @@ def _read_plain(file: BinaryIO, name: str, found: Format, reader: Reader) -> Ima
     check_memory(name, found, image, file)
     box = _frame_box(image) if found.name == "GIF" else None
     image.load()
-    picture = ImageFile(image)
+    file_image = ImageFile(image)
     if box is not None:
-        picture = ImageFile(image.crop(box), canvas_px=image.size, place=box[:2])
+        file_image = ImageFile(image.crop(box), canvas_px=image.size, place=box[:2])
     if found.name in _ANIMATED and _is_animated(image):
-        _tell_animation(name)
+        _warn_of_animation(name)
     if found.name == "GIF":
-        return picture
-    return _with_colours(replace(picture, orientation=_orientation_of(image)), file, found)
+        return file_image
+    return _with_colours(replace(file_image, orientation=_orientation_of(image)), file, found)
 
 
 def _read_bitmap(file: BinaryIO, name: str, found: Format, reader: Reader) -> ImageFile:
@@ -182,7 +182,7 @@ def _is_animated(image: Image.Image) -> bool:
         return False
 
 
-def _tell_animation(name: str) -> None:
+def _warn_of_animation(name: str) -> None:
     _log.warning("%s: an animation; its first frame is used", name)
 
 

@@ -34,7 +34,7 @@ class Format:
     begins: tuple[bytes, ...] = ()
     """What its files begin with."""
     bytes_per_pixel: int = 4
-    """Memory its reader takes at most, see :func:`picture_limits.check_memory`."""
+    """Memory its reader takes at most, see :func:`limits.check_memory`."""
 
 
 # Measured with Pillow 10.1 and 13: what a reader holds in addition to the 4 bytes of the pixel.

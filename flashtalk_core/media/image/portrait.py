@@ -34,7 +34,7 @@ def open_image(path: str | Path) -> Image.Image:
     taken, and an image of more than 30 million pixels is reduced.
 
     Args:
-        path: A file of one of :data:`picture_formats.FORMATS`, whatever it is called.
+        path: A file of one of :data:`formats.FORMATS`, whatever it is called.
 
     Returns:
         An RGB image of at least :data:`MIN_IMAGE_PX` a side.

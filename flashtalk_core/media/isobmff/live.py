@@ -189,10 +189,12 @@ def _head(streams: tuple[Stream, Stream], first: bytes) -> tuple[bytes, list[int
         av.open(file, "w", format="mp4", options=options) as container,
     ):
         image = container.add_stream_from_template(source.streams.video[0], opaque=True)
-        sound = container.add_stream_from_template(audio, opaque=True)
+        added_audio = container.add_stream_from_template(audio, opaque=True)
         container.start_encoding()
         head = file.getvalue()
-        return head, [round(1 / added.time_base) for added in (image, sound) if added.time_base]
+        return head, [
+            round(1 / added.time_base) for added in (image, added_audio) if added.time_base
+        ]
 
 
 def _with_lengths(annex_b: bytes) -> bytes:
