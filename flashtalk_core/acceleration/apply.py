@@ -161,7 +161,7 @@ def _allow_sizes(count: int) -> None:
 def default_decode_latents(options: KernelOptions) -> int:
     """Return how many latent frames are decoded at once where nobody says a number.
 
-    On a GPU two at a time are nearly as fast as eight, and the first picture waits less.
+    On a GPU two at a time are nearly as fast as eight, and the first image comes sooner.
     """
     return 2 if options.fused_layers else 1
 

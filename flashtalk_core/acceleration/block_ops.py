@@ -23,7 +23,7 @@ from .fallback import fallbacks
 
 @dataclass(frozen=True)
 class ContextKeys:
-    """Keys and values of prompt or picture, the equal ones at the end merged into one."""
+    """Keys and values of prompt or image, the equal ones at the end merged into one."""
 
     keys: Tensor
     """``(K, N, D)``."""
@@ -120,7 +120,7 @@ class EagerKernels:
     """:class:`BlockKernels` in PyTorch's operations; right everywhere, and slow."""
 
     def __init__(self, attention: Attention = sdpa) -> None:
-        """Attend to the picture with ``attention``."""
+        """Attend to the image with ``attention``."""
         self._attention = attention
 
     def add_norm(

@@ -1,1 +1,1 @@
-"""The chunk loop: picture, prompt and sound in, frames out, state passed in and out."""
+"""The chunk loop: image, prompt and audio in, frames out, state passed in and out."""

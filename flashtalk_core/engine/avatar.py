@@ -34,7 +34,7 @@ class References(Protocol):
 
 @dataclass(frozen=True)
 class TalkingAvatar:
-    """Hears a window of sound, then denoises and decodes the chunk in its middle."""
+    """Encodes a window of audio, then denoises and decodes the chunk in its middle."""
 
     model: ChunkModel
     references: References

@@ -40,7 +40,7 @@ def build_avatar(
 
     Args:
         plan: What to draw.
-        audio: Analysed sound.
+        audio: Analysed audio.
         networks: Provides the networks.
         memo: Encodings made before; ``None`` makes all anew.
         events: Gets the steps and stages of each chunk.

@@ -1,4 +1,4 @@
-"""One chunk: motion frames and sound in, corrected frames out as they are decoded.
+"""One chunk: motion frames and audio in, corrected frames out as they are decoded.
 
 Axis legend: F pixel frames, M motion frames, T latent frames, H W pixels, W window, S hidden
 layers, A audio features.
@@ -82,7 +82,7 @@ def generate_chunk(
     num_decoded = 0
     num_motion = model.chunk.num_motion_frames
     for group in _decode(model, latent):
-        _check_finite(group, state.chunk_index, "the VAE's pictures are")
+        _check_finite(group, state.chunk_index, "the VAE's images are")
         events.stage("decode")
         frames = match_colours(group[0].float(), reference.colour, sampling.colour_strength)
         events.stage("colour")
@@ -105,7 +105,7 @@ def _state_after(state: SessionState, kept: Sequence[Tensor], num_motion: int) -
 
 
 def _check_finite(values: Tensor, chunk_index: int, what: str) -> None:
-    """Stop before a picture that is no picture: every later chunk would be drawn from it.
+    """Stop at values that are no image: every later chunk would be generated from them.
 
     One pass that allocates nothing. Whoever takes the frames waits for the device anyway.
     """

@@ -65,11 +65,11 @@ class RenderPlan:
 
     def __repr__(self) -> str:
         name = excerpt(self.checkpoint.config.name)
-        return f"RenderPlan({name}, {self.request!r}, {self.audio.length} of sound)"
+        return f"RenderPlan({name}, {self.request!r}, {self.audio.length} of audio)"
 
     @property
     def audio(self) -> AudioInfo:
-        """Sound of the video: what its only speaker says."""
+        """Audio of the video: what its only speaker says."""
         return self.speakers[0].audio
 
     @property
@@ -88,11 +88,11 @@ class RenderPlan:
         return to_model_range(fit_image(request.image, request.size_px, request.fit))
 
     def fingerprint(self) -> str:
-        """Return a hash of everything that decides the picture.
+        """Return a hash of everything that decides the image.
 
         Devices, kernels and versions count, and of a CPU the number of threads: they round
         differently.
-        A sound without an identity counts as nothing, so renders of such sounds are not to be kept.
+        Audio without an identity counts as nothing, so renders of such audio must not be stored.
         """
         request, place = self.request, self.placement
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
@@ -137,7 +137,7 @@ def _version(library: str) -> str:
 
 
 def fingerprint(**settings: object) -> str:
-    """Return a hash of what is named: tensors, pictures, and values that JSON can hold."""
+    """Return a hash of what is named: tensors, images, and values that JSON can hold."""
     digest = hashlib.sha256()
     for name, value in sorted(settings.items()):
         digest.update(name.encode())

@@ -24,11 +24,11 @@ class EncodedPortrait:
     """A portrait as the networks see it; it does not depend on the prompt."""
 
     condition: Tensor
-    """Mask and encoded picture, ``(1, 20, T, h, w)``."""
+    """Mask and encoded image, ``(1, 20, T, h, w)``."""
     clip_tokens: Tensor
     """``(1, clip_tokens, clip_dim)``."""
     motion_latent: Tensor
-    """The encoded picture, ``(1, 16, 1, h, w)``: motion latent of the first chunk."""
+    """The encoded image, ``(1, 16, 1, h, w)``: motion latent of the first chunk."""
     colour: ColourReference
 
 
@@ -38,15 +38,15 @@ class Reference:
 
     session: SessionContext
     motion_latent: Tensor
-    """The encoded picture, ``(1, 16, 1, h, w)``: motion latent of the first chunk."""
+    """The encoded image, ``(1, 16, 1, h, w)``: motion latent of the first chunk."""
     colour: ColourReference
 
 
 def image_mask(num_frames: int, height: int, width: int) -> Tensor:
-    """Return the condition's mask ``(1, 4, T, h, w)``: ones on the picture's frame.
+    """Return the condition's mask ``(1, 4, T, h, w)``: ones on the image's frame.
 
     A latent frame carries four mask channels, one for each pixel frame it stands for; the first
-    one stands for the picture four times.
+    one stands for the image four times.
     """
     mask = torch.zeros(1, 4, num_latent_frames(num_frames), height, width)
     mask[:, :, 0] = 1
@@ -54,7 +54,7 @@ def image_mask(num_frames: int, height: int, width: int) -> Tensor:
 
 
 def encode_condition(vae: VideoVAE, image: Tensor, num_frames: int) -> Tensor:
-    """Encode the picture as the model's condition.
+    """Encode the image as the model's condition.
 
     Args:
         vae: The autoencoder.
@@ -62,7 +62,7 @@ def encode_condition(vae: VideoVAE, image: Tensor, num_frames: int) -> Tensor:
         num_frames: F of a chunk.
 
     Returns:
-        Mask and encoded [picture, zeros], ``(B, 20, T, h, w)``.
+        Mask and encoded [image, zeros], ``(B, 20, T, h, w)``.
     """
     batch, channels, _, height, width = image.shape
     blank = image.new_zeros(batch, channels, num_frames - 1, height, width)
@@ -79,7 +79,7 @@ def encode_portrait(
 
     Args:
         vae: The autoencoder.
-        clip_tokens: The picture's tokens, ``(1, clip_tokens, clip_dim)``.
+        clip_tokens: The image's tokens, ``(1, clip_tokens, clip_dim)``.
         image: ``(3, H, W)`` float32 in ``[-1, 1]``.
         num_frames: F of a chunk.
 
@@ -139,7 +139,7 @@ def prepare_reference(
     Args:
         dit: The diffusion transformer.
         vae: The autoencoder.
-        clip_tokens: The picture's tokens, ``(1, clip_tokens, clip_dim)``.
+        clip_tokens: The image's tokens, ``(1, clip_tokens, clip_dim)``.
         image: ``(3, H, W)`` float32 in ``[-1, 1]``.
         context: Encoded prompt, ``(n, text_dim)``.
         chunk: Arithmetic of a chunk.

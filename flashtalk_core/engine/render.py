@@ -63,7 +63,7 @@ def open_writer(
 
 
 def describe(plan: RenderPlan) -> str:
-    """Say for the file that its picture is generated, and how."""
+    """Return the note in the file that its images are generated, and how."""
     sampling = plan.request.sampling
     return (
         f"generated with {plan.checkpoint.config.name}, {sampling.steps} {sampling.rule} steps, "
@@ -79,7 +79,7 @@ def render_video(
     memo: EncodingMemo | None = None,
     events: RenderEvents = NO_EVENTS,
 ) -> None:
-    """Render a plan to the end of its sound, which may grow meanwhile.
+    """Render a plan to the end of its audio, which may grow meanwhile.
 
     Args:
         plan: What to draw.

@@ -103,7 +103,7 @@ class AvatarRequest:
     context: Tensor | None = None
     """The prompt encoded by somebody else, ``(n, text_dim)``; ``None`` encodes ``prompt``."""
     clip_tokens: Tensor | None = None
-    """The picture's tokens made by somebody else, ``(1, clip_tokens, clip_dim)``; ``None``
+    """The image's tokens made by somebody else, ``(1, clip_tokens, clip_dim)``; ``None``
     makes them from ``image``."""
     chunk: ChunkConfig | None = None
     """Arithmetic of a chunk; ``None`` is the model's."""
@@ -132,7 +132,7 @@ def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
     """Hold a request against the model it goes to.
 
     Raises:
-        InvalidInputError: If a prompt or a picture encoded elsewhere has another shape than
+        InvalidInputError: If a prompt or an image encoded elsewhere has another shape than
             this model takes.
     """
     dit = config.dit
@@ -162,7 +162,7 @@ def request_notes(
     Args:
         request: What is asked for.
         config: The model it goes to.
-        duration_s: Length of the sound in seconds; ``None`` where it is not known.
+        duration_s: Length of the audio in seconds; ``None`` where it is not known.
     """
     notes = []
     if request.size_px not in config.known_sizes_px:
@@ -177,7 +177,7 @@ def request_notes(
             f"trained with {trained.num_frames} and {trained.num_motion_frames}"
         )
     notes += (
-        f"prompt change at {change.start_s:g} s: the sound lasts {duration_s:.2f} s, so it is "
+        f"prompt change at {change.start_s:g} s: the audio lasts {duration_s:.2f} s, so it is "
         "never reached"
         for change in request.prompt_changes
         if duration_s is not None and change.start_s >= duration_s

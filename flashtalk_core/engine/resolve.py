@@ -141,7 +141,7 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
 
     Raises:
         FlashTalkError: If anything cannot be used. Values alone are looked at first, then the
-            device and the names of files, then picture and sound, then the headers of weights.
+            device and the names of files, then image and audio, then the headers of weights.
     """
     inputs = inputs or Inputs()
     check_values(spec, inputs)
@@ -223,7 +223,7 @@ def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFil
 
 def _open_portrait(spec: RenderSpec) -> Image:
     if spec.portrait is None:
-        raise InvalidInputError("portrait: none is given; name a picture file")
+        raise InvalidInputError("portrait: none is given; name an image file")
     return open_image(spec.portrait)
 
 
@@ -234,7 +234,7 @@ def _measure_speakers(
     for index, speaker in enumerate(spec.speakers):
         source = audio_inputs[index] if index < len(audio_inputs) else speaker.audio
         if source is None:
-            raise InvalidInputError(f"speaker {index + 1}: no sound is given; name a sound file")
+            raise InvalidInputError(f"speaker {index + 1}: no audio is given; name an audio file")
         if not isinstance(source, AudioInfo):
             source = probe_audio(
                 source, spec.start_s, spec.duration_s, target_lufs=spec.loudness_lufs

@@ -29,7 +29,7 @@ class ChunkSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that decides the picture; a state goes on under the same only."""
+        """Hash of everything that decides the image; a state goes on under the same only."""
         ...
 
     def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
@@ -39,7 +39,7 @@ class ChunkSource(Protocol):
 
 @dataclass(frozen=True)
 class VideoLength:
-    """Where a video ends: at a frame, or with a sound that may still grow."""
+    """Where a video ends: at a frame, or with audio that may still grow."""
 
     end: int | AudioInfo
     frame_rate_hz: int
@@ -58,7 +58,7 @@ class VideoLength:
         if isinstance(self.end, int):
             return self.end
         total = self.end.total_samples
-        assert total is not None, "a sound that lacks a sample has ended"
+        assert total is not None, "audio that lacks a sample has ended"
         return num_video_frames(total, self.end.rate_hz, self.frame_rate_hz)
 
 
@@ -72,14 +72,14 @@ def run_session(
 
     Args:
         source: Draws the frames.
-        end: Length of the video in frames, or the sound that it ends with, which may still grow.
+        end: Length of the video in frames, or the audio that it ends with, which may still grow.
             What the last chunk draws beyond the end is cut; what lies behind it is not drawn.
         state: Where to continue; ``None`` starts at the first chunk.
         events: Gets the state after each whole chunk; may raise to stop.
 
     Yields:
         Frames as they are decoded, ``(f, H, W, 3)`` uint8; in all as many as the video has,
-        ``ceil(frame rate * samples / rate)`` of a sound.
+        ``ceil(frame rate * samples / rate)`` of an audio track.
 
     Raises:
         InvalidInputError: If ``state`` belongs to another session.
@@ -88,7 +88,7 @@ def run_session(
     if state.fingerprint != source.fingerprint:
         raise InvalidInputError(
             f"session state {state.fingerprint[:12]}: it was made with other settings than "
-            f"{source.fingerprint[:12]}; use the same picture, sound and settings, or start anew"
+            f"{source.fingerprint[:12]}; use the same image, audio and settings, or start anew"
         )
     length = VideoLength(end, source.chunk.frame_rate_hz)
     while length.has_frame((span := chunk_span(state.chunk_index, source.chunk)).shown.start):

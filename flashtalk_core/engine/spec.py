@@ -31,7 +31,7 @@ class Speaker:
     audio: str | None = None
     """Path of speech, or of a video with it; ``None`` is handed over beside the spec."""
     mask: str | None = None
-    """Path of a picture of where this speaker is; ``None`` is everywhere."""
+    """Path of an image of where this speaker is; ``None`` is everywhere."""
 
     def __repr__(self) -> str:
         return f"Speaker({_shown(self.audio)}, mask {_shown(self.mask)})"
@@ -134,7 +134,7 @@ class RenderSpec:
     """Everything a user can say once about a render."""
 
     portrait: str | None = None
-    """Path of a picture; ``None`` is handed over beside the spec."""
+    """Path of an image; ``None`` is handed over beside the spec."""
     speakers: tuple[Speaker, ...] = (Speaker(),)
     """Who talks; one in a render today."""
     start_s: float = 0.0
@@ -149,7 +149,7 @@ class RenderSpec:
     size_px: tuple[int, int] | None = None
     """Height and width."""
     fit: FitMode = "cover"
-    """``cover`` fills the frame and cuts the sides off, ``pad`` shows the whole picture."""
+    """``cover`` fills the frame and cuts the sides off, ``pad`` shows the whole image."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     chunk: ChunkSpec = field(default_factory=ChunkSpec)
     model: ModelSpec = field(default_factory=ModelSpec)

@@ -20,14 +20,14 @@ from .weight_stream import (
 )
 
 _SESSION_LAYERS = ("k", "v", "norm_k", "k_img", "v_img", "norm_k_img")
-"""Layers of the attention to prompt and picture that run once a session."""
+"""Layers of the attention to prompt and image that run once a session."""
 
 
 class BlockOffload:
     """Keeps the weights of blocks in host memory and provides the blocks of a transformer.
 
-    What projects prompt and picture (a quarter of each block) waits on the host for all blocks, as
-    does what projects the sound: these run once a session and once a chunk. The rest of a block,
+    What projects prompt and image (a quarter of each block) stays on the host for all blocks, as
+    does what projects the audio: these run once a session and once a chunk. The rest of a block,
     which runs at every step, stays on the device for as many blocks as are to be resident.
 
     Blocks that do not stay are spread evenly, so that each is copied while several resident ones

@@ -29,7 +29,7 @@ def step_bytes(
 def session_bytes(
     config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig, dtype: torch.dtype
 ) -> int:
-    """Count what stays between steps: keys and values of prompt, picture and sound."""
+    """Count what stays between steps: keys and values of prompt, image and audio."""
     dit = config.dit
     num_latents = num_latent_frames(chunk.num_frames)
     tokens = dit.text_len + dit.clip_tokens + num_latents * dit.audio_context_tokens

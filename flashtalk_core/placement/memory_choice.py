@@ -1,6 +1,6 @@
 """The choice of how much of a model stays on its device, and in which number format.
 
-What changes the picture follows from the card alone, so that the same settings draw the same on it
+What changes the image follows from the card alone, so that the same settings draw the same on it
 whatever else is running; what does not follows from the memory that is free.
 """
 
@@ -91,7 +91,7 @@ def _takes_float8(
     """Tell whether large layers become 8-bit floats, which nobody but the card decides unasked.
 
     Row tiles count here whatever will be done: they take the same for every number of latent
-    frames a call, which must not change the picture either.
+    frames a call, which must not change the image either.
     """
     if choice.float8 is not None or choice.mode != "auto":
         return bool(choice.float8)

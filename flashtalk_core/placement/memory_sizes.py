@@ -24,7 +24,7 @@ _NUM_BUFFERS = 2
 _SPARE = 1.04
 """What the allocator loses between blocks of memory, over what is counted."""
 _SPLIT = 1.12
-"""What whole pictures on their way cost over what they take: their memory is split for smaller
+"""What whole images in flight cost beyond their own size: their memory is split for smaller
 tensors and cannot be given back whole. Without it a card of 16 GB ran out with 2.2 GB split."""
 
 
@@ -38,7 +38,7 @@ class ModelSizes:
     """Weights of a block that run once a session, once a chunk and at every step, by whether
     large layers are 8-bit floats."""
     others: int
-    """Weights beside the blocks, of the autoencoder and the sound encoder too, and keys and
+    """Weights beside the blocks, of the autoencoder and the audio encoder too, and keys and
     values of the session and the chunk."""
     step: int
     """What a step needs beside weights."""

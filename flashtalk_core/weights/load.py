@@ -81,7 +81,7 @@ class AvatarCheckpoint:
             kind: Its class, one of those of :class:`AvatarModels`; the files must have it.
             device: Where it goes.
             dtype: Of its weights. On a CPU, where half precision is slow, encoders of text,
-                picture and sound stay in float32, and the autoencoder is never float16, as the
+                image and audio stay in float32, and the autoencoder is never float16, as the
                 text encoder is nowhere.
             runs_on: Where it is to run if somebody moves it later; ``None`` is ``device``.
             before_tensor: Called before each tensor is read; raises to stop. ``None`` does

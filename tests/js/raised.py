@@ -84,9 +84,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
         "no sound in it": lambda: raise_(audio_notes(probe_audio(silent))[0]),
         "a sound cut meanwhile": lambda: read_again(probe_audio(changing), 4000),
         "another sound meanwhile": lambda: read_again(probe_audio(changing), 8000, 1),
-        "no numbers": lambda: chunk._check_finite(
-            torch.tensor(np.nan), 0, "the VAE's pictures are"
-        ),
+        "no numbers": lambda: chunk._check_finite(torch.tensor(np.nan), 0, "the VAE's images are"),
         "no video": lambda: raise_(unreadable(text, "Invalid data")),
         "a start behind a video": lambda: video_part._require_inside(False, 9.0, Fraction(8)),
         "too many frames": lambda: video_part.check_memory(9000, (768, 448), 8.0, 7056.0),

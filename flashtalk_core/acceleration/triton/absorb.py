@@ -1,4 +1,4 @@
-"""Keys and values of the sound times the layers around the attention to it, head by head.
+"""Audio keys and values times the projections absorbed into them, head by head.
 
 Axis legend: T latent frames, A audio tokens a frame, N heads, D head dim, C width.
 """

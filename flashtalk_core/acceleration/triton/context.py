@@ -1,4 +1,4 @@
-"""Attention to prompt and picture, whose keys are few, in one kernel.
+"""Attention to prompt and image, whose keys are few, in one kernel.
 
 Axis legend: L tokens, N heads, D head dim, K keys.
 """

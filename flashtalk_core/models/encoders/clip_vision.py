@@ -54,7 +54,7 @@ class ClipVision(nn.Module):
         self.embeddings.register_buffer("position_ids", positions, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Turn pictures into tokens.
+        """Encode images as tokens.
 
         Args:
             image: ``(B, 3, H, W)`` floating point in ``[-1, 1]``.

@@ -1,1 +1,1 @@
-"""The diffusion transformer with its attention to the sound."""
+"""The diffusion transformer with its audio cross-attention."""

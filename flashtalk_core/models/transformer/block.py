@@ -70,7 +70,7 @@ class SelfAttention(nn.Module):
 
 
 class ContextAttention(nn.Module):
-    """Cross-attention to the prompt and, with keys of its own, to the picture."""
+    """Cross-attention to the prompt and, with keys of its own, to the image."""
 
     def __init__(self, config: DiTConfig, attention: Attention) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class ContextAttention(nn.Module):
 
         Args:
             text: Prompt with its padding.
-            image: Picture.
+            image: Image tokens.
             prompt_len: Positions before the padding, if known.
         """
         heads = (self.num_heads, -1)
@@ -165,7 +165,7 @@ class AudioAttention(nn.Module):
 
 
 class AvatarBlock(nn.Module):
-    """Self-attention, prompt and picture, audio, feed-forward; adaLN modulation in float32."""
+    """Self-attention, prompt and image, audio, feed-forward; adaLN modulation in float32."""
 
     def __init__(self, config: DiTConfig, attention: Attention) -> None:
         super().__init__()
@@ -199,8 +199,8 @@ class AvatarBlock(nn.Module):
             x: Tokens, ``(B, L, C)``.
             modulation: Projected timestep, ``(B, 6, C)`` float32.
             rotation: Rotary table, ``(L, D / 2, 2)`` float32.
-            context: Keys and values of prompt and picture.
-            audio: Keys and values of the sound, ``(B * T, A, N, D)`` each.
+            context: Keys and values of prompt and image.
+            audio: Keys and values of the audio, ``(B * T, A, N, D)`` each.
             masks: Reference masks of two speakers, ``(K, R)``; ``None`` with one.
 
         Returns:

@@ -31,10 +31,10 @@ TimeContext = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class SessionContext:
-    """What stays the same in a session: condition, prompt and picture, projected once."""
+    """What stays the same in a session: condition, prompt and image, projected once."""
 
     condition: Tensor
-    """Mask and encoded picture, ``(B, 20, T, h, w)``."""
+    """Mask and encoded image, ``(B, 20, T, h, w)``."""
     blocks: tuple[BlockContext, ...]
     """Keys and values for each block."""
     rotation: Tensor
@@ -45,7 +45,7 @@ class SessionContext:
 
 @dataclass(frozen=True)
 class AudioContext:
-    """What stays the same in a chunk: the sound, projected once for all steps."""
+    """What stays the same in a chunk: the audio, projected once for all steps."""
 
     blocks: tuple[KeyValue, ...]
     """Keys and values for each block, ``(B * T, A, N, D)``."""
@@ -96,7 +96,7 @@ class OutputHead(nn.Module):
 
 
 class AvatarDiT(nn.Module):
-    """Velocity of a noisy chunk, given prompt, picture, sound and timestep.
+    """Velocity of a noisy chunk, given prompt, image, audio and timestep.
 
     Source: SoulX-FlashTalk ``WanModel`` @ 688982e (the parameter names are theirs).
     """
@@ -137,10 +137,10 @@ class AvatarDiT(nn.Module):
         """Project what stays the same in a session.
 
         Args:
-            condition: Mask and encoded picture, ``(B, 20, T, h, w)``.
+            condition: Mask and encoded image, ``(B, 20, T, h, w)``.
             text: Prompt, ``(B, <= text_len, text_dim)``; padded with zeros to text_len, and
                 the padding is attended to, as in training.
-            clip: Picture tokens, ``(B, clip_tokens, clip_dim)``.
+            clip: Image tokens, ``(B, clip_tokens, clip_dim)``.
             timesteps: Those of a video of its own that steps will be taken at, if they are
                 known; others are embedded at every step.
 
@@ -164,7 +164,7 @@ class AvatarDiT(nn.Module):
     def project_audio(
         self, windows: Tensor, strength: float = 1.0, masks: Tensor | None = None
     ) -> AudioContext:
-        """Project the sound of a chunk.
+        """Project the audio of a chunk.
 
         Args:
             windows: ``(B, F, W, S, M)`` audio features; with ``masks``, axis 0 is the two

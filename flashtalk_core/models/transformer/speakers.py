@@ -1,4 +1,4 @@
-"""Two speakers in one picture: which token listens to whom.
+"""Two speakers in one image: which token listens to whom.
 
 Axis legend: B batch, L tokens, N heads, D head dim, K classes (speaker 1, speaker 2,
 background), R tokens of the first latent frame.

@@ -20,7 +20,7 @@ from .cache import CausalCache
 
 
 class RMSNorm(nn.Module):
-    """Norm over channels with a learned scale, for video ``(B, C, F, H, W)`` or pictures."""
+    """Norm over channels with a learned scale, for video ``(B, C, F, H, W)`` or images."""
 
     def __init__(self, dim: int, num_axes: int = 3) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The autoencoder's large layers run over a few rows of the picture at a time.
+"""The autoencoder's large layers run over a few rows of the image at a time.
 
 Axis legend: B batch, C channels, F frames at this level, H W pixels at this level.
 """
@@ -45,8 +45,8 @@ class RowTileRunner:
     """Runs residual blocks, upsampling and heads tile by tile, other layers as they are.
 
     Convolutions reach one row up and down and norms none, so that a tile with a halo of as many
-    rows as there are convolutions one after the other gives the rows of the whole picture:
-    nothing is blended, and no seam can be seen. Attention sees the whole picture, which is small
+    rows as there are convolutions one after the other gives the rows of the whole image:
+    nothing is blended, and no seam can be seen. Attention sees the whole image, which is small
     where it runs. What is saved are the tensors inside a layer; its input and output, and the
     past frames, stay whole.
     """
@@ -97,7 +97,7 @@ class RowTileRunner:
 
 
 class _TiledCache:
-    """Past frames of whole pictures, read and written tile by tile.
+    """Past frames of whole images, read and written tile by tile.
 
     What is written becomes the past when every tile is through: the next tile still reads rows
     of this one as they were.

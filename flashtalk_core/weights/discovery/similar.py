@@ -15,7 +15,7 @@ _MAX_SHOWN = 3
 
 
 def describe_similar(roots: Sequence[Path], part: Part) -> str:
-    """Say what to do with files in ``roots`` that sound like ``part``; empty without any."""
+    """Say what to do with files in ``roots`` that resemble ``part``; empty without any."""
     found = [path for root in roots for path in _similar_files(root, part)]
     readable = [path.name for path in found if path.suffix.lower() in READABLE]
     if readable:

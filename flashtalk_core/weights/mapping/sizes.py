@@ -122,7 +122,7 @@ def clip_sizes(shapes: Shapes) -> Sizes:
 def audio_sizes(shapes: Shapes) -> Sizes:
     """Return the fields of :class:`AudioEncoderConfig` that shapes tell.
 
-    Without a preprocessor's file the sound is normalised for a width of 1024 only.
+    Without a preprocessor's file the audio is normalised for a width of 1024 only.
     Source: ComfyUI ``load_audio_encoder_from_sd``.
     """
     layers = _count(shapes, r"encoder\.layers\.(\d+)\.")

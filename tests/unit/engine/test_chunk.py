@@ -201,7 +201,7 @@ def test_pictures_that_are_none_are_never_handed_on(toy, value, strength):
     shown = []
     try:
         with pytest.raises(
-            OverflowedError, match=r"^chunk 3: the VAE's pictures are NaN or infinite; use another"
+            OverflowedError, match=r"^chunk 3: the VAE's images are NaN or infinite; use another"
         ):
             shown.extend(chunk)
     finally:
@@ -214,7 +214,7 @@ def test_pictures_that_are_none_are_never_handed_on(toy, value, strength):
 def test_hidden_frames_of_a_chunk_are_looked_at_too(toy, value):
     hook = spoil(toy.vae.decoder, 1, value)
     try:
-        with pytest.raises(OverflowedError, match="pictures are NaN"):
+        with pytest.raises(OverflowedError, match="images are NaN"):
             toy.run(sampling=PLAIN)
     finally:
         hook.remove()

@@ -199,7 +199,7 @@ def test_a_message_gives_the_plan_that_its_sender_had():
 
 @pytest.mark.parametrize("name", ["portrait", "speakers.audio"])
 def test_what_is_nowhere_is_told(name):
-    with pytest.raises(FlashTalkError, match=r"none is given; name|no sound is given; name"):
+    with pytest.raises(FlashTalkError, match=r"none is given; name|no audio is given; name"):
         resolve(changed(BASE, name, None), HOST)
 
 
