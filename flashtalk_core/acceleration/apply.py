@@ -37,7 +37,7 @@ logger = printable_log(logging.getLogger(__name__))
 
 _TRITON = "triton-windows" if sys.platform == "win32" else "triton"
 _MIN_CAPABILITY = (8, 0)
-"""Triton's kernels here use bfloat16, which older GPUs have not."""
+"""Triton's kernels here use bfloat16, which older GPUs lack."""
 
 _MAX_COMPILED_SIZES = 64
 """Sizes of video and formats that a process compiles blocks for; more run eagerly."""
@@ -47,14 +47,14 @@ def choose_kernel_options(speed: str, device: torch.device) -> KernelOptions:
     """Return the execution mode that ``speed`` stands for.
 
     Args:
-        speed: ``plain``, which is eager and may be called so; ``fused`` (Triton's kernels, quick
-            to build); ``compiled`` (blocks by ``torch.compile``, slow to build); ``auto`` is
-            ``fused`` on a GPU that can, and ``plain`` elsewhere, which is said if the GPU is worth
-            more.
+        speed: ``plain`` or ``eager``, which are the same; ``fused`` (Triton's kernels, quick to
+            build); ``compiled`` (blocks by ``torch.compile``, slow to build); ``auto`` is
+            ``fused`` on a GPU that supports it, and ``plain`` elsewhere, with a warning if it is
+            a GPU.
         device: Where the networks will run.
 
     Raises:
-        InvalidInputError: If a mode was asked for by name that cannot run here.
+        InvalidInputError: If a mode that was named cannot run here.
     """
     if speed == "eager":
         speed = "plain"
@@ -77,7 +77,7 @@ def _choose_automatically(device: torch.device) -> str:
     try:
         check_kernel_options(KernelOptions(), device)
     except InvalidInputError as error:
-        logger.warning("the plain way is taken, about 1.7 times slower: %s", error)
+        logger.warning("using eager execution, about 1.7 times slower: %s", error)
         return "plain"
     return "fused"
 
@@ -90,21 +90,21 @@ def set_execution(
     provider: BlockProvider | None = None,
     row_tiles: bool = False,
 ) -> None:
-    """Choose how a network runs; networks without a choice stay as they are.
+    """Set the execution mode of a network; networks with a single mode stay as they are.
 
-    The one place that alters a network after it was built: it fills the runner's slot of a
-    transformer or an autoencoder, whatever was there before. Parameters keep their names.
+    The one place that alters a network after it was built: it sets the runner of a
+    transformer or an autoencoder, whatever it was before. Parameters keep their names.
 
     Args:
-        network: Changed in place; in its final dtype, with its attention chosen, and with its
+        network: Changed in place; in its final dtype, with its attention set, and with its
             layers in their number format, which they get while weights are loaded.
         options: Which kernels it runs with.
-        device: Where it will run; it may wait elsewhere.
+        device: Where it will run; it may be elsewhere now.
         provider: Where a transformer's blocks come from; ``None`` where they stay resident.
         row_tiles: Whether an autoencoder runs its large layers some rows at a time.
 
     Raises:
-        InvalidInputError: If the device or the installation cannot do what is asked for.
+        InvalidInputError: If the device or the installation does not support it.
     """
     check_kernel_options(options, device)
     if isinstance(network, AvatarDiT):
@@ -140,7 +140,7 @@ def _block_kernels(device: torch.device) -> BlockKernels:
 
 
 def compiled_execution(backend: str | Callable[..., Any] = "inductor") -> BlockExecution:
-    """Return the eager execution, compiled; all blocks share one piece of code for each size.
+    """Return the eager execution, compiled; all blocks share the code for a size.
 
     Args:
         backend: Compiler, or the name under which ``torch.compile`` knows it.
@@ -151,7 +151,7 @@ def compiled_execution(backend: str | Callable[..., Any] = "inductor") -> BlockE
 
 
 def _allow_sizes(count: int) -> None:
-    """Let one function be compiled ``count`` times; PyTorch's own 8 are for sizes by accident."""
+    """Let one function be compiled ``count`` times; PyTorch's limit of 8 is against accidents."""
     from torch._dynamo import config
 
     name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
@@ -159,7 +159,7 @@ def _allow_sizes(count: int) -> None:
 
 
 def default_decode_latents(options: KernelOptions) -> int:
-    """Return how many latent frames are decoded at once where nobody says a number.
+    """Return how many latent frames are decoded at once by default.
 
     On a GPU two at a time are nearly as fast as eight, and the first image comes sooner.
     """
@@ -167,7 +167,7 @@ def default_decode_latents(options: KernelOptions) -> int:
 
 
 def is_supported(options: KernelOptions, device: torch.device) -> bool:
-    """Whether ``device`` can take ``options``."""
+    """Whether ``device`` supports ``options``."""
     try:
         check_kernel_options(options, device)
     except InvalidInputError:
@@ -181,19 +181,19 @@ def check_kernel_options(options: KernelOptions, device: torch.device) -> None:
         return
     require(
         device.type == "cuda",
-        f"fused and compiled ways on {device}: they run on NVIDIA and AMD GPUs; "
+        f"fused and compiled execution on {device}: it runs on NVIDIA and AMD GPUs; "
         "use speed 'plain' or 'auto'",
         subject="speed",
     )
     require(
         importlib.util.find_spec("triton") is not None,
-        f"fused and compiled ways: {missing_package(_TRITON)}, or use speed 'plain'",
+        f"fused and compiled execution: {missing_package(_TRITON)}, or use speed 'plain'",
         subject="speed",
     )
     capability = torch.cuda.get_device_capability(device)
     require(
         capability >= _MIN_CAPABILITY,
-        f"fused and compiled ways on {torch.cuda.get_device_name(device)}: they need compute "
+        f"fused and compiled execution on {torch.cuda.get_device_name(device)}: it needs compute "
         f"capability 8.0, this GPU has {'.'.join(map(str, capability))}; use speed 'plain'",
         subject="speed",
     )
@@ -211,7 +211,7 @@ def _try_triton(device: torch.device) -> None:
     except Exception as error:  # whatever Triton, its compiler or the driver raise
         reason = first_line(error)
         raise InvalidInputError(
-            f"fused and compiled ways: Triton is installed but its kernels cannot be built "
+            f"fused and compiled execution: Triton is installed but its kernels cannot be built "
             f"({reason}); install a C compiler, or use speed 'plain'",
             subject="speed",
         ) from error

@@ -1,4 +1,4 @@
-"""A kernel with a slower one behind it."""
+"""A kernel with a slower one as fallback."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ logger = printable_log(logging.getLogger(__name__))
 
 
 class Fallback:
-    """Calls a kernel, and a slower one from its first failure on.
+    """Calls a kernel, and the fallback from its first failure on.
 
     A kernel may need more shared memory than a GPU has, or a newer compiler; it fails when it is
     built, before anything was computed.
     """
 
     def __init__(self, name: str, fast: Callable[..., Any], eager: Callable[..., Any]) -> None:
-        """Call ``fast`` until it fails, which is said of ``name``, and then ``eager``."""
+        """Call ``fast`` until it fails, which is logged under ``name``, and then ``eager``."""
         self._name = name
         self._fast = fast
         self._eager = eager
         self._has_failed = False
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Return what the kernels return; memory that runs out is no failure of theirs."""
+        """Return what the kernels return; running out of memory does not count as a failure."""
         if not self._has_failed:
             try:
                 return self._fast(*args, **options)
@@ -39,7 +39,7 @@ class Fallback:
                 self._has_failed = True
                 reason = first_line(error)
                 logger.warning(
-                    "the fused kernel %r cannot run here and goes the slower plain way: %s: %s",
+                    "the fused kernel %r cannot run here, using the slower eager one: %s: %s",
                     self._name, type(error).__name__, reason,
                 )  # fmt: skip
         return self._eager(*args, **options)

@@ -1,4 +1,4 @@
-"""Which kernels the networks run with, as plain values: nothing heavy is imported here."""
+"""Which kernels the networks run with, as plain data: nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class KernelOptions:
     compiled_blocks: bool = False
     """Compile the transformer's blocks instead (needs Triton; tens of seconds at first)."""
     channels_last: bool = True
-    """Keep the autoencoder's tensors with channels innermost, as its convolutions want them."""
+    """Keep the autoencoder's tensors with channels innermost, as its convolutions need them."""
     fused_layers: bool = True
     """Norms, sums and biases of the autoencoder in few passes over memory (needs Triton)."""
 
@@ -42,17 +42,17 @@ class KernelOptions:
 
     @classmethod
     def eager(cls) -> Self:
-        """Return those of eager execution."""
+        """Return the options of eager execution."""
         return cls(**{field.name: False for field in fields(cls)})
 
     def without(self, names: Iterable[str]) -> Self:
-        """Return these options with some left out, and what needs them.
+        """Return these options without some, and without what needs them.
 
         Args:
             names: Of fields.
 
         Raises:
-            InvalidInputError: If a name is none of a field.
+            InvalidInputError: If a name is not that of a field.
         """
         known = [each.name for each in fields(self)]
         off = dict.fromkeys(names, False)
@@ -66,5 +66,5 @@ class KernelOptions:
 
     @property
     def needs_triton(self) -> bool:
-        """Tell whether any of them runs Triton's kernels on a GPU."""
+        """Whether any of them runs Triton's kernels on a GPU."""
         return self.fused_blocks or self.compiled_blocks or self.fused_layers

@@ -67,8 +67,8 @@ def count_operations(
     """
     device = torch.device("meta")
     networks = random_networks(config, sdpa, device, torch.bfloat16)
-    paths = replace(KernelOptions.eager(), fused_blocks=is_fused)
-    set_execution(networks.dit, paths, torch.device("cpu"))
+    options = replace(KernelOptions.eager(), fused_blocks=is_fused)
+    set_execution(networks.dit, options, torch.device("cpu"))
     found = {name: _count(run) for name, run in _stages(networks, size_px).items()}
     return {stage: found[stage] for stage in found if stage != "step 1"} | {
         f"step {number}": found["step 1"] for number in range(1, steps + 1)

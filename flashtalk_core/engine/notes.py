@@ -32,21 +32,21 @@ def render_notes(plan: RenderPlan) -> list[str]:
 
 
 def placement_notes(place: Placement) -> list[str]:
-    """Return which of the execution modes asked for have no effect where the networks run."""
+    """Return which of the requested execution modes have no effect where the networks run."""
     notes, kind = [], place.device.type
     if kind == "cpu" and place.memory.float8:
         notes.append(
             "float8: a CPU has no products of 8-bit floats, so this is slower, and the image "
             "changes a little; leave it off"
         )
-    if kind == "cpu" and place.paths.fused_blocks:
+    if kind == "cpu" and place.kernel_options.fused_blocks:
         notes.append("speed fused: its kernels need a GPU; on a CPU this is no faster than 'plain'")
-    if kind == "cuda" and place.paths == KernelOptions.eager():
+    if kind == "cuda" and place.kernel_options == KernelOptions.eager():
         fault = _fused_fault(place.device)
         if fault:
             notes.append(f"speed: about 1.7 times slower than on other GPUs: {fault}")
-    vae_paths = place.paths_of(VideoVAE)
-    if place.paths.fused_layers and not vae_paths.fused_layers:
+    vae_options = place.kernel_options_of(VideoVAE)
+    if place.kernel_options.fused_layers and not vae_options.fused_layers:
         notes.append(
             f"decoding on {place.vae_device}: the fused kernels cannot run there; it is slower"
         )

@@ -114,7 +114,7 @@ class RenderPlan:
             memory=[place.memory.float8, place.memory.row_tiles],
             rounding=[rounding_of(place.device), rounding_of(place.device_of(VideoVAE))],
             # The constant stands for a field that this once had: older fingerprints stay valid.
-            paths=asdict(place.paths) | {"float8": False},
+            paths=asdict(place.kernel_options) | {"float8": False},
             attention=[self.attention, *_installed_kernels()],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
         )

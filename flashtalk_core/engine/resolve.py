@@ -99,7 +99,7 @@ class Backend:
 
     device: torch.device
     attention: Attention
-    paths: KernelOptions
+    kernel_options: KernelOptions
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class OpenedModel:
     checkpoint: AvatarCheckpoint
     device: torch.device
     dtype: torch.dtype
-    paths: KernelOptions
+    kernel_options: KernelOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,8 +196,8 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     device = host.find_device(placement.device)
     check_choice(placement.memory, device)
     attention = choose_attention(placement.attention, device)
-    paths = choose_kernel_options(placement.speed, device).without(placement.disabled)
-    return Backend(device, attention, paths)
+    options = choose_kernel_options(placement.speed, device).without(placement.disabled)
+    return Backend(device, attention, options)
 
 
 def find_loras(model: ModelSpec, host: Host) -> tuple[LoraFile, ...]:
@@ -212,7 +212,7 @@ def open_model(
     """Check the headers of a model's files; see :func:`open_checkpoint`."""
     checkpoint = open_checkpoint(files, backend.attention, loras)
     found = host.find_dtype(dtype, backend.device)
-    return OpenedModel(checkpoint, backend.device, found, backend.paths)
+    return OpenedModel(checkpoint, backend.device, found, backend.kernel_options)
 
 
 def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFile, ...], Backend]:
@@ -255,7 +255,7 @@ def _assemble(
     place = _place(wanted, model, host)
     latents = wanted.decode_latents
     if latents is None:
-        latents = default_decode_latents(place.paths_of(VideoVAE))
+        latents = default_decode_latents(place.kernel_options_of(VideoVAE))
     request = AvatarRequest(
         image=image,
         prompt=config.prompt if spec.prompt is None else spec.prompt,
@@ -282,7 +282,7 @@ def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
     vae_device = None if wanted.vae_device is None else host.find_device(wanted.vae_device)
     if vae_device is not None:
         check_half_precision(vae_device, model.dtype)
-    return Placement(model.device, model.dtype, vae_device, paths=model.paths)
+    return Placement(model.device, model.dtype, vae_device, kernel_options=model.kernel_options)
 
 
 def _with_memory(

@@ -23,7 +23,7 @@ class Placement:
     dtype: torch.dtype
     vae_device: torch.device | None = None
     """Where the autoencoder runs; ``None`` is where the others do."""
-    paths: KernelOptions = field(default_factory=KernelOptions.eager)
+    kernel_options: KernelOptions = field(default_factory=KernelOptions.eager)
     """How they execute: eager, fused or compiled."""
     memory: MemoryPlan = WHOLE
     """How much of the model stays on its device, and whether it is in 8-bit floats."""
@@ -37,13 +37,13 @@ class Placement:
         """Return where a network of class ``kind`` runs."""
         return self.vae_device or self.device if kind is VideoVAE else self.device
 
-    def paths_of(self, kind: type[nn.Module]) -> KernelOptions:
-        """Return the execution mode of a network of class ``kind``.
+    def kernel_options_of(self, kind: type[nn.Module]) -> KernelOptions:
+        """Return the kernel options of a network of class ``kind``.
 
-        They were chosen for the device that most networks run on; another one may not have them.
+        They were chosen for the device that most networks run on; another one may not support them.
         """
         device = self.device_of(kind)
         if device == self.device:
-            return self.paths
-        has_paths = device.type == self.device.type and is_supported(self.paths, device)
-        return self.paths if has_paths else KernelOptions.eager()
+            return self.kernel_options
+        has_kernels = device.type == self.device.type and is_supported(self.kernel_options, device)
+        return self.kernel_options if has_kernels else KernelOptions.eager()

@@ -44,7 +44,7 @@ def load_network(
     offload_device: torch.device | None = None,
     before_tensor: Callable[[], object] | None = None,
 ) -> LoadedNetwork[N]:
-    """Read a network, and bring it into the form that the memory plan and its execution want.
+    """Read a network, and apply the memory plan and its execution mode to it.
 
     Args:
         checkpoint: Its files.
@@ -73,7 +73,7 @@ def load_network(
         )
         set_execution(
             network,
-            placement.paths_of(kind),
+            placement.kernel_options_of(kind),
             device,
             provider=offload if isinstance(offload, BlockOffload) else None,
             row_tiles=placement.memory.row_tiles,
@@ -99,8 +99,7 @@ def _offload(
 class CachedNetworks:
     """Reads each network when it is first used and keeps it on its device.
 
-    What was built for its execution mode serves every later render, of
-    whatever size.
+    What was built for its execution mode serves every later render, of any size.
     """
 
     def __init__(

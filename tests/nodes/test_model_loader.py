@@ -261,4 +261,4 @@ def test_the_chosen_ways_reach_the_plan_and_the_default_on_a_cpu_is_plain(pack):
     for given, fused in (({"speed": "fused", "float8": True}, True), ({}, False)):
         model = pack.run("ModelLoader", **given).args[0]
         place = pack.frames(model).plan.placement
-        assert (place.paths.fused_blocks, place.memory.float8) == (fused, fused)
+        assert (place.kernel_options.fused_blocks, place.memory.float8) == (fused, fused)

@@ -66,14 +66,14 @@ def run_cards(args: argparse.Namespace) -> int:
             f"and less than {MAX_CARD_GB:g} GB",
         )
     device = choose_device(args.device)
-    paths = choose_kernel_options(args.speed, device).without(read_disabled(args))
+    kernel_options = choose_kernel_options(args.speed, device).without(read_disabled(args))
     config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
     size_px = args.size or config.size_px
     check_size(size_px)
     bench = CardBench(
         config=config,
         attention=choose_attention(args.attention, device),
-        paths=paths,
+        kernel_options=kernel_options,
         device=device,
         dtype=choose_dtype(args.dtype, device),
         size_px=size_px,

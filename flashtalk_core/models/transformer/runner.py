@@ -74,7 +74,7 @@ RESIDENT_BLOCKS: BlockProvider = ResidentBlocks()
 
 @dataclass(frozen=True)
 class BlockRunner:
-    """Runs all blocks of a transformer. A value: another way to run is another runner."""
+    """Runs all blocks of a transformer. Immutable: another mode is another runner."""
 
     provider: BlockProvider = RESIDENT_BLOCKS
     """Where the weights are: all on the device, or streamed from the host."""

@@ -27,7 +27,7 @@ CONFIG = DiTConfig(
 )  # fmt: skip
 
 
-def make_dit(dtype=torch.float32, paths=None, float8=False):
+def make_dit(dtype=torch.float32, options=None, float8=False):
     torch.manual_seed(0)
     dit = AvatarDiT(CONFIG).eval()
     for name, parameter in dit.named_parameters():
@@ -37,7 +37,7 @@ def make_dit(dtype=torch.float32, paths=None, float8=False):
             parameter.data.normal_(0, 0.3)
     dit = dit.to(dtype).requires_grad_(False)
     convert_blocks(dit, choose_format(float8=float8), CPU)
-    set_execution(dit, paths or KernelOptions.eager(), CPU)
+    set_execution(dit, options or KernelOptions.eager(), CPU)
     return dit
 
 
@@ -67,7 +67,7 @@ def relative_rms(result, expected):
 @torch.no_grad()
 @pytest.mark.parametrize("prompt_len", [1, 6, 9])
 def test_a_fused_block_computes_the_same(prompt_len):
-    fused = make_dit(paths=KernelOptions())
+    fused = make_dit(options=KernelOptions())
     expected = run(make_dit(), prompt_len=prompt_len)
     assert relative_rms(run(fused, prompt_len=prompt_len), expected) < 1e-6
 
@@ -84,7 +84,7 @@ def test_a_fused_block_in_half_precision_is_no_less_exact():
 def test_a_fused_block_takes_float8_layers():
     plain = make_dit()
     convert_blocks(plain, FP8, CPU)
-    fused = make_dit(paths=KernelOptions(), float8=True)
+    fused = make_dit(options=KernelOptions(), float8=True)
     assert relative_rms(run(fused), run(plain)) < 1e-2
     assert relative_rms(run(fused), run(make_dit())) < 0.05
 
@@ -103,11 +103,11 @@ def test_audio_projections_are_absorbed_where_that_takes_fewer_products():
 @torch.no_grad()
 def test_two_speakers_run_eagerly():
     expected = run(make_dit(), speakers=2)
-    assert torch.equal(run(make_dit(paths=KernelOptions()), speakers=2), expected)
+    assert torch.equal(run(make_dit(options=KernelOptions()), speakers=2), expected)
 
 
 def test_with_gradients_layers_run_eagerly():
-    plain, fused = make_dit(), make_dit(paths=KernelOptions())
+    plain, fused = make_dit(), make_dit(options=KernelOptions())
     grads = []
     for dit in (plain, fused):
         weight = dit.blocks[0].ffn[0].weight.requires_grad_()
@@ -172,7 +172,7 @@ class EverywhereFloat8Attention(Float8Attention):
 @torch.no_grad()
 @pytest.mark.parametrize("float8", [False, True])
 def test_float8_attention_in_a_fused_block_is_near_the_plain_one(float8):
-    expected, dit = run(make_dit()), make_dit(paths=KernelOptions(), float8=float8)
+    expected, dit = run(make_dit()), make_dit(options=KernelOptions(), float8=float8)
     attention = EverywhereFloat8Attention()
     for block in dit.blocks:
         block.self_attn.attention = attention
@@ -214,7 +214,7 @@ def test_an_operation_that_fails_runs_eagerly_from_then_on(caplog):
         assert torch.equal(kernels.to_linear(x, gelu=True, rows=DENSE), expected)
     assert fast.calls == 1
     assert len(caplog.records) == 1
-    assert "'to_linear' cannot run here and goes the slower plain way" in caplog.text
+    assert "'to_linear' cannot run here, using the slower eager one" in caplog.text
     assert torch.equal(kernels.add(x, x, x[0]), x + x * x[0])
 
 

@@ -34,7 +34,7 @@ def bench():
     return CardBench(
         config=AvatarConfig(dit=dit, vae=vae, audio=tiny.audio, size_px=(32, 32)),
         attention=sdpa,
-        paths=KernelOptions.eager(),
+        kernel_options=KernelOptions.eager(),
         device=CPU,
         dtype=torch.bfloat16,
         size_px=(32, 32),

@@ -114,7 +114,7 @@ def test_only_outputs_that_agree_and_vary_pass():
     }
     for name, (result, expected, passed) in cases.items():
         (row,) = compare(
-            "way", {name: result}, {name: expected}, {"within a bound of its own": 0.05}
+            "mode", {name: result}, {name: expected}, {"within a bound of its own": 0.05}
         )
         assert row.passed is passed, name
 

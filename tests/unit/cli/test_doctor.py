@@ -55,7 +55,7 @@ def test_a_gpu_says_which_faster_ways_it_lacks_and_why(monkeypatch):
     assert "RTX 2080, 8.0 GiB, capability 7.5, no bfloat16" in found["cuda:0"].detail
     fused, float8 = found["cuda:0 fused"], found["cuda:0 float8"]
     assert not fused.found
-    assert "they need compute capability 8.0, this GPU has 7.5" in fused.detail
+    assert "it needs compute capability 8.0, this GPU has 7.5" in fused.detail
     assert not float8.found
     assert "it needs compute capability 8.9, this GPU has 7.5" in float8.detail
 

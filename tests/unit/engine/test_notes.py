@@ -97,7 +97,7 @@ def test_float8_on_a_cpu_says_that_it_brings_nothing():
 
 
 def test_fused_on_a_cpu_says_that_it_brings_nothing():
-    (note,) = placement_notes(place(paths=KernelOptions()))
+    (note,) = placement_notes(place(kernel_options=KernelOptions()))
     assert note == "speed fused: its kernels need a GPU; on a CPU this is no faster than 'plain'"
 
 
@@ -110,7 +110,9 @@ def test_a_gpu_without_triton_says_why_it_is_slower(monkeypatch):
 
 
 def test_decoding_on_a_device_without_the_fused_kernels_is_a_note():
-    elsewhere = Placement(torch.device("cuda"), FLOAT32, paths=KernelOptions(), vae_device=CPU)
+    elsewhere = Placement(
+        torch.device("cuda"), FLOAT32, kernel_options=KernelOptions(), vae_device=CPU
+    )
     assert placement_notes(elsewhere) == [
         "decoding on cpu: the fused kernels cannot run there; it is slower"
     ]
@@ -126,7 +128,7 @@ def test_notes_of_a_whole_plan_come_from_request_sound_and_placement(make_plan, 
         plan,
         request=request,
         speakers=(PlannedSpeaker(replace(plan.audio, is_silent=True, peak=0.0)),),
-        placement=replace(plan.placement, paths=KernelOptions()),
+        placement=replace(plan.placement, kernel_options=KernelOptions()),
     )
     openings = [note.partition(":")[0] for note in render_notes(unusual)]
     assert openings == [

@@ -49,7 +49,7 @@ OTHERS = {
     "8-bit": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(float8=True))},
     "row_tiles": {"placement": Placement(CPU, torch.float32, memory=MemoryPlan(row_tiles=True))},
     "kernel": {"attention": "sdpa"},
-    "fused": {"placement": Placement(CPU, torch.float32, paths=KernelOptions())},
+    "fused": {"placement": Placement(CPU, torch.float32, kernel_options=KernelOptions())},
 }
 
 

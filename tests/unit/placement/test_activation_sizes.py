@@ -20,7 +20,7 @@ GIB = 2**30
 
 
 def full_size(
-    num_decode_latents=1, size_px=(768, 448), dtype=torch.bfloat16, paths=None, row_tiles=False
+    num_decode_latents=1, size_px=(768, 448), dtype=torch.bfloat16, options=None, row_tiles=False
 ):
     config = AvatarConfig()
     return SimpleNamespace(
@@ -30,7 +30,7 @@ def full_size(
         placement=Placement(
             torch.device("cpu"),
             dtype,
-            paths=paths or KernelOptions.eager(),
+            kernel_options=options or KernelOptions.eager(),
             memory=MemoryPlan(row_tiles=row_tiles),
         ),
     )

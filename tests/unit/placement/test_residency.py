@@ -131,7 +131,9 @@ def test_only_the_autoencoder_runs_in_row_tiles(checkpoint):
 
 
 def test_networks_run_as_placed_from_the_first_use_on(checkpoint):
-    networks = CachedNetworks(checkpoint, Placement(CPU, torch.float32, paths=KernelOptions()))
+    networks = CachedNetworks(
+        checkpoint, Placement(CPU, torch.float32, kernel_options=KernelOptions())
+    )
     with networks.acquire(AvatarDiT) as dit, networks.acquire(VideoVAE) as vae:
         found = [dit.runner.execution, vae.runner]
         assert isinstance(found[0], FusedExecution)
@@ -164,5 +166,5 @@ def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(c
 
 def test_an_autoencoder_on_a_device_of_another_type_runs_eagerly():
     apart = Placement(META, torch.float32, CPU, KernelOptions())
-    assert apart.paths_of(VideoVAE) == KernelOptions.eager()
-    assert apart.paths_of(AvatarDiT) == KernelOptions()
+    assert apart.kernel_options_of(VideoVAE) == KernelOptions.eager()
+    assert apart.kernel_options_of(AvatarDiT) == KernelOptions()
