@@ -97,7 +97,7 @@ def set_execution(
 
     Args:
         network: Changed in place; in its final dtype, with its attention set, and with its
-            layers in their number format, which they get while weights are loaded.
+            layers in their format, which they get while weights are loaded.
         options: Which kernels it runs with.
         device: Where it will run; it may be elsewhere now.
         provider: Where a transformer's blocks come from; ``None`` where they stay resident.

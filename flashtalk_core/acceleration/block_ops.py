@@ -84,7 +84,7 @@ class BlockKernels(Protocol):
             weight: ``(C,)``.
             eps: Of the norm.
             rotation: Rotary table, ``(L, D / 2, 2)`` float32; ``None`` turns nothing.
-            float8_factor: Factor under which the result is wanted as 8-bit floats, whose range
+            float8_factor: Factor under which the result is wanted in FP8, whose range
                 it must not leave; ``None`` keeps the dtype.
         """
         ...
@@ -186,7 +186,7 @@ class EagerKernels:
         return self._attend(q, text) + self._attend(q, image)
 
     def _attend(self, q: Tensor, context: ContextKeys) -> Tensor:
-        # A count as a bias on the logits would be rounded to their format, by 1.6 % in bfloat16.
+        # A count as a bias on the logits would be rounded to their dtype, by 1.6 % in bfloat16.
         more = (context.last_count - 1, -1, -1)
         keys, values = (
             torch.cat([x, x[-1:].expand(more)])[None] for x in (context.keys, context.values)

@@ -17,7 +17,7 @@ SPEEDS = ("auto", "plain", "fused", "compiled")
 class KernelOptions:
     """Which kernels the networks run with. Each option can be turned off alone.
 
-    All compute the same up to the rounding of the number format.
+    All compute the same up to the rounding of the dtype.
     """
 
     fused_blocks: bool = True

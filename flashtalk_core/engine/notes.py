@@ -36,7 +36,7 @@ def placement_notes(place: Placement) -> list[str]:
     notes, kind = [], place.device.type
     if kind == "cpu" and place.memory.float8:
         notes.append(
-            "float8: a CPU has no products of 8-bit floats, so this is slower, and the image "
+            "float8: a CPU has no FP8 products, so this is slower, and the image "
             "changes a little; leave it off"
         )
     if kind == "cpu" and place.kernel_options.fused_blocks:

@@ -46,7 +46,7 @@ class Host(Protocol):
         ...
 
     def find_dtype(self, name: str, device: torch.device) -> torch.dtype:
-        """Return the number format called ``name`` for ``device``, or raise."""
+        """Return the dtype called ``name`` for ``device``, or raise."""
         ...
 
     def find_files(self, model: ModelSpec) -> ModelFiles:

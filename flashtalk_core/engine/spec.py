@@ -124,7 +124,7 @@ class PlacementSpec:
     disabled: tuple[str, ...] = ()
     """Kernel options of that speed that are left out: fields of ``KernelOptions``."""
     memory: MemoryChoice = field(default_factory=MemoryChoice)
-    """How much of the model stays on the device, and whether it is in 8-bit floats."""
+    """How much of the model stays on the device, and whether it is in FP8."""
     decode_latents: int | None = None
     """Latent frames decoded at once; ``None`` is what suits the device."""
 

@@ -79,7 +79,7 @@ _FLOAT8 = torch.float8_e4m3fn
 
 
 class Float8Attention:
-    """FlashAttention-3 on 8-bit floats; each of q, k and v has one scale."""
+    """FlashAttention-3 in FP8; each of q, k and v has one scale."""
 
     __name__ = "flash-attn-3-fp8"
 
@@ -94,13 +94,13 @@ class Float8Attention:
         return q.device.type == "cuda" and is_half and width in (64, 128, 256)
 
     def scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale ``(B, L, N, D)`` to the range of the format.
+        """Scale ``(B, L, N, D)`` to the range of FP8.
 
         Returns:
-            8-bit floats, and the factor that undoes it for each head, ``(B, N)`` float32.
+            FP8 values, and the factor that undoes the scaling for each head, ``(B, N)`` float32.
         """
         largest = torch.linalg.vector_norm(x, float("inf")).float().clamp(min=1e-12)
-        # The factor itself must stay within the format of ``x``.
+        # The factor itself must stay within the range of ``x``'s dtype.
         factor = (torch.finfo(_FLOAT8).max / largest).clamp(max=torch.finfo(x.dtype).max)
         scaled = (x * factor.to(x.dtype) * 0.99).to(_FLOAT8)
         return scaled, (1 / (0.99 * factor.to(x.dtype).float())).expand(x.shape[0], x.shape[2])
@@ -194,7 +194,7 @@ KERNELS = (
         "flash-attn-3-fp8",
         ("fa3_fwd_interface", "flash_attn_interface"),
         ("fa3-fwd", "flash-attn-3"),
-        "a quarter of the attention's time on Hopper GPUs; 8-bit",
+        "a quarter of the attention's time on Hopper GPUs; FP8",
         lambda: Float8Attention(_flash_attn_3()),
         min_capability=(9, 0),
         max_capability=(9, 9),

@@ -1,4 +1,4 @@
-"""Choice of devices and number format."""
+"""Choice of device and dtype."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 _KINDS = ("cuda", "mps", "xpu")
-"""Kinds of GPU of which PyTorch says in plain words why they cannot be used."""
+"""Kinds of GPU of which PyTorch states clearly why they cannot be used."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -67,7 +67,7 @@ def device_name(device: torch.device) -> str:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the number format called ``name``.
+    """Return the dtype called ``name``.
 
     ``auto`` is bfloat16 on CUDA, float16 on a GPU that only emulates it, else float32.
 

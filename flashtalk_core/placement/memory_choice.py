@@ -1,4 +1,4 @@
-"""The choice of how much of a model stays on its device, and in which number format.
+"""The choice of how much of a model stays on its device, and in which dtype.
 
 What changes the image follows from the card alone, so that the same settings draw the same on it
 whatever else is running; what does not follows from the memory that is free.
@@ -23,12 +23,12 @@ _GB = 1e9
 
 
 def check_choice(choice: MemoryChoice, device: torch.device) -> None:
-    """Raise :class:`InvalidInputError` if ``device`` lacks the 8-bit floats that are asked for."""
+    """Raise :class:`InvalidInputError` if ``device`` lacks the FP8 that is requested."""
     if choice.float8:
-        _require_float8(choice, fp8_unsupported_reason(device))
+        _require_fp8(choice, fp8_unsupported_reason(device))
 
 
-def _require_float8(choice: MemoryChoice, reason: str | None) -> None:
+def _require_fp8(choice: MemoryChoice, reason: str | None) -> None:
     remedy = "use 'offload' or 'auto'" if choice.mode == "offload" else "leave float8 off"
     subject = "memory" if choice.mode == "offload" else "float8"
     opening = f"memory {choice}: " if choice.mode == "offload" else ""
@@ -60,21 +60,20 @@ def choose_memory(
         choice: What the user asked for.
         sizes: What the model takes.
         memory: Of the device.
-        fp8_unsupported: Why the device cannot multiply 8-bit floats, for people; ``None`` if it
-            can.
+        fp8_unsupported: Why the device cannot multiply FP8, for users; ``None`` if it can.
 
     Returns:
         The plan, with the reason for it.
 
     Raises:
-        InvalidInputError: If it does not fit even with nothing resident, or if 8-bit floats
-            are asked for where there are none.
+        InvalidInputError: If it does not fit even with nothing resident, or if FP8 is
+            requested where it is not supported.
     """
-    _require_float8(choice, fp8_unsupported)
+    _require_fp8(choice, fp8_unsupported)
     # Nobody gets float32 on a GPU without asking for it by name.
-    has_float8 = fp8_unsupported is None and sizes.dtype != torch.float32
-    float8 = _takes_float8(choice, sizes, memory, has_float8=has_float8)
-    why = _why_format(choice, sizes, memory, float8=float8) if has_float8 else ""
+    supports_fp8 = fp8_unsupported is None and sizes.dtype != torch.float32
+    float8 = _uses_fp8(choice, sizes, memory, supports_fp8=supports_fp8)
+    why = _dtype_reason(choice, sizes, memory, float8=float8) if supports_fp8 else ""
     candidates = _candidates(choice, sizes, float8)
     for plan in candidates:
         if sizes.peak_bytes(plan) <= memory.free:
@@ -85,10 +84,10 @@ def choose_memory(
     return _explained(plan, sizes, memory, why)
 
 
-def _takes_float8(
-    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, has_float8: bool
+def _uses_fp8(
+    choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, supports_fp8: bool
 ) -> bool:
-    """Tell whether large layers become 8-bit floats, which nobody but the card decides unasked.
+    """Whether large layers become FP8; by default the size of the card alone decides.
 
     Row tiles count here whatever will be done: they take the same for every number of latent
     frames a call, which must not change the image either.
@@ -96,19 +95,19 @@ def _takes_float8(
     if choice.float8 is not None or choice.mode != "auto":
         return bool(choice.float8)
     blocks = MemoryPlan(num_resident=sizes.num_blocks, row_tiles=True)
-    return has_float8 and sizes.peak_bytes(blocks) > memory.total - SYSTEM_BYTES
+    return supports_fp8 and sizes.peak_bytes(blocks) > memory.total - SYSTEM_BYTES
 
 
-def _why_format(
+def _dtype_reason(
     choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, float8: bool
 ) -> str:
-    """Return why the format is what it is, empty where the user chose it."""
-    is_asked = choice.float8 is not None or choice.mode != "auto"
-    if is_asked or memory.total == sys.maxsize:
+    """Return why the dtype is what it is, empty where the user chose it."""
+    is_requested = choice.float8 is not None or choice.mode != "auto"
+    if is_requested or memory.total == sys.maxsize:
         return ""
     card = f"a card of {memory.total / _GB:.1f} GB"
     if float8:
-        return f"; 8-bit because {card} is too small for all blocks in {_name(sizes.dtype)}"
+        return f"; FP8 because {card} is too small for all blocks in {_name(sizes.dtype)}"
     return f"; {_name(sizes.dtype)} because {card} has room for all blocks in it"
 
 
@@ -158,10 +157,10 @@ def _offloaded(
 
 
 def _explained(
-    plan: MemoryPlan, sizes: ModelSizes, memory: DeviceMemory, why_format: str
+    plan: MemoryPlan, sizes: ModelSizes, memory: DeviceMemory, why_dtype: str
 ) -> MemoryPlan:
     """Add the reason."""
-    name = "8-bit" if plan.float8 else _name(sizes.dtype)
+    name = "FP8" if plan.float8 else _name(sizes.dtype)
     free = "" if memory.free == sys.maxsize else f" of {memory.free / _GB:.1f}"
     needed = f"{sizes.peak_bytes(plan) / _GB:.1f}{free} GB"
     if plan.num_resident is None:
@@ -170,8 +169,8 @@ def _explained(
         kept = f"all blocks in {name}, what runs once a session on the host"
     else:
         kept = f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
-    tail = ", frames in slabs of rows" if plan.row_tiles else ""
-    reason = f"{kept}{tail}: needs about {needed}{why_format}"
+    tail = ", frames in row tiles" if plan.row_tiles else ""
+    reason = f"{kept}{tail}: needs about {needed}{why_dtype}"
     return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
 
 

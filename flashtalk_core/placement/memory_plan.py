@@ -1,4 +1,4 @@
-"""How much of a model stays on its device, and in which number format: what is asked, and done."""
+"""How much of a model stays on its device, and in which dtype: the request, and the plan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..excerpt import excerpt
 
 Mode = Literal["auto", "resident", "offload"]
 MODES = ("auto", "resident", "float8", "offload", "float8-offload")
-"""What a user may write. Those with ``float8`` are ``offload`` with 8-bit floats."""
+"""What a user may write. Those with ``float8`` are ``offload`` with FP8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class MemoryPlan:
     """What stays on the device, and in which form."""
 
     float8: bool = False
-    """Large linear layers of the transformer in 8-bit floats."""
+    """Large linear layers of the transformer in FP8."""
     num_resident: int | None = None
     """Transformer blocks that stay on the device; what is used once a session or a chunk waits
     on the host. ``None``: all of it stays."""
@@ -43,8 +43,8 @@ class MemoryChoice:
     num_resident: int | None = None
     """Blocks that stay on the device; ``None`` is as many as there is room for."""
     float8: bool | None = None
-    """Whether large linear layers of the transformer are in 8-bit floats. ``None`` leaves that to
-    the size of the card where the mode is ``auto``, and is no elsewhere."""
+    """Whether large linear layers of the transformer are in FP8. ``None`` leaves that to
+    the size of the card where the mode is ``auto``, and means no in other modes."""
 
     def __post_init__(self) -> None:
         modes = get_args(Mode)
@@ -75,7 +75,7 @@ class MemoryChoice:
 
         Args:
             text: What was written.
-            float8: Whether 8-bit floats were asked for elsewhere.
+            float8: Whether FP8 was requested by another option.
         """
         mode, colon, count = text.partition(":")
         if colon and not re.fullmatch(r"\d+", count):

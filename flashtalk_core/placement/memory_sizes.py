@@ -36,7 +36,7 @@ class ModelSizes:
     num_blocks: int
     blocks: dict[bool, tuple[int, int, int]]
     """Weights of a block that run once a session, once a chunk and at every step, by whether
-    large layers are 8-bit floats."""
+    large layers are FP8."""
     others: int
     """Weights beside the blocks, of the autoencoder and the audio encoder too, and keys and
     values of the session and the chunk."""

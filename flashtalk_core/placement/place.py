@@ -1,4 +1,4 @@
-"""Where networks run, in which number format and by which execution mode."""
+"""Where networks run, in which dtype and execution mode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .memory_plan import WHOLE, MemoryPlan
 
 @dataclass(frozen=True)
 class Placement:
-    """Where networks run, and in which number format."""
+    """Where networks run, and in which dtype."""
 
     device: torch.device
     dtype: torch.dtype
@@ -26,7 +26,7 @@ class Placement:
     kernel_options: KernelOptions = field(default_factory=KernelOptions.eager)
     """How they execute: eager, fused or compiled."""
     memory: MemoryPlan = WHOLE
-    """How much of the model stays on its device, and whether it is in 8-bit floats."""
+    """How much of the model stays on its device, and whether it is in FP8."""
 
     @property
     def linear_format(self) -> LinearFormat:

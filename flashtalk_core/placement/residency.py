@@ -91,7 +91,7 @@ def _offload(
     if kind is AvatarDiT:
         return BlockOffload(placement.device, memory.num_resident)
     if kind is TextEncoder and memory.num_resident < num_blocks:
-        # It runs once, and is as large as the transformer's blocks in 8-bit floats.
+        # It runs once, and is as large as the transformer's blocks in FP8.
         return LayerOffload("encoder.block", placement.device)
     return None
 

@@ -1,4 +1,4 @@
-"""Conversion of a transformer's large linear layers to another number format."""
+"""Conversion of a transformer's large linear layers to another format, such as FP8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def convert_blocks(dit: AvatarDiT, linear_format: LinearFormat, device: torch.de
     """Convert the linear layers that run at every step over every token, block by block.
 
     What runs once a session or a chunk (keys and values of prompt, image and audio), the
-    embeddings, the modulation, the norms and the head keep their format: they cost little time
+    embeddings, the modulation, the norms and the head keep their dtype: they cost little time
     and the image depends on them most. So do the two layers around the attention to the audio,
     which reaches the tokens past every gate: with random weights they make a third of the whole
     error, and absorbed they cost little (see ``acceleration/absorbed_audio.py``). Layers of a
@@ -44,23 +44,23 @@ def convert_block(block: AvatarBlock, linear_format: LinearFormat, device: torch
 class BlockConverter:
     """A hook that converts the blocks of a transformer one by one while it is loaded.
 
-    So no more than one block is ever there in its wide format; see :func:`convert_blocks`.
+    At most one block is in its original dtype at a time; see :func:`convert_blocks`.
     """
 
     list_name = "blocks"
 
     def __init__(self, linear_format: LinearFormat, device: torch.device) -> None:
-        """Convert to ``linear_format`` what will run on ``device``."""
+        """Convert to ``linear_format``, to run on ``device``."""
         self._format = linear_format
         self._device = device
         self._blocks: Sequence[nn.Module] = ()
 
     def on_module_built(self, module: AvatarDiT) -> None:
-        """Receive the transformer, whose blocks may be without values yet."""
+        """Receive the transformer, whose blocks may be on the meta device."""
         self._blocks = cast("Sequence[nn.Module]", module.blocks)
 
     def on_layer_loaded(self, number: int) -> None:
-        """Convert the block ``number``, whose weights are all there now."""
+        """Convert the block ``number``, whose weights have been read."""
         block = self._blocks[number]
         assert isinstance(block, AvatarBlock)
         convert_block(block, self._format, self._device)

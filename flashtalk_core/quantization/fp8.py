@@ -1,4 +1,4 @@
-"""Linear layers in 8-bit floats (e4m3), scaled row by row, for inference.
+"""Linear layers in FP8 (e4m3), scaled row by row, for inference.
 
 Axis legend: R rows (tokens), I inputs, O outputs.
 """
@@ -19,54 +19,54 @@ from .linear_format import DENSE, LinearFormat, Rows, ScaledRows
 
 FLOAT8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FLOAT8).max
-"""Largest number of the format."""
-_PIECE_ELEMENTS = 2**25
+"""Largest number of FP8."""
+_TILE_ELEMENTS = 2**25
 _SIZE_MULTIPLE = 16
 """The kernels take matrices of multiples of this only."""
-# Hopper and Ada multiply 8-bit floats; what came before does not.
+# Hopper and Ada multiply FP8; earlier GPUs do not.
 _MIN_CAPABILITY = (8, 9)
 
 
 def quantise_rows(x: Tensor) -> ScaledRows:
-    """Scale each row to the range of the 8-bit format.
+    """Scale each row to the range of FP8.
 
     Args:
         x: ``(R, I)``, any float dtype.
 
     Returns:
-        ``(R, I)`` float8, and the factors that undo the scaling, ``(R, 1)`` float32.
+        ``(R, I)`` FP8, and the factors that undo the scaling, ``(R, 1)`` float32.
     """
     wide = x.float()
     scale = wide.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / LARGEST
     return (wide / scale).clamp(-LARGEST, LARGEST).to(FLOAT8), scale
 
 
-def _quantise_in_pieces(x: Tensor) -> ScaledRows:
-    """Scale rows, some at a time: float32 copies of all would take gigabytes.
+def _quantise_in_tiles(x: Tensor) -> ScaledRows:
+    """Scale rows, one row tile at a time: float32 copies of all would take gigabytes.
 
-    A compiler fuses the whole and needs no copies.
+    A compiler fuses all of it and needs no copies.
     """
-    if torch.compiler.is_compiling() or x.numel() <= _PIECE_ELEMENTS:
+    if torch.compiler.is_compiling() or x.numel() <= _TILE_ELEMENTS:
         return quantise_rows(x)
     values = torch.empty(x.shape, dtype=FLOAT8, device=x.device)
     scales = torch.empty((x.shape[0], 1), dtype=torch.float32, device=x.device)
-    step = max(1, _PIECE_ELEMENTS // x.shape[1])
+    step = max(1, _TILE_ELEMENTS // x.shape[1])
     for start in range(0, x.shape[0], step):
-        piece = slice(start, start + step)
-        values[piece], scales[piece] = quantise_rows(x[piece])
+        tile = slice(start, start + step)
+        values[tile], scales[tile] = quantise_rows(x[tile])
     return values, scales
 
 
 Product = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""``(R, I)`` and ``(O, I)`` 8-bit, factors ``(R, 1)`` and ``(O, 1)``, bias ``(O,)``; ``(R, O)``."""
+"""``(R, I)`` and ``(O, I)`` FP8, factors ``(R, 1)`` and ``(O, 1)``, bias ``(O,)``; ``(R, O)``."""
 
 
 def product_by_row(
     rows: Tensor, weight: Tensor, row_scale: Tensor, weight_scale: Tensor, bias: Tensor
 ) -> Tensor:
-    """Multiply ``(R, I)`` by ``(O, I)``, both 8-bit; ``(R, O)`` bfloat16.
+    """Multiply ``(R, I)`` by ``(O, I)``, both FP8; ``(R, O)`` bfloat16.
 
-    With scales by row the kernels take no other format for bias and result.
+    With scales by row the kernels take no other dtype for bias and result.
     """
     return torch._scaled_mm(
         rows,
@@ -124,7 +124,7 @@ class Float8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear, product: Product = product_by_row) -> None:
         super().__init__()
-        weight, scale = _quantise_in_pieces(linear.weight.detach())
+        weight, scale = _quantise_in_tiles(linear.weight.detach())
         self.register_buffer("weight", weight)
         self.register_buffer("weight_scale", scale)
         self.bias = linear.bias
@@ -132,7 +132,7 @@ class Float8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., I)`` to ``(..., O)``, same dtype."""
-        out = self.multiply(_quantise_in_pieces(x.flatten(0, -2)), x.dtype)
+        out = self.multiply(_quantise_in_tiles(x.flatten(0, -2)), x.dtype)
         return out.unflatten(0, x.shape[:-1])
 
     def product_of(self, x: Tensor) -> Callable[[], Tensor]:
@@ -172,7 +172,7 @@ def fp8_unsupported_reason(device: torch.device) -> str | None:
     by_row = _product_error(product_by_row, device)
     if by_row is None or _product_error(product_by_tensor, device) is None:
         return None
-    return f"float8 on {name}: this PyTorch cannot multiply 8-bit floats ({by_row})"
+    return f"float8 on {name}: this PyTorch cannot multiply FP8 ({by_row})"
 
 
 def _choose_product(device: torch.device) -> Product:

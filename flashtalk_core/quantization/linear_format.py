@@ -20,7 +20,7 @@ Rows = Tensor | ScaledRows
 
 
 class LinearFormat(Protocol):
-    """A number format of linear layers; a value, of which there is one object for each format."""
+    """A format of linear layers, such as FP8; one immutable object for each format."""
 
     def convert(self, linear: nn.Linear, device: torch.device) -> nn.Module:
         """Return ``linear`` in this format.

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 LARGEST = tl.constexpr(448.0)
-"""Largest number of the 8-bit format e4m3."""
+"""Largest number of FP8 (e4m3)."""
 
 
 @triton.jit
@@ -206,7 +206,7 @@ def to_linear(
     gelu: tl.constexpr,
     float8: tl.constexpr,
 ):
-    """Write rows, after GELU if ``gelu``, as 8-bit floats with a factor each if ``float8``."""
+    """Write rows, after GELU if ``gelu``, in FP8 with a factor each if ``float8``."""
     row = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, first)
     value = _read(x, row * width + columns, columns < width)

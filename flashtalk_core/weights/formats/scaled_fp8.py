@@ -1,4 +1,4 @@
-"""Weights stored as 8-bit floating point with a scale beside them."""
+"""Weights stored in FP8 with a scale for each tensor or row."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def dequantise(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """Multiply a stored weight by its scale.
 
     Args:
-        weight: ``(rows, ...)`` 8-bit floating point.
+        weight: ``(rows, ...)`` FP8.
         scale: One number, or one for each row.
         dtype: Of the result; the product is rounded once.
 

@@ -92,7 +92,7 @@ def test_a_plain_placement_has_no_notes():
 
 def test_float8_on_a_cpu_says_that_it_brings_nothing():
     (note,) = placement_notes(place(memory=replace(WHOLE, float8=True)))
-    assert note.startswith("float8: a CPU has no products of 8-bit floats")
+    assert note.startswith("float8: a CPU has no FP8 products")
     assert note.endswith("leave it off")
 
 

@@ -88,9 +88,9 @@ def test_no_plan_takes_more_than_is_free(sizes, free_gb, has_float8):
 def test_the_reason_is_one_line_with_what_is_kept_needed_and_free(sizes):
     plan = choose(sizes, 10.5)
     pattern = (
-        rf"{plan.num_resident} of 40 blocks in 8-bit, the others on the host: "
+        rf"{plan.num_resident} of 40 blocks in FP8, the others on the host: "
         r"needs about 10\.\d of 10\.5 GB; "
-        r"8-bit because a card of 12\.0 GB is too small for all blocks in bfloat16"
+        r"FP8 because a card of 12\.0 GB is too small for all blocks in bfloat16"
     )
     assert re.fullmatch(pattern, plan.reason)
     reason = choose(sizes, 78.5).reason
@@ -154,7 +154,7 @@ def test_explicit_choices_are_kept(sizes, free_gb):
 def test_8_bit_floats_that_are_wanted_come_in_every_mode(sizes, mode, resident):
     plan = choose(sizes, 140, mode, float8=True)
     assert (plan.float8, plan.num_resident) == (True, resident)
-    assert "in 8-bit" in plan.reason
+    assert "in FP8" in plan.reason
     assert plan.peak_bytes < choose(sizes, 140, mode.replace("auto", "offload")).peak_bytes
 
 
