@@ -21,7 +21,7 @@ _ALIGNMENT = 256
 
 
 class HostWeights:
-    """Tensors side by side in one piece of host memory, so that they move in one copy.
+    """Tensors packed into one block of host memory, so that they move in one copy.
 
     The tensors themselves point into it, until they are pointed at a copy on a device.
     """
@@ -267,7 +267,7 @@ def _packed_bytes(tensors: Sequence[Tensor]) -> int:
 def _lock(memory: Tensor, owner: object, device: torch.device) -> None:
     """Lock host memory while ``owner`` lives: a GPU copies from it three times as fast then.
 
-    PyTorch's own locked memory is not used, since it rounds each piece up to a power of two.
+    PyTorch's own locked memory is not used, since it rounds each block up to a power of two.
     """
     runtime = torch.cuda.cudart()
     if int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0)):

@@ -181,10 +181,10 @@ def _plan_transformer(
     if not loras:
         return plan
     shapes = {
-        target.name: source.infos[piece.name].shape
-        for source, pieces in plan.sources
-        for piece in pieces
-        for target in piece.targets
+        target.name: source.infos[mapping.name].shape
+        for source, mappings in plan.sources
+        for mapping in mappings
+        for target in mapping.targets
     }
     with about("lora"):
         return replace(plan, merge=plan_loras(loras, shapes))
@@ -261,7 +261,7 @@ def _read_tokenizer(sources: ModelSources, config: AvatarConfig) -> Tokenizer:
             tokenizer = Tokenizer.from_tensor(read(TOKENIZER_TENSOR), text.label)
     if tokenizer.vocab_size > config.text.vocab_size:
         raise WeightsError(
-            f"{sources.tokenizer or text.label}: {tokenizer.vocab_size} pieces, but the text "
+            f"{sources.tokenizer or text.label}: {tokenizer.vocab_size} tokens, but the text "
             f"encoder knows {config.text.vocab_size}; take the tokenizer of the same model"
         )
     return tokenizer

@@ -33,14 +33,14 @@ class Scale:
     source: TensorSource
 
     def read(self) -> Tensor:
-        """Return it."""
+        """Return the scale."""
         with self.source.reading() as read:
             return read(self.name)
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One stored tensor and the parameters it becomes."""
+class TensorMapping:
+    """One stored tensor and the parameters that it becomes."""
 
     name: str
     scale: Scale | None
@@ -49,16 +49,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class LoadPlan(Generic[ModuleT]):
-    """A component that is known to load: every parameter has its tensor, of its shape."""
+    """A component that was checked: every parameter has a tensor of its shape."""
 
     build: Callable[[], ModuleT]
-    sources: tuple[tuple[TensorSource, tuple[Piece, ...]], ...]
+    sources: tuple[tuple[TensorSource, tuple[TensorMapping, ...]], ...]
     merge: LoraMerge | None = None
-    """What is added to weights."""
+    """LoRAs to merge into the weights."""
 
     def __repr__(self) -> str:
         # A plan of 14B holds thousands of names.
-        num_tensors = sum(len(pieces) for _source, pieces in self.sources)
+        num_tensors = sum(len(mappings) for _source, mappings in self.sources)
         return f"LoadPlan({num_tensors} tensors of {len(self.sources)} source(s))"
 
 
@@ -69,11 +69,11 @@ def plan_component(
 
     Args:
         build: Makes the module; called on the meta device here, so nothing is allocated.
-        sources: What holds the component, between them if there are several.
+        sources: What holds the component, together if there are several.
         keys: How their names are read.
 
     Raises:
-        WeightsError: If a tensor is missing, not known, of another shape, or stored in a way
+        WeightsError: If a tensor is missing, not known, of another shape, or stored in a form
             that cannot be read.
     """
     sources = tuple(sources)
@@ -82,11 +82,11 @@ def plan_component(
         shapes = {name: tuple(value.shape) for name, value in build().named_parameters()}
     planned = []
     found: set[str] = set()
-    homes = {name: source for source in sources for name in source.infos}
+    holders = {name: source for source in sources for name in source.infos}
     for source in sources:
-        pieces = tuple(_pieces(source, keys, shapes, homes))
-        found.update(target.name for piece in pieces for target in piece.targets)
-        planned.append((source, pieces))
+        mappings = tuple(_map_tensors(source, keys, shapes, holders))
+        found.update(target.name for mapping in mappings for target in mapping.targets)
+        planned.append((source, mappings))
     missing = [name for name in shapes if name not in found]
     if missing:
         raise WeightsError(
@@ -110,11 +110,11 @@ class LayerHook(Protocol[ModuleT_contra]):
     """Name of the list of layers in the component, such as ``blocks``."""
 
     def on_module_built(self, module: ModuleT_contra) -> None:
-        """Receive the component before anything is read: its parameters have no values yet."""
+        """Receive the component before anything is read: its parameters are on the meta device."""
         ...
 
     def on_layer_loaded(self, number: int) -> None:
-        """Receive a layer, whose tensors are all there now; they may be moved and changed."""
+        """Receive a layer, whose tensors have all been read; they may be moved and changed."""
         ...
 
 
@@ -132,9 +132,9 @@ def load_module(
         device: Of the parameters and buffers.
         dtype: Of the parameters; buffers keep theirs.
         before_tensor: Called before each tensor is read; raises to stop. ``None`` does nothing.
-        hooks: Called in this order for each layer of one list, so that the whole is never on
-            the device at once; the layers are read in their order then, whichever sources they
-            lie in.
+        hooks: Called in this order for each layer of one list, so that the device never holds
+            all of it at once; the layers are then read in order, whichever sources
+            hold them.
 
     Returns:
         The component in evaluation mode, its parameters frozen.
@@ -144,12 +144,12 @@ def load_module(
     _place_buffers(module, device)
     for hook in hooks:
         hook.on_module_built(module)
-    for number, pieces in _in_order(plan, _list_name(hooks)):
-        for read, piece in pieces:
+    for number, mappings in _in_order(plan, _list_name(hooks)):
+        for read, mapping in mappings:
             if before_tensor is not None:
                 before_tensor()
-            value = _merged(plan.merge, piece, read, device, dtype)
-            for target in piece.targets:
+            value = _merged(plan.merge, mapping, read, device, dtype)
+            for target in mapping.targets:
                 _assign(module, target, value)
         if number is not None:
             for hook in hooks:
@@ -165,41 +165,41 @@ def _list_name(hooks: Sequence[LayerHook[ModuleT]]) -> str | None:
 
 def _in_order(
     plan: LoadPlan[ModuleT], list_name: str | None
-) -> Iterator[tuple[int | None, Iterator[tuple[ReadTensor, Piece]]]]:
-    """Yield numbers of layers and what belongs to them; the rest comes first, as ``None``."""
+) -> Iterator[tuple[int | None, Iterator[tuple[ReadTensor, TensorMapping]]]]:
+    """Yield layer numbers with the tensors of each; the other tensors come first, as ``None``."""
     if list_name is None:
-        for source, pieces in plan.sources:
+        for source, mappings in plan.sources:
             with source.reading() as read:
-                yield None, iter([(read, piece) for piece in pieces])
+                yield None, iter([(read, mapping) for mapping in mappings])
         return
     prefix = re.compile(rf"{re.escape(list_name)}\.(\d+)\.")
 
-    def number_of(entry: tuple[ReadTensor, Piece]) -> int:
+    def number_of(entry: tuple[ReadTensor, TensorMapping]) -> int:
         match = prefix.match(entry[1].targets[0].name)
         return int(match[1]) if match else -1
 
     with ExitStack() as stack:
-        # Sources are mapped: those that are open take no memory until they are read.
-        opened = [(stack.enter_context(src.reading()), pieces) for src, pieces in plan.sources]
-        entries = [(read, piece) for read, pieces in opened for piece in pieces]
+        # Sources are memory-mapped: open ones take no memory until they are read.
+        opened = [(stack.enter_context(src.reading()), found) for src, found in plan.sources]
+        entries = [(read, mapping) for read, mappings in opened for mapping in mappings]
         for number, found in groupby(sorted(entries, key=number_of), number_of):
             yield None if number < 0 else number, found
 
 
 def _place_buffers(module: nn.Module, device: torch.device) -> None:
-    """Move buffers, which are made with values, to ``device``; nothing else has any yet."""
+    """Move buffers, which are built with values, to ``device``; parameters have none yet."""
     for owner in module.modules():
         for name, value in owner.named_buffers(recurse=False):
             assert not value.is_meta, f"buffer without a value: {name}; make it with device='cpu'"
             setattr(owner, name, value.to(device))
 
 
-def _pieces(
+def _map_tensors(
     source: TensorSource,
     keys: KeyMap,
     shapes: dict[str, tuple[int, ...]],
-    homes: Mapping[str, TensorSource],
-) -> Iterable[Piece]:
+    holders: Mapping[str, TensorSource],
+) -> Iterable[TensorMapping]:
     unknown = []
     for name, info in source.infos.items():
         targets = keys.rename(name)
@@ -209,12 +209,12 @@ def _pieces(
         if not known:
             unknown.append(name)
             continue
-        scale_of_it = scale_name(name, homes)
-        scale = None if scale_of_it is None else Scale(scale_of_it, homes[scale_of_it])
+        scale_of_it = scale_name(name, holders)
+        scale = None if scale_of_it is None else Scale(scale_of_it, holders[scale_of_it])
         _check_stored(source, name, info, scale)
         for target in targets:
             _check_shape(source, name, info, target, shapes[target.name])
-        yield Piece(name, scale, targets)
+        yield TensorMapping(name, scale, targets)
     if unknown:
         raise WeightsError(
             f"{source.label}: {_some(unknown, len(source.infos))} not known; "
@@ -250,7 +250,7 @@ def _check_stored(source: TensorSource, name: str, info: TensorInfo, scale: Scal
 def _check_shape(
     source: TensorSource, name: str, info: TensorInfo, target: Target, expected: tuple[int, ...]
 ) -> None:
-    """Compare shapes; some vectors are written with axes of length 1."""
+    """Compare shapes; some vectors are stored with axes of length 1."""
     whole = (expected[0] * target.num_parts, *expected[1:]) if target.num_parts > 1 else expected
     if without_ones(info.shape) != without_ones(whole):
         raise WeightsError(
@@ -261,25 +261,27 @@ def _check_shape(
 
 def _merged(
     merge: LoraMerge | None,
-    piece: Piece,
+    mapping: TensorMapping,
     read: ReadTensor,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Read a tensor; where something is added to it, it is rounded after that."""
-    name = piece.targets[0].name
+    """Read a tensor; where a LoRA is merged into it, it is rounded after that."""
+    name = mapping.targets[0].name
     if merge is None or name not in merge.factors:
-        return _read(piece, read, device, dtype)
-    return merge.merge(name, _read(piece, read, device, torch.float32), dtype)
+        return _read(mapping, read, device, dtype)
+    return merge.merge(name, _read(mapping, read, device, torch.float32), dtype)
 
 
-def _read(piece: Piece, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    # Only CUDA is known to hold every stored type; elsewhere the CPU converts.
+def _read(
+    mapping: TensorMapping, read: ReadTensor, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    # Only CUDA is known to support every stored dtype; elsewhere the CPU converts.
     stage = device if device.type == "cuda" else torch.device("cpu")
-    stored = read(piece.name).to(stage)
-    if piece.scale is not None:
-        return dequantise(stored, piece.scale.read().to(stage), dtype).to(device)
-    # Copied even when nothing changes: the source must not stay mapped.
+    stored = read(mapping.name).to(stage)
+    if mapping.scale is not None:
+        return dequantise(stored, mapping.scale.read().to(stage), dtype).to(device)
+    # Copied even when nothing changes: the source must not stay memory-mapped.
     return stored.to(dtype, copy=stage.type == "cpu").to(device)
 
 
@@ -287,7 +289,7 @@ def _assign(module: nn.Module, target: Target, value: Tensor) -> None:
     owner, _, leaf = target.name.rpartition(".")
     submodule = module.get_submodule(owner)
     if target.num_parts > 1:
-        # Not along the first axis: that may be a leading one.
+        # Not along the first axis: that may be a leading one of length 1.
         value = value.reshape(target.num_parts, -1)[target.part].clone()
     value = value.view(getattr(submodule, leaf).shape)
     setattr(submodule, leaf, nn.Parameter(value, requires_grad=False))

@@ -31,7 +31,7 @@ class Tokenizer:
             source: Where it came from, for error messages.
 
         Raises:
-            WeightsError: If ``model`` is no sentencepiece model with an end-of-sequence piece.
+            WeightsError: If ``model`` is no sentencepiece model with an end-of-sequence token.
         """
         from sentencepiece import SentencePieceProcessor
 
@@ -49,7 +49,7 @@ class Tokenizer:
             # What is damaged inside shows when it is used.
             self._processor.EncodeAsIds("a")
         if self.eos_id < 0:
-            raise WeightsError(f"{source}: the vocabulary has no end-of-sequence piece")
+            raise WeightsError(f"{source}: the vocabulary has no end-of-sequence token")
         self._repair = _text_repair()
 
     @classmethod
@@ -90,7 +90,7 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces."""
+        """Number of tokens."""
         return int(self._processor.vocab_size())
 
     def __call__(self, text: str, max_len: int = 512) -> tuple[Tensor, Tensor]:
@@ -105,8 +105,8 @@ class Tokenizer:
 
         Source: SoulX-FlashTalk ``HuggingfaceTokenizer`` @ 688982e.
         """
-        pieces = self._encode(self.clean(text))
-        ids = [*pieces[: max_len - 1], self.eos_id]
+        tokens = self._encode(self.clean(text))
+        ids = [*tokens[: max_len - 1], self.eos_id]
         padding = [0] * (max_len - len(ids))
         mask = [1] * len(ids) + padding
         return torch.tensor([ids + padding]), torch.tensor([mask])

@@ -171,7 +171,7 @@ def test_vocabulary_larger_than_the_embedding(copied_folder):
     settings = json.loads((copied_folder / "flashtalk.json").read_text())
     settings["text"] = {"vocab_size": 5}
     (copied_folder / "flashtalk.json").write_text(json.dumps(settings))
-    assert "pieces, but the text encoder knows 5" in refusal(copied_folder)
+    assert "tokens, but the text encoder knows 5" in refusal(copied_folder)
 
 
 def test_other_quantisation_is_refused(copied_folder):
