@@ -42,9 +42,9 @@ def placement_notes(place: Placement) -> list[str]:
     if kind == "cpu" and place.kernel_options.fused_blocks:
         notes.append("speed fused: its kernels need a GPU; on a CPU this is no faster than 'plain'")
     if kind == "cuda" and place.kernel_options == KernelOptions.eager():
-        fault = _fused_fault(place.device)
-        if fault:
-            notes.append(f"speed: about 1.7 times slower than on other GPUs: {fault}")
+        reason = _fused_unsupported_reason(place.device)
+        if reason is not None:
+            notes.append(f"speed: about 1.7 times slower than on other GPUs: {reason}")
     vae_options = place.kernel_options_of(VideoVAE)
     if place.kernel_options.fused_layers and not vae_options.fused_layers:
         notes.append(
@@ -54,12 +54,12 @@ def placement_notes(place: Placement) -> list[str]:
 
 
 @cache
-def _fused_fault(device: torch.device) -> str:
-    """Return why fused kernels cannot run on a device, empty if they can."""
+def _fused_unsupported_reason(device: torch.device) -> str | None:
+    """Return why fused kernels cannot run on a device, ``None`` if they can."""
     try:
         check_kernel_options(KernelOptions(), device)
     except InvalidInputError as error:
         return str(error)
     except torch.OutOfMemoryError:
-        pass  # says nothing about the kernels
-    return ""
+        pass  # does not concern the kernels
+    return None

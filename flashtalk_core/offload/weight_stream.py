@@ -271,7 +271,7 @@ def _lock(memory: Tensor, owner: object, device: torch.device) -> None:
     """
     runtime = torch.cuda.cudart()
     if int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0)):
-        _forget_fault(device)
+        _clear_error(device)
         logger.warning(
             "%d MiB of host memory cannot be locked: weights will come to the GPU more slowly",
             memory.numel() // 2**20,
@@ -281,7 +281,7 @@ def _lock(memory: Tensor, owner: object, device: torch.device) -> None:
     unlock.atexit = False  # the process gives everything back
 
 
-def _forget_fault(device: torch.device) -> None:
-    """Use up the runtime's last fault, which the next kernel would be blamed for otherwise."""
+def _clear_error(device: torch.device) -> None:
+    """Clear the runtime's last error, which the next kernel launch would report otherwise."""
     with contextlib.suppress(RuntimeError):
         torch.zeros(1, device=device).add_(1)

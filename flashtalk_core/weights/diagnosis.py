@@ -1,4 +1,4 @@
-"""Everything that is wrong with the files of a model at once; no weights are read."""
+"""All errors of a model's files at once; no weights are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .discovery.parts import PARTS, Part
 from .formats.tensor_file import check_header
 from .mapping.key_maps import Rename, audio_name, clip_name, same_name, text_name
 
-_SIGNS: dict[Part, tuple[Rename, tuple[str, ...]]] = {
+_REQUIRED_TENSORS: dict[Part, tuple[Rename, tuple[str, ...]]] = {
     "dit": (same_name, ("patch_embedding.weight", "audio_proj.proj1.weight")),
     "vae": (same_name, ("encoder.conv1.weight", "conv2.weight")),
     "text": (text_name, ("encoder.embed_tokens.weight", "encoder.final_layer_norm.weight")),
@@ -35,39 +35,39 @@ _ONLY_AUDIO = (
 
 
 @dataclass(frozen=True)
-class PartFault:
-    """What is wrong with one part, told to a user in one line."""
+class PartError:
+    """What is wrong with one part, in one line for users."""
 
     part: Part
     message: str
 
 
-def find_faults(
+def find_part_errors(
     places: Mapping[Part, Sequence[Path]],
     chosen: Mapping[Part, Path],
     without: Collection[Part] = (),
-) -> list[PartFault]:
-    """Return what is wrong with each part, as far as names and headers tell.
+) -> list[PartError]:
+    """Return what is wrong with each part, as far as names and headers show.
 
     Args:
         places: As for :func:`choose_model_files`.
         chosen: As for :func:`choose_model_files`.
-        without: Parts that are not looked at.
+        without: Parts that are not checked.
     """
-    faults = []
+    errors = []
     for part in get_args(Part):
         if part in without or (part == "tokenizer" and "text" in without):
             continue
         try:
             _check_part(part, places, chosen)
         except WeightsError as error:
-            faults.append(PartFault(part, str(error)))
+            errors.append(PartError(part, str(error)))
         except OSError as error:
             where = error.filename or PARTS[part].title
-            faults.append(PartFault(part, f"{where}: cannot be read ({error.strerror})"))
-    if "text" in {fault.part for fault in faults}:  # nobody knows yet whether it has its own
-        faults = [fault for fault in faults if fault.part != "tokenizer"]
-    return faults
+            errors.append(PartError(part, f"{where}: cannot be read ({error.strerror})"))
+    if "text" in {error.part for error in errors}:  # which may contain the tokenizer
+        errors = [error for error in errors if error.part != "tokenizer"]
+    return errors
 
 
 def _check_part(
@@ -84,12 +84,12 @@ def _check_part(
 
 
 def _check_kind(part: Part, path: Path, names: Collection[str]) -> None:
-    """Refuse a file of another part or model, by what it holds."""
-    missing = _missing_signs(part, names)
+    """Refuse a file of another part or model, by its tensors."""
+    missing = _missing_tensors(part, names)
     if not missing:
         return
     title = PARTS[part].title
-    other = next((kind for kind in _SIGNS if not _missing_signs(kind, names)), None)
+    other = next((kind for kind in _REQUIRED_TENSORS if not _missing_tensors(kind, names)), None)
     if other is not None:
         raise WeightsError(
             f"{path}: holds a model's {PARTS[other].title}, not its {title}; choose another file"
@@ -98,12 +98,12 @@ def _check_kind(part: Part, path: Path, names: Collection[str]) -> None:
         raise WeightsError(f"{path}: {_NO_AUDIO if 'audio_proj' in missing[0] else _ONLY_AUDIO}")
     shown = ", ".join(sorted(names)[:3]) or "none"
     raise WeightsError(
-        f"{path}: no {title} that is known, its {len(names)} tensors are called otherwise "
+        f"{path}: no {title} that is known, its {len(names)} tensors have other names "
         f"({shown}, ...); choose another file, or download it from {PARTS[part].published}"
     )
 
 
-def _missing_signs(part: Part, names: Iterable[str]) -> list[str]:
-    rename, signs = _SIGNS[part]
+def _missing_tensors(part: Part, names: Iterable[str]) -> list[str]:
+    rename, required = _REQUIRED_TENSORS[part]
     found = {target.name for name in names for target in rename(name)}
-    return [sign for sign in signs if sign not in found]
+    return [name for name in required if name not in found]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...flashtalk_core.errors import WeightsError
-from ...flashtalk_core.weights.diagnosis import PartFault, find_faults
+from ...flashtalk_core.weights.diagnosis import PartError, find_part_errors
 from ...flashtalk_core.weights.discovery.choice import choose_model_files
 from ...flashtalk_core.weights.discovery.files import ModelFiles
 from ...flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
@@ -78,11 +78,11 @@ def list_faults(choices: Mapping[str, str]) -> list[tuple[str, str]]:
         transformer = None if choices["model"] == TINY else _transformer(choices["model"])
     except WeightsError as error:
         wanted = _wanted(choices, None)
-        others = find_faults(wanted.places, wanted.chosen, {*wanted.without, "dit"})
-        faults = [PartFault("dit", str(error)), *others]
+        others = find_part_errors(wanted.places, wanted.chosen, {*wanted.without, "dit"})
+        faults = [PartError("dit", str(error)), *others]
     else:
         wanted = _wanted(choices, transformer)
-        faults = find_faults(wanted.places, wanted.chosen, wanted.without)
+        faults = find_part_errors(wanted.places, wanted.chosen, wanted.without)
     return [(INPUT_OF.get(fault.part, INPUT_OF["text"]), fault.message) for fault in faults]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flashtalk_core.acceleration.kernel_options import KernelOptions
-from flashtalk_core.engine.notes import _fused_fault, placement_notes, render_notes
+from flashtalk_core.engine.notes import _fused_unsupported_reason, placement_notes, render_notes
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.analysis_mix import AnalysisMix
@@ -104,7 +104,7 @@ def test_fused_on_a_cpu_says_that_it_brings_nothing():
 def test_a_gpu_without_triton_says_why_it_is_slower(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     (note,) = placement_notes(Placement(torch.device("cuda:0"), FLOAT32))
-    _fused_fault.cache_clear()
+    _fused_unsupported_reason.cache_clear()
     assert note.startswith("speed: about 1.7 times slower than on other GPUs: ")
     assert "package triton is not installed" in note
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from safetensors.torch import load_file, save_file
 
-from flashtalk_core.weights.diagnosis import find_faults
+from flashtalk_core.weights.diagnosis import find_part_errors
 from flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
 from flashtalk_core.weights.discovery.parts import PARTS, Part
 from tests.large_files import plain, shapes_of, write_large_model, write_sparse
@@ -40,9 +40,9 @@ def models(tmp_path):
 
 def faults(models, chosen=(), without=()):
     places = {part: [models / folder] for part, folder in FOLDERS.items()}
-    found = find_faults(places, dict(chosen), without)
-    assert all("\n" not in fault.message for fault in found)
-    return {fault.part: fault.message for fault in found}
+    found = find_part_errors(places, dict(chosen), without)
+    assert all("\n" not in error.message for error in found)
+    return {error.part: error.message for error in found}
 
 
 def test_a_complete_model_has_no_faults(models):
@@ -55,7 +55,7 @@ def test_files_that_can_be_loaded_have_none(request, layout):
     files = find_model_files(folder)
     chosen = {"dit": files.dit[0], "vae": files.vae, "text": files.text, "clip": files.clip}
     chosen |= {"audio": files.audio, "tokenizer": files.tokenizer}
-    assert find_faults({}, chosen) == []
+    assert find_part_errors({}, chosen) == []
 
 
 def test_every_missing_part_is_reported_with_its_folders_and_where_it_is_published(tmp_path):
@@ -142,8 +142,8 @@ def test_of_half_a_transformer_the_missing_half_is_named(models, has_audio, says
 def test_a_missing_shard_is_reported_with_the_others(copied_folder):
     (copied_folder / "diffusion_pytorch_model-00002-of-00003.safetensors").unlink()
     (copied_folder / "Wan2.1_VAE.pth").write_bytes(HTML)
-    found = find_faults({part: [copied_folder] for part in get_args(Part)}, {}, {"audio"})
-    assert [fault.part for fault in found] == ["dit", "vae"]
+    found = find_part_errors({part: [copied_folder] for part in get_args(Part)}, {}, {"audio"})
+    assert [error.part for error in found] == ["dit", "vae"]
     assert "00002-of-00003.safetensors: " in found[0].message
 
 
