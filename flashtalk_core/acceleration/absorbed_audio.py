@@ -24,7 +24,7 @@ from .block_ops import BlockKernels
 class AbsorbedAudioAttention:
     """What a block attends to of the audio of a chunk; made at every step.
 
-    Kept through a chunk it would take 236 MB a block at the full size, and gain little.
+    Stored for a whole chunk it would take 236 MB a block at the full size, and gain little.
     """
 
     keys: Tensor

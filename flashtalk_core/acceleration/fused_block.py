@@ -173,5 +173,5 @@ def _text_keys(context: BlockContext) -> ContextKeys:
     keys, values = (part[0] for part in context.text)
     length = len(keys) if context.prompt_len is None else context.prompt_len
     count = max(1, len(keys) - length)
-    kept = len(keys) - count + 1
-    return ContextKeys(keys[:kept], values[:kept], count)
+    num_distinct = len(keys) - count + 1
+    return ContextKeys(keys[:num_distinct], values[:num_distinct], count)

@@ -174,7 +174,7 @@ def pad_weights(vae: VideoVAE, channel_multiple: int = CHANNEL_MULTIPLE) -> None
 
 
 def _pad_weight(conv: CausalConv3d, multiple: int) -> None:
-    """Keep the weight of ``conv`` with zeros for padded channels beside it, channels last.
+    """Store a copy of the weight of ``conv`` with zero-padded channels, channels last.
 
     As a buffer it is moved and evicted with the weights.
     """

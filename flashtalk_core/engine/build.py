@@ -35,14 +35,14 @@ def build_avatar(
 ) -> TalkingAvatar:
     """Encode portrait and prompts and prepare a session.
 
-    The text encoder and the vision tower are gone again before the transformer is read: they
+    The text encoder and the vision tower are released before the transformer is read: they
     run once, and together with it they would double the memory.
 
     Args:
         plan: What to draw.
         audio: Analysed audio.
         networks: Provides the networks.
-        memo: Encodings made before; ``None`` makes all anew.
+        memo: Encodings of earlier renders; ``None`` encodes everything.
         events: Gets the steps and stages of each chunk.
 
     Returns:
@@ -94,7 +94,7 @@ def _encode_prompts(plan: RenderPlan, networks: Residency, memo: EncodingMemo) -
             for key, prompt in zip(keys, prompts, strict=True):
                 if key not in found:
                     context = encode_prompt(encoder, tokenizer, prompt, length)
-                    found[key] = memo.keep(key, context)
+                    found[key] = memo.store(key, context)
         networks.release(TextEncoder)
     return [found[key] for key in keys]
 
@@ -105,10 +105,10 @@ def _encode_image(
     if plan.request.clip_tokens is not None:
         return plan.request.clip_tokens
     key = fingerprint(image=image)
-    kept = memo.find(key)
-    if kept is not None:
-        return kept
+    stored = memo.find(key)
+    if stored is not None:
+        return stored
     with networks.acquire(ClipVision) as clip:
         tokens: Tensor = clip(image[None].to(next(clip.parameters()).device))
     networks.release(ClipVision)
-    return memo.keep(key, tokens)
+    return memo.store(key, tokens)

@@ -43,7 +43,7 @@ class ChunkModel:
 
     @classmethod
     def resident(cls, dit: AvatarDiT, vae: VideoVAE, chunk: ChunkConfig) -> ChunkModel:
-        """Return the model of networks that stay where they are."""
+        """Return the model of networks that stay on their device."""
         return cls(FixedNetworks(dit, vae), chunk)
 
 
@@ -78,7 +78,7 @@ def generate_chunk(
     latent = _denoise_chunk(model, reference, windows, motion, sampling, draw_noise, events)
     _check_finite(latent, state.chunk_index, "the model's output is")
     events.stage(f"step {sampling.steps}")
-    kept: list[Tensor] = []
+    last_frames: list[Tensor] = []
     num_decoded = 0
     num_motion = model.chunk.num_motion_frames
     for group in _decode(model, latent):
@@ -86,20 +86,22 @@ def generate_chunk(
         events.stage("decode")
         frames = match_colours(group[0].float(), reference.colour, sampling.colour_strength)
         events.stage("colour")
-        kept = _keep_last(kept, frames, num_motion)
+        last_frames = _append_last(last_frames, frames, num_motion)
         num_hidden = max(0, num_motion - num_decoded)
         num_decoded += frames.shape[1]
         if num_decoded > num_motion:
             is_last = num_decoded == model.chunk.num_frames
-            next_state = _state_after(state, kept, num_motion) if is_last else None
+            next_state = _state_after(state, last_frames, num_motion) if is_last else None
             yield FrameGroup(frames[:, num_hidden:], next_state)
 
 
-def _state_after(state: SessionState, kept: Sequence[Tensor], num_motion: int) -> SessionState:
-    """Return the state after a chunk whose last frames are ``kept``, each ``(3, f, H, W)``."""
+def _state_after(
+    state: SessionState, last_frames: Sequence[Tensor], num_motion: int
+) -> SessionState:
+    """Return the state after a chunk that ends with ``last_frames``, each ``(3, f, H, W)``."""
     return SessionState(
         chunk_index=state.chunk_index + 1,
-        motion_frames=torch.cat(tuple(kept), dim=1)[None, :, -num_motion:],
+        motion_frames=torch.cat(tuple(last_frames), dim=1)[None, :, -num_motion:],
         fingerprint=state.fingerprint,
     )
 
@@ -172,9 +174,9 @@ def _denoise_chunk(
         )
 
 
-def _keep_last(kept: list[Tensor], frames: Tensor, count: int) -> list[Tensor]:
-    """Append ``frames`` and forget groups that the last ``count`` frames do not need."""
-    kept = [*kept, frames]
-    while sum(group.shape[1] for group in kept[1:]) >= count:
-        kept = kept[1:]
-    return kept
+def _append_last(groups: list[Tensor], frames: Tensor, count: int) -> list[Tensor]:
+    """Append ``frames`` and drop groups that the last ``count`` frames do not need."""
+    groups = [*groups, frames]
+    while sum(group.shape[1] for group in groups[1:]) >= count:
+        groups = groups[1:]
+    return groups

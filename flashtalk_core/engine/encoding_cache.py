@@ -1,4 +1,4 @@
-"""Encoded prompts and portraits, kept so that a new seed needs neither encoder again."""
+"""Cache of encoded prompts and portraits: a new seed runs neither encoder again."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ _CAPACITY = 16
 
 
 class EncodingMemo:
-    """The last few encodings by what they were made from. Each is some megabytes at most."""
+    """The most recently used encodings, by a hash of what was encoded; each a few MB at most."""
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
-        """Hold at most ``capacity`` encodings; the one unused for longest goes first."""
+        """Hold at most ``capacity`` encodings; the least recently used one is evicted first."""
         self._capacity = capacity
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._stored: OrderedDict[str, Tensor] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"EncodingMemo({len(self._kept)} of at most {self._capacity})"
+        return f"EncodingMemo({len(self._stored)} of at most {self._capacity})"
 
     def find(self, key: str) -> Tensor | None:
-        """Return what is kept under ``key``, or ``None``."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
+        """Return what is stored under ``key``, or ``None``."""
+        if key in self._stored:
+            self._stored.move_to_end(key)
+        return self._stored.get(key)
 
-    def keep(self, key: str, encoding: Tensor) -> Tensor:
-        """Keep ``encoding`` under ``key``, in memory of the host, and return it."""
-        self._kept[key] = encoding.cpu()
-        while len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
+    def store(self, key: str, encoding: Tensor) -> Tensor:
+        """Store a copy of ``encoding`` in host memory under ``key``; return ``encoding``."""
+        self._stored[key] = encoding.cpu()
+        while len(self._stored) > self._capacity:
+            self._stored.popitem(last=False)
         return encoding

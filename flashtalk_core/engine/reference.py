@@ -155,8 +155,8 @@ def prepare_reference(
 class ReferenceTrack:
     """One portrait under changing prompts.
 
-    A prompt is projected when it begins and kept until the next one does: projections are large
-    (0.6 GB at the full size), and a session goes forward.
+    A prompt is projected when it begins, and its projections are dropped when the next one does:
+    they are large (0.6 GB at the full size), and a session only moves forward.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class FrameSink(Protocol):
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Complete the video, or keep what there is of it if the render was stopped."""
+        """Complete the video, or keep the part that was written if the render was stopped."""
         ...
 
     def write(self, frames: Tensor) -> None:
@@ -85,7 +85,7 @@ def render_video(
         plan: What to draw.
         sink: Gets the frames, from :func:`open_writer` for example; entered and left here.
         networks: Provides the networks.
-        memo: Encodings made before; ``None`` makes all anew.
+        memo: Encodings of earlier renders; ``None`` encodes everything.
         events: Gets what happens; may raise to stop. Loading is reported by ``networks``.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Weights that wait in host memory and are copied to the device while the block before computes."""
+"""Weights in host memory, copied to the device while the block before computes."""

@@ -1,4 +1,4 @@
-"""A transformer of which only some blocks stay on the device."""
+"""A transformer of which only some blocks are resident on the device."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ _SESSION_LAYERS = ("k", "v", "norm_k", "k_img", "v_img", "norm_k_img")
 
 
 class BlockOffload:
-    """Keeps the weights of blocks in host memory and provides the blocks of a transformer.
+    """Offloads the weights of blocks to host memory and provides the blocks of a transformer.
 
     What projects prompt and image (a quarter of each block) stays on the host for all blocks, as
     does what projects the audio: these run once a session and once a chunk. The rest of a block,
-    which runs at every step, stays on the device for as many blocks as are to be resident.
+    which runs at every step, is resident for as many blocks as requested.
 
-    Blocks that do not stay are spread evenly, so that each is copied while several resident ones
+    Offloaded blocks are spread evenly, so that each is copied while several resident ones
     compute.
     """
 
     list_name = "blocks"
 
     def __init__(self, device: torch.device, num_resident: int) -> None:
-        """Wait for a transformer.
+        """Prepare for a transformer.
 
         Args:
             device: Where it runs.
-            num_resident: Blocks that stay on the device; as many as there are if it has fewer.
+            num_resident: Resident blocks; all of them if the transformer has fewer.
         """
         self._device = device
         self._num_resident = num_resident
-        self._waiting: frozenset[int] = frozenset()
+        self._offloaded: frozenset[int] = frozenset()
         self._dit: AvatarDiT | None = None
         self._weights: dict[BlockPhase, dict[int, HostWeights]] = {
             "session": {},
@@ -58,16 +58,16 @@ class BlockOffload:
         """Receive the transformer; the weights of its blocks come with :meth:`on_layer_loaded`.
 
         Args:
-            module: Its blocks may be without values yet. Afterwards it must not be moved with
+            module: Its blocks may be on the meta device. Afterwards it must not be moved with
                 ``to``: use :meth:`move_to`; and it runs only with this as its runner's provider.
         """
         num_blocks = len(module.blocks)
-        self._waiting = spread(num_blocks, max(0, num_blocks - self._num_resident))
+        self._offloaded = spread(num_blocks, max(0, num_blocks - self._num_resident))
         self._dit = module
 
     @property
     def moved_bytes(self) -> dict[BlockPhase, int]:
-        """Copied to the device so far, by what for."""
+        """Bytes copied to the device so far, by phase."""
         return {phase: stream.moved_bytes for phase, stream in self._streams.items()}
 
     @property
@@ -77,12 +77,12 @@ class BlockOffload:
         return resident + (self._streams["step"].buffer_bytes if self._streams else 0)
 
     def on_layer_loaded(self, number: int) -> None:
-        """Take the block ``number``, whose weights are all there now, wherever they are."""
+        """Offload the block ``number``, whose weights have all been read, on any device."""
         blocks = self._blocks()
         session, audio, step = split_block(blocks[number])
         self._weights["session"][number] = HostWeights(session, self._device)
         self._weights["audio"][number] = HostWeights(audio, self._device)
-        if number in self._waiting:
+        if number in self._offloaded:
             self._weights["step"][number] = HostWeights(step, self._device)
         else:
             for tensor in step:
@@ -113,7 +113,7 @@ class BlockOffload:
         assert self._dit is not None
         blocks = self._blocks()
         for number, block in enumerate(blocks):
-            if number not in self._waiting:
+            if number not in self._offloaded:
                 yield from split_block(block)[2]
         inside = {id(tensor) for block in blocks for tensor in tensors_of(block)}
         yield from (tensor for tensor in tensors_of(self._dit) if id(tensor) not in inside)
@@ -124,7 +124,7 @@ class BlockOffload:
 
 
 def spread(num_places: int, count: int) -> frozenset[int]:
-    """Return ``count`` of ``num_places`` numbers, as evenly far from each other as can be."""
+    """Return ``count`` of ``num_places`` numbers, as evenly spaced as possible."""
     return frozenset((index * num_places) // count for index in range(count))
 
 

@@ -1,4 +1,4 @@
-"""A stack of layers whose weights wait on the host and visit the device one after the other."""
+"""A stack of layers whose weights are on the host and streamed to the device one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LayerOffload:
     """Streams every layer of a stack that runs once from front to back, such as an encoder's."""
 
     def __init__(self, list_name: str, device: torch.device) -> None:
-        """Wait for a network.
+        """Prepare for a network.
 
         Args:
             list_name: Where the layers are in it, such as ``encoder.block``.
@@ -30,12 +30,12 @@ class LayerOffload:
         self._stream = WeightStream({}, device)
 
     def on_module_built(self, module: nn.Module) -> None:
-        """Take over the layers of ``module``, whose weights come with :meth:`on_layer_loaded`."""
+        """Receive the layers of ``module``, whose weights come with :meth:`on_layer_loaded`."""
         self._module = module
         self._layers = cast("nn.ModuleList", module.get_submodule(self.list_name))
 
     def on_layer_loaded(self, number: int) -> None:
-        """Move a layer to the host, whose weights are all there now."""
+        """Move a layer to the host, whose weights have all been read."""
         layer = self._layers[number]
         self._weights[number] = HostWeights(list(tensors_of(layer)), self._device)
         if len(self._weights) == len(self._layers):
@@ -46,11 +46,11 @@ class LayerOffload:
 
     @property
     def device_bytes(self) -> int:
-        """Device memory while it runs."""
+        """Device memory in use while it runs."""
         return sum(tensor.nbytes for tensor in self._others()) + self._stream.buffer_bytes
 
     def move_to(self, device: torch.device) -> None:
-        """Move what is not in the stack to ``device``, and give the buffers back."""
+        """Move what is not in the stack to ``device``, and free the buffers."""
         self._stream.close()
         move_tensors(self._others(), device)
 

@@ -1,4 +1,4 @@
-"""Weights that wait in memory of the host and visit the device while their layers run."""
+"""Weights in host memory that are streamed to the device while their layers run."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class WeightStream:
 
 
 class Offload(Protocol):
-    """Keeps a part of a network's weights on the host.
+    """Offloads a part of a network's weights to the host.
 
     A network with one must not be moved with ``to``.
     """

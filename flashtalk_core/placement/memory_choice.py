@@ -164,13 +164,15 @@ def _explained(
     free = "" if memory.free == sys.maxsize else f" of {memory.free / _GB:.1f}"
     needed = f"{sizes.peak_bytes(plan) / _GB:.1f}{free} GB"
     if plan.num_resident is None:
-        kept = f"all of the model in {name}"
+        resident = f"all of the model in {name}"
     elif plan.num_resident >= sizes.num_blocks:
-        kept = f"all blocks in {name}, what runs once a session on the host"
+        resident = f"all blocks in {name}, what runs once a session on the host"
     else:
-        kept = f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
+        resident = (
+            f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
+        )
     tail = ", frames in row tiles" if plan.row_tiles else ""
-    reason = f"{kept}{tail}: needs about {needed}{why_dtype}"
+    reason = f"{resident}{tail}: needs about {needed}{why_dtype}"
     return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
 
 

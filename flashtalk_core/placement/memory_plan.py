@@ -21,14 +21,14 @@ class MemoryPlan:
     float8: bool = False
     """Large linear layers of the transformer in FP8."""
     num_resident: int | None = None
-    """Transformer blocks that stay on the device; what is used once a session or a chunk waits
-    on the host. ``None``: all of it stays."""
+    """Transformer blocks that stay resident; weights used once a session or a chunk are offloaded
+    to the host. ``None``: all of it is resident."""
     row_tiles: bool = False
-    """Decode and encode the image one tile of rows at a time."""
+    """Decode and encode the image one row tile at a time."""
     peak_bytes: int = 0
-    """What that takes of the device, as an estimate from above; 0 where it was not counted."""
+    """Upper estimate of the device memory that it takes; 0 where it was not counted."""
     reason: str = field(default="", repr=False)
-    """One line for people."""
+    """One line for users."""
 
 
 WHOLE = MemoryPlan()
@@ -39,9 +39,9 @@ class MemoryChoice:
     """What a user asked for."""
 
     mode: Mode = "auto"
-    """``auto`` keeps what fits, ``resident`` all, ``offload`` blocks as many as fit."""
+    """Resident are with ``auto`` what fits, ``resident`` all, ``offload`` as many blocks as fit."""
     num_resident: int | None = None
-    """Blocks that stay on the device; ``None`` is as many as there is room for."""
+    """Resident blocks; ``None`` is as many as fit."""
     float8: bool | None = None
     """Whether large linear layers of the transformer are in FP8. ``None`` leaves that to
     the size of the card where the mode is ``auto``, and means no in other modes."""

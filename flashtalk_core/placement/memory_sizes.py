@@ -45,17 +45,17 @@ class ModelSizes:
     decode: dict[bool, int]
     """What decoding needs beside weights, by whether it goes tile by tile."""
 
-    def peak_bytes(self, kept: MemoryPlan) -> int:
+    def peak_bytes(self, plan: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""
-        session, audio, step = self.blocks[kept.float8]
-        split = 1.0 if kept.row_tiles else _SPLIT
-        work = max(self.step, split * self.decode[kept.row_tiles])
-        if kept.num_resident is None:
+        session, audio, step = self.blocks[plan.float8]
+        split = 1.0 if plan.row_tiles else _SPLIT
+        work = max(self.step, split * self.decode[plan.row_tiles])
+        if plan.num_resident is None:
             weights = self.num_blocks * (session + audio + step)
         else:
-            num_waiting = self.num_blocks - kept.num_resident
-            rings = audio + (step if num_waiting else 0)
-            weights = kept.num_resident * step + _NUM_BUFFERS * rings
+            num_offloaded = self.num_blocks - plan.num_resident
+            rings = audio + (step if num_offloaded else 0)
+            weights = plan.num_resident * step + _NUM_BUFFERS * rings
             # While the session is projected nothing else is at work.
             work = max(work, _NUM_BUFFERS * session)
         return round(_SPARE * (weights + self.others + work))
@@ -83,12 +83,12 @@ def model_sizes(
         lambda: VideoVAE(config.vae),
         lambda: AudioEncoder(config.audio),
     )
-    kept = session_bytes(config, size_px, chunk, dtype)
+    session = session_bytes(config, size_px, chunk, dtype)
     return ModelSizes(
         dtype=dtype,
         num_blocks=config.dit.num_layers,
         blocks={float8: _block_bytes(config, dtype, float8) for float8 in (False, True)},
-        others=kept + sum(_num_bytes(_on_meta(build, dtype).parameters()) for build in networks),
+        others=session + sum(_num_bytes(_on_meta(build, dtype).parameters()) for build in networks),
         step=step_bytes(config, size_px, chunk, dtype),
         decode={
             row_tiles: decode_bytes(config, size_px, dtype, num_decode_latents, row_tiles=row_tiles)

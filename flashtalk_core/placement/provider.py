@@ -1,4 +1,4 @@
-"""Networks as the engine asks for them, whoever loads and keeps them."""
+"""Access of the engine to networks, independent of what loads and evicts them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Residency(Protocol):
     """Provides networks on their device while they are acquired.
 
     A host that shares the device with other models evicts a network that is not acquired, and
-    brings it back when it is asked for again.
+    brings it back when it is acquired again.
     """
 
     def acquire(self, kind: type[N]) -> AbstractContextManager[N]:
@@ -23,12 +23,12 @@ class Residency(Protocol):
         ...
 
     def release(self, kind: type[nn.Module]) -> None:
-        """Forget a network; the next :meth:`acquire` reads its weights again."""
+        """Evict a network; the next :meth:`acquire` reads its weights again."""
         ...
 
 
 class FixedNetworks:
-    """Networks that are loaded and kept elsewhere."""
+    """Networks that are loaded already and stay resident."""
 
     def __init__(self, *networks: nn.Module) -> None:
         """Provide ``networks``, at most one of each class."""

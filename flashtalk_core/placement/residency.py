@@ -51,7 +51,7 @@ def load_network(
         placement: Where it runs, and how much of it stays there.
         kind: Its class.
         offload_device: Where it goes if it is moved as a whole later; ``None`` is where it runs. A
-            transformer that is kept in part goes where it runs anyway.
+            transformer that is resident in part goes where it runs anyway.
         before_tensor: Called before each tensor is read; raises to stop.
     """
     device, dtype = placement.device_of(kind), placement.dtype
@@ -84,7 +84,7 @@ def load_network(
 def _offload(
     placement: Placement, kind: type[nn.Module], num_blocks: int
 ) -> BlockOffload | LayerOffload | None:
-    """Return what keeps parts of a network on the host, ``None`` if it is on its device whole."""
+    """Return what offloads parts of a network to the host, ``None`` if all of it is resident."""
     memory = placement.memory
     if memory.num_resident is None:
         return None
@@ -97,7 +97,7 @@ def _offload(
 
 
 class CachedNetworks:
-    """Reads each network when it is first used and keeps it on its device.
+    """Reads each network when it is first used; it stays resident on its device.
 
     What was built for its execution mode serves every later render, of any size.
     """
@@ -134,9 +134,9 @@ class CachedNetworks:
         yield cast("N", self._networks[kind].network)
 
     def release(self, kind: type[nn.Module]) -> None:
-        """Forget a network; see :class:`.provider.Residency`."""
+        """Evict a network; see :class:`.provider.Residency`."""
         loaded = self._networks.pop(kind, None)
         if loaded is not None and loaded.offload is not None:
             synchronize(self._placement.device_of(kind))
             del loaded
-            gc.collect()  # it and what moves its weights know each other
+            gc.collect()  # network and offload refer to each other

@@ -1,4 +1,4 @@
-"""umT5 text encoder and the prompt's way into it.
+"""umT5 text encoder, and encoding of a prompt with it.
 
 Axis legend: B batch, L tokens, n tokens of the prompt, end of sequence included.
 """
@@ -42,7 +42,7 @@ class TextEncoder(nn.Module):
             feed_forward_proj="gated-gelu",
             use_cache=False,
         )
-        # Only the stack is kept: its parent shares one embedding under two names.
+        # Only the stack is stored: its parent shares one embedding under two names.
         self.encoder = UMT5EncoderModel(settings).encoder
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def encode_prompt(
         encoder: Text encoder, on the device it is to run on.
         tokenizer: Tokenizer of the same model.
         prompt: Text; longer than ``max_len`` tokens is cut.
-        max_len: Most tokens kept, end of sequence included.
+        max_len: Most tokens, end of sequence included.
 
     Returns:
         Context ``(n, dim)``, ``1 <= n <= max_len``, in the weights' dtype.

@@ -97,7 +97,7 @@ class Tokenizer:
         """Tokenize ``text``.
 
         Args:
-            text: Any text; what does not fit is cut, the end of sequence is kept.
+            text: Any text; what does not fit is cut, the end of sequence stays.
             max_len: Length of the result.
 
         Returns:

@@ -59,7 +59,7 @@ class CausalConv3d(nn.Conv3d):
         return None if cache is None else cache.read(self.layer_name)
 
     def remember(self, x: Tensor, cache: CausalCache | None) -> None:
-        """Keep the last frames of ``(B, C, F, H, W)`` for the next call."""
+        """Store the last frames of ``(B, C, F, H, W)`` for the next call."""
         if cache is not None:
             cache.write(self.layer_name, x[:, :, -self.lookback :])
 
@@ -101,7 +101,7 @@ class ResidualBlock(nn.Module):
             CausalConv3d(in_dim, out_dim, (3, 3, 3)),
             RMSNorm(out_dim),
             nn.SiLU(),
-            nn.Identity(),  # dropout in the authors' code; keeps the parameter names
+            nn.Identity(),  # dropout in the authors' code; preserves the parameter names
             CausalConv3d(out_dim, out_dim, (3, 3, 3)),
         )
         self.shortcut = (

@@ -1,4 +1,4 @@
-"""Encodings that are kept."""
+"""Cache of encodings."""
 
 import pytest
 import torch
@@ -12,24 +12,24 @@ def test_what_is_kept_is_found_under_its_key_alone():
     memo = EncodingMemo()
     encoding = torch.ones(2)
     assert memo.find("a") is None
-    assert memo.keep("a", encoding) is encoding
+    assert memo.store("a", encoding) is encoding
     assert torch.equal(memo.find("a"), encoding)
     assert memo.find("b") is None
 
 
 def test_the_least_recently_used_render_is_evicted_first():
     memo = EncodingMemo(capacity=2)
-    memo.keep("a", torch.ones(1))
-    memo.keep("b", torch.ones(1))
+    memo.store("a", torch.ones(1))
+    memo.store("b", torch.ones(1))
     memo.find("a")
-    memo.keep("c", torch.ones(1))
+    memo.store("c", torch.ones(1))
     assert [memo.find(key) is not None for key in "abc"] == [True, False, True]
 
 
 def test_a_key_is_kept_once_with_its_last_value():
     memo = EncodingMemo(capacity=1)
-    memo.keep("a", torch.zeros(1))
-    memo.keep("a", torch.ones(1))
+    memo.store("a", torch.zeros(1))
+    memo.store("a", torch.ones(1))
     assert torch.equal(memo.find("a"), torch.ones(1))
 
 
