@@ -44,7 +44,7 @@ class CardBench:
 
     config: AvatarConfig
     attention: Attention
-    paths: KernelOptions
+    kernel_options: KernelOptions
     """Execution mode; whether FP8 is used is the plan's choice."""
     device: torch.device
     dtype: torch.dtype
@@ -233,9 +233,9 @@ def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffloa
         offload = BlockOffload(device, plan.num_resident)
         hooks.append(offload)
     dit = random_network(lambda: AvatarDiT(config.dit, bench.attention), device, dtype, hooks)
-    set_execution(dit, bench.paths, device, provider=offload)
+    set_execution(dit, bench.kernel_options, device, provider=offload)
     vae = random_network(lambda: VideoVAE(config.vae), device, dtype)
-    set_execution(vae, bench.paths, device, row_tiles=plan.row_tiles)
+    set_execution(vae, bench.kernel_options, device, row_tiles=plan.row_tiles)
     audio = random_network(lambda: AudioEncoder(config.audio), device, dtype)
     return Networks(config, dit, vae, audio), offload
 

@@ -40,7 +40,7 @@ EAGER = "plain"
 class ExecutionMode:
     """One mode in which the networks run."""
 
-    paths: KernelOptions
+    kernel_options: KernelOptions
     attention: Attention
     """Kernel of the transformer."""
     float8: bool = False
@@ -127,7 +127,7 @@ def switch(networks: Networks, mode: ExecutionMode) -> None:
     device = networks.dit.patch_embedding.weight.device
     convert_blocks(networks.dit, choose_format(float8=mode.float8), device)
     for network in (networks.dit, networks.vae):
-        set_execution(network, mode.paths, device)
+        set_execution(network, mode.kernel_options, device)
 
 
 class _Comparison:
@@ -204,7 +204,7 @@ def _measure_mode(
 ) -> None:
     """Add the rows and the summary of one mode to ``report``; operations are counted once."""
     networks, device = bench.networks, inputs.motion_frames.device
-    is_fused = mode.paths.fused_blocks
+    is_fused = mode.kernel_options.fused_blocks
     if is_fused not in counted:
         counted[is_fused] = count_operations(
             networks.config, bench.size_px, bench.steps, is_fused=is_fused
