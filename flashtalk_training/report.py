@@ -10,7 +10,7 @@ from flashtalk_core.weights.load import load_avatar
 
 from .evaluation.batched_sessions import Sessions
 from .evaluation.contact_sheet import contact_row, save_picture
-from .evaluation.trial import ArraySound, held_out_trials
+from .evaluation.eval_clip import ArrayAudio, held_out_clips
 from .runs.curves import read_curve
 from .speech.corpus_file import load_corpus
 from .stages import TrainingFiles
@@ -20,7 +20,7 @@ _CURVES = {
     "audio": ("held_out_opening_correlation", "held_out_class_accuracy"),
     "dit": ("loss", "held_out_loss"),
 }
-_NUM_TRIALS = 6
+_NUM_CLIPS = 6
 _SECONDS = 4
 
 
@@ -35,17 +35,17 @@ def write_report(files: TrainingFiles, model: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     draw_curves(files.runs, folder / "curves.png")
     models = load_avatar(model, "cpu")
-    trials = held_out_trials(load_corpus(files.corpus), _NUM_TRIALS, models.config.size_px)
+    clips = held_out_clips(load_corpus(files.corpus), _NUM_CLIPS, models.config.size_px)
     num_frames = _SECONDS * models.config.chunk.frame_rate_hz
     sessions = Sessions(
         models,
-        torch.stack([trial.portrait for trial in trials]),
-        [ArraySound(trial.samples) for trial in trials],
+        torch.stack([clip.portrait for clip in clips]),
+        [ArrayAudio(clip.samples) for clip in clips],
         models.config.sampling,
     )
     chunks = list(sessions.play(-(-num_frames // models.config.chunk.num_new_frames)))
     videos = torch.cat(chunks, dim=1)[:, :num_frames]
-    rows = [contact_row(trial.portrait, video) for trial, video in zip(trials, videos, strict=True)]
+    rows = [contact_row(clip.portrait, video) for clip, video in zip(clips, videos, strict=True)]
     save_picture(torch.cat(rows, dim=1), folder / "contact_sheet.png")
 
 

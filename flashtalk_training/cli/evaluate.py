@@ -17,7 +17,7 @@ from flashtalk_core.files.whole_file import check_replacing, replacing
 from flashtalk_core.placement.devices import DTYPES
 
 PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor")
-_TRIPS = 10
+_ROUND_TRIPS = 10
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -75,12 +75,12 @@ def check_report(path: Path) -> None:
         raise OutputError(f"output {path}: this is a folder; add a file name")
     if not path.parent.is_dir():
         raise OutputError(f"output {path}: no folder {path.parent}; create it first")
-    with _faults(path):
+    with _output_errors(path):
         check_replacing(path)
 
 
 @contextmanager
-def _faults(path: Path) -> Iterator[None]:
+def _output_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -96,13 +96,13 @@ def run(args: argparse.Namespace) -> int:
     from flashtalk_core.weights.load import load_avatar
 
     from ..evaluation import drift, measures, movement
-    from ..evaluation.batched_sessions import Cast
-    from ..evaluation.trial import held_out_trials
+    from ..evaluation.batched_sessions import HeldOutFaces
+    from ..evaluation.eval_clip import held_out_clips
     from ..speech.corpus_file import load_corpus
 
     require(
         "lips" not in args.parts or args.clips > 1,
-        f"--clips {args.clips}: lips are compared with the sound of another clip; use 2 or more",
+        f"--clips {args.clips}: lips are compared with the audio of another clip; use 2 or more",
     )
     if args.output is not None:
         check_report(args.output)
@@ -110,25 +110,25 @@ def run(args: argparse.Namespace) -> int:
     models = load_avatar(args.model, device, choose_dtype(args.dtype, device))
     corpus = load_corpus(args.data / "corpus.safetensors")
     sampling = read_sampling(args).over(models.config.sampling)
-    cast = Cast(args.faces)
+    held_out = HeldOutFaces(args.faces)
     parts: dict[str, Callable[[], object]] = {
         "lips": lambda: measures.evaluate_lips(
-            models, held_out_trials(corpus, args.clips, models.config.size_px), sampling
+            models, held_out_clips(corpus, args.clips, models.config.size_px), sampling
         ),
         "vae": lambda: measures.evaluate_vae(models, args.clips),
-        "trips": lambda: drift.evaluate_trips(models, sampling, _TRIPS, cast),
-        "drift": lambda: drift.evaluate_drift(models, corpus, sampling, args.chunks, cast),
+        "trips": lambda: drift.evaluate_round_trips(models, sampling, _ROUND_TRIPS, held_out),
+        "drift": lambda: drift.evaluate_drift(models, corpus, sampling, args.chunks, held_out),
         "silence": lambda: measures.evaluate_silence(
             models, corpus, sampling, args.silence_s, args.faces
         ),
         "recovery": lambda: drift.evaluate_recovery(
-            models, corpus, sampling, drift.RECOVERY_CHUNKS, cast
+            models, corpus, sampling, drift.RECOVERY_CHUNKS, held_out
         ),
         "movement": lambda: {
-            "model": movement.evaluate_movement(models, corpus, sampling, cast),
-            "drawn": movement.measure_drawn_movement(models.config, cast, device),
+            "model": movement.evaluate_movement(models, corpus, sampling, held_out),
+            "drawn": movement.measure_drawn_movement(models.config, held_out, device),
         },
-        "floor": lambda: movement.measure_drawn_drift(models, sampling, cast),
+        "floor": lambda: movement.measure_drawn_drift(models, sampling, held_out),
     }
     results: dict[str, object] = {"model": models.config.name, "sampling": asdict(sampling)}
     for part in args.parts:
@@ -139,6 +139,6 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None:
         write_out(text)
     else:
-        with _faults(args.output), replacing(args.output) as unfinished:
+        with _output_errors(args.output), replacing(args.output) as unfinished:
             unfinished.write_text(f"{text}\n", encoding="utf-8")
     return 0

@@ -1,4 +1,4 @@
-"""Held-out sessions played side by side: one batch, any number of chunks, constant memory.
+"""Held-out sessions played in one batch: any number of chunks, constant memory.
 
 Axis legend: B sessions, F frames of a chunk, M motion frames, H W pixels.
 """
@@ -29,15 +29,15 @@ from ..runs.capture import Captured
 from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
 from ..stage_2.rollout import Portraits, Roller, correct_colours
 from ..stage_2.scenes import heard_windows
-from .trial import held_out_face, held_out_speech
+from .eval_clip import held_out_face, held_out_speech
 
 _FIRST_FACE = 500
-_NUM_TOLD = 3
+_NUM_GUIDED = 3
 """Predictions that guidance combines."""
 
 
 class Sessions:
-    """Avatars of one model that talk at once, each with a face, a sound and noise of its own."""
+    """Avatars of one model that talk at once, each with a face, audio and noise of its own."""
 
     @torch.no_grad()
     def __init__(
@@ -55,12 +55,12 @@ class Sessions:
             portraits: ``(B, 3, H, W)`` in ``[0, 1]``.
             audio_inputs: Mono at 16 kHz, one a session.
             sampling: How to denoise; session i takes seed ``seed + i``.
-            guidance: Scales of prompt and sound, which cost three predictions a step; ``None``
+            guidance: Scales of prompt and audio, which cost three predictions a step; ``None``
                 for one.
         """
         config, vae = models.config, models.vae
         self._models, self._sampling, self._guidance = models, sampling, guidance
-        self._sounds = audio_inputs
+        self._audio_inputs = audio_inputs
         self._weight = models.dit.patch_embedding.weight
         images = (portraits * 2 - 1).to(next(vae.parameters()))
         self._portraits = Portraits.encode(vae, images)
@@ -71,17 +71,17 @@ class Sessions:
         self._end = Captured(self._roller.end)
 
     def _project(self, images: Tensor) -> SessionContext:
-        """Project picture and prompt, three times over if there is guidance."""
+        """Project image and prompt, three times over if there is guidance."""
         models, config = self._models, self._models.config
         condition = encode_condition(models.vae, images[:, :, None], config.chunk.num_frames)
         clip = models.clip(images.to(next(models.clip.parameters())))
         prompts = [config.prompt] if self._guidance is None else ["", "", config.prompt]
         text = torch.cat([self._encode(prompt, len(images)) for prompt in prompts])
-        told = [value.to(self._weight) for value in (condition, text, clip)]
+        condition, text, clip = (value.to(self._weight) for value in (condition, text, clip))
         condition, clip = (
-            value.repeat(len(prompts), *(1,) * (value.ndim - 1)) for value in told[::2]
+            value.repeat(len(prompts), *(1,) * (value.ndim - 1)) for value in (condition, clip)
         )
-        return models.dit.project_session(condition, told[1], clip)
+        return models.dit.project_session(condition, text, clip)
 
     def _encode(self, prompt: str, count: int) -> Tensor:
         models, length = self._models, self._models.config.dit.text_len
@@ -118,7 +118,8 @@ class Sessions:
             motion = self._roller.next_motion(start_frames.to(motion))
         shown, before, count = set(chunks), motion.new_empty(0), chunk.num_motion_frames
         for index in range(max(shown) + 1):
-            latent = self._make(self._hear(chunk_span(index, chunk)), motion, self._noise(index))
+            windows = self._audio_windows(chunk_span(index, chunk))
+            latent = self._make(windows, motion, self._noise(index))
             if index in shown:
                 frames = self._roller.show(latent, self._portraits)
                 before = before if index else frames[:, :, count - 1 : count]
@@ -133,10 +134,10 @@ class Sessions:
 
     def _make_chunk(self, windows: Tensor, motion: Tensor, noise: Tensor) -> Tensor:
         """Denoise a chunk, drawing the noise ``(draws, B, 16, T, h, w)`` one after the other."""
-        heard = windows.to(self._weight)
+        inputs = windows.to(self._weight)
         if self._guidance is not None:
-            heard = torch.cat([torch.zeros_like(heard), heard, heard])
-        audio = self._models.dit.project_audio(heard, self._sampling.mouth_strength)
+            inputs = torch.cat([torch.zeros_like(inputs), inputs, inputs])
+        audio = self._models.dit.project_audio(inputs, self._sampling.mouth_strength)
         drawn = iter(noise)
         velocity = partial(self._velocity, audio)
         return self._roller.chunk(velocity, windows, motion.float(), lambda _: next(drawn))
@@ -145,13 +146,13 @@ class Sessions:
         if self._guidance is None:
             out: Tensor = self._models.dit(x, 1000 * level, self._context, audio)
             return out
-        x, level = torch.cat([x] * _NUM_TOLD), torch.cat([level] * _NUM_TOLD)
+        x, level = torch.cat([x] * _NUM_GUIDED), torch.cat([level] * _NUM_GUIDED)
         nothing, no_text, full = self._models.dit(x, 1000 * level, self._context, audio).chunk(3)
         return guided(nothing, no_text, full, *self._guidance)
 
     def _noise(self, index: int) -> Tensor:
         """Draw all noise of a chunk, ``(draws, B, 16, T, h, w)``."""
-        seeds = range(self._sampling.seed, self._sampling.seed + len(self._sounds))
+        seeds = range(self._sampling.seed, self._sampling.seed + len(self._audio_inputs))
         sources = [ChunkNoise(seed, index) for seed in seeds]
         draws = self._sampling.steps if self._sampling.rule == "renoise" else 1
         channels, _, *cells = self._portraits.first_motion.shape[1:]
@@ -163,10 +164,10 @@ class Sessions:
         ]
         return torch.stack(drawn).to(self._weight.device)
 
-    def _hear(self, span: ChunkSpan) -> Tensor:
+    def _audio_windows(self, span: ChunkSpan) -> Tensor:
         step = self._models.config.chunk.samples_per_frame
         first, last = span.window.start * step, span.window.stop * step
-        samples = np.stack([audio.read(first, last) for audio in self._sounds])
+        samples = np.stack([audio.read(first, last) for audio in self._audio_inputs])
         weight = next(self._models.audio_encoder.parameters())
         return self._listen(torch.from_numpy(samples).to(weight.device))
 
@@ -177,25 +178,25 @@ class Sessions:
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Whose sessions are played."""
+class HeldOutFaces:
+    """The held-out faces whose sessions are played."""
 
-    faces: int
-    """How many held-out faces, each with speech of its own."""
+    count: int
+    """Number of faces, each with speech of its own."""
     first_face: int = _FIRST_FACE
     guidance: tuple[float, float] | None = None
-    """Scales of prompt and sound; ``None`` for none."""
+    """Scales of prompt and audio; ``None`` for none."""
 
     def identities(self) -> FaceIdentity:
         """Return the faces."""
-        faces = range(self.first_face, self.first_face + self.faces)
+        faces = range(self.first_face, self.first_face + self.count)
         return FaceIdentity(
             *(torch.cat(values) for values in zip(*map(held_out_face, faces), strict=True))
         )
 
     def portraits(self, size_px: tuple[int, int], blink: float = 0.0) -> Tensor:
         """Draw the faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``; their eyes are shut at 1."""
-        motion = rest_motion(self.faces)
+        motion = rest_motion(self.count)
         motion = motion._replace(blink=torch.full_like(motion.blink, blink))
         return render(self.identities(), motion, size_px)[:, 0]
 
@@ -205,7 +206,7 @@ class Cast:
         """Return the sessions and their portraits."""
         portraits = self.portraits(models.config.size_px)
         speech = held_out_speech(corpus)
-        step = len(speech.samples) // SAMPLES_PER_FRAME // self.faces
-        audio_inputs = [speech.at(face * step) for face in range(self.faces)]
+        step = len(speech.samples) // SAMPLES_PER_FRAME // self.count
+        audio_inputs = [speech.at(face * step) for face in range(self.count)]
         sessions = Sessions(models, portraits, audio_inputs, sampling, self.guidance)
         return sessions, portraits.to(models.dit.patch_embedding.weight.device)

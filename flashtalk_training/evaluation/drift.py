@@ -1,4 +1,4 @@
-"""Measures over many chunks: drift away from the portrait, and the way back from damage.
+"""Measures over many chunks: drift away from the portrait, and recovery from damage.
 
 Axis legend: B sessions, F frames, M motion frames, H W pixels.
 """
@@ -19,7 +19,7 @@ from ..drawn_faces.drift import measure_drift, measure_sharpness
 from ..drawn_faces.head import find_heads
 from ..speech.corpus_file import Corpus
 from ..stage_2.rollout import Portraits, Roller
-from .batched_sessions import Cast, Sessions
+from .batched_sessions import HeldOutFaces, Sessions
 
 _ROWS = (1, 2, 5, 10, 25, 50, 75, 100, 200, 500, 1000, 2000)
 """Chunks that are reported."""
@@ -39,7 +39,7 @@ def evaluate_drift(
     corpus: Corpus,
     sampling: SamplingConfig,
     chunks: int,
-    cast: Cast,
+    held_out: HeldOutFaces,
     is_over: Callable[[], bool] | None = None,
 ) -> list[dict[str, float]]:
     """Chain many chunks of held-out speech and compare some of them with the portraits.
@@ -49,14 +49,14 @@ def evaluate_drift(
         corpus: Its held-out part speaks.
         sampling: How to denoise.
         chunks: How many.
-        cast: Whose faces.
-        is_over: Asked now and then; once true, the run ends. ``None`` for a whole run.
+        held_out: Whose faces.
+        is_over: Called now and then; once true, the run ends. ``None`` for a whole run.
 
     Returns:
         One row for each of some chunks: means over faces and, from the tenth chunk on, over the
         five chunks that end with it, and the deviation between faces.
     """
-    sessions, portraits = cast.talking(models, corpus, sampling)
+    sessions, portraits = held_out.talking(models, corpus, sampling)
     spans = {
         end: range(end - 1 if end < _AVERAGED_FROM else end - _AVERAGED, end)
         for end in (*(row for row in _ROWS if row < chunks), chunks)
@@ -117,9 +117,13 @@ def _changes(frames: Tensor) -> dict[str, Tensor]:
 
 
 def evaluate_recovery(
-    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, chunks: int, cast: Cast
+    models: AvatarModels,
+    corpus: Corpus,
+    sampling: SamplingConfig,
+    chunks: int,
+    held_out: HeldOutFaces,
 ) -> dict[str, Any]:
-    """Start sessions from damaged motion frames and see how soon they are as if from good ones.
+    """Start sessions from damaged motion frames and measure in how many chunks they recover.
 
     Returns:
         For each damage, and for none: rows of the first chunks; for each damage the chunk from
@@ -127,7 +131,7 @@ def evaluate_recovery(
     """
     results: dict[str, Any] = {}
     for kind in (_UNDAMAGED, *DAMAGES):
-        sessions, portraits = cast.talking(models, corpus, sampling)
+        sessions, portraits = held_out.talking(models, corpus, sampling)
         start = _start_frames(portraits, kind, models.config.chunk.num_motion_frames)
         rows = list(_rows(sessions, portraits, chunks, start))
         results[kind] = {"start": _means(compare(start[1], portraits)), "rows": rows}
@@ -137,23 +141,23 @@ def evaluate_recovery(
 
 
 @torch.no_grad()
-def evaluate_trips(
-    models: AvatarModels, sampling: SamplingConfig, trips: int, cast: Cast
+def evaluate_round_trips(
+    models: AvatarModels, sampling: SamplingConfig, round_trips: int, held_out: HeldOutFaces
 ) -> list[dict[str, float]]:
-    """Send still motion frames through the autoencoder and the match of colours again and again.
+    """Repeat VAE round trips of still motion frames: encode, decode, match the colours.
 
-    This is how a session would drift if its transformer repeated what it is shown.
+    This is how a session would drift if its transformer repeated its motion frames.
 
     Returns:
-        A row for each trip: means over faces.
+        A row for each round trip: means over faces.
     """
     vae, config = models.vae, models.config
-    portraits = cast.portraits(config.size_px).to(next(vae.parameters()))
+    portraits = held_out.portraits(config.size_px).to(next(vae.parameters()))
     roller = Roller.around(vae, config, sampling)
     encoded = Portraits.encode(vae, portraits * 2 - 1)
     frames, _ = _start_frames(portraits, _UNDAMAGED, config.chunk.num_motion_frames)
     rows = []
-    for trip in range(1, trips + 1):
+    for trip in range(1, round_trips + 1):
         frames = roller.show(roller.next_motion(frames), encoded)
         shown = (frames.transpose(1, 2) + 1) / 2
         rows.append({"trip": float(trip), **_means(compare(shown, portraits))})
@@ -161,7 +165,7 @@ def evaluate_trips(
 
 
 def _start_frames(portraits: Tensor, kind: str, count: int) -> tuple[Tensor, Tensor]:
-    """Return damaged frames ``(B, 3, M, H, W)`` in ``[-1, 1]``, and as pictures."""
+    """Return damaged frames ``(B, 3, M, H, W)`` in ``[-1, 1]``, and as images in ``[0, 1]``."""
     frames = (portraits * 2 - 1)[:, :, None].expand(-1, -1, count, -1, -1).contiguous()
     if kind != _UNDAMAGED:
         frames = damage(frames, kind, Generator().manual_seed(0))

@@ -22,11 +22,11 @@ from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
 from ..stage_1.audio_trainer import correlation
 from ..stage_1.faces_source import random_mouths
 from ..stage_1.vae_trainer import psnr_db
-from .batched_sessions import Cast, Sessions
-from .trial import (
+from .batched_sessions import HeldOutFaces, Sessions
+from .eval_clip import (
     HELD_OUT_FACE_SEED,
-    ArraySound,
-    Trial,
+    ArrayAudio,
+    EvalClip,
     held_out_face,
     held_out_speech,
 )
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _SHUT = 0.1
 """Openings below this are called shut."""
 _TOGETHER = 25
-"""Sessions played side by side."""
+"""Sessions played in one batch."""
 _FIRST_SILENT_FACE = 700
 _SETTLING_FRAMES = 10
 """Frames after the end of speech, 0.4 s, from which on a mouth must be shut."""
@@ -44,21 +44,21 @@ _SETTLING_FRAMES = 10
 
 def evaluate_lips(
     models: AvatarModels,
-    trials: list[Trial],
+    clips: list[EvalClip],
     sampling: SamplingConfig,
     guidance: tuple[float, float] | None = None,
 ) -> dict[str, float]:
-    """Compare the mouth measured in the picture with the true track, and with another's.
+    """Compare the mouth measured in the image with the true track, and with another's.
 
     Returns:
         Zero-lag correlations: mean and lowest over clips, over all frames together, with
-        swapped sound, and the best lag in frames; the share of lip closures that are shut; the
+        swapped audio, and the best lag in frames; the share of lip closures that are shut; the
         mean error of the mouth's height and width against a drawing of the true one.
     """
-    shapes = _measured_shapes(models, trials, sampling, guidance)
+    shapes = _measured_shapes(models, clips, sampling, guidance)
     measured = [shape[:, 0] for shape in shapes]
-    drawn = [_drawn_shape(trial, models.config.size_px) for trial in trials]
-    true = [trial.opening for trial in trials]
+    drawn = [_drawn_shape(clip, models.config.size_px) for clip in clips]
+    true = [clip.opening for clip in clips]
     each = torch.stack([correlation(a, b) for a, b in zip(measured, true, strict=True)])
     swapped = torch.stack(
         [
@@ -70,7 +70,7 @@ def evaluate_lips(
     lags = {lag: float(correlation(*_lagged(all_measured, all_true, lag))) for lag in range(-3, 4)}
     closed = all_true < 0.02
     return {
-        "clips": len(trials),
+        "clips": len(clips),
         "correlation_mean": float(each.mean()),
         "correlation_lowest": float(each.min()),
         "correlation_pooled": float(correlation(all_measured, all_true)),
@@ -82,36 +82,34 @@ def evaluate_lips(
     }
 
 
-def _drawn_shape(trial: Trial, size_px: tuple[int, int]) -> Tensor:
+def _drawn_shape(clip: EvalClip, size_px: tuple[int, int]) -> Tensor:
     """Return height and width of the true mouth on the face at rest, ``(F, 2)``."""
-    motion = rest_motion(1, len(trial.mouth)).with_mouth(trial.mouth[None])
-    return measure_mouth_shape(render(held_out_face(trial.face), motion, size_px)[0])
+    motion = rest_motion(1, len(clip.mouth)).with_mouth(clip.mouth[None])
+    return measure_mouth_shape(render(held_out_face(clip.face), motion, size_px)[0])
 
 
 def _measured_shapes(
     models: AvatarModels,
-    trials: list[Trial],
+    clips: list[EvalClip],
     sampling: SamplingConfig,
     guidance: tuple[float, float] | None,
 ) -> list[Tensor]:
-    """Play the trials side by side; return the mouth's height and width in every frame, (F, 2)."""
+    """Play the clips in batches; return the mouth's height and width in every frame, (F, 2)."""
     measured: list[Tensor] = []
     new = models.config.chunk.num_new_frames
-    for first in range(0, len(trials), _TOGETHER):
-        group = trials[first : first + _TOGETHER]
+    for first in range(0, len(clips), _TOGETHER):
+        group = clips[first : first + _TOGETHER]
         sessions = Sessions(
             models,
-            torch.stack([trial.portrait for trial in group]),
-            [ArraySound(trial.samples) for trial in group],
+            torch.stack([clip.portrait for clip in group]),
+            [ArrayAudio(clip.samples) for clip in group],
             replace(sampling, seed=sampling.seed + 1 + first),
             guidance,
         )
-        num_chunks = -(-max(len(trial.opening) for trial in group) // new)
+        num_chunks = -(-max(len(clip.opening) for clip in group) // new)
         shapes = [measure_mouth_shape(frames).cpu() for frames in sessions.play(num_chunks)]
         tracks = torch.cat(shapes, dim=1)
-        measured += [
-            track[: len(trial.opening)] for track, trial in zip(tracks, group, strict=True)
-        ]
+        measured += [track[: len(clip.opening)] for track, clip in zip(tracks, group, strict=True)]
     return measured
 
 
@@ -174,8 +172,8 @@ def evaluate_silence(
     chunk = models.config.chunk
     rate = chunk.frame_rate_hz
     frames, (spoken, unspoken) = seconds * rate, (length * rate for length in trailing_seconds)
-    portraits = Cast(faces, _FIRST_SILENT_FACE).portraits(models.config.size_px)
-    nothing = ArraySound(np.zeros(0, np.float32))
+    portraits = HeldOutFaces(faces, _FIRST_SILENT_FACE).portraits(models.config.size_px)
+    nothing = ArrayAudio(np.zeros(0, np.float32))
     quiet = Sessions(models, portraits, [nothing] * faces, sampling)
     openings, last = [], torch.empty(0)
     for last in quiet.play(-(-frames // chunk.num_new_frames)):
@@ -183,14 +181,14 @@ def evaluate_silence(
     opening = torch.cat(openings, dim=1)[:, :frames]
     drift = measure_drift(last.cpu(), portraits[:, None])
     speech = held_out_speech(corpus)
-    heard = [
-        ArraySound(speech.at(face * spoken).read(0, spoken * SAMPLES_PER_FRAME))
+    audio_inputs = [
+        ArrayAudio(speech.at(face * spoken).read(0, spoken * SAMPLES_PER_FRAME))
         for face in range(faces)
     ]
     after = torch.cat(
         [
             measure_mouth_opening(frames).cpu()
-            for frames in Sessions(models, portraits, heard, sampling).play(
+            for frames in Sessions(models, portraits, audio_inputs, sampling).play(
                 -(-(spoken + unspoken) // chunk.num_new_frames)
             )
         ],

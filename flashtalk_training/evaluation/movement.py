@@ -21,19 +21,19 @@ from ..speech.corpus_file import Corpus
 from ..speech.prompts import Mood, mood_prompt
 from ..stage_1.faces_source import random_mouths
 from ..stage_2.rollout import Portraits, Roller
-from .batched_sessions import Cast
+from .batched_sessions import HeldOutFaces
 from .drift import compare
 
 _CHUNKS = 8
 """Length of a run, 9 s of the tiny model."""
 
 Movement = dict[str, dict[str, float]]
-"""For each liveliness, ``sway``: root mean square of the head's way from its place in the portrait,
-as a share of the picture's height; ``eyes_shut``: share of the frames with shut eyes."""
+"""For each liveliness, ``sway``: root mean square of the head's distance from its position in the
+portrait, as a share of the image's height; ``eyes_shut``: share of the frames with shut eyes."""
 
 
 def evaluate_movement(
-    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, cast: Cast
+    models: AvatarModels, corpus: Corpus, sampling: SamplingConfig, held_out: HeldOutFaces
 ) -> Movement:
     """Measure how far heads move and how often eyes are shut, by what the prompt asks for.
 
@@ -41,7 +41,7 @@ def evaluate_movement(
         models: The model.
         corpus: Its held-out part speaks.
         sampling: How to denoise.
-        cast: Whose faces.
+        held_out: Whose faces.
 
     Returns:
         Means over faces.
@@ -49,33 +49,35 @@ def evaluate_movement(
     found: Movement = {}
     for number, liveliness in enumerate(LIVELINESS):
         prompt = mood_prompt(Mood(0, number))
-        told = replace(models, config=replace(models.config, prompt=prompt))
-        sessions, portraits = cast.talking(told, corpus, sampling)
-        shut = cast.portraits(told.config.size_px, blink=1.0).to(portraits)
+        prompted = replace(models, config=replace(models.config, prompt=prompt))
+        sessions, portraits = held_out.talking(prompted, corpus, sampling)
+        shut = held_out.portraits(prompted.config.size_px, blink=1.0).to(portraits)
         found[liveliness] = _measure(sessions.play(_CHUNKS), portraits, shut)
     return found
 
 
-def measure_drawn_movement(config: AvatarConfig, cast: Cast, device: torch.device) -> Movement:
+def measure_drawn_movement(
+    config: AvatarConfig, held_out: HeldOutFaces, device: torch.device
+) -> Movement:
     """Measure the same on drawings of these faces that move as the prompts ask."""
-    portraits, shut = (cast.portraits(config.size_px, blink).to(device) for blink in (0.0, 1.0))
+    portraits, shut = (held_out.portraits(config.size_px, blink).to(device) for blink in (0.0, 1.0))
     length = config.chunk.num_new_frames
     return {
-        liveliness: _measure(_drawn(config, cast, number, device, length), portraits, shut)
+        liveliness: _measure(_drawn(config, held_out, number, device, length), portraits, shut)
         for number, liveliness in enumerate(LIVELINESS)
     }
 
 
 @torch.no_grad()
 def measure_drawn_drift(
-    models: AvatarModels, sampling: SamplingConfig, cast: Cast
+    models: AvatarModels, sampling: SamplingConfig, held_out: HeldOutFaces
 ) -> dict[str, dict[str, float]]:
     """Measure by how much drawings leave their portrait, though nothing has drifted.
 
     Args:
         models: Its autoencoder is used; its chunks are the length of a clip.
         sampling: How strongly colours are matched.
-        cast: Whose faces.
+        held_out: Whose faces.
 
     Returns:
         For each liveliness the measures of drift, means over faces and chunks: as drawn and, with
@@ -83,12 +85,12 @@ def measure_drawn_drift(
     """
     vae, config, found = models.vae, models.config, {}
     weight = next(vae.parameters())
-    portraits = cast.portraits(config.size_px).to(weight.device)
+    portraits = held_out.portraits(config.size_px).to(weight.device)
     roller = Roller.around(vae, config, sampling)
     encoded = Portraits.encode(vae, portraits.to(weight) * 2 - 1)
     for number, liveliness in enumerate(LIVELINESS):
         rows: dict[str, list[Tensor]] = {}
-        for frames in _drawn(config, cast, number, weight.device, config.chunk.num_frames):
+        for frames in _drawn(config, held_out, number, weight.device, config.chunk.num_frames):
             latent = roller.encode(frames.transpose(1, 2) * 2 - 1)
             shown = (roller.show(latent, encoded).transpose(1, 2) + 1) / 2
             for end, images in (("", frames), ("_shown", shown)):
@@ -100,24 +102,25 @@ def measure_drawn_drift(
 
 def _measure(chunks: Iterator[Tensor], portraits: Tensor, shut: Tensor) -> dict[str, float]:
     """Return the measures of chunks ``(B, F, 3, H, W)``."""
-    ways, eyes = [], []
+    distances, eyes = [], []
     for frames in chunks:
         heads = find_heads(frames, portraits)
-        ways.append(heads.x.square() + heads.y.square())
+        distances.append(heads.x.square() + heads.y.square())
         eyes.append(measure_open_eyes(frames, heads, portraits, shut) < 0)
     return {
-        "sway": float(torch.cat(ways, dim=1).mean(dim=1).sqrt().mean()),
+        "sway": float(torch.cat(distances, dim=1).mean(dim=1).sqrt().mean()),
         "eyes_shut": float(torch.cat(eyes, dim=1).float().mean()),
     }
 
 
 def _drawn(
-    config: AvatarConfig, cast: Cast, liveliness: int, device: torch.device, length: int
+    config: AvatarConfig, held_out: HeldOutFaces, liveliness: int, device: torch.device, length: int
 ) -> Iterator[Tensor]:
-    """Draw the cast in movement, as many chunks as in a run, ``length`` frames each."""
-    generator = Generator().manual_seed(cast.first_face)
-    motion = sample_motion(cast.faces, _CHUNKS * length, generator, liveliness)
-    motion = motion.with_mouth(random_mouths(cast.faces, _CHUNKS * length, generator)).to(device)
-    identity = cast.identities().to(device)
+    """Draw the faces in movement, as many chunks as in a run, ``length`` frames each."""
+    generator = Generator().manual_seed(held_out.first_face)
+    motion = sample_motion(held_out.count, _CHUNKS * length, generator, liveliness)
+    mouths = random_mouths(held_out.count, _CHUNKS * length, generator)
+    motion = motion.with_mouth(mouths).to(device)
+    identity = held_out.identities().to(device)
     for first in range(0, _CHUNKS * length, length):
         yield render(identity, motion.frames(slice(first, first + length)), config.size_px)

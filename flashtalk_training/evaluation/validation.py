@@ -13,9 +13,9 @@ from flashtalk_core.weights.load import AvatarModels
 from ..speech.corpus_file import Corpus
 from .batched_sessions import Sessions
 from .contact_sheet import contact_row, save_picture
-from .trial import ArraySound, held_out_trials
+from .eval_clip import ArrayAudio, held_out_clips
 
-_NUM_TRIALS = 3
+_NUM_CLIPS = 3
 _NUM_CHUNKS = 3
 
 
@@ -31,19 +31,19 @@ class Validation:
             folder: Where the pictures go.
         """
         self._models, self._folder = models, folder
-        self._trials = held_out_trials(corpus, _NUM_TRIALS, models.config.size_px)
+        self._clips = held_out_clips(corpus, _NUM_CLIPS, models.config.size_px)
 
     def __call__(self, dit: AvatarDiT, step: int) -> None:
         """Play the first seconds with ``dit`` as it is at ``step``."""
         sessions = Sessions(
             dataclasses.replace(self._models, dit=dit),
-            torch.stack([trial.portrait for trial in self._trials]),
-            [ArraySound(trial.samples) for trial in self._trials],
+            torch.stack([clip.portrait for clip in self._clips]),
+            [ArrayAudio(clip.samples) for clip in self._clips],
             self._models.config.sampling,
         )
         videos = torch.cat(list(sessions.play(_NUM_CHUNKS)), dim=1).cpu()
         rows = [
-            contact_row(trial.portrait, video)
-            for trial, video in zip(self._trials, videos, strict=True)
+            contact_row(clip.portrait, video)
+            for clip, video in zip(self._clips, videos, strict=True)
         ]
         save_picture(torch.cat(rows, dim=1), self._folder / f"validation-{step}.png")

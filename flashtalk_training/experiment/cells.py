@@ -18,11 +18,11 @@ from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.weights.load import AvatarModels
 
-from ..evaluation.batched_sessions import Cast
+from ..evaluation.batched_sessions import HeldOutFaces
 from ..evaluation.drift import RECOVERY_CHUNKS, evaluate_drift, evaluate_recovery
+from ..evaluation.eval_clip import held_out_clips
 from ..evaluation.measures import evaluate_lips
 from ..evaluation.movement import evaluate_movement
-from ..evaluation.trial import held_out_trials
 from ..recipe import DistillRecipe
 from ..speech.corpus_file import load_corpus
 from ..stage_1.sound_windows import SoundBank
@@ -72,10 +72,10 @@ class Workbench:
         self._stage_1 = trained_stage_1(files.runs, job.config, device)
         self._tokenizer = files.read_tokenizer()
         self._corpus = load_corpus(files.corpus)
-        self._trials = held_out_trials(self._corpus, experiment.clips, job.config.size_px)
+        self._clips = held_out_clips(self._corpus, experiment.clips, job.config.size_px)
         require(
-            len(self._trials) == experiment.clips,
-            f"clips {experiment.clips}: {files.corpus} has {len(self._trials)} held-out clips of "
+            len(self._clips) == experiment.clips,
+            f"clips {experiment.clips}: {files.corpus} has {len(self._clips)} held-out clips of "
             "speech; ask for no more",
         )
         self._banks: dict[int, SceneBank] = {}
@@ -85,7 +85,7 @@ class Workbench:
         return self._runs / "students" / f"{student}-{seed}"
 
     def train(self, student: str, seed: int, part_s: float) -> bool:
-        """Train a student for a part and tell whether it is done.
+        """Train a student for a part and return whether it is done.
 
         Of one that is done, the averaged weights are all that must be there.
         """
@@ -113,23 +113,24 @@ class Workbench:
 
         Args:
             cell: Row and seed.
-            is_over: Asked during the long run; once true, the run is cut short.
+            is_over: Called during the long run; once true, the run is cut short.
         """
         row, seed, experiment = cell.row, cell.seed, self._experiment
         models = self.models(row, seed)
         sampling = self._sampling(row, 1000 * seed)
-        cast = Cast(experiment.faces, _FACES_FROM + experiment.faces * seed, row.guidance)
-        lips = evaluate_lips(models, self._trials, sampling, row.guidance)
+        count = experiment.faces
+        held_out = HeldOutFaces(count, _FACES_FROM + count * seed, row.guidance)
+        lips = evaluate_lips(models, self._clips, sampling, row.guidance)
         result: dict[str, Any] = {"row": row.name, "seed": seed, "key": cell.key}
         result["lips"] = _rounded({name: lips[name] for name in _LIPS})
         logger.info("%s, seed %d: %s", row.name, seed, result["lips"])
-        drift = evaluate_drift(models, self._corpus, sampling, row.chunks, cast, is_over)
+        drift = evaluate_drift(models, self._corpus, sampling, row.chunks, held_out, is_over)
         result["drift"] = {name: [_round(seen[name]) for seen in drift] for name in _DRIFT}
         result["whole"] = result["drift"]["chunk"][-1:] == [row.chunks]
-        heads = evaluate_movement(models, self._corpus, sampling, cast)
+        heads = evaluate_movement(models, self._corpus, sampling, held_out)
         result["heads"] = {name: _rounded(values) for name, values in heads.items()}
         if row.recovery:
-            recovery = evaluate_recovery(models, self._corpus, sampling, RECOVERY_CHUNKS, cast)
+            recovery = evaluate_recovery(models, self._corpus, sampling, RECOVERY_CHUNKS, held_out)
             result["recovery"] = {
                 kind: {
                     **_columns([values["start"], *values["rows"]]),
@@ -162,9 +163,9 @@ class Workbench:
         return dataclasses.replace(base, steps=row.steps, rule=row.rule, seed=seed)
 
     def speed(self, row: Row) -> float:
-        """Return frames a second of one session of Stage 1 in the row's way, nothing beside it."""
+        """Return frames a second of a single session of Stage 1 with the row's sampling."""
         models = self.models(dataclasses.replace(row, student=None), 0)
-        sessions, _ = Cast(1, _FACES_FROM, row.guidance).talking(
+        sessions, _ = HeldOutFaces(1, _FACES_FROM, row.guidance).talking(
             models, self._corpus, self._sampling(row, 0)
         )
         start, last = 0.0, torch.empty(0)

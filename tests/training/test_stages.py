@@ -21,8 +21,8 @@ from flashtalk_core.weights.load import load_avatar, open_avatar
 from flashtalk_training import stages
 from flashtalk_training.cli.train import _export
 from flashtalk_training.evaluation import drift, measures
-from flashtalk_training.evaluation.batched_sessions import Cast, Sessions
-from flashtalk_training.evaluation.trial import ArraySound, held_out_trials
+from flashtalk_training.evaluation.batched_sessions import HeldOutFaces, Sessions
+from flashtalk_training.evaluation.eval_clip import ArrayAudio, held_out_clips
 from flashtalk_training.export import export_model
 from flashtalk_training.recipe import (
     AudioRecipe,
@@ -81,19 +81,19 @@ def test_a_trained_model_is_loaded_with_its_measured_latents(job, model):
 
 def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
     models = load_avatar(model, "cpu")
-    trials = held_out_trials(corpus, 2, config.size_px)
-    short = [dataclasses.replace(trial, mouth=trial.mouth[:24]) for trial in trials]
+    clips = held_out_clips(corpus, 2, config.size_px)
+    short = [dataclasses.replace(clip, mouth=clip.mouth[:24]) for clip in clips]
     lips = measures.evaluate_lips(models, short, SAMPLING)
     assert lips["clips"] == 2
     assert -1 <= lips["correlation_pooled"] <= 1
     assert 0 < measures.evaluate_vae(models, 1)["psnr_db"] < 60
-    trips = drift.evaluate_trips(models, SAMPLING, 2, Cast(1))
+    trips = drift.evaluate_round_trips(models, SAMPLING, 2, HeldOutFaces(1))
     assert [row["trip"] for row in trips] == [1, 2]
     assert all(row["colour_delta_e"] > 0 for row in trips)
-    cast = Cast(1)
-    rows = drift.evaluate_drift(models, corpus, SAMPLING, chunks=2, cast=cast)
+    held_out = HeldOutFaces(1)
+    rows = drift.evaluate_drift(models, corpus, SAMPLING, chunks=2, held_out=held_out)
     assert [row["chunk"] for row in rows] == [1, 2]
-    recovery = drift.evaluate_recovery(models, corpus, SAMPLING, chunks=2, cast=Cast(1))
+    recovery = drift.evaluate_recovery(models, corpus, SAMPLING, chunks=2, held_out=HeldOutFaces(1))
     assert set(recovery) == {"none", "cast", "blur", "noise", "shift"}
     assert len(recovery["cast"]["rows"]) == 2
     assert recovery["cast"]["start"]["colour_delta_e"] > 5
@@ -102,9 +102,9 @@ def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
     assert all(math.isfinite(value) for value in silence.values())
 
 
-def play(models, trial, sampling):
+def play(models, clip, sampling):
     """Play a session as a render does, ``(F, 3, H, W)`` in ``[0, 1]``."""
-    config, image = models.config, trial.portrait * 2 - 1
+    config, image = models.config, clip.portrait * 2 - 1
     with torch.no_grad():
         context = encode_prompt(
             models.text_encoder, models.tokenizer, config.prompt, config.dit.text_len
@@ -115,26 +115,26 @@ def play(models, trial, sampling):
     avatar = TalkingAvatar(
         model=ChunkModel(networks, config.chunk),
         references=ReferenceTrack(networks, portrait, [context], [0]),
-        audio=ArraySound(trial.samples),
+        audio=ArrayAudio(clip.samples),
         sampling=sampling,
         audio_window=config.dit.audio_window,
         fingerprint="",
     )
-    frames = torch.cat(list(run_session(avatar, len(trial.opening))))
+    frames = torch.cat(list(run_session(avatar, len(clip.opening))))
     return frames.permute(0, 3, 1, 2).float() / 255
 
 
 def test_batched_sessions_equal_single_ones(model, config, corpus):
     models = load_avatar(model, "cpu")
-    trials = held_out_trials(corpus, 2, config.size_px)
-    portraits = torch.stack([trial.portrait for trial in trials])
-    audio_inputs = [ArraySound(trial.samples) for trial in trials]
+    clips = held_out_clips(corpus, 2, config.size_px)
+    portraits = torch.stack([clip.portrait for clip in clips])
+    audio_inputs = [ArrayAudio(clip.samples) for clip in clips]
     sampling = SamplingConfig(steps=2, rule="renoise", seed=7)
     together = torch.cat(list(Sessions(models, portraits, audio_inputs, sampling).play(3)), dim=1)
-    for index, trial in enumerate(trials):
+    for index, clip in enumerate(clips):
         alone = play(
             models,
-            dataclasses.replace(trial, mouth=torch.zeros(together.shape[1], 6)),
+            dataclasses.replace(clip, mouth=torch.zeros(together.shape[1], 6)),
             dataclasses.replace(sampling, seed=7 + index),
         )
         # Alone, frames are cut to bytes.
@@ -143,8 +143,8 @@ def test_batched_sessions_equal_single_ones(model, config, corpus):
 
 def test_selected_chunks_equal_those_of_the_whole_session(model, config, corpus):
     models = load_avatar(model, "cpu")
-    audio_inputs = [ArraySound(held_out_trials(corpus, 1, config.size_px)[0].samples)]
-    portraits = held_out_trials(corpus, 1, config.size_px)[0].portrait[None]
+    audio_inputs = [ArrayAudio(held_out_clips(corpus, 1, config.size_px)[0].samples)]
+    portraits = held_out_clips(corpus, 1, config.size_px)[0].portrait[None]
     sessions = Sessions(models, portraits, audio_inputs, SAMPLING)
     whole = list(sessions.play(4))
     seen = dict(sessions.glance([1, 3]))
@@ -157,11 +157,11 @@ def test_selected_chunks_equal_those_of_the_whole_session(model, config, corpus)
 
 def test_guidance_of_scale_one_changes_nothing_and_more_of_it_does(model, config, corpus):
     models = load_avatar(model, "cpu")
-    trial = held_out_trials(corpus, 1, config.size_px)[0]
+    clip = held_out_clips(corpus, 1, config.size_px)[0]
     plain, same, guided = (
         next(
             Sessions(
-                models, trial.portrait[None], [ArraySound(trial.samples)], SAMPLING, guidance
+                models, clip.portrait[None], [ArrayAudio(clip.samples)], SAMPLING, guidance
             ).play(1)
         )
         for guidance in (None, (1.0, 1.0), (1e3, 1e3))

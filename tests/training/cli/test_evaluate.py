@@ -27,7 +27,7 @@ def refusal(capsys, *arguments):
         (["--clips=-1"], "--clips: '-1' is no count"),
         (["--chunks", "x"], "--chunks: 'x' is no count"),
         (["--silence-s", "0"], "--silence-s: '0' is no count"),
-        (["lips", "--clips", "1"], "--clips 1: lips are compared with the sound of another clip"),
+        (["lips", "--clips", "1"], "--clips 1: lips are compared with the audio of another clip"),
         (["--dtype", "int8"], "int8"),
         (["vae", "--data", "/no/such"], "/no/such"),
     ],

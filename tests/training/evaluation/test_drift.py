@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from flashtalk_training.evaluation.drift import _changes
-from flashtalk_training.evaluation.trial import LoopedSound
+from flashtalk_training.evaluation.eval_clip import LoopedAudio
 
 pytestmark = pytest.mark.cpu
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.cpu
 @pytest.mark.parametrize("offset", [0, 7, 23])
 @pytest.mark.parametrize("span", [(-5, -2), (-5, 3), (0, 4), (8, 35), (-3, 40)])
 def test_speech_that_ends_starts_over_and_is_silent_before_its_beginning(offset, span):
-    audio = LoopedSound(np.arange(1, 11, dtype=np.float32), offset)
+    audio = LoopedAudio(np.arange(1, 11, dtype=np.float32), offset)
     places = np.arange(*span)
     assert np.array_equal(
         audio.read(*span), np.where(places < 0, 0, audio.samples[(places + offset) % 10])

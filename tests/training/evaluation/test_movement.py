@@ -10,7 +10,7 @@ from flashtalk_core.weights.load import load_avatar
 from flashtalk_training.drawn_faces.faces import render, rest_motion
 from flashtalk_training.drawn_faces.motion import LIVELINESS
 from flashtalk_training.evaluation import movement
-from flashtalk_training.evaluation.batched_sessions import Cast
+from flashtalk_training.evaluation.batched_sessions import HeldOutFaces
 from flashtalk_training.speech.prompts import prompt_vocabulary
 
 pytestmark = pytest.mark.cpu
@@ -24,17 +24,17 @@ class Models:
     config: AvatarConfig
 
 
-class Faces(Cast):
-    """A cast whose sessions are drawn: they sway by as much as their prompt is lively."""
+class Faces(HeldOutFaces):
+    """Held-out faces whose sessions are drawn: they sway by as much as their prompt is lively."""
 
     def talking(self, models, corpus, sampling):
         mood = prompt_vocabulary()[models.config.prompt]
         portraits = self.portraits(models.config.size_px)
-        motion = rest_motion(self.faces, 4)
-        # Of four frames, one looks down with its eyes shut; a 64th of the picture is a pixel.
+        motion = rest_motion(self.count, 4)
+        # Of four frames, one looks down with its eyes shut; a 64th of the image is a pixel.
         motion = motion._replace(
-            y=torch.tensor([0.0, 0.0, 0.0, mood.liveliness / 16]).expand(self.faces, 4),
-            blink=torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(self.faces, 4),
+            y=torch.tensor([0.0, 0.0, 0.0, mood.liveliness / 16]).expand(self.count, 4),
+            blink=torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(self.count, 4),
         )
         return Drawn(render(self.identities(), motion, models.config.size_px)), portraits
 
@@ -50,14 +50,14 @@ class Drawn:
 def test_every_prompt_is_evaluated_for_sway_and_blinks():
     moved = movement.evaluate_movement(Models(CONFIG), None, None, Faces(2))
     assert list(moved) == list(LIVELINESS)
-    # A way of n / 32 in one frame of four.
+    # A distance of n / 32 in one frame of four.
     sways = [moved[name]["sway"] for name in LIVELINESS]
     assert sways == pytest.approx([0, 1 / 64, 2 / 64], abs=1e-3)
     assert all(moved[name]["eyes_shut"] == 0.25 for name in LIVELINESS)
 
 
 def test_drawn_faces_move_as_they_are_asked_to_and_blink():
-    moved = movement.measure_drawn_movement(CONFIG, Cast(3, first_face=3), CPU)
+    moved = movement.measure_drawn_movement(CONFIG, HeldOutFaces(3, first_face=3), CPU)
     still, calm, lively = (moved[name]["sway"] for name in LIVELINESS)
     assert 0 < 2 * still < calm
     assert 1.5 * calm < lively < 0.2
@@ -65,7 +65,7 @@ def test_drawn_faces_move_as_they_are_asked_to_and_blink():
 
 
 def test_held_out_faces_do_not_depend_on_the_batch_size():
-    one, three = Cast(1, first_face=4), Cast(3, first_face=3)
+    one, three = HeldOutFaces(1, first_face=4), HeldOutFaces(3, first_face=3)
     assert torch.equal(one.portraits((32, 32))[0], three.portraits((32, 32))[1])
 
 
@@ -75,7 +75,7 @@ def test_drawings_that_move_more_are_measured_less_like_their_portrait(monkeypat
     chunk = dataclasses.replace(models.config.chunk, num_frames=17)
     config = dataclasses.replace(models.config, size_px=(96, 96), chunk=chunk)
     models = dataclasses.replace(models, config=config)
-    floor = movement.measure_drawn_drift(models, config.sampling, Cast(1))
+    floor = movement.measure_drawn_drift(models, config.sampling, HeldOutFaces(1))
     assert list(floor) == list(LIVELINESS)
     for name in ("colour_delta_e", "identity", "structure"):
         still, calm, lively = (floor[mood][name] for mood in LIVELINESS)

@@ -1,4 +1,4 @@
-"""A drawn person who is to be imitated: portrait, sound, and the mouth as it should move."""
+"""An evaluation clip: portrait, audio, and the mouth track that a model should reproduce."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPOKEN = 0.05
 """Mean opening below which a held-out segment counts as silence and is left out."""
 
 
-class ArraySound:
+class ArrayAudio:
     """Samples in memory, read as :class:`SampleReader`."""
 
     def __init__(self, samples: NDArray[np.float32]) -> None:
@@ -36,16 +36,16 @@ class ArraySound:
 
 
 @dataclass(frozen=True)
-class LoopedSound:
+class LoopedAudio:
     """Speech that starts over when it ends."""
 
     samples: NDArray[np.float32]
     """Mono at 16 kHz."""
     offset: int = 0
-    """Sample heard first."""
+    """First sample that is read."""
 
     def at(self, frame: int) -> Self:
-        """Return the same sound from another frame on."""
+        """Return the same audio from another frame on."""
         return replace(self, offset=frame * SAMPLES_PER_FRAME)
 
     def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
@@ -53,17 +53,17 @@ class LoopedSound:
         length = len(self.samples)
         silence = np.zeros(max(0, min(0, stop_sample) - start_sample), np.float32)
         first = max(0, start_sample) + self.offset
-        pieces, left = [silence], max(0, stop_sample) - max(0, start_sample)
+        parts, left = [silence], max(0, stop_sample) - max(0, start_sample)
         while left > 0:
-            piece = self.samples[first % length : first % length + left]
-            pieces.append(piece)
-            first, left = first + len(piece), left - len(piece)
-        return np.concatenate(pieces)
+            part = self.samples[first % length : first % length + left]
+            parts.append(part)
+            first, left = first + len(part), left - len(part)
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One face and one sound."""
+class EvalClip:
+    """One face and the audio it speaks."""
 
     portrait: Tensor
     """``(3, H, W)`` float32 in ``[0, 1]``."""
@@ -90,22 +90,22 @@ def held_out_face(index: int) -> FaceIdentity:
     return sample_identity(1, Generator().manual_seed(HELD_OUT_FACE_SEED + index))
 
 
-def held_out_trials(corpus: Corpus, count: int, size_px: tuple[int, int]) -> list[Trial]:
-    """Return ``count`` trials of held-out speech, a new face each."""
-    trials: list[Trial] = []
+def held_out_clips(corpus: Corpus, count: int, size_px: tuple[int, int]) -> list[EvalClip]:
+    """Return ``count`` clips of held-out speech, a new face each."""
+    clips: list[EvalClip] = []
     for index in corpus.indices(held_out=True):
         segment = corpus.segment(index)
         if segment.mouth[:, 0].mean() < _SPOKEN:
             continue
-        portrait = held_out_portrait(len(trials), size_px)
+        portrait = held_out_portrait(len(clips), size_px)
         mouth = torch.from_numpy(segment.mouth)
-        trials.append(Trial(portrait, segment.samples, mouth, len(trials)))
-        if len(trials) == count:
+        clips.append(EvalClip(portrait, segment.samples, mouth, len(clips)))
+        if len(clips) == count:
             break
-    return trials
+    return clips
 
 
-def held_out_speech(corpus: Corpus) -> LoopedSound:
+def held_out_speech(corpus: Corpus) -> LoopedAudio:
     """Return all held-out segments in a row."""
     segments = [corpus.segment(index).samples for index in corpus.indices(held_out=True)]
-    return LoopedSound(np.concatenate(segments))
+    return LoopedAudio(np.concatenate(segments))
