@@ -28,7 +28,7 @@ from ..losses import guided
 from ..runs.capture import Captured
 from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
 from ..stage_2.rollout import Portraits, Roller, correct_colours
-from ..stage_2.scenes import heard_windows
+from ..stage_2.scenes import chunk_windows
 from .eval_clip import held_out_face, held_out_speech
 
 _FIRST_FACE = 500
@@ -174,7 +174,7 @@ class Sessions:
     def _analyse(self, samples: Tensor) -> Tensor:
         config = self._models.config
         features = self._models.audio_encoder(samples, config.chunk.audio_context_frames)
-        return heard_windows(features, config)
+        return chunk_windows(features, config)
 
 
 @dataclass(frozen=True)

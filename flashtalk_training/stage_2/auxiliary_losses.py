@@ -1,4 +1,4 @@
-"""What a student's chunk is held to beside the teacher: its portrait, and the mouth's true track.
+"""Auxiliary student losses: portrait anchor, mouth track, and colours of border and head.
 
 Axis legend: B sessions, T latent frames, h w latent cells.
 """
@@ -17,7 +17,7 @@ from .rollout import Roller, Rollout
 from .scenes import SceneBank, SceneBatch
 
 
-def truth_loss(
+def auxiliary_loss(
     recipe: DistillRecipe,
     bank: SceneBank,
     vae: VideoVAE,
@@ -26,18 +26,18 @@ def truth_loss(
     scene: SceneBatch,
     chunk: int,
 ) -> Tensor | float:
-    """Return what is wrong by the portrait and by the true mouth, if the recipe asks for it.
+    """Return the weighted sum of the auxiliary losses that the recipe asks for, 0 for none.
 
     Args:
         recipe: Its weights.
-        bank: Knows the portraits.
+        bank: Source of the portraits.
         vae: Decodes with a gradient.
         roller: How chunks are shown.
         rollout: Its data is judged.
         scene: Who talks and what is said.
         chunk: Which of the scene's chunks is judged, from 0.
     """
-    faces, num_motion = scene.told.faces, rollout.motion.shape[2]
+    faces, num_motion = scene.conditioning.faces, rollout.motion.shape[2]
     loss: Tensor | float = 0.0
     if recipe.anchor_weight:
         left = portrait_loss(recipe, bank, rollout.data, faces, num_motion)
@@ -63,11 +63,11 @@ def truth_loss(
 def portrait_loss(
     recipe: DistillRecipe, bank: SceneBank, data: Tensor, faces: Tensor, num_motion: int
 ) -> Tensor:
-    """Return how far a chunk's latents have left the portrait's, in the recipe's way.
+    """Return the distance of a chunk's latents from the portrait's, measured as the recipe says.
 
     Args:
         recipe: Its ``anchor_static`` and ``anchor_inner``.
-        bank: Knows the portraits.
+        bank: Source of the portraits.
         data: The chunk's clean latents, ``(B, 16, T, h, w)``.
         faces: Rows of the bank, ``(B,)``.
         num_motion: Leading motion latents, which are left out.

@@ -32,19 +32,19 @@ _ENCODED_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a transformer is told beside noise level and sound."""
+    """The inputs of a transformer other than noise level and audio."""
 
     condition: Tensor
-    """Mask and encoded picture, ``(B, 20, T, h, w)``."""
+    """Mask and encoded image, ``(B, 20, T, h, w)``."""
     clip: Tensor
-    """Picture tokens, ``(B, clip_tokens, clip_dim)``."""
+    """Image tokens, ``(B, clip_tokens, clip_dim)``."""
     text: Tensor
     """Encoded prompts, zeros on padding, ``(B, L, text_dim)``."""
     no_text: Tensor
     """The encoded empty prompt, same shape."""
 
 
-class Told(NamedTuple):
+class Conditioning(NamedTuple):
     """Who talks in what mood: what stays the same in a session."""
 
     faces: Tensor
@@ -57,8 +57,7 @@ class Told(NamedTuple):
 class SceneBatch:
     """Sessions to roll out."""
 
-    told: Told
-
+    conditioning: Conditioning
     portraits: Portraits
     conditions: Conditions
     windows: list[Tensor]
@@ -88,13 +87,13 @@ class SceneBank:
             config: The model.
             num_faces: N.
             vae: Trained autoencoder; its device is where the bank lives.
-            audio: Trained sound encoder.
-            towers: Its text and picture towers are used, frozen.
+            audio: Trained audio encoder.
+            towers: Its text and image towers are used, frozen.
             tokens: All wordings.
             audio_inputs: Speech to talk.
             seed: Of the faces.
         """
-        self._config, self._audio, self._sounds = config, audio, audio_inputs
+        self._config, self._audio, self._audio_inputs = config, audio, audio_inputs
         self._listen = Captured(self._analyse)
         device = vae.conv1.weight.device
         identity = sample_identity(num_faces, Generator().manual_seed(seed)).to(device)
@@ -137,30 +136,35 @@ class SceneBank:
 
     @torch.no_grad()
     def draw(
-        self, batch: int, num_chunks: int, max_chunks: int, told: Told | None = None
+        self,
+        batch: int,
+        num_chunks: int,
+        max_chunks: int,
+        conditioning: Conditioning | None = None,
     ) -> SceneBatch:
         """Draw sessions of ``num_chunks``; draws are the same whatever ``num_chunks`` is.
 
         Args:
             batch: B.
-            num_chunks: Chunks to hear, K.
-            max_chunks: As many as are ever heard.
-            told: Who talks; ``None`` draws it.
+            num_chunks: Chunks whose audio windows are returned, K.
+            max_chunks: Largest K that is ever asked for.
+            conditioning: Who talks; ``None`` draws it.
         """
         device = self._condition.device
         faces = torch.randint(len(self._condition), (batch,), device=device)
         prompts = torch.randint(len(self._text) - 1, (batch,), device=device)
-        faces, prompts = told = told or Told(faces, prompts)
+        faces, prompts = conditioning = conditioning or Conditioning(faces, prompts)
         conditions = Conditions(
             self._condition[faces],
             self._clip[faces],
             self._text[prompts],
             self._text[-1:].expand(batch, -1, -1),
         )
-        windows, openings = self._hear(batch, num_chunks, max_chunks)
-        return SceneBatch(told, self._portraits.pick(faces), conditions, windows, openings)
+        windows, openings = self._draw_audio(batch, num_chunks, max_chunks)
+        portraits = self._portraits.pick(faces)
+        return SceneBatch(conditioning, portraits, conditions, windows, openings)
 
-    def _hear(
+    def _draw_audio(
         self, batch: int, num_chunks: int, max_chunks: int
     ) -> tuple[list[Tensor], list[Tensor]]:
         chunk = self._config.chunk
@@ -168,7 +172,7 @@ class SceneBank:
         longer = length + (max_chunks - 1) * chunk.num_new_frames
         speech = disturb(
             draw_windows(
-                self._sounds, batch, dataclasses.replace(chunk, audio_context_frames=longer)
+                self._audio_inputs, batch, dataclasses.replace(chunk, audio_context_frames=longer)
             )
         )
         step = chunk.samples_per_frame
@@ -182,11 +186,11 @@ class SceneBank:
 
     def _analyse(self, samples: Tensor) -> Tensor:
         features = self._audio(samples, self._config.chunk.audio_context_frames)
-        return heard_windows(features, self._config)
+        return chunk_windows(features, self._config)
 
 
-def heard_windows(features: Tensor, config: AvatarConfig) -> Tensor:
-    """Cut what a chunk hears out of its analysed window.
+def chunk_windows(features: Tensor, config: AvatarConfig) -> Tensor:
+    """Cut the audio windows of a chunk's frames out of its analysed window.
 
     Args:
         features: ``(B, audio_context_frames, S, A)``.

@@ -1,8 +1,8 @@
 """Stage 2: self-correcting distillation of the transformer into few steps without guidance.
 
 The student rolls out up to K_max chunks on its own and is judged on the last one: frozen teacher
-and trained critic say in which direction its output is likelier under the data and less like its
-own. All three start from Stage 1; the towers are frozen.
+and trained critic give the direction in which its output is likelier under the data and less like
+its own. All three start from Stage 1; the towers are frozen.
 
 Axis legend: B sessions, T latent frames, m motion latents, h w latent cells.
 """
@@ -32,12 +32,12 @@ from ..runs.capture import Captured
 from ..runs.curves import Curve
 from ..runs.ranks import agreed, average_gradients, rank
 from ..runs.seeds import part_seed
-from .auxiliary_losses import truth_loss
+from .auxiliary_losses import auxiliary_loss
 from .causal import attend_causally
+from .replay_buffer import SessionReplayBuffer
 from .rollout import Roller, Rollout, roll_out
 from .rollout_plan import RolloutPlan, draw_plan
 from .scenes import Conditions, SceneBank, SceneBatch
-from .session_pool import LastingSessions
 from .states import DistillState
 from .velocities import judge, velocity_of
 
@@ -84,10 +84,10 @@ class DistillTrainer:
                 spread(network)
         self._student_optimizer = self._optimizer(self.student, recipe.student_rate)
         self._critic_optimizer = self._optimizer(self.critic, recipe.critic_rate)
-        self._lasting = LastingSessions.of(config, recipe, self._device)
+        self._replay = SessionReplayBuffer.of(config, recipe, self._device)
         self._state = DistillState(
             folder, recipe, self.student, self.critic, self._student_optimizer,
-            self._critic_optimizer, self._lasting.tensors(),
+            self._critic_optimizer, self._replay.tensors(),
         )  # fmt: skip
         self._curve = Curve(folder / "distill.csv")
         if rank() == 0:
@@ -159,20 +159,20 @@ class DistillTrainer:
     def _train_step(self) -> dict[str, float]:
         recipe = self._recipe
         seed = part_seed(self._seed, self.step)
-        # Ranks draw sessions and noise of their own; the plan they share.
+        # Ranks draw sessions and noise of their own, but share the plan.
         torch.manual_seed(seed + _RANK_SEED * rank())
         generator = torch.Generator().manual_seed(seed)
         plan = draw_plan(recipe.max_chunks, recipe.steps, generator)
-        taken = None
+        batch = None
         if recipe.lasting_sessions:
-            taken = self._lasting.take(recipe.batch, recipe.fresh_share, generator)
-        told, start = (None, None) if taken is None else (taken.told, taken.motion)
-        scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks, told)
+            batch = self._replay.sample(recipe.batch, recipe.fresh_share, generator)
+        conditioning, start = (None, None) if batch is None else (batch.conditioning, batch.motion)
+        scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks, conditioning)
         is_student_step = (self.step + 1) % recipe.student_every == 0
         with torch.set_grad_enabled(is_student_step):
             rollout = self.roll(scene, plan, start)
-        if taken is not None:
-            self._lasting.put(taken, scene.told, rollout.motion)
+        if batch is not None:
+            self._replay.store(batch, scene.conditioning, rollout.motion)
         values: dict[str, float] = {}
         if is_student_step:
             loss = self.student_loss(rollout, scene, plan)
@@ -186,14 +186,14 @@ class DistillTrainer:
 
     def roll(self, scene: SceneBatch, plan: RolloutPlan, start: Tensor | None = None) -> Rollout:
         """Roll the student out, from motion latents ``(B, 16, m, h, w)`` or from the portraits."""
-        told, share = scene.conditions, self._recipe.damaged_motion_share
+        given, share = scene.conditions, self._recipe.damaged_motion_share
 
         def advance(windows: Tensor, motion: Tensor) -> Tensor:
-            return self._advance(told.condition, told.clip, told.text, windows, motion)
+            return self._advance(given.condition, given.clip, given.text, windows, motion)
 
         disturb = partial(drift_at_random, share=share) if share else None
         return roll_out(
-            self._roller, velocity_of(self.student, told), scene.portraits, scene.windows, plan,
+            self._roller, velocity_of(self.student, given), scene.portraits, scene.windows, plan,
             self._draw_noise, advance, disturb, start,
         )  # fmt: skip
 
@@ -210,33 +210,37 @@ class DistillTrainer:
         chunk = plan.num_chunks - 1
         with torch.no_grad():
             noisy, noise, level = self._noised(rollout, plan)
-            told, heard = scene.conditions, scene.windows[chunk]
+            given, windows = scene.conditions, scene.windows[chunk]
             shown = noisy
             if recipe.noised_teacher_motion:
                 shown = noisy_latent(rollout.joined(), noise, level)
-            real = self._taught(shown, level, told, heard)
-            fake = self._criticise(told.condition, told.clip, told.text, heard, noisy, level)
+            real = self._teacher_data(shown, level, given, windows)
+            fake = self._criticise(given.condition, given.clip, given.text, windows, noisy, level)
         loss = matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
-        return loss + truth_loss(recipe, self._bank, self._vae, self._roller, rollout, scene, chunk)
+        return loss + auxiliary_loss(
+            recipe, self._bank, self._vae, self._roller, rollout, scene, chunk
+        )
 
-    def _taught(self, noisy: Tensor, level: Tensor, told: Conditions, heard: Tensor) -> Tensor:
+    def _teacher_data(
+        self, noisy: Tensor, level: Tensor, given: Conditions, windows: Tensor
+    ) -> Tensor:
         """Return the data that the teacher predicts, guided as the recipe says."""
         recipe = self._recipe
-        full = self._teach(told.condition, told.clip, told.text, heard, noisy, level)
+        full = self._teach(given.condition, given.clip, given.text, windows, noisy, level)
         if recipe.text_scale == recipe.audio_scale == 1:
             return full
-        silent = torch.zeros_like(heard)
+        silent = torch.zeros_like(windows)
         nothing, no_text = (
-            self._teach(told.condition, told.clip, told.no_text, audio, noisy, level)
-            for audio in (silent, heard)
+            self._teach(given.condition, given.clip, given.no_text, audio, noisy, level)
+            for audio in (silent, windows)
         )
         return guided(nothing, no_text, full, recipe.text_scale, recipe.audio_scale)
 
     def critic_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
         """Return the critic's flow-matching loss on the student's output."""
         noisy, noise, level = self._noised(rollout, plan)
-        heard = scene.windows[plan.num_chunks - 1]
-        velocity = velocity_of(self.critic, scene.conditions)(noisy, level, heard)
+        windows = scene.windows[plan.num_chunks - 1]
+        velocity = velocity_of(self.critic, scene.conditions)(noisy, level, windows)
         weights = torch.ones_like(noisy[:1, :1])
         weights[:, :, : rollout.motion.shape[2]] = 0
         return flow_matching_loss(velocity, rollout.data.detach(), noise, weights)

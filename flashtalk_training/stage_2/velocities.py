@@ -1,4 +1,4 @@
-"""Transformers bound to what they are told, everything projected anew at every call.
+"""Transformers bound to their conditions; everything is projected again at every call.
 
 Axis legend: B sessions, T latent frames, h w latent cells, F video frames, W window, S hidden
 layers, A audio features.
@@ -17,9 +17,9 @@ from .scenes import Conditions
 
 
 def velocity_of(dit: AvatarDiT, conditions: Conditions) -> Velocity:
-    """Bind a transformer to its conditions, everything projected anew at every call.
+    """Bind a transformer to its conditions; everything is projected again at every call.
 
-    Autocast keeps no weights it has cast: those of a call without gradient would have none in the
+    Autocast's weight cache is off: weights cast in a call without gradient would have none in the
     next, and a call could not be recorded.
     """
 
@@ -39,10 +39,10 @@ def judge(
     condition: Tensor,
     clip: Tensor,
     text: Tensor,
-    heard: Tensor,
+    windows: Tensor,
     noisy: Tensor,
     level: Tensor,
 ) -> Tensor:
     """Return the clean latents that ``dit`` predicts."""
     velocity = velocity_of(dit, Conditions(condition, clip, text, text))
-    return predicted_data(noisy, velocity(noisy, level, heard), level)
+    return predicted_data(noisy, velocity(noisy, level, windows), level)

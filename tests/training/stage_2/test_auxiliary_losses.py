@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flashtalk_training.recipe import DistillRecipe
-from flashtalk_training.stage_2.auxiliary_losses import portrait_loss, truth_loss
+from flashtalk_training.stage_2.auxiliary_losses import auxiliary_loss, portrait_loss
 from flashtalk_training.stage_2.picture_errors import border_error, head_error, mouth_error
 from flashtalk_training.stage_2.rollout import Portraits, Roller, Rollout, decode_clip
 from tests.training.toy_networks import toy_networks
@@ -84,11 +84,11 @@ def test_without_a_mean_only_static_cells_count():
 
 @pytest.fixture(scope="module")
 def judged(config, corpus, tmp_path_factory):
-    """Return what a truth loss is taken of, but for the recipe: the second chunk of 3 sessions."""
+    """Return the inputs of the auxiliary losses but the recipe: the second chunk of 3 sessions."""
     _, vae, bank = toy_networks(config, corpus, tmp_path_factory.mktemp("tokens") / "spiece.model")
     torch.manual_seed(0)
     scene = bank.draw(3, 2, 2)
-    still = bank.still(scene.told.faces)
+    still = bank.still(scene.conditioning.faces)
     data = still + 0.1 * torch.randn_like(still)
     roller = Roller.around(vae, config, config.sampling)
     return bank, vae, roller, Rollout(data, data[:, :, :2] + 1), scene, 1
@@ -98,7 +98,7 @@ def truth(judged, data=None, **weights):
     bank, vae, roller, rollout, scene, chunk = judged
     rollout = rollout if data is None else rollout._replace(data=data)
     recipe = DistillRecipe(decoded_batch=2, **weights)
-    return truth_loss(recipe, bank, vae, roller, rollout, scene, chunk)
+    return auxiliary_loss(recipe, bank, vae, roller, rollout, scene, chunk)
 
 
 WEIGHTS = {"mouth_weight": 2.0, "border_weight": 3.0, "head_weight": 5.0, "anchor_weight": 7.0}
@@ -115,7 +115,7 @@ def errors(judged, config):
     latent = torch.cat([rollout.motion, rollout.data[:, :, 2:]], dim=2)[:2]
     past = config.chunk.num_motion_frames
     raw = decode_clip(vae, latent)[:, :, past:]
-    faces = scene.told.faces
+    faces = scene.conditioning.faces
     portraits = Portraits.encode(vae, bank.images(faces[:2]) * 2 - 1)
     shown = (roller.show(latent, portraits)[:, :, past:].transpose(1, 2) + 1) / 2
     images = bank.images(faces)[:2]
@@ -141,7 +141,7 @@ def test_errors_add_up(judged, errors):
 
 def test_pictures_are_the_portraits_that_were_encoded(judged):
     bank, vae, _, _, scene, _ = judged
-    images = bank.images(scene.told.faces)
+    images = bank.images(scene.conditioning.faces)
     assert images.min() >= 0
     assert images.max() <= 1
     encoded = Portraits.encode(vae, images * 2 - 1).first_motion
