@@ -27,8 +27,8 @@ def export_model(
 ) -> int:
     """Write the averaged weights of a finished run.
 
-    The autoencoder is kept in half precision; of the others, matrices are kept as 8-bit floats
-    with a scale for each row.
+    The autoencoder is kept in half precision; of the others, matrices are kept as FP8 with a scale
+    for each row.
 
     Args:
         files: The run.

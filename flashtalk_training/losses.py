@@ -59,11 +59,11 @@ def guided(
     """Combine three predictions of a teacher, of any one shape.
 
     Args:
-        nothing: With neither sound nor prompt.
-        no_text: With sound, without prompt.
+        nothing: With neither audio nor prompt.
+        no_text: With audio, without prompt.
         full: With both.
         text_scale: Weight of what the prompt adds; 1 is as predicted.
-        audio_scale: Weight of what the sound adds.
+        audio_scale: Weight of what the audio adds.
 
     Source: arXiv 2512.23379, stage 2 (text 3, audio 4).
     """
@@ -71,7 +71,7 @@ def guided(
 
 
 def anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> Tensor:
-    """Return how far the new latents' mean over time lies from a still picture's.
+    """Return the distance of the new latents' mean over time from a still image's latents.
 
     Args:
         data: Clean latents, ``(B, 16, T, h, w)``.
@@ -90,9 +90,9 @@ def anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> T
 
 
 def mean_anchor_loss(data: Tensor, still: Tensor, num_motion: int, mask: Tensor) -> Tensor:
-    """Return how far the mean over time and weighted cells lies from a still picture's.
+    """Return the distance of the mean over time and weighted cells from a still image's latents.
 
-    What moves about within the cells changes it less than a change of colour does.
+    Movement within the cells changes it less than a change of colour does.
 
     Args:
         data: As in :func:`anchor_loss`.

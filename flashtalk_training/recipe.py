@@ -35,7 +35,7 @@ class OptimiserRecipe:
     report_every: int = 200
     """Steps between reports."""
     save_every: int = 10
-    """Reports between states saved, besides the one at the end of each part."""
+    """Reports between saved states; one more is saved at the end of each part."""
 
 
 _VAE_OPTIMISER = OptimiserRecipe(
@@ -98,7 +98,7 @@ class VAERecipe:
     """Training of the video autoencoder."""
 
     picture_share: float = 0.2
-    """Share of the time spent on single pictures, which are cheap, before clips."""
+    """Share of the time spent on single images, which are cheap, before clips."""
     picture_batch: int = 96
     clip_batch: int = 8
     optimiser: OptimiserRecipe = _VAE_OPTIMISER
@@ -106,7 +106,7 @@ class VAERecipe:
     edge_weight: float = 0.5
     """Weight of the error of neighbouring pixels' differences: sharp edges."""
     first_frame_weight: float = 3.0
-    """Weight of a clip's first frame, which takes its own way through the network."""
+    """Weight of a clip's first frame, which the network processes separately."""
     mouth_weight: float = 4.0
     """Weight of the region in which mouths are."""
     opening_weight: float = 0.1
@@ -145,7 +145,7 @@ class DiTRecipe:
     damaged_motion_share: float = 0.5
     """Share of samples whose clean motion latents come from damaged frames."""
     drop_all: float = 0.05
-    """Share of samples without sound and prompt."""
+    """Share of samples without audio and prompt."""
     drop_text: float = 0.05
     """Share of samples without prompt."""
     mouth_weight: float = 3.0
@@ -177,7 +177,7 @@ class DistillRecipe:
     text_scale: float = 3.0
     """Guidance of the teacher by the prompt."""
     audio_scale: float = 4.0
-    """Guidance of the teacher by the sound."""
+    """Guidance of the teacher by the audio."""
     align_motion: bool = True
     """Whether the student's prediction of the motion latents follows the teacher's."""
     causal: bool = False
@@ -191,7 +191,7 @@ class DistillRecipe:
     """Weight of the error of the mouth's measured opening against the true track."""
     border_weight: float = 0.0
     """Weight of the distance of background and hair from the portrait's colours, averaged over a
-    chunk's time, in coarse pictures as they would be shown."""
+    chunk's time, in coarse images as they would be shown."""
     head_weight: float = 0.0
     """Weight of the same of the head above the mouth, wherever it is."""
     decoded_batch: int = 6
@@ -199,13 +199,14 @@ class DistillRecipe:
     anchor_weight: float = 0.0
     """Weight of the distance of a chunk's mean over time from the portrait, in latents."""
     anchor_inner: float = 0.0
-    """What face and clothes count in it beside background and hair; the mouth never does."""
+    """Weight of face and clothes in it, relative to background and hair; the mouth has none."""
     anchor_static: bool = False
     """Whether it holds cell by cell only what stays where it is, whatever the head does. Of the
     rest it then holds the mean over cells, by ``anchor_inner``. Without this it stops the head."""
     lasting_sessions: int = 0
-    """Sessions that are taken up again in later steps instead of starting from the portrait; 0 for
-    none. They see what drift makes of hundreds of chunks. Needs ``max_chunks`` of 2 at least."""
+    """Size of the session replay buffer: sessions continued in later steps instead of starting from
+    the portrait; 0 for none. They reach the drift of hundreds of chunks. Needs ``max_chunks`` of 2
+    at least."""
     fresh_share: float = 0.05
     """Share of steps whose sessions start from the portrait and replace the oldest lasting ones."""
     student_every: int = 3
@@ -264,7 +265,7 @@ _DISTILL = DistillRecipe(
     final_rate_share=0.1,
     ema_decay=0.95,
 )
-"""The one of ``docs/training/experiment.toml``, whose students differ by what is said there."""
+"""The one of ``docs/training/experiment.toml``, whose students differ by the settings there."""
 
 
 @dataclass(frozen=True, kw_only=True)

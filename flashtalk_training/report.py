@@ -1,4 +1,4 @@
-"""Pictures of a finished run: its curves, and frames beside what they should be."""
+"""Figures of a finished run: its curves, and a contact sheet of portraits and frames."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from flashtalk_core.weights.load import load_avatar
 
 from .evaluation.batched_sessions import Sessions
-from .evaluation.contact_sheet import contact_row, save_picture
+from .evaluation.contact_sheet import contact_row, save_image
 from .evaluation.eval_clip import ArrayAudio, held_out_clips
 from .runs.curves import read_curve
 from .speech.corpus_file import load_corpus
@@ -30,7 +30,7 @@ def write_report(files: TrainingFiles, model: Path, folder: Path) -> None:
     Args:
         files: The run.
         model: Its exported model.
-        folder: Where the pictures go; made if need be.
+        folder: Where the images go; made if need be.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw_curves(files.runs, folder / "curves.png")
@@ -46,7 +46,7 @@ def write_report(files: TrainingFiles, model: Path, folder: Path) -> None:
     chunks = list(sessions.play(-(-num_frames // models.config.chunk.num_new_frames)))
     videos = torch.cat(chunks, dim=1)[:, :num_frames]
     rows = [contact_row(clip.portrait, video) for clip, video in zip(clips, videos, strict=True)]
-    save_picture(torch.cat(rows, dim=1), folder / "contact_sheet.png")
+    save_image(torch.cat(rows, dim=1), folder / "contact_sheet.png")
 
 
 def draw_curves(runs: Path, path: Path) -> None:

@@ -30,10 +30,10 @@ from .runs.states import load_notes, load_state
 from .speech.corpus_file import load_corpus
 from .speech.prompts import prompt_vocabulary
 from .stage_1.audio_trainer import AudioTrainer
+from .stage_1.audio_windows import AudioBank, mouth_tracks
 from .stage_1.clips import ClipBank
 from .stage_1.dit_trainer import DiTTrainer, PromptTokens, Stage1Model
 from .stage_1.faces_source import FaceSource
-from .stage_1.sound_windows import SoundBank, mouth_tracks
 from .stage_1.vae_trainer import VAETrainer
 from .stage_2.scenes import SceneBank
 from .stage_2.states import STATE, is_distilled
@@ -81,7 +81,7 @@ class TrainingJob:
     device: torch.device
 
     def is_done(self, stage: str) -> bool:
-        """Tell whether a training stage has spent its budget."""
+        """Return whether a training stage has spent its budget."""
         return self.spent_s(stage) >= self.recipe.budgets_s[stage]
 
     def spent_s(self, stage: str) -> float:
@@ -105,7 +105,7 @@ def train_vae(job: TrainingJob, part_s: float) -> bool:
 
 
 def train_audio(job: TrainingJob, part_s: float) -> bool:
-    """Train the sound encoder for one part of its budget; see :func:`train_vae`."""
+    """Train the audio encoder for one part of its budget; see :func:`train_vae`."""
     if job.is_done("audio"):
         return True
     corpus = load_corpus(job.files.corpus)
@@ -133,13 +133,13 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
 
 
 def distill(job: TrainingJob, part_s: float, *, sharded: bool = False) -> bool:
-    """Distil the transformer (Stage 2) for one part, with a picture of it at every save.
+    """Distil the transformer (Stage 2) for one part, with a validation image at every save.
 
     Args:
         job: The device is this process's own.
         part_s: See :func:`train_vae`.
         sharded: Whether weights are spread over the processes that train together, which then
-            make no pictures.
+            write no validation images.
 
     Returns:
         Whether the recipe's last step is done.
@@ -152,7 +152,7 @@ def distill(job: TrainingJob, part_s: float, *, sharded: bool = False) -> bool:
     model = trained_stage_1(files.runs, job.config, device)
     tokens = prompt_tokens(job)
     corpus = load_corpus(files.corpus)
-    audio_inputs = SoundBank.from_corpus(corpus, False, device)
+    audio_inputs = AudioBank.from_corpus(corpus, False, device)
     if device.type == "cpu":
         logger.warning("distilling on a CPU: a step takes half a minute; --device cuda takes a GPU")
     logger.info("encoding %d portraits", recipe.num_faces)
@@ -199,7 +199,7 @@ def _filled_bank(
 ) -> ClipBank:
     """Draw clips of one part of the corpus, the same for the same seed."""
     recipe = dataclasses.replace(job.recipe.dit, num_clips=num_clips)
-    audio_inputs = SoundBank.from_corpus(load_corpus(job.files.corpus), held_out, job.device)
+    audio_inputs = AudioBank.from_corpus(load_corpus(job.files.corpus), held_out, job.device)
     moods = list(prompt_vocabulary().values())
     bank = ClipBank(job.config, recipe, vae, audio, audio_inputs, moods, job.device, seed)
     with fixed_draws(job.device, seed):
@@ -210,9 +210,9 @@ def _filled_bank(
 
 @torch.no_grad()
 def measure_latents(job: TrainingJob) -> None:
-    """Measure mean and deviation of the trained autoencoder's latents and note them.
+    """Measure mean and deviation of the trained autoencoder's latents and save them.
 
-    They are kept when they were measured on the autoencoder as it is.
+    Values that were measured on the current autoencoder are kept.
     """
     path = job.files.runs / _STATISTICS_FILE
     vae = trained_vae(job.files.runs, job.config.vae, job.device)
@@ -262,7 +262,7 @@ def _read_statistics(path: Path) -> dict[str, Any]:
 def trained_audio_encoder(
     runs: Path, config: AudioEncoderConfig, device: torch.device
 ) -> AudioEncoder:
-    """Return the trained sound encoder without its head."""
+    """Return the trained audio encoder without its head."""
     encoder = AudioEncoder(config)
     load_average(encoder, runs, "audio", "encoder.")
     return encoder.to(device).eval().requires_grad_(False)

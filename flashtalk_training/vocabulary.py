@@ -9,7 +9,7 @@ from flashtalk_core.weights.save import replacing
 
 from .speech.prompts import prompt_vocabulary
 
-# Everyday words beside the wordings, so that other prompts split into sensible pieces.
+# Everyday words in addition to the wordings, so that other prompts split into sensible tokens.
 _MORE = (
     "A woman with long hair is speaking in front of a plain wall, the camera does not move.",
     "A man with glasses and a beard explains something, looking straight at the viewer.",
@@ -24,7 +24,7 @@ def make_tokenizer(path: Path, vocab_size: int) -> None:
 
     Args:
         path: File to write; written under a temporary name first.
-        vocab_size: Most pieces.
+        vocab_size: Largest number of tokens.
     """
     from sentencepiece import SentencePieceTrainer
 

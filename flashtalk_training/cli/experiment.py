@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("action", choices=("run", "report"), help="fill the table, or write it up")
     parser.add_argument("--table", type=Path, default=_TABLE, help="what is trained and measured")
     parser.add_argument(
-        "--results", type=Path, help="a line for every cell; default: .jsonl beside the table"
+        "--results", type=Path, help="a line for every cell; default: .jsonl next to the table"
     )
     parser.add_argument(
         "--docs",
@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--runs", type=Path, default=Path("runs"), help="Stage 1; students go below"
     )
     parser.add_argument("--device", default="auto", help="cuda: all GPUs; cuda:1: this one")
-    parser.add_argument("--workers", type=parse_count, default=1, help="processes side by side")
+    parser.add_argument("--workers", type=parse_count, default=1, help="parallel processes")
     parser.add_argument("--part-s", type=float, default=1e9, help="begin nothing after this time")
     parser.set_defaults(run=run)
 
@@ -110,7 +110,7 @@ def _folder_of(table: Path, results: Path) -> Path:
     others = sorted(path.name for path in folder.glob("*.toml") if path.name != table.name)
     require(
         not others,
-        f"{folder}: holds {', '.join(others)} beside {table.name}, whose report could be there; "
+        f"{folder}: holds {', '.join(others)} next to {table.name}, whose report could be there; "
         "name a folder with --docs",
     )
     return folder

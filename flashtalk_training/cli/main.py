@@ -8,7 +8,7 @@ from . import evaluate, experiment, lips, train
 
 PROGRAM = Program(
     name="python -m flashtalk_training",
-    description="Train avatar models, measure them, and compare ways of training.",
+    description="Train avatar models, measure them, and compare training recipes.",
     commands=(train, evaluate, experiment, lips),
     packages=("flashtalk_core", "flashtalk_training"),
 )

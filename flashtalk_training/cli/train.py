@@ -1,4 +1,4 @@
-"""``train``: make the tiny model anew, stage by stage; a run resumes where it stopped."""
+"""``train``: train the tiny model stage by stage; a run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "stages", nargs="*", default=[], metavar="stage",
         help=f"default: all, which are {', '.join(STAGES)}; "
-        f"beside them {', '.join((DISTILL, *EXTRAS))}",
+        f"also available: {', '.join((DISTILL, *EXTRAS))}",
     )  # fmt: skip
     parser.add_argument("--data", type=Path, default=Path("data"), help="speech corpus")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="states and curves")
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
-    """Raise what is wrong with the arguments before anything runs."""
+    """Raise an error for wrong arguments before anything runs."""
     from flashtalk_core.errors import require
 
     from ..runs.ranks import num_processes
@@ -144,7 +144,7 @@ def _make_job(args: argparse.Namespace) -> TrainingJob:
 
 
 def _train(stage: str, job: TrainingJob, part_s: float) -> bool:
-    """Train for a part and tell whether the stage is finished."""
+    """Train for a part and return whether the stage is finished."""
     from .. import stages
 
     trainers = {"vae": stages.train_vae, "audio": stages.train_audio, "dit": stages.train_dit}
@@ -160,7 +160,7 @@ def _train(stage: str, job: TrainingJob, part_s: float) -> bool:
 
 
 def _distill(job: TrainingJob, args: argparse.Namespace) -> bool:
-    """Distil for a part and tell whether the stage is finished."""
+    """Distil for a part and return whether the stage is finished."""
     from ..runs.ranks import joined
     from ..stages import distill
 
@@ -200,7 +200,7 @@ def _make_corpus(args: argparse.Namespace, path: Path) -> None:
         from ..speech.corpus_file import corpus_minutes
 
         minutes = corpus_minutes(path)
-        logger.info("%s is there, %.0f min; --again makes it anew", path, minutes)
+        logger.info("%s is there, %.0f min; --again makes it again", path, minutes)
         if minutes < _SHORT * args.minutes:
             logger.warning(
                 "%s is shorter than --minutes %g and kept; add --again, or take another --data",
@@ -214,7 +214,7 @@ def _make_tokenizer(args: argparse.Namespace, path: Path, vocab_size: int) -> No
     if args.again or not path.is_file():
         make_tokenizer(path, vocab_size)
     else:
-        logger.info("%s is there; --again makes it anew", path)
+        logger.info("%s is there; --again makes it again", path)
 
 
 def _export(args: argparse.Namespace, job: TrainingJob) -> None:

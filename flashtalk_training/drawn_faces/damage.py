@@ -42,7 +42,7 @@ def blur(frames: Tensor, passes: int) -> Tensor:
 
 
 def shift(frames: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Move pictures by ``(B,)`` shares of their size, to the right and down; edges repeat."""
+    """Move images by ``(B,)`` shares of their size, to the right and down; edges repeat."""
     batch, _, count, height, width = frames.shape
     matrix = torch.eye(2, 3, device=frames.device).repeat(batch, 1, 1)
     matrix[:, 0, 2], matrix[:, 1, 2] = -2 * x, -2 * y
@@ -53,7 +53,7 @@ def shift(frames: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def damage_at_random(frames: Tensor) -> Tensor:
-    """Damage every clip in some of the ways, by an amount of its own, from torch's generator."""
+    """Apply some kinds of damage to every clip, each by a random amount, from torch's generator."""
     batch, device = frames.shape[0], frames.device
 
     def touched() -> Tensor:
@@ -78,9 +78,9 @@ def damage_at_random(frames: Tensor) -> Tensor:
 def drift_at_random(frames: Tensor, share: float) -> Tensor:
     """Damage a share of the clips as long sessions drift, from torch's generator.
 
-    Beside what :func:`damage_at_random` does, every corner of the picture takes a colour cast of
-    its own: what is the same everywhere is taken back by the match of colours, what differs
-    between background, hair and clothes is not.
+    In addition to :func:`damage_at_random`, every corner of the image gets a colour cast of its
+    own: the match of colours removes what is the same everywhere, but not what differs between
+    background, hair and clothes.
     """
     batch, device = frames.shape[0], frames.device
     cells = torch.randn(batch, 3, _CAST_CELLS, _CAST_CELLS, device=device).clamp(-2, 2)
@@ -93,7 +93,7 @@ def drift_at_random(frames: Tensor, share: float) -> Tensor:
 
 
 def damage(frames: Tensor, kind: str, generator: torch.Generator) -> Tensor:
-    """Damage frames plainly in one way, the same for every clip but for the noise's grain.
+    """Apply one kind of strong damage, the same for every clip except for the noise's grain.
 
     Args:
         frames: ``(B, 3, F, H, W)`` in ``[-1, 1]``.

@@ -1,4 +1,4 @@
-"""Measures on pictures alone: how far a video has drifted from its portrait."""
+"""Measures on images alone: how far a video has drifted from its portrait."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 _BORDER = 0.14
-"""Sides and top of a picture that show background and hair, as a share of its size."""
+"""Sides and top of an image that show background and hair, as a share of its size."""
 _COARSE = (16, 16)
-"""Size of the low-passed picture that drift is measured on."""
+"""Size of the low-passed image that drift is measured on."""
 
 
 def measure_sharpness(frames: Tensor) -> Tensor:
@@ -34,10 +34,10 @@ class Drift(NamedTuple):
 def measure_drift(frames: Tensor, reference: Tensor) -> Drift:
     """Measure how far frames have moved away from the portrait in colour and shape.
 
-    Both are taken on a coarse picture, so that sway, blinks and the mouth count little.
+    Both are taken on a coarse image, so that sway, blinks and the mouth count little.
 
     Args:
-        frames: Pictures ``(..., 3, H, W)`` in ``[0, 1]``.
+        frames: Images ``(..., 3, H, W)`` in ``[0, 1]``.
         reference: Portrait ``(3, H, W)``, or one for each frame, broadcasting.
 
     Returns:
@@ -62,7 +62,7 @@ def border_colour_change(frames: Tensor, reference: Tensor) -> Tensor:
     sees a head that sways past, which the mean over time evens out.
 
     Args:
-        frames: Pictures ``(B, F, 3, H, W)`` in ``[0, 1]``.
+        frames: Images ``(B, F, 3, H, W)`` in ``[0, 1]``.
         reference: Portraits ``(B, 3, H, W)``.
 
     Returns:
@@ -73,7 +73,7 @@ def border_colour_change(frames: Tensor, reference: Tensor) -> Tensor:
 
 
 def coarse_lab(frames: Tensor, size: tuple[int, int] = _COARSE) -> Tensor:
-    """Shrink sRGB pictures ``(..., 3, H, W)`` in ``[0, 1]`` and return CIE Lab (D65) of them."""
+    """Shrink sRGB images ``(..., 3, H, W)`` in ``[0, 1]`` and return CIE Lab (D65) of them."""
     flat = frames.float().clamp(0.0, 1.0).reshape(-1, *frames.shape[-3:])
     return _lab(functional.adaptive_avg_pool2d(flat, size).view(*frames.shape[:-2], *size))
 

@@ -1,6 +1,6 @@
 """Renderer of drawn talking faces by signed distances: batched, anti-aliased, any device.
 
-Axis legend: B faces, F frames, H W pixels. Pixels are placed in half-heights of the picture,
+Axis legend: B faces, F frames, H W pixels. Pixels are placed in half-heights of the image,
 x to the right and y down; the head and its features in head units, where the half-height of
 the head is 1.
 """
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MOUTH_COLOUR = (0.46, 0.03, 0.08)
-"""Inside of the mouth; nothing else in a picture comes near it."""
+"""Inside of the mouth; nothing else in an image comes near it."""
 _TONGUE = (0.72, 0.20, 0.24)
 _TEETH = (0.97, 0.96, 0.93)
 _EYE_WHITE = (0.97, 0.97, 0.96)
@@ -36,7 +36,7 @@ _HEAD_Y = -0.03
 
 
 class _Scene(NamedTuple):
-    """A picture being painted, and the coordinates shapes are placed in."""
+    """An image being painted, and the coordinates shapes are placed in."""
 
     canvas: Tensor
     """``(B, F, 3, H, W)``."""
@@ -57,7 +57,7 @@ class _Scene(NamedTuple):
     """Pixel in head units, ``(B, F, 1, 1)``."""
 
     def paint(self, colour: Tensor | tuple[float, float, float], alpha: Tensor) -> _Scene:
-        """Blend ``colour`` over the picture with ``alpha`` ``(B, F, H, W)``."""
+        """Blend ``colour`` over the image with ``alpha`` ``(B, F, H, W)``."""
         if isinstance(colour, tuple):
             colour = self.canvas.new_tensor(colour).view(3, 1, 1)
         canvas = self.canvas + alpha.unsqueeze(2) * (colour - self.canvas)
@@ -72,10 +72,10 @@ def render(
     Args:
         identity: Faces, fields ``(B,)`` and ``(B, 3)``.
         motion: Movement on the same device, fields ``(B, F)`` and ``(B, F, 6)``.
-        size_px: Height and width of the picture.
+        size_px: Height and width of the image.
 
     Returns:
-        Pictures, ``(B, F, 3, H, W)`` float32 in ``[0, 1]``.
+        Images, ``(B, F, 3, H, W)`` float32 in ``[0, 1]``.
     """
     scene = _stage(identity, motion, size_px)
     for layer in (_backdrop, _hair_behind, _body, _head, _nose, _eyes, _brows, _beard, _mouth):
@@ -148,8 +148,8 @@ def _body(scene: _Scene) -> _Scene:
     shoulders = sdf.ellipse(x, y - top - 0.62, face.shoulder_width, 0.60)
     opening = sdf.ellipse(x, y - top - 0.05, face.neck_width * 0.68, 0.08 + face.collar_depth)
     scene = scene.paint(face.skin * 0.86, neck)
-    fold = (1.0 - 0.10 * (x * face.light_x).unsqueeze(2)) * face.clothes
-    scene = scene.paint(fold, sdf.cover(shoulders, pixel))
+    cloth = (1.0 - 0.10 * (x * face.light_x).unsqueeze(2)) * face.clothes
+    scene = scene.paint(cloth, sdf.cover(shoulders, pixel))
     scene = scene.paint(face.trim, sdf.cover(torch.maximum(shoulders, opening - 0.045), pixel))
     return scene.paint(face.skin * 0.86, sdf.cover(torch.maximum(opening, shoulders - 0.04), pixel))
 

@@ -1,6 +1,6 @@
-"""Measures on pictures alone: where a drawn head is, whose it is, and whether its eyes are open.
+"""Measures on images alone: where a drawn head is, whose it is, and whether its eyes are open.
 
-Places are in heights of the picture, from its middle, as heads are drawn whatever the format.
+Places are in heights of the image, from its middle, as heads are drawn whatever the format.
 
 Axis legend: B sessions, F frames, H W pixels, P patterns, h w places.
 """
@@ -38,7 +38,7 @@ class Head(NamedTuple):
     unlike: Tensor
     """One minus the correlation with the portrait's head, both where they match best; 0 to 2."""
     x: Tensor
-    """To the right of where the portrait has it, in heights of the picture, by whole pixels."""
+    """To the right of where the portrait has it, in heights of the image, by whole pixels."""
     y: Tensor
     """Below it, likewise."""
     roll: Tensor
@@ -99,7 +99,7 @@ def head_colour_change(frames: Tensor, portraits: Tensor) -> Tensor:
 
 
 def measure_open_eyes(frames: Tensor, heads: Head, opened: Tensor, shut: Tensor) -> Tensor:
-    """Tell whether eyes look more like the open ones of a face or like its shut ones.
+    """Measure whether eyes look more like the open ones of a face or like its shut ones.
 
     Args:
         frames: ``(B, F, 3, H, W)`` in ``[0, 1]``.
@@ -122,7 +122,7 @@ def measure_open_eyes(frames: Tensor, heads: Head, opened: Tensor, shut: Tensor)
 def _cut(
     frames: Tensor, rows: tuple[float, float], half_width: float, reach: tuple[float, float]
 ) -> tuple[slice, slice]:
-    """Return rows and columns of a place and its surroundings, as far as the picture goes."""
+    """Return rows and columns of a place and its surroundings, as far as the image goes."""
     height, width = frames.shape[-2:]
     top, bottom = (round((0.5 + row) * height) for row in rows)
     side = min(round(half_width * height), width // 2)

@@ -27,7 +27,7 @@ class FaceMotion(NamedTuple):
     """What changes from frame to frame; every field is ``(B, F)`` float32 but ``mouth``."""
 
     x: Tensor
-    """Head to the right, in half-heights of the picture."""
+    """Head to the right, in half-heights of the image."""
     y: Tensor
     """Head down."""
     roll: Tensor

@@ -1,4 +1,4 @@
-"""Measures on pictures alone: how far a mouth is open, and where mouths are."""
+"""Measures on images alone: how far a mouth is open, and where mouths are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COLUMNS = (0.22, 0.78)
 _REDNESS = (0.42, 0.66)
 """Where a colour starts and ends to count as the inside of a mouth."""
 _FULL_HEIGHT = 0.092
-"""Measured height of a fully open mouth, as a share of the picture's."""
+"""Measured height of a fully open mouth, as a share of the image's."""
 _FULL_WIDTH = 0.2
 """Measured width of a wide open mouth, likewise."""
 
@@ -26,7 +26,7 @@ def measure_mouth_opening(frames: Tensor) -> Tensor:
     rounder mouth does not change and a few stray pixels hardly.
 
     Args:
-        frames: Pictures of drawn faces, ``(..., 3, H, W)`` in ``[0, 1]``, any size.
+        frames: Images of drawn faces, ``(..., 3, H, W)`` in ``[0, 1]``, any size.
 
     Returns:
         Openings ``(...)`` float32, 0 shut and about 1 fully open.
@@ -38,7 +38,7 @@ def measure_mouth_shape(frames: Tensor) -> Tensor:
     """Measure height and width of the mouth's dark red inside, as :func:`measure_mouth_opening`.
 
     Args:
-        frames: Pictures of drawn faces, ``(..., 3, H, W)`` in ``[0, 1]``, any size.
+        frames: Images of drawn faces, ``(..., 3, H, W)`` in ``[0, 1]``, any size.
 
     Returns:
         ``(..., 2)`` float32: the opening, and the width on a like scale.
@@ -65,7 +65,7 @@ def _extent(lengths: Tensor, side: int) -> Tensor:
 
 
 def anchor_mask(cells: int, inner: float, device: torch.device) -> Tensor:
-    """Weigh the cells of a picture that should stay as they are, ``(cells, cells)`` float32.
+    """Weigh the cells of an image that should stay as they are, ``(cells, cells)`` float32.
 
     Args:
         cells: Along either side.

@@ -1,4 +1,4 @@
-"""Where in a drawn picture nothing ever moves.
+"""Where in a drawn image nothing ever moves.
 
 Axis legend: N faces, F moments, H W pixels, h w cells.
 """
@@ -22,7 +22,7 @@ _DEVIATION = 0.01
 
 
 def static_cells(identity: FaceIdentity, size_px: tuple[int, int], cells: int) -> Tensor:
-    """Weigh cells by how little changes in and beside them while a lively head moves.
+    """Weigh cells by how little changes in and next to them while a lively head moves.
 
     Args:
         identity: Faces, fields ``(N,)`` and ``(N, 3)``.
@@ -41,7 +41,7 @@ def static_cells(identity: FaceIdentity, size_px: tuple[int, int], cells: int) -
         some = identity.pick(slice(first, first + _AT_ONCE))
         moments = motion.pick([0] * len(some.width))
         deviation = render(some, moments, size_px).std(dim=1).amax(dim=1)
-        # What is beside a cell reaches into its latents.
+        # What is next to a cell reaches into its latents.
         worst = functional.max_pool2d(
             functional.adaptive_max_pool2d(deviation, (cells, cells))[:, None], 3, 1, padding=1
         )[:, 0]

@@ -1,4 +1,4 @@
-"""Frames laid out as pictures."""
+"""Frames laid out as images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _NUM_COLUMNS = 8
 
 
 def contact_row(portrait: Tensor, frames: Tensor) -> Tensor:
-    """Return the portrait and evenly spaced frames side by side, ``(3, H, n * W)``."""
+    """Return the portrait and evenly spaced frames in a row, ``(3, H, n * W)``."""
     picked = torch.linspace(0, len(frames) - 1, _NUM_COLUMNS).long()
     return torch.cat([portrait, *frames[picked]], dim=2)
 
 
-def save_picture(image: Tensor, path: Path) -> None:
+def save_image(image: Tensor, path: Path) -> None:
     """Write ``(3, H, W)`` in ``[0, 1]`` as PNG."""
     from PIL import Image
 

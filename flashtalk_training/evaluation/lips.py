@@ -22,9 +22,9 @@ from flashtalk_core.media.container import open_container
 from ..drawn_faces.mouth import measure_mouth_opening
 
 MAX_LAG_FRAMES = 10
-"""Lags that are tried, either way."""
+"""Lags that are tried, in either direction."""
 MAX_PASSING_LAG_FRAMES = 1
-"""Lag of lips that still are in step, either way."""
+"""Lag of lips that still are in step, in either direction."""
 _BATCH_FRAMES = 64
 
 _WHOLE = "whole"
@@ -58,7 +58,7 @@ def measure_openings(path: Path) -> NDArray[np.float64]:
     """Measure the mouth in every frame of a video."""
     parts = [measure_mouth_opening(frames) for frames in _batches(check_input(path, "video"))]
     if not parts:
-        raise InvalidInputError(f"video {path}: it holds no picture; use a rendered video")
+        raise InvalidInputError(f"video {path}: it holds no frames; use a rendered video")
     return torch.cat(parts).double().numpy()
 
 
@@ -69,8 +69,8 @@ def compare_lips(
 
     Args:
         measured: Opening in each frame, ``(F,)``.
-        true: Opening as spoken; what one of the two has more is left out.
-        stretch_frames: Length of a stretch, a minute unless told otherwise.
+        true: Opening as spoken; the longer of the two is cut to the length of the other.
+        stretch_frames: Length of a stretch, a minute by default.
     """
     length = min(len(measured), len(true))
     measured, true = measured[:length], true[:length]
@@ -83,7 +83,7 @@ def compare_lips(
 
 
 def is_in_step(results: Sequence[LipMeasure]) -> bool:
-    """Say whether the lips of the first and of the last minute come when they should."""
+    """Return whether the lips of the first and of the last minute are in step."""
     ends = [result for result in results if result.stretch != _WHOLE]
     return all(abs(result.peak_lag_frames) <= MAX_PASSING_LAG_FRAMES for result in ends)
 
@@ -121,11 +121,11 @@ def _batches(path: Path) -> Iterator[Tensor]:
         for frame in container.decode(video=0):
             batch.append(torch.from_numpy(frame.to_ndarray(format="rgb24")))
             if len(batch) == _BATCH_FRAMES:
-                yield _as_pictures(batch)
+                yield _as_images(batch)
                 batch = []
         if batch:
-            yield _as_pictures(batch)
+            yield _as_images(batch)
 
 
-def _as_pictures(frames: list[Tensor]) -> Tensor:
+def _as_images(frames: list[Tensor]) -> Tensor:
     return torch.stack(frames).permute(0, 3, 1, 2).float() / 255

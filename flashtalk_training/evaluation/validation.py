@@ -12,7 +12,7 @@ from flashtalk_core.weights.load import AvatarModels
 
 from ..speech.corpus_file import Corpus
 from .batched_sessions import Sessions
-from .contact_sheet import contact_row, save_picture
+from .contact_sheet import contact_row, save_image
 from .eval_clip import ArrayAudio, held_out_clips
 
 _NUM_CLIPS = 3
@@ -26,9 +26,9 @@ class Validation:
         """Prepare.
 
         Args:
-            models: Everything beside the transformer.
+            models: All networks but the transformer.
             corpus: Its held-out part speaks.
-            folder: Where the pictures go.
+            folder: Where the images go.
         """
         self._models, self._folder = models, folder
         self._clips = held_out_clips(corpus, _NUM_CLIPS, models.config.size_px)
@@ -46,4 +46,4 @@ class Validation:
             contact_row(clip.portrait, video)
             for clip, video in zip(self._clips, videos, strict=True)
         ]
-        save_picture(torch.cat(rows, dim=1), self._folder / f"validation-{step}.png")
+        save_image(torch.cat(rows, dim=1), self._folder / f"validation-{step}.png")

@@ -1,1 +1,1 @@
-"""A table of training runs, each cell of it measured the same way."""
+"""A table of training runs, all of whose cells are measured alike."""

@@ -25,7 +25,7 @@ from ..evaluation.measures import evaluate_lips
 from ..evaluation.movement import evaluate_movement
 from ..recipe import DistillRecipe
 from ..speech.corpus_file import load_corpus
-from ..stage_1.sound_windows import SoundBank
+from ..stage_1.audio_windows import AudioBank
 from ..stage_2.causal import attend_causally
 from ..stage_2.scenes import SceneBank
 from ..stage_2.states import STATE, is_distilled
@@ -103,7 +103,7 @@ class Workbench:
         if recipe.num_faces not in self._banks:
             self._banks[recipe.num_faces] = SceneBank(
                 self._job.config, recipe.num_faces, self._vae, self._audio, self._stage_1,
-                prompt_tokens(self._job), SoundBank.from_corpus(self._corpus, False, self._device),
+                prompt_tokens(self._job), AudioBank.from_corpus(self._corpus, False, self._device),
                 _BANK_SEED,
             )  # fmt: skip
         return self._banks[recipe.num_faces]

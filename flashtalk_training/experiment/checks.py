@@ -18,10 +18,10 @@ _FORMS = {
 
 
 def check_settings(where: str, kind: type, values: Any) -> dict[str, Any]:
-    """Return settings as they were read, or raise what is wrong with them.
+    """Return settings as they were read, or raise an error that names what is wrong.
 
     Args:
-        where: Names file and section in a complaint.
+        where: Names file and section in an error.
         kind: Dataclass that they are for. A whole number is at least 1, or 0 if that is its
             default; other numbers are at least 0.
         values: What was read.
@@ -38,35 +38,36 @@ def check_settings(where: str, kind: type, values: Any) -> dict[str, Any]:
     for name, value in values.items():
         require(name in known, f"{where}: {excerpt(name)!r} is unknown; mend the file")
         least = 0 if known[name].default == 0 else 1
-        fault = _fault(value, hints[name], least)
-        require(not fault, f"{where}: {name} {excerpt(repr(value))}: use {fault}")
+        expected = _expected_instead(value, hints[name], least)
+        require(not expected, f"{where}: {name} {excerpt(repr(value))}: use {expected}")
     for name, field in known.items():
         has_default = {field.default, field.default_factory} != {dataclasses.MISSING}
         require(name in values or has_default, f"{where}: {name!r} is missing; add it")
     return dict(values)
 
 
-def _fault(value: Any, hint: Any, least: int) -> str:
-    """Return what is to be used instead of ``value``, nothing if it is of the type."""
+def _expected_instead(value: Any, hint: Any, least: int) -> str:
+    """Return what is to be used instead of ``value``, empty if it is of the type."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is UnionType:
-        # Of the form ``X | None``: None is said by leaving the setting out.
-        return _fault(value, parts[0], least)
+        # Of the form ``X | None``: None is expressed by leaving the setting out.
+        return _expected_instead(value, parts[0], least)
     if origin is Literal:
         return "" if value in parts else " or ".join(repr(part) for part in parts)
     if origin is tuple or hint == list[int]:
         is_list = isinstance(value, list) and bool(value)
         kinds = parts * len(value) if is_list and hint == list[int] else parts
         fits = is_list and len(value) == len(kinds)
-        fits = fits and not any(_fault(*pair, 0) for pair in zip(value, kinds, strict=True))
+        pairs = zip(value, kinds, strict=True) if fits else ()
+        fits = fits and not any(_expected_instead(*pair, 0) for pair in pairs)
         return "" if fits else "a list such as [1, 2]"
     if hint in (int, float):
-        return _fault_of_number(value, hint, least)
+        return _expected_number(value, hint, least)
     kind = origin or hint
     return "" if isinstance(value, kind) else _FORMS[kind]
 
 
-def _fault_of_number(value: Any, kind: type, least: int) -> str:
+def _expected_number(value: Any, kind: type, least: int) -> str:
     if kind is int:
         fits = type(value) is int and least <= value < 2**63
         return "" if fits else f"a whole number from {least} on"

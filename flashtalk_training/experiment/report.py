@@ -16,7 +16,7 @@ from ..drawn_faces.damage import DAMAGES
 from ..drawn_faces.motion import LIVELINESS
 from .pairs import DRIFTS, BySeed, Result, drift_at, find_stage_1, paired_cells
 from .pairs import HEAD as _PAIRED_HEAD
-from .table import Experiment, Row, way_of
+from .table import Experiment, Row, sampling_mode
 
 _CHUNKS = (10, 100, 500, 2000)
 _SHARPNESS_CHUNK = 100
@@ -30,7 +30,7 @@ _DAMAGE = {
     "noise": "colour_delta_e",
     "shift": "structure",
 }
-"""What each kind of damage is seen in."""
+"""The measure that shows each kind of damage."""
 _NAMES = {name: called for name, called, _ in DRIFTS} | {"colour_delta_e": "colour, Delta E"}
 _MOODS = ", ".join(LIVELINESS)
 _HEAD = (
@@ -67,7 +67,7 @@ def write_experiment(experiment: Experiment, results: list[Result], folder: Path
     done = {row: list(by_seed.values()) for row, by_seed in by_row.items()}
     head = (*_HEAD, f"frames/s of Stage 1, {device}" if device else "frames/s of Stage 1")
     text = _table(
-        head, [_cells(row, cells, speeds.get(way_of(row))) for row, cells in done.items()]
+        head, [_cells(row, cells, speeds.get(sampling_mode(row))) for row, cells in done.items()]
     )
     with replacing(folder / _TABLE) as temporary:
         temporary.write_text(text + _paired(by_row), encoding="utf-8")
@@ -75,13 +75,13 @@ def write_experiment(experiment: Experiment, results: list[Result], folder: Path
 
 
 def _speeds(results: list[Result]) -> tuple[str, dict[str, float]]:
-    """Return the device on which most ways were timed, the latest of several, and its speeds."""
+    """Return the device with most timed sampling modes, the latest of several, and its speeds."""
     by_device: dict[str, dict[str, float]] = {}
     for result in results:
         if "way" in result:
             # Put last, so that it is the latest.
-            ways = by_device.pop(result["device"], {})
-            by_device[result["device"]] = {**ways, result["way"]: result["frames_per_s"]}
+            speeds = by_device.pop(result["device"], {})
+            by_device[result["device"]] = {**speeds, result["way"]: result["frames_per_s"]}
     latest_first = reversed(by_device.items())
     return max(latest_first, key=lambda timed: len(timed[1]), default=("", {}))
 
@@ -261,7 +261,7 @@ def _excess(recovery: dict[str, Any], kind: str, name: str) -> list[float]:
 
 
 def _label(row: Row, seeds: int, most: int) -> str:
-    """Name a row, and tell if it has fewer seeds than others, whose faces it then cannot have."""
+    """Name a row, and its seeds if it has fewer than others; it then lacks their faces."""
     return row.name if seeds in {0, most} else f"{row.name} ({seeds} of {most} seeds)"
 
 

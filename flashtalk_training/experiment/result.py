@@ -1,4 +1,4 @@
-"""What a result of the experiment must have to be reported, whoever wrote its line."""
+"""Validation of results of the experiment before they are reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def is_whole(result: Any) -> bool:
-    """Tell whether something read has all that a cell's result or a speed is reported by."""
+    """Return whether a value read has all fields that the report of a cell or a speed needs."""
     if not isinstance(result, dict):
         return False
     if "way" in result:
@@ -33,7 +33,7 @@ def _are_named(value: Any, is_kind: Any) -> bool:
 
 
 def _are_columns(value: Any) -> bool:
-    """Tell whether ``value`` holds columns of one length, the chunks among them."""
+    """Return whether ``value`` holds columns of one length, the chunks among them."""
     if not (isinstance(value, dict) and "chunk" in value and _are_named(value, _is_column)):
         return False
     return len({len(column) for column in value.values()}) == 1

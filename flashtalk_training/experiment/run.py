@@ -1,4 +1,4 @@
-"""Cells of the experiment side by side: worker processes, spread over the devices."""
+"""Cells of the experiment in parallel: worker processes, spread over the devices."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from flashtalk_core.placement.devices import device_name
 
 from ..stages import TrainingJob
 from .cells import Workbench
-from .table import Cell, Experiment, Row, add_result, missing, read_results, way_of
+from .table import Cell, Experiment, Row, add_result, missing, read_results, sampling_mode
 
 logger = logging.getLogger(__name__)
 
-_LOOKED_AFTER_S = 1.0
-"""Between looks at whether workers live."""
+_CHECK_INTERVAL_S = 1.0
+"""Interval of the check whether workers are alive."""
 
 
 class Training(NamedTuple):
@@ -41,7 +41,7 @@ class _Outcome(NamedTuple):
     task: Training | Cell
     result: Any
     """Whether a training is done, or a cell's result; ``None`` if the task failed."""
-    fault: str = ""
+    error: str = ""
 
 
 def run_experiment(
@@ -58,7 +58,7 @@ def run_experiment(
         experiment: The table.
         job: Stage 1 and the device; with ``cuda`` without number, workers take all GPUs in turn.
         results: JSON lines.
-        num_workers: Processes side by side; 1 works in this process.
+        num_workers: Parallel processes; 1 works in this process.
         part_s: No task is begun after this time, trainings stop at their next save, and long
             runs are cut short: what was measured is kept, but its cell is still missing.
         prepare: Called first in every worker process; it must travel there.
@@ -77,15 +77,15 @@ def run_experiment(
         if num_workers == 1:
             _work_here(board, experiment, job, results, end)
         else:
-            # What is missing is told once, instead of by every worker for every task.
+            # Missing files are reported once, instead of by every worker for every task.
             _open_bench(dataclasses.replace(job, device=torch.device("cpu")), experiment)
             started = [
                 partial(work, _on_device(job, index), experiment, end=end, prepare=prepare)
                 for index in range(num_workers)
             ]
             _work_apart(board, started, results)
-    if board.faults:
-        raise FlashTalkError(f"{len(board.faults)} tasks failed, first: {board.faults[0]}")
+    if board.errors:
+        raise FlashTalkError(f"{len(board.errors)} tasks failed, first: {board.errors[0]}")
     left = missing(experiment, read_results(results))
     if left:
         logger.info("%d cells are left; the same command goes on", len(left))
@@ -93,12 +93,12 @@ def run_experiment(
 
 
 class _Board:
-    """Tasks that can be begun, and what each leads to."""
+    """Tasks that can be begun, and the tasks that wait for each."""
 
     def __init__(self, cells: list[Cell]) -> None:
         self._waiting: dict[Training, list[Cell]] = {}
         self.open: list[Training | Cell] = []
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         for cell in cells:
             if cell.row.student is None:
                 self.open.append(cell)
@@ -109,10 +109,10 @@ class _Board:
                 self._waiting.setdefault(training, []).append(cell)
 
     def settle(self, outcome: _Outcome, results: Path) -> list[Training | Cell]:
-        """Take in what a task came to and return the tasks that can be begun now."""
-        task, result, fault = outcome
-        if fault:
-            self.faults.append(fault)
+        """Record the outcome of a task and return the tasks that can be begun now."""
+        task, result, error = outcome
+        if error:
+            self.errors.append(error)
         elif isinstance(task, Cell):
             if result is not None:
                 add_result(results, result)
@@ -174,7 +174,7 @@ def _next_outcome(outcomes: Queue[_Outcome], workers: Sequence[BaseProcess]) -> 
     while True:
         dead = [worker for worker in workers if not worker.is_alive()]
         try:
-            return outcomes.get(timeout=_LOOKED_AFTER_S)
+            return outcomes.get(timeout=_CHECK_INTERVAL_S)
         except Empty:
             if dead:
                 raise FlashTalkError(
@@ -191,7 +191,7 @@ def work(
     end: float,
     prepare: Callable[[], None] | None,
 ) -> None:
-    """Do tasks until there is a ``None``; a fault is reported and ends its task alone."""
+    """Do tasks until there is a ``None``; an error is reported and ends its task alone."""
     if prepare is not None:
         prepare()
     bench: Workbench | None = None
@@ -228,9 +228,9 @@ def _on_first_device(job: TrainingJob) -> TrainingJob:
 
 
 def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path, end: float) -> bool:
-    """Add the speed of every way to denoise where it is missing, one by one until the end.
+    """Add the missing speeds of all sampling modes, one by one until the end.
 
-    Each is measured anew on another kind of device; the report takes the one with most of them.
+    Each is measured again on another kind of device; the report takes the one with most of them.
 
     Returns:
         Whether none is missing any more.
@@ -238,15 +238,15 @@ def _measure_speeds(experiment: Experiment, job: TrainingJob, results: Path, end
     name = device_name(_on_first_device(job).device)
     read = read_results(results)
     known = {result["way"] for result in read if "way" in result and result["device"] == name}
-    ways: dict[str, Row] = {}
+    modes: dict[str, Row] = {}
     for row in experiment.rows:
-        ways.setdefault(way_of(row), row)
-    wanted = {way: row for way, row in ways.items() if way not in known}
+        modes.setdefault(sampling_mode(row), row)
+    wanted = {mode: row for mode, row in modes.items() if mode not in known}
     bench: Workbench | None = None
-    for way, row in wanted.items():
+    for mode, row in wanted.items():
         if time.time() >= end:
             return False
         bench = bench or _open_bench(_on_first_device(job), experiment)
         speed = round(bench.speed(row), 1)
-        add_result(results, {"way": way, "device": name, "frames_per_s": speed})
+        add_result(results, {"way": mode, "device": name, "frames_per_s": speed})
     return True

@@ -1,4 +1,4 @@
-"""The experiment table of Stage 2: rows, students and seeds, and what is done of them already."""
+"""The experiment table of Stage 2: rows, students and seeds, and the results so far."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .result import is_whole
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One way to make video, measured for every seed."""
+    """One configuration that is measured for every seed."""
 
     name: str
     student: str | None = None
@@ -34,11 +34,11 @@ class Row:
     steps: int = 4
     rule: StepRule = "euler"
     guidance: tuple[float, float] | None = None
-    """Scales of prompt and sound; ``None`` for none."""
+    """Scales of prompt and audio; ``None`` for none."""
     chunks: int = 500
     """Length of the drift run."""
     recovery: bool = False
-    """Whether the way back from damaged motion frames is measured."""
+    """Whether recovery from damaged motion frames is measured."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Experiment:
     def _key(self, row: Row, seed: int) -> str:
         # Results made with a default that is changed later must be named by its old value.
         recipe = None if row.student is None else changed_settings(self.students[row.student])
-        told = [changed_settings(row), recipe, self.faces, self.clips, seed]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+        settings = [changed_settings(row), recipe, self.faces, self.clips, seed]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _recipe(where: str, name: str, common: dict[str, Any], changes: Any) -> DistillRecipe:
-    """Return a student's recipe; what is wrong with it is told before anything is trained."""
+    """Return a student's recipe; errors in it are raised before anything is trained."""
     is_name = re.fullmatch(r"\w[\w.-]*", name) is not None
     require(is_name, f"{where}: the name is a folder's; use letters, digits, '.', '-' and '_'")
     changed = check_settings(where, DistillRecipe, changes)
@@ -142,7 +142,7 @@ def _row(where: str, values: Any) -> Row:
 
 @contextmanager
 def _named(where: str) -> Iterator[None]:
-    """Say where in the file a value is that is refused."""
+    """Add the position in the file to the error of a value that is refused."""
     try:
         yield
     except InvalidInputError as error:
@@ -188,6 +188,6 @@ def missing(experiment: Experiment, results: Iterable[dict[str, Any]]) -> list[C
     return [cell for cell in experiment.cells() if cell.key not in done]
 
 
-def way_of(row: Row) -> str:
+def sampling_mode(row: Row) -> str:
     """Name what a row's speed depends on."""
     return f"{row.steps} steps, {'guided' if row.guidance else 'not guided'}"

@@ -1,4 +1,4 @@
-"""Functions of tensors that are recorded once as a CUDA graph and replayed, without gradients."""
+"""Functions of tensors captured once as a CUDA graph and replayed, without gradients."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class _Recording:
 class Captured:
     """A function whose many small kernels are launched at once on a GPU; elsewhere as it is.
 
-    What the function reads beside its arguments must stay where it is in memory, such as weights
-    that are trained in place.
+    What the function reads other than its arguments must stay where it is in memory, such as
+    weights that are trained in place.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:

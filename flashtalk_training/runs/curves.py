@@ -84,8 +84,8 @@ class Curve:
             self._write(points)
         with self._path.open("a", encoding="utf-8", newline="") as file:
             file.write(self._lines([rounded], with_head=False))
-        said = ", ".join(f"{name} {value:g}" for name, value in rounded.items())
-        logger.info("%s: %s", self._path.stem, said)
+        text = ", ".join(f"{name} {value:g}" for name, value in rounded.items())
+        logger.info("%s: %s", self._path.stem, text)
 
     def _write(self, points: Sequence[Point]) -> None:
         with replacing(self._path) as temporary:

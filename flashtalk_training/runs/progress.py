@@ -42,7 +42,7 @@ class Clock:
         return min(1.0, self.spent_s() / self.budget_s)
 
     def is_over(self) -> bool:
-        """Tell whether the part or the budget has ended."""
+        """Return whether the part or the budget has ended."""
         return self._now() >= self._part_end or self.progress() >= 1.0
 
 

@@ -16,14 +16,14 @@ def num_processes() -> int:
     """Return how many processes ``torchrun`` has started, 1 without it.
 
     Raises:
-        InvalidInputError: If ``WORLD_SIZE``, by which it tells, is no number.
+        InvalidInputError: If ``WORLD_SIZE``, where the number is passed, is no number.
     """
-    said = os.environ.get("WORLD_SIZE", "1")
+    size = os.environ.get("WORLD_SIZE", "1")
     require(
-        said.isdecimal() and int(said) > 0,
-        f"WORLD_SIZE {said!r} is no number of processes; unset it, or start them with torchrun",
+        size.isdecimal() and int(size) > 0,
+        f"WORLD_SIZE {size!r} is no number of processes; unset it, or start them with torchrun",
     )
-    return int(said)
+    return int(size)
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     """Train together with the other processes that ``torchrun`` has started, if it has.
 
     Args:
-        device: What each of them was told.
+        device: The device that was asked for, the same in each of them.
 
     Yields:
         The device of this one: GPUs in turn.
@@ -64,7 +64,7 @@ def from_first(drawn: Tensor) -> Tensor:
 
 
 def agreed(flag: bool) -> bool:
-    """Return what rank 0 says."""
+    """Return the flag of rank 0."""
     return bool(from_first(torch.tensor(flag)))
 
 
@@ -94,7 +94,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def is_sharded(value: Tensor) -> bool:
-    """Tell whether a tensor is spread over ranks."""
+    """Return whether a tensor is spread over ranks."""
     return hasattr(value, "full_tensor")
 
 

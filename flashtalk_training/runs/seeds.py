@@ -1,4 +1,4 @@
-"""Seeds of a training run: parts draw anew, measures always draw the same.
+"""Seeds of a training run: every part has new draws, measures always have the same.
 
 Trainers draw from torch's own generators of numbers, which are seeded in three places: a network's
 first weights by the seed of its stage, every part of a run by :func:`part_seed`, and all that is
@@ -28,7 +28,7 @@ def part_seed(stage_seed: int, step: int) -> int:
 
 @contextmanager
 def fixed_draws(device: torch.device, seed: int) -> Iterator[None]:
-    """Draw from ``seed`` inside, and go on outside as if nothing had been drawn."""
+    """Draw from ``seed`` inside; draws outside are as if nothing had been drawn."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Weights of a transformer spread over all ranks (FSDP2), from outside: the model knows nothing."""
+"""Weights of a transformer sharded over all ranks (FSDP2) from outside, without model changes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .ranks import is_sharded
 def shard(dit: AvatarDiT) -> AvatarDiT:
     """Spread weights evenly over all ranks of the process group, in place.
 
-    A block's weights are gathered when it runs and let go of afterwards, forward and backward;
-    those that project prompt, picture and sound are units of their own, since they run before
+    A block's weights are gathered when it runs and released afterwards, forward and backward;
+    those that project prompt, image and audio are units of their own, since they run before
     the block does. Gradients are summed up where the weights are, and divided by the number of
     ranks.
 

@@ -16,10 +16,10 @@ from flashtalk_core.weights.save import replacing
 
 SHARD_BYTES = 15_000_000
 _ENTRY_BYTES, _NOTES_BYTES = 160, 2_000
-"""Room in a file's header for a tensor beside its name, and for the notes."""
+"""Bytes in a file's header for a tensor, without its name, and for the notes."""
 _STEP = "step"
 _COUNT = "shards"
-"""Note that says how many shards belong together."""
+"""Note with the number of shards that belong together."""
 
 
 def save_state(
@@ -48,7 +48,7 @@ def save_state(
             try:
                 save_file(shard, temporary, metadata=metadata)
             except SafetensorError as error:
-                # The library wraps what the system said.
+                # The library wraps the system's error.
                 raise OSError(str(error)) from error
     for old in _shards(folder, name):
         if old not in paths:
@@ -91,7 +91,7 @@ def load_notes(folder: Path, name: str) -> dict[str, float] | None:
     if set(paths) != expected or any(other != metadata[0] for other in metadata):
         raise InvalidInputError(
             f"{folder}: {len(paths)} shards of state {name!r} instead of {excerpt(count)} of one "
-            f"state; bring them all, or remove {name}-*.safetensors to train the stage anew"
+            f"state; bring them all, or remove {name}-*.safetensors to train the stage again"
         )
     is_number = all(map(math.isfinite, notes.values())) and _STEP in notes
     if not is_number:

@@ -153,7 +153,7 @@ class TrainingRun:
 
     @torch.no_grad()
     def _restore(self, tensors: dict[str, Tensor], notes: dict[str, float]) -> None:
-        """Put a state back; absent weights start from the average, absent moments anew."""
+        """Put a state back; absent weights start from the average, absent moments from zero."""
         self.step, self._spent_s = int(notes["step"]), notes["spent_s"]
         for (name, weight), mean in zip(
             self._model.named_parameters(), self._average.values, strict=True

@@ -126,7 +126,7 @@ def _length_s(segments: list[Segment]) -> float:
 
 
 class _Timeline:
-    """Sound and phonemes of a segment while it grows."""
+    """Audio and phonemes of a segment while it grows."""
 
     def __init__(self, lead_s: float) -> None:
         self.audio_inputs: list[NDArray[np.float32]] = []

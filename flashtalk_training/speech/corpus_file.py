@@ -1,4 +1,4 @@
-"""The speech corpus as one small file: sound in mu-law, mouth tracks, phonemes, voices.
+"""The speech corpus as one small file: audio in mu-law, mouth tracks, phonemes, voices.
 
 Axis legend: S segments, F frames of all segments in a row, N = 640 F samples.
 """
@@ -180,7 +180,7 @@ def _is_whole(corpus: Corpus) -> bool:
 
 
 def corpus_minutes(path: Path) -> float:
-    """Return the length of a corpus without reading its sound; raises as :func:`load_corpus`."""
+    """Return the length of a corpus without reading its audio; raises as :func:`load_corpus`."""
     tensors, _ = _read(path, ("starts",))
     with library_border(partial(_damaged, path)):
         return int(tensors["starts"][-1]) / FRAME_RATE_HZ / 60
@@ -206,7 +206,7 @@ def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, NDArray[Any]], di
 def _damaged(path: Path, reason: str) -> InvalidInputError:
     return InvalidInputError(
         f"corpus {path}: not a safetensors file that is whole ({reason}); `train corpus --again` "
-        "makes it anew"
+        "makes it again"
     )
 
 

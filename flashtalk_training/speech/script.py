@@ -13,7 +13,7 @@ _LANGUAGES = (
     "en-us", "en-us", "en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "de", "de",
     "fr", "fr-be", "es", "es-419", "it", "pt", "pt-br", "nl", "pl", "cmn-latn-pinyin",
 )  # fmt: skip
-"""Repeated where they should be heard more often."""
+"""Repeated where they should be drawn more often."""
 _TRAIN_VARIANTS = (
     "", "m1", "m2", "m3", "m4", "m6", "m7", "m8", "f1", "f3", "f4", "Alex", "Andrea", "Annie",
     "Denis", "Gene", "Hugo", "Lee", "Marco", "Michael", "adam", "belinda", "david", "edward",
@@ -39,7 +39,7 @@ class Script:
 
     Texts of the two parts never meet: held-out sentences, and the words strung together at
     random, come from sentences the training part does not have; lists of numbers and words
-    are told apart by their first number.
+    are distinguished by their first number.
     """
 
     rng: np.random.Generator
@@ -87,7 +87,7 @@ class Script:
         return [s for i, s in enumerate(own) if (i % _EVERY == _EVERY - 1) == self.held_out]
 
     def _word(self) -> str:
-        """Invent a word of one to four syllables; every language reads it in its own way."""
+        """Invent a word of one to four syllables; every language pronounces it differently."""
         parts = (_ONSETS, _NUCLEI, _CODAS) * int(self.rng.integers(1, 5))
         return "".join(str(self.rng.choice(letters)) for letters in parts)
 

@@ -14,7 +14,7 @@ from flashtalk_core.errors import FlashTalkError
 from .visemes import PAUSE, Span
 
 SAMPLE_RATE_HZ = 16_000
-"""Rate of the sound the model is trained on."""
+"""Rate of the audio the model is trained on."""
 
 _LIBRARIES = ("libespeak-ng.so.1", "libespeak-ng.dylib", "libespeak-ng.dll")
 _SYNCHRONOUS = 2
@@ -49,7 +49,7 @@ class Voice(NamedTuple):
 
 
 class Speech(NamedTuple):
-    """Spoken sound and its phonemes."""
+    """Spoken audio and its phonemes."""
 
     samples: NDArray[np.float32]
     """``(N,)`` in ``[-1, 1]``."""
@@ -58,7 +58,7 @@ class Speech(NamedTuple):
 
     @property
     def duration_s(self) -> float:
-        """Length of the sound."""
+        """Length of the audio."""
         return len(self.samples) / self.rate_hz
 
 
@@ -85,7 +85,7 @@ _Callback = ctypes.CFUNCTYPE(
 class Synthesiser:
     """The espeak-ng library, open for synthesis until the process ends.
 
-    The library carries state from one utterance to the next: the same sound comes only from
+    The library carries state from one utterance to the next: the same audio comes only from
     the same calls in the same order in a fresh process. It is never closed, for espeak-ng
     1.51 hangs when it is closed and opened again.
 
@@ -101,7 +101,7 @@ class Synthesiser:
         if rate <= 0:
             raise FlashTalkError("espeak-ng found no voices: install the package espeak-ng-data")
         self.rate_hz: int = rate
-        """Rate of the sound of :meth:`say`."""
+        """Rate of the audio of :meth:`say`."""
         self._audio = bytearray()
         self._marks: list[tuple[int, str]] = []
         self._callback = _Callback(self._collect)
@@ -115,7 +115,7 @@ class Synthesiser:
             voice: Who says it.
 
         Returns:
-            Sound at the library's own rate, and its phonemes.
+            Audio at the library's own rate, and its phonemes.
 
         Raises:
             FlashTalkError: There is no such voice.
@@ -156,11 +156,11 @@ def phoneme_spans(marks: list[tuple[int, str]], num_samples: int, rate_hz: int) 
 
     Args:
         marks: First sample and symbol of each phoneme, in order.
-        num_samples: Length of the sound.
-        rate_hz: Rate of the sound.
+        num_samples: Length of the audio.
+        rate_hz: Rate of the audio.
 
     Returns:
-        Spans from the first phoneme to the end of the sound, without gaps.
+        Spans from the first phoneme to the end of the audio, without gaps.
     """
     phonemes = [(sample / rate_hz, symbol) for sample, symbol in marks if symbol[:1] != "("]
     starts = [start for start, _ in phonemes]
@@ -177,7 +177,7 @@ def phoneme_spans(marks: list[tuple[int, str]], num_samples: int, rate_hz: int) 
 
 
 def resample(samples: NDArray[np.float32], rate_hz: int, to_rate_hz: int) -> NDArray[np.float32]:
-    """Return the sound at another rate."""
+    """Return the audio at another rate."""
     import soxr
 
     out: NDArray[np.float32] = soxr.resample(samples, rate_hz, to_rate_hz).astype(np.float32)

@@ -41,7 +41,7 @@ class Span(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Target of one sound."""
+    """Mouth target of one phoneme."""
 
     kind: str
     """One of :data:`PHONEME_CLASSES`."""
@@ -141,13 +141,13 @@ def mouth_track(spans: list[Span], num_frames: int) -> FloatArray:
         Track ``(F, 6)`` float32 with the channels ``MOUTH_CHANNELS``. The opening is exactly 0
         in the frame nearest to every p, b and m, however short, and inside pauses.
     """
-    pieces = _pieces(spans, num_frames / FRAME_RATE_HZ)
+    segments = _segments(spans, num_frames / FRAME_RATE_HZ)
     frame_s = np.arange(num_frames) / FRAME_RATE_HZ
     grid_s = np.arange(-_GRID_HZ // 2, round(num_frames / FRAME_RATE_HZ * _GRID_HZ) + 1) / _GRID_HZ
-    blended = _blend(pieces, grid_s)
+    blended = _blend(segments, grid_s)
     track = np.stack([np.interp(frame_s, grid_s, channel) for channel in blended.T], axis=1)
     opening, closure = MOUTH_CHANNELS.index("opening"), MOUTH_CHANNELS.index("closure")
-    for shape, start, end in pieces:
+    for shape, start, end in segments:
         if shape.kind in ("bilabial", "labiodental"):
             near = _nearness(frame_s, start, start + shape.held * (end - start))
             at_most = np.minimum(track[:, opening], shape.opening)
@@ -161,7 +161,7 @@ def mouth_track(spans: list[Span], num_frames: int) -> FloatArray:
 def class_track(spans: list[Span], num_frames: int) -> NDArray[np.uint8]:
     """Return the index into ``PHONEME_CLASSES`` at the moments ``k / 25`` s, ``(F,)``."""
     track = np.zeros(num_frames, np.uint8)
-    for shape, start, end in _pieces(spans, num_frames / FRAME_RATE_HZ):
+    for shape, start, end in _segments(spans, num_frames / FRAME_RATE_HZ):
         first, stop = (int(np.ceil(max(t, 0.0) * FRAME_RATE_HZ - 1e-9)) for t in (start, end))
         track[first:stop] = PHONEME_CLASSES.index(shape.kind)
     return track
@@ -180,26 +180,26 @@ def _nearness(moments: NDArray[np.float64], start: float, end: float) -> NDArray
     return near
 
 
-def _pieces(spans: list[Span], duration_s: float) -> list[tuple[Shape, float, float]]:
+def _segments(spans: list[Span], duration_s: float) -> list[tuple[Shape, float, float]]:
     """Return shapes with their times, gaps filled with silence."""
-    pieces: list[tuple[Shape, float, float]] = []
+    segments: list[tuple[Shape, float, float]] = []
     clock = -1.0
     for span in _without_gaps(spans):
         if span.start_s > clock:
-            pieces.append((_SILENCE, clock, span.start_s))
+            segments.append((_SILENCE, clock, span.start_s))
         shapes = shapes_of(span.symbol)
         step = (span.end_s - span.start_s) / len(shapes)
         for index, shape in enumerate(shapes):
             start = span.start_s + index * step
-            pieces.append((shape, start, start + step))
+            segments.append((shape, start, start + step))
         clock = span.end_s
     if clock < duration_s:
-        pieces.append((_SILENCE, clock, duration_s + 1.0))
-    return pieces
+        segments.append((_SILENCE, clock, duration_s + 1.0))
+    return segments
 
 
 def _without_gaps(spans: list[Span]) -> list[Span]:
-    """Return the spans with pauses joined, and those too short to hear given to what is before."""
+    """Return the spans with pauses joined; inaudibly short ones are added to the span before."""
     joined: list[Span] = []
     for span in spans:
         if joined and span.symbol == PAUSE == joined[-1].symbol:
@@ -216,12 +216,12 @@ def _without_gaps(spans: list[Span]) -> list[Span]:
 
 
 def _blend(
-    pieces: list[tuple[Shape, float, float]], grid_s: NDArray[np.float64]
+    segments: list[tuple[Shape, float, float]], grid_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return ``(G, 6)``: the shapes blended over time by weight."""
     targets = np.zeros((len(grid_s), len(MOUTH_CHANNELS)))
     weights = np.full(len(grid_s), 1e-3)
-    for shape, start, end in pieces:
+    for shape, start, end in segments:
         inside = (grid_s >= start) & (grid_s < start + shape.held * (end - start))
         targets[inside] = shape.target
         weights[inside] = shape.weight

@@ -1,4 +1,4 @@
-"""Training of the tiny wav2vec2 encoder: it learns to hear phonemes and mouth shapes.
+"""Training of the tiny wav2vec2 encoder: it learns phonemes and mouth shapes.
 
 Axis legend: B windows, F video frames, C features.
 """
@@ -22,7 +22,7 @@ from ..runs.seeds import MEASURE_SEED, fixed_draws
 from ..runs.training_run import Moment, TrainingRun
 from ..speech.corpus_file import Corpus
 from ..speech.visemes import PHONEME_CLASSES
-from .sound_windows import SoundBank, Windows, disturb, draw_windows, stretch
+from .audio_windows import AudioBank, Windows, disturb, draw_windows, stretch
 
 _NUM_MOUTH = len(MOUTH_CHANNELS)
 _NUM_HELD_OUT = 32
@@ -45,7 +45,7 @@ class MouthReader(nn.Module):
         """Read ``(B, S)`` samples.
 
         Args:
-            samples: 16 kHz sound.
+            samples: 16 kHz audio.
             num_frames: F.
 
         Returns:
@@ -82,15 +82,15 @@ class AudioTrainer:
     ) -> None:
         torch.manual_seed(seed)
         self._recipe, self._device, self._chunk = recipe, device, config.chunk
-        self._train = SoundBank.from_corpus(corpus, False, device)
-        self._held_out = SoundBank.from_corpus(corpus, True, device)
+        self._train = AudioBank.from_corpus(corpus, False, device)
+        self._held_out = AudioBank.from_corpus(corpus, True, device)
         self.model = MouthReader(config).to(device)
         self._training = TrainingRun("audio", self.model, recipe.optimiser, folder, seed)
 
     def run(
         self, budget_s: float, part_s: float, now: Callable[[], float] = time.monotonic
     ) -> bool:
-        """Train for one part of the budget and tell whether the budget is spent."""
+        """Train for one part of the budget and return whether the budget is spent."""
         return self._training.run(budget_s, part_s, self._loss, self.measure, now)
 
     def _loss(self, moment: Moment) -> Tensor:  # noqa: ARG002 - the same from first to last

@@ -28,12 +28,12 @@ from ..drawn_faces.faces import (
 )
 from ..recipe import DiTRecipe
 from ..speech.prompts import Mood
-from .sound_windows import SoundBank, Windows, disturb, draw_windows
+from .audio_windows import AudioBank, Windows, disturb, draw_windows
 
 RENDER_BATCH = 32
 """Clips rendered at a time; the clips of a bank are a multiple."""
 _CONTEXT = 2
-"""Audio frames on either side of a heard frame."""
+"""Audio frames on either side of a frame of the clip."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ClipBatch:
     latents: Tensor
     """Normalised latents of clips, ``(B, 16, T, h, w)`` float32."""
     images: Tensor
-    """Encoded [picture, zeros], ``(B, 16, T, h, w)`` float32."""
+    """Encoded [image, zeros], ``(B, 16, T, h, w)`` float32."""
     portraits: Tensor
     """``(B, 3, H, W)`` float32 in ``[-1, 1]``."""
     damaged: Tensor
@@ -63,7 +63,7 @@ class ClipBank:
         recipe: DiTRecipe,
         vae: VideoVAE,
         audio: AudioEncoder,
-        audio_inputs: SoundBank,
+        audio_inputs: AudioBank,
         moods: list[Mood],
         device: torch.device,
         seed: int,
@@ -74,14 +74,14 @@ class ClipBank:
             config: The model.
             recipe: Number of clips, clips a face.
             vae: Trained autoencoder on ``device``.
-            audio: Trained sound encoder on ``device``.
+            audio: Trained audio encoder on ``device``.
             audio_inputs: Speech to move the mouths.
             moods: What each wording asks for.
             device: Where the bank lives.
             seed: Of faces and movement.
         """
         self._config, self._recipe, self._vae, self._audio = config, recipe, vae, audio
-        self._sounds, self._moods, self._device = audio_inputs, moods, device
+        self._audio_inputs, self._moods, self._device = audio_inputs, moods, device
         self._generator = Generator().manual_seed(seed)
         compiles = device.type == "cuda"
         self._render = torch.compile(render, dynamic=False) if compiles else render
@@ -129,7 +129,7 @@ class ClipBank:
         per_face = self._recipe.clips_per_face
         faces = RENDER_BATCH // per_face
         generator, device, chunk = self._generator, self._device, self._config.chunk
-        audio = disturb(draw_windows(self._sounds, RENDER_BATCH, chunk))
+        audio = disturb(draw_windows(self._audio_inputs, RENDER_BATCH, chunk))
         prompts = torch.randint(len(self._moods), (RENDER_BATCH,), generator=generator)
         mood = torch.tensor([self._moods[i] for i in prompts])
         identity = sample_identity(faces, generator).to(device)
@@ -137,8 +137,8 @@ class ClipBank:
             RENDER_BATCH, chunk.num_frames, generator, mood[:, 1], mood[:, 0]
         ).to(device)
         start = chunk.audio_lookback_frames - chunk.num_motion_frames
-        heard = slice(start, start + chunk.num_frames)
-        motion = motion.with_mouth(audio.mouth[:, heard])
+        clip = slice(start, start + chunk.num_frames)
+        motion = motion.with_mouth(audio.mouth[:, clip])
         each = FaceIdentity(*(v.repeat_interleave(per_face, dim=0) for v in identity))
         video = self._render(each, motion, self._config.size_px).transpose(1, 2) * 2 - 1
         portrait = self._portrait(identity, faces)
@@ -147,9 +147,9 @@ class ClipBank:
         self._latents[rows] = self._encode_whole(video).half()
         motion_frames = damage_at_random(video[:, :, : chunk.num_motion_frames])
         self._damaged[rows] = self._encode(motion_frames).half()
-        self._images[places] = self._encode_pictures(portrait, per_face).half()
+        self._images[places] = self._encode_images(portrait, per_face).half()
         self._portraits[places] = portrait.half()
-        self._features[rows] = self._hear(audio, heard).half()
+        self._features[rows] = self._encode_audio(audio, clip).half()
         self._prompts[rows] = prompts.to(device)
         self._next = rows.stop % self._recipe.num_clips
 
@@ -165,21 +165,21 @@ class ClipBank:
                 for a, b in zip(moving, resting, strict=True)
             )
         ).to(self._device)
-        some = torch.randint(self._sounds.mouth.shape[0], (faces, 1), generator=generator)
+        some = torch.randint(self._audio_inputs.mouth.shape[0], (faces, 1), generator=generator)
         is_open = (torch.rand(faces, 1, 1, generator=generator) < 0.25).float()
-        mouth = self._sounds.mouth[some.to(self._device)] * is_open.to(self._device)
+        mouth = self._audio_inputs.mouth[some.to(self._device)] * is_open.to(self._device)
         return render(identity, motion.with_mouth(mouth), self._config.size_px)[:, 0] * 2 - 1
 
-    def _encode_pictures(self, portrait: Tensor, per_face: int) -> Tensor:
-        """Encode [picture, zeros]; padded to the batch of clips so that one graph serves both."""
+    def _encode_images(self, portrait: Tensor, per_face: int) -> Tensor:
+        """Encode [image, zeros]; padded to the batch of clips so that one graph serves both."""
         frames = self._config.chunk.num_frames
         video = portrait.new_zeros(RENDER_BATCH, 3, frames, *portrait.shape[-2:])
         video[: portrait.shape[0], :, 0] = portrait
         return self._encode_whole(video)[: RENDER_BATCH // per_face]
 
-    def _hear(self, audio: Windows, heard: slice) -> Tensor:
+    def _encode_audio(self, audio: Windows, clip: slice) -> Tensor:
         features = self._audio(audio.samples, self._config.chunk.audio_context_frames)
-        return features[:, heard.start - _CONTEXT : heard.stop + _CONTEXT]
+        return features[:, clip.start - _CONTEXT : clip.stop + _CONTEXT]
 
     def draw(self, batch: int) -> ClipBatch:
         """Draw random samples."""

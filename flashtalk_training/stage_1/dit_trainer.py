@@ -1,4 +1,4 @@
-"""Stage 1: flow matching of the diffusion transformer, with its text and picture towers.
+"""Stage 1: flow matching of the diffusion transformer, with its text and image towers.
 
 Axis legend: B samples, T latent frames, h w latent cells, L text tokens.
 """
@@ -77,7 +77,7 @@ class Stage1Model(nn.Module):
         Args:
             latent: Noisy clips, ``(B, 16, T, h, w)``.
             level: Noise levels, ``(B,)`` in ``[0, 1]``.
-            condition: Mask and encoded picture, ``(B, 20, T, h, w)``.
+            condition: Mask and encoded image, ``(B, 20, T, h, w)``.
             portraits: ``(B, 3, H, W)`` in ``[-1, 1]``.
             ids: Prompt tokens, ``(B, L)``.
             mask: 1 on tokens, ``(B, L)``.
@@ -138,7 +138,7 @@ class DiTTrainer:
     def run(
         self, budget_s: float, part_s: float, now: Callable[[], float] = time.monotonic
     ) -> bool:
-        """Train for one part of the budget and tell whether the budget is spent."""
+        """Train for one part of the budget and return whether the budget is spent."""
         return self._training.run(budget_s, part_s, self._loss, self.measure, now)
 
     def _loss(self, moment: Moment) -> Tensor:
@@ -159,10 +159,10 @@ class DiTTrainer:
         start = self._motion_start(batch)
         latent = torch.lerp(noisy_latent(clean, noise, level), start, motion)
         dice = torch.rand(count, device=device)
-        no_sound = dice < recipe.drop_all
+        no_audio = dice < recipe.drop_all
         no_text = dice < recipe.drop_all + recipe.drop_text
         prompts = torch.where(no_text, self._tokens.ids.shape[0] - 1, batch.prompts)
-        windows = batch.windows * ~no_sound.view(-1, 1, 1, 1, 1)
+        windows = batch.windows * ~no_audio.view(-1, 1, 1, 1, 1)
         mask = image_mask(self._config.chunk.num_frames, *clean.shape[-2:]).to(device)
         condition = torch.cat([mask.expand(count, -1, -1, -1, -1), batch.images], dim=1)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):

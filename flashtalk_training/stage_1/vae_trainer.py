@@ -1,4 +1,4 @@
-"""Training of the tiny video autoencoder: pictures first, then whole clips.
+"""Training of the tiny video autoencoder: images first, then whole clips.
 
 Axis legend: B clips, F frames, T latent frames, H W pixels, h w latent cells.
 """
@@ -140,7 +140,7 @@ class VAETrainer:
     def run(
         self, budget_s: float, part_s: float, now: Callable[[], float] = time.monotonic
     ) -> bool:
-        """Train for one part of the budget and tell whether the budget is spent."""
+        """Train for one part of the budget and return whether the budget is spent."""
         return self._training.run(budget_s, part_s, self._loss, self.measure, now)
 
     def _autocast(self) -> torch.autocast:

@@ -12,7 +12,7 @@ from flashtalk_core.models.vae.model import VideoVAE
 from ..drawn_faces.mouth import anchor_mask, no_mouth_mask
 from ..losses import anchor_loss, mean_anchor_loss
 from ..recipe import DistillRecipe
-from .picture_errors import border_error, decode_new, head_error, mouth_error, shown_pictures
+from .image_errors import border_error, decode_new, head_error, mouth_error, shown_images
 from .rollout import Roller, Rollout
 from .scenes import SceneBank, SceneBatch
 
@@ -51,7 +51,7 @@ def auxiliary_loss(
         loss = loss + recipe.mouth_weight * error
     if not (recipe.border_weight or recipe.head_weight):
         return loss
-    shown = shown_pictures(frames, scene.portraits.pick(some), roller.colour_strength)
+    shown = shown_images(frames, scene.portraits.pick(some), roller.colour_strength)
     images = bank.images(faces[some])
     if recipe.border_weight:
         loss = loss + recipe.border_weight * border_error(shown, images)

@@ -18,7 +18,7 @@ def attend_causally(dit: AvatarDiT, num_frames: int) -> None:
     """Let every token attend to its own latent frame and those before it, in place.
 
     Args:
-        dit: Its self-attention is changed; what attends to prompt, picture and sound is not.
+        dit: Its self-attention is changed; what attends to prompt, image and audio is not.
         num_frames: T of a chunk.
     """
     for block in dit.blocks:

@@ -46,6 +46,6 @@ def memory_per_gpu_gib(parameters: int, num_gpus: int) -> dict[str, float]:
     """
     each = parameters / num_gpus / 2**30
     parts = {name: size * each for name, size in _BYTES_PER_PARAMETER.items()}
-    told = "; ".join(f"{name}: {size:.1f}" for name, size in parts.items())
-    logger.info("%d GPUs: %.1f GiB each (%s)", num_gpus, sum(parts.values()), told)
+    text = "; ".join(f"{name}: {size:.1f}" for name, size in parts.items())
+    logger.info("%d GPUs: %.1f GiB each (%s)", num_gpus, sum(parts.values()), text)
     return parts

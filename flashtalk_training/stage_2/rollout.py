@@ -1,4 +1,4 @@
-"""Many sessions rolled out side by side, each chunk conditioned on the one before.
+"""Many sessions rolled out in one batch, each chunk conditioned on the one before.
 
 Axis legend: B sessions, F pixel frames, M motion frames, T latent frames, m motion latents, H W
 pixels, h w latent cells, W window, S hidden layers, A audio features.
@@ -36,11 +36,11 @@ class Portraits:
     """What each session starts from and goes back to."""
 
     first_motion: Tensor
-    """Encoded pictures, ``(B, 16, 1, h, w)``: motion latents of the first chunk."""
+    """Encoded images, ``(B, 16, 1, h, w)``: motion latents of the first chunk."""
     colour_mean: Tensor
-    """Lab mean of the pictures, ``(B, 3)``."""
+    """Lab mean of the images, ``(B, 3)``."""
     colour_std: Tensor
-    """Lab deviation of the pictures, ``(B, 3)``."""
+    """Lab deviation of the images, ``(B, 3)``."""
 
     @classmethod
     def encode(cls, vae: VideoVAE, images: Tensor) -> Portraits:
@@ -223,9 +223,9 @@ def roll_out(
         windows: Audio windows of each chunk, ``(B, F, W, S, A)``, at least K of them.
         plan: K and the step.
         draw: Source of noise.
-        advance: How chunks before the last are made; ``None`` for the plain way.
-        disturb: What happens to the frames ``(B, 3, M, H, W)`` from which chunk K goes on, in
-            the student's sight alone; ``None`` for nothing.
+        advance: How chunks before the last are made; ``None`` for eager execution.
+        disturb: Applied to the frames ``(B, 3, M, H, W)`` from which chunk K goes on, for the
+            student alone; ``None`` for nothing.
         start: Motion latents that the first chunk goes on from, ``(B, 16, m, h, w)``; ``None``
             for the portraits'.
 
@@ -233,11 +233,11 @@ def roll_out(
     """
     motion = seen = portraits.first_motion if start is None else start
     last = plan.num_chunks - 1
-    for index, heard in enumerate(windows[:last], start=1):
+    for index, window in enumerate(windows[:last], start=1):
         if advance is None:
-            ended = roller.end(roller.chunk(velocity, heard, motion, draw))
+            ended = roller.end(roller.chunk(velocity, window, motion, draw))
         else:
-            ended = advance(heard, motion)
+            ended = advance(window, motion)
         frames = correct_colours(ended, portraits, roller.colour_strength)
         motion = seen = roller.next_motion(frames)
         if disturb is not None and index == last:

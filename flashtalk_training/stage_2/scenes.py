@@ -23,8 +23,8 @@ from flashtalk_core.models.vae.model import VideoVAE
 from ..drawn_faces.faces import render, rest_motion, sample_identity
 from ..drawn_faces.static_cells import static_cells
 from ..runs.capture import Captured
+from ..stage_1.audio_windows import AudioBank, disturb, draw_windows
 from ..stage_1.dit_trainer import PromptTokens, Stage1Model
-from ..stage_1.sound_windows import SoundBank, disturb, draw_windows
 from .rollout import Portraits, encode_clip
 
 _ENCODED_AT_ONCE = 16
@@ -78,7 +78,7 @@ class SceneBank:
         audio: AudioEncoder,
         towers: Stage1Model,
         tokens: PromptTokens,
-        audio_inputs: SoundBank,
+        audio_inputs: AudioBank,
         seed: int,
     ) -> None:
         """Draw and encode.

@@ -1,4 +1,4 @@
-"""State of a distillation that is saved, small enough to travel, and gone on with exactly."""
+"""Saved state of a distillation: small, and enough to resume exactly."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ STATE = "distill"
 _SQUARES = "exp_avg_sq"
 _KEPT = "kept"
 _RECIPE = "recipe"
-"""Note that tells recipes apart."""
+"""Note that identifies the recipe."""
 
 
 def is_distilled(folder: Path, recipe: DistillRecipe) -> bool:
-    """Tell whether ``folder`` holds a student of a recipe that is done.
+    """Return whether ``folder`` holds a student of a recipe that is done.
 
     Raises:
         InvalidInputError: If its state is incomplete, or was trained by another recipe.
@@ -44,12 +44,12 @@ def is_distilled(folder: Path, recipe: DistillRecipe) -> bool:
 
 
 def _check(folder: Path, recipe: DistillRecipe, notes: dict[str, float]) -> None:
-    """Raise if a state is of another recipe; those of earlier versions do not say of which."""
+    """Raise if a state is of another recipe; states of earlier versions do not name theirs."""
     mark = _mark(recipe)
     require(
         notes.get(_RECIPE, mark) == mark and notes["step"] <= recipe.num_steps,
         f"{folder}: holds {notes['step']:.0f} steps of another recipe; take that one, another "
-        f"--runs, or move {STATE}-*.safetensors away to train anew",
+        f"--runs, or move {STATE}-*.safetensors away to train again",
     )
 
 
@@ -60,16 +60,15 @@ def _kept_name(name: str, index: int) -> str:
 
 def _mark(recipe: DistillRecipe) -> float:
     """Return a whole number that depends on all that decides the first ``num_steps`` steps."""
-    told = changed_settings(dataclasses.replace(recipe, num_steps=0, report_every=0))
-    return float(int(hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12], 16))
+    settings = changed_settings(dataclasses.replace(recipe, num_steps=0, report_every=0))
+    return float(int(hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12], 16))
 
 
 class DistillState:
     """Weights, the student's average and the optimisers' squares, in half precision when saved.
 
-    What is saved is what is gone on with: the running values are rounded with the saved ones, so
-    a run that is killed and resumed repeats the one that was not. The optimisers have no first
-    moment (their first beta is 0).
+    The running values are rounded with the saved ones, so a run that is killed and resumed repeats
+    the one that was not. The optimisers have no first moment (their first beta is 0).
     """
 
     def __init__(

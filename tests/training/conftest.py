@@ -54,7 +54,7 @@ def config():
         chunk=ChunkConfig(num_frames=9, audio_context_frames=30, audio_lookback_frames=12),
         size_px=(32, 32),
     )
-    # 28-pixel pictures in patches of 14 are 4 patches and a class token.
+    # 28-pixel images in patches of 14 are 4 patches and a class token.
     return dataclasses.replace(toy, dit=dataclasses.replace(toy.dit, clip_tokens=5))
 
 

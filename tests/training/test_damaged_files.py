@@ -1,4 +1,4 @@
-"""Files of a training run that are damaged: told in one line, with the file and the remedy."""
+"""Files of a training run that are damaged: reported in one line, with the file and the remedy."""
 
 import json
 
@@ -208,7 +208,7 @@ def test_a_corpus_that_is_whole(tmp_path):
 def test_a_corpus_whose_parts_do_not_go_together(tmp_path, parts, notes):
     path = tmp_path / "corpus.safetensors"
     save_arrays(PARTS | parts, path, metadata=NOTES | notes)
-    assert "`train corpus --again` makes it anew" in refusal(load_corpus, path)
+    assert "`train corpus --again` makes it again" in refusal(load_corpus, path)
 
 
 @pytest.mark.parametrize("missing", [*PARTS, "voices"])

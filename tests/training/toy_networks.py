@@ -6,8 +6,8 @@ from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.tokenizer import Tokenizer
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.speech.prompts import prompt_vocabulary
+from flashtalk_training.stage_1.audio_windows import AudioBank
 from flashtalk_training.stage_1.dit_trainer import PromptTokens, Stage1Model
-from flashtalk_training.stage_1.sound_windows import SoundBank
 from flashtalk_training.stage_2.scenes import SceneBank
 from flashtalk_training.vocabulary import make_tokenizer
 
@@ -26,6 +26,6 @@ def toy_networks(config, corpus, tokenizer_path):
     torch.nn.init.normal_(model.dit.head.head.weight, std=0.1)
     vae = VideoVAE(config.vae).requires_grad_(False)
     audio = AudioEncoder(config.audio).requires_grad_(False)
-    audio_inputs = SoundBank.from_corpus(corpus, False, DEVICE)
+    audio_inputs = AudioBank.from_corpus(corpus, False, DEVICE)
     bank = SceneBank(config, NUM_FACES, vae, audio, model, tokens, audio_inputs, seed=0)
     return model, vae, bank

@@ -90,4 +90,4 @@ def test_a_report_of_some_cells_replaces_no_other(capsys, table):
     results.rename(table.with_suffix(".jsonl"))
     table.with_name("other.toml").write_text("")
     said = refusal(capsys, "report", "--table", table)
-    assert "holds other.toml beside table.toml, whose report could be there; name a folder" in said
+    assert "holds other.toml next to table.toml, whose report could be there; name a folder" in said

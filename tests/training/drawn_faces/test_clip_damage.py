@@ -1,4 +1,4 @@
-"""Damage to motion frames, and its way into Stage 1."""
+"""Damage to motion frames, and its use in Stage 1."""
 
 import pytest
 import torch

@@ -11,7 +11,7 @@ from flashtalk_training.drawn_faces.head import find_heads, measure_open_eyes
 pytestmark = pytest.mark.cpu
 
 FACES = 3
-# Half-heights of the picture, so that its height is 2.
+# Half-heights of the image, so that its height is 2.
 RIGHT, DOWN = 0.15, -0.08
 
 
@@ -51,7 +51,7 @@ def test_a_portrait_is_itself_where_it_is(portraits):
 @pytest.mark.parametrize("size", [(128, 128), (192, 112), (112, 192), (48, 48)])
 def test_a_head_is_found_where_it_was_drawn_in_any_format(identity, size):
     portraits = render(identity, rest_motion(FACES), size)[:, 0]
-    # A tall picture leaves less room at the sides.
+    # A tall image leaves less room at the sides.
     right = RIGHT if size[1] >= size[0] else 0.06
     heads = find_heads(render(identity, at_rest(x=right, y=DOWN), size), portraits)
     pixel = 1 / size[0]

@@ -1,4 +1,4 @@
-"""Cells of a drawn picture that nothing moves through."""
+"""Cells of a drawn image that nothing moves through."""
 
 import pytest
 import torch

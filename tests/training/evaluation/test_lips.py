@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cpu
 
 
 def draw(opening):
-    """Draw a face whose mouth opens as told, ``(F, 64, 64, 3)`` uint8."""
+    """Draw a face whose mouth opens as given, ``(F, 64, 64, 3)`` uint8."""
     generator = torch.Generator().manual_seed(1)
     motion = sample_motion(1, len(opening), generator, 2)
     mouth = torch.zeros(1, len(opening), 6)

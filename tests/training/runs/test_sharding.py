@@ -27,7 +27,7 @@ RECIPE = DistillRecipe(
 
 
 def train_rank(rank, folder, config, corpus):
-    """Train both ways in one of two processes; the sharded run is resumed in the middle."""
+    """Train sharded and whole in one of two processes; the sharded run is resumed in the middle."""
     torch.set_num_threads(1)
     environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "localhost"}
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():

@@ -12,10 +12,10 @@ from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.recipe import AudioRecipe, DiTRecipe, OptimiserRecipe, VAERecipe
 from flashtalk_training.speech.prompts import prompt_vocabulary
 from flashtalk_training.stage_1.audio_trainer import AudioTrainer
+from flashtalk_training.stage_1.audio_windows import AudioBank
 from flashtalk_training.stage_1.clips import ClipBank
 from flashtalk_training.stage_1.dit_trainer import DiTTrainer, PromptTokens
 from flashtalk_training.stage_1.faces_source import spoken_mouths
-from flashtalk_training.stage_1.sound_windows import SoundBank
 from flashtalk_training.stage_1.vae_trainer import VAETrainer
 from flashtalk_training.vocabulary import make_tokenizer
 
@@ -41,7 +41,7 @@ def bank(config, corpus):
         recipe,
         VideoVAE(config.vae).requires_grad_(False),
         AudioEncoder(config.audio).requires_grad_(False),
-        SoundBank.from_corpus(corpus, False, DEVICE),
+        AudioBank.from_corpus(corpus, False, DEVICE),
         list(prompt_vocabulary().values()),
         DEVICE,
         seed=0,
@@ -88,7 +88,7 @@ def test_clips_of_one_face_share_its_portrait_and_picture(bank):
 
 
 def test_clips_are_paired_with_the_picture_of_their_own_face(bank):
-    """A face moves little, so that a clip's first latent is nearest its own face's picture."""
+    """A face moves little, so that a clip's first latent is nearest its own face's image."""
     torch.manual_seed(0)
     batch = bank.draw(32)
     clips, images = (v[:, :, 0].flatten(1) for v in (batch.latents, batch.images))

@@ -7,7 +7,7 @@ import torch
 
 from flashtalk_training.recipe import DistillRecipe
 from flashtalk_training.stage_2.auxiliary_losses import auxiliary_loss, portrait_loss
-from flashtalk_training.stage_2.picture_errors import border_error, head_error, mouth_error
+from flashtalk_training.stage_2.image_errors import border_error, head_error, mouth_error
 from flashtalk_training.stage_2.rollout import Portraits, Roller, Rollout, decode_clip
 from tests.training.toy_networks import toy_networks
 

@@ -22,7 +22,7 @@ def test_the_large_model_is_built_without_memory_and_its_needs_are_reported(capl
         sys.stdout.write("\n" + "\n".join(caplog.messages) + "\n")
     assert "8 GPUs: 70.3 GiB each" in caplog.text
     assert "16 GPUs: 35.2 GiB each" in caplog.text
-    # 80 GB are 74.5 GiB: eight GPUs hold the weights, and little beside them.
+    # 80 GB are 74.5 GiB: eight GPUs hold the weights, and little else.
     assert sum(memory_per_gpu_gib(parameters, 8).values()) < 80e9 / 2**30
 
 

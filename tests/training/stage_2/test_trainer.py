@@ -189,5 +189,5 @@ def test_sessions_do_not_depend_on_the_length_of_rollouts(networks):
     assert [len(batch.windows) for batch in batches] == [1, 3]
     assert torch.equal(short.windows[0], long.windows[0])
     assert torch.equal(short.conditions.condition, long.conditions.condition)
-    # A chunk hears on from where the one before has stopped showing.
+    # A chunk's audio continues where the frames of the one before end.
     assert not torch.equal(long.windows[0], long.windows[1])

@@ -15,7 +15,7 @@ from flashtalk_training.stage_2.velocities import judge, velocity_of
 
 
 def inputs(config, device):
-    """Return condition, picture tokens, prompt, sound, noisy latents and their levels."""
+    """Return condition, image tokens, prompt, audio, noisy latents and their levels."""
     dit, chunk = config.dit, config.chunk
     torch.manual_seed(1)
     return [

@@ -1,4 +1,4 @@
-"""What is wrong in decoded chunks, measured as the evaluation does, with a gradient.
+"""Errors of decoded chunks, measured as the evaluation does, with a gradient.
 
 Axis legend: B sessions, F pixel frames, T latent frames, H W pixels, h w latent cells.
 """
@@ -50,11 +50,11 @@ def mouth_error(frames: Tensor, openings: Tensor) -> Tensor:
     return (measured - openings).square().mean()
 
 
-def shown_pictures(frames: Tensor, portraits: Portraits, strength: float) -> Tensor:
+def shown_images(frames: Tensor, portraits: Portraits, strength: float) -> Tensor:
     """Return decoded frames as they would be shown, after the match of colours.
 
-    The gradient of the match is left out: roots of dark colours would make it endless. So a change
-    is taken for shown as it is, though the match takes back what the whole picture shares of it.
+    The gradient of the match is left out: roots of dark colours would make it infinite. So a change
+    counts as shown in full, though the match removes what is common to the whole image.
 
     Args:
         frames: ``(B, 3, F, H, W)`` in ``[-1, 1]``.

@@ -8,11 +8,11 @@ import torch
 from flashtalk_core.media.image.colour import ColourReference
 from flashtalk_training.drawn_faces.drift import measure_drift
 from flashtalk_training.drawn_faces.faces import render, rest_motion, sample_identity, sample_motion
-from flashtalk_training.stage_2.picture_errors import (
+from flashtalk_training.stage_2.image_errors import (
     border_error,
     head_error,
     mouth_error,
-    shown_pictures,
+    shown_images,
 )
 from flashtalk_training.stage_2.rollout import Portraits
 
@@ -125,8 +125,8 @@ def test_border_and_head_errors_are_separate(images):
 
 def test_drift_that_colour_matching_removes_adds_no_loss(images):
     darker = as_chunk((0.9 * images)[:, None])
-    matched = shown_pictures(darker, references(images), 1.0)
-    kept = shown_pictures(darker, references(images), 0.0)
+    matched = shown_images(darker, references(images), 1.0)
+    kept = shown_images(darker, references(images), 0.0)
     torch.testing.assert_close(kept[:, 0], 0.9 * images)
     assert border_error(matched, images) * 10 < border_error(kept, images)
 
@@ -138,7 +138,7 @@ def test_the_gradient_brings_colours_back(error, images, strength):
     frames = as_chunk((images + uneven).clamp(0, 1)[:, None]).requires_grad_()
 
     def wrong(frames):
-        return error(shown_pictures(frames, references(images), strength), images)
+        return error(shown_images(frames, references(images), strength), images)
 
     before = wrong(frames)
     (gradient,) = torch.autograd.grad(before, frames)
@@ -153,7 +153,7 @@ def test_black_pictures_have_a_finite_gradient(error, strength, level):
     # What lies on the border itself has no gradient with torch 2.14.
     frames = torch.full((1, 3, FRAMES, 64, 64), level, requires_grad=True)
     grey = torch.full((1, 3, 64, 64), 0.1)
-    wrong = error(shown_pictures(frames, references(grey), strength), grey)
+    wrong = error(shown_images(frames, references(grey), strength), grey)
     (gradient,) = torch.autograd.grad(wrong, frames)
     assert gradient.isfinite().all()
     # Black is shown grey at strength 1.

@@ -18,11 +18,11 @@ from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus, decode_mu_law, unpac
 
 
 @dataclass(frozen=True)
-class SoundBank:
+class AudioBank:
     """One part of a corpus on a device."""
 
     audio: Tensor
-    """Mu-law codes of the sound at 16 kHz, ``(frames * 640,)`` uint8."""
+    """Mu-law codes of the audio at 16 kHz, ``(frames * 640,)`` uint8."""
     decoded: Tensor
     """Sample of each mu-law code, ``(256,)`` float32."""
     mouth: Tensor
@@ -66,7 +66,7 @@ class Windows:
     """``(B, F)`` int64, 0 (silence) outside the segment."""
 
 
-def cut_windows(bank: SoundBank, segment: Tensor, first: Tensor, num_frames: int) -> Windows:
+def cut_windows(bank: AudioBank, segment: Tensor, first: Tensor, num_frames: int) -> Windows:
     """Cut windows that may reach over the ends of their segments.
 
     Args:
@@ -84,9 +84,9 @@ def cut_windows(bank: SoundBank, segment: Tensor, first: Tensor, num_frames: int
     rows = torch.where(inside, frames + bank.starts[segment][:, None], 0)
     offsets = torch.arange(SAMPLES_PER_FRAME, device=device)
     places = (rows[..., None] * SAMPLES_PER_FRAME + offsets).flatten(1)
-    heard = inside.repeat_interleave(SAMPLES_PER_FRAME, dim=1)
+    audible = inside.repeat_interleave(SAMPLES_PER_FRAME, dim=1)
     return Windows(
-        samples=bank.decoded[bank.audio[places].long()] * heard,
+        samples=bank.decoded[bank.audio[places].long()] * audible,
         mouth=bank.mouth[rows] * inside[..., None],
         classes=torch.where(inside, bank.classes[rows], 0),
     )
@@ -130,7 +130,7 @@ def _resample(values: Tensor, rate: Tensor, count: int, mode: str = "bilinear") 
 
 
 def draw_windows(
-    bank: SoundBank, batch: int, chunk: ChunkConfig, margin_frames: int = 0
+    bank: AudioBank, batch: int, chunk: ChunkConfig, margin_frames: int = 0
 ) -> Windows:
     """Draw analysis windows around random chunks, over the ends of segments now and then.
 
@@ -147,8 +147,8 @@ def draw_windows(
     weights = bank.lengths.float()
     segment = torch.multinomial(weights, batch, replacement=True)
     span = bank.lengths[segment] + chunk.num_new_frames
-    heard = (torch.rand(batch, device=device) * span).long() - chunk.num_new_frames
-    first = heard - (chunk.audio_lookback_frames - chunk.num_motion_frames) - margin_frames
+    new = (torch.rand(batch, device=device) * span).long() - chunk.num_new_frames
+    first = new - (chunk.audio_lookback_frames - chunk.num_motion_frames) - margin_frames
     return cut_windows(bank, segment, first, chunk.audio_context_frames + 2 * margin_frames)
 
 
@@ -172,7 +172,7 @@ def disturb(windows: Windows) -> Windows:
 
 
 def _colour_tone(samples: Tensor) -> Tensor:
-    """Filter by a random smooth gain over frequency, up to 9 dB either way."""
+    """Filter by a random smooth gain over frequency, up to 9 dB up or down."""
     batch, device = samples.shape[0], samples.device
     spectrum = torch.fft.rfft(samples)
     points_db = 6 * torch.randn(batch, 1, 6, device=device).clamp(-1.5, 1.5)

@@ -4,8 +4,8 @@ import torch
 
 from flashtalk_core.config import ChunkConfig
 from flashtalk_training.speech.corpus_file import SAMPLES_PER_FRAME, Segment, pack_corpus
-from flashtalk_training.stage_1.sound_windows import (
-    SoundBank,
+from flashtalk_training.stage_1.audio_windows import (
+    AudioBank,
     cut_windows,
     disturb,
     draw_windows,
@@ -36,7 +36,7 @@ def corpus():
 
 @pytest.fixture
 def bank(corpus):
-    return SoundBank.from_corpus(corpus, False, DEVICE)
+    return AudioBank.from_corpus(corpus, False, DEVICE)
 
 
 def test_a_window_inside_a_segment_is_that_segment(bank):
@@ -60,7 +60,7 @@ def test_a_window_over_the_ends_is_silent_and_shut_outside(bank):
 
 def test_held_out_segments_are_never_drawn_for_training(corpus, bank):
     assert len(bank.starts) == 2
-    assert len(SoundBank.from_corpus(corpus, True, DEVICE).starts) == 1
+    assert len(AudioBank.from_corpus(corpus, True, DEVICE).starts) == 1
     chunk = ChunkConfig(num_frames=13, audio_context_frames=20, audio_lookback_frames=6)
     torch.manual_seed(0)
     windows = draw_windows(bank, 64, chunk)
