@@ -29,8 +29,8 @@ from ..models.vae.row_tiles import RowTileRunner
 from ..packages import missing_package
 from .block_ops import BlockKernels, EagerKernels, with_fallback
 from .fused_block import FusedExecution
-from .fused_vae import FusedRunner, keep_channels_last, pad_weights
-from .kernel_options import SPEEDS, KernelOptions
+from .fused_vae import FusedRunner, drop_padding, keep_channels_last, pad_weights
+from .kernel_options import KernelOptions, speed_of
 from .vae_ops import RowKernels
 
 logger = printable_log(logging.getLogger(__name__))
@@ -56,9 +56,7 @@ def choose_kernel_options(speed: str, device: torch.device) -> KernelOptions:
     Raises:
         InvalidInputError: If a mode that was named cannot run here.
     """
-    if speed == "eager":
-        speed = "plain"
-    require(speed in SPEEDS, f"speed {speed!r}: use one of {', '.join(SPEEDS)}", subject="speed")
+    speed = speed_of(speed)
     if speed == "auto":
         speed = _choose_automatically(device)
     known = {
@@ -92,8 +90,9 @@ def set_execution(
 ) -> None:
     """Set the execution mode of a network; networks with a single mode stay as they are.
 
-    The one place that alters a network after it was built: it sets the runner of a
-    transformer or an autoencoder, whatever it was before. Parameters keep their names.
+    The one place that chooses execution: it sets the runner of a transformer or an autoencoder,
+    whatever it was before. Formats of layers and offload are hooks of loading. Parameters keep
+    their names.
 
     Args:
         network: Changed in place; in its final dtype, with its attention set, and with its
@@ -125,6 +124,7 @@ def _sequence_runner(vae: VideoVAE, options: KernelOptions, device: torch.device
     if options.channels_last:
         keep_channels_last(vae)
     if not options.fused_layers:
+        drop_padding(vae)
         return run_sequence
     pad_weights(vae)
     return FusedRunner(RowKernels.triton() if device.type == "cuda" else RowKernels())

@@ -22,7 +22,6 @@ MIN_CHANNELS = 8
 CHANNEL_MULTIPLE = 64
 """cuDNN's kernels for Hopper take multiples of this many channels; other numbers run on kernels
 of the generation before."""
-_PADDED = "padded_weight"
 
 
 class FusedRunner:
@@ -173,6 +172,13 @@ def pad_weights(vae: VideoVAE, channel_multiple: int = CHANNEL_MULTIPLE) -> None
                 _pad_weight(conv, channel_multiple)
 
 
+def drop_padding(vae: VideoVAE) -> None:
+    """Forget the padded weights of :func:`pad_weights`."""
+    for conv in vae.modules():
+        if isinstance(conv, CausalConv3d):
+            conv.padded_weight = None
+
+
 def _pad_weight(conv: CausalConv3d, multiple: int) -> None:
     """Store a copy of the weight of ``conv`` with zero-padded channels, channels last.
 
@@ -184,7 +190,7 @@ def _pad_weight(conv: CausalConv3d, multiple: int) -> None:
     padded = weight.new_zeros(*sizes, *weight.shape[2:])
     padded[: weight.shape[0], : weight.shape[1]] = weight
     padded = padded.contiguous(memory_format=torch.channels_last_3d)
-    conv.register_buffer(_PADDED, padded, persistent=False)
+    conv.padded_weight = padded
 
 
 def _padded_sizes(conv: CausalConv3d, multiple: int) -> tuple[int, int]:
@@ -200,8 +206,7 @@ def _padded_sizes(conv: CausalConv3d, multiple: int) -> tuple[int, int]:
 
 def _weight(conv: CausalConv3d) -> Tensor:
     """Return the weight that a fused ``conv`` multiplies with."""
-    padded: Tensor | None = getattr(conv, _PADDED, None)
-    return conv.weight if padded is None else padded
+    return conv.weight if conv.padded_weight is None else conv.padded_weight
 
 
 def keep_channels_last(vae: VideoVAE) -> None:

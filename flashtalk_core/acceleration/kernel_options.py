@@ -11,6 +11,19 @@ from ..excerpt import excerpt
 
 SPEEDS = ("auto", "plain", "fused", "compiled")
 """Names of execution modes; see :func:`.apply.choose_kernel_options`."""
+SPEED_WORDS = (*SPEEDS, "eager")
+"""What may be written for a speed: ``eager`` is another word for ``plain``."""
+
+
+def speed_of(word: str) -> str:
+    """Return which of :data:`SPEEDS` one of :data:`SPEED_WORDS` means.
+
+    Raises:
+        InvalidInputError: If it is none of them.
+    """
+    names = ", ".join(SPEED_WORDS)
+    require(word in SPEED_WORDS, f"speed {word!r}: use one of {names}", subject="speed")
+    return "plain" if word == "eager" else word
 
 
 @dataclass(frozen=True, kw_only=True)

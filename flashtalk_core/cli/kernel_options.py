@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
-from ..acceleration.kernel_options import SPEEDS, KernelOptions
-
-SPEED_WORDS = (*SPEEDS, "eager")
-"""What may be written for a speed: ``eager`` is ``plain``."""
+from ..acceleration.kernel_options import SPEED_WORDS, KernelOptions
 
 
 def add_switches(parser: argparse._ActionsContainer) -> None:

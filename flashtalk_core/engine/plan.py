@@ -87,6 +87,11 @@ class RenderPlan:
         request = self.request
         return to_model_range(fit_image(request.image, request.size_px, request.fit))
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether equal fingerprints mean equal videos: audio without an identity has none."""
+        return all(speaker.audio.identity is not None for speaker in self.speakers)
+
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the image.
 

@@ -12,16 +12,16 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ..acceleration.apply import choose_kernel_options, default_decode_latents
-from ..acceleration.kernel_options import KernelOptions
+from ..acceleration.kernel_options import KernelOptions, speed_of
 from ..config import SamplingConfig
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
 from ..files.paths import user_path
 from ..geometry import check_size
 from ..media.audio.info import AudioInfo
-from ..media.audio.probe import probe_audio
+from ..media.audio.probe import check_part, check_target, probe_audio
 from ..media.audio.source import AudioArray
-from ..media.image.portrait import open_image
+from ..media.image.portrait import check_fit, open_image
 from ..models.attention import Attention, choose_attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
@@ -141,7 +141,8 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
 
     Raises:
         FlashTalkError: If anything cannot be used. Values alone are looked at first, then the
-            device and the names of files, then image and audio, then the headers of weights.
+            device and the names of files, then image and audio, then the headers of weights and
+            what depends on them: the arithmetic of a chunk, the memory plan.
     """
     inputs = inputs or Inputs()
     check_values(spec, inputs)
@@ -171,6 +172,10 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
     if spec.placement.decode_latents is not None:
         check_decode_latents(spec.placement.decode_latents)
     KernelOptions.eager().without(spec.placement.disabled)
+    check_fit(spec.fit)
+    check_part(spec.start_s, spec.duration_s)
+    check_target(spec.loudness_lufs)
+    speed_of(spec.placement.speed)
     _check_speakers(spec.speakers)
 
 

@@ -120,7 +120,7 @@ class PlacementSpec:
     attention: str = "auto"
     """Attention kernel."""
     speed: str = "auto"
-    """One of ``kernel_options.SPEEDS``: eager, fused or compiled execution."""
+    """One of ``kernel_options.SPEED_WORDS``: eager, fused or compiled execution."""
     disabled: tuple[str, ...] = ()
     """Kernel options of that speed that are left out: fields of ``KernelOptions``."""
     memory: MemoryChoice = field(default_factory=MemoryChoice)

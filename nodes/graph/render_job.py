@@ -92,7 +92,7 @@ class Sink:
         with blame(self._node, "frames"):
             key = fingerprint(plan=plan.fingerprint(), crf=self._crf, threads=num_encoder_threads())
             output = new_output(prefix, plan.request.size_px, f".{container}")
-            if self._copy(key, output.path, preview):
+            if plan.is_repeatable and self._copy(key, output.path, preview):
                 preview.finish(output, is_copy=True)
                 return output
             video = output.path.with_suffix(".mp4")
@@ -103,7 +103,8 @@ class Sink:
             OutputFile(writer.output.final, output.subfolder),
         )
         self._draw(writer, preview)
-        self._store.store(key, video)
+        if plan.is_repeatable:
+            self._store.store(key, video)
         if video != output.path:
             preview.say(CONVERTING.format(container=output.path.suffix.removeprefix(".")))
             self._change_container(video, output.path)
@@ -147,6 +148,7 @@ class Sink:
 
     def _draw(self, writer: Mp4Writer, preview: LivePreview) -> None:
         plan, model = self._render.plan, self._render.model
+        assert writer.num_frames is not None, "the node shows how much is left"
         # Pictures on the node are for pages that cannot show the stream.
         progress = RenderProgress(
             plan, writer.num_frames, self._node_id, has_images=lambda: not preview.is_watched

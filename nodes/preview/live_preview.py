@@ -58,6 +58,7 @@ class LivePreview:
             workflow: Id of its workflow, if known.
         """
         audio, self._chunk = plan.audio, plan.chunk
+        assert audio.num_samples is not None, "the page shows how much is left"
         rate_hz = self._chunk.frame_rate_hz
         self._num_frames = num_video_frames(audio.num_samples, audio.rate_hz, rate_hz)
         self._num_chunks = num_chunks(self._num_frames, self._chunk)

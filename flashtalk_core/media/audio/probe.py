@@ -51,8 +51,8 @@ def probe_audio(
         InvalidInputError: If there is no such file, no audio in it, no samples in the part, or
             a sample that is not a number or beyond any scale.
     """
-    _check_part(start_s, duration_s)
-    _check_target(target_lufs)
+    check_part(start_s, duration_s)
+    check_target(target_lufs)
     with AudioReader(source) as reader:
         start = round(start_s * reader.rate_hz)
         limit = None if duration_s is None else max(1, round(duration_s * reader.rate_hz))
@@ -168,7 +168,8 @@ def _figures(level: Level) -> dict[str, Any]:
     }
 
 
-def _check_part(start_s: float, duration_s: float | None) -> None:
+def check_part(start_s: float, duration_s: float | None) -> None:
+    """Raise :class:`InvalidInputError` unless a sound may start and last so many seconds."""
     require(
         0 <= start_s <= MAX_TIME_S,
         f"sound start {start_s} s: use 0 or a later second, up to {MAX_TIME_S}",
@@ -182,7 +183,8 @@ def _check_part(start_s: float, duration_s: float | None) -> None:
     )
 
 
-def _check_target(target_lufs: float) -> None:
+def check_target(target_lufs: float) -> None:
+    """Raise :class:`InvalidInputError` unless speech can be brought to ``target_lufs``."""
     require(
         -70 <= target_lufs <= 0,
         f"sound loudness {target_lufs} LUFS: use -70 to 0, {TARGET_LUFS:g} is the default",

@@ -71,6 +71,11 @@ def image_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image
     return finished_image(ImageFile(image), name)
 
 
+def check_fit(mode: str) -> None:
+    """Raise :class:`InvalidInputError` unless ``mode`` is a way to fit an image."""
+    require(mode in ("cover", "pad"), f"picture fit {mode!r}: use 'cover' or 'pad'", subject="fit")
+
+
 def fit_image(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cover") -> Tensor:
     """Scale an image to the size of the video, bilinear and antialiased.
 
@@ -85,7 +90,7 @@ def fit_image(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cov
 
     Source: ``cover`` is SoulX-FlashTalk ``resize_and_centercrop`` @ 688982e, to the bit.
     """
-    require(mode in ("cover", "pad"), f"picture fit {mode!r}: use 'cover' or 'pad'")
+    check_fit(mode)
     height, width = size_px
     scales = height / image.height, width / image.width
     if mode == "pad":

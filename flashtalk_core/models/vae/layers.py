@@ -41,6 +41,9 @@ class CausalConv3d(nn.Conv3d):
         super().__init__(in_dim, out_dim, kernel, padding=(0, kernel[1] // 2, kernel[2] // 2))
         self.lookback = kernel[0] - 1
         self.layer_name = ""
+        self.padded_weight: Tensor | None
+        # A copy with padded channels for kernels that need them, moved with the weights.
+        self.register_buffer("padded_weight", None, persistent=False)
 
     def forward(self, x: Tensor, cache: CausalCache | None = None) -> Tensor:
         """Convolve ``(B, C, F, H, W)``; frames before the clip count as zeros."""
