@@ -1,4 +1,4 @@
-"""Speech: what the mouth follows, and the sound of the video."""
+"""Speech: the audio that the mouth follows, and the audio track of the video."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .graph.errors import blame
+from .graph.errors import attribute_errors
 from .sockets import CATEGORY, SpeechSocket
 
 
 class AudioEncode(io.ComfyNode):
-    """Measure a sound and describe how it is to be heard."""
+    """Measure audio and describe how the model receives it."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -79,8 +79,8 @@ class AudioEncode(io.ComfyNode):
         from .graph.descriptions import SpeechDescription
         from .host.media import audio_array_of
 
-        with blame(cls, "mouth_strength"):
+        with attribute_errors(cls, "mouth_strength"):
             SamplingConfig(mouth_strength=mouth_strength)
-        with blame(cls, "audio"):
+        with attribute_errors(cls, "audio"):
             part = probe_audio(audio_array_of(audio), start, duration or None, target_lufs=loudness)
         return io.NodeOutput(SpeechDescription(part, mouth_strength, start, duration or None))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from .graph.errors import blame
+from .graph.errors import attribute_errors
 from .graph.sizes import MODEL_RULE
 from .sockets import CATEGORY, ChunksSocket, ModelSocket, ReferenceSocket, SpeechSocket
 
@@ -104,5 +104,5 @@ class ChunkSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         from .graph.render_plan import describe_render
 
-        with blame(cls, "model"):
+        with attribute_errors(cls, "model"):
             return io.NodeOutput(describe_render(model, speech, reference, settings))

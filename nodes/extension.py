@@ -32,11 +32,11 @@ class FlashTalkExtension(ComfyExtension):
     """The pack as ComfyUI sees it."""
 
     def __init__(self) -> None:
-        """Tell ComfyUI nothing yet."""
+        """Register nothing; :meth:`on_load` does."""
         self._is_loaded = False
 
     async def on_load(self) -> None:
-        """Tell ComfyUI of the pack's own model folder and of its routes."""
+        """Register the pack's own model folder and its routes with ComfyUI."""
         if not self._is_loaded:
             register_model_folder()
             register_stream_routes()

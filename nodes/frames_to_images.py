@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from .graph.errors import blame
+from .graph.errors import attribute_errors
 from .sockets import CATEGORY
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FramesToImages(io.ComfyNode):
-    """Read some frames and their sound back from the file; nothing is rendered again."""
+    """Read some frames and their audio back from the file; nothing is rendered again."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -76,6 +76,6 @@ class FramesToImages(io.ComfyNode):
     ) -> io.NodeOutput:
         from .graph.video_part import read_part
 
-        with blame(cls, "video"):
+        with attribute_errors(cls, "video"):
             part = read_part(video, start, num_frames, limit_gb)
         return io.NodeOutput(part.images, part.audio, part.fps)

@@ -11,7 +11,7 @@ from ..flashtalk_core.acceleration.kernel_options import SPEEDS
 from ..flashtalk_core.errors import FlashTalkError
 from ..flashtalk_core.models.attention import BUILT_IN, KERNELS
 from ..flashtalk_core.placement.memory_plan import MODES, MemoryChoice
-from .graph.errors import blame
+from .graph.errors import attribute_errors
 from .graph.model_report import refuse_files, require_files
 from .host.devices import DEVICES, DTYPES
 from .host.model_files import (
@@ -210,13 +210,13 @@ class ModelLoader(io.ComfyNode):
         from .graph.descriptions import describe_model
 
         spec = model_spec(parts, lora, lora_strength)
-        with blame(cls, "device"):
+        with attribute_errors(cls, "device"):
             loras, placement, backend = _place(
                 spec, MemoryChoice.parse(memory, float8=float8),
                 device=device, dtype=dtype, attention=attention, speed=speed,
             )  # fmt: skip
         require_files(cls, parts)
-        with blame(cls, "model"):
+        with attribute_errors(cls, "model"):
             files = find_files(parts)
             return io.NodeOutput(describe_model(spec, placement, files, loras, backend))
 

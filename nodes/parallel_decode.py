@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from .graph.errors import blame
+from .graph.errors import attribute_errors
 from .host.devices import DEVICES, find_device
 from .sockets import CATEGORY, ChunksSocket
 
@@ -69,9 +69,9 @@ class ParallelDecode(io.ComfyNode):
         from .graph.render_plan import decoded_with
 
         assert grid in GRIDS, grid
-        with blame(cls, "device"):
+        with attribute_errors(cls, "device"):
             place = None if device == SAME_DEVICE else device
             if place is not None:
-                find_device(place, SAME_DEVICE)  # whose message names this node's default
+                find_device(place, SAME_DEVICE)  # its message names this node's default
             latents = None if latents_per_call == AUTO_LATENTS else latents_per_call
             return io.NodeOutput(decoded_with(chunks, place, latents))

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..flashtalk_core.config import AvatarConfig
 from ..flashtalk_core.geometry import MAX_SIZE_PX, SIZE_STEP_PX
-from .graph.errors import blame
+from .graph.errors import attribute_errors
 from .graph.sizes import CUSTOM, MODEL_SIZE, SIZES, size_of
 from .sockets import CATEGORY, ReferenceSocket
 
@@ -101,7 +101,7 @@ class Reference(io.ComfyNode):
         from .graph.prompt_lines import read_prompt_lines
         from .host import media
 
-        with blame(cls, "image"):
+        with attribute_errors(cls, "image"):
             described = ReferenceDescription(
                 image=media.pil_image_of(image),
                 prompt=prompt,

@@ -88,15 +88,15 @@ class StreamPreview(io.ComfyNode):
         container: str,
         keep_gb: float,
     ) -> io.NodeOutput:
-        from .graph.render_job import Sink
+        from .graph.render_job import RenderJob
         from .host.output import workflow_metadata
         from .preview.live_preview import workflow_id
 
         extra = cls.hidden.extra_pnginfo
         metadata = workflow_metadata(cls.hidden.prompt, extra)
         workflow = workflow_id(extra)
-        sink = Sink(cls, frames, cls.hidden.unique_id, quality, keep_gb, metadata, workflow)
-        output = sink.write(filename_prefix, container)
+        job = RenderJob(cls, frames, cls.hidden.unique_id, quality, keep_gb, metadata, workflow)
+        output = job.run(filename_prefix, container)
         saved = ui.SavedResult(output.path.name, output.subfolder, io.FolderType.output)
         video = InputImpl.VideoFromFile(str(output.path))
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))

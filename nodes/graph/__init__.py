@@ -1,1 +1,1 @@
-"""Inputs of the nodes: descriptions, what a graph asks for, and errors at the input at fault."""
+"""Inputs of the nodes: descriptions, render plan and job, and errors that name an input."""

@@ -58,12 +58,12 @@ class ModelDescription:
 
     @property
     def dtype_name(self) -> str:
-        """Number format without the library's name."""
+        """Dtype without the library's name."""
         return str(self.opened.dtype).removeprefix("torch.")
 
     @property
     def patcher(self) -> ModelPatcher | None:
-        """What ComfyUI takes this for when memory of the host gets short: a model."""
+        """The patcher that ComfyUI counts this as when host memory gets short."""
         return self.networks.largest
 
 
@@ -98,7 +98,7 @@ def describe_model(
 
 @dataclass(frozen=True)
 class SpeechDescription:
-    """Measured sound, and how far the mouth is to move."""
+    """Measured audio, and how far the mouth is to move."""
 
     audio: AudioInfo
     mouth_strength: float
@@ -157,7 +157,7 @@ class RenderDescription:
     """A whole video, ready to be drawn."""
 
     spec: RenderSpec
-    """What was said of it; what other nodes hand over is in ``inputs``."""
+    """Its settings; images and audio from other nodes are in ``inputs``."""
     inputs: Inputs
     plan: RenderPlan
     model: ModelDescription

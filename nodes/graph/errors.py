@@ -1,4 +1,4 @@
-"""Errors that name the node's input at fault."""
+"""Error attribution: messages that name the node's input which caused the error."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ INPUTS: dict[str, tuple[str, ...]] = {
 
 
 @contextmanager
-def blame(node: type[io.ComfyNode], default: str) -> Iterator[None]:
-    """Put the input at fault before the message of a :class:`FlashTalkError`.
+def attribute_errors(node: type[io.ComfyNode], default: str) -> Iterator[None]:
+    """Put the input that caused it before the message of a :class:`FlashTalkError`.
 
     It is the input of the node that :data:`INPUTS` has for the error's subject.
 
     Args:
         node: The node that runs.
-        default: Input at fault where the error has no subject, or the node no input for it.
+        default: Input to name where the error has no subject, or the node no input for it.
     """
     try:
         yield
@@ -56,11 +56,11 @@ def blame(node: type[io.ComfyNode], default: str) -> Iterator[None]:
         # GET_SCHEMA writes to the class, which ComfyUI locks while a node runs.
         schema = node.define_schema()
         title = schema.display_name
-        name = _input_at_fault(error.subject, {each.id for each in schema.inputs}) or default
+        name = _input_of_subject(error.subject, {each.id for each in schema.inputs}) or default
         named = type(error)(f"{title}, input '{name}': {error}", subject=error.subject)
         for note in getattr(error, "__notes__", ()):
             named.add_note(note)  # where the rendered part is
-        # ComfyUI prints what is chained as well, and a user's fault needs one traceback at most.
+        # ComfyUI prints chained errors as well, and a user's error needs one traceback at most.
         _log.debug("%s: raised here", title, exc_info=error)
         raise named from None
     except Exception as error:
@@ -77,7 +77,7 @@ def blame(node: type[io.ComfyNode], default: str) -> Iterator[None]:
         raise short from error
 
 
-def _input_at_fault(subject: str | None, inputs: set[str]) -> str | None:
+def _input_of_subject(subject: str | None, inputs: set[str]) -> str | None:
     """Return the input that ``subject`` is about, ``None`` if it is none of ``inputs``."""
     names = () if subject is None else INPUTS.get(subject, (subject,))
     return next((name for name in names if name in inputs), None)

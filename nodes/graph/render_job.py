@@ -1,4 +1,4 @@
-"""Running a description to its end: a kept render is copied, else the chunks are drawn."""
+"""One render job: a kept render is copied, otherwise the chunks are drawn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..host.written_files import written_files
 from ..preview.live_preview import LivePreview
 from ..preview.messages import CONVERTING, COPYING
 from ..preview.progress import RenderProgress
-from .errors import blame
+from .errors import attribute_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +37,8 @@ _log = printable_log(logging.getLogger(__name__))
 _GB = 10**9
 
 
-class Sink:
-    """Turns one description into one file."""
+class RenderJob:
+    """Renders one description to one file."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Sink:
         metadata: Mapping[str, str],
         workflow: str | None = None,
     ) -> None:
-        """Touch nothing yet.
+        """Prepare; nothing is read or written.
 
         Args:
             node: The node that runs, for messages.
@@ -69,7 +69,7 @@ class Sink:
         self._workflow = workflow
         self._store = RenderStore(store_folder(), round(keep_gb * _GB))
 
-    def write(self, prefix: str, container: str) -> OutputFile:
+    def run(self, prefix: str, container: str) -> OutputFile:
         """Write the video under a new name.
 
         Args:
@@ -89,7 +89,7 @@ class Sink:
     def _write(self, prefix: str, container: str, preview: LivePreview) -> OutputFile:
         plan = self._render.plan
         preview.note(render_notes(plan))
-        with blame(self._node, "frames"):
+        with attribute_errors(self._node, "frames"):
             key = fingerprint(plan=plan.fingerprint(), crf=self._crf, threads=num_encoder_threads())
             output = new_output(prefix, plan.request.size_px, f".{container}")
             if plan.is_repeatable and self._copy(key, output.path, preview):
@@ -126,7 +126,7 @@ class Sink:
         except Exception as error:  # the border of a file that anything may have happened to
             cause = error.__cause__
             if isinstance(error, OutputError) and (cause is None or isinstance(cause, OSError)):
-                raise  # of the target, where a video that is drawn anew would fail alike
+                raise  # of the target, where a newly drawn video would fail alike
             _log.warning("a kept render cannot be used and is drawn again: %s", reason(error))
             self._store.drop(key)
             return False
@@ -135,7 +135,7 @@ class Sink:
 
     def _change_container(self, video: Path, path: Path) -> None:
         try:
-            with blame(self._node, "container"):
+            with attribute_errors(self._node, "container"):
                 remux_video(video, path, self._metadata)
         except BaseException as error:
             error.add_note(f"the whole render is in {video}")
@@ -167,7 +167,7 @@ class Sink:
         )
         self._note_placement(preview)
         try:
-            with blame(self._node, "frames"):
+            with attribute_errors(self._node, "frames"):
                 networks = model.networks.residency_for(plan, events)
                 render_video(plan, writer, networks, memo=model.memo, events=events)
         except BaseException as error:

@@ -27,8 +27,8 @@ def describe_render(
 
     Args:
         model: What draws.
-        speech: What is heard.
-        reference: What is seen.
+        speech: The audio.
+        reference: Portrait and prompt.
         settings: Values of the sampler's widgets, by input.
 
     Raises:
@@ -64,7 +64,7 @@ def describe_render(
 def decoded_with(
     render: RenderDescription, device: str | None = None, num_latents: int | None = None
 ) -> RenderDescription:
-    """Return the render with another way of decoding.
+    """Return the render with other decoding settings.
 
     Args:
         render: The render.

@@ -1,4 +1,4 @@
-"""Sizes of the video by shape of the picture, as saved in workflows."""
+"""Sizes of the video by shape of the image, as saved in workflows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...flashtalk_core.geometry import check_size
 CUSTOM = "custom"
 MODEL_SIZE = MODEL_RULE = "the model's own"
 
-# Height and width. The marks say what is known of each size; see the README.
+# Height and width. The notes in brackets are explained in the README.
 SIZES: dict[str, tuple[int, int] | None] = {
     MODEL_SIZE: None,
     "portrait 448x768 (14B: trained)": (768, 448),
@@ -28,8 +28,8 @@ def size_of(choice: dict[str, Any] | None) -> tuple[int, int] | None:
     """Return height and width that were chosen; ``None`` is the model's own size.
 
     Args:
-        choice: Value of the input: the entry under ``size``, with ``width`` and ``height``
-            beside it if that is custom; ``None`` if it is no entry (any more).
+        choice: Value of the input: the entry under ``size``, also ``width`` and ``height`` if it
+            is custom; ``None`` if it is no entry (any more).
 
     Raises:
         InvalidInputError: If it is no entry, or a custom size cannot be rendered.

@@ -1,4 +1,4 @@
-"""Frames and sound of a part of a native VIDEO."""
+"""Frames and audio of a part of a native VIDEO."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class VideoPart:
     images: Tensor
     """``(F, H, W, 3)`` float32 in ``[0, 1]``."""
     audio: dict[str, Any] | None
-    """Native AUDIO of the same time; ``None`` without a sound track."""
+    """Native AUDIO of the same time; ``None`` without an audio track."""
     fps: float
 
 
@@ -52,7 +52,7 @@ def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: flo
         video: One with a file is read frame by frame; others ComfyUI decodes whole.
         start_s: Where the part begins, seconds.
         num_frames: Frames to read; 0 reads up to the end.
-        limit_gb: Most gigabytes the images and their sound may take.
+        limit_gb: Most gigabytes the images and their audio may take.
 
     Raises:
         InvalidInputError: If a number is below 0, the part lies outside the video, it cannot be
@@ -86,13 +86,13 @@ def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: flo
 def check_memory(
     num_frames: int, size_px: tuple[int, int], limit_gb: float, audio_bytes: float = 0
 ) -> None:
-    """Raise :class:`InvalidInputError` if frames with their sound take more than ``limit_gb``.
+    """Raise :class:`InvalidInputError` if frames with their audio take more than ``limit_gb``.
 
     Args:
         num_frames: How many frames.
         size_px: Their height and width.
         limit_gb: Most gigabytes for all.
-        audio_bytes: What the sound of one frame takes.
+        audio_bytes: Size of the audio of one frame.
     """
     height, width = size_px
     each = height * width * BYTES_PER_PIXEL + audio_bytes
@@ -174,10 +174,10 @@ def _part_of_file(file: _File, asked: _Asked) -> VideoPart:
 
 
 def _part_of_edited(video: Input.Video, file: _File, asked: _Asked) -> VideoPart:
-    """Take the edited frames from ComfyUI, and when they are shown and heard from the file."""
+    """Take the edited frames from ComfyUI, their times and the audio from the file."""
     whole = _decoded_whole(video, asked.limit_gb)
     kept = file.kept_frames()
-    if not kept or len(kept) != len(whole.images):  # a trim that this ComfyUI does not tell
+    if not kept or len(kept) != len(whole.images):  # a trim that this ComfyUI does not report
         return _part_of_memory(whole, asked)
     first, count = file.span(asked)
     frames = file.info.timeline.frames_at(first, count) - kept[0]
@@ -187,7 +187,7 @@ def _part_of_edited(video: Input.Video, file: _File, asked: _Asked) -> VideoPart
 
 
 def _decoded_whole(video: Input.Video, limit_gb: float) -> Any:
-    """Return all frames and the sound that ComfyUI makes, its ``VideoComponents``."""
+    """Return all frames and the audio that ComfyUI decodes, its ``VideoComponents``."""
     with library_border(_undecodable):
         rate, (width, height) = Fraction(video.get_frame_rate()), video.get_dimensions()
         total = math.ceil(video.get_duration() * rate)

@@ -22,7 +22,7 @@ def find_device(name: str, default: str = "auto") -> torch.device:
 
     Args:
         name: One of :data:`DEVICES`.
-        default: What the menu calls the choice that every machine has, for messages.
+        default: Name in the menu of the choice that every machine has, for messages.
 
     Raises:
         InvalidInputError: If this machine has no such GPU.

@@ -31,16 +31,16 @@ _log = printable_log(logging.getLogger(__name__))
 
 
 def audio_array_of(audio: Mapping[str, Any] | None) -> AudioArray:
-    """Return a native AUDIO as a sound.
+    """Return a native AUDIO as audio of the core.
 
     Args:
         audio: ``waveform`` ``(1, C, n)``, and ``sample_rate`` in Hz. Other packs leave dimensions
-            out: ``(n,)`` is mono, ``(C, n)`` one sound, and ``(n, C)``, as files are often read,
-            where only that gives a number of channels that exists. Tensors, arrays and lists of
-            numbers are taken, floats with full scale at 1, and whole numbers as in files.
+            out: ``(n,)`` is mono, ``(C, n)`` is without a batch, and ``(n, C)``, as files are often
+            read, where only that gives a number of channels that exists. Tensors, arrays and lists
+            of numbers are accepted, floats with full scale at 1, and whole numbers as in files.
 
     Raises:
-        InvalidInputError: If it is a batch, or holds no sound.
+        InvalidInputError: If it is a batch, or holds no audio.
     """
     from ...flashtalk_core.media.audio.source import AudioArray
 
@@ -105,17 +105,17 @@ def _with_batch(waveform: Tensor) -> Tensor:
 
 
 def audio_of(audio: AudioArray) -> dict[str, Any]:
-    """Return a sound as a native AUDIO; see :func:`audio_array_of`."""
+    """Return audio of the core as a native AUDIO; see :func:`audio_array_of`."""
     import torch
 
     return {"waveform": torch.from_numpy(audio.samples)[None], "sample_rate": audio.rate_hz}
 
 
 def read_audio(path: Path) -> AudioArray:
-    """Return all of a short sound file.
+    """Return all of a short audio file.
 
     Raises:
-        InvalidInputError: If there is no such file, or no sound in it.
+        InvalidInputError: If there is no such file, or no audio in it.
     """
     import numpy as np
 
@@ -128,7 +128,7 @@ def read_audio(path: Path) -> AudioArray:
 
 
 def pil_image_of(image: Tensor) -> Image:
-    """Return a native IMAGE as a picture.
+    """Return a native IMAGE as a Pillow image.
 
     Args:
         image: ``(1, H, W, 3)``, or 4 with transparency, floats in ``[0, 1]``.
@@ -162,7 +162,7 @@ def pil_image_of(image: Tensor) -> Image:
 
 
 def image_of(image: Image) -> Tensor:
-    """Return a picture as a native IMAGE; see :func:`pil_image_of`."""
+    """Return a Pillow image as a native IMAGE; see :func:`pil_image_of`."""
     import numpy as np
     import torch
 
@@ -244,7 +244,7 @@ def _require_tokens(values: Any, name: str, remedy: str) -> None:
 
 
 def _require_plain(values: Tensor, name: str, remedy: str) -> None:
-    """Refuse tensors whose numbers are not all there, side by side in memory."""
+    """Refuse tensors that are not strided, real and materialised in memory."""
     import torch
 
     is_plain = values.layout == torch.strided and not (values.is_nested or values.is_quantized)
@@ -257,6 +257,6 @@ def _require_plain(values: Tensor, name: str, remedy: str) -> None:
 
 def _require_finite(values: Tensor, name: str) -> None:
     require(
-        bool(values.float().isfinite().all()),  # not known for 8-bit floats
+        bool(values.float().isfinite().all()),  # FP8 dtypes have no isfinite
         f"{name}: it holds NaN or infinite values; encode it in another number format",
     )

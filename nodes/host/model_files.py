@@ -69,7 +69,7 @@ def find_files(choices: Mapping[str, str]) -> ModelFiles:
     return choose_model_files(wanted.places, wanted.chosen, wanted.without)
 
 
-def list_faults(choices: Mapping[str, str]) -> list[tuple[str, str]]:
+def list_errors(choices: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return every input with something missing or damaged, and what is wrong; see `find_files`.
 
     Only names and headers are looked at.
@@ -100,7 +100,7 @@ def _wanted(choices: Mapping[str, str], transformer: Path | None) -> Wanted:
     places = {part: list(part_folders(part)) for part in PARTS}
     if transformer is not None:
         chosen["dit"] = transformer
-        # A whole model as its authors publish it has every part beside the transformer.
+        # A whole model as its authors publish it has every part next to the transformer.
         home = transformer if transformer.is_dir() else transformer.parent
         places = {part: [home, *folders] for part, folders in places.items()}
         # Theirs has the audio encoder in a folder next to the model's.

@@ -42,7 +42,7 @@ class WholeModelPatcher(ModelPatcher):
         try:
             self.patch_model(device_to)
         except BaseException:
-            self.detach()  # what was moved before memory ran out is known to nobody else
+            self.detach()  # nothing else knows what was moved before memory ran out
             raise
         return int(self.model.model_loaded_weight_memory)
 
@@ -54,7 +54,7 @@ class WholeModelPatcher(ModelPatcher):
 class StreamedModelPatcher(WholeModelPatcher):
     """A network of which only some layers stay on the device; the core moves the others.
 
-    ComfyUI is told of what stays, the buffers that the others pass through included.
+    The size reported to ComfyUI is what stays, including the buffers that the others pass through.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class ManagedNetworks:
         Args:
             kind: Class of the network.
             placement: Where it runs, and how much of it stays there; with another one than
-                before, the weights are read anew.
+                before, the weights are read again.
             events: Gets the loading of each tensor.
         """
         if kind in self._patchers and not _is_alike(kind, placement, self._placements[kind]):
@@ -171,7 +171,7 @@ class ManagedNetworks:
         """Forget a network wherever it is."""
         if isinstance(self._patchers.pop(kind, None), StreamedModelPatcher):
             synchronize(self._placements[kind].device_of(kind))
-            gc.collect()  # it and what moves its weights know each other
+            gc.collect()  # it and what moves its weights refer to each other
 
 
 class ManagedResidency:
@@ -217,7 +217,7 @@ def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> boo
     if wanted.device_of(kind) != found.device_of(kind):
         return False
     if kind is AvatarDiT:
-        # Fewer blocks than there is room for draw the same, and cost less than reading them anew.
+        # Fewer blocks than fit draw the same, and cost less than reading the weights again.
         room, kept = (
             sys.maxsize if each.num_resident is None else each.num_resident
             for each in (ours, theirs)

@@ -25,7 +25,7 @@ class OutputFile:
 
 
 def new_output(prefix: str, size_px: tuple[int, int], suffix: str) -> OutputFile:
-    """Return a name that is not taken, numbered as by ComfyUI's Save Video.
+    """Return an unused name, numbered as by ComfyUI's Save Video.
 
     Args:
         prefix: What the user typed; may hold folders and fields like ``%year%``.

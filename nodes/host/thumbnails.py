@@ -1,4 +1,4 @@
-"""Pictures of the templates, for servers that hand out workflows only."""
+"""Thumbnails of the templates, for servers that serve workflows only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUTE = f"/workflow_templates/{PACK.name}/{{name}}.jpg"
 
 
 def register_thumbnail_route() -> None:
-    """Serve the pictures; without a server there is nothing to do."""
+    """Serve the thumbnails; without a server there is nothing to do."""
     from server import PromptServer
 
     server = getattr(PromptServer, "instance", None)
@@ -24,7 +24,7 @@ def register_thumbnail_route() -> None:
 
 
 async def serve_thumbnail(request: web.Request) -> web.StreamResponse:
-    """Send the picture of one template."""
+    """Send the thumbnail of one template."""
     from aiohttp import web
 
     path = WORKFLOWS / f"{request.match_info['name']}.jpg"

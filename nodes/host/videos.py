@@ -45,7 +45,7 @@ def trim_window(video: Input.Video) -> tuple[float, float]:
 
 def has_edits(video: Input.Video) -> bool:
     """Whether the file lacks an edit (crop, size) that ComfyUI applies when it decodes."""
-    # The newest ComfyUI tells; those before keep it in attributes, and so may those to come.
+    # The newest ComfyUI has a method; older ones keep it in attributes, and later ones may again.
     pending = getattr(video, "has_pending_frame_edits", None)
     if pending is not None:
         return bool(pending())

@@ -60,7 +60,7 @@ def written_files() -> WrittenFiles:
 
 
 def _is_gone(path: Path) -> bool:
-    """Tell whether a file was deleted; one on a disk that does not answer may still be there."""
+    """Return whether a file was deleted; one on a disk that does not answer may still be there."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,6 +1,6 @@
-"""Who asks for a stream: the page that renders it, or somebody who only has its address.
+"""Access control of streams: requests of the page that renders are served, others are refused.
 
-An id of 24 random bytes is the first lock. These rules are for one that got out: into a log, a
+An id of 24 random bytes is the first protection. These rules are for one that leaked: into a log, a
 screenshot, the page of another site. ComfyUI refuses some of it itself (``server.py``,
 ``create_origin_only_middleware``), and nothing any more with ``--enable-cors-header``, which opens
 the server on purpose.
@@ -29,10 +29,10 @@ _log = printable_log(logging.getLogger(__name__))
 MAX_HOSTS = 8
 """Most addresses remembered of the page of one stream."""
 _OWN_SITE = ("same-origin", "none")
-"""What a browser says of its own page, and of an address that somebody typed."""
-# Ends of names that nobody can buy; and a name without a dot is of the own network.
+"""``Sec-Fetch-Site`` of the server's own page, and of an address typed by hand."""
+# Suffixes that cannot be registered; and a name without a dot is of the own network.
 _LOCAL_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
-_MAX_TOLD = 5
+_MAX_LOGGED = 5
 
 
 def open_to() -> str:
@@ -54,13 +54,13 @@ def page_addresses(server: Any, client: str) -> frozenset[str] | None:
     headers = getattr(getattr(page, "_req", None), "headers", None)  # aiohttp has no public name
     if headers is None:
         return None
-    # A proxy may call the server by another name; the browser says what it called it.
+    # A proxy may call the server by another name; the browser sends the one that it used.
     found = {headers.get("Host", ""), headers.get("Origin", "").rpartition("//")[2]}
     return frozenset(address.lower() for address in found if address)
 
 
 def why_foreign(request: web.BaseRequest, page: Set[str] | None) -> str:
-    """Return what shows that a request is not of the page that renders, empty if nothing does.
+    """Return the reason why a request is not of the page that renders, empty if it may be.
 
     Args:
         request: Of a stream.
@@ -82,12 +82,12 @@ def why_foreign(request: web.BaseRequest, page: Set[str] | None) -> str:
     return ""
 
 
-def tell_refusal(why: str) -> None:
+def log_refusal(why: str) -> None:
     """Log the first few refusals: a proxy may be set up in an unusual way."""
-    told = _told()
-    if why in told or len(told) >= _MAX_TOLD:
+    logged = _logged()
+    if why in logged or len(logged) >= _MAX_LOGGED:
         return
-    told.append(why)
+    logged.append(why)
     _log.warning(
         "the live video was not sent to a page of another site (%s); if it is your own, let the "
         "proxy in front of ComfyUI pass the Host header on, or use --enable-cors-header",
@@ -96,12 +96,12 @@ def tell_refusal(why: str) -> None:
 
 
 @cache
-def _told() -> list[str]:
+def _logged() -> list[str]:
     return []
 
 
 def _origins(headers: Mapping[str, str]) -> list[str]:
-    """Return the origins that a request names; one for a picture or a video has a referrer only."""
+    """Return the origins that a request names; one for an image or a video has a referrer only."""
     referrer = _url(headers.get("Referer", ""))
     own = str(referrer.origin()) if referrer is not None and referrer.absolute else ""
     return [headers.get("Origin", ""), own]
@@ -151,7 +151,7 @@ def _url(text: str) -> URL | None:
 
     try:
         url = URL(text)
-        _ = url.explicit_port  # looked at when it is asked for
+        _ = url.explicit_port  # parsed on access
     except ValueError:
         return None
     return url

@@ -109,7 +109,7 @@ class LivePreview:
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody sees the stream."""
+        """Whether the stream has viewers."""
         return self._stream is not None and self._stream.num_viewers > 0
 
     def add_frames(self, frames: Tensor) -> None:
@@ -162,7 +162,7 @@ class LivePreview:
         frames = self._num_frames if state in (FINISHED, COPIED) else self._frames
         elapsed_s = time.monotonic() - self._start_s
         pace = measure_pace(self._frames, elapsed_s, self._chunk.frame_rate_hz)
-        # A last chunk that the end of the sound cuts short takes as long as any other.
+        # A last chunk that the end of the audio cuts short takes as long as any other.
         is_whole = frames == self._num_frames
         chunks = self._num_chunks if is_whole else frames // self._chunk.num_new_frames
         left = (self._num_chunks - chunks) * self._chunk.num_new_frames

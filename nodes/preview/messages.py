@@ -1,4 +1,4 @@
-"""What the page is told of a stream. This table is all that js/ knows of Python.
+"""Messages to the page about a stream. This table is all that js/ knows of Python.
 
 ``js/lib/messages.js`` mirrors it; a test compares the two.
 """
@@ -26,7 +26,7 @@ COPIED = "copied"
 INTERRUPTED = "interrupted"
 """Stopped by the user; there is a file of what was rendered, if anything was."""
 FAILED = "failed"
-"""Stopped by an error, told in ``reason``; otherwise as :data:`INTERRUPTED`."""
+"""Stopped by an error, which ``reason`` describes; otherwise as :data:`INTERRUPTED`."""
 STATES = (LIVE, FINISHED, COPIED, INTERRUPTED, FAILED)
 
 

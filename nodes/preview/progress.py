@@ -1,4 +1,4 @@
-"""Progress of a render in the graph: a bar, and a picture on the node."""
+"""Progress of a render in the graph: a bar, and an image on the node."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _PREVIEW_PX = 512
 _TICKS = 1000
 """Parts of a chunk that the bar counts."""
 _IMAGE_GONE_S = 0.6
-"""How long the page takes to drop the last picture, and a little more."""
+"""Time in which the page drops the last image, with a margin."""
 _STEPS_SHARE = 0.7
-"""Part of a chunk's time that is taken for denoising; the rest goes to its frames."""
+"""Share of a chunk's time that counts as denoising; the rest goes to its frames."""
 
 
 class RenderProgress:
@@ -47,7 +47,7 @@ class RenderProgress:
             plan: What is rendered.
             total_frames: Frames of the video.
             node_id: Node that shows it.
-            has_images: Whether pictures are to be shown at this moment.
+            has_images: Whether images are to be shown at this moment.
         """
         self._has_images = has_images
         self._chunk_frames = plan.chunk.num_new_frames
@@ -78,7 +78,7 @@ class RenderProgress:
         chunk, in_chunk = divmod(self._num_frames, self._chunk_frames)
         is_last = self._num_frames == self._total_frames
         if is_last or in_chunk == 0:
-            # A chunk cut short by the end of the sound counts as whole.
+            # A chunk cut short by the end of the audio counts as whole.
             self._show(self._num_chunks if is_last else chunk, frames[-1])
         else:
             share = _STEPS_SHARE + (1 - _STEPS_SHARE) * in_chunk / self._chunk_frames
@@ -86,10 +86,10 @@ class RenderProgress:
         self.stop_if_asked()
 
     def finish(self) -> None:
-        """Make room for the finished video: the page shows a node's last picture instead of it.
+        """Hide the last image, which the page would show instead of the finished video.
 
-        The picture goes away some 400 ms after a state of progress in which the node is not
-        named. Seen with frontend 1.49.6. Without a picture there is nothing to wait for.
+        The image goes away some 400 ms after a state of progress in which the node is not
+        named. Seen with frontend 1.49.6. Without an image there is nothing to wait for.
         """
         is_hiding = False
         with self._guarded():
@@ -112,7 +112,7 @@ class RenderProgress:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Let nothing that fails inside end the render; what the page asked for does."""
+        """Keep errors inside from ending the render; a requested interrupt does end it."""
         try:
             yield
         except management.InterruptProcessingException:
@@ -124,7 +124,7 @@ class RenderProgress:
 
 
 def _hide_images() -> bool:
-    """Have the client drop the pictures of all nodes; return whether there is a client."""
+    """Have the client drop the images of all nodes; return whether there is a client."""
     from comfy_execution.progress import get_progress_state
     from server import PromptServer
 

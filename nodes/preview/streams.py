@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ...flashtalk_core.log import printable_log
 from ...flashtalk_core.streaming.broadcast import Broadcast, TooManyViewersError, Viewer
 from ...flashtalk_core.streaming.streams import StreamSessions
-from .askers import MAX_HOSTS, open_to, page_addresses, tell_refusal, why_foreign
+from .askers import MAX_HOSTS, log_refusal, open_to, page_addresses, why_foreign
 from .messages import EVENT, FROM, MESSAGE_ROUTE, ROUTE, StreamMessage
 
 if TYPE_CHECKING:
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 _log = printable_log(logging.getLogger(__name__))
 
 WRITE_TIMEOUT_S = 30.0
-"""How long a viewer may take for one piece, and for all that is left of a stream that has ended,
+"""How long a viewer may take for one fragment, and for the rest of a stream that has ended,
 before it is dropped."""
 CHECK_S = 1.0
-"""How often a viewer that waits for a piece is looked at: it may be gone."""
+"""Interval of the check whether a viewer that waits for a fragment is gone."""
 MAX_MESSAGES = 50
 """Most streams whose last message is kept."""
 RETRY_AFTER_S = 2
 SEND_BUFFER_BYTES = 64 * 2**10
-"""What the system is asked to hold at most of what a viewer has not taken; Linux takes twice as
-much. It would hold megabytes, a minute of video, before it can be seen that a viewer takes nothing.
-Enough for 10 Mbit/s over 100 ms."""
+"""Size of a viewer's send buffer that is requested; Linux doubles it. By default it would hold
+megabytes, a minute of video, before it shows that a viewer reads nothing. Enough for 10 Mbit/s over
+100 ms."""
 _SEND_BUFFER = (1, 7) if sys.platform == "linux" else (0xFFFF, 0x1001)
 """``SOL_SOCKET`` and ``SO_SNDBUF``, of Linux, and of Windows, macOS and the BSDs."""
 _VIDEO = {
@@ -91,14 +91,14 @@ def send_message(message: StreamMessage) -> None:
 
 
 def _remember_page(session: str, seen: frozenset[str] | None) -> None:
-    """Add where a page sees the server: it may come back by another way."""
+    """Add an address at which a page sees the server; it may reconnect at another one."""
     known = page_hosts().get(session, frozenset())
     both = None if seen is None or known is None else known | seen
     page_hosts()[session] = both if both is None or len(both) <= MAX_HOSTS else seen
 
 
 def _headers() -> dict[str, str]:
-    """Return what goes with every answer: nothing is kept, and no other site gets at it."""
+    """Return the headers of every answer: no caching, and no access for other sites."""
     policy = "cross-origin" if open_to() else "same-origin"
     return {
         "Cache-Control": "no-store",
@@ -113,7 +113,7 @@ def _check_asker(request: web.Request) -> None:
 
     why = why_foreign(request, page_hosts().get(request.match_info["session"], frozenset()))
     if why:
-        tell_refusal(why)
+        log_refusal(why)
         raise web.HTTPForbidden(text="not for other sites\n", headers=_headers())
 
 
@@ -158,7 +158,7 @@ async def serve_stream(request: web.Request) -> web.StreamResponse:
     finally:
         stream.leave(viewer, is_dropped=is_slow)
         if (viewer.is_dropped or is_slow) and request.transport is not None:
-            # A proper end would tell the player that the video is complete.
+            # A proper end would mean to the player that the video is complete.
             request.transport.abort()
     return response
 
@@ -171,7 +171,7 @@ def _limit_send_buffer(request: web.Request) -> None:
 
 
 class _Reader:
-    """Waits for pieces on the server's loop, woken by the thread that renders."""
+    """Waits for fragments on the server's loop, woken by the thread that renders."""
 
     def __init__(self, stream: Broadcast, request: web.Request) -> None:
         self._stream = stream
@@ -192,10 +192,10 @@ class _Reader:
         self._news.set()
         is_dropped = self._viewer is not None and self._viewer.is_dropped
         if is_dropped and self._request.transport is not None:
-            self._request.transport.abort()  # it may be waiting for a viewer that takes nothing
+            self._request.transport.abort()  # it may be waiting for a viewer that reads nothing
 
     async def send(self, viewer: Viewer, response: web.StreamResponse) -> None:
-        """Write pieces until the stream is over or the viewer is dropped.
+        """Write fragments until the stream is over or the viewer is dropped.
 
         Raises:
             TimeoutError: If the viewer takes too long.
@@ -232,10 +232,10 @@ class _Reader:
             raise TimeoutError
 
     async def _wait(self) -> None:
-        """Wait for news.
+        """Wait until the stream has something new.
 
         Raises:
-            ConnectionError: If there is nobody left to tell them.
+            ConnectionError: If the viewer has left.
         """
         while not self._news.is_set():
             try:
@@ -243,7 +243,7 @@ class _Reader:
                     await self._news.wait()
             except TimeoutError:
                 self._check_moving()
-                # Between two pieces nothing is written that could fail.
+                # Between two fragments nothing is written that could fail.
                 transport = self._request.transport
                 if transport is None or transport.is_closing():
                     raise ConnectionResetError from None

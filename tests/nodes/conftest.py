@@ -21,7 +21,7 @@ OWNED = ("comfy", "comfy_api", "comfy_execution", "folder_paths", "server", NAME
 
 @dataclass
 class Pack:
-    """The nodes, and ways to run them."""
+    """The nodes, and methods to run them."""
 
     modules: dict = field(default_factory=dict)
     """What was imported so far of the pack and of the stand-in."""
@@ -74,7 +74,7 @@ class Pack:
         io = self["comfy_api.latest"].io
         return io.locked_copy(node, io.HiddenValues(**(hidden or {}))).execute(**values)
 
-    def fault(self, name, /, **given):
+    def error(self, name, /, **given):
         """Return the message of a node that refuses its inputs; nothing else may be raised."""
         with pytest.raises(self["flashtalk_core.errors"].FlashTalkError) as caught:
             self.run(name, **given)

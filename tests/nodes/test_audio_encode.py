@@ -98,8 +98,8 @@ def test_unsigned_samples_are_silent_at_their_middle(pack, make):
 
 @pytest.mark.parametrize("samples", [[0, 1, -5] * 3000, torch.zeros(1, 1, 9000, dtype=torch.int64)])
 def test_samples_without_a_known_full_scale_are_refused(pack, make, samples):
-    fault = pack.fault("AudioEncode", audio=make.audio(0.5) | {"waveform": samples})
-    assert "whose full scale is not known; use floats from -1 to 1, or uint8, int16, int32" in fault
+    error = pack.error("AudioEncode", audio=make.audio(0.5) | {"waveform": samples})
+    assert "whose full scale is not known; use floats from -1 to 1, or uint8, int16, int32" in error
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_samples_without_a_known_full_scale_are_refused(pack, make, samples):
     ],
 )
 def test_what_is_no_sound_is_refused(pack, audio):
-    message = pack.fault("AudioEncode", audio=audio)
+    message = pack.error("AudioEncode", audio=audio)
     assert message.startswith(refused("'audio': audio: no waveform with a sample_rate ("))
 
 
@@ -143,7 +143,7 @@ class Lazy(dict):
     ids=lambda value: repr(value)[:40],
 )
 def test_inputs_of_other_nodes_are_shown_in_one_line(pack, audio):
-    message = pack.fault("AudioEncode", audio=audio)
+    message = pack.error("AudioEncode", audio=audio)
     assert message.startswith(refused("'audio': audio: "))
     assert message.endswith("correct the node it comes from")
 
@@ -158,13 +158,13 @@ def test_a_rate_may_be_written_in_any_way(pack, make, rate):
 @pytest.mark.parametrize("shape", [(), (1, 1, 1, 9)])
 def test_a_sound_of_too_many_or_few_dimensions_is_refused(pack, shape):
     audio = {"waveform": torch.zeros(shape), "sample_rate": 16_000}
-    message = pack.fault("AudioEncode", audio=audio)
+    message = pack.error("AudioEncode", audio=audio)
     assert message.startswith(refused(f"'audio': audio of shape {shape}: "))
 
 
 @pytest.mark.parametrize("batch", [0, 2, 5])
 def test_a_batch_is_refused(pack, make, batch):
-    message = pack.fault("AudioEncode", audio=make.audio(batch=batch))
+    message = pack.error("AudioEncode", audio=make.audio(batch=batch))
     assert message == refused(
         f"'audio': audio batch of {batch}: one sound makes one video; use a batch of 1, and queue "
         "the others one by one"
@@ -186,21 +186,21 @@ def test_a_batch_is_refused(pack, make, batch):
     ],
 )
 def test_unusable_sound_is_refused(pack, make, options, message):
-    assert pack.fault("AudioEncode", audio=make.audio(**options)) == refused(message)
+    assert pack.error("AudioEncode", audio=make.audio(**options)) == refused(message)
 
 
 @pytest.mark.parametrize(("value", "says"), [(float("nan"), "NaN"), (1e20, "full scale")])
 def test_a_sample_beyond_any_scale_is_refused(pack, make, value, says):
     audio = make.audio()
     audio["waveform"][0, 0, 100] = value
-    message = pack.fault("AudioEncode", audio=audio)
+    message = pack.error("AudioEncode", audio=audio)
     assert message.startswith(refused("'audio': sound AUDIO: a sample "))
     assert says in message
     assert message.endswith("export it again as 16-bit WAV")
 
 
 def test_a_start_behind_the_end_is_refused(pack, make):
-    message = pack.fault("AudioEncode", audio=make.audio(0.5), start=3.0)
+    message = pack.error("AudioEncode", audio=make.audio(0.5), start=3.0)
     assert message == refused("'start': sound start 3.0 s: AUDIO lasts 0.500 s; start earlier")
 
 

@@ -127,7 +127,7 @@ def test_decoding_several_latents_at_once_gives_the_same_frames(pack, model, mon
 
 
 def test_a_gpu_that_is_not_there_is_refused_for_decoding(pack, chunks):
-    message = pack.fault("ParallelDecode", chunks=chunks, device="gpu:1")
+    message = pack.error("ParallelDecode", chunks=chunks, device="gpu:1")
     assert message.startswith("FlashTalk Parallel Decode, input 'device': device gpu:1: ")
 
 

@@ -97,7 +97,7 @@ def test_the_limit_explains_itself_before_anything_is_read(pack, video, monkeypa
     ],
 )
 def test_a_start_behind_the_end_is_refused(pack, video, start, trim, says):
-    message = pack.fault("FramesToImages", video=video(**trim), start=start)
+    message = pack.error("FramesToImages", video=video(**trim), start=start)
     assert message == refused(f"'start': {says}")
 
 
@@ -198,7 +198,7 @@ def test_a_video_in_memory_that_takes_too_much_is_refused_before_it_is_decoded(p
 
 def test_a_video_in_memory_that_is_none_is_refused(pack):
     video = pack["comfy_api.latest"].InputImpl.VideoFromFile(io.BytesIO(b"no video"))
-    message = pack.fault("FramesToImages", video=video)
+    message = pack.error("FramesToImages", video=video)
     assert message.startswith(refused("'video': video: ComfyUI cannot decode it ("))
 
 
@@ -208,4 +208,4 @@ def test_a_file_that_is_no_video_is_refused(pack, tmp_path, exists):
     if exists:
         path.write_text("not a video")
     video = pack["comfy_api.latest"].InputImpl.VideoFromFile(str(path))
-    assert pack.fault("FramesToImages", video=video).startswith(refused(f"'video': video {path}: "))
+    assert pack.error("FramesToImages", video=video).startswith(refused(f"'video': video {path}: "))

@@ -1,4 +1,4 @@
-"""Saved workflows: nodes, inputs, outputs and menus are never renamed or taken away."""
+"""Saved workflows: nodes, inputs, outputs and menus are never renamed or removed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What other nodes hand over, and what is typed into fields: one line each, or it is taken."""
+"""What other nodes hand over, and what is typed into fields: accepted, or refused in one line."""
 
 from math import prod
 from types import SimpleNamespace
@@ -108,7 +108,7 @@ def test_menu_names(pack, fuzz):
 
     def read(choice):
         lora = choice.pop("lora")
-        models.list_faults(choice)
+        models.list_errors(choice)
         models.find_files(choice)
         models.find_loras(lora, 1.0)
 

@@ -95,8 +95,8 @@ def test_chinese_pages_mention_other_nodes_by_their_chinese_names():
         assert set(re.findall("“(FlashTalk [^”]+)”", prose)) <= known, path
 
 
-def faults_of(pack, make, model, rendered):
-    """Return a message for each fault the pages speak of."""
+def errors_of(pack, make, model, rendered):
+    """Return a message for each error that the pages mention."""
     video = pack["comfy_api.latest"].InputImpl.VideoFromFile
     encoded = [[torch.zeros(1, 5, 8), {}]]
     custom = {"size": "custom", "size.width": 450, "size.height": 768}
@@ -134,28 +134,28 @@ def faults_of(pack, make, model, rendered):
         "FramesToImages": {"video": video(str(rendered.path))},
     }
     found = [
-        pack.fault(name, **rest.get(name, {}) | given)
+        pack.error(name, **rest.get(name, {}) | given)
         for name, cases in refused.items()
         for given in cases
     ]
-    return [*found, fault_of_size(pack), fault_of_a_copy(pack)]
+    return [*found, error_of_size(pack), error_of_a_copy(pack)]
 
 
-def fault_of_a_copy(pack):
+def error_of_a_copy(pack):
     """Return what Example says of a pack that was copied without its files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pack["nodes.example"], "EXAMPLE", ROOT / "missing")
-        return pack.fault("Example")
+        return pack.error("Example")
 
 
-def fault_of_size(pack):
+def error_of_size(pack):
     """Return what Frames to Images says of a part that is too large for any test."""
     with pytest.raises(pack["flashtalk_core.errors"].FlashTalkError) as caught:
         pack["nodes.graph.video_part"].check_memory(9000, (768, 448), 8.0)
     return str(caught.value)
 
 
-def quoted_faults(text):
+def quoted_errors(text):
     """Return the messages a page explains."""
     return [match[1] for term in points(text, FAULTS) if (match := re.match("`([^`]+)`", term))]
 
@@ -168,9 +168,9 @@ def pattern_of(quoted):
 
 def test_messages_on_the_pages_are_those_of_the_nodes(pack, make, model, rendered, monkeypatch):
     monkeypatch.setitem(sys.modules, "sageattention", None)
-    messages = "\n".join(faults_of(pack, make, model, rendered))
+    messages = "\n".join(errors_of(pack, make, model, rendered))
     for path in PAGES.rglob("*.md"):
-        quoted = quoted_faults(path.read_text(encoding="utf-8"))
+        quoted = quoted_errors(path.read_text(encoding="utf-8"))
         assert quoted, path
         for each in quoted:
             assert re.search(pattern_of(each), messages), f"{path}: nothing says {each!r}"

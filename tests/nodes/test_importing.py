@@ -72,7 +72,7 @@ print(len(new), len(nodes), pack.WEB_DIRECTORY)
 
 def test_optional_packages_may_be_absent(tmp_path):
     tail = """
-logging.disable()  # that one is absent may be told
+logging.disable()  # a log line about an absent one is fine
 image, sound = torch.rand(1, 32, 32, 3), torch.rand(1, 1, 1600) * 0.1
 _, loader, encode, reference, sampler, decode, preview, _ = nodes
 values = {each.id: each.default for each in loader.GET_SCHEMA().inputs}

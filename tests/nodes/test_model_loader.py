@@ -97,7 +97,7 @@ def test_a_whole_model_as_published_lies_in_a_folder_of_its_own(pack, models, ti
 def test_a_part_that_is_missing_says_which_names_where_and_where_it_is_published(pack, installed):
     models = installed
     shutil.rmtree(models / "diffusion_models" / "My-FlashTalk")
-    message = pack.fault("ModelLoader", model="auto")
+    message = pack.error("ModelLoader", model="auto")
     assert message.startswith(refused("'model': diffusion transformer not found in "))
     assert str(models / "diffusion_models") in message
     assert str(models / "flashtalk") in message
@@ -122,7 +122,7 @@ def test_a_part_that_is_missing_says_which_names_where_and_where_it_is_published
 def test_each_missing_part_names_its_own_input(pack, installed, name, folder, pattern, published):
     for path in (installed / folder).iterdir():
         path.unlink()
-    message = pack.fault("ModelLoader", model="auto")
+    message = pack.error("ModelLoader", model="auto")
     assert message.startswith(refused(f"'{name}': "))
     assert all(part in message for part in (str(installed / folder), pattern, published))
 
@@ -132,7 +132,7 @@ def test_a_tokenizer_that_is_missing_is_reported(pack, installed):
     if not tokenizer.exists():
         pytest.skip("this text encoder holds its tokenizer")
     tokenizer.unlink()
-    assert "tokenizer not found" in pack.fault("ModelLoader", model="auto")
+    assert "tokenizer not found" in pack.error("ModelLoader", model="auto")
 
 
 @pytest.mark.parametrize("name", ["vae", "text_encoder", "clip_vision", "audio_encoder"])
@@ -156,14 +156,14 @@ def test_a_file_that_is_gone_names_its_input(pack, name):
 )
 def test_a_damaged_file_names_its_input(pack, models, name, folder):
     (models / folder / "bad.safetensors").write_bytes(b"no weights" * 50)
-    message = pack.fault("ModelLoader", **{name: "bad.safetensors"})
+    message = pack.error("ModelLoader", **{name: "bad.safetensors"})
     path = models / folder / "bad.safetensors"
     assert message.startswith(refused(f"'{name}': {path}: 500 bytes that are no safetensors file"))
 
 
 def test_another_models_file_names_its_input(pack, models, tiny_files):
     shutil.copy(tiny_files.dit[0], models / "vae/wrong.safetensors")
-    message = pack.fault("ModelLoader", vae="wrong.safetensors")
+    message = pack.error("ModelLoader", vae="wrong.safetensors")
     assert message.startswith(refused("'vae': "))
     assert message.endswith("is this the right file for this model?")
 
@@ -172,19 +172,19 @@ def test_another_models_file_names_its_input(pack, models, tiny_files):
 def test_a_part_that_is_left_out_must_come_over_a_connection(pack, name):
     bare = pack.run("ModelLoader", **{name: "none"}).args[0]
     given = {"model": bare, "speech": pack.speech(), "reference": pack.reference()}
-    message = pack.fault("ChunkSampler", **given)
+    message = pack.error("ChunkSampler", **given)
     other = {"text_encoder": "conditioning", "clip_vision": "clip_vision_output"}[name]
     assert message.startswith("FlashTalk Chunk Sampler, input 'model': model without ")
     assert f"FlashTalk Reference has no {other}; connect it, or choose " in message
 
 
 def test_a_kernel_that_is_not_installed_names_the_package(pack):
-    message = pack.fault("ModelLoader", attention="sage")
+    message = pack.error("ModelLoader", attention="sage")
     assert message.startswith(refused("'attention': attention 'sage': package sageattention "))
 
 
 def test_a_gpu_that_is_not_there_is_refused(pack):
-    message = pack.fault("ModelLoader", device="gpu:3")
+    message = pack.error("ModelLoader", device="gpu:3")
     assert message == refused(
         "'device': device gpu:3: ComfyUI sees 0 GPU(s) here; use 'auto' or 'cpu'"
     )
@@ -242,7 +242,7 @@ def test_a_lora_is_chosen_from_comfyuis_folder(pack, lora):
 
 def test_a_lora_of_another_model_names_its_input(pack, lora):
     save_file({"lora_unet_mid_block.alpha": torch.ones(())}, lora)
-    message = pack.fault("ModelLoader", lora="style.safetensors")
+    message = pack.error("ModelLoader", lora="style.safetensors")
     assert message.startswith(refused(f"'lora': lora {lora}: none of its 1 tensors"))
 
 

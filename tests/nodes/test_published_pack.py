@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cpu
 HOST = Path(__file__).with_name("host")
 
 # The registry does not hand out a version in which its scan finds any of these. What it looks for
-# is not public; these are what publishers were told of. Text is searched, as the scan does.
+# is not public; these are what publishers were warned of. Text is searched, as the scan does.
 SUSPECT = {
     ".py": (
         r"\bsubprocess\b", r"\bos\.(environ|getenv|putenv|system|popen|exec\w*|spawn\w*|fork)\b",

@@ -53,7 +53,7 @@ def test_pixels_keep_their_values(pack, make):
 
 @pytest.mark.parametrize("batch", [0, 3])
 def test_a_batch_of_pictures_is_refused(pack, make, batch):
-    message = pack.fault("Reference", image=make.portrait(batch=batch))
+    message = pack.error("Reference", image=make.portrait(batch=batch))
     assert message == refused(
         f"'image': image batch of {batch}: one portrait is animated; pick one, for instance with "
         "Image From Batch, or make a video of each with Rebatch Images at a batch_size of 1"
@@ -64,7 +64,7 @@ def test_a_batch_of_pictures_is_refused(pack, make, batch):
 def test_a_picture_that_is_no_numbers_is_refused(pack, make, value):
     image = make.portrait()
     image[0, 3, 3, 1] = value
-    message = pack.fault("Reference", image=image)
+    message = pack.error("Reference", image=image)
     assert message.startswith(refused("'image': image: it holds NaN or infinite values; use "))
 
 
@@ -76,7 +76,7 @@ def test_a_picture_that_is_no_numbers_is_refused(pack, make, value):
     ],
 )
 def test_pictures_nobody_could_animate_are_refused(pack, make, options, says):
-    message = pack.fault("Reference", image=make.portrait(**options))
+    message = pack.error("Reference", image=make.portrait(**options))
     assert message.startswith(refused(f"'image': {says}"))
 
 
@@ -90,7 +90,7 @@ def test_prompt_lines_become_changes(pack):
     "line", ["She smiles", "soon: smile", "1.5:", "7", "-2: a", "nan: a", "a 1:2: b", "1e3: a"]
 )
 def test_a_line_that_is_no_change_is_quoted_with_an_example(pack, make, line):
-    message = pack.fault("Reference", image=make.portrait(), prompt_changes=line)
+    message = pack.error("Reference", image=make.portrait(), prompt_changes=line)
     opening = f"'prompt_changes': prompt changes: {line!r} is not a time, a colon and a prompt"
     assert message.startswith(refused(opening))
     assert "'12.5: She smiles'" in message
@@ -119,7 +119,7 @@ def test_times_may_be_minutes_and_hours_and_colons_wide(pack):
     ],
 )
 def test_changes_out_of_order_are_refused(pack, make, lines, says):
-    message = pack.fault("Reference", image=make.portrait(), prompt_changes=lines)
+    message = pack.error("Reference", image=make.portrait(), prompt_changes=lines)
     assert message.startswith(refused(f"'prompt_changes': prompt {says}"))
 
 
@@ -185,7 +185,7 @@ def test_an_empty_prompt_is_the_models_own(pack, model):
 @pytest.mark.parametrize("count", [0, 2])
 def test_several_prompts_from_outside_are_refused(pack, make, count):
     for given in (conditioning(batch=count), conditioning() * count):
-        message = pack.fault("Reference", image=make.portrait(), conditioning=given)
+        message = pack.error("Reference", image=make.portrait(), conditioning=given)
         assert message == refused(
             f"'conditioning': conditioning of {count} prompts: one is used; connect a single CLIP "
             "Text Encode"
@@ -193,7 +193,7 @@ def test_several_prompts_from_outside_are_refused(pack, make, count):
 
 
 def test_several_encoded_pictures_are_refused(pack, make):
-    message = pack.fault("Reference", image=make.portrait(), clip_vision_output=vision(batch=2))
+    message = pack.error("Reference", image=make.portrait(), clip_vision_output=vision(batch=2))
     assert message == refused(
         "'clip_vision_output': clip vision output of 2 pictures: one is used; encode the portrait "
         "alone"
@@ -215,7 +215,7 @@ SPARSE = torch.zeros(1, 5, 64).to_sparse()
     ids=lambda value: repr(value)[:30],
 )  # fmt: skip
 def test_what_is_no_conditioning_is_refused(pack, make, given):
-    message = pack.fault("Reference", image=make.portrait(), conditioning=given)
+    message = pack.error("Reference", image=make.portrait(), conditioning=given)
     assert message.startswith(refused("'conditioning': conditioning"))
     assert message.endswith("connect a single CLIP Text Encode")
     assert len(message) < 300
@@ -229,7 +229,7 @@ def test_the_one_prompt_may_follow_an_empty_batch(pack):
 
 @pytest.mark.parametrize("given", [[], ()])
 def test_an_empty_conditioning_is_refused(pack, make, given):
-    message = pack.fault("Reference", image=make.portrait(), conditioning=given)
+    message = pack.error("Reference", image=make.portrait(), conditioning=given)
     assert "conditioning of 0 prompts: one is used" in message
 
 
@@ -243,15 +243,15 @@ def test_an_empty_conditioning_is_refused(pack, make, given):
 )  # fmt: skip
 def test_what_is_no_encoded_picture_is_refused(pack, make, tokens):
     given = SimpleNamespace(penultimate_hidden_states=tokens)
-    message = pack.fault("Reference", image=make.portrait(), clip_vision_output=given)
+    message = pack.error("Reference", image=make.portrait(), clip_vision_output=given)
     assert message.startswith(refused("'clip_vision_output': clip vision output"))
     assert message.endswith("connect CLIP Vision Encode")
-    assert pack.fault("Reference", image=make.portrait(), clip_vision_output={"a": 5})
+    assert pack.error("Reference", image=make.portrait(), clip_vision_output={"a": 5})
 
 
 @pytest.mark.parametrize("prompt", ["caf\udce9", "\ud83d"])
 def test_prompts_that_are_no_text_are_refused(pack, prompt):
-    message = pack.fault("Reference", image=torch.zeros(1, 32, 32, 3),
+    message = pack.error("Reference", image=torch.zeros(1, 32, 32, 3),
                          prompt_changes=f"1: {prompt}")  # fmt: skip
     assert "that are no text; type it again, in UTF-8" in message
     assert message.isprintable()
@@ -259,14 +259,14 @@ def test_prompts_that_are_no_text_are_refused(pack, prompt):
 
 def test_changes_need_a_prompt_in_words(pack, make):
     given = {"conditioning": conditioning(), "prompt_changes": "1: a"}
-    message = pack.fault("Reference", image=make.portrait(), **given)
+    message = pack.error("Reference", image=make.portrait(), **given)
     assert message.startswith(refused("'prompt_changes': prompt changes (1): the prompt comes enc"))
     assert "leave the changes out" in message
 
 
 @pytest.fixture
 def encoded(pack):
-    """A reference whose prompt and picture were encoded by other nodes."""
+    """A reference whose prompt and image were encoded by other nodes."""
     return pack.reference(conditioning=conditioning(), clip_vision_output=vision())
 
 
@@ -313,5 +313,5 @@ def test_what_others_encoded_decides_the_picture(pack, model, encoded):
 )
 def test_what_was_encoded_for_another_model_is_refused(pack, model, given, says):
     given = {"model": model, "speech": pack.speech(), "reference": pack.reference(**given)}
-    message = pack.fault("ChunkSampler", **given)
+    message = pack.error("ChunkSampler", **given)
     assert message == f"FlashTalk Chunk Sampler, input 'reference': {says}"

@@ -34,7 +34,7 @@ def held(root, of):
 
 @pytest.fixture
 def nothing_is_read(pack, monkeypatch):
-    """Let nobody print tensors, hash pictures or read weights."""
+    """Fail on printing tensors, hashing images or reading weights."""
 
     def refuse(*_args, **_kwargs):
         pytest.fail("too much work for a line")

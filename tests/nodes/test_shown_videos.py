@@ -132,7 +132,7 @@ def test_a_video_in_memory_whose_sound_is_over_gets_silence(pack, tmp_path):
 
 
 def test_one_frame_of_a_still_of_hours_brings_only_its_own_sound(read, tmp_path):
-    """And all of it is refused, sound included."""
+    """And all of it is refused, audio included."""
     times = [0, 2 * 3600 * 25 - 1]
     path = files.write(tmp_path / "v.mp4", times, audio=files.clicks(0.2, [0.1]))
     images, audio, _ = read(path, num_frames=1, limit_gb=0.1)
@@ -151,7 +151,7 @@ def test_an_image_in_another_scale_is_reported(pack, make, caplog):
 
 
 def test_frames_of_a_render_are_read_unchanged(pack, rendered, read):
-    """Steps, sound and rate of a render are exact."""
+    """Steps, audio and rate of a render are exact."""
     images, audio, fps = read(rendered.path)
     assert (len(images), fps, audio["waveform"].shape[-1]) == (38, 25.0, round(1.52 * 44_100))
     for start, first in ((0.0, 0), (0.28, 7), (0.56, 14), (1.16, 29), (1.48, 37)):

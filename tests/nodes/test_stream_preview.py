@@ -70,7 +70,7 @@ def kept(pack, used_model, store_of_kept, tmp_path):
 
 def test_the_whole_chain_ends_in_an_exact_video(rendered):
     measured = measure_video(rendered.path)
-    # ceil(1.5 s * 25) frames, and the sound sample for sample.
+    # ceil(1.5 s * 25) frames, and the audio sample for sample.
     assert (measured.num_frames, measured.is_exact) == (38, True)
     assert (measured.num_samples, measured.rate_hz) == (round(1.5 * 44_100), 44_100)
     assert rendered.path.is_relative_to(rendered.base / "output" / "sub")
@@ -185,7 +185,7 @@ def test_files_are_numbered_and_never_replaced(pack, kept):
 
 @pytest.mark.parametrize("prefix", ["../outside", "/outside", "a/../../outside"])
 def test_a_name_outside_the_output_folder_is_refused(pack, model, prefix, tmp_path, calls):
-    message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix=prefix)
+    message = pack.error("StreamPreview", frames=pack.frames(model), filename_prefix=prefix)
     assert message == (
         f"FlashTalk Stream Preview, input 'filename_prefix': filename prefix {prefix!r}: it leads "
         "outside the output folder; use a name, or folders below it"
@@ -196,14 +196,14 @@ def test_a_name_outside_the_output_folder_is_refused(pack, model, prefix, tmp_pa
 
 def test_a_folder_that_cannot_be_made_is_refused(pack, model, calls, tmp_path):
     (tmp_path / "output/file").write_text("in the way")
-    message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix="file/clip")
+    message = pack.error("StreamPreview", frames=pack.frames(model), filename_prefix="file/clip")
     assert message.startswith("FlashTalk Stream Preview, input 'filename_prefix': ")
     assert "choose another" in message
     assert not calls
 
 
 def test_a_name_that_is_too_long_is_refused_before_rendering(pack, model, calls):
-    message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix="n" * 300)
+    message = pack.error("StreamPreview", frames=pack.frames(model), filename_prefix="n" * 300)
     assert message.startswith("FlashTalk Stream Preview, input 'filename_prefix': ")
     assert "choose a shorter name" in message
     assert not calls
@@ -219,7 +219,7 @@ def test_notes_go_to_the_log_and_never_to_the_terminal(pack, model, capsys, capl
 
 @pytest.mark.parametrize("prefix", ["", "  ", "folder/"])
 def test_a_prefix_without_a_name_is_refused(pack, model, prefix):
-    message = pack.fault("StreamPreview", frames=pack.frames(model), filename_prefix=prefix)
+    message = pack.error("StreamPreview", frames=pack.frames(model), filename_prefix=prefix)
     assert message.endswith(f"filename prefix {prefix!r}: it ends without a name; add one")
 
 
@@ -267,7 +267,7 @@ def test_a_kept_render_with_one_wrong_byte_is_drawn_again(pack, used_model, call
     first = pack.preview(frames)
     (kept,) = (tmp_path / "output" / ".flashtalk").glob("*.mp4")
     when, data = kept.stat().st_mtime_ns, bytearray(first.read_bytes())
-    data[data.find(b"mdat") + 40] ^= 1  # in the picture itself, where nothing else would see it
+    data[data.find(b"mdat") + 40] ^= 1  # in the image itself, where nothing else would see it
     first.write_bytes(data)
     os.utime(first, ns=(when, when))
     calls.clear()

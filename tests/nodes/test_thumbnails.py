@@ -1,4 +1,4 @@
-"""Pictures of the templates, on servers of both kinds."""
+"""Thumbnails of the templates, on servers of both kinds."""
 
 import asyncio
 from contextlib import asynccontextmanager

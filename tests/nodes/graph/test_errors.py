@@ -1,4 +1,4 @@
-"""How a fault of the user looks in ComfyUI's report and log."""
+"""How a user's error looks in ComfyUI's report and log."""
 
 import logging
 import traceback
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.cpu
 
 @pytest.fixture
 def caught(pack, make):
-    """A fault as ComfyUI catches it."""
+    """An error as ComfyUI catches it."""
     error = pack["flashtalk_core.errors"].FlashTalkError
     with pytest.raises(error) as caught:
         pack.run("AudioEncode", audio=make.audio(), start=99.0)
@@ -36,7 +36,7 @@ def test_the_error_is_logged_as_one_traceback(caught):
 
 def test_the_original_traceback_is_logged_at_debug_level(pack, make, caplog):
     caplog.set_level(logging.DEBUG)
-    pack.fault("AudioEncode", audio=make.audio(), start=99.0)
+    pack.error("AudioEncode", audio=make.audio(), start=99.0)
     assert "FlashTalk Audio Encode: raised here" in caplog.text
     assert "in probe_audio\n" in caplog.text
 
@@ -46,9 +46,9 @@ def raised_inside(pack):
     """How a node shows an error that is raised while it runs."""
 
     def run(error):
-        blame = pack["nodes.graph.errors"].blame
+        attribute_errors = pack["nodes.graph.errors"].attribute_errors
         try:
-            with blame(pack.nodes["FlashTalk_ModelLoader"], "model"):
+            with attribute_errors(pack.nodes["FlashTalk_ModelLoader"], "model"):
                 raise error
         except Exception as told:
             return told

@@ -1,4 +1,4 @@
-"""What is missing of a model: told at once, before anything runs."""
+"""What is missing of a model: reported at once, before anything runs."""
 
 import shutil
 
@@ -57,7 +57,7 @@ def test_comfyui_shows_it_once_though_it_asks_for_every_input(validate):
     refusal = validate(**AUTO)
     assert "5 parts" in str(refusal)
     others = [str(refusal) for _ in PARTS[1:]]
-    assert others == ["the reason is told at another input of this node"] * 4
+    assert others == ["the reason is given at another input of this node"] * 4
 
 
 def test_missing_and_damaged_parts_are_reported_together(validate, installed):
@@ -80,7 +80,7 @@ def test_a_damaged_transformer_hides_nothing(validate, installed):
     assert text.index("a Git LFS pointer") < text.index("video autoencoder not found in ")
 
 
-def test_one_fault_is_one_line(validate, installed):
+def test_one_error_is_one_line(validate, installed):
     (installed / "vae" / "wan_2.1_vae.safetensors").unlink()
     text = str(validate(**AUTO))
     assert text.startswith("input 'vae': video autoencoder not found in ")
@@ -102,9 +102,9 @@ def test_a_part_that_is_left_out_is_not_missed(validate, installed):
     assert validate(**AUTO | {"clip_vision": "none"}) is True
 
 
-def test_a_run_reports_the_same_faults_as_the_validation(pack, validate):
+def test_a_run_reports_the_same_errors_as_the_validation(pack, validate):
     told = str(validate(**AUTO))
-    assert pack.fault("ModelLoader", **AUTO) == f"FlashTalk Model Loader: {told}"
+    assert pack.error("ModelLoader", **AUTO) == f"FlashTalk Model Loader: {told}"
 
 
 @pytest.mark.parametrize(

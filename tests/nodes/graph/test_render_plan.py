@@ -82,7 +82,7 @@ def test_the_same_settings_are_the_same_plan(pack, files, loader, options):
     assert plan.placement == render.plan.placement
     assert plan.request == render.plan.request
     assert plan.audio.num_samples == render.plan.audio.num_samples
-    # A file and an array are told apart by what they are.
+    # A file and an array have different identities.
     heard = replace(plan, speakers=render.plan.speakers)
     assert heard.fingerprint() == render.plan.fingerprint()
 

@@ -21,7 +21,7 @@ def streams(pack, monkeypatch):
     module = pack["nodes.preview.streams"]
     for kept in (module.stream_sessions, module.last_messages, module.page_hosts):
         kept.cache_clear()
-    pack["nodes.preview.askers"]._told.cache_clear()
+    pack["nodes.preview.askers"]._logged.cache_clear()
     monkeypatch.setattr(pack["server"].PromptServer.instance, "sockets", {}, raising=False)
     return module
 

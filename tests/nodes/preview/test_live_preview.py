@@ -1,4 +1,4 @@
-"""What the page is told while a video is rendered."""
+"""Messages to the page while a video is rendered."""
 
 import json
 import logging

@@ -238,7 +238,7 @@ async def test_a_viewer_that_stops_reading_is_dropped_in_time(streams):
 
 @asynccontextmanager
 async def unread(streams, session):
-    """A connection whose answer nobody reads."""
+    """A connection whose client never reads the answer."""
     async with serving(streams) as get:
         async with get("x") as answer:
             port = answer.url.port
@@ -296,7 +296,7 @@ async def test_viewers_that_take_nothing_hold_no_place(streams):
 
 @running
 async def test_a_viewer_that_was_replaced_is_disconnected_at_once(streams):
-    """Else its connection would stay until the time for one piece is over."""
+    """Else its connection would stay until the time for one fragment is over."""
     session, stream = opened(streams)
     async with unread(streams, session) as (get, ask):
         reader = await ask()

@@ -1,15 +1,15 @@
-"""Faults of workflows as they are sent to the server, and what the page would send."""
+"""Errors in workflows as they are sent to the server, and what the page would send."""
 
-from .schemas import NOTE, active_inputs, value_fault
+from .schemas import NOTE, active_inputs, value_error
 from .ui_check import read_widgets
 
 
-def find_api_faults(prompt, schemas):
+def find_api_errors(prompt, schemas):
     """Return what is wrong with a prompt, one line each."""
     return [
-        f"{node_id} {node['class_type']}: {fault}"
+        f"{node_id} {node['class_type']}: {error}"
         for node_id, node in prompt.items()
-        for fault in _node_faults(node, prompt, schemas)
+        for error in _node_errors(node, prompt, schemas)
     ]
 
 
@@ -39,7 +39,7 @@ def _inputs(node, schema, sources):
     return {name: value for name, value in values.items() if name in known} | links
 
 
-def _node_faults(node, prompt, schemas):
+def _node_errors(node, prompt, schemas):
     if unknown := set(node) - {"class_type", "inputs", "_meta"}:
         yield f"unknown keys {sorted(unknown)}"
     if node["class_type"] not in schemas:
@@ -57,12 +57,12 @@ def _node_faults(node, prompt, schemas):
             continue
         value = inputs[name]
         is_link = isinstance(value, list)
-        fault = _link_fault(each, value, prompt, schemas) if is_link else value_fault(each, value)
-        if fault:
-            yield f"{name} {fault}"
+        error = _link_error(each, value, prompt, schemas) if is_link else value_error(each, value)
+        if error:
+            yield f"{name} {error}"
 
 
-def _link_fault(each, link, prompt, schemas):
+def _link_error(each, link, prompt, schemas):
     name, slot = link
     source = schemas.get(prompt.get(name, {}).get("class_type"))
     if source is None or slot >= len(source["outputs"]):

@@ -93,7 +93,7 @@ def active_inputs(inputs, values, prefix=""):
         yield from active_inputs(brought, values, f"{name}.")
 
 
-def value_fault(each, value):
+def value_error(each, value):
     """Return what is wrong with the value of a widget; empty if nothing."""
     kinds = {"INT": int, "FLOAT": (int, float), "BOOLEAN": bool}.get(each["type"], str)
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from .api_check import as_prompt, find_api_faults
-from .ui_check import find_ui_faults
+from .api_check import as_prompt, find_api_errors
+from .ui_check import find_ui_errors
 
 pytestmark = pytest.mark.cpu
 
@@ -91,11 +91,11 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("message", FAULTS)
-def test_a_planted_fault_is_found(message, read_workflow, schemas):
+def test_a_planted_error_is_found(message, read_workflow, schemas):
     workflow = read_workflow(NAME)
     FAULTS[message](workflow)
-    faults = find_ui_faults(workflow, schemas)
-    assert any(message in fault for fault in faults), faults
+    errors = find_ui_errors(workflow, schemas)
+    assert any(message in error for error in errors), errors
 
 
 def test_inputs_of_a_choice_are_found(read_workflow, schemas):
@@ -103,9 +103,9 @@ def test_inputs_of_a_choice_are_found(read_workflow, schemas):
     node = node_of(workflow, REFERENCE)
     node["widgets_values"][2:3] = ["custom", 448, 9999]
     del node["widgets_values_named"]
-    faults = find_ui_faults(workflow, schemas)
-    assert any("size.height 9999 is not within" in fault for fault in faults)
-    assert any("size.width is missing" in fault for fault in faults)
+    errors = find_ui_errors(workflow, schemas)
+    assert any("size.height 9999 is not within" in error for error in errors)
+    assert any("size.width is missing" in error for error in errors)
 
 
 def test_the_prompt_of_a_custom_size_has_its_inputs(read_workflow, schemas):
@@ -134,9 +134,9 @@ def put(prompt, key, name, value):
         (lambda prompt, key: put(prompt, key, "model", [key, 0]), "and gets FLASHTALK_CHUNKS"),
     ],
 )
-def test_a_fault_planted_in_a_prompt_is_found(plant, message, read_workflow, schemas):
+def test_an_error_planted_in_a_prompt_is_found(plant, message, read_workflow, schemas):
     prompt = read_workflow(f"api/{NAME}")
     key = next(key for key, node in prompt.items() if node["class_type"] == SAMPLER)
     plant(prompt, key)
-    faults = find_api_faults(prompt, schemas)
-    assert any(message in fault for fault in faults), faults
+    errors = find_api_errors(prompt, schemas)
+    assert any(message in error for error in errors), errors

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .api_check import as_prompt, find_api_faults, without_titles
+from .api_check import as_prompt, find_api_errors, without_titles
 from .schemas import FILE_ENDING, NOTE
-from .ui_check import find_ui_faults
+from .ui_check import find_ui_errors
 
 pytestmark = pytest.mark.cpu
 
@@ -20,7 +20,7 @@ EACH = pytest.mark.parametrize("name", NAMES)
 MAX_PICTURE_BYTES = 40_000
 TRIED_COMFYUI = "0.33.0"
 CHINESE = "[\u4e00-\u9fff]"
-# A path of somebody's machine: a leading slash or a drive.
+# A path of a user's machine: a leading slash or a drive.
 ABSOLUTE = re.compile(r"(?<![\w.*>])/(home|root|tmp|Users|mnt)/|\b[A-Za-z]:\\\\")
 
 
@@ -31,12 +31,12 @@ def test_each_workflow_has_its_twin():
 
 @EACH
 def test_the_workflow_fits_the_nodes(name, read_workflow, schemas):
-    assert find_ui_faults(read_workflow(f"{name}.json"), schemas) == []
+    assert find_ui_errors(read_workflow(f"{name}.json"), schemas) == []
 
 
 @EACH
 def test_the_prompt_fits_the_nodes(name, read_workflow, schemas):
-    assert find_api_faults(read_workflow(f"api/{name}.json"), schemas) == []
+    assert find_api_errors(read_workflow(f"api/{name}.json"), schemas) == []
 
 
 @EACH
@@ -90,7 +90,7 @@ def test_each_run_writes_one_file(name, read_workflow):
 
 @EACH
 def test_nodes_say_which_pack_they_come_from(name, read_workflow):
-    """Or those who open the workflow without the pack are not told what to install."""
+    """Otherwise a page without the pack does not show what to install."""
     project = tomllib.loads((WORKFLOWS.parent / "pyproject.toml").read_text("utf-8"))["project"]
     ours = project["name"], project["version"]
     for node in read_workflow(f"{name}.json")["nodes"]:

@@ -1,4 +1,4 @@
-"""Faults of workflows as the page saves them."""
+"""Errors in workflows as the page saves them."""
 
 from .schemas import (
     CONTROL,
@@ -6,7 +6,7 @@ from .schemas import (
     NOTE,
     WIDGETS,
     active_inputs,
-    value_fault,
+    value_error,
 )
 
 WORKFLOW_KEYS = {
@@ -20,22 +20,22 @@ NODE_KEYS = {
 PROPERTIES = {"Node name for S&R", "cnr_id", "ver", "models"}
 
 
-def find_ui_faults(workflow, schemas):
+def find_ui_errors(workflow, schemas):
     """Return what is wrong with a workflow, one line each."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     return [
-        *_key_faults(workflow, nodes),
-        *_link_faults(workflow, nodes),
+        *_key_errors(workflow, nodes),
+        *_link_errors(workflow, nodes),
         *(
-            f"{node['id']} {node['type']}: {fault}"
+            f"{node['id']} {node['type']}: {error}"
             for node in nodes.values()
-            for fault in _node_faults(node, schemas)
+            for error in _node_errors(node, schemas)
         ),
     ]
 
 
 def read_widgets(node, schema):
-    """Return a node's values by name, taken by position as the page takes them.
+    """Return a node's values by name, read by position as the page reads them.
 
     Raises:
         ValueError: If there are too many or too few.
@@ -61,7 +61,7 @@ def _take(inputs, values, prefix):
     return found
 
 
-def _key_faults(workflow, nodes):
+def _key_errors(workflow, nodes):
     if unknown := set(workflow) - WORKFLOW_KEYS:
         yield f"unknown keys {sorted(unknown)}"
     if workflow["extra"]:
@@ -70,7 +70,7 @@ def _key_faults(workflow, nodes):
         yield "node ids are not unique, or last_node_id is too low"
 
 
-def _link_faults(workflow, nodes):
+def _link_errors(workflow, nodes):
     links = {link[0]: link for link in workflow["links"]}
     if len(links) != len(workflow["links"]) or max(links) > workflow["last_link_id"]:
         yield "link ids are not unique, or last_link_id is too low"
@@ -92,7 +92,7 @@ def _link_faults(workflow, nodes):
             yield f"link {link}: {links.get(link)}, but its ends say {ends}"
 
 
-def _node_faults(node, schemas):
+def _node_errors(node, schemas):
     if unknown := {*node} - NODE_KEYS | {*node["properties"]} - PROPERTIES:
         yield f"unknown keys {sorted(unknown)}"
     if node["type"] == NOTE:
@@ -103,27 +103,27 @@ def _node_faults(node, schemas):
     schema = schemas[node["type"]]
     try:
         values = read_widgets(node, schema)
-    except ValueError as fault:
-        yield str(fault)
+    except ValueError as error:
+        yield str(error)
         return
     known = dict(active_inputs(schema["inputs"], values))
-    yield from _value_faults(node, values, known)
-    yield from _slot_faults(node, schema, known)
+    yield from _value_errors(node, values, known)
+    yield from _slot_errors(node, schema, known)
 
 
-def _value_faults(node, values, known):
+def _value_errors(node, values, known):
     named = node.get("widgets_values_named", {})
     if {name: values.get(name) for name in named} != named:
         yield f"values by position and by name differ: {values} and {named}"
     for name, value in values.items():
-        fault = value_fault(known[name], value) if name in known else ""
+        error = value_error(known[name], value) if name in known else ""
         if name == CONTROL and value not in CONTROLS:
-            fault = f"{value!r} is not among {CONTROLS}"
-        if fault:
-            yield f"{name} {fault}"
+            error = f"{value!r} is not among {CONTROLS}"
+        if error:
+            yield f"{name} {error}"
 
 
-def _slot_faults(node, schema, known):
+def _slot_errors(node, schema, known):
     slots = {each["name"]: each for each in node["inputs"]}
     beside = {name for each in known.values() for name in each.get("beside", [])}
     if unknown := set(slots) - set(known) - beside:

@@ -5,7 +5,7 @@ import weakref
 import torch
 
 asked_bytes = []
-"""Memory beside the weights that was asked for, at each loading."""
+"""Memory in addition to the weights that was asked for, at each loading."""
 current_loaded_models = []
 """Patchers of models that are on their device: weak references, the last used first."""
 

@@ -5,7 +5,7 @@ updates = []
 
 
 class ProgressBar:
-    """A bar, and a picture beside it."""
+    """A bar, and an image next to it."""
 
     def __init__(self, total, node_id=None):
         self.total = total

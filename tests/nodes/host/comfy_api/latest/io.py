@@ -14,7 +14,7 @@ class FolderType(StrEnum):
 
 
 class Hidden(StrEnum):
-    """What a node may ask for beside its inputs."""
+    """What a node may ask for in addition to its inputs."""
 
     unique_id = "UNIQUE_ID"
     prompt = "PROMPT"

@@ -21,7 +21,7 @@ class PreviewVideo:
 
 
 class PreviewImage:
-    """A picture that is shown on the node."""
+    """An image that is shown on the node."""
 
     def __init__(self, image, cls=None):
         assert cls is not None, "the page's metadata comes from the class"

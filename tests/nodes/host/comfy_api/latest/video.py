@@ -10,7 +10,7 @@ import torch
 
 @dataclass
 class VideoComponents:
-    """Frames and sound in memory."""
+    """Frames and audio in memory."""
 
     images: torch.Tensor
     audio: dict[str, Any] | None
@@ -60,7 +60,7 @@ class VideoFromFile(VideoInput):
 
 
 class VideoFromComponents(VideoInput):
-    """Frames and sound in memory."""
+    """Frames and audio in memory."""
 
     def __init__(self, components):
         self.__components = components
