@@ -12,6 +12,7 @@ from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.config import ChunkConfig
 from flashtalk_core.engine.plan import PlannedSpeaker, fingerprint
 from flashtalk_core.engine.request import PromptChange
+from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.placement.memory_plan import MemoryPlan
@@ -207,3 +208,10 @@ def test_a_switch_that_pytorch_does_not_tell_stops_nothing(make_plan, monkeypatc
 
     monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
     assert make_plan().fingerprint()
+
+
+def test_a_render_of_audio_that_cannot_be_identified_is_not_repeatable(make_plan, growing_sound):
+    plan = make_plan()
+    assert plan.is_repeatable
+    growing = AudioInfo.growing(growing_sound(np.zeros((1, 1600), np.float32), 16_000, 640))
+    assert not replace(plan, speakers=(PlannedSpeaker(growing),)).is_repeatable
