@@ -28,8 +28,8 @@ app.registerExtension({
   async init() {
     try {
       texts = await readTexts()
-    } catch (fault) {
-      console.warn('[FlashTalk] menus stay in English:', fault)
+    } catch (error) {
+      console.warn('[FlashTalk] menus stay in English:', error)
     }
   },
 

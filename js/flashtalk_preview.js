@@ -39,8 +39,8 @@ const activities = new Map()
 const spoken = new Set()
 const runs = new Runs(NODE, (workflow, id, activity) => {
   const key = `${workflow}:${id}`
-  const isTold = spoken.has(key) && activity?.state !== 'queued'
-  if (activity && !isTold) activities.set(key, activity)
+  const isKnown = spoken.has(key) && activity?.state !== 'queued'
+  if (activity && !isKnown) activities.set(key, activity)
   else activities.delete(key)
   if (activity?.state === 'queued') spoken.delete(key)
   for (const [node, { view }] of widgets)
@@ -55,7 +55,7 @@ const workflowId = () => rootGraph()?.id ?? null
 const idsOf = (node) =>
   node.subgraph ? innerIds(rootGraph(), node, NODE) : executionIds(rootGraph(), node)
 
-/** A workflow made of a prompt in API form comes without an id, and runs are told apart by it. */
+/** A workflow made of a prompt in API form comes without an id, which identifies its runs. */
 function ensureWorkflowId() {
   const graph = rootGraph()
   if (graph?.id === NO_ID) graph.id = window.LiteGraph.uuidv4()
@@ -91,7 +91,7 @@ function take(message) {
   }
 }
 
-/** Another tab of this browser wrote what it heard; the server tells it to the one that queued. */
+/** Another tab of this browser stored its messages; the server sends them to the one that queued. */
 function takeFromOtherTabs() {
   memory.reload()
   for (const [node, { view }] of widgets) {
@@ -116,7 +116,7 @@ function addPreview(node) {
 }
 
 /** @param {any} node */
-function hearOfCached(node) {
+function showCached(node) {
   const { onExecuted } = node
   node.onExecuted = function (/** @type {any} */ output) {
     const file = output?.images?.[0]
@@ -158,11 +158,11 @@ app.registerExtension({
   nodeCreated(node) {
     if (node.comfyClass === NODE) {
       addPreview(node)
-      hearOfCached(node)
+      showCached(node)
       node.setSize?.(PreviewWidget.freshSize(node))
       fillNamesOf(node, rootGraph)
     }
-    // At once where it can be: a page that has taken in the node may look at its widgets no more.
+    // At once where possible: a page may not read the widgets of a node after it was added.
     if (node.subgraph && pathsWithin(node.subgraph, NODE).length) addPreview(node)
     else if (node.comfyClass === NODE || node.subgraph) setTimeout(tendSubgraphs)
   },
@@ -177,7 +177,7 @@ app.registerExtension({
   afterConfigureGraph() {
     tendSubgraphs()
     for (const [node, widget] of [...widgets]) {
-      // Nodes inside the subgraphs of a workflow that was left are not told that they are removed.
+      // Nodes inside the subgraphs of a workflow that was left get no event of their removal.
       if (idsOf(node).length) void resume(node)
       else widget.remove()
     }

@@ -1,7 +1,7 @@
 /**
  * Titles, descriptions and order of the pack's cards in the template browser: the page gives these
- * to its own templates only, so the pack's are handed over among them. Pages that ask for templates
- * in another way show file names, as they do for every pack.
+ * to its own templates only, so the pack's are handed over among them. Pages that load templates
+ * differently show file names, as they do for every pack.
  */
 
 import { api } from '../../scripts/api.js'
@@ -36,7 +36,7 @@ function install(api) {
     /** @type {Category[]} */
     const core = await getCoreWorkflowTemplates.apply(this, given)
     if (!Array.isArray(core) || !names.length) return core
-    // Taken out of the page's list only now that they stand elsewhere, so none is ever lost.
+    // Removed from the page's list only now that they are elsewhere, so none is ever lost.
     listed.length = 0
     const language = typeof given[0] === 'string' ? given[0] : undefined
     // The page's own English fallback comes through here again, with ours among it already.

@@ -8,7 +8,7 @@ const message = async (url, session) => (await fetch(`${url}/message?session=${s
 const MEASURED_S = 12
 const REPEATS = 10
 
-/** Milliseconds from the first encoded bytes to the first picture on a page that waits for it. */
+/** Milliseconds from the first encoded bytes to the first frame on a page that waits for it. */
 async function measureFirst(browser, url) {
   const waits = []
   for (let i = 0; i < REPEATS; i++) {
@@ -26,7 +26,7 @@ async function measureFirst(browser, url) {
   return waits
 }
 
-/** Runs in the page's audio graph: tells when a sound begins, on the graph's clock. */
+/** Runs in the page's audio graph: reports when a beep begins, on the graph's clock. */
 const LISTENER = `registerProcessor('beeps', class extends AudioWorkletProcessor {
   process([[samples]]) {
     const at = samples?.findIndex((x) => Math.abs(x) > 0.2) ?? -1
@@ -37,8 +37,8 @@ const LISTENER = `registerProcessor('beeps', class extends AudioWorkletProcessor
 })`
 
 /**
- * When each second's flash is seen and its beep heard; their distance in milliseconds, positive
- * if the picture is late. Heard: the sound as it leaves the page's audio graph.
+ * When each second's flash is shown and its beep played; their distance in milliseconds, positive
+ * if the video is late. The beep is timed as it leaves the page's audio graph.
  */
 function measureOffsets(page, seconds) {
   return page.evaluate(async ([seconds, LISTENER]) => {
@@ -49,9 +49,9 @@ function measureOffsets(page, seconds) {
       const code = URL.createObjectURL(new Blob([LISTENER], { type: 'text/javascript' }))
       await context.audioWorklet.addModule(code)
       window.listener = new AudioWorkletNode(context, 'beeps')
-      const sound = context.createMediaElementSource(video)
-      sound.connect(window.listener)
-      sound.connect(context.destination)
+      const audio = context.createMediaElementSource(video)
+      audio.connect(window.listener)
+      audio.connect(context.destination)
     }
     const [beeps, flashes] = [[], []]
     window.listener.port.onmessage = ({ data }) => {
@@ -86,7 +86,7 @@ const heap = (page) =>
   })
 
 /**
- * Offset of picture and sound, heap and buffer over a long show at the speed of watching; before and
+ * Offset of video and audio, heap and buffer over a long show at the speed of watching; before and
  * after it the offset in a file whose tracks are exact, which is what the method itself is off by.
  */
 async function measureLong(browser, url, seconds) {
@@ -121,7 +121,7 @@ async function measureLong(browser, url, seconds) {
   await page.close()
   const fileAfter = await measureFile(browser, url)
   const offsets = { fileBefore, atStart, atEnd, fileAfter }
-  return { ...offsets, heapGrowth, mostHeap, mostBuffered, ...end, faults: page.faults }
+  return { ...offsets, heapGrowth, mostHeap, mostBuffered, ...end, pageErrors: page.pageErrors }
 }
 
 /** Offsets in a finished file, played the same way. */

@@ -1,16 +1,16 @@
-// How long a user waits: from queueing workflow 1 to the first picture in its preview.
+// How long a user waits: from queueing workflow 1 to the first frame in its preview.
 // `node tools/first_picture.mjs URL` drives a running ComfyUI and prints JSON; the first wait of a fresh
 // ComfyUI includes loading the model.
 
 import { readFile } from 'node:fs/promises'
 import { withBrowser } from '../tests/js/browser.mjs'
-import { VIDEO, load, openComfy, pause, told } from '../tests/js/comfyui_page.mjs'
+import { VIDEO, load, openComfy, pause, reported } from '../tests/js/comfyui_page.mjs'
 
 const ROOT = new URL('../', import.meta.url)
 const REPEATS = 6
 const WORKFLOW = 'workflows/api/1_first_talking_head.json'
 
-/** Seconds from queueing a new seed to the first picture; the run is stopped then. */
+/** Seconds from queueing a new seed to the first frame; the run is stopped then. */
 async function measureWait(page, seed) {
   const waited = await page.evaluate(async ([selector, seed]) => {
     const sampler = window.app.graph.nodes.find((node) => node.type === 'FlashTalk_ChunkSampler')
@@ -26,7 +26,7 @@ async function measureWait(page, seed) {
     return (await shown) - from
   }, [VIDEO, seed])
   await page.evaluate(() => window.app.api.interrupt(null))
-  await told(page, 'interrupted')
+  await reported(page, 'interrupted')
   await pause(1000)
   return waited / 1000
 }

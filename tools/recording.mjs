@@ -1,11 +1,11 @@
-// The preview at work in ComfyUI's page, as pictures named by the milliseconds they were taken at.
+// The preview at work in ComfyUI's page, as images named by the milliseconds they were taken at.
 // `node tools/recording.mjs URL classic|nodes2 FOLDER [steps]` renders some seconds of workflow 1 in a
 // running ComfyUI; recording.py makes an animation of them. On a machine with few cores start
 // ComfyUI with OMP_NUM_THREADS=1, so that the browser has one of them.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { watch, withBrowser } from '../tests/js/browser.mjs'
-import { VIDEO, centre, load, openComfy, queue, told } from '../tests/js/comfyui_page.mjs'
+import { VIDEO, centre, load, openComfy, queue, reported } from '../tests/js/comfyui_page.mjs'
 
 const ROOT = new URL('../', import.meta.url)
 const WORKFLOW = 'workflows/api/1_first_talking_head.json'
@@ -45,7 +45,7 @@ await withBrowser(async (browser) => {
   const recorded = record()
   await watch(page, 1.5, VIDEO, 90_000)
   await page.click('.flashtalk-sound')
-  await told(page, 'finished')
+  await reported(page, 'finished')
   await page.waitForTimeout(2500)
   isOver = true
   await recorded

@@ -17,7 +17,7 @@ QUALITY = 40
 
 
 def read_frames(folder: Path) -> dict[int, Path]:
-    """Return the pictures by the milliseconds since the first one."""
+    """Return the images by the milliseconds since the first one."""
     times = {int(path.stem): path for path in folder.glob("*.jpg")}
     start = min(times)
     return {time - start: times[time] for time in sorted(times)}
@@ -33,7 +33,7 @@ def main() -> None:
     """Write the animation."""
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     frames = read_frames(folder)
-    # The picture that stood at each tick: they were taken about as often.
+    # The image shown at each tick: they were taken about as often.
     ticks = range(0, max(frames) + 1, 1000 // RATE_HZ)
     shown = [frames[max(time for time in frames if time <= tick)] for tick in ticks]
     images = [load(path) for path in shown]
@@ -42,7 +42,7 @@ def main() -> None:
         out, save_all=True, append_images=images[1:], duration=durations, loop=0,
         quality=QUALITY, method=6, minimize_size=True,
     )  # fmt: skip
-    sys.stdout.write(f"{out}: {len(images)} pictures, {out.stat().st_size / 1024:.0f} KiB\n")
+    sys.stdout.write(f"{out}: {len(images)} images, {out.stat().st_size / 1024:.0f} KiB\n")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ The tiny model renders one chunk again and again, without a stream, and with one
 viewers over the pack's own route, of whom one never reads. The kinds take turns; each run is
 compared with the one without a stream of its own round. Time is that of the rendering thread
 (processor) and of the clock. A machine's own noise is larger than what is measured, so the table
-tells how well the median is known (95 %) and half of the rounds (quartiles). What the noise hides
-is told by accounting: the time the rendering thread spends in the stream's own code, waiting
-included, and the server thread's processor time, all of which might hold the interpreter.
+gives the confidence interval of the median (95 %) and half of the rounds (quartiles). What the
+noise hides is measured by accounting: the time the rendering thread spends in the stream's own
+code, waiting included, and the server thread's processor time, all of which might hold the
+interpreter.
 """
 
 from __future__ import annotations

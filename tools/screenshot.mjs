@@ -1,4 +1,4 @@
-// Takes pictures of workflows as the page draws them; needs a running ComfyUI and Chromium.
+// Takes screenshots of workflows as the page draws them; needs a running ComfyUI and Chromium.
 // Usage: node tools/screenshot.mjs --out DIR [--nodes2] [--run] [--png] [--scale 0.6] NAME ...
 
 import { readFile, mkdir } from 'node:fs/promises'
@@ -16,7 +16,7 @@ const { values: options, positionals: names } = parseArgs({
     nodes2: { type: 'boolean', default: false }, // Nodes 2.0; else the classic renderer
     run: { type: 'boolean', default: false }, // render two seconds of it first
     png: { type: 'boolean', default: false },
-    notes: { type: 'boolean', default: false }, // the notes beside the groups, too
+    notes: { type: 'boolean', default: false }, // the notes next to the groups, too
     scale: { type: 'string', default: '0.6' },
     quality: { type: 'string', default: '70' },
   },
@@ -58,7 +58,7 @@ async function changeSettings(page) {
 /** Load a workflow; throws if the page misses a node or marks one as wrong. */
 async function loadWorkflow(page, name) {
   const workflow = JSON.parse(await readFile(new URL(`workflows/${name}.json`, ROOT), 'utf8'))
-  const faults = await page.evaluate(async (workflow) => {
+  const errors = await page.evaluate(async (workflow) => {
     await window.app.loadGraphData(workflow)
     await new Promise((done) => setTimeout(done, 2000))
     const registered = window.LiteGraph.registered_node_types
@@ -66,7 +66,7 @@ async function loadWorkflow(page, name) {
       .filter((node) => node.has_errors || !(node.type in registered))
       .map((node) => node.type)
   }, workflow)
-  if (faults.length) throw new Error(`${name}: the page marks ${faults.join(', ')}`)
+  if (errors.length) throw new Error(`${name}: the page marks ${errors.join(', ')}`)
 }
 
 /** Render two seconds and wait for the end. */

@@ -1,4 +1,4 @@
-"""How many files, folders and upward calls a reader meets on the way of one value.
+"""How many files, folders and upward calls a reader meets when following one value.
 
 ``python tools/walks.py`` runs short renders of the bundled example and traces the calls between
 the project's files. A hop is a pair of files of which one calls the other, counted once; a climb

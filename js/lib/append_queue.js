@@ -1,4 +1,4 @@
-/** Bytes on their way into a SourceBuffer: one append at a time, within the browser's quota. */
+/** Queue of bytes for a SourceBuffer: one append at a time, within the browser's quota. */
 
 import { listRanges, trimEnd } from './pacing.js'
 

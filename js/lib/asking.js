@@ -2,7 +2,7 @@
 
 import { messagePath } from './messages.js'
 
-/** How long nothing is heard before the server is asked, and how long until it is asked again. */
+/** How long no message comes before the server is asked, and how long until it is asked again. */
 const ASK_MS = 3000
 
 /** @typedef {import('./messages.js').StreamMessage} StreamMessage */

@@ -1,4 +1,4 @@
-/** The bytes of a stream over HTTP: comes back after a break, stops and goes on as told. */
+/** The bytes of a stream over HTTP: reconnects after a break; can be held and resumed. */
 
 const RETRY_MS = [250, 500, 1000, 2000, 4000]
 

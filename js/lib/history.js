@@ -1,4 +1,4 @@
-/** Videos of runs that this page heard nothing of: out of ComfyUI's cache, or its history. */
+/** Videos of runs that sent this page no message: out of ComfyUI's cache, or its history. */
 
 import { FINISHED } from './messages.js'
 
@@ -10,7 +10,7 @@ const MAX_OWN = 50
 /** @typedef {import('./messages.js').StreamMessage} StreamMessage */
 
 /**
- * What would have been told of a finished file.
+ * The message that would have been sent about a finished file.
  * @param {FileMessage} file
  * @param {string | null} workflow
  * @param {string} node - execution id

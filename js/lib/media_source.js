@@ -9,7 +9,7 @@ const OPEN_MS = 2000
 const TICK_MS = 200
 /** Bytes that may wait for the browser before loading stops until it has taken them. */
 const MAX_WAITING = 16 * 2 ** 20
-/** Seconds ahead that are loaded whatever a managed source tells: it must have something to play. */
+/** Seconds ahead that are loaded whatever a managed source asks: it must have something to play. */
 const MIN_AHEAD_S = 3
 
 /** Safari's own kind is the only one on an iPhone. @returns {typeof MediaSource | undefined} */
@@ -60,7 +60,7 @@ export class MediaSourcePlayer {
       clearTimeout(late)
       this.load(urlFrom)
     }, { once: true })
-    // A managed source tells when it wants to be fed; others have no such property.
+    // A managed source signals when it wants data; others have no such events.
     this.source.addEventListener('startstreaming', this.tick)
     this.source.addEventListener('endstreaming', this.tick)
     // A picture that stands is paused at once, not at the next tick, so that it stands long enough.
@@ -148,7 +148,7 @@ export class MediaSourcePlayer {
     this.endWhenEmpty()
   }
 
-  /** Whether a managed source has told that it has enough. It does so before it wants anything, too. */
+  /** Whether a managed source signals that it has enough. It also does before it wants anything. */
   isFed() {
     const { streaming } = /** @type {any} */ (this.source)
     return streaming === false && this.ahead > MIN_AHEAD_S

@@ -83,7 +83,7 @@ function addTake(takes, { state, file }) {
 
 /**
  * Whether a message that came to this page is about a node. The server sends messages to the page
- * that queued alone; one without a workflow is told apart by the node's id.
+ * that queued alone; one without a workflow is recognised by the node's id.
  * @param {StreamMessage} message
  * @param {string | null} workflow
  * @param {string[]} nodes - execution ids of the node

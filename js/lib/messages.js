@@ -1,4 +1,4 @@
-/** What the server tells of a stream; mirrors nodes/preview/messages.py, and a test compares the two. */
+/** The server's messages about a stream; mirrors nodes/preview/messages.py, and a test compares the two. */
 
 export const EVENT = 'flashtalk.stream'
 export const ROUTE = '/flashtalk/stream/'

@@ -1,10 +1,10 @@
-/** One video element through a render: live by the best way the browser has, then the file. */
+/** One video element through a render: live with the best player the browser has, then the file. */
 
 import { MediaSourcePlayer } from './media_source.js'
 import { PlainPlayer } from './plain_source.js'
 
-/** Ways to show a stream, the best one first. */
-const WAYS = [MediaSourcePlayer, PlainPlayer]
+/** Players of a stream, the best one first. */
+const PLAYERS = [MediaSourcePlayer, PlainPlayer]
 const NO_REASON = { key: '' }
 
 /** @typedef {{ key: string, values?: Record<string, string> }} Why - as words.js says it */
@@ -58,22 +58,22 @@ export class Player {
     this.stop()
     this.video.removeAttribute('poster')
     this.video.controls = false
-    this.tryWay(urlFrom, 0)
+    this.tryPlayer(urlFrom, 0)
   }
 
   /**
    * @param {(fromS: number | null) => string} urlFrom
    * @param {number} index
    */
-  tryWay(urlFrom, index) {
-    const Way = WAYS[index]
-    this.mode = Way ? 'live' : 'pictures'
-    this.live = Way
-      ? new Way(this.video, urlFrom, {
+  tryPlayer(urlFrom, index) {
+    const Player = PLAYERS[index]
+    this.mode = Player ? 'live' : 'pictures'
+    this.live = Player
+      ? new Player(this.video, urlFrom, {
           onUnable: (key, values) => {
             this.why = { key, values }
             this.clear()
-            this.tryWay(urlFrom, index + 1)
+            this.tryPlayer(urlFrom, index + 1)
           },
           onEnd: (why) => {
             this.isOver = true
@@ -141,7 +141,7 @@ export class Player {
     if (this.isFollowing && this.live instanceof MediaSourcePlayer) this.live.isFollowing = false
     else if (this.live) {
       this.live.wantsPlay = true
-      // A plain source is loaded anew: no black frame meanwhile.
+      // A plain source is loaded again: no black frame meanwhile.
       if (this.live instanceof PlainPlayer && this.video.videoWidth)
         this.video.poster = snapshot(this.video)
       this.live.follow()

@@ -42,9 +42,9 @@ export function passToCanvas(root, canvasOf) {
       if (event.buttons) pass(event)
       return
     }
-    const way = Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY)
+    const distance = Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY)
     if (!event.buttons) pressed = null
-    if (!pressed || way < DRAG_PX) return
+    if (!pressed || distance < DRAG_PX) return
     pass(pressed) // from here on the canvas holds the pointer
     pass(event)
     pressed = null

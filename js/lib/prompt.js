@@ -27,11 +27,11 @@ export function titleOf(prompt, id) {
 }
 
 /**
- * One sentence of what ComfyUI has against a node's inputs.
- * @param {{ errors?: { type: string, message: string, details: string }[] } | undefined} fault
+ * ComfyUI's errors of a node's inputs, in one sentence.
+ * @param {{ errors?: { type: string, message: string, details: string }[] } | undefined} answer
  */
-export function refusal(fault) {
-  const [first] = fault?.errors ?? []
+export function refusal(answer) {
+  const [first] = answer?.errors ?? []
   if (!first) return ''
   // What a node itself says comes behind the input's name.
   const own = first.type === 'custom_validation_failed' && first.details.split(' - ').slice(1).join(' - ')

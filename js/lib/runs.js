@@ -53,7 +53,7 @@ export class Runs {
    */
   follow(api, onQueue) {
     for (const name of EVENTS)
-      api.addEventListener(name, (/** @type {CustomEvent} */ { detail }) => this.hear(name, detail))
+      api.addEventListener(name, (/** @type {CustomEvent} */ { detail }) => this.receive(name, detail))
     api.addEventListener('executing', (/** @type {CustomEvent} */ { detail }) => this.work(detail))
     api.addEventListener('status', (/** @type {CustomEvent} */ { detail }) => {
       if (detail?.exec_info?.queue_remaining === 0) this.drop()
@@ -83,7 +83,7 @@ export class Runs {
       const run = this.plan(call[1], call[2])
       if (!run) return null
       onQueue(run.prompt, [...run.previews.keys()])
-      this.tell(run, { state: 'queued' })
+      this.report(run, { state: 'queued' })
       return run
     } catch (error) {
       console.error(error)
@@ -118,24 +118,24 @@ export class Runs {
     const isMine = (/** @type {[string, any]} */ [, { prompt_id }]) => prompt_id === answer.prompt_id
     const mine = this.early.filter(isMine)
     this.early = this.early.filter((event) => !isMine(event))
-    for (const [name, detail] of mine) this.hear(name, detail)
+    for (const [name, detail] of mine) this.receive(name, detail)
   }
 
   /** @param {Run} run @param {any} answer - with errors of nodes, or of the whole prompt */
   refuse(run, answer) {
-    const faults = Object.entries(answer.node_errors ?? {})
+    const errors = Object.entries(answer.node_errors ?? {})
     const general = answer.error?.message ?? answer.error ?? ''
     for (const [id, needed] of run.previews) {
-      const [bad, fault] =
-        faults.find(([node, { errors }]) => errors?.length && needed.has(node)) ?? []
-      if (bad) this.fail(run, id, bad, refusal(fault))
-      else if (!faults.length) this.onActivity(run.workflow, id, { state: 'failed', reason: general })
+      const [bad, failed] =
+        errors.find(([node, { errors: own }]) => own?.length && needed.has(node)) ?? []
+      if (bad) this.fail(run, id, bad, refusal(failed))
+      else if (!errors.length) this.onActivity(run.workflow, id, { state: 'failed', reason: general })
       else if (!answer.prompt_id) this.onActivity(run.workflow, id, null)
     }
   }
 
   /** @param {string} name @param {any} detail */
-  hear(name, detail) {
+  receive(name, detail) {
     const run = this.runs.get(detail?.prompt_id)
     if (!run) {
       if (detail?.prompt_id) this.early.push([name, detail])
@@ -144,13 +144,13 @@ export class Runs {
     }
     if (name === 'execution_start') {
       this.current = run
-      this.tell(run, { state: 'preparing' })
+      this.report(run, { state: 'preparing' })
       return
     }
     if (this.current === run) this.current = null
     this.runs.delete(detail.prompt_id)
     if (name === 'execution_error') this.stop(run, String(detail.node_id), detail.exception_message)
-    else this.tell(run, name === 'execution_interrupted' ? { state: 'stopped' } : null)
+    else this.report(run, name === 'execution_interrupted' ? { state: 'stopped' } : null)
   }
 
   /** The queue is empty: whatever was taken from it will not run. */
@@ -158,7 +158,7 @@ export class Runs {
     for (const [id, run] of [...this.runs]) {
       if (run === this.current) continue
       this.runs.delete(id)
-      this.tell(run, null)
+      this.report(run, null)
     }
   }
 
@@ -187,7 +187,7 @@ export class Runs {
   }
 
   /** @param {Run} run @param {Activity | null} activity */
-  tell(run, activity) {
+  report(run, activity) {
     for (const id of run.previews.keys()) this.onActivity(run.workflow, id, activity)
   }
 }

@@ -72,7 +72,7 @@ export class PreviewView {
   }
 
   /**
-   * Show what a message tells.
+   * Show the content of a message.
    * @param {StreamMessage} message
    * @param {FileMessage[]} takes - finished videos of the node, the oldest first
    */
@@ -100,12 +100,12 @@ export class PreviewView {
   follow(activity) {
     const now = this.activity?.state
     const isPending = now === 'queued' || now === 'preparing'
-    // A run that goes on says more than one that waits, and a node tells best of itself.
+    // A run in progress says more than one that waits, and the node's own messages say most.
     const isBusy = now === 'preparing' || this.message?.state === LIVE
     const isNews = { queued: !isBusy, preparing: true, stopped: isPending, failed: isPending }
     if (activity ? !isNews[activity.state] : !isPending) return
     this.activity = activity
-    // A list of several parts is read at once; there is no picture that it could cover.
+    // A list of several parts is read at once; there is no video that it could cover.
     const isList = otherLines(activity?.reason ?? '').length > 0
     this.notes.classList.toggle('flashtalk-open', isList)
     this.start()

@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def executed(self) -> set[str]:
-        """Nodes that ran: those that were not taken from the cache."""
+        """Nodes that ran: those whose result was not cached."""
         return set(self.prompt) - set(self.messages["execution_cached"]["nodes"])
 
     @property

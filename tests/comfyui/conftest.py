@@ -25,7 +25,7 @@ SOUND_S = 6.0
 
 @pytest.fixture(scope="session")
 def install():
-    """Where ComfyUI is. One that was named but cannot run is a fault, none at all is not."""
+    """Where ComfyUI is. One that was named but cannot run is an error, none at all is not."""
     try:
         return find_install(os.environ)
     except NoComfyUI as error:

@@ -1,4 +1,4 @@
-"""Prompts in API form, small and short unless told."""
+"""Prompts in API form, small and short by default."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ CHAIN: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def avatar_graph(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the chain from picture and sound to a video.
+    """Return the chain from image and audio to a video.
 
     Args:
         settings: Values that differ, by ``node.input``; an input may itself hold a dot.

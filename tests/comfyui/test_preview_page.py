@@ -42,7 +42,7 @@ def play(server):
 
 @pytest.fixture
 def long_speech(base):
-    """Name of a sound that nobody waits for the end of."""
+    """Name of an audio file that is longer than any test waits."""
     time_s = np.arange(LONG_S * RATE_HZ) / RATE_HZ
     tone = 0.3 * np.sin(2 * np.pi * 180 * time_s) * np.sin(np.pi * 4 * time_s) ** 2
     with wave.open(str(base / "input" / LONG_SPEECH), "wb") as file:
@@ -104,7 +104,7 @@ def test_a_run_is_seen_and_leaves_nothing_in_the_workflow(play, graph, renderer,
     assert seen["later"]["decoded"] > seen["first"]["decoded"] > 0
     assert "/view?filename=avatar_00001_.mp4" in seen["end"]["src"]
     assert has_picture(seen["end"])
-    # One player: ComfyUI's own one does not appear beside it.
+    # One player: ComfyUI's own one does not appear next to it.
     assert seen["after"]["videos"] == 1
     assert seen["after"]["widgets"].count("flashtalk_preview") == 1
     assert "flashtalk_preview" not in seen["saved"]
@@ -112,7 +112,7 @@ def test_a_run_is_seen_and_leaves_nothing_in_the_workflow(play, graph, renderer,
     assert seen["fresh"]["mode"] == "idle"
     assert "/view?filename=avatar_00001_.mp4" in seen["cached"]["src"]
     assert has_picture(seen["cached"])
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -127,7 +127,7 @@ def test_a_run_survives_what_users_do_to_the_page(play, graph, long_speech, rend
         assert seen[name]["mode"] == "live"
     assert seen["second"]["ranges"][0][0] > 0  # it joined late
     assert "interrupted after" in seen["end"]["status"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -137,7 +137,7 @@ def test_a_browser_without_the_codec_sees_pictures(play, graph, long_speech, ren
     assert seen["width"] > 0
     assert not seen["isHidden"]
     assert seen["sent"] > 0
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -166,7 +166,7 @@ def test_the_player_keeps_its_size_and_moves_early(play, graph, renderer):
     assert seen["before"]["overhang"] <= 2
     # Nothing of the second chunk was there yet; 1.2 x the 28 new frames of the first.
     assert seen["frames"] <= 33
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -180,7 +180,7 @@ def test_wheel_menu_and_drag_over_the_player_reach_the_canvas(play, graph, rende
         assert "flashtalk_preview" not in seen["panel"]
     if renderer == "classic":
         assert seen["dragged"]["pos"] == [seen["held"]["pos"][0] + 60, seen["held"]["pos"][1] + 40]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -196,7 +196,7 @@ def test_earlier_takes_can_be_shown_again(play, graph, renderer):
     assert set(offered) < set(seen["offered"])
     assert not [item for item in seen["offered"] if item and "flashtalk_preview" in item]
     assert not seen["hidden"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -237,7 +237,7 @@ def test_names_are_filled_in_as_by_native_nodes(play, graph):
     seen = play("fillsInNames", "nodes2", graph(preview__filename_prefix=prefix, sampler__seed=17))
     assert "/view?filename=17_x_00001_.mp4" in seen["src"]
     assert f"subfolder=names%2F{seen['year']}&" in seen["src"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -251,7 +251,7 @@ def test_a_subgraph_shows_the_preview_of_the_node_within(play, graph, renderer):
     assert seen["live"]["mode"] == "live"
     assert "/view?filename=avatar_00001_.mp4" in seen["again"]["src"]
     assert "flashtalk_preview" not in seen["saved"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -262,4 +262,4 @@ def test_the_blueprint_is_in_the_library_and_runs(play, graph, renderer):
     assert {"seed", "prompt", "model", "filename_prefix"} < set(seen["inputs"])
     assert has_picture(seen["live"])
     assert seen["isVisible"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]

@@ -1,4 +1,4 @@
-"""What the page is told while a render runs."""
+"""Messages to the page while a render runs."""
 
 import io
 import urllib.error
@@ -115,7 +115,7 @@ def test_a_client_that_connects_again_goes_on_hearing(server, clients):
 
 
 def test_the_page_alone_gets_what_is_said_of_its_stream(server, clients):
-    """Under the name by which it reaches the server, and under no other that somebody made up."""
+    """Under the name by which it reaches the server, and under no made-up name."""
     comfy, host = clients[0], "comfy.example.com"
     with Listener(server.port, comfy.id, host) as listener:
         (session,) = render_and_listen(comfy, listener, seed=8)

@@ -1,4 +1,4 @@
-"""What the page asks for beside the nodes: templates, help and translations."""
+"""What the page loads in addition to the nodes: templates, help and translations."""
 
 import urllib.parse
 

@@ -72,7 +72,7 @@ def test_the_browser_shows_cards_with_titles_and_pictures_in_order(use, language
         assert f"{number}. " in card["text"]
         assert "_" not in card["text"]
         assert card["picturePx"] > 0
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 @pytest.mark.parametrize("renderer", ["classic", "nodes2"])
@@ -86,7 +86,7 @@ def test_the_first_template_opens_without_an_error_and_makes_one_video(use, fres
     visible = [path for path in made if ".flashtalk" not in path.parts]
     assert len(visible) == 1
     assert measure(visible[0]).num_frames == 28
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_the_second_template_offers_its_files_for_download(use):

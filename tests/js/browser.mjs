@@ -19,11 +19,11 @@ export async function withBrowser(use) {
   }
 }
 
-/** Open the stage; `faults` gathers what the page logs as an error. */
+/** Open the stage; `pageErrors` gathers what the page logs as an error. */
 export async function openStage(browser, url, query = '') {
   const page = await browser.newPage({ viewport: { width: 420, height: 360 } })
-  page.faults = []
-  page.on('pageerror', (error) => page.faults.push(String(error)))
+  page.pageErrors = []
+  page.on('pageerror', (error) => page.pageErrors.push(String(error)))
   await page.goto(`${url}/?${query}`)
   await page.waitForFunction(() => window.isReady)
   return page
@@ -79,7 +79,7 @@ export async function watch(page, seconds, selector = 'video', timeout = 20_000)
   return look(page, selector)
 }
 
-/** Largest energy of the sound, until it is heard or some seconds are over. */
+/** Largest energy of the audio, until it is audible or some seconds are over. */
 export function listen(page, seconds, selector = 'video') {
   return page.evaluate(
     async ([seconds, selector]) => {

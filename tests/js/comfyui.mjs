@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { listen, look, watch, withBrowser } from './browser.mjs'
 import { scenarios as ofNode } from './comfyui_node.mjs'
 import {
-  VIDEO, boxes, centre, enter, load, loaded, openComfy, pause, queue, ready, serialised, told,
+  VIDEO, boxes, centre, enter, load, loaded, openComfy, pause, queue, ready, serialised, reported,
 } from './comfyui_page.mjs'
 
 const scenarios = {
@@ -23,7 +23,7 @@ const scenarios = {
     const firstPictureS = (Date.now() - from) / 1000
     const first = await watch(page, 0.2, VIDEO, 60_000)
     const later = await watch(page, 0.5, VIDEO, 60_000)
-    await told(page, 'finished')
+    await reported(page, 'finished')
     await loaded(page)
     const end = await look(page, VIDEO)
     const saved = await serialised(page)
@@ -37,8 +37,8 @@ const scenarios = {
     await page.waitForFunction(
       (selector) => document.querySelector(selector).readyState >= 2, VIDEO, { timeout: 30_000 })
     const cached = await look(page, VIDEO)
-    const { faults } = page
-    return { idle, firstPictureS, first, later, end, saved, after, fresh, cached, faults }
+    const { pageErrors } = page
+    return { idle, firstPictureS, first, later, end, saved, after, fresh, cached, pageErrors }
   },
 
   /** Another workflow and back, a second tab, and a reload: all in mid-run. */
@@ -58,7 +58,7 @@ const scenarios = {
     await centre(page)
     const back = await watch(page, 0.3, VIDEO, 60_000)
     const tab = await page.context().newPage()
-    tab.faults = []
+    tab.pageErrors = []
     await enter(tab, url, renderer)
     await tab.evaluate((workflow) => window.app.loadGraphData(workflow), workflow)
     await centre(tab)
@@ -69,14 +69,14 @@ const scenarios = {
     await centre(page)
     const reloaded = await watch(page, 0.3, VIDEO, 60_000)
     await page.evaluate(() => window.app.api.interrupt(null))
-    await told(page, 'interrupted')
-    await told(tab, 'interrupted')
+    await reported(page, 'interrupted')
+    await reported(tab, 'interrupted')
     const end = await look(page, VIDEO)
-    const faults = [...page.faults, ...tab.faults]
-    return { id: workflow.id, before, sound, elsewhere, back, second, reloaded, end, faults }
+    const pageErrors = [...page.pageErrors, ...tab.pageErrors]
+    return { id: workflow.id, before, sound, elsewhere, back, second, reloaded, end, pageErrors }
   },
 
-  /** A browser without H.264: ComfyUI's own preview pictures take over, in the same node. */
+  /** A browser without H.264: ComfyUI's own preview images take over, in the same node. */
   async showsPictures(browser, url, renderer, graph) {
     const page = await openComfy(browser, url, renderer, way)
     await page.evaluate(() => {
@@ -89,7 +89,7 @@ const scenarios = {
       route.request().resourceType() === 'media' ? route.abort() : route.continue())
     await load(page, graph)
     await queue(page)
-    await told(page, 'pictures only')
+    await reported(page, 'pictures only')
     const shown = await page.waitForFunction((isVue) => {
       const node = window.app.graph.nodes.find((node) => node.type === 'FlashTalk_StreamPreview')
       const element = document.querySelector('.flashtalk-preview').closest('.lg-node')
@@ -99,9 +99,9 @@ const scenarios = {
     }, renderer === 'nodes2', { timeout: 60_000 })
     const seen = await shown.jsonValue()
     await page.evaluate(() => window.app.api.interrupt(null))
-    await told(page, 'interrupted')
+    await reported(page, 'interrupted')
     const sent = await page.evaluate(() => window.pictures)
-    return { ...seen, sent, end: await look(page, VIDEO), faults: page.faults }
+    return { ...seen, sent, end: await look(page, VIDEO), pageErrors: page.pageErrors }
   },
 
   /** Two previews in one graph, of which the second one fails. */
@@ -109,10 +109,10 @@ const scenarios = {
     const page = await openComfy(browser, url, renderer, way)
     await load(page, graph)
     await queue(page)
-    await told(page, 'failed')
+    await reported(page, 'failed')
     const lines = await page.locator('.flashtalk-status').allTextContents()
     const sources = await page.locator(VIDEO).evaluateAll((all) => all.map((video) => video.currentSrc))
-    return { lines, sources, faults: page.faults }
+    return { lines, sources, pageErrors: page.pageErrors }
   },
 }
 

@@ -3,7 +3,7 @@
 
 import { look, watch } from './browser.mjs'
 import {
-  VIDEO, boxes, centre, enter, load, loaded, openComfy, pause, place, queue, ready, told,
+  VIDEO, boxes, centre, enter, load, loaded, openComfy, pause, place, queue, ready, reported,
 } from './comfyui_page.mjs'
 
 const status = (page) => page.locator('.flashtalk-status').first().textContent()
@@ -54,7 +54,7 @@ async function markHost(page) {
 const isPlayable = () => document.querySelector('.flashtalk-preview video').readyState >= 2
 
 export const scenarios = {
-  /** Its size before, during and after a run, and when the picture first moves. */
+  /** Its size before, during and after a run, and when the video first moves. */
   async keepsItsSize(browser, url, renderer, graph, way) {
     const page = await openComfy(browser, url, renderer, way)
     await load(page, graph)
@@ -70,10 +70,10 @@ export const scenarios = {
     })
     const frames = await page.evaluate(() => window.heard.at(-1).frames)
     const during = await boxes(page)
-    await told(page, 'finished')
+    await reported(page, 'finished')
     await loaded(page)
     await pause(500)
-    return { fresh, before, during, after: await boxes(page), frames, faults: page.faults }
+    return { fresh, before, during, after: await boxes(page), frames, pageErrors: page.pageErrors }
   },
 
   /** The wheel, the right button and a drag, with the pointer on the player. */
@@ -106,7 +106,7 @@ export const scenarios = {
     const items = await page.evaluate(() => document.body.innerText)
     await page.keyboard.press('Escape')
     const [panel, version] = await openPanel(page)
-    return { idle, zoomed, held, dragged, items, panel, version, faults: page.faults }
+    return { idle, zoomed, held, dragged, items, panel, version, pageErrors: page.pageErrors }
   },
 
   /** Two takes, looped, gone back to, and what the menu offers for them. */
@@ -114,10 +114,10 @@ export const scenarios = {
     const page = await openComfy(browser, url, renderer, way)
     await load(page, graph)
     await queue(page)
-    await told(page, '_00001_')
+    await reported(page, '_00001_')
     await setInput(page, 'FlashTalk_ChunkSampler', 'seed', 4242)
     await queue(page)
-    await told(page, '_00002_')
+    await reported(page, '_00002_')
     await loaded(page)
     const last = { ...(await look(page, VIDEO)), loops: await page.locator(VIDEO).evaluate((v) => v.loop) }
     const offered = await menu(page)
@@ -140,7 +140,7 @@ export const scenarios = {
     await choose(page, 'Hide preview')
     await pause(300)
     const hidden = await page.locator(VIDEO).isVisible()
-    return { last, offered, once, count, first, reloaded, hidden, faults: page.faults }
+    return { last, offered, once, count, first, reloaded, hidden, pageErrors: page.pageErrors }
   },
 
   /** A prompt that ComfyUI refuses, a node before the preview that fails, then one that succeeds. */
@@ -156,20 +156,20 @@ export const scenarios = {
       })
     })
     await queue(page)
-    await told(page, 'failed')
+    await reported(page, 'failed')
     const failed = await status(page)
     const kind = await page.locator('.flashtalk-preview').getAttribute('data-kind')
     const lines = await page.evaluate(() => window.lines)
     await setInput(page, 'LoadImage', 'image', 'not there.png')
     await page.evaluate(() => (window.lines.length = 0))
     await queue(page).catch(() => {})
-    await told(page, 'not there.png')
+    await reported(page, 'not there.png')
     const refused = await status(page)
     await setting(page, 'Comfy.Locale', 'zh')
     await pause(500)
     const translated = await status(page)
     await setting(page, 'Comfy.Locale', 'en')
-    return { idle, failed, kind, lines, refused, translated, faults: page.faults }
+    return { idle, failed, kind, lines, refused, translated, pageErrors: page.pageErrors }
   },
 
   /** The tab is closed in mid-run, and again after the end; others of the same browser go on. */
@@ -190,7 +190,7 @@ export const scenarios = {
     const second = await reopen(page)
     await second.waitForFunction(isPlayable, null, { timeout: 30_000 })
     const live = await look(second, VIDEO)
-    await told(second, 'finished')
+    await reported(second, 'finished')
     const third = await reopen(second)
     await third.waitForFunction(isPlayable, null, { timeout: 30_000 })
     return { live, end: await look(third, VIDEO) }
@@ -201,9 +201,9 @@ export const scenarios = {
     const page = await openComfy(browser, url, renderer, way)
     await load(page, graph)
     await queue(page)
-    await told(page, 'finished')
+    await reported(page, 'finished')
     await loaded(page)
-    return { src: (await look(page, VIDEO)).src, year: new Date().getFullYear(), faults: page.faults }
+    return { src: (await look(page, VIDEO)).src, year: new Date().getFullYear(), pageErrors: page.pageErrors }
   },
 
   /** The whole chain within a subgraph: seen from outside, with the name from inside. */
@@ -223,7 +223,7 @@ export const scenarios = {
     const host = await markHost(page)
     await queue(page)
     const live = await watch(page, 0.1, host, 90_000)
-    await told(page, 'finished')
+    await reported(page, 'finished')
     await page.waitForFunction((host) => document.querySelector(host).readyState >= 2, host)
     const end = await look(page, host)
     const isVisible = await page.locator(host).isVisible()
@@ -235,10 +235,10 @@ export const scenarios = {
     await page.waitForFunction((host) => document.querySelector(host).readyState >= 2, host)
     const again = await look(page, host)
     const saved = JSON.stringify(workflow)
-    return { widgets, live, end, isVisible, again, saved, faults: page.faults }
+    return { widgets, live, end, isVisible, again, saved, pageErrors: page.pageErrors }
   },
 
-  /** The blueprint out of the node library, given a picture and a sound. */
+  /** The blueprint out of the node library, given an image and audio. */
   async usesTheBlueprint(browser, url, renderer, graph, way) {
     const page = await openComfy(browser, url, renderer, way)
     const name = await page.evaluate(async () => {
@@ -263,10 +263,10 @@ export const scenarios = {
     const host = await markHost(page)
     await queue(page)
     const live = await watch(page, 0.1, host, 90_000)
-    await told(page, 'finished')
+    await reported(page, 'finished')
     const isVisible = await page.locator(host).isVisible()
     const inputs = await page.evaluate(() =>
       window.app.graph.nodes.find((node) => node.subgraph).inputs.map(({ name }) => name))
-    return { name, live, inputs, isVisible, faults: page.faults }
+    return { name, live, inputs, isVisible, pageErrors: page.pageErrors }
   },
 }

@@ -9,17 +9,17 @@ export async function openComfy(browser, url, renderer, way) {
   const bypassCSP = way === 'mse'
   const context = await browser.newContext({ bypassCSP, viewport: { width: 1400, height: 900 } })
   const page = await context.newPage()
-  page.faults = []
-  page.on('pageerror', (error) => page.faults.push(String(error)))
+  page.pageErrors = []
+  page.on('pageerror', (error) => page.pageErrors.push(String(error)))
   page.on('console', (line) => {
-    if (line.type() === 'error' && /flashtalk/i.test(line.text())) page.faults.push(line.text())
+    if (line.type() === 'error' && /flashtalk/i.test(line.text())) page.pageErrors.push(line.text())
   })
   await enter(page, url, renderer)
   return page
 }
 
 export async function enter(page, url, renderer) {
-  // Told beforehand, so that no greeting covers the page.
+  // Set beforehand, so that no greeting covers the page.
   const settings = { 'Comfy.TutorialCompleted': true, 'Comfy.VueNodes.Enabled': renderer === 'nodes2' }
   await fetch(`${url}/settings`, { method: 'POST', body: JSON.stringify(settings) })
   await page.goto(url)
@@ -63,7 +63,7 @@ export const serialised = (page) =>
     return JSON.stringify(workflow) + JSON.stringify(output)
   })
 
-export function told(page, text, timeout = 90_000) {
+export function reported(page, text, timeout = 90_000) {
   return page.waitForFunction(
     (text) => [...document.querySelectorAll('.flashtalk-status')].some((line) =>
       line.textContent.includes(text)),
@@ -75,14 +75,14 @@ export function told(page, text, timeout = 90_000) {
 export const loaded = (page) =>
   page.waitForFunction((selector) => document.querySelector(selector).readyState >= 2, VIDEO)
 
-/** The middle of the picture. */
+/** The middle of the video. */
 export const place = (page) =>
   page.evaluate((selector) => {
     const { x, y, width, height } = document.querySelector(selector).getBoundingClientRect()
     return { x: x + width / 2, y: y + height / 2 }
   }, VIDEO)
 
-/** How large the preview is, and whether the page also draws a player or a picture of its own. */
+/** How large the preview is, and whether the page also draws a player or an image of its own. */
 export const boxes = (page) =>
   page.evaluate(() => {
     const box = document.querySelector('.flashtalk-preview').getBoundingClientRect()

@@ -1,4 +1,4 @@
-// What Chromium shows of picture files.
+// What Chromium shows of image files.
 
 import fs from 'node:fs'
 import http from 'node:http'

@@ -104,7 +104,7 @@ def raise_(fault: object) -> None:
 
 
 def cut_short(image: Path) -> Path:
-    """Write the first half of a picture."""
+    """Write the first half of an image."""
     data = image.read_bytes()
     path = image.with_name("cut.png")
     path.write_bytes(data[: len(data) // 2])
@@ -112,14 +112,14 @@ def cut_short(image: Path) -> Path:
 
 
 def draw(path: Path) -> Path:
-    """Write a picture that does not compress to nothing."""
+    """Write an image that does not compress to nothing."""
     pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     Image.fromarray(pixels).save(path)
     return path
 
 
 def read_again(audio: Any, count: int, sample: int = 0) -> None:
-    """Read a sound once more after its file was written again, with so many other samples."""
+    """Read audio once more after its file was written again, with so many other samples."""
     from flashtalk_pack.flashtalk_core.media.audio.decoding.reader import AudioReader
     from flashtalk_pack.flashtalk_core.media.audio.marks import measured_blocks
 
@@ -133,7 +133,7 @@ def write_text(path: Path) -> Path:
 
 
 def write_sound(folder: Path, name: str, count: int, sample: int = 0) -> Path:
-    """Write so many equal samples, silence unless told otherwise."""
+    """Write so many equal samples, silence by default."""
     path = folder / f"{name}.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16_000, count, "NONE", ""))

@@ -17,19 +17,19 @@ async function untilMade(url, session, seconds) {
   }
 }
 
-/** Wait until nobody loads any more; returns the last message. */
+/** Wait until no viewer loads any more; returns the last message. */
 async function untilHeld(url, session) {
   for (;;) {
-    const told = await message(url, session)
-    if (!told.viewers || told.state !== 'live') return told
+    const reported = await message(url, session)
+    if (!reported.viewers || reported.state !== 'live') return reported
     await pause(100)
   }
 }
 
 /** Wait for a status line that holds `text`. */
-function told(page, text, timeout = 30_000) {
-  const isTold = (text) => document.querySelector('.flashtalk-status').textContent.includes(text)
-  return page.waitForFunction(isTold, text, { timeout })
+function reported(page, text, timeout = 30_000) {
+  const isShown = (text) => document.querySelector('.flashtalk-status').textContent.includes(text)
+  return page.waitForFunction(isShown, text, { timeout })
 }
 
 async function openShow(browser, url, options, query = '') {
@@ -47,11 +47,11 @@ export const scenarios = {
     const later = await watch(page, 1)
     await page.click('.flashtalk-sound')
     const sound = await listen(page, 4)
-    await told(page, 'finished')
+    await reported(page, 'finished')
     await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
     const end = await look(page)
     const duration = await page.evaluate(() => document.querySelector('video').duration)
-    return { first, later, sound, end, duration, faults: page.faults }
+    return { first, later, sound, end, duration, pageErrors: page.pageErrors }
   },
 
   async joinsLate(browser, url) {
@@ -61,7 +61,7 @@ export const scenarios = {
     const first = await watch(page, 0.5)
     const later = await watch(page, 1)
     const last = (await message(url, session)).frames / 25
-    return { newest, last, first, later, faults: page.faults }
+    return { newest, last, first, later, pageErrors: page.pageErrors }
   },
 
   /** A third of real time: plays for a second at a time; where the browser itself ran dry is noted. */
@@ -82,7 +82,7 @@ export const scenarios = {
     return { ...(await page.evaluate(() => ({ runs: window.runs, dry: window.dry }))), status }
   },
 
-  /** A slow render: how much of it was made, and how much buffered, when the picture first moves. */
+  /** A slow render: how much of it was made, and how much buffered, when the video first moves. */
   async startsEarly(browser, url) {
     const page = await openStage(browser, url)
     const { session } = await start(url, { seconds: 7, speed: 0.3 })
@@ -115,7 +115,7 @@ export const scenarios = {
         if (video.src.includes('/view?')) window.resumed ??= video.currentTime
       })
     })
-    await told(page, 'finished', 40_000)
+    await reported(page, 'finished', 40_000)
     const resumed = await (await page.waitForFunction(() => window.resumed)).jsonValue()
     const { mode } = await look(page)
     return { rate, later, viewers: held.viewers, trimmed, live, newest, resumed, mode }
@@ -144,8 +144,8 @@ export const scenarios = {
     const { session } = await start(url, { seconds: 25 })
     await pause(2000)
     const page = await browser.newPage()
-    page.faults = []
-    page.on('pageerror', (error) => page.faults.push(String(error)))
+    page.pageErrors = []
+    page.on('pageerror', (error) => page.pageErrors.push(String(error)))
     for (let i = 0; i < 20; i++) {
       await page.goto(`${url}/?session=${session}`, { waitUntil: 'commit' })
       await pause(100)
@@ -153,7 +153,7 @@ export const scenarios = {
     const end = await watch(page, 1)
     await pause(500)
     const { viewers, dropped } = await message(url, session)
-    return { end, viewers, dropped, faults: page.faults }
+    return { end, viewers, dropped, pageErrors: page.pageErrors }
   },
 
   /** The page's policy allows no blob: URL. */
@@ -161,7 +161,7 @@ export const scenarios = {
     const { page } = await openShow(browser, url, { seconds: 14, speed: 2 }, 'policy=1')
     const first = await watch(page, 0.5)
     const later = await watch(page, 1)
-    await told(page, 'finished')
+    await reported(page, 'finished')
     await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
     return { first, later, end: await look(page) }
   },
@@ -175,7 +175,7 @@ export const scenarios = {
       route.request().resourceType() === 'media' ? route.abort() : route.continue())
     const { session } = await start(url, { seconds: 20 })
     await follow(page, session)
-    await told(page, 'pictures only')
+    await reported(page, 'pictures only')
     await pause(300)
     return { end: await look(page), viewers: (await message(url, session)).viewers }
   },
@@ -214,20 +214,20 @@ export const scenarios = {
     const wentOn = await counted(1)
     const later = await watch(page, 4)
     const isLocal = await page.evaluate(() => document.querySelector('video').disableRemotePlayback)
-    return { first, stopped, wentOn, later, isLocal, faults: page.faults }
+    return { first, stopped, wentOn, later, isLocal, pageErrors: page.pageErrors }
   },
 
-  async hearsOfAnUnknownSession(browser, url) {
+  async asksForAnUnknownSession(browser, url) {
     const page = await openStage(browser, url)
     const { session } = await start(url, { seconds: 1 })
     const real = await message(url, session)
     await page.evaluate((real) => window.view.show({ ...real, session: '../../x' }), real)
-    await told(page, 'restarted')
-    return { end: await look(page), faults: page.faults }
+    await reported(page, 'restarted')
+    return { end: await look(page), pageErrors: page.pageErrors }
   },
 
   /** The server was started again in mid-run: it knows nothing, but the growing file is there. */
-  async hearsOfARestart(browser, url) {
+  async noticesARestart(browser, url) {
     const page = await openStage(browser, url)
     const { session } = await start(url, { seconds: 4, speed: 4, stop_at: 84 })
     await untilMade(url, session, 84 / 25)
@@ -235,9 +235,9 @@ export const scenarios = {
     const real = await message(url, session)
     const lost = { ...real, session: 'of-a-server-that-is-gone', state: 'live', partial: real.file, file: null }
     await page.evaluate((lost) => window.view.show(lost), lost)
-    await told(page, 'restarted')
+    await reported(page, 'restarted')
     await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
-    return { end: await look(page), name: real.file.filename, faults: page.faults }
+    return { end: await look(page), name: real.file.filename, pageErrors: page.pageErrors }
   },
 
   /** The message of the end is lost, as with a reload or a broken socket. */
@@ -247,8 +247,8 @@ export const scenarios = {
     const live = await message(url, session)
     await page.evaluate((live) => window.view.show(live), live)
     await watch(page, 1)
-    await told(page, 'finished')
-    return { end: await look(page), faults: page.faults }
+    await reported(page, 'finished')
+    return { end: await look(page), pageErrors: page.pageErrors }
   },
 
   /** Files that a user deletes. */
@@ -258,8 +258,8 @@ export const scenarios = {
     const real = await message(url, session)
     const file = { filename: 'gone.mp4', subfolder: '', type: 'output' }
     await page.evaluate((message) => window.view.show(message), { ...real, state: 'finished', file })
-    await told(page, 'the file is gone')
-    return { end: await look(page), faults: page.faults }
+    await reported(page, 'the file is gone')
+    return { end: await look(page), pageErrors: page.pageErrors }
   },
 
   /** A subgraph that is placed twice, one within another, and a node that is nowhere. */
@@ -286,15 +286,15 @@ export const scenarios = {
     const { page } = await openShow(browser, url, { seconds: 30 })
     await watch(page, 1)
     await fetch(`${url}/die`).catch(() => {})
-    await told(page, 'connection lost')
+    await reported(page, 'connection lost')
     await pause(500)
-    return { end: await look(page), faults: page.faults }
+    return { end: await look(page), pageErrors: page.pageErrors }
   },
 
   async showsWhatAnInterruptedRunLeft(browser, url) {
     const { page } = await openShow(browser, url, { seconds: 30, stop_at: 84 })
     await watch(page, 1)
-    await told(page, 'interrupted')
+    await reported(page, 'interrupted')
     await page.waitForFunction(() => document.querySelector('video').readyState >= 2)
     const duration = await page.evaluate(() => document.querySelector('video').duration)
     return { end: await look(page), duration }
@@ -315,7 +315,7 @@ export const scenarios = {
       await new Promise((done) => setTimeout(done, 500))
       place.append(root)
     })
-    return { end: await watch(page, 1), faults: page.faults }
+    return { end: await watch(page, 1), pageErrors: page.pageErrors }
   },
 
   /** A browser that holds six seconds. */
@@ -338,7 +338,7 @@ export const scenarios = {
     await watch(page, 0.5)
     await page.evaluate(() => (document.querySelector('video').playbackRate = 2))
     const end = await watch(page, 10, 'video', 30_000)
-    return { end, refused: await page.evaluate(() => window.refused), faults: page.faults }
+    return { end, refused: await page.evaluate(() => window.refused), pageErrors: page.pageErrors }
   },
 
   /** Play and pause, and nothing shown when there is nothing. */

@@ -59,7 +59,7 @@ def draw(first: int, count: int, size_px: tuple[int, int]) -> np.ndarray:
 
 
 def beeps(seconds: float) -> np.ndarray:
-    """Return the sound, ``(1, n)`` float32: a beep with each flash, faint noise between."""
+    """Return the audio, ``(1, n)`` float32: a beep with each flash, faint noise between."""
     times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     audio = 0.6 * np.sin(2 * np.pi * BEEP_HZ * times) * (times % 1 < FLASH_FRAMES / FRAME_RATE_HZ)
     noise = np.random.default_rng(0).standard_normal(len(times)) * 0.003
@@ -67,7 +67,7 @@ def beeps(seconds: float) -> np.ndarray:
 
 
 class Show:
-    """One video on its way into a file and a stream."""
+    """One video that is written to a file and a stream."""
 
     def __init__(self, streams: Any, folder: Path, query: Any) -> None:
         self.seconds = float(query.get("seconds", 10))
@@ -131,7 +131,7 @@ class Show:
         self.thread.join()
 
     def message(self) -> dict[str, Any]:
-        """Return what ComfyUI's page would be told now."""
+        """Return the message that ComfyUI's page would get now."""
         path = self.path if self.state == "finished" else self.path.with_suffix(".partial.mp4")
         file = {"filename": path.name, "subfolder": "", "type": "output"}
         elapsed_s = max(1e-3, time.monotonic() - self.start_s)

@@ -3,7 +3,7 @@
 // FOLDER is that of the pack. tests/comfyui/test_templates_page.py judges it.
 
 import { withBrowser } from './browser.mjs'
-import { pause, ready, told } from './comfyui_page.mjs'
+import { pause, ready, reported } from './comfyui_page.mjs'
 
 const CARD = '[data-testid^="template-workflow-"]'
 
@@ -30,7 +30,7 @@ const scenarios = {
     await set(page, 'FlashTalk_AudioEncode', 'duration', 1.12)
     await set(page, 'FlashTalk_ChunkSampler', 'seed', renderer === 'classic' ? 1 : 2)
     await page.evaluate(() => window.app.queuePrompt(0))
-    await told(page, 'finished', 240_000)
+    await reported(page, 'finished', 240_000)
     return { nodes, faulty, errors, scale }
   },
 
@@ -99,14 +99,14 @@ const settings = {
 const seen = await withBrowser(async (browser) => {
   await fetch(`${url}/settings`, { method: 'POST', body: JSON.stringify(settings) })
   const page = await browser.newPage({ viewport: { width: 1600, height: 900 } })
-  const faults = []
-  page.on('pageerror', (error) => faults.push(String(error)))
+  const pageErrors = []
+  page.on('pageerror', (error) => pageErrors.push(String(error)))
   page.on('console', (line) => {
     const text = `${line.text()} ${line.location().url}`
-    if (line.type() === 'error' && /flashtalk/i.test(text) && !/huggingface/.test(text)) faults.push(text)
+    if (line.type() === 'error' && /flashtalk/i.test(text) && !/huggingface/.test(text)) pageErrors.push(text)
   })
   await page.goto(url)
   await ready(page)
-  return { ...(await scenarios[scenario](page)), faults }
+  return { ...(await scenarios[scenario](page)), pageErrors }
 })
 process.stdout.write(`${JSON.stringify(seen)}\n`)

@@ -1,4 +1,4 @@
-"""Pictures in the colours that Chromium shows."""
+"""Images in the colours that Chromium shows."""
 
 import numpy as np
 import pytest

@@ -33,7 +33,7 @@ def test_it_plays_with_sound_while_it_is_made_and_becomes_the_file(run):
     assert "finished" in seen["end"]["status"]
     assert seen["duration"] == pytest.approx(8, abs=0.05)
     assert seen["end"]["time"] > 4  # it went on where it was
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_a_late_viewer_joins_near_the_newest_frame(run):
@@ -41,7 +41,7 @@ def test_a_late_viewer_joins_near_the_newest_frame(run):
     assert is_moving(seen["first"], seen["later"])
     # The encoder keeps 11 frames back, and the newest key frame is a chunk old at most.
     assert seen["newest"] - 3 < seen["first"]["ranges"][0][0] <= seen["last"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_a_slow_render_is_played_in_runs_and_never_stutters(run):
@@ -90,7 +90,7 @@ def test_twenty_reloads_leave_one_viewer(run):
     seen = run("survivesReloads")
     assert has_picture(seen["end"])
     assert (seen["viewers"], seen["dropped"]) == (1, 0)
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_a_page_that_forbids_blobs_gets_a_plain_video(run):
@@ -104,7 +104,7 @@ def test_a_browser_without_the_codec_leaves_the_node_to_pictures(run):
     seen = run("fallsBackToPictures")
     assert seen["end"]["mode"] == "pictures"
     assert re.fullmatch(r"No video in this browser \(.+\), pictures only", seen["end"]["status"])
-    assert seen["viewers"] == 0  # so that the server sends pictures
+    assert seen["viewers"] == 0  # so that the server sends images
 
 
 def test_a_managed_source_says_when_it_wants_more(run):
@@ -113,27 +113,27 @@ def test_a_managed_source_says_when_it_wants_more(run):
     assert seen["isLocal"]  # without it, a managed source never opens
     assert seen["stopped"]
     assert seen["wentOn"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_an_unknown_session_is_said_and_breaks_nothing(run):
-    seen = run("hearsOfAnUnknownSession")
+    seen = run("asksForAnUnknownSession")
     assert "before anything was rendered" in seen["end"]["status"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_a_restarted_server_is_said_and_what_it_left_plays(run):
-    seen = run("hearsOfARestart")
+    seen = run("noticesARestart")
     assert seen["end"]["status"].endswith(f"what was rendered is in {seen['name']}")
     assert seen["name"].endswith(".partial.mp4")
     assert has_picture(seen["end"])
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_the_end_is_asked_for_when_nobody_tells(run):
     seen = run("asksForTheEnd")
     assert "/view?filename=show_" in seen["end"]["src"]
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_a_deleted_file_is_said_to_be_gone(run):
@@ -152,7 +152,7 @@ def test_the_end_of_the_server_is_said_and_what_came_is_kept(browser, own_stage)
     seen = browser.play("outlivesTheServer", own_stage)
     assert "connection lost" in seen["end"]["status"]
     assert has_picture(seen["end"])
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_an_interrupted_run_shows_what_it_left(run):
@@ -165,14 +165,14 @@ def test_an_interrupted_run_shows_what_it_left(run):
 def test_it_goes_on_after_being_moved_about_the_page(run):
     seen = run("survivesBeingMoved")
     assert has_picture(seen["end"])
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_it_makes_room_when_the_browser_is_full(run):
     seen = run("livesWithinItsQuota")
     assert seen["refused"] > 0
     assert has_picture(seen["end"])
-    assert not seen["faults"]
+    assert not seen["pageErrors"]
 
 
 def test_buttons_do_what_they_say(run):

@@ -28,7 +28,7 @@ def tables(run_module):
 
 @pytest.fixture(scope="module")
 def run_module():
-    """Run a script beside the modules of js/lib and return what it prints."""
+    """Run a script with the modules of js/lib and return what it prints."""
 
     def run(script):
         done = subprocess.run(
