@@ -14,7 +14,7 @@ def shapes_of(manifest):
 
 
 def scaled(shapes):
-    """Return the tensors of a file in scaled fp8: 8-bit matrices, each with its scale."""
+    """Return the tensors of a file in scaled FP8: matrices in FP8, each with its scale."""
     tensors = {"scaled_fp8": ("F8_E4M3", [2])}
     for name, shape in shapes.items():
         is_matrix = name.endswith(".weight") and len(shape) == 2

@@ -68,7 +68,7 @@ def older(tmp_path):
 
 @pytest.fixture
 def render(capsys, portrait, speech, older):
-    """Render, with good values for what is not given; over the older file unless told."""
+    """Render, with good values for what is not given; over the older file by default."""
 
     def run(*options, image=portrait, audio=speech, output=older):
         files = ["--image", str(image), "--audio", str(audio), "-o", str(output)]

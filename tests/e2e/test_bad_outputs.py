@@ -141,7 +141,7 @@ def test_a_killed_render_stays_playable(write_sound, tmp_path, older, portrait):
 
 
 def is_playable(path):
-    """Tell whether a first fragment has been written; before that nothing can be kept."""
+    """Return whether a first fragment has been written; before that nothing can be kept."""
     try:
         return count_frames(path) >= 5
     except av.FFmpegError:

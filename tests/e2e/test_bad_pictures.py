@@ -1,4 +1,4 @@
-"""Pictures people have: the odd ones are shown, the broken ones are told in one line."""
+"""Unusual and damaged images: unusual ones are shown, damaged ones are reported in one line."""
 
 import av
 import numpy as np
@@ -66,7 +66,7 @@ def test_of_an_animation_the_first_frame_is_taken_and_said(render, tmp_path):
 
 
 def test_a_phones_picture_is_shown_upright(render, tmp_path, older):
-    """The same picture lying on its side, with the note that it is to be turned."""
+    """The same image lying on its side, with the note that it is to be turned."""
     exif = Image.Exif()
     exif[0x0112] = 6
     upright = save(halves(), tmp_path / "up.png")

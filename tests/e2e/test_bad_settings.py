@@ -1,4 +1,4 @@
-"""Settings out of range and weights that cannot be used, told before anything is rendered."""
+"""Settings out of range and weights that cannot be used, reported before anything is rendered."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""Sounds people have."""
+"""Unusual and damaged audio files."""
 
 import av
 import numpy as np

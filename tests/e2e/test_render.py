@@ -1,4 +1,4 @@
-"""From picture and speech to an MP4 with sound."""
+"""From image and speech to an MP4 with audio."""
 
 import re
 from fractions import Fraction

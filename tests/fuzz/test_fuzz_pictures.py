@@ -1,4 +1,4 @@
-"""Damaged pictures by the thousand: each is opened or refused in one line.
+"""Damaged images by the thousand: each is opened or refused in one line.
 
 ``python -m pytest -m manual tests/fuzz -s``; FUZZ_CASES in the environment sets how many, FUZZ_SEED
 which. What is not told in one line is left in FUZZ_KEEP, if that is a folder.

@@ -1,4 +1,4 @@
-"""Damaged sounds of every kind: each is read alike in every pass, or refused in one line."""
+"""Damaged audio files of every kind: each is read alike in every pass, or refused in one line."""
 
 import io
 import logging
@@ -90,7 +90,7 @@ def seeds():
 
 
 def read_twice(path):
-    """Measure a sound and hear it, as a render does."""
+    """Measure audio and read the model's input, as a render does."""
     info = probe_audio(path)
     for note in audio_notes(info):
         assert note.isprintable(), note

@@ -1,4 +1,4 @@
-"""Damaged files of training: each is refused in one line, or taken for what it is."""
+"""Damaged files of training: each is refused in one line, or read as what it is."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Damaged weights of every kind: each is refused in one line, or taken for what it is."""
+"""Damaged weights of every kind: each is refused in one line, or read as what it is."""
 
 import io
 import json
@@ -166,7 +166,7 @@ def test_settings(folder):
 
 
 def test_other_json(folder):
-    """``config.json`` beside the transformer, and an index of its shards."""
+    """``config.json`` next to the transformer, and an index of its shards."""
     (folder / "flashtalk.json").symlink_to(TINY / "flashtalk.json")
     config = {"num_heads": 11, "num_layers": 6, "text_len": 32, "context_tokens": 8, "eps": 1e-6,
               "model_type": "wav2vec2", "conv_dim": [32, 48], "do_normalize": True}  # fmt: skip

@@ -1,4 +1,4 @@
-"""8-bit products with and without scales by row, and the sound encoder's positions, on a GPU."""
+"""FP8 products with and without scales by row, and the audio encoder's positions, on a GPU."""
 
 import pytest
 import torch

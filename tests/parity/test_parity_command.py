@@ -174,6 +174,6 @@ def test_tf32_is_off_inside_and_restored_after_an_error():
 
 def test_no_library_for_sound_or_video_files_is_needed(made, monkeypatch):
     for name in ("av", "soundfile", "pyloudnorm", "soxr", "sentencepiece", "ftfy"):
-        # ``None`` is Python's way to say that a package is not there.
+        # ``None`` marks a package as absent.
         monkeypatch.setitem(sys.modules, name, None)
     assert not failures(run_parity(made))

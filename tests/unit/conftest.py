@@ -1,10 +1,10 @@
-"""A sound whose length is known at its end only."""
+"""Audio whose length is known at its end only."""
 
 import pytest
 
 
 class GrowingSound:
-    """Sound that arrives part by part, whenever it is waited for; one wait more tells its end."""
+    """Audio that arrives part by part, one per wait; a further wait ends it."""
 
     name = "live"
     layout = ""

@@ -1,4 +1,4 @@
-"""Which faults are a user's, and how they can be caught."""
+"""Which errors are a user's, and how they can be caught."""
 
 import inspect
 import pickle

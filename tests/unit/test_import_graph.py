@@ -13,7 +13,7 @@ pytestmark = pytest.mark.cpu
 
 ROOT = Path(__file__).parents[2]
 MOST_FILES = 14
-"""In one folder, besides ``__init__.py``."""
+"""In one folder, not counting ``__init__.py``."""
 PACKAGES = ("flashtalk_core", "flashtalk_training", "nodes")
 LONGEST_PUBLISHED = 16
 """Modules on the longest import chain of the core and the nodes."""
@@ -54,7 +54,7 @@ def graph() -> dict[str, set[str]]:
 
 
 def longest_chain(*packages: str) -> list[str]:
-    """Return the longest way along imports, each module imported by the one before it."""
+    """Return the longest chain of imports, each module imported by the one before it."""
     chains: dict[str, list[str]] = {}
     for name in TopologicalSorter(graph()).static_order():
         if name.split(".")[0] in packages:

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.cpu
 
 ROOT = Path(__file__).parents[2]
 
-# Run in a process of its own. ``None`` in ``sys.modules`` is Python's way to say that a package
-# is not there: imports raise ModuleNotFoundError, and ``find_spec`` finds nothing.
+# Run in a process of its own. ``None`` in ``sys.modules`` marks a package as absent for
+# Python: imports raise ModuleNotFoundError, and ``find_spec`` finds nothing.
 SCRIPT = """
 import sys
 for name in ("xfuser", "flash_attn", "flash_attn_interface", "fa3_fwd_interface", "sageattention",

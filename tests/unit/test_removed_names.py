@@ -45,7 +45,7 @@ REMOVED = [
     ("pillow", (10, 0), "PIL.Image.ANTIALIAS PIL.Image.LINEAR PIL.Image.CUBIC"),
     ("av", (14, 0), "av.AVError"),
 ]
-# Names that stay but behave in another way, with the reason.
+# Names that stay but behave differently, with the reason.
 CHANGED = {
     "asyncio.get_event_loop": "raises without a running loop on Python 3.14",
     "asyncio.set_event_loop_policy": "warns on Python 3.14",

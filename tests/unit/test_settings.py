@@ -1,4 +1,4 @@
-"""Settings out of JSON: types and limits are told by key, before anything is built."""
+"""Settings out of JSON: types and limits are reported by key, before anything is built."""
 
 import json
 import math

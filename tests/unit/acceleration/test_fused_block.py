@@ -1,4 +1,4 @@
-"""Fused blocks against plain ones: absorbed audio, merged padding, 8-bit layers, and what they
+"""Fused blocks against eager ones: absorbed audio, merged padding, FP8 layers, and what they
 leave to eager execution."""
 
 import math
@@ -152,7 +152,7 @@ def test_float8_attention_scales_to_the_range_and_back():
 
 
 class EverywhereFloat8Attention(Float8Attention):
-    """8-bit attention whose kernel undoes the scales and computes in float32, on any device."""
+    """FP8 attention whose kernel undoes the scales and computes in float32, on any device."""
 
     def __init__(self):
         super().__init__(self.kernel)

@@ -1,4 +1,4 @@
-"""Picture and sound are exactly as long as each other, and in step, at any length."""
+"""Video and audio are exactly as long as each other, and in step, at any length."""
 
 import resource
 import sys

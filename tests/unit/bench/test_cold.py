@@ -1,4 +1,4 @@
-"""A cold start, taken apart, at the tiny model's size."""
+"""The parts of a cold start, at the tiny model's size."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What 8-bit floats do to the picture of a trained model."""
+"""The effect of FP8 on the frames of a trained model."""
 
 import copy
 import math

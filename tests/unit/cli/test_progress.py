@@ -18,7 +18,7 @@ class Terminal(io.StringIO):
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that is set by hand, in seconds."""
 
     now_s = 100.0
 

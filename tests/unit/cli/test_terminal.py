@@ -1,4 +1,4 @@
-"""Telling never ends the work, and never changes how it ended."""
+"""Output never ends the work, and never changes how it ended."""
 
 import errno
 import io
@@ -23,7 +23,7 @@ NO_READER = BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 class Failing(io.StringIO):
-    """A stream on which everything fails in one way."""
+    """A stream on which every call raises one error."""
 
     def __init__(self, error):
         super().__init__()

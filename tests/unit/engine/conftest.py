@@ -110,7 +110,7 @@ def networks(checkpoint):
 
 @pytest.fixture(scope="session")
 def make_plan(checkpoint):
-    """Plan a video of noise, of 1 step and 32 x 32 pixels unless told otherwise."""
+    """Plan a video of noise, of 1 step and 32 x 32 pixels by default."""
 
     def make(*, picture_seed=0, sound_seed=0, seconds=0.4, size_px=(32, 32), **given):
         rng = np.random.default_rng(picture_seed)

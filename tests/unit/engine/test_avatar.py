@@ -18,7 +18,7 @@ RATE_HZ = 16_000
 
 
 class Samples:
-    """Sound in memory."""
+    """Audio in memory."""
 
     def __init__(self, seed=0, seconds=4):
         rng = np.random.default_rng(seed)
@@ -103,7 +103,7 @@ def test_the_last_heard_frame_knows_what_follows_it(avatar):
 
 
 def test_chunks_overlap_in_what_they_hear(avatar):
-    """Motion frames of a chunk hear what they heard at the end of the one before."""
+    """Motion frames of a chunk get the audio that they had at the end of the one before."""
     chunk = avatar.chunk
     first, second = chunk_span(1, chunk), chunk_span(2, chunk)
     overlap = [frame for frame in second.audio if frame in first.audio]

@@ -1,4 +1,4 @@
-"""Plans: a fingerprint of everything that decides the picture, and nothing else."""
+"""Plans: a fingerprint of everything that decides the image, and nothing else."""
 
 import itertools
 from dataclasses import replace

@@ -82,7 +82,7 @@ OTHERS = {
     "placement.decode_latents": (3, {}),
 }
 SAME_PICTURE = {"placement.memory.mode", "placement.memory.num_resident"}
-"""Where weights wait does not change the picture, so it is in the plan and no fingerprint."""
+"""Where weights are kept does not change the frames, so it is in the plan and no fingerprint."""
 REFUSED = {
     "speakers.mask": ("left.png", "speaker mask 'left.png': a mask tells several speakers apart"),
     "model.vae": ("v", "vae 'v': a part is chosen by itself in ComfyUI only"),
@@ -249,7 +249,7 @@ def test_what_was_encoded_elsewhere_has_to_fit(opened):
         resolve(BASE, HOST, inputs)
 
 
-# One fault of each kind in the order of cost: looking at values, names, files, headers.
+# One error of each kind in the order of cost: looking at values, names, files, headers.
 FAULTS = {
     "size_px": ((1, 1), "size 1x1"),
     "sampling.steps": (0, "steps 0"),

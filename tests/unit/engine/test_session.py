@@ -109,7 +109,7 @@ def test_a_state_of_other_settings_is_refused():
 
 
 class Hearing(Counter):
-    """Draws frames as bright as what it hears of them and a while ahead."""
+    """Draws frames as bright as their audio and that of a while ahead."""
 
     def __init__(self, audio, ahead_samples):
         super().__init__()

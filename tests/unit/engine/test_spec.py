@@ -1,4 +1,4 @@
-"""A spec says everything, in JSON too, and nothing of it is lost on the way to a plan."""
+"""A spec says everything, in JSON too, and nothing of it is lost in the plan."""
 
 import json
 import math
@@ -113,7 +113,7 @@ def test_what_is_left_out_has_its_default():
 
 
 def test_a_whole_number_where_any_is_taken_is_that_number():
-    """JavaScript writes 5.0 as 5; a fingerprint tells them apart."""
+    """JavaScript writes 5.0 as 5; a fingerprint differs between them."""
     text = '{"version": 1, "sampling": {"shift": 5}, "start_s": 1}'
     found = RenderSpec.from_json(text)
     assert (type(found.sampling.shift), type(found.start_s)) == (float, float)

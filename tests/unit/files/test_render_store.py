@@ -1,4 +1,4 @@
-"""Finished renders that are kept: found, bounded, never trusted when changed, never in the way."""
+"""Finished renders that are kept: found, bounded, never trusted when changed, never an obstacle."""
 
 import errno
 import os
@@ -197,7 +197,7 @@ def test_files_of_others_in_the_folder_are_left_alone(folder, make_video):
 
 
 def rot(folder, key="a", at=50):
-    """Change a byte of a kept video in a way that neither size nor time shows."""
+    """Change a byte of a kept video so that neither size nor time shows it."""
     path = folder / f"{key}.mp4"
     status = path.stat()
     with path.open("r+b") as file:

@@ -58,7 +58,7 @@ def write_wav(path, audio, rate_hz, mask=None):
 
 
 def heard(info):
-    """Return all that the model hears of a sound."""
+    """Return all of the model's audio input."""
     with AnalysisStream(info) as stream:
         return stream.read(0, round(info.duration_s * 16_000))
 

@@ -170,7 +170,7 @@ def test_each_installed_kernel_agrees_with_sdpa(kernel, lengths):
     q, k, v = random_heads(*lengths, device="cuda", dtype=torch.bfloat16, head_dim=128)
     expected = sdpa(q.float(), k.float(), v.float())
     error = (kernel.load()(q, k, v).float() - expected).square().mean().sqrt() / expected.std()
-    # Those that are not exact multiply 8-bit numbers.
+    # Those that are not exact multiply in 8 bits.
     assert float(error) < {"sage": 5e-2, "flash-attn-3-fp8": 1e-1}.get(kernel.name, 1e-2)
 
 

@@ -32,7 +32,7 @@ def tried_out_again():
 
 
 def break_in_half_precision(monkeypatch, *names, value=0.0):
-    """Make functions wrong where the fault of oneDNN is: on a CPU, in half precision."""
+    """Make functions wrong where oneDNN has its bug: on a CPU, in half precision."""
     for name in names:
         right = getattr(F, name)
 

@@ -1,4 +1,4 @@
-"""Estimates of memory beside the weights, held against what was measured at the full size."""
+"""Estimates of activation memory, compared with what was measured at the full size."""
 
 from types import SimpleNamespace
 

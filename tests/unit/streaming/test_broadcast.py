@@ -155,7 +155,7 @@ def test_a_thread_that_publishes_loses_nothing():
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that is set by hand, in seconds."""
 
     now_s = 100.0
 

@@ -46,7 +46,7 @@ def train_tokenizer(vocab_size=40):
 
 
 def write_transformer(folder):
-    """Write three shards, their index, and a config.json without what shapes tell."""
+    """Write three shards, their index, and a config.json without what shapes determine."""
     weights = golden_weights("dit")
     names = sorted(weights)
     parts = {SHARD.format(i + 1): names[i::3] for i in range(3)}

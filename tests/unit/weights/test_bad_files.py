@@ -1,4 +1,4 @@
-"""Missing, damaged, unsafe and foreign files are told in one line before any weight is read."""
+"""Missing, damaged, unsafe and foreign files are reported in one line before any weight is read."""
 
 import json
 import os

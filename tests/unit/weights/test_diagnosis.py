@@ -1,4 +1,4 @@
-"""All faults of a model's files at once, from names and headers alone."""
+"""All errors in a model's files at once, from names and headers alone."""
 
 import json
 import shutil

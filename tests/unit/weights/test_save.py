@@ -59,7 +59,7 @@ def test_folder_that_does_not_exist_is_reported(tmp_path):
 
 
 def test_full_disk_keeps_the_older_file(tmp_path):
-    """A limit on file size stops root too; the child's exit code tells what was raised."""
+    """A limit on file size stops root too; the child's exit code shows what was raised."""
     path = tmp_path / "a.safetensors"
     save_component(nn.Linear(2, 2), path)
     before = path.read_bytes()

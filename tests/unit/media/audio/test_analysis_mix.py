@@ -1,4 +1,4 @@
-"""What of a sound reaches the model."""
+"""Which part of the audio reaches the model."""
 
 import logging
 

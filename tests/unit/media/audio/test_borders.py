@@ -1,4 +1,4 @@
-"""Whatever a library raises about a sound is told as one error, or as damage."""
+"""Whatever a library raises about audio is reported as one error, or as damage."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""One downmix for what is played and what is heard."""
+"""One downmix for the track and for the model's input."""
 
 import av
 import numpy as np

@@ -1,4 +1,4 @@
-"""A sound that grows while it is rendered ends as the finished one would have been."""
+"""Audio that grows while it is rendered ends as the finished one would have been."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def growing(samples_and_rate, growing_sound):
 
 @pytest.fixture
 def finished(samples_and_rate, growing):
-    """The same sound from memory, with all that was known of it before its end."""
+    """The same audio from memory, with all that was known of it before its end."""
     samples, rate_hz = samples_and_rate
     array = AudioArray("whole", samples, rate_hz)
     return replace(growing, source=array, num_samples=array.num_samples)

@@ -86,7 +86,7 @@ def test_only_channel_lists_are_parsed_as_positions():
 
 
 def write_video(path, layout, samples):
-    """Write a black second with uncompressed sound, ``(C, n)``."""
+    """Write a black second with uncompressed audio, ``(C, n)``."""
     with av.open(str(path), "w") as container:
         image = container.add_stream("mpeg4", rate=25)
         image.width = image.height = 32
@@ -102,7 +102,7 @@ def write_video(path, layout, samples):
 
 
 def test_the_sound_of_a_video_keeps_its_places(tmp_path):
-    """MOV has an order of its own for 7.1; sound without a layout is in that of WAV."""
+    """MOV has an order of its own for 7.1; audio without a layout is in that of WAV."""
     positions = positions_of("7.1", 8)
     samples = voice(positions, "SL", 48000)
     write_video(tmp_path / "v.mov", "7.1", samples)

@@ -1,4 +1,4 @@
-"""A sound is read several times; what it holds must stay what was measured."""
+"""Audio is read several times; its content must stay what was measured."""
 
 import os
 

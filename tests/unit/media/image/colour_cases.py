@@ -1,6 +1,6 @@
-"""Pictures whose numbers mean something else than sRGB, and what Chromium 156 showed of them.
+"""Images whose numbers mean something else than sRGB, and what Chromium 156 showed of them.
 
-The pictures are the patches of ``picture_files``; what was shown are their colours in turn.
+The images are the patches of ``picture_files``; what was shown are their colours in turn.
 """
 
 from .picture_files import (

@@ -1,4 +1,4 @@
-"""Picture files as tests need them, byte by byte."""
+"""Image files as tests need them, byte by byte."""
 
 import io
 import struct
@@ -31,7 +31,7 @@ def writes_avif():
 
 
 def patches():
-    """A picture of :data:`PATCHES`, 16 pixels each, one beside the other."""
+    """An image of :data:`PATCHES`, 16 pixels each, in a row."""
     pixels = np.repeat(np.repeat(np.array([PATCHES], np.uint8), 16, 1), 16, 0)
     return Image.fromarray(pixels)
 
@@ -164,7 +164,7 @@ def with_nclx(image, primaries, transfer):
 
 
 def apng(canvas, frames, default=None):
-    """Return an animation; each frame is a picture and its left and top."""
+    """Return an animation; each frame is an image and its left and top."""
     parts = [header(*canvas), (b"acTL", struct.pack(">II", len(frames), 0))]
     if default is not None:
         parts.append((b"IDAT", packed(default)))

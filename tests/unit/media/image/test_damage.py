@@ -1,4 +1,4 @@
-"""Damaged pictures: what every viewer shows is opened, the rest refused in one line."""
+"""Damaged images: what every viewer shows is opened, the rest refused in one line."""
 
 import logging
 import struct

@@ -1,4 +1,4 @@
-"""Memory of reading pictures: bounded for all that are accepted."""
+"""Memory of reading images: bounded for all that are accepted."""
 
 import io
 import struct
@@ -178,7 +178,7 @@ def test_notes_that_unpack_without_end_are_left_out(tmp_path):
 
 @pytest.mark.cpu
 def test_an_animation_is_not_walked_through(tmp_path):
-    """A million frames are told from one by looking at two."""
+    """A million frames are distinguished from one by reading two."""
     data = encoded(Image.new("P", (32, 32)), "GIF")
     frame = data[data.index(b",", 13 + 3 * 2 ** ((data[10] & 7) + 1)) : -1]
     path = tmp_path / "picture"

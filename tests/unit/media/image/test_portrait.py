@@ -198,7 +198,7 @@ def test_model_range_there_and_back():
     pixels = torch.arange(256, dtype=torch.uint8)
     values = to_model_range(pixels)
     assert (float(values[0]), float(values[-1])) == (-1.0, 1.0)
-    # The way back rounds down, so float error may cost one level.
+    # The conversion back rounds down, so float error may cost one level.
     assert int((pixels.int() - from_model_range(values).int()).abs().max()) <= 1
 
 

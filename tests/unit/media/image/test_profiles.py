@@ -1,4 +1,4 @@
-"""Pictures in the colours that a browser shows."""
+"""Images in the colours that a browser shows."""
 
 import logging
 import sys
@@ -129,7 +129,7 @@ def test_transparency_survives_the_conversion(opened):
 
 
 def test_large_pictures_are_converted_as_well(opened):
-    """They are taken in bands of rows."""
+    """They are converted in bands of rows."""
     found = opened(flat_png(3000, 1500, 8, 2, gama(100_000)))
     assert found.getextrema() == ((0, 0),) * 3
 

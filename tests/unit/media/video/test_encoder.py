@@ -71,7 +71,7 @@ def test_packets_are_encoded_once_for_all_sinks(audio, frames, tmp_path):
     kinds = [kind for kind, _ in first.packets]
     assert (kinds.count("video"), kinds.count("audio")) == (50, 64)
     data = (tmp_path / "v.mp4").read_bytes()
-    # A start code before each picture gives way to its length; sound is the same to the byte.
+    # A start code before each frame is replaced by its length; audio is the same to the byte.
     assert all(packet in data for kind, packet in first.packets if kind == "audio")
 
 

@@ -126,7 +126,7 @@ def test_mkv_keeps_frames_times_and_sync(render, tmp_path, rate_hz):
     before, after = measure(source), measure(target)
     assert (after.num_frames, after.is_exact, after.rate_hz) == (101, True, rate_hz)
     assert after.click_offsets_s == before.click_offsets_s
-    # The padding of the last sound packet stays, at most one AAC frame.
+    # The padding of the last audio packet stays, at most one AAC frame.
     assert 0 <= after.num_samples - before.num_samples < 1024
     for old, new in zip(decoded(source), decoded(target), strict=True):
         assert np.array_equal(old, new)
@@ -314,7 +314,7 @@ def test_a_name_of_a_file_on_the_way_to_another_video(render, tmp_path, suffix):
 @pytest.mark.parametrize("suffix", CONTAINERS)
 @pytest.mark.parametrize("damage", ["co64", "stsz", "tkhd", "stsd", "moov"])
 def test_a_source_with_a_damaged_index_is_the_source_s_fault(render, tmp_path, suffix, damage):
-    """Or is copied as far as FFmpeg reads it; the target is never said to be at fault."""
+    """Or is copied as far as FFmpeg reads it; the error never names the target."""
     source = render()
     data = bytearray(source.read_bytes())
     at = data.index(damage.encode()) - 4

@@ -58,7 +58,7 @@ def interrupt(*_):
 
 
 def stop_after(path, num_frames, total=50):
-    """Stop a render; return what is told."""
+    """Stop a render; return what is reported."""
     with pytest.raises(StoppedError) as stopped:
         run(writer_of(path, total), num_frames, stop)
     return describe(stopped.value)[0]
@@ -169,7 +169,7 @@ def test_a_partial_file_that_does_not_play_goes(final, tmp_path, num_bytes):
     ],
 )
 def test_files_that_no_stopped_render_left_are_kept(final, tmp_path, content):
-    """A file of another kind, or a finished video, that somebody called so."""
+    """A file of another kind, or a finished video, that has this name."""
     partial = tmp_path / "v.partial.mp4"
     if isinstance(content, str):
         finish(tmp_path / "other.mp4")

@@ -28,7 +28,7 @@ RATES = [8_000, 16_000, 22_050, 44_100, 48_000]
 
 @pytest.fixture
 def render(make, tmp_path):
-    """Render plain frames to a sound of clicks at the given samples."""
+    """Render plain frames to audio of clicks at the given samples."""
 
     def render(num_samples, rate_hz, at, channels=1, **options):
         audio = make.clicks(num_samples, at, channels)
@@ -150,7 +150,7 @@ def test_colours_survive(make, tmp_path):
     ) as writer:
         writer.write(torch.from_numpy(image).expand(25, -1, -1, -1))
     with av.open(str(writer.output.final)) as container:
-        # Older PyAV does not go by the declared colour space on the way back: compare in YCbCr.
+        # Older PyAV does not go by the declared colour space when decoding: compare in YCbCr.
         planes = [*container.decode(video=0)][-1].to_ndarray(format="yuv420p")
         found = np.stack([planes[16, 16::32], *planes[32:].reshape(2, 16, 96)[:, 8, 8::16]], 1)
         assert np.abs(found - bt709(np.array(colours) / 255)).max() <= 3

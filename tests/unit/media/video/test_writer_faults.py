@@ -66,14 +66,14 @@ def start_child(audio, final, limit=0):
 
 
 def fill(writer, then, num_frames=None):
-    """Write black frames (all of them unless told), then do what the test wants to happen."""
+    """Write black frames (all of them by default), then do what the test wants to happen."""
     with writer:
         writer.write(np.zeros((num_frames or writer.num_frames, 32, 32, 3), np.uint8))
         then(writer)
 
 
 def play(path):
-    """Play as far as it goes: frames, and when the clicks are heard, on the same clock."""
+    """Play as far as it goes: frames, and when the clicks are played, on the same clock."""
     with av.open(str(path)) as container:
         frames = [frame.pts * frame.time_base for frame in container.decode(video=0)]
     heard = {}
@@ -92,7 +92,7 @@ def assert_plays(path, at_least):
     assert frames == [frames[0] + index * (frames[1] - frames[0]) for index in range(len(frames))]
     assert float(frames[1] - frames[0]) == 0.04
     assert frames[0] == 0
-    # One click a second, as far as the picture goes.
+    # One click a second, as far as the video goes.
     assert len(clicks) >= len(frames) // 25
     assert np.allclose(clicks, np.arange(len(clicks)) + 0.5, atol=1e-3)
 
@@ -152,7 +152,7 @@ def test_a_stop_between_a_frame_and_its_count_tells_what_is_in_the_file(audio, f
     def stop_after_the_fifth_frame(packets):
         mux(packets)
         calls.append(1)
-        if len(calls) == 9:  # pictures and sound by turns
+        if len(calls) == 9:  # video and audio packets alternate
             raise KeyboardInterrupt
 
     writer._encoder._mux = stop_after_the_fifth_frame

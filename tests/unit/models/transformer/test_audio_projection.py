@@ -1,4 +1,4 @@
-"""What each latent frame hears."""
+"""The audio that each latent frame attends to."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ CONFIG = DiTConfig(
 
 
 def moments(num_frames, window=5):
-    """Windows that hold the moment they hear: frame number plus offset."""
+    """Windows that hold the time of their audio: frame number plus offset."""
     frames = torch.arange(num_frames)[:, None] + torch.arange(window) - window // 2
     return frames.float().view(1, num_frames, window, 1, 1)
 

@@ -1,4 +1,4 @@
-"""The transformer as a whole: batches, padding, float32 where it matters, strength of sound."""
+"""The transformer as a whole: batches, padding, float32 where it matters, mouth strength."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The two ways to convolve, and norms at the edge of their number format."""
+"""The two implementations of convolution, and norms at the limits of their dtype."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A picture in row tiles: the same frames as whole, with smaller tensors on the way."""
+"""Decoding in row tiles: the same frames as whole, with smaller intermediate tensors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Settings beside the weights that cannot be: refused with file and key, nothing is built."""
+"""Invalid settings next to the weights: refused with file and key, nothing is built."""
 
 import json
 import os

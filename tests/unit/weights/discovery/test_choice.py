@@ -1,4 +1,4 @@
-"""Parts that lie in many folders are found, or taken as chosen, and become one model."""
+"""Parts that lie in many folders are found, or used as chosen, and become one model."""
 
 import json
 import os
@@ -108,7 +108,7 @@ def test_what_is_chosen_goes_before_what_is_found(repackaged, tmp_path):
         chosen[part] = shutil.copy(found, tmp_path / f"my {part}.safetensors")
     files = choose_model_files(repackaged, chosen)
     assert (*files.dit, files.vae, files.text, files.clip, files.audio) == tuple(chosen.values())
-    # The settings lie beside the other transformer.
+    # The settings lie next to the other transformer.
     assert files.settings == {}
 
 
@@ -173,7 +173,7 @@ def test_without_text_and_clip_sizes_come_from_the_transformer(repackaged, model
     places = {part: repackaged[part] for part in ("dit", "vae", "audio")}
     files = choose_model_files(places, {}, without=("text", "clip"))
     assert (files.text, files.tokenizer, files.clip) == (None, None, None)
-    # What shapes do not tell of the toys.
+    # What shapes do not determine of the toys.
     settings = {"dit": {"num_heads": 4, "text_len": 24, "context_tokens": 6}, "vae": {"dim": 8}}
     settings |= {"audio": json.loads(json.dumps(vars(models.config.audio)))}
     (repackaged["dit"][1] / "flashtalk.json").write_text(json.dumps(settings))

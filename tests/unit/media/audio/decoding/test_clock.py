@@ -1,4 +1,4 @@
-"""Sound lasts as long as a player plays it, and each part of it comes at its time."""
+"""Audio lasts as long as a player plays it, and each part of it comes at its time."""
 
 import struct
 import tracemalloc
@@ -27,7 +27,7 @@ CONTAINERS = [
 
 
 def write(path, codec, audio, moved_s=lambda time_s: 0, picture_s=None):
-    """Write ``(C, n)``; ``moved_s`` says how much later each frame of sound is to be heard."""
+    """Write ``(C, n)``; ``moved_s`` says how much later each frame of audio is to be played."""
     layout = {1: "mono", 2: "stereo"}[len(audio)]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE_HZ, layout=layout)

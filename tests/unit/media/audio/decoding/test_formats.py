@@ -1,4 +1,4 @@
-"""Which files are opened as sound, by their content, and by whom."""
+"""Which files are opened as audio, by their content, and by whom."""
 
 import struct
 import sys

@@ -48,7 +48,7 @@ CHANGES = {
 
 @pytest.fixture
 def video(tmp_path):
-    """Write a video with sound, its bytes changed; return its path."""
+    """Write a video with audio, its bytes changed; return its path."""
 
     def video(change, name="v.mp4", **options):
         whole = files.write(tmp_path / "whole.mp4", audio=files.clicks(0.4, [0.2]), **options)

@@ -1,4 +1,4 @@
-"""Which way up, how wide and how large frames are shown, and what is no picture to be shown."""
+"""Orientation, width and size of shown frames, and tracks that are no video to be shown."""
 
 import struct
 import zlib
@@ -35,7 +35,7 @@ def first(path):
 
 
 def same(found, wanted):
-    """Whether two pictures agree away from their borders, within 12 levels."""
+    """Whether two images agree away from their borders, within 12 levels."""
     assert found.shape == wanted.shape
     height, width = found.shape[:2]
     rows = [height // 4, height * 3 // 4]
@@ -151,7 +151,7 @@ def test_the_track_that_a_player_shows_is_taken(tmp_path, kind):
 
 
 def two_tracks(folder, kind):
-    """Write a file whose first picture track is none that is shown."""
+    """Write a file whose first video track is not the one that is shown."""
     with av.open(str(folder / "w.mp4"), "w") as container:
         cover = container.add_stream("mjpeg", rate=25)
         cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"

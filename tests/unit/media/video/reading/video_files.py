@@ -17,7 +17,7 @@ _STEP = 15
 
 
 def image(number, size=SIZE):
-    """A frame whose halves tell its number."""
+    """A frame whose halves encode its number."""
     made = np.empty((size[1], size[0], 3), np.uint8)
     made[:, : size[0] // 2] = 10 + number // 16 * _STEP
     made[:, size[0] // 2 :] = 10 + number % 16 * _STEP
@@ -25,7 +25,7 @@ def image(number, size=SIZE):
 
 
 def quarters(size=SIZE):
-    """Red, green above blue, white: each way up looks different."""
+    """Red, green above blue, white: each orientation looks different."""
     width, height = size
     made = np.zeros((height, width, 3), np.uint8)
     top, left = slice(0, height // 2), slice(0, width // 2)
@@ -54,7 +54,7 @@ def numbers_of(images):
 
 
 def click_of(waveform, rate_hz):
-    """When the first click sounds, seconds."""
+    """Time of the first click, seconds."""
     loud = np.abs(np.asarray(waveform)).reshape(-1) > 0.3
     return int(loud.argmax()) / rate_hz if loud.any() else None
 
@@ -72,16 +72,16 @@ def write(
         images: What they show, their numbers if left out.
         rate: Frames a second that the container is told.
         tick: Seconds of a tick; ``1 / rate`` if left out.
-        codec: Encoder of the picture.
+        codec: Encoder of the video track.
         pix_fmt: Its pixel format.
         audio: ``(C, n)`` floats at :data:`RATE_HZ`, or none.
         sound_codec: Its encoder.
         sound_at_s: How much later it starts.
-        picture_at_s: How much later the picture starts.
+        picture_at_s: How much later the video track starts.
         container: Options of the muxer.
         mux: Gets each packet before it is written, and says whether it is.
         codec_options: Options of the encoder.
-        sound_first: Whether the sound is the first track.
+        sound_first: Whether the audio is the first track.
         prepare: Gets the stream before the encoder is opened.
     """
     times = range(10) if times is None else times
