@@ -71,7 +71,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
         "no weights": lambda: open_tensor_file(text.rename(folder / "text.safetensors")),
         "a cut picture": lambda: open_image(cut_short(image)),
         "no part": lambda: in_model_folder(folder, "vae").run(),
-        "many parts": lambda: raise_(model_report._tell([("model", "gone"), ("vae", "gone")])),
+        "many parts": lambda: raise_(model_report._report([("model", "gone"), ("vae", "gone")])),
         "a full disk": lambda: raise_(error_line(written, left, 9, True, full)),
         "no name": lambda: new_output("FlashTalk/", (64, 64), ".mp4"),
         "a name elsewhere": lambda: new_output("../../away", (64, 64), ".mp4"),
