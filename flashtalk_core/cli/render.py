@@ -133,11 +133,14 @@ def parse_size(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
     from ..engine.events import EventHandlers
+    from ..engine.notes import placement_notes
     from ..engine.render import describe, open_writer, render_video
     from ..placement.residency import CachedNetworks
     from .progress import Progress
 
     plan = make_plan(args)
+    for note in placement_notes(plan.placement):
+        logger.warning("%s", note)
     writer = open_writer(plan, args.output, crf=args.crf, metadata={"comment": describe(plan)})
     try:
         with ExitStack() as stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..borders import is_out_of_memory
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, require
 from ..excerpt import excerpt, first_line
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     ``auto`` is bfloat16 on CUDA, float16 on a GPU that only emulates it, else float32.
 
     Raises:
-        InvalidInputError: If the device computes wrongly in it.
+        InvalidInputError: If it is not one of :data:`DTYPES`, or the device computes wrongly in it.
     """
     import torch
 
@@ -80,8 +80,9 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
     if name == "auto":
         name = _fast_dtype(device)
-    dtype = getattr(torch, name)
-    assert isinstance(dtype, torch.dtype), name
+    names = ", ".join(("auto", *DTYPES))
+    require(name in DTYPES, f"dtype {excerpt(name)!r}: use one of {names}", subject="dtype")
+    dtype: torch.dtype = getattr(torch, name)
     check_half_precision(device, dtype)
     return dtype
 

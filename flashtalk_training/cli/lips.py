@@ -13,7 +13,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command."""
     parser = subparsers.add_parser("lips", help=__doc__, description=__doc__)
     parser.add_argument("video", type=Path, help="finished video")
-    parser.add_argument("track", type=Path, help="JSON such as assets/example/speech.track.json")
+    parser.add_argument(
+        "track", type=Path, help="JSON such as flashtalk_core/assets/example/speech.track.json"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
