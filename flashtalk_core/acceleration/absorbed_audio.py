@@ -22,7 +22,7 @@ from .block_ops import BlockKernels
 
 @dataclass(frozen=True)
 class AbsorbedAudioAttention:
-    """What a block attends to of the audio of a chunk; made at every step.
+    """Absorbed keys and values of a block for the audio of a chunk; made at every step.
 
     Stored for a whole chunk it would take 236 MB a block at the full size, and gain little.
     """
@@ -103,7 +103,7 @@ def _widens_products(device: torch.device, dtype: torch.dtype) -> bool:
     try:
         torch.bmm(one, one, out_dtype=torch.float32)
     except torch.OutOfMemoryError:
-        raise  # says nothing about the product
+        raise  # does not concern the product
     except (TypeError, RuntimeError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""What lies between the matrix products of a transformer block, as whole operations.
+"""The operations between the matrix products of a transformer block.
 
 Axis legend: L tokens, C channels of a row, N heads, D head dim, T latent frames,
 A audio tokens a frame, K keys.
@@ -77,13 +77,13 @@ class BlockKernels(Protocol):
         rotation: Tensor | None,
         float8_factor: float | None = None,
     ) -> Tensor:
-        """Divide rows ``(L, C)`` by their root mean square, scale them, and turn their heads.
+        """Divide rows ``(L, C)`` by their root mean square, scale them, and rotate their heads.
 
         Args:
             x: ``(L, C)``.
             weight: ``(C,)``.
             eps: Of the norm.
-            rotation: Rotary table, ``(L, D / 2, 2)`` float32; ``None`` turns nothing.
+            rotation: Rotary table, ``(L, D / 2, 2)`` float32; ``None`` rotates nothing.
             float8_factor: Factor under which the result is wanted in FP8, whose range
                 it must not leave; ``None`` keeps the dtype.
         """
@@ -117,7 +117,7 @@ class BlockKernels(Protocol):
 
 
 class EagerKernels:
-    """:class:`BlockKernels` in PyTorch's operations; right everywhere, and slow."""
+    """:class:`BlockKernels` in PyTorch's operations: the slow reference for every device."""
 
     def __init__(self, attention: Attention = sdpa) -> None:
         """Attend to the image with ``attention``."""

@@ -35,7 +35,7 @@ class FusedExecution:
     """A :class:`BlockExecution` equal to the eager one up to rounding, rounded less often.
 
     Sums, norms and modulations are one pass each; the equal keys of the prompt's padding count
-    as one; the projections around the attention to the audio are absorbed into its keys and values.
+    as one; the projections around the audio cross-attention are absorbed into its keys and values.
     Blocks run eagerly where a gradient is wanted, for two speakers and for batches.
     """
 
@@ -135,9 +135,9 @@ class FusedExecution:
         return out.type_as(parts[2])
 
     def _factor(self, norm: RMSNorm) -> float:
-        """Return what scales normalised and turned rows so that none can leave the range.
+        """Return the factor that keeps normalised and rotated rows within the range.
 
-        A row of C numbers with a root mean square of one has none above ``sqrt(C)``, and turning
+        A row of C numbers with a root mean square of one has none above ``sqrt(C)``, and rotating
         a pair adds at most ``sqrt(2)``.
         """
         if norm not in self._factors:

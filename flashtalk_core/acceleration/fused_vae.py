@@ -161,8 +161,8 @@ def pad_weights(vae: VideoVAE, channel_multiple: int = CHANNEL_MULTIPLE) -> None
     """Make the padded copies of some weights that :class:`FusedRunner` multiplies with.
 
     Args:
-        vae: Its parameters and the names in its state stay. The copies go where it goes; they do
-            not see later training.
+        vae: Its parameters and the names in its state stay. The copies move with it; they do
+            not follow later training.
         channel_multiple: Channels of 3-D convolutions are padded with zeros to a multiple of
             this, if there are at least as many.
     """

@@ -34,8 +34,8 @@ class KernelOptions:
     """
 
     fused_blocks: bool = True
-    """Run what lies between the transformer's matrix products in few passes (needs Triton), and
-    absorb the projections around the attention to the audio into its keys and values."""
+    """Fuse the operations between the transformer's matrix products (needs Triton), and
+    absorb the projections around the audio cross-attention into its keys and values."""
     compiled_blocks: bool = False
     """Compile the transformer's blocks instead (needs Triton; tens of seconds at first)."""
     channels_last: bool = True

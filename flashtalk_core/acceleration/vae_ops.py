@@ -41,7 +41,7 @@ def shift_rows(pixels: Tensor, bias: Tensor) -> None:
 
 @dataclass(frozen=True)
 class RowKernels:
-    """The kernels, as they are written or each in one pass."""
+    """The kernels: eager, or each fused into one pass."""
 
     activate: Callable[..., None] = activate_rows
     add: Callable[..., None] = add_rows
@@ -49,13 +49,13 @@ class RowKernels:
 
     @classmethod
     def triton(cls) -> RowKernels:
-        """Return Triton's; needs a GPU that it knows. What fails there runs eagerly."""
+        """Return Triton's; needs a GPU that it supports. What fails there runs eagerly."""
         from .triton import pixels
 
         return cls(pixels.activate_rows, pixels.add_rows, pixels.shift_rows).or_eager()
 
     def or_eager(self) -> RowKernels:
-        """Return these, each with the eager one behind it."""
+        """Return these, each with the eager one as fallback."""
         return RowKernels(**fallbacks([each.name for each in fields(self)], self, RowKernels()))
 
 

@@ -1,4 +1,4 @@
-"""From a plan to an avatar that can talk."""
+"""Construction of a talking avatar from a plan."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def build_avatar(
     run once, and together with it they would double the memory.
 
     Args:
-        plan: What to draw.
+        plan: Of the video.
         audio: Analysed audio.
         networks: Provides the networks.
         memo: Encodings of earlier renders; ``None`` encodes everything.
-        events: Gets the steps and stages of each chunk.
+        events: Receives the steps and stages of each chunk.
 
     Returns:
         The avatar, ready for :func:`run_session`.
@@ -84,7 +84,7 @@ def _encode_prompts(plan: RenderPlan, networks: Residency, memo: EncodingMemo) -
     request, tokenizer = plan.request, plan.checkpoint.tokenizer
     if request.context is not None:
         return [request.context]
-    assert tokenizer is not None, "without a text encoder the prompt comes encoded"
+    assert tokenizer is not None, "without a text encoder the prompt must be encoded"
     prompts = [request.prompt, *(change.prompt for change in request.prompt_changes)]
     keys = [fingerprint(prompt=prompt) for prompt in prompts]
     found = {key: context for key in keys if (context := memo.find(key)) is not None}

@@ -64,9 +64,9 @@ def generate_chunk(
         model: Networks and arithmetic.
         reference: The portrait.
         windows: Audio features, ``(1, F, W, S, A)``.
-        state: Where the session stands.
+        state: State of the session.
         sampling: How to denoise.
-        events: Gets steps and stages; may raise to stop.
+        events: Receives steps and stages; may raise to stop.
         draw_noise: Source of noise; ``None`` draws from (seed, chunk).
 
     Yields:
@@ -109,7 +109,7 @@ def _state_after(
 def _check_finite(values: Tensor, chunk_index: int, what: str) -> None:
     """Stop at values that are no image: every later chunk would be generated from them.
 
-    One pass that allocates nothing. Whoever takes the frames waits for the device anyway.
+    One pass that allocates nothing. The consumer of the frames waits for the device anyway.
     """
     # Both ends are NaN where any value is.
     if not all(map(math.isfinite, torch.stack(torch.aminmax(values)).tolist())):
@@ -164,7 +164,7 @@ def _denoise_chunk(
             timestep = torch.tensor([1000 * level])
             return dit(latent, timestep, reference.session, audio)
 
-        # Steps are taken in float32 whatever the weights' dtype: they cost nothing there.
+        # Steps are computed in float32 for any dtype of the weights: they cost nothing there.
         return denoise(
             predict,
             noise_levels(sampling.steps, sampling.shift),

@@ -1,4 +1,4 @@
-"""Events of a render: what whoever watches, times or stops it is called with."""
+"""Events of a render, to watch, time or stop it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class RenderEvents(Protocol):
     """What a render reports, in order: loading, ready, then chunk after chunk.
 
     Every method runs in the thread of the render, which waits for it and ignores what it returns.
-    Whatever it raises ends the render, which is how a render is stopped on request: what was
-    written stays playable. One that only shows something has to catch its own errors.
+    Any exception it raises ends the render, which is how a render is stopped on request: what
+    was written stays playable. One that only displays something has to catch its own errors.
     """
 
     def loading(self, kind: type[nn.Module], /) -> object:
         """A tensor of the network of class ``kind`` is about to be read; called for each one.
 
-        Called by whoever provides the networks, at the first use of each of them.
+        Called by the provider of the networks, at the first use of each of them.
         """
         ...
 
@@ -70,4 +70,4 @@ class EventHandlers:
 
 
 NO_EVENTS: RenderEvents = EventHandlers()
-"""Nobody watches."""
+"""Ignores every event."""

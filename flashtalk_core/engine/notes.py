@@ -1,4 +1,4 @@
-"""What a user should know about a render before watching it: sentences, no errors."""
+"""Notes about a render for its user: sentences, not errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that decides a video, checked, with no weights read."""
+"""Everything that determines a video, checked, without reading weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..weights.load import AvatarCheckpoint
 from .request import AvatarRequest
 
 RENDER_REVISION = 1
-"""Raised by every change that draws or writes other bytes from the same settings."""
+"""Increased by every change that makes other bytes from the same settings."""
 _LIBRARIES = (
     "torch",
     "triton",
@@ -54,7 +54,7 @@ class RenderPlan:
     checkpoint: AvatarCheckpoint
     request: AvatarRequest
     speakers: tuple[PlannedSpeaker, ...]
-    """One today: the engine draws one voice on one face."""
+    """One today: the engine animates one face with one voice."""
     placement: Placement
     attention: str = "auto"
     """Name of the attention kernel the checkpoint was opened with."""
@@ -93,10 +93,10 @@ class RenderPlan:
         return all(speaker.audio.identity is not None for speaker in self.speakers)
 
     def fingerprint(self) -> str:
-        """Return a hash of everything that decides the image.
+        """Return a hash of everything that determines the image.
 
-        Devices, kernels and versions count, and of a CPU the number of threads: they round
-        differently.
+        Devices, kernels and versions are included, and for a CPU the number of threads: they
+        round differently.
         Audio without an identity counts as nothing, so renders of such audio must not be stored.
         """
         request, place = self.request, self.placement
@@ -126,7 +126,7 @@ class RenderPlan:
 
 
 def _installed_kernels() -> list[str]:
-    """Return which kernels the choice was made from, with their versions."""
+    """Return the kernels that were available for choice, with their versions."""
     return [
         " ".join([kernel.name, *map(_version, kernel.distributions)])
         for kernel in KERNELS
@@ -142,7 +142,7 @@ def _version(library: str) -> str:
 
 
 def fingerprint(**settings: object) -> str:
-    """Return a hash of what is named: tensors, images, and values that JSON can hold."""
+    """Return a hash of named values: tensors, images, and what JSON can represent."""
     digest = hashlib.sha256()
     for name, value in sorted(settings.items()):
         digest.update(name.encode())
@@ -160,9 +160,9 @@ def _bytes_of(value: object) -> bytes:
 
 
 def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
-    """Estimate what a network of class ``kind`` needs beside its weights, in bytes.
+    """Estimate what a network of class ``kind`` needs in addition to its weights, in bytes.
 
-    Encoders run once on little and count as nothing.
+    Encoders run once on little data and count as nothing.
     """
     config, request, place = plan.checkpoint.config, plan.request, plan.placement
     if kind is AvatarDiT:

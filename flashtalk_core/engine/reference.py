@@ -1,4 +1,4 @@
-"""What stays the same while one portrait talks, and which prompt goes with which chunk.
+"""The conditions of a session: the portrait, and the prompt of each chunk.
 
 Axis legend: B batch, F pixel frames, T latent frames, H W pixels, h w latent cells.
 """
@@ -21,7 +21,7 @@ from ..placement.provider import Residency
 
 @dataclass(frozen=True)
 class EncodedPortrait:
-    """A portrait as the networks see it; it does not depend on the prompt."""
+    """An encoded portrait; it does not depend on the prompt."""
 
     condition: Tensor
     """Mask and encoded image, ``(1, 20, T, h, w)``."""
@@ -106,7 +106,7 @@ def project_reference(
         dit: The diffusion transformer.
         portrait: The encoded portrait.
         context: Encoded prompt, ``(n, text_dim)``.
-        timesteps: Those that steps will be taken at, if known; see `AvatarDiT.project_session`.
+        timesteps: Those of the denoising steps, if known; see `AvatarDiT.project_session`.
 
     Returns:
         The reference, its projections on the transformer's device and in its dtype.
@@ -174,7 +174,7 @@ class ReferenceTrack:
             portrait: The encoded portrait.
             contexts: Encoded prompts, each ``(n, text_dim)``.
             start_frames: Frame of the video each of them begins at; the first is 0.
-            timesteps: Those that steps will be taken at; see :func:`project_reference`.
+            timesteps: Those of the denoising steps; see :func:`project_reference`.
         """
         assert len(contexts) == len(start_frames), (len(contexts), len(start_frames))
         assert start_frames[0] == 0, start_frames
@@ -198,6 +198,6 @@ class ReferenceTrack:
         return self._projected[1]
 
     def index_at(self, span: ChunkSpan) -> int:
-        """Return which prompt a chunk has: a change happens at the nearest border of chunks."""
+        """Return the index of a chunk's prompt: a change happens at the nearest chunk boundary."""
         middle = span.shown.start + len(span.shown) / 2
         return max(i for i, start in enumerate(self._start_frames) if not start or start <= middle)

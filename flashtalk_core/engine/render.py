@@ -1,4 +1,4 @@
-"""A plan becomes a video file: the one loop behind the command line and the graph."""
+"""The loop that renders a plan, shared by the command line and the graph."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FrameSink(Protocol):
     """Takes the frames of a render: a file, an encoder for viewers, both by one encoder."""
 
     def __enter__(self) -> object:
-        """Open what the frames go to."""
+        """Open the destination of the frames."""
         ...
 
     def __exit__(
@@ -82,11 +82,11 @@ def render_video(
     """Render a plan to the end of its audio, which may grow meanwhile.
 
     Args:
-        plan: What to draw.
-        sink: Gets the frames, from :func:`open_writer` for example; entered and left here.
+        plan: Of the video.
+        sink: Receives the frames, from :func:`open_writer` for example; entered and left here.
         networks: Provides the networks.
         memo: Encodings of earlier renders; ``None`` encodes everything.
-        events: Gets what happens; may raise to stop. Loading is reported by ``networks``.
+        events: Receives what happens; may raise to stop. Loading is reported by ``networks``.
 
     Raises:
         FlashTalkError: If the request does not fit the model, or the file cannot be written.

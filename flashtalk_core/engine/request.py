@@ -1,4 +1,4 @@
-"""What is asked for; all of it can be checked before weights are read."""
+"""The request for a video; all of it can be checked before weights are read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = printable_log(logging.getLogger(__name__))
 
 @dataclass(frozen=True)
 class PromptChange:
-    """Another prompt from some second on."""
+    """Another prompt from a given time on."""
 
     start_s: float
     """When it begins, seconds from the start of the video; the nearest border of two chunks."""
@@ -43,7 +43,7 @@ class PromptChange:
 
 
 def check_prompt(what: str, prompt: str) -> None:
-    """Raise :class:`InvalidInputError` unless ``prompt`` is text; ``what`` opens the message."""
+    """Raise :class:`InvalidInputError` unless ``prompt`` is text; ``what`` begins the message."""
     require(
         is_text(prompt),
         f"{what}: '{excerpt(printable(prompt))}' holds bytes or halves of characters that are no "
@@ -67,7 +67,7 @@ def check_changes(changes: Sequence[PromptChange], context: Tensor | None) -> No
 
     Args:
         changes: Later prompts.
-        context: The first prompt if it was encoded by somebody else, else ``None``.
+        context: The first prompt if it comes encoded, else ``None``.
     """
     check_order(changes)
     require(
@@ -89,7 +89,7 @@ def check_decode_latents(count: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class AvatarRequest:
-    """A portrait, what is to be seen, and how to draw it."""
+    """A portrait, a prompt, and how to generate the video."""
 
     image: Image
     """The portrait, RGB."""
@@ -101,10 +101,10 @@ class AvatarRequest:
     prompt_changes: tuple[PromptChange, ...] = ()
     """Later prompts, in order of time."""
     context: Tensor | None = None
-    """The prompt encoded by somebody else, ``(n, text_dim)``; ``None`` encodes ``prompt``."""
+    """The prompt if it comes encoded, ``(n, text_dim)``; ``None`` encodes ``prompt``."""
     clip_tokens: Tensor | None = None
-    """The image's tokens made by somebody else, ``(1, clip_tokens, clip_dim)``; ``None``
-    makes them from ``image``."""
+    """The image's tokens if they come encoded, ``(1, clip_tokens, clip_dim)``; ``None`` encodes
+    ``image``."""
     chunk: ChunkConfig | None = None
     """Arithmetic of a chunk; ``None`` is the model's."""
     num_decode_latents: int = 1
@@ -129,7 +129,7 @@ class AvatarRequest:
 
 
 def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
-    """Hold a request against the model it goes to.
+    """Check a request against its model.
 
     Raises:
         InvalidInputError: If a prompt or an image encoded elsewhere has another shape than
@@ -160,8 +160,8 @@ def request_notes(
     """Return what is possible but not known to work, or without effect, a sentence each.
 
     Args:
-        request: What is asked for.
-        config: The model it goes to.
+        request: The request.
+        config: Of its model.
         duration_s: Length of the audio in seconds; ``None`` where it is not known.
     """
     notes = []

@@ -39,7 +39,7 @@ from .spec import ModelSpec, PlacementSpec, RenderSpec, Speaker
 
 
 class Host(Protocol):
-    """What differs between the command line and ComfyUI: what names mean, and what is free."""
+    """What differs between the command line and ComfyUI: names, and free memory."""
 
     def find_device(self, name: str) -> torch.device:
         """Return the device called ``name``, or raise :class:`FlashTalkError`."""
@@ -58,7 +58,7 @@ class Host(Protocol):
         ...
 
     def free_bytes(self, device: torch.device) -> int | None:
-        """Return the device memory that may be used; ``None`` asks the device."""
+        """Return the device memory that may be used; ``None`` queries the device."""
         ...
 
 
@@ -89,7 +89,7 @@ class LocalHost:
         return user_path(name, "lora")
 
     def free_bytes(self, device: torch.device) -> int | None:  # noqa: ARG002
-        """Let the device be asked."""
+        """Return ``None``: the device is queried."""
         return None
 
 
@@ -114,12 +114,12 @@ class OpenedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What is in memory already, and goes beside a spec; each stands in for a part of it."""
+    """Values in memory that accompany a spec; each replaces a part of it."""
 
     image: Image | None = None
     """The portrait, RGB."""
     audio_inputs: tuple[AudioArray | AudioInfo, ...] = ()
-    """Speech, one for each speaker; what was measured already is taken as it was."""
+    """Speech, one for each speaker; :class:`AudioInfo` was measured already."""
     context: Tensor | None = None
     """The prompt, encoded; see :class:`AvatarRequest`."""
     clip_tokens: Tensor | None = None
@@ -132,12 +132,12 @@ class Inputs:
 
 
 def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> RenderPlan:
-    """Check what a user said, and return it as a plan.
+    """Check a spec, and return it as a plan.
 
     Args:
-        spec: What was said.
-        host: What names in it mean.
-        inputs: What is in memory already; ``None`` is nothing.
+        spec: As the user specified it.
+        host: Resolves the names in it.
+        inputs: Values in memory; ``None`` is none.
 
     Raises:
         FlashTalkError: If anything cannot be used. Values alone are looked at first, then the
@@ -158,10 +158,10 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
 
 
 def check_values(spec: RenderSpec, inputs: Inputs) -> None:
-    """Check what can be checked without looking at anything but the values.
+    """Check everything that depends on the values alone.
 
     Raises:
-        InvalidInputError: If one is out of range, or they do not go together.
+        InvalidInputError: If one is out of range, or they contradict each other.
     """
     if spec.size_px is not None:
         check_size(spec.size_px)
@@ -187,8 +187,8 @@ def _check_speakers(speakers: Sequence[Speaker]) -> None:
     mask = speakers[0].mask
     require(
         mask is None,
-        f"speaker mask {excerpt(mask)!r}: a mask tells several speakers apart, and one talks in a "
-        "render; leave it out",
+        f"speaker mask {excerpt(mask)!r}: a mask separates several speakers, and a render has "
+        "one; leave it out",
     )
 
 
@@ -196,7 +196,7 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     """Choose device, attention kernel and execution mode.
 
     Raises:
-        InvalidInputError: If this machine lacks one that was asked for by name.
+        InvalidInputError: If this machine lacks one that was named.
     """
     device = host.find_device(placement.device)
     check_choice(placement.memory, device)
@@ -206,7 +206,7 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
 
 
 def find_loras(model: ModelSpec, host: Host) -> tuple[LoraFile, ...]:
-    """Return the LoRAs of a model, whose files are there."""
+    """Return the LoRAs of a model; their files exist."""
     with about("lora"):
         return tuple(LoraFile(host.find_lora(lora.path), lora.strength) for lora in model.loras)
 
@@ -293,7 +293,7 @@ def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
 def _with_memory(
     place: Placement, wanted: PlacementSpec, request: AvatarRequest, model: OpenedModel, host: Host
 ) -> Placement:
-    """Choose what stays on the device at the size and number of latents of ``request``."""
+    """Choose what is resident on the device at the size and number of latents of ``request``."""
     config = model.checkpoint.config
     memory = plan_memory(
         wanted.memory,

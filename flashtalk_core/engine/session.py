@@ -1,4 +1,4 @@
-"""The loop over chunks: exact in time, constant in memory, indifferent to what draws the frames.
+"""The loop over chunks: exact in time, constant in memory, independent of the frame generator.
 
 Axis legend: f frames of one decoded group, H W pixels.
 """
@@ -20,7 +20,7 @@ from .state import FrameGroup, SessionState
 
 
 class ChunkSource(Protocol):
-    """Draws the frames of one chunk after the other."""
+    """Generates the frames of one chunk after the other."""
 
     @property
     def chunk(self) -> ChunkConfig:
@@ -29,7 +29,7 @@ class ChunkSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that decides the image; a state goes on under the same only."""
+        """Hash of everything that determines the image; a state is only continued with the same."""
         ...
 
     def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
@@ -39,7 +39,7 @@ class ChunkSource(Protocol):
 
 @dataclass(frozen=True)
 class VideoLength:
-    """Where a video ends: at a frame, or with audio that may still grow."""
+    """End of a video: a frame, or that of audio that may still grow."""
 
     end: int | AudioInfo
     frame_rate_hz: int
@@ -71,9 +71,9 @@ def run_session(
     """Generate a video chunk by chunk.
 
     Args:
-        source: Draws the frames.
+        source: Generates the frames.
         end: Length of the video in frames, or the audio that it ends with, which may still grow.
-            What the last chunk draws beyond the end is cut; what lies behind it is not drawn.
+            Frames of the last chunk beyond the end are cut; later ones are not generated.
         state: Where to continue; ``None`` starts at the first chunk.
         events: Gets the state after each whole chunk; may raise to stop.
 
@@ -88,7 +88,7 @@ def run_session(
     if state.fingerprint != source.fingerprint:
         raise InvalidInputError(
             f"session state {state.fingerprint[:12]}: it was made with other settings than "
-            f"{source.fingerprint[:12]}; use the same image, audio and settings, or start anew"
+            f"{source.fingerprint[:12]}; use the same image, audio and settings, or start again"
         )
     length = VideoLength(end, source.chunk.frame_rate_hz)
     while length.has_frame((span := chunk_span(state.chunk_index, source.chunk)).shown.start):
@@ -97,7 +97,7 @@ def run_session(
             first, position = position, position + group.frames.shape[0]
             yield group.frames[: length.num_frames_before(position) - first]
             if not length.has_frame(min(position, span.shown.stop - 1)):
-                return  # what lies behind the end is not even decoded
+                return  # frames after the end are not decoded
             next_state = group.state
         assert next_state is not None, "a whole chunk ends with its state"
         state = next_state

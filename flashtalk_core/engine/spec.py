@@ -1,6 +1,6 @@
-"""What a user says about a render: plain data, the message to a worker and the record of a job.
+"""A render as a user specifies it: plain data, the message to a worker and the record of a job.
 
-Nothing here names a device, a file or a model of this machine that was looked at:
+Nothing here was checked against the devices, files and models of this machine:
 :func:`~.resolve.resolve` does that. Every field that is ``None`` is the model's own value.
 """
 
@@ -20,16 +20,16 @@ from ..settings import read_plain
 from .request import PromptChange
 
 VERSION = 1
-"""Of the JSON form; raised when a field changes its meaning, is renamed or goes."""
+"""Of the JSON form; increased when a field changes its meaning, is renamed or removed."""
 _WHERE = "render spec"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speaker:
-    """One who talks."""
+    """A speaker."""
 
     audio: str | None = None
-    """Path of speech, or of a video with it; ``None`` is handed over beside the spec."""
+    """Path of speech, or of a video with it; ``None`` if it is passed separately."""
     mask: str | None = None
     """Path of an image of where this speaker is; ``None`` is everywhere."""
 
@@ -78,7 +78,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSpec:
-    """What is said of :class:`SamplingConfig`, whose fields these are."""
+    """Overrides of the fields of :class:`SamplingConfig`."""
 
     steps: int | None = None
     rule: StepRule | None = None
@@ -88,7 +88,7 @@ class SamplingSpec:
     mouth_strength: float | None = None
 
     def over(self, defaults: SamplingConfig) -> SamplingConfig:
-        """Return ``defaults`` with what is said here.
+        """Return ``defaults`` with these overrides.
 
         Raises:
             InvalidInputError: If a value is out of range.
@@ -98,13 +98,13 @@ class SamplingSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkSpec:
-    """What is said of :class:`ChunkConfig`, whose fields these are."""
+    """Overrides of the fields of :class:`ChunkConfig`."""
 
     num_frames: int | None = None
     num_motion_frames: int | None = None
 
     def over(self, defaults: ChunkConfig) -> ChunkConfig:
-        """Return ``defaults`` with what is said here; see :meth:`SamplingSpec.over`."""
+        """Return ``defaults`` with these overrides; see :meth:`SamplingSpec.over`."""
         return replace(defaults, **_given(self))
 
 
@@ -124,19 +124,19 @@ class PlacementSpec:
     disabled: tuple[str, ...] = ()
     """Kernel options of that speed that are left out: fields of ``KernelOptions``."""
     memory: MemoryChoice = field(default_factory=MemoryChoice)
-    """How much of the model stays on the device, and whether it is in FP8."""
+    """How much of the model is resident on the device, and whether it is in FP8."""
     decode_latents: int | None = None
     """Latent frames decoded at once; ``None`` is what suits the device."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderSpec:
-    """Everything a user can say once about a render."""
+    """Everything a user can set once for a render."""
 
     portrait: str | None = None
-    """Path of an image; ``None`` is handed over beside the spec."""
+    """Path of an image; ``None`` if it is passed separately."""
     speakers: tuple[Speaker, ...] = (Speaker(),)
-    """Who talks; one in a render today."""
+    """The speakers; one in a render today."""
     start_s: float = 0.0
     """Start of the part of the speech that is rendered, seconds."""
     duration_s: float | None = None
@@ -163,7 +163,7 @@ class RenderSpec:
         """Return the JSON form, of :data:`VERSION`.
 
         Raises:
-            InvalidInputError: If a number is infinite or none, which JSON cannot say.
+            InvalidInputError: If a number is infinite or NaN, which JSON cannot represent.
         """
         try:
             return json.dumps({"version": VERSION} | asdict(self), allow_nan=False)
@@ -174,12 +174,12 @@ class RenderSpec:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RenderSpec:
-        """Read the JSON form; what is left out has its default.
+        """Read the JSON form; omitted fields have their defaults.
 
         Types are checked here, and values by :func:`~.resolve.resolve`.
 
         Raises:
-            InvalidInputError: If it is no JSON, of another version, or has a key that is not
+            InvalidInputError: If it is not JSON, of another version, or has a key that is not
                 known or a value of another type.
         """
         try:

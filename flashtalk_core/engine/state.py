@@ -1,4 +1,4 @@
-"""The state of a session: a value that goes into a chunk and comes out with its last frames."""
+"""The state of a session: a value that is passed into a chunk and returned by it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SessionState:
-    """Where a session stands. Loudness is measured over the whole file, so it is not part."""
+    """Progress of a session. Loudness is measured over the whole file, so it is not part."""
 
     chunk_index: int = 0
     """Chunk to be generated next."""
@@ -17,7 +17,7 @@ class SessionState:
     """Last corrected frames of the chunk before, ``(1, 3, M, H, W)`` in ``[-1, 1]``; ``None``
     before the first chunk."""
     fingerprint: str = ""
-    """What the session was started with; a state is only continued under the same."""
+    """Hash of the session's settings; a state is only continued with the same."""
 
 
 @dataclass(frozen=True)
@@ -28,4 +28,4 @@ class FrameGroup:
     """``(3, f, H, W)`` float32 in ``[-1, 1]`` from :func:`generate_chunk`, ``(f, H, W, 3)`` uint8
     in host memory from a :class:`ChunkSource`."""
     state: SessionState | None = None
-    """Where the session stands after the chunk; ``None`` unless this is the chunk's last group."""
+    """State of the session after the chunk; ``None`` unless this is the chunk's last group."""

@@ -1,1 +1,1 @@
-"""Networks, one forward each; state is passed in and out, attention is a slot."""
+"""Networks, one forward each; state is passed in and out, attention is a constructor argument."""

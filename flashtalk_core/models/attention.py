@@ -1,4 +1,4 @@
-"""The attention slot and the kernels that can fill it.
+"""The interface of attention, and the kernels that implement it.
 
 Axis legend: B batch, L tokens, N heads, D head dim.
 """
@@ -61,7 +61,7 @@ def sdpa_cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _can_order() -> bool:
-    """Tell whether this PyTorch tries kernels in a given order: those before 2.6 do not."""
+    """Whether this PyTorch tries kernels in a given order: those before 2.6 do not."""
     from torch.nn.attention import sdpa_kernel
 
     return "set_priority" in inspect.signature(sdpa_kernel).parameters
@@ -88,7 +88,7 @@ class Float8Attention:
         self._kernel = kernel
 
     def takes(self, q: Tensor, num_heads: int) -> bool:
-        """Tell whether queries whose last axis holds ``num_heads`` heads can be attended from."""
+        """Whether queries whose last axis holds ``num_heads`` heads can be attended from."""
         width = q.shape[-1] // num_heads
         is_half = q.dtype in (torch.float16, torch.bfloat16)
         return q.device.type == "cuda" and is_half and width in (64, 128, 256)
@@ -113,7 +113,7 @@ class Float8Attention:
         return out[0] if isinstance(out, tuple) else out
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend; see :class:`Attention`. Few keys are not worth the scaling."""
+        """Attend; see :class:`Attention`. With few keys scaling does not pay."""
         if not self.takes(q.flatten(2), q.shape[2]) or k.shape[1] < q.shape[1]:
             return sdpa(q, k, v)
         (q8, q_undo), (k8, k_undo), (v8, v_undo) = map(self.scale, (q, k, v))
@@ -142,30 +142,30 @@ class AttentionKernel:
     distributions: tuple[str, ...]
     """Packages that these modules come from."""
     gain: str
-    """What its absence costs, for a person."""
+    """What its absence costs, for users."""
     build: Callable[[], Callable[..., Tensor]]
     min_capability: tuple[int, int] = (8, 0)
     """Lowest CUDA compute capability it runs on."""
     max_capability: tuple[int, int] = (99, 0)
     """Highest CUDA compute capability it runs on."""
     head_dims: tuple[int, ...] = ()
-    """Widths of a head it takes; empty for any multiple of 8 up to 256."""
+    """Head dims that it supports; empty for any multiple of 8 up to 256."""
     exact: bool = True
-    """Whether it computes the same up to rounding; what does not is never chosen unasked."""
+    """Whether it computes the same up to rounding; others are never chosen automatically."""
 
     def runs_on(self, device: torch.device) -> bool:
-        """Tell whether ``device`` is an NVIDIA GPU of a generation the kernel was built for."""
+        """Whether ``device`` is an NVIDIA GPU of a generation the kernel was built for."""
         return self.min_capability <= _capability(device) <= self.max_capability
 
     def takes(self, q: Tensor) -> bool:
-        """Tell whether the kernel takes these queries ``(B, L, N, D)``."""
+        """Whether the kernel takes these queries ``(B, L, N, D)``."""
         if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
             return False
         width = q.shape[-1]
         return width in self.head_dims if self.head_dims else width % 8 == 0 and width <= 256
 
     def load(self) -> Attention:
-        """Import the kernel; what it cannot take goes to :func:`sdpa`."""
+        """Import the kernel; inputs that it does not support go to :func:`sdpa`."""
         kernel = self.build()
         if isinstance(kernel, Float8Attention):
             return kernel
@@ -227,7 +227,7 @@ def attention_name(attention: Attention) -> str:
 
 
 def is_installed(kernel: AttentionKernel) -> bool:
-    """Tell whether a package of ``kernel`` can be found, without importing it."""
+    """Whether a package of ``kernel`` can be found, without importing it."""
     return any(importlib.util.find_spec(name) is not None for name in kernel.modules)
 
 

@@ -1,7 +1,7 @@
 """Grouped convolution over time as one batched matrix product.
 
 cuDNN runs wav2vec2's positional convolution (768 channels, 16 groups, kernel 128) in bfloat16 as
-one slow kernel a group, 15 ms on an H200; its arithmetic is worth 0.1 ms.
+one slow kernel a group, 15 ms on an H200; its arithmetic takes 0.1 ms.
 
 Axis legend: B batch, G groups, C channels, S positions, K kernel.
 """
@@ -42,7 +42,7 @@ def convolve_groups(
 
 
 def multiply_groups(layer: nn.Conv1d) -> None:
-    """Let ``layer`` go through :func:`convolve_groups`, except on a CPU, which is slower so."""
+    """Make ``layer`` use :func:`convolve_groups`, except on a CPU, where that is slower."""
     assert layer.stride == (1,)
     assert layer.dilation == (1,)
     padding = layer.padding[0]

@@ -1,4 +1,4 @@
-"""Half precision on a CPU, where a vendor's kernel is not trusted unchecked.
+"""Half precision on a CPU, where a vendor's kernels are checked before use.
 
 oneDNN on CPUs with AMX computes grouped convolutions in bfloat16 wrongly (torch 2.13: 64 channels
 in 16 groups are off by their own size). Convolutions of half-precision networks are therefore
@@ -43,7 +43,8 @@ def convolve(
     """Convolve, in float32 if ``x`` is in half precision on a CPU.
 
     Args:
-        function: One of ``torch.nn.functional.conv1d`` to ``conv3d``, or what takes the same.
+        function: One of ``torch.nn.functional.conv1d`` to ``conv3d``, or one with the same
+            arguments.
         x: Input, any floating-point dtype.
         weight: Kernel in the same dtype.
         bias: ``None`` for none.
@@ -59,7 +60,7 @@ def convolve(
 
 
 def guard_convolutions(network: nn.Module) -> None:
-    """Let all convolution layers of ``network``, a library's too, go through :func:`convolve`."""
+    """Make all convolution layers of ``network``, a library's too, use :func:`convolve`."""
     for layer in network.modules():
         for kind, function in _CONVOLUTIONS.items():
             if isinstance(layer, kind):

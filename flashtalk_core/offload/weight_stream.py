@@ -36,7 +36,7 @@ class HostWeights:
         self._tensors = tuple(tensors)
         self.memory = torch.empty(_packed_bytes(tensors), dtype=torch.uint8, device="cpu")
         if device.type == "cuda":
-            _lock(self.memory, self, device)
+            _pin(self.memory, self, device)
         for tensor, view in zip(tensors, self._views(self.memory), strict=True):
             view.copy_(tensor.detach())
             tensor.data = view
@@ -56,11 +56,11 @@ class HostWeights:
 
 
 class WeightStream:
-    """Brings the weights of layers to the device, one after the other, in a ring of buffers.
+    """Streams the weights of layers to the device, one after the other, in a ring of buffers.
 
     While a layer computes, the next ones are copied on a stream of their own. After the last
-    layer come the first ones again, for the next pass. Results are those of layers that stay:
-    the same numbers are multiplied by the same kernels.
+    layer come the first ones again, for the next pass. Results equal those of resident
+    layers: the same numbers are multiplied by the same kernels.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class WeightStream:
             device: Where they run.
             num_buffers: Layers that are on the device at a time.
             is_cyclic: Whether the first layers are fetched again when the last ones run. If
-                not, the buffers are given back after the last one.
+                not, the buffers are freed after the last one.
         """
         self._numbers = sorted(layers)
         self._places = {number: place for place, number in enumerate(self._numbers)}
@@ -94,24 +94,24 @@ class WeightStream:
 
     @property
     def buffer_bytes(self) -> int:
-        """Device memory that the buffers take while they are there."""
+        """Device memory of the buffers while they are allocated."""
         return self._num_buffers * max((each.memory.numel() for each in self._layers), default=0)
 
     def begin(self, number: int) -> None:
-        """Have the weights of layer ``number`` on the device; does nothing for other layers."""
+        """Make later work wait for the weights of layer ``number``, if it is streamed."""
         place = self._places.get(number)
         if place is None:
             return
         if not self._buffers:
             self._open()
         buffer = place % self._num_buffers
-        if self._held[buffer] != place:  # a pass was broken off
+        if self._held[buffer] != place:  # a pass was interrupted
             self._lane.release(buffer)
             self._fetch(place)
         self._lane.wait(buffer)
 
     def end(self, number: int) -> None:
-        """Give the buffer of layer ``number`` to a later one, once its work is done."""
+        """Reuse the buffer of layer ``number`` for a later one, once its work is done."""
         place = self._places.get(number)
         if place is None:
             return
@@ -125,7 +125,7 @@ class WeightStream:
             self.close()
 
     def close(self) -> None:
-        """Give the buffers back; the weights point to the host again."""
+        """Free the buffers; the weights point to the host again."""
         if not self._buffers:
             return
         self._lane.join()
@@ -178,7 +178,7 @@ class Offload(Protocol):
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for all copies to ``device``: memory they read or write is about to be given back."""
+    """Wait for all copies to ``device``: memory they read or write is about to be freed."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -196,7 +196,7 @@ def tensors_of(module: nn.Module) -> Iterator[Tensor]:
 
 
 class CopyLane(Protocol):
-    """Copies beside the work of a device, in order with it."""
+    """Copies in parallel with the work of a device, synchronized with it."""
 
     def copy(self, buffer: int, target: Tensor, source: Tensor) -> None:
         """Copy into ``buffer`` when the work before its last release is done."""
@@ -207,7 +207,7 @@ class CopyLane(Protocol):
         ...
 
     def release(self, buffer: int) -> None:
-        """Say that no work that follows uses what is in ``buffer``."""
+        """Declare that no later work uses what is in ``buffer``."""
         ...
 
     def join(self) -> None:
@@ -264,21 +264,21 @@ def _packed_bytes(tensors: Sequence[Tensor]) -> int:
     return sum(_aligned(tensor.nbytes) for tensor in tensors)
 
 
-def _lock(memory: Tensor, owner: object, device: torch.device) -> None:
-    """Lock host memory while ``owner`` lives: a GPU copies from it three times as fast then.
+def _pin(memory: Tensor, owner: object, device: torch.device) -> None:
+    """Pin host memory while ``owner`` lives: a GPU then copies from it three times as fast.
 
-    PyTorch's own locked memory is not used, since it rounds each block up to a power of two.
+    PyTorch's own pinned memory is not used, since it rounds each block up to a power of two.
     """
     runtime = torch.cuda.cudart()
     if int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0)):
         _clear_error(device)
         logger.warning(
-            "%d MiB of host memory cannot be locked: weights will come to the GPU more slowly",
+            "%d MiB of host memory cannot be pinned: weights will be copied to the GPU more slowly",
             memory.numel() // 2**20,
         )
         return
     unlock = weakref.finalize(owner, runtime.cudaHostUnregister, memory.data_ptr())
-    unlock.atexit = False  # the process gives everything back
+    unlock.atexit = False  # the process frees everything at its end
 
 
 def _clear_error(device: torch.device) -> None:

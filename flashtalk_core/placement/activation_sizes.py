@@ -1,4 +1,4 @@
-"""How much memory a network needs beside its weights, for a host that has to make room."""
+"""How much memory a network needs in addition to its weights, for a host that has to free it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TILE_TENSORS = 9
 def step_bytes(
     config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig, dtype: torch.dtype
 ) -> int:
-    """Estimate what a step of the transformer needs beside its weights."""
+    """Estimate what a step of the transformer needs in addition to its weights."""
     height, width = (side // config.vae.spatial_stride for side in size_px)
     latents = num_latent_frames(chunk.num_frames)
     frames, rows, columns = token_grid((latents, height, width), config.dit)
@@ -47,14 +47,14 @@ def decode_bytes(
     *,
     row_tiles: bool = False,
 ) -> int:
-    """Estimate what decoding needs beside its weights.
+    """Estimate what decoding needs in addition to its weights.
 
     Args:
         config: Sizes.
         size_px: Height and width of the video.
         dtype: Of the weights.
         num_latents: Latent frames at once; with row tiles one.
-        row_tiles: Whether it goes tile by tile.
+        row_tiles: Whether it runs tile by tile.
     """
     height, width = size_px
     frame = 4 * config.vae.dim * height * width * dtype.itemsize

@@ -50,13 +50,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def _why_not(device: torch.device, error: Exception) -> str:
-    """Return what PyTorch says first: advice to its own developers follows."""
-    said = first_line(error).partition(". ")[0]
+    """Return the start of PyTorch's message: advice to its own developers follows."""
+    message = first_line(error).partition(". ")[0]
     if device.type == "meta":
         return "it computes nothing"
-    if device.type not in _KINDS or said.startswith("Could not run") or "not compiled" in said:
+    if (
+        device.type not in _KINDS
+        or message.startswith("Could not run")
+        or "not compiled" in message
+    ):
         return "this PyTorch is built without it"
-    return excerpt(said, 120) or type(error).__name__
+    return excerpt(message, 120) or type(error).__name__
 
 
 def device_name(device: torch.device) -> str:

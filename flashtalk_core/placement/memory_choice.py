@@ -1,7 +1,7 @@
 """The choice of how much of a model stays on its device, and in which dtype.
 
-What changes the image follows from the card alone, so that the same settings draw the same on it
-whatever else is running; what does not follows from the memory that is free.
+What changes the image depends on the card alone, so that the same settings give the same image on
+it whatever else is running; the rest depends on the free memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .memory_plan import WHOLE, MemoryChoice, MemoryPlan
 from .memory_sizes import ModelSizes
 
 SYSTEM_BYTES = 1_500_000_000
-"""What the system, the display and the driver take of every card."""
+"""Memory of every card that the system, the display and the driver use."""
 _GB = 1e9
 
 
@@ -41,9 +41,9 @@ class DeviceMemory:
     """Memory of a device, in bytes."""
 
     free: int
-    """What may be used now."""
+    """Free memory."""
     total: int
-    """What the device has, whoever uses it."""
+    """All memory of the device, used or free."""
 
     @classmethod
     def unlimited(cls) -> DeviceMemory:
@@ -54,10 +54,10 @@ class DeviceMemory:
 def choose_memory(
     choice: MemoryChoice, sizes: ModelSizes, memory: DeviceMemory, *, fp8_unsupported: str | None
 ) -> MemoryPlan:
-    """Choose what stays on the device.
+    """Choose what is resident on the device.
 
     Args:
-        choice: What the user asked for.
+        choice: What the user requested.
         sizes: What the model takes.
         memory: Of the device.
         fp8_unsupported: Why the device cannot multiply FP8, for users; ``None`` if it can.
@@ -70,7 +70,7 @@ def choose_memory(
             requested where it is not supported.
     """
     _require_fp8(choice, fp8_unsupported)
-    # Nobody gets float32 on a GPU without asking for it by name.
+    # float32 on a GPU is always an explicit choice.
     supports_fp8 = fp8_unsupported is None and sizes.dtype != torch.float32
     float8 = _uses_fp8(choice, sizes, memory, supports_fp8=supports_fp8)
     why = _dtype_reason(choice, sizes, memory, float8=float8) if supports_fp8 else ""
@@ -79,7 +79,7 @@ def choose_memory(
         if sizes.peak_bytes(plan) <= memory.free:
             return _explained(plan, sizes, memory, why)
     plan = candidates[-1]
-    if choice.mode != "resident":  # which is taken at its word
+    if choice.mode != "resident":  # which is the user's own choice
         plan = _offloaded(choice, plan, sizes, memory.free)
     return _explained(plan, sizes, memory, why)
 
@@ -89,7 +89,7 @@ def _uses_fp8(
 ) -> bool:
     """Whether large layers become FP8; by default the size of the card alone decides.
 
-    Row tiles count here whatever will be done: they take the same for every number of latent
+    Row tiles are assumed here in any case: they take the same memory for every number of latent
     frames a call, which must not change the image either.
     """
     if choice.float8 is not None or choice.mode != "auto":
@@ -116,7 +116,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _candidates(choice: MemoryChoice, sizes: ModelSizes, float8: bool) -> list[MemoryPlan]:
-    """Return plans in the order in which they are wanted; the last one may be offloaded."""
+    """Return plans in order of preference; the last one may be offloaded."""
     if choice.mode == "resident":
         whole = replace(WHOLE, float8=float8)
         return [whole, replace(whole, row_tiles=True)]
@@ -132,7 +132,7 @@ def _candidates(choice: MemoryChoice, sizes: ModelSizes, float8: bool) -> list[M
 def _offloaded(
     choice: MemoryChoice, plan: MemoryPlan, sizes: ModelSizes, free_bytes: int
 ) -> MemoryPlan:
-    """Return ``plan`` with as many blocks as there is room for.
+    """Return ``plan`` with as many resident blocks as fit.
 
     Row tiles make decoding slower and save little; blocks on the host cost almost no time.
     """
@@ -159,7 +159,7 @@ def _offloaded(
 def _explained(
     plan: MemoryPlan, sizes: ModelSizes, memory: DeviceMemory, why_dtype: str
 ) -> MemoryPlan:
-    """Add the reason."""
+    """Return ``plan`` with its reason."""
     name = "FP8" if plan.float8 else _name(sizes.dtype)
     free = "" if memory.free == sys.maxsize else f" of {memory.free / _GB:.1f}"
     needed = f"{sizes.peak_bytes(plan) / _GB:.1f}{free} GB"
@@ -182,14 +182,14 @@ def plan_memory(
     device: torch.device,
     free_bytes: int | None = None,
 ) -> MemoryPlan:
-    """Choose what stays on ``device``; see :func:`choose_memory`.
+    """Choose what is resident on ``device``; see :func:`choose_memory`.
 
     Args:
-        choice: What the user asked for.
-        sizes: Counts what the model takes; called where that matters only.
+        choice: What the user requested.
+        sizes: Counts what the model takes; called only where that matters.
         device: Where the model runs. Only the memory of CUDA devices is known, others are
-            taken to have enough.
-        free_bytes: Device memory that may be used; ``None`` asks the device.
+            assumed to have enough.
+        free_bytes: Device memory that may be used; ``None`` queries the device.
     """
     if device.type != "cuda" and choice.mode != "offload":
         return replace(WHOLE, float8=bool(choice.float8))
@@ -201,7 +201,7 @@ def plan_memory(
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes of device memory that nobody uses, those this process holds idle too."""
+    """Return the bytes of free device memory, idle memory of this process included."""
     free, _total = torch.cuda.mem_get_info(device)
     idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return free + idle

@@ -36,7 +36,7 @@ WHOLE = MemoryPlan()
 
 @dataclass(frozen=True)
 class MemoryChoice:
-    """What a user asked for."""
+    """What a user requested."""
 
     mode: Mode = "auto"
     """Resident are with ``auto`` what fits, ``resident`` all, ``offload`` as many blocks as fit."""

@@ -30,7 +30,7 @@ tensors and cannot be given back whole. Without it a card of 16 GB ran out with 
 
 @dataclass(frozen=True)
 class ModelSizes:
-    """Sizes in bytes of a model at work."""
+    """Sizes in bytes of a running model."""
 
     dtype: torch.dtype
     num_blocks: int
@@ -38,12 +38,12 @@ class ModelSizes:
     """Weights of a block that run once a session, once a chunk and at every step, by whether
     large layers are FP8."""
     others: int
-    """Weights beside the blocks, of the autoencoder and the audio encoder too, and keys and
+    """Weights outside the blocks, of the autoencoder and the audio encoder too, and keys and
     values of the session and the chunk."""
     step: int
-    """What a step needs beside weights."""
+    """What a step needs in addition to weights."""
     decode: dict[bool, int]
-    """What decoding needs beside weights, by whether it goes tile by tile."""
+    """What decoding needs in addition to weights, by whether it runs tile by tile."""
 
     def peak_bytes(self, plan: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""
@@ -56,7 +56,7 @@ class ModelSizes:
             num_offloaded = self.num_blocks - plan.num_resident
             rings = audio + (step if num_offloaded else 0)
             weights = plan.num_resident * step + _NUM_BUFFERS * rings
-            # While the session is projected nothing else is at work.
+            # While the session is projected nothing else runs.
             work = max(work, _NUM_BUFFERS * session)
         return round(_SPARE * (weights + self.others + work))
 

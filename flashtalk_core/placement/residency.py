@@ -50,8 +50,8 @@ def load_network(
         checkpoint: Its files.
         placement: Where it runs, and how much of it stays there.
         kind: Its class.
-        offload_device: Where it goes if it is moved as a whole later; ``None`` is where it runs. A
-            transformer that is resident in part goes where it runs anyway.
+        offload_device: Where it is loaded if it is moved as a whole later; ``None`` is where it
+            runs. A transformer that is resident in part is always loaded where it runs.
         before_tensor: Called before each tensor is read; raises to stop.
     """
     device, dtype = placement.device_of(kind), placement.dtype

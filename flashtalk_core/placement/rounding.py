@@ -1,4 +1,4 @@
-"""What the last bits of a video depend on beside its settings: the machine it is drawn on."""
+"""What the last bits of a video depend on in addition to its settings: the machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rounding_of(device: torch.device) -> list[object]:
     """
     found: list[object] = [
         device_name(device),
-        _said(torch.get_float32_matmul_precision),
+        _setting(torch.get_float32_matmul_precision),
         torch.are_deterministic_algorithms_enabled(),
     ]
     if device.type == "cpu":
@@ -37,15 +37,15 @@ def rounding_of(device: torch.device) -> list[object]:
     if device.type == "cuda":
         matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
         found += [torch.version.cuda, torch.version.hip, cudnn.version(), cudnn.benchmark]
-        found.append(_said(lambda: cudnn.allow_tf32))
-        found += [_said(partial(getattr, matmul, name, None)) for name in _CUDA_SWITCHES]
+        found.append(_setting(lambda: cudnn.allow_tf32))
+        found += [_setting(partial(getattr, matmul, name, None)) for name in _CUDA_SWITCHES]
     return found
 
 
-def _said(ask: Callable[[], object]) -> str:
-    """Return an answer; PyTorch refuses one where somebody used its newer switches."""
+def _setting(read: Callable[[], object]) -> str:
+    """Return a setting; PyTorch refuses to return one where its newer switches were used."""
     try:
-        return str(ask())
+        return str(read())
     except RuntimeError as error:
         return type(error).__name__
 

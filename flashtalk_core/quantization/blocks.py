@@ -18,7 +18,7 @@ def convert_blocks(dit: AvatarDiT, linear_format: LinearFormat, device: torch.de
 
     What runs once a session or a chunk (keys and values of prompt, image and audio), the
     embeddings, the modulation, the norms and the head keep their dtype: they cost little time
-    and the image depends on them most. So do the two layers around the attention to the audio,
+    and the image depends on them most. So do the two layers around the audio cross-attention,
     which reaches the tokens past every gate: with random weights they make a third of the whole
     error, and absorbed they cost little (see ``acceleration/absorbed_audio.py``). Layers of a
     size that the format has no product for stay as they are, on every device.

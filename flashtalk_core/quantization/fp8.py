@@ -184,13 +184,13 @@ def _choose_product(device: torch.device) -> Product:
 
 @cache
 def _product_error(product: Product, device: torch.device) -> str | None:
-    """Try a product; return what goes wrong, ``None`` if nothing."""
+    """Try a product; return the error, ``None`` if there is none."""
     try:
         rows = torch.zeros(16, 16, device=device).to(FLOAT8)
         ones = torch.ones(16, 1, device=device)
         product(rows, rows, ones, ones, ones[:, 0])
     except torch.OutOfMemoryError:
-        raise  # says nothing about the product
+        raise  # does not concern the product
     except RuntimeError as error:
         return first_line(error)
     return None

@@ -1,1 +1,1 @@
-"""Weight files as people have them, mapped onto the models and streamed to their device."""
+"""Weight files in every published layout, mapped onto the models and streamed to a device."""

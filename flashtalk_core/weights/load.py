@@ -1,4 +1,4 @@
-"""Avatar models out of their files, whole or one component at a time."""
+"""Loading of avatar models from their files, whole or one component at a time."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class AvatarCheckpoint:
 
         Args:
             kind: Its class, one of those of :class:`AvatarModels`; the files must have it.
-            device: Where it goes.
+            device: Of its parameters.
             dtype: Of its weights. On a CPU, where half precision is slow, encoders of text,
-                image and audio stay in float32, and the autoencoder is never float16, as the
-                text encoder is nowhere.
-            runs_on: Where it is to run if somebody moves it later; ``None`` is ``device``.
+                image and audio stay in float32, and the autoencoder is never float16. The
+                text encoder is float16 on no device.
+            runs_on: Where it will run if it is moved later; ``None`` is ``device``.
             before_tensor: Called before each tensor is read; raises to stop. ``None`` does
                 nothing.
             hooks: Called for each layer as it is read; see :func:`load_module`.
@@ -138,7 +138,7 @@ def open_checkpoint(
 def check_sources(
     sources: ModelSources, attention: Attention = sdpa, loras: Sequence[LoraFile] = ()
 ) -> AvatarCheckpoint:
-    """Check what a model is made of, which need not be files; see :func:`open_avatar`.
+    """Check the sources of a model, which need not be files; see :func:`open_avatar`.
 
     Args:
         sources: Tensors of each part, and settings.
@@ -210,7 +210,7 @@ def load_avatar(
 
     Args:
         model: ``"tiny"``, or a folder in the authors' or the repackaged layout.
-        device: Where all of them go.
+        device: Of all of them.
         dtype: Of the weights; the encoders stay in float32 on a CPU.
 
     Raises:
@@ -231,7 +231,7 @@ def load_avatar(
 
 
 def _suited_dtype(kind: type[nn.Module], device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """Return the type in which a component of ``kind`` is held when ``dtype`` is asked for."""
+    """Return the dtype of a component of ``kind`` when ``dtype`` is requested."""
     if kind is AvatarDiT:
         return dtype
     if kind is VideoVAE:
@@ -245,7 +245,7 @@ def _suited_dtype(kind: type[nn.Module], device: torch.device, dtype: torch.dtyp
 
 
 def _load_tokenizer(sources: ModelSources, config: AvatarConfig) -> Tokenizer | None:
-    """Read the tokenizer's own file, or the one that the text encoder's source holds."""
+    """Read the tokenizer's own file, or the one in the text encoder's source."""
     if not sources.text:
         return None
     with about("tokenizer"):

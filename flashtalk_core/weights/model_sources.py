@@ -1,4 +1,4 @@
-"""What an avatar model is made of, wherever it comes from: tensors of each part, and settings."""
+"""Sources of an avatar model, files or not: tensors of each part, and settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class ModelSources:
-    """Tensors of each part of an avatar model, between them if there are several, and settings."""
+    """Tensors of each part of an avatar model, from one or several sources, and settings."""
 
     dit: Sources
     vae: Sources
@@ -38,7 +38,7 @@ class ModelSources:
     clip: Sources
     audio: Sources
     tokenizer: Path | None = None
-    """``None`` when the text encoder's source holds it, or without a text encoder."""
+    """``None`` when the text encoder's source contains it, or without a text encoder."""
     settings: Settings = Settings("settings of the model")
     """As in ``flashtalk.json``: overrides of every configuration."""
     dit_config: Settings = Settings("settings of the transformer")
@@ -54,10 +54,10 @@ class ModelSources:
 
     @property
     def identity(self) -> str:
-        """Identity of every source, and what the settings say; text for a fingerprint.
+        """Identity of every source, and the settings; text for a fingerprint.
 
         Raises:
-            WeightsError: If a source is gone.
+            WeightsError: If a source no longer exists.
         """
         settings = (each.values for each in (self.settings, self.dit_config, self.audio_config))
         return model_identity(self._identities(), *settings)
@@ -73,6 +73,6 @@ class ModelSources:
 
 
 def model_identity(parts: Iterable[tuple[str, str]], *settings: dict[str, Any]) -> str:
-    """Join the identities of what a model is made of, and what settings say, to one text."""
-    said = json.dumps(settings, sort_keys=True)
-    return "; ".join([*(f"{part} {identity}" for part, identity in parts), said])
+    """Join the identities of a model's sources and its settings to one text."""
+    values = json.dumps(settings, sort_keys=True)
+    return "; ".join([*(f"{part} {identity}" for part, identity in parts), values])

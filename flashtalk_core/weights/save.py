@@ -70,7 +70,7 @@ def save_component(
         else:
             tensors[stored] = _narrowed(value, dtype)
     if fp8:
-        # Two elements tell ComfyUI to multiply in full precision.
+        # Two elements make ComfyUI multiply in full precision.
         tensors[FP8_MARKER] = torch.zeros(2, dtype=torch.float8_e4m3fn)
     if tokenizer is not None:
         tensors[TOKENIZER_TENSOR] = torch.frombuffer(bytearray(tokenizer), dtype=torch.uint8)
@@ -78,7 +78,7 @@ def save_component(
         try:
             save_file(tensors, temporary, metadata={"format": "pt"})
         except SafetensorError as error:
-            # The library wraps what the system said.
+            # The library wraps the system's error.
             raise OSError(str(error)) from error
 
 
@@ -106,7 +106,7 @@ def _narrowed(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; it takes the place of ``path`` at the end.
+    """Provide a temporary file in the folder of ``path``; it replaces ``path`` at the end.
 
     Raises:
         OutputError: If it cannot be written; see :func:`whole_file.replacing`.

@@ -19,14 +19,14 @@ from .launch import launch
 
 _BLOCK_Q, _BLOCK_K, _BLOCK_ABSORB = 64, 32, 128
 _WRITTEN = (DENSE, FP8)
-"""Formats whose rows the kernels write; others are prepared in a pass of their own."""
+"""Formats whose rows the kernels write; others take a separate pass."""
 
 
 class TritonKernels:
-    """:class:`BlockKernels` in one pass each; what a kernel cannot take runs eagerly."""
+    """:class:`BlockKernels` in one pass each; what a kernel does not support runs eagerly."""
 
     def __init__(self, eager: EagerKernels) -> None:
-        """Take ``eager`` for head dims and groups that are no power of two."""
+        """Use ``eager`` for head dims and groups that are no power of two."""
         self._eager = eager
 
     def add_norm(
@@ -149,7 +149,7 @@ def _outputs(x: Tensor, rows: LinearFormat) -> tuple[Tensor, Tensor | None]:
 
 
 def _cut(width: int) -> dict[str, int]:
-    """Return how a row is cut into powers of two, and the warps that work on it."""
+    """Return how a row is split into powers of two, and the number of warps."""
     first = 1 << (width.bit_length() - 1)
     rest = width - first
     num_warps = min(16, max(1, first // 512))

@@ -168,7 +168,7 @@ def rms(
     rest: tl.constexpr,
     head_dim: tl.constexpr,
 ):
-    """Write rows over their root mean square, scaled and turned; ``head_dim`` 0 turns nothing."""
+    """Write rows over their root mean square, scaled and, unless ``head_dim`` is 0, rotated."""
     row = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, first)
     value = _read(x, row * width + columns, columns < width)

@@ -152,7 +152,7 @@ def run_stages(args: argparse.Namespace) -> int:
 
 
 def _stage_bench(args: argparse.Namespace) -> StageBench:
-    """Check everything that was asked for, then build the networks."""
+    """Check all options, then build the networks."""
     from ...bench.random_networks import random_networks
     from ...bench.stages import Setting, StageBench
     from ...config import AvatarConfig
@@ -188,7 +188,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
 
 
 def _modes(args: argparse.Namespace, device: torch.device) -> dict[str, ExecutionMode]:
-    """Return what was asked for, in the order in which it can be switched on."""
+    """Return the requested modes, in the order in which they can be switched on."""
     from ...acceleration.apply import check_kernel_options, choose_kernel_options
     from ...bench.stages import ExecutionMode
     from ...models.attention import choose_attention

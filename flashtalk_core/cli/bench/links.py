@@ -20,7 +20,7 @@ def add_links(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run_links(args: argparse.Namespace) -> int:
-    """Check what was asked for, then measure."""
+    """Check the options, then measure."""
     import torch
 
     from ...bench.links import EXCHANGES, copy_rates_gb_per_s, measure_links

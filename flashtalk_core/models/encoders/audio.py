@@ -35,7 +35,7 @@ class AudioEncoder(nn.Module):
     """wav2vec2 whose features are resampled to video frames before its transformer.
 
     The layers are those of ``transformers``; parameter names are theirs. They are called one
-    by one here, because the library's own forward has no place for the resampling.
+    by one here, because the library's own forward cannot resample between them.
     """
 
     def __init__(self, config: AudioEncoderConfig) -> None:

@@ -42,7 +42,7 @@ class ClipVision(nn.Module):
                 attention_dropout=0.0,
             )
         )
-        # Releases before 5 wrap the tower once more.
+        # Releases before 5 add a wrapper around the tower.
         tower = getattr(model, "vision_model", model)
         self.embeddings = tower.embeddings
         self.pre_layrnorm = tower.pre_layrnorm

@@ -15,14 +15,14 @@ from ...config import DiTConfig
 from ..attention import Attention
 from .norms import LayerNorm, RMSNorm
 from .rope import rotate
-from .speakers import listening_rotation, reference_attention, speaking_rotation
+from .speakers import key_rotation, query_rotation, reference_attention
 
 KeyValue = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class BlockContext:
-    """What one block attends to beside the video tokens; made once, used at every step."""
+    """Keys and values of prompt and image for one block; made once, used at every step."""
 
     text: KeyValue
     """Keys and values of the prompt, ``(B, text_len, N, D)`` each."""
@@ -139,16 +139,16 @@ class AudioAttention(nn.Module):
         """
         k, v = self.kv_linear(tokens.flatten(0, 1)).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
         if num_speakers > 1:
-            k = rotate(k, speaking_rotation(k.shape[1], self.head_dim, k.device))
+            k = rotate(k, key_rotation(k.shape[1], self.head_dim, k.device))
         return k, v
 
-    def forward(self, x: Tensor, audio: KeyValue, listening: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, audio: KeyValue, mask_attention: Tensor | None) -> Tensor:
         """Attend.
 
         Args:
             x: Tokens, ``(B, L, C)``, frame by frame.
             audio: Keys and values, ``(B * T, A, N, D)`` each.
-            listening: Attention of each token to the reference masks, ``(K, L)``; ``None``
+            mask_attention: Attention of each token to the reference masks, ``(K, L)``; ``None``
                 with one speaker.
 
         Returns:
@@ -156,8 +156,8 @@ class AudioAttention(nn.Module):
         """
         k, v = audio
         q = self.q_linear(x).unflatten(-1, (self.num_heads, -1))
-        if listening is not None:
-            q = rotate(q, listening_rotation(listening, self.head_dim))
+        if mask_attention is not None:
+            q = rotate(q, query_rotation(mask_attention, self.head_dim))
         num_frames = k.shape[0] // x.shape[0]
         q = q.unflatten(1, (num_frames, -1)).flatten(0, 1)
         out = self.attention(q, k, v).flatten(2)
@@ -209,10 +209,12 @@ class AvatarBlock(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).chunk(
             6, dim=1
         )
-        y, listening = self.self_attn(_modulate(self.norm1(x), scale1, shift1), rotation, masks)
+        y, mask_attention = self.self_attn(
+            _modulate(self.norm1(x), scale1, shift1), rotation, masks
+        )
         x = (x + y * gate1).type_as(x)
         x = x + self.cross_attn(self.norm3(x), context)
-        x = x + self.audio_cross_attn(self.norm_x(x), audio, listening)
+        x = x + self.audio_cross_attn(self.norm_x(x), audio, mask_attention)
         y = self.ffn(_modulate(self.norm2(x), scale2, shift2))
         return (x + y * gate2).type_as(x)
 

@@ -40,7 +40,7 @@ class SessionContext:
     rotation: Tensor
     """Rotary table of the tokens, ``(L, D / 2, 2)`` float32."""
     times: Mapping[tuple[float, ...], TimeContext]
-    """What was made of each timestep that was known beforehand, by its value."""
+    """Embeddings of the timesteps that were known beforehand, by value."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ class AvatarDiT(nn.Module):
             text: Prompt, ``(B, <= text_len, text_dim)``; padded with zeros to text_len, and
                 the padding is attended to, as in training.
             clip: Image tokens, ``(B, clip_tokens, clip_dim)``.
-            timesteps: Those of a video of its own that steps will be taken at, if they are
-                known; others are embedded at every step.
+            timesteps: Those of the denoising steps of one video, if they are known; others
+                are embedded at every step.
 
         Returns:
             Keys and values for every block, the rotary table and the embedded timesteps.

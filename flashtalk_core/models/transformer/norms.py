@@ -1,4 +1,4 @@
-"""Normalisations computed in float32 whatever the weights' dtype."""
+"""Normalisations computed in float32 for any dtype of the weights."""
 
 from __future__ import annotations
 

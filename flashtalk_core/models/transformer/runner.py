@@ -1,4 +1,4 @@
-"""How the blocks of a transformer run: the one slot through which execution is chosen.
+"""Execution of a transformer's blocks: where weights come from, and by which kernels they run.
 
 Axis legend: B batch, L tokens, C width, N heads, D head dim, T latent frames, A audio tokens a
 frame, K classes of masks, R reference tokens.
@@ -15,7 +15,7 @@ from torch import Tensor
 from .block import AvatarBlock, BlockContext, KeyValue
 
 BlockPhase = Literal["session", "audio", "step"]
-"""What blocks are asked for: project prompt and image, project the audio, or take a step."""
+"""Why blocks are requested: to project prompt and image, to project the audio, or for a step."""
 
 
 class BlockProvider(Protocol):
@@ -64,7 +64,7 @@ def run_eager(
     audio: KeyValue,
     masks: Tensor | None,
 ) -> Tensor:
-    """Run a block as it is written; a :class:`BlockExecution`."""
+    """Run a block's eager forward; a :class:`BlockExecution`."""
     out: Tensor = block(x, modulation, rotation, context, audio, masks)
     return out
 

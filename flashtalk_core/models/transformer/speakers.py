@@ -50,7 +50,7 @@ def reference_attention(q: Tensor, k: Tensor, masks: Tensor) -> Tensor:
     return total / num_heads
 
 
-def listening_rotation(attention: Tensor, head_dim: int) -> Tensor:
+def query_rotation(attention: Tensor, head_dim: int) -> Tensor:
     """Place each token on the speaker axis by the class it attends to most.
 
     Args:
@@ -69,7 +69,7 @@ def listening_rotation(attention: Tensor, head_dim: int) -> Tensor:
     return position_rotation(chosen, head_dim)
 
 
-def speaking_rotation(num_tokens: int, head_dim: int, device: torch.device) -> Tensor:
+def key_rotation(num_tokens: int, head_dim: int, device: torch.device) -> Tensor:
     """Return the rotary table of audio keys, the first half speaker 1's, ``(A, D / 2, 2)``."""
     centres = torch.tensor([(low + high) / 2 for low, high in SPEAKER_RANGES], device=device)
     half = num_tokens // 2

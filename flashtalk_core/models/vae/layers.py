@@ -1,4 +1,4 @@
-"""Layers that look back in time but never ahead.
+"""Causal layers: they read earlier frames but never later ones.
 
 Each runs on a whole clip (``cache`` is ``None``) or on successive groups of its frames with one
 cache; the results are the same.
@@ -94,7 +94,7 @@ class CausalConv3d(nn.Conv3d):
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions beside a shortcut."""
+    """Two normalised convolutions with a shortcut."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ def _interleave(pairs: Tensor) -> Tensor:
 
 
 class SequenceRunner(Protocol):
-    """Runs layers in order, handing the cache to those that look back."""
+    """Runs layers in order, passing the cache to the causal ones."""
 
     def __call__(self, layers: Iterable[nn.Module], x: Tensor, cache: CausalCache | None) -> Tensor:
         """Return what :func:`run_sequence` returns."""
@@ -214,7 +214,7 @@ class SequenceRunner(Protocol):
 
 
 def run_sequence(layers: Iterable[nn.Module], x: Tensor, cache: CausalCache | None) -> Tensor:
-    """Run ``layers`` in order, handing the cache to those that look back."""
+    """Run ``layers`` in order, passing the cache to the causal ones."""
     for layer in layers:
         looks_back = isinstance(layer, CausalConv3d | ResidualBlock | Downsample | Upsample)
         x = layer(x, cache) if looks_back else layer(x)
@@ -222,7 +222,7 @@ def run_sequence(layers: Iterable[nn.Module], x: Tensor, cache: CausalCache | No
 
 
 def name_causal_layers(model: nn.Module) -> None:
-    """Give every layer that looks back the name it uses in a :class:`CausalCache`."""
+    """Give every causal layer the name it uses in a :class:`CausalCache`."""
     for name, layer in model.named_modules():
         if isinstance(layer, CausalConv3d | Downsample | Upsample):
             layer.layer_name = name

@@ -58,26 +58,26 @@ class VideoVAE(nn.Module):
             Normalised latent means, ``(B, 16, T, h, w)``, dtype of ``video``.
         """
         cache = CausalCache()
-        latents = _borders(num_latent_frames(video.shape[2]), num_latents)
-        borders = [max(0, 1 + TEMPORAL_STRIDE * (border - 1)) for border in latents]
+        latents = _boundaries(num_latent_frames(video.shape[2]), num_latents)
+        boundaries = [max(0, 1 + TEMPORAL_STRIDE * (boundary - 1)) for boundary in latents]
         moments = [
             self.encoder(video[:, :, start:stop], cache, self.runner)
-            for start, stop in pairwise(borders)
+            for start, stop in pairwise(boundaries)
         ]
         return self.normalise(self.moments_to_mean(torch.cat(moments, dim=2)))
 
     def decode_groups(self, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
-        """Decode latents group by group; the first latent frame rides with the first group.
+        """Decode latents group by group; the first latent frame belongs to the first group.
 
         The frames are the same for every group size. More frames a call keep a GPU busier and
-        repeat less work at the seams; later frames of a group leave later, and memory grows in
-        proportion: each latent frame of a group costs ``4 * dim * H * W`` numbers for every
-        full-size tensor alive at a time (0.26 GB each in bfloat16 at 768 x 448 with ``dim`` 96,
-        and several are alive).
+        repeat less work at group boundaries; later frames of a group come later, and memory
+        grows in proportion: each latent frame of a group costs ``4 * dim * H * W`` numbers for
+        every full-size tensor alive at a time (0.26 GB each in bfloat16 at 768 x 448 with
+        ``dim`` 96, and several are alive).
 
         Args:
             latent: Normalised latents, ``(B, 16, T, h, w)``.
-            num_latents: Latent frames in a call, 1 or more, beside the first one, which stands
+            num_latents: Latent frames in a call, 1 or more, without the first one, which stands
                 for a single frame and is a call of its own only where groups are of 1. The last
                 group holds what is left.
 
@@ -86,13 +86,13 @@ class VideoVAE(nn.Module):
             frame, clamped to ``[-1, 1]``.
         """
         cache = CausalCache()
-        for start, stop in pairwise(_borders(latent.shape[2], num_latents)):
+        for start, stop in pairwise(_boundaries(latent.shape[2], num_latents)):
             yield self.decode_group(latent[:, :, start:stop], cache)
 
     def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
         """Decode the next latent frames of a clip; see :meth:`decode_groups`."""
         frames = self.decoder(self.conv2(self.denormalise(latent)), cache, self.runner)
-        # What is infinite becomes NaN, not a colour: whoever draws has to see it. Not by
+        # What is infinite becomes NaN, not a colour: the caller has to notice. Not by
         # an ``alpha`` of 0, with which PyTorch adds nothing on Apple's GPUs.
         return frames.clamp(-1, 1).add_(frames * 0)
 
@@ -109,8 +109,8 @@ class VideoVAE(nn.Module):
         return latent * self.latent_std.to(latent) + self.latent_mean.to(latent)
 
 
-def _borders(total: int, num_latents: int) -> list[int]:
-    """Return where groups of latent frames begin, and where the last one ends."""
+def _boundaries(total: int, num_latents: int) -> list[int]:
+    """Return the starts of groups of latent frames, and the end of the last one."""
     assert num_latents >= 1, num_latents
     first = 1 if num_latents == 1 else 1 + num_latents
     return [0, *range(first, total, num_latents), total]

@@ -42,11 +42,11 @@ class RowTile:
 
 
 class RowTileRunner:
-    """Runs residual blocks, upsampling and heads tile by tile, other layers as they are.
+    """Runs residual blocks, upsampling and heads tile by tile, other layers on whole images.
 
     Convolutions reach one row up and down and norms none, so that a tile with a halo of as many
     rows as there are convolutions one after the other gives the rows of the whole image:
-    nothing is blended, and no seam can be seen. Attention sees the whole image, which is small
+    nothing is blended, and there are no seams. Attention sees the whole image, which is small
     where it runs. What is saved are the tensors inside a layer; its input and output, and the
     past frames, stay whole.
     """
@@ -99,8 +99,8 @@ class RowTileRunner:
 class _TiledCache:
     """Past frames of whole images, read and written tile by tile.
 
-    What is written becomes the past when every tile is through: the next tile still reads rows
-    of this one as they were.
+    What is written becomes the past when every tile is done: the next tile still reads rows of
+    this one as they were.
     """
 
     def __init__(self, cache: CausalCache, height: int) -> None:
@@ -129,7 +129,7 @@ class _TiledCache:
 
 @dataclass(frozen=True)
 class _TileCache:
-    """What a :class:`CausalCache` is to the layers, for one tile."""
+    """A :class:`CausalCache` for the layers on one tile."""
 
     whole: _TiledCache
     tile: RowTile
@@ -143,7 +143,7 @@ class _TileCache:
 
 
 def _reach(unit: list[nn.Module]) -> int:
-    """Return how many rows up and down ``unit`` sees; 0 for layers that run whole."""
+    """Return how many rows up and down ``unit`` reads; 0 for layers that run whole."""
     if isinstance(unit[0], ResidualBlock):
         return 2
     return 1 if isinstance(unit[0], Upsample | RMSNorm) else 0

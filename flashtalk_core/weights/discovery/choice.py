@@ -26,12 +26,12 @@ def choose_model_files(
 ) -> ModelFiles:
     """Find the parts of a model that are spread over folders; only JSON and headers are read.
 
-    ``flashtalk.json`` is looked for beside the transformer.
+    ``flashtalk.json`` is looked for next to the transformer.
 
     Args:
         places: Folders in which each part is looked for under its usual names. A tokenizer is
-            looked for beside the text encoder first.
-        chosen: Files that are taken as they are. The transformer may also be an index, one of
+            looked for next to the text encoder first.
+        chosen: Files that were chosen. The transformer may also be an index, one of
             several shards, or a folder of them; the audio encoder a folder of the library's own
             layout.
         without: Parts that are not needed, of ``"text"``, which includes the tokenizer, and
@@ -62,7 +62,7 @@ def find_part(
 def find_tokenizer_of(
     text: Path, places: Mapping[Part, Sequence[Path]], chosen: Mapping[Part, Path]
 ) -> tuple[Path, ...]:
-    """Return the tokenizer that was chosen, none if the text encoder holds it, or one nearby."""
+    """Return the chosen tokenizer, none if the text encoder contains it, or one nearby."""
     with about("tokenizer"):
         if "tokenizer" in chosen:
             return _chosen_files("tokenizer", chosen["tokenizer"])
@@ -87,7 +87,7 @@ def _chosen_files(part: Part, path: Path) -> tuple[Path, ...]:
 
 
 def _file_in(part: Part, folder: Path) -> Path:
-    """Return the file for which a chosen folder stands, of a transformer's any shard or index."""
+    """Return the file that a chosen folder contains; for a transformer any shard or the index."""
     if part not in ("dit", "audio"):
         raise WeightsError(f"{PARTS[part].title} {folder}: is a folder; choose the file in it")
     if part == "audio" and (files := library_files(folder)):

@@ -1,4 +1,4 @@
-"""Files of one avatar model and the settings beside them."""
+"""Files of one avatar model and its settings files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = printable_log(logging.getLogger(__name__))
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where each part of an avatar model lies."""
+    """Location of each part of an avatar model."""
 
     root: Path
     """Folder of ``flashtalk.json``."""
@@ -36,14 +36,14 @@ class ModelFiles:
     text: Path | None
     """``None`` when the model is used without."""
     tokenizer: Path | None
-    """``None`` when the text encoder's file holds it, or without a text encoder."""
+    """``None`` when the text encoder's file contains it, or without a text encoder."""
     clip: Path | None
     """``None`` when the model is used without."""
     audio: Path
     dit_config: dict[str, Any] = field(default_factory=dict)
     """The authors' ``config.json``, which may leave fields out."""
     audio_config: dict[str, Any] = field(default_factory=dict)
-    """``config.json`` beside the audio encoder and ``do_normalize`` of its preprocessor."""
+    """``config.json`` next to the audio encoder and ``do_normalize`` of its preprocessor."""
     settings: dict[str, Any] = field(default_factory=dict)
     """This project's ``flashtalk.json``: overrides of every configuration."""
 
@@ -55,12 +55,12 @@ class ModelFiles:
 
     @property
     def identity(self) -> str:
-        """Name, size and time of change of every weights file, and what the settings say.
+        """Name, size and time of change of every weights file, and the settings.
 
         Text for a fingerprint.
 
         Raises:
-            WeightsError: If a file is gone.
+            WeightsError: If a file no longer exists.
         """
         parts = ((part, file_identity(path)) for part, path in self._used())
         return model_identity(parts, self.settings, self.dit_config, self.audio_config)
@@ -124,9 +124,9 @@ def open_files(files: ModelFiles) -> ModelSources:
 
 
 def find_tokenizer(text: Path, search: Search) -> tuple[Path, ...]:
-    """Return the tokenizer's own file, none if the text encoder's file holds it.
+    """Return the tokenizer's own file, none if the text encoder's file contains it.
 
-    What is inside goes first: another model's tokenizer may lie in the same folder.
+    The one inside has priority: another model's tokenizer may be in the same folder.
 
     Raises:
         WeightsError: If there is neither, or if the text encoder's file is damaged.
@@ -145,14 +145,14 @@ def warn_about_settings(files: ModelFiles) -> None:
     missing = [entry.name for entry in fields(AvatarConfig) if entry.name not in files.settings]
     if missing and is_file(path):
         logger.warning(
-            "%s: says nothing of %s; taken from the weights and from the published model",
+            "%s: does not set %s; taken from the weights and from the published model",
             path,
             ", ".join(missing),
         )
 
 
 def _read_audio_config(folder: Path) -> dict[str, Any]:
-    """Return the settings beside the audio encoder, empty unless they are a wav2vec2's."""
+    """Return the settings next to the audio encoder, empty unless they are a wav2vec2's."""
     config = read_json(folder / "config.json")
     if config.get("model_type") != "wav2vec2":
         return {}

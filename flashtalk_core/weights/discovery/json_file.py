@@ -1,4 +1,4 @@
-"""Small JSON files beside the weights."""
+"""Small JSON files that come with weights."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class FoundPart:
 
     @property
     def size_bytes(self) -> int:
-        """Size of its files together."""
+        """Total size of its files."""
         return sum(path.stat().st_size for path in self.paths)
 
 
@@ -64,7 +64,7 @@ def find_model_files(folder: Path) -> ModelFiles:
 
 
 def list_parts(folder: Path) -> tuple[FoundPart, ...]:
-    """Return what was found of each part, for a report; a missing part raises nothing."""
+    """Return what was found of each part, for a report; a missing part raises no error."""
     return tuple(_look_for(folder, part) for part in get_args(Part))
 
 

@@ -20,12 +20,12 @@ def list_transformers(folders: Sequence[Path]) -> list[str]:
     """Return what may be a transformer in ``folders``; no file is opened.
 
     Args:
-        folders: Searched with their sub-folders; those that do not exist are passed over.
+        folders: Searched with their sub-folders; those that do not exist are skipped.
 
     Returns:
         Names relative to their folder, with ``/`` on every system, sorted, each once: files,
         and in place of shards the folder that holds them, with ``/`` at the end. Shards that
-        lie in one of ``folders`` itself are named by their first.
+        are in one of ``folders`` itself are named by their first.
     """
     names = {name for folder in folders for name in _names(folder, "", 0, set())}
     return sorted(names, key=lambda name: (name.casefold(), name))
@@ -67,14 +67,14 @@ def _names(folder: Path, prefix: str, depth: int, seen: set[Path]) -> Iterator[s
 
 
 def _look_into(folder: Path) -> tuple[Path, list[Path], list[Path]]:
-    """Return what ``folder`` really is, its weights and its folders, in order of name."""
+    """Return the resolved path of ``folder``, its weights and its folders, in order of name."""
     try:
         # Hidden folders are caches of downloads.
         entries = sorted(e for e in folder.iterdir() if not e.name.startswith("."))
         files = [entry for entry in entries if _may_be_transformer(entry)]
         return folder.resolve(), files, [entry for entry in entries if entry.is_dir()]
     except OSError:
-        # Absent, or not ours to look into: the menu shows the rest.
+        # Absent or not readable: the menu shows the rest.
         return folder, [], []
 
 
@@ -90,7 +90,7 @@ def _file_names(files: list[Path], prefix: str) -> Iterator[str]:
 
 
 def _may_be_transformer(path: Path) -> bool:
-    """Whether ``path`` is called as weights, and not as another part of a model."""
+    """Whether ``path`` is named as weights, and not as another part of a model."""
     name = path.name.lower()
     if not name.endswith(".safetensors") or not is_file(path):
         return False

@@ -13,7 +13,7 @@ _REPACKAGED = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"
 
 @dataclass(frozen=True)
 class PartNames:
-    """How files of one part are called, in order of preference."""
+    """Names of the files of one part, in order of preference."""
 
     title: str
     patterns: tuple[str, ...]
@@ -25,7 +25,7 @@ class PartNames:
     own_folders: tuple[str, ...] = ()
     """Folders below one for this kind of part that are searched too, as shell patterns."""
     similar: tuple[str, ...] = ()
-    """Names that other people give such files, as shell patterns; these are named, not taken."""
+    """Other usual names of such files, as shell patterns; these are reported, not used."""
 
     @property
     def published(self) -> str:
@@ -100,7 +100,7 @@ PARTS: dict[Part, PartNames] = {
             "wav2vec2*chinese*.safetensors",
             "chinese-wav2vec2*.safetensors",
             "audio_encoder.safetensors",
-            # Last: other video models come with one of their own.
+            # Last: other video models have their own.
             "wav2vec2*.safetensors",
         ),
         ("audio_encoders",),

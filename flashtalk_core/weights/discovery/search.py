@@ -16,17 +16,17 @@ from .similar import describe_similar
 
 @dataclass(frozen=True)
 class Search:
-    """Where one part is looked for."""
+    """Where one part is searched."""
 
     part: Part
     roots: tuple[Path, ...]
-    """Folders that are searched, as they were given."""
+    """Folders that are searched, as given."""
     below: tuple[str, ...]
     """Folders below each that are searched too, as shell patterns."""
     is_below_first: bool
-    """Whether those go before the folder itself."""
-    beside: tuple[Path, ...] = ()
-    """Where a folder of the audio encoder is looked for besides."""
+    """Whether those are searched before the folder itself."""
+    audio_roots: tuple[Path, ...] = ()
+    """Additional folders in which a folder of the audio encoder is looked for."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -49,24 +49,24 @@ class Search:
         return with_all_shards(first) if self.part == "dit" else (first,)
 
     def _candidates(self) -> Iterator[Path]:
-        """Yield matches, those of a more telling name first."""
+        """Yield matches, those of a more specific name first."""
         folders = self.folders
         for pattern in PARTS[self.part].patterns:
             for folder in folders:
                 yield from matching_files(folder, pattern)
         if self.part == "audio":
-            for parent in (*folders, *self.beside):
+            for parent in (*folders, *self.audio_roots):
                 for folder in _subfolders(parent, AUDIO_FOLDER):
                     yield from library_files(folder)
 
     def _missing(self) -> WeightsError:
-        """Return the error for a part that was found nowhere."""
+        """Return the error for a part that was not found."""
         names = PARTS[self.part]
         wanted = " or ".join(names.patterns)
         if self.below:
             wanted += f", there and in {', '.join(f'{folder}/' for folder in self.below)}"
         if self.part == "audio":
-            inside = "inside or beside it" if self.beside else "there"
+            inside = "inside or next to it" if self.audio_roots else "there"
             wanted += f", and for a folder {AUDIO_FOLDER}/ {inside} with "
             wanted += " or ".join(AUDIO_FOLDER_FILES)
         where = ", ".join(map(str, self.roots)) or "any folder (none is known for it)"
@@ -80,8 +80,10 @@ class Search:
 
 def in_model_folder(folder: Path, part: Part) -> Search:
     """Look for ``part`` in a folder that holds the whole model, in either layout."""
-    beside = (folder.absolute().parent,) if part == "audio" else ()
-    return Search(part, (folder,), PARTS[part].folders, is_below_first=False, beside=beside)
+    audio_roots = (folder.absolute().parent,) if part == "audio" else ()
+    return Search(
+        part, (folder,), PARTS[part].folders, is_below_first=False, audio_roots=audio_roots
+    )
 
 
 def in_part_folders(folders: Sequence[Path], part: Part) -> Search:

@@ -19,7 +19,7 @@ _LONGEST_NAME = 255
 
 
 def is_index(path: Path) -> bool:
-    """Whether ``path`` is called as the index of a sharded file."""
+    """Whether ``path`` is named as the index of a sharded file."""
     return path.name.lower().endswith(_INDEX_SUFFIX)
 
 
@@ -30,7 +30,7 @@ def shard_set(path: Path) -> str | None:
 
 
 def with_all_shards(path: Path) -> tuple[Path, ...]:
-    """Return the files that ``path`` stands for: itself, or the shards it is one or the index of.
+    """Return the files that ``path`` stands for: itself, or all shards of its set.
 
     Raises:
         WeightsError: If a shard is missing, or if the index names none.
@@ -52,14 +52,14 @@ def with_all_shards(path: Path) -> tuple[Path, ...]:
 
 
 def _indexed_shards(index: Path) -> list[str]:
-    """Return the names of the shards an index tells of."""
+    """Return the names of the shards in an index."""
     files = read_json(index).get("weight_map")
     if not isinstance(files, dict) or not files:
         raise WeightsError(f"{index}: names no shard; download it again")
     for name in files.values():
         if not _is_shard_name(name):
             raise WeightsError(
-                f"{index}: {excerpt(repr(name))} is no name of a safetensors file beside it; "
+                f"{index}: {excerpt(repr(name))} is no name of a safetensors file next to it; "
                 "download it again"
             )
     names = sorted(set(files.values()))

@@ -1,4 +1,4 @@
-"""Files that are nearly those looked for: named to the user, never taken unasked."""
+"""Files that are nearly those looked for: named to the user, never used automatically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_SHOWN = 3
 
 
 def describe_similar(roots: Sequence[Path], part: Part) -> str:
-    """Say what to do with files in ``roots`` that resemble ``part``; empty without any."""
+    """Return what to do with files in ``roots`` that resemble ``part``; empty without any."""
     found = [path for root in roots for path in _similar_files(root, part)]
     readable = [path.name for path in found if path.suffix.lower() in READABLE]
     if readable:
@@ -37,7 +37,7 @@ def _entries(folder: Path, pattern: str) -> list[Path]:
     try:
         return sorted(folder.glob(pattern))
     except OSError:
-        return []  # what may not be looked into holds nothing to name
+        return []  # a folder that cannot be read has nothing to name
 
 
 def _some(names: Sequence[str]) -> str:

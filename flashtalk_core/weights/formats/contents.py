@@ -1,4 +1,4 @@
-"""What lies in place of a weights file: what a download that failed leaves behind."""
+"""Contents of files that a failed download leaves in place of weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONTENTS = {
 
 
 def describe_content(path: Path) -> str:
-    """Say what lies in place of weights, as far as its first bytes tell; empty if they do not."""
+    """Return what is in place of weights, judged by its first bytes; empty if unknown."""
     begin = b""
     with suppress(OSError), path.open("rb") as file:
         begin = file.read(_MARK_BYTES).lstrip().lower()

@@ -1,4 +1,4 @@
-"""Weights files: which one is meant, and what is said when one cannot be read."""
+"""Identity of weights files, and errors when one cannot be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .contents import describe_content
 
 @contextmanager
 def file_border(path: Path) -> Iterator[None]:
-    """Turn what a library raises about the file ``path`` into one line.
+    """Turn a library's error about the file ``path`` into one line.
 
     Raises:
         WeightsError: If it cannot be read.
@@ -28,7 +28,7 @@ def file_border(path: Path) -> Iterator[None]:
             raise
         raise NoMemoryError(
             f"{path}: reading it takes more memory than is free ({reason(error)}); close other "
-            "programs, or download it again: damaged files ask for too much"
+            "programs, or download it again: damaged files may need too much"
         ) from error
 
 
@@ -36,7 +36,7 @@ def file_identity(path: Path) -> str:
     """Return name, size and time of change of a file as it is now; text for a fingerprint.
 
     Raises:
-        WeightsError: If it is gone.
+        WeightsError: If it no longer exists.
     """
     try:
         status = path.stat()

@@ -1,4 +1,4 @@
-"""Pickled tensor files, of which nothing is executed."""
+"""Pickled tensor files, read without executing anything in them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def check_pickle(path: Path) -> dict[str, TensorInfo]:
 
     Raises:
         WeightsError: If it is damaged, or holds something else than a table of tensors.
-        NoMemoryError: If it asks for more memory than there is.
+        NoMemoryError: If it needs more memory than is free.
     """
     return {name: TensorInfo.of(tensor) for name, tensor in _read_table(path).items()}
 
 
 def glance_at_pickle(path: Path) -> None:
-    """Look at how the file begins and at its size; its table is not read.
+    """Check how the file begins and its size; its table is not read.
 
     Raises:
         WeightsError: If that shows already that it is damaged or something else.
@@ -37,7 +37,7 @@ def glance_at_pickle(path: Path) -> None:
     with file_border(path), path.open("rb") as file:
         is_zip = file.read(2) == b"PK"
         is_empty = path.stat().st_size == 0
-    # The end of a zip file holds its table, so that one that is cut short is none.
+    # The table of a zip file is at its end, so one that is cut short has none.
     if is_empty or describe_content(path) or is_zip > zipfile.is_zipfile(path):
         raise unreadable(path, "0 bytes" if is_empty else "it has no end")
 
@@ -48,7 +48,7 @@ def reading_pickle(path: Path) -> Iterator[ReadTensor]:
 
     Raises:
         WeightsError: As for :func:`check_pickle`, as is the next.
-        NoMemoryError: If it asks for more memory than there is.
+        NoMemoryError: If it needs more memory than is free.
     """
     yield _read_table(path).__getitem__
 
@@ -80,7 +80,7 @@ def _load(path: Path) -> Any:
 
 
 def _check_packed(path: Path) -> None:
-    """Refuse a container that unpacks to more than it is: PyTorch compresses nothing."""
+    """Refuse a container that unpacks to more than its size: PyTorch compresses nothing."""
     with zipfile.ZipFile(path) as container:
         unpacked = sum(member.file_size for member in container.infolist())
     if unpacked > path.stat().st_size:
@@ -88,7 +88,7 @@ def _check_packed(path: Path) -> None:
 
 
 def _is_plain(entry: tuple[Any, Any]) -> bool:
-    """Whether a name and what it stands for are text and numbers that lie in memory."""
+    """Whether a name and its value are text and a tensor in memory."""
     name, tensor = entry
     return (
         isinstance(name, str)

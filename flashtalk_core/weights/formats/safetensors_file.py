@@ -33,7 +33,7 @@ _LENGTH_BYTES = 8
 
 
 def check_safetensors(path: Path) -> dict[str, TensorInfo]:
-    """Read the header, and have the library look at what is not looked at here.
+    """Read the header, and let the library check the rest.
 
     Raises:
         WeightsError: If the file is cut short, or no safetensors file.
@@ -91,7 +91,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What a header says of one tensor."""
+    """Entry of one tensor in a header."""
 
     info: TensorInfo
     start: int
@@ -124,7 +124,7 @@ def _are_lengths(value: Any) -> TypeGuard[list[int]]:
 
 
 def _end(entries: dict[str, _Entry]) -> int:
-    """Return where the last tensor ends; a ``ValueError`` tells of two in one place."""
+    """Return where the last tensor ends; a ``ValueError`` reports two that overlap."""
     end = 0
     for start, stop, name in _places(entries):
         if start < end:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 FP8_MARKER = "scaled_fp8"
-"""Name of the tensor that says that a file is quantised."""
+"""Name of the tensor that marks a file as quantised."""
 TOKENIZER_TENSOR = "spiece_model"
 SCALE_SUFFIX = "scale_weight"
 

@@ -1,4 +1,4 @@
-"""What the loader reads tensors from: a file of any format, or a model in memory."""
+"""Source of the loader's tensors: a file of any format, or a model in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TensorInfo:
 
 
 def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape without axes of length 1: what writers of files add and leave out at will."""
+    """Return a shape without axes of length 1: writers of files add and omit them freely."""
     return tuple(size for size in shape if size != 1)
 
 
@@ -51,7 +51,7 @@ class TensorSource(Protocol):
         """Text for a fingerprint, which differs where the values may.
 
         Raises:
-            WeightsError: If the source is gone.
+            WeightsError: If the source no longer exists.
         """
         ...
 
@@ -65,9 +65,9 @@ class TensorSource(Protocol):
         ...
 
     def reading(self) -> AbstractContextManager[ReadTensor]:
-        """Open for reading tensors one by one; the source is let go at the end.
+        """Open for reading tensors one by one; the source is closed at the end.
 
         Raises:
-            WeightsError: If it cannot be read, or is not what ``infos`` says any more.
+            WeightsError: If it cannot be read, or no longer matches ``infos``.
         """
         ...

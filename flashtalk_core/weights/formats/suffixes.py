@@ -3,6 +3,6 @@
 SAFETENSORS = (".safetensors",)
 PICKLES = (".pth", ".pt", ".bin")
 READABLE = (*SAFETENSORS, *PICKLES)
-"""Of files that are read."""
+"""Suffixes of files that are read."""
 GGUF = ".gguf"
-"""Of files that are known, and not read yet."""
+"""Suffixes of files that are known, but not supported yet."""

@@ -40,7 +40,7 @@ _FORMATS = (_SAFETENSORS, _PICKLE)
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A file of named tensors whose header has been read and found whole; a tensor source."""
+    """A file of named tensors whose header has been read and checked; a tensor source."""
 
     path: Path
     infos: Mapping[str, TensorInfo]
@@ -67,12 +67,12 @@ class TensorFile:
 
     @contextmanager
     def reading(self) -> Iterator[ReadTensor]:
-        """Open for reading tensors one by one; the file is let go at the end.
+        """Open for reading tensors one by one; the file is closed at the end.
 
         Raises:
             WeightsError: If it cannot be read, or is another file than was checked.
         """
-        # A mapped file that became shorter would end the whole process when it is read.
+        # Reading a memory-mapped file that became shorter would end the whole process.
         if _stamp(self.path) != self.stamp:
             raise WeightsError(
                 f"{self.path}: changed since it was checked; wait until it is whole and try again"
@@ -100,7 +100,7 @@ def open_tensor_file(path: Path) -> TensorFile:
 
 
 def check_header(path: Path) -> Mapping[str, TensorInfo] | None:
-    """Look at how a file begins and at its size, in little time however large it is.
+    """Check how a file begins and its size, in constant time.
 
     Returns:
         Its tensors by name; ``None`` for a pickled file, whose table is not read here.

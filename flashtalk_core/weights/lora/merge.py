@@ -37,7 +37,7 @@ class LoraFile:
 
     path: Path
     strength: float = 1.0
-    """Factor; negative takes away what the file would add."""
+    """Factor; negative subtracts the file's update."""
 
     def __repr__(self) -> str:
         return f"LoraFile({excerpt(self.path.name)} x {self.strength:g})"
@@ -136,7 +136,7 @@ def plan_loras(loras: Sequence[LoraFile], shapes: Shapes) -> LoraMerge:
 
 
 def _list_unknown(file: TensorSource, unknown: Sequence[str]) -> None:
-    """Log what is left out: in short as a warning, and whole where that is longer."""
+    """Log what is left out: in short as a warning, and in full where that is longer."""
     if unknown:
         logger.warning(
             "lora %s: %d of %d tensors belong to no layer of this model and are left out: %s",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# How a file names the two factors, their scale, and plain differences of weight and bias.
+# How a file names the two factors, their scale, and full differences of weight and bias.
 _SUFFIXES = {
     ".lora_up.weight": "up",
     ".lora_down.weight": "down",
@@ -62,7 +62,7 @@ class LayerNames:
     """Layers of a transformer under every name that LoRA files give them."""
 
     def __init__(self, parameters: Iterable[str]) -> None:
-        """Know the layers that ``parameters`` belong to."""
+        """Index the layers that ``parameters`` belong to."""
         layers = {name.rpartition(".")[0] for name in parameters} - {""}
         library = {_library_name(name): name for name in layers}
         self._dotted = library | {name: name for name in layers}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """Where a tensor of a file goes: a parameter, or one of equal parts along dimension 0."""
+    """Target of a tensor of a file: a parameter, or one of equal parts along dimension 0."""
 
     name: str
     part: int = 0
@@ -33,7 +33,7 @@ class KeyMap:
 
 
 def same_name(name: str) -> tuple[Target, ...]:
-    """Keep ``name``: the model uses the names of the authors' file."""
+    """Return ``name``: the model uses the names of the authors' file."""
     return (Target(name),)
 
 
@@ -113,7 +113,7 @@ def _clip_ignored(num_layers: int) -> tuple[str, ...]:
 
 
 _AUDIO_RULES = (
-    # Weight norm was spelt otherwise before PyTorch had parametrizations.
+    # Weight norm had other names before PyTorch had parametrizations.
     (r"(.*\.pos_conv_embed\.conv)\.weight_g", r"\1.parametrizations.weight.original0"),
     (r"(.*\.pos_conv_embed\.conv)\.weight_v", r"\1.parametrizations.weight.original1"),
 )

@@ -1,4 +1,4 @@
-"""Configuration of a model: its settings, and what its tensors tell where these are silent."""
+"""Configuration of a model: its settings, completed by the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from .sizes import (
 def avatar_config(model: ModelSources) -> AvatarConfig:
     """Return the whole configuration of a model.
 
-    Settings of ``flashtalk.json`` go before those of ``config.json``, these before what the
-    shapes say, and the published model's sizes fill the rest.
+    Settings of ``flashtalk.json`` override those of ``config.json``, which override the sizes in
+    the shapes; the published model's sizes fill the rest.
 
     Raises:
         WeightsError: If a setting is of another type, out of its limits, or not that of the
@@ -45,7 +45,7 @@ def avatar_config(model: ModelSources) -> AvatarConfig:
         config = _avatar_config(model)
     except InvalidInputError as error:
         raise WeightsError(
-            f"{error}; mend the file, or download it again", subject=error.subject
+            f"{error}; correct the file, or download it again", subject=error.subject
         ) from error
     _check_fit(model, config)
     return config
@@ -86,7 +86,7 @@ def _dit_sizes(
     sizes["clip_tokens"] = (clip.image_size // clip.patch_size) ** 2 + 1
     window = given.values["dit"].get("audio_window", DiTConfig.audio_window)
     width = audio.num_hidden_layers * audio.hidden_size
-    # Otherwise the encoder is not this transformer's, which is told below.
+    # Otherwise the encoder is not this transformer's, which is reported below.
     if shapes.get("audio_proj.proj1.weight", ())[1:] == (window * width,):
         sizes |= {"audio_blocks": audio.num_hidden_layers, "audio_channels": audio.hidden_size}
         longest = (*shapes.get("audio_proj.proj1_vf.weight", ()), 0, 0)[1] // width

@@ -1,4 +1,4 @@
-"""Settings of the JSON files beside the weights, checked before anything is built from them."""
+"""Settings of the JSON files that come with weights, checked before anything is built from them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _SECTIONS: dict[str, type] = {
 }
 _PLAIN = ("name", "prompt", "size_px", "known_sizes_px")
 
-# What is built as often as a setting says: which names in the weights are numbered so, and how
-# many more than there are the setting may say.
+# Settings that are numbers of layers: the names that are numbered in the weights, and by how
+# many the setting may exceed them.
 _NUMBERED = {
     ("dit", "num_layers"): (r"blocks\.(\d+)\.", 0),
     ("text", "num_layers"): (r"encoder\.block\.(\d+)\.", 0),
@@ -62,7 +62,7 @@ class ModelSettings:
         """
         self._own = model.settings.values
         self.sources: dict[tuple[str, str], str] = {}
-        """Which file says a value, by section and key."""
+        """File that sets a value, by section and key."""
         self.values: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
         dit = {_DIT_ALIASES.get(key, key): value for key, value in model.dit_config.values.items()}
         self._add("dit", dit, model.dit_config.label)
@@ -85,13 +85,13 @@ class ModelSettings:
         return next((source.label for source in self._weights.get(section, ())), "")
 
     def read(self, kind: type[SectionT], section: str, sizes: Sizes) -> SectionT:
-        """Return a section; what no file sets comes from ``sizes``, which the weights tell."""
+        """Return a section; what no file sets comes from ``sizes``, read from the weights."""
         weights = self.weights(section)
         with about(section):
             check_settings(kind, sizes, weights)
-        said = [self.sources[section, key] for key in self.values[section]]
-        if said:
-            return from_settings(kind, sizes | self.values[section], said[0])
+        origins = [self.sources[section, key] for key in self.values[section]]
+        if origins:
+            return from_settings(kind, sizes | self.values[section], origins[0])
         with about(section):
             return from_settings(kind, sizes, f"{weights}, without flashtalk.json or config.json")
 
@@ -109,21 +109,21 @@ class ModelSettings:
 
 
 def check_counts(given: ModelSettings, shapes: Mapping[str, Shapes]) -> None:
-    """Compare what settings say is built many times with what the weights hold of it.
+    """Compare numbers of layers in settings with those in the weights.
 
     Args:
         given: The settings.
         shapes: Of the tensors of each part, under the model's names.
 
     Raises:
-        InvalidInputError: If the weights hold fewer.
+        InvalidInputError: If the weights have fewer.
     """
     for (section, key), (pattern, more) in _NUMBERED.items():
-        said = given.values[section].get(key)
+        count = given.values[section].get(key)
         found = len(numbers_in(shapes[section], pattern))
-        # Weights without any are another file, which is told with its tensors' names.
-        if said is not None and found and said > found + more:
+        # Weights without any are another file, which is reported with its tensors' names.
+        if count is not None and found and count > found + more:
             raise InvalidInputError(
-                f"{key_in(given.sources[section, key], key)} {said}, but {given.weights(section)} "
+                f"{key_in(given.sources[section, key], key)} {count}, but {given.weights(section)} "
                 f"holds {found}"
             )

@@ -1,4 +1,4 @@
-"""Sizes of every component as the shapes of its tensors tell them."""
+"""Sizes of every component, read from the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Sizes = dict[str, Any]
 def named_shapes(sources: Sequence[TensorSource], rename: Rename = same_name) -> Shapes:
     """Return the shape of each tensor of ``sources`` under the model's name for it.
 
-    Single numbers and tensors without elements tell no size and are left out.
+    Single numbers and tensors without elements give no size and are left out.
     """
     return {
         target.name: (info.shape[0] // target.num_parts, *info.shape[1:])
@@ -50,7 +50,7 @@ def numbers_in(shapes: Shapes, pattern: str) -> set[str]:
 
 
 def dit_sizes(shapes: Shapes) -> Sizes:
-    """Return the fields of :class:`DiTConfig` that shapes tell."""
+    """Return the fields of :class:`DiTConfig` that shapes give."""
     sizes = _count(shapes, r"blocks\.(\d+)\.") | _axes(
         shapes,
         dim=("patch_embedding.weight", 0),
@@ -82,12 +82,12 @@ def _divided(shapes: Shapes, field: str, name: str, divisor: int) -> Sizes:
 
 
 def vae_sizes(shapes: Shapes) -> Sizes:
-    """Return the fields of :class:`VAEConfig` that shapes tell."""
+    """Return the fields of :class:`VAEConfig` that shapes give."""
     return _axes(shapes, dim=("encoder.conv1.weight", 0), z_dim=("conv2.weight", 0))
 
 
 def text_sizes(shapes: Shapes) -> Sizes:
-    """Return the fields of :class:`TextEncoderConfig` that shapes tell."""
+    """Return the fields of :class:`TextEncoderConfig` that shapes give."""
     first = "encoder.block.0.layer"
     bias = f"{first}.0.SelfAttention.relative_attention_bias.weight"
     return _count(shapes, r"encoder\.block\.(\d+)\.") | _axes(
@@ -102,7 +102,7 @@ def text_sizes(shapes: Shapes) -> Sizes:
 
 
 def clip_sizes(shapes: Shapes) -> Sizes:
-    """Return the fields of :class:`ClipVisionConfig` that shapes tell."""
+    """Return the fields of :class:`ClipVisionConfig` that shapes give."""
     sizes = _count(shapes, r"encoder\.layers\.(\d+)\.") | _axes(
         shapes,
         dim=("embeddings.patch_embedding.weight", 0),
@@ -120,7 +120,7 @@ def clip_sizes(shapes: Shapes) -> Sizes:
 
 
 def audio_sizes(shapes: Shapes) -> Sizes:
-    """Return the fields of :class:`AudioEncoderConfig` that shapes tell.
+    """Return the fields of :class:`AudioEncoderConfig` that shapes give.
 
     Without a preprocessor's file the audio is normalised for a width of 1024 only.
     Source: ComfyUI ``load_audio_encoder_from_sd``.

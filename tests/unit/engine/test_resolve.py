@@ -84,7 +84,7 @@ OTHERS = {
 SAME_PICTURE = {"placement.memory.mode", "placement.memory.num_resident"}
 """Where weights are kept does not change the frames, so it is in the plan and no fingerprint."""
 REFUSED = {
-    "speakers.mask": ("left.png", "speaker mask 'left.png': a mask tells several speakers apart"),
+    "speakers.mask": ("left.png", "speaker mask 'left.png': a mask separates several speakers"),
     "model.vae": ("v", "vae 'v': a part is chosen by itself in ComfyUI only"),
     "model.text_encoder": ("none", "text_encoder 'none': a part is chosen by itself"),
     "model.clip_vision": ("none", "clip_vision 'none': a part is chosen by itself"),

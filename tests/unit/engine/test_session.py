@@ -104,7 +104,7 @@ def test_a_state_behind_the_end_draws_nothing():
 def test_a_state_of_other_settings_is_refused():
     with pytest.raises(InvalidInputError, match="other settings than counter") as caught:
         next(run_session(Counter(), 30, SessionState(1, None, "someone else's")))
-    assert "start anew" in str(caught.value)
+    assert "start again" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -114,7 +114,7 @@ def test_sections_that_the_settings_leave_out_are_reported_in_one_line(authors_f
     (record,) = caplog.records
     message = record.getMessage()
     assert message.startswith(str(authors_folder / "flashtalk.json"))
-    assert "says nothing of dit, text, audio, chunk, sampling, prompt;" in message
+    assert "does not set dit, text, audio, chunk, sampling, prompt;" in message
 
 
 def test_whole_settings_and_absent_ones_are_not_told(copied_folder, caplog):

@@ -5,9 +5,9 @@ import torch
 
 from flashtalk_core.models.transformer.rope import position_rotation
 from flashtalk_core.models.transformer.speakers import (
-    listening_rotation,
+    key_rotation,
+    query_rotation,
     reference_attention,
-    speaking_rotation,
     token_masks,
 )
 
@@ -55,9 +55,9 @@ def test_each_token_follows_the_speaker_it_attends_to_most():
     )
     # Strongest on speaker 1, strongest on speaker 2, background, halfway on speaker 1.
     positions = torch.tensor([4.0, 24.0, 12.0, 2.0])
-    torch.testing.assert_close(listening_rotation(attention, 8), position_rotation(positions, 8))
+    torch.testing.assert_close(query_rotation(attention, 8), position_rotation(positions, 8))
 
 
 def test_each_track_speaks_from_the_middle_of_its_range():
     expected = position_rotation(torch.tensor([2.0, 2.0, 22.0, 22.0]), 8)
-    torch.testing.assert_close(speaking_rotation(4, 8, torch.device("cpu")), expected)
+    torch.testing.assert_close(key_rotation(4, 8, torch.device("cpu")), expected)

@@ -126,16 +126,16 @@ def test_a_setting_of_the_authors_file_is_named_with_it(folder):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a" * 300 + ".safetensors", "is no name of a safetensors file beside it"),
-        ("../a.safetensors", "is no name of a safetensors file beside it"),
-        ("/etc/a.safetensors", "is no name of a safetensors file beside it"),
-        ("..\\a.safetensors", "is no name of a safetensors file beside it"),
-        ("a\0.safetensors", "is no name of a safetensors file beside it"),
-        ("\ud800.safetensors", "is no name of a safetensors file beside it"),
-        (INDEX, "is no name of a safetensors file beside it"),
-        ("", "is no name of a safetensors file beside it"),
-        (5, "5 is no name of a safetensors file beside it"),
-        (["a.safetensors"], "is no name of a safetensors file beside it"),
+        ("a" * 300 + ".safetensors", "is no name of a safetensors file next to it"),
+        ("../a.safetensors", "is no name of a safetensors file next to it"),
+        ("/etc/a.safetensors", "is no name of a safetensors file next to it"),
+        ("..\\a.safetensors", "is no name of a safetensors file next to it"),
+        ("a\0.safetensors", "is no name of a safetensors file next to it"),
+        ("\ud800.safetensors", "is no name of a safetensors file next to it"),
+        (INDEX, "is no name of a safetensors file next to it"),
+        ("", "is no name of a safetensors file next to it"),
+        (5, "5 is no name of a safetensors file next to it"),
+        (["a.safetensors"], "is no name of a safetensors file next to it"),
         ("gone.safetensors", "gone.safetensors: named in"),
     ],
     ids=lambda value: repr(value)[:24],
@@ -203,4 +203,4 @@ def test_what_the_settings_leave_out_is_said_once_and_not_by_looking(folder, cap
     assert not caplog.messages
     open_checkpoint(files)
     (message,) = caplog.messages
-    assert "says nothing of prompt, name; taken" in message
+    assert "does not set prompt, name; taken" in message
