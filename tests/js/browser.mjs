@@ -50,6 +50,7 @@ export function look(page, selector = 'video') {
     const quality = video.getVideoPlaybackQuality()
     return {
       time: video.currentTime,
+      at: performance.now() / 1000,
       paused: video.paused,
       muted: video.muted,
       width: video.videoWidth,
