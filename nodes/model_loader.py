@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ..flashtalk_core.acceleration.attention_kernels import BUILT_IN, KERNELS
 from ..flashtalk_core.acceleration.kernel_options import SPEEDS
 from ..flashtalk_core.errors import FlashTalkError
-from ..flashtalk_core.models.attention import BUILT_IN, KERNELS
 from ..flashtalk_core.placement.memory_plan import MODES, MemoryChoice
 from .graph.errors import attribute_errors
 from .graph.model_report import refuse_files, require_files

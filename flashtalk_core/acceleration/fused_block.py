@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..models.attention import Float8Attention
 from ..models.transformer.block import (
     AvatarBlock,
     BlockContext,
@@ -28,6 +27,7 @@ from ..quantization.linear_format import (
     multiply_rows,
 )
 from .absorbed_audio import absorb_audio, attend_absorbed, is_worth_absorbing
+from .attention_kernels import Float8Attention
 from .block_ops import BlockKernels, ContextKeys
 
 

@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from ..acceleration.apply import choose_kernel_options, set_execution
+from ..acceleration.attention_kernels import choose_attention
 from ..config import AvatarConfig
 from ..errors import FlashTalkError
-from ..models.attention import choose_attention, sdpa
+from ..models.attention import sdpa
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE

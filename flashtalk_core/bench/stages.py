@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from ..acceleration.apply import set_execution
+from ..acceleration.attention_kernels import KERNELS, attention_name
 from ..acceleration.kernel_options import KernelOptions
 from ..config import SamplingConfig
 from ..geometry import check_size
-from ..models.attention import KERNELS, Attention, attention_name, sdpa
+from ..models.attention import Attention, sdpa
 from ..models.transformer.model import AvatarDiT
 from ..quantization.blocks import convert_blocks
 from ..quantization.fp8 import choose_format

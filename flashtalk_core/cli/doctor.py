@@ -188,7 +188,7 @@ def list_kernels() -> list[Finding]:
     """Return the attention kernels."""
     import torch
 
-    from ..models.attention import KERNELS, is_installed
+    from ..acceleration.attention_kernels import KERNELS, is_installed
 
     always = Finding("sdpa", True, "PyTorch's own, on every device")
     cudnn = Finding(

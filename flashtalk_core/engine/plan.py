@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from ..acceleration.attention_kernels import KERNELS, is_installed
 from ..config import ChunkConfig
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
 from ..media.image.portrait import fit_image, to_model_range
-from ..models.attention import KERNELS, is_installed
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..placement.activation_sizes import decode_bytes, session_bytes, step_bytes

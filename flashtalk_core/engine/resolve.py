@@ -12,6 +12,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ..acceleration.apply import choose_kernel_options, default_decode_latents
+from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import KernelOptions, speed_of
 from ..config import SamplingConfig
 from ..errors import InvalidInputError, about, require
@@ -22,7 +23,7 @@ from ..media.audio.info import AudioInfo
 from ..media.audio.probe import check_part, check_target, probe_audio
 from ..media.audio.source import AudioArray
 from ..media.image.portrait import check_fit, open_image
-from ..models.attention import Attention, choose_attention
+from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
 from ..placement.devices import choose_device, choose_dtype

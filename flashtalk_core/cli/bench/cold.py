@@ -40,11 +40,11 @@ def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run_cold(args: argparse.Namespace) -> int:
     """Check everything, then start twice."""
     from ...acceleration.apply import choose_kernel_options
+    from ...acceleration.attention_kernels import choose_attention
     from ...bench.cold import measure_cold_starts
     from ...config import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
-    from ...models.attention import choose_attention
     from ...quantization.fp8 import check_float8
     from ...weights.load import open_avatar
 

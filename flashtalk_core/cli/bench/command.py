@@ -190,8 +190,8 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
 def _modes(args: argparse.Namespace, device: torch.device) -> dict[str, ExecutionMode]:
     """Return the requested modes, in the order in which they can be switched on."""
     from ...acceleration.apply import check_kernel_options, choose_kernel_options
+    from ...acceleration.attention_kernels import choose_attention
     from ...bench.stages import ExecutionMode
-    from ...models.attention import choose_attention
     from ...quantization.fp8 import check_float8
 
     speeds = {"compiled": "compiled"} | dict.fromkeys(

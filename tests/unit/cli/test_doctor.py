@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from flashtalk_core.acceleration.attention_kernels import KERNELS
 from flashtalk_core.cli.doctor import format_size, list_devices
 from flashtalk_core.cli.main import main
-from flashtalk_core.models.attention import KERNELS
 from flashtalk_core.weights.discovery.layout import resolve_model
 
 pytestmark = pytest.mark.cpu

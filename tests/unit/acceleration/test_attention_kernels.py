@@ -6,14 +6,14 @@ import sys
 import pytest
 import torch
 
-from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.models.attention import (
+from flashtalk_core.acceleration.attention_kernels import (
     KERNELS,
     choose_attention,
     is_installed,
-    sdpa,
     sdpa_cudnn,
 )
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models.attention import sdpa
 
 CPU = pytest.mark.cpu
 
