@@ -12,12 +12,9 @@ from torch import Tensor
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
 from ..models.transformer.runner import BlockPhase
-from .weight_stream import (
-    HostWeights,
-    WeightStream,
-    move_tensors,
-    tensors_of,
-)
+from .host_weights import HostWeights
+from .tensors import move_tensors, tensors_of
+from .weight_stream import WeightStream
 
 _SESSION_LAYERS = ("k", "v", "norm_k", "k_img", "v_img", "norm_k_img")
 """Layers of the attention to prompt and image that run once a session."""

@@ -9,7 +9,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .weight_stream import HostWeights, WeightStream, move_tensors, tensors_of
+from .host_weights import HostWeights
+from .tensors import move_tensors, tensors_of
+from .weight_stream import WeightStream
 
 
 class LayerOffload:

@@ -17,9 +17,9 @@ from ...flashtalk_core.engine.events import RenderEvents
 from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
 from ...flashtalk_core.models.transformer.model import AvatarDiT
 from ...flashtalk_core.models.vae.model import VideoVAE
-from ...flashtalk_core.offload.weight_stream import Offload, synchronize
+from ...flashtalk_core.offload.tensors import Offload, synchronize
+from ...flashtalk_core.placement.load import load_network
 from ...flashtalk_core.placement.place import Placement
-from ...flashtalk_core.placement.residency import load_network
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)

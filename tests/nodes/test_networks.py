@@ -119,7 +119,7 @@ def test_comfyui_counts_what_an_offloaded_transformer_keeps_on_the_device(pack, 
 
 
 def test_more_free_memory_reads_no_weights_again_and_less_does(pack, own_model, no_events):
-    placement_of = pack["flashtalk_core.placement.residency"].Placement
+    placement_of = pack["flashtalk_core.placement.place"].Placement
     plan_of = pack["flashtalk_core.placement.memory_plan"].MemoryPlan
     kind = pack["flashtalk_core.models.transformer.model"].AvatarDiT
     read = []

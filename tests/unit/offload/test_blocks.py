@@ -12,7 +12,8 @@ from flashtalk_core.config import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.transformer.runner import BlockRunner, run_eager
 from flashtalk_core.offload.blocks import BlockOffload, split_block, spread
-from flashtalk_core.offload.weight_stream import HostWeights, WeightStream
+from flashtalk_core.offload.host_weights import HostWeights
+from flashtalk_core.offload.weight_stream import WeightStream
 from flashtalk_core.quantization.blocks import BlockConverter, convert_blocks
 from flashtalk_core.quantization.fp8 import FP8, choose_format
 

@@ -15,10 +15,11 @@ from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.models.vae.row_tiles import RowTileRunner
+from flashtalk_core.placement.load import load_network
 from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.place import Placement
 from flashtalk_core.placement.provider import FixedNetworks
-from flashtalk_core.placement.residency import CachedNetworks, load_network
+from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.quantization.blocks import convert_blocks
 from flashtalk_core.quantization.fp8 import FP8, Float8Linear
 
