@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
                 ready=lambda: stack.enter_context(progress),
                 frames=lambda frames: progress.add(len(frames)),
             )
-            networks = CachedNetworks(plan.checkpoint, plan.placement, events.loading)
+            networks = CachedNetworks(plan.checkpoint, plan.placement, events)
             render_video(plan, writer, networks, events=events)
         logger.info("wrote %s, %d frames", writer.output.final, writer.num_written)
     except BaseException as error:

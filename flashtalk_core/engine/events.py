@@ -8,23 +8,19 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from ..placement.provider import LoadEvents
 from .state import SessionState
 
 
-class RenderEvents(Protocol):
+class RenderEvents(LoadEvents, Protocol):
     """What a render reports, in order: loading, ready, then chunk after chunk.
+
+    Loading is reported by the provider of the networks, the rest by the engine.
 
     Every method runs in the thread of the render, which waits for it and ignores what it returns.
     Any exception it raises ends the render, which is how a render is stopped on request: what
     was written stays playable. One that only displays something has to catch its own errors.
     """
-
-    def loading(self, kind: type[nn.Module], /) -> object:
-        """A tensor of the network of class ``kind`` is about to be read; called for each one.
-
-        Called by the provider of the networks, at the first use of each of them.
-        """
-        ...
 
     def ready(self) -> object:
         """Portrait and prompts are encoded, and the first chunk begins."""

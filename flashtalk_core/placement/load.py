@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 import torch
@@ -20,6 +21,7 @@ from ..quantization.linear_format import DENSE
 from ..weights.load import AvatarCheckpoint
 from ..weights.plan import LayerHook
 from .place import Placement
+from .provider import LoadEvents
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -39,7 +41,7 @@ def load_network(
     kind: type[N],
     *,
     offload_device: torch.device | None = None,
-    before_tensor: Callable[[], object] | None = None,
+    events: LoadEvents | None = None,
 ) -> LoadedNetwork[N]:
     """Read a network, and apply the memory plan and its execution mode to it.
 
@@ -49,7 +51,7 @@ def load_network(
         kind: Its class.
         offload_device: Where it is loaded if it is moved as a whole later; ``None`` is where it
             runs. A transformer that is resident in part is always loaded where it runs.
-        before_tensor: Called before each tensor is read; raises to stop.
+        events: Receives the loading of each tensor; ``None`` reports nothing.
     """
     device, dtype = placement.device_of(kind), placement.dtype
     offload = _offload(placement, kind, checkpoint.config.dit.num_layers)
@@ -65,7 +67,7 @@ def load_network(
             device if offload is not None else offload_device or device,
             dtype,
             runs_on=device,
-            before_tensor=before_tensor,
+            before_tensor=None if events is None else partial(events.loading, kind),
             hooks=cast("Sequence[LayerHook[N]]", hooks),
         )
         set_execution(

@@ -27,6 +27,17 @@ class Residency(Protocol):
         ...
 
 
+class LoadEvents(Protocol):
+    """What the provider of networks reports while it reads weights."""
+
+    def loading(self, kind: type[nn.Module], /) -> object:
+        """A tensor of the network of class ``kind`` is about to be read; called for each one.
+
+        Called at the first use of each network. Any exception it raises stops the reading.
+        """
+        ...
+
+
 class FixedNetworks:
     """Networks that are loaded already and stay resident."""
 

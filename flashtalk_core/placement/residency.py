@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeVar, cast
 
 from torch import nn
@@ -14,6 +13,7 @@ from ..offload.tensors import synchronize
 from ..weights.load import AvatarCheckpoint
 from .load import LoadedNetwork, load_network
 from .place import Placement
+from .provider import LoadEvents
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -28,19 +28,18 @@ class CachedNetworks:
         self,
         checkpoint: AvatarCheckpoint,
         placement: Placement,
-        loading: Callable[[type[nn.Module]], object] = lambda _kind: None,
+        events: LoadEvents | None = None,
     ) -> None:
         """Read nothing yet.
 
         Args:
             checkpoint: Files of the networks.
             placement: Where they run.
-            loading: Called with the class of a network before each of its tensors is read; raises
-                to stop.
+            events: Receives the loading of each tensor; ``None`` reports nothing.
         """
         self._checkpoint = checkpoint
         self._placement = placement
-        self._loading = loading
+        self._events = events
         self._networks: dict[type[nn.Module], LoadedNetwork[Any]] = {}
 
     @contextmanager
@@ -48,10 +47,7 @@ class CachedNetworks:
         """Hold a network on its device; see :class:`.provider.Residency`."""
         if kind not in self._networks:
             self._networks[kind] = load_network(
-                self._checkpoint,
-                self._placement,
-                kind,
-                before_tensor=partial(self._loading, kind),
+                self._checkpoint, self._placement, kind, events=self._events
             )
         yield cast("N", self._networks[kind].network)
 

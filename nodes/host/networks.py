@@ -143,7 +143,7 @@ class ManagedNetworks:
             placement,
             kind,
             offload_device=_OFFLOAD,
-            before_tensor=lambda: events.loading(kind),
+            events=events,
         )
         if loaded.offload is not None:
             return StreamedModelPatcher(loaded.network, loaded.offload, device, _OFFLOAD)

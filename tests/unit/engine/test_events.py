@@ -29,7 +29,7 @@ def events_of(make_plan, checkpoint, tmp_path_factory):
     events = EventHandlers(
         **{name: lambda *args, name=name: seen.append((name, *args)) for name in NAMES}
     )
-    networks = CachedNetworks(checkpoint, plan.placement, events.loading)
+    networks = CachedNetworks(checkpoint, plan.placement, events)
     writer = open_writer(plan, tmp_path_factory.mktemp("events") / "a.mp4", crf=30)
     render_video(plan, writer, networks, events=events)
     return seen
@@ -110,7 +110,7 @@ def test_a_stop_from_any_event_leaves_what_was_written(
 
     events = EventHandlers(**{name: stop})
     if name == "loading":
-        networks = CachedNetworks(checkpoint, plan.placement, events.loading)
+        networks = CachedNetworks(checkpoint, plan.placement, events)
     with pytest.raises(kind, match="stopped on request") as caught:
         render_video(plan, open_writer(plan, tmp_path / "a.mp4", crf=30), networks, events=events)
     partial = tmp_path / "a.partial.mp4"

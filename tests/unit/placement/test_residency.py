@@ -9,6 +9,7 @@ import torch
 from flashtalk_core.acceleration.fused_block import FusedExecution
 from flashtalk_core.acceleration.fused_vae import FusedRunner
 from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
@@ -146,7 +147,7 @@ def test_networks_run_as_placed_from_the_first_use_on(checkpoint):
 def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(checkpoint):
     found, wide = [], []
 
-    def look():
+    def look(_kind):
         if not found:  # made last, and without values so far
             dits = [each for each in gc.get_objects() if type(each) is AvatarDiT]
             found.extend(each for each in dits if next(each.parameters()).is_meta)
@@ -155,7 +156,7 @@ def test_no_two_blocks_are_ever_in_the_wide_format_where_8_bit_ones_are_wanted(c
         wide.append(sum(not isinstance(each, Float8Linear) for each in read))
 
     place = Placement(CPU, torch.float32, memory=MemoryPlan(float8=True))
-    dit = load_network(checkpoint, place, AvatarDiT, before_tensor=look).network
+    dit = load_network(checkpoint, place, AvatarDiT, events=EventHandlers(loading=look)).network
     assert max(wide) == 1
     assert found[0] is dit
     assert all(isinstance(block.ffn[0], Float8Linear) for block in dit.blocks)
