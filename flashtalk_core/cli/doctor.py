@@ -161,12 +161,13 @@ def _cuda_devices() -> list[Finding]:
 def _execution_modes(device: torch.device) -> list[Finding]:
     """Return the faster execution modes of a GPU, and why one is not available."""
     from ..acceleration.apply import check_kernel_options
-    from ..quantization.fp8 import check_float8
+    from ..placement.memory_choice import check_choice
+    from ..placement.memory_plan import MemoryChoice
 
     findings = []
     for name, check, gain in (
         ("fused", partial(check_kernel_options, KernelOptions()), "1.7 times as fast as plain"),
-        ("float8", check_float8, "FP8: less time and memory"),
+        ("float8", partial(check_choice, MemoryChoice(float8=True)), "FP8: less time and memory"),
     ):
         try:
             check(device)

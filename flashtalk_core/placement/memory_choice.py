@@ -29,6 +29,7 @@ def check_choice(choice: MemoryChoice, device: torch.device) -> None:
 
 
 def _require_fp8(choice: MemoryChoice, reason: str | None) -> None:
+    """Raise if FP8 is requested and ``reason`` says why the device cannot multiply it."""
     remedy = "use 'offload' or 'auto'" if choice.mode == "offload" else "leave float8 off"
     subject = "memory" if choice.mode == "offload" else "float8"
     opening = f"memory {choice}: " if choice.mode == "offload" else ""

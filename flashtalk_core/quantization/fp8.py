@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InvalidInputError
 from ..excerpt import first_line
 from .linear_format import DENSE, LinearFormat, Rows, ScaledRows
 
@@ -148,13 +147,6 @@ class Float8Linear(nn.Module):
             wide = F.linear(rows.float(), self.weight.float()) * scale * self.weight_scale.T
             return (wide + self.bias.float()).to(dtype)
         return self.product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
-
-
-def check_float8(device: torch.device) -> None:
-    """Raise :class:`InvalidInputError` unless ``device`` can run :class:`Float8Linear`."""
-    reason = fp8_unsupported_reason(device)
-    if reason is not None:
-        raise InvalidInputError(f"{reason}; leave float8 off", subject="float8")
 
 
 def fp8_unsupported_reason(device: torch.device) -> str | None:

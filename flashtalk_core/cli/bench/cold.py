@@ -45,12 +45,12 @@ def run_cold(args: argparse.Namespace) -> int:
     from ...config import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
-    from ...quantization.fp8 import check_float8
+    from ...placement.memory_choice import check_choice
+    from ...placement.memory_plan import MemoryChoice
     from ...weights.load import open_avatar
 
     device = choose_device(args.device)
-    if args.float8:
-        check_float8(device)
+    check_choice(MemoryChoice(float8=args.float8), device)
     choose_kernel_options(args.speed, device)
     choose_attention(args.attention, device)
     config = AvatarConfig() if args.model == "full" else open_avatar("tiny").config

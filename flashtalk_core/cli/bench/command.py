@@ -192,7 +192,8 @@ def _modes(args: argparse.Namespace, device: torch.device) -> dict[str, Executio
     from ...acceleration.apply import check_kernel_options, choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
     from ...bench.stages import ExecutionMode
-    from ...quantization.fp8 import check_float8
+    from ...placement.memory_choice import check_choice
+    from ...placement.memory_plan import MemoryChoice
 
     speeds = {"compiled": "compiled"} | dict.fromkeys(
         ("fused", "float8", "float8-attention"), "fused"
@@ -202,8 +203,7 @@ def _modes(args: argparse.Namespace, device: torch.device) -> dict[str, Executio
         if name not in args.ways:
             continue
         is_float8 = name.startswith("float8")
-        if is_float8:
-            check_float8(device)
+        check_choice(MemoryChoice(float8=is_float8), device)
         paths = choose_kernel_options(speed, device).without(read_disabled(args))
         check_kernel_options(paths, device)
         kernel = "flash-attn-3-fp8" if name == "float8-attention" else args.attention

@@ -170,14 +170,16 @@ def test_without_fast_paths_the_network_is_unchanged():
 
 @CPU
 def test_an_old_gpu_is_reported_to_lack_float8(monkeypatch):
-    from flashtalk_core.quantization.fp8 import check_float8
+    from flashtalk_core.placement.memory_choice import check_choice
+    from flashtalk_core.placement.memory_plan import MemoryChoice
 
+    choice = MemoryChoice(float8=True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX 3090")
     with pytest.raises(InvalidInputError, match=r"RTX 3090: it needs compute capability 8\.9"):
-        check_float8(torch.device("cuda"))
+        check_choice(choice, torch.device("cuda"))
     with pytest.raises(InvalidInputError, match="float8 on mps: it runs on NVIDIA GPUs"):
-        check_float8(torch.device("mps"))
+        check_choice(choice, torch.device("mps"))
 
 
 @CPU
