@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..engine.plan import RenderPlan
     from ..engine.request import PromptChange
     from ..engine.spec import RenderSpec, SamplingSpec
+    from ..placement.memory_plan import MemoryChoice
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ def make_plan(args: argparse.Namespace) -> RenderPlan:
     for source in (spec.portrait, *(speaker.audio for speaker in spec.speakers)):
         _check_not_overwritten(Path(str(source)), output.written)
     plan = resolve(spec, LocalHost())
-    _log_choices(args, plan)
+    _log_choices(args, spec.placement.memory, plan)
     return plan
 
 
@@ -228,13 +229,13 @@ def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange,
     return tuple(changes)
 
 
-def _log_choices(args: argparse.Namespace, plan: RenderPlan) -> None:
+def _log_choices(args: argparse.Namespace, choice: MemoryChoice, plan: RenderPlan) -> None:
     missing = [name for name in ("image", "audio") if getattr(args, name) is None]
     if missing:
         options = " and ".join(f"--{name}" for name in missing)
         logger.info("without %s: the bundled example is used", options)
     if plan.placement.memory.reason:
-        logger.info("memory %s: %s", args.memory, plan.placement.memory.reason)
+        logger.info("memory %s: %s", choice, plan.placement.memory.reason)
 
 
 def _check_not_overwritten(source: Path, written: Sequence[Path]) -> None:

@@ -60,10 +60,14 @@ class MemoryChoice:
         )
 
     def __str__(self) -> str:
-        """Return how a user may write it."""
-        if self.mode != "offload" or not self.float8:
-            return self.mode + self._count
-        return "float8-offload" + self._count if self._count else "float8"
+        """Return how a user may write it; FP8 that has no mode of its own after a comma."""
+        if self.mode == "offload":
+            if not self.float8:
+                return "offload" + self._count
+            return "float8-offload" + self._count if self._count else "float8"
+        if self.float8:
+            return f"{self.mode}, FP8"
+        return "auto, no FP8" if self.mode == "auto" and self.float8 is False else self.mode
 
     @property
     def _count(self) -> str:

@@ -216,6 +216,20 @@ def test_a_choice_is_written_as_it_is_read(text):
     assert str(MemoryChoice.parse(text)) == text
 
 
+@pytest.mark.parametrize(
+    ("mode", "float8", "shown"),
+    [
+        ("auto", True, "auto, FP8"),
+        ("resident", True, "resident, FP8"),
+        ("offload:3", True, "float8-offload:3"),
+        ("resident", False, "resident"),
+    ],
+)
+def test_a_choice_shows_fp8_in_every_mode(mode, float8, shown):
+    assert str(MemoryChoice.parse(mode, float8=float8)) == shown
+    assert str(MemoryChoice(float8=False)) == "auto, no FP8"
+
+
 def test_a_mode_with_8_bit_floats_in_it_is_a_spelling_and_no_mode():
     with pytest.raises(InvalidInputError, match=r"^memory 'float8': use one of auto, resident, of"):
         MemoryChoice("float8")
