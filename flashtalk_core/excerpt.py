@@ -1,4 +1,4 @@
-"""Outside text made fit for one line of a message, a log or a terminal."""
+"""Outside text, and sizes, made fit for one line of a message, a log or a terminal."""
 
 from __future__ import annotations
 
@@ -53,6 +53,14 @@ def reason(error: BaseException) -> str:
     said = getattr(error, "strerror", None) or str(error)
     first = _PLACE.sub("", first_line(said)).strip()
     return excerpt(first, _LONGEST_REASON) if first else type(error).__name__
+
+
+def format_size(num_bytes: int) -> str:
+    """Return a number of bytes in GB (1e9), MB or kB, whichever fits."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.1f} {unit}"
+    return f"{num_bytes / 1e3:.1f} kB"
 
 
 def _shown(char: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..acceleration.kernel_options import KernelOptions
 from ..errors import FlashTalkError
+from ..excerpt import format_size
 from .terminal import write_out
 
 if TYPE_CHECKING:
@@ -234,14 +235,6 @@ def _places(folder: Path, paths: tuple[Path, ...]) -> str:
     first = paths[0].relative_to(folder) if paths[0].is_relative_to(folder) else paths[0]
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return f"{first}{more}, {format_size(sum(path.stat().st_size for path in paths))}"
-
-
-def format_size(num_bytes: int) -> str:
-    """Return a size as people say it."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if num_bytes >= scale:
-            return f"{num_bytes / scale:.1f} {unit}"
-    return f"{num_bytes / 1e3:.1f} kB"
 
 
 def format_report(report: Report) -> str:

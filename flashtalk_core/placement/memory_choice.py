@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import InvalidInputError, require
+from ..excerpt import format_size
 from ..quantization.fp8 import fp8_unsupported_reason
 from .memory_plan import WHOLE, MemoryChoice, MemoryPlan
 from .memory_sizes import ModelSizes
 
 SYSTEM_BYTES = 1_500_000_000
 """Memory of every card that the system, the display and the driver use."""
-_GB = 1e9
 
 
 def check_choice(choice: MemoryChoice, device: torch.device) -> None:
@@ -106,7 +106,7 @@ def _dtype_reason(
     is_requested = choice.float8 is not None or choice.mode != "auto"
     if is_requested or memory.total == sys.maxsize:
         return ""
-    card = f"a card of {memory.total / _GB:.1f} GB"
+    card = f"a card of {format_size(memory.total)}"
     if float8:
         return f"; FP8 because {card} is too small for all blocks in {_name(sizes.dtype)}"
     return f"; {_name(sizes.dtype)} because {card} has room for all blocks in it"
@@ -139,9 +139,8 @@ def _offloaded(
     """
     if choice.num_resident is not None:
         raise InvalidInputError(
-            f"memory {choice}: that needs about "
-            f"{sizes.peak_bytes(plan) / _GB:.1f} GB of device memory, "
-            f"{free_bytes / _GB:.1f} GB are free; use fewer blocks",
+            f"memory {choice}: that needs about {format_size(sizes.peak_bytes(plan))} of device "
+            f"memory, {format_size(free_bytes)} are free; use fewer blocks",
             subject="memory",
         )
     for row_tiles in (False, True):
@@ -151,8 +150,8 @@ def _offloaded(
                 return fewer
     raise InvalidInputError(
         f"memory {choice}: with no block on the device, about "
-        f"{sizes.peak_bytes(fewer) / _GB:.1f} GB of its memory are needed at this size, "
-        f"{free_bytes / _GB:.1f} GB are free; use a smaller size, or close what else uses the GPU",
+        f"{format_size(sizes.peak_bytes(fewer))} of its memory are needed at this size, "
+        f"{format_size(free_bytes)} are free; use a smaller size, or close what else uses the GPU",
         subject="memory",
     )
 
@@ -162,8 +161,7 @@ def _explained(
 ) -> MemoryPlan:
     """Return ``plan`` with its reason."""
     name = "FP8" if plan.float8 else _name(sizes.dtype)
-    free = "" if memory.free == sys.maxsize else f" of {memory.free / _GB:.1f}"
-    needed = f"{sizes.peak_bytes(plan) / _GB:.1f}{free} GB"
+    needed = _needed(sizes.peak_bytes(plan), memory.free)
     if plan.num_resident is None:
         resident = f"all of the model in {name}"
     elif plan.num_resident >= sizes.num_blocks:
@@ -175,6 +173,14 @@ def _explained(
     tail = ", frames in row tiles" if plan.row_tiles else ""
     reason = f"{resident}{tail}: needs about {needed}{why_dtype}"
     return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
+
+
+def _needed(num_bytes: int, free_bytes: int) -> str:
+    """Return both sizes, their unit once if they share it; what is free only where it is known."""
+    needed, free = format_size(num_bytes), format_size(free_bytes)
+    if free_bytes == sys.maxsize:
+        return needed
+    return f"{needed.removesuffix(free[-3:])} of {free}"
 
 
 def plan_memory(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flashtalk_core.excerpt import excerpt, first_line
+from flashtalk_core.excerpt import excerpt, first_line, format_size
 
 pytestmark = pytest.mark.cpu
 
@@ -30,3 +30,11 @@ def test_an_excerpt_is_one_line():
 def test_the_first_line_is_whole_and_without_space_around_it():
     assert first_line(RuntimeError(f"\n {'x' * 1000}\r\nadvice")) == "x" * 1000
     assert first_line(ValueError()) == ""
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "said"),
+    [(300, "0.3 kB"), (999_000, "999.0 kB"), (8_200_000, "8.2 MB"), (35_000_000_000, "35.0 GB")],
+)
+def test_a_size_has_the_unit_that_fits(num_bytes, said):
+    assert format_size(num_bytes) == said

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from flashtalk_core.acceleration.attention_kernels import KERNELS
-from flashtalk_core.cli.doctor import format_size, list_devices
+from flashtalk_core.cli.doctor import list_devices
 from flashtalk_core.cli.main import main
 from flashtalk_core.weights.discovery.layout import resolve_model
 
@@ -87,14 +87,6 @@ def test_the_bundled_model_is_complete(report):
     assert tiny["problem"] is None
     assert [part["found"] for part in tiny["parts"]] == [True] * 6
     assert "diffusion_pytorch_model.safetensors" in tiny["parts"][0]["detail"]
-
-
-@pytest.mark.parametrize(
-    ("num_bytes", "said"),
-    [(300, "0.3 kB"), (999_000, "999.0 kB"), (8_200_000, "8.2 MB"), (35_000_000_000, "35.0 GB")],
-)
-def test_sizes_are_as_people_say_them(num_bytes, said):
-    assert format_size(num_bytes) == said
 
 
 def test_missing_weights_are_reported_with_where_to_get_them(report):

@@ -11,7 +11,7 @@ from flashtalk_core.config import AvatarConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.placement.memory_choice import DeviceMemory, choose_memory, plan_memory
 from flashtalk_core.placement.memory_plan import MODES, WHOLE, MemoryChoice, MemoryPlan
-from flashtalk_core.placement.memory_sizes import model_sizes
+from flashtalk_core.placement.memory_sizes import ModelSizes, model_sizes
 
 pytestmark = pytest.mark.cpu
 
@@ -96,6 +96,19 @@ def test_the_reason_is_one_line_with_what_is_kept_needed_and_free(sizes):
     reason = choose(sizes, 78.5).reason
     assert reason.startswith("all of the model in bfloat16: needs about 45.6 of 78.5 GB; ")
     assert reason.endswith("; bfloat16 because a card of 80.0 GB has room for all blocks in it")
+
+
+def test_the_reason_for_a_small_model_is_in_megabytes():
+    none = {False: 0, True: 0}
+    small = ModelSizes(torch.float32, 2, dict.fromkeys(none, (0, 0, 2 * 10**6)), 10**7, 0, none)
+    choice, unsupported = MemoryChoice(), "float8: too old"
+    for memory, needed in (
+        (DeviceMemory(round(10.5 * GB), round(12 * GB)), "14.6 MB of 10.5 GB"),
+        (DeviceMemory(10**8, 10**8), "14.6 of 100.0 MB"),
+        (DeviceMemory.unlimited(), "14.6 MB"),
+    ):
+        plan = choose_memory(choice, small, memory, fp8_unsupported=unsupported)
+        assert plan.reason == f"all of the model in float32: needs about {needed}"
 
 
 @pytest.mark.parametrize(("total_gb", "float8"), [(80, False), (48, False), (34, True), (24, True)])
