@@ -27,7 +27,7 @@ from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
 from ..placement.devices import choose_device, choose_dtype
-from ..placement.memory_choice import check_choice, plan_memory
+from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
 from ..placement.memory_sizes import model_sizes
 from ..placement.place import Placement
 from ..weights.discovery.files import ModelFiles
@@ -153,7 +153,7 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
     model = inputs.model
     if opening is not None:
         files, loras, backend = opening
-        model = open_model(files, loras, backend, spec.placement.dtype, host)
+        model = open_model(files, loras, backend, spec.placement, host)
     assert model is not None
     return _assemble(spec, host, inputs, model, image, speakers)
 
@@ -213,11 +213,21 @@ def find_loras(model: ModelSpec, host: Host) -> tuple[LoraFile, ...]:
 
 
 def open_model(
-    files: ModelFiles, loras: Sequence[LoraFile], backend: Backend, dtype: str, host: Host
+    files: ModelFiles,
+    loras: Sequence[LoraFile],
+    backend: Backend,
+    placement: PlacementSpec,
+    host: Host,
 ) -> OpenedModel:
-    """Check the headers of a model's files; see :func:`open_checkpoint`."""
+    """Check the headers of a model's files, and what of ``placement`` depends on them.
+
+    Raises:
+        FlashTalkError: If a file cannot be used; see :func:`open_checkpoint`. If the device has
+            no such dtype, or the model fewer blocks than are requested to be resident.
+    """
     checkpoint = open_checkpoint(files, backend.attention, loras)
-    found = host.find_dtype(dtype, backend.device)
+    check_num_resident(placement.memory, checkpoint.config.dit.num_layers)
+    found = host.find_dtype(placement.dtype, backend.device)
     return OpenedModel(checkpoint, backend.device, found, backend.kernel_options)
 
 

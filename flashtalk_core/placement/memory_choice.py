@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import InvalidInputError, require
-from ..excerpt import format_size
+from ..excerpt import excerpt, format_size
 from ..quantization.fp8 import fp8_unsupported_reason
 from .memory_plan import WHOLE, MemoryChoice, MemoryPlan
 from .memory_sizes import ModelSizes
@@ -35,6 +35,16 @@ def _require_fp8(choice: MemoryChoice, reason: str | None) -> None:
     opening = f"memory {choice}: " if choice.mode == "offload" else ""
     supported = reason is None or not choice.float8
     require(supported, f"{opening}{reason}; {remedy}", subject=subject)
+
+
+def check_num_resident(choice: MemoryChoice, num_blocks: int) -> None:
+    """Raise :class:`InvalidInputError` if more blocks are requested than a model has."""
+    require(
+        choice.num_resident is None or choice.num_resident <= num_blocks,
+        f"memory {excerpt(choice)}: the model has {num_blocks} blocks; use {num_blocks} or fewer, "
+        "or 'resident' for all of the model",
+        subject="memory",
+    )
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,11 @@ def choose_memory(
         The plan, with the reason for it.
 
     Raises:
-        InvalidInputError: If it does not fit even with nothing resident, or if FP8 is
-            requested where it is not supported.
+        InvalidInputError: If it does not fit even with nothing resident, if FP8 is requested
+            where it is not supported, or more resident blocks than there are.
     """
     _require_fp8(choice, fp8_unsupported)
+    check_num_resident(choice, sizes.num_blocks)
     # float32 on a GPU is always an explicit choice.
     supports_fp8 = fp8_unsupported is None and sizes.dtype != torch.float32
     float8 = _uses_fp8(choice, sizes, memory, supports_fp8=supports_fp8)
@@ -126,7 +137,7 @@ def _candidates(choice: MemoryChoice, sizes: ModelSizes, float8: bool) -> list[M
         return [plan] if float8 else [WHOLE, plan]
     if choice.num_resident is None:
         return [plan]
-    plan = replace(plan, num_resident=min(choice.num_resident, sizes.num_blocks))
+    plan = replace(plan, num_resident=choice.num_resident)
     return [plan, replace(plan, row_tiles=True)]
 
 

@@ -82,7 +82,7 @@ class MemoryChoice:
             float8: Whether FP8 was requested by another option.
         """
         mode, colon, count = text.partition(":")
-        if colon and not re.fullmatch(r"\d+", count):
+        if colon and not re.fullmatch(r"\d{1,9}", count):
             raise InvalidInputError(
                 f"memory {excerpt(text)!r}: no number of blocks after the colon; write for example "
                 "offload:12",

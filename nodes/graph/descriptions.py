@@ -91,7 +91,7 @@ def describe_model(
     from ..host.networks import ManagedNetworks
     from ..host.render_host import ComfyHost
 
-    opened = open_model(files, loras, backend, placement.dtype, ComfyHost())
+    opened = open_model(files, loras, backend, placement, ComfyHost())
     networks = ManagedNetworks(opened.checkpoint)
     return ModelDescription(spec, placement, opened, networks, EncodingMemo())
 

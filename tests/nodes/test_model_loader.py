@@ -190,6 +190,15 @@ def test_a_gpu_that_is_not_there_is_refused(pack):
     )
 
 
+def test_more_blocks_on_the_device_than_the_model_has_are_refused(pack):
+    """The menu has no counts, but one may come over a connection."""
+    node = pack.nodes["FlashTalk_ModelLoader"]
+    chosen = {each.id: each.default for each in node.GET_SCHEMA().inputs}
+    with pytest.raises(ValueError, match="use 6 or fewer") as caught:
+        node.execute(**chosen | {"memory": "offload:99"})
+    assert str(caught.value).startswith(refused("'memory': memory offload:99: the model has "))
+
+
 def test_the_number_format_can_be_chosen(pack, model):
     found = pack.run("ModelLoader", dtype="bfloat16").args[0]
     assert found.opened.dtype == torch.bfloat16

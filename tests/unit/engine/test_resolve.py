@@ -215,7 +215,7 @@ def test_8_bit_floats_have_one_answer_in_every_mode():
 def opened():
     """The bundled model, opened before."""
     backend = find_backend(BASE.placement, HOST)
-    return open_model(HOST.find_files(ModelSpec()), (), backend, "auto", HOST)
+    return open_model(HOST.find_files(ModelSpec()), (), backend, BASE.placement, HOST)
 
 
 def test_what_is_in_memory_goes_beside_the_spec(opened, monkeypatch):
@@ -281,6 +281,22 @@ def test_of_several_faults_the_cheapest_to_find_is_told(index):
     assert str(caught.value).startswith(list(FAULTS.values())[index][1])
 
 
+@pytest.mark.usefixtures("no_weights")
+def test_more_resident_blocks_than_the_model_has_are_refused_before_weights_are_read():
+    spec = changed(BASE, "placement.memory", MemoryChoice("offload", 99))
+    with pytest.raises(FlashTalkError, match=r"^memory offload:99: the model has \d+ blocks; use"):
+        resolve(spec, HOST)
+
+
+@pytest.fixture
+def no_weights(monkeypatch):
+    """Fail where weights are read."""
+    monkeypatch.setattr(
+        AvatarCheckpoint, "load", lambda *_args, **_kwargs: pytest.fail("weights were read")
+    )
+
+
+@pytest.mark.usefixtures("no_weights")
 def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
     order = []
 
@@ -301,9 +317,6 @@ def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
     for name in ("choose_attention", "choose_kernel_options", "open_image", "probe_audio",
                  "open_checkpoint", "plan_memory"):  # fmt: skip
         note(name)
-    monkeypatch.setattr(
-        AvatarCheckpoint, "load", lambda *_args, **_kwargs: pytest.fail("weights were read")
-    )
     lora = LoraSpec(str(Path(__file__)))
     with pytest.raises(FlashTalkError, match=r"test_resolve\.py"):
         resolve(replace(BASE, model=ModelSpec(loras=(lora,))), Recorded())

@@ -157,7 +157,7 @@ def test_explicit_choices_are_kept(sizes, free_gb):
     assert plan.num_resident <= NUM_BLOCKS
     assert choose(sizes, free_gb, "float8").float8
     assert choose(sizes, free_gb, "float8-offload:3").num_resident == 3
-    assert choose(sizes, 140, "offload:99").num_resident == NUM_BLOCKS
+    assert choose(sizes, 140, "offload:40").num_resident == NUM_BLOCKS
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,14 @@ def test_8_bit_floats_that_are_wanted_come_in_every_mode(sizes, mode, resident):
     assert (plan.float8, plan.num_resident) == (True, resident)
     assert "in FP8" in plan.reason
     assert plan.peak_bytes < choose(sizes, 140, mode.replace("auto", "offload")).peak_bytes
+
+
+@pytest.mark.parametrize("mode", ["offload:41", "float8-offload:99"])
+def test_more_blocks_than_the_model_has_are_refused(sizes, mode):
+    says = rf"^memory {mode}: the model has 40 blocks; use 40 or fewer, or 'resident'"
+    with pytest.raises(InvalidInputError, match=says) as caught:
+        choose(sizes, 140, mode)
+    assert caught.value.subject == "memory"
 
 
 def test_more_blocks_than_fit_are_refused_with_what_they_need(sizes):
@@ -193,7 +201,18 @@ def test_8_bit_floats_are_refused_with_what_the_device_lacks(sizes):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "all", "auto:3", "resident:1", "float8:2", "offload:", "offload:x", "offload:-1"]
+    "text",
+    [
+        "",
+        "all",
+        "auto:3",
+        "resident:1",
+        "float8:2",
+        "offload:",
+        "offload:x",
+        "offload:-1",
+        "offload:" + 5000 * "9",
+    ],
 )
 def test_a_mode_that_is_none_is_refused(text):
     with pytest.raises(InvalidInputError, match=r"^memory "):
