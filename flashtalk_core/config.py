@@ -45,6 +45,25 @@ class _FromMapping:
         return from_settings(cls, values, where)
 
 
+def check_num_frames(num_frames: int) -> None:
+    """Raise :class:`InvalidInputError` unless a chunk of any model can have ``num_frames``."""
+    require(
+        num_frames % 4 == 1 and num_frames >= 5,
+        f"chunk frames {num_frames}: need 4n+1 and at least 5, for example 33",
+        subject="chunk_frames",
+    )
+
+
+def check_num_motion_frames(num_motion_frames: int, num_frames: int) -> None:
+    """Raise :class:`InvalidInputError` unless these motion frames fit a chunk's frames."""
+    require(
+        num_motion_frames % 4 == 1 and 1 <= num_motion_frames < num_frames,
+        f"motion frames {num_motion_frames}: need 1, 5, 9 ... and fewer than the "
+        f"{num_frames} frames of a chunk; use {max(1, num_frames - 4)} or less",
+        subject="motion_frames",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChunkConfig(_FromMapping):
     """Arithmetic of one chunk. Defaults are the authors' (``infer_params.yaml`` @ 688982e)."""
@@ -63,17 +82,8 @@ class ChunkConfig(_FromMapping):
     """Video frames of the window before the first shown frame of the chunk."""
 
     def __post_init__(self) -> None:
-        require(
-            self.num_frames % 4 == 1 and self.num_frames >= 5,
-            f"chunk frames {self.num_frames}: need 4n+1 and at least 5, for example 33",
-            subject="chunk_frames",
-        )
-        require(
-            self.num_motion_frames % 4 == 1 and 1 <= self.num_motion_frames < self.num_frames,
-            f"motion frames {self.num_motion_frames}: need 1, 5, 9 ... and fewer than the "
-            f"{self.num_frames} frames of a chunk; use {max(1, self.num_frames - 4)} or less",
-            subject="motion_frames",
-        )
+        check_num_frames(self.num_frames)
+        check_num_motion_frames(self.num_motion_frames, self.num_frames)
         require(
             self.sample_rate_hz % self.frame_rate_hz == 0,
             f"frame rate {self.frame_rate_hz}: {self.sample_rate_hz} samples a second cannot be "

@@ -142,8 +142,8 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
 
     Raises:
         FlashTalkError: If anything cannot be used. Values alone are looked at first, then the
-            device and the names of files, then image and audio, then the headers of weights and
-            what depends on them: the arithmetic of a chunk, the memory plan.
+            device and the names of files, the arithmetic of a chunk with the model's settings,
+            then image and audio, then the headers of weights and the memory plan.
     """
     inputs = inputs or Inputs()
     check_values(spec, inputs)
@@ -167,6 +167,9 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
     if spec.size_px is not None:
         check_size(spec.size_px)
     spec.sampling.over(SamplingConfig())
+    spec.chunk.check()
+    if inputs.model is not None:
+        spec.chunk.over(inputs.model.checkpoint.config.chunk)
     check_changes(spec.prompt_changes, inputs.context)
     with about("prompt"):
         check_prompt("prompt", spec.prompt or "")
@@ -234,7 +237,9 @@ def open_model(
 def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFile, ...], Backend]:
     loras = find_loras(spec.model, host)
     backend = find_backend(spec.placement, host)
-    return host.find_files(spec.model), loras, backend
+    files = host.find_files(spec.model)
+    spec.chunk.over(files.chunk)  # which checks it
+    return files, loras, backend
 
 
 def _open_portrait(spec: RenderSpec) -> Image:

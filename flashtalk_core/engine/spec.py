@@ -10,7 +10,14 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-from ..config import ChunkConfig, FitMode, SamplingConfig, StepRule
+from ..config import (
+    ChunkConfig,
+    FitMode,
+    SamplingConfig,
+    StepRule,
+    check_num_frames,
+    check_num_motion_frames,
+)
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 from ..json_text import parse_json
@@ -106,6 +113,17 @@ class ChunkSpec:
     def over(self, defaults: ChunkConfig) -> ChunkConfig:
         """Return ``defaults`` with these overrides; see :meth:`SamplingSpec.over`."""
         return replace(defaults, **_given(self))
+
+    def check(self) -> None:
+        """Check what is the same for every model.
+
+        Raises:
+            InvalidInputError: If a value is possible with none.
+        """
+        if self.num_frames is not None:
+            check_num_frames(self.num_frames)
+            if self.num_motion_frames is not None:
+                check_num_motion_frames(self.num_motion_frames, self.num_frames)
 
 
 @dataclass(frozen=True, kw_only=True)

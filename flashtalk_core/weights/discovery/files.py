@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ...config import AvatarConfig
+from ...config import AvatarConfig, ChunkConfig
 from ...errors import about
 from ...excerpt import excerpt
 from ...files.paths import is_file
 from ...log import printable_log
+from ...settings import from_settings
 from ..formats.file_border import file_identity
 from ..formats.scaled_fp8 import TOKENIZER_TENSOR
 from ..formats.tensor_file import check_header, open_tensor_file
@@ -52,6 +53,16 @@ class ModelFiles:
         others = (self.vae, self.text, self.clip, self.audio)
         names = [excerpt(path.name, 50) for path in others if path is not None]
         return f"ModelFiles({', '.join([excerpt(self.dit[0].name, 50) + more, *names])})"
+
+    @property
+    def chunk(self) -> ChunkConfig:
+        """Arithmetic of a chunk by the settings.
+
+        Raises:
+            InvalidInputError: If they cannot be used.
+        """
+        where = f"{self.root / SETTINGS_FILE}: chunk"
+        return from_settings(ChunkConfig, self.settings.get("chunk", {}), where)
 
     @property
     def identity(self) -> str:

@@ -249,10 +249,11 @@ def test_what_was_encoded_elsewhere_has_to_fit(opened):
         resolve(BASE, HOST, inputs)
 
 
-# One error of each kind in the order of cost: looking at values, names, files, headers.
+# One error of each kind in the order of cost: values, names, settings of the model, files, headers.
 FAULTS = {
     "size_px": ((1, 1), "size 1x1"),
     "sampling.steps": (0, "steps 0"),
+    "chunk.num_frames": (34, "chunk frames 34"),
     "prompt": ("\ud83d", "prompt: '\\ud83d'"),
     "placement.decode_latents": (0, "latent frames decoded at once 0"),
     "placement.disabled": (("magic",), "kernel option 'magic'"),
@@ -266,6 +267,7 @@ FAULTS = {
     "placement.device": ("abacus", "device 'abacus'"),
     "placement.attention": ("magic", "attention 'magic'"),
     "model.name": ("gone", "model 'gone': no such folder"),
+    "chunk.num_motion_frames": (33, "motion frames 33"),
     "portrait": ("gone.png", "picture gone.png: no such file"),
     "speakers.audio": ("gone.wav", "sound gone.wav: no such file"),
 }
