@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .config import ChunkConfig, DiTConfig
+from .config.chunk import ChunkConfig
+from .config.networks import DiTConfig
 from .errors import require
 from .excerpt import excerpt
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.weights.discovery.parts import SETTINGS_FILE
 from flashtalk_core.weights.save import COMPONENT_FILES, replacing, save_component, save_settings
 

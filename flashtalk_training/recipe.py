@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from flashtalk_core.config import (
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.networks import (
     AudioEncoderConfig,
-    AvatarConfig,
     ClipVisionConfig,
     DiTConfig,
-    SamplingConfig,
-    StepRule,
     TextEncoderConfig,
     VAEConfig,
 )
+from flashtalk_core.config.sampling import SamplingConfig, StepRule
 from flashtalk_core.errors import require
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from flashtalk_core.borders import library_border
-from flashtalk_core.config import AudioEncoderConfig, AvatarConfig, VAEConfig
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.networks import AudioEncoderConfig, VAEConfig
 from flashtalk_core.errors import InvalidInputError, require
 from flashtalk_core.json_text import parse_json
 from flashtalk_core.models.encoders.audio import AudioEncoder

@@ -74,7 +74,7 @@ class AudioEncode(io.ComfyNode):
         duration: float,
         loudness: float,
     ) -> io.NodeOutput:
-        from ..flashtalk_core.config import SamplingConfig
+        from ..flashtalk_core.config.sampling import SamplingConfig
         from ..flashtalk_core.media.audio.probe import probe_audio
         from .graph.descriptions import SpeechDescription
         from .host.media import audio_array_of

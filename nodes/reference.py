@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..flashtalk_core.config import AvatarConfig
+from ..flashtalk_core.config.avatar import AvatarConfig
 from ..flashtalk_core.geometry import MAX_SIZE_PX, SIZE_STEP_PX
 from .graph.errors import attribute_errors
 from .graph.sizes import CUSTOM, MODEL_SIZE, SIZES, size_of

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ..config import ChunkConfig
+from ..config.chunk import ChunkConfig
 from ..engine.events import NO_EVENTS, RenderEvents
 from ..engine.session import run_session
 from ..engine.state import FrameGroup, SessionState

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..acceleration.apply import set_execution
 from ..acceleration.kernel_options import KernelOptions
-from ..config import AvatarConfig
+from ..config.avatar import AvatarConfig
 from ..models.attention import Attention
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT

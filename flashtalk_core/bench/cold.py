@@ -18,7 +18,7 @@ from torch import nn
 
 from ..acceleration.apply import choose_kernel_options, set_execution
 from ..acceleration.attention_kernels import choose_attention
-from ..config import AvatarConfig
+from ..config.avatar import AvatarConfig
 from ..errors import FlashTalkError
 from ..models.attention import sdpa
 from ..models.encoders.audio import AudioEncoder

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..acceleration.apply import set_execution
 from ..acceleration.kernel_options import KernelOptions
-from ..config import AvatarConfig
+from ..config.avatar import AvatarConfig
 from ..geometry import num_latent_frames
 from ..models.attention import Attention, sdpa
 from ..models.transformer.model import AvatarDiT

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..config import AvatarConfig
+from ..config.avatar import AvatarConfig
 from ..engine.reference import Reference, prepare_reference
 from ..models.attention import Attention
 from ..models.encoders.audio import AudioEncoder

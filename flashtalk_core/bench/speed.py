@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config import ChunkConfig
+from ..config.chunk import ChunkConfig
 from ..engine.events import EventHandlers
 from ..engine.render import open_writer, render_video
 from ..engine.resolve import LocalHost, resolve

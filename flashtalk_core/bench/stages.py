@@ -13,7 +13,7 @@ import torch
 from ..acceleration.apply import set_execution
 from ..acceleration.attention_kernels import KERNELS, attention_name
 from ..acceleration.kernel_options import KernelOptions
-from ..config import SamplingConfig
+from ..config.sampling import SamplingConfig
 from ..geometry import check_size
 from ..models.attention import Attention, sdpa
 from ..models.transformer.model import AvatarDiT

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
-from ..config import ChunkConfig
+from ..config.chunk import ChunkConfig
 from ..geometry import num_chunks
 from ..streaming.pacing import measure_pace
 from .terminal import is_terminal, write_message

@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..config import ChunkConfig, SamplingConfig
+from ..config.chunk import ChunkConfig
+from ..config.sampling import SamplingConfig
 from ..geometry import ChunkSpan
 from ..media.audio.source import SampleReader
 from ..media.audio.windows import window_features

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..config import ChunkConfig
+from ..config.chunk import ChunkConfig
 from ..geometry import chunk_span
 from ..media.audio.source import SampleReader
 from ..models.encoders.clip_vision import ClipVision

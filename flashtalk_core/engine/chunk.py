@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import ChunkConfig, SamplingConfig
+from ..config.chunk import ChunkConfig
+from ..config.sampling import SamplingConfig
 from ..errors import OverflowedError
 from ..geometry import num_latent_frames
 from ..media.image.colour import match_colours

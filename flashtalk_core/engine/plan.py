@@ -11,7 +11,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from ..acceleration.attention_kernels import KERNELS, is_installed
-from ..config import ChunkConfig
+from ..config.chunk import ChunkConfig
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
 from ..media.image.portrait import fit_image, to_model_range

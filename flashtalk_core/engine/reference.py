@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import ChunkConfig
+from ..config.chunk import ChunkConfig
 from ..geometry import ChunkSpan, num_latent_frames
 from ..media.image.colour import ColourReference
 from ..models.transformer.model import AvatarDiT, SessionContext

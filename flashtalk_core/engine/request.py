@@ -10,7 +10,9 @@ from itertools import pairwise
 from PIL.Image import Image
 from torch import Tensor
 
-from ..config import AvatarConfig, ChunkConfig, FitMode, SamplingConfig
+from ..config.avatar import AvatarConfig, FitMode
+from ..config.chunk import ChunkConfig
+from ..config.sampling import SamplingConfig
 from ..errors import about, require
 from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size

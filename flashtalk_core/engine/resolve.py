@@ -14,7 +14,7 @@ from torch import Tensor
 from ..acceleration.apply import choose_kernel_options, default_decode_latents
 from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import KernelOptions, speed_of
-from ..config import SamplingConfig
+from ..config.sampling import SamplingConfig
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
 from ..files.paths import user_path

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..config import ChunkConfig
+from ..config.chunk import ChunkConfig
 from ..errors import InvalidInputError
 from ..geometry import ChunkSpan, chunk_span, num_video_frames
 from ..media.audio.info import AudioInfo

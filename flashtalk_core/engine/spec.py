@@ -10,14 +10,9 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-from ..config import (
-    ChunkConfig,
-    FitMode,
-    SamplingConfig,
-    StepRule,
-    check_num_frames,
-    check_num_motion_frames,
-)
+from ..config.avatar import FitMode
+from ..config.chunk import ChunkConfig, check_num_frames, check_num_motion_frames
+from ..config.sampling import SamplingConfig, StepRule
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 from ..json_text import parse_json

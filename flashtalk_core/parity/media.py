@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..config import ChunkConfig
+from ..config.chunk import ChunkConfig
 from ..media.audio.loudness import LoudnessMeter, loudness_gain
 from ..media.audio.windows import window_features
 from ..media.image.colour import ColourReference, match_colours

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config import (
+from ..config.networks import (
     AudioEncoderConfig,
     ClipVisionConfig,
     DiTConfig,
@@ -23,6 +23,7 @@ from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..settings import from_settings
 from ..weights.mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
 from .bounds import ParityResult, Placement, compare
 from .golden import Golden, place_model, read_golden
@@ -30,7 +31,7 @@ from .golden import Golden, place_model, read_golden
 
 def build_dit(golden: Golden, place: Placement) -> AvatarDiT:
     """Build the transformer of ``golden``."""
-    model = AvatarDiT(DiTConfig.from_mapping(golden.config))
+    model = AvatarDiT(from_settings(DiTConfig, golden.config))
     return place_model(model, golden, DIT_KEYS, place)
 
 
@@ -40,12 +41,12 @@ def build_vae(golden: Golden, place: Placement) -> VideoVAE:
     # The authors' spelling.
     if "temperal_downsample" in config:
         config["temporal_downsample"] = config["temperal_downsample"]
-    return place_model(VideoVAE(VAEConfig.from_mapping(config)), golden, VAE_KEYS, place)
+    return place_model(VideoVAE(from_settings(VAEConfig, config)), golden, VAE_KEYS, place)
 
 
 def build_clip(golden: Golden, place: Placement) -> ClipVision:
     """Build the vision tower of ``golden``."""
-    config = ClipVisionConfig.from_mapping(golden.config)
+    config = from_settings(ClipVisionConfig, golden.config)
     return place_model(ClipVision(config), golden, clip_keys(config.num_layers), place)
 
 
@@ -107,9 +108,8 @@ def _clip_of(golden: Golden, length: str) -> Tensor:
 def check_text(folder: Path, place: Placement) -> Iterator[ParityResult]:
     """Compare the context of a prompt, cut to its length."""
     golden = read_golden(folder, "umt5")
-    sizes = TextEncoderConfig.from_mapping(
-        golden.config | {"vocab_size": golden.config.get("vocab", TextEncoderConfig.vocab_size)}
-    )
+    vocabulary = golden.config.get("vocab", TextEncoderConfig.vocab_size)
+    sizes = from_settings(TextEncoderConfig, golden.config | {"vocab_size": vocabulary})
     model = place_model(TextEncoder(sizes), golden, TEXT_KEYS, place)
     ids, mask = golden["in.ids"].to(place.device), golden["in.mask"].to(place.device)
     context = model(ids, mask)[:, : int(mask.sum(dim=1).max())]
@@ -126,5 +126,5 @@ def check_clip(folder: Path, place: Placement) -> Iterator[ParityResult]:
 
 def build_audio_encoder(golden: Golden, place: Placement) -> AudioEncoder:
     """Build the audio encoder of ``golden``."""
-    model = AudioEncoder(AudioEncoderConfig.from_mapping(golden.config))
+    model = AudioEncoder(from_settings(AudioEncoderConfig, golden.config))
     return place_model(model, golden, AUDIO_KEYS, place)

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config import ChunkConfig, SamplingConfig
+from ..config.chunk import ChunkConfig
+from ..config.sampling import SamplingConfig
 from ..engine.chunk import ChunkModel, DrawNoise, generate_chunk
 from ..engine.reference import Reference, prepare_reference
 from ..engine.state import SessionState

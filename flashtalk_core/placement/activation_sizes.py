@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..config import AvatarConfig, ChunkConfig
+from ..config.avatar import AvatarConfig
+from ..config.chunk import ChunkConfig
 from ..geometry import num_latent_frames, token_grid
 
 # Tensors alive at a time, in units of the largest kind each network has. Measured at the full

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ..config import AvatarConfig, ChunkConfig
+from ..config.avatar import AvatarConfig
+from ..config.chunk import ChunkConfig
 from ..models.attention import sdpa
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.block import AvatarBlock

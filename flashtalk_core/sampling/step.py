@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from ..config import StepRule
+from ..config.sampling import StepRule
 
 Draw = Callable[[], Tensor]
 """Returns fresh unit noise of the chunk's latent shape, on the device and in the dtype used."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config import AvatarConfig
+from ..config.avatar import AvatarConfig
 from ..errors import WeightsError, about
 from ..excerpt import excerpt
 from ..models.attention import Attention, sdpa

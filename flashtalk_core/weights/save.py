@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..config import AvatarConfig
+from ..config.avatar import AvatarConfig
 from ..errors import OutputError
 from ..excerpt import reason, shown_path
 from ..files import whole_file

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flashtalk_core.config import SamplingConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.reference import encode_condition
 from flashtalk_core.geometry import ChunkSpan, chunk_span
 from flashtalk_core.media.audio.source import SampleReader

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from flashtalk_core.config import SamplingConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.weights.load import AvatarModels
 
 from ..drawn_faces.damage import DAMAGES, damage

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from flashtalk_core.config import SamplingConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.weights.load import AvatarModels
 
 from ..drawn_faces.drift import measure_drift

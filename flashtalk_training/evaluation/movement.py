@@ -11,7 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from flashtalk_core.config import AvatarConfig, SamplingConfig
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.weights.load import AvatarModels
 
 from ..drawn_faces.faces import render, sample_motion

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from flashtalk_core.config import SamplingConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.errors import require
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.models.transformer.model import AvatarDiT

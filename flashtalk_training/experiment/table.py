@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flashtalk_core.borders import library_border
-from flashtalk_core.config import SamplingConfig, StepRule
+from flashtalk_core.config.sampling import SamplingConfig, StepRule
 from flashtalk_core.errors import InvalidInputError, require
 from flashtalk_core.json_text import parse_json
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 
 from ..drawn_faces.motion import EXPRESSIONS, LIVELINESS
 

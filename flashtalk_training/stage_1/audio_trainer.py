@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.models.encoders.audio import AudioEncoder
 
 from ..drawn_faces.motion import MOUTH_CHANNELS

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 
 from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus, decode_mu_law, unpack_mouth
 

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.vae.model import VideoVAE

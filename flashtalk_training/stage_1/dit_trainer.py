@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.engine.reference import image_mask
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder

@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 
 from ..recipe import DistillRecipe

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.geometry import num_latent_frames
 
 from ..recipe import DistillRecipe

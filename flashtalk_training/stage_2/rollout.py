@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from flashtalk_core.config import AvatarConfig, SamplingConfig, StepRule
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.sampling import SamplingConfig, StepRule
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.media.image.colour import ColourReference, match_colours
 from flashtalk_core.models.vae.layers import CausalConv3d, Upsample, run_sequence

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.engine.reference import encode_condition
 from flashtalk_core.media.audio.windows import window_features
 from flashtalk_core.models.encoders.audio import AudioEncoder

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from ...flashtalk_core.config import FitMode
+    from ...flashtalk_core.config.avatar import FitMode
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
     from ...flashtalk_core.engine.plan import RenderPlan
     from ...flashtalk_core.engine.request import PromptChange

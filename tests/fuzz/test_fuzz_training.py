@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from flashtalk_core.config import VAEConfig
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.errors import FlashTalkError
 from flashtalk_training import stages
 from flashtalk_training.experiment.table import load_experiment, read_results

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from flashtalk_core.config import AudioEncoderConfig
+from flashtalk_core.config.networks import AudioEncoderConfig
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.quantization import fp8
 from flashtalk_core.quantization.fp8 import (

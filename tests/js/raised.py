@@ -22,7 +22,8 @@ from stage import load_pack
 
 def mistakes(folder: Path) -> dict[str, Any]:
     """Return what goes wrong, by what it is about: calls that raise."""
-    from flashtalk_pack.flashtalk_core.config import AvatarConfig, SamplingConfig
+    from flashtalk_pack.flashtalk_core.config.avatar import AvatarConfig
+    from flashtalk_pack.flashtalk_core.config.sampling import SamplingConfig
     from flashtalk_pack.flashtalk_core.engine import chunk
     from flashtalk_pack.flashtalk_core.engine.request import AvatarRequest, request_notes
     from flashtalk_pack.flashtalk_core.files.output_path import error_line

@@ -134,7 +134,10 @@ def test_sizes_by_name_can_all_be_rendered(pack, make):
 
 
 def test_marked_sizes_are_those_a_model_knows(pack, model):
-    sizes, config = pack["nodes.graph.sizes"].SIZES, pack["flashtalk_core.config"].AvatarConfig()
+    sizes, config = (
+        pack["nodes.graph.sizes"].SIZES,
+        pack["flashtalk_core.config.avatar"].AvatarConfig(),
+    )
     trained = {name: size for name, size in sizes.items() if "trained)" in name}
     assert set(trained.values()) == {config.size_px, model.checkpoint.config.size_px}
 

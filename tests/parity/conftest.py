@@ -8,15 +8,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from flashtalk_core.config import (
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.networks import (
     AudioEncoderConfig,
-    ChunkConfig,
     ClipVisionConfig,
     DiTConfig,
-    SamplingConfig,
     TextEncoderConfig,
     VAEConfig,
 )
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
 from flashtalk_core.engine.reference import prepare_reference
 from flashtalk_core.engine.state import SessionState
@@ -30,6 +30,7 @@ from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.sampling.schedule import noise_levels
+from flashtalk_core.settings import from_settings
 from flashtalk_core.weights.mapping.key_maps import published_clip_name, published_text_name
 
 
@@ -100,9 +101,9 @@ class Maker:
         torch.manual_seed(0)
         self.folder, self.sizes = folder, sizes
         renamed = {"temporal_downsample": sizes.vae["temperal_downsample"]}
-        self.dit = AvatarDiT(DiTConfig.from_mapping(sizes.dit)).eval()
-        self.vae = VideoVAE(VAEConfig.from_mapping(sizes.vae | renamed)).eval()
-        self.clip = ClipVision(ClipVisionConfig.from_mapping(sizes.clip)).eval()
+        self.dit = AvatarDiT(from_settings(DiTConfig, sizes.dit)).eval()
+        self.vae = VideoVAE(from_settings(VAEConfig, sizes.vae | renamed)).eval()
+        self.clip = ClipVision(from_settings(ClipVisionConfig, sizes.clip)).eval()
         stride = self.vae.config.spatial_stride
         self.grid = (sizes.size_px[0] // stride, sizes.size_px[1] // stride)
         self.num_latents = (sizes.chunk.num_frames - 1) // 4 + 1
@@ -172,7 +173,8 @@ class Maker:
 
     def write_encoders(self):
         vocab = self.sizes.text["vocab"]
-        text = TextEncoder(TextEncoderConfig.from_mapping(self.sizes.text | {"vocab_size": vocab}))
+        sizes = from_settings(TextEncoderConfig, self.sizes.text | {"vocab_size": vocab})
+        text = TextEncoder(sizes)
         ids, mask = torch.randint(1, vocab, (1, 12)), torch.ones(1, 12, dtype=torch.int64)
         ids[:, 7:], mask[:, 7:] = 0, 0
         context = text.eval()(ids, mask)[:, :7]
@@ -189,7 +191,7 @@ class Maker:
         self.write_sound()
 
     def write_sound(self):
-        encoder = AudioEncoder(AudioEncoderConfig.from_mapping(self.sizes.audio)).eval()
+        encoder = AudioEncoder(from_settings(AudioEncoderConfig, self.sizes.audio)).eval()
         num_frames = self.sizes.speech_frames
         speech = torch.randn(num_frames * 640) * torch.linspace(0.05, 0.3, num_frames * 640)
         meter = LoudnessMeter(16_000)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from flashtalk_core.config import AudioEncoderConfig, ClipVisionConfig, TextEncoderConfig
+from flashtalk_core.config.networks import AudioEncoderConfig, ClipVisionConfig, TextEncoderConfig
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder
+from flashtalk_core.settings import from_settings
 from flashtalk_core.weights.mapping.key_maps import AUDIO_KEYS, TEXT_KEYS, clip_keys
 
 pytestmark = pytest.mark.cpu
@@ -45,7 +46,7 @@ def error_of(result, expected):
 
 def test_clip_vision_reproduces_the_golden_tokens():
     config, tensors = read_golden("clip")
-    model = ClipVision(ClipVisionConfig.from_mapping(config))
+    model = ClipVision(from_settings(ClipVisionConfig, config))
     load_golden_weights(model, tensors, clip_keys(config["num_layers"]))
     with torch.no_grad():
         tokens = model(tensors["in.image"][:, :, -1])
@@ -54,7 +55,7 @@ def test_clip_vision_reproduces_the_golden_tokens():
 
 def test_text_encoder_reproduces_the_golden_context():
     config, tensors = read_golden("umt5")
-    model = TextEncoder(TextEncoderConfig.from_mapping(config | {"vocab_size": config["vocab"]}))
+    model = TextEncoder(from_settings(TextEncoderConfig, config | {"vocab_size": config["vocab"]}))
     load_golden_weights(model, tensors, TEXT_KEYS)
     mask = tensors["in.mask"]
     with torch.no_grad():
@@ -65,7 +66,7 @@ def test_text_encoder_reproduces_the_golden_context():
 @pytest.mark.parametrize(("key", "seconds"), [("out.embedding8s", 8), ("out.embedding3s", 3)])
 def test_audio_encoder_reproduces_the_golden_hidden_states(key, seconds):
     config, tensors = read_golden("wav2vec2")
-    model = AudioEncoder(AudioEncoderConfig.from_mapping(config))
+    model = AudioEncoder(from_settings(AudioEncoderConfig, config))
     load_golden_weights(model, tensors, AUDIO_KEYS)
     samples = tensors["in.speech8s"][None, : seconds * 16_000]
     with torch.no_grad():

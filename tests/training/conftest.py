@@ -6,10 +6,10 @@ import textwrap
 import numpy as np
 import pytest
 
-from flashtalk_core.config import (
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.networks import (
     AudioEncoderConfig,
-    AvatarConfig,
-    ChunkConfig,
     ClipVisionConfig,
     DiTConfig,
     TextEncoderConfig,

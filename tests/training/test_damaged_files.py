@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
-from flashtalk_core.config import VAEConfig
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_training.experiment.table import load_experiment, read_results
 from flashtalk_training.runs.curves import Curve, read_curve

@@ -9,7 +9,7 @@ import shutil
 import pytest
 import torch
 
-from flashtalk_core.config import SamplingConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.avatar import TalkingAvatar
 from flashtalk_core.engine.chunk import ChunkModel
 from flashtalk_core.engine.reference import ReferenceTrack, encode_portrait

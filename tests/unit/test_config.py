@@ -6,17 +6,18 @@ import math
 
 import pytest
 
-from flashtalk_core.config import (
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.networks import (
     AudioEncoderConfig,
-    AvatarConfig,
-    ChunkConfig,
     ClipVisionConfig,
     DiTConfig,
-    SamplingConfig,
     TextEncoderConfig,
     VAEConfig,
 )
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.settings import from_settings
 
 pytestmark = pytest.mark.cpu
 
@@ -131,7 +132,7 @@ def test_defaults_are_the_authors():
 
 def test_json_may_leave_fields_out_and_bring_others():
     text = '{"dim": 96, "num_heads": 4, "patch_size": [1, 2, 2], "_class_name": "Model"}'
-    config = DiTConfig.from_mapping(json.loads(text))
+    config = from_settings(DiTConfig, json.loads(text))
     assert config == DiTConfig(dim=96, num_heads=4)
     assert isinstance(config.patch_size, tuple)
 
@@ -139,4 +140,4 @@ def test_json_may_leave_fields_out_and_bring_others():
 @pytest.mark.parametrize("config", [DiTConfig, VAEConfig, AudioEncoderConfig, ChunkConfig])
 def test_a_configuration_survives_json(config):
     made = config()
-    assert config.from_mapping(json.loads(json.dumps(dataclasses.asdict(made)))) == made
+    assert from_settings(config, json.loads(json.dumps(dataclasses.asdict(made)))) == made

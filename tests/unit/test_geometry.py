@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import pytest
 
-from flashtalk_core.config import ChunkConfig, DiTConfig
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.geometry import (
     check_size,

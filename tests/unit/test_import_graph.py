@@ -2,7 +2,7 @@
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -28,8 +28,12 @@ def modules(package: str) -> dict[str, Path]:
     return {".".join(part).removesuffix(".__init__"): file for file, part in parts.items()}
 
 
-def imported(name: str, file: Path) -> Iterator[str]:
-    """Yield what a file imports, as absolute names; of ``from a import b`` both."""
+def imported(name: str, file: Path, known: Collection[str]) -> Iterator[str]:
+    """Yield what a file imports, as absolute names.
+
+    Of ``from a import b`` it is ``a.b`` if that is one of ``known``, else ``a``, a module or a
+    package with names of its own.
+    """
     package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -37,8 +41,8 @@ def imported(name: str, file: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            names = (f"{base}.{alias.name}" for alias in node.names)
+            yield from (each if each in known else base for each in names)
 
 
 @cache
@@ -47,9 +51,7 @@ def graph() -> dict[str, set[str]]:
     known = {name: file for package in PACKAGES for name, file in modules(package).items()}
     found = {}
     for name, file in known.items():
-        others = set(imported(name, file)) & known.keys() - {name}
-        # ``from . import x`` names the package and the module; the module is meant.
-        found[name] = {one for one in others if known[one].name != "__init__.py"}
+        found[name] = set(imported(name, file, known.keys())) & known.keys() - {name}
     return found
 
 

@@ -5,18 +5,18 @@ import math
 
 import pytest
 
-from flashtalk_core.config import (
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.networks import (
     AudioEncoderConfig,
-    AvatarConfig,
-    ChunkConfig,
     ClipVisionConfig,
     DiTConfig,
-    SamplingConfig,
     TextEncoderConfig,
     VAEConfig,
 )
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.settings import check_settings
+from flashtalk_core.settings import check_settings, from_settings
 
 pytestmark = pytest.mark.cpu
 
@@ -34,7 +34,7 @@ KINDS = (
 
 def refusal(kind, values):
     with pytest.raises(InvalidInputError) as caught:
-        kind.from_mapping(values, "a.json: part")
+        from_settings(kind, values, "a.json: part")
     message = str(caught.value)
     assert message.startswith("a.json: part")
     assert message.isprintable()
@@ -55,7 +55,7 @@ def test_every_settings_field_rejects_values_of_other_kinds(kind, value):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_configuration_writes_it_reads(kind):
-    assert kind.from_mapping(json.loads(json.dumps(vars(kind())))) == kind()
+    assert from_settings(kind, json.loads(json.dumps(vars(kind())))) == kind()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def run_cards(args: argparse.Namespace) -> int:
     from ...acceleration.apply import choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
     from ...bench.cards import SYSTEM_GB, CardBench, bench_cards
-    from ...config import AvatarConfig
+    from ...config.avatar import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
     from ...quantization.fp8 import fp8_unsupported_reason

@@ -42,7 +42,7 @@ def run_cold(args: argparse.Namespace) -> int:
     from ...acceleration.apply import choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
     from ...bench.cold import measure_cold_starts
-    from ...config import AvatarConfig
+    from ...config.avatar import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
     from ...placement.memory_choice import check_choice

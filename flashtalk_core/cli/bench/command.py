@@ -155,7 +155,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     """Check all options, then build the networks."""
     from ...bench.random_networks import random_networks
     from ...bench.stages import Setting, StageBench
-    from ...config import AvatarConfig
+    from ...config.avatar import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
     from ...models.attention import sdpa
@@ -259,7 +259,7 @@ def run_av(args: argparse.Namespace) -> int:
 def _measure_sync(duration_s: float, folder: Path) -> SyncMeasure:
     """Measure one video, with a progress bar of its own."""
     from ...bench.av_sync import measure_sync
-    from ...config import ChunkConfig
+    from ...config.chunk import ChunkConfig
     from ...engine.events import EventHandlers
     from ...geometry import num_video_frames
     from ..progress import Progress

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ...config import FitMode
+from ...config.avatar import FitMode
 from ...errors import require
 from ...files.input_path import check_input
 from .border import image_errors

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...config import AudioEncoderConfig
+from ...config.networks import AudioEncoderConfig
 from ..grouped_convolution import multiply_groups
 from ..half_precision import guard_convolutions
 

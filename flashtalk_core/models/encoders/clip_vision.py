@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...config import ClipVisionConfig
+from ...config.networks import ClipVisionConfig
 from ..half_precision import guard_convolutions
 
 # Source: openai/CLIP ``_transform``.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ...config import TextEncoderConfig
+from ...config.networks import TextEncoderConfig
 
 if TYPE_CHECKING:
     from .tokenizer import Tokenizer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...config import DiTConfig
+from ...config.networks import DiTConfig
 
 
 def group_windows(windows: Tensor, vae_scale: int) -> tuple[Tensor, Tensor]:

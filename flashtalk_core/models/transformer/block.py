@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...config import DiTConfig
+from ...config.networks import DiTConfig
 from ..attention import Attention
 from .norms import LayerNorm, RMSNorm
 from .rope import rotate

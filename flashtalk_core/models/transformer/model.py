@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...config import DiTConfig
+from ...config.networks import DiTConfig
 from ...geometry import token_grid
 from ..attention import Attention, sdpa
 from ..half_precision import guard_convolutions

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ...config import VAEConfig
+from ...config.networks import VAEConfig
 from .cache import CausalCache
 from .layers import (
     CausalConv3d,

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ...config import VAEConfig
+from ...config.networks import VAEConfig
 from ...geometry import TEMPORAL_STRIDE, num_latent_frames
 from ..half_precision import guard_convolutions
 from .cache import CausalCache

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ...config import AvatarConfig, ChunkConfig
+from ...config.avatar import AvatarConfig
+from ...config.chunk import ChunkConfig
 from ...errors import about
 from ...excerpt import excerpt
 from ...files.paths import is_file

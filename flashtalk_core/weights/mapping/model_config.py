@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...config import (
+from ...config.avatar import AvatarConfig
+from ...config.chunk import ChunkConfig
+from ...config.networks import (
     AudioEncoderConfig,
-    AvatarConfig,
-    ChunkConfig,
     ClipVisionConfig,
     DiTConfig,
-    SamplingConfig,
     TextEncoderConfig,
     VAEConfig,
 )
+from ...config.sampling import SamplingConfig
 from ...errors import InvalidInputError, WeightsError
 from ...geometry import SPATIAL_STRIDE, TEMPORAL_STRIDE
 from ..model_sources import ModelSources

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ...config import (
+from ...config.avatar import AvatarConfig
+from ...config.chunk import ChunkConfig
+from ...config.networks import (
     AudioEncoderConfig,
-    AvatarConfig,
-    ChunkConfig,
     ClipVisionConfig,
     DiTConfig,
-    SamplingConfig,
     TextEncoderConfig,
     VAEConfig,
 )
+from ...config.sampling import SamplingConfig
 from ...errors import InvalidInputError, about
 from ...settings import check_settings, from_settings, key_in
 from ..model_sources import ModelSources

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.weights.load import load_avatar
 from flashtalk_training.drawn_faces.faces import render, rest_motion
 from flashtalk_training.drawn_faces.motion import LIVELINESS

@@ -1,6 +1,6 @@
 import pytest
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_training.drawn_faces.motion import EXPRESSIONS, LIVELINESS
 from flashtalk_training.speech.prompts import Mood, mood_prompt, prompt_vocabulary
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_training.speech.corpus_file import SAMPLES_PER_FRAME, Segment, pack_corpus
 from flashtalk_training.stage_1.audio_windows import (
     AudioBank,

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.tokenizer import Tokenizer
 from flashtalk_core.models.vae.model import VideoVAE

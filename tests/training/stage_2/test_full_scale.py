@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_training.stage_2.full_scale import FULL_SCALE, memory_per_gpu_gib, num_parameters
 
 pytestmark = pytest.mark.cpu

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from flashtalk_core.config import SamplingConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.runs.capture import Captured

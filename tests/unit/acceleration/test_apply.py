@@ -15,7 +15,7 @@ from flashtalk_core.acceleration.apply import (
     set_execution,
 )
 from flashtalk_core.acceleration.kernel_options import KernelOptions
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.transformer.runner import BlockRunner, run_eager
@@ -275,7 +275,7 @@ def no_fallback(caplog):
 
 
 def random_vae(device, dtype):
-    from flashtalk_core.config import VAEConfig
+    from flashtalk_core.config.networks import VAEConfig
     from flashtalk_core.models.vae.model import VideoVAE
 
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.attention_kernels import Float8Attention
 from flashtalk_core.acceleration.block_ops import ContextKeys, EagerKernels, with_fallback
 from flashtalk_core.acceleration.kernel_options import KernelOptions
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.quantization.blocks import convert_blocks

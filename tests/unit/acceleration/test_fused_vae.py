@@ -15,7 +15,7 @@ from flashtalk_core.acceleration.fused_vae import (
 )
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.acceleration.vae_ops import RowKernels, activate_rows
-from flashtalk_core.config import VAEConfig
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.models.vae.layers import RMSNorm
 from flashtalk_core.models.vae.model import VideoVAE
 

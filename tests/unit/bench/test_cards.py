@@ -11,7 +11,8 @@ from flashtalk_core.bench import cards
 from flashtalk_core.bench.cards import SYSTEM_GB, CardBench, bench_cards, estimate_s
 from flashtalk_core.bench.stage_clock import StageSamples
 from flashtalk_core.cli.main import main
-from flashtalk_core.config import AvatarConfig, DiTConfig, VAEConfig
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.networks import DiTConfig, VAEConfig
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.memory_sizes import model_sizes

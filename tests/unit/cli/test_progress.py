@@ -5,7 +5,7 @@ import io
 import pytest
 
 from flashtalk_core.cli.progress import Progress
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 
 pytestmark = pytest.mark.cpu
 

@@ -12,7 +12,7 @@ import pytest
 
 from flashtalk_core.cli import terminal
 from flashtalk_core.cli.progress import Progress
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.errors import OutputError
 
 pytestmark = pytest.mark.cpu

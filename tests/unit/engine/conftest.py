@@ -7,12 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from flashtalk_core.config import (
-    ChunkConfig,
-    DiTConfig,
-    SamplingConfig,
-    VAEConfig,
-)
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.networks import DiTConfig, VAEConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
 from flashtalk_core.engine.plan import PlannedSpeaker, RenderPlan
 from flashtalk_core.engine.reference import Reference, prepare_reference

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from flashtalk_core.config import ChunkConfig, SamplingConfig
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.chunk import generate_chunk
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.state import SessionState

@@ -5,7 +5,7 @@ from itertools import groupby
 import pytest
 import torch
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
 from flashtalk_core.engine.render import open_writer, render_video
 from flashtalk_core.media.video.reading.measure import measure_video

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from flashtalk_core.acceleration.kernel_options import KernelOptions
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.plan import PlannedSpeaker, fingerprint
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.info import AudioInfo

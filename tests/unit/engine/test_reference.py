@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.reference import encode_condition, image_mask
 
 pytestmark = pytest.mark.cpu

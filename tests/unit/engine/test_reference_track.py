@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.build import start_frames
 from flashtalk_core.engine.reference import ReferenceTrack, encode_portrait, project_reference
 from flashtalk_core.engine.request import PromptChange

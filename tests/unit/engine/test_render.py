@@ -6,7 +6,7 @@ import av
 import pytest
 import torch
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.render import describe, open_writer, render_video

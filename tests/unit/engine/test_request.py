@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from flashtalk_core.config import AvatarConfig, ChunkConfig, SamplingConfig
+from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.request import (
     AvatarRequest,
     PromptChange,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.engine.state import FrameGroup, SessionState

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from flashtalk_core.config import AudioEncoderConfig
+from flashtalk_core.config.networks import AudioEncoderConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models import half_precision
 from flashtalk_core.models.encoders.audio import AudioEncoder

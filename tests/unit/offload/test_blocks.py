@@ -8,7 +8,7 @@ import torch
 
 from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.kernel_options import KernelOptions
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.transformer.runner import BlockRunner, run_eager
 from flashtalk_core.offload.blocks import BlockOffload, split_block, spread

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flashtalk_core.acceleration.kernel_options import KernelOptions
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.engine.plan import working_bytes
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT

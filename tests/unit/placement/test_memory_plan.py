@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from flashtalk_core.config import AvatarConfig
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.placement.memory_choice import DeviceMemory, choose_memory, plan_memory
 from flashtalk_core.placement.memory_plan import MODES, WHOLE, MemoryChoice, MemoryPlan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flashtalk_core.config import (
+from flashtalk_core.config.networks import (
     AudioEncoderConfig,
     ClipVisionConfig,
     DiTConfig,
@@ -19,6 +19,7 @@ from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.settings import from_settings
 from flashtalk_core.weights.mapping.key_maps import (
     AUDIO_KEYS,
     DIT_KEYS,
@@ -158,8 +159,8 @@ def test_audio_encoder_in_every_spelling(spell, prefix):
 def test_shapes_alone_tell_the_published_sizes():
     dit = named_shapes((manifest("official_dit"),))
     vae = named_shapes((manifest("official_vae"),))
-    assert DiTConfig.from_mapping(dit_sizes(dit)) == DiTConfig()
-    assert VAEConfig.from_mapping(vae_sizes(vae)) == VAEConfig()
+    assert from_settings(DiTConfig, dit_sizes(dit)) == DiTConfig()
+    assert from_settings(VAEConfig, vae_sizes(vae)) == VAEConfig()
     for name in ("official_umt5", "repackaged_umt5"):
         text = text_sizes(named_shapes((manifest(name),), text_name))
         assert text == vars(TextEncoderConfig())
@@ -167,4 +168,4 @@ def test_shapes_alone_tell_the_published_sizes():
         clip = clip_sizes(named_shapes((manifest(name),), clip_name))
         assert clip == vars(ClipVisionConfig())
     audio = audio_sizes(named_shapes((manifest("hf_wav2vec2_base"),), audio_name))
-    assert AudioEncoderConfig.from_mapping(audio) == AudioEncoderConfig(do_normalize=False)
+    assert from_settings(AudioEncoderConfig, audio) == AudioEncoderConfig(do_normalize=False)

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from flashtalk_core.config import TextEncoderConfig
+from flashtalk_core.config.networks import TextEncoderConfig
 from flashtalk_core.errors import OutputError
 from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.weights.save import save_component

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import soxr
 
-from flashtalk_core.config import ChunkConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.geometry import chunk_span
 from flashtalk_core.media.audio.probe import AnalysisStream, probe_audio

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.config import AudioEncoderConfig
+from flashtalk_core.config.networks import AudioEncoderConfig
 from flashtalk_core.models.encoders.audio import AudioEncoder, normalise_samples
 
 pytestmark = pytest.mark.cpu

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.config import ClipVisionConfig
+from flashtalk_core.config.networks import ClipVisionConfig
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 
 pytestmark = pytest.mark.cpu

@@ -6,7 +6,7 @@ import pytest
 import sentencepiece
 import torch
 
-from flashtalk_core.config import TextEncoderConfig
+from flashtalk_core.config.networks import TextEncoderConfig
 from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
 from flashtalk_core.models.encoders.tokenizer import Tokenizer
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.transformer.audio_projection import AudioProjection, group_windows
 
 pytestmark = pytest.mark.cpu

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.models.transformer.block import AudioAttention, AvatarBlock, ContextAttention
 from flashtalk_core.models.transformer.norms import LayerNorm, RMSNorm, linear_fp32

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT, sinusoidal_embedding
 
 pytestmark = pytest.mark.cpu

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.config import WAN_LATENT_MEAN, WAN_LATENT_STD, VAEConfig
+from flashtalk_core.config.networks import WAN_LATENT_MEAN, WAN_LATENT_STD, VAEConfig
 from flashtalk_core.models.vae.cache import CausalCache
 from flashtalk_core.models.vae.layers import CausalConv3d, RMSNorm
 from flashtalk_core.models.vae.model import VideoVAE

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.config import VAEConfig
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.models.vae.cache import CausalCache
 from flashtalk_core.models.vae.model import VideoVAE
 

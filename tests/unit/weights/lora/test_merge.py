@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.errors import FlashTalkError, InvalidInputError, WeightsError
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.offload.blocks import BlockOffload

@@ -1,19 +1,13 @@
-"""Frozen configuration of the method and of every model, validated on construction."""
+"""Sizes of the networks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from .errors import require
-from .excerpt import excerpt
-from .settings import Count, Epsilon, Width, Within, from_settings
-
-StepRule = Literal["renoise", "euler"]
-FitMode = Literal["cover", "pad"]
-"""A portrait of another shape than the video is cut off, or gets borders."""
+from ..errors import require
+from ..settings import Count, Epsilon, Width, Within
 
 # Per-channel statistics of the Wan 2.1 VAE's latents.
 # Source: SoulX-FlashTalk ``WanVAE`` @ 688982e (the numbers are Wan 2.1's).
@@ -26,141 +20,8 @@ WAN_LATENT_STD = (
     3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
 )  # fmt: skip
 
-
-class _FromMapping:
-    """Construction of a dataclass from a JSON object that may leave fields out."""
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], where: str = "") -> Self:
-        """Build from ``values``; unknown keys are ignored, lists become tuples.
-
-        Args:
-            values: What was read; types and limits are checked before anything is built.
-            where: Names file and section in a complaint; empty names the key alone.
-
-        Raises:
-            InvalidInputError: If a value is of another type, out of its limits, or does not go
-                with the others.
-        """
-        return from_settings(cls, values, where)
-
-
-def check_num_frames(num_frames: int) -> None:
-    """Raise :class:`InvalidInputError` unless a chunk of any model can have ``num_frames``."""
-    require(
-        num_frames % 4 == 1 and num_frames >= 5,
-        f"chunk frames {num_frames}: need 4n+1 and at least 5, for example 33",
-        subject="chunk_frames",
-    )
-
-
-def check_num_motion_frames(num_motion_frames: int, num_frames: int) -> None:
-    """Raise :class:`InvalidInputError` unless these motion frames fit a chunk's frames."""
-    require(
-        num_motion_frames % 4 == 1 and 1 <= num_motion_frames < num_frames,
-        f"motion frames {num_motion_frames}: need 1, 5, 9 ... and fewer than the "
-        f"{num_frames} frames of a chunk; use {max(1, num_frames - 4)} or less",
-        subject="motion_frames",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChunkConfig(_FromMapping):
-    """Arithmetic of one chunk. Defaults are the authors' (``infer_params.yaml`` @ 688982e)."""
-
-    num_frames: Annotated[int, Within(5, 1001)] = 33
-    """Frames a chunk generates, motion frames included; ``4 * n + 1``."""
-    num_motion_frames: int = 5
-    """Leading frames repeated from the chunk before; ``4 * n + 1``."""
-    frame_rate_hz: Annotated[int, Within(1, 120)] = 25
-    """Frames a second of video and of audio features."""
-    sample_rate_hz: Annotated[int, Within(1_000, 192_000)] = 16_000
-    """Rate of the analysed audio."""
-    audio_context_frames: Annotated[int, Within(1, 10_000)] = 200
-    """Length of the analysed audio window in video frames (8 s)."""
-    audio_lookback_frames: Annotated[int, Within(0, 10_000)] = 89
-    """Video frames of the window before the first shown frame of the chunk."""
-
-    def __post_init__(self) -> None:
-        check_num_frames(self.num_frames)
-        check_num_motion_frames(self.num_motion_frames, self.num_frames)
-        require(
-            self.sample_rate_hz % self.frame_rate_hz == 0,
-            f"frame rate {self.frame_rate_hz}: {self.sample_rate_hz} samples a second cannot be "
-            "parted by it; use 25",
-        )
-        require(
-            self.num_motion_frames <= self.audio_lookback_frames
-            and self.num_new_frames <= self.audio_context_frames - self.audio_lookback_frames,
-            f"chunk frames {self.num_frames}: the audio of a chunk must lie in its audio window of "
-            f"{self.audio_context_frames} frames; use at most "
-            f"{self.audio_context_frames - self.audio_lookback_frames} new frames",
-            subject="chunk_frames",
-        )
-
-    @property
-    def num_new_frames(self) -> int:
-        """Frames a chunk adds to the video."""
-        return self.num_frames - self.num_motion_frames
-
-    @property
-    def samples_per_frame(self) -> int:
-        """Analysed samples for each video frame."""
-        return self.sample_rate_hz // self.frame_rate_hz
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingConfig(_FromMapping):
-    """How one chunk is denoised and what is done to its frames and audio."""
-
-    steps: int = 4
-    """Denoising steps, 1 to 100."""
-    shift: float = 5.0
-    """Timestep shift towards high noise; 1 leaves the schedule linear."""
-    rule: StepRule = "renoise"
-    """``renoise`` for the authors' weights, ``euler`` for weights trained with it."""
-    seed: int = 9999
-    """Seed of the noise; chunk ``k`` draws from ``(seed, k)``."""
-    colour_strength: float = 1.0
-    """Blend of the colour match towards the portrait, 0 to 1."""
-    mouth_strength: float = 1.0
-    """Factor on the audio tokens, 0 to 3; 1 is as trained."""
-
-    def __post_init__(self) -> None:
-        require(
-            1 <= self.steps <= 100,
-            f"steps {self.steps}: use 1 to 100 (4 for distilled weights)",
-            subject="steps",
-        )
-        require(
-            0 < self.shift <= 100,
-            f"shift {self.shift}: use a number above 0, up to 100",
-            subject="shift",
-        )
-        require(
-            self.rule in ("renoise", "euler"),
-            f"rule {self.rule!r}: use 'renoise' or 'euler'",
-            subject="rule",
-        )
-        require(
-            0 <= self.seed < 2**63,
-            f"seed {self.seed}: use a whole number from 0 to 2**63 - 1",
-            subject="seed",
-        )
-        require(
-            0 <= self.colour_strength <= 1,
-            f"colour strength {self.colour_strength}: use 0 (off) to 1 (full)",
-            subject="colour_strength",
-        )
-        require(
-            0 <= self.mouth_strength <= 3,
-            f"mouth strength {self.mouth_strength}: use 0 to 3 (1 is as trained)",
-            subject="mouth_strength",
-        )
-
-
+_MAX_VAE_LEVELS = 8
 _LAYERS = Within(1, 32)
-MAX_VAE_LEVELS = 8
 """How many convolutions an audio encoder may have."""
 _MAX_AUDIO_STRIDE = 16_000
 """A second: a chunk covers about one."""
@@ -174,7 +35,7 @@ def _check_parts(name: str, width: int, what: str, number: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiTConfig(_FromMapping):
+class DiTConfig:
     """Sizes of the diffusion transformer. Defaults are SoulX-FlashTalk-14B's."""
 
     dim: Width = 5120
@@ -236,7 +97,7 @@ class DiTConfig(_FromMapping):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAEConfig(_FromMapping):
+class VAEConfig:
     """Sizes of the causal video autoencoder. Defaults are Wan 2.1's."""
 
     dim: Width = 96
@@ -259,10 +120,10 @@ class VAEConfig(_FromMapping):
             "VAE statistics: a deviation is not above 0",
         )
         require(
-            1 <= len(self.dim_mult) <= MAX_VAE_LEVELS
+            1 <= len(self.dim_mult) <= _MAX_VAE_LEVELS
             and len(self.temporal_downsample) == len(self.dim_mult) - 1,
             f"VAE of {len(self.dim_mult)} levels, {len(self.temporal_downsample)} between them: "
-            f"1 to {MAX_VAE_LEVELS} are known, and one less between them",
+            f"1 to {_MAX_VAE_LEVELS} are known, and one less between them",
         )
 
     @property
@@ -272,7 +133,7 @@ class VAEConfig(_FromMapping):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextEncoderConfig(_FromMapping):
+class TextEncoderConfig:
     """Sizes of the umT5 encoder. Defaults are umT5-XXL's."""
 
     vocab_size: Annotated[int, Within(1, 2**22)] = 256_384
@@ -288,7 +149,7 @@ class TextEncoderConfig(_FromMapping):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipVisionConfig(_FromMapping):
+class ClipVisionConfig:
     """Sizes of the CLIP vision tower. Defaults are ViT-H/14's."""
 
     image_size: Annotated[int, Within(1, 4096)] = 224
@@ -308,7 +169,7 @@ class ClipVisionConfig(_FromMapping):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioEncoderConfig(_FromMapping):
+class AudioEncoderConfig:
     """Sizes of the wav2vec2 encoder, named as in its ``config.json``. Defaults are base."""
 
     hidden_size: Width = 768
@@ -342,31 +203,3 @@ class AudioEncoderConfig(_FromMapping):
             f"audio encoder: one feature for {prod(self.conv_stride)} samples; the limit is "
             f"{_MAX_AUDIO_STRIDE}",
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class AvatarConfig:
-    """Everything needed to build one avatar model."""
-
-    dit: DiTConfig = field(default_factory=DiTConfig)
-    vae: VAEConfig = field(default_factory=VAEConfig)
-    text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
-    clip: ClipVisionConfig = field(default_factory=ClipVisionConfig)
-    audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
-    chunk: ChunkConfig = field(default_factory=ChunkConfig)
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    """Defaults of this model; a user may override each."""
-    size_px: tuple[Width, Width] = (768, 448)
-    """Default height and width, the one the model was trained at."""
-    known_sizes_px: tuple[tuple[Width, Width], ...] = ((768, 448),)
-    """Sizes known to work; any other one warns."""
-    prompt: str = (
-        "A person is talking. Only the foreground characters are moving, "
-        "the background remains static."
-    )
-    """Default prompt. Source: SoulX-FlashTalk ``generate_video.py`` @ 688982e."""
-    name: Annotated[str, Within(0, 200)] = "SoulX-FlashTalk-14B"
-
-    def __repr__(self) -> str:
-        height, width = self.size_px
-        return f"AvatarConfig({excerpt(self.name)}, {width}x{height})"

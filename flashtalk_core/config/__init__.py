@@ -1,0 +1,1 @@
+"""Frozen configuration of the method and of every model, validated on construction."""

@@ -1,0 +1,60 @@
+"""How one chunk is denoised, and what is done to its frames and audio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import require
+
+StepRule = Literal["renoise", "euler"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How one chunk is denoised and what is done to its frames and audio."""
+
+    steps: int = 4
+    """Denoising steps, 1 to 100."""
+    shift: float = 5.0
+    """Timestep shift towards high noise; 1 leaves the schedule linear."""
+    rule: StepRule = "renoise"
+    """``renoise`` for the authors' weights, ``euler`` for weights trained with it."""
+    seed: int = 9999
+    """Seed of the noise; chunk ``k`` draws from ``(seed, k)``."""
+    colour_strength: float = 1.0
+    """Blend of the colour match towards the portrait, 0 to 1."""
+    mouth_strength: float = 1.0
+    """Factor on the audio tokens, 0 to 3; 1 is as trained."""
+
+    def __post_init__(self) -> None:
+        require(
+            1 <= self.steps <= 100,
+            f"steps {self.steps}: use 1 to 100 (4 for distilled weights)",
+            subject="steps",
+        )
+        require(
+            0 < self.shift <= 100,
+            f"shift {self.shift}: use a number above 0, up to 100",
+            subject="shift",
+        )
+        require(
+            self.rule in ("renoise", "euler"),
+            f"rule {self.rule!r}: use 'renoise' or 'euler'",
+            subject="rule",
+        )
+        require(
+            0 <= self.seed < 2**63,
+            f"seed {self.seed}: use a whole number from 0 to 2**63 - 1",
+            subject="seed",
+        )
+        require(
+            0 <= self.colour_strength <= 1,
+            f"colour strength {self.colour_strength}: use 0 (off) to 1 (full)",
+            subject="colour_strength",
+        )
+        require(
+            0 <= self.mouth_strength <= 3,
+            f"mouth strength {self.mouth_strength}: use 0 to 3 (1 is as trained)",
+            subject="mouth_strength",
+        )
