@@ -88,7 +88,7 @@ class Progress:
         elapsed_s = self._clock_s() - self._start_s
         if not self._done or elapsed_s <= 0:
             return ""
-        rate = measure_pace(self._done, elapsed_s, self._chunk.frame_rate_hz).frames_per_s
+        rate = measure_pace(self._done, elapsed_s)
         if self._done == self._total_frames:
             return f", {rate:.1f} frames/s, took {_minutes(elapsed_s)}"
         left_s = (self._total_frames - self._done) / rate

@@ -161,12 +161,12 @@ class LivePreview:
     ) -> StreamMessage:
         frames = self._num_frames if state in (FINISHED, COPIED) else self._frames
         elapsed_s = time.monotonic() - self._start_s
-        pace = measure_pace(self._frames, elapsed_s, self._chunk.frame_rate_hz)
+        frames_per_s = measure_pace(self._frames, elapsed_s)
         # A last chunk that the end of the audio cuts short takes as long as any other.
         is_whole = frames == self._num_frames
         chunks = self._num_chunks if is_whole else frames // self._chunk.num_new_frames
         left = (self._num_chunks - chunks) * self._chunk.num_new_frames
-        left_s = left / pace.frames_per_s if self._frames else None
+        left_s = left / frames_per_s if self._frames else None
         return StreamMessage(
             node=node_id,
             workflow=self._workflow,
@@ -177,7 +177,7 @@ class LivePreview:
             frames=frames,
             num_frames=self._num_frames,
             frame_rate_hz=self._chunk.frame_rate_hz,
-            frames_per_s=round(pace.frames_per_s, 2),
+            frames_per_s=round(frames_per_s, 2),
             dropped=0 if self._stream is None else self._stream.num_dropped,
             file=_file_message(output),
             reason=reason,

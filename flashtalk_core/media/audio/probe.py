@@ -16,8 +16,7 @@ from ...log import printable_log
 from .analysis_mix import ANALYSIS_RATE_HZ, AnalysisMix, AnalysisMixer
 from .decoding.reader import AudioReader
 from .first_pass import FirstPass, Level
-from .info import SILENCE_PEAK
-from .info import AudioInfo as AudioInfo
+from .info import SILENCE_PEAK, AudioInfo
 from .loudness import TARGET_LUFS
 from .marks import measured_blocks
 from .notes import audio_notes

@@ -21,8 +21,6 @@ MAX_ASPECT = 10
 MAX_DECODED_BYTES = 512 * 2**20
 """What decoding may take. The finished image comes on top, so that reading one takes at most
 about 700 MiB."""
-MAX_IMAGE_PX = MAX_DECODED_BYTES // 4
-"""Most pixels of an image that takes no more than 4 bytes for each; see :data:`MAX_JPEG_PX`."""
 MAX_FINISHED_PX = 30_000_000
 """Larger images are reduced by a whole factor, JPEG ones while they are decoded."""
 MAX_JPEG_PX = 256_000_000

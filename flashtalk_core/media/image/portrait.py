@@ -20,8 +20,6 @@ from ...errors import require
 from ...files.input_path import check_input
 from .border import image_errors
 from .file import ImageFile, read_image
-from .limits import MAX_IMAGE_PX as MAX_IMAGE_PX
-from .limits import MIN_IMAGE_PX as MIN_IMAGE_PX
 from .limits import check_bytes, check_shape
 from .rgb import BACKDROP, finished_image
 
@@ -37,7 +35,7 @@ def open_image(path: str | Path) -> Image.Image:
         path: A file of one of :data:`formats.FORMATS`, whatever it is called.
 
     Returns:
-        An RGB image of at least :data:`MIN_IMAGE_PX` a side.
+        An RGB image of at least :data:`.limits.MIN_IMAGE_PX` a side.
 
     Raises:
         InvalidInputError: If there is no such file or it holds no usable image.

@@ -84,11 +84,6 @@ class Tokenizer:
         return cls(model.numpy().tobytes(), source)
 
     @property
-    def serialised(self) -> bytes:
-        """Content of a ``spiece.model`` file with this vocabulary."""
-        return bytes(self._processor.serialized_model_proto())
-
-    @property
     def vocab_size(self) -> int:
         """Number of tokens."""
         return int(self._processor.vocab_size())

@@ -25,11 +25,6 @@ class FoundPart:
     problem: str | None
     """One line to show when it is missing or incomplete, else ``None``."""
 
-    @property
-    def size_bytes(self) -> int:
-        """Total size of its files."""
-        return sum(path.stat().st_size for path in self.paths)
-
 
 def resolve_model(model: str | Path) -> Path:
     """Return the folder of ``model``: ``"tiny"``, which is bundled, or a folder's path.

@@ -10,7 +10,7 @@ from flashtalk_core.media.audio.decoding.reader import AudioReader
 from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.container import open_container
 from flashtalk_core.media.video.reading.measure import measure_video
-from flashtalk_core.media.video.reading.reader import probe_video, read_frames
+from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at
 from flashtalk_core.media.video.remux import remux_video
 
 pytestmark = pytest.mark.cpu
@@ -53,8 +53,9 @@ def test_a_video_is_read_and_copied_whatever_its_tags_are(make, tmp_path, caplog
     make.write_video(tmp_path / "v.mp4", probe_audio(audio), metadata={"title": TITLE})
     path = retag(tmp_path / "v.mp4", tag)
     with caplog.at_level(logging.WARNING):
-        assert probe_video(path).num_frames == 25
-        assert read_frames(path, 0, 2).shape == (2, 32, 32, 3)
+        info = probe_video(path)
+        assert info.num_frames == 25
+        assert read_frames_at(path, [0, 1], info).shape == (2, 32, 32, 3)
         assert measure_video(path).is_exact
         remux_video(path, tmp_path / f"w{suffix}", {"comment": "ours"})
     with open_container(tmp_path / f"w{suffix}") as copy:

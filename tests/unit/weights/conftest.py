@@ -108,10 +108,10 @@ def models(authors_folder):
 
 
 @pytest.fixture(scope="session")
-def repackaged_folder(models, tmp_path_factory):
+def repackaged_folder(models, authors_folder, tmp_path_factory):
     """The same weights under the names and in the folders that ComfyUI's users have."""
     folder = tmp_path_factory.mktemp("models")
-    tokenizer = models.tokenizer.serialised
+    tokenizer = (authors_folder / "google/umt5-xxl/spiece.model").read_bytes()
     places = {
         "diffusion_models/SoulX-FlashTalk.safetensors": (models.dit, {}),
         "vae/wan_2.1_vae.safetensors": (models.vae, {}),

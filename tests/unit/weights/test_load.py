@@ -1,6 +1,7 @@
 """Whole checkpoints load from both layouts and give the golden numbers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ def test_whole_settings_and_absent_ones_are_not_told(copied_folder, caplog):
     assert not caplog.records
 
 
-def test_a_folder_written_component_by_component_loads(models, tmp_path):
+def test_a_folder_written_component_by_component_loads(models, authors_folder, tmp_path):
     modules = {
         "dit": models.dit,
         "vae": models.vae,
@@ -134,7 +135,9 @@ def test_a_folder_written_component_by_component_loads(models, tmp_path):
     }
     for part, module in modules.items():
         save_component(module, tmp_path / COMPONENT_FILES[part], dtype=torch.float32)
-    (tmp_path / COMPONENT_FILES["tokenizer"]).write_bytes(models.tokenizer.serialised)
+    shutil.copyfile(
+        authors_folder / "google/umt5-xxl/spiece.model", tmp_path / COMPONENT_FILES["tokenizer"]
+    )
     save_settings(models.config, tmp_path)
     again = load_avatar(tmp_path, "cpu")
     assert again.config == models.config
@@ -154,7 +157,6 @@ def test_report_lists_every_part_and_what_is_missing(copied_folder):
     (copied_folder / "Wan2.1_VAE.pth").unlink()
     parts = {found.part: found for found in list_parts(copied_folder)}
     assert len(parts["dit"].paths) == 3
-    assert parts["dit"].size_bytes > 100_000
     assert parts["audio"].paths[0].name == "pytorch_model.bin"
     assert parts["vae"].paths == ()
     assert "Wan2.1_VAE.pth" in parts["vae"].problem

@@ -94,39 +94,6 @@ def probe_video(path: str | Path) -> VideoInfo:
     return VideoInfo(timeline, view, bool(tracks), audio_bytes_s)
 
 
-def read_frames(
-    path: str | Path,
-    start_frame: int,
-    num_frames: int,
-    info: VideoInfo | None = None,
-    limit_gb: float = LIMIT_GB,
-) -> Tensor:
-    """Decode a range of frames, from the nearest key frame before it.
-
-    Args:
-        path: The video.
-        start_frame: First frame, counted from 0 in the order they are shown.
-        num_frames: How many; at least 1.
-        info: What :func:`probe_video` found, where it was asked already.
-        limit_gb: Most gigabytes they may take.
-
-    Returns:
-        ``(F, H, W, 3)`` float32, RGB in ``[0, 1]``.
-
-    Raises:
-        InvalidInputError: If the range leaves the video, takes more memory than the limit, or no
-            frame can be decoded.
-    """
-    path, info = Path(path), info or probe_video(path)
-    total = info.num_frames
-    require(
-        start_frame >= 0 and num_frames >= 1 and start_frame + num_frames <= total,
-        f"video {shown_path(path)}: {num_frames} frames from frame {start_frame} on, but it "
-        f"has {total}; choose a range inside it",
-    )
-    return read_frames_at(path, range(start_frame, start_frame + num_frames), info, limit_gb)
-
-
 def read_frames_at(
     path: str | Path,
     indices: Sequence[int] | NDArray[np.int64],

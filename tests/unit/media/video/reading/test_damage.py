@@ -10,7 +10,7 @@ from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.audio.decoding.reader import AudioReader
 from flashtalk_core.media.isobmff.counts import surplus_samples
 from flashtalk_core.media.video.reading.measure import measure_video
-from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part, read_frames
+from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part
 from flashtalk_core.media.video.remux import CONTAINERS, remux_video
 
 from . import video_files as files
@@ -155,7 +155,7 @@ def test_a_packet_of_a_size_that_cannot_be_ends_the_video_and_is_reported_once(
     path = video(change, container=PARTS)
     info = probe_video(path)
     assert info.num_frames == 6
-    assert files.numbers_of(read_frames(path, 0, 6, info)) == list(range(6))
+    assert files.numbers_of(files.read_frames(path, 0, 6, info)) == list(range(6))
     assert caplog.text.count("it is damaged, and read up to there only") == 1
     with pytest.raises(InvalidInputError, match=r"v\.mp4: cannot be read"):
         remux_video(path, tmp_path / "o.mkv", {})

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from flashtalk_core.media.video.reading.reader import probe_video, read_frames, read_frames_at
+from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at
 
 from . import video_files as files
 
@@ -108,7 +108,7 @@ def test_frames_that_an_edit_list_hides_are_not_there(tmp_path, name, frames):
     path = files.changed(whole, tmp_path / name, cut)
     info = probe_video(path)
     assert (info.num_frames, info.duration_s) == (8, 8 / 25)
-    assert files.numbers_of(read_frames(path, 0, 8).numpy()) == list(range(5, 13))
+    assert files.numbers_of(files.read_frames(path, 0, 8).numpy()) == list(range(5, 13))
     assert shown_at(path, 0, 0.13, 0.3) == [5, 8, 12]
 
 
@@ -130,7 +130,7 @@ def test_streams_that_were_joined_follow_one_another(tmp_path, name, start_s):
     info = probe_video(path)
     assert info.num_frames == 40
     assert info.duration_s == pytest.approx(1.6, abs=0.1)
-    assert files.numbers_of(read_frames(path, 0, 40).numpy()) == list(range(40))
+    assert files.numbers_of(files.read_frames(path, 0, 40).numpy()) == list(range(40))
 
 
 def test_what_lies_before_0_s_is_not_shown(tmp_path):
@@ -150,7 +150,7 @@ def test_a_container_without_times_shows_frames_in_their_order(tmp_path, codec):
     path = files.write(tmp_path / "v.avi", range(20), codec=codec, codec_options=options)
     info = probe_video(path)
     assert info.frame_rate_hz == 25
-    found = files.numbers_of(read_frames(path, 0, info.num_frames).numpy())
+    found = files.numbers_of(files.read_frames(path, 0, info.num_frames).numpy())
     assert found[:18] == list(range(18))
     assert shown_at(path, 0.42, 0.58) == [10, 14]
 
@@ -180,7 +180,7 @@ def test_each_frame_is_found_by_itself(tmp_path, name, share):
     info = probe_video(path)
     assert info.num_frames >= 15
     for number in range(0, info.num_frames, 6):
-        found = read_frames(path, number, 1, info)
+        found = files.read_frames(path, number, 1, info)
         assert files.numbers_of(found.numpy()) == [number], number
 
 
@@ -190,7 +190,7 @@ def test_frames_before_a_key_frame_are_decoded_from_the_one_before(tmp_path, opt
     path = files.write(tmp_path / "v.mp4", range(40), codec_options=codec)
     info = probe_video(path)
     for number in range(40):
-        assert files.numbers_of(read_frames(path, number, 1, info).numpy()) == [number]
+        assert files.numbers_of(files.read_frames(path, number, 1, info).numpy()) == [number]
 
 
 def test_a_still_of_hours_is_no_step_of_hours(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part, read_frames
+from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part
 
 from . import video_files as files
 
@@ -31,7 +31,7 @@ TURNS = {
 
 
 def first(path):
-    return read_frames(path, 0, 1)[0].numpy()
+    return files.read_frames(path, 0, 1)[0].numpy()
 
 
 def same(found, wanted):
@@ -107,7 +107,7 @@ def test_frames_that_change_their_size_are_scaled_to_the_first(tmp_path):
     path.write_bytes(small.read_bytes() + large.read_bytes())
     info = probe_video(path)
     assert (info.num_frames, info.size_px) == (10, (32, 48))
-    assert all(same(frame, files.quarters()) for frame in read_frames(path, 0, 10).numpy())
+    assert all(same(frame, files.quarters()) for frame in files.read_frames(path, 0, 10).numpy())
 
 
 def lose(path, at, size, target):
@@ -125,9 +125,9 @@ def test_a_frame_that_cannot_be_decoded_is_the_one_before(tmp_path, caplog):
     with av.open(str(whole)) as container:
         packet = [each for each in container.demux(video=0) if each.size][4]
         path = lose(whole, packet.pos, packet.size, tmp_path / "v.mov")
-    assert files.numbers_of(read_frames(path, 0, 8)) == [0, 1, 2, 3, 3, 5, 6, 7]
+    assert files.numbers_of(files.read_frames(path, 0, 8)) == [0, 1, 2, 3, 3, 5, 6, 7]
     assert "1 of 8 frames cannot be decoded; the one before stays" in caplog.text
-    assert files.numbers_of(read_frames(path, 4, 2)) == [3, 5]
+    assert files.numbers_of(files.read_frames(path, 4, 2)) == [3, 5]
 
 
 def test_a_video_none_of_whose_frames_can_be_decoded_is_refused(tmp_path):
@@ -147,7 +147,7 @@ def test_the_track_that_a_player_shows_is_taken(tmp_path, kind):
     path = two_tracks(tmp_path, kind)
     info = probe_video(path)
     assert (info.num_frames, info.size_px) == (6, (32, 48))
-    assert files.numbers_of(read_frames(path, 2, 2)) == [2, 3]
+    assert files.numbers_of(files.read_frames(path, 2, 2)) == [2, 3]
 
 
 def two_tracks(folder, kind):
@@ -212,7 +212,7 @@ def test_frames_larger_than_any_are_refused_before_they_are_decoded(tmp_path):
 def test_more_memory_than_the_limit_is_refused_before_it_is_asked_for(tmp_path):
     path = files.write(tmp_path / "v.mp4", audio=files.clicks(0.4, []))
     with pytest.raises(InvalidInputError) as caught:
-        read_frames(path, 0, 10, limit_gb=1e-5)
+        files.read_frames(path, 0, 10, limit_gb=1e-5)
     assert str(caught.value).endswith(
         "10 frames of 48x32 take 0.0 GB of memory, the limit is 1e-05 GB; read fewer frames"
     )

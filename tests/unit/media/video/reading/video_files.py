@@ -7,6 +7,8 @@ from itertools import count
 import av
 import numpy as np
 
+from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at
+
 SIZE = 48, 32
 """Width and height."""
 RATE_HZ = 48_000
@@ -161,3 +163,8 @@ def turned(path, target, matrix):
     a, b, c, d = fixed
     # Version 0: the matrix begins 40 bytes behind the flags.
     return changed(path, target, lambda data: put(data, b"tkhd", 40, a, b, 0, c, d, 0))
+
+
+def read_frames(path, start, count, info=None, **limit):
+    """Return frames one after the other, ``(count, H, W, 3)`` float32."""
+    return read_frames_at(path, range(start, start + count), info or probe_video(path), **limit)
