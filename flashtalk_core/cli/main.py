@@ -12,8 +12,14 @@ from .program import Command, Program, run
 PACKAGE = __name__.partition(".")[0]
 TOOLS = {"parity": "parity", "bench": "bench.command"}
 """Commands of development and their modules, which the published pack leaves out."""
-TRAINING = ("train", "evaluate", "experiment", "lips")
-"""Commands of the package ``flashtalk_training``."""
+TRAINING = {
+    ("train",): "train",
+    ("evaluate",): "evaluate",
+    ("experiment",): "experiment",
+    ("lips",): "lips",
+    ("bench", "lips"): "lips",
+}
+"""Commands of the package ``flashtalk_training``, by what may be typed for them here."""
 
 
 def _find_tools() -> dict[str, Command]:
@@ -33,13 +39,14 @@ _TOOLS = _find_tools()
 
 def _check_there(arguments: list[str]) -> None:
     """Raise if the command is one of another program, or was left out of this copy."""
-    words = [word for word in arguments if not word.startswith("-")]
-    name = "lips" if words[:2] == ["bench", "lips"] else next(iter(words), "")
-    if name in TRAINING:
+    words = tuple(word for word in arguments if not word.startswith("-"))
+    name = TRAINING.get(words[:2]) or TRAINING.get(words[:1])
+    if name is not None:
         raise InvalidInputError(
             f"command {name!r}: it belongs to training; use `python -m flashtalk_training {name}` "
             "in the project's repository"
         )
+    name = next(iter(words), "")
     if name in TOOLS and name not in _TOOLS:
         raise InvalidInputError(
             f"command {name!r}: this copy is the published pack, which has only what renders; "

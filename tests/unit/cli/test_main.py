@@ -208,9 +208,33 @@ def test_wrong_arguments_are_one_line(capsys, arguments, named):
     assert shown.err.rstrip("\n").isprintable()
 
 
-def test_commands_of_training_say_where_they_are(capsys):
-    assert command_line.main(["train", "corpus"]) == 2
-    assert "use `python -m flashtalk_training train`" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["--bogus", "doctor"], ""),
+        (["render", "-o", "a.mp4", "--bogus"], " render"),
+        (["render", "-o", "a.mp4", "stray"], " render"),
+        (["bench", "speed", "--bogus"], " bench speed"),
+        (["bench", "--bogus", "speed"], " bench"),
+        (["doctor", "--bogus", "--debug"], " doctor"),
+    ],
+)
+def test_an_unknown_argument_names_the_help_of_its_command(capsys, arguments, command):
+    assert command_line.main(arguments) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    unknown = "stray" if "stray" in arguments else "--bogus"
+    help_of_it = f"`python -m flashtalk_core{command} --help`"
+    assert line == f"error: unrecognized arguments: {unknown}; see {help_of_it}"
+
+
+@pytest.mark.parametrize("words", command_line.TRAINING)
+def test_commands_of_training_say_where_they_are(capsys, words):
+    name = command_line.TRAINING[words]
+    for typed in (words, ("--debug", *words, "corpus")):
+        assert command_line.main([*typed]) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"error: command {name!r}: it belongs to training; use ")
+        assert f"`python -m flashtalk_training {name}`" in line
 
 
 def test_help_lists_every_command(capsys):
