@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config.chunk import ChunkConfig
 from ..engine.events import EventHandlers
 from ..engine.render import open_writer, render_video
 from ..engine.resolve import LocalHost, resolve
 from ..engine.spec import RenderSpec, Speaker
 from ..geometry import num_chunks
 from ..placement.residency import CachedNetworks
+from ..weights.load import open_avatar
 from .signals import write_babble
 
 
@@ -43,7 +43,7 @@ def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMea
         folder: Where to write; what is written is removed again.
     """
     audio_path, video_path = folder / "babble.flac", folder / "speed.mp4"
-    chunk = spec.chunk.over(ChunkConfig())
+    chunk = spec.chunk.over(open_avatar(spec.model.name).config.chunk)
     write_babble(audio_path, duration_s + chunk.num_new_frames / chunk.frame_rate_hz)
     spec = replace(spec, speakers=(Speaker(audio=str(audio_path)),))
     plan = resolve(spec, LocalHost())

@@ -1,6 +1,7 @@
 """Tables, JSON and exit codes of ``bench``."""
 
 import json
+import shutil
 import sys
 import time
 
@@ -11,7 +12,7 @@ from flashtalk_core.bench.speed import measure_speed
 from flashtalk_core.cli.main import main
 from flashtalk_core.cli.render import EXAMPLE
 from flashtalk_core.cli.tables import format_rows
-from flashtalk_core.engine.spec import PlacementSpec, RenderSpec
+from flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
 from flashtalk_core.weights.discovery.layout import resolve_model
 
 pytestmark = pytest.mark.cpu
@@ -47,6 +48,21 @@ def test_speed_leaves_the_first_chunk_out(tmp_path):
     assert (found.num_frames, found.size_px) == (25, (32, 32))
     assert found.frames_per_s > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_speed_times_as_long_with_a_model_of_other_chunks(tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(resolve_model("tiny"), model, copy_function=shutil.copyfile)
+    settings = json.loads((model / "flashtalk.json").read_text(encoding="utf-8"))
+    settings["chunk"] |= {"num_frames": 17, "num_motion_frames": 5}
+    (model / "flashtalk.json").write_text(json.dumps(settings), encoding="utf-8")
+    spec = RenderSpec(
+        portrait=str(EXAMPLE / "portrait.png"),
+        size_px=(32, 32),
+        model=ModelSpec(name=str(model)),
+        placement=PlacementSpec(device="cpu"),
+    )
+    assert measure_speed(spec, 1.0, tmp_path).num_frames == 25
 
 
 def test_the_first_frame_is_waited_for_from_outside(tmp_path):
