@@ -57,9 +57,11 @@ def check_file(path: str | Path, what: str) -> int:
         Its size in bytes.
 
     Raises:
-        InvalidInputError: If it is missing, or no plain file.
+        InvalidInputError: If the path is empty, or what it names is missing or no plain file.
     """
     shown = shown_path(path)
+    if not str(path).strip():
+        raise InvalidInputError(f"{what} {shown!r}: no name; name a file")
     try:
         found = Path(path).stat()
     except FileNotFoundError as error:

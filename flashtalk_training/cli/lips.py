@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
+from flashtalk_core.cli.render import parse_input
 from flashtalk_core.cli.tables import print_rows
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = subparsers.add_parser("lips", help=__doc__, description=__doc__)
-    parser.add_argument("video", type=Path, help="finished video")
+    parser.add_argument("video", type=parse_input, help="finished video")
     parser.add_argument(
-        "track", type=Path, help="JSON such as flashtalk_core/assets/example/speech.track.json"
+        "track",
+        type=parse_input,
+        help="JSON such as flashtalk_core/assets/example/speech.track.json",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

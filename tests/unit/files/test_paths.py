@@ -63,6 +63,8 @@ def test_a_process_substitution_is_a_pipe():
         ("RTSP://host//b", "RTSP://host//b: an address"),
         ("file:///home/a.wav", "write the path that follows 'file://'"),
         ("c:/a.wav", "c:/a.wav: no such file"),
+        ("", "sound '': no name; name a file"),
+        (" ", "sound ' ': no name; name a file"),
         ("a:b", "a:b: no such file"),
         (LONG, "File name too long"),
         ("a\0b", "null byte"),
