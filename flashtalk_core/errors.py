@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .excerpt import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class FlashTalkError(Exception):
@@ -52,9 +56,20 @@ class OverflowedError(FlashTalkError):
 
 
 class OutputError(FlashTalkError):
-    """An output file that cannot be written."""
+    """An output file that cannot be written.
+
+    Attributes:
+        partial: File of which the message says that it holds what was rendered; ``None`` where
+            the message names none.
+    """
 
     subject = "output"
+
+    def __init__(
+        self, message: str = "", *, subject: str | None = None, partial: Path | None = None
+    ) -> None:
+        super().__init__(message, subject=subject)
+        self.partial = partial
 
 
 class NoMemoryError(FlashTalkError):
@@ -68,11 +83,16 @@ def require(condition: bool, message: str, *, subject: str | None = None) -> Non
 
 
 @contextmanager
-def about(subject: str) -> Iterator[None]:
-    """Set the subject of errors that are raised within and have none yet."""
+def about(subject: str, *, instead_of: str | None = None) -> Iterator[None]:
+    """Set the subject of errors that are raised within and have none yet.
+
+    Args:
+        subject: What they are about.
+        instead_of: A subject that is replaced as well; ``None`` replaces none.
+    """
     try:
         yield
     except FlashTalkError as error:
-        if error.subject is None:
+        if error.subject is None or error.subject == instead_of:
             error.subject = subject
         raise

@@ -36,6 +36,14 @@ def test_the_subject_is_the_innermost_one_that_is_known():
     assert caught.value.subject == "output"
 
 
+def test_a_subject_that_a_caller_knows_better_is_replaced():
+    for subject, found in (("device", "vae_device"), (None, "vae_device"), ("dtype", "dtype")):
+        raised = pytest.raises(errors.WeightsError)
+        with raised as caught, about("vae_device", instead_of="device"):
+            raise errors.WeightsError("no", subject=subject)
+        assert caught.value.subject == found
+
+
 def test_a_subject_survives_the_way_between_processes():
     with pytest.raises(errors.InvalidInputError) as caught:
         require(False, "steps 0", subject="steps")

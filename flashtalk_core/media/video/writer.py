@@ -147,16 +147,16 @@ class Mp4Writer:
     def note_end(self, exception: BaseException) -> None:
         """Add to what stopped a render where its frames are, unless it says so itself."""
         with suppress(Exception):  # memory may have run out; the error itself is reported
-            reported = " ".join([str(exception), *getattr(exception, "__notes__", ())])
-            for note in (self._where_it_is(reported), self._left):
-                if note and note not in reported:
+            for note in (self._where_it_is(exception), self._left):
+                if note and note not in getattr(exception, "__notes__", ()):
                     exception.add_note(note)
 
-    def _where_it_is(self, reported: str) -> str:
+    def _where_it_is(self, exception: BaseException) -> str:
         final, partial = self.output.final, self.output.partial
         if self.is_complete:
             return f"the video was complete by then: {final}"
-        if str(partial) in reported or not self._file.is_in_place:
+        says_so = isinstance(exception, OutputError) and exception.partial == partial
+        if says_so or not self._file.is_in_place:
             return ""
         # A stop may have come between a frame and its count, or before the file was looked at.
         count = num_saved_frames(partial) if self._num_saved is None else self._num_saved
@@ -236,12 +236,14 @@ class Mp4Writer:
         except InvalidInputError as error:
             raise OutputError(
                 f"output {output.final}: another program changed {output.partial}, which is "
-                "damaged now; render again"
+                "damaged now; render again",
+                partial=output.partial,
             ) from error
         if found != num_frames:
             raise OutputError(
                 f"output {output.final}: {found} of {num_frames} frames are left in "
-                f"{output.partial}, another program changed it; render again"
+                f"{output.partial}, another program changed it; render again",
+                partial=output.partial,
             )
 
     @contextmanager
@@ -258,7 +260,7 @@ class Mp4Writer:
             self._abandon()
             is_playable = self._file.is_in_place and has_whole_fragment(partial)
             line = error_line(self.output.final, partial, size, is_playable, error)
-            raise OutputError(line) from error
+            raise OutputError(line, partial=partial if is_playable else None) from error
         except BaseException:
             self._abandon()
             raise

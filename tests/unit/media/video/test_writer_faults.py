@@ -164,6 +164,36 @@ def test_a_stop_between_a_frame_and_its_count_tells_what_is_in_the_file(audio, f
     assert "the first 5 of 500 frames are in" in stopped.value.__notes__[0]
 
 
+def test_an_error_that_names_the_partial_file_gets_the_number_of_frames_once(audio, final):
+    writer = Mp4Writer(final, (32, 32), audio, preset="ultrafast")
+
+    def stop(writer):
+        raise RuntimeError(f"no viewer for {writer.output.partial}")
+
+    with pytest.raises(RuntimeError) as stopped:
+        fill(writer, stop, 5)
+    writer.note_end(stopped.value)
+    told = f"the first 5 of 500 frames are in {writer.output.partial}"
+    assert stopped.value.__notes__ == [told]
+
+
+def test_an_error_that_says_where_the_frames_are_gets_no_note(audio, final, monkeypatch):
+    writer = Mp4Writer(final, (32, 32), audio, preset="ultrafast")
+
+    def fail(*_args):
+        raise OSError(28, "No space left on device")
+
+    def stop(writer):
+        monkeypatch.setattr(writer._encoder, "write", fail)
+        writer.write(np.zeros((1, 32, 32, 3), np.uint8))
+
+    with pytest.raises(OutputError) as stopped:
+        fill(writer, stop, 60)
+    assert stopped.value.partial == writer.output.partial
+    assert str(stopped.value).endswith(f"what was rendered is in {writer.output.partial}")
+    assert not getattr(stopped.value, "__notes__", ())
+
+
 def test_interrupt_before_the_first_frame_leaves_nothing(audio, final, tmp_path):
     with pytest.raises(KeyboardInterrupt), Mp4Writer(final, (32, 32), audio):
         raise KeyboardInterrupt
