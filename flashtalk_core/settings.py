@@ -18,7 +18,7 @@ from typing import (
     get_type_hints,
 )
 
-from .errors import InvalidInputError
+from .errors import InvalidInputError, about
 from .excerpt import excerpt, is_text
 
 SettingsT = TypeVar("SettingsT")
@@ -86,7 +86,8 @@ def read_plain(hint: Any, value: Any, where: str) -> Any:
     """Make what an annotation asks for out of JSON, dataclasses within each other included.
 
     In contrast to :func:`from_settings` a key that is not known is refused, and ranges are left
-    to those who use the values.
+    to those who use the values. The subject of an error is where the value is, as in its message,
+    unless the class it is for knows a better one.
 
     Args:
         hint: A dataclass, tuple, ``Literal``, number or text, or one of them or ``None``.
@@ -123,9 +124,12 @@ def _read_object(kind: type, value: Any, where: str) -> Any:
     if missing is not None:
         raise InvalidInputError(f"{key_in(where, missing)}: missing; add it")
     hints = get_type_hints(kind, include_extras=True)
-    return kind(
-        **{name: read_plain(hints[name], each, key_in(where, name)) for name, each in value.items()}
-    )
+    found = {}
+    for name, each in value.items():
+        place = key_in(where, name)
+        with about(place):
+            found[name] = read_plain(hints[name], each, place)
+    return kind(**found)
 
 
 def _is_needed(field: dataclasses.Field[Any]) -> bool:

@@ -69,7 +69,7 @@ class ParallelDecode(io.ComfyNode):
         from .graph.render_plan import decoded_with
 
         assert grid in GRIDS, grid
-        with attribute_errors(cls, "device"):
+        with attribute_errors(cls, "chunks"):
             place = None if device == SAME_DEVICE else device
             if place is not None:
                 find_device(place, SAME_DEVICE)  # its message names this node's default

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import InputImpl, io, ui
 
+from ..flashtalk_core.errors import require
+from .graph.errors import attribute_errors
 from .search_words import TALKING_VIDEO
 from .sockets import CATEGORY, ChunksSocket
 
@@ -92,6 +95,11 @@ class StreamPreview(io.ComfyNode):
         from .host.output import workflow_metadata
         from .preview.live_preview import workflow_id
 
+        with attribute_errors(cls, "keep_gb"):
+            require(
+                math.isfinite(keep_gb) and keep_gb >= 0,
+                f"kept renders of {keep_gb} GB: use 0 to keep none, or more",
+            )
         extra = cls.hidden.extra_pnginfo
         metadata = workflow_metadata(cls.hidden.prompt, extra)
         workflow = workflow_id(extra)

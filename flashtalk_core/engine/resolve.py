@@ -20,7 +20,7 @@ from ..excerpt import excerpt
 from ..files.paths import user_path
 from ..geometry import check_size
 from ..media.audio.info import AudioInfo
-from ..media.audio.probe import check_part, check_target, probe_audio
+from ..media.audio.probe import check_measured, check_part, check_target, probe_audio
 from ..media.audio.source import AudioArray
 from ..media.image.portrait import check_fit, open_image
 from ..models.attention import Attention
@@ -36,7 +36,7 @@ from ..weights.load import AvatarCheckpoint, open_checkpoint
 from ..weights.lora.merge import LoraFile
 from .plan import PlannedSpeaker, RenderPlan
 from .request import AvatarRequest, check_changes, check_decode_latents, check_prompt, check_request
-from .spec import ModelSpec, PlacementSpec, RenderSpec, Speaker
+from .spec import ModelSpec, PlacementSpec, RenderSpec, Speaker, subject_of
 
 
 class Host(Protocol):
@@ -82,6 +82,7 @@ class LocalHost:
                 chosen == "auto",
                 f"{part} {excerpt(chosen)!r}: a part is chosen by itself in ComfyUI only; put it "
                 "into the model's folder, and use 'auto'",
+                subject=subject_of(part),
             )
         return find_model_files(resolve_model(model.name))
 
@@ -120,7 +121,8 @@ class Inputs:
     image: Image | None = None
     """The portrait, RGB."""
     audio_inputs: tuple[AudioArray | AudioInfo, ...] = ()
-    """Speech, one for each speaker; :class:`AudioInfo` was measured already."""
+    """Speech, one for each speaker; :class:`AudioInfo` was measured already, and must be what the
+    spec asks for: the same start, duration and loudness."""
     context: Tensor | None = None
     """The prompt, encoded; see :class:`AvatarRequest`."""
     clip_tokens: Tensor | None = None
@@ -175,7 +177,8 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
         check_prompt("prompt", spec.prompt or "")
     if spec.placement.decode_latents is not None:
         check_decode_latents(spec.placement.decode_latents)
-    KernelOptions.eager().without(spec.placement.disabled)
+    with about("disabled"):
+        KernelOptions.eager().without(spec.placement.disabled)
     check_fit(spec.fit)
     check_part(spec.start_s, spec.duration_s)
     check_target(spec.loudness_lufs)
@@ -187,12 +190,14 @@ def _check_speakers(speakers: Sequence[Speaker]) -> None:
     require(
         len(speakers) == 1,
         f"speakers {len(speakers)}: one talks in a render; name one, and render the others apart",
+        subject="speakers",
     )
     mask = speakers[0].mask
     require(
         mask is None,
         f"speaker mask {excerpt(mask)!r}: a mask separates several speakers, and a render has "
         "one; leave it out",
+        subject="speakers",
     )
 
 
@@ -228,39 +233,47 @@ def open_model(
         FlashTalkError: If a file cannot be used; see :func:`open_checkpoint`. If the device has
             no such dtype, or the model fewer blocks than are requested to be resident.
     """
-    checkpoint = open_checkpoint(files, backend.attention, loras)
+    with about("model"):
+        checkpoint = open_checkpoint(files, backend.attention, loras)
     check_num_resident(placement.memory, checkpoint.config.dit.num_layers)
-    found = host.find_dtype(placement.dtype, backend.device)
+    with about("dtype"):
+        found = host.find_dtype(placement.dtype, backend.device)
     return OpenedModel(checkpoint, backend.device, found, backend.kernel_options)
 
 
 def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFile, ...], Backend]:
     loras = find_loras(spec.model, host)
     backend = find_backend(spec.placement, host)
-    files = host.find_files(spec.model)
+    with about("model"):
+        files = host.find_files(spec.model)
     spec.chunk.over(files.chunk)  # which checks it
     return files, loras, backend
 
 
 def _open_portrait(spec: RenderSpec) -> Image:
-    if spec.portrait is None:
-        raise InvalidInputError("portrait: none is given; name an image file")
-    return open_image(spec.portrait)
+    with about("portrait"):
+        if spec.portrait is None:
+            raise InvalidInputError("portrait: none is given; name an image file")
+        return open_image(spec.portrait)
 
 
 def _measure_speakers(
     spec: RenderSpec, audio_inputs: Sequence[AudioArray | AudioInfo]
 ) -> tuple[PlannedSpeaker, ...]:
     found = []
-    for index, speaker in enumerate(spec.speakers):
-        source = audio_inputs[index] if index < len(audio_inputs) else speaker.audio
-        if source is None:
-            raise InvalidInputError(f"speaker {index + 1}: no audio is given; name an audio file")
-        if not isinstance(source, AudioInfo):
-            source = probe_audio(
-                source, spec.start_s, spec.duration_s, target_lufs=spec.loudness_lufs
-            )
-        found.append(PlannedSpeaker(source))
+    with about("speakers"):
+        for index, speaker in enumerate(spec.speakers):
+            source = audio_inputs[index] if index < len(audio_inputs) else speaker.audio
+            if source is None:
+                raise InvalidInputError(
+                    f"speaker {index + 1}: no audio is given; name an audio file"
+                )
+            part = spec.start_s, spec.duration_s
+            if isinstance(source, AudioInfo):
+                check_measured(source, *part, target_lufs=spec.loudness_lufs)
+            else:
+                source = probe_audio(source, *part, target_lufs=spec.loudness_lufs)
+            found.append(PlannedSpeaker(source))
     return tuple(found)
 
 
@@ -273,6 +286,8 @@ def _assemble(
     speakers: tuple[PlannedSpeaker, ...],
 ) -> RenderPlan:
     config, wanted = model.checkpoint.config, spec.placement
+    with about("model", instead_of="size"):  # one of the user's own was checked before
+        check_size(spec.size_px or config.size_px)
     place = _place(wanted, model, host)
     latents = wanted.decode_latents
     if latents is None:
@@ -300,9 +315,11 @@ def _assemble(
 
 
 def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
-    vae_device = None if wanted.vae_device is None else host.find_device(wanted.vae_device)
-    if vae_device is not None:
-        check_half_precision(vae_device, model.dtype)
+    vae_device = None
+    if wanted.vae_device is not None:
+        with about("vae_device", instead_of="device"):
+            vae_device = host.find_device(wanted.vae_device)
+            check_half_precision(vae_device, model.dtype)
     return Placement(model.device, model.dtype, vae_device, kernel_options=model.kernel_options)
 
 

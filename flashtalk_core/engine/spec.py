@@ -13,7 +13,7 @@ from typing import Any, Self
 from ..config.avatar import FitMode
 from ..config.chunk import ChunkConfig, check_num_frames, check_num_motion_frames
 from ..config.sampling import SamplingConfig, StepRule
-from ..errors import InvalidInputError, require
+from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..media.audio.loudness import TARGET_LUFS
@@ -24,6 +24,20 @@ from .request import PromptChange
 VERSION = 1
 """Of the JSON form; increased when a field changes its meaning, is renamed or removed."""
 _WHERE = "render spec"
+_SUBJECTS = {
+    "start_s": "sound_start",
+    "duration_s": "sound_duration",
+    "loudness_lufs": "sound_loudness",
+    "size_px": "size",
+    "num_frames": "chunk_frames",
+    "num_motion_frames": "motion_frames",
+    "name": "model",
+    "text_encoder": "text",
+    "clip_vision": "clip",
+    "audio_encoder": "audio",
+    "loras": "lora",
+}
+"""Subjects of errors by field of a spec, where they differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +196,7 @@ class RenderSpec:
             return json.dumps({"version": VERSION} | asdict(self), allow_nan=False)
         except ValueError as error:
             raise InvalidInputError(
-                f"{_WHERE}: a number in it is NaN or infinite; use finite numbers"
+                f"{_WHERE}: a number in it is NaN or infinite; use finite numbers", subject="spec"
             ) from error
 
     @classmethod
@@ -193,26 +207,48 @@ class RenderSpec:
 
         Raises:
             InvalidInputError: If it is not JSON, of another version, or has a key that is not
-                known or a value of another type.
+                known or a value of another type. Its subject is a setting, a section of the
+                spec, or ``spec``.
         """
         try:
-            values: Any = parse_json(text)
-        except ValueError as error:
-            raise InvalidInputError(
-                f"{_WHERE}: no JSON ({error}); use what RenderSpec.to_json wrote"
-            ) from error
-        require(
-            isinstance(values, dict),
-            f"{_WHERE} {excerpt(repr(values))}: use an object in braces",
-        )
-        version = values.pop("version", None)
-        require(
-            type(version) is int and version == VERSION,
-            f"{_WHERE} of version {excerpt(repr(version))}: this FlashTalk reads version "
-            f"{VERSION}; write it again with this FlashTalk, or read it with the one that wrote it",
-        )
-        spec: RenderSpec = read_plain(cls, values, _WHERE)
+            with about("spec"):
+                spec: RenderSpec = read_plain(cls, _read_fields(text), _WHERE)
+        except InvalidInputError as error:
+            error.subject = _setting_at(error.subject or "")
+            raise
         return spec
+
+
+def subject_of(field_name: str) -> str:
+    """Return the subject of errors about a field of a spec or of one of its sections."""
+    return _SUBJECTS.get(field_name, field_name)
+
+
+def _read_fields(text: str | bytes) -> dict[str, Any]:
+    """Return the fields of a spec of this version, unchecked."""
+    try:
+        values: Any = parse_json(text)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{_WHERE}: no JSON ({error}); use what RenderSpec.to_json wrote"
+        ) from error
+    require(
+        isinstance(values, dict),
+        f"{_WHERE} {excerpt(repr(values))}: use an object in braces",
+    )
+    version = values.pop("version", None)
+    require(
+        type(version) is int and version == VERSION,
+        f"{_WHERE} of version {excerpt(repr(version))}: this FlashTalk reads version "
+        f"{VERSION}; write it again with this FlashTalk, or read it with the one that wrote it",
+    )
+    return values
+
+
+def _setting_at(place: str) -> str:
+    """Return the subject for a place in the JSON form; what is no place is a subject already."""
+    keys = place.removeprefix(f"{_WHERE}: ").partition("[")[0].split(".")
+    return subject_of(keys[:2][-1])  # what is further inside belongs to that setting
 
 
 def _given(spec: SamplingSpec | ChunkSpec) -> dict[str, Any]:

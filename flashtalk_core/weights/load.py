@@ -91,17 +91,19 @@ class AvatarCheckpoint:
         Returns:
             The component in evaluation mode, its parameters frozen.
         """
-        plans: dict[type[nn.Module], LoadPlan[Any] | None] = {
-            AvatarDiT: self.dit_plan,
-            VideoVAE: self.vae_plan,
-            TextEncoder: self.text_plan,
-            ClipVision: self.clip_plan,
-            AudioEncoder: self.audio_plan,
+        plans: dict[type[nn.Module], tuple[str, LoadPlan[Any] | None]] = {
+            AvatarDiT: ("dit", self.dit_plan),
+            VideoVAE: ("vae", self.vae_plan),
+            TextEncoder: ("text", self.text_plan),
+            ClipVision: ("clip", self.clip_plan),
+            AudioEncoder: ("audio", self.audio_plan),
         }
-        plan: LoadPlan[ModuleT] | None = plans[kind]
+        plan: LoadPlan[ModuleT] | None
+        part, plan = plans[kind]
         assert plan is not None, f"opened without {kind.__name__}"
         suited = _suited_dtype(kind, runs_on or device, dtype)
-        return load_module(plan, device, suited, before_tensor, hooks)
+        with about(part):
+            return load_module(plan, device, suited, before_tensor, hooks)
 
 
 def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...flashtalk_core.errors import about
 from ...flashtalk_core.excerpt import excerpt
 
 if TYPE_CHECKING:
@@ -141,8 +142,10 @@ class ReferenceDescription:
         return ", ".join(parts + [f"{changes} prompt change(s)"] * bool(changes))
 
     def __post_init__(self) -> None:
-        from ...flashtalk_core.engine.request import check_changes
+        from ...flashtalk_core.engine.request import check_changes, check_prompt
 
+        with about("prompt"):
+            check_prompt("prompt", self.prompt)
         check_changes(self.prompt_changes, self.context)
 
 

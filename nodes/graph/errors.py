@@ -23,21 +23,39 @@ for _kind in vars(errors).values():
 
 
 INPUTS: dict[str, tuple[str, ...]] = {
-    "audio": ("audio_encoder",),
-    "clip": ("clip_vision",),
+    "attention": ("attention", "model"),
+    "audio": ("audio_encoder", "model"),
+    "clip": ("clip_vision", "model"),
     "clip_tokens": ("clip_vision_output", "reference"),
     "context": ("conditioning", "reference"),
     "crf": ("quality",),
     "decode_latents": ("latents_per_call",),
+    "device": ("device", "model"),
     "dit": ("model",),
+    "dtype": ("dtype", "model"),
+    "fit": ("fit", "reference"),
+    "float8": ("float8", "model"),
+    "lora": ("lora", "model"),
+    "lora_strength": ("lora_strength", "model"),
+    "memory": ("memory", "model"),
+    "mouth_strength": ("mouth_strength", "speech"),
     "output": ("filename_prefix",),
-    "sound_duration": ("duration",),
-    "sound_loudness": ("loudness",),
-    "sound_start": ("start",),
-    "text": ("text_encoder",),
-    "tokenizer": ("text_encoder",),
+    "portrait": ("image", "reference"),
+    "prompt": ("prompt", "reference"),
+    "prompt_changes": ("prompt_changes", "reference"),
+    "size": ("size", "reference"),
+    "sound_duration": ("duration", "speech"),
+    "sound_loudness": ("loudness", "speech"),
+    "sound_start": ("start", "speech"),
+    "speakers": ("audio", "speech"),
+    "speed": ("speed", "model"),
+    "text": ("text_encoder", "model"),
+    "tokenizer": ("text_encoder", "model"),
+    "vae": ("vae", "model"),
+    "vae_device": ("device",),
 }
-"""Inputs by the subject of an error; a subject that is not listed is an input of its name."""
+"""Inputs by the subject of an error, of the node that has the setting and then of those that get
+it over a connection; a subject that is not listed is an input of its name."""
 
 
 @contextmanager

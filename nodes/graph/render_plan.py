@@ -88,11 +88,13 @@ def _check_encoders(model: ModelDescription, reference: ReferenceDescription) ->
         checkpoint.text_plan is not None or reference.context is not None,
         "model without text encoder: FlashTalk Reference has no conditioning; connect it, or "
         "choose a text encoder in FlashTalk Model Loader",
+        subject="text",
     )
     require(
         checkpoint.clip_plan is not None or reference.clip_tokens is not None,
         "model without CLIP vision: FlashTalk Reference has no clip_vision_output; connect it, "
         "or choose a CLIP vision in FlashTalk Model Loader",
+        subject="clip",
     )
 
 

@@ -68,6 +68,11 @@ def read_part(video: Input.Video, start_s: float, num_frames: int, limit_gb: flo
         f"frames {num_frames}: use 0 for all up to the end, or more",
         subject="num_frames",
     )
+    require(
+        math.isfinite(limit_gb) and limit_gb >= 0,
+        f"limit {limit_gb} GB: use the memory that images may take",
+        subject="limit_gb",
+    )
     asked = _Asked(start_s, num_frames, limit_gb)
     with ExitStack() as stack:
         with library_border(_undecodable):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import about
 from ...excerpt import excerpt
 from ...files.input_path import check_input
 from .analysis_mix import AnalysisMix
@@ -37,6 +38,8 @@ class AudioInfo:
     """Whether the analysis signal stays below -80 dBFS."""
     target_lufs: float = TARGET_LUFS
     """Loudness the analysis signal is brought to."""
+    limit_samples: int | None = None
+    """Most samples that were asked for; ``None`` is up to the end."""
     missing_s: float = 0.0
     """Seconds that the header of the file states but that are not in it."""
     mix_peak: float = 0.0
@@ -115,7 +118,8 @@ class AudioInfo:
         if not isinstance(self.source, Path):
             known = self.source.identity
             return None if known is None else f"{known} {part}"
-        found = check_input(self.source, "sound").stat()
+        with about("speakers"):
+            found = check_input(self.source, "sound").stat()
         return f"file {found.st_size} {found.st_mtime_ns} {part} {self.source.resolve()}"
 
     @property

@@ -67,7 +67,7 @@ def measured_blocks(reader: BlockReader, audio: AudioInfo) -> Iterator[Block]:
             the audio is passed on.
     """
     if (reader.rate_hz, reader.channels) != (audio.rate_hz, audio.channels):
-        raise InvalidInputError(_another(audio, 0))
+        raise _another(audio, 0)
     if audio.num_samples is None:
         yield from reader.blocks(audio.start_sample)
         return
@@ -77,20 +77,22 @@ def measured_blocks(reader: BlockReader, audio: AudioInfo) -> Iterator[Block]:
         found = read.marks(num_same, is_end=read.num_samples >= audio.num_samples)
         wanted = audio.marks[num_same : num_same + len(found)]
         if wanted and found != wanted:
-            raise InvalidInputError(_another(audio, num_same))
+            raise _another(audio, num_same)
         num_same += len(found)
         yield block
     if read.num_samples < audio.num_samples:
         left_s = read.num_samples / audio.rate_hz
         raise InvalidInputError(
             f"sound {audio.source}: changed while it was rendered, only {left_s:.3f} of "
-            f"{audio.num_samples / audio.rate_hz:.3f} s are left; {_REMEDY}"
+            f"{audio.num_samples / audio.rate_hz:.3f} s are left; {_REMEDY}",
+            subject="speakers",
         )
 
 
-def _another(audio: AudioInfo, num_same: int) -> str:
+def _another(audio: AudioInfo, num_same: int) -> InvalidInputError:
     at_s = (audio.start_sample + num_same * MARK_SAMPLES) / audio.rate_hz
-    return (
+    return InvalidInputError(
         f"sound {audio.source}: changed while it was rendered, after {at_s:.1f} s it is another "
-        f"sound; {_REMEDY}"
+        f"sound; {_REMEDY}",
+        subject="speakers",
     )

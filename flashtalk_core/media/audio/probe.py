@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InvalidInputError, require
+from ...errors import InvalidInputError, about, require
 from ...log import printable_log
 from .analysis_mix import ANALYSIS_RATE_HZ, AnalysisMix, AnalysisMixer
 from .decoding.reader import AudioReader
@@ -53,8 +53,7 @@ def probe_audio(
     check_part(start_s, duration_s)
     check_target(target_lufs)
     with AudioReader(source) as reader:
-        start = round(start_s * reader.rate_hz)
-        limit = None if duration_s is None else max(1, round(duration_s * reader.rate_hz))
+        start, limit = _part_samples(reader.rate_hz, start_s, duration_s)
         first = FirstPass(reader, start)
         for block in reader.blocks(start, limit):
             first.update(block)
@@ -68,6 +67,7 @@ def probe_audio(
         layout=reader.layout,
         start_sample=start,
         num_samples=first.num_samples,
+        limit_samples=limit,
         peak=first.peak,
         **_figures(first.level),
         target_lufs=target_lufs,
@@ -90,6 +90,7 @@ class AnalysisStream:
     Memory holds one window and one decoded block, whatever the length of the audio.
     """
 
+    @about("speakers")
     def __init__(self, info: AudioInfo, rate_hz: int = ANALYSIS_RATE_HZ) -> None:
         self._reader = AudioReader(info.source)
         self._gain = np.float32(info.gain)
@@ -98,6 +99,7 @@ class AnalysisStream:
         self._first = 0
         self._last_start: int | None = None
 
+    @about("speakers")
     def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
         """Return the samples of ``[start_sample, stop_sample)``.
 
@@ -189,6 +191,40 @@ def check_target(target_lufs: float) -> None:
         f"sound loudness {target_lufs} LUFS: use -70 to 0, {TARGET_LUFS:g} is the default",
         subject="sound_loudness",
     )
+
+
+def check_measured(
+    info: AudioInfo, start_s: float, duration_s: float | None, *, target_lufs: float
+) -> None:
+    """Raise :class:`InvalidInputError` unless this is what :func:`probe_audio` would measure."""
+    start, limit = _part_samples(info.rate_hz, start_s, duration_s)
+    remedy = "measure it again, or ask for that"
+    require(
+        info.start_sample == start,
+        f"sound start {start_s} s: {info.source} was measured from "
+        f"{info.start_sample / info.rate_hz:g} s on; {remedy}",
+        subject="sound_start",
+    )
+    measured = info.limit_samples
+    until = "up to its end" if measured is None else f"for {measured / info.rate_hz:g} s"
+    require(
+        measured == limit,
+        f"sound duration {'up to the end' if duration_s is None else f'{duration_s} s'}: "
+        f"{info.source} was measured {until}; {remedy}",
+        subject="sound_duration",
+    )
+    require(
+        info.target_lufs == target_lufs,
+        f"sound loudness {target_lufs} LUFS: {info.source} was measured for "
+        f"{info.target_lufs:g}; {remedy}",
+        subject="sound_loudness",
+    )
+
+
+def _part_samples(rate_hz: int, start_s: float, duration_s: float | None) -> tuple[int, int | None]:
+    """Return the first sample of a part, and how many it has at most; ``None`` is all."""
+    limit = None if duration_s is None else max(1, round(duration_s * rate_hz))
+    return round(start_s * rate_hz), limit
 
 
 def _short_part(first: FirstPass, duration_s: float | None) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from ...errors import InvalidInputError, WeightsError
+from ...errors import InvalidInputError, WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import folder_problem, is_file, is_folder, user_path
 from .files import ModelFiles, find_tokenizer, model_files
@@ -72,8 +72,9 @@ def _look_for(folder: Path, part: Part) -> FoundPart:
 
 
 def _find(folder: Path, part: Part) -> tuple[Path, ...]:
-    search = in_model_folder(folder, part)
-    if part != "tokenizer":
-        return search.run()
-    (text,) = in_model_folder(folder, "text").run()
-    return find_tokenizer(text, search)
+    with about(part):
+        search = in_model_folder(folder, part)
+        if part != "tokenizer":
+            return search.run()
+        (text,) = _find(folder, "text")
+        return find_tokenizer(text, search)

@@ -65,8 +65,10 @@ class ModelSettings:
         """File that sets a value, by section and key."""
         self.values: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
         dit = {_DIT_ALIASES.get(key, key): value for key, value in model.dit_config.values.items()}
-        self._add("dit", dit, model.dit_config.label)
-        self._add("audio", model.audio_config.values, model.audio_config.label)
+        with about("dit"):
+            self._add("dit", dit, model.dit_config.label)
+        with about("audio"):
+            self._add("audio", model.audio_config.values, model.audio_config.label)
         for section in _SECTIONS:
             if section in self._own:
                 label = f"{model.settings.label}: {section}"

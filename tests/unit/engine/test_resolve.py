@@ -1,5 +1,6 @@
 """Every field of a spec reaches the plan, and what is quick to check is checked first."""
 
+import json
 import shutil
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from flashtalk_core.errors import FlashTalkError
 from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.placement.memory_choice import MemoryChoice
-from flashtalk_core.weights.discovery.layout import resolve_model
+from flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
 from flashtalk_core.weights.load import AvatarCheckpoint
 
 pytestmark = pytest.mark.cpu
@@ -182,6 +183,120 @@ def test_what_has_no_effect_here_is_refused(name):
     with pytest.raises(FlashTalkError) as caught:
         resolve(changed(BASE, name, value), HOST)
     assert str(caught.value).startswith(says)
+
+
+# By field: values that cannot be used, and what their error is about.
+WRONG = [
+    ("portrait", None, "portrait"),
+    ("portrait", "", "portrait"),
+    ("portrait", "gone.png", "portrait"),
+    ("portrait", __file__, "portrait"),
+    ("speakers", (), "speakers"),
+    ("speakers.audio", None, "speakers"),
+    ("speakers.audio", "", "speakers"),
+    ("speakers.audio", "gone.wav", "speakers"),
+    ("speakers.audio", __file__, "speakers"),
+    ("speakers.mask", "left.png", "speakers"),
+    ("start_s", -1.0, "sound_start"),
+    ("start_s", 999.0, "sound_start"),
+    ("duration_s", 0.0, "sound_duration"),
+    ("loudness_lufs", 5.0, "sound_loudness"),
+    ("prompt", "\ud800", "prompt"),
+    ("prompt_changes", (PromptChange(2.0, "a"), PromptChange(1.0, "b")), "prompt_changes"),
+    ("prompt_changes.start_s", -1.0, "prompt_changes"),
+    ("prompt_changes.prompt", "\ud800", "prompt_changes"),
+    ("size_px", (33, 64), "size"),
+    ("fit", "stretch", "fit"),
+    ("sampling.steps", 0, "steps"),
+    ("sampling.rule", "guess", "rule"),
+    ("sampling.shift", 0.0, "shift"),
+    ("sampling.seed", -1, "seed"),
+    ("sampling.colour_strength", 2.0, "colour_strength"),
+    ("sampling.mouth_strength", 9.0, "mouth_strength"),
+    ("chunk.num_frames", 34, "chunk_frames"),
+    ("chunk.num_motion_frames", 4, "motion_frames"),
+    ("model.name", "", "model"),
+    ("model.name", "gone", "model"),
+    ("model.name", __file__, "model"),
+    ("model.vae", "v", "vae"),
+    ("model.text_encoder", "t", "text"),
+    ("model.clip_vision", "c", "clip"),
+    ("model.audio_encoder", "a", "audio"),
+    ("model.loras.path", "", "lora"),
+    ("model.loras.path", "gone.safetensors", "lora"),
+    ("model.loras.strength", 99.0, "lora_strength"),
+    ("placement.device", "nowhere", "device"),
+    ("placement.vae_device", "nowhere", "vae_device"),
+    ("placement.dtype", "int4", "dtype"),
+    ("placement.attention", "none", "attention"),
+    ("placement.speed", "fast", "speed"),
+    ("placement.disabled", ("magic",), "disabled"),
+    ("placement.memory.mode", "full", "memory"),
+    ("placement.memory.num_resident", -1, "memory"),
+    ("placement.decode_latents", 0, "decode_latents"),
+]
+ALWAYS_RIGHT = {"placement.memory.float8"}
+"""Fields of which a CPU can use every value."""
+
+
+def test_every_field_is_tried_with_a_wrong_value():
+    tried = {name for name, _, _ in WRONG} - {"speakers", "prompt_changes"}
+    assert tried | ALWAYS_RIGHT == set(names_of(BASE))
+
+
+@pytest.mark.parametrize(("name", "value", "subject"), WRONG)
+def test_an_error_is_about_the_setting_that_is_wrong(name, value, subject, folder):
+    spec = base_for(name, folder) if name in OTHERS else BASE
+    with pytest.raises(FlashTalkError) as caught:
+        resolve(changed(spec, name, value), LocalHost())
+    assert caught.value.subject == subject
+
+
+@pytest.mark.parametrize("part", ["vae", "text", "clip", "audio"])
+def test_a_part_that_a_model_lacks_is_what_the_error_is_about(part, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(resolve_model("tiny"), model, copy_function=shutil.copyfile)
+    getattr(find_model_files(model), part).unlink()
+    with pytest.raises(FlashTalkError, match="not found") as caught:
+        resolve(replace(BASE, model=ModelSpec(name=str(model))), HOST)
+    assert caught.value.subject == part
+
+
+@pytest.mark.parametrize("values", [{"size_px": [33, 33]}, {"sampling": {"steps": 0}}])
+def test_a_wrong_setting_in_the_files_of_a_model_is_about_the_model(values, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(resolve_model("tiny"), model, copy_function=shutil.copyfile)
+    settings = json.loads((model / "flashtalk.json").read_text(encoding="utf-8"))
+    (model / "flashtalk.json").write_text(json.dumps(settings | values), encoding="utf-8")
+    spec = replace(BASE, size_px=None, model=ModelSpec(name=str(model)))
+    with pytest.raises(FlashTalkError) as caught:
+        resolve(spec, HOST)
+    assert caught.value.subject == "model"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "subject"),
+    [
+        ("start_s", 0.25, "sound_start"),
+        ("duration_s", 0.75, "sound_duration"),
+        ("duration_s", None, "sound_duration"),
+        ("loudness_lufs", -20.0, "sound_loudness"),
+    ],
+)
+def test_audio_that_was_measured_otherwise_than_the_spec_says_is_refused(name, value, subject):
+    measured = probe_audio(EXAMPLE / "speech.wav", duration_s=BASE.duration_s)
+    inputs = Inputs(audio_inputs=(measured,))
+    assert resolve(BASE, HOST, inputs).audio == measured
+    with pytest.raises(FlashTalkError, match=r"was measured .*; measure it again") as caught:
+        resolve(changed(BASE, name, value), HOST, inputs)
+    assert caught.value.subject == subject
+
+
+def test_audio_that_ends_before_the_duration_is_what_was_asked_for():
+    samples = np.ones((1, 8_000), np.float32) * 0.1
+    measured = probe_audio(AudioArray("short", samples, 16_000), duration_s=2.0)
+    spec = replace(BASE, duration_s=2.0)
+    assert resolve(spec, HOST, Inputs(audio_inputs=(measured,))).audio == measured
 
 
 @pytest.mark.parametrize("count", [0, 2])

@@ -161,6 +161,85 @@ def test_what_is_no_spec_is_refused_by_key(values, says):
     assert says in refusal(json.dumps({"version": 1} | values))
 
 
+SUBJECTS = {
+    "portrait": "portrait",
+    "speakers": "speakers",
+    "start_s": "sound_start",
+    "duration_s": "sound_duration",
+    "loudness_lufs": "sound_loudness",
+    "prompt": "prompt",
+    "prompt_changes": "prompt_changes",
+    "size_px": "size",
+    "fit": "fit",
+    "sampling.steps": "steps",
+    "sampling.rule": "rule",
+    "sampling.shift": "shift",
+    "sampling.seed": "seed",
+    "sampling.colour_strength": "colour_strength",
+    "sampling.mouth_strength": "mouth_strength",
+    "chunk.num_frames": "chunk_frames",
+    "chunk.num_motion_frames": "motion_frames",
+    "model.name": "model",
+    "model.vae": "vae",
+    "model.text_encoder": "text",
+    "model.clip_vision": "clip",
+    "model.audio_encoder": "audio",
+    "model.loras": "lora",
+    "placement.device": "device",
+    "placement.vae_device": "vae_device",
+    "placement.dtype": "dtype",
+    "placement.attention": "attention",
+    "placement.speed": "speed",
+    "placement.disabled": "disabled",
+    "placement.memory.mode": "memory",
+    "placement.memory.num_resident": "memory",
+    "placement.memory.float8": "memory",
+    "placement.decode_latents": "decode_latents",
+}
+
+
+def subject_of(text):
+    with pytest.raises(FlashTalkError) as caught:
+        RenderSpec.from_json(text)
+    return caught.value.subject
+
+
+def test_every_field_has_a_subject_that_is_tried():
+    assert {*SUBJECTS} == {name for name, _ in leaves(RenderSpec())}
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_a_value_of_another_type_is_about_its_setting(name):
+    value = {"no": "such type"}
+    for key in reversed(name.split(".")):
+        value = {key: value}
+    assert subject_of(json.dumps({"version": 1} | value)) == SUBJECTS[name]
+
+
+@pytest.mark.parametrize(
+    ("values", "subject"),
+    [
+        ({"speakers": [{"audio": 5}]}, "speakers"),
+        ({"model": {"loras": [{"path": "a", "strength": "much"}]}}, "lora"),
+        ({"prompt_changes": [{"start_s": -1, "prompt": "a"}]}, "prompt_changes"),
+        ({"placement": {"memory": {"mode": "resident", "num_resident": 3}}}, "memory"),
+        ({"size_px": [64, "64"]}, "size"),
+        ({"sampling": {"stepz": 1}}, "sampling"),
+        ({"sped": 1}, "spec"),
+        ({"version": 2}, "spec"),
+    ],
+)
+def test_what_is_inside_a_setting_is_about_the_setting(values, subject):
+    assert subject_of(json.dumps({"version": 1} | values)) == subject
+
+
+def test_what_is_no_spec_is_about_all_of_it():
+    assert {subject_of(text) for text in ("", "[]", "{}", b"\xff")} == {"spec"}
+    with pytest.raises(FlashTalkError) as caught:
+        replace(FULL, start_s=math.inf).to_json()
+    assert caught.value.subject == "spec"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", '{"version": 1, "version": 1}', b"\xff"])
 def test_what_is_no_json_object_is_refused(text):
     refusal(text)
