@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,7 @@ def _check(figure: dict[str, Any], machines: set[str]) -> None:
 
 def main() -> None:
     """Write the page."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     page = render_page(tomllib.loads(RESULTS.read_text(encoding="utf-8")))
     PAGE.write_text(page, encoding="utf-8", newline="\n")
 
