@@ -11,6 +11,7 @@ pytestmark = pytest.mark.cpu
 AT_RUN_TIME = ("flashtalk_core", "nodes", "js", "locales", "subgraphs", "workflows")
 ALONE = {
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
     "__init__.py",
@@ -19,8 +20,16 @@ ALONE = {
 }
 
 
-TOOLS = ("bench", "parity", "cli/bench", "cli/parity", "cli/spinning")
+TOOLS = (
+    "assets/example/speech.track.json",
+    "bench",
+    "cli/bench",
+    "cli/parity",
+    "cli/spinning",
+    "parity",
+)
 """Of the core: development only."""
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +48,30 @@ def test_the_archive_holds_everything_that_runs(archive):
     assert {name for name in archive if "/" not in name} == ALONE
 
 
-def test_besides_code_the_archive_holds_only_pictures_of_the_readme(archive):
+def test_the_archive_holds_no_tests_tools_or_training(archive):
     folders = {name.partition("/")[0] for name in archive if "/" in name}
-    assert folders <= {*AT_RUN_TIME, "docs"}
-    media = {name for name in archive if name.startswith("docs/")}
-    assert all(name.startswith("docs/media/") for name in media)
-    shown = re.findall(r"!\[[^]]*\]\((docs/[^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
-    assert set(shown) & listed()
-    assert set(shown) & listed() <= media
+    assert folders == {*AT_RUN_TIME, "docs"}
+    assert not [name for name in archive if name.startswith("docs/training/")]
+
+
+def links(name):
+    """Return the files and folders of the repository that a page links to."""
+    found = LINK.findall((ROOT / name).read_text("utf-8"))
+    places = {link.partition("#")[0] for link in found if not link.startswith("https://")}
+    targets = {(ROOT / name).parent.joinpath(place).resolve() for place in places if place}
+    return {target.relative_to(ROOT).as_posix() for target in targets}
+
+
+def is_in(archive, target):
+    return target in archive or any(name.startswith(f"{target}/") for name in archive)
+
+
+def test_relative_links_of_the_readme_lead_to_files_of_the_archive(archive):
+    assert "docs/media/graph.webp" in links("README.md")
+    assert [target for target in links("README.md") if not is_in(archive, target)] == []
+
+
+def test_links_of_other_pages_lead_into_the_archive_or_to_training(archive):
+    pages = {name for name in archive if name.endswith(".md") and not name.startswith("js/")}
+    dead = {target for page in pages for target in links(page) if not is_in(archive, target)}
+    assert all(target.startswith(("docs/training/", "flashtalk_training/")) for target in dead)
