@@ -227,11 +227,11 @@ class DistillRecipe:
         require(
             count == 0 or (count >= self.batch and self.max_chunks > 1),
             f"lasting_sessions {count}: needs at least the batch of {self.batch}, and max_chunks "
-            "of 2 at least; raise them, or set it to 0",
+            "of at least 2; raise them, or set it to 0",
         )
         require(
             self.damaged_motion_share == 0 or self.max_chunks > 1,
-            f"damaged_motion_share {self.damaged_motion_share}: needs max_chunks of 2 at least, "
+            f"damaged_motion_share {self.damaged_motion_share}: needs max_chunks of at least 2, "
             "since no first chunk is damaged; raise it, or set the share to 0",
         )
 

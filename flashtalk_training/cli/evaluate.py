@@ -22,23 +22,29 @@ _ROUND_TRIPS = 10
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("evaluate", help=__doc__, description=__doc__)
+    text = "measure a model on held-out drawn faces and held-out speech"
+    parser = subparsers.add_parser("evaluate", help=text, description=text)
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="part", type=parse_part,
-                        help=f"any of: {', '.join(PARTS)}")  # fmt: skip
-    parser.add_argument("--model", default="tiny")
+                        help=f"what to measure: {', '.join(PARTS)}; default: all")  # fmt: skip
+    parser.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
     parser.add_argument("--data", type=Path, default=Path("data"), help="speech corpus")
-    parser.add_argument("--clips", type=parse_count, default=50)
-    parser.add_argument("--chunks", type=parse_count, default=100, help="length of the drift run")
+    parser.add_argument("--clips", type=parse_count, default=50, help="number of clips")
     parser.add_argument(
-        "--faces", type=parse_count, default=4, help="of the parts but lips and vae"
+        "--chunks", type=parse_count, default=100, help="length of the drift run, chunks"
     )
-    parser.add_argument("--silence-s", type=parse_count, default=60)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--rule", choices=("renoise", "euler"))
-    parser.add_argument("--shift", type=float)
-    parser.add_argument("--colour-strength", type=float)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--faces",
+        type=parse_count,
+        default=4,
+        help="number of faces, in all parts but lips and vae",
+    )
+    parser.add_argument("--silence-s", type=parse_count, default=60, help="seconds of silence")
+    parser.add_argument("--steps", type=int, help="default: the model's")
+    parser.add_argument("--rule", choices=("renoise", "euler"), help="default: the model's")
+    parser.add_argument("--shift", type=float, help="default: the model's")
+    parser.add_argument("--colour-strength", type=float, help="default: the model's")
+    parser.add_argument("--seed", type=int, help="default: the model's")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="float32")
     parser.add_argument("-o", "--output", type=Path, help="JSON file; default: standard output")
     parser.set_defaults(run=run, mouth_strength=None)
@@ -54,7 +60,7 @@ def parse_part(text: str) -> str:
 def parse_count(text: str) -> int:
     """Read a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; use a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; use a whole number of at least 1")
     return int(text)
 
 

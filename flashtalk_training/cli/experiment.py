@@ -21,24 +21,36 @@ _TABLE = Path("docs/training/experiment.toml")
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("experiment", help=__doc__, description=__doc__)
-    parser.add_argument("action", choices=("run", "report"), help="fill the table, or write it up")
-    parser.add_argument("--table", type=Path, default=_TABLE, help="what is trained and measured")
+    text = "compare training recipes of Stage 2; finished cells are not repeated"
+    parser = subparsers.add_parser("experiment", help=text, description=text)
     parser.add_argument(
-        "--results", type=Path, help="a line for every cell; default: .jsonl next to the table"
+        "action", choices=("run", "report"), help="measure the cells, or write the report"
+    )
+    parser.add_argument(
+        "--table", type=Path, default=_TABLE, help="recipes to train and what to measure"
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="file with a line for each cell; default: .jsonl next to the table",
     )
     parser.add_argument(
         "--docs",
         type=Path,
-        help="where table and plots go; default: the folder of table and results",
+        help="folder for report and plots; default: the folder of table and results",
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpus and tokenizer")
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="Stage 1; students go below"
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        help="folder of Stage 1; students are saved in it",
     )
     parser.add_argument("--device", default="auto", help="cuda: all GPUs; cuda:1: this one")
     parser.add_argument("--workers", type=parse_count, default=1, help="parallel processes")
-    parser.add_argument("--part-s", type=float, default=1e9, help="begin nothing after this time")
+    parser.add_argument(
+        "--part-s", type=float, default=1e9, help="start no cell after these seconds"
+    )
     parser.set_defaults(run=run)
 
 

@@ -11,12 +11,13 @@ from flashtalk_core.cli.tables import print_rows
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("lips", help=__doc__, description=__doc__)
-    parser.add_argument("video", type=parse_input, help="finished video")
+    text = "compare the mouth of a drawn face in a video with the track of its speech"
+    parser = subparsers.add_parser("lips", help=text, description=text)
+    parser.add_argument("video", type=parse_input, help="rendered video")
     parser.add_argument(
         "track",
         type=parse_input,
-        help="JSON such as flashtalk_core/assets/example/speech.track.json",
+        help="mouth track, JSON such as flashtalk_core/assets/example/speech.track.json",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

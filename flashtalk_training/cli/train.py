@@ -33,7 +33,8 @@ EXTRAS = ("example", "speech")
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("train", help=__doc__, description=__doc__)
+    text = "train the tiny model stage by stage; a run resumes where it stopped"
+    parser = subparsers.add_parser("train", help=text, description=text)
     parser.add_argument(
         "stages", nargs="*", default=[], metavar="stage",
         help=f"default: all, which are {', '.join(STAGES)}; "
@@ -42,19 +43,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--data", type=Path, default=Path("data"), help="speech corpus")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="states and curves")
     parser.add_argument("--out", type=Path, default=Path("runs/model"), help="exported model")
-    parser.add_argument("--docs", type=Path, default=Path("runs/report"), help="where plots go")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--minutes", type=float, default=40.0, help="length of the corpus")
+    parser.add_argument("--docs", type=Path, default=Path("runs/report"), help="folder for plots")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    parser.add_argument("--minutes", type=float, default=40.0, help="length of the corpus, minutes")
     parser.add_argument("--clips", type=int, help="clips kept on the device, a multiple of 32")
     parser.add_argument(
-        "--budget-s", type=float, help="whole training time of each stage; default: the recipe's"
+        "--budget-s",
+        type=float,
+        help="training time of each stage in all, seconds; default: the recipe's",
     )
     parser.add_argument(
         "--part-s", type=float, default=1e9,
-        help="stop in a stage that takes longer; the same command goes on",
+        help="stop a stage after these seconds; the same command resumes it",
     )  # fmt: skip
     parser.add_argument(
-        "--again", action="store_true", help="make corpus and tokenizer even if they are there"
+        "--again", action="store_true", help="make corpus and tokenizer even if they exist"
     )
     parser.add_argument(
         "--student", action="store_true", help="export the student of stage distill instead"
@@ -64,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--sharded", action="store_true",
-        help="stage distill under torchrun: spread the weights over the processes (FSDP2)",
+        help="stage distill under torchrun: shard the weights over the processes (FSDP2)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -114,11 +117,11 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
     )
     require(
         not args.sharded or num_processes() > 1,
-        "--sharded spreads weights over several processes; start two at least with torchrun",
+        "--sharded shards weights over several processes; start at least two with torchrun",
     )
     require(
         "report" not in names or importlib.util.find_spec("matplotlib") is not None,
-        f"stage 'report' draws figures: {missing_package('matplotlib')}, or name the other stages",
+        f"stage 'report' draws plots: {missing_package('matplotlib')}, or name the other stages",
     )
 
 
@@ -154,7 +157,7 @@ def _train(stage: str, job: TrainingJob, part_s: float) -> bool:
         stage,
         job.spent_s(stage),
         job.recipe.budgets_s[stage],
-        "finished" if finished else "run the same command again to go on",
+        "finished" if finished else "run the same command again to resume",
     )
     return finished
 
@@ -167,7 +170,7 @@ def _distill(job: TrainingJob, args: argparse.Namespace) -> bool:
     with joined(job.device) as device:
         finished = distill(replace(job, device=device), args.part_s, sharded=args.sharded)
     logger.info(
-        "stage distill: %s", "finished" if finished else "run the same command again to go on"
+        "stage distill: %s", "finished" if finished else "run the same command again to resume"
     )
     return finished
 
@@ -200,10 +203,10 @@ def _make_corpus(args: argparse.Namespace, path: Path) -> None:
         from ..speech.corpus_file import corpus_minutes
 
         minutes = corpus_minutes(path)
-        logger.info("%s is there, %.0f min; --again makes it again", path, minutes)
+        logger.info("%s exists, %.0f min; --again makes a new one", path, minutes)
         if minutes < _SHORT * args.minutes:
             logger.warning(
-                "%s is shorter than --minutes %g and kept; add --again, or take another --data",
+                "%s is shorter than --minutes %g and is kept; add --again, or use another --data",
                 path, args.minutes,
             )  # fmt: skip
 
@@ -214,7 +217,7 @@ def _make_tokenizer(args: argparse.Namespace, path: Path, vocab_size: int) -> No
     if args.again or not path.is_file():
         make_tokenizer(path, vocab_size)
     else:
-        logger.info("%s is there; --again makes it again", path)
+        logger.info("%s exists; --again makes a new one", path)
 
 
 def _export(args: argparse.Namespace, job: TrainingJob) -> None:

@@ -76,7 +76,7 @@ class Workbench:
         require(
             len(self._clips) == experiment.clips,
             f"clips {experiment.clips}: {files.corpus} has {len(self._clips)} held-out clips of "
-            "speech; ask for no more",
+            "speech; use at most as many",
         )
         self._banks: dict[int, SceneBank] = {}
 

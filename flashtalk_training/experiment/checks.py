@@ -31,12 +31,12 @@ def check_settings(where: str, kind: type, values: Any) -> dict[str, Any]:
     """
     require(
         isinstance(values, dict),
-        f"{where}: {excerpt(repr(values))} is no table of settings; mend the file",
+        f"{where}: {excerpt(repr(values))} is no table of settings; correct the file",
     )
     known = {field.name: field for field in dataclasses.fields(kind)}
     hints = get_type_hints(kind)
     for name, value in values.items():
-        require(name in known, f"{where}: {excerpt(name)!r} is unknown; mend the file")
+        require(name in known, f"{where}: {excerpt(name)!r} is unknown; correct the file")
         least = 0 if known[name].default == 0 else 1
         expected = _expected_instead(value, hints[name], least)
         require(not expected, f"{where}: {name} {excerpt(repr(value))}: use {expected}")

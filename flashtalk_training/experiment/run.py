@@ -88,7 +88,7 @@ def run_experiment(
         raise FlashTalkError(f"{len(board.errors)} tasks failed, first: {board.errors[0]}")
     left = missing(experiment, read_results(results))
     if left:
-        logger.info("%d cells are left; the same command goes on", len(left))
+        logger.info("%d cells are left; run the same command again", len(left))
     return _measure_speeds(experiment, job, results, end) and not left
 
 
@@ -178,7 +178,7 @@ def _next_outcome(outcomes: Queue[_Outcome], workers: Sequence[BaseProcess]) -> 
         except Empty:
             if dead:
                 raise FlashTalkError(
-                    f"a worker ended with code {dead[0].exitcode}, perhaps for want of memory; "
+                    f"a worker ended with code {dead[0].exitcode}, perhaps for lack of memory; "
                     "run the same command again with fewer --workers"
                 ) from None
 

@@ -107,10 +107,10 @@ def load_experiment(path: Path) -> Experiment:
         known = row.student is None or row.student in students
         require(known, f"{where}: row {row.name!r} names no student of the file")
     for name, count in Counter(row.name for row in rows).items():
-        require(count == 1, f"{where}: {count} rows are called {name!r}; name them apart")
+        require(count == 1, f"{where}: {count} rows are called {name!r}; give them different names")
     require(
         len(set(table.seeds)) == len(table.seeds),
-        f"{where}: seeds {table.seeds} hold one twice; remove it",
+        f"{where}: seeds {table.seeds} contain one twice; remove it",
     )
     return Experiment(tuple(table.seeds), table.faces, table.clips, students, rows)
 
@@ -118,7 +118,9 @@ def load_experiment(path: Path) -> Experiment:
 def _read(path: Path) -> dict[str, Any]:
     require(path.is_file(), f"experiment {path}: no such file; name a TOML table")
     # Numbers of thousands of digits and lists in lists raise other errors than those of TOML.
-    with library_border(lambda why: InvalidInputError(f"experiment {path}: {why}; mend the file")):
+    with library_border(
+        lambda why: InvalidInputError(f"experiment {path}: {why}; correct the file")
+    ):
         return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
@@ -158,7 +160,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     read = []
-    with library_border(lambda why: InvalidInputError(f"results {path}: {why}; bring them back")):
+    with library_border(lambda why: InvalidInputError(f"results {path}: {why}; restore the file")):
         lines = path.read_bytes().splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -30,7 +30,7 @@ def read_curve(path: Path) -> list[Point]:
         return []
 
     def unreadable(reason: str) -> InvalidInputError:
-        return InvalidInputError(f"curve {path}: {reason}; bring it back, or remove it")
+        return InvalidInputError(f"curve {path}: {reason}; restore it, or remove it")
 
     with library_border(unreadable):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -71,7 +71,7 @@ class Curve:
             points = read_curve(self._path)
             require(
                 all(name in point for point in points),
-                f"curve {self._path}: a line has no {name!r}; bring it back, or remove it",
+                f"curve {self._path}: a line has no {name!r}; restore it, or remove it",
             )
             self._write([point for point in points if point[name] <= end])
 

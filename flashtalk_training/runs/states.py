@@ -91,7 +91,7 @@ def load_notes(folder: Path, name: str) -> dict[str, float] | None:
     if set(paths) != expected or any(other != metadata[0] for other in metadata):
         raise InvalidInputError(
             f"{folder}: {len(paths)} shards of state {name!r} instead of {excerpt(count)} of one "
-            f"state; bring them all, or remove {name}-*.safetensors to train the stage again"
+            f"state; restore them all, or remove {name}-*.safetensors to train the stage again"
         )
     is_number = all(map(math.isfinite, notes.values())) and _STEP in notes
     if not is_number:

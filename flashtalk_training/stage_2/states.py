@@ -48,8 +48,8 @@ def _check(folder: Path, recipe: DistillRecipe, notes: dict[str, float]) -> None
     mark = _mark(recipe)
     require(
         notes.get(_RECIPE, mark) == mark and notes["step"] <= recipe.num_steps,
-        f"{folder}: holds {notes['step']:.0f} steps of another recipe; take that one, another "
-        f"--runs, or move {STATE}-*.safetensors away to train again",
+        f"{folder}: holds {notes['step']:.0f} steps of another recipe; use that recipe, "
+        f"another --runs, or move {STATE}-*.safetensors away to train again",
     )
 
 

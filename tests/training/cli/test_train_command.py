@@ -70,7 +70,7 @@ def test_a_corpus_that_is_kept_though_too_short_is_reported(corpus, tmp_path, mo
     assert main([*command, str(corpus_minutes(path))]) == 0
     assert "shorter" not in capsys.readouterr().err
     assert main([*command, "240"]) == 0
-    assert "is shorter than --minutes 240 and kept; add --again" in capsys.readouterr().err
+    assert "is shorter than --minutes 240 and is kept; add --again" in capsys.readouterr().err
     assert path.read_bytes() == before
 
 

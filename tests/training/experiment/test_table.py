@@ -90,9 +90,7 @@ def test_a_worker_that_is_killed_ends_the_run_instead_of_being_waited_for(table,
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_asking_for_more_clips_than_there_are_is_refused(job, table, tmp_path, num_workers):
     experiment = dataclasses.replace(load_experiment(table), clips=1000)
-    with pytest.raises(
-        InvalidInputError, match=r"clips 1000: .* held-out clips of speech; ask for"
-    ):
+    with pytest.raises(InvalidInputError, match=r"clips 1000: .* held-out clips of speech; use at"):
         run_experiment(experiment, job, tmp_path / "results.jsonl", num_workers)
 
 
@@ -136,11 +134,11 @@ def test_students_with_other_faces_do_not_share_them(job, table):
         ),
         ("damaged_motion_share = 1.0", "damaged_motion_share = 3.0", "3.0 is no share; use a num"),
         ("[students.k2]", '[students."../k2"]', "name is a folder's; use letters"),
-        ("seeds = [0]", "seeds = [0, 1, 0]", "hold one twice"),
+        ("seeds = [0]", "seeds = [0, 1, 0]", "contain one twice"),
         ("seeds = [0]", "seeds = 3", "seeds 3: use a list"),
         ("seeds = [0]", "seed = [0]", "'seed' is unknown"),
         ("[[rows]]", "[[row]]", "'row' is unknown"),
-        ("[[rows]]", "[rows", "mend"),
+        ("[[rows]]", "[rows", "correct the file"),
     ],
 )
 def test_a_wrong_table_is_refused_before_anything_is_loaded(tmp_path, right, wrong, said):

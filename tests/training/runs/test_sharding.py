@@ -37,18 +37,18 @@ def train_rank(rank, folder, config, corpus):
         with joined(DEVICE) as device:
             assert device == DEVICE
             for name, spread, parts in (("whole", None, 1), ("sharded", shard, 2)):
-                told = {}
+                report = {}
                 for _ in range(parts):
                     trainer = make(config, corpus, folder, folder / name, spread)
-                    told.setdefault("steps", []).append(trainer.step)
+                    report.setdefault("steps", []).append(trainer.step)
                     done = trainer.run(0.0 if parts > 1 else 1e9)
-                told["done"] = done
-                told["sharded"] = all(is_sharded(p) for p in trainer.student.parameters())
-                told["held"] = sum(
+                report["done"] = done
+                report["sharded"] = all(is_sharded(p) for p in trainer.student.parameters())
+                report["held"] = sum(
                     (p.to_local() if is_sharded(p) else p).numel()
                     for p in trainer.student.parameters()
                 )
-                (folder / f"{name}-{rank}.json").write_text(json.dumps(told))
+                (folder / f"{name}-{rank}.json").write_text(json.dumps(report))
 
 
 def make(config, corpus, tokens, folder, spread):
@@ -72,13 +72,13 @@ def trained(config, corpus, tmp_path_factory):
     return folder
 
 
-def told(folder, name, rank):
+def report_of(folder, name, rank):
     return json.loads((folder / f"{name}-{rank}.json").read_text())
 
 
 def test_each_rank_holds_about_half_of_the_weights(trained):
-    everything = told(trained, "whole", 0)["held"]
-    halves = [told(trained, "sharded", rank) for rank in range(2)]
+    everything = report_of(trained, "whole", 0)["held"]
+    halves = [report_of(trained, "sharded", rank) for rank in range(2)]
     assert all(half["sharded"] for half in halves)
     assert sum(half["held"] for half in halves) == everything
     assert all(half["held"] < 0.6 * everything for half in halves)
@@ -100,12 +100,12 @@ def test_losses_and_weights_are_those_of_whole_networks(trained):
 
 def test_a_sharded_run_is_resumed_from_what_the_first_rank_wrote(trained):
     for rank in range(2):
-        assert told(trained, "sharded", rank)["steps"] == [0, 2]
-        assert told(trained, "sharded", rank)["done"]
+        assert report_of(trained, "sharded", rank)["steps"] == [0, 2]
+        assert report_of(trained, "sharded", rank)["done"]
 
 
 @pytest.mark.parametrize(
-    ("processes", "said"), [(None, "two at least"), ("1", "two at least"), ("many", "'many' is no")]
+    ("processes", "said"), [(None, "at least two"), ("1", "at least two"), ("many", "'many' is no")]
 )
 def test_a_single_process_is_asked_to_start_others(monkeypatch, capsys, processes, said):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
