@@ -37,8 +37,8 @@ REQUIRED = (
     Package("torch", "torch", "runs the networks"),
     Package("transformers", "transformers", "encoders of text, image and audio"),
     Package("safetensors", "safetensors", "reads weights"),
-    Package("sentencepiece", "sentencepiece", "tokenizer of the prompt"),
-    Package("numpy", "numpy", "audio"),
+    Package("sentencepiece", "sentencepiece", "splits prompts into tokens"),
+    Package("numpy", "numpy", "arrays of audio and images"),
     Package("scipy", "scipy", "loudness"),
     Package("soxr", "soxr", "resampling of audio"),
     Package("PIL", "pillow", "images"),
@@ -88,7 +88,8 @@ class Report:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("doctor", help=__doc__, description=__doc__)
+    text = "show what this machine can run, and what is missing"
+    parser = subparsers.add_parser("doctor", help=text, description=text)
     parser.add_argument(
         "--model", action="append", default=[], metavar="DIR", help="also check these weights"
     )
@@ -128,7 +129,7 @@ def look_for(package: Package) -> Finding:
     try:
         version = importlib.metadata.version(package.distribution)
     except importlib.metadata.PackageNotFoundError:
-        version = "of unknown version"  # the module comes from another distribution
+        version = "unknown version"  # the module comes from another distribution
     return Finding(package.distribution, True, f"{version}: {package.use}")
 
 
@@ -144,7 +145,11 @@ def _cuda_devices() -> list[Finding]:
     import torch
 
     if not torch.cuda.is_available():
-        reason = "no GPU that PyTorch can use" if torch.version.cuda else "PyTorch is built without"
+        reason = (
+            "no GPU that PyTorch can use"
+            if torch.version.cuda
+            else "this PyTorch is built without CUDA"
+        )
         return [Finding("cuda", False, reason)]
     devices = []
     for index in range(torch.cuda.device_count()):
@@ -167,7 +172,7 @@ def _execution_modes(device: torch.device) -> list[Finding]:
 
     findings = []
     for name, check, gain in (
-        ("fused", partial(check_kernel_options, KernelOptions()), "1.7 times as fast as plain"),
+        ("fused", partial(check_kernel_options, KernelOptions()), "1.7 times as fast as eager"),
         ("float8", partial(check_choice, MemoryChoice(float8=True)), "FP8: less time and memory"),
     ):
         try:

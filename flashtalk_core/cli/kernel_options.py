@@ -12,8 +12,9 @@ def add_switches(parser: argparse._ActionsContainer) -> None:
     """Add an option that turns off each optimisation that can be left out alone."""
     for field in fields(KernelOptions):
         if field.default:
-            option = field.name.replace("_", "-")
-            parser.add_argument(f"--no-{option}", action="store_true", help=f"leave {option} out")
+            words = field.name.replace("_", " ")
+            option = f"--no-{words.replace(' ', '-')}"
+            parser.add_argument(option, action="store_true", help=f"turn off {words}")
 
 
 def add_kernel_options(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +24,12 @@ def add_kernel_options(parser: argparse.ArgumentParser) -> None:
         "--speed",
         choices=SPEED_WORDS,
         default="auto",
-        help="execution mode; auto: fused on a GPU with Triton, else plain",
+        help="execution mode; auto: fused on a GPU with Triton, else eager (also called plain)",
     )
     group.add_argument(
         "--float8",
         action="store_true",
-        help="large layers in FP8 (8-bit floats): faster, changes the image a little",
+        help="large layers in FP8: faster, changes the image a little",
     )
     add_switches(group)
 

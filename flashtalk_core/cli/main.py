@@ -49,8 +49,8 @@ def _check_there(arguments: list[str]) -> None:
     name = next(iter(words), "")
     if name in TOOLS and name not in _TOOLS:
         raise InvalidInputError(
-            f"command {name!r}: this copy is the published pack, which has only what renders; "
-            "take the project's repository for it"
+            f"command {name!r}: this copy is the published pack, which can only render; "
+            "use the project's repository for it"
         )
 
 

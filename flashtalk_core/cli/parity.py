@@ -11,8 +11,11 @@ from .terminal import write_out
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("parity", help=__doc__, description=__doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="golden files: tests/golden")
+    text = "compare this code with recorded numbers of the authors' code"
+    parser = subparsers.add_parser("parity", help=text, description=text)
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of golden files, such as tests/golden"
+    )
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:1, mps ...")
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="float32")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -30,7 +30,8 @@ EXAMPLE = Path(__file__).parents[1] / "assets" / "example"
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("render", help=__doc__, description=__doc__)
+    text = "render a talking video from a portrait and a recording of speech"
+    parser = subparsers.add_parser("render", help=text, description=text)
     parser.add_argument("--image", type=parse_input, help="portrait; default: the bundled example")
     parser.add_argument(
         "--audio", type=parse_input, help="speech, or a video with it; default: the bundled example"
@@ -38,19 +39,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "-o", "--output", type=parse_path, required=True, help="video to write, .mp4"
     )
-    parser.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
+    parser.add_argument(
+        "--model", default="tiny", help="'tiny', the bundled model, or a folder of weights"
+    )
     parser.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     parser.add_argument(
-        "--fit", choices=("cover", "pad"), default="cover", help="fill the frame, or show all"
+        "--fit", choices=("cover", "pad"), default="cover", help="crop to fill the frame, or pad"
     )
-    parser.add_argument("--prompt", help="default: the model's")
+    parser.add_argument("--prompt", help="what is to be seen; default: the model's")
     parser.add_argument(
         "--prompt-at",
         nargs=2,
         action="append",
         default=[],
         metavar=("SECOND", "PROMPT"),
-        help="another prompt from a second on; may be repeated",
+        help="another prompt from that second on; may be repeated",
     )
     add_sampling(parser)
     parser.add_argument("--start", type=float, default=0.0, help="start of the audio, seconds")
@@ -64,7 +67,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
-    parser.add_argument("--attention", default="auto", help="auto, sdpa or a kernel of `doctor`")
+    parser.add_argument(
+        "--attention", default="auto", help="auto, sdpa or a kernel that `doctor` lists"
+    )
     add_kernel_options(parser)
     parser.add_argument(
         "--decode-latents",
@@ -76,7 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--memory",
         default="auto",
         metavar="PLAN",
-        help="what stays on the GPU: auto, resident (all), float8 (8-bit weights), offload or "
+        help="what stays on the GPU: auto, resident (all), float8 (FP8 weights), offload or "
         "float8-offload (blocks as many as fit, or a number as in offload:12)",
     )
     parser.add_argument(
@@ -94,12 +99,18 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     sampling = parser.add_argument_group("sampling; each defaults to the model's value")
     sampling.add_argument("--steps", type=int, help="denoising steps, 1 to 100")
     sampling.add_argument(
-        "--rule", choices=("renoise", "euler"), help="how a step is taken; as the weights need it"
+        "--rule",
+        choices=("renoise", "euler"),
+        help="update rule of a step; as the weights were trained",
     )
-    sampling.add_argument("--shift", type=float, help="towards high noise, above 0 to 100")
-    sampling.add_argument("--seed", type=int, help="of the noise")
-    sampling.add_argument("--colour-strength", type=float, help="0 (off) to 1")
-    sampling.add_argument("--mouth-strength", type=float, help="0 to 3, 1 is as trained")
+    sampling.add_argument("--shift", type=float, help="weight on noisy steps, above 0 to 100")
+    sampling.add_argument("--seed", type=int, help="seed of the noise")
+    sampling.add_argument(
+        "--colour-strength", type=float, help="match of colours to the portrait, 0 (off) to 1"
+    )
+    sampling.add_argument(
+        "--mouth-strength", type=float, help="movement of the mouth, 0 to 3; 1 is as trained"
+    )
 
 
 def parse_path(text: str) -> Path:

@@ -21,23 +21,25 @@ MAX_CARD_GB = 10_000.0
 def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the part."""
     text = (
-        "memory, weights moved and seconds a chunk with random weights, where only as much memory "
-        "may be used as a card has less 1.5 GB (limits on CUDA only)"
+        "memory, weights moved and seconds a chunk with random weights, with the memory of "
+        "each GPU, less 1.5 GB (limited on CUDA only)"
     )
     part = parts.add_parser("cards", help=text, description=text)
     part.add_argument(
         "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
     )
-    part.add_argument("--cards", type=float, nargs="*", default=CARDS_GB, help="gigabytes (1e9)")
+    part.add_argument(
+        "--cards", type=float, nargs="*", default=CARDS_GB, help="memory of each GPU, GB (1e9)"
+    )
     part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     part.add_argument("--steps", type=int, default=4)
-    part.add_argument("--decode-latents", type=int, default=1, help="decoded at once")
-    part.add_argument("--attention", default="auto", help="kernel")
+    part.add_argument("--decode-latents", type=int, default=1, help="latent frames decoded at once")
+    part.add_argument("--attention", default="auto", help="attention kernel")
     part.add_argument(
         "--speed", choices=SPEED_WORDS, default="auto", help="execution mode of the networks"
     )
     add_switches(part)
-    part.add_argument("--no-float8", action="store_true", help="as on a GPU that has no FP8")
+    part.add_argument("--no-float8", action="store_true", help="plan as on a GPU without FP8")
     part.add_argument("--warmups", type=int, default=1, help="unmeasured chunks")
     part.add_argument("--repeats", type=int, default=3, help="measured chunks")
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")

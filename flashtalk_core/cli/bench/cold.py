@@ -20,11 +20,15 @@ logger = logging.getLogger(__name__)
 
 def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the part."""
-    text = "from random weights in local files to the first chunk, with empty and warm caches"
+    text = "time from random weights in local files to the first chunk, with empty and warm caches"
     part = parts.add_parser("cold", help=text, description=text)
-    part.add_argument("--model", choices=("full", "tiny"), default="full", help="sizes")
-    part.add_argument("--layers", type=int, help="blocks of the transformer; default: all")
-    part.add_argument("--folder", type=Path, help="for the weights; default: a temporary one")
+    part.add_argument(
+        "--model", choices=("full", "tiny"), default="full", help="sizes of the networks"
+    )
+    part.add_argument("--layers", type=int, help="number of transformer blocks; default: all")
+    part.add_argument(
+        "--folder", type=Path, help="where the weights go; default: a temporary folder"
+    )
     part.add_argument("--speed", choices=SPEED_WORDS, default="auto")
     part.add_argument("--float8", action="store_true", help="large layers in FP8")
     part.add_argument("--attention", default="auto")

@@ -31,7 +31,8 @@ MAX_MEMORY_RATIO = 1.05
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its parts."""
-    parser = subparsers.add_parser("bench", help=__doc__, description=__doc__)
+    text = "measure speed, memory, and how exactly video and audio are in sync"
+    parser = subparsers.add_parser("bench", help=text, description=text)
     parts = parser.add_subparsers(dest="part", required=True, metavar="part")
     _add_speed(parts)
     _add_stages(parts)
@@ -55,7 +56,10 @@ def _add_speed(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "each stage of a chunk with random weights, eager and in faster modes, against the floor"
+    text = (
+        "each stage of a chunk with random weights, in eager mode and faster ones, against the "
+        "floor"
+    )
     part = parts.add_parser("stages", help=text, description=text)
     part.add_argument(
         "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
@@ -69,7 +73,7 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=["fused", "float8"],
         help="execution modes in addition to eager; default: fused float8",
     )
-    part.add_argument("--attention", default="auto", help="kernel of the faster modes")
+    part.add_argument("--attention", default="auto", help="attention kernel of the faster modes")
     add_switches(part)
     part.add_argument(
         "--also",
@@ -84,11 +88,13 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=int,
         nargs="+",
         default=[8],
-        help="latent frames decoded at once; the first in the chunk, the others by themselves",
+        help="latent frames decoded at once; the first in the chunk, the others separately",
     )
     part.add_argument("--warmups", type=int, default=1, help="unmeasured runs")
     part.add_argument("--repeats", type=int, default=5, help="measured runs")
-    part.add_argument("--plain-repeats", type=int, help="of eager mode; default: as many")
+    part.add_argument(
+        "--plain-repeats", type=int, help="measured runs of eager mode; default: as --repeats"
+    )
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     part.set_defaults(run=run_stages)
@@ -98,17 +104,21 @@ def _add_memory(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     text = "peak memory of a long render over that of a short one (Linux)"
     part = parts.add_parser("memory", help=text, description=text)
     part.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
-    part.add_argument("--long", type=float, default=600.0, help="seconds of audio")
-    part.add_argument("--short", type=float, default=60.0, help="seconds of audio")
+    part.add_argument(
+        "--long", type=float, default=600.0, help="length of the long render, seconds"
+    )
+    part.add_argument(
+        "--short", type=float, default=60.0, help="length of the short render, seconds"
+    )
     part.add_argument("--size", metavar="HxW", help="default: the model's")
     part.add_argument("--device", default="cpu")
     part.set_defaults(run=run_memory)
 
 
 def _add_av(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "length, times of frames, and clicks in the audio, with a stand-in for the model"
+    text = "length, frame times, and clicks in the audio, with a stand-in for the model"
     part = parts.add_parser("av", help=text, description=text)
-    part.add_argument("--long", action="store_true", help="ten hours too")
+    part.add_argument("--long", action="store_true", help="also ten hours")
     part.set_defaults(run=run_av)
 
 

@@ -10,12 +10,12 @@ from ..tables import print_parts
 
 def add_links(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the part."""
-    text = "exchanges between the GPUs of this machine, at the sizes a spread model sends"
+    text = "exchanges between the GPUs of this machine, at the sizes that a split model sends"
     part = parts.add_parser("links", help=text, description=text)
-    part.add_argument("--ranks", type=int, help="processes; default: the GPUs there are")
-    part.add_argument("--cpu", action="store_true", help="through gloo, without a GPU")
+    part.add_argument("--ranks", type=int, help="processes; default: one for each GPU")
+    part.add_argument("--cpu", action="store_true", help="exchange through gloo, without a GPU")
     part.add_argument("--largest", type=float, metavar="MB", help="leave out larger exchanges")
-    part.add_argument("--repeats", type=int, default=20, help="measured calls of each")
+    part.add_argument("--repeats", type=int, default=20, help="measured calls of each exchange")
     part.set_defaults(run=run_links)
 
 
