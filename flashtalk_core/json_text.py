@@ -36,7 +36,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         ((twice, _count),) = Counter(name for name, _value in pairs).most_common(1)
-        raise ValueError(f"key {excerpt(twice)!r} stands there twice")
+        raise ValueError(f"key {excerpt(twice)!r} is there twice")
     return made
 
 

@@ -20,12 +20,12 @@ class AudioEncode(io.ComfyNode):
             display_name="FlashTalk Audio Encode",
             category=CATEGORY,
             description=(
-                "Take speech of any rate, channels and length. It becomes the sound of the video "
-                "as it is; the model hears it in mono at 16 kHz."
+                "Take speech of any rate, channels and length. It becomes the audio of the video "
+                "unchanged; the model receives it in mono at 16 kHz."
             ),
             search_aliases=["speech", "voice", "wav2vec", "audio to avatar", "lip sync"],
             inputs=[
-                io.Audio.Input("audio", tooltip="Speech. One sound: a batch of 1."),
+                io.Audio.Input("audio", tooltip="Speech. One audio clip: a batch of 1."),
                 io.Float.Input(
                     "mouth_strength",
                     default=1.0,
@@ -40,7 +40,7 @@ class AudioEncode(io.ComfyNode):
                     min=0.0,
                     max=360000.0,
                     step=0.01,
-                    tooltip="Where in the sound the video begins, seconds.",
+                    tooltip="Where in the audio the video begins, seconds.",
                 ),
                 io.Float.Input(
                     "duration",
@@ -48,7 +48,7 @@ class AudioEncode(io.ComfyNode):
                     min=0.0,
                     max=360000.0,
                     step=0.01,
-                    tooltip="Length of the video in seconds; 0 is up to the end of the sound.",
+                    tooltip="Length of the video in seconds; 0 is up to the end of the audio.",
                 ),
                 io.Float.Input(
                     "loudness",
@@ -57,9 +57,9 @@ class AudioEncode(io.ComfyNode):
                     max=0.0,
                     step=0.5,
                     advanced=True,
-                    tooltip="Loudness in LUFS that the model hears the sound at. The sound of "
-                    "the video stays as it is. Models that normalise for themselves, these among "
-                    "them, hardly notice: use mouth_strength to move the mouth more or less.",
+                    tooltip="Loudness in LUFS at which the model receives the audio. The audio "
+                    "of the video stays unchanged. Models that normalise by themselves, these "
+                    "included, hardly react: use mouth_strength to move the mouth more or less.",
                 ),
             ],
             outputs=[SpeechSocket.Output(display_name="speech")],

@@ -26,8 +26,8 @@ class ChunkSampler(io.ComfyNode):
             display_name="FlashTalk Chunk Sampler",
             category=CATEGORY,
             description=(
-                "The video is drawn in chunks of about a second, each from the last frames of "
-                "the one before, for as long as the speech lasts."
+                "The video is generated in chunks of about a second, each from the last frames "
+                "of the one before, for as long as the speech lasts."
             ),
             search_aliases=["sampler", "talking video", "infinite talk", "streaming sampler"],
             inputs=[
@@ -53,7 +53,7 @@ class ChunkSampler(io.ComfyNode):
                     "rule",
                     options=[MODEL_RULE, "renoise", "euler"],
                     default=MODEL_RULE,
-                    tooltip="How a step is taken: renoise for the authors' weights, euler for "
+                    tooltip="Update rule of a step: renoise for the authors' weights, euler for "
                     "weights trained with it.",
                 ),
                 io.Float.Input(
@@ -78,8 +78,8 @@ class ChunkSampler(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How far colours are held to the portrait: 1 as the authors do, 0 not "
-                    "at all.",
+                    tooltip="How strongly colours are matched to the portrait: 1 as the authors "
+                    "do, 0 not at all.",
                 ),
                 io.Int.Input(
                     "chunk_frames",

@@ -49,8 +49,8 @@ class FramesToImages(io.ComfyNode):
                     default=0,
                     min=0,
                     max=9000000,
-                    tooltip="Frames to read, fps of them a second: 25 in videos of this pack. 0 is "
-                    "up to the end of the picture, if that stays below limit_gb.",
+                    tooltip="Frames to read, fps of them a second: 25 in videos of this pack. 0 "
+                    "is up to the end of the video, if that stays below limit_gb.",
                 ),
                 io.Float.Input(
                     "limit_gb",
@@ -59,8 +59,8 @@ class FramesToImages(io.ComfyNode):
                     max=1000.0,
                     step=0.1,
                     advanced=True,
-                    tooltip="Most memory the images and their sound may take. One frame of 448x768 "
-                    "takes 4.1 MB.",
+                    tooltip="Most memory the images and their audio may take. One frame of "
+                    "448x768 takes 4.1 MB.",
                 ),
             ],
             outputs=[

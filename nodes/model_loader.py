@@ -1,4 +1,4 @@
-"""Which weights, where they run, and in which number format."""
+"""Which weights, where they run, and in which dtype."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ModelLoader(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Choose the avatar model. The tiny one is bundled: a toy that knows drawn faces "
-                "only, to learn and test with. For real pictures choose SoulX-FlashTalk 14B."
+                "only, to learn and test with. For real photos choose SoulX-FlashTalk 14B."
             ),
             search_aliases=[*TALKING_VIDEO, "SoulX", "avatar model", "load avatar"],
             inputs=[
@@ -90,17 +90,17 @@ class ModelLoader(io.ComfyNode):
                     "dtype",
                     options=list(DTYPES),
                     default="auto",
-                    tooltip="Number format of the weights. 'auto' is bfloat16 on GPUs that are "
-                    "fast in it, float32 on a CPU.",
+                    tooltip="Dtype of the weights. 'auto' is bfloat16 on GPUs that are fast in "
+                    "it, float32 on a CPU.",
                 ),
                 io.Combo.Input(
                     "attention",
                     options=list(ATTENTION),
                     default="auto",
                     advanced=True,
-                    tooltip="Attention kernel. 'auto' takes FlashAttention where it is installed, "
-                    "else PyTorch's own ('sdpa', on Hopper GPUs 'sdpa-cudnn'); 'sage' and "
-                    "'flash-attn-3-fp8' are 8-bit and change the picture a little.",
+                    tooltip="Attention kernel. 'auto' takes FlashAttention where it is "
+                    "installed, else PyTorch's own ('sdpa', on Hopper GPUs 'sdpa-cudnn'); 'sage' "
+                    "and 'flash-attn-3-fp8' are 8-bit and change the image a little.",
                 ),
                 io.Combo.Input(
                     "device",
@@ -115,19 +115,18 @@ class ModelLoader(io.ComfyNode):
                     default="auto",
                     optional=True,
                     advanced=True,
-                    tooltip="Way through the model. 'fused' is the fastest and takes seconds to "
-                    "build once; 'compiled' takes half a minute at every new size; 'auto' is "
-                    "'fused' on a GPU with Triton, else 'plain'. The picture is the same up to "
-                    "rounding.",
+                    tooltip="Execution mode of the model. 'fused' is the fastest and takes "
+                    "seconds to build once; 'compiled' takes half a minute at every new size; "
+                    "'auto' is 'fused' on a GPU with Triton, else 'plain' (eager). The image is "
+                    "the same up to rounding.",
                 ),
                 io.Boolean.Input(
                     "float8",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Large layers of the transformer in 8-bit floats: nearly a third "
-                    "less time and memory, on GPUs from RTX 40 and H100 on. Changes the "
-                    "picture a little.",
+                    tooltip="Large layers of the transformer in FP8: nearly a third less time "
+                    "and memory, on GPUs from RTX 40 and H100 on. Changes the image a little.",
                 ),
                 io.Combo.Input(
                     "memory",
@@ -135,9 +134,9 @@ class ModelLoader(io.ComfyNode):
                     default="auto",
                     optional=True,
                     advanced=True,
-                    tooltip="What stays on the GPU. 'auto' takes 8-bit weights on a card too small "
-                    "for all blocks, and keeps as many blocks there as fit; others come from main "
-                    "memory while these compute.",
+                    tooltip="What stays on the GPU. 'auto' takes FP8 weights on a card too small "
+                    "for all blocks, and keeps as many blocks there as fit; others come from "
+                    "main memory while these compute.",
                 ),
                 io.Combo.Input(
                     "lora",

@@ -46,17 +46,17 @@ class ParallelDecode(io.ComfyNode):
                     min=AUTO_LATENTS,
                     max=8,
                     tooltip="Latent frames decoded at once, 4 video frames each. 0 chooses: 2 "
-                    "with fused layers, else 1. More is faster on a large GPU and "
-                    "takes more memory; the first frames of a chunk come later. The picture is "
-                    "the same up to rounding.",
+                    "with fused layers, else 1. More is faster on a large GPU and takes more "
+                    "memory; the first frames of a chunk come later. The image is the same up to "
+                    "rounding.",
                 ),
                 io.Combo.Input(
                     "grid",
                     options=list(GRIDS),
                     default="auto",
                     advanced=True,
-                    tooltip="Parts of the picture, height x width, that several GPUs decode. "
-                    "One GPU decodes the picture whole: 1x1.",
+                    tooltip="Parts of the image, height x width, that several GPUs decode. One "
+                    "GPU decodes the whole image: 1x1.",
                 ),
             ],
             outputs=[ChunksSocket.Output(display_name="frames")],

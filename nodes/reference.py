@@ -43,7 +43,7 @@ class Reference(io.ComfyNode):
             description="The portrait that is to speak, the prompt, and the size of the video.",
             search_aliases=["portrait", "avatar image", "talking photo", "reference image", "人像"],
             inputs=[
-                io.Image.Input("image", tooltip="Portrait, face well visible. One picture."),
+                io.Image.Input("image", tooltip="Portrait, face well visible. One image."),
                 io.String.Input(
                     "prompt",
                     default=AvatarConfig.prompt,
@@ -68,8 +68,8 @@ class Reference(io.ComfyNode):
                     "fit",
                     options=list(FITS),
                     default="crop",
-                    tooltip="How the picture gets to that size: crop fills the frame and cuts "
-                    "the sides off, pad keeps all of it on grey.",
+                    tooltip="How the image gets to that size: crop fills the frame and cuts the "
+                    "sides off, pad keeps all of it on grey.",
                 ),
                 io.Conditioning.Input(
                     "conditioning",
@@ -79,8 +79,8 @@ class Reference(io.ComfyNode):
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
                     optional=True,
-                    tooltip="Instead of the pack's own picture encoder. ComfyUI scales pictures "
-                    "for CLIP with antialiasing, the authors without: the result differs a little.",
+                    tooltip="Instead of the pack's own image encoder. ComfyUI scales images for "
+                    "CLIP with antialiasing, the authors without: the result differs a little.",
                 ),
             ],
             outputs=[ReferenceSocket.Output(display_name="reference")],

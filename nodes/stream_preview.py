@@ -28,9 +28,9 @@ class StreamPreview(io.ComfyNode):
             display_name="FlashTalk Stream Preview",
             category=CATEGORY,
             description=(
-                "Renders the video and shows it on the way. What was rendered is on disk at any "
-                "moment, as a .partial.mp4 that plays; the finished file takes its place. Memory "
-                "does not grow with the length."
+                "Renders the video and plays it while rendering. What was rendered is on disk at "
+                "any moment, as a .partial.mp4 that plays; the finished file takes its place. "
+                "Memory does not grow with the length."
             ),
             search_aliases=[*TALKING_VIDEO, "save avatar", "talking video", "save video"],
             inputs=[

@@ -110,7 +110,7 @@ def bench_cards(bench: CardBench) -> Iterator[CardRow | OutOfMemoryRow]:
     expected: dict[bool, dict[str, Tensor]] = {}
     for card_gb, plan in plans.items():
         if plan.float8 not in expected and plan.num_resident is not None:
-            name = "8-bit" if plan.float8 else str(bench.dtype).removeprefix("torch.")
+            name = "FP8" if plan.float8 else str(bench.dtype).removeprefix("torch.")
             whole = MemoryPlan(float8=plan.float8, reason=f"no limit, all of the model in {name}")
             yield _measure(bench, None, whole, sizes.peak_bytes(whole), expected)
         yield _measure(bench, card_gb, plan, plan.peak_bytes, expected)

@@ -106,7 +106,7 @@ def _start(config: AvatarConfig, folder: Path, options: dict[str, Any]) -> dict[
         check=False,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise FlashTalkError(f"start failed with code {done.returncode}: {last}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found

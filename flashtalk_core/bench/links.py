@@ -1,4 +1,4 @@
-"""What several GPUs of one host exchange in a second, at the sizes that a spread model sends.
+"""What several GPUs of one host exchange in a second, at the sizes that a split model sends.
 
 Axis legend: P ranks, one process each. Sizes are megabytes (10^6 bytes) that one rank sends.
 """

@@ -48,7 +48,7 @@ def seconds_to_first_frame(arguments: Sequence[str]) -> float:
             if _WRITTEN.search(line):
                 process.terminate()
                 return time.monotonic() - start_s
-    raise FlashTalkError(f"render without a frame: {lines[-1] if lines else 'it said nothing'}")
+    raise FlashTalkError(f"render without a frame: {lines[-1] if lines else 'it printed nothing'}")
 
 
 def _environment() -> dict[str, str]:
@@ -73,6 +73,6 @@ def peak_memory_bytes(arguments: Sequence[str]) -> int:
         check=False,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise FlashTalkError(f"render failed with code {done.returncode}: {last}")
     return 1024 * int(done.stdout.split()[-1])

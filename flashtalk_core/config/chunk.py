@@ -50,8 +50,8 @@ class ChunkConfig:
         check_num_motion_frames(self.num_motion_frames, self.num_frames)
         require(
             self.sample_rate_hz % self.frame_rate_hz == 0,
-            f"frame rate {self.frame_rate_hz}: {self.sample_rate_hz} samples a second cannot be "
-            "parted by it; use 25",
+            f"frame rate {self.frame_rate_hz}: {self.sample_rate_hz} samples a second are no "
+            "multiple of it; use 25",
         )
         require(
             self.num_motion_frames <= self.audio_lookback_frames

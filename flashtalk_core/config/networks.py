@@ -75,7 +75,7 @@ class DiTConfig:
         require(
             self.in_dim == 2 * self.out_dim + 4,
             f"DiT input of {self.in_dim} channels: with {self.out_dim} of the latent it takes "
-            f"{2 * self.out_dim + 4} (noise, picture and mask)",
+            f"{2 * self.out_dim + 4} (noise, image and mask)",
         )
         require(
             self.freq_dim % 2 == 0,
@@ -164,7 +164,7 @@ class ClipVisionConfig:
         _check_parts("CLIP", self.dim, "heads", self.num_heads)
         require(
             self.patch_size <= self.image_size,
-            f"CLIP patches of {self.patch_size} pixels: the picture has {self.image_size}",
+            f"CLIP patches of {self.patch_size} pixels: the image has {self.image_size}",
         )
 
 

@@ -115,8 +115,8 @@ def _check_finite(values: Tensor, chunk_index: int, what: str) -> None:
     # Both ends are NaN where any value is.
     if not all(map(math.isfinite, torch.stack(torch.aminmax(values)).tolist())):
         raise OverflowedError(
-            f"chunk {chunk_index + 1}: {what} NaN or infinite; use another number "
-            "format (bfloat16 or float32), or another prompt or portrait",
+            f"chunk {chunk_index + 1}: {what} NaN or infinite; use another dtype "
+            "(bfloat16 or float32), or another prompt or portrait",
             subject="dtype",
         )
 

@@ -37,7 +37,7 @@ class PromptChange:
         require(
             0 < self.start_s <= MAX_TIME_S,
             f"prompt change at {self.start_s} s: use a second after 0, up to {MAX_TIME_S}; "
-            "what is seen from the start is the prompt itself",
+            "the prompt itself is used from the start",
             subject="prompt_changes",
         )
         with about("prompt_changes"):
@@ -150,7 +150,7 @@ def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
         count, width = request.clip_tokens.shape[1:]
         require(
             (count, width) == (dit.clip_tokens, dit.clip_dim),
-            f"encoded picture of {count} tokens, {width} wide: {config.name} takes "
+            f"encoded image of {count} tokens, {width} wide: {config.name} takes "
             f"{dit.clip_tokens}, {dit.clip_dim} wide; use the model's vision tower (CLIP ViT-H)",
             subject="clip_tokens",
         )

@@ -189,7 +189,7 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
 def _check_speakers(speakers: Sequence[Speaker]) -> None:
     require(
         len(speakers) == 1,
-        f"speakers {len(speakers)}: one talks in a render; name one, and render the others apart",
+        f"speakers {len(speakers)}: one talks in a render; name one, render the others separately",
         subject="speakers",
     )
     mask = speakers[0].mask

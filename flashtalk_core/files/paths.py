@@ -12,7 +12,7 @@ from ..excerpt import reason, shown_path
 # Two letters at least: one is a disk of Windows.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}", re.IGNORECASE)
 _NO_FILES = (
-    (stat.S_ISDIR, "this is a folder; name a {what} file in it"),
+    (stat.S_ISDIR, "this is a folder; name a file in it"),
     (stat.S_ISFIFO, "this is a pipe, which can be read once only; save it as a file first"),
     (stat.S_ISSOCK, "this is a socket; save what it gives as a file first"),
     (stat.S_ISCHR, "this is a device; name a file"),
@@ -70,7 +70,7 @@ def check_file(path: str | Path, what: str) -> int:
         raise InvalidInputError(f"{what} {shown}: {reason(error)}; check the path") from error
     problem = next((said for is_kind, said in _NO_FILES if is_kind(found.st_mode)), "")
     if problem:
-        raise InvalidInputError(f"{what} {shown}: {problem.format(what=what)}")
+        raise InvalidInputError(f"{what} {shown}: {problem}")
     return found.st_size
 
 

@@ -60,7 +60,7 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
 
     surplus = surplus_samples(path) if part is None else 0
     if surplus:
-        said = f"its index promises {surplus} samples, more than the file has bytes"
+        said = f"its index lists {surplus} samples, more than the file has bytes"
         raise DamagedTablesError(said)
     major = int(av.__version__.partition(".")[0])
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
@@ -80,7 +80,7 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
         if error.errno != errno.EINVAL:  # how FFmpeg says that a format is not in the list
             raise
         raise av.error.InvalidDataError(
-            error.errno, "no sound or video that is read", str(path)
+            error.errno, "no audio or video that is read", str(path)
         ) from error
 
 

@@ -8,7 +8,7 @@ const MAX_WAITING = 96 * 2 ** 20
 export class AppendQueue {
   /**
    * @param {SourceBuffer} buffer
-   * @param {() => number} time - of the picture, seconds
+   * @param {() => number} time - of the video, seconds
    * @param {(error: Error) => void} onError
    */
   constructor(buffer, time, onError) {

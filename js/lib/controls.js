@@ -1,4 +1,4 @@
-/** The buttons over the picture. */
+/** The buttons over the video. */
 
 import { button, element, write } from './elements.js'
 

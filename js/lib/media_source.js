@@ -63,7 +63,7 @@ export class MediaSourcePlayer {
     // A managed source signals when it wants data; others have no such events.
     this.source.addEventListener('startstreaming', this.tick)
     this.source.addEventListener('endstreaming', this.tick)
-    // A picture that stands is paused at once, not at the next tick, so that it stands long enough.
+    // A video that stands still is paused at once, not at the next tick, so that it stands long enough.
     video.addEventListener('waiting', this.tick)
     video.src = this.url
     this.timer = setInterval(this.tick, TICK_MS)

@@ -1,6 +1,6 @@
 /** When to play, wait, jump and stop loading: decisions without a player. */
 
-/** Seconds in the buffer before a picture moves for the first time: less than chunk 1 gives. */
+/** Seconds in the buffer before the video moves for the first time: less than chunk 1 gives. */
 export const FIRST_START_S = 0.25
 /** And before it moves again once it stood: short stops stutter, long ones bore. */
 export const START_S = 1
@@ -10,7 +10,7 @@ export const RESUME_S = 20
 /** Seconds behind the newest frame at which a viewer that follows it jumps, and to where. */
 export const MAX_LAG_S = 3
 export const LIVE_EDGE_S = 1
-/** Seconds kept behind the picture, and how many more gather before they are removed. */
+/** Seconds kept behind the video, and how many more gather before they are removed. */
 export const KEEP_BACK_S = 10
 export const TRIM_S = 5
 
@@ -19,10 +19,10 @@ const EMPTY_S = 0.06
 
 /**
  * @typedef {object} Situation
- * @property {number} time - of the picture, seconds
+ * @property {number} time - of the video, seconds
  * @property {[number, number][]} ranges - what is buffered, in order
  * @property {boolean} isOver - whether nothing more will come
- * @property {boolean} isWaiting - whether the picture stands because too little is buffered
+ * @property {boolean} isWaiting - whether the video stands still because too little is buffered
  * @property {boolean} hasMoved - whether it ever moved
  * @property {boolean} isFollowing - whether the newest frame is wanted, at the price of a jump
  * @property {boolean} isHeld - whether loading is stopped
@@ -33,7 +33,7 @@ const EMPTY_S = 0.06
  * @property {number | null} seek - where to jump, or null
  * @property {boolean} isWaiting
  * @property {boolean} isHeld
- * @property {number} ahead - seconds buffered ahead of the picture
+ * @property {number} ahead - seconds buffered ahead of the video
  */
 
 /**

@@ -31,7 +31,7 @@ export class PlainPlayer {
     this.load()
   }
 
-  /** Seconds buffered ahead of the picture. */
+  /** Seconds buffered ahead of the video. */
   get ahead() {
     const { buffered, currentTime } = this.video
     return buffered.length ? Math.max(0, buffered.end(buffered.length - 1) - currentTime) : 0

@@ -9,8 +9,8 @@ const NO_REASON = { key: '' }
 
 /** @typedef {{ key: string, values?: Record<string, string> }} Why - as words.js says it */
 /**
- * @typedef {'idle' | 'live' | 'file' | 'pictures'} Mode
- * `pictures`: this browser plays neither; ComfyUI's own preview pictures are all there is.
+ * @typedef {'idle' | 'live' | 'file' | 'images'} Mode
+ * `images`: this browser plays neither; ComfyUI's own preview images are all there is.
  */
 
 export class Player {
@@ -67,7 +67,7 @@ export class Player {
    */
   tryPlayer(urlFrom, index) {
     const Player = PLAYERS[index]
-    this.mode = Player ? 'live' : 'pictures'
+    this.mode = Player ? 'live' : 'images'
     this.live = Player
       ? new Player(this.video, urlFrom, {
           onUnable: (key, values) => {
@@ -86,7 +86,7 @@ export class Player {
   }
 
   /**
-   * Show a finished file from the place the live picture has come to.
+   * Show a finished file from the place the live video has come to.
    * @param {string} url
    */
   showFile(url) {
@@ -149,7 +149,7 @@ export class Player {
     this.onChange()
   }
 
-  /** Measure how far the picture is from the clock that the sound follows. */
+  /** Measure how far the video is from the clock that the audio follows. */
   watchDrift() {
     const { video } = this
     if (!video.requestVideoFrameCallback) return

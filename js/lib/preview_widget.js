@@ -111,7 +111,7 @@ function chain(node, name, then) {
 }
 
 /**
- * Keep the classic renderer from drawing its own player and pictures below this one.
+ * Keep the classic renderer from drawing its own player and images below this one.
  * @param {any} node
  */
 function hideNative(node) {

@@ -1,11 +1,11 @@
-/** The line below the picture. */
+/** The line below the video. */
 
 import { COPIED, FAILED, FINISHED, INTERRUPTED, LIVE } from './messages.js'
 import { START_S } from './pacing.js'
 
 /** State of a stream that the server no longer knows; only the page says so. */
 export const RESTARTED = 'restarted'
-/** Picture and sound apart by less are in step for everyone. */
+/** Video and audio apart by less are in sync for everyone. */
 const NOTICED_S = 0.08
 
 /** @typedef {import('./messages.js').StreamMessage} StreamMessage */
@@ -69,8 +69,8 @@ function said(reason, say) {
  * @param {Say} say
  */
 function liveLine(message, shown, say) {
-  if (shown.mode === 'pictures')
-    return [say('picturesOnly', { why: say(shown.why.key, shown.why.values) })]
+  if (shown.mode === 'images')
+    return [say('imagesOnly', { why: say(shown.why.key, shown.why.values) })]
   if (!message.session) return [message.text ? say.server(message.text) : say('preparing')]
   const parts = [...progress(message, say), message.text ? say.server(message.text) : '']
   if (shown.isLost) return [...parts, say('lost')]

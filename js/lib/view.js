@@ -1,4 +1,4 @@
-/** The preview on a node: picture, buttons, a line of text and notes. */
+/** The preview on a node: video, buttons, a line of text and notes. */
 
 import { Asking } from './asking.js'
 import { Controls } from './controls.js'
@@ -15,7 +15,7 @@ const REFRESH_MS = 250
 /** @typedef {import('./runs.js').Activity} Activity */
 /**
  * @typedef {object} ViewOptions
- * @property {(hasPlayer: boolean) => void} [onPlayer] - whether pictures of others are needed
+ * @property {(hasPlayer: boolean) => void} [onPlayer] - whether images of others are needed
  * @property {(message: StreamMessage) => void} [onMissed] - gets a message that had to be asked for
  * @property {import('./words.js').Say} [say]
  * @property {() => boolean} [loops] - whether a finished video starts again
@@ -184,7 +184,7 @@ export class PreviewView {
   refresh() {
     const { player, message, activity, say } = this
     if (message?.state === LIVE && message.session) void this.asking.ask(message.session)
-    this.onPlayer(player.mode !== 'pictures')
+    this.onPlayer(player.mode !== 'images')
     this.video.loop = player.mode === 'file' && this.loops()
     write(this.status, this.line())
     const reason = activity ? (activity.reason ?? '') : (message?.reason ?? '')

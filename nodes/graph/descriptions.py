@@ -137,7 +137,7 @@ class ReferenceDescription:
         else:
             parts.append("prompt from CONDITIONING")
         if self.clip_tokens is not None:
-            parts.append("picture from CLIP_VISION_OUTPUT")
+            parts.append("image from CLIP_VISION_OUTPUT")
         changes = len(self.prompt_changes)
         return ", ".join(parts + [f"{changes} prompt change(s)"] * bool(changes))
 

@@ -126,8 +126,8 @@ class RenderJob:
         except Exception as error:  # the border of a file that anything may have happened to
             cause = error.__cause__
             if isinstance(error, OutputError) and (cause is None or isinstance(cause, OSError)):
-                raise  # of the target, where a newly drawn video would fail alike
-            _log.warning("a kept render cannot be used and is drawn again: %s", reason(error))
+                raise  # of the target, where a newly rendered video would fail alike
+            _log.warning("a kept render cannot be used and is rendered again: %s", reason(error))
             self._store.drop(key)
             return False
         _log.info("%s: same settings as a render that was kept, copied", path)
@@ -149,7 +149,7 @@ class RenderJob:
     def _draw(self, writer: Mp4Writer, preview: LivePreview) -> None:
         plan, model = self._render.plan, self._render.model
         assert writer.num_frames is not None, "the node shows how much is left"
-        # Pictures on the node are for pages that cannot show the stream.
+        # Images on the node are for pages that cannot show the stream.
         progress = RenderProgress(
             plan, writer.num_frames, self._node_id, has_images=lambda: not preview.is_watched
         )

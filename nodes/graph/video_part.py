@@ -102,7 +102,7 @@ def check_memory(
     height, width = size_px
     each = height * width * BYTES_PER_PIXEL + audio_bytes
     total_gb, fitting = num_frames * each / GB, int(limit_gb * GB / each)
-    audio = ", with their sound," if audio_bytes else ""
+    audio = ", with their audio," if audio_bytes else ""
     remedy = f"read at most {fitting} frames, or raise limit_gb" if fitting else "raise limit_gb"
     require(
         total_gb <= limit_gb,

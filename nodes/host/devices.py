@@ -54,7 +54,7 @@ def _all_devices() -> list[torch.device]:
 
 
 def find_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the number format called ``name``; ``auto`` is the best the device is fast in.
+    """Return the dtype called ``name``; ``auto`` is the best the device is fast in.
 
     Raises:
         InvalidInputError: If the device computes wrongly in it.

@@ -46,14 +46,14 @@ def audio_array_of(audio: Mapping[str, Any] | None) -> AudioArray:
 
     require(
         audio is not None,
-        "audio: nothing arrives, the video it comes from has no sound; connect speech",
+        "audio: nothing arrives, the video it comes from has no audio; connect speech",
     )
     waveform = _with_batch(_numbers(audio))
     batch = waveform.shape[0]
     require(
         batch == 1,
-        f"audio batch of {batch}: one sound makes one video; use a batch of 1, and queue the "
-        "others one by one",
+        f"audio batch of {batch}: one audio clip makes one video; use a batch of 1, and queue "
+        "the others one by one",
     )
     samples = waveform[0].float().contiguous().numpy()
     return AudioArray(AUDIO_NAME, samples, int(audio["sample_rate"]))
@@ -142,7 +142,7 @@ def pil_image_of(image: Tensor) -> Image:
 
     require(
         image.ndim == 4,
-        f"image of shape {tuple(image.shape)}: need batch, height, width and channels; mend the "
+        f"image of shape {tuple(image.shape)}: need batch, height, width and channels; correct the "
         "node it comes from",
     )
     batch = image.shape[0]
@@ -153,7 +153,7 @@ def pil_image_of(image: Tensor) -> Image:
     )
     require(
         bool(image.isfinite().all()),
-        "image: it holds NaN or infinite values; use another picture or mend what made it",
+        "image: it holds NaN or infinite values; use another image, or correct its node",
     )
     values = image[0].detach().cpu().float()
     _warn_of_scale(values)
@@ -220,7 +220,7 @@ def clip_tokens_of(output: Any) -> Tensor | None:
     _require_tokens(tokens, "clip vision output", "connect CLIP Vision Encode")
     require(
         tokens.shape[0] == 1,
-        f"clip vision output of {tokens.shape[0]} pictures: one is used; encode the portrait alone",
+        f"clip vision output of {tokens.shape[0]} images: one is used; encode the portrait alone",
     )
     _require_finite(tokens, "clip vision output")
     return tokens
@@ -258,5 +258,5 @@ def _require_plain(values: Tensor, name: str, remedy: str) -> None:
 def _require_finite(values: Tensor, name: str) -> None:
     require(
         bool(values.float().isfinite().all()),  # FP8 dtypes have no isfinite
-        f"{name}: it holds NaN or infinite values; encode it in another number format",
+        f"{name}: it holds NaN or infinite values; encode it in another dtype",
     )

@@ -206,7 +206,7 @@ def test_the_reason_of_a_failure_is_said_in_the_preview(play, graph, renderer):
     prompt |= {"sounds": audio_inputs}
     prompt["speech"]["inputs"]["audio"] = ["sounds", 0]
     seen = play("tellsFailures", renderer, prompt)
-    sentence = "audio batch of 2: one sound makes one video"
+    sentence = "audio batch of 2: one audio clip makes one video"
     assert seen["idle"] == "Queue the workflow to see it talk."
     assert seen["failed"].startswith("failed: FlashTalk Audio Encode")
     assert sentence in seen["failed"]

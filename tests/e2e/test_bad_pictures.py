@@ -62,7 +62,7 @@ def test_of_an_animation_the_first_frame_is_taken_and_said(render, tmp_path):
     path = save(first, tmp_path / "a.gif", save_all=True, append_images=[second])
     done = render("--duration", 0.04, image=path)
     assert done.code == 0
-    assert f"warning: picture {path}: an animation; its first frame is used" in done.lines
+    assert f"warning: image {path}: an animation; its first frame is used" in done.lines
 
 
 def test_a_phones_picture_is_shown_upright(render, tmp_path, older):
@@ -115,8 +115,8 @@ def blank(path, width, height):
     [
         (missing, "no such file", "check the path"),
         (empty, "0 bytes", "copy it again"),
-        (folder, "this is a folder", "name a picture file"),
-        (text, "13 bytes are no picture", "use PNG or JPEG"),
+        (folder, "this is a folder", "name a file in it"),
+        (text, "13 bytes are no image", "use PNG or JPEG"),
         (truncated, "cannot be read", "export it again"),
         (lambda path: blank(path, 1, 1), "1x1 pixels; need at least 16x16", "better 256"),
         (lambda path: blank(path, 400, 16), "400x16", "crop it"),

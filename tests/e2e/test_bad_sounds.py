@@ -47,8 +47,8 @@ def only_picture(path):
         (empty, "0 bytes", "copy it again"),
         (no_samples, "0 samples", "record or export it again"),
         (not_a_number, "a sample at 0.100 s is NaN", "export it again as 16-bit WAV"),
-        (text, "11 bytes are no sound", "export it again as WAV"),
-        (only_picture, "only video", "use a file with sound"),
+        (text, "11 bytes are not audio", "export it again as WAV"),
+        (only_picture, "only video", "use a file with audio"),
     ],
 )
 def test_unusable_sounds_are_refused(refused, tmp_path, make, value, remedy):
@@ -62,11 +62,11 @@ def test_unusable_sounds_are_refused(refused, tmp_path, make, value, remedy):
 @pytest.mark.parametrize(
     ("options", "value"),
     [
-        (("--start", -1), "sound start -1.0 s"),
+        (("--start", -1), "audio start -1.0 s"),
         (("--start", 10), "lasts 0.200 s; start earlier"),
-        (("--start", "nan"), "sound start nan s"),
-        (("--duration", 0), "sound duration 0.0 s"),
-        (("--duration", "inf"), "sound duration inf s"),
+        (("--start", "nan"), "audio start nan s"),
+        (("--duration", 0), "audio duration 0.0 s"),
+        (("--duration", "inf"), "audio duration inf s"),
     ],
 )
 def test_impossible_parts_are_refused(refused, options, value):
@@ -77,7 +77,7 @@ def test_silence_is_rendered_and_said(render, write_sound, tmp_path):
     speech = write_sound(tmp_path / "quiet.wav", level=0.0)
     done = render(audio=speech)
     assert done.code == 0
-    assert f"warning: sound {speech}: it is silent, the mouth will stay closed" in done.lines
+    assert f"warning: audio {speech}: it is silent, the mouth will stay closed" in done.lines
 
 
 def test_the_sound_of_a_video_is_taken(render, older, tmp_path):

@@ -81,15 +81,15 @@ const scenarios = {
     const page = await openComfy(browser, url, renderer, way)
     await page.evaluate(() => {
       window.MediaSource.isTypeSupported = () => false
-      window.pictures = 0
-      window.app.api.addEventListener('b_preview_with_metadata', () => window.pictures++)
+      window.images = 0
+      window.app.api.addEventListener('b_preview_with_metadata', () => window.images++)
     })
     // A plain source is asked for as media; fetch() stays as it is.
     await page.route('**/flashtalk/stream/**', (route) =>
       route.request().resourceType() === 'media' ? route.abort() : route.continue())
     await load(page, graph)
     await queue(page)
-    await reported(page, 'pictures only')
+    await reported(page, 'images only')
     const shown = await page.waitForFunction((isVue) => {
       const node = window.app.graph.nodes.find((node) => node.type === 'FlashTalk_StreamPreview')
       const element = document.querySelector('.flashtalk-preview').closest('.lg-node')
@@ -100,7 +100,7 @@ const scenarios = {
     const seen = await shown.jsonValue()
     await page.evaluate(() => window.app.api.interrupt(null))
     await reported(page, 'interrupted')
-    const sent = await page.evaluate(() => window.pictures)
+    const sent = await page.evaluate(() => window.images)
     return { ...seen, sent, end: await look(page, VIDEO), pageErrors: page.pageErrors }
   },
 

@@ -175,7 +175,7 @@ export const scenarios = {
       route.request().resourceType() === 'media' ? route.abort() : route.continue())
     const { session } = await start(url, { seconds: 20 })
     await follow(page, session)
-    await reported(page, 'pictures only')
+    await reported(page, 'images only')
     await pause(300)
     return { end: await look(page), viewers: (await message(url, session)).viewers }
   },

@@ -66,8 +66,8 @@ async function browse(page) {
   await entry.scrollIntoViewIfNeeded()
   await entry.click()
   await page.waitForFunction((selector) => {
-    const pictures = [...document.querySelectorAll(`${selector} img`)]
-    return pictures.length === 4 && pictures.every((picture) => picture.complete)
+    const images = [...document.querySelectorAll(`${selector} img`)]
+    return images.length === 4 && images.every((image) => image.complete)
   }, CARD)
 }
 

@@ -102,8 +102,8 @@ def test_a_page_that_forbids_blobs_gets_a_plain_video(run):
 
 def test_a_browser_without_the_codec_leaves_the_node_to_pictures(run):
     seen = run("fallsBackToPictures")
-    assert seen["end"]["mode"] == "pictures"
-    assert re.fullmatch(r"No video in this browser \(.+\), pictures only", seen["end"]["status"])
+    assert seen["end"]["mode"] == "images"
+    assert re.fullmatch(r"No video in this browser \(.+\), images only", seen["end"]["status"])
     assert seen["viewers"] == 0  # so that the server sends images
 
 

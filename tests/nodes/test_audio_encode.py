@@ -166,22 +166,22 @@ def test_a_sound_of_too_many_or_few_dimensions_is_refused(pack, shape):
 def test_a_batch_is_refused(pack, make, batch):
     message = pack.error("AudioEncode", audio=make.audio(batch=batch))
     assert message == refused(
-        f"'audio': audio batch of {batch}: one sound makes one video; use a batch of 1, and queue "
-        "the others one by one"
+        f"'audio': audio batch of {batch}: one audio clip makes one video; use a batch of 1, "
+        "and queue the others one by one"
     )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seconds": 0}, "'audio': sound AUDIO: it holds 0 samples; record or export it again"),
+        ({"seconds": 0}, "'audio': audio AUDIO: it holds 0 samples; record or export it again"),
         (
             {"channels": 9},
-            "'audio': sound AUDIO: 9 channels; need 1 to 8, mix it down first",
+            "'audio': audio AUDIO: 9 channels; need 1 to 8, mix it down first",
         ),
         (
             {"rate_hz": 100},
-            "'audio': sound AUDIO: 100 samples a second; need 1000 to 768000, convert it to 48000",
+            "'audio': audio AUDIO: 100 samples a second; need 1000 to 768000, convert it to 48000",
         ),
     ],
 )
@@ -194,14 +194,14 @@ def test_a_sample_beyond_any_scale_is_refused(pack, make, value, says):
     audio = make.audio()
     audio["waveform"][0, 0, 100] = value
     message = pack.error("AudioEncode", audio=audio)
-    assert message.startswith(refused("'audio': sound AUDIO: a sample "))
+    assert message.startswith(refused("'audio': audio AUDIO: a sample "))
     assert says in message
     assert message.endswith("export it again as 16-bit WAV")
 
 
 def test_a_start_behind_the_end_is_refused(pack, make):
     message = pack.error("AudioEncode", audio=make.audio(0.5), start=3.0)
-    assert message == refused("'start': sound start 3.0 s: AUDIO lasts 0.500 s; start earlier")
+    assert message == refused("'start': audio start 3.0 s: AUDIO lasts 0.500 s; start earlier")
 
 
 @pytest.mark.parametrize(

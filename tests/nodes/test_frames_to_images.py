@@ -79,7 +79,7 @@ def test_the_limit_explains_itself_before_anything_is_read(pack, video, monkeypa
     with pytest.raises(ValueError, match="limit_gb") as caught:
         node.execute(video(), 0.0, 30, 0.0001)
     assert str(caught.value) == refused(
-        "'num_frames': frames 30: as images of 32x32, with their sound, they take 0.0 GB of "
+        "'num_frames': frames 30: as images of 32x32, with their audio, they take 0.0 GB of "
         "memory, the limit is 0.0001 GB; read at most 3 frames, or raise limit_gb"
     )
 
@@ -174,14 +174,14 @@ def test_a_trim_of_a_comfyui_that_does_not_tell_it_is_honoured(pack, video, monk
 @pytest.mark.parametrize("has_audio", [True, False])
 def test_a_part_of_a_video_in_memory_is_taken(pack, make, whole, has_audio):
     api = pack["comfy_api.latest"]
-    sound = make.audio(1.52, 44_100, 2) if has_audio else None
-    components = api.Types.VideoComponents(whole, sound, Fraction(25))
+    whole_audio = make.audio(1.52, 44_100, 2) if has_audio else None
+    components = api.Types.VideoComponents(whole, whole_audio, Fraction(25))
     video = api.InputImpl.VideoFromComponents(components)
     images, audio, fps = pack.run("FramesToImages", video=video, start=0.4, num_frames=10).args
     assert torch.equal(images, whole[10:20])
     assert fps == 25.0
     if has_audio:
-        assert torch.equal(audio["waveform"], sound["waveform"][..., 17_640:35_280])
+        assert torch.equal(audio["waveform"], whole_audio["waveform"][..., 17_640:35_280])
         assert audio["sample_rate"] == 44_100
     else:
         assert audio is None

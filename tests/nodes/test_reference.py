@@ -31,14 +31,14 @@ def test_pictures_of_any_kind_become_colour(pack, make, channels):
     assert (found.image.mode, found.image.size) == ("RGB", (32, 48))
 
 
-@pytest.mark.parametrize(("scale", "offset", "told"), [(255, 0, "255"), (2, -1, "-1")])
-def test_a_picture_in_another_scale_is_reported(pack, make, caplog, scale, offset, told):
+@pytest.mark.parametrize(("scale", "offset", "shown"), [(255, 0, "255"), (2, -1, "-1")])
+def test_a_picture_in_another_scale_is_reported(pack, make, caplog, scale, offset, shown):
     image = torch.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3)
     with caplog.at_level(logging.WARNING):
         pack.reference(image)
         assert caplog.text == ""
         pack.reference(image * scale + offset)
-    assert f"{told}" in caplog.text
+    assert f"{shown}" in caplog.text
     assert "from 0 to 1" in caplog.text
 
 
@@ -46,9 +46,9 @@ def test_pixels_keep_their_values(pack, make):
     image = make.portrait(16, 16)
     image[0, 0, 0] = torch.tensor([0.0, 0.5, 1.0])
     image[0, 0, 1] = torch.tensor([-3.0, 7.0, 1.0])  # other nodes overshoot
-    picture = pack.reference(image).image
-    assert picture.getpixel((0, 0)) == (0, 128, 255)
-    assert picture.getpixel((1, 0)) == (0, 255, 255)
+    portrait = pack.reference(image).image
+    assert portrait.getpixel((0, 0)) == (0, 128, 255)
+    assert portrait.getpixel((1, 0)) == (0, 255, 255)
 
 
 @pytest.mark.parametrize("batch", [0, 3])
@@ -71,8 +71,8 @@ def test_a_picture_that_is_no_numbers_is_refused(pack, make, value):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"height": 1, "width": 1}, "picture: 1x1 pixels; need at least 16x16"),
-        ({"channels": 2}, "picture: 2 channels; use 1 (grey), 3 (colour) or 4"),
+        ({"height": 1, "width": 1}, "image: 1x1 pixels; need at least 16x16"),
+        ({"channels": 2}, "image: 2 channels; use 1 (grey), 3 (colour) or 4"),
     ],
 )
 def test_pictures_nobody_could_animate_are_refused(pack, make, options, says):
@@ -198,7 +198,7 @@ def test_several_prompts_from_outside_are_refused(pack, make, count):
 def test_several_encoded_pictures_are_refused(pack, make):
     message = pack.error("Reference", image=make.portrait(), clip_vision_output=vision(batch=2))
     assert message == refused(
-        "'clip_vision_output': clip vision output of 2 pictures: one is used; encode the portrait "
+        "'clip_vision_output': clip vision output of 2 images: one is used; encode the portrait "
         "alone"
     )
 
@@ -309,7 +309,7 @@ def test_what_others_encoded_decides_the_picture(pack, model, encoded):
         ),
         (
             {"clip_vision_output": vision(tokens=50)},
-            "encoded picture of 50 tokens, 64 wide: FlashTalk-tiny takes 257, 64 wide; use the "
+            "encoded image of 50 tokens, 64 wide: FlashTalk-tiny takes 257, 64 wide; use the "
             "model's vision tower (CLIP ViT-H)",
         ),
     ],

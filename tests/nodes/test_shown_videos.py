@@ -64,8 +64,8 @@ def test_sound_that_lasts_longer_ends_with_the_picture(read, tmp_path):
 
 
 def test_a_picture_that_starts_late_is_its_first_frame_until_then(read, tmp_path):
-    sound = files.clicks(1, [0.3])
-    path = files.write(tmp_path / "v.mp4", audio=sound, picture_at_s=0.2)
+    written_audio = files.clicks(1, [0.3])
+    path = files.write(tmp_path / "v.mp4", audio=written_audio, picture_at_s=0.2)
     images, audio, _ = read(path)
     assert files.numbers_of(images) == [0] * 5 + list(range(10))
     assert click_of(audio) == pytest.approx(0.3, abs=LEEWAY_S)
@@ -78,8 +78,10 @@ def test_without_a_sound_track_there_is_no_audio(read, tmp_path):
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 @pytest.mark.parametrize("start", [0.0, 0.09, 0.2, 0.3, 0.5])
 def test_uneven_frames_are_those_shown_at_even_steps(read, tmp_path, name, start):
-    sound = files.clicks(1, [0.6])
-    path = files.write(tmp_path / name, UNEVEN, audio=sound, codec_options={"bf": "0", "crf": "4"})
+    written_audio = files.clicks(1, [0.6])
+    path = files.write(
+        tmp_path / name, UNEVEN, audio=written_audio, codec_options={"bf": "0", "crf": "4"}
+    )
     images, audio, fps = read(path, start, num_frames=8)
     found = files.numbers_of(images)
     times = [start + k / fps for k in range(8)]
@@ -97,8 +99,8 @@ def test_a_time_between_frames_shows_the_earlier_one(read, tmp_path, start, numb
 
 @pytest.mark.parametrize("kind", ["file", "bytes"])
 def test_a_trim_of_a_turned_video_whose_sound_is_late(read, tmp_path, kind):
-    sound = files.clicks(0.8, [0.5])
-    plain = files.write(tmp_path / "w.mp4", range(30), audio=sound, sound_at_s=0.2)
+    written_audio = files.clicks(0.8, [0.5])
+    plain = files.write(tmp_path / "w.mp4", range(30), audio=written_audio, sound_at_s=0.2)
     path = files.turned(plain, tmp_path / "v.mp4", (0, 1, -1, 0))
     source = BytesIO(path.read_bytes()) if kind == "bytes" else path
     images, audio, _ = read(source, start=0.08, start_time=0.4, duration=0.6)
@@ -111,8 +113,8 @@ def test_a_trim_of_a_turned_video_whose_sound_is_late(read, tmp_path, kind):
 
 
 def test_a_crop_of_a_video_with_uneven_frames_and_late_sound(read, tmp_path):
-    sound = files.clicks(0.5, [0.2])
-    path = files.write(tmp_path / "v.mp4", UNEVEN, audio=sound, sound_at_s=0.2)
+    written_audio = files.clicks(0.5, [0.2])
+    path = files.write(tmp_path / "v.mp4", UNEVEN, audio=written_audio, sound_at_s=0.2)
     images, audio, fps = read(path, start=0.2, num_frames=8, crop=(0, 8, 48, 16))
     assert images.shape == (8, 16, 48, 3)
     times = [Fraction(1, 5) + Fraction(k, 25) for k in range(8)]
@@ -123,8 +125,8 @@ def test_a_crop_of_a_video_with_uneven_frames_and_late_sound(read, tmp_path):
 
 def test_a_video_in_memory_whose_sound_is_over_gets_silence(pack, tmp_path):
     api = pack["comfy_api.latest"]
-    sound = {"waveform": torch.ones(1, 1, 4_800), "sample_rate": 48_000}
-    components = api.Types.VideoComponents(torch.zeros(10, 8, 8, 3), sound, Fraction(25))
+    written_audio = {"waveform": torch.ones(1, 1, 4_800), "sample_rate": 48_000}
+    components = api.Types.VideoComponents(torch.zeros(10, 8, 8, 3), written_audio, Fraction(25))
     video = api.InputImpl.VideoFromComponents(components)
     audio = pack.run("FramesToImages", video=video, start=0.04).args[1]
     assert audio["waveform"].shape == (1, 1, 17_280)
@@ -138,7 +140,7 @@ def test_one_frame_of_a_still_of_hours_brings_only_its_own_sound(read, tmp_path)
     images, audio, _ = read(path, num_frames=1, limit_gb=0.1)
     assert len(images) == 1
     assert audio["waveform"].shape[-1] <= files.RATE_HZ
-    with pytest.raises(ValueError, match="with their sound, they take") as caught:
+    with pytest.raises(ValueError, match="with their audio, they take") as caught:
         read(path, limit_gb=0.1)
     assert "the limit is 0.1 GB; read at most" in str(caught.value)
 

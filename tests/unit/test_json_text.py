@@ -16,7 +16,7 @@ pytestmark = pytest.mark.cpu
         ("[" * 100_000, f"nested more than {MAX_DEPTH} deep"),
         ('{"a":' * 100_000, f"nested more than {MAX_DEPTH} deep"),
         ("[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2), f"nested more than {MAX_DEPTH} deep"),
-        ('{"a": {"b": 1, "c": 2, "b": 3}}', "key 'b' stands there twice"),
+        ('{"a": {"b": 1, "c": 2, "b": 3}}', "key 'b' is there twice"),
         ("1" * 5000, "4300 digits"),
     ],
     ids=lambda value: str(value)[:20],
@@ -36,5 +36,5 @@ def test_json_with_a_byte_order_mark_is_read():
 
 def test_a_key_that_stands_there_twice_is_found_at_once_among_many():
     keys = ", ".join(f'"{number}": 0' for number in range(50_000))
-    with pytest.raises(ValueError, match="key '7' stands there twice"):
+    with pytest.raises(ValueError, match="key '7' is there twice"):
         parse_json(f'{{{keys}, "7": 1}}')

@@ -47,7 +47,7 @@ def test_without_soxr_sound_at_another_rate_says_what_to_run(monkeypatch):
     with pytest.raises(InvalidInputError) as caught:
         StreamResampler(44_100, 16_000, 1)
     assert str(caught.value) == (
-        "sound at 44100 Hz cannot be brought to 16000 Hz: package soxr is not installed; "
+        "audio at 44100 Hz cannot be resampled to 16000 Hz: package soxr is not installed; "
         f"run `{install_command('soxr')}`"
     )
     StreamResampler(16_000, 16_000, 1)  # nothing to do
@@ -59,6 +59,6 @@ def test_without_soundfile_an_unknown_sound_says_what_might_read_it(tmp_path, mo
     with pytest.raises(InvalidInputError) as caught:
         AudioReader(tmp_path / "s.mat")
     message = str(caught.value)
-    assert "no sound PyAV (libsndfile was not asked: package soundfile is not " in message
+    assert "not audio that PyAV (libsndfile was not tried: package soundfile is not " in message
     assert install_command("soundfile") in message
     assert message.endswith("export it again as WAV, MP3, M4A, FLAC or Ogg")

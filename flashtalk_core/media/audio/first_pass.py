@@ -60,7 +60,7 @@ class FirstPass:
             first = int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])
             at_s = (self._start + self.num_samples + first) / self._reader.rate_hz
             raise InvalidInputError(
-                f"sound {self._reader.source}: a sample at {at_s:.3f} s is NaN or infinite, need "
+                f"audio {self._reader.source}: a sample at {at_s:.3f} s is NaN or infinite, need "
                 "finite numbers; export it again as 16-bit WAV"
             )
         self.num_samples += block.shape[1]
@@ -68,7 +68,7 @@ class FirstPass:
         self.peak = max(self.peak, float(np.abs(block).max()))
         require(
             self.peak <= MAX_PEAK,
-            f"sound {self._reader.source}: a sample is {self.peak:.3g} times full scale, the limit "
+            f"audio {self._reader.source}: a sample is {self.peak:.3g} times full scale, the limit "
             f"is {MAX_PEAK:.0e}; export it again as 16-bit WAV",
         )
         self._selector.update(block)

@@ -119,7 +119,7 @@ class AudioInfo:
             known = self.source.identity
             return None if known is None else f"{known} {part}"
         with about("speakers"):
-            found = check_input(self.source, "sound").stat()
+            found = check_input(self.source, "audio").stat()
         return f"file {found.st_size} {found.st_mtime_ns} {part} {self.source.resolve()}"
 
     @property

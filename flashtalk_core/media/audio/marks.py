@@ -83,7 +83,7 @@ def measured_blocks(reader: BlockReader, audio: AudioInfo) -> Iterator[Block]:
     if read.num_samples < audio.num_samples:
         left_s = read.num_samples / audio.rate_hz
         raise InvalidInputError(
-            f"sound {audio.source}: changed while it was rendered, only {left_s:.3f} of "
+            f"audio {audio.source}: changed while it was rendered, only {left_s:.3f} of "
             f"{audio.num_samples / audio.rate_hz:.3f} s are left; {_REMEDY}",
             subject="speakers",
         )
@@ -92,7 +92,7 @@ def measured_blocks(reader: BlockReader, audio: AudioInfo) -> Iterator[Block]:
 def _another(audio: AudioInfo, num_same: int) -> InvalidInputError:
     at_s = (audio.start_sample + num_same * MARK_SAMPLES) / audio.rate_hz
     return InvalidInputError(
-        f"sound {audio.source}: changed while it was rendered, after {at_s:.1f} s it is another "
-        f"sound; {_REMEDY}",
+        f"audio {audio.source}: changed while it was rendered, its samples differ after "
+        f"{at_s:.1f} s; {_REMEDY}",
         subject="speakers",
     )

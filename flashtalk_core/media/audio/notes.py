@@ -15,7 +15,7 @@ _MEASURABLE_S = 0.4
 def audio_notes(info: AudioInfo) -> list[str]:
     """Return what should be known about audio that can be rendered, a sentence each."""
     notes = [*info.problems, *_length_notes(info), *_mouth_notes(info), *_level_notes(info)]
-    return [f"sound {info.source}: {note}" for note in notes]
+    return [f"audio {info.source}: {note}" for note in notes]
 
 
 def _measured_s(info: AudioInfo) -> float:

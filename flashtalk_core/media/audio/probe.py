@@ -170,16 +170,16 @@ def _figures(level: Level) -> dict[str, Any]:
 
 
 def check_part(start_s: float, duration_s: float | None) -> None:
-    """Raise :class:`InvalidInputError` unless a sound may start and last so many seconds."""
+    """Raise :class:`InvalidInputError` unless audio may start and last so many seconds."""
     require(
         0 <= start_s <= MAX_TIME_S,
-        f"sound start {start_s} s: use 0 or a later second, up to {MAX_TIME_S}",
+        f"audio start {start_s} s: use 0 or a later second, up to {MAX_TIME_S}",
         subject="sound_start",
     )
     require(
         duration_s is None or MIN_DURATION_S <= duration_s <= MAX_TIME_S,
-        f"sound duration {duration_s} s: use more than 0 s, from {MIN_DURATION_S} to "
-        f"{MAX_TIME_S}, or leave it out for the whole sound",
+        f"audio duration {duration_s} s: use more than 0 s, from {MIN_DURATION_S} to "
+        f"{MAX_TIME_S}, or leave it out for all of the audio",
         subject="sound_duration",
     )
 
@@ -188,7 +188,7 @@ def check_target(target_lufs: float) -> None:
     """Raise :class:`InvalidInputError` unless speech can be brought to ``target_lufs``."""
     require(
         -70 <= target_lufs <= 0,
-        f"sound loudness {target_lufs} LUFS: use -70 to 0, {TARGET_LUFS:g} is the default",
+        f"audio loudness {target_lufs} LUFS: use -70 to 0, {TARGET_LUFS:g} is the default",
         subject="sound_loudness",
     )
 
@@ -237,10 +237,10 @@ def _short_part(first: FirstPass, duration_s: float | None) -> list[str]:
 def _no_samples(reader: AudioReader, start_s: float) -> InvalidInputError:
     if not reader.num_read:
         return InvalidInputError(
-            f"sound {reader.source}: it holds 0 samples; record or export it again"
+            f"audio {reader.source}: it holds 0 samples; record or export it again"
         )
     length_s = reader.num_read / reader.rate_hz
     return InvalidInputError(
-        f"sound start {start_s} s: {reader.source} lasts {length_s:.3f} s; start earlier",
+        f"audio start {start_s} s: {reader.source} lasts {length_s:.3f} s; start earlier",
         subject="sound_start",
     )

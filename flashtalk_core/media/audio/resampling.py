@@ -47,7 +47,7 @@ def _open_stream(in_rate_hz: int, out_rate_hz: int, channels: int) -> ResampleSt
         from soxr import ResampleStream
     except ImportError as error:
         raise InvalidInputError(
-            f"sound at {in_rate_hz} Hz cannot be brought to {out_rate_hz} Hz: "
+            f"audio at {in_rate_hz} Hz cannot be resampled to {out_rate_hz} Hz: "
             f"{missing_package('soxr')}"
         ) from error
     return ResampleStream(in_rate_hz, out_rate_hz, channels, dtype="float32", quality="HQ")

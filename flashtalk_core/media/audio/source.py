@@ -100,9 +100,9 @@ class AudioArray:
         channels, num_samples = self.samples.shape
         require(
             1 <= channels <= MAX_CHANNELS,
-            f"sound {self}: {channels} channels; need 1 to {MAX_CHANNELS}, mix it down first",
+            f"audio {self}: {channels} channels; need 1 to {MAX_CHANNELS}, mix it down first",
         )
-        require(num_samples > 0, f"sound {self}: it holds 0 samples; record or export it again")
+        require(num_samples > 0, f"audio {self}: it holds 0 samples; record or export it again")
 
     @property
     def channels(self) -> int:
@@ -186,6 +186,6 @@ def check_rate(source: AudioInput, rate_hz: int) -> None:
     """Raise :class:`InvalidInputError` unless audio of this rate can be read."""
     require(
         MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ,
-        f"sound {source}: {rate_hz} samples a second; need {MIN_RATE_HZ} to {MAX_RATE_HZ}, "
+        f"audio {source}: {rate_hz} samples a second; need {MIN_RATE_HZ} to {MAX_RATE_HZ}, "
         "convert it to 48000",
     )

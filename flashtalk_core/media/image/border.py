@@ -28,7 +28,7 @@ def image_errors(path: Path) -> Iterator[None]:
     except InvalidInputError:
         raise
     except Exception as error:
-        raise InvalidInputError(f"picture {path}: {_explained(error)}") from error
+        raise InvalidInputError(f"image {path}: {_explained(error)}") from error
 
 
 def reason_of(error: BaseException) -> str:

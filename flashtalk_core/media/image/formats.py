@@ -82,7 +82,7 @@ def format_of(file: BinaryIO, name: str) -> Format:
             return candidate
     size = file.seek(0, 2)
     raise InvalidInputError(
-        f"{name}: its {size} bytes are no picture of a format that is read; use {COMMON} "
+        f"{name}: its {size} bytes are no image in a format that is read; use {COMMON} "
         f"({OTHERS} are read too)"
     )
 

@@ -135,14 +135,14 @@ def _segment(file: BinaryIO, position: int) -> tuple[int, int, int]:
         while at >= 0 and data[at + 1 : at + 2] == b"\xff":
             at += 1
         if at < 0 or at + 4 > len(data):
-            raise ValueError("it ends before the picture begins")
+            raise ValueError("it ends before the image begins")
         marker = data[at + 1]
         if marker >= 0xC0 and not 0xD0 <= marker <= 0xD8:
             break
         at += 2
     size = int.from_bytes(data[at + 2 : at + 4], "big")
     if marker == 0xD9 or size < 2:
-        raise ValueError("it ends before the picture begins")
+        raise ValueError("it ends before the image begins")
     return marker, position + at + 4, size - 2
 
 
@@ -176,4 +176,4 @@ def _check(found: JpegSegments) -> None:
     """Refuse what is not whole enough to know its size."""
     frame, scan = found.frame, found.first_scan
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5] or frame[5] == 0 or not scan:
-        raise ValueError("it ends before the picture begins")
+        raise ValueError("it ends before the image begins")

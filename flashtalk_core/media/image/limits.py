@@ -43,7 +43,7 @@ def check_file(name: str, found: Format, size: int) -> None:
     require(
         size <= limit,
         f"{name}: the file has {size / 2**20:.0f} MiB, the limit is {limit >> 20}; make the "
-        "picture smaller",
+        "image smaller",
     )
 
 
@@ -103,7 +103,7 @@ def check_bytes(name: str, size: tuple[int, int], needed: int) -> None:
 def too_large(name: str, size: tuple[int, int], limit: int) -> InvalidInputError:
     """Return the error for an image of more than ``limit`` million pixels."""
     return InvalidInputError(
-        f"{name}: {size[0]}x{size[1]} is more than the {limit} million pixels that a picture of "
+        f"{name}: {size[0]}x{size[1]} is more than the {limit} million pixels that an image of "
         "this kind may have; make it smaller"
     )
 

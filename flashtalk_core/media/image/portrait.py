@@ -40,15 +40,15 @@ def open_image(path: str | Path) -> Image.Image:
     Raises:
         InvalidInputError: If there is no such file or it holds no usable image.
     """
-    path = check_input(path, "picture")
-    name = f"picture {path}"
+    path = check_input(path, "image")
+    name = f"image {path}"
     with image_errors(path), warnings.catch_warnings(), path.open("rb") as file:
         # Pillow warns about what is weighed here.
         warnings.simplefilter("ignore")
         return finished_image(read_image(file, name), name)
 
 
-def image_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image.Image:
+def image_from_pixels(pixels: NDArray[np.uint8], name: str = "image") -> Image.Image:
     """Return pixels as an image, transparency laid over mid grey.
 
     Args:
@@ -71,7 +71,7 @@ def image_from_pixels(pixels: NDArray[np.uint8], name: str = "picture") -> Image
 
 def check_fit(mode: str) -> None:
     """Raise :class:`InvalidInputError` unless ``mode`` is a way to fit an image."""
-    require(mode in ("cover", "pad"), f"picture fit {mode!r}: use 'cover' or 'pad'", subject="fit")
+    require(mode in ("cover", "pad"), f"image fit {mode!r}: use 'cover' or 'pad'", subject="fit")
 
 
 def fit_image(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cover") -> Tensor:

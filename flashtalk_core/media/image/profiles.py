@@ -49,7 +49,7 @@ class ProfileConversion:
             raise ValueError("it is of another kind")
         self.mode = "RGB" if mode == "L" and space == b"RGB " else mode
         if _SPACES[self.mode] != space or (mode == "L" and profile[20:24] == b"Lab "):
-            raise ValueError(f"it is not meant for {mode} pictures")
+            raise ValueError(f"it is not meant for {mode} images")
         intent = ImageCms.Intent.PERCEPTUAL
         if _has_tag(profile, b"A2B1") and not _has_tag(profile, b"A2B0"):
             intent = ImageCms.Intent.RELATIVE_COLORIMETRIC

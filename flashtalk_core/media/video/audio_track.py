@@ -84,7 +84,7 @@ def track_notes(audio: AudioInfo) -> list[str]:
             f"AAC has no layout like its {audio.channels} channels ({audio.layout or 'unnamed'}), "
             f"the video gets {aac_layout(audio.layout, audio.channels)}"
         )
-    return [f"sound {audio.source}: {note}" for note in notes]
+    return [f"audio {audio.source}: {note}" for note in notes]
 
 
 def _downmix(audio: AudioInfo) -> Matrix | None:

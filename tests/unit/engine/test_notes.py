@@ -71,7 +71,7 @@ def test_a_sound_that_is_whole_has_no_notes():
     ],
 )  # fmt: skip
 def test_faults_measured_in_the_sound_are_notes(changes, note):
-    assert audio_notes(audio(**changes)) == [f"sound speech.wav: {note}"]
+    assert audio_notes(audio(**changes)) == [f"audio speech.wav: {note}"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_faults_measured_in_the_sound_are_notes(changes, note):
     ],
 )  # fmt: skip
 def test_what_the_track_cannot_carry_is_a_note(changes, note):
-    assert track_notes(audio(**changes)) == [f"sound speech.wav: {note}"]
+    assert track_notes(audio(**changes)) == [f"audio speech.wav: {note}"]
 
 
 def test_a_plain_placement_has_no_notes():
@@ -132,5 +132,5 @@ def test_notes_of_a_whole_plan_come_from_request_sound_and_placement(make_plan, 
     )
     openings = [note.partition(":")[0] for note in render_notes(unusual)]
     assert openings == [
-        "size 32x48", "prompt change at 3600 s", f"sound {plan.audio.source}", "speed fused",
+        "size 32x48", "prompt change at 3600 s", f"audio {plan.audio.source}", "speed fused",
     ]  # fmt: skip

@@ -94,8 +94,8 @@ def test_changes_behind_the_end_warn(caplog):
     changes = tuple(PromptChange(second, "a") for second in (1, 2.0, 3))
     with caplog.at_level(logging.WARNING):
         warn_about_request(ask(prompt_changes=changes), CONFIG, 2.0)
-    told = [record.getMessage().partition(":")[0] for record in caplog.records]
-    assert told == ["prompt change at 2 s", "prompt change at 3 s"]
+    openings = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert openings == ["prompt change at 2 s", "prompt change at 3 s"]
 
 
 def test_the_models_chunks_are_used_unless_others_are_asked_for():

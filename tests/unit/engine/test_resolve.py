@@ -372,10 +372,10 @@ FAULTS = {
     "prompt": ("\ud83d", "prompt: '\\ud83d'"),
     "placement.decode_latents": (0, "latent frames decoded at once 0"),
     "placement.disabled": (("magic",), "kernel option 'magic'"),
-    "fit": ("stretch", "picture fit 'stretch'"),
-    "start_s": (-1.0, "sound start -1.0 s"),
-    "duration_s": (0.0, "sound duration 0.0 s"),
-    "loudness_lufs": (5.0, "sound loudness 5.0 LUFS"),
+    "fit": ("stretch", "image fit 'stretch'"),
+    "start_s": (-1.0, "audio start -1.0 s"),
+    "duration_s": (0.0, "audio duration 0.0 s"),
+    "loudness_lufs": (5.0, "audio loudness 5.0 LUFS"),
     "placement.speed": ("warp", "speed 'warp'"),
     "speakers": ((Speaker(audio="gone.wav"),) * 2, "speakers 2"),
     "model.loras": ((LoraSpec("gone.safetensors"),), "lora gone.safetensors: no such file"),
@@ -383,8 +383,8 @@ FAULTS = {
     "placement.attention": ("magic", "attention 'magic'"),
     "model.name": ("gone", "model 'gone': no such folder"),
     "chunk.num_motion_frames": (33, "motion frames 33"),
-    "portrait": ("gone.png", "picture gone.png: no such file"),
-    "speakers.audio": ("gone.wav", "sound gone.wav: no such file"),
+    "portrait": ("gone.png", "image gone.png: no such file"),
+    "speakers.audio": ("gone.wav", "audio gone.wav: no such file"),
 }
 
 

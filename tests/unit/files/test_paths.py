@@ -22,9 +22,9 @@ LONG = "a" * 5000
 
 def refusal(path):
     with pytest.raises(InvalidInputError) as caught:
-        check_file(path, "sound")
+        check_file(path, "audio")
     message = str(caught.value)
-    assert message.startswith("sound ")
+    assert message.startswith("audio ")
     assert message.isprintable()
     assert len(message) < 800
     return message
@@ -32,7 +32,7 @@ def refusal(path):
 
 def test_a_file_is_measured(tmp_path):
     (tmp_path / "a").write_bytes(b"123")
-    assert check_file(tmp_path / "a", "sound") == 3
+    assert check_file(tmp_path / "a", "audio") == 3
 
 
 def test_what_is_no_file_is_reported_by_its_kind(tmp_path, monkeypatch):
@@ -42,7 +42,7 @@ def test_what_is_no_file_is_reported_by_its_kind(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)  # names of sockets are short
         server.bind("socket")
         assert "this is a socket" in refusal(tmp_path / "socket")
-    assert "this is a folder; name a sound file in it" in refusal(tmp_path)
+    assert "this is a folder; name a file in it" in refusal(tmp_path)
     assert "this is a device" in refusal("/dev/zero")
 
 

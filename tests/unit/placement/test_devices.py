@@ -1,4 +1,4 @@
-"""Devices and number formats by name."""
+"""Devices and dtypes by name."""
 
 from contextlib import nullcontext
 

@@ -76,7 +76,7 @@ def _segments_of_part(
     with _Part(path, start, stop) as part:
         opened = open_part(part)
         if opened is None:
-            raise InvalidInputError(f"sound {shown_path(path)}: a part of it is no sound")
+            raise InvalidInputError(f"audio {shown_path(path)}: a part of it is not audio")
         try:
             for block in opened.blocks:
                 yield AudioSegment(block, opened.rate_hz, opened.layout)

@@ -128,7 +128,7 @@ class _Converter:
         if segment.kind == self._base.kind:
             return
         self._add_note(
-            f"changes from {_said(was)} to {_said(segment.kind)} midway; all of it is brought to "
+            f"changes from {_said(was)} to {_said(segment.kind)} midway; all of it is converted to "
             f"{_said(self._base.kind)}"
         )
         channels = len(self._base.samples)

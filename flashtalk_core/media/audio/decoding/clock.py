@@ -138,8 +138,8 @@ def in_time(segments: Iterator[AudioSegment], clock: Clock, add_note: AddNote) -
             left_s = min(clock.max_gap_s, _MAX_SILENCE_S - silence / head.rate_hz)
             if zero_s is not None and not -clock.max_overlap_s <= shift_s <= left_s:
                 add_note(
-                    f"its times leap by {shift_s:.1f} s at {position / head.rate_hz:.3f} s, which "
-                    "is no pause; it is taken as going on there"
+                    f"its time stamps jump by {shift_s:.1f} s at {position / head.rate_hz:.3f} s, "
+                    "which is no pause; it is taken as continuous"
                 )
                 zero_s += Fraction(shift, head.rate_hz)
                 shift = 0

@@ -1,4 +1,4 @@
-"""Audio files that end before what they say they hold."""
+"""Audio files that hold less than they state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .ogg_pages import ogg_pages
 
-CUT_SHORT = "the file ends before what it says it holds: it is cut short; copy it again"
+CUT_SHORT = "the file holds less than it states: it is cut short; copy it again"
 
 _HEAD_BYTES = 1 << 16
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"

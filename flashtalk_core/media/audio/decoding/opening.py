@@ -70,18 +70,18 @@ def _misread(path: Path, kind: str) -> str:
         remedy = missing_package("soundfile")
     else:
         remedy = "neither can libsndfile read it; export it again as WAV"
-    return f"sound {shown_path(path)}: {kind}, which FFmpeg plays as noise; {remedy}"
+    return f"audio {shown_path(path)}: {kind}, which FFmpeg plays as noise; {remedy}"
 
 
 def _no_audio(path: Path) -> str:
     if is_unclosed(path):
         return (
-            f"sound {shown_path(path)}: the table of its contents (moov) is missing: its recording "
+            f"audio {shown_path(path)}: the table of its contents (moov) is missing: its recording "
             "was never closed, or it is cut short; copy or export it again"
         )
     return (
-        f"sound {shown_path(path)}: its {path.stat().st_size} bytes are no sound {_readers()} can "
-        "read; export it again as WAV, MP3, M4A, FLAC or Ogg"
+        f"audio {shown_path(path)}: its {path.stat().st_size} bytes are not audio that "
+        f"{_readers()} can read; export it again as WAV, MP3, M4A, FLAC or Ogg"
     )
 
 
@@ -89,4 +89,4 @@ def _readers() -> str:
     """Return who looked at a file, and who else might know it."""
     if find_spec("soundfile") is not None:
         return "PyAV or libsndfile"
-    return f"PyAV (libsndfile was not asked: {missing_package('soundfile')})"
+    return f"PyAV (libsndfile was not tried: {missing_package('soundfile')})"

@@ -38,7 +38,7 @@ class AudioReader:
         """What should be known about the file; grows while it is read."""
         self._close: Callable[[], None] | None = None
         if isinstance(source, str | Path):
-            self.source = path = check_input(source, "sound")
+            self.source = path = check_input(source, "audio")
             opened = open_audio_file(path)
             self.rate_hz, self.channels, self.layout = opened[:3]
             self._blocks, self._close = opened.blocks, opened.close

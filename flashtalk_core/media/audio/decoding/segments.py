@@ -67,13 +67,13 @@ def note_collector(notes: list[str]) -> AddNote:
 def unopened(path: Path, said: str) -> InvalidInputError:
     """Return the error for an audio file that cannot be opened."""
     return InvalidInputError(
-        f"sound {shown_path(path)}: cannot be opened ({said}); check the file and its permissions"
+        f"audio {shown_path(path)}: cannot be opened ({said}); check the file and its permissions"
     )
 
 
 def unreadable(path: Path, said: str) -> InvalidInputError:
     """Return the error for an audio file whose reading failed."""
     return InvalidInputError(
-        f"sound {shown_path(path)}: reading it failed ({said}); it may be cut short, "
+        f"audio {shown_path(path)}: reading it failed ({said}); it may be cut short, "
         "export it again"
     )

@@ -113,7 +113,7 @@ def _opened(path: Path, part: RawIOBase | None) -> InputContainer | None:
             return None
         except DamagedTablesError as error:
             raise InvalidInputError(
-                f"sound {shown_path(path)}: {error}; it is damaged, copy or export it again"
+                f"audio {shown_path(path)}: {error}; it is damaged, copy or export it again"
             ) from error
 
 
@@ -129,7 +129,7 @@ def _tracks_in_order(path: Path, container: InputContainer) -> list[int]:
         if not kinds:
             return []
         raise InvalidInputError(
-            f"sound {shown_path(path)}: no sound track in it (only {kinds}); use a file with sound"
+            f"audio {shown_path(path)}: no audio track in it (only {kinds}); use a file with audio"
         )
     return [tracks.index(track) for track in decodable_tracks(container)]
 
@@ -153,7 +153,7 @@ def _chosen(container: InputContainer, index: int) -> str:
     said = [track.metadata.get(key, "") for key in ("title", "language")]
     about = ", ".join(excerpt(each) for each in said if each and each != "und")
     return (
-        f"it has {len(container.streams.audio)} sound tracks; number {index + 1}"
+        f"it has {len(container.streams.audio)} audio tracks; number {index + 1}"
         f"{f' ({about})' if about else ''} is used, as players do"
     )
 
@@ -168,7 +168,7 @@ def _open_track(path: Path, container: InputContainer, index: int, found: list[s
     first = next(alike, None)
     if first is None:
         raise InvalidInputError(
-            f"sound {shown_path(path)}: it holds 0 samples; record or export it again"
+            f"audio {shown_path(path)}: it holds 0 samples; record or export it again"
         )
     check_rate(path, first.rate_hz)
     blocks = joined_blocks(in_time(chain([first], alike), clock, add_note))
@@ -185,8 +185,8 @@ def _check_codec(path: Path, track: AudioStream) -> None:
     major = av.library_versions["libavcodec"][0]
     if track.codec_context.name == "speex" and major < _FIRST_GOOD_SPEEX:
         raise InvalidInputError(
-            f"sound {shown_path(path)}: Speex, which PyAV {av.__version__} plays wrongly; update "
-            "it to 16 or later, or export the sound as WAV"
+            f"audio {shown_path(path)}: Speex, which PyAV {av.__version__} plays wrongly; update "
+            "it to 16 or later, or export the audio as WAV"
         )
 
 

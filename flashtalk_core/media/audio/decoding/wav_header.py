@@ -36,7 +36,7 @@ def wav_notes(path: Path) -> list[str]:
     if not data or not bytes_per_s:
         return []
     if len(data) > 1:
-        return [f"its sound lies in {len(data)} data chunks, of which one is read; export it again"]
+        return [f"its audio is in {len(data)} data chunks, of which one is read; export it again"]
     stop = data[0].start + data[0].size
     last = chunks[-1]
     left_s = (end - stop) / bytes_per_s

@@ -51,7 +51,7 @@ def video_track(path: str | Path, container: InputContainer) -> VideoStream:
     tracks = [stream for stream in container.streams.video if not is_still(stream)]
     decodable = [stream for stream in tracks if stream.codec_context is not None]
     if not decodable:
-        found = "no decoder for its picture track" if tracks else "no picture track in it"
+        found = "no decoder for its video track" if tracks else "no video track in it"
         raise InvalidInputError(f"video {shown_path(path)}: {found}; use a rendered video")
     return next((stream for stream in decodable if is_default(stream)), decodable[0])
 

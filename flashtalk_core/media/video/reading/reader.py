@@ -170,7 +170,7 @@ def read_audio_part(
     slack_s = float(1 / info.frame_rate_hz)
     require(
         start_s >= 0 and duration_s > 0 and start_s + duration_s <= info.duration_s + slack_s,
-        f"video {shown_path(path)}: sound of {duration_s:g} s from {start_s:g} s on, but it lasts "
+        f"video {shown_path(path)}: audio of {duration_s:g} s from {start_s:g} s on, but it lasts "
         f"{info.duration_s:.3f} s; choose a range inside it",
     )
     if not info.has_audio:
@@ -183,7 +183,7 @@ def read_audio_part(
         total_gb = num_samples * channels * _BYTES_PER_SAMPLE / GB
         require(
             total_gb <= limit_gb,
-            f"video {shown_path(path)}: sound of {duration_s:g} s takes {total_gb:.1f} GB of "
+            f"video {shown_path(path)}: audio of {duration_s:g} s takes {total_gb:.1f} GB of "
             f"memory, the limit is {limit_gb:g} GB; read a shorter part",
         )
         samples = np.zeros((channels, num_samples), np.float32)
@@ -192,7 +192,7 @@ def read_audio_part(
             samples[:, position : position + block.shape[1]] = block if mix is None else mix @ block
             position += block.shape[1]
         for note in reader.notes:
-            _log.warning("sound %s: %s", shown_path(path), note)
+            _log.warning("audio %s: %s", shown_path(path), note)
         return AudioArray(f"{path} from {start_s:g} s", samples, reader.rate_hz)
 
 

@@ -40,7 +40,7 @@ def test_inverted_channels_leave_one_that_speaks(make, voice, caplog, factor):
     assert info.mix.lone_channel == 0
     assert likeness(make.heard(info), voice) > 0.9999
     assert [record.message for record in caplog.records] == [
-        "sound s: its channels cancel each other out, so the mouth follows channel 1 alone; "
+        "audio s: its channels cancel each other out, so the mouth follows channel 1 alone; "
         "invert one channel"
     ]
 

@@ -72,16 +72,16 @@ def test_text_of_an_array_leaves_its_samples_out(voice):
      ((0, 10), 16_000, "0 channels"), ((1, 0), 16_000, "0 samples")],
 )  # fmt: skip
 def test_impossible_array(shape, rate_hz, value):
-    with pytest.raises(InvalidInputError, match=f"sound speech: .*{value}") as caught:
+    with pytest.raises(InvalidInputError, match=f"audio speech: .*{value}") as caught:
         AudioArray("speech", np.zeros(shape, np.float32), rate_hz)
     assert "\n" not in str(caught.value)
 
 
 def test_warnings_and_errors_name_the_array(caplog):
     probe_audio(AudioArray("the silence", np.zeros((1, 16_000), np.float32), 16_000))
-    assert "sound the silence: it is silent" in caplog.text
+    assert "audio the silence: it is silent" in caplog.text
     broken = np.full((1, 16_000), np.nan, np.float32)
-    with pytest.raises(InvalidInputError, match=r"sound the noise: a sample at 0\.000 s is NaN"):
+    with pytest.raises(InvalidInputError, match=r"audio the noise: a sample at 0\.000 s is NaN"):
         probe_audio(AudioArray("the noise", broken, 16_000))
 
 

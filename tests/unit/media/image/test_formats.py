@@ -41,9 +41,7 @@ STUBS = {
 def test_other_formats_are_refused_whatever_they_are_called(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(
-        InvalidInputError, match=r"no picture of a format that is read.*PNG or JPEG"
-    ):
+    with pytest.raises(InvalidInputError, match=r"no image in a format that is read.*PNG or JPEG"):
         open_image(path)
 
 

@@ -102,7 +102,7 @@ def test_a_count_that_only_the_header_bears_out(folder):
     ("text", "said"),
     [
         ("[" * 100_000, "nested more than"),
-        ('{"dit": {"dim": 1, "dim": 2}}', "key 'dim' stands there twice"),
+        ('{"dit": {"dim": 1, "dim": 2}}', "key 'dim' is there twice"),
         ('{"dit": {"eps": NaN}}', "dit.eps nan: use a number"),
         ('{"dit": {"eps": 1e999}}', "dit.eps inf: use a number"),
         (f'{{"dit": {{"dim": {"9" * 4000}}}}}', "dit.dim 9999"),

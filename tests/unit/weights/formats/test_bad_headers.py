@@ -52,7 +52,7 @@ def refusal(path, content):
         ({"a": entry(data_offsets=[0, 10**400])}, "tensor a lies at"),
         ({"a": entry(data_offsets=[0, 4])}, "tensor a of shape [2] has 4 bytes"),
         ({"a": entry(), "b": entry()}, "tensor b lies in the place of another one"),
-        (b'{"a":1,"a":2}', "key 'a' stands there twice"),
+        (b'{"a":1,"a":2}', "key 'a' is there twice"),
         (b'{"\xff":1}', "no safetensors file"),
         ({"n" * 100_000: 5}, "has no type"),
         ({"a": entry(dtype="F3")}, "not readable"),

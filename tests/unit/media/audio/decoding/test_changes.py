@@ -68,7 +68,7 @@ def test_a_real_change_is_converted_and_told(first, second, level):
     assert len(notes) == 1
     assert notes[0].startswith(f"changes from {first[0]} Hz and {first[1]} channel")
     assert notes[0].endswith(
-        f"brought to {first[0]} Hz and {first[1]} channel{'s'[: first[1] > 1]}"
+        f"converted to {first[0]} Hz and {first[1]} channel{'s'[: first[1] > 1]}"
     )
     middle = samples[:2, round(1.2 * first[0]) : round(1.8 * first[0])]
     assert middle.any()

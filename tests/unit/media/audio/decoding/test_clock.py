@@ -187,8 +187,8 @@ def test_times_that_leap_are_reported_and_not_used(by_s):
     duration_s, notes = leap(by_s, Clock(Fraction(0)))
     assert duration_s == 3
     assert notes == [
-        f"its times leap by {by_s:.1f} s at 1.000 s, which is no pause; it is taken as going on "
-        "there"
+        f"its time stamps jump by {by_s:.1f} s at 1.000 s, which is no pause; "
+        "it is taken as continuous"
     ]
 
 

@@ -54,7 +54,7 @@ def secret(make, tmp_path):
 def test_a_list_of_other_files_is_no_sound_whatever_it_is_called(tmp_path, secret, kind, name):
     path = tmp_path / name
     path.write_text(LISTS[kind].format(path=secret), "utf-8")
-    with pytest.raises(InvalidInputError, match="are no sound"):
+    with pytest.raises(InvalidInputError, match="are not audio"):
         AudioReader(path)
     with pytest.raises(InvalidInputError):
         open_video(path)
@@ -171,7 +171,7 @@ def test_a_wav_of_two_pieces_is_reported_once(make, tmp_path, caplog):
     piece = data[data.index(b"data") :]
     path.write_bytes(data[:4] + struct.pack("<I", len(data) + len(piece) - 8) + data[8:] + piece)
     assert faults(path, caplog) == [
-        "its sound lies in 2 data chunks, of which one is read; export it again"
+        "its audio is in 2 data chunks, of which one is read; export it again"
     ]
 
 
@@ -194,8 +194,8 @@ def test_a_file_that_lacks_its_end_is_reported_once(make, tmp_path, caplog, name
         make.encode_sound(path, voice[None], 48_000, codec)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 7 // 10] if is_cut else data)
-    told = [note for note in faults(path, caplog) if "cut short" in note]
-    assert len(told) == is_cut
+    notes = [note for note in faults(path, caplog) if "cut short" in note]
+    assert len(notes) == is_cut
 
 
 @pytest.mark.parametrize("size", range(186, 200))

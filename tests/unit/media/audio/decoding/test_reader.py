@@ -135,7 +135,7 @@ def test_picture_is_no_sound(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
-    assert "are no sound" in complaint(tmp_path / "p.png")
+    assert "are not audio" in complaint(tmp_path / "p.png")
 
 
 def test_m4a_that_was_cut_off(make, tmp_path):

@@ -56,7 +56,7 @@ def test_the_default_track_is_used(tmp_path, name, flags, chosen):
     index, notes = used(write(tmp_path / name, flags))
     assert index == chosen
     assert notes == [
-        f"it has {len(flags)} sound tracks; number {chosen + 1} is used, as players do"
+        f"it has {len(flags)} audio tracks; number {chosen + 1} is used, as players do"
     ]
 
 
@@ -77,7 +77,7 @@ def test_several_tracks_are_reported_once(tmp_path, caplog):
     info = probe_audio(write(tmp_path / "s.mp4"))
     with AnalysisStream(info) as stream:
         stream.read(0, 1000)
-    assert caplog.text.count("2 sound tracks") == 1
+    assert caplog.text.count("2 audio tracks") == 1
 
 
 @pytest.mark.parametrize("damage", ["no decoder", "no frame can be decoded"])
@@ -105,5 +105,5 @@ def test_a_track_that_cannot_be_decoded_is_skipped(tmp_path, damage):
 def test_a_file_of_tracks_without_decoders_is_refused(tmp_path):
     path = write(tmp_path / "s.mkv", (0, 0))
     path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_XYZ"))
-    with pytest.raises(InvalidInputError, match="no sound PyAV or libsndfile can read"):
+    with pytest.raises(InvalidInputError, match="not audio that PyAV or libsndfile can read"):
         used(path)

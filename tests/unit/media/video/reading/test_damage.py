@@ -62,7 +62,7 @@ def test_an_index_that_promises_more_than_the_file_has_is_refused(video, tmp_pat
     container, change = CHANGES[kind]
     path = video(change, container=container)
     assert surplus_samples(path) >= MANY
-    says = "its index promises 300000.. samples, more than the file has bytes"
+    says = "its index lists 300000.. samples, more than the file has bytes"
     for read in (probe_video, measure_video):
         with pytest.raises(InvalidInputError, match=says):
             read(path)

@@ -189,7 +189,7 @@ def test_a_cover_is_no_video(tmp_path):
         audio.sample_rate = files.RATE_HZ
         container.mux(track.encode(audio))
         container.mux(track.encode(None))
-    with pytest.raises(InvalidInputError, match=r"s\.mp3: no picture track in it"):
+    with pytest.raises(InvalidInputError, match=r"s\.mp3: no video track in it"):
         probe_video(tmp_path / "s.mp3")
 
 
