@@ -13,18 +13,18 @@ GROWTH_LIMIT_BYTES = 64 * 2**20
 DENOISER = "AvatarDiT"
 
 
-def probe(comfy, kind, beside=None):
+def probe(comfy, kind, others=None):
     """Return what a node of the tests sees in ComfyUI's process.
 
-    Older ComfyUI forgets what the prompt does not hold, so ``beside`` are nodes to be kept.
+    Older ComfyUI forgets what the prompt does not hold, so ``others`` are nodes to be kept.
     """
-    prompt = add_node(beside or {}, "probe", f"FlashTalkTest_{kind}")
+    prompt = add_node(others or {}, "probe", f"FlashTalkTest_{kind}")
     return comfy.render(prompt).outputs["probe"]
 
 
 def test_free_unloads_and_a_run_after_it_gives_the_same_picture(comfy, graph):
     before = comfy.render(graph())
-    loaded = probe(comfy, "Networks", beside=graph())
+    loaded = probe(comfy, "Networks", others=graph())
     assert DENOISER in loaded["managed"]
     assert DENOISER in loaded["alive"]
     comfy.post("/free", unload_models=True, free_memory=True)

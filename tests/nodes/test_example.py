@@ -14,9 +14,9 @@ FILES = Path(__file__).parents[2] / "flashtalk_core" / "assets" / "example"
 
 def test_the_example_is_that_of_the_command_line(pack):
     image, audio = pack.run("Example").args
-    picture = np.asarray(Image.open(FILES / "portrait.png"), np.float32) / 255
-    assert image.shape == (1, *picture.shape)
-    assert np.array_equal(image[0].numpy(), picture)
+    expected = np.asarray(Image.open(FILES / "portrait.png"), np.float32) / 255
+    assert image.shape == (1, *expected.shape)
+    assert np.array_equal(image[0].numpy(), expected)
     with wave.open(str(FILES / "speech.wav")) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         assert audio["sample_rate"] == file.getframerate()

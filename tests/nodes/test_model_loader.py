@@ -221,12 +221,12 @@ def test_an_audio_encoder_in_a_folder_next_to_the_model_is_found(pack, installed
     """So the authors' own download instructions lay it down."""
     home = installed / "flashtalk" / "SoulX-FlashTalk-14B"
     shutil.copytree(installed / "diffusion_models" / "My-FlashTalk", home)
-    beside = home.parent / "chinese-wav2vec2-base"
-    beside.mkdir()
+    encoder = home.parent / "chinese-wav2vec2-base"
+    encoder.mkdir()
     loose = installed / "audio_encoders" / "wav2vec2-chinese-base.safetensors"
-    shutil.move(loose, beside / "model.safetensors")
+    shutil.move(loose, encoder / "model.safetensors")
     found = pack.run("ModelLoader", model="SoulX-FlashTalk-14B/toy_flashtalk.safetensors").args[0]
-    assert found.checkpoint.sources.audio[0].path == beside / "model.safetensors"
+    assert found.checkpoint.sources.audio[0].path == encoder / "model.safetensors"
 
 
 @pytest.fixture

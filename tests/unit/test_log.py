@@ -87,7 +87,7 @@ def test_a_handler_that_fails_ends_no_work():
     plain.addHandler(handler)
     try:
         logger.warning("%d frames", 3)
-        logger.exception("told to nobody")
+        logger.exception("sent to no handler")
     finally:
         plain.removeHandler(handler)
 

@@ -50,8 +50,8 @@ def raised_inside(pack):
         try:
             with attribute_errors(pack.nodes["FlashTalk_ModelLoader"], "model"):
                 raise error
-        except Exception as told:
-            return told
+        except Exception as caught:
+            return caught
 
     return run
 
@@ -59,13 +59,13 @@ def raised_inside(pack):
 def test_memory_of_the_computer_that_ran_out_is_reported_with_a_remedy(raised_inside):
     error = RuntimeError("[enforce fail at a.cpp:1] . DefaultCPUAllocator: can't allocate memory")
     error.add_note("3 frames are in a.partial.mp4")
-    told = raised_inside(error)
-    assert type(told).__name__ == "NoMemoryError"
-    assert str(told) == (
+    caught = raised_inside(error)
+    assert type(caught).__name__ == "NoMemoryError"
+    assert str(caught) == (
         "FlashTalk Model Loader: out of memory (DefaultCPUAllocator: can't allocate memory); "
         "close other programs, or make the video smaller"
     )
-    assert told.__notes__ == ["3 frames are in a.partial.mp4"]
+    assert caught.__notes__ == ["3 frames are in a.partial.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ def test_a_part_that_is_left_out_is_not_missed(validate, installed):
 
 
 def test_a_run_reports_the_same_errors_as_the_validation(pack, validate):
-    told = str(validate(**AUTO))
-    assert pack.error("ModelLoader", **AUTO) == f"FlashTalk Model Loader: {told}"
+    message = str(validate(**AUTO))
+    assert pack.error("ModelLoader", **AUTO) == f"FlashTalk Model Loader: {message}"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_no_file_outside_the_parts_own_folders_is_looked_at(
 ):
     secret = tmp_path / "elsewhere" / "secret.safetensors"
     secret.parent.mkdir()
-    secret.write_bytes(b"version https://git-lfs, which would be told")
+    secret.write_bytes(b"version https://git-lfs, which would be shown")
     text = str(validate(**AUTO | {part: spell(secret)}))
     assert "no such file" in text or "cannot be" in text or "not found" in text
     assert "Git LFS" not in text

@@ -202,9 +202,9 @@ def test_unknown_ids_tell_another_site_nothing(streams):
 def test_refusals_are_reported_a_few_times_and_steer_no_terminal(streams, caplog):
     for number in range(20):
         asked(streams, {"Origin": f"https://evil{number}.example"})
-    told = [line for line in caplog.messages if "page of another site" in line]
-    assert 1 <= len(told) <= 5
-    assert "Origin: https://evil0.example" in told[0]
+    logged = [line for line in caplog.messages if "page of another site" in line]
+    assert 1 <= len(logged) <= 5
+    assert "Origin: https://evil0.example" in logged[0]
 
 
 def test_page_addresses_are_kept_for_the_newest_streams_only(streams):

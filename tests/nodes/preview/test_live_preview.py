@@ -90,12 +90,12 @@ def test_the_growing_file_is_named_once_it_plays(pack, model, sent):
     # 48 frames: the file gets its first part only with the encoder's first frames behind it.
     pack.preview(pack.frames(model, pack.speech(1.92), seed=13), "sub/clip", hidden=HIDDEN)
     partial = {"filename": "clip_00001_.partial.mp4", "subfolder": "sub", "type": "output"}
-    told = [data["partial"] for _, data, _ in sent]
-    assert told[0] is None
-    assert partial in told
-    assert told[-1] is None
-    first = told.index(partial)
-    assert set(map(str, told[first:-1])) == {str(partial)}
+    partials = [data["partial"] for _, data, _ in sent]
+    assert partials[0] is None
+    assert partial in partials
+    assert partials[-1] is None
+    first = partials.index(partial)
+    assert set(map(str, partials[first:-1])) == {str(partial)}
 
 
 def test_a_render_that_no_client_queued_sends_no_messages(pack, model, sent, monkeypatch):
@@ -121,13 +121,13 @@ def test_notes_are_sent_from_the_start_and_logged_once(pack, sent, caplog):
     model = pack.run("ModelLoader", float8=True, speed="fused").args[0]
     with caplog.at_level(logging.WARNING):
         pack.preview(pack.frames(model, seed=14), hidden=HIDDEN)
-    told = [data["notes"] for _, data, _ in sent if data["session"] is None or data["frames"]]
-    openings = [note.partition(":")[0] for note in told[-1]]
+    notes = [data["notes"] for _, data, _ in sent if data["session"] is None or data["frames"]]
+    openings = [note.partition(":")[0] for note in notes[-1]]
     assert openings == [
         "size 32x32", "chunks of 9 frames, 5 of them motion frames", "float8", "speed fused",
     ]  # fmt: skip
     lines = [record.getMessage() for record in caplog.records]
-    assert [lines.count(note) for note in told[-1]] == [1, 1, 1, 1]
+    assert [lines.count(note) for note in notes[-1]] == [1, 1, 1, 1]
 
 
 def test_the_memory_choice_is_a_note(pack, model, sent, monkeypatch):

@@ -134,8 +134,8 @@ def test_a_bar_that_fails_ends_no_render_and_is_reported_once(
 
     monkeypatch.setattr(pack["comfy.utils"].ProgressBar, name, fail)
     assert pack.preview(pack.frames(model, seed=21), hidden={"unique_id": "5"}).is_file()
-    told = [line for line in caplog.messages if "the page does not see the progress" in line]
-    assert told == ["the page does not see the progress: the page is gone"]
+    logged = [line for line in caplog.messages if "the page does not see the progress" in line]
+    assert logged == ["the page does not see the progress: the page is gone"]
 
 
 def test_a_page_that_cannot_be_told_of_the_end_does_not_undo_the_render(pack, model, monkeypatch):

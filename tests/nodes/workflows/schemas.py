@@ -2,7 +2,7 @@
 
 A schema is ``{"inputs": [...], "outputs": [types]}``. An input has ``name``, ``type`` and
 ``required``; where they apply ``options``, ``choices`` (inputs that each option brings), ``min``,
-``max``, ``beside`` (widgets that the page adds after it), ``is_file``, whose options differ from
+``max``, ``extra`` (widgets that the page adds after it), ``is_file``, whose options differ from
 machine to machine, and ``takes_files``, whose options may be files besides.
 """
 
@@ -49,7 +49,7 @@ def _input_of_info(name, is_required, kind, settings=None):
     if name in MODEL_FILES:
         return found | {"is_file": True}
     if settings.get(CONTROL):
-        found["beside"] = [CONTROL]
+        found["extra"] = [CONTROL]
     if found["type"] == "COMFY_DYNAMICCOMBO_V3":
         found["choices"] = {each["key"]: _inputs_of_info(each["inputs"]) for each in options}
     elif found["type"] == "COMBO":
@@ -75,7 +75,7 @@ def _input_of_node(each):
         if getattr(each, bound, None) is not None:
             found[bound] = getattr(each, bound)
     if getattr(each, CONTROL, None):
-        found["beside"] = [CONTROL]
+        found["extra"] = [CONTROL]
     if each.io_type == "COMFY_DYNAMICCOMBO_V3":
         found["choices"] = {option.key: _inputs_of_node(option.inputs) for option in each.options}
     elif each.io_type == "COMBO":

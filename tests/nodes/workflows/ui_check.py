@@ -57,7 +57,7 @@ def _take(inputs, values, prefix):
             name = prefix + each["name"]
             found[name] = next(values)
             found |= _take(each.get("choices", {}).get(found[name], []), values, f"{name}.")
-            found |= {beside: next(values) for beside in each.get("beside", [])}
+            found |= {extra: next(values) for extra in each.get("extra", [])}
     return found
 
 
@@ -125,8 +125,8 @@ def _value_errors(node, values, known):
 
 def _slot_errors(node, schema, known):
     slots = {each["name"]: each for each in node["inputs"]}
-    beside = {name for each in known.values() for name in each.get("beside", [])}
-    if unknown := set(slots) - set(known) - beside:
+    extra = {name for each in known.values() for name in each.get("extra", [])}
+    if unknown := set(slots) - set(known) - extra:
         yield f"unknown inputs {sorted(unknown)}"
     for name, each in known.items():
         slot = slots.get(name)

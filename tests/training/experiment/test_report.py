@@ -88,8 +88,8 @@ def drawn(monkeypatch):
 
 def test_plots_name_rows_with_few_seeds_and_show_what_only_some_have(table, tmp_path, drawn):
     experiment = dataclasses.replace(load_experiment(table), seeds=(0, 2))
-    told, student = (dataclasses.replace(row, rule="euler", steps=4) for row in experiment.rows)
-    experiment = dataclasses.replace(experiment, rows=(told, student))
+    first, student = (dataclasses.replace(row, rule="euler", steps=4) for row in experiment.rows)
+    experiment = dataclasses.replace(experiment, rows=(first, student))
     made = [result(cell, [1.0, 2.0, 3.0]) for cell in experiment.cells()]
     made = [each for each in made if each["key"] != experiment.cells()[-1].key]
     assert len(made) == 3
@@ -99,9 +99,9 @@ def test_plots_name_rows_with_few_seeds_and_show_what_only_some_have(table, tmp_
     results.write_text("".join(json.dumps(each) + "\n" for each in made))
     seen = drawn(experiment, results)
     few = f"{student.name} (1 of 2 seeds)"
-    assert seen["drift.png"]["drift: colour, Delta E"].keys() == {told.name, few}
+    assert seen["drift.png"]["drift: colour, Delta E"].keys() == {first.name, few}
     assert seen["drift.png"]["drift: identity"] == {
-        told.name: [0.01, 0.02, 0.03],
+        first.name: [0.01, 0.02, 0.03],
         student.name: [],
     }
 

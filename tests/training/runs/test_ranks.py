@@ -20,18 +20,20 @@ from flashtalk_training.runs.ranks import agreed, average_gradients
 from flashtalk_training.recipe import DistillRecipe
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
 torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
-told = {}
+reports = {}
 
 generator = torch.Generator().manual_seed(rank)
 alone = torch.Generator().manual_seed(rank)
-told["drawn"] = [[int(torch.randint(9, (), generator=alone)) for _ in range(2)] for _ in range(20)]
-told["plans"] = [list(draw_plan(9, 9, generator)) for _ in range(20)]
-told["agreed"] = [agreed(rank == 0), agreed(rank == 1)]
+reports["drawn"] = [
+    [int(torch.randint(9, (), generator=alone)) for _ in range(2)] for _ in range(20)
+]
+reports["plans"] = [list(draw_plan(9, 9, generator)) for _ in range(20)]
+reports["agreed"] = [agreed(rank == 0), agreed(rank == 1)]
 
 weights = torch.nn.Linear(2, 1)
 weights(torch.full((1, 2), 1.0 + rank)).sum().backward()
 average_gradients(weights.parameters())
-told["gradients"] = [weights.weight.grad.tolist(), weights.bias.grad.tolist()]
+reports["gradients"] = [weights.weight.grad.tolist(), weights.bias.grad.tolist()]
 
 def state(kept):
     torch.manual_seed(0)
@@ -45,9 +47,9 @@ saving.step = 3
 saving.save()
 torch.distributed.barrier()
 resumed = {name: torch.zeros_like(value) for name, value in kept.items()}
-told["step"] = state(resumed).step
-told["same"] = all(torch.equal(value, resumed[name]) for name, value in kept.items())
-torch.save(told, folder / f"rank-{rank}.pt")
+reports["step"] = state(resumed).step
+reports["same"] = all(torch.equal(value, resumed[name]) for name, value in kept.items())
+torch.save(reports, folder / f"rank-{rank}.pt")
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 """
@@ -64,27 +66,27 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(folder):
+def reports(folder):
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def test_two_ranks_share_the_plan_of_the_first(told):
-    first, second = told
+def test_two_ranks_share_the_plan_of_the_first(reports):
+    first, second = reports
     assert first["drawn"] != second["drawn"]
     assert first["plans"] == second["plans"]
     assert first["plans"] == [[chunks + 1, step] for chunks, step in first["drawn"]]
 
 
-def test_two_ranks_share_the_mean_gradient(told):
-    assert [each["gradients"] for each in told] == [[[[1.5, 1.5]], [1.0]]] * 2
+def test_two_ranks_share_the_mean_gradient(reports):
+    assert [each["gradients"] for each in reports] == [[[[1.5, 1.5]], [1.0]]] * 2
 
 
-def test_the_first_rank_says_when_a_part_ends(told):
-    assert [each["agreed"] for each in told] == [[True, False]] * 2
+def test_the_first_rank_says_when_a_part_ends(reports):
+    assert [each["agreed"] for each in reports] == [[True, False]] * 2
 
 
-def test_each_rank_resumes_from_its_own_state(told, folder):
-    assert [(each["step"], each["same"]) for each in told] == [(3, True)] * 2
+def test_each_rank_resumes_from_its_own_state(reports, folder):
+    assert [(each["step"], each["same"]) for each in reports] == [(3, True)] * 2
     tensors, _ = load_state(folder, STATE)
     assert tensors["kept.motion"].unique().tolist() == [0.5]
     assert tensors["kept.motion.1"].unique().tolist() == [1.5]

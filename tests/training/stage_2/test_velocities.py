@@ -74,10 +74,10 @@ def test_recorded_chunks_and_judgements_are_the_plain_ones(config):
         latent = roller.chunk(velocity, heard, motion, lambda shape: noisy.expand(shape))
         return roller.end(latent)
 
-    told = (condition, clip, text, heard)
+    conditioning = (condition, clip, text, heard)
     for function, call in (
-        (partial(judge, dit), (*told, noisy, level)),
-        (advance, (*told, noisy[:, :, :1])),
+        (partial(judge, dit), (*conditioning, noisy, level)),
+        (advance, (*conditioning, noisy[:, :, :1])),
     ):
         with torch.no_grad():
             expected = function(*call)

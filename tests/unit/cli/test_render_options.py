@@ -42,8 +42,8 @@ def test_what_is_no_size(text):
 def test_sampling_keeps_what_the_model_says_unless_told():
     model = SamplingConfig(steps=7, rule="euler", seed=3, mouth_strength=1.5)
     assert read_sampling(argparse.Namespace(**UNSET)).over(model) == model
-    told = argparse.Namespace(**UNSET | {"steps": 2, "seed": 0, "mouth_strength": 0.0})
-    chosen = read_sampling(told).over(model)
+    given = argparse.Namespace(**UNSET | {"steps": 2, "seed": 0, "mouth_strength": 0.0})
+    chosen = read_sampling(given).over(model)
     assert (chosen.steps, chosen.seed, chosen.mouth_strength) == (2, 0, 0.0)
     assert chosen.rule == "euler"
 

@@ -155,10 +155,10 @@ def test_a_pass_that_breaks_off_leaves_nothing_wrong_behind():
     expected = run(make_dit())
     dit, offload = offloaded(1)
     run(dit)
-    lent = offload.blocks_for(list(dit.blocks), "step")
+    blocks = offload.blocks_for(list(dit.blocks), "step")
     for _ in range(4):
-        next(lent)
-    del lent
+        next(blocks)
+    del blocks
     assert_equal(run(dit), expected)
 
 

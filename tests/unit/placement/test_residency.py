@@ -48,15 +48,15 @@ def test_a_network_is_read_when_it_is_first_used_and_once(checkpoint):
 def test_a_network_that_was_freed_is_gone_and_comes_back(checkpoint):
     networks = CachedNetworks(checkpoint, Placement(CPU, torch.float32))
     networks.release(ClipVision)  # nothing there yet
-    with networks.acquire(ClipVision) as lent:
-        weights = next(lent.parameters()).clone()
-    gone = weakref.ref(lent)
-    del lent
+    with networks.acquire(ClipVision) as network:
+        weights = next(network.parameters()).clone()
+    gone = weakref.ref(network)
+    del network
     networks.release(ClipVision)
     gc.collect()
     assert gone() is None
-    with networks.acquire(ClipVision) as lent:
-        assert torch.equal(next(lent.parameters()), weights)
+    with networks.acquire(ClipVision) as network:
+        assert torch.equal(next(network.parameters()), weights)
 
 
 def test_the_autoencoder_comes_in_the_number_format_that_was_asked_for(checkpoint):
@@ -105,10 +105,10 @@ def test_a_host_may_load_and_run_networks_in_parts_in_inference_mode(checkpoint)
 @pytest.mark.parametrize("kind", [TextEncoder, AvatarDiT])
 def test_a_network_in_parts_that_was_freed_is_gone_at_once(checkpoint, kind):
     networks = CachedNetworks(checkpoint, in_part(1))
-    with networks.acquire(kind) as lent:
+    with networks.acquire(kind) as network:
         assert is_offloaded(checkpoint, kind, 1)
-    gone = weakref.ref(lent)
-    del lent
+    gone = weakref.ref(network)
+    del network
     networks.release(kind)
     assert gone() is None
 

@@ -76,12 +76,12 @@ def test_packets_are_encoded_once_for_all_sinks(audio, frames, tmp_path):
 
 
 def test_a_live_stream_needs_no_file_and_sends_the_same_without_one(audio, frames, tmp_path):
-    alone, beside = Fragments(), Fragments()
+    alone, with_file = Fragments(), Fragments()
     with VideoEncoder(SIZE, audio, sinks=[LiveMp4(alone)]) as encoder:
         encoder.write(frames)
-    with Mp4Writer(tmp_path / "v.mp4", SIZE, audio, sinks=[LiveMp4(beside)]) as writer:
+    with Mp4Writer(tmp_path / "v.mp4", SIZE, audio, sinks=[LiveMp4(with_file)]) as writer:
         writer.write(frames)
-    assert alone == beside
+    assert alone == with_file
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 

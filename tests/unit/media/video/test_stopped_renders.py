@@ -80,10 +80,10 @@ def final(tmp_path):
 
 def test_a_second_stop_keeps_what_the_first_one_saved_and_tells_both(final, tmp_path):
     stop_after(final, 40)
-    told = stop_after(final, 4)
+    message = stop_after(final, 4)
     assert frames_in(tmp_path) == {"v.partial.mp4": 4, "v.partial.older.mp4": 40}
-    assert f"the first 4 of 50 frames are in {final.with_name('v.partial.mp4')}" in told
-    assert f"40 frames of an earlier render are in {tmp_path / 'v.partial.older.mp4'}" in told
+    assert f"the first 4 of 50 frames are in {final.with_name('v.partial.mp4')}" in message
+    assert f"40 frames of an earlier render are in {tmp_path / 'v.partial.older.mp4'}" in message
 
 
 def test_videos_of_two_stops_are_both_kept(final, tmp_path):
@@ -101,9 +101,9 @@ def test_what_an_earlier_render_saved_is_not_told_as_this_ones(final, tmp_path, 
     monkeypatch.setattr(partial_file, "create", fail)
     with pytest.raises(OutputError) as stopped:
         finish(final)
-    told = describe(stopped.value)[0]
-    assert "after 0 bytes, no space left" in told
-    assert "what was rendered is in" not in told
+    message = describe(stopped.value)[0]
+    assert "after 0 bytes, no space left" in message
+    assert "what was rendered is in" not in message
     assert frames_in(tmp_path) == {"v.partial.mp4": 40}
 
 
@@ -111,9 +111,9 @@ def test_leftovers_of_several_stops_are_reported_and_removed_in_the_end(final, t
     for name, num_frames in (("v.partial.older", 20), ("v.partial.older-2", 40)):
         stop_after(tmp_path / "other.mp4", num_frames)  # as renders leave it that were killed
         (tmp_path / "other.partial.mp4").rename(tmp_path / f"{name}.mp4")
-    told = stop_after(final, 30)  # the first of them goes, and its number with it
+    message = stop_after(final, 30)  # the first of them goes, and its number with it
     assert frames_in(tmp_path) == {"v.partial.mp4": 30, "v.partial.older-2.mp4": 40}
-    assert f"40 frames of an earlier render are in {tmp_path / 'v.partial.older-2.mp4'}" in told
+    assert f"40 frames of an earlier render are in {tmp_path / 'v.partial.older-2.mp4'}" in message
     (tmp_path / "v.partial.mp4").unlink()
     finish(final)
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
@@ -259,13 +259,13 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
 
     with pytest.raises(KeyboardInterrupt) as stopped:
         run(writer_of(final), 50, patch)
-    told = describe(stopped.value)[0]
+    message = describe(stopped.value)[0]
     if step == "place":
-        assert told.endswith(f"the video was complete by then: {final}")
+        assert message.endswith(f"the video was complete by then: {final}")
         with av.open(str(final)) as container:
             assert sum(1 for _ in container.decode(video=0)) == 50
     else:
-        assert "all 50 frames are in" in told
+        assert "all 50 frames are in" in message
         assert frames_in(tmp_path) == {"v.partial.mp4": 50}
 
 

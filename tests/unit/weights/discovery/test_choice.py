@@ -227,16 +227,16 @@ def test_a_missing_part_names_all_that_was_tried(repackaged, part, title, names,
         path.unlink()
     message = refusal(repackaged, {})
     assert message.startswith(f"{title} not found in ")
-    for told in (*names, *map(str, repackaged[part]), published):
-        assert told in message
+    for text in (*names, *map(str, repackaged[part]), published):
+        assert text in message
 
 
 def test_a_missing_tokenizer_names_the_folders_of_the_text_encoder(authors, tmp_path):
     shutil.rmtree(authors["text"][1] / "google")
     message = refusal(authors, {})
     assert message.startswith("tokenizer not found in ")
-    for told in ("spiece.model", "google/umt5-xxl/", *map(str, authors["text"])):
-        assert told in message
+    for text in ("spiece.model", "google/umt5-xxl/", *map(str, authors["text"])):
+        assert text in message
     assert message.count(str(authors["text"][1])) == 1
 
 

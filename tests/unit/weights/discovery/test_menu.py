@@ -94,8 +94,8 @@ def test_an_entry_that_is_gone_names_the_folders(tmp_path, name):
     with pytest.raises(WeightsError) as caught:
         resolve_choice([models, tmp_path / "more"], name)
     message = str(caught.value)
-    for told in (repr(name), str(models), str(tmp_path / "more"), "choose another"):
-        assert told in message
+    for text in (repr(name), str(models), str(tmp_path / "more"), "choose another"):
+        assert text in message
 
 
 def test_an_absolute_path_is_no_entry(tmp_path):
