@@ -96,9 +96,9 @@ def tiny_config() -> AvatarConfig:
 class VAERecipe:
     """Training of the video autoencoder."""
 
-    picture_share: float = 0.2
+    image_share: float = 0.2
     """Share of the time spent on single images, which are cheap, before clips."""
-    picture_batch: int = 96
+    image_batch: int = 96
     clip_batch: int = 8
     optimiser: OptimiserRecipe = _VAE_OPTIMISER
     kl_weight: float = 1e-4

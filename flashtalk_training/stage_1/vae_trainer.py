@@ -162,9 +162,9 @@ class VAETrainer:
 
     def _loss(self, moment: Moment) -> Tensor:
         recipe = self._recipe
-        is_clip = moment.progress >= recipe.picture_share
+        is_clip = moment.progress >= recipe.image_share
         frames = self._frames if is_clip else 1
-        video = self._source.draw(recipe.clip_batch if is_clip else recipe.picture_batch, frames)
+        video = self._source.draw(recipe.clip_batch if is_clip else recipe.image_batch, frames)
         with self._autocast():
             output, moments = self._forward(video, self._latent_noise(video))
         terms = vae_loss(output, video, moments, self._weights[frames])

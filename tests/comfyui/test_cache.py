@@ -3,7 +3,7 @@
 import pytest
 
 from .graphs import OTHER_MODEL, add_node
-from .videos import embedded, picture_digest
+from .videos import embedded, frames_digest
 
 pytestmark = pytest.mark.comfyui
 
@@ -41,7 +41,7 @@ def test_a_new_seed_runs_only_what_it_must(comfy, saved_graph):
     first = comfy.render(saved_graph())
     other = comfy.render(saved_graph(sampler__seed=1))
     assert other.executed == RENDERING
-    assert picture_digest(comfy.video(other)) != picture_digest(comfy.video(first))
+    assert frames_digest(comfy.video(other)) != frames_digest(comfy.video(first))
 
 
 def test_a_new_name_copies_the_kept_render(server, comfy, saved_graph):
@@ -52,7 +52,7 @@ def test_a_new_name_copies_the_kept_render(server, comfy, saved_graph):
     assert "copied" in server.part()
     assert comfy.video(renamed).parent.name == "b"
     assert embedded(comfy.video(renamed))["prompt"]["preview"] == renamed.prompt["preview"]
-    assert picture_digest(comfy.video(renamed)) == picture_digest(comfy.video(first))
+    assert frames_digest(comfy.video(renamed)) == frames_digest(comfy.video(first))
 
 
 def test_a_deleted_video_is_made_again_once_as_a_copy(server, comfy, saved_graph):
@@ -89,8 +89,7 @@ def test_queued_prompts_with_other_models_and_settings_do_not_mix(comfy, graph):
     ids = {name: comfy.queue(prompt(name, "queued")) for name in reversed(OTHERS)}
     queued = {name: comfy.wait(ids[name]) for name in OTHERS}
     images = [
-        [picture_digest(comfy.video(outcome)) for outcome in run.values()]
-        for run in (alone, queued)
+        [frames_digest(comfy.video(outcome)) for outcome in run.values()] for run in (alone, queued)
     ]
     assert images[0] == images[1]
     assert len(set(images[0])) == len(OTHERS)

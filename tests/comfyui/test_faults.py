@@ -58,7 +58,7 @@ def test_a_fault_sends_no_weights_to_the_page(comfy, graph):
     assert all(len(str(value)) < 500 for values in given.values() for value in values)
 
 
-def test_two_sounds_at_once_are_refused(comfy, graph):
+def test_a_batch_of_two_audio_clips_is_refused(comfy, graph):
     prompt = add_node(graph(), "two", "FlashTalkTest_TwoSounds", audio=["audio", 0])
     prompt["speech"]["inputs"]["audio"] = ["two", 0]
     line = error_of(comfy, prompt)

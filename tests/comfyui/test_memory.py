@@ -3,7 +3,7 @@
 import pytest
 
 from .graphs import add_node
-from .videos import picture_digest
+from .videos import frames_digest
 
 pytestmark = pytest.mark.comfyui
 
@@ -22,7 +22,7 @@ def probe(comfy, kind, others=None):
     return comfy.render(prompt).outputs["probe"]
 
 
-def test_free_unloads_and_a_run_after_it_gives_the_same_picture(comfy, graph):
+def test_free_unloads_and_a_run_after_it_gives_the_same_image(comfy, graph):
     before = comfy.render(graph())
     loaded = probe(comfy, "Networks", others=graph())
     assert DENOISER in loaded["managed"]
@@ -32,7 +32,7 @@ def test_free_unloads_and_a_run_after_it_gives_the_same_picture(comfy, graph):
     probes = (probe(comfy, "Networks") for _ in range(FREE_TRIES))
     assert {"managed": [], "alive": []} in probes
     after = comfy.render(graph(preview__filename_prefix="after_free/avatar"))
-    assert picture_digest(comfy.video(after)) == picture_digest(comfy.video(before))
+    assert frames_digest(comfy.video(after)) == frames_digest(comfy.video(before))
 
 
 def test_renders_in_a_row_do_not_grow_the_process(comfy, graph):

@@ -80,7 +80,7 @@ def numbered(graph):
     }
 
 
-def has_picture(seen):
+def shows_image(seen):
     return seen["mean"] > 10 and seen["spread"] > 5 and seen["width"] > 0
 
 
@@ -100,10 +100,10 @@ def test_a_run_is_seen_and_leaves_nothing_in_the_workflow(play, graph, renderer,
     assert seen["idle"]["width"] > 150
     assert seen["idle"]["height"] >= 250
     assert seen["first"]["status"].startswith("chunk ")
-    assert has_picture(seen["later"])
+    assert shows_image(seen["later"])
     assert seen["later"]["decoded"] > seen["first"]["decoded"] > 0
     assert "/view?filename=avatar_00001_.mp4" in seen["end"]["src"]
-    assert has_picture(seen["end"])
+    assert shows_image(seen["end"])
     # One player: ComfyUI's own one does not appear next to it.
     assert seen["after"]["videos"] == 1
     assert seen["after"]["widgets"].count("flashtalk_preview") == 1
@@ -111,7 +111,7 @@ def test_a_run_is_seen_and_leaves_nothing_in_the_workflow(play, graph, renderer,
     assert "session" not in seen["saved"]
     assert seen["fresh"]["mode"] == "idle"
     assert "/view?filename=avatar_00001_.mp4" in seen["cached"]["src"]
-    assert has_picture(seen["cached"])
+    assert shows_image(seen["cached"])
     assert not seen["pageErrors"]
 
 
@@ -123,7 +123,7 @@ def test_a_run_survives_what_users_do_to_the_page(play, graph, long_speech, rend
     assert seen["id"].strip("0-")
     assert seen["elsewhere"] == 0
     for name in ("before", "back", "second", "reloaded"):
-        assert has_picture(seen[name]), name
+        assert shows_image(seen[name]), name
         assert seen[name]["mode"] == "live"
     assert seen["second"]["ranges"][0][0] > 0  # it joined late
     assert "interrupted after" in seen["end"]["status"]
@@ -131,7 +131,7 @@ def test_a_run_survives_what_users_do_to_the_page(play, graph, long_speech, rend
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_a_browser_without_the_codec_sees_pictures(play, graph, long_speech, renderer):
+def test_a_browser_without_the_codec_sees_images(play, graph, long_speech, renderer):
     prompt = long_prompt(graph, long_speech, 7 + RENDERERS.index(renderer))
     seen = play("showsPictures", renderer, prompt)
     assert seen["width"] > 0
@@ -227,9 +227,9 @@ def test_a_closed_tab_is_no_loss(play, graph, renderer):
     prompt = graph(speech__duration=6.0, sampler__seed=seed, sampler__steps=16)
     seen = play("survivesAClosedTab", renderer, prompt)
     assert seen["live"]["mode"] == "live"
-    assert has_picture(seen["live"])
+    assert shows_image(seen["live"])
     assert "/view?filename=avatar_00001_.mp4" in seen["end"]["src"]
-    assert has_picture(seen["end"])
+    assert shows_image(seen["end"])
 
 
 def test_names_are_filled_in_as_by_native_nodes(play, graph):
@@ -247,7 +247,7 @@ def test_a_subgraph_shows_the_preview_of_the_node_within(play, graph, renderer):
     assert seen["widgets"].count("flashtalk_preview") == 1
     assert seen["isVisible"]
     for name in ("live", "end", "again"):
-        assert has_picture(seen[name]), name
+        assert shows_image(seen[name]), name
     assert seen["live"]["mode"] == "live"
     assert "/view?filename=avatar_00001_.mp4" in seen["again"]["src"]
     assert "flashtalk_preview" not in seen["saved"]
@@ -260,6 +260,6 @@ def test_the_blueprint_is_in_the_library_and_runs(play, graph, renderer):
     assert seen["name"] == "custom_nodes.ComfyUI-FlashTalk"
     assert seen["inputs"][:2] == ["audio", "image"]
     assert {"seed", "prompt", "model", "filename_prefix"} < set(seen["inputs"])
-    assert has_picture(seen["live"])
+    assert shows_image(seen["live"])
     assert seen["isVisible"]
     assert not seen["pageErrors"]

@@ -47,7 +47,7 @@ def test_the_bar_moves_on_without_gaps_to_its_end(messages):
     assert shares[-1] == 1.0
 
 
-def test_every_chunk_shows_a_picture(messages):
+def test_every_chunk_shows_an_image(messages):
     previews = messages.of_kind("preview")
     assert len(previews) >= NUM_CHUNKS
     for preview in previews:

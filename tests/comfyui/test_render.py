@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from .graphs import OWN_SIZE, TWO_CHUNKS_S, add_node
-from .videos import embedded, measure, picture_digest, without_fingerprints
+from .videos import embedded, frames_digest, measure, without_fingerprints
 
 pytestmark = pytest.mark.comfyui
 
@@ -36,7 +36,7 @@ def test_a_graph_without_parallel_decode_renders_the_same(comfy, graph):
     without = graph(preview__frames=["sampler", 0])
     del without["decode"]
     outcome = comfy.render(without)
-    assert picture_digest(comfy.video(outcome)) == picture_digest(comfy.video(default))
+    assert frames_digest(comfy.video(outcome)) == frames_digest(comfy.video(default))
 
 
 def test_native_nodes_take_a_video_of_two_chunks_and_prompts(comfy, graph):
@@ -65,13 +65,13 @@ def test_native_nodes_take_a_video_of_two_chunks_and_prompts(comfy, graph):
     )
     outcome = comfy.render(prompt)
     ours, native = comfy.video(outcome), comfy.video(outcome, "save")
-    assert picture_digest(native) == picture_digest(ours)
+    assert frames_digest(native) == frames_digest(ours)
     assert measure(native).num_frames == 50
     assert len(outcome.outputs["images"]["images"]) == 2
     assert outcome.outputs["sound"]["audio"]
 
 
-def test_a_list_of_pictures_makes_a_video_of_each(comfy, graph):
+def test_a_list_of_images_makes_a_video_of_each(comfy, graph):
     prompt = graph(reference__image=["each", 0])
     prompt = add_node(prompt, "two", "RepeatImageBatch", image=["image", 0], amount=2)
     prompt = add_node(prompt, "each", "RebatchImages", images=["two", 0], batch_size=1)

@@ -64,14 +64,14 @@ def use(fresh):
 
 
 @pytest.mark.parametrize(("language", "title"), [("en", "First talking head"), ("zh", "会说话")])
-def test_the_browser_shows_cards_with_titles_and_pictures_in_order(use, language, title):
+def test_the_browser_shows_cards_with_titles_and_images_in_order(use, language, title):
     seen = use("browses", language=language)
     assert [card["name"] for card in seen["cards"]] == NAMES
     assert title in seen["cards"][0]["text"]
     for number, card in enumerate(seen["cards"], 1):
         assert f"{number}. " in card["text"]
         assert "_" not in card["text"]
-        assert card["picturePx"] > 0
+        assert card["imagePx"] > 0
     assert not seen["pageErrors"]
 
 

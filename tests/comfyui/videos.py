@@ -14,7 +14,7 @@ def measure(path: Path) -> VideoMeasure:
     return measure_video(path)
 
 
-def picture_digest(path: Path) -> str:
+def frames_digest(path: Path) -> str:
     """Return a hash of all decoded frames."""
     digest = hashlib.sha256()
     with av.open(str(path)) as container:

@@ -80,7 +80,7 @@ def _decode(received: WSMessage) -> Message:
     if received.type == WSMsgType.TEXT:
         message = json.loads(received.data)
         return Message(message["type"], message["data"], now_s)
-    event, picture_format = struct.unpack(">II", received.data[:8])
-    if event == PREVIEW_IMAGE and picture_format == JPEG:
+    event, image_format = struct.unpack(">II", received.data[:8])
+    if event == PREVIEW_IMAGE and image_format == JPEG:
         return Message("preview", received.data[8:], now_s)
     return Message("binary", received.data, now_s)

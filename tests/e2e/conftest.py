@@ -95,5 +95,5 @@ def refused(render, older):
 
 
 @pytest.fixture(scope="session")
-def write_sound():
+def write_audio():
     return write_speech

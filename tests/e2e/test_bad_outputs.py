@@ -62,9 +62,9 @@ def test_the_input_is_not_overwritten(render, refused, older, tmp_path, kept):
     assert source.read_bytes() == content
 
 
-def test_a_full_disk(render, write_sound, tmp_path, older):
+def test_a_full_disk(render, write_audio, tmp_path, older):
     """Root may write where it likes, but not beyond a limit on the size of files."""
-    speech = write_sound(tmp_path / "long.wav", 20)
+    speech = write_audio(tmp_path / "long.wav", 20)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))
     try:
@@ -84,9 +84,9 @@ def test_a_full_disk(render, write_sound, tmp_path, older):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stopped_render_keeps_its_frames(render, write_sound, tmp_path, older, number):
+def test_a_stopped_render_keeps_its_frames(render, write_audio, tmp_path, older, number):
     partial = older.with_name("talk.partial.mp4")
-    speech = write_sound(tmp_path / "long.wav", 60)
+    speech = write_audio(tmp_path / "long.wav", 60)
     before = signal.getsignal(number)
     if before is signal.SIG_IGN:  # nohup and shells leave some so for what runs in the background
         is_int = number is signal.SIGINT
@@ -117,10 +117,10 @@ def stop_once_written(partial, number):
         time.sleep(0.01)
 
 
-def test_a_killed_render_stays_playable(write_sound, tmp_path, older, portrait):
+def test_a_killed_render_stays_playable(write_audio, tmp_path, older, portrait):
     """In a process of its own, which is also the only one here started as users start it."""
     partial = older.with_name("talk.partial.mp4")
-    speech = write_sound(tmp_path / "long.wav", 60)
+    speech = write_audio(tmp_path / "long.wav", 60)
     files = ["--image", str(portrait), "--audio", str(speech), "-o", str(older)]
     command = [sys.executable, "-m", "flashtalk_core", "render", *files, "--steps", "1"]
     child = subprocess.Popen(

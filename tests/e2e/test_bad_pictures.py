@@ -51,7 +51,7 @@ def palette(path):
         (lambda path: save(halves(), path), "plain.webp"),
     ],
 )
-def test_unusual_pictures_are_rendered(render, tmp_path, older, make, name):
+def test_unusual_images_are_rendered(render, tmp_path, older, make, name):
     done = render("--duration", 0.04, image=make(tmp_path / name))
     assert done.code == 0, done.lines
     assert older.read_bytes() != b"older"
@@ -65,7 +65,7 @@ def test_of_an_animation_the_first_frame_is_taken_and_said(render, tmp_path):
     assert f"warning: image {path}: an animation; its first frame is used" in done.lines
 
 
-def test_a_phones_picture_is_shown_upright(render, tmp_path, older):
+def test_a_phones_image_is_shown_upright(render, tmp_path, older):
     """The same image lying on its side, with the note that it is to be turned."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -122,7 +122,7 @@ def blank(path, width, height):
         (lambda path: blank(path, 400, 16), "400x16", "crop it"),
     ],
 )
-def test_unusable_pictures_are_refused(refused, tmp_path, make, value, remedy):
+def test_unusable_images_are_refused(refused, tmp_path, make, value, remedy):
     path = make(tmp_path / "bad.png")
     line = refused(image=path)
     assert str(path) in line

@@ -30,7 +30,7 @@ def text(path):
     return path
 
 
-def only_picture(path):
+def only_video(path):
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.height = stream.width = 32
@@ -48,10 +48,10 @@ def only_picture(path):
         (no_samples, "0 samples", "record or export it again"),
         (not_a_number, "a sample at 0.100 s is NaN", "export it again as 16-bit WAV"),
         (text, "11 bytes are not audio", "export it again as WAV"),
-        (only_picture, "only video", "use a file with audio"),
+        (only_video, "only video", "use a file with audio"),
     ],
 )
-def test_unusable_sounds_are_refused(refused, tmp_path, make, value, remedy):
+def test_unusable_audio_is_refused(refused, tmp_path, make, value, remedy):
     path = make(tmp_path / "bad.wav")
     line = refused(audio=path)
     assert str(path) in line
@@ -73,14 +73,14 @@ def test_impossible_parts_are_refused(refused, options, value):
     assert value in refused(*options)
 
 
-def test_silence_is_rendered_and_said(render, write_sound, tmp_path):
-    speech = write_sound(tmp_path / "quiet.wav", level=0.0)
+def test_silence_is_rendered_and_said(render, write_audio, tmp_path):
+    speech = write_audio(tmp_path / "quiet.wav", level=0.0)
     done = render(audio=speech)
     assert done.code == 0
     assert f"warning: audio {speech}: it is silent, the mouth will stay closed" in done.lines
 
 
-def test_the_sound_of_a_video_is_taken(render, older, tmp_path):
+def test_the_audio_of_a_video_is_taken(render, older, tmp_path):
     assert render().code == 0
     assert render(audio=older, output=tmp_path / "again.mp4").code == 0
     with av.open(str(tmp_path / "again.mp4")) as container:

@@ -18,7 +18,7 @@ def frames_of(path):
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def test_a_video_with_sound(render, older):
+def test_a_video_with_audio(render, older):
     done = render()
     assert done.code == 0
     with av.open(str(older)) as container:
@@ -61,14 +61,14 @@ def test_the_same_seed_gives_the_same_video(render, tmp_path, older):
     ("samples", "frames"),
     [(640, 1), (8_000, 13), (17_920, 28), (18_560, 29), (18_561, 30)],
 )
-def test_length_is_that_of_the_sound(render, write_sound, tmp_path, older, samples, frames):
-    speech = write_sound(tmp_path / "length.wav", samples / 16_000)
+def test_length_is_that_of_the_audio(render, write_audio, tmp_path, older, samples, frames):
+    speech = write_audio(tmp_path / "length.wav", samples / 16_000)
     assert render(audio=speech).code == 0
     assert len(frames_of(older)) == frames
 
 
-def test_a_part_of_the_sound(render, write_sound, tmp_path, older):
-    speech = write_sound(tmp_path / "long.wav", 10)
+def test_a_part_of_the_audio(render, write_audio, tmp_path, older):
+    speech = write_audio(tmp_path / "long.wav", 10)
     assert render("--start", 2, "--duration", 0.3, audio=speech).code == 0
     assert len(frames_of(older)) == 8
 

@@ -17,7 +17,7 @@ from PIL import Image
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.image.portrait import open_image
 from tests.unit.media.image.colour_cases import make_cases
-from tests.unit.media.image.picture_files import (
+from tests.unit.media.image.image_files import (
     apng,
     cmyk_profile,
     encoded,
@@ -125,7 +125,7 @@ def damaged(data, other, rng):
     return bytes(data)
 
 
-def test_every_damaged_picture_is_opened_or_refused_in_one_line(tmp_path, capsys):
+def test_every_damaged_image_is_opened_or_refused_in_one_line(tmp_path, capsys):
     logging.getLogger("flashtalk_core").setLevel(logging.CRITICAL)
     rng = np.random.default_rng(SEED)
     files = seeds()

@@ -103,7 +103,7 @@ def read_twice(path):
         assert sum(block.shape[1] for block in found) == info.num_samples
 
 
-def test_every_damaged_sound_is_read_or_refused_in_one_line(tmp_path):
+def test_every_damaged_audio_is_read_or_refused_in_one_line(tmp_path):
     logging.getLogger("flashtalk_core").setLevel(logging.CRITICAL)
     files, path = seeds(), tmp_path / "sound"
 

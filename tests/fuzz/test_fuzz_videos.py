@@ -28,13 +28,13 @@ def seeds(tmp_path_factory):
     plain = files.write(folder / "a.mp4", audio=audio)
     files.write(folder / "b.mp4", times, rate=50, codec_options={"bf": "2", "g": "5"})
     files.write(folder / "c.mp4", audio=audio, container=parts)
-    files.write(folder / "d.mov", audio=audio, sound_codec="pcm_s16le")
-    files.write(folder / "e.mkv", audio=audio, sound_at_s=0.2)
-    files.write(folder / "f.webm", codec="libvpx", audio=audio, sound_codec="libopus")
-    files.write(folder / "g.avi", codec="mpeg4", audio=audio, sound_codec="mp3")
+    files.write(folder / "d.mov", audio=audio, audio_codec="pcm_s16le")
+    files.write(folder / "e.mkv", audio=audio, audio_at_s=0.2)
+    files.write(folder / "f.webm", codec="libvpx", audio=audio, audio_codec="libopus")
+    files.write(folder / "g.avi", codec="mpeg4", audio=audio, audio_codec="mp3")
     files.write(folder / "h.ts", audio=audio)
     files.write(folder / "i.flv", audio=audio)
-    files.write(folder / "j.mpg", codec="mpeg2video", audio=audio, sound_codec="mp2")
+    files.write(folder / "j.mpg", codec="mpeg2video", audio=audio, audio_codec="mp2")
     files.write(folder / "k.mov", codec="prores_ks", pix_fmt="yuv422p10le", codec_options={})
     files.write(folder / "l.mov", codec="mjpeg", pix_fmt="yuvj420p", codec_options={})
     files.turned(plain, folder / "m.mp4", (0, 1, -1, 0))
@@ -64,7 +64,7 @@ def fuzz(seeds, tmp_path):
     logging.getLogger("flashtalk_core").setLevel(logging.NOTSET)
 
 
-def test_frames_and_sound(fuzz):
+def test_frames_and_audio(fuzz):
     def read(path):
         info = probe_video(path)
         timeline = info.timeline

@@ -77,7 +77,7 @@ def test_a_build_without_scales_by_row_takes_the_other(monkeypatch):
 
 
 @torch.no_grad()
-def test_positions_of_the_sound_encoder_cost_no_more_than_their_arithmetic(record_property):
+def test_positions_of_the_audio_encoder_cost_no_more_than_their_arithmetic(record_property):
     encoder = AudioEncoder(AudioEncoderConfig()).to("cuda", torch.bfloat16).eval()
     conv = encoder.encoder.pos_conv_embed.conv
     x = torch.randn(1, conv.in_channels, 200, device="cuda", dtype=torch.bfloat16)

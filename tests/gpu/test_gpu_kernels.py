@@ -83,7 +83,7 @@ def test_softmax_over_the_tokens_of_a_frame(fast, heads, group, dtype):
 
 @pytest.mark.parametrize(("heads", "width"), [(40, 128), (11, 16), (4, 24)])
 @pytest.mark.parametrize(("num_text", "count"), [(21, 492), (512, 1), (1, 512)])
-def test_attention_to_prompt_and_picture(fast, heads, width, num_text, count):
+def test_attention_to_prompt_and_image(fast, heads, width, num_text, count):
     q = draw(300, heads, width, dtype=torch.bfloat16)
     keys = [draw(2, n, heads, width, dtype=torch.bfloat16) for n in (num_text, 257)]
     text, image = (ContextKeys(*pair, n) for pair, n in zip(keys, (count, 1), strict=True))

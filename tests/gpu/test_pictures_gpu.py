@@ -8,7 +8,7 @@ from flashtalk_core.media.image.portrait import to_images
 pytestmark = pytest.mark.gpu
 
 
-def test_pictures_from_a_gpu_are_those_of_the_cpu_and_stay_as_they_are():
+def test_images_from_a_gpu_are_those_of_the_cpu_and_stay_as_they_are():
     generator = torch.Generator().manual_seed(0)
     groups = [torch.rand(3, 4, 64, 48, generator=generator) * 2 - 1 for _ in range(8)]
     found = [to_images(group.cuda()) for group in groups]

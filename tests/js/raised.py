@@ -53,9 +53,9 @@ def mistakes(folder: Path) -> dict[str, Any]:
     text.write_text("no picture, no sound, no weights " * 9)
     empty.touch()
     silent, none = (
-        write_sound(folder, name, count) for name, count in (("silent", 8000), ("none", 0))
+        write_audio(folder, name, count) for name, count in (("silent", 8000), ("none", 0))
     )
-    changing = write_sound(folder, "changing", 8000)
+    changing = write_audio(folder, "changing", 8000)
     full = OSError(errno.ENOSPC, "No space left on device")
     written, left = folder / "a.mp4", folder / "a.partial.mp4"
     image = draw(folder / "picture.png")
@@ -124,7 +124,7 @@ def read_again(audio: Any, count: int, sample: int = 0) -> None:
     from flashtalk_pack.flashtalk_core.media.audio.decoding.reader import AudioReader
     from flashtalk_pack.flashtalk_core.media.audio.marks import measured_blocks
 
-    write_sound(audio.source.parent, audio.source.stem, count, sample)
+    write_audio(audio.source.parent, audio.source.stem, count, sample)
     list(measured_blocks(AudioReader(audio.source), audio))
 
 
@@ -133,7 +133,7 @@ def write_text(path: Path) -> Path:
     return path
 
 
-def write_sound(folder: Path, name: str, count: int, sample: int = 0) -> Path:
+def write_audio(folder: Path, name: str, count: int, sample: int = 0) -> Path:
     """Write so many equal samples, silence by default."""
     path = folder / f"{name}.wav"
     with wave.open(str(path), "wb") as file:

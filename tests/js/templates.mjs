@@ -15,7 +15,7 @@ const scenarios = {
       cards.map((card) => ({
         name: card.dataset.testid.replace('template-workflow-', ''),
         text: card.innerText,
-        picturePx: card.querySelector('img')?.naturalWidth ?? 0,
+        imagePx: card.querySelector('img')?.naturalWidth ?? 0,
       })))
     return { cards }
   },

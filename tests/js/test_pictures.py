@@ -5,7 +5,7 @@ import pytest
 
 from flashtalk_core.media.image.portrait import open_image
 from tests.unit.media.image.colour_cases import make_avif_cases, make_cases
-from tests.unit.media.image.picture_files import (
+from tests.unit.media.image.image_files import (
     apng,
     encoded,
     gif_in_part,
@@ -32,7 +32,7 @@ def frames():
     }
 
 
-def test_pictures_are_shown_as_in_chromium(browser, tmp_path):
+def test_images_are_shown_as_in_chromium(browser, tmp_path):
     cases = {**make_cases(), **frames()}
     if writes_avif():
         cases |= make_avif_cases()

@@ -13,15 +13,15 @@ def is_moving(before, after):
     """Whether frames were decoded between two looks, and something is on them."""
     assert after["time"] > before["time"]
     assert after["decoded"] > before["decoded"]
-    return has_picture(after)
+    return shows_image(after)
 
 
-def has_picture(seen):
+def shows_image(seen):
     # Flash, bar and ground of the stage: never black, never plain.
     return seen["mean"] > 30 and seen["spread"] > 10 and seen["width"] > 0
 
 
-def test_it_plays_with_sound_while_it_is_made_and_becomes_the_file(run):
+def test_it_plays_with_audio_while_it_is_made_and_becomes_the_file(run):
     seen = run("plays")
     assert is_moving(seen["first"], seen["later"])
     assert seen["first"]["src"].startswith("blob:")
@@ -57,7 +57,7 @@ def test_a_slow_render_is_played_in_runs_and_never_stutters(run):
     assert "behind real time" in seen["status"]
 
 
-def test_the_picture_moves_before_a_second_chunk_is_done(run):
+def test_the_video_moves_before_a_second_chunk_is_done(run):
     seen = run("startsEarly")
     # In frames that were made, so that no clock decides: 1.2 x the 28 new ones of a chunk.
     assert seen["frames"] <= 33
@@ -82,13 +82,13 @@ def test_a_fast_render_is_watched_at_its_own_speed(run):
 
 def test_tabs_and_nodes_share_a_stream(run):
     seen = run("isSharedByTabs")
-    assert all(has_picture(seen[name]) for name in ("first", "second", "third"))
+    assert all(shows_image(seen[name]) for name in ("first", "second", "third"))
     assert seen["viewers"] == 3
 
 
 def test_twenty_reloads_leave_one_viewer(run):
     seen = run("survivesReloads")
-    assert has_picture(seen["end"])
+    assert shows_image(seen["end"])
     assert (seen["viewers"], seen["dropped"]) == (1, 0)
     assert not seen["pageErrors"]
 
@@ -100,7 +100,7 @@ def test_a_page_that_forbids_blobs_gets_a_plain_video(run):
     assert "/view?" in seen["end"]["src"]
 
 
-def test_a_browser_without_the_codec_leaves_the_node_to_pictures(run):
+def test_a_browser_without_the_codec_leaves_the_node_to_images(run):
     seen = run("fallsBackToPictures")
     assert seen["end"]["mode"] == "images"
     assert re.fullmatch(r"No video in this browser \(.+\), images only", seen["end"]["status"])
@@ -126,11 +126,11 @@ def test_a_restarted_server_is_said_and_what_it_left_plays(run):
     seen = run("noticesARestart")
     assert seen["end"]["status"].endswith(f"what was rendered is in {seen['name']}")
     assert seen["name"].endswith(".partial.mp4")
-    assert has_picture(seen["end"])
+    assert shows_image(seen["end"])
     assert not seen["pageErrors"]
 
 
-def test_the_end_is_asked_for_when_nobody_tells(run):
+def test_the_end_is_requested_when_no_message_reports_it(run):
     seen = run("asksForTheEnd")
     assert "/view?filename=show_" in seen["end"]["src"]
     assert not seen["pageErrors"]
@@ -151,7 +151,7 @@ def test_a_node_has_an_id_for_each_place_of_its_subgraph(run):
 def test_the_end_of_the_server_is_said_and_what_came_is_kept(browser, own_stage):
     seen = browser.play("outlivesTheServer", own_stage)
     assert "connection lost" in seen["end"]["status"]
-    assert has_picture(seen["end"])
+    assert shows_image(seen["end"])
     assert not seen["pageErrors"]
 
 
@@ -164,14 +164,14 @@ def test_an_interrupted_run_shows_what_it_left(run):
 
 def test_it_goes_on_after_being_moved_about_the_page(run):
     seen = run("survivesBeingMoved")
-    assert has_picture(seen["end"])
+    assert shows_image(seen["end"])
     assert not seen["pageErrors"]
 
 
 def test_it_makes_room_when_the_browser_is_full(run):
     seen = run("livesWithinItsQuota")
     assert seen["refused"] > 0
-    assert has_picture(seen["end"])
+    assert shows_image(seen["end"])
     assert not seen["pageErrors"]
 
 

@@ -14,7 +14,7 @@ def refused(text):
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100, 192_000])
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_sound_of_any_rate_and_channels_is_measured(pack, make, rate_hz, channels):
+def test_audio_of_any_rate_and_channels_is_measured(pack, make, rate_hz, channels):
     audio = make.audio(0.5, rate_hz, channels)
     found = pack.run("AudioEncode", audio=audio).args[0].audio
     assert (found.rate_hz, found.channels) == (rate_hz, channels)
@@ -22,7 +22,7 @@ def test_sound_of_any_rate_and_channels_is_measured(pack, make, rate_hz, channel
     assert not found.is_silent
 
 
-def test_the_video_has_the_sounds_own_rate_and_channels(pack, model, make):
+def test_the_video_has_the_own_rate_and_channels_of_the_audio(pack, model, make):
     speech = pack.run("AudioEncode", audio=make.audio(0.1, 48_000, 2)).args[0]
     measured = measure_video(pack.preview(pack.frames(model, speech)))
     assert (measured.num_frames, measured.num_samples, measured.rate_hz) == (3, 4_800, 48_000)
@@ -35,7 +35,7 @@ def test_a_part_is_chosen_by_start_and_duration(pack, make):
     assert rest.num_samples == 24_000
 
 
-def test_half_precision_and_strided_sound_is_taken(pack, make):
+def test_half_precision_and_strided_audio_is_taken(pack, make):
     whole = make.audio(0.5, channels=4)
     half = whole | {"waveform": whole["waveform"].half()}
     strided = whole | {"waveform": whole["waveform"].mT.contiguous().mT}
@@ -57,7 +57,7 @@ def test_strength_and_loudness_reach_the_plan(pack, make):
 
 
 @pytest.mark.parametrize("as_given", [lambda wave: wave, lambda wave: wave.numpy()])
-def test_sound_without_a_batch_is_one_sound(pack, make, as_given):
+def test_audio_without_a_batch_is_one_clip(pack, make, as_given):
     audio = make.audio(0.5, channels=2)
     plain = as_given(audio["waveform"][0])
     found = pack.run("AudioEncode", audio=audio | {"waveform": plain}).args[0].audio
@@ -65,7 +65,7 @@ def test_sound_without_a_batch_is_one_sound(pack, make, as_given):
 
 
 @pytest.mark.parametrize("as_given", [lambda wave: wave, lambda wave: wave.tolist()])
-def test_sound_without_channels_is_mono(pack, make, as_given):
+def test_audio_without_channels_is_mono(pack, make, as_given):
     audio = make.audio(0.5)
     plain = as_given(audio["waveform"][0, 0])
     found = pack.run("AudioEncode", audio=audio | {"waveform": plain}).args[0].audio
@@ -112,7 +112,7 @@ def test_samples_without_a_known_full_scale_are_refused(pack, make, samples):
         [torch.zeros(9), 16_000],
     ],
 )
-def test_what_is_no_sound_is_refused(pack, audio):
+def test_what_is_no_audio_is_refused(pack, audio):
     message = pack.error("AudioEncode", audio=audio)
     assert message.startswith(refused("'audio': audio: no waveform with a sample_rate ("))
 
@@ -156,7 +156,7 @@ def test_a_rate_may_be_written_in_any_way(pack, make, rate):
 
 
 @pytest.mark.parametrize("shape", [(), (1, 1, 1, 9)])
-def test_a_sound_of_too_many_or_few_dimensions_is_refused(pack, shape):
+def test_audio_of_too_many_or_few_dimensions_is_refused(pack, shape):
     audio = {"waveform": torch.zeros(shape), "sample_rate": 16_000}
     message = pack.error("AudioEncode", audio=audio)
     assert message.startswith(refused(f"'audio': audio of shape {shape}: "))
@@ -185,7 +185,7 @@ def test_a_batch_is_refused(pack, make, batch):
         ),
     ],
 )
-def test_unusable_sound_is_refused(pack, make, options, message):
+def test_unusable_audio_is_refused(pack, make, options, message):
     assert pack.error("AudioEncode", audio=make.audio(**options)) == refused(message)
 
 

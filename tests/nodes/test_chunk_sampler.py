@@ -84,7 +84,7 @@ def test_decoding_is_described(pack, chunks):
 @pytest.mark.parametrize(("speed", "device", "expected"), [
     ("plain", "with the model", 1), ("fused", "with the model", 2), ("fused", "cpu", 2),
 ])  # fmt: skip
-def test_latents_nobody_counts_are_as_many_as_render_takes(pack, parts, speed, device, expected):
+def test_latents_that_are_not_set_are_as_many_as_render_takes(pack, parts, speed, device, expected):
     model = pack.run("ModelLoader", device="cpu", speed=speed).args[0]
     chunks = pack.run("ChunkSampler", **parts | {"model": model}).args[0]
     found = pack.run("ParallelDecode", chunks=chunks, device=device).args[0]

@@ -22,7 +22,7 @@ def video(pack, rendered):
     return lambda **trim: made(str(rendered.path), **trim)
 
 
-def test_a_part_is_read_as_images_and_sound(pack, video):
+def test_a_part_is_read_as_images_and_audio(pack, video):
     images, audio, fps = pack.run("FramesToImages", video=video(), start=0.4, num_frames=10).args
     assert (images.shape, images.dtype) == ((10, 32, 32, 3), torch.float32)
     assert 0 <= images.min() < images.max() <= 1
@@ -58,7 +58,7 @@ def test_a_trimmed_video_is_read_inside_its_trim(pack, video):
     assert torch.equal(found, whole)
 
 
-def test_sound_and_images_go_back_into_the_graph(pack, video):
+def test_audio_and_images_go_back_into_the_graph(pack, video):
     """What comes out is what other nodes take: it can be spoken and animated again."""
     images, audio, _ = pack.run("FramesToImages", video=video(), num_frames=5).args
     assert pack.run("AudioEncode", audio=audio).args[0].audio.num_samples == 8_820

@@ -46,7 +46,7 @@ def fuzz(pack):
     return over
 
 
-def test_sounds(pack, fuzz):
+def test_audio(pack, fuzz):
     def make(rng):
         audio = {"waveform": tensor(rng), "sample_rate": rng.choice((16_000, 48_000, *VALUES))}
         if rng.random() < 0.1:
@@ -65,7 +65,7 @@ def test_conditioning(pack, fuzz):
     fuzz("CONDITIONING", pack["nodes.host.media"].context_of, 10_000, make)
 
 
-def test_encoded_pictures(pack, fuzz):
+def test_encoded_images(pack, fuzz):
     def make(rng):
         given = SimpleNamespace(penultimate_hidden_states=tensor(rng))
         return given if rng.random() < 0.9 else rng.choice(VALUES)

@@ -81,7 +81,7 @@ def test_parts_are_found_by_their_usual_names(pack, installed, choice):
     assert all(file.path.is_relative_to(installed) for file in used)
 
 
-def test_a_part_can_be_chosen_beside_the_bundled_model(pack, installed):
+def test_a_part_can_be_chosen_next_to_the_bundled_model(pack, installed):
     found = pack.run("ModelLoader", vae="wan_2.1_vae.safetensors").args[0].checkpoint.sources
     assert found.vae[0].path == installed / "vae/wan_2.1_vae.safetensors"
     assert not found.dit[0].path.is_relative_to(installed)
@@ -266,7 +266,7 @@ def test_a_lora_that_changed_is_another_model_to_comfyuis_cache(pack, lora):
     assert len(keys) == 3
 
 
-def test_the_chosen_ways_reach_the_plan_and_the_default_on_a_cpu_is_plain(pack):
+def test_the_chosen_modes_reach_the_plan_and_the_default_on_a_cpu_is_plain(pack):
     for given, fused in (({"speed": "fused", "float8": True}, True), ({}, False)):
         model = pack.run("ModelLoader", **given).args[0]
         place = pack.frames(model).plan.placement

@@ -94,7 +94,9 @@ def test_a_prompt_that_was_encoded_is_not_encoded_for_a_new_seed(pack, own_model
             pack.preview(another)
 
 
-def test_room_for_the_work_is_asked_for_beside_the_weights(pack, own_model, management):
+def test_memory_for_activations_is_requested_in_addition_to_the_weights(
+    pack, own_model, management
+):
     management.asked_bytes.clear()
     pack.preview(pack.frames(own_model))
     small = max(management.asked_bytes)

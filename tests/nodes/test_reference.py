@@ -26,13 +26,13 @@ def vision(batch=1, tokens=257, width=64):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pictures_of_any_kind_become_colour(pack, make, channels):
+def test_images_of_any_kind_become_colour(pack, make, channels):
     found = pack.reference(make.portrait(48, 32, channels))
     assert (found.image.mode, found.image.size) == ("RGB", (32, 48))
 
 
 @pytest.mark.parametrize(("scale", "offset", "shown"), [(255, 0, "255"), (2, -1, "-1")])
-def test_a_picture_in_another_scale_is_reported(pack, make, caplog, scale, offset, shown):
+def test_an_image_in_another_scale_is_reported(pack, make, caplog, scale, offset, shown):
     image = torch.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3)
     with caplog.at_level(logging.WARNING):
         pack.reference(image)
@@ -52,7 +52,7 @@ def test_pixels_keep_their_values(pack, make):
 
 
 @pytest.mark.parametrize("batch", [0, 3])
-def test_a_batch_of_pictures_is_refused(pack, make, batch):
+def test_a_batch_of_images_is_refused(pack, make, batch):
     message = pack.error("Reference", image=make.portrait(batch=batch))
     assert message == refused(
         f"'image': image batch of {batch}: one portrait is animated; pick one, for instance with "
@@ -61,7 +61,7 @@ def test_a_batch_of_pictures_is_refused(pack, make, batch):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_picture_that_is_no_numbers_is_refused(pack, make, value):
+def test_an_image_that_is_no_numbers_is_refused(pack, make, value):
     image = make.portrait()
     image[0, 3, 3, 1] = value
     message = pack.error("Reference", image=image)
@@ -75,7 +75,7 @@ def test_a_picture_that_is_no_numbers_is_refused(pack, make, value):
         ({"channels": 2}, "image: 2 channels; use 1 (grey), 3 (colour) or 4"),
     ],
 )
-def test_pictures_nobody_could_animate_are_refused(pack, make, options, says):
+def test_images_that_cannot_be_animated_are_refused(pack, make, options, says):
     message = pack.error("Reference", image=make.portrait(**options))
     assert message.startswith(refused(f"'image': {says}"))
 
@@ -195,7 +195,7 @@ def test_several_prompts_from_outside_are_refused(pack, make, count):
         )
 
 
-def test_several_encoded_pictures_are_refused(pack, make):
+def test_several_encoded_images_are_refused(pack, make):
     message = pack.error("Reference", image=make.portrait(), clip_vision_output=vision(batch=2))
     assert message == refused(
         "'clip_vision_output': clip vision output of 2 images: one is used; encode the portrait "
@@ -244,7 +244,7 @@ def test_an_empty_conditioning_is_refused(pack, make, given):
     ],
     ids=lambda value: repr(value)[:30],
 )  # fmt: skip
-def test_what_is_no_encoded_picture_is_refused(pack, make, tokens):
+def test_what_is_no_encoded_image_is_refused(pack, make, tokens):
     given = SimpleNamespace(penultimate_hidden_states=tokens)
     message = pack.error("Reference", image=make.portrait(), clip_vision_output=given)
     assert message.startswith(refused("'clip_vision_output': clip vision output"))
@@ -281,7 +281,7 @@ def test_what_others_encoded_takes_the_place_of_the_encoders(pack, encoded):
     assert path.is_file()
 
 
-def test_what_others_encoded_decides_the_picture(pack, model, encoded):
+def test_what_others_encoded_decides_the_image(pack, model, encoded):
     keys = {
         pack.frames(model, reference=reference).plan.fingerprint()
         for reference in (

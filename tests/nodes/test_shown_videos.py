@@ -35,9 +35,9 @@ def click_of(audio):
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mov", "v.mkv", "v.ts"])
 @pytest.mark.parametrize("late_s", [0, 0.3])
-def test_sound_that_starts_late_stays_in_step(read, tmp_path, name, late_s):
+def test_audio_that_starts_late_stays_in_step(read, tmp_path, name, late_s):
     path = files.write(
-        tmp_path / name, range(30), audio=files.clicks(0.8, [0.5]), sound_at_s=late_s
+        tmp_path / name, range(30), audio=files.clicks(0.8, [0.5]), audio_at_s=late_s
     )
     images, audio, fps = read(path)
     assert len(images) == 30
@@ -50,28 +50,28 @@ def test_sound_that_starts_late_stays_in_step(read, tmp_path, name, late_s):
     assert click_of(part[1]) == pytest.approx(0.1 + late_s, abs=slack + 0.04)
 
 
-def test_sound_that_ends_early_is_followed_by_silence(read, tmp_path):
+def test_audio_that_ends_early_is_followed_by_silence(read, tmp_path):
     path = files.write(tmp_path / "v.mp4", range(30), audio=files.clicks(0.4, [0.1]))
     audio = read(path, start=0.2)[1]
     assert audio["waveform"].shape[-1] == files.RATE_HZ
     assert not audio["waveform"][..., round(0.3 * files.RATE_HZ) :].any()
 
 
-def test_sound_that_lasts_longer_ends_with_the_picture(read, tmp_path):
+def test_audio_that_lasts_longer_ends_with_the_video(read, tmp_path):
     images, audio, _ = read(files.write(tmp_path / "v.mp4", audio=files.clicks(3, [0.1])))
     assert len(images) == 10
     assert audio["waveform"].shape[-1] == round(0.4 * files.RATE_HZ)
 
 
-def test_a_picture_that_starts_late_is_its_first_frame_until_then(read, tmp_path):
+def test_a_video_that_starts_late_is_its_first_frame_until_then(read, tmp_path):
     written_audio = files.clicks(1, [0.3])
-    path = files.write(tmp_path / "v.mp4", audio=written_audio, picture_at_s=0.2)
+    path = files.write(tmp_path / "v.mp4", audio=written_audio, video_at_s=0.2)
     images, audio, _ = read(path)
     assert files.numbers_of(images) == [0] * 5 + list(range(10))
     assert click_of(audio) == pytest.approx(0.3, abs=LEEWAY_S)
 
 
-def test_without_a_sound_track_there_is_no_audio(read, tmp_path):
+def test_without_an_audio_track_there_is_no_audio(read, tmp_path):
     assert read(files.write(tmp_path / "v.mp4"))[1] is None
 
 
@@ -98,9 +98,9 @@ def test_a_time_between_frames_shows_the_earlier_one(read, tmp_path, start, numb
 
 
 @pytest.mark.parametrize("kind", ["file", "bytes"])
-def test_a_trim_of_a_turned_video_whose_sound_is_late(read, tmp_path, kind):
+def test_a_trim_of_a_turned_video_whose_audio_is_late(read, tmp_path, kind):
     written_audio = files.clicks(0.8, [0.5])
-    plain = files.write(tmp_path / "w.mp4", range(30), audio=written_audio, sound_at_s=0.2)
+    plain = files.write(tmp_path / "w.mp4", range(30), audio=written_audio, audio_at_s=0.2)
     path = files.turned(plain, tmp_path / "v.mp4", (0, 1, -1, 0))
     source = BytesIO(path.read_bytes()) if kind == "bytes" else path
     images, audio, _ = read(source, start=0.08, start_time=0.4, duration=0.6)
@@ -112,9 +112,9 @@ def test_a_trim_of_a_turned_video_whose_sound_is_late(read, tmp_path, kind):
     assert click_of(audio) == pytest.approx(0.7 - 0.48, abs=LEEWAY_S)
 
 
-def test_a_crop_of_a_video_with_uneven_frames_and_late_sound(read, tmp_path):
+def test_a_crop_of_a_video_with_uneven_frames_and_late_audio(read, tmp_path):
     written_audio = files.clicks(0.5, [0.2])
-    path = files.write(tmp_path / "v.mp4", UNEVEN, audio=written_audio, sound_at_s=0.2)
+    path = files.write(tmp_path / "v.mp4", UNEVEN, audio=written_audio, audio_at_s=0.2)
     images, audio, fps = read(path, start=0.2, num_frames=8, crop=(0, 8, 48, 16))
     assert images.shape == (8, 16, 48, 3)
     times = [Fraction(1, 5) + Fraction(k, 25) for k in range(8)]
@@ -123,7 +123,7 @@ def test_a_crop_of_a_video_with_uneven_frames_and_late_sound(read, tmp_path):
     assert click_of(audio) == pytest.approx(0.2, abs=LEEWAY_S)
 
 
-def test_a_video_in_memory_whose_sound_is_over_gets_silence(pack, tmp_path):
+def test_a_video_in_memory_whose_audio_is_over_gets_silence(pack, tmp_path):
     api = pack["comfy_api.latest"]
     written_audio = {"waveform": torch.ones(1, 1, 4_800), "sample_rate": 48_000}
     components = api.Types.VideoComponents(torch.zeros(10, 8, 8, 3), written_audio, Fraction(25))
@@ -133,7 +133,7 @@ def test_a_video_in_memory_whose_sound_is_over_gets_silence(pack, tmp_path):
     assert audio["waveform"].sum() == 4_800 - 1_920
 
 
-def test_one_frame_of_a_still_of_hours_brings_only_its_own_sound(read, tmp_path):
+def test_one_frame_of_a_still_of_hours_brings_only_its_own_audio(read, tmp_path):
     """And all of it is refused, audio included."""
     times = [0, 2 * 3600 * 25 - 1]
     path = files.write(tmp_path / "v.mp4", times, audio=files.clicks(0.2, [0.1]))

@@ -262,7 +262,7 @@ def test_a_kept_render_that_cannot_be_copied_never_stops_the_graph(pack, kept, h
     assert pack.preview(frames, container=container).is_file()
 
 
-def test_a_kept_render_with_one_wrong_byte_is_drawn_again(pack, used_model, calls, tmp_path):
+def test_a_kept_render_with_one_wrong_byte_is_rendered_again(pack, used_model, calls, tmp_path):
     frames = pack.frames(used_model, seed=32)
     first = pack.preview(frames)
     (kept,) = (tmp_path / "output" / ".flashtalk").glob("*.mp4")

@@ -30,7 +30,7 @@ async def serving(pack):
         yield lambda name: client.get(f"{base}/api/workflow_templates/{name}")
 
 
-def test_a_server_that_hands_out_workflows_only_shows_the_pictures(pack):
+def test_a_server_that_hands_out_workflows_only_shows_the_images(pack):
     module = pack["nodes.host.thumbnails"]
     assert pack.nodes  # what loads the pack registers the route
     folder = module.PACK.name

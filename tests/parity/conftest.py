@@ -188,9 +188,9 @@ class Maker:
         tensors = {"in.image": image, "out.tokens": self.clip(image[:, :, 0])}
         weights = {published_clip_name(k): v for k, v in self.clip.state_dict().items()}
         self.write("clip", self.sizes.clip, tensors, weights)
-        self.write_sound()
+        self.write_audio()
 
-    def write_sound(self):
+    def write_audio(self):
         encoder = AudioEncoder(from_settings(AudioEncoderConfig, self.sizes.audio)).eval()
         num_frames = self.sizes.speech_frames
         speech = torch.randn(num_frames * 640) * torch.linspace(0.05, 0.3, num_frames * 640)

@@ -23,7 +23,7 @@ def error_in_std(result, expected):
     return float((result.double() - expected.double()).abs().max() / expected.double().std())
 
 
-def test_picture_fit_is_exact(golden):
+def test_image_fit_is_exact(golden):
     tensors = golden("image")
     expected = tensors["out.resized_cropped"][0, :, 0]
     fitted = fit_image(Image.fromarray(tensors["in.rgb"].numpy()), tuple(expected.shape[1:]))

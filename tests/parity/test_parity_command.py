@@ -172,7 +172,7 @@ def test_tf32_is_off_inside_and_restored_after_an_error():
         torch.set_float32_matmul_precision("highest")
 
 
-def test_no_library_for_sound_or_video_files_is_needed(made, monkeypatch):
+def test_no_library_for_audio_or_video_files_is_needed(made, monkeypatch):
     for name in ("av", "soundfile", "pyloudnorm", "soxr", "sentencepiece", "ftfy"):
         # ``None`` marks a package as absent.
         monkeypatch.setitem(sys.modules, name, None)

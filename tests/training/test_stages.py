@@ -41,7 +41,7 @@ pytestmark = pytest.mark.cpu
 OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=1, ema_decay=0.9, report_every=1)
 RECIPE = TinyRecipe(
     budgets_s={"vae": 0.3, "audio": 0.1, "dit": 0.1},
-    vae=VAERecipe(picture_batch=2, clip_batch=1, num_statistics_clips=8, optimiser=OPTIMISER),
+    vae=VAERecipe(image_batch=2, clip_batch=1, num_statistics_clips=8, optimiser=OPTIMISER),
     audio=AudioRecipe(batch=2, margin_frames=3, optimiser=OPTIMISER),
     dit=DiTRecipe(num_clips=32, num_held_out_clips=32, batch=2, optimiser=OPTIMISER),
 )

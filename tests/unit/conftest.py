@@ -33,6 +33,6 @@ class GrowingSound:
 
 
 @pytest.fixture(scope="session")
-def growing_sound():
+def growing_audio():
     """Make a source of ``(C, n)`` float32 that grows."""
     return GrowingSound

@@ -46,7 +46,7 @@ def test_both_files_ask_comfyui_users_for_the_same():
     assert lines_of("requirements.txt") == PROJECT["project"]["dependencies"]
 
 
-def test_what_comfyui_brings_is_asked_of_nobody_who_has_it():
+def test_what_comfyui_brings_is_not_required_again():
     # Another numpy or torch than ComfyUI's own breaks other packs.
     assert set(requirements(lines_of("requirements.txt"))) == {"ftfy", "soxr"}
 

@@ -48,7 +48,7 @@ def test_length_is_the_exact_quotient_rounded_up(rate, num_samples):
     assert num_video_frames(num_samples, rate, 25) == expected
 
 
-def test_no_sound_needs_no_chunk():
+def test_no_audio_needs_no_chunk():
     assert num_video_frames(0, 16_000, 25) == 0
     assert num_chunks(0, ChunkConfig()) == 0
 

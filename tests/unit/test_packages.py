@@ -42,7 +42,7 @@ def test_a_core_that_was_installed_alone_has_no_list(tmp_path, monkeypatch):
     assert install_command("soxr") == f'"{sys.executable}" -m pip install soxr'
 
 
-def test_without_soxr_sound_at_another_rate_says_what_to_run(monkeypatch):
+def test_without_soxr_audio_at_another_rate_says_what_to_run(monkeypatch):
     monkeypatch.setitem(sys.modules, "soxr", None)
     with pytest.raises(InvalidInputError) as caught:
         StreamResampler(44_100, 16_000, 1)
@@ -53,7 +53,7 @@ def test_without_soxr_sound_at_another_rate_says_what_to_run(monkeypatch):
     StreamResampler(16_000, 16_000, 1)  # nothing to do
 
 
-def test_without_soundfile_an_unknown_sound_says_what_might_read_it(tmp_path, monkeypatch):
+def test_without_soundfile_unknown_audio_says_what_might_read_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "soundfile", None)
     (tmp_path / "s.mat").write_bytes(b"no sound" * 100)
     with pytest.raises(InvalidInputError) as caught:

@@ -144,7 +144,7 @@ def test_the_stream_can_be_watched_while_it_lasts_only(pack, model, sent):
     assert sessions.find(sent[-1][1]["session"]) is None
 
 
-def test_a_viewer_gets_a_video_and_no_pictures_are_sent_meanwhile(pack, model, sent, tmp_path):
+def test_a_viewer_gets_a_video_and_no_images_are_sent_meanwhile(pack, model, sent, tmp_path):
     import av
 
     sessions = pack["nodes.preview.streams"].stream_sessions()

@@ -69,18 +69,18 @@ def test_stopping_while_weights_are_read_takes_one_tensor(pack, monkeypatch):
     assert count == 1
 
 
-def test_the_last_picture_makes_room_for_the_video(rendered):
+def test_the_last_image_makes_room_for_the_video(rendered):
     assert rendered.events == [("progress_state", {"prompt_id": "prompt", "nodes": {}})]
 
 
-def test_without_a_picture_nobody_waits_for_it_to_go(pack, model, monkeypatch):
+def test_without_an_image_nothing_waits_for_it_to_go(pack, model, monkeypatch):
     server = pack["server"].PromptServer.instance
     monkeypatch.setattr(pack["nodes.preview.live_preview"].LivePreview, "is_watched", True)
     pack.preview(pack.frames(model), hidden={"unique_id": "5"})
     assert server.events == []
 
 
-def test_a_prompt_that_no_client_queued_hides_nobodys_pictures(pack, model, monkeypatch):
+def test_a_prompt_that_no_client_queued_hides_no_images(pack, model, monkeypatch):
     server = pack["server"].PromptServer.instance
     monkeypatch.setattr(server, "client_id", None)
     pack.preview(pack.frames(model), hidden={"unique_id": "5"})
@@ -138,7 +138,7 @@ def test_a_bar_that_fails_ends_no_render_and_is_reported_once(
     assert logged == ["the page does not see the progress: the page is gone"]
 
 
-def test_a_page_that_cannot_be_told_of_the_end_does_not_undo_the_render(pack, model, monkeypatch):
+def test_a_page_that_cannot_be_sent_the_end_does_not_undo_the_render(pack, model, monkeypatch):
     monkeypatch.setattr(pack["comfy_execution.progress"], "get_progress_state", lambda: None)
     assert pack.preview(pack.frames(model, seed=22), hidden={"unique_id": "5"}).is_file()
 

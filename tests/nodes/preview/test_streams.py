@@ -177,7 +177,7 @@ async def test_the_last_message_of_a_stream_can_be_asked_for(streams):
 
 
 @running
-async def test_a_thousand_streams_that_nobody_reads_are_bounded(streams):
+async def test_a_thousand_streams_without_viewers_are_bounded(streams):
     async with serving(streams) as get:
         answers, kept = [], []
         for _ in range(1000):

@@ -46,7 +46,7 @@ def test_workflow_and_prompt_say_the_same(name, read_workflow, schemas):
 
 
 @EACH
-def test_the_workflow_has_a_small_picture(name):
+def test_the_workflow_has_a_small_image(name):
     path = WORKFLOWS / f"{name}.jpg"
     assert path.stat().st_size <= MAX_PICTURE_BYTES
     with Image.open(path) as image:

@@ -43,7 +43,7 @@ def test_a_colour_cast_changes_colours_and_a_shift_changes_shapes(frames):
     assert cast.structure.max() < 0.05 < moved.structure.min()
 
 
-def test_a_blur_lowers_sharpness_and_keeps_a_plain_picture(frames):
+def test_a_blur_lowers_sharpness_and_keeps_a_plain_image(frames):
     noise = torch.rand(1, 3, 1, 32, 32) * 2 - 1
     before, after = (measure_sharpness(v[:, :, 0]).item() for v in (noise, blur(noise, 1)))
     assert after < 0.3 * before
@@ -51,7 +51,7 @@ def test_a_blur_lowers_sharpness_and_keeps_a_plain_picture(frames):
     assert torch.allclose(blur(plain, 3), plain, atol=1e-6)
 
 
-def test_a_shift_moves_by_a_share_of_the_picture():
+def test_a_shift_moves_by_a_share_of_the_image():
     frames = torch.zeros(1, 3, 1, 20, 20)
     frames[..., 10, 5] = 1
     moved = shift(frames, torch.tensor([0.1]), torch.tensor([-0.2]))

@@ -24,7 +24,7 @@ def test_the_same_generator_state_draws_the_same_faces():
     assert not torch.equal(first.skin, other.skin)
 
 
-def test_pictures_have_the_asked_size_and_range():
+def test_images_have_the_asked_size_and_range():
     identity = sample_identity(2, seeded())
     images = render(identity, sample_motion(2, 3, seeded()), (48, 80))
     assert images.shape == (2, 3, 3, 48, 80)
@@ -45,7 +45,7 @@ def test_identities_are_clearly_different():
     assert distance[~torch.eye(8, dtype=torch.bool)].min() > 0.04
 
 
-def test_size_does_not_change_the_picture():
+def test_size_does_not_change_the_drawing():
     identity = sample_identity(2, seeded())
     small = render(identity, rest_motion(2), (64, 64))
     large = render(identity, rest_motion(2), (256, 256)).flatten(0, 1)

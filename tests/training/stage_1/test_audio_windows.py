@@ -67,7 +67,7 @@ def test_held_out_segments_are_never_drawn_for_training(corpus, bank):
     assert windows.samples.shape == (64, 20 * SAMPLES_PER_FRAME)
 
 
-def test_stretching_keeps_sound_and_mouth_together(bank):
+def test_stretching_keeps_audio_and_mouth_together(bank):
     torch.manual_seed(0)
     longer = cut_windows(bank, torch.zeros(16, dtype=torch.long), torch.full((16,), 5), 36)
     steps = torch.linspace(0, 1, 36 * SAMPLES_PER_FRAME)
@@ -83,7 +83,7 @@ def test_stretching_keeps_sound_and_mouth_together(bank):
     assert speeds.max() > 1.2 * speeds.min()
 
 
-def test_disturbed_sound_keeps_its_mouth_unless_it_was_silenced(bank):
+def test_disturbed_audio_keeps_its_mouth_unless_it_was_silenced(bank):
     torch.manual_seed(1)
     windows = cut_windows(bank, torch.zeros(200, dtype=torch.long), torch.full((200,), 5), 30)
     out = disturb(windows)

@@ -59,7 +59,7 @@ def tokens(config, tmp_path_factory):
     return PromptTokens.encode(list(prompt_vocabulary()), tokenizer, config.dit.text_len, DEVICE)
 
 
-def test_a_refreshed_bank_holds_new_clips_with_their_faces_and_sounds(bank):
+def test_a_refreshed_bank_holds_new_clips_with_their_faces_and_audio(bank):
     first = bank.draw(4)
     assert first.latents.shape == (4, 16, 3, 4, 4)
     assert first.images.shape == (4, 16, 3, 4, 4)
@@ -75,7 +75,7 @@ def test_a_refreshed_bank_holds_new_clips_with_their_faces_and_sounds(bank):
     assert not torch.equal(bank.draw(4).latents, before.latents)
 
 
-def test_clips_of_one_face_share_its_portrait_and_picture(bank):
+def test_clips_of_one_face_share_its_portrait_and_image(bank):
     torch.manual_seed(0)
     batch = bank.draw(64)
     faces = {}
@@ -87,7 +87,7 @@ def test_clips_of_one_face_share_its_portrait_and_picture(bank):
         assert 1 < len({latent.numpy().tobytes() for _, latent in clips}) <= 4
 
 
-def test_clips_are_paired_with_the_picture_of_their_own_face(bank):
+def test_clips_are_paired_with_the_image_of_their_own_face(bank):
     """A face moves little, so that a clip's first latent is nearest its own face's image."""
     torch.manual_seed(0)
     batch = bank.draw(32)
@@ -110,11 +110,9 @@ def test_stage_1_trains_transformer_and_towers_alike(config, bank, tokens, tmp_p
     assert (tmp_path / "dit.csv").is_file()
 
 
-@pytest.mark.parametrize(("picture_share", "frames"), [(1.0, 1), (0.0, 9)])
-def test_the_autoencoder_trains_on_pictures_then_on_clips(config, tmp_path, picture_share, frames):
-    recipe = VAERecipe(
-        picture_share=picture_share, picture_batch=2, clip_batch=1, optimiser=OPTIMISER
-    )
+@pytest.mark.parametrize(("image_share", "frames"), [(1.0, 1), (0.0, 9)])
+def test_the_autoencoder_trains_on_images_then_on_clips(config, tmp_path, image_share, frames):
+    recipe = VAERecipe(image_share=image_share, image_batch=2, clip_batch=1, optimiser=OPTIMISER)
     tracks = (torch.rand(40, 6), torch.rand(40, 6))
     trainer = VAETrainer(config, recipe, tracks, DEVICE, tmp_path, seed=0)
     start = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
@@ -126,7 +124,7 @@ def test_the_autoencoder_trains_on_pictures_then_on_clips(config, tmp_path, pict
     assert (tmp_path / "vae-0.safetensors").is_file()
 
 
-def test_the_sound_encoder_trains_and_is_measured_on_the_held_out_part(config, corpus, tmp_path):
+def test_the_audio_encoder_trains_and_is_measured_on_the_held_out_part(config, corpus, tmp_path):
     recipe = AudioRecipe(batch=2, margin_frames=3, optimiser=OPTIMISER)
     trainer = AudioTrainer(config, recipe, corpus, DEVICE, tmp_path, seed=0)
     before = trainer.measure()

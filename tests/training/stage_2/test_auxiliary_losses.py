@@ -139,7 +139,7 @@ def test_errors_add_up(judged, errors):
     assert float(truth(judged, **WEIGHTS)) == pytest.approx(whole)
 
 
-def test_pictures_are_the_portraits_that_were_encoded(judged):
+def test_images_are_the_portraits_that_were_encoded(judged):
     bank, vae, _, _, scene, _ = judged
     images = bank.images(scene.conditioning.faces)
     assert images.min() >= 0

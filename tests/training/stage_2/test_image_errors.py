@@ -149,7 +149,7 @@ def test_the_gradient_brings_colours_back(error, images, strength):
 @ERRORS
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 @pytest.mark.parametrize("level", [-1.0, -0.999])
-def test_black_pictures_have_a_finite_gradient(error, strength, level):
+def test_black_images_have_a_finite_gradient(error, strength, level):
     # What lies on the border itself has no gradient with torch 2.14.
     frames = torch.full((1, 3, FRAMES, 64, 64), level, requires_grad=True)
     grey = torch.full((1, 3, 64, 64), 0.1)

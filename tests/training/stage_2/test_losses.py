@@ -23,7 +23,7 @@ def test_data_is_what_the_velocity_leads_to():
     assert data.flatten().tolist() == [2.0, -3.0]
 
 
-def test_guidance_weighs_prompt_and_sound_apart():
+def test_guidance_weighs_prompt_and_audio_apart():
     nothing, no_text, full = torch.tensor(1.0), torch.tensor(2.0), torch.tensor(4.0)
     assert guided(nothing, no_text, full, 3.0, 4.0).item() == 1 + 3 * 2 + 4 * 1
     assert guided(nothing, no_text, full, 1.0, 1.0).item() == 4

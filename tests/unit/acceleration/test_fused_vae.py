@@ -70,7 +70,7 @@ def test_a_row_is_normalised_scaled_and_activated():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("channels", [3, 8])
-def test_doubled_pictures_are_those_of_the_plain_layer(dtype, channels):
+def test_doubled_images_are_those_of_the_plain_layer(dtype, channels):
     images = torch.randn(2, channels, 3, 5).to(dtype)
     expected = F.interpolate(images.float(), scale_factor=2.0, mode="nearest-exact")
     assert torch.equal(double_images(images).float(), expected)

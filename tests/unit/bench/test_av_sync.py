@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cpu
 @pytest.mark.parametrize(
     ("duration_s", "frames"), [(0.04, 1), (0.5, 13), (1.12, 28), (1.13, 29), (37.5, 938)]
 )
-def test_video_is_as_long_as_its_sound_and_in_step(tmp_path, duration_s, frames):
+def test_video_is_as_long_as_its_audio_and_in_step(tmp_path, duration_s, frames):
     found = measure_sync(duration_s, tmp_path)
     assert found.expected_frames == found.num_frames == frames
     assert found.num_samples_out == round(duration_s * RATE_HZ)

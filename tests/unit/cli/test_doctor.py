@@ -37,7 +37,7 @@ def report(tmp_path_factory):
     return json.loads(shown[0]), shown[1], empty
 
 
-def test_a_gpu_says_which_faster_ways_it_lacks_and_why(monkeypatch):
+def test_a_gpu_says_which_faster_modes_it_lacks_and_why(monkeypatch):
     old = SimpleNamespace(name="RTX 2080", total_memory=8 * 2**30, major=7, minor=5)
     for name, value in {
         "is_available": lambda: True,

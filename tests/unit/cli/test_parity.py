@@ -40,7 +40,7 @@ def test_a_folder_without_golden_files(capsys, tmp_path):
     assert shown.count("\n") == 1
 
 
-def test_parity_needs_neither_video_nor_sound_packages(tmp_path):
+def test_parity_needs_neither_video_nor_audio_packages(tmp_path):
     script = (
         "import sys\n"
         "for name in ('av', 'soundfile', 'pyloudnorm'):\n"

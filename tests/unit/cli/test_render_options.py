@@ -39,7 +39,7 @@ def test_what_is_no_size(text):
         parse_size(text)
 
 
-def test_sampling_keeps_what_the_model_says_unless_told():
+def test_sampling_keeps_what_the_model_says_unless_set():
     model = SamplingConfig(steps=7, rule="euler", seed=3, mouth_strength=1.5)
     assert read_sampling(argparse.Namespace(**UNSET)).over(model) == model
     given = argparse.Namespace(**UNSET | {"steps": 2, "seed": 0, "mouth_strength": 0.0})
@@ -78,7 +78,7 @@ def test_a_cpu_runs_eagerly_unless_asked_otherwise():
     assert read_paths("--speed", "fused") == KernelOptions()
 
 
-def test_each_way_has_a_switch_that_turns_it_off():
+def test_each_kernel_option_has_a_switch_that_turns_it_off():
     fused = ("--speed", "fused")
     assert not read_paths(*fused, "--no-fused-blocks").fused_blocks
     assert not read_paths(*fused, "--no-fused-layers").fused_layers

@@ -95,12 +95,12 @@ def run(arguments, **streams):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["render"], 2)])
-def test_the_exit_code_holds_where_nothing_can_be_told(arguments, code):
+def test_the_exit_code_holds_where_nothing_can_be_written(arguments, code):
     with Path("/dev/full").open("wb") as full:
         assert run(arguments, stdout=subprocess.DEVNULL, stderr=full) == code
 
 
-def test_the_exit_code_holds_where_nobody_reads():
+def test_the_exit_code_holds_without_a_reader():
     reader, writer = os.pipe()
     os.close(reader)
     try:

@@ -109,10 +109,10 @@ def networks(checkpoint):
 def make_plan(checkpoint):
     """Plan a video of noise, of 1 step and 32 x 32 pixels by default."""
 
-    def make(*, picture_seed=0, sound_seed=0, seconds=0.4, size_px=(32, 32), **given):
-        rng = np.random.default_rng(picture_seed)
+    def make(*, image_seed=0, audio_seed=0, seconds=0.4, size_px=(32, 32), **given):
+        rng = np.random.default_rng(image_seed)
         image = Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8))
-        noise = np.random.default_rng(sound_seed).standard_normal((1, round(seconds * 16_000)))
+        noise = np.random.default_rng(audio_seed).standard_normal((1, round(seconds * 16_000)))
         audio = AudioArray("noise", noise.astype(np.float32) * 0.1, 16_000)
         names = ("prompt", "fit", "prompt_changes", "context", "clip_tokens", "chunk",
                  "num_decode_latents")  # fmt: skip

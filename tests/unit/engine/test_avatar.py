@@ -48,7 +48,7 @@ def video(avatar, total, state=None, events=NO_EVENTS):
     return torch.cat(list(run_session(avatar, total, state, events)))
 
 
-def test_frames_are_pictures_on_the_cpu(avatar):
+def test_frames_are_images_on_the_cpu(avatar):
     frames = video(avatar, 30)
     assert (frames.shape, frames.dtype, frames.device.type) == ((30, 32, 32, 3), torch.uint8, "cpu")
     assert frames.is_contiguous()
@@ -73,7 +73,7 @@ def test_a_state_of_another_portrait_is_refused(avatar, build):
     states = []
     video(avatar, 30, events=EventHandlers(state=states.append))
     with pytest.raises(InvalidInputError, match="other settings"):
-        video(build(picture_seed=1), 60, states[0])
+        video(build(image_seed=1), 60, states[0])
 
 
 def test_each_chunk_hears_its_own_window_with_context_on_both_sides(build, checkpoint):

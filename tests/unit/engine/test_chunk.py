@@ -152,7 +152,7 @@ def test_shown_frames_have_the_portraits_colours(toy):
     assert torch.equal(state.motion_frames[0, :, -4:], frames[:, -4:])
 
 
-def test_mouth_strength_zero_takes_the_sound_away(toy):
+def test_mouth_strength_zero_takes_the_audio_away(toy):
     silent = replace(PLAIN, mouth_strength=0.0)
     assert torch.equal(toy.run(sampling=silent, audio=1)[0], toy.run(sampling=silent, audio=2)[0])
     assert not torch.equal(toy.run(sampling=PLAIN, audio=1)[0], toy.run(sampling=PLAIN, audio=2)[0])
@@ -193,7 +193,7 @@ def spoil(module, call, value):
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("value", BAD)
-def test_pictures_that_are_none_are_never_handed_on(toy, value, strength):
+def test_values_that_are_no_images_are_never_handed_on(toy, value, strength):
     hook = spoil(toy.vae.decoder, 4, value)  # two latents are motion, the third is shown
     sampling = replace(PLAIN, colour_strength=strength)
     chunk = generate_chunk(

@@ -41,7 +41,7 @@ def place(**given):
     return Placement(CPU, FLOAT32, **given)
 
 
-def test_a_sound_that_is_whole_has_no_notes():
+def test_audio_that_is_whole_has_no_notes():
     assert audio_notes(SOUND) == track_notes(SOUND) == []
 
 
@@ -70,7 +70,7 @@ def test_a_sound_that_is_whole_has_no_notes():
         ({"num_samples": 13 * 3600 * 16_000}, "13.0 hours long"),
     ],
 )  # fmt: skip
-def test_faults_measured_in_the_sound_are_notes(changes, note):
+def test_faults_measured_in_the_audio_are_notes(changes, note):
     assert audio_notes(audio(**changes)) == [f"audio speech.wav: {note}"]
 
 
@@ -118,7 +118,7 @@ def test_decoding_on_a_device_without_the_fused_kernels_is_a_note():
     ]
 
 
-def test_notes_of_a_whole_plan_come_from_request_sound_and_placement(make_plan, checkpoint):
+def test_notes_of_a_whole_plan_come_from_request_audio_and_placement(make_plan, checkpoint):
     plan = make_plan(size_px=checkpoint.config.size_px)
     assert render_notes(plan) == []
     request = replace(

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.cpu
 CPU = torch.device("cpu")
 
 OTHERS = {
-    "picture": {"picture_seed": 1},
-    "sound": {"sound_seed": 1},
+    "picture": {"image_seed": 1},
+    "sound": {"audio_seed": 1},
     "prompt": {"prompt": "bye"},
     "change": {"prompt_changes": (PromptChange(1, "a"),)},
     "later change": {"prompt_changes": (PromptChange(2, "a"),)},
@@ -107,7 +107,7 @@ def test_equal_settings_give_equal_fingerprints(make_plan):
     assert make_plan(chunk=chunk).fingerprint() == make_plan().fingerprint()
 
 
-def test_the_name_of_a_sound_in_memory_does_not_count(make_plan):
+def test_the_name_of_audio_in_memory_does_not_count(make_plan):
     plan = make_plan()
     source = plan.audio.source
     other = probe_audio(AudioArray("another name", source.samples.copy(), source.rate_hz))
@@ -210,8 +210,8 @@ def test_a_switch_that_pytorch_does_not_tell_stops_nothing(make_plan, monkeypatc
     assert make_plan().fingerprint()
 
 
-def test_a_render_of_audio_that_cannot_be_identified_is_not_repeatable(make_plan, growing_sound):
+def test_a_render_of_audio_that_cannot_be_identified_is_not_repeatable(make_plan, growing_audio):
     plan = make_plan()
     assert plan.is_repeatable
-    growing = AudioInfo.growing(growing_sound(np.zeros((1, 1600), np.float32), 16_000, 640))
+    growing = AudioInfo.growing(growing_audio(np.zeros((1, 1600), np.float32), 16_000, 640))
     assert not replace(plan, speakers=(PlannedSpeaker(growing),)).is_repeatable

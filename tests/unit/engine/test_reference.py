@@ -35,7 +35,7 @@ def test_two_portraits_can_share_a_batch(toy):
     torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_prompt_and_picture_are_projected_for_every_block(toy):
+def test_prompt_and_image_are_projected_for_every_block(toy):
     session = toy.reference.session
     with torch.no_grad():
         expected = toy.dit.project_session(

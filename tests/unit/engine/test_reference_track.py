@@ -106,7 +106,7 @@ def test_only_one_projection_is_held(make_track):
     assert first() is None
 
 
-def test_a_changed_prompt_changes_the_picture_from_its_chunk_on(make_plan, networks):
+def test_a_changed_prompt_changes_the_image_from_its_chunk_on(make_plan, networks):
     from flashtalk_core.engine.build import build_avatar
     from flashtalk_core.media.audio.probe import AnalysisStream
 

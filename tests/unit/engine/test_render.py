@@ -25,7 +25,7 @@ def plan(make_plan):
     return make_plan(chunk=CHUNK, steps=2, seconds=0.4)  # 10 frames in 3 chunks
 
 
-def test_the_video_is_as_long_as_the_sound(plan, networks, tmp_path):
+def test_the_video_is_as_long_as_the_audio(plan, networks, tmp_path):
     render_video(plan, open_writer(plan, tmp_path / "a.mp4", crf=30), networks)
     measured = measure_video(tmp_path / "a.mp4")
     assert (measured.num_frames, measured.is_exact, measured.num_samples) == (10, True, 6_400)
@@ -86,11 +86,11 @@ def test_a_sink_is_left_with_what_stopped_the_render(plan, networks):
     assert sink.left_by is error
 
 
-def test_a_growing_sound_gives_the_very_file_and_stream_of_the_finished_one(
-    plan, networks, growing_sound, tmp_path
+def test_growing_audio_gives_the_very_file_and_stream_of_the_finished_one(
+    plan, networks, growing_audio, tmp_path
 ):
     samples = plan.audio.source.samples
-    growing = AudioInfo.growing(growing_sound(samples, 16_000, 640))
+    growing = AudioInfo.growing(growing_audio(samples, 16_000, 640))
     whole = replace(growing, source=plan.audio.source, num_samples=samples.shape[1])
     videos = []
     for audio in (growing, whole):

@@ -64,7 +64,7 @@ def test_a_prompt_of_another_model_is_refused(shape):
 
 
 @pytest.mark.parametrize("shape", [(1, 256, 1280), (1, 257, 1024)])
-def test_a_picture_of_another_model_is_refused(shape):
+def test_an_image_of_another_model_is_refused(shape):
     with pytest.raises(InvalidInputError, match="SoulX-FlashTalk-14B takes 257, 1280 wide"):
         check_request(ask(clip_tokens=torch.zeros(shape)), CONFIG)
 
@@ -76,7 +76,7 @@ def test_conditioning_that_fits_is_accepted_without_a_warning(caplog):
     assert caplog.text == ""
 
 
-def test_sizes_nobody_tried_warn(caplog):
+def test_untried_sizes_warn(caplog):
     warn_about_request(ask(size_px=(32, 48)), CONFIG)
     assert "size 32x48: SoulX-FlashTalk-14B is known to work at 768x448 only" in caplog.text
     caplog.clear()

@@ -313,7 +313,7 @@ def test_a_message_gives_the_plan_that_its_sender_had():
 
 
 @pytest.mark.parametrize("name", ["portrait", "speakers.audio"])
-def test_what_is_nowhere_is_told(name):
+def test_what_is_nowhere_is_reported(name):
     with pytest.raises(FlashTalkError, match=r"none is given; name|no audio is given; name"):
         resolve(changed(BASE, name, None), HOST)
 
@@ -333,7 +333,7 @@ def opened():
     return open_model(HOST.find_files(ModelSpec()), (), backend, BASE.placement, HOST)
 
 
-def test_what_is_in_memory_goes_beside_the_spec(opened, monkeypatch):
+def test_what_is_in_memory_goes_next_to_the_spec(opened, monkeypatch):
     def refuse(*_args, **_kwargs):
         pytest.fail("looked for")
 
@@ -389,7 +389,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("index", range(len(FAULTS)))
-def test_of_several_faults_the_cheapest_to_find_is_told(index):
+def test_of_several_faults_the_cheapest_to_find_is_reported(index):
     spec = BASE
     for name in list(FAULTS)[index:][::-1]:
         spec = changed(spec, name, FAULTS[name][0])

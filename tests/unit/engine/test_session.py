@@ -132,12 +132,12 @@ RATES = [16_000, 44_100]
 @pytest.mark.parametrize("ahead_samples", [0, 1, 5_000, 40_000])
 @pytest.mark.parametrize("frames", [1, 4, 7, 8, 9, 16, 20.1, 24])
 @pytest.mark.parametrize("rate_hz", RATES)
-def test_a_growing_sound_gives_the_frames_of_the_finished_one(
-    growing_sound, rate_hz, frames, ahead_samples
+def test_growing_audio_gives_the_frames_of_the_finished_one(
+    growing_audio, rate_hz, frames, ahead_samples
 ):
     num_samples = round(frames * rate_hz / 25)
     samples = np.random.default_rng(0).standard_normal((1, num_samples)).astype(np.float32)
-    growing = AudioInfo.growing(growing_sound(samples, rate_hz, rate_hz // 50))
+    growing = AudioInfo.growing(growing_audio(samples, rate_hz, rate_hz // 50))
     finished = replace(
         growing, source=AudioArray("whole", samples, rate_hz), num_samples=num_samples
     )
@@ -150,17 +150,17 @@ def test_a_growing_sound_gives_the_frames_of_the_finished_one(
 
 
 @pytest.mark.parametrize("total", [8, 16, 12, 13])
-def test_nothing_is_drawn_behind_the_end_of_a_growing_sound(growing_sound, total):
+def test_nothing_is_drawn_behind_the_end_of_growing_audio(growing_audio, total):
     """Its end is known only when the next sample is waited for, which is before it is drawn."""
     samples = np.ones((1, total * 640), np.float32)
-    audio = AudioInfo.growing(growing_sound(samples, 16_000, 640))
+    audio = AudioInfo.growing(growing_audio(samples, 16_000, 640))
     source = Hearing(audio, 0)
     assert sum(map(len, run_session(source, audio))) == total
     assert source.drawn == -(-total // 4) * 4
 
 
-def test_frames_leave_before_the_end_is_known(growing_sound):
-    audio = AudioInfo.growing(growing_sound(np.ones((1, 64_000), np.float32), 16_000, 640))
+def test_frames_leave_before_the_end_is_known(growing_audio):
+    audio = AudioInfo.growing(growing_audio(np.ones((1, 64_000), np.float32), 16_000, 640))
     session = run_session(Hearing(audio, 640), audio)
     next(session)
     assert (audio.total_samples, audio.source.num_arrived) == (None, 9 * 640)

@@ -245,7 +245,7 @@ def test_what_is_no_json_object_is_refused(text):
     refusal(text)
 
 
-def test_values_that_exclude_each_other_are_told_as_elsewhere():
+def test_values_that_exclude_each_other_are_reported_as_elsewhere():
     memory = {"mode": "resident", "num_resident": 3}
     text = json.dumps({"version": 1, "placement": {"memory": memory}})
     with pytest.raises(FlashTalkError, match=r"^memory resident:3: a number of blocks, 0 or more"):

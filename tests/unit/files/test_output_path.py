@@ -161,7 +161,7 @@ def test_what_is_no_file_in_the_place_of_one(tmp_path, name, kind):
     assert left_in(tmp_path) == before
 
 
-def test_a_file_of_somebody_in_the_place_of_the_lock_stays(tmp_path):
+def test_a_file_of_another_program_in_the_place_of_the_lock_stays(tmp_path):
     (tmp_path / "v.partial.lock").write_text("somebody's own")
     assert "a file of another program is there; move it away" in complaint(tmp_path / "v.mp4")
     assert (tmp_path / "v.partial.lock").read_text() == "somebody's own"

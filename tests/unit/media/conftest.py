@@ -24,7 +24,7 @@ def voice(num_samples, rate_hz, seed=0):
     return (rng.standard_normal(num_samples) * envelope[:num_samples]).astype(np.float32)
 
 
-def encode_sound(path, audio, rate_hz, codec="pcm_f32le", layout=None, **tags):
+def encode_audio(path, audio, rate_hz, codec="pcm_f32le", layout=None, **tags):
     """Write `(C, n)` floats with PyAV in any codec it has."""
     layout = layout or {1: "mono", 2: "stereo", 6: "5.1"}[len(audio)]
     with av.open(str(path), "w") as container:
@@ -79,7 +79,7 @@ def make():
     return SimpleNamespace(
         clicks=clicks,
         voice=voice,
-        encode_sound=encode_sound,
+        encode_audio=encode_audio,
         write_video=write_video,
         write_wav=write_wav,
         heard=heard,

@@ -39,9 +39,9 @@ def tag(request):
 @pytest.mark.parametrize(
     ("name", "codec"), [("s.wav", "pcm_s16le"), ("s.mp3", "libmp3lame"), ("s.flac", "flac")]
 )
-def test_a_sound_is_read_whatever_its_tags_are(make, tmp_path, tag, name, codec):
+def test_audio_is_read_whatever_its_tags_are(make, tmp_path, tag, name, codec):
     audio = make.voice(16_000, 16_000)[None]
-    path = retag(make.encode_sound(tmp_path / name, audio, 16_000, codec, title=TITLE), tag)
+    path = retag(make.encode_audio(tmp_path / name, audio, 16_000, codec, title=TITLE), tag)
     with AudioReader(path) as reader:
         num_read = sum(block.shape[1] for block in reader.blocks())
     assert num_read == 16_000
@@ -49,7 +49,7 @@ def test_a_sound_is_read_whatever_its_tags_are(make, tmp_path, tag, name, codec)
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_video_is_read_and_copied_whatever_its_tags_are(make, tmp_path, caplog, tag, suffix):
-    audio = make.encode_sound(tmp_path / "s.wav", make.clicks(16_000, [8_000]), 16_000)
+    audio = make.encode_audio(tmp_path / "s.wav", make.clicks(16_000, [8_000]), 16_000)
     make.write_video(tmp_path / "v.mp4", probe_audio(audio), metadata={"title": TITLE})
     path = retag(tmp_path / "v.mp4", tag)
     with caplog.at_level(logging.WARNING):

@@ -52,7 +52,7 @@ def test_estimates_cover_what_was_measured_and_little_more(
     assert measured_gib <= estimate <= 1.25 * measured_gib
 
 
-def test_estimates_grow_with_the_picture_and_the_number_format():
+def test_estimates_grow_with_the_image_and_the_dtype():
     base = working_bytes(VideoVAE, full_size())
     assert working_bytes(VideoVAE, full_size(size_px=(384, 448))) == base / 2
     assert working_bytes(VideoVAE, full_size(dtype=torch.float32)) == base * 2

@@ -122,7 +122,7 @@ def test_free_memory_decides_what_stays_and_never_the_number_format(sizes, total
     assert len(set(kept)) > 10, "what stays follows what is free"
 
 
-def test_latents_a_call_do_not_change_the_picture(sizes):
+def test_latents_a_call_do_not_change_the_image(sizes):
     config = AvatarConfig()
     eight = model_sizes(config, (768, 448), config.chunk, torch.bfloat16, 8)
     for total_gb in (80, 48, 40, 37, 36, 24):
@@ -267,7 +267,7 @@ def test_a_mode_with_8_bit_floats_in_it_is_a_spelling_and_no_mode():
         MemoryChoice("float8")
 
 
-def test_a_small_card_can_be_told_to_keep_the_wide_format(sizes):
+def test_a_small_card_can_be_set_to_keep_the_wide_dtype(sizes):
     memory = DeviceMemory(round(22.5 * GB), round(24 * GB))
     plan = choose_memory(MemoryChoice(float8=False), sizes, memory, fp8_unsupported=None)
     assert not plan.float8

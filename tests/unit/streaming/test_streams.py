@@ -27,7 +27,7 @@ def test_ids_are_long_and_never_the_same():
     assert min(map(len, ids)) >= 32
 
 
-def test_a_thousand_streams_that_nobody_reads_cost_no_memory():
+def test_a_thousand_streams_without_viewers_cost_no_memory():
     sessions = StreamSessions(max_sessions=3)
     streams = []
     for _ in range(1000):

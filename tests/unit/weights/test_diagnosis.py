@@ -184,7 +184,7 @@ def test_a_damaged_index_is_reported(models):
     assert "names no shard" in faults(models, {"dit": index})["dit"]
 
 
-def test_names_that_nobody_knows_are_shown(models, tmp_path):
+def test_unknown_names_are_shown(models, tmp_path):
     path = tmp_path / "prefixed.safetensors"
     weights = {
         f"model.diffusion_model.{name}": value for name, value in load_file(TINY.vae).items()

@@ -118,7 +118,7 @@ def test_sections_that_the_settings_leave_out_are_reported_in_one_line(authors_f
     assert "does not set dit, text, audio, chunk, sampling, prompt;" in message
 
 
-def test_whole_settings_and_absent_ones_are_not_told(copied_folder, caplog):
+def test_whole_settings_and_absent_ones_are_not_reported(copied_folder, caplog):
     (copied_folder / "flashtalk.json").unlink()
     find_model_files(copied_folder)
     find_model_files(resolve_model("tiny"))

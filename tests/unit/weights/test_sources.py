@@ -70,13 +70,13 @@ def test_text_encoder_and_clip_may_be_left_out(memory):
     assert (found.tokenizer, found.text_plan, found.clip_plan) == (None, None, None)
 
 
-def test_a_setting_that_does_not_fit_is_told_with_where_it_is_from(memory):
+def test_a_setting_that_does_not_fit_is_reported_with_its_source(memory):
     settings = Settings("my settings", {"vae": {"dim": "wide"}})
     with pytest.raises(WeightsError, match=r"^my settings: vae"):
         check_sources(replace(memory, settings=settings))
 
 
-def test_a_missing_tensor_is_told_with_the_source(memory):
+def test_a_missing_tensor_is_reported_with_the_source(memory):
     tensors = dict(memory.vae[0].tensors)
     del tensors["conv2.bias"]
     with pytest.raises(WeightsError, match=r"^vae in memory: 1 of .*\(conv2\.bias\) are missing"):

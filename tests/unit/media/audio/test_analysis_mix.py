@@ -52,7 +52,7 @@ def test_inverted_channels_leave_one_that_speaks(make, voice, caplog, factor):
 def test_noise_of_a_codec_is_not_taken_for_what_is_said(make, tmp_path, voice, name, codec):
     path, inverted = tmp_path / name, np.stack([voice, -voice])
     if codec:
-        make.encode_sound(path, inverted, 48_000, codec)
+        make.encode_audio(path, inverted, 48_000, codec)
     else:
         soundfile.write(path, inverted.T, 48_000, "VORBIS")
     with AudioReader(path) as reader:
@@ -83,7 +83,7 @@ def test_channels_that_cancel_in_the_part_are_judged_there(make, voice):
 
 
 def test_what_is_played_keeps_both_channels(make, tmp_path, voice):
-    audio = make.encode_sound(tmp_path / "s.wav", np.stack([voice, -voice]), RATE_HZ)
+    audio = make.encode_audio(tmp_path / "s.wav", np.stack([voice, -voice]), RATE_HZ)
     make.write_video(tmp_path / "v.mp4", probe_audio(audio))
     with AudioReader(tmp_path / "v.mp4") as reader:
         left, right = np.concatenate(list(reader.blocks()), axis=1)
@@ -113,7 +113,7 @@ def test_speech_where_the_effects_channel_would_be_is_heard(make, voice):
 
 
 @pytest.mark.parametrize("offset", [0.02, 0.1, -0.4, 3.0])
-def test_a_constant_offset_is_removed_from_the_sound(make, voice, offset):
+def test_a_constant_offset_is_removed_from_the_audio(make, voice, offset):
     plain, moved = probe(0.5 * voice), probe(0.5 * voice + offset)
     assert likeness(make.heard(moved), voice) > 0.999
     assert moved.loudness_lufs == pytest.approx(plain.loudness_lufs, abs=0.2)
@@ -150,14 +150,14 @@ def test_rumble_is_cut_alike_whatever_windows_are_read(make, voice):
     assert np.array_equal(np.concatenate(parts)[: len(whole)], whole)
 
 
-def test_clean_sound_is_only_scaled(make, voice):
+def test_clean_audio_is_only_scaled(make, voice):
     info = probe(voice)
     assert (info.mix.offset, info.mix.cuts_lows) == (0, False)
     assert np.array_equal(make.heard(info), voice * np.float32(info.gain))
 
 
 @pytest.mark.parametrize("level", [0, 3e-5, 9e-5])
-def test_sound_below_the_silence_threshold_is_rendered_as_silence(make, level):
+def test_audio_below_the_silence_threshold_is_rendered_as_silence(make, level):
     noise = np.random.default_rng(0).uniform(-level, level, RATE_HZ)
     info = probe(noise)
     assert info.is_silent

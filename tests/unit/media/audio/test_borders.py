@@ -64,7 +64,7 @@ def test_faults_of_libsndfile_are_reported(paf, monkeypatch, error):
 
 @pytest.mark.parametrize("error", RAISED[:-1], ids=repr)
 def test_faults_of_a_demuxer_are_reported(make, tmp_path, monkeypatch, error):
-    path = make.encode_sound(tmp_path / "s.wav", np.zeros((1, 9_000), np.float32), 16_000)
+    path = make.encode_audio(tmp_path / "s.wav", np.zeros((1, 9_000), np.float32), 16_000)
     real = frames._packets
 
     def packets(path, container, stream, tell):
@@ -76,7 +76,7 @@ def test_faults_of_a_demuxer_are_reported(make, tmp_path, monkeypatch, error):
 
 @pytest.mark.parametrize("error", RAISED, ids=repr)
 def test_faults_of_a_decoder_are_reported_or_are_damage(make, tmp_path, monkeypatch, error):
-    path = make.encode_sound(tmp_path / "s.wav", np.zeros((1, 9_000), np.float32), 16_000)
+    path = make.encode_audio(tmp_path / "s.wav", np.zeros((1, 9_000), np.float32), 16_000)
     real = frames._packets
 
     def packets(*args):
@@ -90,7 +90,7 @@ def test_faults_of_a_decoder_are_reported_or_are_damage(make, tmp_path, monkeypa
 
 @pytest.mark.parametrize("where", ["decode", "demux"])
 def test_memory_that_runs_out_is_not_taken_for_damage(make, tmp_path, monkeypatch, where):
-    path = make.encode_sound(tmp_path / "s.wav", np.zeros((1, 9_000), np.float32), 16_000)
+    path = make.encode_audio(tmp_path / "s.wav", np.zeros((1, 9_000), np.float32), 16_000)
     real = frames._packets
 
     def packets(path, container, stream, tell):

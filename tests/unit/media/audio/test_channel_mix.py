@@ -89,7 +89,7 @@ def test_layouts_of_aac_are_played_as_they_are(layout):
 
 
 @pytest.mark.parametrize("how_many", [1, 12])
-def test_sound_of_many_channels_is_played_as_loud_as_it_is(make, tmp_path, how_many):
+def test_audio_of_many_channels_is_played_as_loud_as_it_is(make, tmp_path, how_many):
     voice = make.voice(16_000, 16_000)
     audio = np.zeros((12, 16_000), np.float32)
     audio[:how_many] = voice
@@ -99,7 +99,7 @@ def test_sound_of_many_channels_is_played_as_loud_as_it_is(make, tmp_path, how_m
     assert np.allclose(row @ audio, voice, atol=2e-3)
 
 
-def test_speech_in_the_centre_beside_rumble_is_heard_alone(make):
+def test_speech_in_the_centre_is_heard_without_the_rumble_next_to_it(make):
     voice, time_s = make.voice(32_000, 16_000), np.arange(32_000) / 16_000
     audio = np.zeros((6, 32_000), np.float32)
     audio[2], audio[3] = voice * 0.2, 0.9 * np.sin(2 * np.pi * 40 * time_s)

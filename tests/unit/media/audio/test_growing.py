@@ -27,11 +27,11 @@ def samples_and_rate(request, make):
 
 
 @pytest.fixture
-def growing(samples_and_rate, growing_sound):
+def growing(samples_and_rate, growing_audio):
     samples, rate_hz = samples_and_rate
     # Products of matrices round a downmix by the size of the blocks: there they are the same.
     part_samples = 1_000 if len(samples) == 1 else BLOCK_SAMPLES
-    return AudioInfo.growing(growing_sound(samples, rate_hz, part_samples))
+    return AudioInfo.growing(growing_audio(samples, rate_hz, part_samples))
 
 
 @pytest.fixture
@@ -87,9 +87,9 @@ def test_the_video_is_the_same_to_the_byte(growing, finished, tmp_path):
 
 
 @pytest.mark.parametrize("num_samples", [1, 639, 640, 641, 1_280, 16_000])
-def test_the_end_is_found_at_any_sample(growing_sound, make, tmp_path, num_samples):
+def test_the_end_is_found_at_any_sample(growing_audio, make, tmp_path, num_samples):
     samples = make.voice(num_samples, 16_000)[None]
-    growing = AudioInfo.growing(growing_sound(samples, 16_000, 640))
+    growing = AudioInfo.growing(growing_audio(samples, 16_000, 640))
     finished = replace(
         growing, source=AudioArray("whole", samples, 16_000), num_samples=num_samples
     )
@@ -112,7 +112,7 @@ def test_a_render_that_stops_before_the_end_says_how_much_it_saved(growing, tmp_
     assert stopped.value.__notes__ == [f"the first 20 frames are in {writer.output.partial}"]
 
 
-def test_nothing_tells_it_from_another_sound_and_nothing_is_wrong_with_it(growing):
+def test_it_has_no_identity_and_nothing_is_wrong_with_it(growing):
     assert growing.identity is None
     assert audio_notes(growing) == []
     assert all("AAC has no" in note for note in track_notes(growing))

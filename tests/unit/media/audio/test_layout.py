@@ -101,7 +101,7 @@ def write_video(path, layout, samples):
             container.mux(stream.encode(last))
 
 
-def test_the_sound_of_a_video_keeps_its_places(tmp_path):
+def test_the_audio_of_a_video_keeps_its_places(tmp_path):
     """MOV has an order of its own for 7.1; audio without a layout is in that of WAV."""
     positions = positions_of("7.1", 8)
     samples = voice(positions, "SL", 48000)

@@ -90,7 +90,7 @@ def render(final, audio, change):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_sound_that_changes_stops_the_video_and_keeps_the_older_one(speech, final, change):
+def test_audio_that_changes_stops_the_video_and_keeps_the_older_one(speech, final, change):
     audio = probe_audio(speech)
     with pytest.raises(InvalidInputError, match=r"changed while it was rendered, .*; keep") as e:
         render(final, audio, change)
@@ -109,7 +109,7 @@ def test_a_changed_file_with_the_same_samples_stops_nothing(speech, final, chang
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_model_never_hears_a_sound_that_changed(speech, change):
+def test_the_model_never_hears_audio_that_changed(speech, change):
     audio = probe_audio(speech)
     with AnalysisStream(audio) as stream:
         stream.read(0, 1)
@@ -121,14 +121,14 @@ def test_the_model_never_hears_a_sound_that_changed(speech, change):
 @pytest.mark.parametrize(
     "other", [noise(1), noise(0, 3), noise(0, SECONDS, 2), np.zeros_like(noise())]
 )
-def test_a_sound_replaced_before_the_render_is_noticed(speech, other):
+def test_audio_replaced_before_the_render_is_noticed(speech, other):
     audio = probe_audio(speech)
     write(speech, other)
     with pytest.raises(InvalidInputError, match="changed while it was rendered"):
         list(measured_blocks(AudioReader(speech), audio))
 
 
-def test_a_sound_that_changes_while_it_is_measured_is_noticed(tmp_path, monkeypatch):
+def test_audio_that_changes_while_it_is_measured_is_noticed(tmp_path, monkeypatch):
     mono = noise()
     path = write(tmp_path / "s.wav", np.concatenate([mono, -mono], axis=1))  # measured twice
     finish = FirstPass.finish
@@ -137,7 +137,7 @@ def test_a_sound_that_changes_while_it_is_measured_is_noticed(tmp_path, monkeypa
         probe_audio(path)
 
 
-def test_a_sound_in_memory_that_is_changed_by_others_is_noticed():
+def test_audio_in_memory_that_is_changed_by_others_is_noticed():
     samples = noise().T.copy()
     audio = probe_audio(AudioArray("from a node", samples, RATE_HZ))
     samples[:, 200_000] = 0.5
@@ -153,7 +153,7 @@ def test_a_part_is_compared_as_a_part(speech):
         list(measured_blocks(AudioReader(change), audio))
 
 
-def test_checksums_do_not_depend_on_how_the_sound_is_split():
+def test_checksums_do_not_depend_on_how_the_audio_is_split():
     samples = noise(0, 10, 2).T
     whole, parts = AudioMarks(), AudioMarks()
     whole.update(samples)

@@ -98,7 +98,7 @@ def test_analysis_is_at_the_target_loudness(save, make):
     assert info.loudness_lufs == pytest.approx(meter.integrated_loudness(unscaled), abs=1e-4)
 
 
-def test_part_of_a_sound(save, make):
+def test_part_of_audio(save, make):
     audio = make.voice(80_000, 16_000)
     path = save(audio)
     info = probe_audio(path, start_s=1.5, duration_s=2.25)
@@ -220,7 +220,7 @@ def test_wav_from_a_pipe_brings_no_warning(save, make, caplog, stated):
     assert not caplog.text
 
 
-def test_sound_beyond_any_scale_is_refused(save, make):
+def test_audio_beyond_any_scale_is_refused(save, make):
     with pytest.raises(InvalidInputError, match=r"1e\+30 times full scale, the limit is 1e\+10"):
         probe_audio(save(make.clicks(16_000, [800])[0] / 0.9 * 1e30))
 

@@ -48,7 +48,7 @@ def test_array_becomes_the_track_of_a_video(make, tmp_path):
     assert max(map(abs, found.click_offsets_s)) < 1e-3
 
 
-def test_equal_sound_is_equal_whatever_its_name(voice):
+def test_equal_audio_is_equal_whatever_its_name(voice):
     first = AudioArray("a", voice, 44_100)
     strided = np.repeat(voice, 2, axis=1)[:, ::2]
     assert first == AudioArray("b", strided, 44_100)
@@ -85,7 +85,7 @@ def test_warnings_and_errors_name_the_array(caplog):
         probe_audio(AudioArray("the noise", broken, 16_000))
 
 
-def test_identity_tells_sounds_and_parts_apart(voice, tmp_path):
+def test_identity_distinguishes_audio_and_parts(voice, tmp_path):
     soundfile.write(tmp_path / "s.wav", voice.T, 44_100, "FLOAT")
     sources = [tmp_path / "s.wav", AudioArray("a", voice, 44_100), AudioArray("a", -voice, 44_100)]
     parts = [{}, {"start_s": 0.1, "duration_s": 1}, {"duration_s": 1}, {"target_lufs": -20.0}]

@@ -1,9 +1,9 @@
 """Images whose numbers mean something else than sRGB, and what Chromium 156 showed of them.
 
-The images are the patches of ``picture_files``; what was shown are their colours in turn.
+The images are the patches of ``image_files``; what was shown are their colours in turn.
 """
 
-from .picture_files import (
+from .image_files import (
     LINEAR_CURVE,
     chrm,
     cicp,

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.image.portrait import open_image
 
-from .picture_files import (
+from .image_files import (
     chunk,
     encoded,
     gama,
@@ -150,7 +150,7 @@ def test_a_few_last_bytes_are_reported(opened, caplog):
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("whole", [JPEG, PLAIN_PNG, encoded(PICTURE, "BMP")])
-def test_a_picture_of_which_a_part_is_missing_is_refused(complaint, whole, share):
+def test_an_image_of_which_a_part_is_missing_is_refused(complaint, whole, share):
     message = complaint(whole[: int(len(whole) * share)])
     assert "cannot be read" in message
     missing = float(message.split("(")[1].split(" %")[0])

@@ -11,7 +11,7 @@ from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.image.formats import FORMATS
 from flashtalk_core.media.image.portrait import open_image
 
-from .picture_files import encoded, noise
+from .image_files import encoded, noise
 
 pytestmark = pytest.mark.cpu
 

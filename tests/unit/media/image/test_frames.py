@@ -8,7 +8,7 @@ from PIL import Image
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.image.portrait import open_image
 
-from .picture_files import apng, encoded, gif_in_part
+from .image_files import apng, encoded, gif_in_part
 
 pytestmark = pytest.mark.cpu
 
@@ -25,7 +25,7 @@ def opened(tmp_path):
     return opened
 
 
-def test_a_default_picture_that_belongs_to_the_animation_is_its_first_frame(opened, caplog):
+def test_a_default_image_that_belongs_to_the_animation_is_its_first_frame(opened, caplog):
     with caplog.at_level(logging.WARNING):
         found = opened(apng((64, 64), [(RED, 0, 0), (BLUE, 0, 0)]))
     assert found.getpixel((9, 9)) == (255, 0, 0)
@@ -33,7 +33,7 @@ def test_a_default_picture_that_belongs_to_the_animation_is_its_first_frame(open
 
 
 @pytest.mark.parametrize("frames", [[(GREEN, 0, 0)], [(GREEN, 0, 0), (BLUE, 0, 0)]])
-def test_a_default_picture_for_old_viewers_is_not_shown(opened, frames):
+def test_a_default_image_for_old_viewers_is_not_shown(opened, frames):
     assert opened(apng((64, 64), frames, default=RED)).getpixel((9, 9)) == (0, 255, 0)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.image.portrait import open_image
 
-from .picture_files import (
+from .image_files import (
     chunk,
     encoded,
     flat_png,
@@ -83,7 +83,7 @@ QUICK = ["two colours", "WebP", "photo", "progressive"]
         for kind in ACCEPTED
     ],
 )
-def test_an_accepted_picture_takes_a_bounded_amount(tmp_path, kind):
+def test_an_accepted_image_takes_a_bounded_amount(tmp_path, kind):
     path = tmp_path / "picture"
     path.write_bytes(ACCEPTED[kind]())
     done = subprocess.run(
@@ -150,7 +150,7 @@ REFUSED = {
 
 @pytest.mark.cpu
 @pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED.keys())
-def test_a_picture_that_would_take_more_is_refused_by_its_header(tmp_path, make):
+def test_an_image_that_would_take_more_is_refused_by_its_header(tmp_path, make):
     path = tmp_path / "picture"
     path.write_bytes(make())
     with pytest.raises(InvalidInputError, match="make it smaller"):

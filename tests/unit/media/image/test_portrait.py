@@ -45,7 +45,7 @@ def complaint(path):
     return message
 
 
-def test_colour_picture_is_kept(save):
+def test_colour_image_is_kept(save):
     image = gradient()
     assert np.array_equal(open_image(save(image)), image)
 
@@ -101,7 +101,7 @@ def test_cmyk(save):
 
 
 @pytest.mark.parametrize(("orientation", "where"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1))])
-def test_phone_picture_is_shown_upright(save, orientation, where):
+def test_phone_image_is_shown_upright(save, orientation, where):
     pixels = np.zeros((32, 64, 3), np.uint8)
     pixels[:8, :8] = 255  # the first stored corner
     exif = Image.Exif()
@@ -121,13 +121,13 @@ def test_first_frame_of_an_animation(save, caplog, name):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 300), (300, 15)])
-def test_tiny_picture(save, size):
+def test_tiny_image(save, size):
     message = complaint(save(Image.new("RGB", size)))
     assert f"{size[0]}x{size[1]}" in message
     assert "16x16" in message
 
 
-def test_a_picture_far_longer_than_wide_is_refused(save):
+def test_an_image_far_longer_than_wide_is_refused(save):
     assert "10 times" in complaint(save(Image.new("RGB", (16, 200))))
 
 
@@ -137,7 +137,7 @@ def test_missing_file_and_folder(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", bytes(5000)])
-def test_not_a_picture(tmp_path, content):
+def test_not_an_image(tmp_path, content):
     path = tmp_path / "fake.png"
     path.write_bytes(content)
     message = complaint(path)
@@ -145,7 +145,7 @@ def test_not_a_picture(tmp_path, content):
 
 
 @pytest.mark.parametrize("name", ["cut.png", "cut.jpg", "cut.webp", "cut.tiff", "cut.gif"])
-def test_truncated_picture(save, name):
+def test_truncated_image(save, name):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     path = save(Image.fromarray(noise), name)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -168,9 +168,9 @@ def test_decompression_bomb(tmp_path, side):
 
 
 @pytest.mark.parametrize("size_px", [(96, 64), (64, 96), (448, 768), (32, 32)])
-@pytest.mark.parametrize("picture_size", [(97, 151), (151, 97), (64, 64), (33, 16)])
-def test_cover_fills_any_size(size_px, picture_size):
-    fitted = fit_image(gradient(*picture_size), size_px)
+@pytest.mark.parametrize("image_size", [(97, 151), (151, 97), (64, 64), (33, 16)])
+def test_cover_fills_any_size(size_px, image_size):
+    fitted = fit_image(gradient(*image_size), size_px)
     assert fitted.shape == (3, *size_px)
     assert fitted.dtype == torch.uint8
 

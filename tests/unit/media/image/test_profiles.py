@@ -10,7 +10,7 @@ from PIL import Image
 from flashtalk_core.media.image.portrait import open_image
 
 from .colour_cases import SHOWN, make_avif_cases, make_cases
-from .picture_files import (
+from .image_files import (
     cmyk_profile,
     encoded,
     flat_png,
@@ -128,13 +128,13 @@ def test_transparency_survives_the_conversion(opened):
     assert found.getpixel((40, 8)) == (128, 128, 128)
 
 
-def test_large_pictures_are_converted_as_well(opened):
+def test_large_images_are_converted_as_well(opened):
     """They are converted in bands of rows."""
     found = opened(flat_png(3000, 1500, 8, 2, gama(100_000)))
     assert found.getextrema() == ((0, 0),) * 3
 
 
-def test_transparent_colours_of_deep_pictures(opened):
+def test_transparent_colours_of_deep_images(opened):
     for colour, bits in ((0, b"\0\0"), (2, bytes(6))):
         found = opened(flat_png(32, 32, 16, colour, (b"tRNS", bits)))
         assert found.getpixel((9, 9)) == (128, 128, 128)

@@ -44,7 +44,7 @@ def images(count):
 
 def write(tmp_path, make, frames=70, sink=None, rate_hz=44_100, **options):
     """Write a video while sending it live; return its path and what was sent."""
-    audio = make.encode_sound(
+    audio = make.encode_audio(
         tmp_path / "sound.wav", make.voice(frames * rate_hz // 25, rate_hz)[None], rate_hz
     )
     sink = Pieces() if sink is None else sink
@@ -172,7 +172,7 @@ def seconds_of(sink, kind):
 @pytest.mark.parametrize("threads", [1, 4, 16, 64])
 @pytest.mark.parametrize("preset", ["ultrafast", "veryfast", "fast", "medium"])
 def test_the_first_chunk_alone_is_enough_to_start_with(tmp_path, make, preset, threads):
-    audio = make.encode_sound(tmp_path / "a.wav", make.voice(70 * 1764, 44_100)[None], 44_100)
+    audio = make.encode_audio(tmp_path / "a.wav", make.voice(70 * 1764, 44_100)[None], 44_100)
     sink, frames = Pieces(), images(70)
     with VideoEncoder(SIZE, probe_audio(audio), preset=preset, sinks=[LiveMp4(sink)]) as encoder:
         encoder._images.stream.codec_context.thread_count = threads

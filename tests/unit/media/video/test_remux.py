@@ -265,7 +265,7 @@ def test_unknown_container(render, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_video_without_sound(tmp_path, suffix):
+def test_video_without_audio(tmp_path, suffix):
     with av.open(str(tmp_path / "v.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
         stream.width = stream.height = 32
@@ -338,7 +338,7 @@ def test_boxes_without_end_in_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
-def test_of_several_sounds_the_one_that_players_play_is_copied(tmp_path, suffix):
+def test_of_several_audio_tracks_the_one_that_players_play_is_copied(tmp_path, suffix):
     with av.open(str(tmp_path / "v.mkv"), "w") as container:
         image = container.add_stream("libx264", rate=25)
         image.width = image.height = 32

@@ -29,13 +29,13 @@ class StoppedError(Exception):
     """What the tests stop a render with."""
 
 
-def noise_sound(num_frames, rate_hz=16_000):
+def noise_audio(num_frames, rate_hz=16_000):
     samples = np.random.default_rng(0).standard_normal((1, num_frames * rate_hz // 25)) * 0.1
     return probe_audio(AudioArray("noise", samples.astype(np.float32), rate_hz))
 
 
 def writer_of(path, num_frames=50):
-    return Mp4Writer(path, SIZE, noise_sound(num_frames), preset="ultrafast")
+    return Mp4Writer(path, SIZE, noise_audio(num_frames), preset="ultrafast")
 
 
 def black(num_frames):
@@ -92,7 +92,7 @@ def test_videos_of_two_stops_are_both_kept(final, tmp_path):
     assert sorted(frames_in(tmp_path).values()) == [20, 30, 40]
 
 
-def test_what_an_earlier_render_saved_is_not_told_as_this_ones(final, tmp_path, monkeypatch):
+def test_what_an_earlier_render_saved_is_not_reported_as_this_ones(final, tmp_path, monkeypatch):
     stop_after(final, 40)
 
     def fail(path):
@@ -388,7 +388,7 @@ def test_all_but_the_last_half_second_is_in_the_file_at_any_moment(final, tmp_pa
     partial = tmp_path / "v.partial.mp4"
     images = np.random.default_rng(0).integers(0, 255, (60, *SIZE, 3), dtype=np.uint8)
     missing = []
-    with Mp4Writer(final, SIZE, noise_sound(80, rate_hz)) as writer:
+    with Mp4Writer(final, SIZE, noise_audio(80, rate_hz)) as writer:
         for image in images:
             writer.write(image[None])
             saved = count_fragmented_frames(partial) if partial.exists() else 0

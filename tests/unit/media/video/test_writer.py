@@ -53,7 +53,7 @@ def bt709(rgb):
 
 @pytest.mark.parametrize("rate_hz", RATES)
 @pytest.mark.parametrize("seconds", ["0.04", "0.5", "1.12", "1.13", "37.5"])
-def test_picture_and_sound_stay_in_step(render, rate_hz, seconds):
+def test_video_and_audio_stay_in_step(render, rate_hz, seconds):
     num_samples = int(Fraction(seconds) * rate_hz)
     margin = min(num_samples // 3, rate_hz // 3)
     at = [margin, num_samples - margin] if num_samples > rate_hz // 4 else [margin]
@@ -66,7 +66,7 @@ def test_picture_and_sound_stay_in_step(render, rate_hz, seconds):
 
 
 @pytest.mark.parametrize("num_samples", [1, 639, 640, 641, 17_920, 17_921])
-def test_shortest_sounds_and_frame_borders(render, num_samples):
+def test_shortest_audio_and_frame_borders(render, num_samples):
     writer = render(num_samples, 16_000, [])
     found = measure_video(writer.output.final)
     assert found.num_frames == -(-num_samples // 640)
@@ -121,18 +121,18 @@ def test_channels_aac_cannot_carry_are_mixed_down(make, tmp_path, caplog, channe
 
 
 @pytest.mark.parametrize("name", ["s.mp3", "s.m4a", "s.opus"])
-def test_compressed_sound_stays_in_step(make, tmp_path, name):
+def test_compressed_audio_stays_in_step(make, tmp_path, name):
     codec = {"s.mp3": "libmp3lame", "s.m4a": "aac", "s.opus": "libopus"}[name]
     at = [9_000, 100_000]
     audio = make.clicks(110_000, at, 2)
-    info = probe_audio(make.encode_sound(tmp_path / name, audio, 48_000, codec))
+    info = probe_audio(make.encode_audio(tmp_path / name, audio, 48_000, codec))
     writer = make.write_video(tmp_path / "v.mp4", info)
     found = measure_video(writer.output.final, click_times_s=[n / 48_000 for n in at])
     assert found.num_samples == info.num_samples
     assert max(map(abs, found.click_offsets_s)) < 1e-3
 
 
-def test_part_of_a_sound_is_cut_out(make, tmp_path):
+def test_part_of_audio_is_cut_out(make, tmp_path):
     soundfile.write(tmp_path / "s.wav", make.clicks(80_000, [40_000])[0], 16_000)
     info = probe_audio(tmp_path / "s.wav", start_s=2, duration_s=1)
     writer = make.write_video(tmp_path / "v.mp4", info)
@@ -195,7 +195,7 @@ def test_quality_is_checked_on_its_own(crf):
 
 
 @pytest.mark.parametrize("scale", [3.0, 1e6])
-def test_sound_above_full_scale_is_cut_off_there(make, tmp_path, scale):
+def test_audio_above_full_scale_is_cut_off_there(make, tmp_path, scale):
     time_s = np.arange(32_000) / 16_000
     tone = np.sin(2 * np.pi * 100 * time_s) * scale
     soundfile.write(tmp_path / "s.wav", tone, 16_000, "FLOAT")

@@ -232,13 +232,13 @@ def test_missing_frames_are_our_fault(audio, final):
     assert final.read_bytes() == b"older"
 
 
-def test_more_frames_than_the_sound_lasts_are_our_fault(audio, final):
+def test_more_frames_than_the_audio_lasts_are_our_fault(audio, final):
     writer = Mp4Writer(final, (32, 32), audio)
     with pytest.raises(AssertionError), writer:
         writer.write(np.zeros((writer.num_frames + 1, 32, 32, 3), np.uint8))
 
 
-def test_sound_that_vanished_during_the_render(audio, final):
+def test_audio_that_vanished_during_the_render(audio, final):
     audio.source.unlink()
     with pytest.raises(InvalidInputError, match="no such file"), Mp4Writer(final, (32, 32), audio):
         pass

@@ -59,7 +59,7 @@ def test_hidden_states_are_those_the_library_lists(config):
     torch.testing.assert_close(hidden, torch.stack(listed, 2), atol=1e-5, rtol=1e-5)
 
 
-def test_loudness_does_not_matter_when_the_sound_is_normalised():
+def test_loudness_does_not_matter_when_the_audio_is_normalised():
     model = build(BASE).eval()
     with torch.no_grad():
         torch.testing.assert_close(model(speech() * 9, 25), model(speech(), 25))

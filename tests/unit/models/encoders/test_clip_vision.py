@@ -17,7 +17,7 @@ def tower():
     return ClipVision(CONFIG).eval()
 
 
-def test_pictures_of_any_size_become_patches_and_a_class_token(tower):
+def test_images_of_any_size_become_patches_and_a_class_token(tower):
     with torch.no_grad():
         assert tower(torch.zeros(2, 3, 40, 60)).shape == (2, 17, 24)
 
@@ -36,7 +36,7 @@ def test_gelu_is_the_exact_one_and_epsilons_are_the_authors(tower):
     assert activation(values).equal(torch.nn.functional.gelu(values))
 
 
-def test_half_precision_weights_take_float_pictures(tower):
+def test_half_precision_weights_take_float_images(tower):
     half = ClipVision(CONFIG).bfloat16().eval()
     with torch.no_grad():
         tokens = half(torch.zeros(1, 3, 32, 32))

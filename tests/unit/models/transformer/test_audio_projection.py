@@ -41,7 +41,7 @@ def test_every_latent_frame_gets_its_tokens(num_frames):
     assert tokens.shape == (2, (num_frames - 1) // 4 + 1, 3, 14)
 
 
-def test_a_sound_reaches_only_the_latent_frames_that_hear_it():
+def test_audio_reaches_only_the_latent_frames_that_hear_it():
     torch.manual_seed(0)
     projection = AudioProjection(CONFIG)
     windows = torch.randn(1, 13, 5, 2, 6)

@@ -110,7 +110,7 @@ def test_a_latent_frame_hears_its_own_tokens_only():
     assert (difference > 1e-4).tolist() == [False, True, False]
 
 
-def test_prompt_and_picture_are_attended_to_apart():
+def test_prompt_and_image_are_attended_to_apart():
     torch.manual_seed(2)
     attention = ContextAttention(CONFIG, sdpa)
     x, text, image = torch.randn(1, 3, 24), torch.randn(1, 4, 24), torch.randn(1, 5, 24)

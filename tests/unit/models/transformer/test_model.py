@@ -81,7 +81,7 @@ def test_padding_of_the_prompt_is_attended_to(dit):
     assert float(padding.abs().max()) > 0
 
 
-def test_without_strength_the_sound_does_not_matter(dit):
+def test_without_strength_the_audio_does_not_matter(dit):
     first, second = make_inputs(), make_inputs()
     second["audio"] = make_inputs(seed=5)["audio"]
     assert torch.equal(run(dit, first, strength=0.0), run(dit, second, strength=0.0))

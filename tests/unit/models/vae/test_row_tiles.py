@@ -54,7 +54,7 @@ def close(result, expected):
 @torch.no_grad()
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("max_elements", [1, 6000])
-def test_frames_and_latents_are_those_of_the_whole_picture(max_elements, fused):
+def test_frames_and_latents_are_those_of_the_whole_image(max_elements, fused):
     whole, tiled = make_vae(fused), tiled_vae(max_elements, fused)
     for num_latents in (1, 3):
         close(decode(tiled, num_latents), decode(whole, num_latents))
@@ -77,7 +77,7 @@ def test_no_large_layer_sees_more_rows_than_a_tile_and_what_it_reaches():
 
 
 @torch.no_grad()
-def test_a_picture_that_fits_is_not_cut():
+def test_an_image_that_fits_is_not_cut():
     calls = []
 
     def inner(layers, x, cache):

@@ -140,7 +140,7 @@ def test_a_setting_of_the_authors_file_is_named_with_it(folder):
     ],
     ids=lambda value: repr(value)[:24],
 )
-def test_an_index_that_names_no_file_beside_it(folder, name, said):
+def test_an_index_that_names_no_file_next_to_it(folder, name, said):
     (folder / DIT).unlink()
     (folder / INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
     assert said in refusal(folder)

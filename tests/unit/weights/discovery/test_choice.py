@@ -161,7 +161,7 @@ def test_a_folder_with_one_file_of_any_name_can_be_chosen(repackaged, tmp_path):
     assert "2 safetensors files in this folder" in refusal(repackaged, {"dit": tmp_path / "mine"})
 
 
-def test_a_library_folder_can_be_chosen_for_the_sound(repackaged, authors_folder):
+def test_a_library_folder_can_be_chosen_for_the_audio_encoder(repackaged, authors_folder):
     folder = authors_folder.parent / "chinese-wav2vec2-base"
     files = choose_model_files(repackaged, {"audio": folder})
     assert files.audio == folder / "pytorch_model.bin"

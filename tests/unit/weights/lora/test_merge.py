@@ -197,7 +197,7 @@ def test_differences_of_weights_biases_and_modulation_are_added(checkpoint, weig
     assert_weights(load(checkpoint, [LoraFile(tmp_path / "a.safetensors", 0.5)]), expected)
 
 
-def test_a_difference_beside_factors_is_added_too(checkpoint, weights, tmp_path):
+def test_a_difference_next_to_factors_is_added_too(checkpoint, weights, tmp_path):
     down, up, difference = torch.randn(2, 32), torch.randn(32, 2), torch.randn(32, 32)
     name = "lora_unet_blocks_0_self_attn_q"
     tensors = {"lora.down.weight": down, "lora.up.weight": up, "diff": difference}

@@ -48,7 +48,7 @@ def test_stray_frames_are_damage(stray, duration_s):
     assert set(np.unique(samples)) == {0, np.float32(0.5)}
 
 
-def test_stray_frames_of_timed_sound_leave_their_place_to_the_clock():
+def test_stray_frames_of_timed_audio_leave_their_place_to_the_clock():
     main = (44_100, 1, 1.0, 0.5)
     _, samples, notes = joined(main, (48_000, 2, 0.04, 0.9), main, is_timed=True)
     assert samples.shape[1] == 2 * 44_100
@@ -61,7 +61,7 @@ def test_stray_frames_of_timed_sound_leave_their_place_to_the_clock():
      ((48_000, 2), (24_000, 1), 0.5),
      ((48_000, 2), (48_000, 6), None), ((48_000, 6), (48_000, 2), None)],
 )  # fmt: skip
-def test_a_real_change_is_converted_and_told(first, second, level):
+def test_a_real_change_is_converted_and_reported(first, second, level):
     kind, samples, notes = joined((*first, 1.0, 0.5), (*second, 1.0, 0.5), (*first, 1.0, 0.5))
     assert kind == first
     assert samples.shape[1] == pytest.approx(3 * first[0], abs=3)
@@ -76,7 +76,7 @@ def test_a_real_change_is_converted_and_told(first, second, level):
         assert np.abs(middle - level).max() < 1e-3
 
 
-def test_what_a_sound_begins_with_is_kept():
+def test_the_kind_that_audio_begins_with_is_kept():
     # HE-AAC before its first header of spectral band replication.
     kind, samples, notes = joined((22_050, 1, 0.1, 0.5), (44_100, 1, 2.0, 0.5))
     assert kind == (44_100, 1)
@@ -86,7 +86,7 @@ def test_what_a_sound_begins_with_is_kept():
     assert len(notes) == 1
 
 
-def test_a_short_sound_takes_what_most_of_it_is():
+def test_short_audio_takes_the_kind_that_most_of_it_has():
     kind, samples, _ = joined((22_050, 1, 0.02, 0.5), (44_100, 1, 0.06, 0.5))
     assert kind == (44_100, 1)
     assert samples.shape[1] == pytest.approx(0.08 * 44_100, abs=200)
@@ -105,7 +105,7 @@ def alternating(count, *kinds):
         yield from segments((*kinds[number % len(kinds)], 0.02, 0.5))
 
 
-def test_the_search_for_the_main_kind_stops_early_in_a_long_sound():
+def test_the_search_for_the_main_kind_stops_early_in_long_audio():
     source = alternating(2_000, (44_100, 1), (48_000, 2))
     next(one_kind(source, print, is_timed=False))
     assert sum(1 for _ in source) > 1_000
@@ -136,7 +136,7 @@ def ogg(audio, rate_hz, subtype="VORBIS"):
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 @pytest.mark.parametrize("second", [(48_000, 1), (16_000, 1), (48_000, 2), (24_000, 2)])
-def test_joined_ogg_files_are_one_sound(make, tmp_path, second, subtype):
+def test_joined_ogg_files_are_one_recording(make, tmp_path, second, subtype):
     rate_hz, channels = second
     parts = [make.voice(48_000, 48_000)[None]]
     parts.append(np.stack([make.voice(rate_hz, rate_hz, 5)] * channels))
@@ -165,11 +165,11 @@ def test_a_damaged_part_of_joined_files_is_left_out(make, tmp_path, caplog):
     assert caplog.text.count(DAMAGED) == 1
 
 
-def test_an_mp3_of_two_kinds_is_one_sound(make, tmp_path, caplog):
-    first = make.encode_sound(tmp_path / "a.mp3", make.voice(32_000, 32_000)[None], 32_000,
+def test_an_mp3_of_two_kinds_is_one_recording(make, tmp_path, caplog):
+    first = make.encode_audio(tmp_path / "a.mp3", make.voice(32_000, 32_000)[None], 32_000,
                               "libmp3lame").read_bytes()  # fmt: skip
     stereo = np.stack([make.voice(44_100, 44_100)] * 2)
-    second = make.encode_sound(tmp_path / "b.mp3", stereo, 44_100, "libmp3lame").read_bytes()
+    second = make.encode_audio(tmp_path / "b.mp3", stereo, 44_100, "libmp3lame").read_bytes()
     (tmp_path / "s.mp3").write_bytes(first + second)
     info = probe_audio(tmp_path / "s.mp3")
     assert (info.rate_hz, info.channels) == (32_000, 1)

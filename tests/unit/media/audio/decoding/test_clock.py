@@ -26,19 +26,19 @@ CONTAINERS = [
 ]  # fmt: skip
 
 
-def write(path, codec, audio, moved_s=lambda time_s: 0, picture_s=None):
+def write(path, codec, audio, moved_s=lambda time_s: 0, video_s=None):
     """Write ``(C, n)``; ``moved_s`` says how much later each frame of audio is to be played."""
     layout = {1: "mono", 2: "stereo"}[len(audio)]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE_HZ, layout=layout)
         stream.time_base = Fraction(1, RATE_HZ)
         image = None
-        if picture_s is not None:
+        if video_s is not None:
             codecs = {".webm": "libvpx", ".flv": "flv"}
             image = container.add_stream(codecs.get(path.suffix, "mpeg4"), rate=25)
             image.width = image.height = 32
             image.pix_fmt = "yuv420p"
-            for index in range(round(picture_s * 25)):
+            for index in range(round(video_s * 25)):
                 frame = av.VideoFrame(32, 32, "yuv420p")
                 frame.pts, frame.time_base = index, Fraction(1, 25)
                 container.mux(image.encode(frame))
@@ -92,8 +92,8 @@ def test_a_gap_is_silent(tmp_path, clicks, name, codec, gap_s):
 
 
 @pytest.mark.parametrize(("name", "codec"), CONTAINERS)
-def test_sound_that_begins_after_the_picture_keeps_its_lead(tmp_path, clicks, name, codec):
-    path = write(tmp_path / name, codec, clicks, lambda _: 1.0, picture_s=3)
+def test_audio_that_begins_after_the_video_keeps_its_delay(tmp_path, clicks, name, codec):
+    path = write(tmp_path / name, codec, clicks, lambda _: 1.0, video_s=3)
     samples, _ = read(path)
     assert click_times(samples)[0] == pytest.approx(1.4, abs=0.035)
     assert np.abs(samples[:, :40_000]).max() < 1e-3
@@ -273,7 +273,7 @@ def test_a_live_stream_of_fragments_begins_where_it_begins(tmp_path, clicks):
 
 
 @pytest.mark.parametrize(("name", "codec"), [("s.mp4", "aac"), ("s.mkv", "aac"), ("s.ts", "mp2")])
-def test_damaged_packets_leave_later_sound_at_its_time(tmp_path, clicks, name, codec):
+def test_damaged_packets_leave_later_audio_at_its_time(tmp_path, clicks, name, codec):
     path = write(tmp_path / name, codec, clicks)
     with av.open(str(path)) as source, av.open(str(tmp_path / f"d{name}"), "w") as target:
         track = target.add_stream_from_template(source.streams.audio[0])
@@ -287,8 +287,8 @@ def test_damaged_packets_leave_later_sound_at_its_time(tmp_path, clicks, name, c
     assert second - first == pytest.approx(0.8, abs=0.012)
 
 
-def test_damage_in_sound_that_is_counted_is_silent_and_told_once(make, tmp_path, caplog):
-    path = make.encode_sound(tmp_path / "s.mp3", make.voice(96_000, 16_000)[None], 16_000,
+def test_damage_in_audio_that_is_counted_is_silent_and_reported_once(make, tmp_path, caplog):
+    path = make.encode_audio(tmp_path / "s.mp3", make.voice(96_000, 16_000)[None], 16_000,
                              "libmp3lame")  # fmt: skip
     data = bytearray(path.read_bytes())
     data[9_000:9_400] = bytes(400)

@@ -46,12 +46,12 @@ LISTS = {
 def secret(make, tmp_path):
     folder = tmp_path / "secret"
     folder.mkdir()
-    return make.encode_sound(folder / "other.wav", make.voice(8_000, RATE_HZ)[None], RATE_HZ)
+    return make.encode_audio(folder / "other.wav", make.voice(8_000, RATE_HZ)[None], RATE_HZ)
 
 
 @pytest.mark.parametrize("kind", LISTS)
 @pytest.mark.parametrize("name", ["speech.wav", "clip.mp4", "x.m3u8", "x.ogg", "x.raw", "x.vox"])
-def test_a_list_of_other_files_is_no_sound_whatever_it_is_called(tmp_path, secret, kind, name):
+def test_a_list_of_other_files_is_no_audio_whatever_it_is_called(tmp_path, secret, kind, name):
     path = tmp_path / name
     path.write_text(LISTS[kind].format(path=secret), "utf-8")
     with pytest.raises(InvalidInputError, match="are not audio"):
@@ -61,7 +61,7 @@ def test_a_list_of_other_files_is_no_sound_whatever_it_is_called(tmp_path, secre
 
 
 @pytest.mark.parametrize("name", ["s.raw", "s.vox", "s.gsm", "s.au", "s.snd", "s.ul", "s.pcm"])
-def test_bytes_without_a_head_are_no_sound(tmp_path, name):
+def test_bytes_without_a_head_are_no_audio(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(np.random.default_rng(0).bytes(9_000))
     with pytest.raises(InvalidInputError):
@@ -71,7 +71,7 @@ def test_bytes_without_a_head_are_no_sound(tmp_path, name):
 def test_a_movie_that_refers_to_another_file_does_not_open_it(make, tmp_path, secret):
     import av
 
-    source = make.encode_sound(
+    source = make.encode_audio(
         tmp_path / "s.mov", np.zeros((1, 8_000), np.float32), RATE_HZ, "pcm_s16le"
     )
     data = source.read_bytes()
@@ -139,7 +139,7 @@ def test_formats_that_only_libsndfile_knows_are_read_under_any_name(tmp_path, fo
 
 
 def test_an_mp4_whose_recording_was_never_closed_is_reported(make, tmp_path):
-    path = make.encode_sound(tmp_path / "s.m4a", make.voice(RATE_HZ, RATE_HZ)[None], RATE_HZ, "aac")
+    path = make.encode_audio(tmp_path / "s.m4a", make.voice(RATE_HZ, RATE_HZ)[None], RATE_HZ, "aac")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(InvalidInputError, match=r"\(moov\) is missing: its recording was never"):
@@ -177,7 +177,7 @@ def test_a_wav_of_two_pieces_is_reported_once(make, tmp_path, caplog):
 
 @pytest.mark.parametrize("behind", [b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0some recorder\0",
                                     b"id3 \x04\0\0\0abcd", b"ID3\x03abc", b"\0" * 40])  # fmt: skip
-def test_what_else_stands_behind_the_sound_of_a_wav_is_not_told(make, tmp_path, caplog, behind):
+def test_what_else_follows_the_audio_of_a_wav_is_not_reported(make, tmp_path, caplog, behind):
     path = make.write_wav(tmp_path / "s.wav", make.voice(RATE_HZ, RATE_HZ)[None], RATE_HZ)
     path.write_bytes(path.read_bytes() + behind)
     assert faults(path, caplog) == []
@@ -191,7 +191,7 @@ def test_a_file_that_lacks_its_end_is_reported_once(make, tmp_path, caplog, name
         soundfile.write(path, voice, 48_000, "VORBIS")
     else:
         codec = {"s.mp3": "libmp3lame", "s.mka": "aac"}.get(name, "libopus")
-        make.encode_sound(path, voice[None], 48_000, codec)
+        make.encode_audio(path, voice[None], 48_000, codec)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 7 // 10] if is_cut else data)
     notes = [note for note in faults(path, caplog) if "cut short" in note]

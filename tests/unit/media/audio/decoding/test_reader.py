@@ -48,7 +48,7 @@ def complaint(path):
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_lossless_formats_keep_every_sample(make, tmp_path, name, codec, step, channels):
     audio = np.stack([make.voice(50_001, 22_050, seed) for seed in range(channels)])
-    path = make.encode_sound(tmp_path / name, audio, 22_050, codec)
+    path = make.encode_audio(tmp_path / name, audio, 22_050, codec)
     file, found = read(path)
     assert (file.rate_hz, file.channels) == (22_050, channels)
     assert found.dtype == np.float32
@@ -62,7 +62,7 @@ def test_encoder_delay_and_padding_are_left_out(
     make, tmp_path, name, codec, rate_hz, slack, num_samples
 ):
     at = [num_samples // 5, num_samples - num_samples // 5]
-    path = make.encode_sound(tmp_path / name, make.clicks(num_samples, at, 2), rate_hz, codec)
+    path = make.encode_audio(tmp_path / name, make.clicks(num_samples, at, 2), rate_hz, codec)
     file, found = read(path)
     scale = file.rate_hz // rate_hz  # Opus always comes out at 48 kHz
     assert abs(found.shape[1] - num_samples * scale) <= slack
@@ -86,7 +86,7 @@ def test_eight_planar_channels_are_read(make, tmp_path):
 def test_track_of_a_video(make, tmp_path):
     from flashtalk_core.media.audio.probe import probe_audio
 
-    voice = make.encode_sound(tmp_path / "s.wav", make.clicks(20_000, [7_000]), 16_000)
+    voice = make.encode_audio(tmp_path / "s.wav", make.clicks(20_000, [7_000]), 16_000)
     make.write_video(tmp_path / "v.mp4", probe_audio(voice))
     _, found = read(tmp_path / "v.mp4")
     assert found.shape == (1, 20_000)
@@ -96,7 +96,7 @@ def test_track_of_a_video(make, tmp_path):
 @pytest.mark.parametrize(("start", "count"), [(0, None), (0, 1), (40_000, 3), (7, 70_000)])
 def test_part_of_a_file(make, tmp_path, start, count):
     audio = make.voice(90_000, 16_000)[None]
-    path = make.encode_sound(tmp_path / "s.wav", audio, 16_000)
+    path = make.encode_audio(tmp_path / "s.wav", audio, 16_000)
     with AudioReader(path) as file:
         found = np.concatenate(list(file.blocks(start, count)), axis=1)
     stop = None if count is None else start + count
@@ -119,7 +119,7 @@ def test_missing_file_and_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["s.wav", "s.mp3", "s.m4a"])
 @pytest.mark.parametrize("content", [b"", b"hello\n" * 99, bytes(3000)])
-def test_not_a_sound(tmp_path, name, content):
+def test_not_audio(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
     message = complaint(path)
@@ -131,7 +131,7 @@ def test_header_without_samples(tmp_path):
     assert "0 samples" in complaint(tmp_path / "s.wav")
 
 
-def test_picture_is_no_sound(tmp_path):
+def test_an_image_is_no_audio(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
@@ -140,14 +140,14 @@ def test_picture_is_no_sound(tmp_path):
 
 def test_m4a_that_was_cut_off(make, tmp_path):
     audio = make.voice(48_000, 16_000)[None]
-    path = make.encode_sound(tmp_path / "s.m4a", audio, 16_000, "aac")
+    path = make.encode_audio(tmp_path / "s.m4a", audio, 16_000, "aac")
     path.write_bytes(path.read_bytes()[:-600])
     assert "export it again" in complaint(path)
 
 
 def test_damaged_mp3_is_read_around_the_damage(make, tmp_path, caplog):
     audio = make.voice(16_000 * 6, 16_000)[None]
-    path = make.encode_sound(tmp_path / "s.mp3", audio, 16_000, "libmp3lame")
+    path = make.encode_audio(tmp_path / "s.mp3", audio, 16_000, "libmp3lame")
     data = bytearray(path.read_bytes())
     data[9_000:9_900] = bytes(900)
     path.write_bytes(data)

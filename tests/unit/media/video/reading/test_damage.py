@@ -26,7 +26,7 @@ def change_one_size(data):
     files.put(data, b"stsz", 4, 1, MANY)
 
 
-def change_sizes_of_sound(data):
+def change_sizes_of_audio(data):
     files.put(data, b"stsz", 4, 1, MANY, nth=1)
 
 
@@ -40,7 +40,7 @@ def change_run_without_fields(data):
 
 CHANGES = {
     "one size": ({}, change_one_size),
-    "sound": ({}, change_sizes_of_sound),
+    "sound": ({}, change_sizes_of_audio),
     "run": (PARTS, change_run),
     "run without fields": (PARTS, change_run_without_fields),
 }
@@ -79,7 +79,7 @@ def test_no_whole_file_promises_too_much(tmp_path, name):
     audio = files.clicks(0.4, [0.2])
     codec = {"v.mov": "pcm_s16le", "v.avi": "mp3"}.get(name, "aac")
     parts = PARTS if name == "f.mp4" else {}
-    path = files.write(tmp_path / name, audio=audio, sound_codec=codec, container=parts)
+    path = files.write(tmp_path / name, audio=audio, audio_codec=codec, container=parts)
     assert surplus_samples(path) == 0
     probe_video(path)
 
@@ -103,7 +103,7 @@ def test_counts_of_what_is_no_index(tmp_path, damage):
     assert surplus_samples(tmp_path / "v.mp4") == 0
 
 
-def test_sound_without_a_decoder_is_left_out(video, tmp_path):
+def test_audio_without_a_decoder_is_left_out(video, tmp_path):
     def change(data):
         for kind in (b"mp4a", b"esds"):
             at = data.index(kind)
@@ -174,7 +174,7 @@ def test_a_file_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path, name, sha
     assert 40 * share - 12 <= info.num_frames <= 40 * share + 8
 
 
-def test_a_sound_packet_of_a_size_that_cannot_be_ends_the_sound(video):
+def test_an_audio_packet_of_a_size_that_cannot_be_ends_the_audio(video):
     def change(data):
         at = data.index(b"trun", data.index(b"trun") + 4) + 4
         flags, count = struct.unpack_from(">II", data, at)

@@ -114,7 +114,7 @@ def test_colours_and_range(make, tmp_path):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("start_s", "duration_s"), [(0, 4.0), (1.04, 0.5), (3.9, 0.1)])
-def test_sound_of_a_part_is_exact(videos, suffix, start_s, duration_s):
+def test_audio_of_a_part_is_exact(videos, suffix, start_s, duration_s):
     with AudioReader(videos[".mp4"]) as reader:
         whole = np.concatenate(list(reader.blocks()), axis=1)
     audio = read_audio_part(videos[suffix], start_s, duration_s)
@@ -123,7 +123,7 @@ def test_sound_of_a_part_is_exact(videos, suffix, start_s, duration_s):
     assert np.array_equal(audio.samples, whole[:, start : start + audio.samples.shape[1]])
 
 
-def test_silence_where_the_sound_is_over_before_the_picture(videos):
+def test_silence_where_the_audio_is_over_before_the_video(videos):
     audio = read_audio_part(videos[".mp4"], 3.96, 0.08)
     assert audio.samples.shape == (2, 3_528)
     assert audio.samples[:, :1_700].any()
@@ -131,12 +131,12 @@ def test_silence_where_the_sound_is_over_before_the_picture(videos):
 
 
 @pytest.mark.parametrize(("start_s", "duration_s"), [(-0.1, 1), (0, 0), (5, 1), (3, 1.2)])
-def test_sound_outside_the_video(videos, start_s, duration_s):
+def test_audio_outside_the_video(videos, start_s, duration_s):
     with pytest.raises(InvalidInputError, match=r"lasts 4\.040 s; choose a range inside it"):
         read_audio_part(videos[".mp4"], start_s, duration_s)
 
 
-def test_video_without_sound(tmp_path):
+def test_video_without_audio(tmp_path):
     path = encode(tmp_path / "v.mp4", [(index, 50) for index in range(30)])
     assert read_audio_part(path, 0.2, 0.5) is None
 

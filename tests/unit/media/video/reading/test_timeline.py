@@ -76,7 +76,7 @@ def test_the_first_and_the_last_frame_stay(tmp_path):
     path = files.write(tmp_path / "v.mp4", range(10))
     timeline = probe_video(path).timeline
     assert timeline.frames_at(Fraction(8, 25), 4).tolist() == [8, 9, 9, 9]
-    late = files.write(tmp_path / "l.mp4", picture_at_s=0.2, audio=files.clicks(1, [0.5]))
+    late = files.write(tmp_path / "l.mp4", video_at_s=0.2, audio=files.clicks(1, [0.5]))
     timeline = probe_video(late).timeline
     assert timeline.frames_at(Fraction(0), 7).tolist() == [0, 0, 0, 0, 0, 0, 1]
     assert timeline.duration_s == Fraction(15, 25)
@@ -85,7 +85,7 @@ def test_the_first_and_the_last_frame_stay(tmp_path):
 @pytest.mark.parametrize("name", ["v.mkv", "v.ts", "v.flv"])
 def test_a_player_starts_where_the_first_track_does(tmp_path, name):
     audio = files.clicks(1, [0.5])
-    path = files.write(tmp_path / name, audio=audio, picture_at_s=7, sound_at_s=7)
+    path = files.write(tmp_path / name, audio=audio, video_at_s=7, audio_at_s=7)
     info = probe_video(path)
     assert info.num_frames == 10
     assert 0 <= info.timeline.start_of(0) < Fraction(1, 25)
@@ -118,12 +118,12 @@ def test_streams_that_were_joined_follow_one_another(tmp_path, name, start_s):
     """Each has a clock of its own."""
     codec = {"codec": "mpeg2video", "codec_options": {"qscale": "2"}} if name == "v.mpg" else {}
     audio = files.clicks(0.8, [0.5])
-    common = {"audio": audio, "sound_codec": "mp2", **codec}
+    common = {"audio": audio, "audio_codec": "mp2", **codec}
     first = files.write(tmp_path / f"a{name}", range(20), **common)
     images = [files.image(number) for number in range(20, 40)]
     second = files.write(
         tmp_path / f"b{name}", range(20), images,
-        picture_at_s=start_s, sound_at_s=start_s, **common,
+        video_at_s=start_s, audio_at_s=start_s, **common,
     )  # fmt: skip
     path = tmp_path / name
     path.write_bytes(first.read_bytes() + second.read_bytes())
@@ -136,7 +136,7 @@ def test_streams_that_were_joined_follow_one_another(tmp_path, name, start_s):
 def test_what_lies_before_0_s_is_not_shown(tmp_path):
     path = files.write(
         tmp_path / "v.mkv",
-        picture_at_s=-0.2,
+        video_at_s=-0.2,
         container={"avoid_negative_ts": "disabled"},
         codec_options={"g": "2", "crf": "4"},
         audio=files.clicks(1, [0.5]),
@@ -173,7 +173,7 @@ def test_each_frame_is_found_by_itself(tmp_path, name, share):
     options = {"codec_options": {"g": "10", "crf": "4"}} | CODECS[name]
     audio = files.clicks(2, [0.5])
     path = files.write(
-        tmp_path / name, range(50), audio=audio, sound_codec=SOUNDS.get(name, "aac"), **options
+        tmp_path / name, range(50), audio=audio, audio_codec=SOUNDS.get(name, "aac"), **options
     )
     data = path.read_bytes()
     path.write_bytes(data[: round(len(data) * share)])

@@ -100,9 +100,7 @@ def test_what_the_codec_crops_is_not_shown(tmp_path):
 
 def test_frames_that_change_their_size_are_scaled_to_the_first(tmp_path):
     small = files.write(tmp_path / "a.ts", range(5), [files.quarters()] * 5)
-    large = files.write(
-        tmp_path / "b.ts", range(5), [files.quarters((96, 80))] * 5, picture_at_s=0.2
-    )
+    large = files.write(tmp_path / "b.ts", range(5), [files.quarters((96, 80))] * 5, video_at_s=0.2)
     path = tmp_path / "v.ts"
     path.write_bytes(small.read_bytes() + large.read_bytes())
     info = probe_video(path)

@@ -63,8 +63,8 @@ def click_of(waveform, rate_hz):
 
 def write(
     path, times=None, images=None, *, rate=25, tick=None, codec="libx264", pix_fmt="yuv420p",
-    audio=None, sound_codec="aac", sound_at_s=0.0, picture_at_s=0.0, container=None, mux=None,
-    codec_options=None, sound_first=False, prepare=None,
+    audio=None, audio_codec="aac", audio_at_s=0.0, video_at_s=0.0, container=None, mux=None,
+    codec_options=None, audio_first=False, prepare=None,
 ):  # fmt: skip
     """Write a video; return its path.
 
@@ -77,13 +77,13 @@ def write(
         codec: Encoder of the video track.
         pix_fmt: Its pixel format.
         audio: ``(C, n)`` floats at :data:`RATE_HZ`, or none.
-        sound_codec: Its encoder.
-        sound_at_s: How much later it starts.
-        picture_at_s: How much later the video track starts.
+        audio_codec: Its encoder.
+        audio_at_s: How much later it starts.
+        video_at_s: How much later the video track starts.
         container: Options of the muxer.
         mux: Gets each packet before it is written, and says whether it is.
         codec_options: Options of the encoder.
-        sound_first: Whether the audio is the first track.
+        audio_first: Whether the audio is the first track.
         prepare: Gets the stream before the encoder is opened.
     """
     times = range(10) if times is None else times
@@ -91,8 +91,8 @@ def write(
     tick = 1 / Fraction(rate) if tick is None else Fraction(tick)
     with av.open(str(path), "w", options=container or {}) as output:
         track = None
-        if audio is not None and sound_first:
-            track = output.add_stream(sound_codec, rate=RATE_HZ, layout="mono")
+        if audio is not None and audio_first:
+            track = output.add_stream(audio_codec, rate=RATE_HZ, layout="mono")
         stream = output.add_stream(codec, rate=rate, options=codec_options or {"crf": "4"})
         first = next(images)
         stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], pix_fmt
@@ -100,10 +100,10 @@ def write(
         if prepare is not None:
             prepare(stream)
         if audio is not None and track is None:
-            track = output.add_stream(sound_codec, rate=RATE_HZ, layout="mono")
-        packets = _picture_packets(stream, times, first, images, tick, picture_at_s)
+            track = output.add_stream(audio_codec, rate=RATE_HZ, layout="mono")
+        packets = _video_packets(stream, times, first, images, tick, video_at_s)
         if track is not None:
-            packets += _sound_packets(track, audio, sound_at_s)
+            packets += _audio_packets(track, audio, audio_at_s)
         packets.sort(key=lambda packet: packet.dts * packet.time_base)
         for packet in packets:
             if mux is None or mux(packet):
@@ -111,7 +111,7 @@ def write(
     return path
 
 
-def _picture_packets(stream, times, first, images, tick, at_s):
+def _video_packets(stream, times, first, images, tick, at_s):
     packets = []
     for index, ticks in enumerate(times):
         frame = av.VideoFrame.from_ndarray(first if index == 0 else next(images), format="rgb24")
@@ -121,7 +121,7 @@ def _picture_packets(stream, times, first, images, tick, at_s):
     return [_moved(packet, at_s) for packet in packets]
 
 
-def _sound_packets(track, audio, at_s):
+def _audio_packets(track, audio, at_s):
     packets = []
     size = track.codec_context.frame_size or 1024
     for start in range(0, audio.shape[1], size):
