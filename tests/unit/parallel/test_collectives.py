@@ -1,0 +1,104 @@
+"""Threads and processes of gloo exchange the same; a group of one exchanges nothing."""
+
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from flashtalk_core.parallel.collectives import Alone
+from flashtalk_core.parallel.torch_collectives import TorchCollectives
+
+from tests.unit.parallel.thread_ranks import run_ranks
+
+pytestmark = pytest.mark.cpu
+
+
+def part_for(sender, receiver):
+    return torch.full((sender + 1, receiver), 10.0 * sender + receiver)
+
+
+def exchange_everything(group):
+    """Return what a rank receives by every call of ``group``."""
+    rank, size = group.rank, group.size
+    ranks = range(size)
+    received = group.all_to_all(
+        [part_for(rank, other) for other in ranks], [(other + 1, rank) for other in ranks]
+    )
+    gathered = group.all_gather(part_for(rank, 2), [(other + 1, 2) for other in ranks])
+    even = group.all_gather(torch.full((2,), float(rank)), [(2,)] * size)
+    after, before = (rank + 1) % size, (rank - 1) % size
+    shifted = group.send({after: part_for(rank, after)}, {before: (before + 1, rank)}, received[0])
+    values = torch.tensor([float(rank), -float(rank)])
+    last = size - 1
+    found = [*received, *gathered, *even, shifted.wait()[before]]
+    found += [group.sum(values), group.max(values), group.broadcast(values, last)]
+    parity = group.subgroup([list(ranks[::2]), list(ranks[1::2])] if size > 1 else [[0]])
+    return [*found, parity.sum(values), torch.tensor([float(parity.rank), float(parity.size)])]
+
+
+def expected_of(rank, size):
+    ranks = range(size)
+    before, last = (rank - 1) % size, size - 1
+    total = float(sum(ranks))
+    members = list(ranks[rank % 2 :: 2]) if size > 1 else [0]
+    found = [part_for(other, rank) for other in ranks]
+    found += [part_for(other, 2) for other in ranks]
+    found += [torch.full((2,), float(other)) for other in ranks]
+    found += [part_for(before, rank), torch.tensor([total, -total]), torch.tensor([last, 0.0])]
+    found += [torch.tensor([last, -float(last)])]
+    found += [torch.tensor([float(sum(members)), -float(sum(members))])]
+    return [*found, torch.tensor([float(members.index(rank)), float(len(members))])]
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape
+        assert torch.equal(one.float(), other.float()), (one, other)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_threads_exchange(world):
+    for rank, found in enumerate(run_ranks(world, exchange_everything)):
+        assert_same(found, expected_of(rank, world))
+
+
+def test_alone_there_is_nothing_to_exchange():
+    assert_same(exchange_everything(Alone()), expected_of(0, 1))
+
+
+def test_the_first_rank_to_fail_is_the_one_that_is_raised():
+    def work(group):
+        if group.rank == 1:
+            raise ValueError("rank 1 failed")
+        return group.sum(torch.zeros(1))
+
+    with pytest.raises(ValueError, match="rank 1 failed"):
+        run_ranks(3, work)
+
+
+def run_process(rank, world, port, results):
+    torch.set_num_threads(1)
+    address = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
+    try:
+        results[rank] = [each.tolist() for each in exchange_everything(TorchCollectives())]
+    finally:
+        dist.destroy_process_group()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_processes_of_gloo_exchange():
+    with mp.Manager() as manager:
+        results = manager.dict()
+        mp.spawn(run_process, (2, free_port(), results), nprocs=2)
+        for rank in range(2):
+            expected = [each.float().tolist() for each in expected_of(rank, 2)]
+            assert results[rank] == expected
