@@ -18,6 +18,7 @@ from ..models.transformer.block import (
 )
 from ..models.transformer.norms import LayerNorm, RMSNorm
 from ..models.transformer.runner import run_eager
+from ..models.transformer.speakers import SpeakerMasks
 from ..quantization.fp8 import LARGEST
 from ..quantization.linear_format import (
     DENSE,
@@ -52,7 +53,7 @@ class FusedExecution:
         rotation: Tensor,
         context: BlockContext,
         audio: KeyValue,
-        masks: Tensor | None,
+        masks: SpeakerMasks | None,
     ) -> Tensor:
         """See :class:`BlockExecution`."""
         is_eager = torch.is_grad_enabled() or masks is not None or x.shape[0] != 1

@@ -15,7 +15,7 @@ from ...config.networks import DiTConfig
 from ..attention import Attention
 from .norms import LayerNorm, RMSNorm
 from .rope import rotate
-from .speakers import key_rotation, query_rotation, reference_attention
+from .speakers import SpeakerMasks, key_rotation, speaker_rotation
 
 KeyValue = tuple[Tensor, Tensor]
 
@@ -49,24 +49,25 @@ class SelfAttention(nn.Module):
         self.norm_k = RMSNorm(dim, config.eps)
 
     def forward(
-        self, x: Tensor, rotation: Tensor, masks: Tensor | None
+        self, x: Tensor, rotation: Tensor, masks: SpeakerMasks | None
     ) -> tuple[Tensor, Tensor | None]:
         """Attend.
 
         Args:
             x: Tokens, ``(B, L, C)``.
             rotation: Rotary table, ``(L, D / 2, 2)`` float32.
-            masks: Reference masks of two speakers, ``(K, R)``; ``None`` with one speaker.
+            masks: Reference masks of two speakers; ``None`` with one speaker.
 
         Returns:
-            ``(B, L, C)``, and each token's attention to the masks ``(K, L)`` or ``None``.
+            ``(B, L, C)``, and with two speakers the rotary table of audio queries,
+            ``(L, D / 2, 2)`` float32.
         """
         heads = (self.num_heads, -1)
         q = rotate(self.norm_q(self.q(x)).unflatten(-1, heads), rotation)
         k = rotate(self.norm_k(self.k(x)).unflatten(-1, heads), rotation)
         v = self.v(x).unflatten(-1, heads)
         out = self.o(self.attention(q, k, v).flatten(2))
-        return out, None if masks is None else reference_attention(q, k, masks)
+        return out, None if masks is None else speaker_rotation(q, k, masks)
 
 
 class ContextAttention(nn.Module):
@@ -142,22 +143,22 @@ class AudioAttention(nn.Module):
             k = rotate(k, key_rotation(k.shape[1], self.head_dim, k.device))
         return k, v
 
-    def forward(self, x: Tensor, audio: KeyValue, mask_attention: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, audio: KeyValue, rotation: Tensor | None) -> Tensor:
         """Attend.
 
         Args:
             x: Tokens, ``(B, L, C)``, frame by frame.
             audio: Keys and values, ``(B * T, A, N, D)`` each.
-            mask_attention: Attention of each token to the reference masks, ``(K, L)``; ``None``
-                with one speaker.
+            rotation: Rotary table of the queries with two speakers, ``(L, D / 2, 2)`` float32;
+                ``None`` with one.
 
         Returns:
             ``(B, L, C)``.
         """
         k, v = audio
         q = self.q_linear(x).unflatten(-1, (self.num_heads, -1))
-        if mask_attention is not None:
-            q = rotate(q, query_rotation(mask_attention, self.head_dim))
+        if rotation is not None:
+            q = rotate(q, rotation)
         num_frames = k.shape[0] // x.shape[0]
         q = q.unflatten(1, (num_frames, -1)).flatten(0, 1)
         out = self.attention(q, k, v).flatten(2)
@@ -191,7 +192,7 @@ class AvatarBlock(nn.Module):
         rotation: Tensor,
         context: BlockContext,
         audio: KeyValue,
-        masks: Tensor | None = None,
+        masks: SpeakerMasks | None = None,
     ) -> Tensor:
         """Run the block.
 
@@ -201,7 +202,7 @@ class AvatarBlock(nn.Module):
             rotation: Rotary table, ``(L, D / 2, 2)`` float32.
             context: Keys and values of prompt and image.
             audio: Keys and values of the audio, ``(B * T, A, N, D)`` each.
-            masks: Reference masks of two speakers, ``(K, R)``; ``None`` with one.
+            masks: Reference masks of two speakers; ``None`` with one.
 
         Returns:
             Tokens, same shape and dtype.
@@ -209,12 +210,12 @@ class AvatarBlock(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).chunk(
             6, dim=1
         )
-        y, mask_attention = self.self_attn(
+        y, audio_rotation = self.self_attn(
             _modulate(self.norm1(x), scale1, shift1), rotation, masks
         )
         x = (x + y * gate1).type_as(x)
         x = x + self.cross_attn(self.norm3(x), context)
-        x = x + self.audio_cross_attn(self.norm_x(x), audio, mask_attention)
+        x = x + self.audio_cross_attn(self.norm_x(x), audio, audio_rotation)
         y = self.ffn(_modulate(self.norm2(x), scale2, shift2))
         return (x + y * gate2).type_as(x)
 

@@ -20,10 +20,11 @@ from ..attention import Attention, sdpa
 from ..half_precision import guard_convolutions
 from .audio_projection import AudioProjection
 from .block import AvatarBlock, BlockContext, KeyValue
+from .layout import WHOLE, Grid, TokenLayout
 from .norms import LayerNorm, linear_fp32
 from .rope import ROPE_BASE, float64_device, video_rotation
 from .runner import BlockRunner
-from .speakers import token_masks
+from .speakers import SpeakerMasks, token_masks
 
 TimeContext = tuple[Tensor, Tensor]
 """The embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
@@ -38,7 +39,7 @@ class SessionContext:
     blocks: tuple[BlockContext, ...]
     """Keys and values for each block."""
     rotation: Tensor
-    """Rotary table of the tokens, ``(L, D / 2, 2)`` float32."""
+    """Rotary table of the tokens that are held here, ``(L, D / 2, 2)`` float32."""
     times: Mapping[tuple[float, ...], TimeContext]
     """Embeddings of the timesteps that were known beforehand, by value."""
 
@@ -105,6 +106,7 @@ class AvatarDiT(nn.Module):
         super().__init__()
         self.config = config
         self.runner = BlockRunner()
+        self.layout: TokenLayout = WHOLE
         dim = config.dim
         self.patch_embedding = nn.Conv3d(
             config.in_dim, dim, kernel_size=config.patch_size, stride=config.patch_size
@@ -154,10 +156,10 @@ class AvatarDiT(nn.Module):
         resident = self.runner.provider.blocks_for(self._blocks(), "session")
         blocks = tuple(block.cross_attn.project(embedded, image, length) for block in resident)
         grid = self._token_grid(condition)
-        rotation = video_rotation(grid, self.config.head_dim, condition.device)
-        return SessionContext(condition, blocks, rotation, times)
+        rotation = video_rotation(grid, self.config.head_dim, condition.device)[None]
+        return SessionContext(condition, blocks, self.layout.scatter(rotation, grid)[0], times)
 
-    def _token_grid(self, latent: Tensor) -> tuple[int, int, int]:
+    def _token_grid(self, latent: Tensor) -> Grid:
         """Return tokens along (T, h, w) of ``(B, ., T, h, w)``."""
         return token_grid((latent.shape[2], latent.shape[3], latent.shape[4]), self.config)
 
@@ -202,13 +204,15 @@ class AvatarDiT(nn.Module):
         grid = self._token_grid(latent)
         dtype = self.patch_embedding.weight.dtype
         x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
-        x = self.patch_embedding(x).flatten(2).transpose(1, 2)
+        x = self.layout.scatter(self.patch_embedding(x).flatten(2).transpose(1, 2), grid)
         time, modulation = self._time(timestep, session)
-        masks = None if audio.masks is None else token_masks(audio.masks, grid)
+        masks = None
+        if audio.masks is not None:
+            masks = SpeakerMasks(token_masks(audio.masks, grid), self.layout)
         x = self.runner(
             self._blocks(), x, modulation, session.rotation, session.blocks, audio.blocks, masks
         )
-        return self._unpatchify(self.head(x, time), grid)
+        return self._unpatchify(self.layout.gather(self.head(x, time), grid), grid)
 
     def _time(self, timestep: Tensor, session: SessionContext) -> TimeContext:
         """Return a timestep as the session embedded it; embed others, and where gradients matter.
@@ -237,7 +241,7 @@ class AvatarDiT(nn.Module):
         assert isinstance(layer, nn.Linear)
         return time, linear_fp32(layer, act(time)).unflatten(1, (6, -1))
 
-    def _unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    def _unpatchify(self, patches: Tensor, grid: Grid) -> Tensor:
         """Lay patches ``(B, L, pt * ph * pw * 16)`` out as ``(B, 16, T, h, w)``."""
         batch, channels = patches.shape[0], self.config.out_dim
         x = patches.view(batch, *grid, *self.config.patch_size, channels)

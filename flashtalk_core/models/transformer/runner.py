@@ -1,7 +1,7 @@
 """Execution of a transformer's blocks: where weights come from, and by which kernels they run.
 
 Axis legend: B batch, L tokens, C width, N heads, D head dim, T latent frames, A audio tokens a
-frame, K classes of masks, R reference tokens.
+frame.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from .block import AvatarBlock, BlockContext, KeyValue
+from .speakers import SpeakerMasks
 
 BlockPhase = Literal["session", "audio", "step"]
 """Why blocks are requested: to project prompt and image, to project the audio, or for a step."""
@@ -37,7 +38,7 @@ class BlockExecution(Protocol):
         rotation: Tensor,
         context: BlockContext,
         audio: KeyValue,
-        masks: Tensor | None,
+        masks: SpeakerMasks | None,
     ) -> Tensor:
         """Run ``block``; for the tensors see :meth:`AvatarBlock.forward`."""
         ...
@@ -62,7 +63,7 @@ def run_eager(
     rotation: Tensor,
     context: BlockContext,
     audio: KeyValue,
-    masks: Tensor | None,
+    masks: SpeakerMasks | None,
 ) -> Tensor:
     """Run a block's eager forward; a :class:`BlockExecution`."""
     out: Tensor = block(x, modulation, rotation, context, audio, masks)
@@ -89,7 +90,7 @@ class BlockRunner:
         rotation: Tensor,
         contexts: Sequence[BlockContext],
         audio: Sequence[KeyValue],
-        masks: Tensor | None,
+        masks: SpeakerMasks | None,
     ) -> Tensor:
         """Run one step through all blocks.
 
@@ -100,7 +101,7 @@ class BlockRunner:
             rotation: Rotary table, ``(L, D / 2, 2)`` float32.
             contexts: Keys and values of prompt and image for each block.
             audio: Keys and values of the audio for each block, ``(B * T, A, N, D)``.
-            masks: Reference masks of two speakers, ``(K, R)``; ``None`` with one.
+            masks: Reference masks of two speakers; ``None`` with one.
 
         Returns:
             Tokens, same shape and dtype.

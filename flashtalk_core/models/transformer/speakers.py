@@ -1,15 +1,18 @@
 """Two speakers in one image: which token listens to whom.
 
-Axis legend: B batch, L tokens, N heads, D head dim, K classes (speaker 1, speaker 2,
-background), R tokens of the first latent frame.
+Axis legend: B batch, L tokens that are held here, N heads, D head dim, K classes (speaker 1,
+speaker 2, background), R tokens of the first latent frame.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layout import WHOLE, TokenLayout
 from .rope import position_rotation
 
 # Rotary positions of the two speakers' ranges and of the background.
@@ -18,19 +21,40 @@ SPEAKER_RANGES = ((0.0, 4.0), (20.0, 24.0))
 BACKGROUND_POSITION = 12.0
 
 
+@dataclass(frozen=True)
+class SpeakerMasks:
+    """Where the classes are in the first latent frame."""
+
+    tokens: Tensor
+    """``(K, R)`` zeros and ones."""
+    layout: TokenLayout = WHOLE
+    """Which tokens of the chunk are held here; the first frame and the extremes of all count."""
+
+
 def token_masks(masks: Tensor, grid: tuple[int, int, int]) -> Tensor:
     """Reduce reference masks at pixel size ``(K, H, W)`` to ``(K, R)`` float zeros and ones."""
     small = F.interpolate(masks[None].float(), size=grid[1:], mode="nearest")[0]
     return (small > 0).flatten(1).float()
 
 
-def reference_attention(q: Tensor, k: Tensor, masks: Tensor) -> Tensor:
+def speaker_rotation(q: Tensor, k: Tensor, masks: SpeakerMasks) -> Tensor:
+    """Return the rotary table of audio queries, ``(L, D / 2, 2)`` float32.
+
+    Args:
+        q: Rotated queries of the self-attention, ``(1, L, N, D)``.
+        k: Its rotated keys, same shape.
+        masks: Where the speakers are.
+    """
+    return query_rotation(reference_attention(q, k, masks), q.shape[-1], masks.layout)
+
+
+def reference_attention(q: Tensor, k: Tensor, masks: SpeakerMasks) -> Tensor:
     """Measure how much each token attends to each class of the first frame.
 
     Args:
         q: Rotated queries, ``(1, L, N, D)``.
-        k: Rotated keys, ``(1, L, N, D)``; the first R are the first frame's.
-        masks: ``(K, R)`` zeros and ones.
+        k: Rotated keys, same shape.
+        masks: Where the classes are.
 
     Returns:
         ``(K, L)`` mean attention, float32.
@@ -41,28 +65,33 @@ def reference_attention(q: Tensor, k: Tensor, masks: Tensor) -> Tensor:
     num_heads = q.shape[2] - q.shape[2] % 2
     scale = q.shape[-1] ** -0.5
     # In float32: rounded sums would turn the argmax that places a token.
-    weights = masks.float() / masks.sum(dim=1, keepdim=True)
-    total = torch.zeros(masks.shape[0], q.shape[1], device=q.device)
+    weights = masks.tokens.float() / masks.tokens.sum(dim=1, keepdim=True)
+    keys = masks.layout.first_frame(k, weights.shape[1])[0]
+    total = torch.zeros(weights.shape[0], q.shape[1], device=q.device)
     # One head at a time: all heads at once would hold N x L x R numbers.
     for head in range(num_heads):
-        scores = (q[0, :, head] * scale) @ k[0, : masks.shape[1], head].T
+        scores = (q[0, :, head] * scale) @ keys[:, head].T
         total += weights @ scores.float().softmax(dim=-1).T
     return total / num_heads
 
 
-def query_rotation(attention: Tensor, head_dim: int) -> Tensor:
+def query_rotation(attention: Tensor, head_dim: int, layout: TokenLayout = WHOLE) -> Tensor:
     """Place each token on the speaker axis by the class it attends to most.
 
     Args:
         attention: ``(K, L)`` from :func:`reference_attention`.
         head_dim: D.
+        layout: Finds the extremes over all tokens.
 
     Returns:
         Rotary table of the queries, ``(L, D / 2, 2)`` float32.
     """
     positions = []
-    for row, (low, high) in zip(attention, SPEAKER_RANGES, strict=False):
-        unit = (row - row.min()) / (row.max() - row.min() + 1e-8)
+    lowest, highest = layout.extremes(attention)
+    for row, least, most, (low, high) in zip(
+        attention, lowest, highest, SPEAKER_RANGES, strict=False
+    ):
+        unit = (row - least) / (most - least + 1e-8)
         positions.append(unit * (high - low) + low)
     positions.append(torch.full_like(attention[0], BACKGROUND_POSITION))
     chosen = torch.stack(positions).gather(0, attention.argmax(dim=0, keepdim=True))[0]

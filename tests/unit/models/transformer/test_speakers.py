@@ -5,6 +5,7 @@ import torch
 
 from flashtalk_core.models.transformer.rope import position_rotation
 from flashtalk_core.models.transformer.speakers import (
+    SpeakerMasks,
     key_rotation,
     query_rotation,
     reference_attention,
@@ -40,13 +41,14 @@ def test_speaker_masks_become_zeros_and_ones_on_tokens():
 
 def test_attention_to_the_masks_is_that_of_all_heads_at_once():
     q, k = random_queries(12, 4)
-    torch.testing.assert_close(reference_attention(q, k, MASKS), dense_attention(q, k, MASKS))
+    found = reference_attention(q, k, SpeakerMasks(MASKS))
+    torch.testing.assert_close(found, dense_attention(q, k, MASKS))
 
 
 def test_the_last_of_an_odd_number_of_heads_is_left_out():
     q, k = random_queries(12, 3)
     expected = dense_attention(q[:, :, :2], k[:, :, :2], MASKS)
-    torch.testing.assert_close(reference_attention(q, k, MASKS), expected)
+    torch.testing.assert_close(reference_attention(q, k, SpeakerMasks(MASKS)), expected)
 
 
 def test_each_token_follows_the_speaker_it_attends_to_most():
