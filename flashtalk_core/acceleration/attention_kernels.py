@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -54,32 +55,71 @@ def _flash_attn_3() -> Callable[..., Tensor]:
 _FLOAT8 = torch.float8_e4m3fn
 
 
+@runtime_checkable
+class AttendsFloat8(Protocol):
+    """An attention that can take queries and keys that are in FP8 already."""
+
+    def takes(self, q: Tensor, head_dim: int) -> bool:
+        """Whether :meth:`attend_scaled` runs for queries of this device, dtype and width."""
+        ...
+
+    def attend_scaled(
+        self, q: Tensor, k: Tensor, v: Tensor, q_undo: Tensor, k_undo: Tensor
+    ) -> Tensor:
+        """Attend.
+
+        Args:
+            q: Queries, ``(B, Lq, N, D)`` FP8.
+            k: Keys, ``(B, Lk, N, D)`` FP8.
+            v: Values, ``(B, Lk, N, D)`` in half precision.
+            q_undo: Factors that undo the scaling of ``q``, ``(B, N)`` float32.
+            k_undo: The same for ``k``.
+
+        Returns:
+            ``(B, Lq, N, D)``, dtype of ``v``.
+        """
+        ...
+
+
 class Float8Attention:
-    """FlashAttention-3 in FP8; each of q, k and v has one scale."""
+    """FlashAttention-3 in FP8; each head of q, k and v has one scale.
+
+    So heads do not depend on each other, and the result not on how many devices share them.
+    """
 
     __name__ = "flash-attn-3-fp8"
 
-    def __init__(self, kernel: Callable[..., Tensor]) -> None:
+    def __init__(self, kernel: Callable[..., Any]) -> None:
         """Attend with ``kernel``, FlashAttention-3's function."""
         self._kernel = kernel
 
-    def takes(self, q: Tensor, num_heads: int) -> bool:
-        """Whether queries whose last axis holds ``num_heads`` heads can be attended from."""
-        width = q.shape[-1] // num_heads
+    def takes(self, q: Tensor, head_dim: int) -> bool:
+        """Whether queries of this device, dtype and width can be attended from."""
         is_half = q.dtype in (torch.float16, torch.bfloat16)
-        return q.device.type == "cuda" and is_half and width in (64, 128, 256)
+        return q.device.type == "cuda" and is_half and head_dim in (64, 128, 256)
 
-    def scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale ``(B, L, N, D)`` to the range of FP8.
+    def largest(self, x: Tensor) -> Tensor:
+        """Return the largest magnitude of each head of ``(B, L, N, D)``, ``(B, N)`` float32."""
+        if not x.shape[1]:
+            return torch.zeros(x.shape[0], x.shape[2], device=x.device)
+        return torch.linalg.vector_norm(x, float("inf"), dim=(1, 3)).float()
+
+    def scale(self, x: Tensor, largest: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scale ``(B, L, N, D)`` to the range of FP8, head by head.
+
+        Args:
+            x: Heads.
+            largest: The largest magnitudes where more tokens than these count, ``(B, N)``
+                float32; ``None`` finds them.
 
         Returns:
             FP8 values, and the factor that undoes the scaling for each head, ``(B, N)`` float32.
         """
-        largest = torch.linalg.vector_norm(x, float("inf")).float().clamp(min=1e-12)
-        # The factor itself must stay within the range of ``x``'s dtype.
-        factor = (torch.finfo(_FLOAT8).max / largest).clamp(max=torch.finfo(x.dtype).max)
-        scaled = (x * factor.to(x.dtype) * 0.99).to(_FLOAT8)
-        return scaled, (1 / (0.99 * factor.to(x.dtype).float())).expand(x.shape[0], x.shape[2])
+        largest = self.largest(x) if largest is None else largest
+        # The factor itself must stay within the range of ``x``'s dtype; some room for rounding.
+        factor = 0.99 * torch.finfo(_FLOAT8).max / largest.clamp(min=1e-12)
+        factor = factor.clamp(max=torch.finfo(x.dtype).max).to(x.dtype)
+        return (x * factor[:, None, :, None]).to(_FLOAT8), 1 / factor.float()
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, q_undo: Tensor, k_undo: Tensor, v_undo: Tensor
@@ -88,12 +128,27 @@ class Float8Attention:
         out = self._kernel(q, k, v, q_descale=q_undo, k_descale=k_undo, v_descale=v_undo)
         return out[0] if isinstance(out, tuple) else out
 
+    def attend_with_lse(
+        self, q: Tensor, k: Tensor, v: Tensor, q_undo: Tensor, k_undo: Tensor, v_undo: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Attend as :meth:`attend` does; also the log-sum-exp, ``(B, N, Lq)`` float32."""
+        undo = {"q_descale": q_undo, "k_descale": k_undo, "v_descale": v_undo}
+        out, lse, *_ = self._kernel(q, k, v, **undo, return_attn_probs=True)
+        return out, lse
+
+    def attend_scaled(
+        self, q: Tensor, k: Tensor, v: Tensor, q_undo: Tensor, k_undo: Tensor
+    ) -> Tensor:
+        """Attend; see :class:`AttendsFloat8`."""
+        v8, v_undo = self.scale(v)
+        return self.attend(q, k, v8, q_undo, k_undo, v_undo).type_as(v)
+
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend; see :class:`Attention`. With few keys scaling does not pay."""
-        if not self.takes(q.flatten(2), q.shape[2]) or k.shape[1] < q.shape[1]:
+        if not self.takes(q, q.shape[3]) or k.shape[1] < q.shape[1]:
             return sdpa(q, k, v)
-        (q8, q_undo), (k8, k_undo), (v8, v_undo) = map(self.scale, (q, k, v))
-        return self.attend(q8, k8, v8, q_undo, k_undo, v_undo).type_as(q)
+        (q8, q_undo), (k8, k_undo) = map(self.scale, (q, k))
+        return self.attend_scaled(q8, k8, v, q_undo, k_undo)
 
 
 def _flash_attn_2() -> Callable[..., Tensor]:
@@ -126,6 +181,8 @@ class AttentionKernel:
     """Highest CUDA compute capability it runs on."""
     head_dims: tuple[int, ...] = ()
     """Head dims that it supports; empty for any multiple of 8 up to 256."""
+    has_lse: bool = False
+    """Whether it can return the log-sum-exp, which Ring needs (:mod:`.lse_attention`)."""
     exact: bool = True
     """Whether it computes the same up to rounding; others are never chosen automatically."""
 
@@ -165,6 +222,7 @@ KERNELS = (
         _flash_attn_3,
         min_capability=(9, 0),
         max_capability=(9, 9),
+        has_lse=True,
     ),
     AttentionKernel(
         "flash-attn-3-fp8",
@@ -177,7 +235,12 @@ KERNELS = (
         exact=False,
     ),
     AttentionKernel(
-        "flash-attn", ("flash_attn",), ("flash-attn",), "speed on Ampere and later", _flash_attn_2
+        "flash-attn",
+        ("flash_attn",),
+        ("flash-attn",),
+        "speed on Ampere and later",
+        _flash_attn_2,
+        has_lse=True,
     ),
     AttentionKernel(
         "sage",

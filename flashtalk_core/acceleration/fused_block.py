@@ -28,7 +28,7 @@ from ..quantization.linear_format import (
     multiply_rows,
 )
 from .absorbed_audio import absorb_audio, attend_absorbed, is_worth_absorbing
-from .attention_kernels import Float8Attention
+from .attention_kernels import AttendsFloat8
 from .block_ops import BlockKernels, ContextKeys
 
 
@@ -109,18 +109,19 @@ class FusedExecution:
     ) -> Tensor:
         heads = (layer.num_heads, -1)
         q, k, v = (multiply_rows(part, rows, dtype) for part in (layer.q, layer.k, layer.v))
-        if isinstance(layer.attention, Float8Attention) and layer.attention.takes(q, heads[0]):
-            out = self._attend_float8(layer, layer.attention, (q, k, v), rotation)
+        attention, head_dim = layer.attention, q.shape[-1] // layer.num_heads
+        if isinstance(attention, AttendsFloat8) and attention.takes(q, head_dim):
+            out = self._attend_float8(layer, attention, (q, k, v), rotation)
         else:
             q = self._kernels.rms(q, layer.norm_q.weight, layer.norm_q.eps, rotation)
             k = self._kernels.rms(k, layer.norm_k.weight, layer.norm_k.eps, rotation)
-            out = layer.attention(*(part.unflatten(-1, heads)[None] for part in (q, k, v)))
+            out = attention(*(part.unflatten(-1, heads)[None] for part in (q, k, v)))
         return self._output(layer.o, out[0].flatten(1), dtype)
 
     def _attend_float8(
         self,
         layer: SelfAttention,
-        attention: Float8Attention,
+        attention: AttendsFloat8,
         parts: tuple[Tensor, Tensor, Tensor],
         rotation: Tensor,
     ) -> Tensor:
@@ -131,9 +132,8 @@ class FusedExecution:
             rows = self._kernels.rms(part, norm.weight, norm.eps, rotation, factor)
             found.append(rows.unflatten(-1, heads)[None])
             undo.append(torch.full((1, heads[0]), 1 / factor, device=part.device))
-        v, v_undo = attention.scale(parts[2].unflatten(-1, heads)[None])
-        out = attention.attend(found[0], found[1], v, undo[0], undo[1], v_undo)
-        return out.type_as(parts[2])
+        v = parts[2].unflatten(-1, heads)[None]
+        return attention.attend_scaled(found[0], found[1], v, undo[0], undo[1])
 
     def _factor(self, norm: RMSNorm) -> float:
         """Return the factor that keeps normalised and rotated rows within the range.

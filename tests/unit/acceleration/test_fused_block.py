@@ -149,7 +149,22 @@ def test_float8_attention_scales_to_the_range_and_back():
     out = attention.attend(q, q, q, q_undo, q_undo, q_undo)
     assert relative_rms(out, x.float()) < 0.04
     assert q_undo.shape == (1, 3)
-    assert not attention.takes(x.flatten(2), 3), "only on a GPU"
+    assert not attention.takes(x, 64), "only on a GPU"
+
+
+def test_each_head_has_a_float8_scale_of_its_own():
+    attention = Float8Attention(None)
+    x = torch.randn(1, 7, 3, 16) * torch.tensor([1e-3, 1.0, 1e3])[:, None]
+    whole, undo = attention.scale(x)
+    assert relative_rms(whole.float() * undo[:, None, :, None], x) < 0.04
+    for head in range(3):
+        alone, alone_undo = attention.scale(x[:, :, head : head + 1])
+        assert torch.equal(alone.float(), whole[:, :, head : head + 1].float())
+        assert torch.equal(alone_undo[:, 0], undo[:, head])
+    part, part_undo = attention.scale(x[:, :2], attention.largest(x))
+    assert torch.equal(part.float(), whole[:, :2].float())
+    assert torch.equal(part_undo, undo)
+    assert not attention.largest(x[:, :0]).any()
 
 
 class EverywhereFloat8Attention(Float8Attention):
@@ -159,7 +174,7 @@ class EverywhereFloat8Attention(Float8Attention):
         super().__init__(self.kernel)
         self.calls = 0
 
-    def takes(self, q, num_heads):
+    def takes(self, q, head_dim):
         return True
 
     def kernel(self, *heads, **undo):
