@@ -7,8 +7,10 @@ that no call has to ask for a size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 Shape = tuple[int, ...]
@@ -142,3 +144,25 @@ class _Received:
 
     def wait(self) -> Mapping[int, Tensor]:
         return self._parts
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return the numbers of all parts in a row, without a copy where they lie so in memory.
+
+    Args:
+        parts: At least one; of one dtype.
+    """
+    filled = [part for part in parts if part.numel()] or [parts[0]]
+    if not all(part.is_contiguous() for part in filled) or not all(
+        _follows(one, other) for one, other in pairwise(filled)
+    ):
+        return torch.cat([part.reshape(-1) for part in filled])
+    first = filled[0]
+    total = sum(part.numel() for part in filled)
+    return first.as_strided((total,), (1,), first.storage_offset())
+
+
+def _follows(one: Tensor, other: Tensor) -> bool:
+    """Whether ``other`` begins in memory where ``one`` ends."""
+    is_shared = one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+    return is_shared and one.storage_offset() + one.numel() == other.storage_offset()

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .collectives import Collectives, Pending, Shape
+from .collectives import Collectives, Pending, Shape, joined
 
 
 class TorchCollectives:
@@ -37,7 +37,7 @@ class TorchCollectives:
 
     def all_to_all(self, parts: Sequence[Tensor], shapes: Sequence[Shape]) -> list[Tensor]:
         """Exchange one part with each rank; see :class:`.collectives.Collectives`."""
-        sent = torch.cat([part.reshape(-1) for part in parts])
+        sent = joined(parts)
         counts = [prod(shape) for shape in shapes]
         source = self._stage(sent)
         received = source.new_empty(sum(counts))

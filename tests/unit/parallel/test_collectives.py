@@ -7,9 +7,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from flashtalk_core.parallel.collectives import Alone
+from flashtalk_core.parallel.collectives import Alone, joined
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
-
 from tests.unit.parallel.thread_ranks import run_ranks
 
 pytestmark = pytest.mark.cpu
@@ -67,6 +66,15 @@ def test_threads_exchange(world):
 
 def test_alone_there_is_nothing_to_exchange():
     assert_same(exchange_everything(Alone()), expected_of(0, 1))
+
+
+def test_parts_that_follow_each_other_are_joined_without_a_copy():
+    flat = torch.arange(10.0)
+    parts = [flat[1:4], flat[4:4], flat[4:8].view(2, 2)]
+    assert joined(parts).data_ptr() == flat[1:].data_ptr()
+    apart = [flat[1:4], flat[5:8]], [flat[4:6], flat[1:4]], [flat.view(2, 5).T, flat[:1]]
+    for each in (parts, *apart, [flat[:0]], [flat[:3], torch.ones(2)]):
+        assert torch.equal(joined(each), torch.cat([part.reshape(-1) for part in each]))
 
 
 def test_the_first_rank_to_fail_is_the_one_that_is_raised():

@@ -1,0 +1,98 @@
+"""The wrapper of xfuser: when it refuses, and how it makes the documented call.
+
+xfuser needs a GPU and is not installed here: a stand-in takes its place, so this shows what is
+called and with what, not that xfuser computes the right thing.
+"""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models.attention import sdpa
+from flashtalk_core.parallel.collectives import Alone
+from flashtalk_core.parallel.groups import SequenceGroups
+from flashtalk_core.parallel.sequence import spread_transformer
+from flashtalk_core.parallel.xfuser_attention import XfuserAttention
+from tests.unit.parallel.toy_transformer import make_transformer
+
+pytestmark = pytest.mark.cpu
+
+
+def groups_of(ulysses, ring):
+    """Return groups that know their sizes and exchange nothing."""
+    world, first, second = (
+        SimpleNamespace(rank=0, size=size) for size in (ulysses * ring, ulysses, ring)
+    )
+    return SequenceGroups(world, first, second if ring > 1 else Alone())
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Put modules in the place of xfuser's that note how they are called."""
+    calls = []
+
+    class Attention:
+        def __init__(self, **options):
+            self.options = options
+
+        def __call__(self, attn, *, query, key, value):
+            assert attn is None
+            out, lse = self.options["attn_processor"](
+                query, key, value, dropout_p=0.0, softmax_scale=None, causal=False,
+                window_size=(-1, -1), softcap=0.0, alibi_slopes=None, return_softmax=False,
+            )  # fmt: skip
+            calls.append(lse.shape)
+            return out
+
+    distributed = ModuleType("xfuser.core.distributed")
+    distributed.model_parallel_is_initialized = lambda: len(calls) > 0
+    distributed.init_distributed_environment = lambda **options: calls.append(options)
+    distributed.initialize_model_parallel = lambda **options: calls.append(options)
+    attention = ModuleType("xfuser.core.long_ctx_attention")
+    attention.xFuserLongContextAttention = Attention
+    core, package = ModuleType("xfuser.core"), ModuleType("xfuser")
+    core.distributed = distributed
+    package.__spec__ = SimpleNamespace(name="xfuser")
+    for module in (package, core, distributed, attention):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return calls
+
+
+def test_without_xfuser_the_error_names_a_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xfuser", None)
+    with pytest.raises(InvalidInputError, match="pip install xfuser`, or use exchange 'coll"):
+        XfuserAttention(groups_of(2, 1), lambda: (4, 4), sdpa, 6)
+
+
+def test_a_broken_xfuser_is_an_error_of_one_line(monkeypatch):
+    package = ModuleType("xfuser")
+    package.__spec__ = SimpleNamespace(name="xfuser")
+    monkeypatch.setitem(sys.modules, "xfuser", package)
+    with pytest.raises(InvalidInputError, match=r"cannot be imported \(.*xfuser.*\); reinstall"):
+        XfuserAttention(groups_of(2, 1), lambda: (4, 4), sdpa, 6)
+
+
+def test_what_xfuser_cannot_divide_is_refused(stand_in):
+    with pytest.raises(InvalidInputError, match="6 heads do not divide by ulysses 4; use exch"):
+        XfuserAttention(groups_of(4, 1), lambda: (4,) * 4, sdpa, 6)
+    attention = XfuserAttention(groups_of(2, 1), lambda: (8, 7), sdpa, 6)
+    with pytest.raises(InvalidInputError, match="gives its 2 ranks 7 to 8 tokens"):
+        attention(*torch.zeros(3, 1, 8, 6, 16))
+
+
+def test_xfuser_gets_degrees_once_and_our_kernel(stand_in):
+    dit = make_transformer()
+    spread_transformer(dit, groups_of(2, 2), exchange="xfuser")
+    assert stand_in == [
+        {"rank": 0, "world_size": 4},
+        {"sequence_parallel_degree": 4, "ulysses_degree": 2, "ring_degree": 2},
+    ]
+    attention = dit.blocks[1].self_attn.attention
+    assert attention.local is sdpa
+    dit.layout.lengths = (5,) * 4
+    q, k, v = torch.randn(3, 1, 5, 6, 16)
+    torch.testing.assert_close(attention(q, k, v), sdpa(q, k, v))
+    assert stand_in[-1] == (1, 6, 5)
