@@ -42,7 +42,9 @@ class AbsorbedAudioAttention:
 def is_worth_absorbing(layer: AudioAttention, audio: KeyValue, num_rows: int) -> bool:
     """Tell whether absorbing takes fewer products for ``num_rows`` tokens of one video.
 
-    Only dense layers can be absorbed; very small images have too few tokens to pay for it.
+    Only dense layers can be absorbed; very small images have too few tokens to pay for it. Where
+    several devices share the tokens, each absorbs for its own: to exchange what was absorbed
+    would take longer.
     """
     num_frames, num_tokens, num_heads, head_dim = audio[0].shape
     if not (isinstance(layer.q_linear, nn.Linear) and isinstance(layer.proj, nn.Linear)):

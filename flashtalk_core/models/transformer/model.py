@@ -205,6 +205,7 @@ class AvatarDiT(nn.Module):
         dtype = self.patch_embedding.weight.dtype
         x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
         x = self.layout.scatter(self.patch_embedding(x).flatten(2).transpose(1, 2), grid)
+        assert x.shape[1] == len(session.rotation), "the session is of another layout or size"
         time, modulation = self._time(timestep, session)
         masks = None
         if audio.masks is not None:

@@ -17,6 +17,7 @@ from tests.unit.parallel.toy_transformer import (
     ODD,
     TINY,
     EverywhereFloat8Attention,
+    contexts,
     denoised,
     draw,
     make_transformer,
@@ -105,6 +106,16 @@ def test_one_transformer_takes_sizes_in_turn(transformer):
     for found in of_ranks((2, 1), work, transformer):
         for one, right in zip(found, expected, strict=True):
             assert_equal([one], right)
+
+
+def test_a_session_of_another_layout_is_noticed(eager):
+    session, audio = contexts(eager, ODD)
+
+    def work(dit):
+        with pytest.raises(AssertionError, match="another layout"):
+            dit(draw(1, 16, 3, *ODD, seed=0), torch.tensor([750.0]), session, audio)
+
+    of_ranks((2, 1), work, eager)
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
