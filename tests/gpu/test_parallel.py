@@ -13,7 +13,7 @@ from flashtalk_core.acceleration.attention_kernels import KERNELS, choose_attent
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.bench.agreement import MAX_ERROR_FLOAT8, MIN_STD, rounding_bound
 from flashtalk_core.bench.random_networks import random_network
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.parallel.groups import ONE_RANK, sequence_groups
 from flashtalk_core.parallel.sequence import spread_transformer

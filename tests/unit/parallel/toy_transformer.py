@@ -8,7 +8,7 @@ from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.attention_kernels import Float8Attention
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.acceleration.lse_attention import eager_with_lse
-from flashtalk_core.config import DiTConfig
+from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.parallel.groups import sequence_groups
 from flashtalk_core.parallel.sequence import spread_transformer
