@@ -6,9 +6,8 @@ layers, A audio features.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +19,7 @@ from ..geometry import num_latent_frames
 from ..media.image.colour import match_colours
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import FixedNetworks, Residency
 from ..sampling.noise import ChunkNoise
 from ..sampling.schedule import noise_levels
@@ -41,6 +41,8 @@ class ChunkModel:
     num_decode_latents: int = 1
     """Latent frames that are decoded or encoded at once; more is faster on a GPU and takes more
     memory."""
+    spread: ImageSpread = WHOLE
+    """Which part of a frame is encoded and decoded here."""
 
     @classmethod
     def resident(cls, dit: AvatarDiT, vae: VideoVAE, chunk: ChunkConfig) -> ChunkModel:
@@ -71,49 +73,58 @@ def generate_chunk(
         draw_noise: Source of noise; ``None`` draws from (seed, chunk).
 
     Yields:
-        New frames in order, motion frames left out; the last group has the next chunk's state.
+        This rank's part of the new frames in order, motion frames left out; the last group has the
+        next chunk's state, which is whole.
     """
     motion = _motion_latent(model, reference, state)
     events.stage("motion encode")
     draw_noise = draw_noise or ChunkNoise(sampling.seed, state.chunk_index).draw
     latent = _denoise_chunk(model, reference, windows, motion, sampling, draw_noise, events)
-    _check_finite(latent, state.chunk_index, "the model's output is")
+    spread = model.spread
+    _check_finite(latent, state.chunk_index, "the model's output is", spread)
     events.stage(f"step {sampling.steps}")
     last_frames: list[Tensor] = []
     num_decoded = 0
     num_motion = model.chunk.num_motion_frames
     for group in _decode(model, latent):
-        _check_finite(group, state.chunk_index, "the VAE's images are")
+        _check_finite(group, state.chunk_index, "the VAE's images are", spread)
         events.stage("decode")
-        frames = match_colours(group[0].float(), reference.colour, sampling.colour_strength)
+        frames = _match(group[0].float(), reference, sampling, spread)
         events.stage("colour")
         last_frames = _append_last(last_frames, frames, num_motion)
         num_hidden = max(0, num_motion - num_decoded)
         num_decoded += frames.shape[1]
         if num_decoded > num_motion:
             is_last = num_decoded == model.chunk.num_frames
-            next_state = _state_after(state, last_frames, num_motion) if is_last else None
-            yield FrameGroup(frames[:, num_hidden:], next_state)
+            next_state = None
+            if is_last:
+                motion_frames = torch.cat(last_frames, dim=1)[None, :, -num_motion:]
+                next_state = _state_after(state, spread.join(motion_frames))
+            yield FrameGroup(frames[:, num_hidden:], next_state, spread.corner_px)
 
 
-def _state_after(
-    state: SessionState, last_frames: Sequence[Tensor], num_motion: int
-) -> SessionState:
-    """Return the state after a chunk that ends with ``last_frames``, each ``(3, f, H, W)``."""
-    return SessionState(
-        chunk_index=state.chunk_index + 1,
-        motion_frames=torch.cat(tuple(last_frames), dim=1)[None, :, -num_motion:],
-        fingerprint=state.fingerprint,
-    )
+def _match(
+    frames: Tensor, reference: Reference, sampling: SamplingConfig, spread: ImageSpread
+) -> Tensor:
+    """Give ``(3, f, H, W)``, which may be a part of the frames, the portrait's colours."""
+    total = None if spread.is_whole else spread.total
+    return match_colours(frames, reference.colour, sampling.colour_strength, total)
 
 
-def _check_finite(values: Tensor, chunk_index: int, what: str) -> None:
+def _state_after(state: SessionState, motion_frames: Tensor) -> SessionState:
+    """Return the state after a chunk that ends with ``motion_frames``, ``(1, 3, M, H, W)``."""
+    return replace(state, chunk_index=state.chunk_index + 1, motion_frames=motion_frames)
+
+
+def _check_finite(values: Tensor, chunk_index: int, what: str, spread: ImageSpread) -> None:
     """Stop at values that are no image: every later chunk would be generated from them.
 
-    One pass that allocates nothing. The consumer of the frames waits for the device anyway.
+    All ranks stop, whichever has them. One pass that allocates nothing. The consumer of the
+    frames waits for the device anyway.
     """
     # Both ends are NaN where any value is.
-    if not all(map(math.isfinite, torch.stack(torch.aminmax(values)).tolist())):
+    ends = torch.stack(torch.aminmax(values)) if values.numel() else values.new_zeros(2)
+    if spread.total((~ends.isfinite()).float()).any():
         raise OverflowedError(
             f"chunk {chunk_index + 1}: {what} NaN or infinite; use another dtype "
             "(bfloat16 or float32), or another prompt or portrait",
@@ -127,17 +138,16 @@ def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState)
         return reference.motion_latent
     with model.networks.acquire(VideoVAE) as vae:
         frames = state.motion_frames.to(next(vae.parameters()))
-        latent = vae.encode(frames, model.num_decode_latents)
-    _check_finite(latent, state.chunk_index, "the VAE's latents are")
+        latent = model.spread.encode(vae, frames, model.num_decode_latents)
+    _check_finite(latent, state.chunk_index, "the VAE's latents are", model.spread)
     return latent
 
 
 def _decode(model: ChunkModel, latent: Tensor) -> Iterator[Tensor]:
-    """Yield groups of decoded frames ``(1, 3, f, H, W)``."""
+    """Yield this rank's part of groups of decoded frames, ``(1, 3, f, H, W)``."""
     with model.networks.acquire(VideoVAE) as vae:
-        yield from vae.decode_groups(
-            latent.to(next(vae.parameters())), num_latents=model.num_decode_latents
-        )
+        latent = latent.to(next(vae.parameters()))
+        yield from model.spread.decode(vae, latent, model.num_decode_latents)
 
 
 def _denoise_chunk(

@@ -16,6 +16,7 @@ from ..geometry import ChunkSpan, num_latent_frames
 from ..media.image.colour import ColourReference
 from ..models.transformer.model import AvatarDiT, SessionContext
 from ..models.vae.model import VideoVAE
+from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import Residency
 
 
@@ -53,27 +54,34 @@ def image_mask(num_frames: int, height: int, width: int) -> Tensor:
     return mask
 
 
-def encode_condition(vae: VideoVAE, image: Tensor, num_frames: int) -> Tensor:
+def encode_condition(
+    vae: VideoVAE, image: Tensor, num_frames: int, spread: ImageSpread = WHOLE
+) -> Tensor:
     """Encode the image as the model's condition.
 
     Args:
         vae: The autoencoder.
         image: ``(B, 3, 1, H, W)`` in ``[-1, 1]``.
         num_frames: F of a chunk.
+        spread: Which part of a frame is encoded here.
 
     Returns:
         Mask and encoded [image, zeros], ``(B, 20, T, h, w)``.
     """
     batch, channels, _, height, width = image.shape
     blank = image.new_zeros(batch, channels, num_frames - 1, height, width)
-    latent = vae.encode(torch.cat([image, blank], dim=2))
+    latent = spread.encode(vae, torch.cat([image, blank], dim=2))
     mask = image_mask(num_frames, *latent.shape[-2:]).to(latent).expand(batch, -1, -1, -1, -1)
     return torch.cat([mask, latent], dim=1)
 
 
 @torch.no_grad()
 def encode_portrait(
-    vae: VideoVAE, clip_tokens: Tensor, image: Tensor, num_frames: int
+    vae: VideoVAE,
+    clip_tokens: Tensor,
+    image: Tensor,
+    num_frames: int,
+    spread: ImageSpread = WHOLE,
 ) -> EncodedPortrait:
     """Encode a portrait for a session.
 
@@ -82,6 +90,7 @@ def encode_portrait(
         clip_tokens: The image's tokens, ``(1, clip_tokens, clip_dim)``.
         image: ``(3, H, W)`` float32 in ``[-1, 1]``.
         num_frames: F of a chunk.
+        spread: Which part of a frame is encoded here.
 
     Returns:
         The portrait, on the autoencoder's device; the tokens stay where they are.
@@ -89,9 +98,9 @@ def encode_portrait(
     weight = next(vae.parameters())
     frame = image.to(weight)[None, :, None]
     return EncodedPortrait(
-        condition=encode_condition(vae, frame, num_frames),
+        condition=encode_condition(vae, frame, num_frames, spread),
         clip_tokens=clip_tokens,
-        motion_latent=vae.encode(frame),
+        motion_latent=spread.encode(vae, frame),
         colour=ColourReference.from_image(image.to(weight.device)),
     )
 

@@ -29,3 +29,6 @@ class FrameGroup:
     in host memory from a :class:`ChunkSource`."""
     state: SessionState | None = None
     """State of the session after the chunk; ``None`` unless this is the chunk's last group."""
+    corner_px: tuple[int, int] = (0, 0)
+    """Row and column of the whole frame where these pixels begin; the rest of it is on other
+    ranks, and a rank may have no pixels."""

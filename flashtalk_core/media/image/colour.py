@@ -5,6 +5,7 @@ Axis legend: F frames, H W pixels; three colour channels come first, as in the d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -82,7 +83,12 @@ class ColourReference:
         return cls(mean.reshape(3), std.reshape(3))
 
 
-def match_colours(frames: Tensor, reference: ColourReference, strength: float = 1.0) -> Tensor:
+def match_colours(
+    frames: Tensor,
+    reference: ColourReference,
+    strength: float = 1.0,
+    total: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Give each frame the Lab mean and deviation of the reference.
 
     Args:
@@ -90,6 +96,8 @@ def match_colours(frames: Tensor, reference: ColourReference, strength: float = 
             in float32.
         reference: Statistics to match.
         strength: Share of the matched frame in the result, 0 (returns ``frames``) to 1.
+        total: Adds up sums over the parts of a frame, if ``frames`` are a part, which may have no
+            pixels; called equally often for each part. ``None`` where they are whole.
 
     Returns:
         ``(3, F, H, W)``, the dtype of ``frames``.
@@ -101,7 +109,7 @@ def match_colours(frames: Tensor, reference: ColourReference, strength: float = 
         return frames
     rgb = (frames.float() + 1) / 2
     lab = rgb_to_lab(rgb)
-    mean, std = _statistics(lab)
+    mean, std = _statistics(lab) if total is None else _statistics_of_parts(lab, total)
     scale = reference.std.to(lab).reshape(3, 1, 1, 1) / torch.where(std < _FLAT, 1.0, std)
     matched = lab_to_rgb((lab - mean) * scale + reference.mean.to(lab).reshape(3, 1, 1, 1))
     blended = (1 - strength) * rgb + strength * matched
@@ -111,6 +119,16 @@ def match_colours(frames: Tensor, reference: ColourReference, strength: float = 
 def _statistics(lab: Tensor) -> tuple[Tensor, Tensor]:
     mean = lab.mean(dim=(-2, -1), keepdim=True)
     return mean, lab.std(dim=(-2, -1), keepdim=True, correction=0)
+
+
+def _statistics_of_parts(lab: Tensor, total: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return what :func:`_statistics` returns of whole frames, from one part of each."""
+    sums = lab.sum(dim=(-2, -1), keepdim=True)
+    num_pixels = torch.full_like(sums, lab.shape[-2] * lab.shape[-1])
+    sums, num_pixels = total(torch.stack([sums, num_pixels]))
+    mean = sums / num_pixels
+    squares = total((lab - mean).square().sum(dim=(-2, -1), keepdim=True))
+    return mean, (squares / num_pixels).sqrt()
 
 
 def _mix(matrix: tuple[tuple[float, ...], ...], channels: Tensor) -> Tensor:

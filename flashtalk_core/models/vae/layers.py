@@ -127,11 +127,21 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each frame of ``(B, C, F, H, W)``."""
+        return self.attend(x, *self.project(x))
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values of ``(B, C, F, H, W)``, each ``(B * F, 1, H * W, C)``."""
         images = x.transpose(1, 2).flatten(0, 1)
         qkv = self.to_qkv(self.norm(images)).flatten(2).transpose(1, 2)[:, None]
-        out = F.scaled_dot_product_attention(*qkv.contiguous().chunk(3, dim=-1))
-        out = self.proj(out[:, 0].transpose(1, 2).reshape(images.shape))
-        return x + out.unflatten(0, (x.shape[0], -1)).transpose(1, 2)
+        queries, keys, values = qkv.contiguous().chunk(3, dim=-1)
+        return queries, keys, values
+
+    def attend(self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Add to ``x`` what its own queries find among keys and values, maybe of more pixels."""
+        batch, channels, num_frames, height, width = x.shape
+        out = F.scaled_dot_product_attention(queries, keys, values)
+        out = out[:, 0].transpose(1, 2).reshape(batch * num_frames, channels, height, width)
+        return x + self.proj(out).unflatten(0, (batch, -1)).transpose(1, 2)
 
 
 class SpatialResample(nn.Module):
@@ -219,6 +229,12 @@ def run_sequence(layers: Iterable[nn.Module], x: Tensor, cache: CausalCache | No
         looks_back = isinstance(layer, CausalConv3d | ResidualBlock | Downsample | Upsample)
         x = layer(x, cache) if looks_back else layer(x)
     return x
+
+
+def split_units(layers: Iterable[nn.Module]) -> list[list[nn.Module]]:
+    """Return layers in parts that can run apart: a head as a whole, others one by one."""
+    layers = list(layers)
+    return [layers] if isinstance(layers[0], RMSNorm) else [[each] for each in layers]
 
 
 def name_causal_layers(model: nn.Module) -> None:

@@ -109,6 +109,11 @@ class VideoVAE(nn.Module):
         return latent * self.latent_std.to(latent) + self.latent_mean.to(latent)
 
 
+def group_sizes(total: int, num_latents: int) -> list[int]:
+    """Return how many of ``total`` latent frames each group has; see :meth:`.decode_groups`."""
+    return [stop - start for start, stop in pairwise(_boundaries(total, num_latents))]
+
+
 def _boundaries(total: int, num_latents: int) -> list[int]:
     """Return the starts of groups of latent frames, and the end of the last one."""
     assert num_latents >= 1, num_latents

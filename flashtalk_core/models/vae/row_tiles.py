@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .cache import CausalCache
-from .layers import ResidualBlock, RMSNorm, SequenceRunner, Upsample
+from .layers import ResidualBlock, RMSNorm, SequenceRunner, Upsample, split_units
 
 TILE_ELEMENTS = 2**25
 """Numbers in one tensor of a tile, unless one is given: 64 MiB in bfloat16."""
@@ -58,8 +58,7 @@ class RowTileRunner:
 
     def __call__(self, layers: Iterable[nn.Module], x: Tensor, cache: CausalCache | None) -> Tensor:
         """Run ``layers`` on ``(B, C, F, H, W)``; see :func:`run_sequence`."""
-        layers = list(layers)
-        for unit in [layers] if isinstance(layers[0], RMSNorm) else [[each] for each in layers]:
+        for unit in split_units(layers):
             tiles = self._cut(unit, x)
             if len(tiles) > 1 and cache is not None:
                 x = self._run_tiles(unit, tiles, x, cache)

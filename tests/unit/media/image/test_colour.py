@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from flashtalk_core.media.image.colour import ColourReference, lab_to_rgb, match_colours, rgb_to_lab
+from tests.unit.parallel.thread_ranks import run_ranks
 
 pytestmark = pytest.mark.cpu
 
@@ -68,3 +69,15 @@ def test_half_precision_keeps_its_type():
     matched = match_colours(frames.bfloat16(), reference)
     assert matched.dtype == torch.bfloat16
     assert torch.allclose(matched.float(), match_colours(frames, reference), atol=0.03)
+
+
+def test_parts_of_a_frame_are_matched_as_the_whole():
+    """A part may have no pixels."""
+    frames, reference = random_frames(10), ColourReference.from_image(random_frames(11)[:, 0])
+    parts = frames.split([5, 0, 19], dim=-2)
+
+    def work(group):
+        return match_colours(parts[group.rank], reference, 1.0, group.sum)
+
+    matched = torch.cat(run_ranks(3, work), dim=-2)
+    torch.testing.assert_close(matched, match_colours(frames, reference), atol=1e-5, rtol=0)

@@ -1,0 +1,101 @@
+"""The full-width autoencoder in bands on two ranks: fused, channels last, on real kernels."""
+
+import copy
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from flashtalk_core.acceleration.apply import set_execution
+from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.bench.agreement import MAX_ERROR, MIN_STD
+from flashtalk_core.bench.random_networks import random_network
+from flashtalk_core.config import VAEConfig
+from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.parallel.bands import choose_grid
+from flashtalk_core.parallel.image_spread import WHOLE, BandedImages
+from flashtalk_core.parallel.torch_collectives import TorchCollectives
+from tests.unit.parallel.test_collectives import free_port
+
+SIZE_PX = (272, 448)
+"""34 x 56 latent cells: bands of 17 rows, or of 28 columns."""
+NUM_LATENTS = 5
+GRIDS = ("rows", "columns")
+
+
+@torch.no_grad()
+def outputs(vae, spread, device):
+    """Return whole frames and latents, float32."""
+    generator = torch.Generator().manual_seed(0)
+    weight = next(vae.parameters())
+    cells = [side // 8 for side in SIZE_PX]
+    latent = torch.randn(1, 16, NUM_LATENTS, *cells, generator=generator).to(weight)
+    video = torch.rand(1, 3, 5, *SIZE_PX, generator=generator).mul(2).sub(1).to(weight)
+    frames = torch.cat(list(spread.decode(vae, latent, 2)), dim=2)
+    torch.cuda.synchronize(device)
+    found = [spread.join(frames), spread.encode(vae, video, 2)]
+    return [each.float() for each in found]
+
+
+def fused(vae, device):
+    set_execution(vae, KernelOptions(), device)
+    return vae
+
+
+def relative_errors(found, expected):
+    pairs = zip(found, expected, strict=True)
+    return [float((one - other).norm() / other.norm()) for one, other in pairs]
+
+
+def measure(group, device):
+    """Return by grid the errors of bands: in float32, in bfloat16, and of one device in it."""
+    config = VAEConfig()
+    wide = random_network(lambda: VideoVAE(config), device, torch.float32)
+    narrow = copy.deepcopy(wide).to(torch.bfloat16)
+    exact = outputs(wide, WHOLE, device)
+    eager = relative_errors(outputs(narrow, WHOLE, device), exact)
+    one = relative_errors(outputs(fused(copy.deepcopy(narrow), device), WHOLE, device), exact)
+    report = {"stds": [float(each.std()) for each in exact], "eager": eager, "one": one}
+    for text in GRIDS:
+        spread = BandedImages.over(choose_grid(text, SIZE_PX, group.size), group)
+        report[f"{text} float32"] = relative_errors(outputs(wide, spread, device), exact)
+        several = outputs(fused(narrow, device), spread, device)
+        report[text] = relative_errors(several, exact)
+    return report
+
+
+def run_process(rank, backend, port, results):
+    device = torch.device("cuda", rank if backend == "nccl" else 0)
+    torch.cuda.set_device(device)
+    address = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group(backend, init_method=address, rank=rank, world_size=2)
+    try:
+        results[rank] = measure(TorchCollectives(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+def check(backend):
+    with mp.Manager() as manager:
+        results = manager.dict()
+        mp.spawn(run_process, (backend, free_port(), results), nprocs=2)
+        reports = [results[rank] for rank in range(2)]
+    for report in reports:
+        assert min(report["stds"]) >= MIN_STD
+        bounds = [max(MAX_ERROR, error) for error in report["eager"]]
+        for text in GRIDS:
+            # float32 may still be summed by kernels of another order.
+            assert max(report[f"{text} float32"]) < 1e-5, report
+            pairs = zip(report[text], bounds, strict=True)
+            assert all(error <= bound for error, bound in pairs), report
+
+
+@pytest.mark.gpu
+def test_two_ranks_on_one_gpu_agree_with_one_device():
+    check("gloo")
+
+
+@pytest.mark.multigpu
+def test_two_gpus_agree_with_one_device():
+    check("nccl")
