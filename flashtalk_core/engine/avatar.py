@@ -6,7 +6,7 @@ Axis legend: F pixel frames, W window, S hidden layers, A audio features, H W pi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -19,6 +19,7 @@ from ..media.audio.source import SampleReader
 from ..media.audio.windows import window_features
 from ..media.image.portrait import to_images
 from ..models.encoders.audio import AudioEncoder
+from ..sampling.noise import NoiseAhead
 from .chunk import ChunkModel, generate_chunk
 from .events import NO_EVENTS, RenderEvents
 from .reference import Reference
@@ -46,6 +47,8 @@ class TalkingAvatar:
     fingerprint: str
     events: RenderEvents = NO_EVENTS
     """Gets the steps and stages of each chunk."""
+    noise: NoiseAhead = field(default_factory=NoiseAhead)
+    """Draws the noise of each chunk."""
 
     @property
     def chunk(self) -> ChunkConfig:
@@ -56,8 +59,15 @@ class TalkingAvatar:
         """Yield ``(f, H, W, 3)`` uint8 frames of the chunk; see :class:`ChunkSource`."""
         reference, windows = self.references.at(span), self.encode_audio(span)
         self.events.stage("audio encoder")
+        draw_noise = self.noise.of_chunk(self.sampling.seed, state.chunk_index)
         for group in generate_chunk(
-            self.model, reference, windows, state, self.sampling, events=self.events
+            self.model,
+            reference,
+            windows,
+            state,
+            self.sampling,
+            events=self.events,
+            draw_noise=draw_noise,
         ):
             images = to_images(group.frames)
             self.events.stage("to host")

@@ -6,7 +6,7 @@ layers, A audio features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,14 +21,12 @@ from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import FixedNetworks, Residency
-from ..sampling.noise import ChunkNoise
+from ..sampling.noise import ChunkNoise, DrawNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import denoise
 from .events import NO_EVENTS, RenderEvents
 from .reference import Reference
 from .state import FrameGroup, SessionState
-
-DrawNoise = Callable[[tuple[int, ...], torch.device, torch.dtype], Tensor]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from flashtalk_core.sampling.noise import ChunkNoise
+from flashtalk_core.sampling import noise as noise_module
+from flashtalk_core.sampling.noise import ChunkNoise, NoiseAhead
 
 pytestmark = pytest.mark.cpu
 
@@ -58,3 +59,50 @@ def test_noise_is_pinned():
     # So that chunks of a render made by an earlier release can be redone.
     start = draw(9999, 0).flatten()[:3].tolist()
     assert start == pytest.approx([2.2182693, 1.5604134, -1.6359717], abs=1e-5)
+
+
+LARGE = (1, 16, 9, 32, 32)
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def stays_on_the_cpu(monkeypatch):
+    """Draw as for a GPU, but move nothing."""
+    monkeypatch.setattr(noise_module, "_moved", lambda noise, device, dtype: noise.to(dtype))
+
+
+def expected_draws(seed, chunk, shape, count):
+    noise = ChunkNoise(seed, chunk)
+    return [noise.draw(shape, CPU, torch.float32) for _ in range(count)]
+
+
+@pytest.mark.usefixtures("stays_on_the_cpu")
+@pytest.mark.parametrize("count", [1, 4])
+def test_noise_drawn_ahead_is_the_same_to_the_bit(count):
+    ahead = NoiseAhead()
+    for chunk in range(3):
+        draw = ahead.of_chunk(7, chunk)
+        found = [draw(LARGE, CUDA, torch.float32) for _ in range(count)]
+        for one, other in zip(found, expected_draws(7, chunk, LARGE, count), strict=True):
+            assert torch.equal(one, other)
+        assert ahead._next[0] == (7, chunk + 1, LARGE)
+
+
+@pytest.mark.usefixtures("stays_on_the_cpu")
+@pytest.mark.parametrize(
+    ("seed", "chunk", "shape"), [(8, 1, LARGE), (7, 5, LARGE), (7, 1, (1, 16, 9, 32, 48))]
+)
+def test_what_was_drawn_ahead_for_another_chunk_is_not_used(seed, chunk, shape):
+    ahead = NoiseAhead()
+    ahead.of_chunk(7, 0)(LARGE, CUDA, torch.float32)
+    found = ahead.of_chunk(seed, chunk)(shape, CUDA, torch.float32)
+    assert torch.equal(found, expected_draws(seed, chunk, shape, 1)[0])
+
+
+@pytest.mark.parametrize(("shape", "device"), [(SHAPE, CUDA), (LARGE, CPU)])
+@pytest.mark.usefixtures("stays_on_the_cpu")
+def test_small_images_and_cpus_draw_nothing_ahead(shape, device):
+    ahead = NoiseAhead()
+    found = ahead.of_chunk(7, 0)(shape, device, torch.float32)
+    assert torch.equal(found, expected_draws(7, 0, shape, 1)[0])
+    assert ahead._next is None
