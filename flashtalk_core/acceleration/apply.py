@@ -15,6 +15,7 @@ from ..errors import InvalidInputError, require
 from ..excerpt import first_line
 from ..log import printable_log
 from ..models.attention import sdpa
+from ..models.encoders.audio import AudioEncoder, run_encoder
 from ..models.transformer.model import AvatarDiT
 from ..models.transformer.runner import (
     RESIDENT_BLOCKS,
@@ -23,14 +24,17 @@ from ..models.transformer.runner import (
     BlockRunner,
     run_eager,
 )
+from ..models.transformer.step import run_step
 from ..models.vae.layers import SequenceRunner, run_sequence
 from ..models.vae.model import VideoVAE
 from ..models.vae.row_tiles import RowTileRunner
 from ..packages import missing_package
 from .block_ops import BlockKernels, EagerKernels, with_fallback
+from .encoder_graph import EncoderGraph
 from .fused_block import FusedExecution
 from .fused_vae import FusedRunner, drop_padding, keep_channels_last, pad_weights
-from .kernel_options import KernelOptions, speed_of
+from .kernel_options import GraphMode, KernelOptions, speed_of
+from .step_graph import StepGraph
 from .vae_ops import RowKernels
 
 logger = printable_log(logging.getLogger(__name__))
@@ -87,6 +91,7 @@ def set_execution(
     *,
     provider: BlockProvider | None = None,
     row_tiles: bool = False,
+    graph: GraphMode = "off",
 ) -> None:
     """Set the execution mode of a network; networks with a single mode stay as they are.
 
@@ -101,6 +106,7 @@ def set_execution(
         device: Where it will run; it may be elsewhere now.
         provider: Where a transformer's blocks come from; ``None`` where they stay resident.
         row_tiles: Whether an autoencoder runs its large layers some rows at a time.
+        graph: See :func:`set_graph`.
 
     Raises:
         InvalidInputError: If the device or the installation does not support it.
@@ -112,6 +118,37 @@ def set_execution(
     elif isinstance(network, VideoVAE):
         runner = _sequence_runner(network, options, device)
         network.runner = RowTileRunner(runner) if row_tiles else runner
+    set_graph(network, graph, device)
+
+
+def set_graph(network: nn.Module, graph: GraphMode, device: torch.device) -> None:
+    """Set whether the steps of a transformer, or an audio encoder, become CUDA graphs.
+
+    A graph launches the same kernels, so that results are equal to the bit. Never on a device
+    other than CUDA, and never for a transformer whose blocks are streamed: their weights change
+    places. On AMD GPUs, where it was never tried, only if it is ``on``.
+
+    Args:
+        network: Changed in place, with its runner set; others stay as they are. Recordings of
+            before are dropped.
+        graph: What was requested.
+        device: Where it will run.
+    """
+    is_known = torch.version.hip is None or graph == "on"
+    is_graph = graph != "off" and device.type == "cuda" and is_known
+    if isinstance(network, AvatarDiT):
+        is_resident = network.runner.provider is RESIDENT_BLOCKS
+        network.step_execution = StepGraph(graph) if is_graph and is_resident else run_step
+    elif isinstance(network, AudioEncoder):
+        network.execution = EncoderGraph() if is_graph else run_encoder
+
+
+def release_graphs(network: nn.Module) -> None:
+    """Free what recordings of ``network`` take on the device; the next calls record again."""
+    for name in ("step_execution", "execution"):
+        execution = getattr(network, name, None)
+        if isinstance(execution, StepGraph | EncoderGraph):
+            execution.release()
 
 
 def _block_execution(options: KernelOptions, device: torch.device) -> BlockExecution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Literal, Self, get_args
 
 from ..errors import require
 from ..excerpt import excerpt
@@ -13,6 +13,17 @@ SPEEDS = ("auto", "plain", "fused", "compiled")
 """Names of execution modes; see :func:`.apply.choose_kernel_options`."""
 SPEED_WORDS = (*SPEEDS, "eager")
 """What may be written for a speed: ``eager`` is another word for ``plain``."""
+
+GraphMode = Literal["auto", "on", "off"]
+"""Whether a denoising step and the audio encoder are recorded as CUDA graphs; ``auto`` is where
+that saves time."""
+GRAPH_MODES: tuple[GraphMode, ...] = get_args(GraphMode)
+
+
+def check_graph_mode(mode: str) -> None:
+    """Raise :class:`InvalidInputError` if ``mode`` is none of :data:`GRAPH_MODES`."""
+    names = ", ".join(GRAPH_MODES)
+    require(mode in GRAPH_MODES, f"graph {excerpt(mode)!r}: use one of {names}", subject="graph")
 
 
 def speed_of(word: str) -> str:

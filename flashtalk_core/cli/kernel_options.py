@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
-from ..acceleration.kernel_options import SPEED_WORDS, KernelOptions
+from ..acceleration.kernel_options import GRAPH_MODES, SPEED_WORDS, KernelOptions
 
 
 def add_switches(parser: argparse._ActionsContainer) -> None:
@@ -32,6 +32,13 @@ def add_kernel_options(parser: argparse.ArgumentParser) -> None:
         help="large layers in FP8: faster, changes the image a little",
     )
     add_switches(group)
+    group.add_argument(
+        "--graph",
+        choices=GRAPH_MODES,
+        default="auto",
+        help="denoising steps as CUDA graphs, which are quick to launch; auto: at small sizes, "
+        "where that saves time",
+    )
 
 
 def read_disabled(args: argparse.Namespace) -> tuple[str, ...]:

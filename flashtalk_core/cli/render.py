@@ -211,6 +211,7 @@ def read_spec(args: argparse.Namespace) -> RenderSpec:
             disabled=read_disabled(args),
             memory=MemoryChoice.parse(args.memory, float8=args.float8),
             decode_latents=args.decode_latents,
+            graph=args.graph,
         ),
     )
 

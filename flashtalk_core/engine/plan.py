@@ -15,9 +15,16 @@ from ..config.chunk import ChunkConfig
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
 from ..media.image.portrait import fit_image, to_model_range
+from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..placement.activation_sizes import decode_bytes, session_bytes, step_bytes
+from ..placement.activation_sizes import (
+    decode_bytes,
+    encoder_recording_bytes,
+    recording_bytes,
+    session_bytes,
+    step_bytes,
+)
 from ..placement.place import Placement
 from ..placement.rounding import rounding_of
 from ..weights.load import AvatarCheckpoint
@@ -162,12 +169,16 @@ def _bytes_of(value: object) -> bytes:
 def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
     """Estimate what a network of class ``kind`` needs in addition to its weights, in bytes.
 
-    Encoders run once on little data and count as nothing.
+    Encoders run once on little data and count as nothing, unless the audio encoder is recorded.
     """
     config, request, place = plan.checkpoint.config, plan.request, plan.placement
+    graph = place.memory.graph
     if kind is AvatarDiT:
         sizes = config, request.size_px, plan.chunk, place.dtype
-        return step_bytes(*sizes) + session_bytes(*sizes)
+        recordings = recording_bytes(*sizes, graph)
+        return step_bytes(*sizes) + session_bytes(*sizes) + recordings
+    if kind is AudioEncoder and graph != "off":
+        return encoder_recording_bytes(config, plan.chunk, place.dtype)
     if kind is VideoVAE:
         row_tiles = place.memory.row_tiles
         return decode_bytes(

@@ -14,7 +14,8 @@ from torch import Tensor
 from ..config.chunk import ChunkConfig
 from ..geometry import ChunkSpan, num_latent_frames
 from ..media.image.colour import ColourReference
-from ..models.transformer.model import AvatarDiT, SessionContext
+from ..models.transformer.model import AvatarDiT
+from ..models.transformer.step import SessionContext
 from ..models.vae.model import VideoVAE
 from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import Residency

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..acceleration.apply import choose_kernel_options, default_decode_latents
 from ..acceleration.attention_kernels import choose_attention
-from ..acceleration.kernel_options import KernelOptions, speed_of
+from ..acceleration.kernel_options import KernelOptions, check_graph_mode, speed_of
 from ..config.sampling import SamplingConfig
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
@@ -183,7 +183,18 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
     check_part(spec.start_s, spec.duration_s)
     check_target(spec.loudness_lufs)
     speed_of(spec.placement.speed)
+    _check_graph(spec.placement)
     _check_speakers(spec.speakers)
+
+
+def _check_graph(placement: PlacementSpec) -> None:
+    check_graph_mode(placement.graph)
+    require(
+        placement.graph != "on" or placement.memory.mode != "offload",
+        "graph 'on': weights that are offloaded change places, which a CUDA graph cannot follow; "
+        "use graph 'auto', or memory 'resident'",
+        subject="graph",
+    )
 
 
 def _check_speakers(speakers: Sequence[Speaker]) -> None:
@@ -209,6 +220,11 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     """
     device = host.find_device(placement.device)
     check_choice(placement.memory, device)
+    require(
+        placement.graph != "on" or device.type == "cuda",
+        f"graph 'on' on {device}: CUDA graphs are for GPUs that CUDA runs on; use graph 'auto'",
+        subject="graph",
+    )
     attention = choose_attention(placement.attention, device)
     options = choose_kernel_options(placement.speed, device).without(placement.disabled)
     return Backend(device, attention, options)
@@ -336,6 +352,7 @@ def _with_memory(
             request.chunk_of(config),
             model.dtype,
             request.num_decode_latents,
+            graph=wanted.graph,
         ),
         model.device,
         host.free_bytes(model.device),

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+from ..acceleration.kernel_options import GraphMode
 from ..config.avatar import FitMode
 from ..config.chunk import ChunkConfig, check_num_frames, check_num_motion_frames
 from ..config.sampling import SamplingConfig, StepRule
@@ -154,6 +155,8 @@ class PlacementSpec:
     """How much of the model is resident on the device, and whether it is in FP8."""
     decode_latents: int | None = None
     """Latent frames decoded at once; ``None`` is what suits the device."""
+    graph: GraphMode = "auto"
+    """Whether denoising steps and the audio encoder become CUDA graphs; the image is the same."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ..acceleration.kernel_options import GraphMode
+from ..acceleration.step_graph import is_worth_recording
 from ..config.avatar import AvatarConfig
 from ..config.chunk import ChunkConfig
 from ..geometry import num_latent_frames, token_grid
@@ -15,6 +17,10 @@ _STEP_TENSORS = 12
 _DECODE_TENSORS = 12
 _DECODE_TENSORS_PER_LATENT = 4
 _TILE_TENSORS = 9
+_ENCODER_TENSORS = 4
+"""Of the audio encoder's first convolution, the largest; counted, not measured."""
+_GRAPH_BYTES = 64 * 2**20
+"""What a graph of 2,000 kernels and the workspace of the matrix products take; not measured."""
 
 
 def step_bytes(
@@ -25,6 +31,39 @@ def step_bytes(
     latents = num_latent_frames(chunk.num_frames)
     frames, rows, columns = token_grid((latents, height, width), config.dit)
     return _STEP_TENSORS * frames * rows * columns * config.dit.dim * dtype.itemsize
+
+
+def recording_bytes(
+    config: AvatarConfig,
+    size_px: tuple[int, int],
+    chunk: ChunkConfig,
+    dtype: torch.dtype,
+    graph: GraphMode,
+) -> int:
+    """Estimate what CUDA graphs keep on the device between calls, in addition to all else.
+
+    Each has memory of its own for what is computed on the way, that of the step also a copy of
+    the audio's keys and values.
+    """
+    if graph == "off":
+        return 0
+    height, width = (side // config.vae.spatial_stride for side in size_px)
+    num_latents = num_latent_frames(chunk.num_frames)
+    frames, rows, columns = token_grid((num_latents, height, width), config.dit)
+    found = encoder_recording_bytes(config, chunk, dtype)
+    if is_worth_recording(graph, frames * rows * columns, config.dit.dim):
+        keys = 2 * config.dit.num_layers * num_latents * config.dit.audio_context_tokens
+        found += keys * config.dit.dim * dtype.itemsize
+        found += step_bytes(config, size_px, chunk, dtype) + _GRAPH_BYTES
+    return found
+
+
+def encoder_recording_bytes(config: AvatarConfig, chunk: ChunkConfig, dtype: torch.dtype) -> int:
+    """Estimate what the CUDA graph of the audio encoder keeps on the device."""
+    num_samples = chunk.audio_context_frames * chunk.samples_per_frame
+    audio = config.audio
+    largest = num_samples // audio.conv_stride[0] * audio.conv_dim[0] * dtype.itemsize
+    return _ENCODER_TENSORS * largest + _GRAPH_BYTES
 
 
 def session_bytes(

@@ -76,6 +76,7 @@ def load_network(
             device,
             provider=offload if isinstance(offload, BlockOffload) else None,
             row_tiles=placement.memory.row_tiles,
+            graph=placement.memory.graph,
         )
     return LoadedNetwork(network, offload)
 

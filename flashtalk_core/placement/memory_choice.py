@@ -131,14 +131,19 @@ def _candidates(choice: MemoryChoice, sizes: ModelSizes, float8: bool) -> list[M
     """Return plans in order of preference; the last one may be offloaded."""
     if choice.mode == "resident":
         whole = replace(WHOLE, float8=float8)
-        return [whole, replace(whole, row_tiles=True)]
+        return [*_with_graphs(whole, sizes), whole, replace(whole, row_tiles=True)]
     plan = MemoryPlan(num_resident=sizes.num_blocks, float8=float8)
     if choice.mode == "auto":
-        return [plan] if float8 else [WHOLE, plan]
+        return [plan] if float8 else [*_with_graphs(WHOLE, sizes), WHOLE, plan]
     if choice.num_resident is None:
         return [plan]
     plan = replace(plan, num_resident=choice.num_resident)
     return [plan, replace(plan, row_tiles=True)]
+
+
+def _with_graphs(plan: MemoryPlan, sizes: ModelSizes) -> list[MemoryPlan]:
+    """Return ``plan`` with CUDA graphs, if any were requested."""
+    return [] if sizes.graph == "off" else [replace(plan, graph=sizes.graph)]
 
 
 def _offloaded(

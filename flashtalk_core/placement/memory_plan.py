@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
+from ..acceleration.kernel_options import GraphMode
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 
@@ -25,6 +26,8 @@ class MemoryPlan:
     to the host. ``None``: all of it is resident."""
     row_tiles: bool = False
     """Decode and encode the image one row tile at a time."""
+    graph: GraphMode = "off"
+    """Which steps become CUDA graphs, where the device has room for them."""
     peak_bytes: int = 0
     """Upper estimate of the device memory that it takes; 0 where it was not counted."""
     reason: str = field(default="", repr=False)

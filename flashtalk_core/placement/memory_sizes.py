@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ..acceleration.kernel_options import GraphMode
 from ..config.avatar import AvatarConfig
 from ..config.chunk import ChunkConfig
 from ..models.attention import sdpa
@@ -18,7 +19,7 @@ from ..models.vae.model import VideoVAE
 from ..offload.blocks import split_block
 from ..quantization.blocks import convert_block
 from ..quantization.fp8 import choose_format
-from .activation_sizes import decode_bytes, session_bytes, step_bytes
+from .activation_sizes import decode_bytes, recording_bytes, session_bytes, step_bytes
 from .memory_plan import MemoryPlan
 
 _NUM_BUFFERS = 2
@@ -45,6 +46,10 @@ class ModelSizes:
     """What a step needs in addition to weights."""
     decode: dict[bool, int]
     """What decoding needs in addition to weights, by whether it runs tile by tile."""
+    graph: GraphMode = "off"
+    """What was requested of CUDA graphs."""
+    recordings: int = 0
+    """What CUDA graphs keep on the device, with plans that have them."""
 
     def peak_bytes(self, plan: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""
@@ -59,7 +64,8 @@ class ModelSizes:
             weights = plan.num_resident * step + _NUM_BUFFERS * rings
             # While the session is projected nothing else runs.
             work = max(work, _NUM_BUFFERS * session)
-        return round(_SPARE * (weights + self.others + work))
+        recordings = 0 if plan.graph == "off" else self.recordings
+        return round(_SPARE * (weights + self.others + work + recordings))
 
 
 def model_sizes(
@@ -68,6 +74,8 @@ def model_sizes(
     chunk: ChunkConfig,
     dtype: torch.dtype,
     num_decode_latents: int = 1,
+    *,
+    graph: GraphMode = "off",
 ) -> ModelSizes:
     """Count what a model takes; nothing is allocated.
 
@@ -77,6 +85,7 @@ def model_sizes(
         chunk: Arithmetic of a chunk.
         dtype: Of the weights.
         num_decode_latents: Latent frames that are decoded at once.
+        graph: Which steps become CUDA graphs.
     """
     without_blocks = replace(config.dit, num_layers=0)
     networks: tuple[Callable[[], nn.Module], ...] = (
@@ -95,6 +104,8 @@ def model_sizes(
             row_tiles: decode_bytes(config, size_px, dtype, num_decode_latents, row_tiles=row_tiles)
             for row_tiles in (False, True)
         },
+        graph=graph,
+        recordings=recording_bytes(config, size_px, chunk, dtype, graph),
     )
 
 

@@ -19,7 +19,7 @@ from flashtalk_core.engine.reference import encode_condition
 from flashtalk_core.geometry import ChunkSpan, chunk_span
 from flashtalk_core.media.audio.source import SampleReader
 from flashtalk_core.models.encoders.text import encode_prompt
-from flashtalk_core.models.transformer.model import AudioContext, SessionContext
+from flashtalk_core.models.transformer.step import AudioContext, SessionContext
 from flashtalk_core.sampling.noise import ChunkNoise
 from flashtalk_core.weights.load import AvatarModels
 

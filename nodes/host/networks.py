@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import comfy.model_management as management
@@ -13,6 +14,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
+from ...flashtalk_core.acceleration.apply import release_graphs, set_graph
 from ...flashtalk_core.engine.events import RenderEvents
 from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
 from ...flashtalk_core.models.transformer.model import AvatarDiT
@@ -49,6 +51,12 @@ class WholeModelPatcher(ModelPatcher):
     def partially_unload(self, *_args: Any, **_kwargs: Any) -> int:
         """Free nothing, so that ComfyUI takes the whole network off."""
         return 0
+
+    def detach(self, unpatch_all: bool = True) -> nn.Module:
+        """Move the network to the host, and free what recordings of it take on the device."""
+        if unpatch_all:
+            release_graphs(self.model)
+        return cast("nn.Module", super().detach(unpatch_all))
 
 
 class StreamedModelPatcher(WholeModelPatcher):
@@ -129,7 +137,16 @@ class ManagedNetworks:
             with torch.inference_mode(False):
                 self._patchers[kind] = self._read(kind, placement, events)
             self._placements[kind] = placement
+        self._follow_graph(kind, placement)
         return self._patchers[kind]
+
+    def _follow_graph(self, kind: type[nn.Module], placement: Placement) -> None:
+        """Record as the plan of this render has it: its size, or the free memory, may differ."""
+        found, graph = self._placements[kind], placement.memory.graph
+        if found.memory.graph != graph:
+            set_graph(self._patchers[kind].model, graph, placement.device_of(kind))
+            memory = replace(found.memory, graph=graph)
+            self._placements[kind] = replace(found, memory=memory)
 
     def _read(
         self, kind: type[nn.Module], placement: Placement, events: RenderEvents

@@ -5,7 +5,7 @@ Axis legend: B batch, S samples, C channels of the convolutions, F video frames.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,19 @@ def normalise_samples(samples: Tensor) -> Tensor:
     return (samples - mean) / torch.sqrt(variance + 1e-7)
 
 
+class EncoderExecution(Protocol):
+    """Runs an audio encoder; every one computes what :func:`run_encoder` computes."""
+
+    def __call__(self, encoder: AudioEncoder, samples: Tensor, num_frames: int) -> Tensor:
+        """Run ``encoder``; for the tensors see :meth:`AudioEncoder.forward`."""
+        ...
+
+
+def run_encoder(encoder: AudioEncoder, samples: Tensor, num_frames: int) -> Tensor:
+    """Launch the kernels of the encoder one by one; an :class:`EncoderExecution`."""
+    return encoder.encode(samples, num_frames)
+
+
 class AudioEncoder(nn.Module):
     """wav2vec2 whose features are resampled to video frames before its transformer.
 
@@ -43,6 +56,7 @@ class AudioEncoder(nn.Module):
         from transformers import Wav2Vec2Model
 
         self.config = config
+        self.execution: EncoderExecution = run_encoder
         model = Wav2Vec2Model(_library_config(config))
         self.feature_extractor = model.feature_extractor
         self.feature_projection = model.feature_projection
@@ -62,6 +76,13 @@ class AudioEncoder(nn.Module):
             the input of the transformer; in the weights' dtype, or autocast's.
 
         Source: SoulX-FlashTalk ``Wav2Vec2Model.forward`` @ 688982e.
+        """
+        return self.execution(self, samples, num_frames)
+
+    def encode(self, samples: Tensor, num_frames: int) -> Tensor:
+        """Encode speech; see :meth:`forward`.
+
+        About 250 small kernels: launching them takes several times as long as running them.
         """
         if self.config.do_normalize:
             samples = normalise_samples(samples)

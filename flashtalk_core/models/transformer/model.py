@@ -6,8 +6,7 @@ N heads, D head dim, W window, S hidden layers, M audio features, K classes of m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -19,39 +18,13 @@ from ...geometry import token_grid
 from ..attention import Attention, sdpa
 from ..half_precision import guard_convolutions
 from .audio_projection import AudioProjection
-from .block import AvatarBlock, BlockContext, KeyValue
+from .block import AvatarBlock
 from .layout import WHOLE, Grid, TokenLayout
 from .norms import LayerNorm, linear_fp32
 from .rope import ROPE_BASE, float64_device, video_rotation
 from .runner import BlockRunner
 from .speakers import SpeakerMasks, token_masks
-
-TimeContext = tuple[Tensor, Tensor]
-"""The embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
-
-
-@dataclass(frozen=True)
-class SessionContext:
-    """What stays the same in a session: condition, prompt and image, projected once."""
-
-    condition: Tensor
-    """Mask and encoded image, ``(B, 20, T, h, w)``."""
-    blocks: tuple[BlockContext, ...]
-    """Keys and values for each block."""
-    rotation: Tensor
-    """Rotary table of the tokens that are held here, ``(L, D / 2, 2)`` float32."""
-    times: Mapping[tuple[float, ...], TimeContext]
-    """Embeddings of the timesteps that were known beforehand, by value."""
-
-
-@dataclass(frozen=True)
-class AudioContext:
-    """What stays the same in a chunk: the audio, projected once for all steps."""
-
-    blocks: tuple[KeyValue, ...]
-    """Keys and values for each block, ``(B * T, A, N, D)``."""
-    masks: Tensor | None = None
-    """Reference masks of two speakers at pixel size, ``(K, H, W)``; ``None`` with one."""
+from .step import AudioContext, SessionContext, StepExecution, TimeContext, run_step
 
 
 def sinusoidal_embedding(positions: Tensor, dim: int) -> Tensor:
@@ -107,6 +80,7 @@ class AvatarDiT(nn.Module):
         self.config = config
         self.runner = BlockRunner()
         self.layout: TokenLayout = WHOLE
+        self.step_execution: StepExecution = run_step
         dim = config.dim
         self.patch_embedding = nn.Conv3d(
             config.in_dim, dim, kernel_size=config.patch_size, stride=config.patch_size
@@ -201,12 +175,25 @@ class AvatarDiT(nn.Module):
         Returns:
             Velocity (noise minus data), ``(B, 16, T, h, w)`` float32.
         """
+        return self.step_execution(self, latent, self._time(timestep, session), session, audio)
+
+    def predict(
+        self,
+        latent: Tensor,
+        time_context: TimeContext,
+        session: SessionContext,
+        audio: AudioContext,
+    ) -> Tensor:
+        """Predict the velocity at an embedded timestep; see :meth:`forward`.
+
+        Reads nothing but tensors on its device, so that it can be recorded as a CUDA graph.
+        """
+        time, modulation = time_context
         grid = self._token_grid(latent)
         dtype = self.patch_embedding.weight.dtype
         x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
         x = self.layout.scatter(self.patch_embedding(x).flatten(2).transpose(1, 2), grid)
         assert x.shape[1] == len(session.rotation), "the session is of another layout or size"
-        time, modulation = self._time(timestep, session)
         masks = None
         if audio.masks is not None:
             masks = SpeakerMasks(token_masks(audio.masks, grid), self.layout)

@@ -102,6 +102,7 @@ def test_every_option_is_in_the_spec():
         *("--colour-strength", "0.5", "--mouth-strength", "2"),
         *("--device", "cpu", "--dtype", "bfloat16", "--attention", "sdpa", "--speed", "fused"),
         *("--no-fused-layers", "--memory", "offload:3", "--float8", "--decode-latents", "4"),
+        *("--graph", "off"),
     )
     assert found == RenderSpec(
         portrait="me.png",
@@ -126,6 +127,7 @@ def test_every_option_is_in_the_spec():
             disabled=("fused_layers",),
             memory=MemoryChoice("offload", 3, float8=True),
             decode_latents=4,
+            graph="off",
         ),
     )
 

@@ -90,6 +90,7 @@ REFUSED = {
     "model.text_encoder": ("none", "text_encoder 'none': a part is chosen by itself"),
     "model.clip_vision": ("none", "clip_vision 'none': a part is chosen by itself"),
     "model.audio_encoder": ("a", "audio_encoder 'a': a part is chosen by itself"),
+    "placement.graph": ("on", "graph 'on' on cpu: CUDA graphs are for GPUs"),
 }
 """What the command line's host cannot do yet, or has no names for."""
 
@@ -377,6 +378,7 @@ FAULTS = {
     "duration_s": (0.0, "audio duration 0.0 s"),
     "loudness_lufs": (5.0, "audio loudness 5.0 LUFS"),
     "placement.speed": ("warp", "speed 'warp'"),
+    "placement.graph": ("sometimes", "graph 'sometimes': use one of auto, on, off"),
     "speakers": ((Speaker(audio="gone.wav"),) * 2, "speakers 2"),
     "model.loras": ((LoraSpec("gone.safetensors"),), "lora gone.safetensors: no such file"),
     "placement.device": ("abacus", "device 'abacus'"),

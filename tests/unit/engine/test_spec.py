@@ -52,6 +52,7 @@ FULL = RenderSpec(
         disabled=("fused_layers", "channels_last"),
         memory=MemoryChoice("offload", 12, float8=True),
         decode_latents=4,
+        graph="off",
     ),
 )
 

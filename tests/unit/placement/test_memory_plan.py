@@ -277,3 +277,34 @@ def test_a_small_card_can_be_set_to_keep_the_wide_dtype(sizes):
 def test_every_mode_has_a_plan(sizes):
     for mode in MODES:
         assert choose(sizes, 140, mode).reason
+
+
+@pytest.mark.parametrize(("size_px", "step"), [((256, 160), True), ((768, 448), False)])
+def test_graphs_take_memory_where_there_is_room_and_never_change_the_format(size_px, step):
+    config = AvatarConfig()
+    plain = model_sizes(config, size_px, config.chunk, torch.bfloat16)
+    recorded = model_sizes(config, size_px, config.chunk, torch.bfloat16, graph="auto")
+    audio = 40 * 2 * 9 * 32 * 5120 * 2
+    assert (recorded.recordings > audio) == step, "large steps are not recorded, the encoder is"
+    assert 100e6 < recorded.recordings < 1.2e9
+    assert plain.recordings == 0
+    plan = choose(recorded, 78.5)
+    assert plan.graph == "auto"
+    assert plan.peak_bytes > choose(plain, 78.5).peak_bytes
+    for gb in (78.5, 46.5, 38.0, 30.5, 22.5, 10.5):
+        found, expected = choose(recorded, gb), choose(plain, gb)
+        same = {"peak_bytes": 0, "reason": ""}
+        assert replace(found, graph="off", **same) == replace(expected, **same)
+        assert found.peak_bytes <= gb * GB
+    # Just too little for both: the model stays whole, its steps are launched one by one.
+    gb = choose(plain, 78.5).peak_bytes / GB + 0.01
+    found = choose(recorded, gb, total_gb=80)
+    assert (found.num_resident, found.graph) == (None, "off")
+
+
+def test_offloaded_weights_are_never_recorded():
+    config = AvatarConfig()
+    sizes = model_sizes(config, (256, 160), config.chunk, torch.bfloat16, graph="on")
+    for mode in ("offload", "float8", "offload:12"):
+        assert choose(sizes, 78.5, mode).graph == "off"
+    assert choose(sizes, 78.5, "resident").graph == "on"

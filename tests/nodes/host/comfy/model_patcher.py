@@ -26,6 +26,8 @@ class ModelPatcher:
     def partially_unload(self, device_to, memory_to_free=0):
         raise NotImplementedError("works for layers built of ComfyUI's operations only")
 
-    def detach(self):
-        self.model.to(self.offload_device)
-        self.model.model_loaded_weight_memory = 0
+    def detach(self, unpatch_all=True):
+        if unpatch_all:
+            self.model.to(self.offload_device)
+            self.model.model_loaded_weight_memory = 0
+        return self.model
