@@ -15,6 +15,7 @@ from ..render import EXAMPLE, parse_size
 from ..tables import print_parts, print_rows
 from .cards import add_cards
 from .cold import add_cold
+from .launches import add_launches
 from .links import add_links
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_memory(parts)
     add_cards(parts)
     add_links(parts)
+    add_launches(parts)
     _add_av(parts)
     for part in parts.choices.values():
         part.add_argument("--json", action="store_true", help="print JSON")

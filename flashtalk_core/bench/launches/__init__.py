@@ -1,0 +1,1 @@
+"""What it costs to launch kernels one by one, and as CUDA graphs."""
