@@ -126,7 +126,8 @@ def set_graph(network: nn.Module, graph: GraphMode, device: torch.device) -> Non
 
     A graph launches the same kernels, so that results are equal to the bit. Never on a device
     other than CUDA, and never for a transformer whose blocks are streamed: their weights change
-    places. On AMD GPUs, where it was never tried, only if it is ``on``.
+    places. With ``auto`` not where it was never tried: on AMD GPUs, and with CUDA's own allocator,
+    which ComfyUI uses by default.
 
     Args:
         network: Changed in place, with its runner set; others stay as they are. Recordings of
@@ -134,13 +135,20 @@ def set_graph(network: nn.Module, graph: GraphMode, device: torch.device) -> Non
         graph: What was requested.
         device: Where it will run.
     """
-    is_known = torch.version.hip is None or graph == "on"
-    is_graph = graph != "off" and device.type == "cuda" and is_known
+    is_wanted = graph == "on" or (graph == "auto" and graphs_were_tried())
+    is_graph = is_wanted and device.type == "cuda"
     if isinstance(network, AvatarDiT):
         is_resident = network.runner.provider is RESIDENT_BLOCKS
         network.step_execution = StepGraph(graph) if is_graph and is_resident else run_step
     elif isinstance(network, AudioEncoder):
         network.execution = EncoderGraph() if is_graph else run_encoder
+
+
+def graphs_were_tried() -> bool:
+    """Whether CUDA graphs were tried on this kind of GPU and with this allocator of its memory."""
+    if torch.version.hip is not None:
+        return False
+    return not torch.cuda.is_available() or torch.cuda.get_allocator_backend() == "native"
 
 
 def release_graphs(network: nn.Module) -> None:

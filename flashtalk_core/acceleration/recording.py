@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ def capture(run: Run, device: torch.device) -> Run:
             allocate and wait, which is not allowed while a stream is recorded.
         device: Where it runs.
     """
-    graph = torch.cuda.CUDAGraph()
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     with torch.cuda.device(device):
         # While a stream is recorded, PyTorch cannot give idle memory back to make room.
         torch.cuda.empty_cache()
@@ -37,14 +38,14 @@ def capture(run: Run, device: torch.device) -> Run:
         side.wait_stream(current)
         with torch.cuda.stream(side):
             # Other threads go on allocating, for example for the encoder of the video.
-            graph.capture_begin(capture_error_mode="thread_local")
+            graph.capture_begin(pool, capture_error_mode="thread_local")
             try:
                 output = run()
             except BaseException:
-                with suppress(RuntimeError):  # it repeats that something went wrong
-                    graph.capture_end()
+                with suppress(RuntimeError):  # says once more that something went wrong
+                    _end(graph, device, pool)
                 raise
-            graph.capture_end()
+            _end(graph, device, pool)
         current.wait_stream(side)
 
     def replay() -> Tensor:
@@ -52,6 +53,21 @@ def capture(run: Run, device: torch.device) -> Run:
         return output
 
     return replay
+
+
+def _end(graph: torch.cuda.CUDAGraph, device: torch.device, pool: Any) -> None:
+    """End a recording.
+
+    If CUDA refuses to, PyTorch's allocator goes on as if it were recording, and some of what
+    becomes free would never be used again. So that is ended by hand.
+    """
+    try:
+        graph.capture_end()
+    except RuntimeError:
+        with suppress(RuntimeError, AttributeError):
+            torch._C._cuda_endAllocateToPool(device.index, pool)
+            torch._C._cuda_releasePool(device.index, pool)
+        raise
 
 
 def is_recording(device: torch.device) -> bool:

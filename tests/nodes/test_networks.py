@@ -168,3 +168,23 @@ def test_an_offloaded_transformer_that_was_evicted_comes_back(pack, management):
     assert patcher.loaded_size() == 0
     assert pack.preview(pack.frames(model, pack.speech(0.1)), keep_gb=0.0).read_bytes() == first
     assert on_device(management)["AvatarDiT"] is patcher
+
+
+def test_recordings_follow_the_plan_of_each_render_and_go_with_an_eviction(
+    pack, own_model, no_events, monkeypatch
+):
+    module, modes, released = pack["nodes.host.networks"], [], []
+    monkeypatch.setattr(module, "set_graph", lambda _network, graph, _device: modes.append(graph))
+    monkeypatch.setattr(module, "release_graphs", released.append)
+    placement_of = pack["flashtalk_core.placement.residency"].Placement
+    plan_of = pack["flashtalk_core.placement.memory_plan"].MemoryPlan
+    kind = pack["flashtalk_core.models.transformer.model"].AvatarDiT
+    patchers = []
+    for graph in ("off", "auto", "auto", "off"):
+        opened = own_model.opened
+        placement = placement_of(opened.device, opened.dtype, memory=plan_of(graph=graph))
+        patchers.append(own_model.networks.patcher(kind, placement, no_events))
+    assert modes == ["auto", "off"], "only where it changes"
+    assert len(set(map(id, patchers))) == 1, "no weights are read again"
+    patchers[0].detach()
+    assert released == [patchers[0].model]
