@@ -262,7 +262,7 @@ def test_other_threads_may_allocate_while_a_step_is_recorded():
         with torch.cuda.stream(stream):
             while not stop.is_set():
                 # Copied back as frames are, through pinned memory.
-                torch.randn(2**20, device=DEVICE).to("cpu", non_blocking=True)
+                torch.ones(2**20, device=DEVICE).to("cpu", non_blocking=True)
                 torch.empty(2**16).pin_memory()
                 stream.synchronize()
                 torch.empty(3 * 2**24, device=DEVICE)
@@ -294,8 +294,8 @@ def test_a_released_graph_gives_its_memory_back():
         with_graph(dit, lambda: draw_chunk(dit, session, audio))
         held = reserved()
         release_graphs(dit)
-        assert reserved() <= before + 2**21
-        assert held > before + 2**21, "or nothing was measured"
+        assert reserved() <= before + 2**23
+        assert held > before + 2**23, "or nothing was measured"
 
 
 def test_a_graph_is_not_recorded_within_another():
