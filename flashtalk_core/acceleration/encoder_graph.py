@@ -48,7 +48,9 @@ class EncoderGraph:
 
     def release(self) -> None:
         """Free the memory of the recording; the next calls make another."""
-        self._recorded = None
+        if self._recorded is not None:
+            self._recorded = None
+            torch.cuda.empty_cache()  # the memory of a graph serves nothing else until then
 
     def _replay(self, encoder: AudioEncoder, samples: Tensor, num_frames: int) -> Tensor:
         recorded = self._recorded

@@ -30,10 +30,16 @@ def capture(run: Run, device: torch.device) -> Run:
             allocate and wait, which is not allowed while a stream is recorded.
         device: Where it runs.
     """
+    with suppress(torch.OutOfMemoryError):
+        return _capture(run, device)
+    # While a stream is recorded, PyTorch cannot give idle memory back to make room.
+    torch.cuda.empty_cache()
+    return _capture(run, device)
+
+
+def _capture(run: Run, device: torch.device) -> Run:
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     with torch.cuda.device(device):
-        # While a stream is recorded, PyTorch cannot give idle memory back to make room.
-        torch.cuda.empty_cache()
         side, current = _side_stream(device), torch.cuda.current_stream()
         side.wait_stream(current)
         with torch.cuda.stream(side):

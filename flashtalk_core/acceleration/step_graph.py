@@ -90,7 +90,9 @@ class StepGraph:
 
     def release(self) -> None:
         """Free the memory of the recording; the next steps make another."""
-        self._recorded = None
+        if self._recorded is not None:
+            self._recorded = None
+            torch.cuda.empty_cache()  # the memory of a graph serves nothing else until then
 
     def _can_record(self, times: TimeContext, session: SessionContext, audio: AudioContext) -> bool:
         is_plain = audio.masks is None and not torch.is_grad_enabled() and not self._has_failed
