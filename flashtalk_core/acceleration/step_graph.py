@@ -43,7 +43,7 @@ def is_worth_recording(mode: GraphMode, num_tokens: int, width: int) -> bool:
 
     Args:
         mode: What was requested.
-        num_tokens: Tokens on this device.
+        num_tokens: Tokens of the device that holds most.
         width: Of a token.
     """
     return mode == "on" or (mode == "auto" and num_tokens * width <= _MOST_NUMBERS)
@@ -79,7 +79,7 @@ class StepGraph:
         audio: AudioContext,
     ) -> Tensor:
         """See :class:`StepExecution`."""
-        if self._can_record(times, session, audio):
+        if self._can_record(dit, times, session, audio):
             try:
                 return self._replay(dit, latent, times, session, audio)
             except Exception as error:  # whatever CUDA and kernels raise; out of memory, too
@@ -94,11 +94,13 @@ class StepGraph:
             self._recorded = None
             torch.cuda.empty_cache()  # the memory of a graph serves nothing else until then
 
-    def _can_record(self, times: TimeContext, session: SessionContext, audio: AudioContext) -> bool:
+    def _can_record(
+        self, dit: StepNetwork, times: TimeContext, session: SessionContext, audio: AudioContext
+    ) -> bool:
         is_plain = audio.masks is None and not torch.is_grad_enabled() and not self._has_failed
-        # The session knows how many tokens this device has.
-        tokens, width = len(session.rotation), times[0].shape[-1]
-        is_worth = is_worth_recording(self._mode, tokens, width)
+        # A number that all devices share: they record the same steps.
+        tokens, width = session.most_tokens, times[0].shape[-1]
+        is_worth = dit.layout.recordable and is_worth_recording(self._mode, tokens, width)
         return is_plain and is_worth and not is_recording(session.rotation.device)
 
     def _replay(

@@ -28,6 +28,15 @@ class PlaneLayout:
         """Tokens of each rank in the forward pass that runs; :meth:`scatter` begins it. The
         attention needs them, and tokens alone do not show how many others have."""
 
+    @property
+    def recordable(self) -> bool:
+        """Whether exchanges may be recorded; see ``TokenLayout``."""
+        return self._world.recordable
+
+    def most_tokens(self, grid: Grid) -> int:
+        """Return the tokens of the first rank; see ``TokenLayout``."""
+        return grid[0] * self._counts(grid[1] * grid[2])[0]
+
     def scatter(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Return this rank's tokens; see ``TokenLayout``."""
         counts = self._counts(grid[1] * grid[2])

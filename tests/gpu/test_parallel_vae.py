@@ -11,7 +11,7 @@ from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.bench.agreement import MAX_ERROR, MIN_STD
 from flashtalk_core.bench.random_networks import random_network
-from flashtalk_core.config import VAEConfig
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.parallel.bands import choose_grid
 from flashtalk_core.parallel.image_spread import WHOLE, BandedImages

@@ -6,6 +6,7 @@ frames, R tokens of a latent frame, K classes of masks.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Protocol
 
 from torch import Tensor
@@ -20,6 +21,15 @@ class TokenLayout(Protocol):
     Each device holds the same positions of every latent frame, frame by frame, so that what
     works on one frame at a time need not know of the others.
     """
+
+    @property
+    def recordable(self) -> bool:
+        """Whether its exchanges may be recorded in a CUDA graph."""
+        ...
+
+    def most_tokens(self, grid: Grid) -> int:
+        """Return how many tokens the device with most of them holds; the same on all devices."""
+        ...
 
     def scatter(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Return the tokens held here, ``(B, l, ...)`` of ``(B, L, ...)``."""
@@ -48,6 +58,11 @@ class TokenLayout(Protocol):
 
 class _Whole:
     """:class:`TokenLayout` of a device that holds all tokens."""
+
+    recordable = True
+
+    def most_tokens(self, grid: Grid) -> int:
+        return prod(grid)
 
     def scatter(self, tokens: Tensor, grid: Grid) -> Tensor:  # noqa: ARG002
         return tokens

@@ -131,7 +131,8 @@ class AvatarDiT(nn.Module):
         blocks = tuple(block.cross_attn.project(embedded, image, length) for block in resident)
         grid = self._token_grid(condition)
         rotation = video_rotation(grid, self.config.head_dim, condition.device)[None]
-        return SessionContext(condition, blocks, self.layout.scatter(rotation, grid)[0], times)
+        rotation = self.layout.scatter(rotation, grid)[0]
+        return SessionContext(condition, blocks, rotation, times, self.layout.most_tokens(grid))
 
     def _token_grid(self, latent: Tensor) -> Grid:
         """Return tokens along (T, h, w) of ``(B, ., T, h, w)``."""

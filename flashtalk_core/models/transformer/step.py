@@ -13,6 +13,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from .block import BlockContext, KeyValue
+from .layout import TokenLayout
 
 TimeContext = tuple[Tensor, Tensor]
 """The embedded timestep ``(B, C)`` and its modulation ``(B, 6, C)``, float32."""
@@ -27,9 +28,11 @@ class SessionContext:
     blocks: tuple[BlockContext, ...]
     """Keys and values for each block."""
     rotation: Tensor
-    """Rotary table of the tokens, ``(L, D / 2, 2)`` float32."""
+    """Rotary table of the tokens that are held here, ``(L, D / 2, 2)`` float32."""
     times: Mapping[tuple[float, ...], TimeContext]
     """Embeddings of the timesteps that were known beforehand, by value."""
+    most_tokens: int
+    """Tokens of the device that holds most of them."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class AudioContext:
 
 class StepNetwork(Protocol):
     """What a step needs of a transformer."""
+
+    layout: TokenLayout
 
     def predict(
         self, latent: Tensor, times: TimeContext, session: SessionContext, audio: AudioContext

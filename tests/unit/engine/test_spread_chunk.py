@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from flashtalk_core.config import ChunkConfig, SamplingConfig, VAEConfig
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.networks import VAEConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
 from flashtalk_core.engine.reference import encode_portrait, prepare_reference
 from flashtalk_core.engine.state import SessionState

@@ -6,7 +6,7 @@ import torch
 
 from flashtalk_core.acceleration.fused_vae import FusedRunner, keep_channels_last, pad_weights
 from flashtalk_core.acceleration.vae_ops import RowKernels
-from flashtalk_core.config import VAEConfig
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.models.vae.layers import RMSNorm
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.models.vae.row_tiles import RowTileRunner
