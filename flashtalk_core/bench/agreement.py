@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..geometry import num_latent_frames
 from ..models.vae.model import VideoVAE
+from ..parallel.image_spread import WHOLE, ImageSpread
 from ..sampling.schedule import noise_levels
 from .one_chunk import make_avatar, measured_span
 from .random_networks import ChunkInputs, Networks
@@ -72,6 +73,7 @@ def vae_outputs(
     inputs: ChunkInputs,
     num_decode_latents: int,
     dtype: torch.dtype | None = None,
+    spread: ImageSpread = WHOLE,
 ) -> dict[str, Tensor]:
     """Encode the motion frames and decode a random latent.
 
@@ -80,6 +82,7 @@ def vae_outputs(
         inputs: Whose motion frames are encoded.
         num_decode_latents: Latent frames that are decoded or encoded at once.
         dtype: Of a copy that runs in its place; ``None`` runs the autoencoder itself.
+        spread: Which ranks do it.
 
     Returns:
         Latents and frames, float32.
@@ -87,10 +90,9 @@ def vae_outputs(
     vae: VideoVAE = networks.vae if dtype is None else copy.deepcopy(networks.vae).to(dtype)
     weight = next(vae.parameters())
     latent = _random_latent(networks, inputs).to(weight)
-    return {
-        "motion encode": vae.encode(inputs.motion_frames.to(weight), num_decode_latents).float(),
-        "decode": torch.cat(list(vae.decode_groups(latent, num_decode_latents)), dim=2).float(),
-    }
+    motion = spread.encode(vae, inputs.motion_frames.to(weight), num_decode_latents)
+    frames = torch.cat(list(spread.decode(vae, latent, num_decode_latents)), dim=2)
+    return {"motion encode": motion.float(), "decode": spread.join(frames).float()}
 
 
 def _random_latent(networks: Networks, inputs: ChunkInputs) -> Tensor:

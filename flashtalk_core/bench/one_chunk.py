@@ -18,6 +18,7 @@ from ..engine.events import NO_EVENTS, EventHandlers, RenderEvents
 from ..engine.reference import Reference
 from ..engine.state import SessionState
 from ..geometry import ChunkSpan, chunk_span
+from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import FixedNetworks
 from .random_networks import ChunkInputs, Networks
 from .stage_clock import StageClock
@@ -30,7 +31,11 @@ _CHUNK_INDEX = 1
 
 
 def run_chunk(
-    networks: Networks, inputs: ChunkInputs, num_decode_latents: int, clock: StageClock
+    networks: Networks,
+    inputs: ChunkInputs,
+    num_decode_latents: int,
+    clock: StageClock,
+    spread: ImageSpread = WHOLE,
 ) -> Tensor:
     """Run a chunk in the middle of a session.
 
@@ -39,12 +44,13 @@ def run_chunk(
         inputs: What it starts from.
         num_decode_latents: Latent frames that are decoded at once.
         clock: Gets the engine's stages, and the moments :data:`FIRST_FRAME` and :data:`CHUNK`.
+        spread: Which ranks have which part of a frame.
 
     Returns:
-        New frames, ``(F, H, W, 3)`` uint8.
+        New frames, ``(F, H, W, 3)`` uint8; this rank's part of them.
     """
     events = EventHandlers(stage=clock.mark)
-    avatar = make_avatar(networks, inputs, num_decode_latents, events)
+    avatar = make_avatar(networks, inputs, num_decode_latents, events, spread)
     shown: list[Tensor] = []
     state = SessionState(_CHUNK_INDEX, inputs.motion_frames)
     for group in avatar.generate(measured_span(networks), state):
@@ -61,12 +67,13 @@ def make_avatar(
     inputs: ChunkInputs,
     num_decode_latents: int = 1,
     events: RenderEvents = NO_EVENTS,
+    spread: ImageSpread = WHOLE,
 ) -> TalkingAvatar:
     """Return the avatar that draws the chunk."""
     config = networks.config
     resident = FixedNetworks(networks.dit, networks.vae, networks.audio_encoder)
     return TalkingAvatar(
-        model=ChunkModel(resident, config.chunk, num_decode_latents),
+        model=ChunkModel(resident, config.chunk, num_decode_latents, spread),
         references=_OneReference(inputs.reference),
         audio=_OneWindow(inputs.samples),
         sampling=replace(config.sampling, steps=inputs.steps),

@@ -17,6 +17,7 @@ from .cards import add_cards
 from .cold import add_cold
 from .launches import add_launches
 from .links import add_links
+from .ranks import add_ranks
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_memory(parts)
     add_cards(parts)
     add_links(parts)
+    add_ranks(parts)
     add_launches(parts)
     _add_av(parts)
     for part in parts.choices.values():

@@ -23,7 +23,7 @@ def run_links(args: argparse.Namespace) -> int:
     """Check the options, then measure."""
     import torch
 
-    from ...bench.links import EXCHANGES, copy_rates_gb_per_s, measure_links
+    from ...bench.ranks.links import EXCHANGES, copy_rates_gb_per_s, measure_links
     from ...errors import require
 
     gpus = 0 if args.cpu else torch.cuda.device_count()

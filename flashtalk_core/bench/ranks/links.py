@@ -5,21 +5,17 @@ Axis legend: P ranks, one process each. Sizes are megabytes (10^6 bytes) that on
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
-from .stage_clock import StageClock, measure
+from ..stage_clock import StageClock, measure
+from .process import run_ranks
 
 _BYTES = 2  # bfloat16
 
@@ -73,11 +69,7 @@ def measure_links(
     Returns:
         Times, in the order of ``exchanges``; with ``nccl`` each eager, then as a graph.
     """
-    with TemporaryDirectory() as folder:
-        arguments = (world, backend, tuple(exchanges), repeats, folder)
-        mp.spawn(_rank, arguments, nprocs=world)
-        found = [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(world)]
-    return list(_slowest(found))
+    return list(_slowest(run_ranks(_rank, world, backend, tuple(exchanges), repeats)))
 
 
 def _slowest(ranks: Sequence[Any]) -> Iterator[LinkTime]:
@@ -88,19 +80,11 @@ def _slowest(ranks: Sequence[Any]) -> Iterator[LinkTime]:
         yield LinkTime(name, megabytes, mode, middle, min(times), max(times), megabytes / middle)
 
 
-def _rank(rank: int, world: int, backend: str, exchanges: Any, repeats: int, folder: str) -> None:
-    """Be one process of the group; leave what was measured as a file."""
-    # Multicast over NVLink can disturb other programs of a shared host.
-    os.environ["NCCL_NVLS_ENABLE"] = "0"
-    device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group(
-        backend, init_method=f"file://{folder}/meeting", rank=rank, world_size=world
-    )
+def _rank(device: torch.device, exchanges: Sequence[Exchange], repeats: int) -> list[Any]:
+    """Be one process of the group; return what was measured."""
     rows = []
     for exchange in exchanges:
-        call = _call(exchange, rank, world, device)
+        call = _call(exchange, dist.get_rank(), dist.get_world_size(), device)
         modes = {"eager": call}
         times = {"eager": _times_ms(call, device, repeats)}
         if device.type == "cuda":
@@ -108,9 +92,7 @@ def _rank(rank: int, world: int, backend: str, exchanges: Any, repeats: int, fol
             times["graph"] = _times_ms(modes["graph"], device, repeats)
         rows += [(exchange.name, exchange.megabytes, mode, times[mode]) for mode in modes]
         modes.clear()  # a graph that uses the group goes before the group
-    Path(folder, f"{rank}.json").write_text(json.dumps(rows))
-    dist.barrier()
-    dist.destroy_process_group()
+    return rows
 
 
 def _call(exchange: Exchange, rank: int, world: int, device: torch.device) -> Callable[[], object]:

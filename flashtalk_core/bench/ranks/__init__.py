@@ -1,0 +1,1 @@
+"""Measures between processes that share a model, one on each device."""

@@ -1,0 +1,49 @@
+"""Processes of a group, each with its own device."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+
+def run_ranks(work: Callable[..., Any], world: int, backend: str, *arguments: Any) -> list[Any]:
+    """Run ``work(device, *arguments)`` in ``world`` processes of a group.
+
+    Args:
+        work: A function of a module; what it returns must be JSON.
+        world: Processes; with ``nccl`` rank r has GPU r.
+        backend: ``nccl``, or ``gloo`` on the CPU.
+        arguments: More arguments, which are pickled.
+
+    Returns:
+        What each rank returned, in order.
+    """
+    with TemporaryDirectory() as folder:
+        mp.spawn(_rank, (world, backend, folder, work, arguments), nprocs=world)
+        return [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(world)]
+
+
+def _rank(
+    rank: int, world: int, backend: str, folder: str, work: Callable[..., Any], arguments: Any
+) -> None:
+    # Multicast over NVLink can disturb other programs of a shared host.
+    os.environ["NCCL_NVLS_ENABLE"] = "0"
+    device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        backend, init_method=f"file://{folder}/meeting", rank=rank, world_size=world
+    )
+    try:
+        Path(folder, f"{rank}.json").write_text(json.dumps(work(device, *arguments)))
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
