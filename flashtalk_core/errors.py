@@ -76,6 +76,12 @@ class NoMemoryError(FlashTalkError):
     """Memory of the computer or of a GPU that is not enough for what is asked."""
 
 
+class WorkerError(FlashTalkError):
+    """A process of several that render together ended, failed or did not go on."""
+
+    subject = "devices"
+
+
 def require(condition: bool, message: str, *, subject: str | None = None) -> None:
     """Raise :class:`InvalidInputError` with ``message`` unless ``condition`` holds."""
     if not condition:

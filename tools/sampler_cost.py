@@ -115,6 +115,7 @@ class Cost:
 
 def render_once(plan: Any, networks: Any, path: Path, stream: Any, server: Server) -> Cost:
     """Render, and return what it took."""
+    from flashtalk_core.engine.build import LocalEngine
     from flashtalk_core.engine.events import EventHandlers
     from flashtalk_core.engine.render import open_writer, render_video
     from flashtalk_core.media.isobmff.live import LiveMp4
@@ -131,7 +132,7 @@ def render_once(plan: Any, networks: Any, path: Path, stream: Any, server: Serve
     def note() -> None:
         spans.append((time.thread_time(), time.perf_counter(), inside[0], server.used_s()))
 
-    render_video(plan, writer, networks, events=EventHandlers(ready=note))
+    render_video(plan, writer, LocalEngine(networks), events=EventHandlers(ready=note))
     note()
     return Cost(*(after - before for before, after in zip(*spans, strict=True)))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..engine.build import LocalEngine
 from ..engine.events import EventHandlers
 from ..engine.render import open_writer, render_video
 from ..engine.resolve import LocalHost, resolve
@@ -56,8 +57,8 @@ def measure_speed(spec: RenderSpec, duration_s: float, folder: Path) -> SpeedMea
         if writer.num_written == plan.chunk.num_new_frames:
             start_s = time.monotonic()
 
-    networks = CachedNetworks(plan.checkpoint, plan.placement)
-    render_video(plan, writer, networks, events=EventHandlers(frames=note_start))
+    engine = LocalEngine(CachedNetworks(plan.checkpoint, plan.placement))
+    render_video(plan, writer, engine, events=EventHandlers(frames=note_start))
     elapsed_s = time.monotonic() - start_s
     assert num_chunks(writer.num_written, plan.chunk) > 1, writer.num_written
     timed = writer.num_written - plan.chunk.num_new_frames

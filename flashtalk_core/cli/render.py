@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInputError
 from ..excerpt import excerpt
 from ..files.paths import check_file
-from ..placement.devices import DTYPES
+from ..placement.devices import DTYPES, parse_devices
 from .kernel_options import add_kernel_options, read_disabled
 
 if TYPE_CHECKING:
+    from ..engine.events import RenderEvents
     from ..engine.plan import RenderPlan
     from ..engine.request import PromptChange
+    from ..engine.session import Engine
     from ..engine.spec import RenderSpec, SamplingSpec
     from ..placement.memory_plan import MemoryChoice
 
@@ -66,6 +68,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "in files some ten times as large",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
+    parser.add_argument(
+        "--devices",
+        type=parse_devices,
+        default=(),
+        metavar="LIST",
+        help="GPUs that draw together, such as 0,1,2,3",
+    )
+    parser.add_argument(
+        "--step-limit",
+        type=float,
+        metavar="SECONDS",
+        help="with several devices: end a render without progress for as long; default: 20 times "
+        "the usual time of a step, and at least 60",
+    )
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     parser.add_argument(
         "--attention", default="auto", help="auto, sdpa or a kernel that `doctor` lists"
@@ -147,7 +163,6 @@ def run(args: argparse.Namespace) -> int:
     from ..engine.events import EventHandlers
     from ..engine.notes import placement_notes
     from ..engine.render import describe, open_writer, render_video
-    from ..placement.residency import CachedNetworks
     from .progress import Progress
 
     plan = make_plan(args)
@@ -162,13 +177,34 @@ def run(args: argparse.Namespace) -> int:
                 ready=lambda: stack.enter_context(progress),
                 frames=lambda frames: progress.add(len(frames)),
             )
-            networks = CachedNetworks(plan.checkpoint, plan.placement, events)
-            render_video(plan, writer, networks, events=events)
+            engine = stack.enter_context(open_engine(plan, events, args.step_limit))
+            render_video(plan, writer, engine, events=events)
         logger.info("wrote %s, %d frames", writer.output.final, writer.num_written)
     except BaseException as error:
         writer.note_end(error)  # the file may be complete: a stop may come while that is reported
         raise
     return 0
+
+
+@contextmanager
+def open_engine(
+    plan: RenderPlan, events: RenderEvents, step_limit_s: float | None = None
+) -> Iterator[Engine]:
+    """Return what draws a plan; processes that it starts end with the context."""
+    from ..engine.build import LocalEngine
+    from ..placement.residency import CachedNetworks
+
+    if not plan.placement.devices:
+        yield LocalEngine(CachedNetworks(plan.checkpoint, plan.placement, events))
+        return
+    from ..runtime.fleet import Fleet
+    from ..runtime.limits import Limits
+
+    fleet = Fleet(plan.placement.devices, Limits(step_s=step_limit_s))
+    try:
+        yield fleet
+    finally:
+        fleet.close()
 
 
 def make_plan(args: argparse.Namespace) -> RenderPlan:
@@ -205,6 +241,7 @@ def read_spec(args: argparse.Namespace) -> RenderSpec:
         model=ModelSpec(name=args.model, loras=tuple(map(LoraSpec.parse, args.lora))),
         placement=PlacementSpec(
             device=args.device,
+            devices=args.devices,
             dtype=args.dtype,
             attention=args.attention,
             speed=args.speed,

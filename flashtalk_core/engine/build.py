@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,9 +21,28 @@ from .avatar import TalkingAvatar
 from .chunk import ChunkModel
 from .encoding_cache import EncodingMemo
 from .events import NO_EVENTS, RenderEvents
-from .plan import RenderPlan, fingerprint
+from .plan import RenderPlan
+from .plan import fingerprint as hash_of
 from .reference import ReferenceTrack, encode_portrait
 from .request import PromptChange, check_request, warn_about_request
+from .session import ChunkSource
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Draws in this process; loading is reported by ``networks``, not to the events."""
+
+    networks: Residency
+    """Provides the networks."""
+    memo: EncodingMemo | None = None
+    """Encodings of earlier renders; ``None`` encodes everything."""
+
+    @contextmanager
+    def open(
+        self, plan: RenderPlan, audio: SampleReader, events: RenderEvents
+    ) -> Iterator[ChunkSource]:
+        """Encode portrait and prompts; see :class:`.session.Engine`."""
+        yield build_avatar(plan, audio, self.networks, memo=self.memo, events=events)
 
 
 @torch.no_grad()
@@ -51,26 +72,63 @@ def build_avatar(
     Raises:
         InvalidInputError: If the request does not fit the model.
     """
-    request, config = plan.request, plan.checkpoint.config
-    check_request(request, config)
-    warn_about_request(request, config, plan.audio.duration_s)
-    memo = memo or EncodingMemo()
-    image = plan.fitted_image()
+    check_request(plan.request, plan.checkpoint.config)
+    warn_about_request(plan.request, plan.checkpoint.config, plan.audio.duration_s)
+    encodings = encode_inputs(plan, networks, memo or EncodingMemo())
+    return prepare_avatar(plan, encodings, audio, networks, plan.fingerprint(), events)
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """Prompts and portrait as text encoder and vision tower return them."""
+
+    contexts: Sequence[Tensor]
+    """First prompt and later ones, each ``(n, text_dim)``."""
+    clip_tokens: Tensor
+    """``(1, clip_tokens, clip_dim)``."""
+
+
+@torch.no_grad()
+def encode_inputs(plan: RenderPlan, networks: Residency, memo: EncodingMemo) -> Encodings:
+    """Encode prompts and portrait; an encoder is released when it has run."""
     contexts = _encode_prompts(plan, networks, memo)
-    tokens = _encode_image(plan, image, networks, memo)
+    return Encodings(contexts, _encode_image(plan, plan.fitted_image(), networks, memo))
+
+
+@torch.no_grad()
+def prepare_avatar(
+    plan: RenderPlan,
+    encodings: Encodings,
+    audio: SampleReader,
+    networks: Residency,
+    fingerprint: str,
+    events: RenderEvents,
+) -> TalkingAvatar:
+    """Prepare a session; see :func:`build_avatar`.
+
+    Args:
+        plan: Of the video; what it says of the audio is not used.
+        encodings: Of :func:`encode_inputs`.
+        audio: Analysed audio.
+        networks: Provides the networks.
+        fingerprint: Of the session's states.
+        events: Receives the steps and stages of each chunk.
+    """
+    request = plan.request
     with networks.acquire(VideoVAE) as vae:
+        image, tokens = plan.fitted_image(), encodings.clip_tokens
         portrait = encode_portrait(vae, tokens, image, plan.chunk.num_frames)
     frames = start_frames(request.prompt_changes, plan.chunk)
     timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
-    references = ReferenceTrack(networks, portrait, contexts, frames, timesteps)
+    references = ReferenceTrack(networks, portrait, encodings.contexts, frames, timesteps)
     references.at(chunk_span(0, plan.chunk))  # reads the transformer now, not within a chunk
     return TalkingAvatar(
         model=ChunkModel(networks, plan.chunk, plan.num_decode_latents),
         references=references,
         audio=audio,
         sampling=request.sampling,
-        audio_window=config.dit.audio_window,
-        fingerprint=plan.fingerprint(),
+        audio_window=plan.checkpoint.config.dit.audio_window,
+        fingerprint=fingerprint,
         events=events,
     )
 
@@ -86,7 +144,7 @@ def _encode_prompts(plan: RenderPlan, networks: Residency, memo: EncodingMemo) -
         return [request.context]
     assert tokenizer is not None, "without a text encoder the prompt must be encoded"
     prompts = [request.prompt, *(change.prompt for change in request.prompt_changes)]
-    keys = [fingerprint(prompt=prompt) for prompt in prompts]
+    keys = [hash_of(prompt=prompt) for prompt in prompts]
     found = {key: context for key in keys if (context := memo.find(key)) is not None}
     if len(found) < len(set(keys)):
         length = plan.checkpoint.config.dit.text_len
@@ -104,7 +162,7 @@ def _encode_image(
 ) -> Tensor:
     if plan.request.clip_tokens is not None:
         return plan.request.clip_tokens
-    key = fingerprint(image=image)
+    key = hash_of(image=image)
     stored = memo.find(key)
     if stored is not None:
         return stored

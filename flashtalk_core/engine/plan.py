@@ -107,6 +107,8 @@ class RenderPlan:
         Audio without an identity counts as nothing, so renders of such audio must not be stored.
         """
         request, place = self.request, self.placement
+        # Without several devices there is no such entry: older fingerprints stay valid.
+        several = {"parallel": [len(place.devices)]} if place.devices else {}
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
         return fingerprint(
             picture=request.image,
@@ -129,6 +131,7 @@ class RenderPlan:
             paths=asdict(place.kernel_options) | {"float8": False},
             attention=[self.attention, *_installed_kernels()],
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
+            **several,
         )
 
 

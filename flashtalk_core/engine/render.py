@@ -12,12 +12,9 @@ from torch import Tensor
 from ..media.audio.probe import AnalysisStream
 from ..media.video.encoder import PacketSink
 from ..media.video.writer import Mp4Writer
-from ..placement.provider import Residency
-from .build import build_avatar
-from .encoding_cache import EncodingMemo
 from .events import NO_EVENTS, RenderEvents
 from .plan import RenderPlan
-from .session import run_session
+from .session import Engine, run_session
 
 
 class FrameSink(Protocol):
@@ -74,9 +71,8 @@ def describe(plan: RenderPlan) -> str:
 def render_video(
     plan: RenderPlan,
     sink: FrameSink,
-    networks: Residency,
+    engine: Engine,
     *,
-    memo: EncodingMemo | None = None,
     events: RenderEvents = NO_EVENTS,
 ) -> None:
     """Render a plan to the end of its audio, which may grow meanwhile.
@@ -84,18 +80,20 @@ def render_video(
     Args:
         plan: Of the video.
         sink: Receives the frames, from :func:`open_writer` for example; entered and left here.
-        networks: Provides the networks.
-        memo: Encodings of earlier renders; ``None`` encodes everything.
-        events: Receives what happens; may raise to stop. Loading is reported by ``networks``.
+        engine: Draws the chunks.
+        events: Receives what happens; may raise to stop.
 
     Raises:
         FlashTalkError: If the request does not fit the model, or the file cannot be written.
             Whatever is raised, what was written into a file stays playable in the partial one.
     """
     rate_hz = plan.chunk.sample_rate_hz
-    with sink, AnalysisStream(plan.audio, rate_hz) as samples:
-        avatar = build_avatar(plan, samples, networks, memo=memo, events=events)
+    with (
+        sink,
+        AnalysisStream(plan.audio, rate_hz) as samples,
+        engine.open(plan, samples, events) as source,
+    ):
         events.ready()
-        for frames in run_session(avatar, plan.audio, events=events):
+        for frames in run_session(source, plan.audio, events=events):
             sink.write(frames)
             events.frames(frames)

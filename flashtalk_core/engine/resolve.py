@@ -26,7 +26,7 @@ from ..media.image.portrait import check_fit, open_image
 from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
-from ..placement.devices import choose_device, choose_dtype
+from ..placement.devices import check_devices, choose_device, choose_dtype
 from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
 from ..placement.memory_sizes import model_sizes
 from ..placement.place import Placement
@@ -218,7 +218,8 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     Raises:
         InvalidInputError: If this machine lacks one that was named.
     """
-    device = host.find_device(placement.device)
+    check_devices(placement.devices, placement.device)
+    device = host.find_device(*placement.devices[:1] or (placement.device,))
     check_choice(placement.memory, device)
     require(
         placement.graph != "on" or device.type == "cuda",
@@ -331,12 +332,25 @@ def _assemble(
 
 
 def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
+    devices = wanted.devices if len(wanted.devices) > 1 else ()
+    require(
+        not devices or wanted.vae_device is None,
+        f"device {excerpt(wanted.vae_device)!r} for decoding: several devices decode together; "
+        "leave it out",
+        subject="vae_device",
+    )
     vae_device = None
     if wanted.vae_device is not None:
         with about("vae_device", instead_of="device"):
             vae_device = host.find_device(wanted.vae_device)
             check_half_precision(vae_device, model.dtype)
-    return Placement(model.device, model.dtype, vae_device, kernel_options=model.kernel_options)
+    return Placement(
+        model.device,
+        model.dtype,
+        vae_device,
+        kernel_options=model.kernel_options,
+        devices=devices,
+    )
 
 
 def _with_memory(

@@ -141,6 +141,9 @@ class PlacementSpec:
     """Where and how the networks run, by names that the host knows."""
 
     device: str = "auto"
+    devices: tuple[str, ...] = ()
+    """Devices that draw one render together, such as ``("cuda:0", "cuda:1")``; then ``device``
+    stays ``auto``. Empty, or one: that device draws, in this process."""
     vae_device: str | None = None
     """Where the autoencoder runs; ``None`` is where the others do."""
     dtype: str = "auto"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ..borders import is_out_of_memory
@@ -47,6 +50,71 @@ def choose_device(name: str) -> torch.device:
             subject="device",
         ) from error
     return device
+
+
+def parse_devices(text: str) -> tuple[str, ...]:
+    """Read a list of devices such as ``0,1,2``, numbers of GPUs, or ``cuda:0,cuda:1``.
+
+    Returns:
+        Names of devices; none of an empty text.
+    """
+    names = (name.strip() for name in text.split(",") if text.strip())
+    return tuple(f"cuda:{name}" if name.isdecimal() else name for name in names)
+
+
+def check_devices(names: Sequence[str], device: str = "auto") -> None:
+    """Check a list of devices that draw one render together; none of them is used for that.
+
+    Args:
+        names: As :func:`parse_devices` returns them; none or one is for one device.
+        device: What is named as the only device.
+
+    Raises:
+        InvalidInputError: If they are not there, or cannot work together.
+    """
+    shown = excerpt(", ".join(names))
+    require(
+        not names or device == "auto",
+        f"devices {shown}: the device is set to {excerpt(device)!r} as well; leave one of them out",
+        subject="devices",
+    )
+    if len(names) < 2:
+        return
+    require(
+        sys.platform == "linux",
+        f"devices {shown}: several work together on Linux only; use one, or WSL2",
+        subject="devices",
+    )
+    require(
+        find_spec(f"{(__package__ or '').rpartition('.')[0]}.runtime") is not None,
+        f"devices {shown}: this copy is the published pack, which renders on one; take the "
+        "project's repository for several",
+        subject="devices",
+    )
+    kinds = {name.partition(":")[0] for name in names}
+    require(
+        kinds <= {"cuda"} or kinds <= {"cpu"},
+        f"devices {shown}: several are all GPUs of NVIDIA, such as 0,1",
+        subject="devices",
+    )
+    if kinds == {"cpu"}:
+        return  # to try it out
+    import torch
+
+    count = torch.cuda.device_count()
+    for name in names:
+        index = name.partition(":")[2]
+        require(
+            index.isdecimal() and int(index) < count,
+            f"device {excerpt(name)!r} of devices {shown}: there are {count} GPUs, 0 to "
+            f"{count - 1}; see `python -m flashtalk_core doctor`",
+            subject="devices",
+        )
+    require(
+        len(set(names)) == len(names),
+        f"devices {shown}: name each GPU once",
+        subject="devices",
+    )
 
 
 def _why_not(device: torch.device, error: Exception) -> str:

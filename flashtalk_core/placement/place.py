@@ -27,6 +27,9 @@ class Placement:
     """How they execute: eager, fused or compiled."""
     memory: MemoryPlan = WHOLE
     """How much of the model stays on its device, and whether it is in FP8."""
+    devices: tuple[str, ...] = ()
+    """Devices that draw together, a process for each; ``device`` is the first of them. Empty:
+    ``device`` draws, in this process."""
 
     @property
     def linear_format(self) -> LinearFormat:

@@ -60,6 +60,8 @@ class AvatarCheckpoint:
     audio_plan: LoadPlan[AudioEncoder]
     loras: tuple[LoraFile, ...] = ()
     """What is merged into the transformer."""
+    files: ModelFiles | None = None
+    """Where it is from; ``None`` of sources that are no files."""
 
     def __repr__(self) -> str:
         loras = f", {len(self.loras)} LoRA(s)" if self.loras else ""
@@ -134,7 +136,7 @@ def open_checkpoint(
     """
     checkpoint = check_sources(open_files(files), attention, loras)
     warn_about_settings(files)
-    return checkpoint
+    return replace(checkpoint, files=files)
 
 
 def check_sources(

@@ -130,6 +130,12 @@ def test_a_command_that_it_lacks_says_so_in_one_line(run, command):
     )
 
 
+def test_several_devices_need_the_repository(run, tmp_path):
+    code, shown, log = run("render", "-o", str(tmp_path / "a.mp4"), "--devices", "cpu,cpu")
+    assert (code, shown) == (2, "")
+    assert "devices cpu, cpu: this copy is the published pack, which renders on one" in log
+
+
 def test_help_and_doctor_show_what_there_is(run):
     code, shown, _ = run("--help")
     assert code == 0

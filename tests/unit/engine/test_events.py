@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.engine.build import LocalEngine
 from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
 from flashtalk_core.engine.render import open_writer, render_video
 from flashtalk_core.media.video.reading.measure import measure_video
@@ -31,7 +32,7 @@ def events_of(make_plan, checkpoint, tmp_path_factory):
     )
     networks = CachedNetworks(checkpoint, plan.placement, events)
     writer = open_writer(plan, tmp_path_factory.mktemp("events") / "a.mp4", crf=30)
-    render_video(plan, writer, networks, events=events)
+    render_video(plan, writer, LocalEngine(networks), events=events)
     return seen
 
 
@@ -112,7 +113,12 @@ def test_a_stop_from_any_event_leaves_what_was_written(
     if name == "loading":
         networks = CachedNetworks(checkpoint, plan.placement, events)
     with pytest.raises(kind, match="stopped on request") as caught:
-        render_video(plan, open_writer(plan, tmp_path / "a.mp4", crf=30), networks, events=events)
+        render_video(
+            plan,
+            open_writer(plan, tmp_path / "a.mp4", crf=30),
+            LocalEngine(networks),
+            events=events,
+        )
     partial = tmp_path / "a.partial.mp4"
     if num_frames is None:
         assert list(tmp_path.iterdir()) == []
@@ -128,10 +134,10 @@ def test_networks_serve_the_next_render_after_a_stop(plan, networks, tmp_path):
 
     writer = open_writer(plan, tmp_path / "a.mp4", crf=30)
     with pytest.raises(KeyboardInterrupt):
-        render_video(plan, writer, networks, events=EventHandlers(stage=stop))
+        render_video(plan, writer, LocalEngine(networks), events=EventHandlers(stage=stop))
     shown = []
     writer = open_writer(plan, tmp_path / "a.mp4", crf=30)
-    render_video(plan, writer, networks, events=EventHandlers(frames=shown.append))
+    render_video(plan, writer, LocalEngine(networks), events=EventHandlers(frames=shown.append))
     assert sum(map(len, shown)) == 10
 
 

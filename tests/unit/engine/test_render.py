@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.engine.build import LocalEngine
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.render import describe, open_writer, render_video
@@ -26,7 +27,7 @@ def plan(make_plan):
 
 
 def test_the_video_is_as_long_as_the_audio(plan, networks, tmp_path):
-    render_video(plan, open_writer(plan, tmp_path / "a.mp4", crf=30), networks)
+    render_video(plan, open_writer(plan, tmp_path / "a.mp4", crf=30), LocalEngine(networks))
     measured = measure_video(tmp_path / "a.mp4")
     assert (measured.num_frames, measured.is_exact, measured.num_samples) == (10, True, 6_400)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
@@ -35,7 +36,7 @@ def test_the_video_is_as_long_as_the_audio(plan, networks, tmp_path):
 def test_the_file_says_that_it_is_generated_and_how(plan, networks, tmp_path):
     metadata = {"comment": describe(plan), "prompt": "{}"}
     writer = open_writer(plan, tmp_path / "a.mp4", crf=30, metadata=metadata)
-    render_video(plan, writer, networks)
+    render_video(plan, writer, LocalEngine(networks))
     with av.open(str(tmp_path / "a.mp4")) as container:
         found = container.metadata
     assert found["comment"] == describe(plan)
@@ -69,7 +70,7 @@ class Frames:
 
 def test_frames_go_to_any_sink(plan, networks, tmp_path):
     sink = Frames()
-    render_video(plan, sink, networks)
+    render_video(plan, sink, LocalEngine(networks))
     assert (sink.is_open, sink.left_by) == (False, None)
     assert torch.cat(sink.frames).shape == (10, 32, 32, 3)
     assert list(tmp_path.iterdir()) == []
@@ -82,7 +83,7 @@ def test_a_sink_is_left_with_what_stopped_the_render(plan, networks):
         raise error
 
     with pytest.raises(KeyboardInterrupt):
-        render_video(plan, sink, networks, events=EventHandlers(step=stop))
+        render_video(plan, sink, LocalEngine(networks), events=EventHandlers(step=stop))
     assert sink.left_by is error
 
 
@@ -97,7 +98,7 @@ def test_growing_audio_gives_the_very_file_and_stream_of_the_finished_one(
         live = Fragments()
         spoken = replace(plan, speakers=(PlannedSpeaker(audio),))
         writer = open_writer(spoken, tmp_path / "a.mp4", crf=30, sinks=[LiveMp4(live)])
-        render_video(spoken, writer, networks)
+        render_video(spoken, writer, LocalEngine(networks))
         videos.append(((tmp_path / "a.mp4").read_bytes(), list(live)))
     assert videos[0] == videos[1]
     measured = measure_video(tmp_path / "a.mp4")

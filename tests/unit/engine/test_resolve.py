@@ -72,6 +72,7 @@ OTHERS = {
     "model.loras.path": ("{folder}/other.safetensors", {}),
     "model.loras.strength": (0.5, {}),
     "placement.device": ("other", {}),
+    "placement.devices": (("cpu", "cpu"), {"placement.device": "auto"}),
     "placement.vae_device": ("other", {}),
     "placement.dtype": ("bfloat16", {}),
     "placement.attention": ("sdpa", {}),

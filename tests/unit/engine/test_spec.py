@@ -45,6 +45,7 @@ FULL = RenderSpec(
     ),
     placement=PlacementSpec(
         device="cuda:1",
+        devices=("cuda:1", "cuda:2"),
         vae_device="cpu",
         dtype="bfloat16",
         attention="sdpa",
@@ -140,7 +141,10 @@ def test_a_spec_without_version_is_refused():
             {"placement": {"memory": {"fp8": True}}},
             "placement.memory.fp8: no such key; use mode, num_resident, float8",
         ),
-        ({"placement": {"float8": True}}, "placement.float8: no such key; use device, vae_device"),
+        (
+            {"placement": {"float8": True}},
+            "placement.float8: no such key; use device, devices",
+        ),
         ({"model": {"loras": [{"strength": 1}]}}, "model.loras[0].path: missing; add it"),
         ({"sampling": {"steps": "4"}}, "sampling.steps '4': use a whole number"),
         ({"sampling": {"steps": True}}, "sampling.steps True: use a whole number"),

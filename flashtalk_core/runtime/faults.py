@@ -1,0 +1,113 @@
+"""Errors of ranks that ended, failed or did not go on: the cause, not what followed from it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+from .. import errors
+from ..errors import FlashTalkError, NoMemoryError, WorkerError
+from .messages import Fault, RankEnded
+from .pages import Pages
+
+_ORDER = ("memory", "input", "internal")
+"""Memory that ran out on one rank makes the exchanges of others fail."""
+_AFTER = (signal.SIGABRT,)
+"""Signals by which libraries end a rank after another one has ended."""
+
+
+def first_cause(faults: Sequence[Fault]) -> Fault:
+    """Return the fault that led to the others: by its kind, since times say little."""
+    return min(faults, key=lambda fault: (_ORDER.index(fault.kind), fault.rank))
+
+
+def rank_name(devices: Sequence[str], rank: int) -> str:
+    """Return how a user knows a rank."""
+    device = devices[rank]
+    kind, _, index = device.partition(":")
+    return f"GPU {index or 0} (rank {rank})" if kind == "cuda" else f"{device} (rank {rank})"
+
+
+def fault_error(
+    fault: Fault, devices: Sequence[str], log: str, *, has_ended: bool = False
+) -> FlashTalkError:
+    """Return the error of a fault.
+
+    Args:
+        fault: What a rank reported.
+        devices: One for each rank.
+        log: Path of the ranks' log.
+        has_ended: Whether the processes were ended, since the others did not stop.
+    """
+    name = rank_name(devices, fault.rank)
+    ended = "; all its processes were ended" if has_ended else ""
+    if fault.kind == "input":
+        kind = getattr(errors, fault.error, FlashTalkError)
+        found = kind if isinstance(kind, type) and issubclass(kind, FlashTalkError) else None
+        return (found or FlashTalkError)(fault.message, subject=fault.subject)
+    if fault.kind == "memory":
+        return NoMemoryError(
+            f"{name}: out of memory {fault.phase} ({fault.message.partition(chr(10))[0]}){ended}; "
+            "decode fewer latents at once, use float8, a smaller size or more GPUs",
+            subject="devices",
+        )
+    return WorkerError(
+        f"{name}: {fault.error} {fault.phase}: {fault.message.partition(chr(10))[0]}{ended}; "
+        f"log: {log}"
+    )
+
+
+def is_cause(death: RankEnded) -> bool:
+    """Whether a death led to others; an exit, or an abort, may come from an exchange that broke."""
+    return death.code < 0 and -death.code not in _AFTER
+
+
+def death_error(
+    deaths: Sequence[RankEnded],
+    devices: Sequence[str],
+    launcher_code: int | None,
+    pages: Pages,
+    log: str,
+    *,
+    seen: int | None,
+) -> WorkerError:
+    """Return the error of processes that ended.
+
+    Args:
+        deaths: In the order in which the launcher saw them.
+        devices: One for each rank.
+        launcher_code: Exit code of the launcher, ``None`` while it runs.
+        pages: What the ranks wrote about themselves.
+        log: Path of the ranks' log.
+        seen: Rank whose channel ended, ``None`` of the launcher's.
+    """
+    first = min(deaths, key=lambda death: not is_cause(death), default=None)
+    if first is not None:
+        rank, how = first.rank, how_ended(first.code)
+    elif launcher_code is None and seen is not None:
+        rank, how = seen, "ended"
+    else:
+        how = "ended" if launcher_code is None else how_ended(launcher_code)
+        return WorkerError(
+            f"devices {', '.join(devices)}: the launcher of their processes {how}; log: {log}"
+        )
+    progress = pages.row(rank).read()
+    return WorkerError(f"{rank_name(devices, rank)} {how} {progress}; log: {log}")
+
+
+def hang_error(
+    devices: Sequence[str], rank: int, limit_s: float, pages: Pages, log: str
+) -> WorkerError:
+    """Return the error of a rank that did not go on for ``limit_s`` seconds."""
+    progress = pages.row(rank).read()
+    return WorkerError(
+        f"{rank_name(devices, rank)}: no progress for {limit_s:g} s {progress}; all processes of "
+        f"the devices were ended; log: {log}"
+    )
+
+
+def how_ended(code: int) -> str:
+    """Return how a process ended, as a verb."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was killed (signal {-code})"

@@ -1,0 +1,299 @@
+"""Several devices as one engine, from the side of the process that renders.
+
+Nothing here imports ``torch.distributed``: only the ranks do.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock, Timer
+from typing import Any
+
+from torch import nn
+
+from ..config.chunk import ChunkConfig
+from ..engine.events import RenderEvents
+from ..engine.plan import RenderPlan
+from ..engine.request import check_request, warn_about_request
+from ..engine.session import ChunkSource
+from ..engine.state import FrameGroup, SessionState
+from ..errors import FlashTalkError, NoMemoryError, WorkerError
+from ..excerpt import reason
+from ..geometry import ChunkSpan
+from ..log import printable_log
+from ..media.audio.source import SampleReader
+from ..models.encoders.audio import AudioEncoder
+from ..models.encoders.clip_vision import ClipVision
+from ..models.encoders.text import TextEncoder
+from ..models.transformer.model import AvatarDiT
+from ..models.vae.model import VideoVAE
+from .channel import Blob
+from .faults import rank_name
+from .job import pack_plan, pack_tensor
+from .limits import Limits, StepClock
+from .messages import DrawChunk, Frames, Loading, OpenJob, Release, Stage, Step
+from .processes import Processes, Report
+from .shared_frames import SharedFrames, frame_bytes
+
+logger = printable_log(logging.getLogger(__name__))
+
+_NETWORKS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind for kind in (AvatarDiT, VideoVAE, TextEncoder, ClipVision, AudioEncoder)
+}
+
+
+class Fleet:
+    """A process for each of several devices; :class:`Engine`. They start with the first render.
+
+    After an error that ended them, the next render starts them again. They end with this object,
+    or this process.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[str],
+        limits: Limits | None = None,
+        claim: Callable[[Fleet], None] = lambda _fleet: None,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            devices: One for each rank, as this process calls them: ``cuda:1``, or ``cpu``.
+            limits: How long everything may take; ``None`` is the usual.
+            claim: Called before processes start; raises if another fleet has their devices.
+        """
+        self.devices = tuple(devices)
+        self._limits = limits or Limits()
+        self._claim = claim
+        self._lock = Lock()
+        self._processes: Processes | None = None
+        self._finalizer: Any = None
+        self._timers: list[Timer] = []
+
+    def __repr__(self) -> str:
+        return f"Fleet({', '.join(self.devices)}, {'running' if self.is_running else 'ended'})"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has processes."""
+        return self._processes is not None and self._processes.is_running
+
+    @contextmanager
+    def open(
+        self, plan: RenderPlan, audio: SampleReader, events: RenderEvents
+    ) -> Iterator[ChunkSource]:
+        """Prepare a session; see :class:`.engine.Engine`.
+
+        Raises:
+            WorkerError: If a process ends or does not go on, or the fleet draws already.
+        """
+        check_request(plan.request, plan.checkpoint.config)
+        warn_about_request(plan.request, plan.checkpoint.config, plan.audio.duration_s)
+        with self._busy():
+            processes = self._started(plan)
+            is_out_of_memory = False
+            try:
+                yield self._open_job(processes, plan, audio, events)
+            except NoMemoryError:
+                is_out_of_memory = True
+                raise
+            finally:
+                self._end_job(processes, networks=is_out_of_memory)
+
+    def release(self) -> None:
+        """Free all weights; the processes stay. Without effect while a render runs."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._processes is not None and self._processes.is_running:
+                self._end_job(self._processes, networks=True)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """End the processes; a render that runs fails."""
+        self._stop_timers()
+        if self._finalizer is not None:
+            self._finalizer()
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise WorkerError(
+                f"devices {', '.join(self.devices)}: another render runs on them; wait for it, or "
+                "use other devices"
+            )
+        self._stop_timers()
+        try:
+            yield
+        finally:
+            self._lock.release()
+            self._start_timers()
+
+    def _started(self, plan: RenderPlan) -> Processes:
+        """Return the processes, started if there are none, or none that run."""
+        if self._processes is not None and self._processes.is_running:
+            try:
+                self._processes.check()
+                self._processes.settle()
+            except WorkerError as error:
+                logger.warning("%s; they are started again", error)
+        if self._processes is None or not self._processes.is_running:
+            self._claim(self)
+            self._processes = processes = Processes(self.devices, self._limits)
+            self._finalizer = weakref.finalize(self, processes.close)
+            self._check_memory(processes, plan)
+        return self._processes
+
+    def _check_memory(self, processes: Processes, plan: RenderPlan) -> None:
+        """Raise if a device has less memory than the plan takes on each of them."""
+        needed = plan.placement.memory.peak_bytes
+        for rank, ready in sorted(processes.ready.items()):
+            logger.info("%s: %s", rank_name(self.devices, rank), ready.device)
+            if ready.free_bytes is not None and ready.free_bytes < needed:
+                raise NoMemoryError(
+                    f"{rank_name(self.devices, rank)}: {ready.free_bytes / 1e9:.1f} GB are free, "
+                    f"and a render takes up to {needed / 1e9:.1f} GB on each device; free some, "
+                    "use float8 or offload, or leave it out",
+                    subject="devices",
+                )
+
+    def _open_job(
+        self, processes: Processes, plan: RenderPlan, audio: SampleReader, events: RenderEvents
+    ) -> ChunkSource:
+        processes.reserve(frame_bytes(plan.chunk, plan.request.size_px))
+        text, blobs = pack_plan(plan)
+        for report in processes.run(lambda number: OpenJob(command=number, job=text), blobs):
+            _pass_on(report, events)
+        return FleetSource(processes, plan, audio, events, self._limits)
+
+    def _end_job(self, processes: Processes, *, networks: bool) -> None:
+        """Stop what still runs, and free the session; the next render starts anew if that fails."""
+        if not processes.is_running:
+            return
+        try:
+            processes.settle()
+            processes.run_quietly(lambda number: Release(command=number, networks=networks))
+            if networks:
+                processes.free_frames()
+        except FlashTalkError as error:
+            logger.warning("after a render: %s", error)
+            processes.kill()
+
+    def _start_timers(self) -> None:
+        """Free weights and end processes when nothing was drawn for a while."""
+        own = weakref.ref(self)
+        for after_s, end in (
+            (self._limits.idle_release_s, False),
+            (self._limits.idle_exit_s, True),
+        ):
+            if after_s is not None and self.is_running:
+                timer = Timer(after_s, _on_idle, (own, end))
+                timer.daemon = True
+                timer.start()
+                self._timers.append(timer)
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+
+class FleetSource:
+    """The chunks of one session; :class:`ChunkSource`."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        plan: RenderPlan,
+        audio: SampleReader,
+        events: RenderEvents,
+        limits: Limits,
+    ) -> None:
+        """Draw with processes that have opened the job of ``plan``."""
+        self._processes = processes
+        self._audio = audio
+        self._events = events
+        self._chunk = plan.chunk
+        self._fingerprint = plan.fingerprint()
+        self._frames = SharedFrames(processes.pages, plan.chunk, plan.request.size_px)
+        self._clock = StepClock(limits)
+        self._load_s: float | None = limits.load_s
+        self._last: SessionState | None = None
+
+    @property
+    def chunk(self) -> ChunkConfig:
+        """Arithmetic of a chunk."""
+        return self._chunk
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that determines the image."""
+        return self._fingerprint
+
+    def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
+        """Yield ``(f, H, W, 3)`` uint8 frames of the chunk; see :class:`ChunkSource`."""
+        per_frame = self._chunk.samples_per_frame
+        first_sample = span.window.start * per_frame
+        samples = self._audio.read(first_sample, span.window.stop * per_frame)
+        blobs = list[Blob]([samples.data])
+        is_known = state is self._last
+        motion = None
+        if state.motion_frames is not None and not is_known:
+            motion, blob = pack_tensor(state.motion_frames.float())
+            blobs.append(blob)
+
+        def message(number: int) -> DrawChunk:
+            return DrawChunk(
+                command=number,
+                index=span.index,
+                first_sample=first_sample,
+                motion=motion,
+                keep_state=is_known,
+            )
+
+        self._last = None
+        for report in self._processes.run(message, blobs, self._limit_s):
+            _pass_on(report, self._events, self._clock)
+            if isinstance(report, Frames):
+                yield self._group(report, state)
+        self._load_s = None
+
+    def _limit_s(self) -> float:
+        """Return the limit of drawing; the first chunk may read weights and build kernels."""
+        return self._load_s or self._clock.limit_s
+
+    def _group(self, report: Frames, state: SessionState) -> FrameGroup:
+        frames = self._frames.read(report.first, report.count)
+        if report.is_last:
+            motion = self._frames.read_motion()
+            self._last = SessionState(state.chunk_index + 1, motion, state.fingerprint)
+        return FrameGroup(frames, self._last)
+
+
+def _pass_on(report: Report, events: RenderEvents, clock: StepClock | None = None) -> None:
+    """Let the events of this process know; they may raise to stop."""
+    if isinstance(report, Loading):
+        events.loading(_NETWORKS[report.network])
+    elif isinstance(report, Step):
+        if clock is not None:
+            clock.note(is_first=report.step == 0)
+        events.step(report.step)
+    elif isinstance(report, Stage):
+        events.stage(report.name)
+
+
+def _on_idle(own: weakref.ref[Fleet], end: bool) -> None:
+    fleet = own()
+    if fleet is None:
+        return
+    try:
+        if end:
+            fleet.close()
+        else:
+            fleet.release()
+    except Exception as error:  # the border of a thread: the next render finds out
+        logger.warning("idle devices %s: %s", ", ".join(fleet.devices), reason(error))

@@ -1,0 +1,254 @@
+"""A plan as a message, and back: what a rank needs to draw, all of it decided already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..acceleration.attention_kernels import choose_attention
+from ..acceleration.kernel_options import KernelOptions
+from ..config.chunk import ChunkConfig
+from ..config.sampling import FitMode, SamplingConfig
+from ..engine.plan import PlannedSpeaker, RenderPlan
+from ..engine.request import AvatarRequest, PromptChange
+from ..engine.spec import LoraSpec
+from ..errors import InvalidInputError, WeightsError, require
+from ..json_text import parse_json
+from ..media.audio.info import AudioInfo
+from ..placement.memory_plan import MemoryPlan
+from ..placement.place import Placement
+from ..settings import read_plain
+from ..weights.discovery.files import ModelFiles, model_files
+from ..weights.discovery.parts import Part
+from ..weights.load import open_checkpoint
+from ..weights.lora.merge import LoraFile
+from .channel import Blob
+from .messages import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Paths of a model, absolute; see :class:`ModelFiles`."""
+
+    root: str
+    dit: tuple[str, ...]
+    vae: str
+    text: str | None
+    tokenizer: str | None
+    clip: str | None
+    audio: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What decides the weights in memory: networks that were read serve the next job alike."""
+
+    files: Files
+    identity: str
+    """As the process that renders found the files."""
+    loras: tuple[LoraSpec, ...]
+    dtype: str
+    attention: str
+    """Name of the kernel."""
+    kernel_options: KernelOptions
+    memory: MemoryPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A plan; images and encodings in memory are blobs, in the order of their fields."""
+
+    model: Model
+    fingerprint: str
+    """Of the session's states."""
+    image: Array
+    context: Array | None
+    clip_tokens: Array | None
+    prompt: str
+    prompt_changes: tuple[PromptChange, ...]
+    size_px: tuple[int, int]
+    fit: FitMode
+    sampling: SamplingConfig
+    chunk: ChunkConfig
+    num_decode_latents: int
+
+
+def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
+    """Return a plan as JSON of a :class:`Job`, and its blobs.
+
+    Raises:
+        InvalidInputError: If the weights are in no file.
+    """
+    request, blobs = plan.request, list[Blob]()
+
+    def add(tensor: Tensor | None) -> Array | None:
+        if tensor is None:
+            return None
+        array, blob = pack_tensor(tensor)
+        blobs.append(blob)
+        return array
+
+    image = add(torch.from_numpy(np.array(request.image.convert("RGB"))))
+    assert image is not None
+    job = Job(
+        model=_pack_model(plan),
+        fingerprint=plan.fingerprint(),
+        image=image,
+        context=add(request.context),
+        clip_tokens=add(request.clip_tokens),
+        prompt=request.prompt,
+        prompt_changes=request.prompt_changes,
+        size_px=request.size_px,
+        fit=request.fit,
+        sampling=request.sampling,
+        chunk=plan.chunk,
+        num_decode_latents=request.num_decode_latents,
+    )
+    return json.dumps(asdict(job), allow_nan=False), blobs
+
+
+def read_job(text: str) -> Job:
+    """Read the JSON of a job.
+
+    Raises:
+        InvalidInputError: If it is none.
+    """
+    try:
+        values = parse_json(text)
+    except ValueError as error:
+        raise InvalidInputError(f"job: no JSON ({error})") from error
+    job: Job = read_plain(Job, values, "job")
+    return job
+
+
+def unpack_plan(job: Job, blobs: Sequence[bytearray], device: torch.device) -> RenderPlan:
+    """Return the plan of a job on a device; its audio comes with the chunks.
+
+    Raises:
+        FlashTalkError: If the device or the files are not as the process that renders found them.
+    """
+    model, left = job.model, list(blobs)
+
+    def take(array: Array | None) -> Tensor | None:
+        return None if array is None else unpack_tensor(array, left.pop(0))
+
+    image = take(job.image)
+    assert image is not None
+    request = AvatarRequest(
+        image=Image.fromarray(image.numpy()),
+        context=take(job.context),
+        clip_tokens=take(job.clip_tokens),
+        prompt=job.prompt,
+        prompt_changes=job.prompt_changes,
+        size_px=job.size_px,
+        fit=job.fit,
+        sampling=job.sampling,
+        chunk=job.chunk,
+        num_decode_latents=job.num_decode_latents,
+    )
+    loras = [LoraFile(Path(lora.path), lora.strength) for lora in model.loras]
+    checkpoint = open_checkpoint(
+        _model_files(model.files), choose_attention(model.attention, device), loras
+    )
+    if checkpoint.sources.identity != model.identity:
+        raise WeightsError(
+            f"{model.files.dit[0]}: it or another file of the model changed while a render was "
+            "started; start it again"
+        )
+    return RenderPlan(
+        checkpoint=checkpoint,
+        request=request,
+        speakers=(PlannedSpeaker(_unknown_audio(job.chunk)),),
+        placement=Placement(
+            device,
+            getattr(torch, model.dtype),
+            kernel_options=model.kernel_options,
+            memory=model.memory,
+        ),
+        attention=model.attention,
+    )
+
+
+def pack_tensor(tensor: Tensor) -> tuple[Array, Blob]:
+    """Return a tensor as a message and a blob have it; its values are not changed."""
+    values = tensor.detach().cpu().contiguous()
+    array = Array(dtype=str(values.dtype).removeprefix("torch."), shape=tuple(values.shape))
+    return array, values.reshape(-1).view(torch.uint8).numpy().data
+
+
+def unpack_tensor(array: Array, blob: bytearray) -> Tensor:
+    """Return the tensor that :func:`pack_tensor` packed, in the memory of ``blob``.
+
+    Raises:
+        InvalidInputError: If the two do not go together.
+    """
+    dtype = getattr(torch, array.dtype, None)
+    is_whole = isinstance(dtype, torch.dtype) and dtype.itemsize * prod(array.shape) == len(blob)
+    require(is_whole and len(blob) > 0, f"message with {array}: {len(blob)} bytes came instead")
+    assert isinstance(dtype, torch.dtype)
+    return torch.frombuffer(blob, dtype=dtype).reshape(array.shape)
+
+
+def _pack_model(plan: RenderPlan) -> Model:
+    checkpoint, place = plan.checkpoint, plan.placement
+    files = checkpoint.files
+    require(files is not None, "several devices: they read the model's files, and it has none")
+    assert files is not None
+
+    def name(path: Path | None) -> str | None:
+        return None if path is None else str(path.absolute())
+
+    return Model(
+        files=Files(
+            root=str(files.root.absolute()),
+            dit=tuple(str(path.absolute()) for path in files.dit),
+            vae=str(files.vae.absolute()),
+            text=name(files.text),
+            tokenizer=name(files.tokenizer),
+            clip=name(files.clip),
+            audio=str(files.audio.absolute()),
+        ),
+        identity=checkpoint.sources.identity,
+        loras=tuple(
+            LoraSpec(str(lora.path.absolute()), lora.strength) for lora in checkpoint.loras
+        ),
+        dtype=str(place.dtype).removeprefix("torch."),
+        attention=plan.attention,
+        kernel_options=place.kernel_options,
+        memory=place.memory,
+    )
+
+
+def _model_files(files: Files) -> ModelFiles:
+    others: dict[Part, str | None] = {
+        "vae": files.vae,
+        "text": files.text,
+        "tokenizer": files.tokenizer,
+        "clip": files.clip,
+        "audio": files.audio,
+    }
+    found: dict[Part, tuple[Path, ...]] = {"dit": tuple(map(Path, files.dit))}
+    found |= {part: (Path(path),) for part, path in others.items() if path is not None}
+    return model_files(found, Path(files.root))
+
+
+def _unknown_audio(chunk: ChunkConfig) -> AudioInfo:
+    return AudioInfo(
+        source=Path("audio of the chunks"),
+        rate_hz=chunk.sample_rate_hz,
+        channels=1,
+        layout="mono",
+        start_sample=0,
+        num_samples=1,
+        loudness_lufs=None,
+        peak=1.0,
+        is_silent=False,
+    )

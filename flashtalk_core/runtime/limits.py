@@ -1,0 +1,66 @@
+"""How long each phase of a fleet may take."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+
+from ..errors import require
+
+_LEAST_STEP_S = 60.0
+_STEP_FACTOR = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Seconds. A limit of a phase is the longest time without any progress in it."""
+
+    start_s: float = 120.0
+    """Until all ranks are up and have met."""
+    load_s: float = 900.0
+    """Of opening a job and of its first chunk: weights are read, and kernels built."""
+    step_s: float | None = None
+    """Of drawing; ``None`` is 20 times the usual time of a step, and at least a minute."""
+    stop_s: float = 10.0
+    """Until all ranks have stopped after one of them failed."""
+    exit_s: float = 3.0
+    """Until processes have ended by themselves."""
+    idle_release_s: float | None = 600.0
+    """Until an idle fleet frees its weights; ``None`` is never, as for the next."""
+    idle_exit_s: float | None = 1800.0
+    """Until an idle fleet ends its processes."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            require(
+                value is None or value > 0,
+                f"limit {name.removesuffix('_s')} {value} s: use more than 0 seconds",
+                subject="devices",
+            )
+
+
+class StepClock:
+    """What a step usually takes, and with that the limit of drawing."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Know no step yet."""
+        self._limits = limits
+        self._steps_s: deque[float] = deque(maxlen=32)
+        self._last_s: float | None = None
+
+    def note(self, *, is_first: bool) -> None:
+        """Note that a step begins; the time before the first of a chunk is that of no step."""
+        now_s = time.monotonic()
+        if self._last_s is not None and not is_first:
+            self._steps_s.append(now_s - self._last_s)
+        self._last_s = now_s
+
+    @property
+    def limit_s(self) -> float:
+        """Longest time without progress while chunks are drawn."""
+        if self._limits.step_s is not None:
+            return self._limits.step_s
+        usual_s = median(self._steps_s) if self._steps_s else 0.0
+        return max(_LEAST_STEP_S, _STEP_FACTOR * usual_s)

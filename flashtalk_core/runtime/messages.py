@@ -1,0 +1,210 @@
+"""What the processes of a fleet say to each other: plain data, as JSON.
+
+Binary data follows a message as blobs; see :mod:`.channel`. Nothing that is received is ever
+executed: kinds and fields are checked by their annotations, and what is not known is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ..errors import InvalidInputError
+from ..excerpt import excerpt
+from ..json_text import parse_json
+from ..settings import read_plain
+
+VERSION = 1
+"""Of all messages together: both ends are of one copy of the package."""
+
+FaultKind = Literal["input", "memory", "internal"]
+"""Of a user's mistake, of memory that ran out, of a bug."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Array:
+    """Dtype and shape of a blob that is a tensor."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+# To the ranks. Each command but the last is answered by every rank with Finished, Stopped or Fault.
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenJob:
+    """Prepare a session; blobs as :mod:`.job` describes them."""
+
+    command: int
+    """Number of the command; answers repeat it."""
+    job: str
+    """JSON of a :class:`.job.Job`, whose class needs packages that the launcher does without."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawChunk:
+    """Draw a chunk; blobs are its samples, float32, and the motion frames if ``motion`` is set."""
+
+    command: int
+    index: int
+    first_sample: int
+    """Of the audio window."""
+    motion: Array | None
+    """Where a session continues: ``None`` before the first chunk, and where the ranks have them."""
+    keep_state: bool
+    """Continue from the motion frames that the ranks hold since the chunk before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Free the session, and with ``networks`` all weights."""
+
+    command: int
+    networks: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exit:
+    """End the process."""
+
+
+# From the ranks; what says how far the work is comes from rank 0 only.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A rank is up and has met the others."""
+
+    rank: int
+    pid: int
+    device: str
+    """Name of the device, as the rank's library gives it."""
+    free_bytes: int | None
+    """Of the device; ``None`` for a CPU, as the next."""
+    total_bytes: int | None
+    versions: tuple[str, ...]
+    """Of the packages that decide the numbers; equal on all ranks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """A tensor of a network is about to be read."""
+
+    command: int
+    network: str
+    """Name of its class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A denoising step is about to run."""
+
+    command: int
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage of a chunk ends."""
+
+    command: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """Frames of the chunk lie in the shared pages; with ``is_last`` the motion frames do, too."""
+
+    command: int
+    first: int
+    count: int
+    is_last: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A rank carried out a command and is idle."""
+
+    command: int
+    rank: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """A rank left a command because it was cancelled, or another rank failed; it is idle."""
+
+    command: int
+    rank: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A rank failed in a command; it is idle."""
+
+    command: int
+    rank: int
+    kind: FaultKind
+    error: str
+    """Class of the exception."""
+    message: str
+    subject: str | None
+    """See :attr:`.errors.FlashTalkError.subject`."""
+    phase: str
+    """What the rank was doing, as the end of a sentence."""
+
+
+# From the launcher.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The processes of all ranks were started."""
+
+    pids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankEnded:
+    """The process of a rank ended; the order of these messages is that of the deaths."""
+
+    rank: int
+    code: int
+    """Exit code, or a signal's number below 0."""
+
+
+Message = (
+    OpenJob | DrawChunk | Release | Exit | Ready | Loading | Step | Stage | Frames | Finished
+    | Stopped | Fault | Started | RankEnded
+)  # fmt: skip
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in Message.__args__}
+
+
+def encode(message: Message) -> bytes:
+    """Return the JSON form of a message."""
+    body = {"version": VERSION, "kind": type(message).__name__, "body": asdict(message)}
+    return json.dumps(body, allow_nan=False).encode()
+
+
+def decode(text: bytes) -> Message:
+    """Read the JSON form of a message.
+
+    Raises:
+        InvalidInputError: If it is of another version, of no known kind, or not as its kind
+            has it.
+    """
+    try:
+        values: Any = parse_json(text)
+        version, kind, body = (values.pop(name) for name in ("version", "kind", "body"))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InvalidInputError(f"message {excerpt(text[:40])}: none of this program") from error
+    if type(version) is not int or version != VERSION or values:
+        raise InvalidInputError(
+            f"message of version {excerpt(repr(version))}: this FlashTalk uses {VERSION}; use one "
+            "copy of it on all devices"
+        )
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise InvalidInputError(f"message {excerpt(repr(kind))}: no such kind")
+    message: Message = read_plain(_KINDS[kind], body, f"message {kind}")
+    return message

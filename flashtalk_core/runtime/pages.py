@@ -1,0 +1,186 @@
+"""Memory that all processes of a fleet map: frames, progress, and what must not wait for a message.
+
+It is a file without a name (``memfd_create``), inherited as a file number: nothing is left when
+its last holder ends, however that ends, and a small ``/dev/shm`` does not limit it.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NoMemoryError
+from ..excerpt import reason
+
+_HEAD_BYTES = 1 << 16
+"""Where frames begin: a multiple of any system's page."""
+_ROW_WORDS = 8
+MAX_RANKS = 64
+
+
+class Phase(IntEnum):
+    """What a rank is doing."""
+
+    STARTING = 0
+    IDLE = 1
+    LOADING = 2
+    ENCODING = 3
+    AUDIO = 4
+    STEP = 5
+    DECODE = 6
+
+
+_IN_PHASE = {
+    Phase.STARTING: "while it started",
+    Phase.IDLE: "while it was idle",
+    Phase.LOADING: "while weights were read",
+    Phase.ENCODING: "while portrait and prompt were encoded",
+    Phase.AUDIO: "at the start of chunk {chunk}",
+    Phase.STEP: "in step {step} of chunk {chunk}",
+    Phase.DECODE: "while chunk {chunk} was decoded",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a rank is."""
+
+    count: int
+    """Grows with everything that it completes."""
+    heartbeat: int
+    """Grows while its process runs at all."""
+    phase: Phase
+    chunk: int
+    """Counted from 1, as the next."""
+    step: int
+
+    def __str__(self) -> str:
+        """Return the phase as the end of a sentence."""
+        return _IN_PHASE[self.phase].format(chunk=self.chunk, step=self.step)
+
+
+class RankRow:
+    """What one rank writes about itself; others only read it."""
+
+    def __init__(self, words: NDArray[np.int64]) -> None:
+        """Use ``words``, which lie in the pages."""
+        self._words = words
+
+    def enter(self, phase: Phase, *, chunk: int = 0, step: int = 0) -> None:
+        """Note a new phase; that is progress."""
+        self._words[2:5] = phase, chunk, step
+        self._words[0] += 1
+
+    def advance(self) -> None:
+        """Note progress within a phase."""
+        self._words[0] += 1
+
+    def beat(self) -> None:
+        """Note that the process runs."""
+        self._words[1] += 1
+
+    def read(self) -> Progress:
+        """Return what was noted."""
+        count, heartbeat, phase, chunk, step = map(int, self._words[:5])
+        return Progress(count, heartbeat, Phase(phase), chunk, step)
+
+
+class Pages:
+    """The mapping of one process. Words are written whole, so that readers see old or new ones."""
+
+    def __init__(self, file: int) -> None:
+        """Map the head of ``file``, which stays the caller's."""
+        self._file = file
+        self._words: NDArray[np.int64] = np.frombuffer(mmap.mmap(file, _HEAD_BYTES), np.int64)
+
+    @property
+    def cancelled(self) -> int:
+        """Number of the command that is to stop; written by the parent of the fleet."""
+        return int(self._words[0])
+
+    @cancelled.setter
+    def cancelled(self, command: int) -> None:
+        self._words[0] = command
+
+    @property
+    def failed(self) -> int:
+        """Number of the command in which a rank failed; written by that rank."""
+        return int(self._words[1])
+
+    @failed.setter
+    def failed(self, command: int) -> None:
+        self._words[1] = command
+
+    @property
+    def ticket(self) -> int:
+        """The last unit of work that ranks may begin; see :mod:`.tickets`. Written by rank 0."""
+        return int(self._words[2])
+
+    @ticket.setter
+    def ticket(self, value: int) -> None:
+        self._words[2] = value
+
+    def row(self, rank: int) -> RankRow:
+        """Return the row of a rank."""
+        first = _ROW_WORDS * (rank + 1)
+        return RankRow(self._words[first : first + _ROW_WORDS])
+
+    def map_frames(self, num_bytes: int) -> NDArray[np.uint8]:
+        """Return the memory behind the head; it is unmapped when nothing refers to it."""
+        mapping = mmap.mmap(self._file, num_bytes, offset=_HEAD_BYTES)
+        return np.frombuffer(mapping, np.uint8)
+
+
+def create_pages() -> int:
+    """Return the number of a new file of pages.
+
+    Raises:
+        NoMemoryError: If there is no memory for it.
+    """
+    file = os.memfd_create("flashtalk")
+    try:
+        os.posix_fallocate(file, 0, _HEAD_BYTES)
+    except OSError as error:
+        os.close(file)
+        raise _no_memory(_HEAD_BYTES, error) from error
+    return file
+
+
+def reserve_frames(file: int, num_bytes: int) -> None:
+    """Reserve memory for the frames of a chunk, so that none is missing later.
+
+    Raises:
+        NoMemoryError: If there is not enough.
+    """
+    try:
+        if num_bytes > _available_bytes():  # the system would end other programs to make room
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        os.posix_fallocate(file, _HEAD_BYTES, num_bytes)
+    except OSError as error:
+        raise _no_memory(num_bytes, error) from error
+
+
+def free_frames(file: int) -> None:
+    """Free the memory of frames; no process may have it mapped."""
+    os.ftruncate(file, _HEAD_BYTES)
+
+
+def _available_bytes() -> int:
+    """Return the memory of this machine that programs may still take."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    values = dict(line.split(":", 1) for line in lines)
+    return int(values["MemAvailable"].split()[0]) * 1024
+
+
+def _no_memory(num_bytes: int, error: OSError) -> NoMemoryError:
+    return NoMemoryError(
+        f"shared memory of {num_bytes / 1e6:.0f} MB for frames: {reason(error)}; free some, or "
+        "use a smaller size"
+    )

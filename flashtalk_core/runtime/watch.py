@@ -1,0 +1,49 @@
+"""Finds a rank that does not go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container
+
+from .pages import Pages
+
+_LONGEST_PAUSE_S = 1.0
+"""Longest time that counts between two looks: this process may have been stopped in between."""
+
+
+class Watch:
+    """Time without progress of each rank, while this process waits for them."""
+
+    def __init__(
+        self, pages: Pages, num_ranks: int, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin to watch."""
+        self._pages = pages
+        self._clock_s = clock_s
+        self._counts = [-1] * num_ranks
+        self._idle_s = [0.0] * num_ranks
+        self._last_s = clock_s()
+
+    def skip(self) -> None:
+        """Leave out the time since the last look: this process did something else."""
+        self._last_s = self._clock_s()
+
+    def find_stuck(self, done: Container[int], limit_s: float) -> int | None:
+        """Return the rank that is furthest behind if one made no progress for too long.
+
+        Args:
+            done: Ranks that are not waited for.
+            limit_s: Longest time without progress.
+        """
+        now_s = self._clock_s()
+        passed_s, self._last_s = min(now_s - self._last_s, _LONGEST_PAUSE_S), now_s
+        stuck = []
+        for rank, before in enumerate(self._counts):
+            progress = self._pages.row(rank).read()
+            if progress.count != before or rank in done:
+                self._counts[rank], self._idle_s[rank] = progress.count, 0.0
+                continue
+            self._idle_s[rank] += passed_s
+            if self._idle_s[rank] > limit_s:
+                stuck.append((progress.count, rank))
+        return min(stuck)[1] if stuck else None

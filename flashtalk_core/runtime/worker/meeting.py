@@ -1,0 +1,37 @@
+"""How the ranks of a fleet meet: on this host only, at a socket that was opened before them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from ...parallel.collectives import Collectives
+from ...parallel.torch_collectives import TorchCollectives
+from ..launcher import RankSettings
+
+
+def meet(settings: RankSettings, device: torch.device) -> tuple[Collectives, Collectives]:
+    """Return the exchange between processes in host memory, and that between their devices."""
+    limit, world = timedelta(seconds=settings.start_s), len(settings.devices)
+    store = dist.TCPStore(
+        "127.0.0.1",
+        settings.port,
+        world,
+        is_master=settings.listener is not None,
+        timeout=limit,
+        wait_for_workers=False,
+        master_listen_fd=settings.listener,
+    )
+    dist.init_process_group(
+        "gloo", store=store, rank=settings.rank, world_size=world, timeout=limit
+    )
+    dist.monitored_barrier(timeout=limit)  # names a rank that is missing
+    control = TorchCollectives()
+    if device.type != "cuda" or len(set(settings.devices)) < world:
+        return control, control  # NCCL takes one rank a GPU
+    ranks = TorchCollectives(dist.new_group(backend="nccl", timeout=limit, device_id=device))
+    ranks.sum(torch.ones(1, device=device))  # connects them now, not in the first chunk
+    torch.cuda.synchronize(device)
+    return control, ranks

@@ -1,0 +1,228 @@
+"""What a rank does: it opens jobs and draws chunks as it is asked to, and reports what fails."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Iterator
+from functools import partial
+from importlib.metadata import version
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ... import __version__
+from ...borders import is_out_of_memory
+from ...engine.avatar import TalkingAvatar
+from ...engine.build import Encodings, encode_inputs, prepare_avatar
+from ...engine.encoding_cache import EncodingMemo
+from ...engine.plan import RenderPlan
+from ...engine.state import FrameGroup, SessionState
+from ...errors import FlashTalkError
+from ...geometry import chunk_span
+from ...parallel.collectives import Collectives
+from ...placement.devices import device_name
+from ...placement.residency import CachedNetworks
+from ..channel import Channel
+from ..job import Model, read_job, unpack_plan, unpack_tensor
+from ..launcher import RankSettings
+from ..messages import (
+    DrawChunk,
+    Exit,
+    Fault,
+    FaultKind,
+    Finished,
+    Frames,
+    Message,
+    OpenJob,
+    Ready,
+    Release,
+    Stopped,
+)  # fmt: skip
+from ..pages import Pages, Phase
+from ..shared_frames import SharedFrames
+from .events import RankEvents, SentSamples
+from .meeting import meet
+from .spread import SpreadNetworks, share
+from .tickets import StoppedError, Tickets
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: RankSettings, channel: Channel, pages: Pages) -> None:
+    """Meet the other ranks, and carry out commands until the last one.
+
+    An idle rank waits at its channel, never in an exchange, whose time limit would end it.
+
+    Raises:
+        ChannelClosed: If the process that renders is gone.
+    """
+    device = torch.device(settings.devices[settings.rank])
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    control, ranks = meet(settings, device)
+    channel.send(_ready(settings.rank, device))
+    rank = Rank(settings, device, channel, pages, control, ranks)
+    while True:
+        pages.row(settings.rank).enter(Phase.IDLE)
+        message, blobs = channel.receive()
+        if isinstance(message, Exit):
+            break
+        channel.send(rank.carry_out(message, blobs))
+    rank.release(networks=True)
+    dist.destroy_process_group()
+
+
+def _ready(rank: int, device: torch.device) -> Ready:
+    free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (None, None)
+    return Ready(
+        rank=rank,
+        pid=os.getpid(),
+        device=device_name(device),
+        free_bytes=free,
+        total_bytes=total,
+        versions=(f"flashtalk {__version__}", f"torch {version('torch')}"),
+    )
+
+
+class Rank:
+    """Networks and session of one rank."""
+
+    def __init__(
+        self,
+        settings: RankSettings,
+        device: torch.device,
+        channel: Channel,
+        pages: Pages,
+        control: Collectives,
+        ranks: Collectives,
+    ) -> None:
+        """Hold nothing yet."""
+        self._rank = settings.rank
+        self._device = device
+        self._channel = channel
+        self._pages = pages
+        self._row = pages.row(settings.rank)
+        self._tickets = Tickets(pages, settings.rank)
+        self._events = RankEvents(settings, channel, self._row, self._tickets)
+        self._control = control
+        self._ranks = ranks
+        self._samples = SentSamples()
+        self._memo = EncodingMemo()
+        self._model: Model | None = None
+        self._networks: tuple[CachedNetworks, SpreadNetworks] | None = None
+        self._avatar: TalkingAvatar | None = None
+        self._state: SessionState | None = None
+        self._frames: SharedFrames | None = None
+
+    def carry_out(self, message: Message, blobs: list[bytearray]) -> Message:
+        """Carry out a command, and return the answer; whatever fails in it is one."""
+        assert isinstance(message, OpenJob | DrawChunk | Release), message
+        self._events.command = message.command
+        self._tickets.begin(message.command)
+        try:
+            if isinstance(message, OpenJob):
+                self._open(message, blobs)
+            elif isinstance(message, DrawChunk):
+                self._draw(message, blobs)
+            else:
+                self.release(networks=message.networks)
+        except StoppedError:
+            return Stopped(command=message.command, rank=self._rank)
+        except Exception as error:  # the border of the process: the parent decides
+            phase = str(self._row.read())
+            self._tickets.fail()
+            logger.exception("failed %s", phase)
+            return self._fault(message.command, phase, error)
+        return Finished(command=message.command, rank=self._rank)
+
+    def release(self, *, networks: bool) -> None:
+        """Free the session, and all weights if ``networks`` is set."""
+        self._avatar = self._state = self._frames = None
+        if networks:
+            self._networks = self._model = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _fault(self, command: int, phase: str, error: Exception) -> Fault:
+        kind: FaultKind = "internal"
+        if isinstance(error, FlashTalkError):
+            kind = "input"
+        elif is_out_of_memory(error):
+            kind = "memory"
+        return Fault(
+            command=command,
+            rank=self._rank,
+            kind=kind,
+            error=type(error).__name__,
+            message=str(error),
+            subject=error.subject if isinstance(error, FlashTalkError) else None,
+            phase=phase,
+        )
+
+    def _open(self, message: OpenJob, blobs: list[bytearray]) -> None:
+        self.release(networks=False)
+        self._row.enter(Phase.LOADING)
+        job = read_job(message.job)
+        plan = unpack_plan(job, blobs, self._device)
+        inner, networks = self._networks_for(job.model, plan)
+        self._row.enter(Phase.ENCODING)
+
+        def encode() -> list[Tensor]:
+            made = encode_inputs(plan, inner, self._memo)
+            return [*made.contexts, made.clip_tokens]
+
+        *contexts, tokens = share(encode, self._control)
+        self._avatar = prepare_avatar(
+            plan,
+            Encodings(contexts, tokens),
+            self._samples,
+            networks,
+            job.fingerprint,
+            self._events,
+        )
+        self._frames = SharedFrames(self._pages, plan.chunk, plan.request.size_px)
+
+    def _networks_for(
+        self, model: Model, plan: RenderPlan
+    ) -> tuple[CachedNetworks, SpreadNetworks]:
+        if self._networks is None or self._model != model:
+            self.release(networks=True)
+            inner = CachedNetworks(plan.checkpoint, plan.placement, self._events)
+            self._networks = inner, SpreadNetworks(inner, self._ranks, self._control)
+            self._model = model
+        return self._networks
+
+    def _draw(self, message: DrawChunk, blobs: list[bytearray]) -> None:
+        avatar, frames = self._avatar, self._frames
+        assert avatar is not None, "a job was opened"
+        assert frames is not None
+        samples, *motion = blobs
+        self._samples.put(message.first_sample, np.frombuffer(samples, np.float32))
+        self._events.chunk = message.index + 1
+        self._row.enter(Phase.AUDIO, chunk=message.index + 1)
+        state = self._state
+        if not message.keep_state or state is None:
+            given = unpack_tensor(message.motion, motion[0]) if message.motion else None
+            state = SessionState(message.index, given, avatar.fingerprint)
+        assert state.chunk_index == message.index, (state.chunk_index, message.index)
+        groups = avatar.generate(chunk_span(message.index, avatar.chunk), state)
+        first = 0
+        for group in iter(partial(self._next_group, groups), None):
+            self._state = group.state
+            count = len(group.frames)
+            if self._rank == 0:
+                frames.write(first, group)
+                is_last = group.state is not None
+                self._channel.send(
+                    Frames(command=message.command, first=first, count=count, is_last=is_last)
+                )
+            first += count
+
+    def _next_group(self, groups: Iterator[FrameGroup]) -> FrameGroup | None:
+        self._tickets.next_unit()
+        return next(groups, None)

@@ -1,0 +1,184 @@
+"""Shared pages: progress, tickets, frames, and who does not go on."""
+
+import errno
+import os
+import time
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import torch
+
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.engine.state import FrameGroup, SessionState
+from flashtalk_core.errors import NoMemoryError
+from flashtalk_core.runtime.limits import Limits, StepClock
+from flashtalk_core.runtime.pages import (
+    Pages,
+    Phase,
+    create_pages,
+    free_frames,
+    reserve_frames,
+)
+from flashtalk_core.runtime.shared_frames import SharedFrames, frame_bytes
+from flashtalk_core.runtime.watch import Watch
+from flashtalk_core.runtime.worker.tickets import StoppedError, Tickets
+
+pytestmark = pytest.mark.cpu
+
+CHUNK = ChunkConfig(num_frames=9, num_motion_frames=5)
+
+
+@pytest.fixture
+def file():
+    file = create_pages()
+    yield file
+    os.close(file)
+
+
+def test_all_mappings_show_the_same(file):
+    one, other = Pages(file), Pages(file)
+    one.cancelled, one.failed, one.ticket = 3, 4, -(5 << 32)
+    assert (other.cancelled, other.failed, other.ticket) == (3, 4, -(5 << 32))
+    one.row(1).enter(Phase.STEP, chunk=7, step=2)
+    one.row(1).beat()
+    found = other.row(1).read()
+    assert (found.count, found.heartbeat, found.phase) == (1, 1, Phase.STEP)
+    assert str(found) == "in step 2 of chunk 7"
+    assert other.row(0).read().count == 0
+
+
+def test_pages_have_no_name_in_any_folder(file):
+    assert str(Path(f"/proc/self/fd/{file}").readlink()).startswith("/memfd:flashtalk")
+    assert not list(Path("/dev/shm").glob("*flashtalk*"))
+
+
+def test_frames_and_motion_frames_are_shared(file):
+    reserve_frames(file, frame_bytes(CHUNK, (32, 48)))
+    writing, reading = (SharedFrames(Pages(file), CHUNK, (32, 48)) for _ in range(2))
+    frames = torch.randint(0, 255, (4, 32, 48, 3), dtype=torch.uint8)
+    motion = torch.rand(1, 3, 5, 32, 48)
+    writing.write(0, FrameGroup(frames[:1]))
+    writing.write(1, FrameGroup(frames[1:], SessionState(1, motion)))
+    assert torch.equal(reading.read(0, 4), frames)
+    assert torch.equal(reading.read_motion(), motion)
+    del writing, reading
+    free_frames(file)
+    assert os.fstat(file).st_size < 1e5
+
+
+def test_more_memory_than_there_is_is_not_tried(file, monkeypatch):
+    def fail(*_args):
+        raise AssertionError("the system would end other programs")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(NoMemoryError, match="shared memory of 1000000000 MB for frames: Cannot"):
+        reserve_frames(file, 10**15)
+
+
+def test_memory_that_runs_out_is_reported_before_it_is_used(file, monkeypatch):
+    def fail(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(NoMemoryError, match="shared memory of 50 MB for frames: No space left"):
+        reserve_frames(file, 50_000_000)
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def test_the_rank_that_is_furthest_behind_is_found(file):
+    pages, clock = Pages(file), Clock()
+    watch = Watch(pages, 3, clock)
+    pages.row(0).advance()
+    pages.row(1).advance()
+    for _ in range(21):
+        assert watch.find_stuck((), 10.0) is None
+        clock.now_s += 0.5
+    assert watch.find_stuck((), 10.0) == 2
+    assert watch.find_stuck((2,), 10.0) == 0  # an answer is waited for no longer
+    pages.row(0).advance()
+    pages.row(1).advance()
+    assert watch.find_stuck((2,), 10.0) is None
+
+
+def test_time_in_which_this_process_did_not_run_does_not_count(file):
+    clock = Clock()
+    watch = Watch(Pages(file), 2, clock)
+    watch.find_stuck((), 10.0)
+    clock.now_s += 1000  # stopped by a debugger
+    assert watch.find_stuck((), 10.0) is None
+
+
+def test_limits_of_a_step_follow_its_usual_time(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    steps = StepClock(Limits())
+    assert steps.limit_s == 60
+    for step in (0, 1, 2, 0, 1):
+        steps.note(is_first=step == 0)
+        clock.now_s += 4
+    assert steps.limit_s == 80
+    assert StepClock(Limits(step_s=2)).limit_s == 2
+    with pytest.raises(ValueError, match="limit step 0 s"):
+        Limits(step_s=0)
+
+
+def run_units(file, rank, counts, num_units=50, command=1):
+    tickets = Tickets(Pages(file), rank)
+    tickets.begin(command)
+    try:
+        for _ in range(num_units):
+            tickets.next_unit()
+            counts[rank] += 1
+            if rank == 0 and counts[0] == 20:
+                tickets._pages.cancelled = command
+    except StoppedError:
+        counts[rank] += 1000
+
+
+def in_threads(work, num_ranks=3):
+    threads = [Thread(target=work, args=(rank,)) for rank in range(num_ranks)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_all_ranks_stop_before_the_same_unit(file):
+    counts = [0, 0, 0]
+    in_threads(lambda rank: run_units(file, rank, counts))
+    assert counts == [1020, 1020, 1020]
+    counts = [0, 0, 0]
+    in_threads(lambda rank: run_units(file, rank, counts, 10, command=2))
+    assert counts == [10, 10, 10]
+
+
+def test_a_failure_of_any_rank_stops_the_others(file):
+    for failing in range(3):
+        counts, command = [0, 0, 0], failing + 1
+
+        def work(rank, failing=failing, command=command, counts=counts):
+            tickets = Tickets(Pages(file), rank)
+            tickets.begin(command)
+            try:
+                while counts[rank] < 10_000:
+                    tickets.next_unit()
+                    counts[rank] += 1
+                    time.sleep(0.001)  # rank 0 waits for no other
+                    if rank == failing and counts[rank] == 5:
+                        tickets.fail()
+                        return
+            except StoppedError:
+                pass
+
+        in_threads(work)
+        assert counts[failing] == 5
+        stopped = {count for rank, count in enumerate(counts) if rank != failing}
+        assert len(stopped) == 1
+        assert 5 <= stopped.pop() < 10_000
