@@ -9,6 +9,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock, Timer
 from typing import Any
 
@@ -118,6 +119,7 @@ class Fleet:
         self._stop_timers()
         if self._finalizer is not None:
             self._finalizer()
+        self._processes = self._finalizer = None
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
@@ -137,11 +139,11 @@ class Fleet:
         """Return the processes, started if there are none, or none that run."""
         if self._processes is not None and self._processes.is_running:
             try:
-                self._processes.check()
-                self._processes.settle()
+                self._processes.run_quietly(_release)  # all of them answer
             except WorkerError as error:
                 logger.warning("%s; they are started again", error)
         if self._processes is None or not self._processes.is_running:
+            self.close()
             self._claim(self)
             self._processes = processes = Processes(self.devices, self._limits)
             self._finalizer = weakref.finalize(self, processes.close)
@@ -176,7 +178,7 @@ class Fleet:
             return
         try:
             processes.settle()
-            processes.run_quietly(lambda number: Release(command=number, networks=networks))
+            processes.run_quietly(partial(_release, networks=networks))
             if networks:
                 processes.free_frames()
         except FlashTalkError as error:
@@ -272,6 +274,10 @@ class FleetSource:
             motion = self._frames.read_motion()
             self._last = SessionState(state.chunk_index + 1, motion, state.fingerprint)
         return FrameGroup(frames, self._last)
+
+
+def _release(command: int, *, networks: bool = False) -> Release:
+    return Release(command=command, networks=networks)
 
 
 def _pass_on(report: Report, events: RenderEvents, clock: StepClock | None = None) -> None:

@@ -151,15 +151,6 @@ class Processes:
         for _ in self._reports(lambda: max(self._limits.stop_s, self._limits.step_s or 60.0)):
             pass
 
-    def check(self) -> None:
-        """Find out whether a rank ended while all were idle.
-
-        Raises:
-            WorkerError: If so; all are ended then.
-        """
-        while self._selector.select(0):
-            self._receive()
-
     def close(self) -> None:
         """End all processes, as far as possible by asking them to."""
         if not self.is_running:

@@ -1,0 +1,143 @@
+"""A fleet of two processes on the CPU, with the tiny model at 32 x 32 pixels."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from flashtalk_core.cli.render import EXAMPLE
+from flashtalk_core.engine.build import LocalEngine
+from flashtalk_core.engine.events import NO_EVENTS
+from flashtalk_core.engine.render import render_video
+from flashtalk_core.engine.resolve import LocalHost, resolve
+from flashtalk_core.engine.spec import (
+    ChunkSpec,
+    PlacementSpec,
+    RenderSpec,
+    SamplingSpec,
+    Speaker,
+)
+from flashtalk_core.placement.residency import CachedNetworks
+from flashtalk_core.runtime.fleet import Fleet
+from flashtalk_core.runtime.limits import Limits
+
+DEVICES = ("cpu", "cpu")
+
+
+class Frames(list):
+    """A sink that keeps frames."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, exception, traceback):
+        pass
+
+    def write(self, frames):
+        self.append(frames)
+
+
+def make_plan(devices=DEVICES):
+    """Plan eight frames in two chunks of two steps."""
+    spec = RenderSpec(
+        portrait=str(EXAMPLE / "portrait.png"),
+        speakers=(Speaker(audio=str(EXAMPLE / "speech.wav")),),
+        duration_s=0.32,
+        size_px=(32, 32),
+        sampling=SamplingSpec(steps=2),
+        chunk=ChunkSpec(num_frames=9, num_motion_frames=5),
+        placement=PlacementSpec(
+            device="auto" if devices else "cpu", devices=devices, dtype="float32"
+        ),
+    )
+    return resolve(spec, LocalHost())
+
+
+def render(plan, engine, events=NO_EVENTS):
+    """Return the frames of a plan."""
+    frames = Frames()
+    render_video(plan, frames, engine, events=events)
+    return torch.cat(frames)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make_plan()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What one process draws."""
+    plan = make_plan(())
+    return render(plan, LocalEngine(CachedNetworks(plan.checkpoint, plan.placement)))
+
+
+@pytest.fixture(scope="module")
+def fault_file(tmp_path_factory):
+    """Where a fault is requested; see ``injected/sitecustomize.py``."""
+    return tmp_path_factory.mktemp("faults") / "fault.json"
+
+
+@pytest.fixture(scope="module")
+def fleet(fault_file):
+    """A fleet, started by whoever renders first; the environment is that of another program."""
+    foreign = {
+        "MASTER_ADDR": "192.0.2.1",
+        "MASTER_PORT": "1",
+        "RANK": "5",
+        "WORLD_SIZE": "9",
+        "TORCHELASTIC_RUN_ID": "other",
+        "PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync",
+        "PYTHONPATH": str(Path(__file__).with_name("injected")),
+        "RANK_FAULTS": str(fault_file),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in foreign.items():
+            patch.setenv(name, value)
+        fleet = Fleet(DEVICES, Limits(step_s=120))
+        yield fleet
+        fleet.close()
+
+
+def processes():
+    """Return all processes by number: parent, state and command line."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (folder / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        found[int(folder.name)] = int(parent), state, command
+    return found
+
+
+def fleet_processes(parent):
+    """Return the launchers of a process and their ranks, as far as they run."""
+    found = processes()
+    launchers = {
+        pid for pid, (above, _, text) in found.items()
+        if above == parent and "runtime.launcher" in text
+    }  # fmt: skip
+    ranks = {pid for pid, (above, _, _) in found.items() if above in launchers}
+    return launchers | ranks
+
+
+def running(pids):
+    """Return those that run; one that ended and was not waited for does not."""
+    found = processes()
+    return {pid for pid in pids if pid in found and found[pid][1] not in "ZX"}
+
+
+def own_resources():
+    """Return the open files, shared mappings, children and threads of this process."""
+    mappings = Path("/proc/self/maps").read_text()
+    return (
+        len(list(Path("/proc/self/fd").iterdir())),
+        mappings.count("memfd:flashtalk"),
+        len(fleet_processes(os.getpid())),
+        [each for each in Path("/dev/shm").iterdir() if "flashtalk" in each.name],
+    )

@@ -1,0 +1,262 @@
+"""Two processes draw what one does, and every fault ends in one error and a fleet that goes on."""
+
+import gc
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
+from flashtalk_core.engine.session import run_session
+from flashtalk_core.errors import NoMemoryError, OverflowedError, WorkerError
+from flashtalk_core.media.audio.probe import AnalysisStream
+
+from .conftest import fleet_processes, own_resources, render, running
+
+pytestmark = pytest.mark.cpu
+
+HERE = Path(__file__).parent
+GONE_S = 10
+
+
+@pytest.fixture(scope="module")
+def before():
+    """What this process holds before any fleet starts."""
+    return own_resources()
+
+
+@pytest.fixture
+def fault(fault_file):
+    """Request an error in some ranks, by chunk and step counted from 1."""
+
+    def request(error, message, ranks, at=(2, 2)):
+        fault_file.write_text(
+            json.dumps({"error": error, "message": message, "ranks": ranks, "at": at})
+        )
+
+    yield request
+    fault_file.unlink(missing_ok=True)
+
+
+class Seen:
+    """Counts what a render reports, and does something at a step or a stage."""
+
+    def __init__(self, at=None, action=None):
+        self.at, self.action = at, action
+        self.loaded, self.steps, self.stages, self.states = [], 0, [], []
+        self.events = EventHandlers(
+            loading=self.loaded.append, step=self.step, stage=self.stage, state=self.states.append
+        )
+
+    def step(self, _step):
+        self.steps += 1
+        if self.at == self.steps:
+            self.action()
+
+    def stage(self, name):
+        self.stages.append(name)
+        if self.at == name and len(self.states) == 1:
+            self.at = None
+            self.action()
+
+
+def rank_pid(fleet, rank):
+    return fleet._processes.ready[rank].pid
+
+
+def wait_until_gone(pids):
+    end_s = time.monotonic() + GONE_S
+    while running(pids) and time.monotonic() < end_s:
+        time.sleep(0.1)
+    assert not running(pids)
+
+
+def fail(fleet, plan, seen, error=WorkerError):
+    """Render, and return the error and how many seconds it came after the step or stage."""
+    with pytest.raises(error) as caught:
+        render(plan, fleet, seen.events)
+    return str(caught.value)
+
+
+def test_two_processes_draw_what_one_does(before, fleet, plan, expected):
+    seen = Seen()
+    frames = render(plan, fleet, seen.events)
+    assert torch.equal(frames, expected)
+    kinds = [kind.__name__ for kind in dict.fromkeys(seen.loaded)]
+    assert kinds == ["TextEncoder", "ClipVision", "VideoVAE", "AvatarDiT", "AudioEncoder"]
+    assert (seen.steps, [state.chunk_index for state in seen.states]) == (4, [1, 2])
+    assert seen.stages.count("to host") == 2
+    assert fleet._processes.ready.keys() == {0, 1}
+
+
+def test_a_render_is_stopped_within_a_step_and_the_next_reads_no_weights(fleet, plan, expected):
+    def stop():
+        raise KeyboardInterrupt("stopped on request")
+
+    stopped = Seen(4, stop)
+    with pytest.raises(KeyboardInterrupt, match="stopped on request"):
+        render(plan, fleet, stopped.events)
+    assert stopped.steps == 4
+    again = Seen()
+    assert torch.equal(render(plan, fleet, again.events), expected)
+    assert not again.loaded
+
+
+def test_a_session_continues_from_any_state(fleet, plan, expected):
+    def draw(state, events=NO_EVENTS):
+        with (
+            AnalysisStream(plan.audio, plan.chunk.sample_rate_hz) as samples,
+            fleet.open(plan, samples, events) as source,
+        ):
+            if state is not None:
+                with pytest.raises(WorkerError, match="another render runs on them"):
+                    render(plan, fleet)
+            return torch.cat(list(run_session(source, 7, state, events)))
+
+    states = []
+    draw(None, EventHandlers(state=states.append))
+    rest = draw(states[0])
+    assert torch.equal(rest, expected[4:7])
+
+
+def test_a_bug_in_one_rank_is_one_error_and_the_others_stop(fleet, plan, fault, expected):
+    fault("ZeroDivisionError", "division", ranks=[1])
+    said = fail(fleet, plan, Seen())
+    assert said.startswith("cpu (rank 1): ZeroDivisionError in step 2 of chunk 2: division; log: ")
+    log = Path(said.rpartition("log: ")[2]).read_text()
+    assert "Traceback (most recent call last)" in log
+    fault("ZeroDivisionError", "never", ranks=[])
+    seen = Seen()
+    assert torch.equal(render(plan, fleet, seen.events), expected)
+    assert not seen.loaded
+
+
+def test_a_user_gets_an_error_of_all_ranks_once_as_from_one_process(fleet, plan, fault):
+    fault("OverflowedError", "chunk 2: NaN", ranks=[0, 1])
+    assert fail(fleet, plan, Seen(), OverflowedError) == "chunk 2: NaN"
+    assert fleet.is_running
+
+
+def test_memory_that_runs_out_on_one_rank_is_freed_on_all(fleet, plan, fault, expected):
+    fault("OutOfMemoryError", "CUDA out of memory. Tried to allocate 2 GiB", ranks=[0])
+    said = fail(fleet, plan, Seen(), NoMemoryError)
+    assert said.startswith("cpu (rank 0): out of memory in step 2 of chunk 2 (CUDA out of memory.")
+    fault("OutOfMemoryError", "never", ranks=[])
+    pids = [rank_pid(fleet, rank) for rank in range(2)]
+    seen = Seen()
+    assert torch.equal(render(plan, fleet, seen.events), expected)
+    assert {kind.__name__ for kind in seen.loaded} >= {"VideoVAE", "AvatarDiT"}
+    assert pids == [rank_pid(fleet, rank) for rank in range(2)]
+
+
+PARENT = """
+import os, sys, time
+sys.path.insert(0, {root!r})
+from tests.unit.runtime.conftest import make_plan, render
+from flashtalk_core.runtime.fleet import Fleet
+fleet = Fleet(("cpu", "cpu"))
+frames = render(make_plan(), fleet)
+print(int(frames.long().sum()), flush=True)
+os.fork() or time.sleep(600)  # a child that holds all of its parent's files
+time.sleep(600)
+"""
+
+
+def test_two_fleets_run_at_once_and_one_ends_with_its_parent(fleet, plan, expected):
+    root = str(HERE.parents[2])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(root=root)], stdout=subprocess.PIPE, text=True
+    )
+    assert torch.equal(render(plan, fleet), expected)
+    assert parent.stdout is not None
+    assert int(parent.stdout.readline()) == int(expected.long().sum())
+    pids = fleet_processes(parent.pid)
+    assert len(pids) == 3
+    logs = set(Path("/tmp").glob("flashtalk-*.log"))
+    children = [pid for pid in running(fleet_children(parent.pid)) if pid not in pids]
+    parent.kill()
+    try:
+        wait_until_gone(pids)
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    assert len(set(Path("/tmp").glob("flashtalk-*.log"))) < len(logs)
+    assert torch.equal(render(plan, fleet), expected)  # the other one is not concerned
+
+
+def fleet_children(parent):
+    from .conftest import processes
+
+    return {pid for pid, (above, _, _) in processes().items() if above == parent}
+
+
+@pytest.mark.parametrize(
+    ("at", "rank", "when"),
+    [
+        (4, 1, r"(in step [12] of|while) chunk 2( was decoded)?"),
+        ("step 2", 0, r"(in step 2 of|while) chunk 2( was decoded)?"),
+    ],
+    ids=["in a step", "while decoding"],
+)
+def test_a_rank_that_is_killed_is_named_and_the_next_render_starts_new_ones(
+    fleet, plan, expected, at, rank, when
+):
+    if not fleet.is_running:
+        render(plan, fleet)
+    pids = fleet_processes(os.getpid())
+    assert len(pids) == 3
+    seen = Seen(at, lambda: os.kill(rank_pid(fleet, rank), signal.SIGKILL))
+    start_s = time.monotonic()
+    said = fail(fleet, plan, seen)
+    assert time.monotonic() - start_s < 30
+    assert re.fullmatch(rf"cpu \(rank {rank}\) was killed \(signal 9\) {when}; log: .*", said)
+    wait_until_gone(pids)
+    assert torch.equal(render(plan, fleet), expected)
+
+
+def test_a_rank_that_was_killed_while_idle_is_replaced_at_the_next_render(
+    fleet, plan, expected, caplog
+):
+    os.kill(rank_pid(fleet, 1), signal.SIGKILL)
+    with caplog.at_level(logging.WARNING, "flashtalk_core"):
+        assert torch.equal(render(plan, fleet), expected)
+    assert "cpu (rank 1) was killed (signal 9) while it was idle" in caplog.text
+
+
+def test_a_rank_that_does_not_go_on_is_named_after_the_limit(fleet, plan, monkeypatch):
+    monkeypatch.setattr(fleet, "_limits", replace(fleet._limits, step_s=5))
+    pids = fleet_processes(os.getpid())
+    seen = Seen(4, lambda: os.kill(rank_pid(fleet, 1), signal.SIGSTOP))
+    said = fail(fleet, plan, seen)
+    assert re.match(r"cpu \(rank 1\): no progress for 5 s (in step|while|at the start)", said)
+    log = Path(said.rpartition("log: ")[2]).read_text()
+    assert "Current thread" in log  # where rank 0 was
+    wait_until_gone(pids)
+
+
+def test_ranks_end_with_their_launcher(fleet, plan, expected):
+    assert torch.equal(render(plan, fleet), expected)
+    pids = fleet_processes(os.getpid())
+    launcher = fleet._processes._launcher.pid
+    said = fail(fleet, plan, Seen(4, lambda: os.kill(launcher, signal.SIGKILL)))
+    assert said.startswith(
+        "devices cpu, cpu: the launcher of their processes was killed (signal 9); log: "
+    )
+    wait_until_gone(pids)
+
+
+def test_nothing_is_left_after_so_many_ends(before, fleet):
+    fleet.close()
+    gc.collect()
+    assert own_resources() == before
