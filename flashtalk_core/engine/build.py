@@ -15,6 +15,7 @@ from ..media.audio.source import SampleReader
 from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder, encode_prompt
 from ..models.vae.model import VideoVAE
+from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import Residency
 from ..sampling.schedule import model_timesteps
 from .avatar import TalkingAvatar
@@ -103,6 +104,7 @@ def prepare_avatar(
     networks: Residency,
     fingerprint: str,
     events: RenderEvents,
+    spread: ImageSpread = WHOLE,
 ) -> TalkingAvatar:
     """Prepare a session; see :func:`build_avatar`.
 
@@ -113,17 +115,18 @@ def prepare_avatar(
         networks: Provides the networks.
         fingerprint: Of the session's states.
         events: Receives the steps and stages of each chunk.
+        spread: Which part of a frame is encoded and decoded here.
     """
     request = plan.request
     with networks.acquire(VideoVAE) as vae:
         image, tokens = plan.fitted_image(), encodings.clip_tokens
-        portrait = encode_portrait(vae, tokens, image, plan.chunk.num_frames)
+        portrait = encode_portrait(vae, tokens, image, plan.chunk.num_frames, spread)
     frames = start_frames(request.prompt_changes, plan.chunk)
     timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
     references = ReferenceTrack(networks, portrait, encodings.contexts, frames, timesteps)
     references.at(chunk_span(0, plan.chunk))  # reads the transformer now, not within a chunk
     return TalkingAvatar(
-        model=ChunkModel(networks, plan.chunk, plan.num_decode_latents),
+        model=ChunkModel(networks, plan.chunk, plan.num_decode_latents, spread),
         references=references,
         audio=audio,
         sampling=request.sampling,

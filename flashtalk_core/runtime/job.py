@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import KernelOptions
+from ..config.avatar import FitMode
 from ..config.chunk import ChunkConfig
-from ..config.sampling import FitMode, SamplingConfig
+from ..config.sampling import SamplingConfig
 from ..engine.plan import PlannedSpeaker, RenderPlan
 from ..engine.request import AvatarRequest, PromptChange
 from ..engine.spec import LoraSpec

@@ -23,7 +23,7 @@ class Limits:
     """Of opening a job and of its first chunk: weights are read, and kernels built."""
     step_s: float | None = None
     """Of drawing; ``None`` is 20 times the usual time of a step, and at least a minute."""
-    stop_s: float = 10.0
+    stop_s: float = 5.0
     """Until all ranks have stopped after one of them failed."""
     exit_s: float = 3.0
     """Until processes have ended by themselves."""

@@ -22,6 +22,7 @@ from ..excerpt import reason
 _HEAD_BYTES = 1 << 16
 """Where frames begin: a multiple of any system's page."""
 _ROW_WORDS = 8
+_FRAMES_BITS = 16
 MAX_RANKS = 64
 
 
@@ -85,6 +86,16 @@ class RankRow:
     def beat(self) -> None:
         """Note that the process runs."""
         self._words[1] += 1
+
+    @property
+    def drawn(self) -> tuple[int, int]:
+        """Number of a command, and how many frames of its chunk the rank has written."""
+        return divmod(int(self._words[5]), 1 << _FRAMES_BITS)
+
+    @drawn.setter
+    def drawn(self, value: tuple[int, int]) -> None:
+        command, count = value
+        self._words[5] = (command << _FRAMES_BITS) + count
 
     def read(self) -> Progress:
         """Return what was noted."""

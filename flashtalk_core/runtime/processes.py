@@ -111,9 +111,8 @@ class Processes:
                 of loading.
 
         Raises:
-            FlashTalkError: If a rank reports it; ranks and their networks stay.
-            WorkerError: If a rank ended or does not go on; all are ended. Or if one failed
-                otherwise, and the others stopped.
+            FlashTalkError: If all ranks report it; they stay, with their networks.
+            WorkerError: If a rank ended, failed alone or does not go on; all are ended.
         """
         self.settle()
         self._command += 1
@@ -295,7 +294,11 @@ class Processes:
             while time.monotonic() < end_s:
                 if self._selector.select(_POLL_S):
                     self._receive()
-        raise fault_error(fault, self._devices, self.log)
+        # Exchanges of ranks that failed at different places do not match any more.
+        is_alike = len(faults) == len(self._devices) and len({each.error for each in faults}) == 1
+        if not is_alike:
+            self.kill()
+        raise fault_error(fault, self._devices, self.log, has_ended=not is_alike)
 
     def _fail_by_death(self, rank: int | None) -> NoReturn:
         """Gather which ranks ended, end the others, and raise."""

@@ -26,10 +26,12 @@ class SharedFrames:
         rest = memory[len(memory) - _FLOAT_BYTES * math.prod(motion) :]
         self._motion = rest.view(torch.float32).view(motion)
 
-    def write(self, first: int, group: FrameGroup) -> None:
-        """Store a group of frames from index ``first`` of the chunk on, and its state."""
-        self._frames[first : first + len(group.frames)] = group.frames
-        if group.state is not None:
+    def write(self, first: int, group: FrameGroup, *, with_state: bool = True) -> None:
+        """Store a rank's part of frames from index ``first`` of the chunk on, and the state."""
+        (top, left), (count, height, width) = group.corner_px, group.frames.shape[:3]
+        here = self._frames[first : first + count, top : top + height, left : left + width]
+        here.copy_(group.frames)
+        if group.state is not None and with_state:
             assert group.state.motion_frames is not None, "a chunk leaves motion frames"
             self._motion.copy_(group.state.motion_frames)
 

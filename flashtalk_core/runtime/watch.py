@@ -7,6 +7,8 @@ from collections.abc import Callable, Container
 
 from .pages import Pages
 
+_SILENT_S = 2.5
+"""Time without a beat after which a process does not run; they beat twice a second."""
 _LONGEST_PAUSE_S = 1.0
 """Longest time that counts between two looks: this process may have been stopped in between."""
 
@@ -22,6 +24,8 @@ class Watch:
         self._clock_s = clock_s
         self._counts = [-1] * num_ranks
         self._idle_s = [0.0] * num_ranks
+        self._beats = [-1] * num_ranks
+        self._silent_s = [0.0] * num_ranks
         self._last_s = clock_s()
 
     def skip(self) -> None:
@@ -29,7 +33,10 @@ class Watch:
         self._last_s = self._clock_s()
 
     def find_stuck(self, done: Container[int], limit_s: float) -> int | None:
-        """Return the rank that is furthest behind if one made no progress for too long.
+        """Return the rank that is to blame if one made no progress for too long.
+
+        That is one whose process does not run at all, or the one that is furthest behind: the
+        others wait for it.
 
         Args:
             done: Ranks that are not waited for.
@@ -40,10 +47,13 @@ class Watch:
         stuck = []
         for rank, before in enumerate(self._counts):
             progress = self._pages.row(rank).read()
+            self._silent_s[rank] += passed_s
+            if progress.heartbeat != self._beats[rank]:
+                self._beats[rank], self._silent_s[rank] = progress.heartbeat, 0.0
             if progress.count != before or rank in done:
                 self._counts[rank], self._idle_s[rank] = progress.count, 0.0
                 continue
             self._idle_s[rank] += passed_s
             if self._idle_s[rank] > limit_s:
-                stuck.append((progress.count, rank))
-        return min(stuck)[1] if stuck else None
+                stuck.append((self._silent_s[rank] < _SILENT_S, progress.count, rank))
+        return min(stuck)[2] if stuck else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import time
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from ...engine.state import FrameGroup, SessionState
 from ...errors import FlashTalkError
 from ...geometry import chunk_span
 from ...parallel.collectives import Collectives
+from ...parallel.image_spread import ImageSpread, spread_images
 from ...placement.devices import device_name
 from ...placement.residency import CachedNetworks
 from ..channel import Channel
@@ -50,6 +52,8 @@ from .spread import SpreadNetworks, share
 from .tickets import StoppedError, Tickets
 
 logger = logging.getLogger(__name__)
+
+_PAUSE_S = 0.0002
 
 
 def serve(settings: RankSettings, channel: Channel, pages: Pages) -> None:
@@ -111,6 +115,7 @@ class Rank:
         self._control = control
         self._ranks = ranks
         self._samples = SentSamples()
+        self._spreads: dict[tuple[int, int], ImageSpread] = {}
         self._memo = EncodingMemo()
         self._model: Model | None = None
         self._networks: tuple[CachedNetworks, SpreadNetworks] | None = None
@@ -184,6 +189,7 @@ class Rank:
             networks,
             job.fingerprint,
             self._events,
+            self._images(plan.request.size_px),
         )
         self._frames = SharedFrames(self._pages, plan.chunk, plan.request.size_px)
 
@@ -196,6 +202,12 @@ class Rank:
             self._networks = inner, SpreadNetworks(inner, self._ranks, self._control)
             self._model = model
         return self._networks
+
+    def _images(self, size_px: tuple[int, int]) -> ImageSpread:
+        """Return how frames of a size are divided; groups of ranks for that are made once."""
+        if size_px not in self._spreads:
+            self._spreads[size_px] = spread_images(self._ranks, size_px)
+        return self._spreads[size_px]
 
     def _draw(self, message: DrawChunk, blobs: list[bytearray]) -> None:
         avatar, frames = self._avatar, self._frames
@@ -215,8 +227,10 @@ class Rank:
         for group in iter(partial(self._next_group, groups), None):
             self._state = group.state
             count = len(group.frames)
+            frames.write(first, group, with_state=self._rank == 0)
+            self._row.drawn = message.command, first + count
             if self._rank == 0:
-                frames.write(first, group)
+                self._wait_for_others(message.command, first + count)
                 is_last = group.state is not None
                 self._channel.send(
                     Frames(command=message.command, first=first, count=count, is_last=is_last)
@@ -226,3 +240,12 @@ class Rank:
     def _next_group(self, groups: Iterator[FrameGroup]) -> FrameGroup | None:
         self._tickets.next_unit()
         return next(groups, None)
+
+    def _wait_for_others(self, command: int, count: int) -> None:
+        """Wait until all ranks have written their parts of a chunk's first ``count`` frames."""
+        for rank in range(self._ranks.size):
+            row = self._pages.row(rank)
+            while row.drawn < (command, count):
+                if self._pages.failed == command:
+                    raise StoppedError
+                time.sleep(_PAUSE_S)

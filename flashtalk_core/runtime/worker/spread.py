@@ -9,7 +9,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ...models.transformer.model import AvatarDiT
 from ...parallel.collectives import Collectives
+from ...parallel.groups import sequence_groups
+from ...parallel.sequence import spread_transformer
 from ...placement.provider import Residency
 from .tickets import StoppedError
 
@@ -74,10 +77,11 @@ class SpreadNetworks:
 def spread_network(network: nn.Module, ranks: Collectives) -> None:
     """Divide a network's work among the ranks, in place.
 
-    Transformer and autoencoder are divided here as soon as their parts in
-    :mod:`flashtalk_core.parallel` exist; until then every rank computes all of it.
+    The autoencoder is divided when it is used, by the size of the frames, see
+    :mod:`flashtalk_core.parallel.image_spread`; encoders are small, and each rank runs them.
     """
-    del network, ranks
+    if isinstance(network, AvatarDiT):
+        spread_transformer(network, sequence_groups(ranks))
 
 
 def share(make: Callable[[], list[Tensor]], control: Collectives) -> list[Tensor]:

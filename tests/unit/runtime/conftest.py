@@ -67,7 +67,7 @@ def plan():
 
 
 @pytest.fixture(scope="module")
-def expected():
+def by_one():
     """What one process draws."""
     plan = make_plan(())
     return render(plan, LocalEngine(CachedNetworks(plan.checkpoint, plan.placement)))

@@ -29,6 +29,19 @@ GONE_S = 10
 
 
 @pytest.fixture(scope="module")
+def drawn(before, fleet, plan):
+    """Frames of the first render, and what it reported."""
+    seen = Seen()
+    return render(plan, fleet, seen.events), seen
+
+
+@pytest.fixture(scope="module")
+def expected(drawn):
+    """What every later render draws, to the bit."""
+    return drawn[0]
+
+
+@pytest.fixture(scope="module")
 def before():
     """What this process holds before any fleet starts."""
     return own_resources()
@@ -87,10 +100,11 @@ def fail(fleet, plan, seen, error=WorkerError):
     return str(caught.value)
 
 
-def test_two_processes_draw_what_one_does(before, fleet, plan, expected):
-    seen = Seen()
-    frames = render(plan, fleet, seen.events)
-    assert torch.equal(frames, expected)
+def test_two_processes_draw_what_one_does(before, fleet, plan, by_one, drawn):
+    frames, seen = drawn
+    difference = (frames.int() - by_one.int()).abs()
+    assert difference.max() <= 1  # sums in another order, rounded to whole levels
+    assert difference.float().mean() < 0.01
     kinds = [kind.__name__ for kind in dict.fromkeys(seen.loaded)]
     assert kinds == ["TextEncoder", "ClipVision", "VideoVAE", "AvatarDiT", "AudioEncoder"]
     assert (seen.steps, [state.chunk_index for state in seen.states]) == (4, [1, 2])
@@ -128,26 +142,14 @@ def test_a_session_continues_from_any_state(fleet, plan, expected):
     assert torch.equal(rest, expected[4:7])
 
 
-def test_a_bug_in_one_rank_is_one_error_and_the_others_stop(fleet, plan, fault, expected):
-    fault("ZeroDivisionError", "division", ranks=[1])
-    said = fail(fleet, plan, Seen())
-    assert said.startswith("cpu (rank 1): ZeroDivisionError in step 2 of chunk 2: division; log: ")
-    log = Path(said.rpartition("log: ")[2]).read_text()
-    assert "Traceback (most recent call last)" in log
-    fault("ZeroDivisionError", "never", ranks=[])
-    seen = Seen()
-    assert torch.equal(render(plan, fleet, seen.events), expected)
-    assert not seen.loaded
-
-
 def test_a_user_gets_an_error_of_all_ranks_once_as_from_one_process(fleet, plan, fault):
     fault("OverflowedError", "chunk 2: NaN", ranks=[0, 1])
     assert fail(fleet, plan, Seen(), OverflowedError) == "chunk 2: NaN"
     assert fleet.is_running
 
 
-def test_memory_that_runs_out_on_one_rank_is_freed_on_all(fleet, plan, fault, expected):
-    fault("OutOfMemoryError", "CUDA out of memory. Tried to allocate 2 GiB", ranks=[0])
+def test_memory_that_runs_out_is_freed_on_all_ranks(fleet, plan, fault, expected):
+    fault("OutOfMemoryError", "CUDA out of memory. Tried to allocate 2 GiB", ranks=[0, 1])
     said = fail(fleet, plan, Seen(), NoMemoryError)
     assert said.startswith("cpu (rank 0): out of memory in step 2 of chunk 2 (CUDA out of memory.")
     fault("OutOfMemoryError", "never", ranks=[])
@@ -199,6 +201,19 @@ def fleet_children(parent):
     from .conftest import processes
 
     return {pid for pid, (above, _, _) in processes().items() if above == parent}
+
+
+def test_a_bug_in_one_rank_is_one_error_and_the_next_render_starts_new_ones(fleet, plan, fault):
+    pids = fleet_processes(os.getpid())
+    fault("ZeroDivisionError", "division", ranks=[1])
+    said = fail(fleet, plan, Seen())
+    assert said.startswith(
+        "cpu (rank 1): ZeroDivisionError in step 2 of chunk 2: division; all its processes were "
+        "ended; log: "
+    )
+    log = Path(said.rpartition("log: ")[2]).read_text()
+    assert "Traceback (most recent call last)" in log
+    wait_until_gone(pids)
 
 
 @pytest.mark.parametrize(
