@@ -228,6 +228,7 @@ WRONG = [
     ("model.loras.path", "gone.safetensors", "lora"),
     ("model.loras.strength", 99.0, "lora_strength"),
     ("placement.device", "nowhere", "device"),
+    ("placement.devices", ("cpu", "mps"), "devices"),
     ("placement.vae_device", "nowhere", "vae_device"),
     ("placement.dtype", "int4", "dtype"),
     ("placement.attention", "none", "attention"),

@@ -191,6 +191,7 @@ SUBJECTS = {
     "model.audio_encoder": "audio",
     "model.loras": "lora",
     "placement.device": "device",
+    "placement.devices": "devices",
     "placement.vae_device": "vae_device",
     "placement.dtype": "dtype",
     "placement.attention": "attention",
