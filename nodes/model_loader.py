@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ..flashtalk_core.acceleration.attention_kernels import BUILT_IN, KERNELS
 from ..flashtalk_core.acceleration.kernel_options import SPEEDS
 from ..flashtalk_core.errors import FlashTalkError
+from ..flashtalk_core.placement.devices import parse_devices
 from ..flashtalk_core.placement.memory_plan import MODES, MemoryChoice
 from .graph.errors import attribute_errors
 from .graph.model_report import refuse_files, require_files
@@ -155,6 +156,14 @@ class ModelLoader(io.ComfyNode):
                     optional=True,
                     tooltip="How much of the LoRA is added: 1 as trained.",
                 ),
+                io.String.Input(
+                    "devices",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Several NVIDIA GPUs that draw together, such as 0,1,2,3, a process "
+                    "for each (Linux). Empty: 'device' alone.",
+                ),
             ],
             outputs=[ModelSocket.Output(display_name="model")],
         )
@@ -204,6 +213,7 @@ class ModelLoader(io.ComfyNode):
         memory: str = "auto",
         lora: str = NONE,
         lora_strength: float = 1.0,
+        devices: str = "",
         **parts: str,
     ) -> io.NodeOutput:
         from .graph.descriptions import describe_model
@@ -212,7 +222,8 @@ class ModelLoader(io.ComfyNode):
         with attribute_errors(cls, "device"):
             loras, placement, backend = _place(
                 spec, MemoryChoice.parse(memory, float8=float8),
-                device=device, dtype=dtype, attention=attention, speed=speed,
+                device=device, devices=parse_devices(devices), dtype=dtype, attention=attention,
+                speed=speed,
             )  # fmt: skip
         require_files(cls, parts)
         with attribute_errors(cls, "model"):
@@ -221,7 +232,7 @@ class ModelLoader(io.ComfyNode):
 
 
 def _place(
-    spec: ModelSpec, memory: MemoryChoice, **settings: str
+    spec: ModelSpec, memory: MemoryChoice, **settings: Any
 ) -> tuple[tuple[LoraFile, ...], PlacementSpec, Backend]:
     """Return LoRA files, placement and execution mode, checked on this machine."""
     from ..flashtalk_core.engine.resolve import find_backend, find_loras

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -17,20 +16,12 @@ from .. import __version__
 from ..acceleration.kernel_options import KernelOptions
 from ..errors import FlashTalkError
 from ..excerpt import format_size
+from .findings import Finding, Package, look_for
+from .several_devices import list_several
 from .terminal import write_out
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package that is looked for."""
-
-    module: str
-    distribution: str
-    use: str
-    """What it is for, or what it would bring."""
 
 
 REQUIRED = (
@@ -53,15 +44,6 @@ ENCODERS = (("libx264", "H.264 video"), ("aac", "AAC audio"))
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    name: str
-    found: bool
-    detail: str
-
-
-@dataclass(frozen=True)
 class Model:
     """A folder of weights."""
 
@@ -79,6 +61,8 @@ class Report:
     python: str
     system: str
     devices: list[Finding]
+    several: list[Finding]
+    """What several devices need to render together."""
     attention: list[Finding]
     required: list[Finding]
     optional: list[Finding]
@@ -114,23 +98,13 @@ def examine(models: list[str]) -> Report:
         python=platform.python_version(),
         system=platform.platform(),
         devices=list_devices() if has_torch else [],
+        several=list_several() if has_torch else [],
         attention=list_kernels() if has_torch else [],
         required=[look_for(package) for package in REQUIRED],
         optional=[look_for(package) for package in OPTIONAL],
         encoders=list_encoders(),
         models=[check_model(model) for model in models],
     )
-
-
-def look_for(package: Package) -> Finding:
-    """Find a package without importing it."""
-    if importlib.util.find_spec(package.module) is None:
-        return Finding(package.distribution, False, package.use)
-    try:
-        version = importlib.metadata.version(package.distribution)
-    except importlib.metadata.PackageNotFoundError:
-        version = "unknown version"  # the module comes from another distribution
-    return Finding(package.distribution, True, f"{version}: {package.use}")
 
 
 def list_devices() -> list[Finding]:
@@ -246,6 +220,7 @@ def format_report(report: Report) -> str:
     """Return the report as text."""
     lines = [f"FlashTalk {report.flashtalk}, Python {report.python}, {report.system}"]
     lines += _section("devices", report.devices)
+    lines += _section("several devices together", report.several)
     lines += _section("attention kernels", report.attention)
     lines += _section("required packages", report.required)
     lines += _section("optional packages", report.optional)

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
     from ...flashtalk_core.config.avatar import FitMode
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
+    from ...flashtalk_core.engine.events import RenderEvents
     from ...flashtalk_core.engine.plan import RenderPlan
     from ...flashtalk_core.engine.request import PromptChange
     from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
+    from ...flashtalk_core.engine.session import Engine
     from ...flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
     from ...flashtalk_core.media.audio.info import AudioInfo
     from ...flashtalk_core.weights.discovery.files import ModelFiles
     from ...flashtalk_core.weights.load import AvatarCheckpoint
     from ...flashtalk_core.weights.lora.merge import LoraFile
+    from ..host.fleet import ManagedFleet
     from ..host.networks import ManagedNetworks
 
 
@@ -37,12 +40,14 @@ class ModelDescription:
     opened: OpenedModel
     networks: ManagedNetworks
     memo: EncodingMemo
+    fleet: ManagedFleet | None = None
+    """What draws on several devices; ``None``: this process draws with ``networks``."""
 
     def __repr__(self) -> str:
         """Return what ComfyUI shows of the model: in error reports and in Preview Any."""
         name, dit = excerpt(self.checkpoint.config.name), self.checkpoint.sources.dit
         parts = [
-            f"FlashTalk model {name}: {self.dtype_name} on {self.opened.device}",
+            f"FlashTalk model {name}: {self.dtype_name} on {self._devices}",
             f"attention {self.placement.attention}",
             f"memory {self.placement.memory}",
             f"from {excerpt(dit[0].name)}",
@@ -63,9 +68,21 @@ class ModelDescription:
         return str(self.opened.dtype).removeprefix("torch.")
 
     @property
+    def _devices(self) -> str:
+        return str(self.opened.device) if self.fleet is None else ", ".join(self.placement.devices)
+
+    @property
     def patcher(self) -> ModelPatcher | None:
         """The patcher that ComfyUI counts this as when host memory gets short."""
         return self.networks.largest
+
+    def engine_for(self, plan: RenderPlan, events: RenderEvents) -> Engine:
+        """Return what draws a plan, when ComfyUI has made room for it; loading goes to events."""
+        from ...flashtalk_core.engine.build import LocalEngine
+
+        if self.fleet is not None:
+            return self.fleet.engine_for(plan.placement.memory.peak_bytes)
+        return LocalEngine(self.networks.residency_for(plan, events), self.memo)
 
 
 def describe_model(
@@ -89,12 +106,14 @@ def describe_model(
     """
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
     from ...flashtalk_core.engine.resolve import open_model
+    from ..host.fleet import ManagedFleet
     from ..host.networks import ManagedNetworks
     from ..host.render_host import ComfyHost
 
     opened = open_model(files, loras, backend, placement, ComfyHost())
     networks = ManagedNetworks(opened.checkpoint)
-    return ModelDescription(spec, placement, opened, networks, EncodingMemo())
+    fleet = ManagedFleet(placement.devices) if len(placement.devices) > 1 else None
+    return ModelDescription(spec, placement, opened, networks, EncodingMemo(), fleet)
 
 
 @dataclass(frozen=True)

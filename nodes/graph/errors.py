@@ -31,6 +31,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "crf": ("quality",),
     "decode_latents": ("latents_per_call",),
     "device": ("device", "model"),
+    "devices": ("devices", "model"),
     "dit": ("model",),
     "dtype": ("dtype", "model"),
     "fit": ("fit", "reference"),

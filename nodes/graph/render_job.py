@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...flashtalk_core.engine.build import LocalEngine
 from ...flashtalk_core.engine.events import EventHandlers
 from ...flashtalk_core.engine.notes import placement_notes, render_notes
 from ...flashtalk_core.engine.plan import fingerprint
@@ -169,8 +168,7 @@ class RenderJob:
         self._note_placement(preview)
         try:
             with attribute_errors(self._node, "frames"):
-                networks = model.networks.residency_for(plan, events)
-                render_video(plan, writer, LocalEngine(networks, model.memo), events=events)
+                render_video(plan, writer, model.engine_for(plan, events), events=events)
         except BaseException as error:
             _log_what_is_left(error)
             raise

@@ -271,3 +271,29 @@ def test_the_chosen_modes_reach_the_plan_and_the_default_on_a_cpu_is_plain(pack)
         model = pack.run("ModelLoader", **given).args[0]
         place = pack.frames(model).plan.placement
         assert (place.kernel_options.fused_blocks, place.memory.float8) == (fused, fused)
+
+
+def test_several_devices_are_one_engine_that_comfyui_can_free(pack, monkeypatch):
+    found = pack.run("ModelLoader", devices="cpu, cpu").args[0]
+    assert found.placement.devices == ("cpu", "cpu")
+    assert "float32 on cpu, cpu" in repr(found)
+    freed = []
+    fleet = found.fleet._fleet
+    monkeypatch.setattr(fleet, "release", lambda: freed.append(True))
+    assert found.fleet.engine_for(10**9) is fleet
+    assert found.fleet.patcher.model_size() == 10**9
+    pack["comfy.model_management"].unload_all_models()
+    assert freed == [True]
+
+
+def test_one_device_stays_in_this_process(pack):
+    found = pack.run("ModelLoader", devices="cpu").args[0]
+    assert found.fleet is None
+    assert found.opened.device.type == "cpu"
+
+
+def test_devices_that_cannot_be_used_are_refused(pack):
+    message = pack.error("ModelLoader", devices="0,cpu")
+    assert message.startswith(refused("'devices': devices cuda:0, cpu: several are all GPUs"))
+    message = pack.error("ModelLoader", devices="cpu,cpu", device="cpu")
+    assert message.startswith(refused("'devices': devices cpu, cpu: the device is set to 'cpu'"))

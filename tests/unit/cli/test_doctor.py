@@ -15,6 +15,7 @@ import torch
 from flashtalk_core.acceleration.attention_kernels import KERNELS
 from flashtalk_core.cli.doctor import list_devices
 from flashtalk_core.cli.main import main
+from flashtalk_core.cli.several_devices import list_several
 from flashtalk_core.weights.discovery.layout import resolve_model
 
 pytestmark = pytest.mark.cpu
@@ -80,6 +81,31 @@ def test_packages_say_what_they_bring(report):
     assert all(package["detail"] for package in optional.values())
     assert all(package["found"] for package in found["required"])
     assert all(encoder["found"] for encoder in found["encoders"])
+
+
+def test_what_several_devices_need_is_listed_and_nothing_of_it_imported(report):
+    found, text, _ = report
+    assert [each["name"] for each in found["several"]] == ["GPUs", "links", "NCCL", "xfuser", "ray"]
+    assert "\nseveral devices together\n" in text
+    assert not {"ray", "xfuser"} & sys.modules.keys()
+
+
+@pytest.mark.parametrize(
+    ("reach", "is_good", "says"),
+    [
+        (lambda one, other: True, True, "each GPU reads the memory of each other one"),
+        (lambda one, other: False, False, "through main memory (all pairs): expect little gain"),
+        (lambda one, other: (one, other) != (0, 2), False, "through main memory (0-2): expect"),
+    ],
+)
+def test_links_between_gpus_are_judged(monkeypatch, reach, is_good, says):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "can_device_access_peer", reach)
+    gpus, links, *_ = list_several()
+    assert (gpus.found, gpus.detail) == (sys.platform == "linux", "3, --devices 0,1,2")
+    assert links.found is is_good
+    assert links.detail.startswith(says)
 
 
 def test_the_bundled_model_is_complete(report):

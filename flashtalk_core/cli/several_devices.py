@@ -1,0 +1,59 @@
+"""What this machine has to render on several devices together; nothing of it is started."""
+
+from __future__ import annotations
+
+import sys
+from itertools import combinations
+
+from .findings import Finding, Package, look_for
+
+PACKAGES = (
+    Package("xfuser", "xfuser", "another exchange between GPUs; not needed"),
+    Package("ray", "ray", "jobs on several machines; not needed on one"),
+)
+
+
+def list_several() -> list[Finding]:
+    """Return the GPUs and the links between them, NCCL, and optional packages."""
+    return [_gpus(), _links(), _nccl(), *map(look_for, PACKAGES)]
+
+
+def _gpus() -> Finding:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if sys.platform != "linux":
+        return Finding("GPUs", False, "several work together on Linux only, or in WSL2")
+    numbers = ",".join(map(str, range(count)))
+    detail = f"{count}, --devices {numbers}" if count > 1 else f"{count}; two are needed"
+    return Finding("GPUs", count > 1, detail)
+
+
+def _links() -> Finding:
+    """Return whether each GPU reads the memory of each other one, over NVLink or PCIe."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    pairs = list(combinations(range(count), 2))
+    if not pairs:
+        return Finding("links", False, "no two GPUs")
+    slow = [
+        f"{one}-{other}"
+        for one, other in pairs
+        if not torch.cuda.can_device_access_peer(one, other)
+    ]
+    if slow:
+        where = "all pairs" if len(slow) == len(pairs) else ", ".join(slow)
+        return Finding("links", False, f"through main memory ({where}): expect little gain")
+    return Finding("links", True, "each GPU reads the memory of each other one")
+
+
+def _nccl() -> Finding:
+    import torch
+
+    try:
+        version = torch.cuda.nccl.version()
+    except (AttributeError, RuntimeError):  # of a PyTorch without CUDA, or without it
+        return Finding("NCCL", False, "this PyTorch is built without")
+    numbers = version if isinstance(version, tuple) else (version,)
+    return Finding("NCCL", True, ".".join(map(str, numbers)))
