@@ -5,7 +5,7 @@ Axis legend: B batch, F pixel frames, T latent frames, H W pixels, h w latent ce
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +17,10 @@ from ..media.image.colour import ColourReference
 from ..models.transformer.model import AvatarDiT
 from ..models.transformer.step import SessionContext
 from ..models.vae.model import VideoVAE
-from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import Residency
+
+Encode = Callable[[VideoVAE, Tensor], Tensor]
+"""Returns the whole latents of whole frames."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def image_mask(num_frames: int, height: int, width: int) -> Tensor:
 
 
 def encode_condition(
-    vae: VideoVAE, image: Tensor, num_frames: int, spread: ImageSpread = WHOLE
+    vae: VideoVAE, image: Tensor, num_frames: int, encode: Encode = VideoVAE.encode
 ) -> Tensor:
     """Encode the image as the model's condition.
 
@@ -64,14 +66,14 @@ def encode_condition(
         vae: The autoencoder.
         image: ``(B, 3, 1, H, W)`` in ``[-1, 1]``.
         num_frames: F of a chunk.
-        spread: Which part of a frame is encoded here.
+        encode: How, if several ranks do it together.
 
     Returns:
         Mask and encoded [image, zeros], ``(B, 20, T, h, w)``.
     """
     batch, channels, _, height, width = image.shape
     blank = image.new_zeros(batch, channels, num_frames - 1, height, width)
-    latent = spread.encode(vae, torch.cat([image, blank], dim=2))
+    latent = encode(vae, torch.cat([image, blank], dim=2))
     mask = image_mask(num_frames, *latent.shape[-2:]).to(latent).expand(batch, -1, -1, -1, -1)
     return torch.cat([mask, latent], dim=1)
 
@@ -82,7 +84,7 @@ def encode_portrait(
     clip_tokens: Tensor,
     image: Tensor,
     num_frames: int,
-    spread: ImageSpread = WHOLE,
+    encode: Encode = VideoVAE.encode,
 ) -> EncodedPortrait:
     """Encode a portrait for a session.
 
@@ -91,7 +93,7 @@ def encode_portrait(
         clip_tokens: The image's tokens, ``(1, clip_tokens, clip_dim)``.
         image: ``(3, H, W)`` float32 in ``[-1, 1]``.
         num_frames: F of a chunk.
-        spread: Which part of a frame is encoded here.
+        encode: How, if several ranks do it together.
 
     Returns:
         The portrait, on the autoencoder's device; the tokens stay where they are.
@@ -99,9 +101,9 @@ def encode_portrait(
     weight = next(vae.parameters())
     frame = image.to(weight)[None, :, None]
     return EncodedPortrait(
-        condition=encode_condition(vae, frame, num_frames, spread),
+        condition=encode_condition(vae, frame, num_frames, encode),
         clip_tokens=clip_tokens,
-        motion_latent=spread.encode(vae, frame),
+        motion_latent=encode(vae, frame),
         colour=ColourReference.from_image(image.to(weight.device)),
     )
 

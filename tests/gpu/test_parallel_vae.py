@@ -13,8 +13,9 @@ from flashtalk_core.bench.agreement import MAX_ERROR, MIN_STD
 from flashtalk_core.bench.random_networks import random_network
 from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import choose_grid
-from flashtalk_core.parallel.image_spread import WHOLE, BandedImages
+from flashtalk_core.parallel.image_spread import WHOLE
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from tests.unit.parallel.test_collectives import free_port
 

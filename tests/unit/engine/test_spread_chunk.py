@@ -15,8 +15,8 @@ from flashtalk_core.engine.state import SessionState
 from flashtalk_core.errors import OverflowedError
 from flashtalk_core.media.image.portrait import to_images
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import VaeGrid
-from flashtalk_core.parallel.image_spread import BandedImages
 from flashtalk_core.placement.provider import FixedNetworks
 from tests.unit.parallel.thread_ranks import run_ranks
 
@@ -99,7 +99,7 @@ def test_a_portrait_is_encoded_in_bands(toy):
 
     def work(group):
         spread = BandedImages.over(VaeGrid((2, 2), (3, 3)), group)
-        return encode_portrait(copy(toy.vae), toy.clip_tokens, toy.image, num_frames, spread)
+        return encode_portrait(copy(toy.vae), toy.clip_tokens, toy.image, num_frames, spread.encode)
 
     for portrait in run_ranks(5, work):
         for name in ("motion_latent", "condition"):

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from flashtalk_core.models.vae.layers import CausalConv3d, SpatialAttention, run_sequence
+from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import VaeGrid, choose_grid
 from flashtalk_core.parallel.collectives import Alone
 from flashtalk_core.parallel.halo import HaloRunner, spread_autoencoder
-from flashtalk_core.parallel.image_spread import BandedImages
 from tests.unit.parallel.thread_ranks import run_ranks
 from tests.unit.parallel.toy_bands import (
     GRIDS,

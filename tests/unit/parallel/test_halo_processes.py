@@ -7,8 +7,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import VaeGrid
-from flashtalk_core.parallel.image_spread import BandedImages
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from tests.unit.parallel.test_collectives import free_port
 from tests.unit.parallel.toy_bands import inputs_of, make_vae, run_whole

@@ -10,8 +10,8 @@ from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.models.vae.layers import RMSNorm
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.models.vae.row_tiles import RowTileRunner
+from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import VaeGrid
-from flashtalk_core.parallel.image_spread import BandedImages
 from flashtalk_core.parallel.shares import split_evenly
 from tests.unit.parallel.thread_ranks import run_ranks
 
