@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
+from ..flashtalk_core.errors import require
+from ..flashtalk_core.excerpt import excerpt
 from .graph.errors import attribute_errors
 from .host.devices import DEVICES, find_device
 from .sockets import CATEGORY, ChunksSocket
@@ -14,8 +17,9 @@ if TYPE_CHECKING:
     from .graph.descriptions import RenderDescription
 
 SAME_DEVICE = "with the model"
-GRIDS = ("auto", "1x1")
+GRIDS = ("auto", "1x1", "rows", "columns", "2x2", "2x3", "3x2", "2x4", "4x2")
 AUTO_LATENTS = 0
+ALL_DEVICES = ""
 
 
 class ParallelDecode(io.ComfyNode):
@@ -28,8 +32,9 @@ class ParallelDecode(io.ComfyNode):
             display_name="FlashTalk Parallel Decode",
             category=CATEGORY,
             description=(
-                "Frames leave group by group while a chunk is decoded. With a second GPU the VAE "
-                "can run there, which leaves all of the first one to the model."
+                "Frames leave group by group while a chunk is decoded. Where the model has several "
+                "GPUs, each decodes a part of the image. With a second GPU the VAE can run there, "
+                "which leaves all of the first one to the model."
             ),
             search_aliases=["vae decode", "decode frames", "multi gpu decode"],
             inputs=[
@@ -55,8 +60,17 @@ class ParallelDecode(io.ComfyNode):
                     options=list(GRIDS),
                     default="auto",
                     advanced=True,
-                    tooltip="Parts of the image, height x width, that several GPUs decode. One "
-                    "GPU decodes the whole image: 1x1.",
+                    tooltip="Parts of the image, height x width, that the model's GPUs decode, one "
+                    "each. auto chooses, rows and columns cut one side only. The image is the "
+                    "same up to rounding. One GPU decodes the image whole: 1x1.",
+                ),
+                io.String.Input(
+                    "devices",
+                    default=ALL_DEVICES,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Which of the model's GPUs decode, counted from 0 in the order of the "
+                    "model: 0,1 for the first two. Empty: all of them.",
                 ),
             ],
             outputs=[ChunksSocket.Output(display_name="frames")],
@@ -64,14 +78,36 @@ class ParallelDecode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, chunks: RenderDescription, device: str, latents_per_call: int, grid: str
+        cls,
+        chunks: RenderDescription,
+        device: str,
+        latents_per_call: int,
+        grid: str,
+        devices: str = ALL_DEVICES,
     ) -> io.NodeOutput:
         from .graph.render_plan import decoded_with
 
-        assert grid in GRIDS, grid
         with attribute_errors(cls, "chunks"):
             place = None if device == SAME_DEVICE else device
             if place is not None:
                 find_device(place, SAME_DEVICE)  # its message names this node's default
             latents = None if latents_per_call == AUTO_LATENTS else latents_per_call
-            return io.NodeOutput(decoded_with(chunks, place, latents))
+            numbers = read_numbers(devices)
+            return io.NodeOutput(decoded_with(chunks, place, latents, numbers, grid))
+
+
+def read_numbers(text: str) -> tuple[int, ...]:
+    """Read numbers of devices, as in ``0,1``; none in an empty text.
+
+    Raises:
+        InvalidInputError: If it is anything else.
+    """
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    for word in words:
+        require(
+            re.fullmatch(r"[0-9]{1,3}", word) is not None,
+            f"devices {excerpt(text)!r}: use numbers from 0 with commas between, such as 0,1, or "
+            "nothing for all",
+            subject="vae_devices",
+        )
+    return tuple(map(int, words))

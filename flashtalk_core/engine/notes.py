@@ -12,6 +12,7 @@ from ..errors import InvalidInputError
 from ..media.audio.notes import audio_notes
 from ..media.video.audio_track import track_notes
 from ..models.vae.model import VideoVAE
+from ..parallel.bands import COLUMNS, ROWS
 from ..placement.place import Placement
 from .plan import RenderPlan
 from .request import request_notes
@@ -50,6 +51,8 @@ def placement_notes(place: Placement) -> list[str]:
         notes.append(
             f"decoding on {place.vae_device}: the fused kernels cannot run there; it is slower"
         )
+    if place.num_devices == 1 and place.vae_grid in (ROWS, COLUMNS):
+        notes.append(f"VAE grid {place.vae_grid}: one device decodes, so its images stay whole")
     return notes
 
 

@@ -26,6 +26,7 @@ from ..media.image.portrait import check_fit, open_image
 from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
+from ..parallel.bands import check_grid, choose_grid
 from ..placement.devices import check_devices, choose_device, choose_dtype
 from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
 from ..placement.memory_sizes import model_sizes
@@ -179,6 +180,7 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
         check_decode_latents(spec.placement.decode_latents)
     with about("disabled"):
         KernelOptions.eager().without(spec.placement.disabled)
+    check_grid(spec.placement.vae_grid)
     check_fit(spec.fit)
     check_part(spec.start_s, spec.duration_s)
     check_target(spec.loudness_lufs)
@@ -322,6 +324,7 @@ def _assemble(
         num_decode_latents=latents,
     )
     check_request(request, config)
+    _check_bands(place, request.size_px)
     return RenderPlan(
         checkpoint=model.checkpoint,
         request=request,
@@ -350,7 +353,21 @@ def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
         vae_device,
         kernel_options=model.kernel_options,
         devices=devices,
+        vae_devices=tuple(sorted(set(wanted.vae_devices))),
+        vae_grid=wanted.vae_grid,
     )
+
+
+def _check_bands(place: Placement, size_px: tuple[int, int]) -> None:
+    """Check that there are devices for the bands of an image."""
+    count, numbers = place.num_devices, place.vae_devices
+    require(
+        all(0 <= number < count for number in numbers),
+        f"VAE devices {excerpt(', '.join(map(str, numbers)))}: the render runs on {count} "
+        "device(s), counted from 0; name some of them, or none for all",
+        subject="vae_devices",
+    )
+    choose_grid(place.vae_grid, size_px, len(numbers) or count)
 
 
 def _with_memory(

@@ -160,6 +160,11 @@ class PlacementSpec:
     """Latent frames decoded at once; ``None`` is what suits the device."""
     graph: GraphMode = "auto"
     """Whether denoising steps and the audio encoder become CUDA graphs; the image is the same."""
+    vae_devices: tuple[int, ...] = ()
+    """Devices that share the autoencoder, by their numbers, from 0, among those of the render;
+    empty is all."""
+    vae_grid: str = "auto"
+    """How they share it: ``auto``, ``rows``, ``columns``, or rows and columns of bands, ``2x4``."""
 
 
 @dataclass(frozen=True, kw_only=True)

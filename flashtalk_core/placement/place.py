@@ -28,8 +28,17 @@ class Placement:
     memory: MemoryPlan = WHOLE
     """How much of the model stays on its device, and whether it is in FP8."""
     devices: tuple[str, ...] = ()
-    """Devices that draw together, a process for each; ``device`` is the first of them. Empty:
-    ``device`` draws, in this process."""
+    """Devices that render together, a process for each; ``device`` is the first of them. Empty:
+    ``device`` renders, in this process."""
+    vae_devices: tuple[int, ...] = ()
+    """Devices that share the autoencoder, by number, in ascending order; empty is all."""
+    vae_grid: str = "auto"
+    """How they share it; see :func:`.choose_grid`."""
+
+    @property
+    def num_devices(self) -> int:
+        """Devices of the render."""
+        return max(1, len(self.devices))
 
     @property
     def linear_format(self) -> LinearFormat:

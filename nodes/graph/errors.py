@@ -54,6 +54,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "tokenizer": ("text_encoder", "model"),
     "vae": ("vae", "model"),
     "vae_device": ("device",),
+    "vae_devices": ("devices",),
+    "vae_grid": ("grid",),
 }
 """Inputs by the subject of an error, of the node that has the setting and then of those that get
 it over a connection; a subject that is not listed is an input of its name."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...flashtalk_core.engine.resolve import Inputs, resolve
 from ...flashtalk_core.engine.spec import ChunkSpec, RenderSpec, SamplingSpec
 from ...flashtalk_core.errors import require
+from ...flashtalk_core.parallel.bands import AUTO
 from ..host.render_host import ComfyHost
 from .descriptions import RenderDescription
 from .sizes import MODEL_RULE
@@ -62,7 +63,11 @@ def describe_render(
 
 
 def decoded_with(
-    render: RenderDescription, device: str | None = None, num_latents: int | None = None
+    render: RenderDescription,
+    device: str | None = None,
+    num_latents: int | None = None,
+    devices: tuple[int, ...] = (),
+    grid: str = AUTO,
 ) -> RenderDescription:
     """Return the render with other decoding settings.
 
@@ -71,14 +76,21 @@ def decoded_with(
         device: Where the autoencoder runs; ``None`` is where the model does.
         num_latents: Latent frames that are decoded at once; ``None`` is as many as suit how the
             autoencoder runs there.
+        devices: Numbers of the model's devices that share the autoencoder; empty is all.
+        grid: How they share it.
 
     Raises:
         InvalidInputError: If there is no such device, or it computes wrongly in the model's
-            dtype.
+            dtype, or a grid has more bands than there are devices.
     """
-    spec = render.spec
-    placement = replace(spec.placement, vae_device=device, decode_latents=num_latents)
-    spec = replace(spec, placement=placement)
+    placement = replace(
+        render.spec.placement,
+        vae_device=device,
+        decode_latents=num_latents,
+        vae_devices=devices,
+        vae_grid=grid,
+    )
+    spec = replace(render.spec, placement=placement)
     return replace(render, spec=spec, plan=resolve(spec, ComfyHost(), render.inputs))
 
 

@@ -19,7 +19,7 @@ NODE_INPUTS = {
     "FlashTalk_Reference": "image prompt prompt_changes size fit conditioning clip_vision_output",
     "FlashTalk_ChunkSampler": "model speech reference seed steps rule shift motion_frames "
     "colour_strength chunk_frames",
-    "FlashTalk_ParallelDecode": "chunks device latents_per_call grid",
+    "FlashTalk_ParallelDecode": "chunks device latents_per_call grid devices",
     "FlashTalk_StreamPreview": "frames filename_prefix quality container keep_gb",
     "FlashTalk_FramesToImages": "video start num_frames limit_gb",
 }

@@ -131,6 +131,29 @@ def test_a_gpu_that_is_not_there_is_refused_for_decoding(pack, chunks):
     assert message.startswith("FlashTalk Parallel Decode, input 'device': device gpu:1: ")
 
 
+def test_bands_are_described(pack, chunks):
+    found = pack.run("ParallelDecode", chunks=chunks, grid="rows", devices=" 0 ").args[0]
+    for place in (found.plan.placement, found.spec.placement):
+        assert (place.vae_grid, place.vae_devices) == ("rows", (0,))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"grid": "2x2"},
+            "'grid': VAE grid 2x2: its 4 bands need as many devices, and there are 1",
+        ),
+        ({"devices": "0,1"}, "'devices': VAE devices 0, 1: the render runs on 1 device(s)"),
+        ({"devices": "gpu:0"}, "'devices': devices 'gpu:0': use numbers from 0 with commas"),
+        ({"devices": "0,"}, "'devices': devices '0,': use numbers from 0 with commas"),
+    ],
+)
+def test_bands_that_no_device_decodes_are_refused(pack, chunks, given, says):
+    message = pack.error("ParallelDecode", chunks=chunks, **given)
+    assert message.startswith(f"FlashTalk Parallel Decode, input {says}")
+
+
 def test_fewer_latents_than_none_are_refused(pack, chunks):
     decode = pack.nodes["FlashTalk_ParallelDecode"]
     with pytest.raises(ValueError, match="use 1 or more") as caught:

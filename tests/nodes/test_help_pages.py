@@ -121,7 +121,7 @@ def errors_of(pack, make, model, rendered):
             {"motion_frames": 29, "chunk_frames": 29},
             {"chunk_frames": 34},
         ],
-        "ParallelDecode": [{"device": "gpu:1"}],
+        "ParallelDecode": [{"device": "gpu:1"}, {"grid": "2x2"}, {"devices": "0,1"}],
         "StreamPreview": [{"filename_prefix": "../outside"}],
         "FramesToImages": [{"video": video(io.BytesIO())}, {"start": 99.0}],
     }

@@ -25,7 +25,8 @@ from ...engine.state import FrameGroup, SessionState
 from ...errors import FlashTalkError
 from ...geometry import chunk_span
 from ...parallel.collectives import Collectives
-from ...parallel.image_spread import ImageSpread, spread_images
+from ...parallel.banded_images import spread_images
+from ...parallel.image_spread import ImageSpread
 from ...placement.devices import device_name
 from ...placement.residency import CachedNetworks
 from ..channel import Channel

@@ -118,6 +118,14 @@ def test_decoding_on_a_device_without_the_fused_kernels_is_a_note():
     ]
 
 
+@pytest.mark.parametrize("grid", ["rows", "columns"])
+def test_a_grid_of_one_device_is_a_note(grid):
+    assert placement_notes(place(vae_grid=grid)) == [
+        f"VAE grid {grid}: one device decodes, so its images stay whole"
+    ]
+    assert placement_notes(place(vae_grid="1x1")) == placement_notes(place()) == []
+
+
 def test_notes_of_a_whole_plan_come_from_request_audio_and_placement(make_plan, checkpoint):
     plan = make_plan(size_px=checkpoint.config.size_px)
     assert render_notes(plan) == []

@@ -82,9 +82,17 @@ OTHERS = {
     "placement.memory.num_resident": (1, {"placement.memory.mode": "offload"}),
     "placement.memory.float8": (True, {}),
     "placement.decode_latents": (3, {}),
+    "placement.vae_devices": ((0,), {}),
+    "placement.vae_grid": ("rows", {}),
 }
-SAME_PICTURE = {"placement.memory.mode", "placement.memory.num_resident"}
-"""Where weights are kept does not change the frames, so it is in the plan and no fingerprint."""
+SAME_PICTURE = {
+    "placement.memory.mode",
+    "placement.memory.num_resident",
+    "placement.vae_devices",
+    "placement.vae_grid",
+}
+"""Where weights are kept, and how one device is shared, does not change the frames, so it is in the
+plan and no fingerprint."""
 REFUSED = {
     "speakers.mask": ("left.png", "speaker mask 'left.png': a mask separates several speakers"),
     "model.vae": ("v", "vae 'v': a part is chosen by itself in ComfyUI only"),
@@ -173,7 +181,7 @@ def test_every_field_reaches_the_plan(name, folder):
     assert RenderSpec.from_json(other.to_json()) == other
     before, after = (resolve(each, HOST) for each in (spec, other))
     if name in SAME_PICTURE:
-        assert before.placement.memory.num_resident != after.placement.memory.num_resident
+        assert before.placement != after.placement
         assert before.fingerprint() == after.fingerprint()
     else:
         assert before.fingerprint() != after.fingerprint()

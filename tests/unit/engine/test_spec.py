@@ -54,6 +54,8 @@ FULL = RenderSpec(
         memory=MemoryChoice("offload", 12, float8=True),
         decode_latents=4,
         graph="off",
+        vae_devices=(0, 2),
+        vae_grid="2x1",
     ),
 )
 
