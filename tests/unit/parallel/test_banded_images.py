@@ -1,0 +1,59 @@
+"""Who has which band, and what all ranks get of it."""
+
+import pytest
+import torch
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.parallel.banded_images import BandedImages, spread_images
+from flashtalk_core.parallel.collectives import Alone
+from flashtalk_core.parallel.image_spread import WHOLE
+from tests.unit.parallel.thread_ranks import run_ranks
+
+pytestmark = pytest.mark.cpu
+
+SIZE_PX = (40, 48)
+
+
+def test_a_single_rank_has_whole_images():
+    assert spread_images(Alone(), SIZE_PX) is WHOLE
+    frames = torch.zeros(3, 2, *SIZE_PX)
+    assert WHOLE.join(frames) is WHOLE.total(frames) is frames
+    assert (WHOLE.is_whole, WHOLE.corner_px) == (True, (0, 0))
+
+
+def test_bands_lie_where_their_corners_are():
+    def work(group):
+        spread = spread_images(group, SIZE_PX, "2x2", (0, 1, 3, 4))
+        assert isinstance(spread, BandedImages)
+        return spread.is_whole, spread.corner_px, spread.band(torch.zeros(SIZE_PX), 8).shape
+
+    assert run_ranks(5, work) == [
+        (False, (0, 0), (24, 24)),
+        (False, (0, 24), (24, 24)),
+        (False, (0, 0), (0, 0)),
+        (False, (24, 0), (16, 24)),
+        (False, (24, 24), (16, 24)),
+    ]
+
+
+def test_all_ranks_get_joined_frames_and_totals():
+    whole = torch.rand(1, 3, 2, *SIZE_PX, generator=torch.Generator().manual_seed(0))
+
+    def work(group):
+        spread = spread_images(group, SIZE_PX, "rows", (1, 2))
+        part = spread.band(whole, 8)
+        assert part.numel() or group.rank not in (1, 2)
+        assert torch.equal(spread.join(part), whole)
+        return float(spread.total(part.sum()))
+
+    totals = run_ranks(4, work)
+    assert len(set(totals)) == 1
+    assert totals[0] == pytest.approx(float(whole.sum()))
+
+
+def test_a_grid_counts_the_ranks_that_may_have_a_band():
+    def work(group):
+        return spread_images(group, SIZE_PX, "2x2", (0, 1))
+
+    with pytest.raises(InvalidInputError, match=r"its 4 bands need .*, and there are 2;"):
+        run_ranks(4, work)
