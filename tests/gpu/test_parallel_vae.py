@@ -17,6 +17,7 @@ from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import choose_grid
 from flashtalk_core.parallel.image_spread import WHOLE
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
+from flashtalk_core.parity.precision import exact_float32
 from tests.unit.parallel.test_collectives import free_port
 
 SIZE_PX = (272, 448)
@@ -72,7 +73,8 @@ def run_process(rank, backend, port, results):
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group(backend, init_method=address, rank=rank, world_size=2)
     try:
-        results[rank] = measure(TorchCollectives(), device)
+        with exact_float32():
+            results[rank] = measure(TorchCollectives(), device)
     finally:
         dist.destroy_process_group()
 
@@ -84,10 +86,12 @@ def check(backend):
         reports = [results[rank] for rank in range(2)]
     for report in reports:
         assert min(report["stds"]) >= MIN_STD
-        bounds = [max(MAX_ERROR, error) for error in report["eager"]]
+        # As for any mode that differs in rounding only, which also differs between sizes.
+        modes = zip(report["eager"], report["one"], strict=True)
+        bounds = [1.05 * max(MAX_ERROR, *errors) for errors in modes]
         for text in GRIDS:
-            # float32 may still be summed by kernels of another order.
-            assert max(report[f"{text} float32"]) < 1e-5, report
+            # Kernels for another size of image may sum in another order.
+            assert max(report[f"{text} float32"]) < 1e-4, report
             pairs = zip(report[text], bounds, strict=True)
             assert all(error <= bound for error, bound in pairs), report
 
