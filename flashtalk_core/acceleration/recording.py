@@ -65,15 +65,26 @@ def _end(graph: torch.cuda.CUDAGraph, device: torch.device, pool: Any) -> None:
     """End a recording.
 
     If CUDA refuses to, PyTorch's allocator goes on as if it were recording, and some of what
-    becomes free would never be used again. So that is ended by hand.
+    becomes free would never be used again. So that is ended by hand. Where PyTorch had ended it
+    before something else failed, the graph releases the pool, and twice would end the process.
     """
     try:
         graph.capture_end()
     except RuntimeError:
-        with suppress(RuntimeError, AttributeError):
-            torch._C._cuda_endAllocateToPool(device.index, pool)
-            torch._C._cuda_releasePool(device.index, pool)
+        if not _has_ended(graph):
+            with suppress(RuntimeError, AttributeError):
+                torch._C._cuda_endAllocateToPool(device.index, pool)
+                torch._C._cuda_releasePool(device.index, pool)
         raise
+
+
+def _has_ended(graph: torch.cuda.CUDAGraph) -> bool:
+    """Whether the recording was ended: only then a graph tells its pool, and releases it."""
+    try:
+        graph.pool()
+    except RuntimeError:
+        return False
+    return True
 
 
 def is_recording(device: torch.device) -> bool:

@@ -120,7 +120,7 @@ def prepare_avatar(
     request = plan.request
     with networks.acquire(VideoVAE) as vae:
         image, tokens = plan.fitted_image(), encodings.clip_tokens
-        portrait = encode_portrait(vae, tokens, image, plan.chunk.num_frames, spread)
+        portrait = encode_portrait(vae, tokens, image, plan.chunk.num_frames, spread.encode)
     frames = start_frames(request.prompt_changes, plan.chunk)
     timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
     references = ReferenceTrack(networks, portrait, encodings.contexts, frames, timesteps)

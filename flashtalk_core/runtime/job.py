@@ -80,6 +80,8 @@ class Job:
     sampling: SamplingConfig
     chunk: ChunkConfig
     num_decode_latents: int
+    vae_devices: tuple[int, ...]
+    vae_grid: str
 
 
 def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
@@ -112,6 +114,8 @@ def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
         sampling=request.sampling,
         chunk=plan.chunk,
         num_decode_latents=request.num_decode_latents,
+        vae_devices=plan.placement.vae_devices,
+        vae_grid=plan.placement.vae_grid,
     )
     return json.dumps(asdict(job), allow_nan=False), blobs
 
@@ -173,6 +177,8 @@ def unpack_plan(job: Job, blobs: Sequence[bytearray], device: torch.device) -> R
             getattr(torch, model.dtype),
             kernel_options=model.kernel_options,
             memory=model.memory,
+            vae_devices=job.vae_devices,
+            vae_grid=job.vae_grid,
         ),
         attention=model.attention,
     )

@@ -24,8 +24,8 @@ from ...engine.plan import RenderPlan
 from ...engine.state import FrameGroup, SessionState
 from ...errors import FlashTalkError
 from ...geometry import chunk_span
-from ...parallel.collectives import Collectives
 from ...parallel.banded_images import spread_images
+from ...parallel.collectives import Collectives
 from ...parallel.image_spread import ImageSpread
 from ...placement.devices import device_name
 from ...placement.residency import CachedNetworks
@@ -116,7 +116,7 @@ class Rank:
         self._control = control
         self._ranks = ranks
         self._samples = SentSamples()
-        self._spreads: dict[tuple[int, int], ImageSpread] = {}
+        self._spreads: dict[tuple[tuple[int, int], str, tuple[int, ...]], ImageSpread] = {}
         self._memo = EncodingMemo()
         self._model: Model | None = None
         self._networks: tuple[CachedNetworks, SpreadNetworks] | None = None
@@ -190,7 +190,7 @@ class Rank:
             networks,
             job.fingerprint,
             self._events,
-            self._images(plan.request.size_px),
+            self._images(plan),
         )
         self._frames = SharedFrames(self._pages, plan.chunk, plan.request.size_px)
 
@@ -204,11 +204,13 @@ class Rank:
             self._model = model
         return self._networks
 
-    def _images(self, size_px: tuple[int, int]) -> ImageSpread:
-        """Return how frames of a size are divided; groups of ranks for that are made once."""
-        if size_px not in self._spreads:
-            self._spreads[size_px] = spread_images(self._ranks, size_px)
-        return self._spreads[size_px]
+    def _images(self, plan: RenderPlan) -> ImageSpread:
+        """Return how frames are divided; groups of ranks for that are made once."""
+        place = plan.placement
+        key = plan.request.size_px, place.vae_grid, place.vae_devices
+        if key not in self._spreads:
+            self._spreads[key] = spread_images(self._ranks, *key)
+        return self._spreads[key]
 
     def _draw(self, message: DrawChunk, blobs: list[bytearray]) -> None:
         avatar, frames = self._avatar, self._frames
