@@ -31,7 +31,7 @@ def meet(settings: RankSettings, device: torch.device) -> tuple[Collectives, Col
     control = TorchCollectives()
     if device.type != "cuda" or len(set(settings.devices)) < world:
         return control, control  # NCCL takes one rank a GPU
-    ranks = TorchCollectives(dist.new_group(backend="nccl", timeout=limit, device_id=device))
+    ranks = TorchCollectives(dist.new_group(backend="nccl", timeout=limit))
     ranks.sum(torch.ones(1, device=device))  # connects them now, not in the first chunk
     torch.cuda.synchronize(device)
     return control, ranks

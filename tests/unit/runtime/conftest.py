@@ -80,7 +80,13 @@ def fault_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def fleet(fault_file):
+def before():
+    """What this process holds before the fleet of the module starts."""
+    return own_resources()
+
+
+@pytest.fixture(scope="module")
+def fleet(fault_file, before):
     """A fleet, started by whoever renders first; the environment is that of another program."""
     foreign = {
         "MASTER_ADDR": "192.0.2.1",
@@ -95,7 +101,7 @@ def fleet(fault_file):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in foreign.items():
             patch.setenv(name, value)
-        fleet = Fleet(DEVICES, Limits(step_s=120))
+        fleet = Fleet(DEVICES, Limits(step_s=120, stop_s=3))
         yield fleet
         fleet.close()
 

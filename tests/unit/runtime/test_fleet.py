@@ -29,7 +29,7 @@ GONE_S = 10
 
 
 @pytest.fixture(scope="module")
-def drawn(before, fleet, plan):
+def drawn(fleet, plan):
     """Frames of the first render, and what it reported."""
     seen = Seen()
     return render(plan, fleet, seen.events), seen
@@ -39,12 +39,6 @@ def drawn(before, fleet, plan):
 def expected(drawn):
     """What every later render draws, to the bit."""
     return drawn[0]
-
-
-@pytest.fixture(scope="module")
-def before():
-    """What this process holds before any fleet starts."""
-    return own_resources()
 
 
 @pytest.fixture
@@ -82,6 +76,14 @@ class Seen:
             self.action()
 
 
+@pytest.fixture
+def running_fleet(fleet, plan):
+    """The fleet with its processes, which a test before may have ended."""
+    if not fleet.is_running:
+        render(plan, fleet)
+    return fleet
+
+
 def rank_pid(fleet, rank):
     return fleet._processes.ready[rank].pid
 
@@ -100,7 +102,7 @@ def fail(fleet, plan, seen, error=WorkerError):
     return str(caught.value)
 
 
-def test_two_processes_draw_what_one_does(before, fleet, plan, by_one, drawn):
+def test_two_processes_draw_what_one_does(fleet, plan, by_one, drawn):
     frames, seen = drawn
     difference = (frames.int() - by_one.int()).abs()
     assert difference.max() <= 1  # sums in another order, rounded to whole levels
@@ -160,6 +162,18 @@ def test_memory_that_runs_out_is_freed_on_all_ranks(fleet, plan, fault, expected
     assert pids == [rank_pid(fleet, rank) for rank in range(2)]
 
 
+def test_an_idle_fleet_frees_its_weights_and_reads_them_again(fleet, plan, expected, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet, "_limits", replace(fleet._limits, idle_release_s=0.1))
+        render(plan, fleet)
+        end_s = time.monotonic() + GONE_S
+        while fleet._timers[0].is_alive() and time.monotonic() < end_s:
+            time.sleep(0.05)
+    seen = Seen()
+    assert torch.equal(render(plan, fleet, seen.events), expected)
+    assert {kind.__name__ for kind in seen.loaded} >= {"VideoVAE", "AvatarDiT"}
+
+
 PARENT = """
 import os, sys, time
 sys.path.insert(0, {root!r})
@@ -167,7 +181,7 @@ from tests.unit.runtime.conftest import make_plan, render
 from flashtalk_core.runtime.fleet import Fleet
 fleet = Fleet(("cpu", "cpu"))
 frames = render(make_plan(), fleet)
-print(int(frames.long().sum()), flush=True)
+print(int(frames.long().sum()), fleet._processes.log, flush=True)
 os.fork() or time.sleep(600)  # a child that holds all of its parent's files
 time.sleep(600)
 """
@@ -180,10 +194,10 @@ def test_two_fleets_run_at_once_and_one_ends_with_its_parent(fleet, plan, expect
     )
     assert torch.equal(render(plan, fleet), expected)
     assert parent.stdout is not None
-    assert int(parent.stdout.readline()) == int(expected.long().sum())
+    total, log = parent.stdout.readline().split()
+    assert int(total) == int(expected.long().sum())
     pids = fleet_processes(parent.pid)
     assert len(pids) == 3
-    logs = set(Path("/tmp").glob("flashtalk-*.log"))
     children = [pid for pid in running(fleet_children(parent.pid)) if pid not in pids]
     parent.kill()
     try:
@@ -193,7 +207,7 @@ def test_two_fleets_run_at_once_and_one_ends_with_its_parent(fleet, plan, expect
             os.kill(pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    assert len(set(Path("/tmp").glob("flashtalk-*.log"))) < len(logs)
+    assert not Path(log).exists()
     assert torch.equal(render(plan, fleet), expected)  # the other one is not concerned
 
 
@@ -203,7 +217,10 @@ def fleet_children(parent):
     return {pid for pid, (above, _, _) in processes().items() if above == parent}
 
 
-def test_a_bug_in_one_rank_is_one_error_and_the_next_render_starts_new_ones(fleet, plan, fault):
+def test_a_bug_in_one_rank_is_one_error_and_the_next_render_starts_new_ones(
+    running_fleet, plan, fault
+):
+    fleet = running_fleet
     pids = fleet_processes(os.getpid())
     fault("ZeroDivisionError", "division", ranks=[1])
     said = fail(fleet, plan, Seen())
@@ -225,10 +242,9 @@ def test_a_bug_in_one_rank_is_one_error_and_the_next_render_starts_new_ones(flee
     ids=["in a step", "while decoding"],
 )
 def test_a_rank_that_is_killed_is_named_and_the_next_render_starts_new_ones(
-    fleet, plan, expected, at, rank, when
+    running_fleet, plan, expected, at, rank, when
 ):
-    if not fleet.is_running:
-        render(plan, fleet)
+    fleet = running_fleet
     pids = fleet_processes(os.getpid())
     assert len(pids) == 3
     seen = Seen(at, lambda: os.kill(rank_pid(fleet, rank), signal.SIGKILL))
@@ -241,27 +257,29 @@ def test_a_rank_that_is_killed_is_named_and_the_next_render_starts_new_ones(
 
 
 def test_a_rank_that_was_killed_while_idle_is_replaced_at_the_next_render(
-    fleet, plan, expected, caplog
+    running_fleet, plan, expected, caplog
 ):
+    fleet = running_fleet
     os.kill(rank_pid(fleet, 1), signal.SIGKILL)
     with caplog.at_level(logging.WARNING, "flashtalk_core"):
         assert torch.equal(render(plan, fleet), expected)
     assert "cpu (rank 1) was killed (signal 9) while it was idle" in caplog.text
 
 
-def test_a_rank_that_does_not_go_on_is_named_after_the_limit(fleet, plan, monkeypatch):
-    monkeypatch.setattr(fleet, "_limits", replace(fleet._limits, step_s=5))
+def test_a_rank_that_does_not_go_on_is_named_after_the_limit(running_fleet, plan, monkeypatch):
+    fleet = running_fleet
+    monkeypatch.setattr(fleet, "_limits", replace(fleet._limits, step_s=4))
     pids = fleet_processes(os.getpid())
     seen = Seen(4, lambda: os.kill(rank_pid(fleet, 1), signal.SIGSTOP))
     said = fail(fleet, plan, seen)
-    assert re.match(r"cpu \(rank 1\): no progress for 5 s (in step|while|at the start)", said)
+    assert re.match(r"cpu \(rank 1\): no progress for 4 s (in step|while|at the start)", said)
     log = Path(said.rpartition("log: ")[2]).read_text()
     assert "Current thread" in log  # where rank 0 was
     wait_until_gone(pids)
 
 
-def test_ranks_end_with_their_launcher(fleet, plan, expected):
-    assert torch.equal(render(plan, fleet), expected)
+def test_ranks_end_with_their_launcher(running_fleet, plan):
+    fleet = running_fleet
     pids = fleet_processes(os.getpid())
     launcher = fleet._processes._launcher.pid
     said = fail(fleet, plan, Seen(4, lambda: os.kill(launcher, signal.SIGKILL)))
