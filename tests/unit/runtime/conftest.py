@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from flashtalk_core.cli.render import EXAMPLE
 from flashtalk_core.engine.build import LocalEngine
 from flashtalk_core.engine.events import NO_EVENTS
 from flashtalk_core.engine.render import render_video
-from flashtalk_core.engine.resolve import LocalHost, resolve
+from flashtalk_core.engine.resolve import Inputs, LocalHost, resolve
 from flashtalk_core.engine.spec import (
     ChunkSpec,
     PlacementSpec,
@@ -18,6 +19,7 @@ from flashtalk_core.engine.spec import (
     SamplingSpec,
     Speaker,
 )
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.runtime.fleet import Fleet
 from flashtalk_core.runtime.limits import Limits
@@ -42,7 +44,7 @@ def make_plan(devices=DEVICES):
     """Plan eight frames in two chunks of two steps."""
     spec = RenderSpec(
         portrait=str(EXAMPLE / "portrait.png"),
-        speakers=(Speaker(audio=str(EXAMPLE / "speech.wav")),),
+        speakers=(Speaker(),),
         duration_s=0.32,
         size_px=(32, 32),
         sampling=SamplingSpec(steps=2),
@@ -51,7 +53,9 @@ def make_plan(devices=DEVICES):
             device="auto" if devices else "cpu", devices=devices, dtype="float32"
         ),
     )
-    return resolve(spec, LocalHost())
+    noise = np.random.default_rng(0).standard_normal((1, 8_000)).astype(np.float32)
+    audio = AudioArray("noise", 0.1 * noise, 16_000)
+    return resolve(spec, LocalHost(), Inputs(audio_inputs=(audio,)))
 
 
 def render(plan, engine, events=NO_EVENTS):
