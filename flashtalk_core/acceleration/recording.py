@@ -38,11 +38,12 @@ def capture(run: Run, device: torch.device) -> Run:
 
 
 def _capture(run: Run, device: torch.device) -> Run:
-    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     with torch.cuda.device(device):
         side, current = _side_stream(device), torch.cuda.current_stream()
         side.wait_stream(current)
         with torch.cuda.stream(side):
+            _make_room(device)
+            graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
             # Other threads go on allocating, for example for the encoder of the video.
             graph.capture_begin(pool, capture_error_mode="thread_local")
             try:
@@ -59,6 +60,14 @@ def _capture(run: Run, device: torch.device) -> Run:
         return output
 
     return replay
+
+
+def _make_room(device: torch.device) -> None:
+    """Let the allocator hold what PyTorch allocates for its random numbers when recording begins.
+
+    A graph that failed to begin ends the process when it is freed.
+    """
+    _room = [torch.empty(1, dtype=torch.int64, device=device) for _ in range(2)]
 
 
 def _end(graph: torch.cuda.CUDAGraph, device: torch.device, pool: Any) -> None:

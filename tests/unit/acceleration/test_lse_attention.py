@@ -124,4 +124,7 @@ def test_float8_merges_to_what_it_is_at_once():
     for part in (slice(0, 64), slice(64, 160)):
         found = attention.attend_with_lse(q8, k8[:, part], v8[:, part], *undo)
         out, lse = merge(out, lse, *found)
-    assert relative_rms(out, expected) < 1e-2
+    exact, _ = eager_with_lse(q.float(), k.float(), v.float())
+    # Weights are rounded to FP8 part by part: another error, not a larger one.
+    assert relative_rms(out, expected) < 3e-2
+    assert relative_rms(out, exact) < 1.1 * relative_rms(expected, exact)
