@@ -10,7 +10,6 @@ from typing import (
     Annotated,
     Any,
     Literal,
-    NamedTuple,
     TypeVar,
     Union,
     get_args,
@@ -20,23 +19,9 @@ from typing import (
 
 from .errors import InvalidInputError, about
 from .excerpt import excerpt, is_text
+from .limits import Within
 
 SettingsT = TypeVar("SettingsT")
-
-
-class Within(NamedTuple):
-    """Limits of a number, or of the length of a text or a list; both are allowed."""
-
-    least: float
-    most: float
-
-
-Count = Annotated[int, Within(1, 128)]
-"""How many of something are built: each takes time."""
-Width = Annotated[int, Within(1, 65_536)]
-"""Length of one axis of a tensor."""
-Epsilon = Annotated[float, Within(1e-20, 0.1)]
-"""What is added so that nothing is divided by zero."""
 
 _NUMBERS = {int: Within(-(2**63), 2**63 - 1), float: Within(-1e9, 1e9)}
 _LONGEST_TEXT = Within(0, 10_000)

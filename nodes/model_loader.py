@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..flashtalk_core.engine.resolve import Backend
     from ..flashtalk_core.engine.spec import ModelSpec, PlacementSpec
     from ..flashtalk_core.weights.lora.merge import LoraFile
+    from .host.fleet import ManagedFleet
 
 ATTENTION = ("auto", *BUILT_IN, *(kernel.name for kernel in KERNELS))
 
@@ -161,7 +162,7 @@ class ModelLoader(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Several NVIDIA GPUs that draw together, such as 0,1,2,3, a process "
+                    tooltip="Several NVIDIA GPUs that render together, such as 0,1,2,3, a process "
                     "for each (Linux). Empty: 'device' alone.",
                 ),
             ],
@@ -228,7 +229,8 @@ class ModelLoader(io.ComfyNode):
         require_files(cls, parts)
         with attribute_errors(cls, "model"):
             files = find_files(parts)
-            return io.NodeOutput(describe_model(spec, placement, files, loras, backend))
+            fleet = _fleet(placement.devices)
+            return io.NodeOutput(describe_model(spec, placement, files, loras, backend, fleet))
 
 
 def _place(
@@ -242,6 +244,16 @@ def _place(
     host, placement = ComfyHost(), PlacementSpec(memory=memory, **settings)
     host.find_device(placement.device)
     return find_loras(spec, host), placement, find_backend(placement, host)
+
+
+def _fleet(devices: Sequence[str]) -> ManagedFleet | None:
+    """Return what renders on several devices; nothing is started."""
+    if len(devices) < 2:
+        return None
+    from ..flashtalk_core.runtime.fleets import fleets
+    from .host.fleet import ManagedFleet
+
+    return ManagedFleet(fleets().get(devices))
 
 
 def model_spec(parts: Mapping[str, str], lora: str, lora_strength: float) -> ModelSpec:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from ..excerpt import excerpt
-from ..settings import Width, Within
+from ..limits import Width, Within
 from .chunk import ChunkConfig
 from .networks import (
     AudioEncoderConfig,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ..errors import require
-from ..settings import Within
+from ..limits import Within
 
 
 def check_num_frames(num_frames: int) -> None:

@@ -7,7 +7,7 @@ from math import prod
 from typing import Annotated, Literal
 
 from ..errors import require
-from ..settings import Count, Epsilon, Width, Within
+from ..limits import Count, Epsilon, Width, Within
 
 # Per-channel statistics of the Wan 2.1 VAE's latents.
 # Source: SoulX-FlashTalk ``WanVAE`` @ 688982e (the numbers are Wan 2.1's).

@@ -26,7 +26,7 @@ from .plan import RenderPlan
 from .plan import fingerprint as hash_of
 from .reference import ReferenceTrack, encode_portrait
 from .request import PromptChange, check_request, warn_about_request
-from .session import ChunkSource
+from .state import ChunkSource
 
 
 @dataclass(frozen=True)

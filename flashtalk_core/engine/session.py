@@ -12,36 +12,17 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..config.chunk import ChunkConfig
 from ..errors import InvalidInputError
-from ..geometry import ChunkSpan, chunk_span, num_video_frames
+from ..geometry import chunk_span, num_video_frames
 from ..media.audio.info import AudioInfo
 from ..media.audio.source import SampleReader
 from .events import NO_EVENTS, RenderEvents
 from .plan import RenderPlan
-from .state import FrameGroup, SessionState
-
-
-class ChunkSource(Protocol):
-    """Generates the frames of one chunk after the other."""
-
-    @property
-    def chunk(self) -> ChunkConfig:
-        """Arithmetic of a chunk."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that determines the image; a state is only continued with the same."""
-        ...
-
-    def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
-        """Yield the chunk's new frames, ``(f, H, W, 3)`` uint8; the last have the next state."""
-        ...
+from .state import ChunkSource, SessionState
 
 
 class Engine(Protocol):
-    """Draws plans, one at a time."""
+    """Renders plans, one at a time."""
 
     def open(
         self, plan: RenderPlan, audio: SampleReader, events: RenderEvents

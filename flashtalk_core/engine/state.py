@@ -1,10 +1,15 @@
-"""The state of a session: a value that is passed into a chunk and returned by it."""
+"""The state of a session, passed into a chunk and returned by it, and what generates chunks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
+
+from ..config.chunk import ChunkConfig
+from ..geometry import ChunkSpan
 
 
 @dataclass(frozen=True)
@@ -32,3 +37,21 @@ class FrameGroup:
     corner_px: tuple[int, int] = (0, 0)
     """Row and column of the whole frame where these pixels begin; the rest of it is on other
     ranks, and a rank may have no pixels."""
+
+
+class ChunkSource(Protocol):
+    """Generates the frames of one chunk after the other."""
+
+    @property
+    def chunk(self) -> ChunkConfig:
+        """Arithmetic of a chunk."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that determines the image; a state is only continued with the same."""
+        ...
+
+    def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
+        """Yield the chunk's new frames, ``(f, H, W, 3)`` uint8; the last have the next state."""
+        ...

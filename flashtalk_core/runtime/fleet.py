@@ -19,8 +19,7 @@ from ..config.chunk import ChunkConfig
 from ..engine.events import RenderEvents
 from ..engine.plan import RenderPlan
 from ..engine.request import check_request, warn_about_request
-from ..engine.session import ChunkSource
-from ..engine.state import FrameGroup, SessionState
+from ..engine.state import ChunkSource, FrameGroup, SessionState
 from ..errors import FlashTalkError, NoMemoryError, WorkerError
 from ..excerpt import reason
 from ..geometry import ChunkSpan

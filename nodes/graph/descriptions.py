@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ...flashtalk_core.errors import about
 from ...flashtalk_core.excerpt import excerpt
@@ -27,8 +27,15 @@ if TYPE_CHECKING:
     from ...flashtalk_core.weights.discovery.files import ModelFiles
     from ...flashtalk_core.weights.load import AvatarCheckpoint
     from ...flashtalk_core.weights.lora.merge import LoraFile
-    from ..host.fleet import ManagedFleet
     from ..host.networks import ManagedNetworks
+
+
+class ManagedDevices(Protocol):
+    """Several devices that render together, under ComfyUI's management."""
+
+    def engine_for(self, peak_bytes: int) -> Engine:
+        """Return the engine, when ComfyUI has made room for ``peak_bytes`` on each device."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,8 @@ class ModelDescription:
     opened: OpenedModel
     networks: ManagedNetworks
     memo: EncodingMemo
-    fleet: ManagedFleet | None = None
-    """What draws on several devices; ``None``: this process draws with ``networks``."""
+    fleet: ManagedDevices | None = None
+    """What renders on several devices; ``None``: this process renders with ``networks``."""
 
     def __repr__(self) -> str:
         """Return what ComfyUI shows of the model: in error reports and in Preview Any."""
@@ -91,6 +98,7 @@ def describe_model(
     files: ModelFiles,
     loras: Sequence[LoraFile],
     backend: Backend,
+    fleet: ManagedDevices | None = None,
 ) -> ModelDescription:
     """Check the files of a model and describe it; no weights are read.
 
@@ -100,19 +108,18 @@ def describe_model(
         files: What ``spec`` names here.
         loras: What ``spec`` names here.
         backend: What ``placement`` names here.
+        fleet: What renders if ``placement`` names several devices.
 
     Raises:
         FlashTalkError: If a file is damaged or of another model.
     """
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
     from ...flashtalk_core.engine.resolve import open_model
-    from ..host.fleet import ManagedFleet
     from ..host.networks import ManagedNetworks
     from ..host.render_host import ComfyHost
 
     opened = open_model(files, loras, backend, placement, ComfyHost())
     networks = ManagedNetworks(opened.checkpoint)
-    fleet = ManagedFleet(placement.devices) if len(placement.devices) > 1 else None
     return ModelDescription(spec, placement, opened, networks, EncodingMemo(), fleet)
 
 

@@ -11,8 +11,6 @@ from torch import nn
 from .networks import WholeModelPatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ...flashtalk_core.engine.session import Engine
     from ...flashtalk_core.runtime.fleet import Fleet
 
@@ -50,16 +48,10 @@ class FleetPatcher(WholeModelPatcher):
 class ManagedFleet:
     """The fleet of a model loader; its processes end when nothing refers to it any more."""
 
-    def __init__(self, devices: Sequence[str]) -> None:
-        """Start nothing yet.
-
-        Args:
-            devices: One for each process.
-        """
-        from ...flashtalk_core.runtime.fleets import fleets
-
-        self._fleet = fleets().get(devices)
-        self.patcher = FleetPatcher(self._fleet)
+    def __init__(self, fleet: Fleet) -> None:
+        """Start nothing yet."""
+        self._fleet = fleet
+        self.patcher = FleetPatcher(fleet)
 
     def __repr__(self) -> str:
         return f"ManagedFleet({self._fleet!r})"

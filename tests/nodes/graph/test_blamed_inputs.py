@@ -47,6 +47,8 @@ WRONG = {
     ("ChunkSampler", "chunk_frames"): 34,
     ("ParallelDecode", "device"): "gpu:7",
     ("ParallelDecode", "latents_per_call"): -1,
+    ("ParallelDecode", "grid"): "2x2",
+    ("ParallelDecode", "devices"): "1",
     ("StreamPreview", "filename_prefix"): "folder/",
     ("StreamPreview", "quality"): 99,
     ("StreamPreview", "keep_gb"): nan,
@@ -60,7 +62,6 @@ FINE = {
     ("ModelLoader", "speed"),
     ("ModelLoader", "float8"),
     ("ModelLoader", "memory"),
-    ("ParallelDecode", "grid"),
     ("StreamPreview", "container"),
     # What other nodes made was checked there.
     ("ChunkSampler", "speech"),

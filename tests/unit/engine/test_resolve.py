@@ -245,6 +245,10 @@ WRONG = [
     ("placement.memory.mode", "full", "memory"),
     ("placement.memory.num_resident", -1, "memory"),
     ("placement.decode_latents", 0, "decode_latents"),
+    ("placement.graph", "on", "graph"),
+    ("placement.vae_devices", (1,), "vae_devices"),
+    ("placement.vae_grid", "2x0", "vae_grid"),
+    ("placement.vae_grid", "2x1", "vae_grid"),
 ]
 ALWAYS_RIGHT = {"placement.memory.float8"}
 """Fields of which a CPU can use every value."""

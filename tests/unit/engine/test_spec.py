@@ -203,6 +203,9 @@ SUBJECTS = {
     "placement.memory.num_resident": "memory",
     "placement.memory.float8": "memory",
     "placement.decode_latents": "decode_latents",
+    "placement.graph": "graph",
+    "placement.vae_devices": "vae_devices",
+    "placement.vae_grid": "vae_grid",
 }
 
 
