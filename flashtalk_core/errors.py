@@ -52,7 +52,7 @@ class SeveralPartsError(WeightsError):
 
 
 class OverflowedError(FlashTalkError):
-    """Values that left the range of numbers while a video was drawn."""
+    """Values that left the range of numbers while a video was generated."""
 
 
 class OutputError(FlashTalkError):

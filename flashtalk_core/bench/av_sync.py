@@ -31,12 +31,12 @@ _CLICK_MARGIN_S = 0.1
 
 
 class PlainFrames:
-    """A chunk source that draws plain grey frames, a group of four at a time."""
+    """A chunk source that generates plain grey frames, a group of four at a time."""
 
     fingerprint = "plain frames"
 
     def __init__(self, size_px: tuple[int, int] = (32, 32)) -> None:
-        """Draw frames of ``size_px``, in chunks as the method has them."""
+        """Generate frames of ``size_px``, in chunks as the method has them."""
         self.size_px = size_px
         self.chunk = ChunkConfig()
 

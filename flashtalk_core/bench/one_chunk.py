@@ -69,7 +69,7 @@ def make_avatar(
     events: RenderEvents = NO_EVENTS,
     spread: ImageSpread = WHOLE,
 ) -> TalkingAvatar:
-    """Return the avatar that draws the chunk."""
+    """Return the avatar that generates the chunk."""
     config = networks.config
     resident = FixedNetworks(networks.dit, networks.vae, networks.audio_encoder)
     return TalkingAvatar(
@@ -84,7 +84,7 @@ def make_avatar(
 
 
 def measured_span(networks: Networks) -> ChunkSpan:
-    """Return the span of the chunk that is drawn."""
+    """Return the span of the chunk that is generated."""
     return chunk_span(_CHUNK_INDEX, networks.config.chunk)
 
 

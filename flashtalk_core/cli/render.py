@@ -73,7 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=parse_devices,
         default=(),
         metavar="LIST",
-        help="GPUs that draw together, such as 0,1,2,3",
+        help="GPUs that render together, such as 0,1,2,3",
     )
     parser.add_argument(
         "--step-limit",
@@ -190,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
 def open_engine(
     plan: RenderPlan, events: RenderEvents, step_limit_s: float | None = None
 ) -> Iterator[Engine]:
-    """Return what draws a plan; processes that it starts end with the context."""
+    """Return what renders a plan; processes that it starts end with the context."""
     from ..engine.build import LocalEngine
     from ..placement.residency import CachedNetworks
 

@@ -31,7 +31,7 @@ from .state import ChunkSource
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Draws in this process; loading is reported by ``networks``, not to the events."""
+    """Renders in this process; loading is reported by ``networks``, not to the events."""
 
     networks: Residency
     """Provides the networks."""

@@ -80,7 +80,7 @@ def render_video(
     Args:
         plan: Of the video.
         sink: Receives the frames, from :func:`open_writer` for example; entered and left here.
-        engine: Draws the chunks.
+        engine: Generates the chunks.
         events: Receives what happens; may raise to stop.
 
     Raises:

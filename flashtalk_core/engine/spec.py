@@ -142,8 +142,8 @@ class PlacementSpec:
 
     device: str = "auto"
     devices: tuple[str, ...] = ()
-    """Devices that draw one render together, such as ``("cuda:0", "cuda:1")``; then ``device``
-    stays ``auto``. Empty, or one: that device draws, in this process."""
+    """Devices that render together, such as ``("cuda:0", "cuda:1")``; then ``device``
+    stays ``auto``. Empty, or one: that device renders, in this process."""
     vae_device: str | None = None
     """Where the autoencoder runs; ``None`` is where the others do."""
     dtype: str = "auto"

@@ -63,7 +63,7 @@ def parse_devices(text: str) -> tuple[str, ...]:
 
 
 def check_devices(names: Sequence[str], device: str = "auto") -> None:
-    """Check a list of devices that draw one render together; none of them is used for that.
+    """Check a list of devices that render together; none of them is used for that.
 
     Args:
         names: As :func:`parse_devices` returns them; none or one is for one device.

@@ -34,7 +34,7 @@ from .channel import Blob
 from .faults import rank_name
 from .job import pack_plan, pack_tensor
 from .limits import Limits, StepClock
-from .messages import DrawChunk, Frames, Loading, OpenJob, Release, Stage, Step
+from .messages import Frames, GenerateChunk, Loading, OpenJob, Release, Stage, Step
 from .processes import Processes, Report
 from .shared_frames import SharedFrames, frame_bytes
 
@@ -88,7 +88,7 @@ class Fleet:
         """Prepare a session; see :class:`.engine.Engine`.
 
         Raises:
-            WorkerError: If a process ends or does not go on, or the fleet draws already.
+            WorkerError: If a process ends or does not go on, or the fleet renders already.
         """
         check_request(plan.request, plan.checkpoint.config)
         warn_about_request(plan.request, plan.checkpoint.config, plan.audio.duration_s)
@@ -172,7 +172,7 @@ class Fleet:
         return FleetSource(processes, plan, audio, events, self._limits)
 
     def _end_job(self, processes: Processes, *, networks: bool) -> None:
-        """Stop what still runs, and free the session; the next render starts anew if that fails."""
+        """Stop what still runs, and free the session; after a failure the next render starts again."""
         if not processes.is_running:
             return
         try:
@@ -185,7 +185,7 @@ class Fleet:
             processes.kill()
 
     def _start_timers(self) -> None:
-        """Free weights and end processes when nothing was drawn for a while."""
+        """Free weights and end processes when nothing was rendered for a while."""
         own = weakref.ref(self)
         for after_s, end in (
             (self._limits.idle_release_s, False),
@@ -214,7 +214,7 @@ class FleetSource:
         events: RenderEvents,
         limits: Limits,
     ) -> None:
-        """Draw with processes that have opened the job of ``plan``."""
+        """Generate with processes that have opened the job of ``plan``."""
         self._processes = processes
         self._audio = audio
         self._events = events
@@ -247,8 +247,8 @@ class FleetSource:
             motion, blob = pack_tensor(state.motion_frames.float())
             blobs.append(blob)
 
-        def message(number: int) -> DrawChunk:
-            return DrawChunk(
+        def message(number: int) -> GenerateChunk:
+            return GenerateChunk(
                 command=number,
                 index=span.index,
                 first_sample=first_sample,
@@ -264,7 +264,7 @@ class FleetSource:
         self._load_s = None
 
     def _limit_s(self) -> float:
-        """Return the limit of drawing; the first chunk may read weights and build kernels."""
+        """Return the limit of a step; the first chunk may read weights and build kernels."""
         return self._load_s or self._clock.limit_s
 
     def _group(self, report: Frames, state: SessionState) -> FrameGroup:

@@ -1,4 +1,4 @@
-"""A plan as a message, and back: what a rank needs to draw, all of it decided already."""
+"""A plan as a message, and back: what a rank needs to render, all of it decided already."""
 
 from __future__ import annotations
 

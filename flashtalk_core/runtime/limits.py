@@ -22,7 +22,7 @@ class Limits:
     load_s: float = 900.0
     """Of opening a job and of its first chunk: weights are read, and kernels built."""
     step_s: float | None = None
-    """Of drawing; ``None`` is 20 times the usual time of a step, and at least a minute."""
+    """Of a step; ``None`` is 20 times the usual time of a step, and at least a minute."""
     stop_s: float = 5.0
     """Until all ranks have stopped after one of them failed."""
     exit_s: float = 3.0
@@ -42,7 +42,7 @@ class Limits:
 
 
 class StepClock:
-    """What a step usually takes, and with that the limit of drawing."""
+    """What a step usually takes, and with that its limit."""
 
     def __init__(self, limits: Limits) -> None:
         """Know no step yet."""
@@ -59,7 +59,7 @@ class StepClock:
 
     @property
     def limit_s(self) -> float:
-        """Longest time without progress while chunks are drawn."""
+        """Longest time without progress while chunks are generated."""
         if self._limits.step_s is not None:
             return self._limits.step_s
         usual_s = median(self._steps_s) if self._steps_s else 0.0

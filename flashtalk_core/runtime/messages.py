@@ -44,8 +44,8 @@ class OpenJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawChunk:
-    """Draw a chunk; blobs are its samples, float32, and the motion frames if ``motion`` is set."""
+class GenerateChunk:
+    """Generate a chunk; blobs are its samples, float32, and motion frames if ``motion`` is set."""
 
     command: int
     index: int
@@ -175,7 +175,7 @@ class RankEnded:
 
 
 Message = (
-    OpenJob | DrawChunk | Release | Exit | Ready | Loading | Step | Stage | Frames | Finished
+    OpenJob | GenerateChunk | Release | Exit | Ready | Loading | Step | Stage | Frames | Finished
     | Stopped | Fault | Started | RankEnded
 )  # fmt: skip
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in Message.__args__}

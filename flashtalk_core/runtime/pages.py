@@ -88,12 +88,12 @@ class RankRow:
         self._words[1] += 1
 
     @property
-    def drawn(self) -> tuple[int, int]:
+    def written(self) -> tuple[int, int]:
         """Number of a command, and how many frames of its chunk the rank has written."""
         return divmod(int(self._words[5]), 1 << _FRAMES_BITS)
 
-    @drawn.setter
-    def drawn(self, value: tuple[int, int]) -> None:
+    @written.setter
+    def written(self, value: tuple[int, int]) -> None:
         command, count = value
         self._words[5] = (command << _FRAMES_BITS) + count
 

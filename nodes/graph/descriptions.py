@@ -84,7 +84,7 @@ class ModelDescription:
         return self.networks.largest
 
     def engine_for(self, plan: RenderPlan, events: RenderEvents) -> Engine:
-        """Return what draws a plan, when ComfyUI has made room for it; loading goes to events."""
+        """Return what renders a plan, when ComfyUI has made room for it; loading goes to events."""
         from ...flashtalk_core.engine.build import LocalEngine
 
         if self.fleet is not None:
@@ -183,7 +183,7 @@ def _size(size_px: tuple[int, int]) -> str:
 
 @dataclass(frozen=True)
 class RenderDescription:
-    """A whole video, ready to be drawn."""
+    """A whole video, ready to be rendered."""
 
     spec: RenderSpec
     """Its settings; images and audio from other nodes are in ``inputs``."""

@@ -1,4 +1,4 @@
-"""One render job: a kept render is copied, otherwise the chunks are drawn."""
+"""One render job: a kept render is copied, otherwise the chunks are generated."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RenderJob:
 
         Args:
             node: The node that runs, for messages.
-            render: What to draw.
+            render: What to render.
             node_id: Where progress is shown.
             crf: H.264 quality, 0 (best) to 51.
             keep_gb: Most gigabytes of finished renders that are kept; 0 keeps none.
@@ -115,7 +115,7 @@ class RenderJob:
         """Copy the kept render, if there is one that can be read.
 
         Raises:
-            OutputError: If the copy cannot be written; a drawn video could not be, either.
+            OutputError: If the copy cannot be written; a rendered video could not be, either.
         """
         kept = self._store.find(key)
         if kept is None:

@@ -27,7 +27,7 @@ def describe_render(
     """Return the spec of a video and its plan, checked as far as that needs no weights.
 
     Args:
-        model: What draws.
+        model: What renders.
         speech: The audio.
         reference: Portrait and prompt.
         settings: Values of the sampler's widgets, by input.

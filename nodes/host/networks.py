@@ -199,7 +199,7 @@ class ManagedResidency:
 
         Args:
             networks: The networks of the plan's model.
-            plan: What they draw.
+            plan: What they render.
             events: Gets the loading of each tensor; may raise to stop.
         """
         self._networks = networks
@@ -234,7 +234,7 @@ def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> boo
     if wanted.device_of(kind) != found.device_of(kind):
         return False
     if kind is AvatarDiT:
-        # Fewer blocks than fit draw the same, and cost less than reading the weights again.
+        # Fewer blocks than fit give the same image, and cost less than reading the weights again.
         room, kept = (
             sys.maxsize if each.num_resident is None else each.num_resident
             for each in (ours, theirs)

@@ -83,7 +83,7 @@ class LivePreview:
         self._notes += (note for note in notes if note not in self._notes)
 
     def say(self, text: str | None) -> None:
-        """Report the current activity; ``None`` is drawing."""
+        """Report the current activity; ``None`` is rendering."""
         if text != self._text:
             self._text = text
             self._send(LIVE)

@@ -85,7 +85,7 @@ class StreamMessage(TypedDict):
     reason: str | None
     """What went wrong, one line."""
     text: str | None
-    """What is being done other than drawing, one of the texts above; ``None`` while drawing."""
+    """What is being done other than rendering, one of the texts above; ``None`` while rendering."""
     notes: list[str]
     """What the user should know about this render, a sentence each."""
     left_s: float | None

@@ -1,4 +1,4 @@
-"""What goes into the drawing of a chunk on a rank, and what is reported while it runs."""
+"""What goes into a chunk on a rank, and what is reported while it runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tickets import StoppedError, Tickets
 
 
 class SentSamples:
-    """The audio window of the chunk that is drawn; see :class:`SampleReader`."""
+    """The audio window of the chunk that is generated; see :class:`SampleReader`."""
 
     def __init__(self) -> None:
         """Hold no samples yet."""

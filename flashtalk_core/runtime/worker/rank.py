@@ -1,4 +1,4 @@
-"""What a rank does: it opens jobs and draws chunks as it is asked to, and reports what fails."""
+"""What a rank does: it opens jobs and generates chunks as asked, and reports what fails."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from ..channel import Channel
 from ..job import Model, read_job, unpack_plan, unpack_tensor
 from ..launcher import RankSettings
 from ..messages import (
-    DrawChunk,
     Exit,
     Fault,
     FaultKind,
     Finished,
     Frames,
+    GenerateChunk,
     Message,
     OpenJob,
     Ready,
@@ -126,14 +126,14 @@ class Rank:
 
     def carry_out(self, message: Message, blobs: list[bytearray]) -> Message:
         """Carry out a command, and return the answer; whatever fails in it is one."""
-        assert isinstance(message, OpenJob | DrawChunk | Release), message
+        assert isinstance(message, OpenJob | GenerateChunk | Release), message
         self._events.command = message.command
         self._tickets.begin(message.command)
         try:
             if isinstance(message, OpenJob):
                 self._open(message, blobs)
-            elif isinstance(message, DrawChunk):
-                self._draw(message, blobs)
+            elif isinstance(message, GenerateChunk):
+                self._generate(message, blobs)
             else:
                 self.release(networks=message.networks)
         except StoppedError:
@@ -212,7 +212,7 @@ class Rank:
             self._spreads[key] = spread_images(self._ranks, *key)
         return self._spreads[key]
 
-    def _draw(self, message: DrawChunk, blobs: list[bytearray]) -> None:
+    def _generate(self, message: GenerateChunk, blobs: list[bytearray]) -> None:
         avatar, frames = self._avatar, self._frames
         assert avatar is not None, "a job was opened"
         assert frames is not None
@@ -231,7 +231,7 @@ class Rank:
             self._state = group.state
             count = len(group.frames)
             frames.write(first, group, with_state=self._rank == 0)
-            self._row.drawn = message.command, first + count
+            self._row.written = message.command, first + count
             if self._rank == 0:
                 self._wait_for_others(message.command, first + count)
                 is_last = group.state is not None
@@ -248,7 +248,7 @@ class Rank:
         """Wait until all ranks have written their parts of a chunk's first ``count`` frames."""
         for rank in range(self._ranks.size):
             row = self._pages.row(rank)
-            while row.drawn < (command, count):
+            while row.written < (command, count):
                 if self._pages.failed == command:
                     raise StoppedError
                 time.sleep(_PAUSE_S)

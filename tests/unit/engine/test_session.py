@@ -29,14 +29,14 @@ class Counter:
 
     def __init__(self):
         self.asked = []
-        self.drawn = 0
+        self.generated = 0
         self.ended = 0
 
     def generate(self, span, state):
         self.asked.append((span, state))
         after = SessionState(state.chunk_index + 1, None, state.fingerprint)
         for first in range(span.shown.start, span.shown.stop, 4):
-            self.drawn += 4
+            self.generated += 4
             numbers = torch.arange(first, first + 4, dtype=torch.uint8)
             frames = numbers[:, None, None, None].expand(-1, 32, 32, 3)
             yield FrameGroup(frames, after if first + 4 == span.shown.stop else None)
@@ -52,18 +52,18 @@ def test_every_frame_comes_once_and_in_order(total):
     assert numbers(run_session(Counter(), total)) == list(range(total))
 
 
-def test_frames_behind_the_end_are_not_drawn():
+def test_frames_behind_the_end_are_not_generated():
     source = Counter()
     list(run_session(source, 17))
     assert [span.index for span, _ in source.asked] == [0, 1, 2]
-    assert source.drawn == 20
+    assert source.generated == 20
 
 
-def test_frames_leave_before_the_next_are_drawn():
+def test_frames_leave_before_the_next_are_generated():
     source = Counter()
     session = run_session(source, 100)
     next(session)
-    assert source.drawn == 4
+    assert source.generated == 4
 
 
 def test_each_state_continues_the_previous_one():
@@ -122,7 +122,7 @@ class Hearing(Counter):
         frames = torch.from_numpy(levels)[:, None, None, None].expand(-1, 2, 2, 3)
         after = SessionState(state.chunk_index + 1, None, state.fingerprint)
         for first in range(0, len(frames), 4):
-            self.drawn += 4
+            self.generated += 4
             yield FrameGroup(frames[first : first + 4], after if first + 4 == len(frames) else None)
 
 
@@ -150,13 +150,13 @@ def test_growing_audio_gives_the_frames_of_the_finished_one(
 
 
 @pytest.mark.parametrize("total", [8, 16, 12, 13])
-def test_nothing_is_drawn_behind_the_end_of_growing_audio(growing_audio, total):
-    """Its end is known only when the next sample is waited for, which is before it is drawn."""
+def test_nothing_is_generated_behind_the_end_of_growing_audio(growing_audio, total):
+    """Its end is known only when the next sample is waited for, which is before it is generated."""
     samples = np.ones((1, total * 640), np.float32)
     audio = AudioInfo.growing(growing_audio(samples, 16_000, 640))
     source = Hearing(audio, 0)
     assert sum(map(len, run_session(source, audio))) == total
-    assert source.drawn == -(-total // 4) * 4
+    assert source.generated == -(-total // 4) * 4
 
 
 def test_frames_leave_before_the_end_is_known(growing_audio):

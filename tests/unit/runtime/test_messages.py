@@ -10,10 +10,10 @@ from flashtalk_core.errors import FlashTalkError
 from flashtalk_core.runtime.channel import Channel, ChannelClosed, make_pair
 from flashtalk_core.runtime.messages import (
     Array,
-    DrawChunk,
     Exit,
     Fault,
     Finished,
+    GenerateChunk,
     Ready,
     decode,
     encode,
@@ -22,7 +22,7 @@ from flashtalk_core.runtime.messages import (
 pytestmark = pytest.mark.cpu
 
 MESSAGES = [
-    DrawChunk(
+    GenerateChunk(
         command=3,
         index=0,
         first_sample=-56_960,
