@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..flashtalk_core.errors import require
-from ..flashtalk_core.excerpt import excerpt
+from ..flashtalk_core.placement.devices import parse_numbers
 from .graph.errors import attribute_errors
 from .host.devices import DEVICES, find_device
 from .sockets import CATEGORY, ChunksSocket
@@ -92,22 +90,5 @@ class ParallelDecode(io.ComfyNode):
             if place is not None:
                 find_device(place, SAME_DEVICE)  # its message names this node's default
             latents = None if latents_per_call == AUTO_LATENTS else latents_per_call
-            numbers = read_numbers(devices)
+            numbers = parse_numbers(devices)
             return io.NodeOutput(decoded_with(chunks, place, latents, numbers, grid))
-
-
-def read_numbers(text: str) -> tuple[int, ...]:
-    """Read numbers of devices, as in ``0,1``; none in an empty text.
-
-    Raises:
-        InvalidInputError: If it is anything else.
-    """
-    words = [word.strip() for word in text.split(",")] if text.strip() else []
-    for word in words:
-        require(
-            re.fullmatch(r"[0-9]{1,3}", word) is not None,
-            f"devices {excerpt(text)!r}: use numbers from 0 with commas between, such as 0,1, or "
-            "nothing for all",
-            subject="vae_devices",
-        )
-    return tuple(map(int, words))

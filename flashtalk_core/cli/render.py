@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInputError
 from ..excerpt import excerpt
 from ..files.paths import check_file
-from ..placement.devices import DTYPES, parse_devices
+from ..placement.devices import DTYPES
+from .device_options import add_device_options, read_devices
 from .kernel_options import add_kernel_options, read_disabled
 
 if TYPE_CHECKING:
@@ -67,21 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="H.264 quality, 0 to 51; 0 is the best that every player shows, not quite lossless, "
         "in files some ten times as large",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
-    parser.add_argument(
-        "--devices",
-        type=parse_devices,
-        default=(),
-        metavar="LIST",
-        help="GPUs that render together, such as 0,1,2,3",
-    )
-    parser.add_argument(
-        "--step-limit",
-        type=float,
-        metavar="SECONDS",
-        help="with several devices: end a render without progress for as long; default: 20 times "
-        "the usual time of a step, and at least 60",
-    )
+    add_device_options(parser)
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     parser.add_argument(
         "--attention", default="auto", help="auto, sdpa or a kernel that `doctor` lists"
@@ -240,8 +227,7 @@ def read_spec(args: argparse.Namespace) -> RenderSpec:
         sampling=read_sampling(args),
         model=ModelSpec(name=args.model, loras=tuple(map(LoraSpec.parse, args.lora))),
         placement=PlacementSpec(
-            device=args.device,
-            devices=args.devices,
+            **read_devices(args),
             dtype=args.dtype,
             attention=args.attention,
             speed=args.speed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -60,6 +61,23 @@ def parse_devices(text: str) -> tuple[str, ...]:
     """
     names = (name.strip() for name in text.split(",") if text.strip())
     return tuple(f"cuda:{name}" if name.isdecimal() else name for name in names)
+
+
+def parse_numbers(text: str) -> tuple[int, ...]:
+    """Read numbers of devices of a render, as in ``0,1``; none of an empty text.
+
+    Raises:
+        InvalidInputError: If it is anything else.
+    """
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    for word in words:
+        require(
+            re.fullmatch(r"[0-9]{1,3}", word) is not None,
+            f"devices {excerpt(text)!r}: use numbers from 0 with commas between, such as 0,1, or "
+            "nothing for all",
+            subject="vae_devices",
+        )
+    return tuple(map(int, words))
 
 
 def check_devices(names: Sequence[str], device: str = "auto") -> None:

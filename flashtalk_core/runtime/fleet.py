@@ -172,7 +172,7 @@ class Fleet:
         return FleetSource(processes, plan, audio, events, self._limits)
 
     def _end_job(self, processes: Processes, *, networks: bool) -> None:
-        """Stop what still runs, and free the session; after a failure the next render starts again."""
+        """Stop what runs, and free the session; after a failure the next render starts again."""
         if not processes.is_running:
             return
         try:

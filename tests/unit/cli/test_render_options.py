@@ -102,7 +102,7 @@ def test_every_option_is_in_the_spec():
         *("--colour-strength", "0.5", "--mouth-strength", "2"),
         *("--device", "cpu", "--dtype", "bfloat16", "--attention", "sdpa", "--speed", "fused"),
         *("--no-fused-layers", "--memory", "offload:3", "--float8", "--decode-latents", "4"),
-        *("--graph", "off"),
+        *("--graph", "off", "--devices", "0,2", "--vae-grid", "2x1", "--vae-devices", "0, 1"),
     )
     assert found == RenderSpec(
         portrait="me.png",
@@ -121,6 +121,7 @@ def test_every_option_is_in_the_spec():
         ),
         placement=PlacementSpec(
             device="cpu",
+            devices=("cuda:0", "cuda:2"),
             dtype="bfloat16",
             attention="sdpa",
             speed="fused",
@@ -128,8 +129,24 @@ def test_every_option_is_in_the_spec():
             memory=MemoryChoice("offload", 3, float8=True),
             decode_latents=4,
             graph="off",
+            vae_devices=(0, 1),
+            vae_grid="2x1",
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--vae-grid", "2x"), "VAE grid '2x': use 'auto', 'rows', 'columns', or the numbers"),
+        (("--vae-grid", "2x1"), "VAE grid 2x1: its 2 bands need as many devices, and there are 1;"),
+        (("--vae-devices", "a"), "devices 'a': use numbers from 0 with commas between, such as"),
+        (("--vae-devices", "1"), "VAE devices 1: the render runs on 1 device(s), counted from 0;"),
+    ],
+)
+def test_how_several_devices_divide_is_checked_before_weights(options, says, tmp_path, capsys):
+    assert main(["render", "-o", str(tmp_path / "a.mp4"), "--duration", "0.5", *options]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_without_options_all_is_the_models_own_and_the_example():

@@ -1,0 +1,57 @@
+"""Options of ``render`` for where it runs, on one device or several."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..parallel.bands import AUTO
+from ..placement.devices import parse_devices, parse_numbers
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`read_devices` reads, and ``--step-limit``."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
+    several = parser.add_argument_group("several devices")
+    several.add_argument(
+        "--devices",
+        type=parse_devices,
+        default=(),
+        metavar="LIST",
+        help="GPUs that render together, such as 0,1,2,3",
+    )
+    several.add_argument(
+        "--step-limit",
+        type=float,
+        metavar="SECONDS",
+        help="end a render without progress for as long; default: 20 times the usual time of a "
+        "step, and at least 60",
+    )
+    several.add_argument(
+        "--vae-grid",
+        default=AUTO,
+        metavar="GRID",
+        help="how they divide the frames: auto, rows, columns, or rows x columns of bands, such "
+        "as 2x2",
+    )
+    several.add_argument(
+        "--vae-devices",
+        default="",
+        metavar="NUMBERS",
+        help="those that have a part of the frames, counted from 0: 0,1 for the first two; "
+        "default: all",
+    )
+
+
+def read_devices(args: argparse.Namespace) -> dict[str, Any]:
+    """Return fields of :class:`PlacementSpec`.
+
+    Raises:
+        InvalidInputError: If a list of numbers is none.
+    """
+    return {
+        "device": args.device,
+        "devices": args.devices,
+        "vae_devices": parse_numbers(args.vae_devices),
+        "vae_grid": args.vae_grid,
+    }
