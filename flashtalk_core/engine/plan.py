@@ -18,7 +18,6 @@ from ..media.image.portrait import fit_image, to_model_range
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..parallel.bands import choose_grid
 from ..placement.activation_sizes import (
     decode_bytes,
     encoder_recording_bytes,
@@ -109,7 +108,11 @@ class RenderPlan:
         """
         request, place = self.request, self.placement
         # Without several devices there is no such entry: older fingerprints stay valid.
-        several = {"parallel": [place.num_devices, self._grid()]} if place.devices else {}
+        several = (
+            {"parallel": [place.num_devices, str(place.grid(request.size_px))]}
+            if place.devices
+            else {}
+        )
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
         return fingerprint(
             picture=request.image,
@@ -134,12 +137,6 @@ class RenderPlan:
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
             **several,
         )
-
-    def _grid(self) -> str:
-        """Return how frames are divided among the devices."""
-        place = self.placement
-        ranks = len(place.vae_devices) or place.num_devices
-        return str(choose_grid(place.vae_grid, self.request.size_px, ranks))
 
 
 def _installed_kernels() -> list[str]:

@@ -26,7 +26,7 @@ from ..media.image.portrait import check_fit, open_image
 from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
-from ..parallel.bands import check_grid, choose_grid
+from ..parallel.bands import check_grid
 from ..placement.devices import check_devices, choose_device, choose_dtype
 from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
 from ..placement.memory_sizes import model_sizes
@@ -367,7 +367,7 @@ def _check_bands(place: Placement, size_px: tuple[int, int]) -> None:
         "device(s), counted from 0; name some of them, or none for all",
         subject="vae_devices",
     )
-    choose_grid(place.vae_grid, size_px, len(numbers) or count)
+    place.grid(size_px)
 
 
 def _with_memory(
@@ -384,8 +384,10 @@ def _with_memory(
             model.dtype,
             request.num_decode_latents,
             graph=wanted.graph,
+            division=place.division(request.size_px),
         ),
         model.device,
         host.free_bytes(model.device),
+        [torch.device(name) for name in place.devices[1:]],
     )
     return replace(place, memory=memory)

@@ -9,14 +9,20 @@ from ..acceleration.step_graph import is_worth_recording
 from ..config.avatar import AvatarConfig
 from ..config.chunk import ChunkConfig
 from ..geometry import num_latent_frames, token_grid
+from .division import ONE_DEVICE, Division
 
 # Tensors alive at a time, in units of the largest kind each network has. Measured at the full
 # size, 768x448, bfloat16, on an H200: a step adds 1.3 GiB, decoding one latent frame at a time
 # 3.4 GiB and eight 9.5 GiB; rounded up from 11.3, 10.3 and 3.5.
 _STEP_TENSORS = 12
+_EXCHANGED_TENSORS = 6
+"""What a step needs in addition where tokens are divided; Ring more than Ulysses, which 2 devices
+measured as 5 and 3."""
 _DECODE_TENSORS = 12
 _DECODE_TENSORS_PER_LATENT = 4
 _TILE_TENSORS = 9
+_HALO = 1.2
+"""What copies of bands together with their halo add; 2 devices measured 1.17."""
 _ENCODER_TENSORS = 4
 """Of the audio encoder's first convolution, the largest; counted, not measured."""
 _GRAPH_BYTES = 64 * 2**20
@@ -24,13 +30,25 @@ _GRAPH_BYTES = 64 * 2**20
 
 
 def step_bytes(
-    config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig, dtype: torch.dtype
+    config: AvatarConfig,
+    size_px: tuple[int, int],
+    chunk: ChunkConfig,
+    dtype: torch.dtype,
+    division: Division = ONE_DEVICE,
 ) -> int:
-    """Estimate what a step of the transformer needs in addition to its weights."""
+    """Estimate what a step of the transformer needs in addition to its weights on a device."""
+    frames, positions = _tokens(config, size_px, chunk)
+    count = _STEP_TENSORS + (_EXCHANGED_TENSORS if division.num_devices > 1 else 0)
+    tokens = division.most_tokens(frames, positions)
+    return count * tokens * config.dit.dim * dtype.itemsize
+
+
+def _tokens(config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig) -> tuple[int, int]:
+    """Return the frames of tokens of a chunk, and the positions of each."""
     height, width = (side // config.vae.spatial_stride for side in size_px)
     latents = num_latent_frames(chunk.num_frames)
     frames, rows, columns = token_grid((latents, height, width), config.dit)
-    return _STEP_TENSORS * frames * rows * columns * config.dit.dim * dtype.itemsize
+    return frames, rows * columns
 
 
 def recording_bytes(
@@ -39,6 +57,7 @@ def recording_bytes(
     chunk: ChunkConfig,
     dtype: torch.dtype,
     graph: GraphMode,
+    division: Division = ONE_DEVICE,
 ) -> int:
     """Estimate what CUDA graphs keep on the device between calls, in addition to all else.
 
@@ -47,14 +66,13 @@ def recording_bytes(
     """
     if graph == "off":
         return 0
-    height, width = (side // config.vae.spatial_stride for side in size_px)
-    num_latents = num_latent_frames(chunk.num_frames)
-    frames, rows, columns = token_grid((num_latents, height, width), config.dit)
     found = encoder_recording_bytes(config, chunk, dtype)
-    if is_worth_recording(graph, frames * rows * columns, config.dit.dim):
+    tokens = division.most_tokens(*_tokens(config, size_px, chunk))
+    if is_worth_recording(graph, tokens, config.dit.dim):
+        num_latents = num_latent_frames(chunk.num_frames)
         keys = 2 * config.dit.num_layers * num_latents * config.dit.audio_context_tokens
         found += keys * config.dit.dim * dtype.itemsize
-        found += step_bytes(config, size_px, chunk, dtype) + _GRAPH_BYTES
+        found += step_bytes(config, size_px, chunk, dtype, division) + _GRAPH_BYTES
     return found
 
 
@@ -73,9 +91,8 @@ def session_bytes(
     dit = config.dit
     num_latents = num_latent_frames(chunk.num_frames)
     tokens = dit.text_len + dit.clip_tokens + num_latents * dit.audio_context_tokens
-    height, width = (side // config.vae.spatial_stride for side in size_px)
-    frames, rows, columns = token_grid((num_latents, height, width), dit)
-    rotary_and_condition = 4 * frames * rows * columns * dit.head_dim
+    frames, positions = _tokens(config, size_px, chunk)
+    rotary_and_condition = 4 * frames * positions * dit.head_dim
     return (2 * dit.num_layers * tokens * dit.dim + rotary_and_condition) * dtype.itemsize
 
 
@@ -86,6 +103,7 @@ def decode_bytes(
     num_latents: int,
     *,
     row_tiles: bool = False,
+    division: Division = ONE_DEVICE,
 ) -> int:
     """Estimate what decoding needs in addition to its weights.
 
@@ -95,9 +113,12 @@ def decode_bytes(
         dtype: Of the weights.
         num_latents: Latent frames at once; with row tiles one.
         row_tiles: Whether it runs tile by tile.
+        division: Bands of the frames.
     """
     height, width = size_px
     frame = 4 * config.vae.dim * height * width * dtype.itemsize
+    count = _DECODE_TENSORS + _DECODE_TENSORS_PER_LATENT * num_latents
     if row_tiles:
-        return (_TILE_TENSORS + _DECODE_TENSORS_PER_LATENT) * frame
-    return (_DECODE_TENSORS + _DECODE_TENSORS_PER_LATENT * num_latents) * frame
+        count = _TILE_TENSORS + _DECODE_TENSORS_PER_LATENT
+    band = division.largest_band
+    return count * frame if band == 1 else round(_HALO * band * count * frame)

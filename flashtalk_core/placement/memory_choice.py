@@ -7,7 +7,7 @@ it whatever else is running; the rest depends on the free memory.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +20,8 @@ from .memory_sizes import ModelSizes
 
 SYSTEM_BYTES = 1_500_000_000
 """Memory of every card that the system, the display and the driver use."""
+PROCESS_BYTES = 1_000_000_000
+"""What each of several processes takes before it has a tensor: CUDA's context, NCCL's buffers."""
 
 
 def check_choice(choice: MemoryChoice, device: torch.device) -> None:
@@ -204,8 +206,9 @@ def plan_memory(
     sizes: Callable[[], ModelSizes],
     device: torch.device,
     free_bytes: int | None = None,
+    others: Sequence[torch.device] = (),
 ) -> MemoryPlan:
-    """Choose what is resident on ``device``; see :func:`choose_memory`.
+    """Choose what is resident on each device of a render; see :func:`choose_memory`.
 
     Args:
         choice: What the user requested.
@@ -213,14 +216,27 @@ def plan_memory(
         device: Where the model runs. Only the memory of CUDA devices is known, others are
             assumed to have enough.
         free_bytes: Device memory that may be used; ``None`` queries the device.
+        others: GPUs that render together with ``device``, in processes of their own. The smallest
+            card decides; only their size is queried, which makes no context of CUDA on them.
     """
     if device.type != "cuda" and choice.mode != "offload":
         return replace(WHOLE, float8=bool(choice.float8))
     memory = DeviceMemory.unlimited()
     if device.type == "cuda":
-        total = torch.cuda.get_device_properties(device).total_memory
-        memory = DeviceMemory(free_memory(device) if free_bytes is None else free_bytes, total)
-    return choose_memory(choice, sizes(), memory, fp8_unsupported=fp8_unsupported_reason(device))
+        memory = _smallest(
+            free_memory(device) if free_bytes is None else free_bytes, device, others
+        )
+    reasons = map(fp8_unsupported_reason, (device, *others))
+    return choose_memory(choice, sizes(), memory, fp8_unsupported=next(filter(None, reasons), None))
+
+
+def _smallest(
+    free_bytes: int, device: torch.device, others: Sequence[torch.device]
+) -> DeviceMemory:
+    """Return the memory that every device has; others are taken to be free but for the system."""
+    totals = [torch.cuda.get_device_properties(each).total_memory for each in (device, *others)]
+    free = min([free_bytes, *(total - SYSTEM_BYTES for total in totals[1:])])
+    return DeviceMemory(free - (PROCESS_BYTES if others else 0), min(totals))
 
 
 def free_memory(device: torch.device) -> int:

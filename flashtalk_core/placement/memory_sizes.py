@@ -20,6 +20,7 @@ from ..offload.blocks import split_block
 from ..quantization.blocks import convert_block
 from ..quantization.fp8 import choose_format
 from .activation_sizes import decode_bytes, recording_bytes, session_bytes, step_bytes
+from .division import ONE_DEVICE, Division
 from .memory_plan import MemoryPlan
 
 _NUM_BUFFERS = 2
@@ -32,7 +33,7 @@ tensors and cannot be given back whole. Without it a card of 16 GB ran out with 
 
 @dataclass(frozen=True)
 class ModelSizes:
-    """Sizes in bytes of a running model."""
+    """Sizes in bytes of a running model, on each device."""
 
     dtype: torch.dtype
     num_blocks: int
@@ -76,6 +77,7 @@ def model_sizes(
     num_decode_latents: int = 1,
     *,
     graph: GraphMode = "off",
+    division: Division = ONE_DEVICE,
 ) -> ModelSizes:
     """Count what a model takes; nothing is allocated.
 
@@ -86,6 +88,7 @@ def model_sizes(
         dtype: Of the weights.
         num_decode_latents: Latent frames that are decoded at once.
         graph: Which steps become CUDA graphs.
+        division: Among several devices, of which each has all weights.
     """
     without_blocks = replace(config.dit, num_layers=0)
     networks: tuple[Callable[[], nn.Module], ...] = (
@@ -94,18 +97,26 @@ def model_sizes(
         lambda: AudioEncoder(config.audio),
     )
     session = session_bytes(config, size_px, chunk, dtype)
+    weights = sum(_num_bytes(_on_meta(build, dtype).parameters()) for build in networks)
     return ModelSizes(
         dtype=dtype,
         num_blocks=config.dit.num_layers,
         blocks={float8: _block_bytes(config, dtype, float8) for float8 in (False, True)},
-        others=session + sum(_num_bytes(_on_meta(build, dtype).parameters()) for build in networks),
-        step=step_bytes(config, size_px, chunk, dtype),
+        others=session + weights,
+        step=step_bytes(config, size_px, chunk, dtype, division),
         decode={
-            row_tiles: decode_bytes(config, size_px, dtype, num_decode_latents, row_tiles=row_tiles)
+            row_tiles: decode_bytes(
+                config,
+                size_px,
+                dtype,
+                num_decode_latents,
+                row_tiles=row_tiles,
+                division=division,
+            )
             for row_tiles in (False, True)
         },
         graph=graph,
-        recordings=recording_bytes(config, size_px, chunk, dtype, graph),
+        recordings=recording_bytes(config, size_px, chunk, dtype, graph, division),
     )
 
 

@@ -10,8 +10,10 @@ from torch import nn
 from ..acceleration.apply import is_supported
 from ..acceleration.kernel_options import KernelOptions
 from ..models.vae.model import VideoVAE
+from ..parallel.bands import VaeGrid, choose_grid
 from ..quantization.fp8 import choose_format
 from ..quantization.linear_format import LinearFormat
+from .division import ONE_DEVICE, Division
 from .memory_plan import WHOLE, MemoryPlan
 
 
@@ -39,6 +41,21 @@ class Placement:
     def num_devices(self) -> int:
         """Devices of the render."""
         return max(1, len(self.devices))
+
+    def grid(self, size_px: tuple[int, int]) -> VaeGrid:
+        """Return how frames of a size are divided among the devices.
+
+        Raises:
+            InvalidInputError: If there are fewer devices than bands.
+        """
+        ranks = len(self.vae_devices) or self.num_devices
+        return choose_grid(self.vae_grid, size_px, ranks)
+
+    def division(self, size_px: tuple[int, int]) -> Division:
+        """Return how a render at a size is divided among the devices; see :meth:`grid`."""
+        if not self.devices:
+            return ONE_DEVICE
+        return Division(self.num_devices, self.grid(size_px))
 
     @property
     def linear_format(self) -> LinearFormat:

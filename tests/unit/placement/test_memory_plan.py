@@ -3,13 +3,23 @@
 import re
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.placement.memory_choice import DeviceMemory, choose_memory, plan_memory
+from flashtalk_core.parallel.bands import choose_grid
+from flashtalk_core.placement import memory_choice
+from flashtalk_core.placement.division import Division
+from flashtalk_core.placement.memory_choice import (
+    PROCESS_BYTES,
+    SYSTEM_BYTES,
+    DeviceMemory,
+    choose_memory,
+    plan_memory,
+)
 from flashtalk_core.placement.memory_plan import MODES, WHOLE, MemoryChoice, MemoryPlan
 from flashtalk_core.placement.memory_sizes import ModelSizes, model_sizes
 
@@ -308,3 +318,42 @@ def test_offloaded_weights_are_never_recorded():
     for mode in ("offload", "float8", "offload:12"):
         assert choose(sizes, 78.5, mode).graph == "off"
     assert choose(sizes, 78.5, "resident").graph == "on"
+
+
+def test_devices_divide_the_work_and_each_has_all_weights(sizes):
+    config, size_px = AvatarConfig(), (768, 448)
+    two = Division(2, choose_grid("auto", size_px, 2))
+    divided = model_sizes(config, size_px, config.chunk, torch.bfloat16, division=two)
+    assert (divided.blocks, divided.others) == (sizes.blocks, sizes.others)
+    assert divided.step < sizes.step
+    assert divided.decode[False] < sizes.decode[False]
+    assert divided.peak_bytes(WHOLE) > 0.9 * sizes.peak_bytes(WHOLE)
+
+
+@pytest.mark.parametrize(("totals_gb", "float8"), [((80, 80), False), ((80, 24), True)])
+def test_the_smallest_card_decides(sizes, totals_gb, float8, monkeypatch):
+    def properties(device):
+        return SimpleNamespace(total_memory=round(totals_gb[device.index] * GB))
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    monkeypatch.setattr(memory_choice, "fp8_unsupported_reason", lambda _: None)
+    first, second = torch.device("cuda:0"), torch.device("cuda:1")
+    free = round(78.5 * GB)
+    plan = plan_memory(MemoryChoice(), lambda: sizes, first, free, [second])
+    assert plan.float8 == float8
+    usable = min(free, round(totals_gb[1] * GB) - SYSTEM_BYTES) - PROCESS_BYTES
+    assert plan.peak_bytes <= usable
+    assert f"of {usable / GB:.1f} GB" in plan.reason
+    assert f"a card of {min(totals_gb)}.0 GB" in plan.reason
+
+
+def test_every_card_must_multiply_fp8(sizes, monkeypatch):
+    properties = SimpleNamespace(total_memory=round(80 * GB))
+    reasons = {0: None, 1: "float8: too old"}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    monkeypatch.setattr(memory_choice, "fp8_unsupported_reason", lambda each: reasons[each.index])
+    first, second = torch.device("cuda:0"), torch.device("cuda:1")
+    choice = MemoryChoice.parse("float8")
+    assert plan_memory(choice, lambda: sizes, first, round(78.5 * GB)).float8
+    with pytest.raises(InvalidInputError, match=r"^memory float8: float8: too old"):
+        plan_memory(choice, lambda: sizes, first, round(78.5 * GB), [second])
