@@ -14,23 +14,27 @@ import av
 from PIL import Image, ImageFilter, ImageOps
 
 ROOT = Path(__file__).parents[1]
+PORTRAIT = ROOT / "flashtalk_core" / "assets" / "example" / "portrait.png"
 SIDE = 512
 """Pixels."""
 HALF = SIDE // 2
+SHIFT = 16
+"""Pixels by which bands are drawn apart."""
 PROMPTS_FROM_S = (0.0, 4.0, 9.5)
 """Where template 3 changes its prompt."""
 RATE_HZ = 25
 
 
 def main(video: Path) -> None:
-    """Write the four thumbnails."""
+    """Write all thumbnails."""
     frames = read_frames(video)
     drawings = Image.open(ROOT / "docs" / "media" / "tiny.png")
     images = {
         "1_first_talking_head": grid([frames[s * RATE_HZ // 10] for s in (4, 9, 13, 22)]),
-        "2_production_14b": tall(ROOT / "flashtalk_core" / "assets" / "example" / "portrait.png"),
+        "2_production_14b": tall(PORTRAIT),
         "3_long_speech_prompts": strips([frames[int((s + 2) * RATE_HZ)] for s in PROMPTS_FROM_S]),
         "4_generate_then_animate": grid(sketch_and_frames(drawings)),
+        "5_several_gpus": bands(PORTRAIT),
     }
     for name, image in images.items():
         image.save(ROOT / "workflows" / f"{name}.jpg", quality=82, optimize=True)
@@ -67,6 +71,18 @@ def tall(path: Path) -> Image.Image:
         whole = image.resize((SIDE, SIDE)).filter(ImageFilter.GaussianBlur(24)).point(darker)
         front = ImageOps.fit(image, (SIDE * 448 // 768, SIDE), Image.Resampling.LANCZOS)
     whole.paste(front, ((SIDE - front.width) // 2, 0))
+    return whole
+
+
+def bands(path: Path) -> Image.Image:
+    """Return a portrait cut into two bands of rows that are drawn apart."""
+    whole = Image.new("RGB", (SIDE, SIDE), "#1d2024")
+    with Image.open(path) as image:
+        front = image.convert("RGB").resize((SIDE - 4 * SHIFT, SIDE - 4 * SHIFT))
+    middle = front.height // 2
+    halves = front.crop((0, 0, front.width, middle)), front.crop((0, middle, *front.size))
+    whole.paste(halves[0], (SHIFT, SHIFT))
+    whole.paste(halves[1], (3 * SHIFT, 3 * SHIFT + middle))
     return whole
 
 

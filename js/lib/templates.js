@@ -33,6 +33,10 @@ export const CARDS = {
       title: '4. Draw a portrait, then animate it',
       description: 'A checkpoint draws the portrait in the same graph, FlashTalk lets it speak.',
     },
+    '5_several_gpus': {
+      title: '5. One video on several GPUs',
+      description: 'Two or more NVIDIA GPUs draw each chunk together, on Linux, with the 14B model.',
+    },
   },
   zh: {
     '1_first_talking_head': {
@@ -50,6 +54,10 @@ export const CARDS = {
     '4_generate_then_animate': {
       title: '4. 先画人像，再让它说话',
       description: '同一个工作流里先用检查点模型画人像，再由 FlashTalk 让它开口。',
+    },
+    '5_several_gpus': {
+      title: '5. 多张显卡生成一个视频',
+      description: '在 Linux 上用 14B 模型，两张或更多 NVIDIA 显卡一起生成。',
     },
   },
 }

@@ -20,6 +20,7 @@ NAMES = [
     "2_production_14b",
     "3_long_speech_prompts",
     "4_generate_then_animate",
+    "5_several_gpus",
 ]
 FILES = [
     "wan_2.1_vae.safetensors",
