@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from flashtalk_core.parallel.sequence import exchanged_bytes
+from flashtalk_core.parallel.shares import split_evenly
+from tools.predict_ranks import SETTINGS, predict, prediction_table, sent_bytes
 from tools.write_figures import PAGE, RESULTS, render_page
 
 pytestmark = pytest.mark.cpu
@@ -116,3 +119,20 @@ def test_a_figure_without_its_command_or_machine_is_refused(change, message):
         del figure[name]
     with pytest.raises(ValueError, match=message):
         render_page(results)
+
+
+def test_the_predictions_for_several_devices_are_those_that_their_program_prints():
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert "\n".join(prediction_table()) in text
+
+
+def test_predictions_for_one_device_are_what_was_measured():
+    for one in SETTINGS:
+        found = predict(one, 1, 4)
+        assert (found.step_ms, found.decode_ms) == pytest.approx((one.step_ms, one.decode_ms))
+
+
+def test_what_a_rank_sends_is_what_bench_ranks_counts():
+    positions = split_evenly(1344, 2)
+    counted = exchanged_bytes([9 * count for count in positions], (40, 128), (2, 1), 0, 2)
+    assert sent_bytes(12_096, 2) == counted
