@@ -35,7 +35,7 @@ export const CARDS = {
     },
     '5_several_gpus': {
       title: '5. One video on several GPUs',
-      description: 'Two or more NVIDIA GPUs draw each chunk together, on Linux, with the 14B model.',
+      description: 'Two or more NVIDIA GPUs render each chunk together, on Linux, with the 14B model.',
     },
   },
   zh: {
