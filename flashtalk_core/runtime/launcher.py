@@ -45,7 +45,9 @@ class LaunchSettings:
     devices: tuple[str, ...]
     """Of each rank, as the ranks count them."""
     start_s: float
-    """How long the ranks wait for each other, seconds."""
+    """How long the ranks wait for each other at the start, seconds."""
+    exchange_s: float
+    """How long an exchange may wait for a rank, seconds: the first ones wait for weights."""
     log: str
     """File that is removed when the process that renders is gone."""
 
@@ -67,6 +69,7 @@ class RankSettings:
     listener: int | None
     """Socket that listens there; rank 0 has it."""
     start_s: float
+    exchange_s: float
 
 
 def main(text: str) -> int:
@@ -106,6 +109,7 @@ def _start(settings: LaunchSettings, ranks: list[subprocess.Popen[bytes]]) -> No
                 port=listener.getsockname()[1],
                 listener=None if rank else listener.fileno(),
                 start_s=settings.start_s,
+                exchange_s=settings.exchange_s,
             )
             ranks.append(_start_rank(mine))
     for file in (pipe, settings.pages, *settings.channels):

@@ -18,6 +18,7 @@ from tempfile import mkstemp
 from typing import NoReturn
 
 from ..errors import WorkerError
+from ..excerpt import reason
 from .channel import Blob, Channel, ChannelClosed, make_pair
 from .environment import ROOT, local_names, worker_environment
 from .faults import death_error, fault_error, first_cause, hang_error, is_cause
@@ -76,6 +77,9 @@ class Processes:
         self.pages = Pages(self._file)
         try:
             self._launch(log)
+        except OSError as error:
+            self._forget()
+            raise WorkerError(f"{self._names}: no process starts: {reason(error)}") from error
         finally:
             os.close(log)
         try:
@@ -173,8 +177,13 @@ class Processes:
             # Before it is reaped, so that its number cannot be that of another group.
             os.killpg(self._launcher.pid, signal.SIGKILL)
         self._launcher.wait()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Close what the processes shared."""
+        self.is_running = False
         self._selector.close()
-        for channel in self._channels:
+        for channel in (self._control, *self._channels):
             channel.close()
         os.close(self._file)
 
@@ -205,6 +214,7 @@ class Processes:
             pages=self._file,
             devices=tuple(local_names(self._devices)),
             start_s=self._limits.start_s,
+            exchange_s=max(self._limits.load_s, self._limits.step_s or 0.0),
             log=self.log,
         )
         ends = [end for _, end in pairs]

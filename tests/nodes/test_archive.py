@@ -27,8 +27,9 @@ TOOLS = (
     "cli/parity",
     "cli/spinning",
     "parity",
+    "runtime",
 )
-"""Of the core: development only."""
+"""Of the core: development, and what starts processes."""
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 

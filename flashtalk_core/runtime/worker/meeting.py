@@ -14,20 +14,21 @@ from ..launcher import RankSettings
 
 def meet(settings: RankSettings, device: torch.device) -> tuple[Collectives, Collectives]:
     """Return the exchange between processes in host memory, and that between their devices."""
-    limit, world = timedelta(seconds=settings.start_s), len(settings.devices)
+    start, limit = (timedelta(seconds=each) for each in (settings.start_s, settings.exchange_s))
+    world = len(settings.devices)
     store = dist.TCPStore(
         "127.0.0.1",
         settings.port,
         world,
         is_master=settings.listener is not None,
-        timeout=limit,
+        timeout=start,
         wait_for_workers=False,
         master_listen_fd=settings.listener,
     )
     dist.init_process_group(
         "gloo", store=store, rank=settings.rank, world_size=world, timeout=limit
     )
-    dist.monitored_barrier(timeout=limit)  # names a rank that is missing
+    dist.monitored_barrier(timeout=start)  # names a rank that is missing
     control = TorchCollectives()
     if device.type != "cuda" or len(set(settings.devices)) < world:
         return control, control  # NCCL takes one rank a GPU
