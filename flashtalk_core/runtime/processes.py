@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-import select
 import selectors
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from json import dumps
 from pathlib import Path
 from tempfile import mkstemp
-from typing import NoReturn
+from typing import NoReturn, cast
 
-from ..errors import WorkerError
+from ..errors import FlashTalkError, WorkerError
 from ..excerpt import reason
-from .channel import Blob, Channel, ChannelClosed, make_pair
-from .environment import ROOT, local_names, worker_environment
+from .channel import Blob, Channel, ChannelClosed
 from .faults import death_error, fault_error, first_cause, hang_error, is_cause
-from .launcher import LaunchSettings
+from .launched import Launched
 from .limits import Limits
 from .messages import (
     Exit,
@@ -37,13 +31,13 @@ from .messages import (
     Started,
     Step,
     Stopped,
-)  # fmt: skip
+)
 from .pages import Pages, create_pages, free_frames, reserve_frames
 from .watch import Watch
 
 _POLL_S = 0.2
 _DUMP_S = 0.5
-_LOOK_S = 0.02
+_RELEASE_S = 60.0
 _DEATHS_S = 1.0
 """How long to wait for the report of a death that may have made a rank fail."""
 Report = Loading | Step | Stage | Frames
@@ -72,16 +66,21 @@ class Processes:
         self.ready: dict[int, Ready] = {}
         self.is_running = True
         self._selector = selectors.DefaultSelector()
-        log, self.log = mkstemp(prefix="flashtalk-", suffix=".log")
         self._file = create_pages()
         self.pages = Pages(self._file)
+        log, self.log = mkstemp(prefix="flashtalk-", suffix=".log")
         try:
-            self._launch(log)
+            self._launched = Launched(self._devices, limits, self._file, log, self.log)
         except OSError as error:
-            self._forget()
+            self._selector.close()
+            os.close(self._file)
+            Path(self.log).unlink()
             raise WorkerError(f"{self._names}: no process starts: {reason(error)}") from error
         finally:
             os.close(log)
+        self._selector.register(self._launched.control, selectors.EVENT_READ, None)
+        for rank, channel in enumerate(self._launched.ranks):
+            self._selector.register(channel, selectors.EVENT_READ, rank)
         try:
             self._wait_until_ready()
         except BaseException:
@@ -122,7 +121,7 @@ class Processes:
         self._command += 1
         self._answers = {}
         message = make(self._command)
-        for rank, channel in enumerate(self._channels):
+        for rank, channel in enumerate(self._launched.ranks):
             try:
                 channel.send(message, blobs)
             except (ChannelClosed, TimeoutError):
@@ -132,7 +131,7 @@ class Processes:
 
     def run_quietly(self, make: Callable[[int], Message]) -> None:
         """Let all ranks carry out a command that reports nothing; see :meth:`run`."""
-        for _ in self.run(make, limit_s=lambda: self._limits.stop_s):
+        for _ in self.run(make, limit_s=lambda: _RELEASE_S):
             pass
 
     @property
@@ -151,17 +150,20 @@ class Processes:
         if self.is_settled:
             return
         self.pages.cancelled = self._command
-        for _ in self._reports(lambda: max(self._limits.stop_s, self._limits.step_s or 60.0)):
+        for _ in self._reports(lambda: self._limits.step_s or _RELEASE_S):
             pass
+        if self._faults and not self._have_failed_alike:
+            self.kill()
+            raise WorkerError(str(self._error_of_faults(has_ended=True)))
 
     def close(self) -> None:
         """End all processes, as far as possible by asking them to."""
         if not self.is_running:
             return
-        for channel in self._channels:
+        for channel in self._launched.ranks:
             with suppress(ChannelClosed, TimeoutError):
                 channel.send(Exit())
-        self._wait_for_launcher(self._limits.exit_s)
+        self._launched.wait(self._limits.exit_s)
         self.kill()
         with suppress(OSError):
             Path(self.log).unlink()
@@ -171,70 +173,13 @@ class Processes:
         if not self.is_running:
             return
         self.is_running = False
-        self._control.close()  # the launcher ends the ranks, and reaps them
-        self._wait_for_launcher(self._limits.exit_s)
-        with suppress(ProcessLookupError, PermissionError):
-            # Before it is reaped, so that its number cannot be that of another group.
-            os.killpg(self._launcher.pid, signal.SIGKILL)
-        self._launcher.wait()
-        self._forget()
-
-    def _forget(self) -> None:
-        """Close what the processes shared."""
-        self.is_running = False
         self._selector.close()
-        for channel in (self._control, *self._channels):
-            channel.close()
+        self._launched.end(self._limits.exit_s)
         os.close(self._file)
-
-    def _wait_for_launcher(self, limit_s: float) -> int | None:
-        """Wait until the launcher has ended, without reaping it; return its exit code."""
-        end_s = time.monotonic() + limit_s
-        while True:
-            found = os.waitid(os.P_PID, self._launcher.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-            if found is not None:
-                is_exit = found.si_code == os.CLD_EXITED
-                return found.si_status if is_exit else -found.si_status
-            if time.monotonic() > end_s:
-                return None
-            time.sleep(_LOOK_S)
 
     @property
     def _names(self) -> str:
         return "devices " + ", ".join(self._devices)
-
-    def _launch(self, log: int) -> None:
-        pairs = [make_pair(self._limits.start_s) for _ in range(len(self._devices) + 1)]
-        (self._control, control), *ranks = pairs
-        self._channels = [channel for channel, _ in ranks]
-        settings = LaunchSettings(
-            parent=os.getpid(),
-            control=control.fileno(),
-            channels=tuple(end.fileno() for _, end in ranks),
-            pages=self._file,
-            devices=tuple(local_names(self._devices)),
-            start_s=self._limits.start_s,
-            exchange_s=max(self._limits.load_s, self._limits.step_s or 0.0),
-            log=self.log,
-        )
-        ends = [end for _, end in pairs]
-        try:
-            self._launcher = subprocess.Popen(
-                [sys.executable, "-m", f"{_package()}.launcher", dumps(asdict(settings))],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env=worker_environment(os.environ, self._devices),
-                pass_fds=[self._file, *(end.fileno() for end in ends)],
-                start_new_session=True,
-            )
-        finally:
-            for end in ends:
-                end.close()
-        self._selector.register(self._control, selectors.EVENT_READ, None)
-        for rank, channel in enumerate(self._channels):
-            self._selector.register(channel, selectors.EVENT_READ, rank)
 
     def _wait_until_ready(self) -> None:
         end_s = time.monotonic() + self._limits.start_s
@@ -260,12 +205,11 @@ class Processes:
                 if report is not None and getattr(report, "command", 0) == self._command:
                     yield report
                     watch.skip()
-            faults = [each for each in self._answers.values() if isinstance(each, Fault)]
-            if faults and fault_s is None:
+            if self._faults and fault_s is None:
                 fault_s = time.monotonic()
             if fault_s is not None and time.monotonic() - fault_s > self._limits.stop_s:
                 self.kill()
-                raise fault_error(first_cause(faults), self._devices, self.log, has_ended=True)
+                raise self._error_of_faults(has_ended=True)
             stuck = watch.find_stuck(self._answers, limit_s())
             if stuck is not None:
                 self._fail_by_hang(stuck, limit_s())
@@ -273,7 +217,7 @@ class Processes:
     def _receive(self) -> Report | None:
         """Take the next message; return it if it is a report."""
         for key, _ in self._selector.select(0):
-            channel: Channel = self._control if key.data is None else self._channels[key.data]
+            channel = cast("Channel", key.fileobj)
             try:
                 message, _blobs = channel.receive()
             except (ChannelClosed, TimeoutError):
@@ -293,36 +237,40 @@ class Processes:
             return None
         return None
 
+    @property
+    def _faults(self) -> list[Fault]:
+        return [each for each in self._answers.values() if isinstance(each, Fault)]
+
+    @property
+    def _have_failed_alike(self) -> bool:
+        """Whether the exchanges that ranks had begun when they failed still match."""
+        errors = {each.error for each in self._faults}
+        return len(self._faults) == len(self._devices) and len(errors) == 1
+
+    def _error_of_faults(self, *, has_ended: bool) -> FlashTalkError:
+        return fault_error(first_cause(self._faults), self._devices, self.log, has_ended=has_ended)
+
     def _raise_fault(self) -> None:
-        faults = [each for each in self._answers.values() if isinstance(each, Fault)]
-        if not faults:
+        if not self._faults:
             return
-        fault = first_cause(faults)
-        if fault.kind == "internal":
+        if first_cause(self._faults).kind == "internal":
             # It may have failed because another one was killed, which the launcher reports later.
             end_s = time.monotonic() + _DEATHS_S
             while time.monotonic() < end_s:
                 if self._selector.select(_POLL_S):
                     self._receive()
-        # Exchanges of ranks that failed at different places do not match any more.
-        is_alike = len(faults) == len(self._devices) and len({each.error for each in faults}) == 1
-        if not is_alike:
+        if not self._have_failed_alike:
             self.kill()
-        raise fault_error(fault, self._devices, self.log, has_ended=not is_alike)
+        raise self._error_of_faults(has_ended=not self.is_running)
 
     def _fail_by_death(self, rank: int | None) -> NoReturn:
         """Gather which ranks ended, end the others, and raise."""
         end_s = time.monotonic() + _DEATHS_S
-        while time.monotonic() < end_s and not any(map(is_cause, self._deaths)):
-            if not select.select([self._control], [], [], _POLL_S)[0]:
-                continue
-            try:
-                message, _blobs = self._control.receive()
-            except (ChannelClosed, TimeoutError):
-                break
-            if isinstance(message, RankEnded):
-                self._deaths.append(message)
-        launcher_code = None if self._deaths else self._wait_for_launcher(_DEATHS_S)
+        with suppress(ChannelClosed):
+            while time.monotonic() < end_s and not any(map(is_cause, self._deaths)):
+                death = self._launched.next_death(_POLL_S)
+                self._deaths += [death] if death is not None else []
+        launcher_code = None if self._deaths else self._launched.wait(_DEATHS_S)
         error = death_error(
             self._deaths, self._devices, launcher_code, self.pages, self.log, seen=rank
         )
@@ -337,8 +285,3 @@ class Processes:
         time.sleep(_DUMP_S)
         self.kill()
         raise error
-
-
-def _package() -> str:
-    """Return the name of this folder for a process that has the package's folder in its path."""
-    return ".".join(Path(__file__).parent.relative_to(ROOT).parts)

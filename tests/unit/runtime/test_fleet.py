@@ -281,7 +281,7 @@ def test_a_rank_that_does_not_go_on_is_named_after_the_limit(running_fleet, plan
 def test_ranks_end_with_their_launcher(running_fleet, plan):
     fleet = running_fleet
     pids = fleet_processes(os.getpid())
-    launcher = fleet._processes._launcher.pid
+    launcher = fleet._processes._launched.pid
     said = fail(fleet, plan, Seen(4, lambda: os.kill(launcher, signal.SIGKILL)))
     assert said.startswith(
         "devices cpu, cpu: the launcher of their processes was killed (signal 9); log: "
