@@ -105,6 +105,7 @@ def fleet(fault_file, before):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in foreign.items():
             patch.setenv(name, value)
+        patch.setattr("tempfile.tempdir", str(fault_file.parent))  # logs of faults stay
         fleet = Fleet(DEVICES, Limits(step_s=120, stop_s=3))
         yield fleet
         fleet.close()
