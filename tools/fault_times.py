@@ -1,0 +1,145 @@
+"""How long a fleet takes to notice a dead and a stopped rank, and to free what it had.
+
+``python -m tools.fault_times --devices 0,1`` (or ``cpu,cpu``), with the bundled model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from flashtalk_core.cli.render import EXAMPLE
+from flashtalk_core.engine.events import EventHandlers
+from flashtalk_core.engine.plan import RenderPlan
+from flashtalk_core.engine.render import render_video
+from flashtalk_core.engine.resolve import Inputs, LocalHost, resolve
+from flashtalk_core.engine.spec import PlacementSpec, RenderSpec, Speaker
+from flashtalk_core.errors import WorkerError
+from flashtalk_core.media.audio.source import AudioArray
+from flashtalk_core.runtime.fleet import Fleet
+from flashtalk_core.runtime.limits import Limits
+
+_STEP_LIMIT_S = 20.0
+_WAIT_S = 30.0
+
+
+class Discard:
+    """A sink of frames that keeps none."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+    def write(self, frames: torch.Tensor) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class FaultTimes:
+    """Seconds from a fault to each of its ends."""
+
+    fault: str
+    to_message_s: float
+    to_end_of_processes_s: float
+    to_free_memory_s: float | None
+    message: str
+
+
+def main() -> None:
+    """Print a row for each fault."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", default="cpu,cpu", help="two or more")
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    names = [name if name == "cpu" else f"cuda:{name}" for name in args.devices.split(",")]
+    plan = make_plan(tuple(names))
+    fleet = Fleet(names, Limits(step_s=_STEP_LIMIT_S))
+    print("fault, to message, to the end of all processes, to free memory (s), message")
+    render_video(plan, Discard(), fleet)
+    for _ in range(args.repeats):
+        for name, number in (("kill -9", signal.SIGKILL), ("stop", signal.SIGSTOP)):
+            found = measure(plan, fleet, name, number)
+            free = "-" if found.to_free_memory_s is None else f"{found.to_free_memory_s:.2f}"
+            print(
+                f"{found.fault}, {found.to_message_s:.2f}, {found.to_end_of_processes_s:.2f}, "
+                f"{free}, {found.message}",
+                flush=True,
+            )
+    fleet.close()
+
+
+def make_plan(devices: tuple[str, ...]) -> RenderPlan:
+    """Plan three chunks of noise."""
+    spec = RenderSpec(
+        portrait=str(EXAMPLE / "portrait.png"),
+        speakers=(Speaker(),),
+        placement=PlacementSpec(devices=devices),
+    )
+    noise = np.random.default_rng(0).standard_normal((1, 3 * 16_000)).astype(np.float32)
+    return resolve(
+        spec, LocalHost(), Inputs(audio_inputs=(AudioArray("noise", noise / 10, 16_000),))
+    )
+
+
+def measure(plan: RenderPlan, fleet: Fleet, name: str, number: signal.Signals) -> FaultTimes:
+    """Let the last rank suffer a fault in the second step of a chunk."""
+    render_video(plan, Discard(), fleet)  # it runs, and everything is built
+    assert fleet._processes is not None
+    pids = [ready.pid for ready in fleet._processes.ready.values()]
+    moment = 0.0
+
+    def fault(step: int) -> None:
+        nonlocal moment
+        if step == 1 and not moment:
+            moment = time.perf_counter()
+            os.kill(pids[-1], number)
+
+    try:
+        render_video(plan, Discard(), fleet, events=EventHandlers(step=fault))
+        raise AssertionError("the render did not fail")
+    except WorkerError as error:
+        message = str(error).splitlines()[0]
+    message_s = time.perf_counter() - moment
+    ended_s = wait_for(lambda: not any(map(is_running, pids)), moment)
+    is_cuda = plan.placement.device.type == "cuda"
+    free_s = wait_for(lambda: not memory_of(pids), moment) if is_cuda else None
+    return FaultTimes(name, message_s, ended_s, free_s, message)
+
+
+def wait_for(condition: object, moment: float) -> float:
+    """Return seconds since ``moment`` when ``condition()`` holds."""
+    assert callable(condition)
+    limit = time.perf_counter() + _WAIT_S
+    while not condition():
+        assert time.perf_counter() < limit, "it did not end"
+        time.sleep(0.01)
+    return time.perf_counter() - moment
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def memory_of(pids: list[int]) -> list[str]:
+    """Return the processes that hold GPU memory, of these."""
+    command = ["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return [pid for pid in found if pid.isdecimal() and int(pid) in pids]
+
+
+if __name__ == "__main__":
+    main()
