@@ -9,8 +9,11 @@ import argparse
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -63,17 +66,19 @@ def main() -> None:
     names = [name if name == "cpu" else f"cuda:{name}" for name in args.devices.split(",")]
     plan = make_plan(tuple(names))
     fleet = Fleet(names, Limits(step_s=_STEP_LIMIT_S))
-    print("fault, to message, to the end of all processes, to free memory (s), message")
+    sys.stdout.write(
+        "fault, to message, to the end of all processes, to free memory (s), message\n"
+    )
     render_video(plan, Discard(), fleet)
     for _ in range(args.repeats):
         for name, number in (("kill -9", signal.SIGKILL), ("stop", signal.SIGSTOP)):
             found = measure(plan, fleet, name, number)
             free = "-" if found.to_free_memory_s is None else f"{found.to_free_memory_s:.2f}"
-            print(
+            sys.stdout.write(
                 f"{found.fault}, {found.to_message_s:.2f}, {found.to_end_of_processes_s:.2f}, "
-                f"{free}, {found.message}",
-                flush=True,
+                f"{free}, {found.message}\n"
             )
+            sys.stdout.flush()
     fleet.close()
 
 
@@ -84,9 +89,11 @@ def make_plan(devices: tuple[str, ...]) -> RenderPlan:
         speakers=(Speaker(),),
         placement=PlacementSpec(devices=devices),
     )
-    noise = np.random.default_rng(0).standard_normal((1, 3 * 16_000)).astype(np.float32)
+    noise = np.random.default_rng(0).standard_normal((1, 3 * 16_000)) / 10
     return resolve(
-        spec, LocalHost(), Inputs(audio_inputs=(AudioArray("noise", noise / 10, 16_000),))
+        spec,
+        LocalHost(),
+        Inputs(audio_inputs=(AudioArray("noise", noise.astype(np.float32), 16_000),)),
     )
 
 
@@ -115,9 +122,8 @@ def measure(plan: RenderPlan, fleet: Fleet, name: str, number: signal.Signals) -
     return FaultTimes(name, message_s, ended_s, free_s, message)
 
 
-def wait_for(condition: object, moment: float) -> float:
+def wait_for(condition: Callable[[], bool], moment: float) -> float:
     """Return seconds since ``moment`` when ``condition()`` holds."""
-    assert callable(condition)
     limit = time.perf_counter() + _WAIT_S
     while not condition():
         assert time.perf_counter() < limit, "it did not end"
@@ -128,10 +134,10 @@ def wait_for(condition: object, moment: float) -> float:
 def is_running(pid: int) -> bool:
     """Whether there is such a process, and it is no zombie."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return False
+    return state != "Z"
 
 
 def memory_of(pids: list[int]) -> list[str]:
