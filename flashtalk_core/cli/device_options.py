@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ..parallel.bands import AUTO
+from ..parallel.exchange import EXCHANGES
 from ..placement.devices import parse_devices, parse_numbers
 
 
@@ -41,6 +42,20 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         help="those that have a part of the frames, counted from 0: 0,1 for the first two; "
         "default: all",
     )
+    several.add_argument(
+        "--exchange",
+        choices=EXCHANGES,
+        default="collectives",
+        help="what exchanges tokens between them: this project's collectives, or the package "
+        "xfuser",
+    )
+    several.add_argument(
+        "--ring",
+        type=int,
+        default=1,
+        metavar="N",
+        help="groups that pass keys and values around; 1: all exchange tokens for heads (Ulysses)",
+    )
 
 
 def read_devices(args: argparse.Namespace) -> dict[str, Any]:
@@ -54,4 +69,6 @@ def read_devices(args: argparse.Namespace) -> dict[str, Any]:
         "devices": args.devices,
         "vae_devices": parse_numbers(args.vae_devices),
         "vae_grid": args.vae_grid,
+        "exchange": args.exchange,
+        "ring": args.ring,
     }

@@ -108,11 +108,7 @@ class RenderPlan:
         """
         request, place = self.request, self.placement
         # Without several devices there is no such entry: older fingerprints stay valid.
-        several = (
-            {"parallel": [place.num_devices, str(place.grid(request.size_px))]}
-            if place.devices
-            else {}
-        )
+        several = {"parallel": self._division()} if place.devices else {}
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
         return fingerprint(
             picture=request.image,
@@ -137,6 +133,12 @@ class RenderPlan:
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
             **several,
         )
+
+    def _division(self) -> list[object]:
+        """Return how several devices divide the work, as values that JSON can hold."""
+        place = self.placement
+        grid = str(place.grid(self.request.size_px))
+        return [place.num_devices, grid, place.exchange, place.ring]
 
 
 def _installed_kernels() -> list[str]:

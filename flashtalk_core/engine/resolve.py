@@ -27,6 +27,9 @@ from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
 from ..parallel.bands import check_grid
+from ..parallel.exchange import check_exchange, check_heads, check_kernels, check_lengths
+from ..parallel.shares import split_evenly
+from ..placement.activation_sizes import chunk_tokens
 from ..placement.devices import check_devices, choose_device, choose_dtype
 from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
 from ..placement.memory_sizes import model_sizes
@@ -181,6 +184,9 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
     with about("disabled"):
         KernelOptions.eager().without(spec.placement.disabled)
     check_grid(spec.placement.vae_grid)
+    check_exchange(
+        spec.placement.exchange, spec.placement.ring, max(1, len(spec.placement.devices))
+    )
     check_fit(spec.fit)
     check_part(spec.start_s, spec.duration_s)
     check_target(spec.loudness_lufs)
@@ -229,6 +235,7 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
         subject="graph",
     )
     attention = choose_attention(placement.attention, device)
+    check_kernels(placement.exchange, placement.ring, device, attention)
     options = choose_kernel_options(placement.speed, device).without(placement.disabled)
     return Backend(device, attention, options)
 
@@ -325,6 +332,10 @@ def _assemble(
     )
     check_request(request, config)
     _check_bands(place, request.size_px)
+    if place.exchange == "xfuser":
+        frames, positions = chunk_tokens(config, request.size_px, request.chunk_of(config))
+        check_heads(config.dit.num_heads, place.num_devices // place.ring)
+        check_lengths([frames * part for part in split_evenly(positions, place.num_devices)])
     return RenderPlan(
         checkpoint=model.checkpoint,
         request=request,
@@ -355,6 +366,8 @@ def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
         devices=devices,
         vae_devices=tuple(sorted(set(wanted.vae_devices))),
         vae_grid=wanted.vae_grid,
+        exchange=wanted.exchange,
+        ring=wanted.ring,
     )
 
 

@@ -18,6 +18,7 @@ from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..media.audio.loudness import TARGET_LUFS
+from ..parallel.exchange import Exchange
 from ..placement.memory_plan import MemoryChoice
 from ..settings import read_plain
 from .request import PromptChange
@@ -165,6 +166,11 @@ class PlacementSpec:
     empty is all."""
     vae_grid: str = "auto"
     """How they share it: ``auto``, ``rows``, ``columns``, or rows and columns of bands, ``2x4``."""
+    exchange: Exchange = "collectives"
+    """What exchanges tokens between several devices; ``xfuser`` is a package to be installed."""
+    ring: int = 1
+    """How many groups of devices pass keys and values around (Ring); the devices of a group
+    exchange tokens for heads (Ulysses)."""
 
 
 @dataclass(frozen=True, kw_only=True)

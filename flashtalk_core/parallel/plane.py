@@ -21,9 +21,15 @@ from .shares import ranges_of, split_evenly
 class PlaneLayout:
     """:class:`~flashtalk_core.models.transformer.layout.TokenLayout` of one of several ranks."""
 
-    def __init__(self, world: Collectives) -> None:
-        """Divide the positions among all ranks of ``world``."""
+    def __init__(self, world: Collectives, *, recordable: bool = True) -> None:
+        """Divide the positions among all ranks of ``world``.
+
+        Args:
+            world: All ranks.
+            recordable: Whether attention between ranks may be recorded, if exchanges may.
+        """
         self._world = world
+        self._recordable = recordable
         self.lengths: tuple[int, ...] = (0,) * world.size
         """Tokens of each rank in the forward pass that runs; :meth:`scatter` begins it. The
         attention needs them, and tokens alone do not show how many others have."""
@@ -31,7 +37,7 @@ class PlaneLayout:
     @property
     def recordable(self) -> bool:
         """Whether exchanges may be recorded; see ``TokenLayout``."""
-        return self._world.recordable
+        return self._recordable and self._world.recordable
 
     def most_tokens(self, grid: Grid) -> int:
         """Return the tokens of the first rank; see ``TokenLayout``."""

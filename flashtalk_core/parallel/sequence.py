@@ -7,21 +7,19 @@ attentions a rank computes its own tokens only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import cast
 
 from ..models.attention import Attention
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.layout import WHOLE
 from ..models.transformer.model import AvatarDiT
+from .exchange import Exchange
 from .groups import ONE_RANK, SequenceGroups
 from .plane import PlaneLayout
 from .ring import RingAttention
 from .shares import split_evenly
 from .ulysses import UlyssesAttention
-from .xfuser_attention import XfuserAttention
-
-Exchange = Literal["collectives", "xfuser"]
-"""What exchanges tokens: :class:`UlyssesAttention` and :class:`RingAttention`, or xfuser's."""
+from .xfuser_attention import XfuserAttention, with_process_groups
 
 
 def spread_transformer(
@@ -46,7 +44,8 @@ def spread_transformer(
     if groups.world.size == 1:
         groups, layout, slots = ONE_RANK, WHOLE, kernels
     else:
-        layout = PlaneLayout(groups.world)
+        layout = PlaneLayout(groups.world, recordable=exchange == "collectives")
+        groups = with_process_groups(groups) if exchange == "xfuser" else groups
         slots = [
             _slot(groups, layout, kernel, exchange, dit.config.num_heads) for kernel in kernels
         ]

@@ -24,7 +24,7 @@ class TorchCollectives:
 
     def __init__(self, group: dist.ProcessGroup | None = None) -> None:
         """Use ``group``, by default that of all processes, which must be initialised."""
-        self._group = group if group is not None else dist.group.WORLD
+        self.process_group = self._group = group if group is not None else dist.group.WORLD
         self._ranks = dist.get_process_group_ranks(self._group)
         self._is_gloo = dist.get_backend(self._group) == "gloo"
         self.rank = dist.get_rank(self._group)
@@ -93,7 +93,8 @@ class TorchCollectives:
         """Split the group; see :class:`.collectives.Collectives`."""
         own = None
         for ranks in groups:  # every process takes part in making every group
-            group = dist.new_group([self._ranks[rank] for rank in ranks])
+            members = [self._ranks[rank] for rank in ranks]
+            group = dist.new_group(members, backend=dist.get_backend(self._group))
             if self.rank in ranks:
                 own = TorchCollectives(group)
         return own

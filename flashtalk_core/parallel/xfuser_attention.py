@@ -8,20 +8,18 @@ Axis legend: B batch, l tokens of this rank, N heads, D head dim.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from torch import Tensor
 
 from ..acceleration.lse_attention import attention_with_lse
-from ..errors import InvalidInputError, require
+from ..errors import InvalidInputError
 from ..excerpt import first_line
 from ..models.attention import Attention
-from ..packages import missing_package
+from .collectives import Collectives
+from .exchange import INSTEAD, check_heads, check_installed, check_lengths
 from .groups import SequenceGroups
-
-_INSTEAD = "use exchange 'collectives'"
 
 
 class XfuserAttention:
@@ -34,10 +32,10 @@ class XfuserAttention:
         local: Attention,
         num_heads: int,
     ) -> None:
-        """Set up xfuser's process groups, once a process, and its attention.
+        """Set up xfuser's attention.
 
         Args:
-            groups: Of all processes of ``torch.distributed``, which is initialised.
+            groups: As :func:`with_process_groups` returns them.
             lengths: Returns how many tokens each rank has.
             local: Kernel.
             num_heads: N.
@@ -46,12 +44,7 @@ class XfuserAttention:
             InvalidInputError: If xfuser is missing or broken, if heads do not divide, or if the
                 kernel has no log-sum-exp.
         """
-        require(
-            num_heads % groups.ulysses.size == 0,
-            f"exchange 'xfuser': {num_heads} heads do not divide by ulysses "
-            f"{groups.ulysses.size}; {_INSTEAD}",
-            subject="exchange",
-        )
+        check_heads(num_heads, groups.ulysses.size)
         self.local = local
         self._lengths = lengths
         kernel = attention_with_lse(local)
@@ -71,39 +64,41 @@ class XfuserAttention:
         Raises:
             InvalidInputError: On every rank alike, if ranks have unequal numbers of tokens.
         """
-        lengths = self._lengths()
-        require(
-            len(set(lengths)) == 1,
-            f"exchange 'xfuser': this size gives its {len(lengths)} ranks {min(lengths)} to "
-            f"{max(lengths)} tokens, and they must be equal; {_INSTEAD}, or another size",
-            subject="exchange",
-        )
+        check_lengths(self._lengths())
         return cast("Tensor", self._exchange(None, query=q, key=k, value=v))
 
 
+def with_process_groups(groups: SequenceGroups) -> SequenceGroups:
+    """Return groups that are processes of ``torch.distributed``, also those of one rank.
+
+    Every rank makes the call.
+    """
+    if groups.ulysses.size > 1 and groups.ring.size > 1:
+        return groups
+    alone = groups.world.subgroup([[rank] for rank in range(groups.world.size)])
+    assert alone is not None, "every rank is in a group"
+    ulysses = groups.ulysses if groups.ulysses.size > 1 else alone
+    return SequenceGroups(groups.world, ulysses, groups.ring if groups.ring.size > 1 else alone)
+
+
 def _xfuser_attention(groups: SequenceGroups) -> Callable[..., Callable[..., Any]]:
-    """Return xfuser's class of attention, its process groups made."""
-    require(
-        importlib.util.find_spec("xfuser") is not None,
-        f"exchange 'xfuser': {missing_package('xfuser')}, or {_INSTEAD}",
-        subject="exchange",
-    )
+    """Return xfuser's class of attention, which takes its process groups when it is called."""
+    check_installed()
     try:
-        from xfuser.core import distributed
         from xfuser.core.long_ctx_attention import xFuserLongContextAttention
+        from yunchang.globals import PROCESS_GROUP
     except Exception as error:  # whatever it or its many dependencies raise at import
         raise InvalidInputError(
             f"exchange 'xfuser': it is installed but cannot be imported ({first_line(error)}); "
-            f"reinstall it or {_INSTEAD}",
+            f"reinstall it or {INSTEAD}",
             subject="exchange",
         ) from error
-    if not distributed.model_parallel_is_initialized():
-        distributed.init_distributed_environment(
-            rank=groups.world.rank, world_size=groups.world.size
-        )
-        distributed.initialize_model_parallel(
-            sequence_parallel_degree=groups.world.size,
-            ulysses_degree=groups.ulysses.size,
-            ring_degree=groups.ring.size,
-        )
+    # Its own function makes groups of the default backend, which is not that of the GPUs here.
+    PROCESS_GROUP.ULYSSES_PG = _process_group(groups.ulysses)
+    PROCESS_GROUP.RING_PG = _process_group(groups.ring)
     return cast("Callable[..., Callable[..., Any]]", xFuserLongContextAttention)
+
+
+def _process_group(group: Collectives) -> object:
+    """Return what ``torch.distributed`` calls a group; only its own have one."""
+    return group.process_group  # type: ignore[attr-defined]

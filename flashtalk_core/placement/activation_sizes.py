@@ -37,13 +37,15 @@ def step_bytes(
     division: Division = ONE_DEVICE,
 ) -> int:
     """Estimate what a step of the transformer needs in addition to its weights on a device."""
-    frames, positions = _tokens(config, size_px, chunk)
+    frames, positions = chunk_tokens(config, size_px, chunk)
     count = _STEP_TENSORS + (_EXCHANGED_TENSORS if division.num_devices > 1 else 0)
     tokens = division.most_tokens(frames, positions)
     return count * tokens * config.dit.dim * dtype.itemsize
 
 
-def _tokens(config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig) -> tuple[int, int]:
+def chunk_tokens(
+    config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig
+) -> tuple[int, int]:
     """Return the frames of tokens of a chunk, and the positions of each."""
     height, width = (side // config.vae.spatial_stride for side in size_px)
     latents = num_latent_frames(chunk.num_frames)
@@ -67,7 +69,7 @@ def recording_bytes(
     if graph == "off":
         return 0
     found = encoder_recording_bytes(config, chunk, dtype)
-    tokens = division.most_tokens(*_tokens(config, size_px, chunk))
+    tokens = division.most_tokens(*chunk_tokens(config, size_px, chunk))
     if is_worth_recording(graph, tokens, config.dit.dim):
         num_latents = num_latent_frames(chunk.num_frames)
         keys = 2 * config.dit.num_layers * num_latents * config.dit.audio_context_tokens
@@ -91,7 +93,7 @@ def session_bytes(
     dit = config.dit
     num_latents = num_latent_frames(chunk.num_frames)
     tokens = dit.text_len + dit.clip_tokens + num_latents * dit.audio_context_tokens
-    frames, positions = _tokens(config, size_px, chunk)
+    frames, positions = chunk_tokens(config, size_px, chunk)
     rotary_and_condition = 4 * frames * positions * dit.head_dim
     return (2 * dit.num_layers * tokens * dit.dim + rotary_and_condition) * dtype.itemsize
 

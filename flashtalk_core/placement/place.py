@@ -11,6 +11,7 @@ from ..acceleration.apply import is_supported
 from ..acceleration.kernel_options import KernelOptions
 from ..models.vae.model import VideoVAE
 from ..parallel.bands import VaeGrid, choose_grid
+from ..parallel.exchange import Exchange
 from ..quantization.fp8 import choose_format
 from ..quantization.linear_format import LinearFormat
 from .division import ONE_DEVICE, Division
@@ -36,6 +37,10 @@ class Placement:
     """Devices that share the autoencoder, by number, in ascending order; empty is all."""
     vae_grid: str = "auto"
     """How they share it; see :func:`.choose_grid`."""
+    exchange: Exchange = "collectives"
+    """What exchanges tokens between the devices."""
+    ring: int = 1
+    """Degree of Ring among the devices; Ulysses has what it leaves."""
 
     @property
     def num_devices(self) -> int:

@@ -24,6 +24,7 @@ from ..engine.spec import LoraSpec
 from ..errors import InvalidInputError, WeightsError, require
 from ..json_text import parse_json
 from ..media.audio.info import AudioInfo
+from ..parallel.exchange import Exchange
 from ..placement.memory_plan import MemoryPlan
 from ..placement.place import Placement
 from ..settings import read_plain
@@ -82,6 +83,8 @@ class Job:
     num_decode_latents: int
     vae_devices: tuple[int, ...]
     vae_grid: str
+    exchange: Exchange
+    ring: int
 
 
 def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
@@ -116,6 +119,8 @@ def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
         num_decode_latents=request.num_decode_latents,
         vae_devices=plan.placement.vae_devices,
         vae_grid=plan.placement.vae_grid,
+        exchange=plan.placement.exchange,
+        ring=plan.placement.ring,
     )
     return json.dumps(asdict(job), allow_nan=False), blobs
 
@@ -179,6 +184,8 @@ def unpack_plan(job: Job, blobs: Sequence[bytearray], device: torch.device) -> R
             memory=model.memory,
             vae_devices=job.vae_devices,
             vae_grid=job.vae_grid,
+            exchange=job.exchange,
+            ring=job.ring,
         ),
         attention=model.attention,
     )

@@ -23,9 +23,10 @@ from ...models.vae.layers import SequenceRunner
 from ...offload.tensors import synchronize
 from ...parallel.banded_images import spread_images
 from ...parallel.collectives import Collectives
+from ...parallel.exchange import Exchange
 from ...parallel.groups import ONE_RANK, sequence_degrees, sequence_groups
 from ...parallel.image_spread import WHOLE, ImageSpread
-from ...parallel.sequence import Exchange, exchanged_bytes, spread_transformer
+from ...parallel.sequence import exchanged_bytes, spread_transformer
 from ...parallel.shares import split_evenly
 from ...parallel.torch_collectives import TorchCollectives
 from ..agreement import (

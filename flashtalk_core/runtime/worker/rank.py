@@ -26,11 +26,13 @@ from ...errors import FlashTalkError
 from ...geometry import chunk_span
 from ...parallel.banded_images import spread_images
 from ...parallel.collectives import Collectives
+from ...parallel.exchange import Exchange
+from ...parallel.groups import SequenceGroups, sequence_groups
 from ...parallel.image_spread import ImageSpread
 from ...placement.devices import device_name
 from ...placement.residency import CachedNetworks
 from ..channel import Channel
-from ..job import Model, read_job, unpack_plan, unpack_tensor
+from ..job import Job, Model, read_job, unpack_plan, unpack_tensor
 from ..launcher import RankSettings
 from ..messages import (
     Exit,
@@ -119,7 +121,10 @@ class Rank:
         self._spreads: dict[tuple[tuple[int, int], str, tuple[int, ...]], ImageSpread] = {}
         self._memo = EncodingMemo()
         self._model: Model | None = None
-        self._networks: tuple[CachedNetworks, SpreadNetworks] | None = None
+        self._networks: CachedNetworks | None = None
+        self._groups: dict[int, SequenceGroups] = {}
+        self._spread: SpreadNetworks | None = None
+        self._division: tuple[Exchange, int] | None = None
         self._avatar: TalkingAvatar | None = None
         self._state: SessionState | None = None
         self._frames: SharedFrames | None = None
@@ -149,7 +154,7 @@ class Rank:
         """Free the session, and all weights if ``networks`` is set."""
         self._avatar = self._state = self._frames = None
         if networks:
-            self._networks = self._model = None
+            self._networks = self._model = self._spread = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -175,7 +180,7 @@ class Rank:
         self._row.enter(Phase.LOADING)
         job = read_job(message.job)
         plan = unpack_plan(job, blobs, self._device)
-        inner, networks = self._networks_for(job.model, plan)
+        inner, networks = self._networks_for(job, plan)
         self._row.enter(Phase.ENCODING)
 
         def encode() -> list[Tensor]:
@@ -194,15 +199,20 @@ class Rank:
         )
         self._frames = SharedFrames(self._pages, plan.chunk, plan.request.size_px)
 
-    def _networks_for(
-        self, model: Model, plan: RenderPlan
-    ) -> tuple[CachedNetworks, SpreadNetworks]:
-        if self._networks is None or self._model != model:
+    def _networks_for(self, job: Job, plan: RenderPlan) -> tuple[CachedNetworks, SpreadNetworks]:
+        """Return the networks as they were read, and divided; what was read serves any division."""
+        if self._networks is None or self._model != job.model:
             self.release(networks=True)
-            inner = CachedNetworks(plan.checkpoint, plan.placement, self._events)
-            self._networks = inner, SpreadNetworks(inner, self._ranks, self._control)
-            self._model = model
-        return self._networks
+            self._networks = CachedNetworks(plan.checkpoint, plan.placement, self._events)
+            self._model = job.model
+        division = job.exchange, job.ring
+        if self._spread is None or self._division != division:
+            if job.ring not in self._groups:
+                self._groups[job.ring] = sequence_groups(self._ranks, ring=job.ring)
+            groups = self._groups[job.ring]
+            self._spread = SpreadNetworks(self._networks, groups, self._control, job.exchange)
+            self._division = division
+        return self._networks, self._spread
 
     def _images(self, plan: RenderPlan) -> ImageSpread:
         """Return how frames are divided; groups of ranks for that are made once."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ...models.transformer.model import AvatarDiT
 from ...parallel.collectives import Collectives
-from ...parallel.groups import sequence_groups
+from ...parallel.exchange import Exchange
+from ...parallel.groups import SequenceGroups
 from ...parallel.sequence import spread_transformer
 from ...placement.provider import Residency
 from .tickets import StoppedError
@@ -29,16 +30,24 @@ class SpreadNetworks:
     weights are read, so that a rank that fails or stops there leaves none waiting in one.
     """
 
-    def __init__(self, inner: Residency, ranks: Collectives, control: Collectives) -> None:
+    def __init__(
+        self,
+        inner: Residency,
+        groups: SequenceGroups,
+        control: Collectives,
+        exchange: Exchange = "collectives",
+    ) -> None:
         """Read nothing yet.
 
         Args:
             inner: Reads the networks on this rank's device.
-            ranks: Exchange between the devices.
+            groups: Of the devices.
             control: Exchange between the processes, in host memory.
+            exchange: What exchanges tokens.
         """
         self._inner = inner
-        self._ranks = ranks
+        self._groups = groups
+        self._exchange: Exchange = exchange
         self._control = control
         self._read: set[type[nn.Module]] = set()
 
@@ -63,7 +72,7 @@ class SpreadNetworks:
         has_failed = True
         try:
             with self._inner.acquire(kind) as network:
-                spread_network(network, self._ranks)
+                spread_network(network, self._groups, self._exchange)
             has_failed = False
         finally:
             others_failed = bool(self._control.max(torch.tensor([int(has_failed)])).item())
@@ -74,14 +83,14 @@ class SpreadNetworks:
         self._read.add(kind)
 
 
-def spread_network(network: nn.Module, ranks: Collectives) -> None:
+def spread_network(network: nn.Module, groups: SequenceGroups, exchange: Exchange) -> None:
     """Divide a network's work among the ranks, in place.
 
     The autoencoder is divided when it is used, by the size of the frames, see
     :mod:`flashtalk_core.parallel.image_spread`; encoders are small, and each rank runs them.
     """
     if isinstance(network, AvatarDiT):
-        spread_transformer(network, sequence_groups(ranks))
+        spread_transformer(network, groups, exchange)
 
 
 def share(make: Callable[[], list[Tensor]], control: Collectives) -> list[Tensor]:

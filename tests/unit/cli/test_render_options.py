@@ -103,6 +103,7 @@ def test_every_option_is_in_the_spec():
         *("--device", "cpu", "--dtype", "bfloat16", "--attention", "sdpa", "--speed", "fused"),
         *("--no-fused-layers", "--memory", "offload:3", "--float8", "--decode-latents", "4"),
         *("--graph", "off", "--devices", "0,2", "--vae-grid", "2x1", "--vae-devices", "0, 1"),
+        *("--exchange", "xfuser", "--ring", "2"),
     )
     assert found == RenderSpec(
         portrait="me.png",
@@ -131,6 +132,8 @@ def test_every_option_is_in_the_spec():
             graph="off",
             vae_devices=(0, 1),
             vae_grid="2x1",
+            exchange="xfuser",
+            ring=2,
         ),
     )
 

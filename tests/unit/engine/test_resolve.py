@@ -84,6 +84,7 @@ OTHERS = {
     "placement.decode_latents": (3, {}),
     "placement.vae_devices": ((0,), {}),
     "placement.vae_grid": ("rows", {}),
+    "placement.ring": (2, {"placement.device": "auto", "placement.devices": ("cpu", "cpu")}),
 }
 SAME_PICTURE = {
     "placement.memory.mode",
@@ -99,6 +100,7 @@ REFUSED = {
     "model.text_encoder": ("none", "text_encoder 'none': a part is chosen by itself"),
     "model.clip_vision": ("none", "clip_vision 'none': a part is chosen by itself"),
     "model.audio_encoder": ("a", "audio_encoder 'a': a part is chosen by itself"),
+    "placement.exchange": ("xfuser", "exchange 'xfuser': one device has nothing to exchange"),
     "placement.graph": ("on", "graph 'on' on cpu: CUDA graphs are for GPUs"),
 }
 """What the command line's host cannot do yet, or has no names for."""
@@ -249,6 +251,8 @@ WRONG = [
     ("placement.vae_devices", (1,), "vae_devices"),
     ("placement.vae_grid", "2x0", "vae_grid"),
     ("placement.vae_grid", "2x1", "vae_grid"),
+    ("placement.exchange", "smoke", "exchange"),
+    ("placement.ring", 3, "ring"),
 ]
 ALWAYS_RIGHT = {"placement.memory.float8"}
 """Fields of which a CPU can use every value."""

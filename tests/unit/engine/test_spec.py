@@ -56,6 +56,8 @@ FULL = RenderSpec(
         graph="off",
         vae_devices=(0, 2),
         vae_grid="2x1",
+        exchange="xfuser",
+        ring=2,
     ),
 )
 
@@ -206,6 +208,8 @@ SUBJECTS = {
     "placement.graph": "graph",
     "placement.vae_devices": "vae_devices",
     "placement.vae_grid": "vae_grid",
+    "placement.exchange": "exchange",
+    "placement.ring": "ring",
 }
 
 

@@ -15,28 +15,41 @@ from flashtalk_core.models.attention import sdpa
 from flashtalk_core.parallel.collectives import Alone
 from flashtalk_core.parallel.groups import SequenceGroups
 from flashtalk_core.parallel.sequence import spread_transformer
-from flashtalk_core.parallel.xfuser_attention import XfuserAttention
+from flashtalk_core.parallel.xfuser_attention import XfuserAttention, with_process_groups
 from tests.unit.parallel.toy_transformer import make_transformer
 
 pytestmark = pytest.mark.cpu
 
 
+class World:
+    """Ranks that know their number and exchange nothing."""
+
+    recordable = True
+
+    def __init__(self, size, name):
+        self.rank, self.size, self.process_group = 0, size, name
+
+    def subgroup(self, groups):
+        return World(len(groups[0]), f"alone of {len(groups)}")
+
+
 def groups_of(ulysses, ring):
     """Return groups that know their sizes and exchange nothing."""
-    world, first, second = (
-        SimpleNamespace(rank=0, size=size) for size in (ulysses * ring, ulysses, ring)
-    )
-    return SequenceGroups(world, first, second if ring > 1 else Alone())
+    world = World(ulysses * ring, "all")
+    first = World(ulysses, "ulysses") if ulysses > 1 else Alone()
+    return SequenceGroups(world, first, World(ring, "ring") if ring > 1 else Alone())
 
 
 @pytest.fixture
 def stand_in(monkeypatch):
     """Put modules in the place of xfuser's that note how they are called."""
     calls = []
+    process_group = SimpleNamespace(ULYSSES_PG=None, RING_PG=None)
 
     class Attention:
         def __init__(self, **options):
             self.options = options
+            calls.append((process_group.ULYSSES_PG, process_group.RING_PG))
 
         def __call__(self, attn, *, query, key, value):
             assert attn is None
@@ -47,16 +60,13 @@ def stand_in(monkeypatch):
             calls.append(lse.shape)
             return out
 
-    distributed = ModuleType("xfuser.core.distributed")
-    distributed.model_parallel_is_initialized = lambda: len(calls) > 0
-    distributed.init_distributed_environment = lambda **options: calls.append(options)
-    distributed.initialize_model_parallel = lambda **options: calls.append(options)
+    globals_ = ModuleType("yunchang.globals")
+    globals_.PROCESS_GROUP = process_group
     attention = ModuleType("xfuser.core.long_ctx_attention")
     attention.xFuserLongContextAttention = Attention
     core, package = ModuleType("xfuser.core"), ModuleType("xfuser")
-    core.distributed = distributed
     package.__spec__ = SimpleNamespace(name="xfuser")
-    for module in (package, core, distributed, attention):
+    for module in (package, core, attention, ModuleType("yunchang"), globals_):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return calls
 
@@ -78,21 +88,25 @@ def test_a_broken_xfuser_is_an_error_of_one_line(monkeypatch):
 def test_what_xfuser_cannot_divide_is_refused(stand_in):
     with pytest.raises(InvalidInputError, match="6 heads do not divide by ulysses 4; use exch"):
         XfuserAttention(groups_of(4, 1), lambda: (4,) * 4, sdpa, 6)
-    attention = XfuserAttention(groups_of(2, 1), lambda: (8, 7), sdpa, 6)
+    groups = with_process_groups(groups_of(2, 1))
+    attention = XfuserAttention(groups, lambda: (8, 7), sdpa, 6)
     with pytest.raises(InvalidInputError, match="gives its 2 ranks 7 to 8 tokens"):
         attention(*torch.zeros(3, 1, 8, 6, 16))
 
 
-def test_xfuser_gets_degrees_once_and_our_kernel(stand_in):
+@pytest.mark.parametrize(
+    ("degrees", "names"),
+    [((2, 2), ("ulysses", "ring")), ((1, 4), ("alone of 4", "ring")),
+     ((3, 1), ("ulysses", "alone of 3"))],
+)  # fmt: skip
+def test_xfuser_gets_our_groups_and_our_kernel(stand_in, degrees, names):
     dit = make_transformer()
-    spread_transformer(dit, groups_of(2, 2), exchange="xfuser")
-    assert stand_in == [
-        {"rank": 0, "world_size": 4},
-        {"sequence_parallel_degree": 4, "ulysses_degree": 2, "ring_degree": 2},
-    ]
+    spread_transformer(dit, groups_of(*degrees), exchange="xfuser")
+    assert stand_in == [names] * len(dit.blocks)
+    assert not dit.layout.recordable
     attention = dit.blocks[1].self_attn.attention
     assert attention.local is sdpa
-    dit.layout.lengths = (5,) * 4
+    dit.layout.lengths = (5,) * degrees[0] * degrees[1]
     q, k, v = torch.randn(3, 1, 5, 6, 16)
     torch.testing.assert_close(attention(q, k, v), sdpa(q, k, v))
     assert stand_in[-1] == (1, 6, 5)

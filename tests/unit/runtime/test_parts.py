@@ -10,6 +10,8 @@ from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.resolve import LocalHost, resolve
 from flashtalk_core.engine.spec import PlacementSpec, RenderSpec, Speaker
 from flashtalk_core.errors import InvalidInputError, NoMemoryError, WeightsError, WorkerError
+from flashtalk_core.parallel.collectives import Alone
+from flashtalk_core.parallel.groups import SequenceGroups
 from flashtalk_core.placement.devices import check_devices, parse_devices
 from flashtalk_core.runtime.environment import ROOT, local_names, worker_environment
 from flashtalk_core.runtime.faults import death_error, fault_error, first_cause, hang_error
@@ -266,7 +268,7 @@ class OneNetwork:
 def test_a_network_is_read_by_all_ranks_or_by_none():
     def work(group):
         networks = OneNetwork(is_bad=group.rank == 1)
-        spread = SpreadNetworks(networks, group, group)
+        spread = SpreadNetworks(networks, SequenceGroups(group, group, Alone()), group)
         error = MemoryError if group.rank == 1 else StoppedError
         with pytest.raises(error), spread.acquire(torch.nn.Identity):
             pass
