@@ -19,6 +19,8 @@ MODULES = {"PIL": "pillow"}
 OPTIONAL = {
     # Kernels, each for some GPUs only, found at run time.
     "fa3_fwd_interface", "flash_attn", "flash_attn_interface", "sageattention", "triton",
+    # Another exchange between several GPUs, for users who choose it, and what it is built on.
+    "xfuser", "yunchang",
     "_typeshed",  # the type checker alone
     # Figures of the training's report, for which it asks by name.
     "matplotlib",

@@ -24,6 +24,7 @@ from ...engine.plan import RenderPlan
 from ...engine.state import FrameGroup, SessionState
 from ...errors import FlashTalkError
 from ...geometry import chunk_span
+from ...log import printable_log
 from ...parallel.banded_images import spread_images
 from ...parallel.collectives import Collectives
 from ...parallel.exchange import Exchange
@@ -54,7 +55,7 @@ from .meeting import meet
 from .spread import SpreadNetworks, share
 from .tickets import StoppedError, Tickets
 
-logger = logging.getLogger(__name__)
+logger = printable_log(logging.getLogger(__name__))
 
 _PAUSE_S = 0.0002
 
