@@ -19,6 +19,10 @@ GraphMode = Literal["auto", "on", "off"]
 that saves time."""
 GRAPH_MODES: tuple[GraphMode, ...] = get_args(GraphMode)
 
+Exchange = Literal["collectives", "xfuser"]
+"""What exchanges tokens between devices: this project's own Ulysses and Ring, or xfuser's."""
+EXCHANGES: tuple[Exchange, ...] = get_args(Exchange)
+
 
 def check_graph_mode(mode: str) -> None:
     """Raise :class:`InvalidInputError` if ``mode`` is none of :data:`GRAPH_MODES`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..acceleration.kernel_options import EXCHANGES
 from ..parallel.bands import AUTO
-from ..parallel.exchange import EXCHANGES
 from ..placement.devices import parse_devices, parse_numbers
 
 

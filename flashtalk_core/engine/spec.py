@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-from ..acceleration.kernel_options import GraphMode
+from ..acceleration.kernel_options import Exchange, GraphMode
 from ..config.avatar import FitMode
 from ..config.chunk import ChunkConfig, check_num_frames, check_num_motion_frames
 from ..config.sampling import SamplingConfig, StepRule
@@ -18,7 +18,6 @@ from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..media.audio.loudness import TARGET_LUFS
-from ..parallel.exchange import Exchange
 from ..placement.memory_plan import MemoryChoice
 from ..settings import read_plain
 from .request import PromptChange

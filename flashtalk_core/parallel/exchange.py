@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 
+from ..acceleration.kernel_options import EXCHANGES, Exchange
 from ..acceleration.lse_attention import attention_with_lse
 from ..errors import require
 from ..excerpt import excerpt
@@ -15,10 +15,6 @@ from ..models.attention import Attention
 from ..packages import missing_package
 from .groups import sequence_degrees
 
-Exchange = Literal["collectives", "xfuser"]
-"""What exchanges tokens: :class:`.ulysses.UlyssesAttention` and :class:`.ring.RingAttention`, or
-xfuser's."""
-EXCHANGES: tuple[str, ...] = get_args(Exchange)
 INSTEAD = "use exchange 'collectives'"
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from ..acceleration.kernel_options import Exchange
 from ..models.attention import Attention
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.layout import WHOLE
 from ..models.transformer.model import AvatarDiT
-from .exchange import Exchange
 from .groups import ONE_RANK, SequenceGroups
 from .plane import PlaneLayout
 from .ring import RingAttention

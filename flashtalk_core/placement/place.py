@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from ..acceleration.apply import is_supported
-from ..acceleration.kernel_options import KernelOptions
+from ..acceleration.kernel_options import Exchange, KernelOptions
 from ..models.vae.model import VideoVAE
 from ..parallel.bands import VaeGrid, choose_grid
-from ..parallel.exchange import Exchange
 from ..quantization.fp8 import choose_format
 from ..quantization.linear_format import LinearFormat
 from .division import ONE_DEVICE, Division

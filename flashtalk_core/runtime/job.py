@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..acceleration.attention_kernels import choose_attention
-from ..acceleration.kernel_options import KernelOptions
+from ..acceleration.kernel_options import Exchange, KernelOptions
 from ..config.avatar import FitMode
 from ..config.chunk import ChunkConfig
 from ..config.sampling import SamplingConfig
@@ -24,7 +24,6 @@ from ..engine.spec import LoraSpec
 from ..errors import InvalidInputError, WeightsError, require
 from ..json_text import parse_json
 from ..media.audio.info import AudioInfo
-from ..parallel.exchange import Exchange
 from ..placement.memory_plan import MemoryPlan
 from ..placement.place import Placement
 from ..settings import read_plain

@@ -125,8 +125,8 @@ def test_a_command_that_it_lacks_says_so_in_one_line(run, command):
     code, shown, log = run(command, "--device", "cpu")
     assert (code, shown) == (2, "")
     assert log == (
-        f"error: command '{command}': this copy is the published pack, which has only what "
-        "renders; take the project's repository for it\n"
+        f"error: command '{command}': this copy is the published pack, which can only "
+        "render; use the project's repository for it\n"
     )
 
 

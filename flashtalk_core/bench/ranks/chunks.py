@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...acceleration.apply import choose_kernel_options, set_graph
 from ...acceleration.attention_kernels import choose_attention
-from ...acceleration.kernel_options import GraphMode
+from ...acceleration.kernel_options import Exchange, GraphMode
 from ...config.avatar import AvatarConfig
 from ...geometry import SPATIAL_STRIDE, num_latent_frames, token_grid
 from ...models.attention import sdpa
@@ -23,7 +23,6 @@ from ...models.vae.layers import SequenceRunner
 from ...offload.tensors import synchronize
 from ...parallel.banded_images import spread_images
 from ...parallel.collectives import Collectives
-from ...parallel.exchange import Exchange
 from ...parallel.groups import ONE_RANK, sequence_degrees, sequence_groups
 from ...parallel.image_spread import WHOLE, ImageSpread
 from ...parallel.sequence import exchanged_bytes, spread_transformer

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ... import __version__
+from ...acceleration.kernel_options import Exchange
 from ...borders import is_out_of_memory
 from ...engine.avatar import TalkingAvatar
 from ...engine.build import Encodings, encode_inputs, prepare_avatar
@@ -27,7 +28,6 @@ from ...geometry import chunk_span
 from ...log import printable_log
 from ...parallel.banded_images import spread_images
 from ...parallel.collectives import Collectives
-from ...parallel.exchange import Exchange
 from ...parallel.groups import SequenceGroups, sequence_groups
 from ...parallel.image_spread import ImageSpread
 from ...placement.devices import device_name

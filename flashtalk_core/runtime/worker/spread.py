@@ -9,9 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ...acceleration.kernel_options import Exchange
 from ...models.transformer.model import AvatarDiT
 from ...parallel.collectives import Collectives
-from ...parallel.exchange import Exchange
 from ...parallel.groups import SequenceGroups
 from ...parallel.sequence import spread_transformer
 from ...placement.provider import Residency
