@@ -2,10 +2,13 @@
 // `node templates.mjs SCENARIO URL classic|nodes2 LANGUAGE FOLDER` prints what was seen as JSON;
 // FOLDER is that of the pack. tests/comfyui/test_templates_page.py judges it.
 
+import { readdirSync } from 'node:fs'
 import { withBrowser } from './browser.mjs'
 import { pause, ready, reported } from './comfyui_page.mjs'
 
 const CARD = '[data-testid^="template-workflow-"]'
+const WORKFLOWS = new URL('../../workflows/', import.meta.url)
+const NUM_CARDS = readdirSync(WORKFLOWS).filter((name) => name.endsWith('.json')).length
 
 const scenarios = {
   /** What the browser of templates shows of the pack. */
@@ -65,10 +68,10 @@ async function browse(page) {
   const entry = page.getByText(folder, { exact: true }).first()
   await entry.scrollIntoViewIfNeeded()
   await entry.click()
-  await page.waitForFunction((selector) => {
+  await page.waitForFunction(([selector, count]) => {
     const images = [...document.querySelectorAll(`${selector} img`)]
-    return images.length === 4 && images.every((image) => image.complete)
-  }, CARD)
+    return images.length === count && images.every((image) => image.complete)
+  }, [CARD, NUM_CARDS])
 }
 
 const set = (page, type, name, value) =>
