@@ -32,6 +32,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
     from flashtalk_pack.flashtalk_core.media.audio.probe import probe_audio
     from flashtalk_pack.flashtalk_core.media.image.portrait import image_from_pixels, open_image
     from flashtalk_pack.flashtalk_core.media.video.reading.container import unreadable
+    from flashtalk_pack.flashtalk_core.parallel.image_spread import WHOLE
     from flashtalk_pack.flashtalk_core.placement.devices import choose_device
     from flashtalk_pack.flashtalk_core.placement.memory_choice import (
         DeviceMemory,
@@ -63,6 +64,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
         image=open_image(image), prompt="", size_px=(64, 64), sampling=SamplingConfig()
     )
     batch = {"waveform": torch.zeros(2, 1, 80), "sample_rate": 16_000}
+    nan = torch.tensor(np.nan)
     return {
         "no file": lambda: open_image(folder / "gone.png"),
         "a folder": lambda: open_image(folder),
@@ -85,7 +87,7 @@ def mistakes(folder: Path) -> dict[str, Any]:
         "no sound in it": lambda: raise_(audio_notes(probe_audio(silent))[0]),
         "a sound cut meanwhile": lambda: read_again(probe_audio(changing), 4000),
         "another sound meanwhile": lambda: read_again(probe_audio(changing), 8000, 1),
-        "no numbers": lambda: chunk._check_finite(torch.tensor(np.nan), 0, "the VAE's images are"),
+        "no numbers": lambda: chunk._check_finite(nan, 0, "the VAE's images are", WHOLE),
         "no video": lambda: raise_(unreadable(text, "Invalid data")),
         "a start behind a video": lambda: video_part._require_inside(False, 9.0, Fraction(8)),
         "too many frames": lambda: video_part.check_memory(9000, (768, 448), 8.0, 7056.0),
