@@ -96,10 +96,7 @@ class StreamPreview(io.ComfyNode):
         from .preview.live_preview import workflow_id
 
         with attribute_errors(cls, "keep_gb"):
-            require(
-                math.isfinite(keep_gb) and keep_gb >= 0,
-                f"kept renders of {keep_gb} GB: use 0 to keep none, or more",
-            )
+            check_kept(keep_gb)
         extra = cls.hidden.extra_pnginfo
         metadata = workflow_metadata(cls.hidden.prompt, extra)
         workflow = workflow_id(extra)
@@ -108,3 +105,11 @@ class StreamPreview(io.ComfyNode):
         saved = ui.SavedResult(output.path.name, output.subfolder, io.FolderType.output)
         video = InputImpl.VideoFromFile(str(output.path))
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
+
+
+def check_kept(keep_gb: float) -> None:
+    """Raise :class:`InvalidInputError` unless finished renders may take ``keep_gb`` gigabytes."""
+    require(
+        math.isfinite(keep_gb) and keep_gb >= 0,
+        f"kept renders of {keep_gb} GB: use 0 to keep none, or more",
+    )
