@@ -135,8 +135,7 @@ def set_graph(network: nn.Module, graph: GraphMode, device: torch.device) -> Non
         graph: What was requested.
         device: Where it will run.
     """
-    is_wanted = graph == "on" or (graph == "auto" and graphs_were_tried())
-    is_graph = is_wanted and device.type == "cuda"
+    is_graph = graph != "off" and device.type == "cuda" and graphs_work()
     if isinstance(network, AvatarDiT):
         is_resident = network.runner.provider is RESIDENT_BLOCKS
         network.step_execution = StepGraph(graph) if is_graph and is_resident else run_step
@@ -144,8 +143,12 @@ def set_graph(network: nn.Module, graph: GraphMode, device: torch.device) -> Non
         network.execution = EncoderGraph() if is_graph else run_encoder
 
 
-def graphs_were_tried() -> bool:
-    """Whether CUDA graphs were tried on this kind of GPU and with this allocator of its memory."""
+def graphs_work() -> bool:
+    """Whether CUDA graphs work on this kind of GPU and with this allocator of its memory.
+
+    With CUDA's own allocator, which ComfyUI takes by default, recording ends the process (PyTorch
+    2.11). AMD's GPUs were not tried.
+    """
     if torch.version.hip is not None:
         return False
     return not torch.cuda.is_available() or torch.cuda.get_allocator_backend() == "native"

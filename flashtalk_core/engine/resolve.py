@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from ..acceleration.apply import choose_kernel_options, default_decode_latents
+from ..acceleration.apply import choose_kernel_options, default_decode_latents, graphs_work
 from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import KernelOptions, check_graph_mode, speed_of
 from ..config.sampling import SamplingConfig
@@ -232,6 +232,12 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     require(
         placement.graph != "on" or device.type == "cuda",
         f"graph 'on' on {device}: CUDA graphs are for GPUs that CUDA runs on; use graph 'auto'",
+        subject="graph",
+    )
+    require(
+        placement.graph != "on" or graphs_work(),
+        "graph 'on': CUDA graphs need an NVIDIA GPU and PyTorch's own allocator of its memory "
+        "(not backend:cudaMallocAsync); use graph 'auto'",
         subject="graph",
     )
     attention = choose_attention(placement.attention, device)

@@ -340,19 +340,19 @@ def test_the_audio_encoder_agrees_with_float32(encoder):
     assert float((found - expected).norm() / expected.norm()) < 0.05
 
 
-@pytest.mark.skipif("FLASHTALK_ASYNC" in os.environ, reason="runs within itself")
-def test_graphs_work_with_cudas_own_allocator():
-    """ComfyUI uses it by default; ``auto`` leaves graphs out there, ``on`` takes them."""
-    names = "every_size or both_rules or seen or found_again or not_allowed or inference or encoder"
+def test_no_step_is_recorded_with_cudas_own_allocator():
+    """ComfyUI uses it by default, and a recording would end the process."""
+    code = (
+        "import torch\n"
+        "from flashtalk_core.acceleration.apply import graphs_work\n"
+        "torch.zeros(1, device='cuda')\n"
+        "assert not graphs_work()"
+    )
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", __file__, "-k", names],
-        env=os.environ | {
-            "FLASHTALK_ASYNC": "1",
-            "PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync",
-        },
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync"},
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout[-3000:]
+    )
+    assert run.returncode == 0, run.stderr[-3000:]

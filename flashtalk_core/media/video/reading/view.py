@@ -107,8 +107,9 @@ def check_frame_size(path: Path, size_px: tuple[int, int]) -> None:
 
 def _turns(frame: VideoFrame) -> tuple[bool, bool, bool]:
     """Return whether the display matrix turns, then flips rows and columns."""
-    notes: Any = frame.side_data  # a mapping by its type, a sequence in fact
-    matrix = next((bytes(each) for each in notes if each.type.name == "DISPLAYMATRIX"), b"")
+    # By name: iterating yields the data before PyAV 19, and its types from then on.
+    notes: Any = frame.side_data
+    matrix = bytes(notes.get("DISPLAYMATRIX") or b"")
     if len(matrix) < _MATRIX_BYTES:
         return False, False, False
     # x' = a x + c y, y' = b x + d y, with y downwards; the signs are all that turns need.

@@ -154,9 +154,9 @@ def test_what_is_no_video(tmp_path, read):
 def test_video_that_was_cut_off(videos, tmp_path):
     data = videos[".mp4"].read_bytes()
     (tmp_path / "v.mp4").write_bytes(data[: len(data) // 2])
-    with pytest.raises(InvalidInputError) as caught:
-        read_frames(tmp_path / "v.mp4", 0, NUM_FRAMES)
-    assert "\n" not in str(caught.value)
+    num_frames = probe_video(tmp_path / "v.mp4").num_frames
+    assert 0 < num_frames < NUM_FRAMES
+    assert len(read_frames(tmp_path / "v.mp4", 0, num_frames)) == num_frames
 
 
 def test_memory_holds_the_result_and_little_else(tmp_path):
