@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -165,6 +165,14 @@ class ModelLoader(io.ComfyNode):
                     tooltip="Several NVIDIA GPUs that render together, such as 0,1,2,3, a process "
                     "for each (Linux). Empty: 'device' alone.",
                 ),
+                io.String.Input(
+                    "cluster",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Ray cluster whose hosts render, on such a device or so many of one "
+                    "of them: host:port of its head, or 'auto'. Empty: this host.",
+                ),
             ],
             outputs=[ModelSocket.Output(display_name="model")],
         )
@@ -215,6 +223,7 @@ class ModelLoader(io.ComfyNode):
         lora: str = NONE,
         lora_strength: float = 1.0,
         devices: str = "",
+        cluster: str = "",
         **parts: str,
     ) -> io.NodeOutput:
         from .graph.descriptions import describe_model
@@ -223,13 +232,13 @@ class ModelLoader(io.ComfyNode):
         with attribute_errors(cls, "device"):
             loras, placement, backend = _place(
                 spec, MemoryChoice.parse(memory, float8=float8),
-                device=device, devices=parse_devices(devices), dtype=dtype, attention=attention,
-                speed=speed,
+                device=device, devices=parse_devices(devices), cluster=cluster.strip(),
+                dtype=dtype, attention=attention, speed=speed,
             )  # fmt: skip
         require_files(cls, parts)
         with attribute_errors(cls, "model"):
             files = find_files(parts)
-            fleet = _fleet(placement.devices)
+            fleet = _fleet(placement, backend)
             return io.NodeOutput(describe_model(spec, placement, files, loras, backend, fleet))
 
 
@@ -246,14 +255,20 @@ def _place(
     return find_loras(spec, host), placement, find_backend(placement, host)
 
 
-def _fleet(devices: Sequence[str]) -> ManagedFleet | None:
-    """Return what renders on several devices; nothing is started."""
-    if len(devices) < 2:
+def _fleet(placement: PlacementSpec, backend: Backend) -> ManagedFleet | None:
+    """Return what renders on several devices or other hosts; nothing is started."""
+    if placement.cluster:
+        from ..flashtalk_core.runtime.cluster.process import cluster_engine
+        from .host.fleet import ManagedFleet
+
+        devices = placement.devices or (str(backend.device),)
+        return ManagedFleet(cluster_engine(placement.cluster, devices), is_here=False)
+    if len(placement.devices) < 2:
         return None
     from ..flashtalk_core.runtime.fleets import fleets
     from .host.fleet import ManagedFleet
 
-    return ManagedFleet(fleets().get(devices))
+    return ManagedFleet(fleets().get(placement.devices))
 
 
 def model_spec(parts: Mapping[str, str], lora: str, lora_strength: float) -> ModelSpec:

@@ -22,6 +22,13 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         help="GPUs that render together, such as 0,1,2,3",
     )
     several.add_argument(
+        "--ray",
+        default="",
+        metavar="ADDRESS",
+        help="Ray cluster that renders, as host:port or 'auto', on such a device or so many of "
+        "one of its hosts",
+    )
+    several.add_argument(
         "--step-limit",
         type=float,
         metavar="SECONDS",
@@ -67,6 +74,7 @@ def read_devices(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "device": args.device,
         "devices": args.devices,
+        "cluster": args.ray,
         "vae_devices": parse_numbers(args.vae_devices),
         "vae_grid": args.vae_grid,
         "exchange": args.exchange,

@@ -6,7 +6,7 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -181,13 +181,20 @@ def open_engine(
     from ..engine.build import LocalEngine
     from ..placement.residency import CachedNetworks
 
-    if not plan.placement.devices:
-        yield LocalEngine(CachedNetworks(plan.checkpoint, plan.placement, events))
+    place = plan.placement
+    if not place.devices and not place.cluster:
+        yield LocalEngine(CachedNetworks(plan.checkpoint, place, events))
         return
     from ..runtime.fleet import Fleet
     from ..runtime.limits import Limits
 
-    fleet = Fleet(plan.placement.devices, Limits(step_s=step_limit_s))
+    if place.cluster:
+        from ..runtime.cluster.process import LIMITS, cluster_engine
+
+        limits = replace(LIMITS, step_s=step_limit_s)
+        fleet = cluster_engine(place.cluster, place.devices or (str(place.device),), limits)
+    else:
+        fleet = Fleet(place.devices, Limits(step_s=step_limit_s))
     try:
         yield fleet
     finally:

@@ -150,6 +150,11 @@ def _installed_kernels() -> list[str]:
     ]
 
 
+def library_versions() -> tuple[str, ...]:
+    """Return the installed libraries that decide the numbers of a render, with their versions."""
+    return tuple(f"{name} {found}" for name in _LIBRARIES if (found := _version(name)))
+
+
 def _version(library: str) -> str:
     try:
         return version(library)

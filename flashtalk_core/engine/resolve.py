@@ -30,7 +30,7 @@ from ..parallel.bands import check_grid
 from ..parallel.exchange import check_exchange, check_heads, check_kernels, check_lengths
 from ..parallel.shares import split_evenly
 from ..placement.activation_sizes import chunk_tokens
-from ..placement.devices import check_devices, choose_device, choose_dtype
+from ..placement.devices import check_cluster, check_devices, choose_device, choose_dtype
 from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
 from ..placement.memory_sizes import model_sizes
 from ..placement.place import Placement
@@ -226,7 +226,10 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     Raises:
         InvalidInputError: If this machine lacks one that was named.
     """
-    check_devices(placement.devices, placement.device)
+    is_elsewhere = bool(placement.cluster)
+    if is_elsewhere:
+        check_cluster(placement.cluster)
+    check_devices(placement.devices, placement.device, are_elsewhere=is_elsewhere)
     device = host.find_device(*placement.devices[:1] or (placement.device,))
     check_choice(placement.memory, device)
     require(
@@ -353,10 +356,10 @@ def _assemble(
 
 def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
     devices = wanted.devices if len(wanted.devices) > 1 else ()
+    who = "an engine of a cluster decodes" if wanted.cluster else "several devices decode together"
     require(
-        not devices or wanted.vae_device is None,
-        f"device {excerpt(wanted.vae_device)!r} for decoding: several devices decode together; "
-        "leave it out",
+        not (devices or wanted.cluster) or wanted.vae_device is None,
+        f"device {excerpt(wanted.vae_device)!r} for decoding: {who}; leave it out",
         subject="vae_device",
     )
     vae_device = None
@@ -370,6 +373,7 @@ def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
         vae_device,
         kernel_options=model.kernel_options,
         devices=devices,
+        cluster=wanted.cluster,
         vae_devices=tuple(sorted(set(wanted.vae_devices))),
         vae_grid=wanted.vae_grid,
         exchange=wanted.exchange,

@@ -170,6 +170,9 @@ class PlacementSpec:
     ring: int = 1
     """How many groups of devices pass keys and values around (Ring); the devices of a group
     exchange tokens for heads (Ulysses)."""
+    cluster: str = ""
+    """Ray cluster that renders, ``host:port`` or ``auto``, on such a device or so many of one of
+    its hosts; empty: this host."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,12 +80,48 @@ def parse_numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, words))
 
 
-def check_devices(names: Sequence[str], device: str = "auto") -> None:
+def check_cluster(address: str) -> None:
+    """Check the address of a Ray cluster; nothing is connected to.
+
+    Raises:
+        InvalidInputError: If it can be none, or what speaks with it is missing.
+    """
+    shown = excerpt(address)
+    host, _, port = address.rpartition(":")
+    require(
+        address == "auto" or (bool(host) and "/" not in address and port.isdecimal()),
+        f"cluster {shown!r}: use host:port of its head, such as 10.0.0.1:6379, or 'auto' on a "
+        "host that is in it",
+        subject="cluster",
+    )
+    require(
+        sys.platform == "linux",
+        f"cluster {shown}: Ray joins several hosts on Linux only; leave it out",
+        subject="cluster",
+    )
+    require(
+        _has_runtime(),
+        f"cluster {shown}: this copy is the published pack, which renders on its own host; take "
+        "the project's repository",
+        subject="cluster",
+    )
+    require(
+        find_spec("ray") is not None,
+        f"cluster {shown}: Ray is missing; install it here and on the other hosts, in one "
+        "version: pip install ray",
+        subject="cluster",
+    )
+
+
+def check_devices(
+    names: Sequence[str], device: str = "auto", *, are_elsewhere: bool = False
+) -> None:
     """Check a list of devices that render together; none of them is used for that.
 
     Args:
         names: As :func:`parse_devices` returns them; none or one is for one device.
         device: What is named as the only device.
+        are_elsewhere: Whether they are of other hosts, which may have more.
 
     Raises:
         InvalidInputError: If they are not there, or cannot work together.
@@ -104,7 +140,7 @@ def check_devices(names: Sequence[str], device: str = "auto") -> None:
         subject="devices",
     )
     require(
-        find_spec(f"{(__package__ or '').rpartition('.')[0]}.runtime") is not None,
+        _has_runtime(),
         f"devices {shown}: this copy is the published pack, which renders on one; take the "
         "project's repository for several",
         subject="devices",
@@ -123,7 +159,7 @@ def check_devices(names: Sequence[str], device: str = "auto") -> None:
     for name in names:
         index = name.partition(":")[2]
         require(
-            index.isdecimal() and int(index) < count,
+            index.isdecimal() and (are_elsewhere or int(index) < count),
             f"device {excerpt(name)!r} of devices {shown}: there are {count} GPUs, 0 to "
             f"{count - 1}; see `python -m flashtalk_core doctor`",
             subject="devices",
@@ -133,6 +169,10 @@ def check_devices(names: Sequence[str], device: str = "auto") -> None:
         f"devices {shown}: name each GPU once",
         subject="devices",
     )
+
+
+def _has_runtime() -> bool:
+    return find_spec(f"{(__package__ or '').rpartition('.')[0]}.runtime") is not None
 
 
 def _why_not(device: torch.device, error: Exception) -> str:

@@ -32,6 +32,8 @@ class Placement:
     devices: tuple[str, ...] = ()
     """Devices that render together, a process for each; ``device`` is the first of them. Empty:
     ``device`` renders, in this process."""
+    cluster: str = ""
+    """Address of a Ray cluster that renders, on such a device or so many; empty: this host."""
     vae_devices: tuple[int, ...] = ()
     """Devices that share the autoencoder, by number, in ascending order; empty is all."""
     vae_grid: str = "auto"

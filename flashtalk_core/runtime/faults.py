@@ -6,14 +6,40 @@ import signal
 from collections.abc import Sequence
 
 from .. import errors
+from ..borders import is_out_of_memory
 from ..errors import FlashTalkError, NoMemoryError, WorkerError
-from .messages import Fault, RankEnded
+from .messages import Fault, FaultKind, RankEnded
 from .pages import Pages
 
 _ORDER = ("memory", "input", "internal")
 """Memory that ran out on one rank makes the exchanges of others fail."""
 _AFTER = (signal.SIGABRT,)
 """Signals by which libraries end a rank after another one has ended."""
+
+
+def fault_of(error: Exception, *, command: int, rank: int, phase: str) -> Fault:
+    """Return what a process reports of an error.
+
+    Args:
+        error: What a command raised.
+        command: Its number.
+        rank: Of the process.
+        phase: What it was doing, as the end of a sentence.
+    """
+    kind: FaultKind = "internal"
+    if isinstance(error, FlashTalkError):
+        kind = "input"
+    elif is_out_of_memory(error):
+        kind = "memory"
+    return Fault(
+        command=command,
+        rank=rank,
+        kind=kind,
+        error=type(error).__name__,
+        message=str(error),
+        subject=error.subject if isinstance(error, FlashTalkError) else None,
+        phase=phase,
+    )
 
 
 def first_cause(faults: Sequence[Fault]) -> Fault:

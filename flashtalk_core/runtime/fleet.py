@@ -34,9 +34,19 @@ from .channel import Blob
 from .faults import rank_name
 from .job import pack_plan, pack_tensor
 from .limits import Limits, StepClock
-from .messages import Frames, GenerateChunk, Loading, OpenJob, Release, Stage, Step
-from .processes import Processes, Report
-from .shared_frames import SharedFrames, frame_bytes
+from .messages import (
+    Frames,
+    GenerateChunk,
+    GeneratedFrames,
+    Loading,
+    OpenJob,
+    Release,
+    Report,
+    Stage,
+    Step,
+    Workers,
+)  # fmt: skip
+from .processes import Processes
 
 logger = printable_log(logging.getLogger(__name__))
 
@@ -57,6 +67,7 @@ class Fleet:
         devices: Sequence[str],
         limits: Limits | None = None,
         claim: Callable[[Fleet], None] = lambda _fleet: None,
+        start: Callable[[Sequence[str], Limits], Workers] = Processes,
     ) -> None:
         """Start nothing yet.
 
@@ -64,12 +75,14 @@ class Fleet:
             devices: One for each rank, as this process calls them: ``cuda:1``, or ``cpu``.
             limits: How long everything may take; ``None`` is the usual.
             claim: Called before processes start; raises if another fleet has their devices.
+            start: Starts what draws: processes of this host, or elsewhere.
         """
         self.devices = tuple(devices)
         self._limits = limits or Limits()
         self._claim = claim
+        self._start = start
         self._lock = Lock()
-        self._processes: Processes | None = None
+        self._processes: Workers | None = None
         self._finalizer: Any = None
         self._timers: list[Timer] = []
 
@@ -134,7 +147,7 @@ class Fleet:
             self._lock.release()
             self._start_timers()
 
-    def _started(self, plan: RenderPlan) -> Processes:
+    def _started(self, plan: RenderPlan) -> Workers:
         """Return the processes, started if there are none, or none that run."""
         if self._processes is not None and self._processes.is_running:
             try:
@@ -144,12 +157,12 @@ class Fleet:
         if self._processes is None or not self._processes.is_running:
             self.close()
             self._claim(self)
-            self._processes = processes = Processes(self.devices, self._limits)
+            self._processes = processes = self._start(self.devices, self._limits)
             self._finalizer = weakref.finalize(self, processes.close)
             self._check_memory(processes, plan)
         return self._processes
 
-    def _check_memory(self, processes: Processes, plan: RenderPlan) -> None:
+    def _check_memory(self, processes: Workers, plan: RenderPlan) -> None:
         """Raise if a device has less memory than the plan takes on each of them."""
         needed = plan.placement.memory.peak_bytes
         for rank, ready in sorted(processes.ready.items()):
@@ -163,15 +176,15 @@ class Fleet:
                 )
 
     def _open_job(
-        self, processes: Processes, plan: RenderPlan, audio: SampleReader, events: RenderEvents
+        self, processes: Workers, plan: RenderPlan, audio: SampleReader, events: RenderEvents
     ) -> ChunkSource:
-        processes.reserve(frame_bytes(plan.chunk, plan.request.size_px))
+        frames = processes.share_frames(plan.chunk, plan.request.size_px)
         text, blobs = pack_plan(plan)
         for report in processes.run(lambda number: OpenJob(command=number, job=text), blobs):
             _pass_on(report, events)
-        return FleetSource(processes, plan, audio, events, self._limits)
+        return FleetSource(processes, frames, plan, audio, events, self._limits)
 
-    def _end_job(self, processes: Processes, *, networks: bool) -> None:
+    def _end_job(self, processes: Workers, *, networks: bool) -> None:
         """Stop what runs, and free the session; after a failure the next render starts again."""
         if not processes.is_running:
             return
@@ -208,7 +221,8 @@ class FleetSource:
 
     def __init__(
         self,
-        processes: Processes,
+        processes: Workers,
+        frames: GeneratedFrames,
         plan: RenderPlan,
         audio: SampleReader,
         events: RenderEvents,
@@ -220,7 +234,7 @@ class FleetSource:
         self._events = events
         self._chunk = plan.chunk
         self._fingerprint = plan.fingerprint()
-        self._frames = SharedFrames(processes.pages, plan.chunk, plan.request.size_px)
+        self._frames = frames
         self._clock = StepClock(limits)
         self._load_s: float | None = limits.load_s
         self._last: SessionState | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -13,17 +13,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .. import __version__
 from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import Exchange, KernelOptions
 from ..config.avatar import FitMode
 from ..config.chunk import ChunkConfig
 from ..config.sampling import SamplingConfig
-from ..engine.plan import PlannedSpeaker, RenderPlan
+from ..engine.plan import PlannedSpeaker, RenderPlan, library_versions
 from ..engine.request import AvatarRequest, PromptChange
 from ..engine.spec import LoraSpec
 from ..errors import InvalidInputError, WeightsError, require
 from ..json_text import parse_json
 from ..media.audio.info import AudioInfo
+from ..media.audio.source import Block
+from ..placement.devices import device_name
 from ..placement.memory_plan import MemoryPlan
 from ..placement.place import Placement
 from ..settings import read_plain
@@ -70,6 +73,8 @@ class Job:
     model: Model
     fingerprint: str
     """Of the session's states."""
+    signature: tuple[str, ...]
+    """See :func:`plan_signature`; an engine on another host must have the same."""
     image: Array
     context: Array | None
     clip_tokens: Array | None
@@ -106,6 +111,7 @@ def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
     job = Job(
         model=_pack_model(plan),
         fingerprint=plan.fingerprint(),
+        signature=plan_signature(plan),
         image=image,
         context=add(request.context),
         clip_tokens=add(request.clip_tokens),
@@ -122,6 +128,21 @@ def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
         ring=plan.placement.ring,
     )
     return json.dumps(asdict(job), allow_nan=False), blobs
+
+
+def plan_signature(plan: RenderPlan) -> tuple[str, ...]:
+    """Return what decides the numbers of a plan but for its audio, which comes with the chunks.
+
+    Returns:
+        Versions, the device, and a hash of all; two hosts that draw the same have the same.
+    """
+    silent = replace(plan, speakers=(_sent_speaker(plan.chunk),))
+    return (
+        f"flashtalk {__version__}",
+        *library_versions(),
+        device_name(plan.placement.device),
+        f"plan {silent.fingerprint()[:12]}",
+    )
 
 
 def read_job(text: str) -> Job:
@@ -175,7 +196,7 @@ def unpack_plan(job: Job, blobs: Sequence[bytearray], device: torch.device) -> R
     return RenderPlan(
         checkpoint=checkpoint,
         request=request,
-        speakers=(PlannedSpeaker(_unknown_audio(job.chunk)),),
+        speakers=(_sent_speaker(job.chunk),),
         placement=Placement(
             device,
             getattr(torch, model.dtype),
@@ -253,15 +274,25 @@ def _model_files(files: Files) -> ModelFiles:
     return model_files(found, Path(files.root))
 
 
-def _unknown_audio(chunk: ChunkConfig) -> AudioInfo:
-    return AudioInfo(
-        source=Path("audio of the chunks"),
-        rate_hz=chunk.sample_rate_hz,
-        channels=1,
-        layout="mono",
-        start_sample=0,
-        num_samples=1,
-        loudness_lufs=None,
-        peak=1.0,
-        is_silent=False,
-    )
+@dataclass(frozen=True)
+class _SentAudio:
+    """Audio whose samples come with the chunks; see :class:`AudioSource`."""
+
+    rate_hz: int
+    name: str = "audio of the chunks"
+    channels: int = 1
+    layout: str = "mono"
+    num_samples: int | None = None
+    identity: str | None = None
+
+    def has_sample(self, index: int) -> bool:
+        """Not asked: the process that renders knows the end."""
+        raise NotImplementedError(index)
+
+    def blocks(self) -> Iterator[Block]:
+        """Not read: each chunk brings its window."""
+        raise NotImplementedError
+
+
+def _sent_speaker(chunk: ChunkConfig) -> PlannedSpeaker:
+    return PlannedSpeaker(AudioInfo.growing(_SentAudio(chunk.sample_rate_hz)))

@@ -7,13 +7,19 @@ executed: kinds and fields are checked by their annotations, and what is not kno
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..errors import InvalidInputError
 from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..settings import read_plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..config.chunk import ChunkConfig
 
 VERSION = 1
 """Of all messages together: both ends are of one copy of the package."""
@@ -70,6 +76,13 @@ class Exit:
     """End the process."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """Stop a command, where there is no shared page to write that in."""
+
+    command: int
+
+
 # From the ranks; what says how far the work is comes from rank 0 only.
 
 
@@ -115,12 +128,17 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """Frames of the chunk lie in the shared pages; with ``is_last`` the motion frames do, too."""
+    """Frames of the chunk lie in the shared pages; with ``is_last`` the motion frames do, too.
+
+    Between hosts they are blobs: frames, uint8, and then the motion frames.
+    """
 
     command: int
     first: int
     count: int
     is_last: bool
+    motion: Array | None = None
+    """Of motion frames that are a blob."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +173,16 @@ class Fault:
     """What the rank was doing, as the end of a sentence."""
 
 
+# From the process that speaks with a cluster, in addition to the above.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """All engines of the cluster are busy."""
+
+    command: int
+
+
 # From the launcher.
 
 
@@ -175,10 +203,91 @@ class RankEnded:
 
 
 Message = (
-    OpenJob | GenerateChunk | Release | Exit | Ready | Loading | Step | Stage | Frames | Finished
-    | Stopped | Fault | Started | RankEnded
+    OpenJob | GenerateChunk | Release | Exit | Cancel | Ready | Loading | Step | Stage | Frames
+    | Finished | Stopped | Fault | Waiting | Started | RankEnded
 )  # fmt: skip
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in Message.__args__}
+
+
+Report = Loading | Step | Stage | Frames
+"""What is reported while a command is carried out."""
+
+
+class GeneratedFrames(Protocol):
+    """The frames of the chunk that is drawn, and the motion frames that the next one needs."""
+
+    def read(self, first: int, count: int) -> Tensor:
+        """Return frames that were reported, ``(count, H, W, 3)`` uint8."""
+        ...
+
+    def read_motion(self) -> Tensor:
+        """Return the motion frames when all frames were reported, ``(1, 3, M, H, W)`` float32."""
+        ...
+
+
+class Workers(Protocol):
+    """The processes of this host, or an engine of a cluster: one life, from start to end."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether they can carry out commands."""
+        ...
+
+    @property
+    def ready(self) -> Mapping[int, Ready]:
+        """What each rank said of itself."""
+        ...
+
+    def share_frames(self, chunk: ChunkConfig, size_px: tuple[int, int]) -> GeneratedFrames:
+        """Return where the frames of a session arrive.
+
+        Raises:
+            NoMemoryError: If there is no memory for them.
+        """
+        ...
+
+    def free_frames(self) -> None:
+        """Free the memory of frames."""
+        ...
+
+    def run(
+        self,
+        make: Callable[[int], Message],
+        blobs: Sequence[bytes | bytearray | memoryview] = (),
+        limit_s: Callable[[], float] | None = None,
+    ) -> Iterator[Report]:
+        """Carry out a command, and yield what is reported until it ends.
+
+        Args:
+            make: Makes the message from the number of the command.
+            blobs: Of the message.
+            limit_s: Returns the longest time without progress, in seconds; ``None`` is that
+                of loading.
+
+        Raises:
+            FlashTalkError: If it fails; see :attr:`is_running`.
+        """
+        ...
+
+    def run_quietly(self, make: Callable[[int], Message]) -> None:
+        """Carry out a command that reports nothing; see :meth:`run`."""
+        ...
+
+    def settle(self) -> None:
+        """Cancel the command that runs, if any, and wait until nothing does.
+
+        Raises:
+            WorkerError: If it does not stop; all are ended then.
+        """
+        ...
+
+    def close(self) -> None:
+        """End, as far as possible by asking."""
+        ...
+
+    def kill(self) -> None:
+        """End now."""
+        ...
 
 
 def encode(message: Message) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import NoReturn, cast
 
+from ..config.chunk import ChunkConfig
 from ..errors import FlashTalkError, WorkerError
 from ..excerpt import reason
 from .channel import Blob, Channel, ChannelClosed
@@ -27,12 +28,14 @@ from .messages import (
     Message,
     RankEnded,
     Ready,
+    Report,
     Stage,
     Started,
     Step,
     Stopped,
 )
 from .pages import Pages, create_pages, free_frames, reserve_frames
+from .shared_frames import SharedFrames, frame_bytes
 from .watch import Watch
 
 _POLL_S = 0.2
@@ -40,8 +43,6 @@ _DUMP_S = 0.5
 _RELEASE_S = 60.0
 _DEATHS_S = 1.0
 """How long to wait for the report of a death that may have made a rank fail."""
-Report = Loading | Step | Stage | Frames
-"""What rank 0 reports while it carries out a command."""
 
 
 class Processes:
@@ -91,9 +92,10 @@ class Processes:
         state = "running" if self.is_running else "ended"
         return f"Processes({', '.join(self._devices)}, {state})"
 
-    def reserve(self, num_bytes: int) -> None:
+    def share_frames(self, chunk: ChunkConfig, size_px: tuple[int, int]) -> SharedFrames:
         """Reserve shared memory for frames; see :func:`.pages.reserve_frames`."""
-        reserve_frames(self._file, num_bytes)
+        reserve_frames(self._file, frame_bytes(chunk, size_px))
+        return SharedFrames(self.pages, chunk, size_px)
 
     def free_frames(self) -> None:
         """Free the shared memory of frames, which no rank and nothing here maps any more."""

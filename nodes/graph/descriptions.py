@@ -76,7 +76,9 @@ class ModelDescription:
 
     @property
     def _devices(self) -> str:
-        return str(self.opened.device) if self.fleet is None else ", ".join(self.placement.devices)
+        names = ", ".join(self.placement.devices) or str(self.opened.device)
+        cluster = excerpt(self.placement.cluster)
+        return f"{names} of cluster {cluster}" if cluster else names
 
     @property
     def patcher(self) -> ModelPatcher | None:

@@ -26,6 +26,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "attention": ("attention", "model"),
     "audio": ("audio_encoder", "model"),
     "clip": ("clip_vision", "model"),
+    "cluster": ("cluster", "model"),
     "clip_tokens": ("clip_vision_output", "reference"),
     "context": ("conditioning", "reference"),
     "crf": ("quality",),

@@ -48,9 +48,15 @@ class FleetPatcher(WholeModelPatcher):
 class ManagedFleet:
     """The fleet of a model loader; its processes end when nothing refers to it any more."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        """Start nothing yet."""
+    def __init__(self, fleet: Fleet, *, is_here: bool = True) -> None:
+        """Start nothing yet.
+
+        Args:
+            fleet: What renders.
+            is_here: Whether its devices are of this host.
+        """
         self._fleet = fleet
+        self._is_here = is_here
         self.patcher = FleetPatcher(fleet)
 
     def __repr__(self) -> str:
@@ -65,7 +71,7 @@ class ManagedFleet:
         main = management.get_torch_device()
         index = main.index or 0
         names = (str(main), f"{main.type}:{index}")
-        is_member = any(name in names for name in self._fleet.devices)
+        is_member = self._is_here and any(name in names for name in self._fleet.devices)
         self.patcher.num_bytes = peak_bytes if is_member else 0
         management.load_models_gpu([self.patcher], memory_required=0, force_full_load=True)
         return self._fleet

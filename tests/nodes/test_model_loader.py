@@ -297,3 +297,18 @@ def test_devices_that_cannot_be_used_are_refused(pack):
     assert message.startswith(refused("'devices': devices cuda:0, cpu: several are all GPUs"))
     message = pack.error("ModelLoader", devices="cpu,cpu", device="cpu")
     assert message.startswith(refused("'devices': devices cpu, cpu: the device is set to 'cpu'"))
+
+
+def test_a_cluster_is_an_engine_whose_devices_are_of_other_hosts(pack, monkeypatch):
+    devices = pack["flashtalk_core.placement.devices"]
+    monkeypatch.setattr(devices, "find_spec", lambda name: name)
+    found = pack.run("ModelLoader", cluster=" head:6379 ").args[0]
+    assert found.placement.cluster == "head:6379"
+    assert "float32 on cpu of cluster head:6379" in repr(found)
+    fleet = found.fleet._fleet
+    assert (fleet.devices, fleet.is_running) == (("cpu",), False)
+    assert found.fleet.engine_for(10**9) is fleet
+    assert found.fleet.patcher.model_size() == 0
+    assert pack.frames(found).plan.placement.cluster == "head:6379"
+    message = pack.error("ModelLoader", cluster="ray://head")
+    assert message.startswith(refused("'cluster': cluster 'ray://head': use host:port"))

@@ -15,7 +15,7 @@ ADDED = """
 import torch
 before = {name for name in sys.modules if name.startswith("torch.distributed")}
 import importlib
-for name in ("fleets", "fleet", "processes"):
+for name in ("fleets", "fleet", "processes", "cluster.process"):
     importlib.import_module("the pack.flashtalk_core.runtime." + name)
 importlib.import_module("the pack.nodes.host.fleet")
 found = {name for name in sys.modules if name.startswith("torch.distributed")} - before

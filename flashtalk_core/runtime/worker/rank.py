@@ -17,13 +17,11 @@ from torch import Tensor
 
 from ... import __version__
 from ...acceleration.kernel_options import Exchange
-from ...borders import is_out_of_memory
 from ...engine.avatar import TalkingAvatar
 from ...engine.build import Encodings, encode_inputs, prepare_avatar
 from ...engine.encoding_cache import EncodingMemo
 from ...engine.plan import RenderPlan
 from ...engine.state import FrameGroup, SessionState
-from ...errors import FlashTalkError
 from ...geometry import chunk_span
 from ...log import printable_log
 from ...parallel.banded_images import spread_images
@@ -33,12 +31,11 @@ from ...parallel.image_spread import ImageSpread
 from ...placement.devices import device_name
 from ...placement.residency import CachedNetworks
 from ..channel import Channel
+from ..faults import fault_of
 from ..job import Job, Model, read_job, unpack_plan, unpack_tensor
 from ..launcher import RankSettings
 from ..messages import (
     Exit,
-    Fault,
-    FaultKind,
     Finished,
     Frames,
     GenerateChunk,
@@ -148,7 +145,7 @@ class Rank:
             phase = str(self._row.read())
             self._tickets.fail()
             logger.exception("failed %s", phase)
-            return self._fault(message.command, phase, error)
+            return fault_of(error, command=message.command, rank=self._rank, phase=phase)
         return Finished(command=message.command, rank=self._rank)
 
     def release(self, *, networks: bool) -> None:
@@ -159,22 +156,6 @@ class Rank:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _fault(self, command: int, phase: str, error: Exception) -> Fault:
-        kind: FaultKind = "internal"
-        if isinstance(error, FlashTalkError):
-            kind = "input"
-        elif is_out_of_memory(error):
-            kind = "memory"
-        return Fault(
-            command=command,
-            rank=self._rank,
-            kind=kind,
-            error=type(error).__name__,
-            message=str(error),
-            subject=error.subject if isinstance(error, FlashTalkError) else None,
-            phase=phase,
-        )
 
     def _open(self, message: OpenJob, blobs: list[bytearray]) -> None:
         self.release(networks=False)

@@ -101,6 +101,7 @@ REFUSED = {
     "model.clip_vision": ("none", "clip_vision 'none': a part is chosen by itself"),
     "model.audio_encoder": ("a", "audio_encoder 'a': a part is chosen by itself"),
     "placement.exchange": ("xfuser", "exchange 'xfuser': one device has nothing to exchange"),
+    "placement.cluster": ("head", "cluster 'head': use host:port of its head"),
     "placement.graph": ("on", "graph 'on' on cpu: CUDA graphs are for GPUs"),
 }
 """What the command line's host cannot do yet, or has no names for."""
@@ -253,6 +254,7 @@ WRONG = [
     ("placement.vae_grid", "2x1", "vae_grid"),
     ("placement.exchange", "smoke", "exchange"),
     ("placement.ring", 3, "ring"),
+    ("placement.cluster", "10.0.0.1", "cluster"),
 ]
 ALWAYS_RIGHT = {"placement.memory.float8"}
 """Fields of which a CPU can use every value."""

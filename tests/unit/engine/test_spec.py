@@ -58,6 +58,7 @@ FULL = RenderSpec(
         vae_grid="2x1",
         exchange="xfuser",
         ring=2,
+        cluster="10.0.0.1:6379",
     ),
 )
 
@@ -210,6 +211,7 @@ SUBJECTS = {
     "placement.vae_grid": "vae_grid",
     "placement.exchange": "exchange",
     "placement.ring": "ring",
+    "placement.cluster": "cluster",
 }
 
 

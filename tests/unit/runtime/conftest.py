@@ -40,7 +40,7 @@ class Frames(list):
         self.append(frames)
 
 
-def make_plan(devices=DEVICES):
+def make_plan(devices=DEVICES, **placement):
     """Plan eight frames in two chunks of two steps."""
     spec = RenderSpec(
         portrait=str(EXAMPLE / "portrait.png"),
@@ -50,7 +50,7 @@ def make_plan(devices=DEVICES):
         sampling=SamplingSpec(steps=2),
         chunk=ChunkSpec(num_frames=9, num_motion_frames=5),
         placement=PlacementSpec(
-            device="auto" if devices else "cpu", devices=devices, dtype="float32"
+            device="auto" if devices else "cpu", devices=devices, dtype="float32", **placement
         ),
     )
     noise = np.random.default_rng(0).standard_normal((1, 8_000)).astype(np.float32)

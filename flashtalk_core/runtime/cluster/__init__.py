@@ -1,0 +1,1 @@
+"""Engines on other hosts, through Ray, which a process of its own speaks with."""

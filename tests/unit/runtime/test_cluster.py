@@ -1,0 +1,336 @@
+"""A render on engines that are lost at any point is the render on one that is not; without Ray."""
+
+from contextlib import suppress
+from threading import Thread
+
+import pytest
+import torch
+
+from flashtalk_core.engine.events import EventHandlers
+from flashtalk_core.errors import (
+    FlashTalkError,
+    InvalidInputError,
+    NoMemoryError,
+    OverflowedError,
+    WorkerError,
+)
+from flashtalk_core.placement.devices import check_cluster
+from flashtalk_core.runtime.channel import Channel, ChannelClosed, make_pair
+from flashtalk_core.runtime.cluster import host as host_module
+from flashtalk_core.runtime.cluster import process as process_module
+from flashtalk_core.runtime.cluster.broker import EngineLostError, serve
+from flashtalk_core.runtime.cluster.host import EngineHost, HostEvents
+from flashtalk_core.runtime.cluster.process import LIMITS, ClusterProcess
+from flashtalk_core.runtime.messages import Ready, decode, encode
+
+from .conftest import make_plan, render
+
+pytestmark = pytest.mark.cpu
+
+
+class FakeEngine:
+    """An engine of this process that can be lost."""
+
+    def __init__(self, engines, node):
+        self.engines, self.node = engines, node
+        self.host = engines.hosts.setdefault(node, EngineHost(("cpu",), node))
+        self.host._events.cancelled = 0  # commands are counted from 1 in each process
+        self.is_closed = False
+
+    def is_up(self, wait_s):
+        self.engines.waits -= 1
+        return self.engines.waits < 0
+
+    def carry_out(self, message, blobs):
+        self.reports = self.host.carry_out(encode(message), [bytes(blob) for blob in blobs])
+
+    def poll(self, wait_s):
+        text, blobs = next(self.reports)
+        message = decode(text)
+        if self.engines.is_lost_at(message):
+            for _ in self.reports:  # what this process still does is not to disturb the next test
+                pass
+            raise EngineLostError(f"engine on {self.node}: gone")
+        return message, blobs
+
+    def cancel(self, command):
+        self.host.cancel(command)
+
+    def close(self):
+        self.is_closed = True
+
+
+class FakeEngines:
+    """Starts engines on nodes a, b, c, and loses them when told."""
+
+    def __init__(self):
+        self.hosts, self.started, self.waits = {}, [], 0
+        self.is_lost_at = lambda message: False
+
+    def start(self, avoided):
+        node = next(node for node in "abcdef" if node not in avoided)
+        self.started.append(FakeEngine(self, node))
+        return self.started[-1]
+
+    def lose(self, kind, number, times=1):
+        """Lose engines at the message of a kind with that number, counted from 1."""
+        left = [times]
+        seen = []
+
+        def is_lost_at(message):
+            if left[0] and type(message).__name__ == kind:
+                seen.append(message)
+                if len(seen) >= number:
+                    left[0] -= 1
+                    return True
+            return False
+
+        self.is_lost_at = is_lost_at
+
+
+class FakePopen:
+    def kill(self):
+        pass
+
+    def wait(self, timeout=None):
+        return 0
+
+
+@pytest.fixture(scope="module")
+def engines():
+    return FakeEngines()
+
+
+@pytest.fixture(scope="module")
+def cluster(engines):
+    """An engine of a cluster whose process is a thread."""
+
+    def start(self, devices, log):
+        self._channel, theirs = make_pair(20)
+        end = Channel(theirs)
+        end.send(Ready(rank=0, pid=1, device="", free_bytes=None, total_bytes=None, versions=()))
+        self._process = FakePopen()
+
+        def run():
+            with suppress(ChannelClosed):
+                serve(end, engines, "head:1")
+            end.close()
+
+        Thread(target=run, daemon=True).start()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClusterProcess, "_start", start)
+        fleet = process_module.cluster_engine("head:1", ("cpu",))
+        yield fleet
+        fleet.close()
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make_plan(())
+
+
+@pytest.fixture(autouse=True)
+def fresh(engines, cluster):
+    """Each test starts with a new engine, on a node with networks in memory."""
+    cluster.close()
+    engines.started.clear()
+    engines.waits = 0
+    engines.is_lost_at = lambda message: False
+
+
+def test_an_engine_draws_what_this_process_does_and_serves_the_next_render(
+    cluster, engines, plan, by_one
+):
+    seen = []
+    events = EventHandlers(
+        loading=lambda kind: seen.append("loading"),
+        step=lambda step: seen.append("step"),
+        state=lambda state: seen.append("state"),
+    )
+    assert torch.equal(render(plan, cluster, events), by_one)
+    assert torch.equal(render(plan, cluster, events), by_one)
+    assert seen.count("step") == 8
+    assert seen.count("state") == 4
+    assert len(engines.started) == 1
+    cluster.release()
+    assert engines.started[0].is_closed  # others may have its devices
+    assert torch.equal(render(plan, cluster), by_one)
+    assert len(engines.started) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("Stage", 1),
+        ("Step", 2),
+        ("Frames", 1),
+        ("Finished", 2),
+        ("Step", 3),
+        ("Frames", 2),
+        ("Finished", 3),
+    ],
+)
+def test_a_render_goes_on_elsewhere_from_the_last_state(
+    cluster, engines, plan, by_one, kind, number
+):
+    engines.lose(kind, number)
+    assert torch.equal(render(plan, cluster), by_one)
+    nodes = [engine.node for engine in engines.started]
+    assert nodes[0] not in nodes[1:]
+    assert engines.started[0].is_closed
+
+
+def test_two_losses_are_survived_and_three_are_one_error(cluster, engines, plan, by_one):
+    engines.lose("Step", 3, times=2)
+    assert torch.equal(render(plan, cluster), by_one)
+    cluster.close()
+    engines.started.clear()
+    engines.lose("Step", 1, times=3)
+    with pytest.raises(WorkerError, match=r"cluster head:1: the render lost 3 engines, .*: gone"):
+        render(plan, cluster)
+    assert len(engines.started) == 3
+    engines.is_lost_at = lambda message: False
+    assert torch.equal(render(plan, cluster), by_one)
+
+
+@pytest.fixture
+def raising(monkeypatch):
+    """Raise errors at steps, one after the other."""
+
+    def use(*errors):
+        left = list(errors)
+        usual = HostEvents.step
+
+        def step(self, number):
+            if left:
+                raise left.pop(0)
+            usual(self, number)
+
+        monkeypatch.setattr(HostEvents, "step", step)
+
+    return use
+
+
+def test_a_fault_of_the_render_is_not_tried_again(cluster, engines, plan, by_one, raising):
+    raising(OverflowedError("step 1: not a number"))
+    with pytest.raises(OverflowedError, match="step 1: not a number"):
+        render(plan, cluster)
+    assert torch.equal(render(plan, cluster), by_one)
+    assert len(engines.started) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [WorkerError("GPU 1 (rank 1) was killed (signal 9)"), RuntimeError("CUDA error: ECC")],
+)
+def test_a_fault_of_the_devices_is_tried_elsewhere(cluster, engines, plan, by_one, raising, error):
+    raising(error)
+    assert torch.equal(render(plan, cluster), by_one)
+    assert len(engines.started) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (ZeroDivisionError("division"), WorkerError, "ZeroDivisionError on .: division"),
+        (MemoryError("no room"), NoMemoryError, "out of memory on . "),
+    ],
+)
+def test_a_bug_and_a_lack_of_memory_end_the_engine_and_the_render(
+    cluster, engines, plan, by_one, raising, error, kind, text
+):
+    raising(error)
+    with pytest.raises(kind, match=rf"engine of cluster head:1 \(rank 0\): {text}"):
+        render(plan, cluster)
+    assert engines.started[0].is_closed
+    assert len(engines.started) == 1
+    assert torch.equal(render(plan, cluster), by_one)
+
+
+def test_an_engine_with_other_packages_is_refused_and_both_are_named(
+    cluster, engines, plan, monkeypatch
+):
+    usual = host_module.plan_signature
+
+    def other(plan):
+        return tuple(each.replace("torch ", "torch 9.") for each in usual(plan))
+
+    monkeypatch.setattr(host_module, "plan_signature", other)
+    with pytest.raises(InvalidInputError) as caught:
+        render(plan, cluster)
+    version = torch.__version__.partition("+")[0]
+    assert f"engine on a: it has torch 9.{version}" in str(caught.value)
+    assert f"the host that asks torch {version}" in str(caught.value)
+    assert caught.value.subject == "cluster"
+    assert len(engines.started) == 1
+
+
+def test_a_render_is_stopped_within_a_step_and_the_engine_serves_the_next(
+    cluster, engines, plan, by_one
+):
+    steps = []
+
+    def stop(step):
+        steps.append(step)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render(plan, cluster, EventHandlers(step=stop))
+    assert len(steps) == 3
+    assert torch.equal(render(plan, cluster), by_one)
+    assert len(engines.started) == 1
+
+
+def test_a_render_that_waits_for_an_engine_can_be_stopped(
+    cluster, engines, plan, by_one, monkeypatch, caplog
+):
+    monkeypatch.setattr("flashtalk_core.runtime.cluster.broker._WAITING_S", 0)
+    engines.waits = 3
+    assert torch.equal(render(plan, cluster), by_one)
+    assert caplog.text.count("waiting until an engine is free") == 1
+    cluster.close()
+    engines.waits = 10**6
+
+    def stop(kind):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render(plan, cluster, EventHandlers(loading=stop))
+    assert engines.started[-1].is_closed
+    engines.waits = 0
+    assert torch.equal(render(plan, cluster), by_one)
+
+
+def test_an_engine_that_does_not_go_on_is_an_error_after_the_limit(
+    cluster, engines, plan, by_one, monkeypatch
+):
+    monkeypatch.setattr(process_module, "_POLL_S", 0.05)
+    monkeypatch.setattr(cluster, "_limits", type(LIMITS)(load_s=0.5))
+    engines.waits = 10**6
+    with pytest.raises(WorkerError, match=r"cluster head:1: no progress for 0.5 s; its engine"):
+        render(plan, cluster)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", ":1", "ray://head:10001", "head:x", " "])
+def test_addresses_that_are_none_are_refused(address):
+    with pytest.raises(InvalidInputError, match="use host:port of its head") as caught:
+        check_cluster(address)
+    assert caught.value.subject == "cluster"
+
+
+def test_without_ray_it_is_said_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(
+        "flashtalk_core.placement.devices.find_spec", lambda name: None if name == "ray" else name
+    )
+    with pytest.raises(FlashTalkError, match=r"Ray is missing; .*: pip install ray"):
+        check_cluster("auto")
+
+
+def test_an_engine_has_no_other_device_for_the_autoencoder(monkeypatch):
+    monkeypatch.setattr("flashtalk_core.placement.devices.find_spec", lambda name: name)
+    with pytest.raises(InvalidInputError, match="an engine of a cluster decodes") as caught:
+        make_plan((), cluster="head:1", vae_device="cpu")
+    assert caught.value.subject == "vae_device"
+    assert make_plan((), cluster="head:1").fingerprint() == make_plan(()).fingerprint()
