@@ -1,4 +1,4 @@
-"""Options of ``render`` for where it runs, on one device or several."""
+"""Options of ``render`` for where it runs: on one device, several or a cluster."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         "--step-limit",
         type=float,
         metavar="SECONDS",
-        help="end a render without progress for as long; default: 20 times the usual time of a "
-        "step, and at least 60",
+        help="end a render without progress for as long, also on a cluster; default: 20 times the "
+        "usual time of a step, and at least 60",
     )
     several.add_argument(
         "--vae-grid",

@@ -45,7 +45,7 @@ from .messages import (
     Stage,
     Step,
     Workers,
-)  # fmt: skip
+)
 from .processes import Processes
 
 logger = printable_log(logging.getLogger(__name__))
@@ -75,7 +75,7 @@ class Fleet:
             devices: One for each rank, as this process calls them: ``cuda:1``, or ``cpu``.
             limits: How long everything may take; ``None`` is the usual.
             claim: Called before processes start; raises if another fleet has their devices.
-            start: Starts what draws: processes of this host, or elsewhere.
+            start: Starts what renders: processes of this host, or elsewhere.
         """
         self.devices = tuple(devices)
         self._limits = limits or Limits()

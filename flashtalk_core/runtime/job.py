@@ -134,7 +134,7 @@ def plan_signature(plan: RenderPlan) -> tuple[str, ...]:
     """Return what decides the numbers of a plan but for its audio, which comes with the chunks.
 
     Returns:
-        Versions, the device, and a hash of all; two hosts that draw the same have the same.
+        Versions, the device, and a hash of all; two hosts whose renders are the same have the same.
     """
     silent = replace(plan, speakers=(_sent_speaker(plan.chunk),))
     return (

@@ -1,4 +1,4 @@
-"""What the processes of a fleet say to each other: plain data, as JSON.
+"""What the processes of a fleet say to each other: plain data, as JSON; and who sends it.
 
 Binary data follows a message as blobs; see :mod:`.channel`. Nothing that is received is ever
 executed: kinds and fields are checked by their annotations, and what is not known is refused.
@@ -16,7 +16,7 @@ from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..settings import read_plain
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the launcher does without torch
     from torch import Tensor
 
     from ..config.chunk import ChunkConfig
@@ -214,7 +214,7 @@ Report = Loading | Step | Stage | Frames
 
 
 class GeneratedFrames(Protocol):
-    """The frames of the chunk that is drawn, and the motion frames that the next one needs."""
+    """The frames of the chunk that is generated, and the motion frames that the next one needs."""
 
     def read(self, first: int, count: int) -> Tensor:
         """Return frames that were reported, ``(count, H, W, 3)`` uint8."""

@@ -204,7 +204,7 @@ class Broker:
         """Return a chunk for an engine that knows no state of the session."""
         if not message.keep_state:
             return message, blobs
-        assert self._motion is not None, "a chunk was drawn before"
+        assert self._motion is not None, "a chunk was generated before"
         array, motion = self._motion
         return replace(message, keep_state=False, motion=array), [*blobs, motion]
 

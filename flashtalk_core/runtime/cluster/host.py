@@ -53,7 +53,7 @@ Packet = tuple[bytes, list[bytes]]
 
 
 class EngineHost:
-    """Draws one job after the other, on one device or with a fleet."""
+    """Renders one job after the other, on one device or with a fleet."""
 
     def __init__(self, devices: Sequence[str], node: str) -> None:
         """Hold nothing yet.
@@ -95,7 +95,7 @@ class EngineHost:
             if isinstance(message, OpenJob):
                 self._open(message, blobs)
             elif isinstance(message, GenerateChunk):
-                self._draw(message, blobs)
+                self._generate(message, blobs)
             else:
                 self._release(networks=message.networks)
         except StoppedError:
@@ -126,7 +126,7 @@ class EngineHost:
         return LocalEngine(networks, self._memo)
 
     def _check_alike(self, wanted: Sequence[str], found: Sequence[str]) -> None:
-        """Raise unless this host draws what the one draws that planned the job."""
+        """Raise unless this host renders what the one that planned the job would."""
         if list(wanted) == list(found):
             return
         here = [each for each in found if each not in wanted]
@@ -138,7 +138,7 @@ class EngineHost:
             subject="cluster",
         )
 
-    def _draw(self, message: GenerateChunk, blobs: list[bytearray]) -> None:
+    def _generate(self, message: GenerateChunk, blobs: list[bytearray]) -> None:
         source = self._source
         assert source is not None, "a job was opened"
         samples, *motion = blobs

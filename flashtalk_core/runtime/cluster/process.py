@@ -49,7 +49,7 @@ from ..messages import (
     Step,
     Stopped,
     Waiting,
-)  # fmt: skip
+)
 from .broker import BrokerSettings
 
 logger = printable_log(logging.getLogger(__name__))
@@ -60,7 +60,7 @@ _POLL_S = 0.2
 
 
 def cluster_engine(address: str, devices: Sequence[str], limits: Limits = LIMITS) -> Fleet:
-    """Return an engine that draws somewhere in a Ray cluster; nothing is started yet.
+    """Return an engine that renders somewhere in a Ray cluster; nothing is started yet.
 
     Args:
         address: ``host:port`` of its head, or ``auto`` for the cluster that this host is in.
@@ -128,7 +128,7 @@ class ClusterProcess:
 
     @property
     def ready(self) -> Mapping[int, Ready]:
-        """Nothing: which devices draw is known only when an engine is free."""
+        """Nothing: which devices render is known only when an engine is free."""
         return {}
 
     def share_frames(self, chunk: ChunkConfig, size_px: tuple[int, int]) -> GeneratedFrames:  # noqa: ARG002

@@ -103,7 +103,7 @@ def test_every_option_is_in_the_spec():
         *("--device", "cpu", "--dtype", "bfloat16", "--attention", "sdpa", "--speed", "fused"),
         *("--no-fused-layers", "--memory", "offload:3", "--float8", "--decode-latents", "4"),
         *("--graph", "off", "--devices", "0,2", "--vae-grid", "2x1", "--vae-devices", "0, 1"),
-        *("--exchange", "xfuser", "--ring", "2"),
+        *("--exchange", "xfuser", "--ring", "2", "--ray", "10.0.0.1:6379"),
     )
     assert found == RenderSpec(
         portrait="me.png",
@@ -134,6 +134,7 @@ def test_every_option_is_in_the_spec():
             vae_grid="2x1",
             exchange="xfuser",
             ring=2,
+            cluster="10.0.0.1:6379",
         ),
     )
 

@@ -61,7 +61,7 @@ class FakeEngine:
 
 
 class FakeEngines:
-    """Starts engines on nodes a, b, c, and loses them when told."""
+    """Starts engines on nodes a, b, c, and loses them when asked to."""
 
     def __init__(self):
         self.hosts, self.started, self.waits = {}, [], 0
@@ -139,7 +139,7 @@ def fresh(engines, cluster):
     engines.is_lost_at = lambda message: False
 
 
-def test_an_engine_draws_what_this_process_does_and_serves_the_next_render(
+def test_an_engine_renders_what_this_process_does_and_serves_the_next_render(
     cluster, engines, plan, by_one
 ):
     seen = []

@@ -93,7 +93,7 @@ def engine(nodes):
     wait_until(lambda: not engine_processes())
 
 
-def test_an_engine_draws_what_this_process_does(engine, plan, by_one):
+def test_an_engine_renders_what_this_process_does(engine, plan, by_one):
     assert torch.equal(render(plan, engine), by_one)
     assert len(engine_processes()) == 1
     assert torch.equal(render(plan, engine), by_one)

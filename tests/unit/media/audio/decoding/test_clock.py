@@ -209,9 +209,11 @@ def test_a_small_file_cannot_ask_for_years_of_silence(monkeypatch):
     assert len(notes) == 96
 
 
-def edited(path, edits, rate_hz=1000):
+def edited(path, edits):
     """Replace the edit list of a file written by PyAV, moov last: (seconds, first sample)."""
     data = path.read_bytes()
+    # Units of the whole file: 1000 a second, and from PyAV 19 on those of its audio.
+    (rate_hz,) = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)
     entries = b"".join(
         struct.pack(">IiI", round(duration_s * rate_hz), first, 0x10000)
         for duration_s, first in edits
