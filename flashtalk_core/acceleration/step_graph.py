@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..models.transformer.block import KeyValue
+from ..models.transformer.layout import WHOLE
 from ..models.transformer.step import (
     AudioContext,
     SessionContext,
@@ -55,7 +56,8 @@ class StepGraph:
     The recording reads weights and session where they are, and latent, timestep and audio from
     copies of its own. It serves one session at a time: another one, another size, or weights that
     were moved make a new one. Steps are launched one by one where a gradient is wanted, for two
-    speakers, and after recording failed once.
+    speakers, and after recording failed once on a device that computes alone; with others, what
+    failed is raised.
     """
 
     def __init__(self, mode: GraphMode, capture: Capture = capture) -> None:
@@ -84,6 +86,10 @@ class StepGraph:
                 return self._replay(dit, latent, times, session, audio)
             except Exception as error:  # whatever CUDA and kernels raise; out of memory, too
                 self.release()
+                if dit.layout is not WHOLE:
+                    # Other devices are in the exchanges of this step: another attempt would
+                    # exchange with the wrong layers of theirs.
+                    raise
                 self._has_failed = True
                 report_failure("a denoising step", error)
         return run_step(dit, latent, times, session, audio)

@@ -14,6 +14,8 @@ from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.transformer.runner import BlockRunner, ResidentBlocks
 from flashtalk_core.models.transformer.step import run_step
+from flashtalk_core.parallel.collectives import Alone
+from flashtalk_core.parallel.plane import PlaneLayout
 
 pytestmark = pytest.mark.cpu
 
@@ -169,6 +171,16 @@ def test_a_failure_is_logged_once_and_steps_stay_eager(scene, error, caplog):
         f"one: {reason}"
     )
     assert scene.graph._recorded is None, "its memory is free"
+
+
+def test_a_failure_is_raised_where_other_devices_share_the_step(scene):
+    session, audio = scene.session(), scene.audio()
+    scene.dit.layout = PlaneLayout(Alone())  # as of one of several
+    scene.captures.error = RuntimeError("no graph")
+    scene.check(session, audio, 0)
+    with pytest.raises(RuntimeError, match="no graph"):
+        scene.check(session, audio, 1)
+    assert scene.graph._recorded is None
 
 
 def test_gradients_and_two_speakers_are_never_recorded(scene):
