@@ -159,7 +159,11 @@ class Fleet:
             self._claim(self)
             self._processes = processes = self._start(self.devices, self._limits)
             self._finalizer = weakref.finalize(self, processes.close)
-            self._check_memory(processes, plan)
+            try:
+                self._check_memory(processes, plan)
+            except NoMemoryError:
+                self.close()  # so that the next render starts them, and checks again
+                raise
         return self._processes
 
     def _check_memory(self, processes: Workers, plan: RenderPlan) -> None:

@@ -1,0 +1,85 @@
+"""What a fleet says of the memory of its devices; its processes are stand-ins with two GPUs."""
+
+from dataclasses import replace
+
+import pytest
+
+from flashtalk_core.engine.events import NO_EVENTS
+from flashtalk_core.errors import NoMemoryError
+from flashtalk_core.media.audio.probe import AnalysisStream
+from flashtalk_core.runtime.fleet import Fleet
+from flashtalk_core.runtime.messages import Ready
+
+pytestmark = pytest.mark.cpu
+
+
+class Workers:
+    """Two ranks that answer every command at once; :class:`.messages.Workers`."""
+
+    free_bytes = 10**9
+
+    def __init__(self, devices, _limits):
+        self.is_running = True
+        self.ready = {
+            rank: Ready(
+                rank=rank, pid=0, device=name, free_bytes=self.free_bytes,
+                total_bytes=10**9, versions=(),
+            )
+            for rank, name in enumerate(devices)
+        }  # fmt: skip
+
+    def share_frames(self, _chunk, _size_px):
+        return None
+
+    def free_frames(self):
+        pass
+
+    def run(self, _make, _blobs=(), _limit_s=None):
+        return iter(())
+
+    def run_quietly(self, _make):
+        pass
+
+    def settle(self):
+        pass
+
+    def close(self):
+        self.is_running = False
+
+    kill = close
+
+
+@pytest.fixture
+def workers():
+    """The class of the processes, for one test."""
+    return type("Workers", (Workers,), {})
+
+
+@pytest.fixture
+def fleet(workers):
+    fleet = Fleet(("cpu", "cpu"), start=workers)
+    yield fleet
+    fleet.close()
+
+
+def with_peak(plan, peak_bytes):
+    """Return a plan that takes so much of each device."""
+    memory = replace(plan.placement.memory, peak_bytes=peak_bytes)
+    return replace(plan, placement=replace(plan.placement, memory=memory))
+
+
+def open_session(fleet, plan):
+    return fleet.open(plan, AnalysisStream(plan.audio, plan.chunk.sample_rate_hz), NO_EVENTS)
+
+
+def test_devices_with_too_little_memory_are_looked_at_again_by_the_next_render(
+    fleet, workers, plan
+):
+    plan = with_peak(plan, 2 * 10**9)
+    for _ in range(2):
+        with pytest.raises(NoMemoryError, match=r"1\.0 GB are free"), open_session(fleet, plan):
+            pass
+        assert not fleet.is_running
+    workers.free_bytes = 3 * 10**9
+    with open_session(fleet, plan):
+        assert fleet.is_running
