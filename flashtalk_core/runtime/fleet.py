@@ -84,6 +84,7 @@ class Fleet:
         self._lock = Lock()
         self._processes: Workers | None = None
         self._finalizer: Any = None
+        self._peak_bytes: int | None = None
         self._timers: list[Timer] = []
 
     def __repr__(self) -> str:
@@ -93,6 +94,11 @@ class Fleet:
     def is_running(self) -> bool:
         """Whether it has processes."""
         return self._processes is not None and self._processes.is_running
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether its processes may have weights on their devices."""
+        return self.is_running and self._peak_bytes is not None
 
     @contextmanager
     def open(
@@ -131,7 +137,7 @@ class Fleet:
         self._stop_timers()
         if self._finalizer is not None:
             self._finalizer()
-        self._processes = self._finalizer = None
+        self._processes = self._finalizer = self._peak_bytes = None
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
@@ -184,6 +190,7 @@ class Fleet:
     ) -> ChunkSource:
         frames = processes.share_frames(plan.chunk, plan.request.size_px)
         text, blobs = pack_plan(plan)
+        self._peak_bytes = plan.placement.memory.peak_bytes
         for report in processes.run(lambda number: OpenJob(command=number, job=text), blobs):
             _pass_on(report, events)
         return FleetSource(processes, frames, plan, audio, events, self._limits)
@@ -196,6 +203,7 @@ class Fleet:
             processes.settle()
             processes.run_quietly(partial(_release, networks=networks))
             if networks:
+                self._peak_bytes = None
                 processes.free_frames()
         except FlashTalkError as error:
             logger.warning("after a render: %s", error)

@@ -40,9 +40,13 @@ class FleetPatcher(WholeModelPatcher):
         """Let all processes free their weights, unless a render runs."""
         if unpatch_all:
             self._fleet.release()
-            self.model.model_loaded_weight_memory = 0
-            self.model.device = self.offload_device
+            self.forget()
         return self.model
+
+    def forget(self) -> None:
+        """Hold nothing, for ComfyUI to make room at the next loading."""
+        self.model.model_loaded_weight_memory = 0
+        self.model.device = self.offload_device
 
 
 class ManagedFleet:
@@ -73,5 +77,7 @@ class ManagedFleet:
         names = (str(main), f"{main.type}:{index}")
         is_member = self._is_here and any(name in names for name in self._fleet.devices)
         self.patcher.num_bytes = peak_bytes if is_member else 0
+        if not self._fleet.holds_weights:  # idle for long, or ended by a fault
+            self.patcher.forget()
         management.load_models_gpu([self.patcher], memory_required=0, force_full_load=True)
         return self._fleet

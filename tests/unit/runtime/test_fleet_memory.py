@@ -83,3 +83,31 @@ def test_devices_with_too_little_memory_are_looked_at_again_by_the_next_render(
     workers.free_bytes = 3 * 10**9
     with open_session(fleet, plan):
         assert fleet.is_running
+
+
+def test_a_fleet_holds_weights_from_a_session_until_they_are_freed(fleet, plan):
+    def render():
+        with open_session(fleet, plan):
+            assert fleet.holds_weights
+
+    assert not fleet.holds_weights
+    for end in (fleet.release, fleet.close, lambda: fleet._processes.kill()):
+        render()
+        assert fleet.holds_weights
+        end()
+        assert not fleet.holds_weights
+
+
+def test_a_fleet_that_ran_out_of_memory_holds_no_weights(fleet, plan):
+    with pytest.raises(NoMemoryError), open_session(fleet, plan):
+        raise NoMemoryError("out of memory")
+    assert (fleet.is_running, fleet.holds_weights) == (True, False)
+
+
+def test_processes_that_are_started_again_hold_no_weights_yet(fleet, plan):
+    with open_session(fleet, plan):
+        pass
+    fleet._processes.kill()
+    with pytest.raises(NoMemoryError), open_session(fleet, with_peak(plan, 2 * 10**9)):
+        pass
+    assert not fleet.holds_weights
