@@ -30,6 +30,7 @@ from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..placement.memory_choice import PROCESS_BYTES
 from .channel import Blob
 from .faults import rank_name
 from .job import pack_plan, pack_tensor
@@ -84,7 +85,7 @@ class Fleet:
         self._lock = Lock()
         self._processes: Workers | None = None
         self._finalizer: Any = None
-        self._peak_bytes: int | None = None
+        self._peak_bytes: int | None = None  # of the sessions since weights are held
         self._timers: list[Timer] = []
 
     def __repr__(self) -> str:
@@ -99,6 +100,11 @@ class Fleet:
     def holds_weights(self) -> bool:
         """Whether its processes may have weights on their devices."""
         return self.is_running and self._peak_bytes is not None
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that its processes take of each device now, as planned."""
+        return PROCESS_BYTES + (self._peak_bytes or 0) if self.is_running else 0
 
     @contextmanager
     def open(
@@ -190,7 +196,8 @@ class Fleet:
     ) -> ChunkSource:
         frames = processes.share_frames(plan.chunk, plan.request.size_px)
         text, blobs = pack_plan(plan)
-        self._peak_bytes = plan.placement.memory.peak_bytes
+        # Processes keep what they allocated once, for a smaller render too.
+        self._peak_bytes = max(self._peak_bytes or 0, plan.placement.memory.peak_bytes)
         for report in processes.run(lambda number: OpenJob(command=number, job=text), blobs):
             _pass_on(report, events)
         return FleetSource(processes, frames, plan, audio, events, self._limits)

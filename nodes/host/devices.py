@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import comfy.model_management as management
 import torch
@@ -76,10 +78,60 @@ def find_dtype(name: str, device: torch.device) -> torch.dtype:
 def usable_bytes(device: torch.device) -> int | None:
     """Return the memory of a GPU that other programs leave, ``None`` for other devices.
 
-    What models of ComfyUI take of it counts as free: these make room.
+    What models of ComfyUI and the processes of a fleet take of it counts as free: these make room.
     """
     if device.type != "cuda":
         return None
-    free, _total = torch.cuda.mem_get_info(device)
-    free += torch.cuda.memory_reserved(device) - round(management.extra_reserved_memory())
+    free = _own_and_free_bytes(device)
+    free += _fleet_bytes(device, free) - round(management.extra_reserved_memory())
     return free - free % _STEP_BYTES
+
+
+class HoldsMemory(Protocol):
+    """What is of interest here of a fleet; see :class:`~.runtime.fleet.Fleet`."""
+
+    devices: tuple[str, ...]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has processes."""
+        ...
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that its processes take of each device now, as planned."""
+        ...
+
+
+_free_before: WeakKeyDictionary[HoldsMemory, int] = WeakKeyDictionary()
+"""Free bytes of the first device of each fleet before its processes started."""
+
+
+def note_fleet(fleet: HoldsMemory) -> None:
+    """Note the free memory of a fleet's first device, before the fleet starts its processes.
+
+    A plan is made for that device.
+    """
+    first = torch.device(fleet.devices[0])
+    if first.type == "cuda":
+        _free_before[fleet] = _own_and_free_bytes(first)
+
+
+def _fleet_bytes(device: torch.device, free_bytes: int) -> int:
+    """Return what the processes of a fleet hold on its first device, 0 for other devices.
+
+    That is what is gone since before they started, but not more than was planned: the rest was
+    taken by other programs.
+    """
+    name = f"{device.type}:{device.index or 0}"
+    return sum(
+        min(max(0, before - free_bytes), fleet.peak_bytes)
+        for fleet, before in _free_before.items()
+        if fleet.is_running and fleet.devices[0] == name
+    )
+
+
+def _own_and_free_bytes(device: torch.device) -> int:
+    """Return the memory of a GPU that is free or of this process."""
+    free, _total = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device)

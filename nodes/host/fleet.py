@@ -8,6 +8,7 @@ import comfy.model_management as management
 import torch
 from torch import nn
 
+from .devices import note_fleet
 from .networks import WholeModelPatcher
 
 if TYPE_CHECKING:
@@ -80,4 +81,6 @@ class ManagedFleet:
         if not self._fleet.holds_weights:  # idle for long, or ended by a fault
             self.patcher.forget()
         management.load_models_gpu([self.patcher], memory_required=0, force_full_load=True)
+        if self._is_here and not self._fleet.is_running:
+            note_fleet(self._fleet)
         return self._fleet

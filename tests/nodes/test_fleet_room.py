@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.cpu
 
@@ -58,8 +59,14 @@ class Workers:
 
 
 @pytest.fixture
-def gpu():
-    return Gpu()
+def gpu(pack, monkeypatch):
+    gpu = Gpu()
+    monkeypatch.setattr("torch.cuda.mem_get_info", gpu.mem_get_info)
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda _device: gpu.own_bytes)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _device: gpu)
+    management = pack["comfy.model_management"]
+    monkeypatch.setattr(management, "extra_reserved_memory", lambda: 0.4 * GB, raising=False)
+    return gpu
 
 
 @pytest.fixture
@@ -116,3 +123,50 @@ def test_comfyui_makes_room_again_when_a_fleet_has_freed_its_weights(
     managed._fleet.close()
     render(managed)
     assert loaded_bytes == [0, 16 * GB, 0, 0]
+
+
+DEVICES = "cuda:0", "cuda:1"
+
+
+@pytest.fixture
+def plan_memory(pack, monkeypatch):
+    """Plan a model of 40 blocks of which the GPU has room for some."""
+    core = "flashtalk_core.placement."
+    monkeypatch.setattr(pack[core + "memory_choice"], "fp8_unsupported_reason", lambda _gpu: None)
+    blocks = {False: (0, 0, 800_000_000), True: (0, 0, 400_000_000)}
+    sizes = pack[core + "memory_sizes"].ModelSizes(
+        dtype=torch.bfloat16, num_blocks=60, blocks=blocks, others=2 * GB, step=2 * GB,
+        decode={False: GB, True: GB},
+    )  # fmt: skip
+    choice = pack[core + "memory_plan"].MemoryChoice.parse("auto")
+    first, *others = map(torch.device, DEVICES)
+
+    def plan_memory():
+        free = pack["nodes.host.devices"].usable_bytes(first)
+        return pack[core + "memory_choice"].plan_memory(choice, lambda: sizes, first, free, others)
+
+    return plan_memory
+
+
+def test_a_plan_is_the_same_while_a_fleet_holds_weights(make_managed, render, gpu, plan_memory):
+    gpu.held["desktop"] = GB
+    gpu.own_bytes = 5 * GB
+    first = plan_memory()
+    assert 0 < first.num_resident < 60
+    managed = make_managed(*DEVICES)
+    gpu.own_bytes = GB  # models of ComfyUI made room
+    for end in (lambda: None, managed._fleet.release, managed._fleet.close):
+        render(managed)
+        end()
+        assert plan_memory() == first
+
+
+def test_what_other_programs_take_meanwhile_is_not_of_the_fleet(
+    make_managed, render, gpu, plan_memory
+):
+    first = plan_memory()
+    managed = make_managed(*DEVICES)
+    render(managed)
+    managed._fleet.release()
+    gpu.held["game"] = 6 * GB
+    assert plan_memory().num_resident < first.num_resident

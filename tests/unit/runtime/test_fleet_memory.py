@@ -7,6 +7,7 @@ import pytest
 from flashtalk_core.engine.events import NO_EVENTS
 from flashtalk_core.errors import NoMemoryError
 from flashtalk_core.media.audio.probe import AnalysisStream
+from flashtalk_core.placement.memory_choice import PROCESS_BYTES
 from flashtalk_core.runtime.fleet import Fleet
 from flashtalk_core.runtime.messages import Ready
 
@@ -96,6 +97,15 @@ def test_a_fleet_holds_weights_from_a_session_until_they_are_freed(fleet, plan):
         assert fleet.holds_weights
         end()
         assert not fleet.holds_weights
+
+
+def test_what_a_fleet_takes_is_of_the_largest_session_since_it_holds_weights(fleet, plan):
+    assert fleet.peak_bytes == 0
+    for peak_bytes, largest in ((5, 5), (9, 9), (7, 9)):
+        with open_session(fleet, with_peak(plan, peak_bytes)):
+            assert fleet.peak_bytes == PROCESS_BYTES + largest
+    fleet.release()
+    assert fleet.peak_bytes == PROCESS_BYTES
 
 
 def test_a_fleet_that_ran_out_of_memory_holds_no_weights(fleet, plan):
