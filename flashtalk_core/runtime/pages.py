@@ -23,6 +23,10 @@ _HEAD_BYTES = 1 << 16
 """Where frames begin: a multiple of any system's page."""
 _ROW_WORDS = 8
 _FRAMES_BITS = 16
+_MARK_BITS = 20
+"""Of a count: what was done since the last mark."""
+_COMMAND_BITS = 36
+"""Of a count: the marks of a command, and what was done since the last one."""
 MAX_RANKS = 64
 
 
@@ -54,7 +58,11 @@ class Progress:
     """How far a rank is."""
 
     count: int
-    """Grows with everything that it completes."""
+    """Grows with everything that it completes.
+
+    The rank with the smallest one is furthest behind: commands count most, then marks that all
+    ranks pass, and only then what was done since, of which one rank may do more than others.
+    """
     heartbeat: int
     """Grows while its process runs at all."""
     phase: Phase
@@ -74,10 +82,23 @@ class RankRow:
         """Use ``words``, which lie in the pages."""
         self._words = words
 
+    def begin(self, command: int) -> None:
+        """Note a command; commands are numbered in order, from 1."""
+        self._words[0] = command << _COMMAND_BITS
+
     def enter(self, phase: Phase, *, chunk: int = 0, step: int = 0) -> None:
-        """Note a new phase; that is progress."""
+        """Note a phase that all ranks enter in the same order."""
         self._words[2:5] = phase, chunk, step
-        self._words[0] += 1
+        self.mark()
+
+    def mark(self) -> None:
+        """Note a point that all ranks pass in the same order."""
+        self._words[0] = ((int(self._words[0]) >> _MARK_BITS) + 1) << _MARK_BITS
+
+    def load(self) -> None:
+        """Note that a weight is read; one rank may read more of them than others."""
+        self._words[2:5] = Phase.LOADING, 0, 0
+        self.advance()
 
     def advance(self) -> None:
         """Note progress within a phase."""

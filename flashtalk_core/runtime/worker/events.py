@@ -53,7 +53,7 @@ class RankEvents:
         """Stop between two tensors: other ranks notice when they all compare what they read."""
         if self._tickets.is_stopping:
             raise StoppedError
-        self._row.enter(Phase.LOADING)
+        self._row.load()
         self._say(Loading(command=self.command, network=kind.__name__))
 
     def step(self, step: int) -> None:

@@ -131,6 +131,7 @@ class Rank:
         """Carry out a command, and return the answer; whatever fails in it is one."""
         assert isinstance(message, OpenJob | GenerateChunk | Release), message
         self._events.command = message.command
+        self._row.begin(message.command)
         self._tickets.begin(message.command)
         try:
             if isinstance(message, OpenJob):
@@ -167,8 +168,11 @@ class Rank:
 
         def encode() -> list[Tensor]:
             made = encode_inputs(plan, inner, self._memo)
+            self._row.mark()
             return [*made.contexts, made.clip_tokens]
 
+        if self._rank != 0:
+            self._row.mark()  # it waits for rank 0, which is behind until all is encoded
         *contexts, tokens = share(encode, self._control)
         self._avatar = prepare_avatar(
             plan,
@@ -224,6 +228,7 @@ class Rank:
             count = len(group.frames)
             frames.write(first, group, with_state=self._rank == 0)
             self._row.written = message.command, first + count
+            self._row.mark()  # rank 0 waits for those that have not written
             if self._rank == 0:
                 self._wait_for_others(message.command, first + count)
                 is_last = group.state is not None

@@ -43,7 +43,7 @@ def test_all_mappings_show_the_same(file):
     one.row(1).enter(Phase.STEP, chunk=7, step=2)
     one.row(1).beat()
     found = other.row(1).read()
-    assert (found.count, found.heartbeat, found.phase) == (1, 1, Phase.STEP)
+    assert (found.count > 0, found.heartbeat, found.phase) == (True, 1, Phase.STEP)
     assert str(found) == "in step 2 of chunk 7"
     assert other.row(0).read().count == 0
 
@@ -105,6 +105,47 @@ def test_the_rank_that_is_furthest_behind_is_found(file):
     pages.row(0).advance()
     pages.row(1).advance()
     assert watch.find_stuck((2,), 10.0) is None
+
+
+def blamed(pages):
+    """Return the rank to blame when none of two goes on."""
+    clock = Clock()
+    watch = Watch(pages, 2, clock)
+    for _ in range(30):
+        for rank in range(2):
+            pages.row(rank).beat()
+        found = watch.find_stuck((), 10.0)
+        clock.now_s += 0.5
+    return found
+
+
+def test_weights_that_only_rank_0_reads_do_not_put_it_ahead(file):
+    pages = Pages(file)
+    rows = [pages.row(0), pages.row(1)]
+    for row in rows:
+        row.begin(1)
+        row.enter(Phase.LOADING)
+        row.enter(Phase.ENCODING)
+    rows[1].mark()  # it waits for what rank 0 encodes
+    for _ in range(500):
+        rows[0].load()
+    assert blamed(pages) == 0
+    rows[0].mark()
+    for count, row in zip((3, 4), rows, strict=True):  # what both read
+        for _ in range(count):
+            row.load()
+    assert blamed(pages) == 0
+    rows[1].begin(2)
+    assert blamed(pages) == 0
+    rows[0].begin(2)
+    for row in rows:
+        row.enter(Phase.AUDIO, chunk=1)
+        row.load()
+    rows[1].enter(Phase.STEP, chunk=1, step=1)
+    assert blamed(pages) == 0
+    rows[0].enter(Phase.STEP, chunk=1, step=1)
+    rows[0].enter(Phase.STEP, chunk=1, step=2)
+    assert blamed(pages) == 1
 
 
 def test_time_in_which_this_process_did_not_run_does_not_count(file):
