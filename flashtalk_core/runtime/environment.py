@@ -23,14 +23,16 @@ _DROPPED_FAMILIES = ("MASTER_", "TORCHELASTIC_", "TORCH_ELASTIC_")
 _DEFAULTS = {
     # All ranks are on this host: nothing listens to the network.
     "GLOO_SOCKET_IFNAME": "lo",
+    # What a rank writes last is in the log even if it is killed.
+    "PYTHONUNBUFFERED": "1",
+}
+_ALWAYS = {
     "NCCL_SOCKET_IFNAME": "lo",
     # Multicast between GPUs: on a host that others use, it can disturb them, and gains nothing in
     # all-to-all and point-to-point exchanges.
     "NCCL_NVLS_ENABLE": "0",
     "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1",
     "NVSHMEM_DISABLE_NVLS": "1",
-    # What a rank writes last is in the log even if it is killed.
-    "PYTHONUNBUFFERED": "1",
 }
 ROOT = Path(__file__).parents[2]
 """Folder of the package: its name in ComfyUI is a path that cannot be imported elsewhere."""
@@ -48,7 +50,7 @@ def worker_environment(environment: Mapping[str, str], devices: Sequence[str]) -
         for name, value in environment.items()
         if name not in _DROPPED and not name.startswith(_DROPPED_FAMILIES)
     }
-    kept = _DEFAULTS | kept
+    kept = _DEFAULTS | kept | _ALWAYS
     kept["PYTHONPATH"] = _joined(str(ROOT), environment.get("PYTHONPATH", ""))
     indices = [device.partition(":")[2] or "0" for device in gpus(devices)]
     if indices:

@@ -245,7 +245,14 @@ class Processes:
 
     @property
     def _have_failed_alike(self) -> bool:
-        """Whether the exchanges that ranks had begun when they failed still match."""
+        """Whether the exchanges that ranks had begun when they failed still match.
+
+        Where memory of a GPU ran out they may not: each rank fails when it queues work, and may
+        have queued another number of exchanges before.
+        """
+        on_gpus = any(device.startswith("cuda") for device in self._devices)
+        if on_gpus and any(each.kind == "memory" for each in self._faults):
+            return False
         errors = {each.error for each in self._faults}
         return len(self._faults) == len(self._devices) and len(errors) == 1
 

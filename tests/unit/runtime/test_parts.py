@@ -19,6 +19,7 @@ from flashtalk_core.runtime.fleets import Fleets
 from flashtalk_core.runtime.job import pack_plan, pack_tensor, read_job, unpack_plan, unpack_tensor
 from flashtalk_core.runtime.messages import Array, Fault, RankEnded
 from flashtalk_core.runtime.pages import Pages, Phase, create_pages
+from flashtalk_core.runtime.processes import Processes
 from flashtalk_core.runtime.worker.spread import SpreadNetworks, share
 from flashtalk_core.runtime.worker.tickets import StoppedError
 from tests.unit.parallel.thread_ranks import run_ranks
@@ -32,7 +33,9 @@ def test_ranks_get_no_settings_of_other_programs():
     found = worker_environment(
         {"MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x", "RANK": "5", "WORLD_SIZE": "9",
          "PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync", "HOME": "/h",
-         "NCCL_NVLS_ENABLE": "1", "PYTHONPATH": "/mine"},
+         "NCCL_SOCKET_IFNAME": "eth0", "NCCL_NVLS_ENABLE": "1",
+         "TORCH_SYMM_MEM_DISABLE_MULTICAST": "0", "NVSHMEM_DISABLE_NVLS": "0",
+         "PYTHONUNBUFFERED": "x", "PYTHONPATH": "/mine"},
         ("cpu", "cpu"),
     )  # fmt: skip
     assert found.pop("PYTHONPATH") == f"{ROOT}:/mine"
@@ -40,10 +43,10 @@ def test_ranks_get_no_settings_of_other_programs():
         "HOME": "/h",
         "GLOO_SOCKET_IFNAME": "lo",
         "NCCL_SOCKET_IFNAME": "lo",
-        "NCCL_NVLS_ENABLE": "1",
+        "NCCL_NVLS_ENABLE": "0",
         "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1",
         "NVSHMEM_DISABLE_NVLS": "1",
-        "PYTHONUNBUFFERED": "1",
+        "PYTHONUNBUFFERED": "x",
     }
 
 
@@ -78,6 +81,22 @@ def test_the_cause_is_found_by_its_kind():
     assert first_cause([peer, memory]) is memory
     assert first_cause([peer, bad]) is bad
     assert first_cause([fault(1), peer]) is peer
+
+
+@pytest.mark.parametrize(
+    ("devices", "kinds", "is_alike"),
+    [
+        (("cpu", "cpu"), ("memory", "memory"), True),
+        (DEVICES, ("memory", "memory"), False),
+        (DEVICES, ("input", "input"), True),
+        (DEVICES, ("input",), False),
+    ],
+)
+def test_processes_of_gpus_whose_memory_ran_out_are_of_no_more_use(devices, kinds, is_alike):
+    processes = object.__new__(Processes)
+    processes._devices = devices
+    processes._answers = {rank: fault(rank, kind) for rank, kind in enumerate(kinds)}
+    assert processes._have_failed_alike is is_alike
 
 
 def test_faults_are_errors_of_one_line():
