@@ -6,6 +6,7 @@ Nothing here imports ``torch.distributed``: only the ranks do.
 from __future__ import annotations
 
 import logging
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from ..placement.memory_choice import PROCESS_BYTES
 from .channel import Blob
 from .faults import rank_name
 from .job import pack_plan, pack_tensor
-from .limits import Limits, StepClock
+from .limits import RELEASE_S, Limits, StepClock
 from .messages import (
     Frames,
     GenerateChunk,
@@ -50,6 +51,8 @@ from .messages import (
 from .processes import Processes
 
 logger = printable_log(logging.getLogger(__name__))
+
+_POLL_S = 0.1
 
 _NETWORKS: dict[str, type[nn.Module]] = {
     kind.__name__: kind for kind in (AvatarDiT, VideoVAE, TextEncoder, ClipVision, AudioEncoder)
@@ -83,6 +86,7 @@ class Fleet:
         self._claim = claim
         self._start = start
         self._lock = Lock()
+        self._is_rendering = False
         self._processes: Workers | None = None
         self._finalizer: Any = None
         self._peak_bytes: int | None = None  # of the sessions since weights are held
@@ -138,6 +142,15 @@ class Fleet:
         finally:
             self._lock.release()
 
+    def end_idle(self) -> None:
+        """End the processes. Without effect while a render runs, or weights are freed."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self.close()
+        finally:
+            self._lock.release()
+
     def close(self) -> None:
         """End the processes; a render that runs fails."""
         self._stop_timers()
@@ -147,17 +160,33 @@ class Fleet:
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        if not self._lock.acquire(blocking=False):
-            raise WorkerError(
-                f"devices {', '.join(self.devices)}: another render runs on them; wait for it, or "
-                "use other devices"
-            )
-        self._stop_timers()
+        self._lock_for_render()
         try:
+            self._is_rendering = True
+            self._stop_timers()
             yield
         finally:
-            self._lock.release()
-            self._start_timers()
+            self._is_rendering = False
+            try:
+                self._start_timers()
+            finally:
+                self._lock.release()
+
+    def _lock_for_render(self) -> None:
+        """Take the lock; wait while weights are freed or idle processes end."""
+        names = f"devices {', '.join(self.devices)}"
+        end_s = time.monotonic() + RELEASE_S
+        is_locked = self._lock.acquire(blocking=False)
+        while not is_locked:
+            if self._is_rendering:
+                raise WorkerError(
+                    f"{names}: another render runs on them; wait for it, or use other devices"
+                )
+            if time.monotonic() > end_s:
+                raise WorkerError(
+                    f"{names}: their weights were not freed within {RELEASE_S:g} s; try it again"
+                )
+            is_locked = self._lock.acquire(timeout=_POLL_S)
 
     def _started(self, plan: RenderPlan) -> Workers:
         """Return the processes, started if there are none, or none that run."""
@@ -330,7 +359,7 @@ def _on_idle(own: weakref.ref[Fleet], end: bool) -> None:
         return
     try:
         if end:
-            fleet.close()
+            fleet.end_idle()
         else:
             fleet.release()
     except Exception as error:  # the border of a thread: the next render finds out

@@ -12,6 +12,9 @@ from ..errors import require
 _LEAST_STEP_S = 60.0
 _STEP_FACTOR = 20
 
+RELEASE_S = 60.0
+"""Longest time without progress while weights are freed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

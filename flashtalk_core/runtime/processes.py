@@ -18,7 +18,7 @@ from ..excerpt import reason
 from .channel import Blob, Channel, ChannelClosed
 from .faults import death_error, fault_error, first_cause, hang_error, is_cause
 from .launched import Launched
-from .limits import Limits
+from .limits import RELEASE_S, Limits
 from .messages import (
     Exit,
     Fault,
@@ -40,7 +40,6 @@ from .watch import Watch
 
 _POLL_S = 0.2
 _DUMP_S = 0.5
-_RELEASE_S = 60.0
 _DEATHS_S = 1.0
 """How long to wait for the report of a death that may have made a rank fail."""
 
@@ -133,7 +132,7 @@ class Processes:
 
     def run_quietly(self, make: Callable[[int], Message]) -> None:
         """Let all ranks carry out a command that reports nothing; see :meth:`run`."""
-        for _ in self.run(make, limit_s=lambda: _RELEASE_S):
+        for _ in self.run(make, limit_s=lambda: RELEASE_S):
             pass
 
     @property
@@ -152,7 +151,7 @@ class Processes:
         if self.is_settled:
             return
         self.pages.cancelled = self._command
-        for _ in self._reports(lambda: self._limits.step_s or _RELEASE_S):
+        for _ in self._reports(lambda: self._limits.step_s or RELEASE_S):
             pass
         if self._faults and not self._have_failed_alike:
             self.kill()
