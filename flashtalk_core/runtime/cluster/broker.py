@@ -95,6 +95,7 @@ class Engines(Protocol):
 
         Raises:
             InvalidInputError: If no host has such devices.
+            WorkerError: If the cluster cannot be asked.
         """
         ...
 
@@ -244,7 +245,8 @@ class Broker:
     def _note_loss(self, error: EngineLostError) -> None:
         assert self._engine is not None, "it was lost"
         self._lost.append(str(error))
-        self._avoided.add(self._engine.node)
+        if self._engine.node:  # else it was lost before it ran anywhere
+            self._avoided.add(self._engine.node)
         logger.warning("%s", error)
         self.drop_engine()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
-from ...errors import InvalidInputError, WorkerError
+from ...errors import FlashTalkError, InvalidInputError, WorkerError
 from ...excerpt import reason
 from ..channel import Blob
 from ..messages import Message, decode, encode
@@ -63,6 +63,17 @@ class RayEngines:
 
     def start(self, avoided: Collection[str]) -> RayEngine:
         """Return an engine on any host that has room for it; see :class:`.broker.Engines`."""
+        try:
+            return self._start(avoided)
+        except FlashTalkError:
+            raise
+        except Exception as error:  # the border of a library, as above
+            raise WorkerError(
+                f"cluster {self._address}: no engine can be started: {reason(error)}",
+                subject="cluster",
+            ) from error
+
+    def _start(self, avoided: Collection[str]) -> RayEngine:
         what, count = ("GPU", len(self._devices)) if self._has_gpus else ("CPU", self._num_threads)
         nodes = {
             node["NodeID"] for node in ray.nodes() if node["Alive"]
@@ -94,8 +105,11 @@ class RayEngine:
 
     def is_up(self, wait_s: float) -> bool:
         """Wait until it runs."""
-        if not self.node and ray.wait([self._place], timeout=wait_s)[0]:
-            self.node, self._name = self._get(self._place)
+        try:
+            if not self.node and ray.wait([self._place], timeout=wait_s)[0]:
+                self.node, self._name = ray.get(self._place)
+        except Exception as error:  # the border of a library, and what the start of an actor raises
+            raise self._lost(error) from error
         return bool(self.node)
 
     def carry_out(self, message: Message, blobs: Sequence[Blob]) -> None:

@@ -1,7 +1,11 @@
 """A render on engines that are lost at any point is the render on one that is not; without Ray."""
 
+import sys
 from contextlib import suppress
+from importlib import import_module
 from threading import Thread
+from types import ModuleType
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -38,6 +42,10 @@ class FakeEngine:
         self.is_closed = False
 
     def is_up(self, wait_s):
+        if self.engines.lost_starts:
+            self.engines.lost_starts -= 1
+            self.node = ""
+            raise EngineLostError("engine that was to start: gone")
         self.engines.waits -= 1
         return self.engines.waits < 0
 
@@ -64,10 +72,11 @@ class FakeEngines:
     """Starts engines on nodes a, b, c, and loses them when asked to."""
 
     def __init__(self):
-        self.hosts, self.started, self.waits = {}, [], 0
+        self.hosts, self.started, self.waits, self.lost_starts = {}, [], 0, 0
         self.is_lost_at = lambda message: False
 
     def start(self, avoided):
+        assert "" not in avoided
         node = next(node for node in "abcdef" if node not in avoided)
         self.started.append(FakeEngine(self, node))
         return self.started[-1]
@@ -135,7 +144,7 @@ def fresh(engines, cluster):
     """Each test starts with a new engine, on a node with networks in memory."""
     cluster.close()
     engines.started.clear()
-    engines.waits = 0
+    engines.waits = engines.lost_starts = 0
     engines.is_lost_at = lambda message: False
 
 
@@ -192,6 +201,45 @@ def test_two_losses_are_survived_and_three_are_one_error(cluster, engines, plan,
     assert len(engines.started) == 3
     engines.is_lost_at = lambda message: False
     assert torch.equal(render(plan, cluster), by_one)
+
+
+def test_engines_that_are_lost_before_they_are_up_are_replaced(cluster, engines, plan, by_one):
+    engines.lost_starts = 2
+    assert torch.equal(render(plan, cluster), by_one)
+    assert len(engines.started) == 3
+    cluster.close()
+    engines.lost_starts = 3
+    with pytest.raises(WorkerError, match=r"lost 3 engines, .*: engine that was to start: gone"):
+        render(plan, cluster)
+
+
+@pytest.fixture
+def ray_engines(monkeypatch):
+    """The module that imports Ray, with a Ray that only fails."""
+
+    def fail(*_args, **_settings):
+        raise ValueError("selector\nmore of it")
+
+    ray = ModuleType("ray")
+    ray.nodes = ray.wait = fail
+    ray.exceptions = ModuleType("ray.exceptions")
+    ray.exceptions.RayError = OSError
+    name = "flashtalk_core.runtime.cluster.ray_engines"
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    yield import_module(name)
+    sys.modules.pop(name, None)
+
+
+def test_what_ray_raises_at_a_start_is_one_error_of_one_line(ray_engines):
+    engines = ray_engines.RayEngines("head:1", ("cpu",), 1)
+    with pytest.raises(WorkerError) as caught:
+        engines.start(())
+    assert str(caught.value) == "cluster head:1: no engine can be started: selector"
+    with pytest.raises(EngineLostError) as lost:
+        ray_engines.RayEngine(MagicMock()).is_up(0)
+    assert str(lost.value) == "engine that was to start: selector"
 
 
 @pytest.fixture
