@@ -178,7 +178,7 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """All engines of the cluster are busy."""
+    """No engine of the cluster is ready: it is to be free and to start, or to read weights."""
 
     command: int
 

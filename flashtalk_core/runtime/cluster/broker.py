@@ -49,6 +49,8 @@ class BrokerSettings:
     """Of an engine, as the process that renders calls them."""
     num_threads: int
     """Of an engine on the CPU: as many as here, since they round differently otherwise."""
+    step_s: float | None
+    """Limit of a step; see :class:`.limits.Limits`."""
 
 
 class EngineLostError(Exception):
@@ -189,9 +191,12 @@ class Broker:
         elif not self._is_open:
             assert self._job is not None, "a job was opened"
             job, parts = self._job
+            # The job is opened again, and the first chunk reads weights.
+            self._channel.send(Waiting(command=message.command))
             answer = self._run(engine, replace(job, command=message.command), parts)
             if not isinstance(answer, Finished):
                 return answer
+            self._channel.send(Waiting(command=message.command))
             message, blobs = self._with_state(message, blobs)
         answer = self._run(engine, message, blobs)
         self._is_open = self._is_open or isinstance(answer, Finished)

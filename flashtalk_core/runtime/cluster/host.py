@@ -28,6 +28,7 @@ from ...placement.residency import CachedNetworks
 from ..faults import fault_of
 from ..fleet import Fleet
 from ..job import Model, pack_tensor, plan_signature, read_job, unpack_plan, unpack_tensor
+from ..limits import Limits
 from ..messages import (
     Fault,
     Finished,
@@ -55,13 +56,15 @@ Packet = tuple[bytes, list[bytes]]
 class EngineHost:
     """Renders one job after the other, on one device or with a fleet."""
 
-    def __init__(self, devices: Sequence[str], node: str) -> None:
+    def __init__(self, devices: Sequence[str], node: str, step_s: float | None = None) -> None:
         """Hold nothing yet.
 
         Args:
             devices: One, or one for each rank of a fleet, as this process calls them.
             node: What this host is called.
+            step_s: Limit of a step of a fleet; see :class:`.limits.Limits`.
         """
+        self._limits = Limits(step_s=step_s)
         self._devices = tuple(devices)
         self._node = node
         self._thread = ThreadPoolExecutor(1, "engine")
@@ -121,7 +124,7 @@ class EngineHost:
 
     def _engine_of(self, plan: RenderPlan) -> Engine:
         if len(self._devices) > 1:
-            return Fleet(self._devices)
+            return Fleet(self._devices, self._limits)
         networks = CachedNetworks(plan.checkpoint, plan.placement, self._events)
         return LocalEngine(networks, self._memo)
 

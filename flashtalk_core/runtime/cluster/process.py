@@ -111,6 +111,8 @@ class ClusterProcess:
         self._answer: Finished | Stopped | Fault | None = None
         self._frames: ReceivedFrames | None = None
         self._is_waiting = False
+        self._is_loading = False
+        """Whether the command waits for another engine, or that reads weights."""
         self.is_running = True
         log, self._log = mkstemp(prefix="flashtalk-", suffix=".log")
         try:
@@ -150,11 +152,14 @@ class ClusterProcess:
         self.settle()
         self._command += 1
         self._answer = None
+        self._is_loading = False
         try:
             self._channel.send(make(self._command), blobs)
         except (ChannelClosed, TimeoutError):
             self._fail()
-        yield from self._reports(limit_s or (lambda: self._limits.load_s))
+        load_s = self._limits.load_s
+        usual_s = limit_s or (lambda: load_s)
+        yield from self._reports(lambda: max(load_s, usual_s()) if self._is_loading else usual_s())
         answer: Message | None = self._answer
         if isinstance(answer, Fault):
             raise fault_error(answer, [f"engine of cluster {self._address}"], self._log)
@@ -203,6 +208,7 @@ class ClusterProcess:
             channel=theirs.fileno(),
             devices=tuple(devices),
             num_threads=torch.get_num_threads(),
+            step_s=self._limits.step_s,
         )
         package = ".".join(Path(__file__).parent.relative_to(ROOT).parts)
         with theirs:
@@ -228,11 +234,14 @@ class ClusterProcess:
         while self._answer is None:
             message = self._receive(limit_s())
             if isinstance(message, Waiting):
+                self._is_loading = message.command == self._command
                 yield self._waiting(message)
                 continue
             assert isinstance(message, Loading | Step | Stage | Frames | Finished | Stopped | Fault)
             if message.command != self._command:
                 continue
+            if isinstance(message, Frames):
+                self._is_loading = False
             if isinstance(message, Finished | Stopped | Fault):
                 self._answer = message
             else:

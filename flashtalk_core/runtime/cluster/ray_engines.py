@@ -24,13 +24,16 @@ _CONNECT_S = 5.0
 _NODE_LABEL = "ray.io/node-id"
 
 
-def connect(address: str, devices: Sequence[str], num_threads: int) -> RayEngines:
+def connect(
+    address: str, devices: Sequence[str], num_threads: int, step_s: float | None
+) -> RayEngines:
     """Join a cluster that runs.
 
     Args:
         address: ``host:port`` of its head, or ``auto`` for the cluster that this host is in.
         devices: Of each engine: ``cuda`` or ``cpu``, with any number behind a colon.
         num_threads: Of an engine on the CPU.
+        step_s: Limit of a step; see :class:`.limits.Limits`.
 
     Raises:
         WorkerError: If nothing answers there, or this host is not in that cluster.
@@ -46,13 +49,15 @@ def connect(address: str, devices: Sequence[str], num_threads: int) -> RayEngine
             "on this host with `ray start --address HOST:PORT`",
             subject="cluster",
         ) from error
-    return RayEngines(address, devices, num_threads)
+    return RayEngines(address, devices, num_threads, step_s)
 
 
 class RayEngines:
     """Starts engines; :class:`.broker.Engines`."""
 
-    def __init__(self, address: str, devices: Sequence[str], num_threads: int) -> None:
+    def __init__(
+        self, address: str, devices: Sequence[str], num_threads: int, step_s: float | None
+    ) -> None:
         """Start nothing yet; see :func:`connect`."""
         self._address = address
         self._has_gpus = devices[0].startswith("cuda")
@@ -60,6 +65,7 @@ class RayEngines:
             f"cuda:{rank}" if self._has_gpus else "cpu" for rank in range(len(devices))
         )
         self._num_threads = num_threads
+        self._step_s = step_s
 
     def start(self, avoided: Collection[str]) -> RayEngine:
         """Return an engine on any host that has room for it; see :class:`.broker.Engines`."""
@@ -90,7 +96,7 @@ class RayEngines:
             options["label_selector"] = {_NODE_LABEL: f"!in({','.join(sorted(avoided))})"}
         # A second thread takes the request to stop.
         make = ray.remote(max_restarts=0, max_concurrency=2, **options)(_Actor)
-        return RayEngine(make.remote(self._devices))
+        return RayEngine(make.remote(self._devices, self._step_s))
 
 
 class RayEngine:
@@ -115,7 +121,10 @@ class RayEngine:
     def carry_out(self, message: Message, blobs: Sequence[Blob]) -> None:
         """Begin a command; what it reports arrives as it is made."""
         run = self._actor.carry_out.options(num_returns="streaming")
-        self._reports = run.remote(encode(message), [bytes(blob) for blob in blobs])
+        try:
+            self._reports = run.remote(encode(message), [bytes(blob) for blob in blobs])
+        except RayError as error:
+            raise self._lost(error) from error
 
     def poll(self, wait_s: float) -> tuple[Message, list[bytes]] | None:
         """Return the next message."""
@@ -150,13 +159,13 @@ class RayEngine:
 class _Actor:
     """An engine where Ray starts it."""
 
-    def __init__(self, devices: Sequence[str]) -> None:
+    def __init__(self, devices: Sequence[str], step_s: float | None) -> None:
         from .host import EngineHost  # torch, which the process that asks does without
 
         logging.basicConfig(level="INFO", format="%(asctime)s %(name)s: %(message)s")
         self._node = ray.get_runtime_context().get_node_id()
         self._name = f"{socket.gethostname()}, process {os.getpid()}"
-        self._host = EngineHost(devices, self._name)
+        self._host = EngineHost(devices, self._name, step_s)
 
     def place(self) -> tuple[str, str]:
         """Return the identity of the node, and what to call it."""

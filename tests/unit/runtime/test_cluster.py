@@ -1,6 +1,7 @@
 """A render on engines that are lost at any point is the render on one that is not; without Ray."""
 
 import sys
+import time
 from contextlib import suppress
 from importlib import import_module
 from threading import Thread
@@ -233,7 +234,7 @@ def ray_engines(monkeypatch):
 
 
 def test_what_ray_raises_at_a_start_is_one_error_of_one_line(ray_engines):
-    engines = ray_engines.RayEngines("head:1", ("cpu",), 1)
+    engines = ray_engines.RayEngines("head:1", ("cpu",), 1, None)
     with pytest.raises(WorkerError) as caught:
         engines.start(())
     assert str(caught.value) == "cluster head:1: no engine can be started: selector"
@@ -359,6 +360,33 @@ def test_an_engine_that_does_not_go_on_is_an_error_after_the_limit(
     engines.waits = 10**6
     with pytest.raises(WorkerError, match=r"cluster head:1: no progress for 0.5 s; its engine"):
         render(plan, cluster)
+
+
+def test_an_engine_that_takes_over_has_the_time_of_loading(
+    cluster, engines, plan, by_one, monkeypatch
+):
+    monkeypatch.setattr(process_module, "_POLL_S", 0.02)
+    limits = type(LIMITS)(load_s=60.0, step_s=0.75)
+    usual = EngineHost._open
+    opened = []
+
+    def open_slowly(self, message, blobs):
+        opened.append(message.command)
+        if len(opened) == 2:  # in the second chunk
+            time.sleep(1.5)
+        usual(self, message, blobs)
+
+    monkeypatch.setattr(EngineHost, "_open", open_slowly)
+    monkeypatch.setattr(cluster, "_limits", limits)
+    engines.lose("Step", 3)
+    assert torch.equal(render(plan, cluster), by_one)
+    assert len(opened) == 2
+
+
+def test_a_fleet_of_an_engine_has_the_limit_of_a_step():
+    host = EngineHost(("cpu", "cpu"), "a", 7.0)
+    assert host._engine_of(make_plan(()))._limits.step_s == 7
+    assert EngineHost(("cpu", "cpu"), "a")._limits.step_s is None
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", ":1", "ray://head:10001", "head:x", " "])
