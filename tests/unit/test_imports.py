@@ -31,8 +31,8 @@ before = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_thre
 import flashtalk_core
 names = [m.name for m in pkgutil.walk_packages(flashtalk_core.__path__, "flashtalk_core.")]
 for name in names:
-    # Triton's kernels are imported where Triton is, on request.
-    if not name.endswith("__main__") and ".triton." not in name:
+    # What is made of Triton or Ray is imported where they are, on request.
+    if not name.endswith(("__main__", ".ray_engines")) and ".triton." not in name:
         importlib.import_module(name)
 
 after = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ...errors import FlashTalkError, WorkerError
+from ...log import printable_log
 from ..channel import Blob, Channel, ChannelClosed
 from ..faults import fault_of
 from ..messages import (
@@ -28,7 +29,7 @@ from ..messages import (
 )  # fmt: skip
 from ..worker.tickets import StoppedError
 
-logger = logging.getLogger(__name__)
+logger = printable_log(logging.getLogger(__name__))
 
 MOST_TRIES = 3
 """Engines that a job may lose before it fails."""

@@ -24,6 +24,7 @@ from ...engine.session import Engine
 from ...engine.state import ChunkSource, FrameGroup, SessionState
 from ...errors import InvalidInputError
 from ...geometry import chunk_span
+from ...log import printable_log
 from ...placement.residency import CachedNetworks
 from ..faults import fault_of
 from ..fleet import Fleet
@@ -47,7 +48,7 @@ from ..messages import (
 from ..worker.events import SentSamples
 from ..worker.tickets import StoppedError
 
-logger = logging.getLogger(__name__)
+logger = printable_log(logging.getLogger(__name__))
 
 Packet = tuple[bytes, list[bytes]]
 """A message as JSON, and its blobs."""
