@@ -1,4 +1,4 @@
-.PHONY: check format test test-browser test-gpu
+.PHONY: check format test test-ranks test-browser test-gpu
 
 check:
 	.ci/check
@@ -9,6 +9,9 @@ format:
 
 test:
 	python -m pytest --quiet
+
+test-ranks:
+	python -m pytest --quiet -m ranks
 
 test-browser:
 	python -m pytest --quiet -m browser

@@ -12,7 +12,7 @@ from tests.unit.runtime.conftest import DEVICES, fleet_processes
 
 from .schemas import schema_of_node
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 NAME = "api/5_several_gpus.json"
 LOADER, DECODE = "FlashTalk_ModelLoader", "FlashTalk_ParallelDecode"

@@ -20,7 +20,7 @@ from flashtalk_core.parallel.bands import VaeGrid
 from flashtalk_core.placement.provider import FixedNetworks
 from tests.unit.parallel.thread_ranks import run_ranks
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 SAMPLING = SamplingConfig(steps=2, colour_strength=0.7)
 

@@ -11,7 +11,7 @@ from flashtalk_core.parallel.collectives import Alone, joined
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from tests.unit.parallel.thread_ranks import run_ranks
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 
 def part_for(sender, receiver):

@@ -23,7 +23,7 @@ from tests.unit.parallel.toy_bands import (
     thin_grid,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from tests.unit.parallel.test_collectives import free_port
 from tests.unit.parallel.toy_bands import inputs_of, make_vae, run_whole
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 
 def run_process(rank, port, results):

@@ -25,7 +25,7 @@ from tests.unit.parallel.toy_transformer import (
     velocity,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 MAX_ERROR = 1e-5
 RULES = ("renoise", "euler")

@@ -19,7 +19,7 @@ from tests.unit.parallel.toy_transformer import (
     velocity,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 WAYS = ((2, 1), (1, 2))
 """Degrees of Ulysses and Ring."""

@@ -9,7 +9,7 @@ from flashtalk_core.errors import InvalidInputError
 
 from .conftest import render
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 
 @pytest.mark.parametrize(

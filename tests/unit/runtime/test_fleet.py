@@ -22,7 +22,7 @@ from flashtalk_core.media.audio.probe import AnalysisStream
 
 from .conftest import fleet_processes, own_resources, render, running
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 HERE = Path(__file__).parent
 GONE_S = 10

@@ -15,7 +15,7 @@ from .conftest import DEVICES, fleet_processes, own_resources
 NUM_STARTS = 50
 
 
-@pytest.mark.cpu
+@pytest.mark.ranks
 def test_a_launcher_that_cannot_be_started_is_one_error(monkeypatch):
     def fail(*_args, **_settings):
         raise PermissionError(13, "Permission denied")
@@ -29,7 +29,7 @@ def test_a_launcher_that_cannot_be_started_is_one_error(monkeypatch):
     assert own_resources() == before
 
 
-@pytest.mark.cpu
+@pytest.mark.ranks
 def test_ranks_that_end_at_once_are_one_error_and_nothing_stays(monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nif 'worker' in ''.join(sys.orig_argv[:3]): raise SystemExit(3)\n"
