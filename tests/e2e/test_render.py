@@ -87,8 +87,3 @@ def test_every_option_at_once(render, older):
 def test_half_precision_runs_on_a_cpu(render, older):
     assert render("--dtype", "bfloat16").code == 0
     assert len(frames_of(older)) == 5
-
-
-def test_two_devices_draw_one_video(render, older):
-    assert render("--devices", "cpu,cpu").code == 0
-    assert len(frames_of(older)) == 5

@@ -9,7 +9,7 @@ import torch
 from flashtalk_training.runs.states import load_state
 from flashtalk_training.stage_2.states import STATE
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 _RANK = """
 import sys, torch

@@ -17,7 +17,7 @@ from flashtalk_training.stage_2.trainer import DistillTrainer
 from flashtalk_training.vocabulary import make_tokenizer
 from tests.training.toy_networks import DEVICE, NUM_FACES, toy_networks
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.ranks
 
 RECIPE = DistillRecipe(
     num_steps=4, batch=2, num_faces=NUM_FACES, max_chunks=2, steps=2, student_every=2,
