@@ -26,14 +26,14 @@ _DEFAULTS = {
     # What a rank writes last is in the log even if it is killed.
     "PYTHONUNBUFFERED": "1",
 }
-_ALWAYS = {
-    "NCCL_SOCKET_IFNAME": "lo",
-    # Multicast between GPUs: on a host that others use, it can disturb them, and gains nothing in
-    # all-to-all and point-to-point exchanges.
+MULTICAST_OFF = {
     "NCCL_NVLS_ENABLE": "0",
     "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1",
     "NVSHMEM_DISABLE_NVLS": "1",
 }
+"""Multicast between GPUs: on a host that others use, it can disturb them, and gains nothing in
+all-to-all and point-to-point exchanges."""
+_ALWAYS = {"NCCL_SOCKET_IFNAME": "lo"} | MULTICAST_OFF
 ROOT = Path(__file__).parents[2]
 """Folder of the package: its name in ComfyUI is a path that cannot be imported elsewhere."""
 

@@ -1,18 +1,17 @@
 """A transformer of full width divided among two ranks, with real kernels, against one device."""
 
 import itertools
-import socket
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from flashtalk_core.acceleration.apply import is_supported, set_execution
 from flashtalk_core.acceleration.attention_kernels import KERNELS, choose_attention, is_installed
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.bench.agreement import MAX_ERROR_FLOAT8, MIN_STD, rounding_bound
 from flashtalk_core.bench.random_networks import random_network
+from flashtalk_core.bench.ranks.process import run_ranks
 from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.parallel.groups import ONE_RANK, sequence_groups
@@ -82,29 +81,18 @@ def check_rank(device, world):
     return errors
 
 
-def run_process(rank, port, backend, num_gpus, results):
-    device = torch.device("cuda", rank % num_gpus)
+def errors_of_a_process(_device, num_gpus):
+    device = torch.device("cuda", dist.get_rank() % num_gpus)
     torch.cuda.set_device(device)
-    address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group(backend, init_method=address, rank=rank, world_size=2)
-    try:
-        results[rank] = check_rank(device, TorchCollectives())
-    finally:
-        dist.destroy_process_group()
+    return check_rank(device, TorchCollectives())
 
 
-def run_ranks(backend, num_gpus, record_property):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(run_process, (port, backend, num_gpus, results), nprocs=2)
-        found = dict(results)
+def check(backend, num_gpus, record_property):
+    found = run_ranks(errors_of_a_process, 2, backend, num_gpus)
     record_property("relative rms, bound", found[0])
     wrong = {
         (rank, name): pair
-        for rank, name in itertools.product(found, found[0])
+        for rank, name in itertools.product(range(len(found)), found[0])
         # Written so that a NaN does not pass.
         if not (pair := found[rank][name])[0] <= pair[1]
     }
@@ -114,9 +102,9 @@ def run_ranks(backend, num_gpus, record_property):
 
 @pytest.mark.gpu
 def test_two_ranks_on_one_gpu_compute_what_one_does(record_property):
-    run_ranks("gloo", 1, record_property)
+    check("gloo", 1, record_property)
 
 
 @pytest.mark.multigpu
 def test_two_gpus_compute_what_one_does(record_property):
-    run_ranks("nccl", 2, record_property)
+    check("nccl", 2, record_property)

@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.bench.agreement import MAX_ERROR, MIN_STD
 from flashtalk_core.bench.random_networks import random_network
+from flashtalk_core.bench.ranks.process import run_ranks
 from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.parallel.banded_images import BandedImages
@@ -18,7 +18,6 @@ from flashtalk_core.parallel.bands import choose_grid
 from flashtalk_core.parallel.image_spread import WHOLE
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from flashtalk_core.parity.precision import exact_float32
-from tests.unit.parallel.test_collectives import free_port
 
 SIZE_PX = (272, 448)
 """34 x 56 latent cells: bands of 17 rows, or of 28 columns."""
@@ -67,23 +66,15 @@ def measure(group, device):
     return report
 
 
-def run_process(rank, backend, port, results):
-    device = torch.device("cuda", rank if backend == "nccl" else 0)
+def report_of_a_process(_device, num_gpus):
+    device = torch.device("cuda", dist.get_rank() % num_gpus)
     torch.cuda.set_device(device)
-    address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group(backend, init_method=address, rank=rank, world_size=2)
-    try:
-        with exact_float32():
-            results[rank] = measure(TorchCollectives(), device)
-    finally:
-        dist.destroy_process_group()
+    with exact_float32():
+        return measure(TorchCollectives(), device)
 
 
-def check(backend):
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(run_process, (backend, free_port(), results), nprocs=2)
-        reports = [results[rank] for rank in range(2)]
+def check(backend, num_gpus):
+    reports = run_ranks(report_of_a_process, 2, backend, num_gpus)
     for report in reports:
         assert min(report["stds"]) >= MIN_STD
         # As for any mode that differs in rounding only, which also differs between sizes.
@@ -98,9 +89,9 @@ def check(backend):
 
 @pytest.mark.gpu
 def test_two_ranks_on_one_gpu_agree_with_one_device():
-    check("gloo")
+    check("gloo", 1)
 
 
 @pytest.mark.multigpu
 def test_two_gpus_agree_with_one_device():
-    check("nccl")
+    check("nccl", 2)

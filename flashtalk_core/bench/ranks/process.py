@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from ...runtime.environment import MULTICAST_OFF
+
 
 def run_ranks(work: Callable[..., Any], world: int, backend: str, *arguments: Any) -> list[Any]:
     """Run ``work(device, *arguments)`` in ``world`` processes of a group.
@@ -34,8 +36,7 @@ def run_ranks(work: Callable[..., Any], world: int, backend: str, *arguments: An
 def _rank(
     rank: int, world: int, backend: str, folder: str, work: Callable[..., Any], arguments: Any
 ) -> None:
-    # Multicast over NVLink can disturb other programs of a shared host.
-    os.environ["NCCL_NVLS_ENABLE"] = "0"
+    os.environ.update(MULTICAST_OFF)
     device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)

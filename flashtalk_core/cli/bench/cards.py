@@ -13,6 +13,7 @@ from ..kernel_options import SPEED_WORDS, add_switches, read_disabled
 from ..render import parse_size
 from ..tables import format_rows
 from ..terminal import write_message, write_out
+from .shared_options import add_model, sizes_of
 
 CARDS_GB = (80.0, 48.0, 32.0, 24.0, 16.0, 12.0)
 MAX_CARD_GB = 10_000.0
@@ -25,9 +26,7 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "each GPU, less 1.5 GB (limited on CUDA only)"
     )
     part = parts.add_parser("cards", help=text, description=text)
-    part.add_argument(
-        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
-    )
+    add_model(part)
     part.add_argument(
         "--cards", type=float, nargs="*", default=CARDS_GB, help="memory of each GPU, GB (1e9)"
     )
@@ -52,11 +51,9 @@ def run_cards(args: argparse.Namespace) -> int:
     from ...acceleration.apply import choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
     from ...bench.cards import SYSTEM_GB, CardBench, bench_cards
-    from ...config.avatar import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
     from ...quantization.fp8 import fp8_unsupported_reason
-    from ...weights.load import open_avatar
 
     counts = {name: getattr(args, name) for name in ("steps", "warmups", "repeats")}
     for name, count in (counts | {"decode latents": args.decode_latents}).items():
@@ -69,7 +66,7 @@ def run_cards(args: argparse.Namespace) -> int:
         )
     device = choose_device(args.device)
     kernel_options = choose_kernel_options(args.speed, device).without(read_disabled(args))
-    config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
+    config = sizes_of(args.model)
     size_px = args.size or config.size_px
     check_size(size_px)
     bench = CardBench(

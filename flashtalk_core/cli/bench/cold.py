@@ -14,6 +14,7 @@ from ...placement.devices import DTYPES, choose_device, choose_dtype
 from ..kernel_options import SPEED_WORDS
 from ..render import parse_size
 from ..tables import print_rows
+from .shared_options import sizes_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,18 +47,16 @@ def run_cold(args: argparse.Namespace) -> int:
     from ...acceleration.apply import choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
     from ...bench.cold import measure_cold_starts
-    from ...config.avatar import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
     from ...placement.memory_choice import check_choice
     from ...placement.memory_plan import MemoryChoice
-    from ...weights.load import open_avatar
 
     device = choose_device(args.device)
     check_choice(MemoryChoice(float8=args.float8), device)
     choose_kernel_options(args.speed, device)
     choose_attention(args.attention, device)
-    config = AvatarConfig() if args.model == "full" else open_avatar("tiny").config
+    config = sizes_of(args.model)
     layers = config.dit.num_layers if args.layers is None else args.layers
     for name, count in {"layers": layers, "decode latents": args.decode_latents}.items():
         require(count >= 1, f"{name} {count}: use 1 or more")

@@ -18,6 +18,7 @@ from .cold import add_cold
 from .launches import add_launches
 from .links import add_links
 from .ranks import add_ranks
+from .shared_options import add_model, sizes_of
 
 if TYPE_CHECKING:
     import torch
@@ -65,9 +66,7 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "floor"
     )
     part = parts.add_parser("stages", help=text, description=text)
-    part.add_argument(
-        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
-    )
+    add_model(part)
     part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     part.add_argument("--steps", type=int, help="default: the model's")
     part.add_argument(
@@ -169,11 +168,9 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     """Check all options, then build the networks."""
     from ...bench.random_networks import random_networks
     from ...bench.stages import Setting, StageBench
-    from ...config.avatar import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
     from ...models.attention import sdpa
-    from ...weights.load import open_avatar
 
     plain_repeats = args.repeats if args.plain_repeats is None else args.plain_repeats
     counts = {"warmups": args.warmups, "repeats": args.repeats, "plain repeats": plain_repeats}
@@ -182,7 +179,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     require(min(args.decode_latents) >= 1, f"decode latents {args.decode_latents}: use 1 or more")
     device = choose_device(args.device)
     modes = _modes(args, device)
-    config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
+    config = sizes_of(args.model)
     size_px = args.size or config.size_px
     check_size(size_px)
     steps = config.sampling.steps if args.steps is None else args.steps

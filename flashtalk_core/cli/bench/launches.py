@@ -11,6 +11,7 @@ from ...placement.devices import DTYPES, choose_device, choose_dtype
 from ..kernel_options import SPEED_WORDS
 from ..render import parse_size
 from ..tables import print_parts
+from .shared_options import add_model, sizes_of
 
 if TYPE_CHECKING:
     from ...bench.launches.steps import StepRow
@@ -27,9 +28,7 @@ def add_launches(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "kernel and as CUDA graphs"
     )
     part = parts.add_parser("launches", help=text, description=text)
-    part.add_argument(
-        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
-    )
+    add_model(part)
     part.add_argument("--sizes", type=parse_size, nargs="+", metavar="HxW", default=SIZES_PX)
     part.add_argument("--no-float8", action="store_true", help="in the dtype only, not in FP8 too")
     part.add_argument("--attention", default="auto", help="kernel")
@@ -50,13 +49,11 @@ def run_launches(args: argparse.Namespace) -> int:
     from ...bench.launches.steps import measure_steps
     from ...bench.random_networks import random_networks
     from ...bench.stages import ExecutionMode, switch
-    from ...config.avatar import AvatarConfig
     from ...errors import require
     from ...geometry import check_size
     from ...models.attention import sdpa
     from ...placement.memory_choice import check_choice
     from ...placement.memory_plan import MemoryChoice
-    from ...weights.load import open_avatar
 
     require(args.repeats >= 1, f"repeats {args.repeats}: use 1 or more")
     for size_px in args.sizes:
@@ -66,7 +63,7 @@ def run_launches(args: argparse.Namespace) -> int:
     check_choice(MemoryChoice(float8=not args.no_float8), device)
     attention = choose_attention(args.attention, device)
     options = choose_kernel_options(args.speed, device)
-    config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
+    config = sizes_of(args.model)
     networks = random_networks(config, sdpa, device, dtype)
     modes = {str(dtype).removeprefix("torch."): ExecutionMode(options, attention)}
     if not args.no_float8:  # last: layers that became FP8 stay so

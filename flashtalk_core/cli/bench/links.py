@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from ..tables import print_parts
+from .shared_options import count_ranks
 
 
 def add_links(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,19 +22,9 @@ def add_links(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run_links(args: argparse.Namespace) -> int:
     """Check the options, then measure."""
-    import torch
-
     from ...bench.ranks.links import EXCHANGES, copy_rates_gb_per_s, measure_links
-    from ...errors import require
 
-    gpus = 0 if args.cpu else torch.cuda.device_count()
-    ranks = args.ranks if args.ranks is not None else max(gpus, 2)
-    require(args.repeats >= 1, f"repeats {args.repeats}: use 1 or more")
-    require(ranks >= 2, f"ranks {ranks}: an exchange needs 2 or more")
-    require(
-        args.cpu or ranks <= gpus,
-        f"ranks {ranks}: this machine has {gpus} GPUs; use fewer, or --cpu",
-    )
+    ranks = count_ranks(args, "an exchange needs")
     exchanges = [
         each for each in EXCHANGES if args.largest is None or each.megabytes <= args.largest
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...placement.devices import DTYPES
 from ..render import parse_size
 from ..tables import print_parts
+from .shared_options import add_model, count_ranks, sizes_of
 
 if TYPE_CHECKING:
     from ...bench.ranks.chunks import Division
@@ -20,9 +21,7 @@ def add_ranks(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     part = parts.add_parser("ranks", help=text, description=text)
     part.add_argument("--ranks", type=int, help="processes; default: the GPUs there are")
     part.add_argument("--cpu", action="store_true", help="through gloo, without a GPU")
-    part.add_argument(
-        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
-    )
+    add_model(part)
     part.add_argument(
         "--sizes", type=parse_size, nargs="+", metavar="HxW", help="default: the model's"
     )
@@ -51,19 +50,9 @@ def run_ranks(args: argparse.Namespace) -> int:
 
     from ...bench.ranks.chunks import ChunkBench, measure_chunks
     from ...bench.stages import Setting
-    from ...config.avatar import AvatarConfig
-    from ...errors import require
-    from ...weights.load import open_avatar
 
-    gpus = 0 if args.cpu else torch.cuda.device_count()
-    ranks = args.ranks if args.ranks is not None else max(gpus, 2)
-    require(args.repeats >= 1, f"repeats {args.repeats}: use 1 or more")
-    require(ranks >= 2, f"ranks {ranks}: a chunk is divided among 2 or more")
-    require(
-        args.cpu or ranks <= gpus,
-        f"ranks {ranks}: this machine has {gpus} GPUs; use fewer, or --cpu",
-    )
-    config = AvatarConfig() if args.model == "full" else open_avatar(args.model).config
+    ranks = count_ranks(args, "a chunk is divided among")
+    config = sizes_of(args.model)
     settings = tuple(
         Setting(size, steps, args.decode_latents)
         for size in args.sizes or [config.size_px]

@@ -1,12 +1,9 @@
 """Threads and processes of gloo exchange the same; a group of one exchanges nothing."""
 
-import socket
-
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from flashtalk_core.bench.ranks.process import run_ranks as run_processes
 from flashtalk_core.parallel.collectives import Alone, joined
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from tests.unit.parallel.thread_ranks import run_ranks
@@ -87,26 +84,10 @@ def test_the_first_rank_to_fail_is_the_one_that_is_raised():
         run_ranks(3, work)
 
 
-def run_process(rank, world, port, results):
-    torch.set_num_threads(1)
-    address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
-    try:
-        results[rank] = [each.tolist() for each in exchange_everything(TorchCollectives())]
-    finally:
-        dist.destroy_process_group()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def exchange_in_a_process(_device):
+    return [each.tolist() for each in exchange_everything(TorchCollectives())]
 
 
 def test_processes_of_gloo_exchange():
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(run_process, (2, free_port(), results), nprocs=2)
-        for rank in range(2):
-            expected = [each.float().tolist() for each in expected_of(rank, 2)]
-            assert results[rank] == expected
+    for rank, found in enumerate(run_processes(exchange_in_a_process, 2, "gloo")):
+        assert found == [each.float().tolist() for each in expected_of(rank, 2)]

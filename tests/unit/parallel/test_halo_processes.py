@@ -4,31 +4,20 @@ from copy import copy
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from flashtalk_core.bench.ranks.process import run_ranks
 from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import VaeGrid
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
-from tests.unit.parallel.test_collectives import free_port
 from tests.unit.parallel.toy_bands import inputs_of, make_vae, run_whole
 
 pytestmark = pytest.mark.ranks
 
 
-def run_process(rank, port, results):
-    torch.set_num_threads(1)
-    address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    try:
-        results[rank] = errors_of_a_process(TorchCollectives())
-    finally:
-        dist.destroy_process_group()
-
-
 @torch.no_grad()
-def errors_of_a_process(group):
+def errors_of_a_process(_device):
     """Return the largest errors of this process's band and of the joined latents."""
+    group = TorchCollectives()
     grid, vae = VaeGrid((3, 2), (3,)), make_vae(fused=True)
     expected, expected_latent = run_whole(vae, grid, 2)
     spread, own = BandedImages.over(grid, group), copy(vae)
@@ -40,7 +29,5 @@ def errors_of_a_process(group):
 
 
 def test_processes_of_gloo_decode_and_encode_bands():
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(run_process, (free_port(), results), nprocs=2)
-        assert max(results[0] + results[1]) < 1e-5
+    first, second = run_ranks(errors_of_a_process, 2, "gloo")
+    assert max(first + second) < 1e-5

@@ -1,13 +1,11 @@
 """A transformer divided among processes of gloo."""
 
 import copy
-import socket
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from flashtalk_core.bench.ranks.process import run_ranks
 from flashtalk_core.parallel.collectives import Alone
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from tests.unit.parallel.toy_transformer import (
@@ -34,32 +32,17 @@ def outputs(dit, world, way):
     return [*found, velocity(half, ODD)]
 
 
-def run_process(rank, port, results):
-    torch.set_num_threads(1)
-    address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    try:
-        dit, group = make_transformer("fused"), TorchCollectives()
-        for way in WAYS:
-            results[rank, way] = [each.numpy() for each in outputs(dit, group, way)]
-    finally:
-        dist.destroy_process_group()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def outputs_of_a_process(_device):
+    dit, group = make_transformer("fused"), TorchCollectives()
+    return [[each.tolist() for each in outputs(dit, group, way)] for way in WAYS]
 
 
 def test_processes_compute_what_one_device_does():
     expected = outputs(make_transformer("fused"), Alone(), (1, 1))
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(run_process, (free_port(), results), nprocs=2)
-        for found in results.values():
+    for ways in run_ranks(outputs_of_a_process, 2, "gloo"):
+        for found in ways:
             pairs = [
-                (torch.from_numpy(each), right) for each, right in zip(found, expected, strict=True)
+                (torch.tensor(each), right) for each, right in zip(found, expected, strict=True)
             ]
             for one, right in pairs[:2]:
                 assert float((one - right).abs().max()) < 1e-5

@@ -173,8 +173,8 @@ def test_an_error_that_names_the_partial_file_gets_the_number_of_frames_once(aud
     with pytest.raises(RuntimeError) as stopped:
         fill(writer, stop, 5)
     writer.note_end(stopped.value)
-    told = f"the first 5 of 500 frames are in {writer.output.partial}"
-    assert stopped.value.__notes__ == [told]
+    note = f"the first 5 of 500 frames are in {writer.output.partial}"
+    assert stopped.value.__notes__ == [note]
 
 
 def test_an_error_that_says_where_the_frames_are_gets_no_note(audio, final, monkeypatch):

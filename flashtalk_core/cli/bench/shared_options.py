@@ -1,0 +1,49 @@
+"""Options that several parts of ``bench`` have in common, and their checks."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...config.avatar import AvatarConfig
+
+
+def add_model(part: argparse.ArgumentParser) -> None:
+    """Add the option that names the sizes of the networks."""
+    part.add_argument(
+        "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
+    )
+
+
+def sizes_of(model: str) -> AvatarConfig:
+    """Return the sizes of the networks that ``--model`` names."""
+    from ...config.avatar import AvatarConfig
+    from ...weights.load import open_avatar
+
+    return AvatarConfig() if model == "full" else open_avatar(model).config
+
+
+def count_ranks(args: argparse.Namespace, reason: str) -> int:
+    """Return the processes that ``--ranks`` and ``--cpu`` ask for.
+
+    Args:
+        args: Of the part; its repeats are checked, too.
+        reason: Says why one rank is too few.
+
+    Raises:
+        InvalidInputError: If there are too few GPUs, ranks or repeats.
+    """
+    import torch
+
+    from ...errors import require
+
+    gpus = 0 if args.cpu else torch.cuda.device_count()
+    ranks: int = args.ranks if args.ranks is not None else max(gpus, 2)
+    require(args.repeats >= 1, f"repeats {args.repeats}: use 1 or more")
+    require(ranks >= 2, f"ranks {ranks}: {reason} 2 or more")
+    require(
+        args.cpu or ranks <= gpus,
+        f"ranks {ranks}: this machine has {gpus} GPUs; use fewer, or --cpu",
+    )
+    return ranks
