@@ -1,4 +1,4 @@
-.PHONY: check format test test-ranks test-browser test-gpu
+.PHONY: check format test test-ranks test-training test-browser test-gpu
 
 check:
 	.ci/check
@@ -12,6 +12,9 @@ test:
 
 test-ranks:
 	python -m pytest --quiet -m ranks
+
+test-training:
+	python -m pytest --quiet -m training -n 2
 
 test-browser:
 	python -m pytest --quiet -m browser

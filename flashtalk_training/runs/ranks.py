@@ -45,6 +45,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
+        torch.distributed.barrier()  # who leaves first would cut off those that still talk to it
     finally:
         torch.distributed.destroy_process_group()
 

@@ -16,7 +16,7 @@ from flashtalk_training.runs.states import load_notes, load_state, save_state
 from flashtalk_training.speech.corpus_file import corpus_minutes, load_corpus
 from flashtalk_training.stages import trained_vae
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def refusal(read, path):

@@ -6,7 +6,7 @@ from flashtalk_training.recipe import VAERecipe
 from flashtalk_training.stage_1.audio_trainer import correlation
 from flashtalk_training.stage_1.vae_trainer import psnr_db, vae_loss, weight_map
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def test_noisy_latent_is_data_at_level_0_and_noise_at_level_1():

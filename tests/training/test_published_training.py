@@ -11,7 +11,7 @@ from flashtalk_training.experiment.table import load_experiment
 from flashtalk_training.recipe import TinyRecipe, tiny_config
 from flashtalk_training.stages import trained_audio_encoder, trained_stage_1, trained_vae
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 ROOT = Path(__file__).parents[2]
 STAGE_1 = ROOT / "flashtalk_training" / "assets" / "stage_1"

@@ -36,7 +36,7 @@ from flashtalk_training.runs.states import load_notes
 from flashtalk_training.speech.corpus_file import save_corpus
 from flashtalk_training.vocabulary import make_tokenizer
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=1, ema_decay=0.9, report_every=1)
 RECIPE = TinyRecipe(

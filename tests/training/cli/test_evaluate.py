@@ -7,7 +7,7 @@ import pytest
 
 from flashtalk_training.cli.main import main
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def refusal(capsys, *arguments):

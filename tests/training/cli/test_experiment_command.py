@@ -8,7 +8,7 @@ import pytest
 from flashtalk_training.cli.main import main
 from flashtalk_training.experiment.table import load_experiment
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from flashtalk_training.cli.main import main
 from flashtalk_training.speech.corpus_file import corpus_minutes, save_corpus
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 @pytest.mark.parametrize(

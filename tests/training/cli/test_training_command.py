@@ -5,7 +5,7 @@ import pytest
 from flashtalk_core.cli.main import TRAINING
 from flashtalk_training.cli.main import PROGRAM, main
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def test_the_core_knows_the_name_of_every_command():

@@ -13,7 +13,7 @@ from flashtalk_training.drawn_faces.damage import (
 )
 from flashtalk_training.drawn_faces.drift import measure_drift, measure_sharpness
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 @pytest.fixture

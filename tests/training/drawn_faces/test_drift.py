@@ -6,7 +6,7 @@ import torch
 from flashtalk_training.drawn_faces.drift import measure_drift
 from flashtalk_training.drawn_faces.faces import render, rest_motion, sample_identity, sample_motion
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def test_a_portrait_does_not_drift_from_itself():

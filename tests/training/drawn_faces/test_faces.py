@@ -9,7 +9,7 @@ from flashtalk_training.drawn_faces.faces import (
 )
 from flashtalk_training.drawn_faces.mouth import measure_mouth_opening
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 SIZE = (64, 64)
 
 

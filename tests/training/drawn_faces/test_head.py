@@ -8,7 +8,7 @@ from flashtalk_training.drawn_faces.drift import measure_drift
 from flashtalk_training.drawn_faces.faces import render, rest_motion, sample_identity, sample_motion
 from flashtalk_training.drawn_faces.head import find_heads, measure_open_eyes
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 FACES = 3
 # Half-heights of the image, so that its height is 2.

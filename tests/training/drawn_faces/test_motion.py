@@ -3,7 +3,7 @@ import torch
 
 from flashtalk_training.drawn_faces.motion import MOUTH_CHANNELS, rest_motion, sample_motion
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def drawn(**settings):

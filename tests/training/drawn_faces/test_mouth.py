@@ -15,7 +15,7 @@ from flashtalk_training.drawn_faces.mouth import (
     measure_mouth_shape,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 FACES, FRAMES = 9, 16
 
 

@@ -6,7 +6,7 @@ import torch
 from flashtalk_training.drawn_faces.faces import render, rest_motion, sample_identity, sample_motion
 from flashtalk_training.drawn_faces.static_cells import static_cells
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 FACES, CELLS = 4, 16
 

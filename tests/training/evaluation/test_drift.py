@@ -7,7 +7,7 @@ import torch
 from flashtalk_training.evaluation.drift import _changes
 from flashtalk_training.evaluation.eval_clip import LoopedAudio
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 @pytest.mark.parametrize("offset", [0, 7, 23])

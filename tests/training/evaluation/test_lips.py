@@ -19,7 +19,7 @@ from flashtalk_training.evaluation.lips import (
     read_track,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def draw(opening):

@@ -13,7 +13,7 @@ from flashtalk_training.evaluation import movement
 from flashtalk_training.evaluation.batched_sessions import HeldOutFaces
 from flashtalk_training.speech.prompts import prompt_vocabulary
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 CPU = torch.device("cpu")
 CONFIG = dataclasses.replace(AvatarConfig(), size_px=(64, 64))

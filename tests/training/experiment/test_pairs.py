@@ -7,7 +7,7 @@ from flashtalk_training.experiment.pairs import HEAD, find_stage_1, last_common,
 from flashtalk_training.experiment.report import with_spread
 from flashtalk_training.experiment.table import Row
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 STAGE_1 = Row(name="Stage 1", steps=4)
 STUDENT = Row(name="student", student="k5")

@@ -8,7 +8,7 @@ import pytest
 from flashtalk_training.experiment.report import _DAMAGE, write_experiment
 from flashtalk_training.experiment.table import add_result, load_experiment, missing, read_results
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def result(cell, colours, whole=True):

@@ -29,7 +29,7 @@ from flashtalk_training.stages import TrainingFiles, TrainingJob
 from flashtalk_training.vocabulary import make_tokenizer
 from tests.training.small_table import TABLE
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Weights spread over two processes train as if each process had all of them."""
 
 import dataclasses
+import faulthandler
 import json
 
 import pytest
@@ -28,6 +29,7 @@ RECIPE = DistillRecipe(
 
 def train_rank(rank, folder, config, corpus):
     """Train sharded and whole in one of two processes; the sharded run is resumed in the middle."""
+    faulthandler.enable()  # an abort in a library says where
     torch.set_num_threads(1)
     environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "localhost"}
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():

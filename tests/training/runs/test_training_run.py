@@ -11,7 +11,7 @@ from flashtalk_training.runs.progress import Average, Clock, learning_rate
 from flashtalk_training.runs.states import SHARD_BYTES, load_notes, load_state, save_state
 from flashtalk_training.runs.training_run import TrainingRun
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 RECIPE = OptimiserRecipe(learning_rate=0.05, warmup_steps=2, ema_decay=0.9, report_every=5)
 

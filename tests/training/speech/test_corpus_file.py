@@ -16,7 +16,7 @@ from flashtalk_training.speech.corpus_file import (
     unpack_mouth,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def segment(frames, voice, held_out=False):

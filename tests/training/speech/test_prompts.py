@@ -4,7 +4,7 @@ from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_training.drawn_faces.motion import EXPRESSIONS, LIVELINESS
 from flashtalk_training.speech.prompts import Mood, mood_prompt, prompt_vocabulary
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def test_every_mood_has_several_wordings():

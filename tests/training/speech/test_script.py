@@ -4,7 +4,7 @@ import pytest
 from flashtalk_training.speech.script import Script
 from flashtalk_training.speech.speech import Voice
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def draws(held_out, count=400):

@@ -18,7 +18,7 @@ from flashtalk_training.speech.speech import Span, Synthesiser, Voice, phoneme_s
 from flashtalk_training.speech.visemes import mouth_track
 
 
-@pytest.mark.cpu
+@pytest.mark.training
 def test_a_plosive_begins_with_its_closure():
     marks = [(0, "a"), (4800, "p"), (5600, "i"), (9600, "")]
     spans = phoneme_spans(marks, 16_000, 16_000)
@@ -28,13 +28,13 @@ def test_a_plosive_begins_with_its_closure():
     assert spans[-1].end_s == 1.0
 
 
-@pytest.mark.cpu
+@pytest.mark.training
 def test_marks_of_a_language_change_are_no_phonemes():
     spans = phoneme_spans([(0, "(en)"), (100, "a"), (200, "(de)")], 300, 100)
     assert spans == [Span("a", 1.0, 3.0)]
 
 
-@pytest.mark.cpu
+@pytest.mark.training
 def test_loudness_does_not_tell_voices_apart():
     rng = np.random.default_rng(0)
     speech = (rng.standard_normal(16_000) * 0.1).astype(np.float32)
@@ -43,7 +43,7 @@ def test_loudness_does_not_tell_voices_apart():
     assert np.abs(level_speech(np.zeros(10, np.float32))).max() == 0
 
 
-@pytest.mark.cpu
+@pytest.mark.training
 def test_silence_has_a_shut_mouth():
     segment = silent_segment(np.random.default_rng(0), 4.0, held_out=False)
     assert segment.mouth.shape == (100, 6)

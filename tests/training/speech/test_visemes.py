@@ -13,7 +13,7 @@ from flashtalk_training.speech.visemes import (
     shapes_of,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 OPENING, WIDTH, ROUND, CLOSURE, TEETH, _ = range(len(MOUTH_CHANNELS))
 
 

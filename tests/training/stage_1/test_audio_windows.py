@@ -12,7 +12,7 @@ from flashtalk_training.stage_1.audio_windows import (
     stretch,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 DEVICE = torch.device("cpu")
 

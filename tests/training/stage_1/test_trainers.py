@@ -19,7 +19,7 @@ from flashtalk_training.stage_1.faces_source import spoken_mouths
 from flashtalk_training.stage_1.vae_trainer import VAETrainer
 from flashtalk_training.vocabulary import make_tokenizer
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 DEVICE = torch.device("cpu")
 

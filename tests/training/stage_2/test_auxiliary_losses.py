@@ -11,7 +11,7 @@ from flashtalk_training.stage_2.image_errors import border_error, head_error, mo
 from flashtalk_training.stage_2.rollout import Portraits, Roller, Rollout, decode_clip
 from tests.training.toy_networks import toy_networks
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 CELLS, LATENTS, MOTION = 4, 3, 1
 FACES = torch.tensor([1, 0])

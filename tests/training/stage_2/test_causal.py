@@ -7,7 +7,7 @@ from flashtalk_core.models.attention import sdpa
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_training.stage_2.causal import attend_causally, frame_causal
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def test_a_frame_sees_itself_and_those_before_it(config):

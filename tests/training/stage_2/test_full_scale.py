@@ -8,7 +8,7 @@ import torch
 from flashtalk_core.config.networks import DiTConfig
 from flashtalk_training.stage_2.full_scale import FULL_SCALE, memory_per_gpu_gib, num_parameters
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def test_the_large_model_is_built_without_memory_and_its_needs_are_reported(caplog, capsys):

@@ -16,7 +16,7 @@ from flashtalk_training.stage_2.image_errors import (
 )
 from flashtalk_training.stage_2.rollout import Portraits
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 FACES, FRAMES = 4, 12
 ERRORS = pytest.mark.parametrize("error", [border_error, head_error])

@@ -11,7 +11,7 @@ from flashtalk_training.losses import (
     predicted_data,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 
 def latents(*values):

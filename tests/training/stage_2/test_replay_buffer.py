@@ -6,7 +6,7 @@ import torch
 from flashtalk_training.stage_2.replay_buffer import SessionReplayBuffer
 from flashtalk_training.stage_2.scenes import Conditioning
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 SHAPE = (16, 2, 4, 4)
 

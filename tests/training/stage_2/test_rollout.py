@@ -16,7 +16,7 @@ from flashtalk_training.stage_2.rollout import (
 )
 from flashtalk_training.stage_2.rollout_plan import RolloutPlan, draw_plan
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 LEVELS = (1.0, 0.8, 0.5, 0.0)
 WINDOWS = [torch.zeros(2, 9, 1, 1, 1)] * 4

@@ -14,7 +14,7 @@ from flashtalk_training.stage_2.states import STATE, is_distilled
 from flashtalk_training.stage_2.trainer import DistillTrainer
 from tests.training.toy_networks import NUM_FACES, toy_networks
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.training
 
 DEVICE = torch.device("cpu")
 RECIPE = DistillRecipe(

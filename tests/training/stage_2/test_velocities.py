@@ -49,7 +49,7 @@ class OnGPU:
         return torch.tensor([500.0])
 
 
-@pytest.mark.cpu
+@pytest.mark.training
 def test_a_timestep_on_a_gpu_is_never_read_back(config):
     """Reading waits for the device, and ends the recording of a CUDA graph."""
     dit = transformer(config, "cpu")
