@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import io
 import logging
-import re
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ...log import printable_log
-from .boxes import box, full_box
+from .samples import WaitingSamples, build_fragment
 
 if TYPE_CHECKING:
     from av import Packet
@@ -31,11 +28,6 @@ FRAGMENT_FRAMES = 4
 
 _HEAD_OPTIONS = {"movflags": "empty_moov+default_base_moof"}
 _TICKS_PER_FRAME = 512
-_START_CODE = re.compile(rb"\x00*\x00\x00\x01")
-_OFFSETS_FROM_MOOF = 0x20000
-_RUN_FIELDS = 0x1 | 0x100 | 0x200 | 0x400
-"""Where the data start; duration, size and flags of each sample."""
-_KEY_FRAME, _OTHER_FRAME = 0x2000000, 0x1010000
 
 
 class LiveSink(Protocol):
@@ -54,32 +46,13 @@ class LiveSink(Protocol):
         ...
 
 
-@dataclass
-class _Track:
-    """Samples of one track that wait for their fragment."""
-
-    stream: Stream
-    number: int
-    rate_hz: int
-    """Ticks a second in the file."""
-    start: int = 0
-    samples: list[tuple[int, int, int]] = field(default_factory=list)
-    """Duration in ticks, size in bytes and flags."""
-    data: list[bytes] = field(default_factory=list)
-
-    def ticks(self, value: int, packet: Packet) -> int:
-        """Return a time of a packet in the file's ticks."""
-        assert packet.time_base
-        return round(value * packet.time_base * self.rate_hz)
-
-
 class LiveMp4:
     """Cuts packets into fragments for a sink. What fails here ends the stream, never the render."""
 
     def __init__(self, sink: LiveSink) -> None:
         """Send nothing yet."""
         self._sink: LiveSink | None = sink
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, WaitingSamples] = {}
         self._waiting: list[Packet] = []
         self._num_fragments = 0
 
@@ -132,7 +105,7 @@ class LiveMp4:
     def _begin(self, sink: LiveSink, streams: tuple[Stream, Stream], first: bytes) -> None:
         head, rates_hz = _head(streams, first)
         for number, (stream, rate_hz) in enumerate(zip(streams, rates_hz, strict=True), 1):
-            self._tracks[stream.type] = _Track(stream, number, rate_hz)
+            self._tracks[stream.type] = WaitingSamples(stream.type, number, rate_hz)
         sink.begin(head)
 
     def _take(self, packet: Packet) -> None:
@@ -145,11 +118,7 @@ class LiveMp4:
             self._send()
         if not track.samples:
             track.start = track.ticks(packet.pts, packet)
-        data = _with_lengths(bytes(packet)) if is_video else bytes(packet)
-        flags = _KEY_FRAME if packet.is_keyframe or not is_video else _OTHER_FRAME
-        duration = track.ticks(packet.duration or 0, packet)
-        track.samples.append((duration, len(data), flags))
-        track.data.append(data)
+        track.add(packet)
         if is_video and len(track.samples) == FRAGMENT_FRAMES:
             self._send()
 
@@ -161,10 +130,10 @@ class LiveMp4:
         self._num_fragments += 1
         first = filled[0]
         start_ms = 1000 * first.start // first.rate_hz
-        is_key = first.stream.type == "video" and first.samples[0][2] == _KEY_FRAME
-        self._sink.add(_fragment(self._num_fragments, filled), start_ms, is_key=is_key)
+        is_key = first.starts_with_key
+        self._sink.add(build_fragment(self._num_fragments, filled), start_ms, is_key=is_key)
         for track in filled:
-            track.samples, track.data = [], []
+            track.clear()
 
 
 def _head(streams: tuple[Stream, Stream], first: bytes) -> tuple[bytes, list[int]]:
@@ -195,32 +164,3 @@ def _head(streams: tuple[Stream, Stream], first: bytes) -> tuple[bytes, list[int
         return head, [
             round(1 / added.time_base) for added in (image, added_audio) if added.time_base
         ]
-
-
-def _with_lengths(annex_b: bytes) -> bytes:
-    """Return an H.264 frame with its NAL units prefixed by their lengths instead of start codes."""
-    parts = [part for part in _START_CODE.split(annex_b) if part]
-    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
-
-
-def _fragment(number: int, tracks: list[_Track]) -> bytes:
-    data = [b"".join(track.data) for track in tracks]
-    size = len(_movie_fragment(number, tracks, [0] * len(tracks)))
-    offsets = [size + 8 + sum(map(len, data[:index])) for index in range(len(tracks))]
-    return _movie_fragment(number, tracks, offsets) + box(b"mdat", *data)
-
-
-def _movie_fragment(number: int, tracks: list[_Track], offsets: list[int]) -> bytes:
-    """Build a ``moof`` box; offsets count from its start."""
-    runs = [_track_fragment(track, offset) for track, offset in zip(tracks, offsets, strict=True)]
-    return box(b"moof", full_box(b"mfhd", 0, 0, struct.pack(">I", number)), *runs)
-
-
-def _track_fragment(track: _Track, offset: int) -> bytes:
-    samples = b"".join(struct.pack(">3I", *sample) for sample in track.samples)
-    return box(
-        b"traf",
-        full_box(b"tfhd", 0, _OFFSETS_FROM_MOOF, struct.pack(">I", track.number)),
-        full_box(b"tfdt", 1, 0, struct.pack(">Q", track.start)),
-        full_box(b"trun", 0, _RUN_FIELDS, struct.pack(">Ii", len(track.samples), offset), samples),
-    )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...errors import require
 from ...files.deferred_stops import deferred_stops
 from ...geometry import check_size, num_video_frames
 from ..audio.info import AudioInfo
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.stream import Stream
 
-# What a killed render loses: the 10 frames the encoder looks ahead, the one it works on, and the
-# one whose fragment waits for the next packet. The head is written with the first fragment, because
-# only then is the delay of the AAC encoder known and can be declared.
+# What a killed render loses: the 10 frames the encoder looks ahead, and the one it works on. The
+# head is written with the first fragment, because only then is the delay of the AAC encoder known
+# and can be declared.
 _MUXER_OPTIONS = {
     "movflags": "delay_moov+default_base_moof+use_metadata_tags",
     "frag_duration": "40000",
@@ -38,7 +39,6 @@ _MUXER_OPTIONS = {
 }
 # Room for the head of the file less its texts: the muxer goes back in it to note sizes.
 _BUFFER_BYTES = 1 << 20
-_MIN_KEY_FRAME_INTERVAL = 25
 
 
 class PacketSink(Protocol):
@@ -89,9 +89,9 @@ class VideoEncoder:
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
-            chunk_frames: Frames of a chunk; key frames lie at borders of chunks.
-            metadata: Texts in the head of the fragmented MP4, by any names; ``None`` for no text.
-            output: Takes the bytes of the fragmented MP4; ``None`` drops them.
+            chunk_frames: Frames of a chunk; each begins with a key frame.
+            metadata: Texts in the head of a fragmented MP4, by any names; ``None`` for no text.
+            output: Takes the start of a fragmented MP4 as long as it wants it; ``None`` drops it.
             sinks: Get each packet, in this order.
 
         Raises:
@@ -103,8 +103,7 @@ class VideoEncoder:
         self.audio = audio
         self.frame_rate_hz = frame_rate_hz
         self.num_written = 0
-        # A chunk, or as many as make a second: more key frames make a larger file.
-        self._key_frame_interval = chunk_frames * -(-_MIN_KEY_FRAME_INTERVAL // chunk_frames)
+        self._chunk_frames = chunk_frames
         self._crf, self._preset = crf, preset
         self._metadata = dict(metadata or {})
         self._output = output or MuxerOutput(deque(maxlen=0))
@@ -153,13 +152,42 @@ class VideoEncoder:
                 self.frame_rate_hz,
                 crf=self._crf,
                 preset=self._preset,
-                key_frame_interval=self._key_frame_interval,
+                chunk_frames=self._chunk_frames,
             )
             self._track = AudioTrack(container, self.audio)
         except BaseException:
             container.close()
             raise
         self._container = container
+
+    def skip(self, num_frames: int, num_audio_packets: int, head: bytes) -> None:
+        """Go on where an earlier encoder of the same video has come; call it before any frame.
+
+        The audio is encoded again up to there and dropped: its encoder adapts to what it had.
+
+        Args:
+            num_frames: Frames that it has encoded, whole chunks.
+            num_audio_packets: Packets of audio that it has given out.
+            head: Of the fragmented MP4 that it has begun.
+
+        Raises:
+            InvalidInputError: If the packets of this encoder would not follow those.
+        """
+        assert num_frames % self._chunk_frames == 0, (num_frames, self._chunk_frames)
+        require(
+            all(unit in head for unit in self._images.parameter_sets()),
+            "the H.264 encoder of this FFmpeg describes the video differently",
+        )
+        assert self._container is not None
+        self._container.start_encoding()  # what describes the streams to the sinks
+        time_s = Fraction(num_frames, self.frame_rate_hz)
+        found = sum(1 for _ in self._track.packets_until(time_s))
+        require(
+            found == num_audio_packets,
+            f"the audio makes {found} packets up to frame {num_frames}, and made "
+            f"{num_audio_packets}",
+        )
+        self.num_written = num_frames
 
     def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
         """Encode frames and the audio that belongs to them.
@@ -220,7 +248,8 @@ class VideoEncoder:
         assert self._container is not None
         streams = self._images.stream, self._track.stream
         for packet in packets:
-            self._container.mux(packet)
+            if self._output.is_wanted:
+                self._container.mux(packet)
             for sink in self._sinks:
                 sink.add(packet, streams)
 

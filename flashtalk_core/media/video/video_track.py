@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import require
+from ..isobmff.samples import nal_units
 
 if TYPE_CHECKING:
     from av import Packet
     from av.container import OutputContainer
+    from av.video.codeccontext import VideoCodecContext
 
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 
@@ -38,7 +40,11 @@ def check_crf(crf: int) -> None:
 
 
 class VideoTrack:
-    """Encodes frames one at a time."""
+    """Encodes frames one at a time, with a new encoder for each chunk.
+
+    So the packets of a chunk depend on its frames alone, whether a render was interrupted before
+    it or not, and the last frame of a chunk need not wait for those of the next one.
+    """
 
     def __init__(
         self,
@@ -48,7 +54,7 @@ class VideoTrack:
         *,
         crf: int,
         preset: Preset,
-        key_frame_interval: int,
+        chunk_frames: int,
     ) -> None:
         """Add the track to a container.
 
@@ -58,31 +64,34 @@ class VideoTrack:
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51.
             preset: x264's trade of speed for size.
-            key_frame_interval: Frames from one that decoding can start with to the next.
+            chunk_frames: Frames of a chunk; decoding can start with the first of each.
         """
         from av.video.reformatter import VideoReformatter
 
         quality = {"crf": str(crf)} if crf else _BEST_QUALITY
-        options = _ENCODER_OPTIONS | quality | {"preset": preset}
-        self.stream = container.add_stream("libx264", rate=frame_rate_hz, options=options)
+        self._options = _ENCODER_OPTIONS | quality | {"preset": preset}
+        self._size_px = size_px
+        self._time_base = Fraction(1, frame_rate_hz)
+        self._chunk_frames = chunk_frames
+        self.stream = container.add_stream("libx264", rate=frame_rate_hz, options=self._options)
         """The track of the container."""
-        self.stream.height, self.stream.width = size_px
-        self.stream.pix_fmt = "yuv420p"
-        codec = self.stream.codec_context
-        self._time_base = codec.time_base = Fraction(1, frame_rate_hz)
-        codec.gop_size = key_frame_interval
-        # Threads share a frame: with a frame each, 16 of them would hold back a whole chunk.
-        codec.thread_type = "SLICE"
-        codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
-        codec.color_range = _LIMITED_RANGE
+        self._set_up(self.stream.codec_context)
+        self._codec: VideoCodecContext | None = self.stream.codec_context
         self._converter = VideoReformatter()  # one for all frames: it caches its tables
+
+    def parameter_sets(self) -> list[bytes]:
+        """Return the NAL units that describe the track, and that its head has to hold."""
+        codec = self.stream.codec_context
+        codec.open(strict=False)
+        assert codec.extradata is not None
+        return nal_units(codec.extradata)
 
     def packets(self, image: NDArray[np.uint8], number: int) -> Iterator[Packet]:
         """Encode a frame.
 
         Args:
             image: ``(H, W, 3)`` uint8.
-            number: Of the frame, from 0.
+            number: Of the frame, from 0; its chunk begins with the first that is passed.
         """
         from av import VideoFrame
 
@@ -93,14 +102,41 @@ class VideoTrack:
             dst_color_range=_LIMITED_RANGE,
         )
         frame.pts, frame.time_base = number, self._time_base
-        return _one_frame_long(self.stream.encode(frame))
+        if self._codec is None:
+            self._codec = self._new_codec()
+        yield from self._of_track(self._codec.encode(frame))
+        if (number + 1) % self._chunk_frames == 0:
+            yield from self.remaining_packets()
 
     def remaining_packets(self) -> Iterator[Packet]:
-        """Return what the encoder still holds. The track cannot go on afterwards."""
-        return _one_frame_long(self.stream.encode(None))
+        """Return what the encoder of this chunk still holds."""
+        codec, self._codec = self._codec, None
+        if codec is not None:
+            yield from self._of_track(codec.encode(None))
 
+    def _new_codec(self) -> VideoCodecContext:
+        from av import CodecContext
+        from av.codec.context import Flags
 
-def _one_frame_long(packets: Iterable[Packet]) -> Iterator[Packet]:
-    for packet in packets:
-        packet.duration = 1  # else the very last frame would have none
-        yield packet
+        codec: VideoCodecContext = CodecContext.create("libx264", "w")
+        codec.options = dict(self._options)
+        codec.framerate = 1 / self._time_base
+        self._set_up(codec)
+        codec.flags |= Flags.global_header
+        return codec
+
+    def _set_up(self, codec: VideoCodecContext) -> None:
+        codec.height, codec.width = self._size_px
+        codec.pix_fmt = "yuv420p"
+        codec.time_base = self._time_base
+        codec.gop_size = self._chunk_frames
+        # Threads share a frame: with a frame each, 16 of them would hold back a whole chunk.
+        codec.thread_type = "SLICE"
+        codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
+        codec.color_range = _LIMITED_RANGE
+
+    def _of_track(self, packets: Iterable[Packet]) -> Iterator[Packet]:
+        for packet in packets:
+            packet.stream = self.stream
+            packet.duration = 1  # else the very last frame would have none
+            yield packet

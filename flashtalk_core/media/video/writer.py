@@ -28,7 +28,7 @@ from ..isobmff.boxes import cut_to_whole_fragments, has_whole_fragment
 from ..isobmff.defragment import write_plain_mp4
 from .encoder import PacketSink, VideoEncoder
 from .older_partials import OlderPartials, num_saved_frames
-from .partial_file import PartialFile
+from .partial_file import PartialFile, PartialMark
 from .video_track import Preset
 
 _log = printable_log(logging.getLogger(__name__))
@@ -54,6 +54,7 @@ class Mp4Writer:
         chunk_frames: int = 28,
         metadata: Mapping[str, str] | None = None,
         sinks: Sequence[PacketSink] = (),
+        resumed: PartialMark | None = None,
     ) -> None:
         """Check everything that can be checked; nothing is written yet.
 
@@ -64,9 +65,11 @@ class Mp4Writer:
             frame_rate_hz: Frames a second.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
-            chunk_frames: Frames of a chunk; key frames lie at borders of chunks.
+            chunk_frames: Frames of a chunk; each begins with a key frame.
             metadata: Texts stored in the file, by any names; ``None`` for no text.
             sinks: Get each packet as well, once it is in the file.
+            resumed: Where to continue the partial file that an interrupted render of the same
+                video has left; ``None`` begins a new one.
 
         Raises:
             OutputError: If the file cannot be written.
@@ -78,7 +81,7 @@ class Mp4Writer:
         self._older = OlderPartials(self.output)
         self._left = ""
         self._num_saved: int | None = None  # in the partial file, once it is abandoned
-        self._file = PartialFile(self.output.partial, self._older.put_aside)
+        self._file = PartialFile(self.output.partial, self._older.put_aside, resumed)
         self._encoder = VideoEncoder(
             size_px,
             audio,
@@ -107,8 +110,21 @@ class Mp4Writer:
             held.enter_context(lock_output(self.output.final, self.output.lock))
             self.output.finishing.unlink(missing_ok=True)
             self._encoder.open()
+            head = self._file.open()
+            if head:
+                counts = self._file.num_samples
+                self._encoder.skip(counts["video"], counts["audio"], head)
             self._held = held.pop_all()
         return self
+
+    def mark(self) -> PartialMark:
+        """Return where the partial file can be continued; call it at the end of a chunk.
+
+        Raises:
+            OutputError: If what was written does not reach the disk.
+        """
+        with self._reported_errors():
+            return self._file.mark()
 
     def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
         """Encode frames and the audio that belongs to them.

@@ -1,6 +1,7 @@
 """One encoder, any number of packet sinks."""
 
 import io
+from collections import deque
 
 import numpy as np
 import pytest
@@ -85,10 +86,15 @@ def test_a_live_stream_needs_no_file_and_sends_the_same_without_one(audio, frame
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
-def test_the_muxer_writes_a_fragmented_file_for_whoever_takes_it(audio, frames, tmp_path):
-    parts = []
-    with VideoEncoder(SIZE, audio, output=MuxerOutput(parts)) as encoder:
-        encoder.write(frames)
+def test_the_muxer_gets_packets_until_the_head_is_known(audio, frames):
+    parts = deque()
+    output = MuxerOutput(parts)
+    with VideoEncoder(SIZE, audio, output=output) as encoder:
+        encoder.write(frames[:20])
+        num_written = len(parts)
+        output.is_wanted = False
+        encoder.write(frames[20:])
+        assert len(parts) == num_written > 0
     boxes = [box.kind for box in file_boxes(io.BytesIO(b"".join(parts)))]
     assert boxes[:4] == [b"ftyp", b"moov", b"moof", b"mdat"]
 
