@@ -31,6 +31,7 @@ class Progress:
         chunk: ChunkConfig,
         stream: TextIO | None = None,
         clock_s: Callable[[], float] = time.monotonic,
+        num_done: int = 0,
     ) -> None:
         """Show nothing yet; the bar appears on entering.
 
@@ -39,13 +40,14 @@ class Progress:
             chunk: Arithmetic of a chunk.
             stream: Where to write; ``None`` is standard error.
             clock_s: Gives the time in seconds.
+            num_done: Frames of an earlier run, which do not count for the speed.
         """
         self._total_frames = total_frames
         self._chunk = chunk
         self._stream = sys.stderr if stream is None else stream
         self._clock_s = clock_s
         self._is_watched = is_terminal(self._stream)
-        self._done = 0
+        self._done = self._num_before = num_done
         self._start_s = self._last_line_s = 0.0
 
     def __enter__(self) -> Self:
@@ -56,7 +58,7 @@ class Progress:
 
     def add(self, frames: int) -> None:
         """Count ``frames`` written frames."""
-        is_first = self._done == 0
+        is_first = self._done == self._num_before
         self._done += frames
         if self._is_watched:
             self._draw()
@@ -86,9 +88,10 @@ class Progress:
 
     def _pace(self) -> str:
         elapsed_s = self._clock_s() - self._start_s
-        if not self._done or elapsed_s <= 0:
+        num_new = self._done - self._num_before
+        if not num_new or elapsed_s <= 0:
             return ""
-        rate = measure_pace(self._done, elapsed_s)
+        rate = measure_pace(num_new, elapsed_s)
         if self._done == self._total_frames:
             return f", {rate:.1f} frames/s, took {_minutes(elapsed_s)}"
         left_s = (self._total_frames - self._done) / rate

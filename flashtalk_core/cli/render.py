@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..engine.request import PromptChange
     from ..engine.session import Engine
     from ..engine.spec import RenderSpec, SamplingSpec
+    from ..jobs.job import Job
     from ..placement.memory_plan import MemoryChoice
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=18,
         help="H.264 quality, 0 to 51; 0 is the best that every player shows, not quite lossless, "
         "in files some ten times as large",
+    )
+    parser.add_argument(
+        "--start-anew",
+        action="store_true",
+        help="do not go on with an interrupted render of this output, begin again",
     )
     add_device_options(parser)
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
@@ -147,30 +153,56 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
-    from ..engine.events import EventHandlers
     from ..engine.notes import placement_notes
-    from ..engine.render import describe, open_writer, render_video
-    from .progress import Progress
+    from ..engine.render import describe
+    from ..jobs.job import Job, JobOptions
 
-    plan = make_plan(args)
+    spec, plan = make_plan(args)
     for note in placement_notes(plan.placement):
         logger.warning("%s", note)
-    writer = open_writer(plan, args.output, crf=args.crf, metadata={"comment": describe(plan)})
+    options = JobOptions(
+        crf=args.crf, metadata={"comment": describe(plan)}, start_anew=args.start_anew
+    )
+    render_job(Job(plan, spec, args.output, options), plan, args.step_limit)
+    return 0
+
+
+def render_job(job: Job, plan: RenderPlan, step_limit_s: float | None = None) -> None:
+    """Render what is missing of a job, with a progress bar.
+
+    Args:
+        job: The render.
+        plan: Of its video.
+        step_limit_s: How long a step on several devices may take; ``None`` is the usual.
+    """
+    from ..engine.events import EventHandlers
+    from .progress import Progress
+
+    writer = job.writer
+    if job.num_done:
+        logger.info(
+            "%s: %d frames are there, it goes on with chunk %d",
+            writer.output.final,
+            job.num_done,
+            job.num_chunks_done + 1,
+        )
     try:
         with ExitStack() as stack:
             assert writer.num_frames is not None, "the audio was measured"
-            progress = Progress(writer.num_frames, plan.chunk)
+            progress = Progress(writer.num_frames, plan.chunk, num_done=job.num_done)
             events = EventHandlers(
                 ready=lambda: stack.enter_context(progress),
                 frames=lambda frames: progress.add(len(frames)),
             )
-            engine = stack.enter_context(open_engine(plan, events, args.step_limit))
-            render_video(plan, writer, engine, events=events)
-        logger.info("wrote %s, %d frames", writer.output.final, writer.num_written)
+            if job.is_rendered:
+                job.put_together()
+            else:
+                engine = stack.enter_context(open_engine(plan, events, step_limit_s))
+                job.render(engine, events)
+        logger.info("wrote %s, %d frames", writer.output.final, writer.num_frames)
     except BaseException as error:
         writer.note_end(error)  # the file may be complete: a stop may come while that is reported
         raise
-    return 0
 
 
 @contextmanager
@@ -201,8 +233,8 @@ def open_engine(
         fleet.close()
 
 
-def make_plan(args: argparse.Namespace) -> RenderPlan:
-    """Check what the user gave, where the video goes first."""
+def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
+    """Check what the user gave, where the video goes first; return it as a spec and its plan."""
     from ..engine.resolve import LocalHost, resolve
     from ..files.output_path import check_output
     from ..media.video.video_track import check_crf
@@ -214,7 +246,7 @@ def make_plan(args: argparse.Namespace) -> RenderPlan:
         _check_not_overwritten(Path(str(source)), output.written)
     plan = resolve(spec, LocalHost())
     _log_choices(args, spec.placement.memory, plan)
-    return plan
+    return spec, plan
 
 
 def read_spec(args: argparse.Namespace) -> RenderSpec:

@@ -30,7 +30,7 @@ from ..placement.rounding import rounding_of
 from ..weights.load import AvatarCheckpoint
 from .request import AvatarRequest
 
-RENDER_REVISION = 1
+RENDER_REVISION = 2
 """Increased by every change that makes other bytes from the same settings."""
 _LIBRARIES = (
     "torch",

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from ..media.audio.probe import AnalysisStream
 from ..media.video.encoder import PacketSink
+from ..media.video.partial_file import PartialMark
 from ..media.video.writer import Mp4Writer
 from .events import NO_EVENTS, RenderEvents
 from .plan import RenderPlan
 from .session import Engine, run_session
+from .state import SessionState
 
 
 class FrameSink(Protocol):
@@ -45,6 +47,7 @@ def open_writer(
     crf: int,
     metadata: Mapping[str, str] | None = None,
     sinks: Sequence[PacketSink] = (),
+    resumed: PartialMark | None = None,
 ) -> Mp4Writer:
     """Check that the video can be written; see :class:`Mp4Writer`."""
     return Mp4Writer(
@@ -56,6 +59,7 @@ def open_writer(
         chunk_frames=plan.chunk.num_new_frames,
         metadata=metadata,
         sinks=sinks,
+        resumed=resumed,
     )
 
 
@@ -74,6 +78,7 @@ def render_video(
     engine: Engine,
     *,
     events: RenderEvents = NO_EVENTS,
+    state: SessionState | None = None,
 ) -> None:
     """Render a plan to the end of its audio, which may grow meanwhile.
 
@@ -82,6 +87,7 @@ def render_video(
         sink: Receives the frames, from :func:`open_writer` for example; entered and left here.
         engine: Generates the chunks.
         events: Receives what happens; may raise to stop.
+        state: Where to continue; ``sink`` has the frames before. ``None`` is the start.
 
     Raises:
         FlashTalkError: If the request does not fit the model, or the file cannot be written.
@@ -94,6 +100,6 @@ def render_video(
         engine.open(plan, samples, events) as source,
     ):
         events.ready()
-        for frames in run_session(source, plan.audio, events=events):
+        for frames in run_session(source, plan.audio, state, events):
             sink.write(frames)
             events.frames(frames)

@@ -18,6 +18,8 @@ from .whole_file import create, written_target
 _LOCK_SUFFIX = ".partial.lock"
 _PARTIAL_SUFFIX = ".partial.mp4"
 _FINISHING_SUFFIX = ".partial.finishing.mp4"
+STATE_SUFFIX = ".partial.state"
+"""Of the file that says how far a render has come."""
 _OLDER_START, _OLDER_REST = ".partial.older", re.compile(r"(?:-([0-9]+))?\.mp4")
 # None of these names is one that an output may have, on disks that do not distinguish letters
 # either; so the files of one render are never those of another.
@@ -50,6 +52,11 @@ class OutputPath:
         return self.final.with_name(f"{self.final.stem}{_FINISHING_SUFFIX}")
 
     @property
+    def state(self) -> Path:
+        """How far a render that is not complete has come."""
+        return self.final.with_name(f"{self.final.stem}{STATE_SUFFIX}")
+
+    @property
     def lock(self) -> Path:
         """What a render holds locked while it writes."""
         return self.final.with_name(f"{self.final.stem}{_LOCK_SUFFIX}")
@@ -79,7 +86,7 @@ class OutputPath:
     @property
     def written(self) -> list[Path]:
         """Every file that a render writes, renames or removes."""
-        return [self.final, self.partial, self.finishing, self.lock, *self.older]
+        return [self.final, self.partial, self.finishing, self.state, self.lock, *self.older]
 
     def _older_name(self, number: int) -> Path:
         name = f"{self.final.stem}{_OLDER_START}{f'-{number}' if number > 1 else ''}.mp4"

@@ -40,14 +40,20 @@ def write_plain_mp4(
     """
     with box_border(source), source.open("rb") as reader, target.open("wb") as writer:
         fragments = read_fragments(reader)
-        # The size of the index does not depend on the offsets in it.
-        front = len(_FILE_TYPE) + len(_index(fragments, 0, timescale_hz, durations)) + 16
-        writer.write(_FILE_TYPE)
-        writer.write(_index(fragments, front, timescale_hz, durations))
-        writer.write(wide_box_head(b"mdat", fragments.data_size))
+        writer.write(build_front(fragments, timescale_hz, durations))
         for start, size in zip(fragments.data_starts, fragments.data_sizes, strict=True):
             copy_bytes(reader, writer, start, size)
-    return _num_frames(fragments)
+    return num_frames_of(fragments)
+
+
+def build_front(
+    fragments: FragmentedFile, timescale_hz: int, durations: Mapping[bytes, int]
+) -> bytes:
+    """Return everything of a plain file before its media data; see :func:`write_plain_mp4`."""
+    # The size of the index does not depend on the offsets in it.
+    size = len(_FILE_TYPE) + len(_index(fragments, 0, timescale_hz, durations)) + 16
+    index = _index(fragments, size, timescale_hz, durations)
+    return _FILE_TYPE + index + wide_box_head(b"mdat", fragments.data_size)
 
 
 def count_fragmented_frames(source: Path) -> int:
@@ -61,21 +67,26 @@ def count_fragmented_frames(source: Path) -> int:
         fragments = read_fragments(reader)
         if not fragments.tracks:
             raise ValueError("no fragmented MP4")
-        return _num_frames(fragments)
+        return num_frames_of(fragments)
 
 
-def _num_frames(fragments: FragmentedFile) -> int:
+def num_frames_of(fragments: FragmentedFile) -> int:
+    """Return the frames of the video track."""
     traks = [payload for kind, payload in child_boxes(fragments.head) if kind == b"trak"]
     return sum(
-        len(fragments.tracks[_track_id(trak)].sizes) for trak in traks if _handler(trak) == b"vide"
+        len(fragments.tracks[track_id_of(trak)].sizes)
+        for trak in traks
+        if handler_of(trak) == b"vide"
     )
 
 
-def _track_id(trak: bytes) -> int:
+def track_id_of(trak: bytes) -> int:
+    """Return the number of a track, of the payload of its ``trak`` box."""
     return int.from_bytes(child(trak, b"tkhd")[12:16], "big")
 
 
-def _handler(trak: bytes) -> bytes:
+def handler_of(trak: bytes) -> bytes:
+    """Return the kind of a track, ``vide`` or ``soun``."""
     return child(trak, b"mdia", b"hdlr")[8:12]
 
 
@@ -99,8 +110,8 @@ def _track(
     trak: bytes, tracks: Mapping[int, TrackTable], front: int, durations: Mapping[bytes, int]
 ) -> bytes:
     header = child(trak, b"tkhd")
-    table = tracks[_track_id(trak)]
-    shown = durations[_handler(trak)]
+    table = tracks[track_id_of(trak)]
+    shown = durations[handler_of(trak)]
     edits = child(trak, b"edts", b"elst")
     first_tick = struct.unpack_from(">i", edits, 12)[0] if edits else 0
     edit = full_box(b"elst", 1, 0, struct.pack(">IQqI", 1, shown, first_tick, 0x10000))

@@ -26,7 +26,9 @@ from ...log import printable_log
 from ..audio.info import AudioInfo
 from ..isobmff.boxes import cut_to_whole_fragments, has_whole_fragment
 from ..isobmff.defragment import write_plain_mp4
+from ..isobmff.moving import move_to_plain_mp4
 from .encoder import PacketSink, VideoEncoder
+from .finishing import complete_moved, has_room, rescue_moved
 from .older_partials import OlderPartials, num_saved_frames
 from .partial_file import PartialFile, PartialMark
 from .video_track import Preset
@@ -80,6 +82,7 @@ class Mp4Writer:
         """Whether the finished file is in its place."""
         self._older = OlderPartials(self.output)
         self._left = ""
+        self._is_moving = False
         self._num_saved: int | None = None  # in the partial file, once it is abandoned
         self._file = PartialFile(self.output.partial, self._older.put_aside, resumed)
         self._encoder = VideoEncoder(
@@ -108,6 +111,7 @@ class Mp4Writer:
     def __enter__(self) -> Self:
         with self._reported_errors(), ExitStack() as held:
             held.enter_context(lock_output(self.output.final, self.output.lock))
+            rescue_moved(self.output)
             self.output.finishing.unlink(missing_ok=True)
             self._encoder.open()
             head = self._file.open()
@@ -137,6 +141,17 @@ class Mp4Writer:
         """
         with self._reported_errors():
             self._encoder.write(frames)
+
+    def complete_moved(self) -> None:
+        """Complete a video that a stopped run has in part in the finished file already.
+
+        Raises:
+            OutputError: If the disk does not allow it, or another render writes the same output.
+        """
+        with self._reported_errors(), lock_output(self.output.final, self.output.lock):
+            self._is_moving = True  # nothing of it is to be tidied up
+            complete_moved(self.output)
+            self.is_complete = True
 
     def __exit__(
         self,
@@ -171,6 +186,11 @@ class Mp4Writer:
         final, partial = self.output.final, self.output.partial
         if self.is_complete:
             return f"the video was complete by then: {final}"
+        if self._is_moving:
+            return (
+                f"all {self.num_written} frames are in {partial} and {self.output.finishing}; the "
+                "same command puts them together"
+            )
         says_so = isinstance(exception, OutputError) and exception.partial == partial
         if says_so or not self._file.is_in_place:
             return ""
@@ -203,7 +223,7 @@ class Mp4Writer:
 
     def _abandon(self) -> None:
         """End the partial file as well as the disk allows, and leave it."""
-        if self.is_complete:
+        if self.is_complete or self._is_moving:
             return
         # Whatever fails here, or stops it a second time: what stopped the render is raised.
         for step in (self._close, self._tidy_partial, self._settle_older):
@@ -231,7 +251,7 @@ class Mp4Writer:
                 put_in_place(finishing, self.output.final)
                 self.is_complete = True
         finally:
-            if not self.is_complete:
+            if not self.is_complete and not self._is_moving:
                 with suppress(OSError):
                     finishing.unlink(missing_ok=True)
         try:
@@ -248,7 +268,9 @@ class Mp4Writer:
         image_ticks = -(-num_frames * track.rate_hz // self._encoder.frame_rate_hz)
         durations = {b"vide": image_ticks, b"soun": track.num_samples}
         try:
-            found = write_plain_mp4(output.partial, output.finishing, track.rate_hz, durations)
+            self._is_moving = not has_room(output.partial)
+            make = move_to_plain_mp4 if self._is_moving else write_plain_mp4
+            found = make(output.partial, output.finishing, track.rate_hz, durations)
         except InvalidInputError as error:
             raise OutputError(
                 f"output {output.final}: another program changed {output.partial}, which is "

@@ -30,7 +30,7 @@ def of_command_line(pack, *options):
     )
     args = parser.parse_args(["render", *map(str, options)])
     render = pack["flashtalk_core.cli.render"]
-    return render.read_spec(args), render.make_plan(args)
+    return render.read_spec(args), render.make_plan(args)[1]
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""The interrupted renders of a folder."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InvalidInputError
+from ..files.output_lock import lock_output
+from ..files.output_path import STATE_SUFFIX, OutputPath
+from ..log import printable_log
+from .record import JobRecord
+
+_log = printable_log(logging.getLogger(__name__))
+
+MAX_JOBS = 50
+"""Most interrupted renders of a folder that can go on; beyond it, the oldest cannot any more."""
+MAX_STATE_BYTES = 4_000_000_000
+"""Most bytes of their state files, the same way. Videos are never removed."""
+
+
+@dataclass(frozen=True)
+class HalfJob:
+    """An interrupted render."""
+
+    output: OutputPath
+    record: JobRecord | None
+    """``None`` if its state file is damaged, or of another version."""
+    problem: str = ""
+    """Why there is none."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of its files on the disk."""
+        paths = (self.output.state, self.output.partial, self.output.finishing)
+        return sum(map(_size_of, paths))
+
+
+def list_jobs(folder: Path) -> list[HalfJob]:
+    """Return the interrupted renders of a folder, and those that run, by name.
+
+    Raises:
+        OSError: If the folder cannot be read.
+    """
+    return [_read(path) for path in sorted(folder.glob(f"*{STATE_SUFFIX}")) if path.is_file()]
+
+
+def find_job(output: OutputPath) -> HalfJob | None:
+    """Return the interrupted render of ``output``, ``None`` if there is none."""
+    return _read(output.state) if output.state.is_file() else None
+
+
+def remove_job(job: HalfJob) -> None:
+    """Remove an interrupted render, what was rendered included.
+
+    Raises:
+        OutputError: If it runs at this moment.
+        OSError: If a file cannot be removed.
+    """
+    output = job.output
+    with lock_output(output.final, output.lock):
+        for path in (output.state, output.partial, output.finishing):
+            path.unlink(missing_ok=True)
+
+
+def limit_jobs(
+    folder: Path, max_jobs: int = MAX_JOBS, max_state_bytes: int = MAX_STATE_BYTES
+) -> None:
+    """Remove the oldest states beyond the limits, and say so; what was rendered stays."""
+    with suppress(OSError):
+        states = sorted(
+            ((path.stat().st_mtime, path.stat().st_size, path) for path in _states(folder)),
+            reverse=True,
+        )
+        left_bytes = max_state_bytes
+        for number, (_, size, path) in enumerate(states, 1):
+            left_bytes -= size
+            if number > max_jobs or left_bytes < 0:
+                path.unlink()
+                _log.warning(
+                    "%s: removed, %d later renders of this folder are interrupted as well and %d "
+                    "are kept; what was rendered stays, and plays, but cannot go on",
+                    path,
+                    number - 1,
+                    max_jobs,
+                )
+
+
+def _states(folder: Path) -> list[Path]:
+    return [path for path in folder.glob(f"*{STATE_SUFFIX}") if path.is_file()]
+
+
+def _read(path: Path) -> HalfJob:
+    stem = path.name.removesuffix(STATE_SUFFIX)
+    output = OutputPath(path.with_name(f"{stem}.mp4"))
+    try:
+        return HalfJob(output, JobRecord.read(path))
+    except (InvalidInputError, OSError) as error:
+        return HalfJob(output, None, str(error))
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,190 @@
+"""A render that goes on after whatever ended it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..engine.events import NO_EVENTS, EventHandlers, RenderEvents
+from ..engine.plan import RenderPlan
+from ..engine.plan import fingerprint as hash_of
+from ..engine.render import open_writer, render_video
+from ..engine.session import Engine
+from ..engine.spec import RenderSpec
+from ..engine.state import SessionState
+from ..errors import InvalidInputError
+from ..excerpt import reason
+from ..files.output_path import check_output
+from ..log import printable_log
+from ..media.video.encoder import PacketSink
+from ..media.video.finishing import is_half_moved
+from ..media.video.partial_file import check_mark
+from ..placement.rounding import num_encoder_threads
+from .changes import describe_changes, whole_paths
+from .folder import limit_jobs
+from .record import JobRecord
+
+_log = printable_log(logging.getLogger(__name__))
+
+
+def render_key(plan: RenderPlan, crf: int) -> str:
+    """Return a hash of everything that determines a video file, its name and texts excepted."""
+    return hash_of(plan=plan.fingerprint(), crf=crf, threads=num_encoder_threads())
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """How a render is written."""
+
+    crf: int
+    """H.264 quality, 0 (best) to 51."""
+    metadata: Mapping[str, str]
+    """Texts for the file."""
+    sinks: Sequence[PacketSink] = ()
+    """Get each packet as well."""
+    start_anew: bool = False
+    """Whether what an interrupted render has left is put aside instead of continued."""
+
+
+class Job:
+    """One render to one file: begins, or goes on after the last chunk that was finished."""
+
+    def __init__(self, plan: RenderPlan, spec: RenderSpec, path: Path, options: JobOptions) -> None:
+        """Check that the video can be written, and what there is of it; nothing is written yet.
+
+        Args:
+            plan: Of the video.
+            spec: That the plan was made from.
+            path: Final name, in ``.mp4``.
+            options: How it is written.
+
+        Raises:
+            FlashTalkError: See :class:`.Mp4Writer`.
+        """
+        self._plan = plan
+        self._spec = whole_paths(spec)
+        self._crf = options.crf
+        self._output = check_output(path)
+        self._can_save = plan.is_repeatable
+        self._has_warned = False
+        self.key = render_key(plan, options.crf) if self._can_save else ""
+        """Hash of everything that determines the video; empty if nothing identifies its audio."""
+        self._older = None if options.start_anew else self._find()
+        self.is_rendered = self._older is not None and is_half_moved(self._output)
+        """Whether all chunks are there, and only the finished file is not in place."""
+        can_go_on = self._older is not None and not self.is_rendered
+        self.writer = open_writer(
+            plan,
+            path,
+            crf=options.crf,
+            metadata=options.metadata,
+            sinks=options.sinks,
+            resumed=self._older.mark if self._older and can_go_on else None,
+        )
+
+    @property
+    def num_done(self) -> int:
+        """Frames that an interrupted run has finished, and that are not rendered again."""
+        return 0 if self._older is None else self._older.num_frames
+
+    @property
+    def num_chunks_done(self) -> int:
+        """Chunks that are not rendered again."""
+        return 0 if self._older is None else self._older.chunk_index
+
+    def render(self, engine: Engine, events: RenderEvents = NO_EVENTS) -> None:
+        """Render what is missing; a state is on the disk after each chunk.
+
+        Raises:
+            FlashTalkError: See :func:`.render_video`.
+        """
+        if self.is_rendered:
+            self.put_together()
+            return
+
+        def save(state: SessionState) -> None:
+            self._save(state)
+            events.state(state)
+
+        kept = EventHandlers(
+            loading=events.loading,
+            ready=events.ready,
+            step=events.step,
+            stage=events.stage,
+            frames=events.frames,
+            state=save,
+        )
+        limit_jobs(self._output.final.parent)
+        state = None if self._older is None else self._older.state
+        render_video(self._plan, self.writer, engine, events=kept, state=state)
+        self._remove_state()
+
+    def put_together(self) -> None:
+        """Put the finished file in place that :attr:`is_rendered`.
+
+        Raises:
+            OutputError: If the disk does not allow it.
+        """
+        self.writer.complete_moved()
+        self._remove_state()
+
+    def _find(self) -> JobRecord | None:
+        """Return how far an interrupted run of this very render has come, if it can go on."""
+        path = self._output.state
+        if not self._can_save or not path.is_file() or not self._output.partial.is_file():
+            return None
+        try:
+            record = JobRecord.read(path)
+            if record.key != self.key:
+                changes = describe_changes(record.spec, self._spec)
+                raise InvalidInputError(f"with other settings: {changes}")
+            if not is_half_moved(self._output):
+                check_mark(self._output.partial, record.mark)
+        except (InvalidInputError, OSError) as error:
+            _log.warning(
+                "%s: an interrupted render is there, and this one starts anew (%s)",
+                self._output.final,
+                reason(error),
+            )
+            return None
+        return record
+
+    def _save(self, state: SessionState) -> None:
+        """Write the state of the job; a video is not lost because that fails."""
+        if not self._can_save or state.motion_frames is None:
+            return
+        mark = self.writer.mark()
+        total = self.writer.num_frames
+        assert total is not None, "audio with an identity has an end"
+        record = JobRecord(
+            key=self.key,
+            spec=self._spec,
+            crf=self._crf,
+            chunk_index=state.chunk_index,
+            fingerprint=state.fingerprint,
+            num_frames=self.writer.num_written,
+            total_frames=total,
+            num_bytes=mark.num_bytes,
+            crc32=mark.crc32,
+            num_attempts=1 if self._older is None else self._older.num_attempts + 1,
+            motion_frames=state.motion_frames,
+        )
+        try:
+            record.write(self._output.state)
+        except OSError as error:
+            if not self._has_warned:  # once, not for each chunk
+                self._has_warned = True
+                _log.warning(
+                    "%s: how far this render has come cannot be saved (%s); if it is interrupted, "
+                    "chunks from here on are rendered again",
+                    self._output.final,
+                    reason(error),
+                )
+
+    def _remove_state(self) -> None:
+        try:
+            self._output.state.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s stays behind: %s", self._output.state, reason(error))

@@ -1,0 +1,176 @@
+"""The state file of a render that is not complete: what it takes to go on exactly where it was.
+
+A safetensors file beside the partial video, small and whole at any moment: the motion frames that
+the next chunk begins with, and everything else as JSON in its header.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..borders import library_border
+from ..engine.spec import RenderSpec
+from ..engine.state import SessionState
+from ..errors import InvalidInputError, require
+from ..excerpt import excerpt, shown_path
+from ..files.whole_file import replacing
+from ..json_text import parse_json
+from ..media.video.partial_file import PartialMark
+from ..settings import read_plain
+
+VERSION = 1
+"""Of the file; increased when a field changes its meaning, is renamed or removed."""
+MAX_BYTES = 2 << 30
+"""Largest file that is read. Five frames of 4096x4096 pixels take 1.0 GB."""
+_TENSOR = "motion_frames"
+_ENTRY = "flashtalk_job"
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """How far a render has come."""
+
+    key: str
+    """Hash of everything that determines the video, the encoder's settings included."""
+    spec: RenderSpec
+    """What was asked for, with whole paths; pictures and audio in memory are not part of it."""
+    crf: int
+    chunk_index: int
+    """The chunk that comes next; those before are in the partial file."""
+    fingerprint: str
+    """Of the session."""
+    num_frames: int
+    """Frames in the partial file up to the mark."""
+    total_frames: int
+    """Frames of the whole video."""
+    num_bytes: int
+    """Length of the partial file at the mark."""
+    crc32: int
+    """Of these bytes."""
+    num_attempts: int = 1
+    """Runs of this render, the one that wrote this included."""
+    saved_s: int = field(default_factory=lambda: round(time.time()))
+    """When it was written, seconds since 1970, by a clock that may be set."""
+    motion_frames: Tensor | None = field(default=None, repr=False)
+    """``(1, 3, M, H, W)`` float32 in ``[-1, 1]``, on the CPU."""
+
+    @property
+    def state(self) -> SessionState:
+        """The session where it goes on."""
+        return SessionState(self.chunk_index, self.motion_frames, self.fingerprint)
+
+    @property
+    def mark(self) -> PartialMark:
+        """Where the partial file goes on."""
+        return PartialMark(self.num_bytes, self.crc32)
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        assert self.motion_frames is not None, "after a chunk there are motion frames"
+        frames = self.motion_frames.detach().float().cpu().contiguous()
+        fields = {name: value for name, value in vars(self).items() if name != _TENSOR}
+        fields |= {"version": VERSION, "spec": json.loads(self.spec.to_json())}
+        fields["frames_crc32"] = _crc32(frames)
+        with replacing(path) as aside:
+            try:
+                save_file({_TENSOR: frames}, aside, {_ENTRY: json.dumps(fields)})
+            except SafetensorError as error:  # how it says that the disk is full, for one
+                raise OSError(str(error)) from error
+
+    @classmethod
+    def read(cls, path: Path) -> JobRecord:
+        """Read a file that :meth:`write` has written.
+
+        Raises:
+            InvalidInputError: If it is damaged, of another version, or something else.
+            OSError: If it cannot be read.
+        """
+        size = path.stat().st_size
+        require(size <= MAX_BYTES, f"{_shown(path)}: {size} bytes; at most {MAX_BYTES} are read")
+        with (
+            library_border(
+                lambda reason: InvalidInputError(f"{_shown(path)}: damaged ({reason})"),
+                passing=(OSError,),
+            ),
+            safe_open(path, "pt") as file,
+        ):
+            text = (file.metadata() or {}).get(_ENTRY, "")
+            frames = file.get_tensor(_TENSOR) if _TENSOR in file.keys() else None  # noqa: SIM118
+        return _read(text, frames, _shown(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fields:
+    """The plain fields of a file; see :class:`JobRecord`."""
+
+    key: str
+    crf: int
+    chunk_index: int
+    fingerprint: str
+    num_frames: int
+    total_frames: int
+    num_bytes: int
+    crc32: int
+    frames_crc32: int
+    num_attempts: int
+    saved_s: int
+
+
+def _read(text: str, frames: Tensor | None, where: str) -> JobRecord:
+    try:
+        values: Any = parse_json(text)
+    except ValueError as error:
+        raise InvalidInputError(f"{where}: no state of a render ({error})") from error
+    require(isinstance(values, dict), f"{where}: no state of a render")
+    version = values.pop("version", None)
+    require(
+        type(version) is int and version == VERSION,
+        f"{where}: version {excerpt(repr(version))}; this FlashTalk reads version {VERSION}",
+    )
+    spec = RenderSpec.from_json(json.dumps(values.pop("spec", None)))
+    fields: _Fields = read_plain(_Fields, values, where)
+    _check(fields, frames, where)
+    plain = asdict(fields)
+    del plain["frames_crc32"]
+    return JobRecord(**plain, spec=spec, motion_frames=frames)
+
+
+def _check(fields: _Fields, frames: Tensor | None, where: str) -> None:
+    """Check what the types do not say."""
+    counts = fields.chunk_index, fields.num_frames, fields.num_bytes, fields.num_attempts
+    require(
+        all(count > 0 for count in counts) and fields.num_frames <= fields.total_frames,
+        f"{where}: damaged (chunk {fields.chunk_index}, frame {fields.num_frames} of "
+        f"{fields.total_frames}, {fields.num_bytes} bytes)",
+    )
+    require(
+        frames is not None
+        and frames.dtype == torch.float32
+        and frames.ndim == 5
+        and frames.shape[:2] == (1, _CHANNELS)
+        and _crc32(frames) == fields.frames_crc32,
+        f"{where}: its motion frames are damaged",
+    )
+
+
+def _crc32(frames: Tensor) -> int:
+    return zlib.crc32(frames.numpy().tobytes())
+
+
+def _shown(path: Path) -> str:
+    return f"state {shown_path(path)}"

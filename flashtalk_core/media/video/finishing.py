@@ -1,0 +1,56 @@
+"""The finished file beside the partial one it is made from."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from ...files.deferred_stops import deferred_stops
+from ...files.output_path import OutputPath
+from ...files.whole_file import put_in_place
+from ...log import printable_log
+from ..isobmff.moving import BLOCK_BYTES, finish_moving, is_moving
+
+_log = printable_log(logging.getLogger(__name__))
+
+
+def has_room(partial: Path) -> bool:
+    """Return whether the disk has room for a second file like ``partial``."""
+    try:
+        return shutil.disk_usage(partial.parent).free > partial.stat().st_size + BLOCK_BYTES
+    except OSError:  # writing will tell
+        return True
+
+
+def is_half_moved(output: OutputPath) -> bool:
+    """Return whether a stopped render has every frame, in part in the finished file already."""
+    return is_moving(output.partial, output.finishing)
+
+
+def complete_moved(output: OutputPath) -> None:
+    """Put the parts of a render together that :func:`is_half_moved`, and remove what is left.
+
+    Raises:
+        OSError: If a file cannot be read or written.
+    """
+    finish_moving(output.partial, output.finishing)
+    with deferred_stops():
+        put_in_place(output.finishing, output.final)
+        output.partial.unlink()
+
+
+def rescue_moved(output: OutputPath) -> None:
+    """Keep what an earlier render has in both files under the name of an older one.
+
+    Raises:
+        OSError: If a file cannot be read or written.
+    """
+    if not is_half_moved(output):
+        return
+    kept = output.next_older
+    finish_moving(output.partial, output.finishing)
+    with deferred_stops():
+        put_in_place(output.finishing, kept)
+        output.partial.unlink()
+    _log.warning("%s: an earlier render of this name was not put in place; it is there", kept)
