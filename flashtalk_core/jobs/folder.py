@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, OutputError
 from ..files.output_lock import lock_output
 from ..files.output_path import STATE_SUFFIX, OutputPath
 from ..log import printable_log
@@ -52,6 +52,18 @@ def find_job(output: OutputPath) -> HalfJob | None:
     return _read(output.state) if output.state.is_file() else None
 
 
+def find_interrupted(folder: Path, key: str) -> OutputPath | None:
+    """Return the newest interrupted render of a folder with this key, if none runs now.
+
+    Args:
+        folder: Where to look; one that is not there has none.
+        key: Hash of everything that determines the video; see :func:`.job.render_key`.
+    """
+    found = [job for job in list_jobs(folder) if job.record and job.record.key == key]
+    found.sort(key=lambda job: -_saved_s(job))
+    return next((job.output for job in found if _is_free(job.output)), None)
+
+
 def remove_job(job: HalfJob) -> None:
     """Remove an interrupted render, what was rendered included.
 
@@ -88,6 +100,18 @@ def limit_jobs(
                 )
 
 
+def _saved_s(job: HalfJob) -> int:
+    return job.record.saved_s if job.record else 0
+
+
+def _is_free(output: OutputPath) -> bool:
+    try:
+        with lock_output(output.final, output.lock):
+            return True
+    except (OutputError, OSError):
+        return False
+
+
 def _states(folder: Path) -> list[Path]:
     return [path for path in folder.glob(f"*{STATE_SUFFIX}") if path.is_file()]
 
@@ -96,7 +120,7 @@ def _read(path: Path) -> HalfJob:
     stem = path.name.removesuffix(STATE_SUFFIX)
     output = OutputPath(path.with_name(f"{stem}.mp4"))
     try:
-        return HalfJob(output, JobRecord.read(path))
+        return HalfJob(output, JobRecord.read(path, with_frames=False))
     except (InvalidInputError, OSError) as error:
         return HalfJob(output, None, str(error))
 

@@ -93,8 +93,12 @@ class JobRecord:
                 raise OSError(str(error)) from error
 
     @classmethod
-    def read(cls, path: Path) -> JobRecord:
+    def read(cls, path: Path, *, with_frames: bool = True) -> JobRecord:
         """Read a file that :meth:`write` has written.
+
+        Args:
+            path: The file.
+            with_frames: Whether the motion frames are read and checked as well.
 
         Raises:
             InvalidInputError: If it is damaged, of another version, or something else.
@@ -110,8 +114,8 @@ class JobRecord:
             safe_open(path, "pt") as file,
         ):
             text = (file.metadata() or {}).get(_ENTRY, "")
-            frames = file.get_tensor(_TENSOR) if _TENSOR in file.keys() else None  # noqa: SIM118
-        return _read(text, frames, _shown(path))
+            frames = file.get_tensor(_TENSOR) if with_frames else None
+        return _read(text, frames, _shown(path), with_frames=with_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +135,7 @@ class _Fields:
     saved_s: int
 
 
-def _read(text: str, frames: Tensor | None, where: str) -> JobRecord:
+def _read(text: str, frames: Tensor | None, where: str, *, with_frames: bool) -> JobRecord:
     try:
         values: Any = parse_json(text)
     except ValueError as error:
@@ -144,26 +148,30 @@ def _read(text: str, frames: Tensor | None, where: str) -> JobRecord:
     )
     spec = RenderSpec.from_json(json.dumps(values.pop("spec", None)))
     fields: _Fields = read_plain(_Fields, values, where)
-    _check(fields, frames, where)
+    _check_counts(fields, where)
+    if with_frames:
+        _check_frames(frames, fields.frames_crc32, where)
     plain = asdict(fields)
     del plain["frames_crc32"]
     return JobRecord(**plain, spec=spec, motion_frames=frames)
 
 
-def _check(fields: _Fields, frames: Tensor | None, where: str) -> None:
-    """Check what the types do not say."""
+def _check_counts(fields: _Fields, where: str) -> None:
     counts = fields.chunk_index, fields.num_frames, fields.num_bytes, fields.num_attempts
     require(
         all(count > 0 for count in counts) and fields.num_frames <= fields.total_frames,
         f"{where}: damaged (chunk {fields.chunk_index}, frame {fields.num_frames} of "
         f"{fields.total_frames}, {fields.num_bytes} bytes)",
     )
+
+
+def _check_frames(frames: Tensor | None, crc32: int, where: str) -> None:
     require(
         frames is not None
         and frames.dtype == torch.float32
         and frames.ndim == 5
         and frames.shape[:2] == (1, _CHANNELS)
-        and _crc32(frames) == fields.frames_crc32,
+        and _crc32(frames) == crc32,
         f"{where}: its motion frames are damaged",
     )
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...flashtalk_core.engine.events import EventHandlers
 from ...flashtalk_core.engine.notes import placement_notes, render_notes
-from ...flashtalk_core.engine.plan import fingerprint
-from ...flashtalk_core.engine.render import describe, open_writer, render_video
+from ...flashtalk_core.engine.render import describe
 from ...flashtalk_core.errors import OutputError
 from ...flashtalk_core.excerpt import reason
 from ...flashtalk_core.files.render_store import RenderStore
+from ...flashtalk_core.jobs.folder import find_interrupted
+from ...flashtalk_core.jobs.job import Job, JobOptions, render_key
 from ...flashtalk_core.log import printable_log
 from ...flashtalk_core.media.video.remux import remux_video
-from ...flashtalk_core.placement.rounding import num_encoder_threads
 from ..host.output import OutputFile, new_output, store_folder
 from ..host.written_files import written_files
 from ..preview.live_preview import LivePreview
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from comfy_api.latest import io
     from torch import Tensor
 
-    from ...flashtalk_core.media.video.writer import Mp4Writer
     from .descriptions import RenderDescription
 
 _log = printable_log(logging.getLogger(__name__))
@@ -90,19 +90,21 @@ class RenderJob:
         plan = self._render.plan
         preview.note(render_notes(plan))
         with attribute_errors(self._node, "frames"):
-            key = fingerprint(plan=plan.fingerprint(), crf=self._crf, threads=num_encoder_threads())
+            key = render_key(plan, self._crf)
             output = new_output(prefix, plan.request.size_px, f".{container}")
             if plan.is_repeatable and self._copy(key, output.path, preview):
                 preview.finish(output, is_copy=True)
                 return output
+            output = self._interrupted(output, key) or output
             video = output.path.with_suffix(".mp4")
             live = preview.open_stream()
-            writer = open_writer(plan, video, crf=self._crf, metadata=self._metadata, sinks=[live])
+            options = JobOptions(crf=self._crf, metadata=self._metadata, sinks=[live])
+            job = Job(plan, self._render.spec, video, options)
+        files = job.writer.output
         preview.start(
-            OutputFile(writer.output.partial, output.subfolder),
-            OutputFile(writer.output.final, output.subfolder),
+            OutputFile(files.partial, output.subfolder), OutputFile(files.final, output.subfolder)
         )
-        self._draw(writer, preview)
+        self._draw(job, preview)
         if plan.is_repeatable:
             self._store.store(key, video)
         if video != output.path:
@@ -110,6 +112,15 @@ class RenderJob:
             self._change_container(video, output.path)
         preview.finish(output)
         return output
+
+    def _interrupted(self, output: OutputFile, key: str) -> OutputFile | None:
+        """Return the file of an interrupted run with the same settings, to go on with it."""
+        if not self._render.plan.is_repeatable:
+            return None
+        found = find_interrupted(output.path.parent, key)
+        if found is None:
+            return None
+        return replace(output, path=found.final.with_suffix(output.path.suffix))
 
     def _copy(self, key: str, path: Path, preview: LivePreview) -> bool:
         """Copy the kept render, if there is one that can be read.
@@ -146,12 +157,15 @@ class RenderJob:
         except OSError as error:
             _log.warning("%s is complete, but %s stays behind: %s", path, video, error)
 
-    def _draw(self, writer: Mp4Writer, preview: LivePreview) -> None:
+    def _draw(self, job: Job, preview: LivePreview) -> None:
         plan, model = self._render.plan, self._render.model
-        assert writer.num_frames is not None, "the node shows how much is left"
+        total = job.writer.num_frames
+        assert total is not None, "the node shows how much is left"
+        if job.num_done:
+            preview.go_on(job.num_done)
         # Images on the node are for pages that cannot show the stream.
         progress = RenderProgress(
-            plan, writer.num_frames, self._node_id, has_images=lambda: not preview.is_watched
+            plan, total, self._node_id, lambda: not preview.is_watched, num_done=job.num_done
         )
 
         def loading(kind: type) -> None:
@@ -168,7 +182,7 @@ class RenderJob:
         self._note_placement(preview)
         try:
             with attribute_errors(self._node, "frames"):
-                render_video(plan, writer, model.engine_for(plan, events), events=events)
+                job.render(model.engine_for(plan, events), events)
         except BaseException as error:
             _log_what_is_left(error)
             raise

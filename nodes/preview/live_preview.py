@@ -29,6 +29,7 @@ from .messages import (
     LIVE,
     NETWORKS,
     READING,
+    RESUMED,
     FileMessage,
     StreamMessage,
 )
@@ -65,7 +66,7 @@ class LivePreview:
         self._node_id, self._workflow = node_id, workflow
         self._text: str | None = CHECKING
         self._notes: list[str] = []
-        self._frames = 0
+        self._frames = self._num_resumed = 0
         self._start_s = time.monotonic()
         self._session: str | None = None
         self._stream: Broadcast | None = None
@@ -101,6 +102,12 @@ class LivePreview:
         """Report the start of the render into a file that grows, and takes its place when whole."""
         self._partial, self._final = partial, final
         self.say(ENCODING)
+
+    def go_on(self, num_frames: int) -> None:
+        """Report that an interrupted render goes on behind its first ``num_frames`` frames."""
+        self._frames = self._num_resumed = num_frames
+        rate_hz = self._chunk.frame_rate_hz
+        self.note([RESUMED.format(frames=num_frames, seconds=num_frames / rate_hz)])
 
     def start_clock(self) -> None:
         """Count the time from here: everything is loaded."""
@@ -161,12 +168,13 @@ class LivePreview:
     ) -> StreamMessage:
         frames = self._num_frames if state in (FINISHED, COPIED) else self._frames
         elapsed_s = time.monotonic() - self._start_s
-        frames_per_s = measure_pace(self._frames, elapsed_s)
+        num_new = self._frames - self._num_resumed
+        frames_per_s = measure_pace(num_new, elapsed_s)
         # A last chunk that the end of the audio cuts short takes as long as any other.
         is_whole = frames == self._num_frames
         chunks = self._num_chunks if is_whole else frames // self._chunk.num_new_frames
         left = (self._num_chunks - chunks) * self._chunk.num_new_frames
-        left_s = left / frames_per_s if self._frames else None
+        left_s = left / frames_per_s if num_new else None
         return StreamMessage(
             node=node_id,
             workflow=self._workflow,

@@ -35,6 +35,7 @@ COPYING = "copying the render that was kept"
 ENCODING = "encoding the portrait and the prompt"
 READING = "reading weights: {network}"
 FINISHING = "finishing the file"
+RESUMED = "goes on from {seconds:.1f} s: {frames} frames are there of a run that was interrupted"
 CONVERTING = "writing the {container} file"
 NETWORKS = {
     "TextEncoder": "text encoder",

@@ -40,6 +40,7 @@ class RenderProgress:
         total_frames: int,
         node_id: str | None,
         has_images: Callable[[], bool] = lambda: True,
+        num_done: int = 0,
     ) -> None:
         """Show an empty bar.
 
@@ -48,6 +49,7 @@ class RenderProgress:
             total_frames: Frames of the video.
             node_id: Node that shows it.
             has_images: Whether images are to be shown at this moment.
+            num_done: Frames that an earlier run has written.
         """
         self._has_images = has_images
         self._chunk_frames = plan.chunk.num_new_frames
@@ -55,7 +57,7 @@ class RenderProgress:
         self._total_frames = total_frames
         self._num_chunks = num_chunks(total_frames, plan.chunk)
         self._node_id = node_id
-        self._num_frames = 0
+        self._num_frames = num_done
         self._has_shown = False
         self._can_show = True
         self._bar: Any = None

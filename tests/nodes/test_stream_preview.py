@@ -296,6 +296,6 @@ def test_another_number_of_cores_renders_again(pack, kept, calls, monkeypatch):
     """The encoder cuts a frame into as many slices."""
     frames, _ = kept
     calls.clear()
-    monkeypatch.setattr(pack["nodes.graph.render_job"], "num_encoder_threads", lambda: 99)
+    monkeypatch.setattr(pack["flashtalk_core.jobs.job"], "num_encoder_threads", lambda: 99)
     pack.preview(frames)
     assert "AvatarDiT" in calls

@@ -101,7 +101,7 @@ def test_stop_works_within_a_step_and_leaves_what_was_rendered(
         pack.preview(frames, hidden={"unique_id": "5"})
     # One update for each step and each group: the bar stands where the button was pressed.
     assert len(pack["comfy.utils"].updates) == count
-    left = list((tmp_path / "output").glob("clip*"))
+    left = list((tmp_path / "output").glob("clip*.mp4"))
     if not num_frames:
         assert left == []
         return
