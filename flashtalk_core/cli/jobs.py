@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError, require
 from ..excerpt import shown_path
-from .render import parse_path, render_job
+from .render import parse_path
+from .running import render_job
 from .tables import print_rows
 
 if TYPE_CHECKING:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +13,15 @@ from ..errors import InvalidInputError
 from ..excerpt import excerpt
 from ..files.paths import check_file
 from ..placement.devices import DTYPES
+from . import finished
 from .device_options import add_device_options, read_devices
 from .kernel_options import add_kernel_options, read_disabled
+from .running import render_job
 
 if TYPE_CHECKING:
-    from ..engine.events import RenderEvents
     from ..engine.plan import RenderPlan
     from ..engine.request import PromptChange
-    from ..engine.session import Engine
     from ..engine.spec import RenderSpec, SamplingSpec
-    from ..jobs.job import Job
     from ..placement.memory_plan import MemoryChoice
 
 logger = logging.getLogger(__name__)
@@ -74,6 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="do not go on with an interrupted render of this output, begin again",
     )
+    finished.add_options(parser)
     add_device_options(parser)
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     parser.add_argument(
@@ -153,6 +152,13 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, load, render."""
+    if args.extend is not None or args.redo is not None:
+        finished.check_options(args)
+    with finished.removing_audio(args):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from ..engine.notes import placement_notes
     from ..engine.render import describe
     from ..jobs.job import Job, JobOptions
@@ -160,77 +166,15 @@ def run(args: argparse.Namespace) -> int:
     spec, plan = make_plan(args)
     for note in placement_notes(plan.placement):
         logger.warning("%s", note)
+    if args.extend is not None:
+        return finished.run_extend(args, spec, plan)
+    if args.redo is not None:
+        return finished.run_redo(args, plan)
     options = JobOptions(
         crf=args.crf, metadata={"comment": describe(plan)}, start_anew=args.start_anew
     )
     render_job(Job(plan, spec, args.output, options), plan, args.step_limit)
     return 0
-
-
-def render_job(job: Job, plan: RenderPlan, step_limit_s: float | None = None) -> None:
-    """Render what is missing of a job, with a progress bar.
-
-    Args:
-        job: The render.
-        plan: Of its video.
-        step_limit_s: How long a step on several devices may take; ``None`` is the usual.
-    """
-    from ..engine.events import EventHandlers
-    from .progress import Progress
-
-    writer = job.writer
-    if job.num_done:
-        logger.info(
-            "%s: %d frames are there, it goes on with chunk %d",
-            writer.output.final,
-            job.num_done,
-            job.num_chunks_done + 1,
-        )
-    try:
-        with ExitStack() as stack:
-            assert writer.num_frames is not None, "the audio was measured"
-            progress = Progress(writer.num_frames, plan.chunk, num_done=job.num_done)
-            events = EventHandlers(
-                ready=lambda: stack.enter_context(progress),
-                frames=lambda frames: progress.add(len(frames)),
-            )
-            if job.is_rendered:
-                job.put_together()
-            else:
-                engine = stack.enter_context(open_engine(plan, events, step_limit_s))
-                job.render(engine, events)
-        logger.info("wrote %s, %d frames", writer.output.final, writer.num_frames)
-    except BaseException as error:
-        writer.note_end(error)  # the file may be complete: a stop may come while that is reported
-        raise
-
-
-@contextmanager
-def open_engine(
-    plan: RenderPlan, events: RenderEvents, step_limit_s: float | None = None
-) -> Iterator[Engine]:
-    """Return what renders a plan; processes that it starts end with the context."""
-    from ..engine.build import LocalEngine
-    from ..placement.residency import CachedNetworks
-
-    place = plan.placement
-    if not place.devices and not place.cluster:
-        yield LocalEngine(CachedNetworks(plan.checkpoint, place, events))
-        return
-    from ..runtime.fleet import Fleet
-    from ..runtime.limits import Limits
-
-    if place.cluster:
-        from ..runtime.cluster.process import LIMITS, cluster_engine
-
-        limits = replace(LIMITS, step_s=step_limit_s)
-        fleet = cluster_engine(place.cluster, place.devices or (str(place.device),), limits)
-    else:
-        fleet = Fleet(place.devices, Limits(step_s=step_limit_s))
-    try:
-        yield fleet
-    finally:
-        fleet.close()
 
 
 def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
@@ -242,8 +186,11 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     output = check_output(args.output)
     check_crf(args.crf)
     spec = read_spec(args)
-    for source in (spec.portrait, *(speaker.audio for speaker in spec.speakers)):
-        _check_not_overwritten(Path(str(source)), output.written)
+    if args.extend is not None or args.redo is not None:
+        spec = finished.spec_of(args, spec)
+    if args.redo is None:
+        for source in (spec.portrait, *(speaker.audio for speaker in spec.speakers)):
+            _check_not_overwritten(Path(str(source)), output.written)
     plan = resolve(spec, LocalHost())
     _log_choices(args, spec.placement.memory, plan)
     return spec, plan

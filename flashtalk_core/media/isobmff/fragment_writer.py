@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from .boxes import child, child_boxes, file_boxes
@@ -66,6 +67,15 @@ class FragmentWriter:
         """Return the fragment that ends with ``packet``, empty for audio, which waits."""
         kind = packet.stream.type
         self._tracks[kind].add(packet)
+        return self._counted(kind)
+
+    def add_stored(self, kind: str, data: bytes, duration_s: Fraction, *, is_key: bool) -> bytes:
+        """Return the fragment that ends with a sample of another file; see :meth:`add`."""
+        track = self._tracks[kind]
+        track.add_sample(data, round(duration_s * track.rate_hz), is_key=is_key)
+        return self._counted(kind)
+
+    def _counted(self, kind: str) -> bytes:
         self.num_samples[kind] += 1
         return self.rest() if kind == "video" else b""
 

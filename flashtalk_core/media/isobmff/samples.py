@@ -53,9 +53,12 @@ class WaitingSamples:
         """Append a packet of this track."""
         is_video = self.kind == "video"
         data = with_lengths(bytes(packet)) if is_video else bytes(packet)
-        flags = _KEY_FRAME if packet.is_keyframe or not is_video else _OTHER_FRAME
-        duration = self.ticks(packet.duration or 0, packet)
-        self.samples.append((duration, len(data), flags))
+        ticks = self.ticks(packet.duration or 0, packet)
+        self.add_sample(data, ticks, is_key=packet.is_keyframe or not is_video)
+
+    def add_sample(self, data: bytes, ticks: int, *, is_key: bool) -> None:
+        """Append a sample as a file holds it, ``ticks`` long."""
+        self.samples.append((ticks, len(data), _KEY_FRAME if is_key else _OTHER_FRAME))
         self.data.append(data)
 
     def clear(self) -> None:

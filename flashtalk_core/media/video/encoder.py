@@ -6,7 +6,7 @@ Axis legend: F frames, H W pixels; frames are channel last, as encoders take the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from types import TracebackType
@@ -175,19 +175,27 @@ class VideoEncoder:
         """
         assert num_frames % self._chunk_frames == 0, (num_frames, self._chunk_frames)
         require(
-            all(unit in head for unit in self._images.parameter_sets()),
+            self.is_described_by(head),
             "the H.264 encoder of this FFmpeg describes the video differently",
         )
         assert self._container is not None
         self._container.start_encoding()  # what describes the streams to the sinks
-        time_s = Fraction(num_frames, self.frame_rate_hz)
-        found = sum(1 for _ in self._track.packets_until(time_s))
+        found = self.skip_audio(num_frames)
         require(
             found == num_audio_packets,
             f"the audio makes {found} packets up to frame {num_frames}, and made "
             f"{num_audio_packets}",
         )
         self.num_written = num_frames
+
+    def is_described_by(self, head: bytes) -> bool:
+        """Return whether a file with this head can hold the frames of this encoder."""
+        return all(unit in head for unit in self._images.parameter_sets())
+
+    def skip_audio(self, num_frames: int) -> int:
+        """Encode and drop the audio of that many frames; return the number of its packets."""
+        time_s = Fraction(num_frames, self.frame_rate_hz)
+        return sum(1 for _ in self._track.packets_until(time_s))
 
     def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
         """Encode frames and the audio that belongs to them.
@@ -209,6 +217,12 @@ class VideoEncoder:
                 self.num_written += 1
                 time_s = Fraction(self.num_written, self.frame_rate_hz)
                 self._mux(self._track.packets_until(time_s))
+
+    def video_packets(self, frames: NDArray[np.uint8], first: int) -> Iterator[Packet]:
+        """Encode frames ``(F, H, W, 3)`` of whole chunks without audio; ``first`` is a border."""
+        for number, image in enumerate(frames, first):
+            yield from self._images.packets(image, number)
+        yield from self._images.remaining_packets()
 
     def close(self) -> None:
         """Flush the encoders and close everything; all of it, whatever fails."""

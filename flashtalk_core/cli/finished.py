@@ -1,0 +1,153 @@
+"""``render --extend`` and ``render --redo``: more of a video that is finished."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidInputError, require
+from ..excerpt import shown_path
+
+if TYPE_CHECKING:
+    from ..engine.plan import RenderPlan
+    from ..engine.spec import RenderSpec
+
+logger = logging.getLogger(__name__)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    group = parser.add_argument_group("more of a finished video")
+    group.add_argument(
+        "--extend",
+        type=Path,
+        metavar="VIDEO",
+        help="finished video that goes on with --audio; the whole becomes --output",
+    )
+    group.add_argument(
+        "--redo",
+        metavar="CHUNKS",
+        help="chunks of the finished video --output that are rendered again, such as 12 or 12-14; "
+        "the audio is its own unless --audio is given",
+    )
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Check what goes together.
+
+    Raises:
+        InvalidInputError: If it does not, or a file is missing.
+    """
+    require(
+        args.extend is None or args.redo is None,
+        "--extend and --redo: one at a time; extend the video first",
+    )
+    require(
+        args.image is not None,
+        "--image: none is given; name the portrait that the video was rendered from",
+    )
+    if args.extend is not None:
+        require(args.audio is not None, "--audio: none is given; name what the video goes on with")
+        require(
+            args.extend.resolve() != args.output.resolve(),
+            f"output {shown_path(args.output)}: this is the video that goes on; name another one",
+        )
+    elif args.start or args.duration is not None:
+        raise InvalidInputError(
+            "--start, --duration: the audio of the whole video is needed; leave them out"
+        )
+
+
+@contextmanager
+def removing_audio(args: argparse.Namespace) -> Iterator[None]:
+    """Remove the audio of an extended video at the end, unless its render can go on."""
+    from ..files.output_path import OutputPath
+    from ..jobs.extend import joined_audio_path
+
+    output = OutputPath(args.output)
+    try:
+        yield
+    finally:
+        if args.extend is not None and not output.state.exists():
+            joined_audio_path(output.final).unlink(missing_ok=True)
+
+
+def audio_of(args: argparse.Namespace) -> tuple[Path, float, float | None]:
+    """Return the audio of the whole video, and the part of it: start and duration in seconds.
+
+    That of an extended video is written beside the output.
+    """
+    if args.extend is None:
+        return args.audio or args.output, 0.0, None
+    from ..files.output_path import check_output, unwritable
+    from ..jobs.extend import joined_audio_path
+    from ..media.audio.appended import append_audio
+    from ..media.video.stored import open_stored
+
+    open_stored(args.extend)
+    target = joined_audio_path(check_output(args.output).final)
+    try:
+        append_audio(args.extend, args.audio, target, args.start, args.duration)
+    except OSError as error:
+        raise unwritable(target, error) from error
+    return target, 0.0, None
+
+
+def run_extend(args: argparse.Namespace, spec: RenderSpec, plan: RenderPlan) -> int:
+    """Render what follows a finished video."""
+    from ..engine.render import describe
+    from ..jobs.extend import open_extended
+    from ..jobs.job import JobOptions
+    from ..media.video.stored import open_stored
+    from .running import render_job
+
+    options = JobOptions(
+        crf=args.crf, metadata={"comment": describe(plan)}, start_anew=args.start_anew
+    )
+    job = open_extended(open_stored(args.extend), plan, spec, args.output, options)
+    render_job(job, plan, args.step_limit)
+    return 0
+
+
+def run_redo(args: argparse.Namespace, plan: RenderPlan) -> int:
+    """Render some chunks of a finished video again."""
+    from ..engine.events import EventHandlers
+    from ..engine.render import describe
+    from ..jobs.redo import ChunkRange, check_redo, redo_chunks
+    from ..media.video.stored import open_stored
+    from .progress import Progress
+    from .running import open_engine
+
+    chunks, stored = ChunkRange.parse(args.redo), open_stored(args.output)
+    check_redo(stored, plan, chunks)
+    count = (chunks.last - chunks.first + 1) * plan.chunk.num_new_frames
+    with ExitStack() as stack:
+        progress = Progress(count, plan.chunk)
+        events = EventHandlers(
+            ready=lambda: stack.enter_context(progress),
+            frames=lambda frames: progress.add(len(frames)),
+        )
+        engine = stack.enter_context(open_engine(plan, events, args.step_limit))
+        output = redo_chunks(
+            stored,
+            plan,
+            chunks,
+            engine,
+            crf=args.crf,
+            metadata={"comment": describe(plan)},
+            events=events,
+        )
+    logger.info("wrote %s, chunks %s are new", output.final, args.redo)
+    return 0
+
+
+def spec_of(args: argparse.Namespace, spec: RenderSpec) -> RenderSpec:
+    """Return a spec with the audio of the whole video."""
+    audio, start_s, duration_s = audio_of(args)
+    speaker = replace(spec.speakers[0], audio=str(audio))
+    return replace(spec, speakers=(speaker,), start_s=start_s, duration_s=duration_s)

@@ -1,0 +1,101 @@
+"""The packets of a finished video, to be used again without encoding them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from ...errors import require
+from ...excerpt import shown_path
+from ...files.paths import file_url
+from ..isobmff.border import box_border
+from ..isobmff.boxes import child, child_boxes, file_boxes, read_payload
+from ..isobmff.defragment import handler_of
+from .reading.container import open_video, unreadable
+
+
+@dataclass(frozen=True)
+class StoredPacket:
+    """A packet as the file holds it."""
+
+    kind: str
+    """``video`` or ``audio``."""
+    number: int
+    """Of the packet in its track, from 0."""
+    data: bytes
+    duration_s: Fraction
+    is_key: bool
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """A finished video of this project."""
+
+    path: Path
+    size_px: tuple[int, int]
+    """Height and width."""
+    num_frames: int
+    audio_rate_hz: int
+    audio_channels: int
+    num_audio_samples: int
+    """Samples that are played."""
+    description: bytes
+    """Parameter sets of its H.264."""
+
+    def packets(self) -> Iterator[StoredPacket]:
+        """Yield all packets in the order of the file, those before 0 s included."""
+        import av
+
+        numbers = {"video": 0, "audio": 0}
+        with av.open(file_url(self.path), options={"ignore_editlist": "1"}) as container:
+            for packet in container.demux():
+                if not packet.size or packet.time_base is None:
+                    continue
+                kind = packet.stream.type
+                duration_s = (packet.duration or 0) * packet.time_base
+                is_key = packet.is_keyframe or kind == "audio"
+                yield StoredPacket(kind, numbers[kind], bytes(packet), duration_s, is_key)
+                numbers[kind] += 1
+
+
+def open_stored(path: Path) -> StoredVideo:
+    """Describe a finished video of this project.
+
+    Raises:
+        InvalidInputError: If it is something else: no MP4, not one H.264 and one AAC track, or
+            damaged.
+    """
+    with open_video(path) as container:
+        codecs = [stream.codec_context.name for stream in container.streams]
+        if sorted(codecs) != ["aac", "h264"]:
+            raise unreadable(path, f"its tracks are {', '.join(codecs)}, not H.264 and AAC")
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        require(
+            video.frames > 0 and video.codec_context.extradata is not None,
+            f"video {shown_path(path)}: its number of frames is not known; it was written, or "
+            "changed, by another program",
+        )
+        return StoredVideo(
+            path=path,
+            size_px=(video.codec_context.height, video.codec_context.width),
+            num_frames=video.frames,
+            audio_rate_hz=audio.codec_context.sample_rate,
+            audio_channels=len(audio.codec_context.layout.channels),
+            num_audio_samples=_num_played(path, audio.codec_context.sample_rate),
+            description=video.codec_context.extradata or b"",
+        )
+
+
+def _num_played(path: Path, rate_hz: int) -> int:
+    """Return samples of the audio track that are played, by its edit list."""
+    with box_border(path), path.open("rb") as file:
+        moov = next(read_payload(file, span) for span in file_boxes(file) if span.kind == b"moov")
+        timescale = int.from_bytes(child(moov, b"mvhd")[20:24], "big")
+        traks = [payload for kind, payload in child_boxes(moov) if kind == b"trak"]
+        edits = next(child(trak, b"edts", b"elst") for trak in traks if handler_of(trak) == b"soun")
+        count, ticks = int.from_bytes(edits[4:8], "big"), int.from_bytes(edits[8:16], "big")
+        if edits[:1] != b"\1" or count != 1 or timescale != rate_hz:
+            raise ValueError("its times are not as this project writes them")
+        return ticks

@@ -1,0 +1,125 @@
+"""A finished video goes on, and what it had stays as it was."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from flashtalk_core.cli.main import main
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.media.audio.appended import append_audio
+from flashtalk_core.media.video.reading.measure import measure_video
+from flashtalk_core.media.video.stored import open_stored
+
+pytestmark = pytest.mark.cpu
+
+PORTRAIT = Path(__file__).parents[3] / "flashtalk_core" / "assets" / "example" / "portrait.png"
+RATE_HZ = 16_000
+SMALL = ["--size", "32x32", "--steps", "1", "--crf", "30"]
+CHUNK = 28
+
+
+def write_noise(path, seconds, rate_hz=RATE_HZ, channels=1, seed=0):
+    rng = np.random.default_rng(seed)
+    soundfile.write(path, rng.uniform(-0.2, 0.2, (round(seconds * rate_hz), channels)), rate_hz)
+    return path
+
+
+def packets(path, kind):
+    with av.open(str(path), options={"ignore_editlist": "1"}) as container:
+        (track,) = (each for each in container.streams if each.type == kind)
+        return [bytes(packet) for packet in container.demux(track) if packet.size]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """A video of 40 frames, and one that goes on from it to 65."""
+    folder = tmp_path_factory.mktemp("extended")
+    first = write_noise(folder / "a.wav", 1.6)
+    more = write_noise(folder / "b.wav", 1.0, 22_050, 2, seed=1)
+    common = ["render", "--image", str(PORTRAIT), *SMALL]
+    assert main([*common, "--audio", str(first), "-o", str(folder / "a.mp4")]) == 0
+    extend = ["--extend", str(folder / "a.mp4"), "--audio", str(more)]
+    assert main([*common, *extend, "-o", str(folder / "b.mp4")]) == 0
+    return folder
+
+
+def test_the_video_is_as_long_as_both_sounds(videos):
+    measured = measure_video(videos / "b.mp4")
+    assert (measured.num_frames, measured.is_exact) == (65, True)
+    assert measured.num_samples == round(2.6 * RATE_HZ)
+
+
+def test_whole_chunks_keep_their_packets(videos):
+    before, after = (packets(videos / name, "video") for name in ("a.mp4", "b.mp4"))
+    assert (len(before), len(after)) == (40, 65)
+    assert after[:CHUNK] == before[:CHUNK]
+    sounds = [packets(videos / name, "audio") for name in ("a.mp4", "b.mp4")]
+    num_kept = CHUNK * RATE_HZ // 25 // 1024
+    assert sounds[1][:num_kept] == sounds[0][:num_kept]
+
+
+def test_the_sound_goes_on_where_it_was(videos):
+    with av.open(str(videos / "b.mp4")) as container:
+        heard = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+    said, _ = soundfile.read(videos / "a.wav")
+    for part in (slice(0, 8_000), slice(16_000, 24_000)):
+        assert np.corrcoef(heard[0, part], said[part])[0, 1] > 0.9
+
+
+def test_nothing_else_is_left(videos):
+    assert {path.name for path in videos.iterdir()} == {"a.wav", "b.wav", "a.mp4", "b.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--extend", "a.mp4", "-o", "c.mp4"], "--audio: none is given"),
+        (["--extend", "a.mp4", "--audio", "b.wav", "-o", "a.mp4"], "name another one"),
+        (["--extend", "a.mp4", "--redo", "1", "--audio", "b.wav", "-o", "c.mp4"], "one at a time"),
+        (["--extend", "b.wav", "--audio", "b.wav", "-o", "c.mp4"], "b.wav"),
+        (["--extend", "a.mp4", "--audio", "b.wav", "-o", "c.mp4", "--size", "48x32"], "32x32"),
+        (["--extend", "a.mp4", "--audio", "b.wav", "-o", "c.mp4", "--crf", "20"], "--crf of its"),
+        (["--redo", "3", "-o", "a.mp4"], "has 2; choose"),
+        (["--redo", "2-1", "-o", "a.mp4"], "chunks '2-1'"),
+        (["--redo", "1", "--audio", "b.wav", "-o", "a.mp4"], "use the audio of its render"),
+        (["--redo", "1", "--duration", "1", "-o", "a.mp4"], "leave them out"),
+        (["--redo", "1", "-o", "missing.mp4"], "missing.mp4"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_changes_nothing(videos, monkeypatch, capsys, given, said):
+    monkeypatch.chdir(videos)
+    before = {path.name: path.read_bytes() for path in videos.iterdir()}
+    assert main(["render", "--image", str(PORTRAIT), *SMALL, *given]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert said in errors[-1]
+    assert {path.name: path.read_bytes() for path in videos.iterdir()} == before
+
+
+def test_the_portrait_has_to_be_named(videos, capsys):
+    given = ["--redo", "1", "-o", str(videos / "a.mp4")]
+    assert main(["render", *given]) == 2
+    assert "--image: none is given" in capsys.readouterr().err
+
+
+def test_a_video_of_another_program_is_refused(tmp_path):
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        track = container.add_stream("libx264", rate=25)
+        track.width = track.height = 32
+        image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+        container.mux([*track.encode(image), *track.encode(None)])
+    with pytest.raises(InvalidInputError, match="its tracks are h264, not"):
+        open_stored(tmp_path / "v.mp4")
+
+
+def test_audio_that_is_there_already_keeps_its_time(tmp_path):
+    first, then = (write_noise(tmp_path / f"{i}.wav", 0.5, seed=i) for i in range(2))
+    append_audio(first, then, tmp_path / "both.wav")
+    before = (tmp_path / "both.wav").stat().st_mtime_ns
+    append_audio(first, then, tmp_path / "both.wav")
+    assert (tmp_path / "both.wav").stat().st_mtime_ns == before
+    append_audio(first, first, tmp_path / "both.wav")
+    assert (tmp_path / "both.wav").stat().st_mtime_ns != before
+    assert soundfile.info(tmp_path / "both.wav").frames == RATE_HZ

@@ -1,0 +1,92 @@
+"""Chunks of a finished video are rendered again and spliced in."""
+
+import numpy as np
+import pytest
+
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.engine.events import EventHandlers
+from flashtalk_core.jobs.redo import ChunkRange, redo_chunks
+from flashtalk_core.media.video.blend import blend_into
+from flashtalk_core.media.video.reading.measure import measure_video
+from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at
+from flashtalk_core.media.video.stored import open_stored
+from tests.unit.jobs.test_extend import packets
+
+pytestmark = pytest.mark.cpu
+
+CHUNK = ChunkConfig(num_frames=17, num_motion_frames=5)
+NUM_FRAMES = 60
+"""Five chunks of 12 frames."""
+
+
+@pytest.fixture
+def video(make_plan, engine, open_job):
+    job = open_job(make_plan(chunk=CHUNK, seconds=2.4), name="v.mp4")
+    job.render(engine)
+    return job.writer.output.final
+
+
+@pytest.fixture
+def other(make_plan):
+    """The same with another seed."""
+    return make_plan(chunk=CHUNK, seconds=2.4, seed=7)
+
+
+def redo(video, plan, engine, chunks, **given):
+    given = {"crf": 30, "metadata": {}} | given
+    redo_chunks(open_stored(video), plan, ChunkRange.parse(chunks), engine, **given)
+
+
+def changes(video):
+    """Return the mean difference of each frame to the one before."""
+    frames = read_frames_at(video, range(NUM_FRAMES), probe_video(video)).numpy()
+    return np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize(("chunks", "changed"), [("3-4", {2, 3}), ("1", {0}), ("5", {4})])
+def test_other_chunks_keep_their_packets(video, other, engine, chunks, changed):
+    before, sound = packets(video, "video"), packets(video, "audio")
+    redo(video, other, engine, chunks)
+    after = packets(video, "video")
+    assert len(after) == NUM_FRAMES
+    different = {i // 12 for i in range(NUM_FRAMES) if before[i] != after[i]}
+    assert different == changed
+    assert packets(video, "audio") == sound
+    measured = measure_video(video)
+    assert (measured.num_frames, measured.is_exact) == (NUM_FRAMES, True)
+    assert measured.num_samples == round(2.4 * 16_000)
+    assert {path.name for path in video.parent.iterdir()} == {"v.mp4"}
+
+
+def test_joins_are_as_smooth_as_elsewhere(video, other, engine):
+    before = changes(video)
+    redo(video, other, engine, "3-4")
+    joins = [12 * chunk - 1 for chunk in range(1, 5)]
+    assert changes(video)[joins].max() <= 1.1 * before[joins].max()
+
+
+def test_the_same_settings_draw_about_the_same(video, make_plan, engine):
+    before = read_frames_at(video, range(24, 36), probe_video(video))
+    redo(video, make_plan(chunk=CHUNK, seconds=2.4), engine, "3")
+    after = read_frames_at(video, range(24, 36), probe_video(video))
+    assert (before - after).abs().mean() < 0.02  # frames of a file are not those of the model
+
+
+def test_a_stop_leaves_the_video_as_it_is(video, other, engine):
+    class Stopped(BaseException):
+        pass
+
+    def stop(_):
+        raise Stopped
+
+    before = video.read_bytes()
+    with pytest.raises(Stopped):
+        redo(video, other, engine, "3-4", events=EventHandlers(frames=stop))
+    assert video.read_bytes() == before
+    assert {path.name for path in video.parent.iterdir()} == {"v.mp4"}
+
+
+def test_frames_change_over_in_even_steps():
+    newer, older = np.zeros((4, 1, 1, 3), np.uint8), np.full((4, 1, 1, 3), 100, np.uint8)
+    assert blend_into(newer, older)[:, 0, 0, 0].tolist() == [20, 40, 60, 80]
+    assert np.array_equal(blend_into(older, older), older)
