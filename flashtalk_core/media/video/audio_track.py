@@ -125,6 +125,7 @@ class AudioTrack:
         self._source = self._converted(audio)
         self._pending: Block = np.zeros((self._channels, 0), np.float32)
         self._position = 0
+        self._is_stopped = False
         for note in track_notes(audio):
             _log.warning("%s", note)
 
@@ -137,7 +138,7 @@ class AudioTrack:
     def packets_until(self, time_s: Fraction) -> Iterator[Packet]:
         """Encode what is played before ``time_s``, to the end of the AAC frame around it."""
         stop = math.ceil(time_s * self.rate_hz)
-        while self._position < stop:
+        while self._position < stop and not self._is_stopped:
             self._fill()
             samples = self._take()
             if not samples.shape[1]:
@@ -147,6 +148,10 @@ class AudioTrack:
     def remaining_packets(self) -> Iterator[Packet]:
         """Return what the encoder still holds. The track cannot go on afterwards."""
         yield from self.stream.encode(None)
+
+    def stop(self) -> None:
+        """Let what another thread encodes end soon; the track cannot go on afterwards."""
+        self._is_stopped = True
 
     def close(self) -> None:
         """Release the source."""

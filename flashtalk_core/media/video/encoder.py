@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
+from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -111,6 +112,8 @@ class VideoEncoder:
         self._container: OutputContainer | None = None
         self._images: VideoTrack
         self._track: AudioTrack
+        self._catching_up: Thread | None = None
+        self._failure: Exception | None = None
 
     @property
     def num_frames(self) -> int | None:
@@ -163,7 +166,8 @@ class VideoEncoder:
     def skip(self, num_frames: int, num_audio_packets: int, head: bytes) -> None:
         """Go on where an earlier encoder of the same video has come; call it before any frame.
 
-        The audio is encoded again up to there and dropped: its encoder adapts to what it had.
+        The audio is encoded again up to there and dropped: its encoder adapts to what it had. That
+        takes a minute for an hour, in a thread that the next frame waits for.
 
         Args:
             num_frames: Frames that it has encoded, whole chunks.
@@ -171,7 +175,8 @@ class VideoEncoder:
             head: Of the fragmented MP4 that it has begun.
 
         Raises:
-            InvalidInputError: If the packets of this encoder would not follow those.
+            InvalidInputError: If the frames of this encoder would not follow those. If its audio
+                would not, the next call of :meth:`write` raises.
         """
         assert num_frames % self._chunk_frames == 0, (num_frames, self._chunk_frames)
         require(
@@ -180,13 +185,32 @@ class VideoEncoder:
         )
         assert self._container is not None
         self._container.start_encoding()  # what describes the streams to the sinks
-        found = self.skip_audio(num_frames)
-        require(
-            found == num_audio_packets,
-            f"the audio makes {found} packets up to frame {num_frames}, and made "
-            f"{num_audio_packets}",
+        self._catching_up = Thread(
+            target=self._catch_up, args=(num_frames, num_audio_packets), daemon=True
         )
+        self._catching_up.start()
         self.num_written = num_frames
+
+    def _catch_up(self, num_frames: int, num_audio_packets: int) -> None:
+        """Skip the audio, and keep what went wrong for the thread that writes."""
+        try:
+            found = self.skip_audio(num_frames)
+            require(
+                found == num_audio_packets,
+                f"the audio makes {found} packets up to frame {num_frames}, and made "
+                f"{num_audio_packets} before; it, or FFmpeg, changed. Start anew",
+            )
+        except Exception as error:  # the border of a thread
+            self._failure = error
+
+    def _caught_up(self) -> None:
+        """Wait until the audio has come as far as the frames; raise what went wrong."""
+        thread, self._catching_up = self._catching_up, None
+        if thread is not None:
+            thread.join()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def is_described_by(self, head: bytes) -> bool:
         """Return whether a file with this head can hold the frames of this encoder."""
@@ -209,6 +233,7 @@ class VideoEncoder:
         pixels = frames.cpu().numpy() if isinstance(frames, Tensor) else frames
         assert pixels.shape[1:] == (*self.size_px, 3), pixels.shape
         assert pixels.dtype == np.uint8, pixels.dtype
+        self._caught_up()
         total = self.num_frames
         assert total is None or self.num_written + len(pixels) <= total, (len(pixels), total)
         for image in pixels:
@@ -233,6 +258,11 @@ class VideoEncoder:
             ends.callback(self._track.close)
             for sink in self._sinks:
                 ends.callback(sink.close)
+            if self._catching_up is not None and self.num_written != self.num_frames:
+                self._track.stop()  # nothing was written since, and nothing follows
+                self._catching_up.join()
+                return
+            self._caught_up()
             self._mux(self._images.remaining_packets())
             self._mux(self._track.remaining_packets())
 

@@ -137,3 +137,63 @@ def test_settings_are_checked_before_anything_is_opened(audio):
         VideoEncoder(SIZE, audio, crf=52)
     with pytest.raises(InvalidInputError, match="width 47"):
         VideoEncoder((32, 47), audio)
+
+
+def packets_of(audio, frames, parts):
+    """Encode ``frames`` by encoders that go on from each other at the frames ``parts``."""
+    found, head = [], b"".join
+    chunks = deque()
+    for first, stop in zip([0, *parts], [*parts, len(frames)], strict=True):
+        sink = Packets()
+        encoder = VideoEncoder(
+            SIZE, audio, chunk_frames=10, output=MuxerOutput(chunks), sinks=[sink]
+        )
+        encoder.open()
+        if first:
+            count = sum(kind == "audio" for kind, _ in found)
+            encoder.skip(first, count, head(chunks))
+        encoder.write(frames[first:stop])
+        done = list(sink.packets)
+        encoder.close()
+        found += sink.packets if stop == len(frames) else done
+    return found
+
+
+@pytest.mark.parametrize("parts", [[10], [30], [10, 20, 40]])
+def test_an_encoder_goes_on_where_another_one_was(audio, frames, parts):
+    assert packets_of(audio, frames, parts) == packets_of(audio, frames, [])
+
+
+def test_audio_that_changed_is_not_followed(audio, frames):
+    chunks = deque()
+    with VideoEncoder(SIZE, audio, chunk_frames=10, output=MuxerOutput(chunks)) as encoder:
+        encoder.write(frames)
+    other = VideoEncoder(SIZE, audio, chunk_frames=10)
+    other.open()
+    other.skip(10, 3, b"".join(chunks))
+    with pytest.raises(InvalidInputError, match="and made 3 before"):
+        other.write(frames[10:])
+    other.close()
+
+
+def test_an_encoder_of_another_quality_is_not_followed(audio, frames):
+    chunks = deque()
+    with VideoEncoder(SIZE, audio, chunk_frames=10, output=MuxerOutput(chunks)) as encoder:
+        encoder.write(frames)
+    other = VideoEncoder(SIZE, audio, chunk_frames=10, preset="ultrafast")
+    other.open()
+    with pytest.raises(InvalidInputError, match="describes the video differently"):
+        other.skip(10, 3, b"".join(chunks))
+    other.close()
+
+
+def test_a_stop_does_not_wait_for_audio_that_is_skipped(audio, frames):
+    chunks = deque()
+    with VideoEncoder(SIZE, audio, chunk_frames=10, output=MuxerOutput(chunks)) as encoder:
+        encoder.write(frames)
+    sink = Packets()
+    other = VideoEncoder(SIZE, audio, chunk_frames=10, sinks=[sink])
+    other.open()
+    other.skip(40, 50, b"".join(chunks))
+    other.close()
+    assert (sink.packets, sink.num_closed) == ([], 1)
