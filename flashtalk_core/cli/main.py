@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from ..errors import InvalidInputError
 from . import doctor, jobs, render
+from .batch import command as batch
 from .program import Command, Program, run
 
 PACKAGE = __name__.partition(".")[0]
@@ -57,7 +58,7 @@ def _check_there(arguments: list[str]) -> None:
 PROGRAM = Program(
     name="python -m flashtalk_core",
     description="A portrait and speech become a talking video.",
-    commands=(render, jobs, doctor, *_TOOLS.values()),
+    commands=(render, batch, jobs, doctor, *_TOOLS.values()),
     packages=(PACKAGE,),
     check=_check_there,
 )

@@ -54,7 +54,7 @@ class Program:
     check: Callable[[list[str]], None] = field(default=lambda _: None)
 
 
-class _Parser(argparse.ArgumentParser):
+class RaisingParser(argparse.ArgumentParser):
     """A parser that raises its errors, and knows ``--debug`` at every level."""
 
     def __init__(self, **settings: Any) -> None:
@@ -89,7 +89,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser(program: Program) -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = _Parser(prog=program.name, description=program.description)
+    parser = RaisingParser(prog=program.name, description=program.description)
     subparsers: Any = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in program.commands:
         command.add_parser(subparsers)

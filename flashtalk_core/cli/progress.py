@@ -93,9 +93,9 @@ class Progress:
             return ""
         rate = measure_pace(num_new, elapsed_s)
         if self._done == self._total_frames:
-            return f", {rate:.1f} frames/s, took {_minutes(elapsed_s)}"
+            return f", {rate:.1f} frames/s, took {format_minutes(elapsed_s)}"
         left_s = (self._total_frames - self._done) / rate
-        return f", {rate:.1f} frames/s, {_minutes(left_s)} left"
+        return f", {rate:.1f} frames/s, {format_minutes(left_s)} left"
 
     def _is_line_due(self) -> bool:
         is_whole_chunk = self._done % self._chunk.num_new_frames == 0
@@ -105,7 +105,7 @@ class Progress:
         write_message(self._stream, f"\r{str(self).ljust(79)}")
 
 
-def _minutes(seconds: float) -> str:
+def format_minutes(seconds: float) -> str:
     """Return ``m:ss``, or ``h:mm:ss`` from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -5,67 +5,29 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
-from ..excerpt import excerpt
-from ..files.paths import check_file
-from ..placement.devices import DTYPES
 from . import finished
-from .device_options import add_device_options, read_devices
-from .kernel_options import add_kernel_options, read_disabled
+from .device_options import add_device_options
+from .render_options import add_render_options, parse_path, read_spec
 from .running import render_job
 
 if TYPE_CHECKING:
     from ..engine.plan import RenderPlan
-    from ..engine.request import PromptChange
-    from ..engine.spec import RenderSpec, SamplingSpec
+    from ..engine.spec import RenderSpec
     from ..placement.memory_plan import MemoryChoice
 
 logger = logging.getLogger(__name__)
-
-_MOST_DIGITS = 9
-EXAMPLE = Path(__file__).parents[1] / "assets" / "example"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     text = "render a talking video from a portrait and a recording of speech"
     parser = subparsers.add_parser("render", help=text, description=text)
-    parser.add_argument("--image", type=parse_input, help="portrait; default: the bundled example")
-    parser.add_argument(
-        "--audio", type=parse_input, help="speech, or a video with it; default: the bundled example"
-    )
     parser.add_argument(
         "-o", "--output", type=parse_path, required=True, help="video to write, .mp4"
-    )
-    parser.add_argument(
-        "--model", default="tiny", help="'tiny', the bundled model, or a folder of weights"
-    )
-    parser.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
-    parser.add_argument(
-        "--fit", choices=("cover", "pad"), default="cover", help="crop to fill the frame, or pad"
-    )
-    parser.add_argument("--prompt", help="what is to be seen; default: the model's")
-    parser.add_argument(
-        "--prompt-at",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("SECOND", "PROMPT"),
-        help="another prompt from that second on; may be repeated",
-    )
-    add_sampling(parser)
-    parser.add_argument("--start", type=float, default=0.0, help="start of the audio, seconds")
-    parser.add_argument("--duration", type=float, help="length of the audio, seconds")
-    parser.add_argument(
-        "--crf",
-        type=int,
-        default=18,
-        help="H.264 quality, 0 to 51; 0 is the best that every player shows, not quite lossless, "
-        "in files some ten times as large",
     )
     parser.add_argument(
         "--start-anew",
@@ -73,81 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="do not go on with an interrupted render of this output, begin again",
     )
     finished.add_options(parser)
+    add_render_options(parser)
     add_device_options(parser)
-    parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
-    parser.add_argument(
-        "--attention", default="auto", help="auto, sdpa or a kernel that `doctor` lists"
-    )
-    add_kernel_options(parser)
-    parser.add_argument(
-        "--decode-latents",
-        type=int,
-        help="latent frames decoded at once, 4 video frames each; default: 2 with fused layers, "
-        "else 1",
-    )
-    parser.add_argument(
-        "--memory",
-        default="auto",
-        metavar="PLAN",
-        help="what stays on the GPU: auto, resident (all), float8 (FP8 weights), offload or "
-        "float8-offload (blocks as many as fit, or a number as in offload:12)",
-    )
-    parser.add_argument(
-        "--lora",
-        action="append",
-        default=[],
-        metavar="FILE[:STRENGTH]",
-        help="LoRA to merge into the weights; may be repeated",
-    )
     parser.set_defaults(run=run)
-
-
-def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """Add the options that :func:`read_sampling` reads."""
-    sampling = parser.add_argument_group("sampling; each defaults to the model's value")
-    sampling.add_argument("--steps", type=int, help="denoising steps, 1 to 100")
-    sampling.add_argument(
-        "--rule",
-        choices=("renoise", "euler"),
-        help="update rule of a step; as the weights were trained",
-    )
-    sampling.add_argument("--shift", type=float, help="weight on noisy steps, above 0 to 100")
-    sampling.add_argument("--seed", type=int, help="seed of the noise")
-    sampling.add_argument(
-        "--colour-strength", type=float, help="match of colours to the portrait, 0 (off) to 1"
-    )
-    sampling.add_argument(
-        "--mouth-strength", type=float, help="movement of the mouth, 0 to 3; 1 is as trained"
-    )
-
-
-def parse_path(text: str) -> Path:
-    """Read the name of a file."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is no name; name a file")
-    return Path(text)
-
-
-def parse_input(text: str) -> Path:
-    """Read the name of a file that is to be there."""
-    path = parse_path(text)
-    if "://" in text:
-        try:
-            check_file(text, "file")  # before it is a path, which drops one slash of two
-        except InvalidInputError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-    return path
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Read ``HxW``, height first."""
-    height, _, width = text.lower().partition("x")
-    is_size = all(side.isdecimal() and len(side) <= _MOST_DIGITS for side in (height, width))
-    if not is_size:
-        raise argparse.ArgumentTypeError(
-            f"{excerpt(text)!r} is no size; write height x width in pixels, such as 768x448"
-        )
-    return int(height), int(width)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -194,60 +84,6 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     plan = resolve(spec, LocalHost())
     _log_choices(args, spec.placement.memory, plan)
     return spec, plan
-
-
-def read_spec(args: argparse.Namespace) -> RenderSpec:
-    """Return what the user said; the bundled example stands in for what is missing."""
-    from ..engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
-    from ..placement.memory_plan import MemoryChoice
-
-    return RenderSpec(
-        portrait=str(args.image or EXAMPLE / "portrait.png"),
-        speakers=(Speaker(audio=str(args.audio or EXAMPLE / "speech.wav")),),
-        start_s=args.start,
-        duration_s=args.duration,
-        prompt=args.prompt,
-        prompt_changes=read_prompt_changes(args.prompt_at),
-        size_px=args.size,
-        fit=args.fit,
-        sampling=read_sampling(args),
-        model=ModelSpec(name=args.model, loras=tuple(map(LoraSpec.parse, args.lora))),
-        placement=PlacementSpec(
-            **read_devices(args),
-            dtype=args.dtype,
-            attention=args.attention,
-            speed=args.speed,
-            disabled=read_disabled(args),
-            memory=MemoryChoice.parse(args.memory, float8=args.float8),
-            decode_latents=args.decode_latents,
-            graph=args.graph,
-        ),
-    )
-
-
-def read_sampling(args: argparse.Namespace) -> SamplingSpec:
-    """Return what the options of :func:`add_sampling` say."""
-    from ..engine.spec import SamplingSpec
-
-    return SamplingSpec(**{each.name: getattr(args, each.name) for each in fields(SamplingSpec)})
-
-
-def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange, ...]:
-    """Read pairs of a second and a prompt."""
-    from ..engine.request import PromptChange
-
-    changes = []
-    for second, prompt in given:
-        try:
-            changes.append(PromptChange(float(second), prompt))
-        except ValueError as error:
-            if isinstance(error, InvalidInputError):
-                raise
-            raise InvalidInputError(
-                f"--prompt-at {excerpt(second)!r}: no number of seconds; write --prompt-at "
-                "12.5 'A prompt'"
-            ) from error
-    return tuple(changes)
 
 
 def _log_choices(args: argparse.Namespace, choice: MemoryChoice, plan: RenderPlan) -> None:

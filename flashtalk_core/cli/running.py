@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,10 +70,9 @@ def open_engine(
     from ..runtime.limits import Limits
 
     if place.cluster:
-        from ..runtime.cluster.process import LIMITS, cluster_engine
+        from ..runtime.cluster.process import engine_at
 
-        limits = replace(LIMITS, step_s=step_limit_s)
-        fleet = cluster_engine(place.cluster, place.devices or (str(place.device),), limits)
+        fleet = engine_at(place, step_limit_s)
     else:
         fleet = Fleet(place.devices, Limits(step_s=step_limit_s))
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
 from ..kernel_options import SPEED_WORDS, add_switches, read_disabled
-from ..render import parse_size
+from ..render_options import parse_size
 from ..tables import format_rows
 from ..terminal import write_message, write_out
 from .shared_options import add_model, sizes_of

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
 from ..kernel_options import SPEED_WORDS
-from ..render import parse_size
+from ..render_options import parse_size
 from ..tables import print_rows
 from .shared_options import sizes_of
 

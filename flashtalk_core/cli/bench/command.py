@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
 from ..kernel_options import add_switches, read_disabled
-from ..render import EXAMPLE, parse_size
+from ..render_options import EXAMPLE, parse_size
 from ..tables import print_parts, print_rows
 from .cards import add_cards
 from .cold import add_cold

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -27,6 +27,7 @@ from ...config.chunk import ChunkConfig
 from ...errors import WorkerError
 from ...log import printable_log
 from ...models.transformer.model import AvatarDiT
+from ...placement.place import Placement
 from ..channel import Blob, ChannelClosed, make_pair
 from ..environment import ROOT, worker_environment
 from ..faults import fault_error
@@ -68,6 +69,18 @@ def cluster_engine(address: str, devices: Sequence[str], limits: Limits = LIMITS
         limits: How long everything may take.
     """
     return Fleet(devices, limits, start=partial(ClusterProcess, address))
+
+
+def engine_at(place: Placement, step_limit_s: float | None = None) -> Fleet:
+    """Return the engine of a placement in a cluster; see :func:`cluster_engine`.
+
+    Args:
+        place: Where its networks run.
+        step_limit_s: How long a render may make no progress; ``None`` is a multiple of the usual
+            time of a step.
+    """
+    limits = replace(LIMITS, step_s=step_limit_s)
+    return cluster_engine(place.cluster, place.devices or (str(place.device),), limits)
 
 
 class ReceivedFrames:

@@ -1,0 +1,106 @@
+"""Checks of all rows before any weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+
+from ..engine.notes import placement_notes
+from ..engine.plan import RenderPlan
+from ..engine.plan import fingerprint as hash_of
+from ..engine.resolve import (
+    Host,
+    Inputs,
+    OpenedModel,
+    find_backend,
+    find_loras,
+    open_model,
+    resolve,
+)
+from ..engine.spec import RenderSpec
+from ..errors import FlashTalkError, about
+from ..geometry import num_video_frames
+from ..media.video.video_track import check_crf
+from .outputs import check_row_output
+from .results import ResultFile
+from .rows import BatchRow, CheckedRow, FaultyRow, ModelKey, model_key
+
+PlanRow = Callable[[RenderSpec], RenderPlan]
+"""Checks a spec, and returns its plan."""
+
+
+class Models:
+    """Opened models of a batch: headers of their files are read once, not for each row."""
+
+    def __init__(self, host: Host) -> None:
+        """Open nothing yet."""
+        self._host = host
+        self._opened: dict[ModelKey, OpenedModel] = {}
+
+    def plan(self, spec: RenderSpec) -> RenderPlan:
+        """Check a spec; see :func:`resolve`."""
+        return resolve(spec, self._host, Inputs(model=self.open(spec)))
+
+    def open(self, spec: RenderSpec) -> OpenedModel:
+        """Return the model of a spec.
+
+        Raises:
+            FlashTalkError: If it cannot be used, or not on that device.
+        """
+        key = model_key(spec)
+        if key not in self._opened:
+            loras = find_loras(spec.model, self._host)
+            backend = find_backend(spec.placement, self._host)
+            with about("model"):
+                files = self._host.find_files(spec.model)
+            self._opened[key] = open_model(files, loras, backend, spec.placement, self._host)
+        return self._opened[key]
+
+
+def row_fingerprint(plan: RenderPlan, crf: int) -> str:
+    """Return a hash of everything that decides a video."""
+    return hash_of(plan=plan.fingerprint(), crf=crf)
+
+
+def num_plan_frames(plan: RenderPlan) -> int:
+    """Return the frames of a video."""
+    total = plan.audio.total_samples
+    assert total is not None, "the audio was measured"
+    return num_video_frames(total, plan.audio.rate_hz, plan.chunk.frame_rate_hz)
+
+
+def check_rows(
+    rows: Iterable[BatchRow | FaultyRow], plan: PlanRow, results: ResultFile, *, again: bool = False
+) -> Iterator[CheckedRow | FaultyRow]:
+    """Check row after row; images and audio are read, weights are not.
+
+    Args:
+        rows: The batch.
+        plan: Makes the plan of a spec.
+        results: Of earlier runs.
+        again: Whether rows that are done count as not done.
+    """
+    for row in rows:
+        yield row if isinstance(row, FaultyRow) else _check(row, plan, results, again)
+
+
+def _check(
+    row: BatchRow, plan: PlanRow, results: ResultFile, again: bool
+) -> CheckedRow | FaultyRow:
+    try:
+        check_crf(row.crf)
+        check_row_output(row.output, (row.image, row.audio))
+        planned = plan(row.spec)
+    except (FlashTalkError, torch.OutOfMemoryError, MemoryError) as error:
+        known = error if isinstance(error, FlashTalkError) else FlashTalkError(str(error))
+        return FaultyRow(row.number, known, row.output, row.image, row.audio)
+    mark = row_fingerprint(planned, row.crf)
+    earlier = results.find(row.output)
+    return CheckedRow(
+        row=row,
+        fingerprint=mark,
+        num_frames=num_plan_frames(planned),
+        is_done=not again and earlier is not None and earlier.is_of(mark, row.output),
+        notes=tuple(placement_notes(planned.placement)),
+    )

@@ -1,0 +1,197 @@
+"""The file of results: a line of JSON for each row, written as rows end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from ..errors import FlashTalkError, OutputError
+from ..excerpt import excerpt, reason, shown_path
+from ..files.output_lock import lock_output
+from ..files.whole_file import replacing, sync
+from ..json_text import parse_json
+from ..log import printable_log
+
+logger = printable_log(logging.getLogger(__name__))
+
+Status = Literal["done", "failed", "stopped"]
+SUFFIX = ".results.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowResult:
+    """How a row ended; the names are those in the file."""
+
+    row: str
+    """Number of the row in the manifest."""
+    status: Status
+    output: str | None = None
+    """The video, relative to the folder of the results where it lies below it."""
+    image: str | None = None
+    audio: str | None = None
+    seconds: float = 0.0
+    """Time that the render took, loading included."""
+    frames: int = 0
+    """Frames of the video, or those that were rendered before it failed."""
+    frames_per_s: float = 0.0
+    error: str | None = None
+    """Why it failed, one line."""
+    fingerprint: str | None = None
+    """Of all settings that decide the video."""
+    num_bytes: int | None = None
+    """Size of the video."""
+    ended: str = ""
+    """When, in UTC."""
+
+    @property
+    def key(self) -> str:
+        """What a newer result of the same row replaces this one by."""
+        return self.output or f"row {self.row}"
+
+    def is_of(self, fingerprint: str, video: Path) -> bool:
+        """Whether this says that ``video`` was rendered with these settings, and it is there."""
+        if self.status != "done" or self.fingerprint != fingerprint:
+            return False
+        try:
+            return video.is_file() and video.stat().st_size == self.num_bytes
+        except OSError:
+            return False
+
+
+_NAMES = {each.name for each in fields(RowResult)}
+
+
+class ResultFile:
+    """Results of a batch by row; the newest of each row counts.
+
+    What a program that was killed left half written is dropped. Use it with :meth:`opened`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there; nothing is written.
+
+        Args:
+            path: The file; it need not exist.
+
+        Raises:
+            OutputError: If it cannot be read.
+        """
+        self.path = path
+        self._results: dict[str, RowResult] = {}
+        self._is_ragged = False
+        try:
+            lines = path.read_bytes().split(b"\n") if path.exists() else []
+        except OSError as error:
+            raise _unusable(path, error) from error
+        for line in lines[:-1]:
+            self._take(line)
+        if lines and lines[-1]:  # no line break at its end: half a line, or whole but for that
+            self._is_ragged = True
+            self._take(lines[-1])
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def find(self, output: Path) -> RowResult | None:
+        """Return the result of the row that writes ``output``."""
+        return self._results.get(self.shown(output))
+
+    def shown(self, path: Path) -> str:
+        """Return a path as the file has it: a folder that is moved as a whole stays valid."""
+        full, folder = (Path(os.path.normpath(each.absolute())) for each in (path, self.path))
+        is_below = full.is_relative_to(folder.parent)
+        return full.relative_to(folder.parent).as_posix() if is_below else str(full)
+
+    @contextmanager
+    def opened(self) -> Iterator[Self]:
+        """Hold the file, so that no other batch writes it; a row has one line from here on.
+
+        Raises:
+            OutputError: If another batch holds it, or it cannot be written.
+        """
+        lock = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            held = lock_output(self.path, lock)
+            with held:
+                self._compact()
+                yield self
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+
+    def add(self, result: RowResult) -> None:
+        """Write a result down at once.
+
+        Raises:
+            OutputError: If that fails.
+        """
+        self._results[result.key] = result
+        try:
+            with self.path.open("ab") as file:
+                file.write(_line(result))
+                file.flush()
+                sync(file.fileno())
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+
+    def _compact(self) -> None:
+        """Leave the newest result of each row, and none of rows that never had a video's name.
+
+        The next check tells those again, and may find them under other numbers.
+        """
+        named = {key: each for key, each in self._results.items() if each.output is not None}
+        self._results = named
+        if not self.path.exists():
+            self.path.touch()
+            return
+        lines = b"".join(map(_line, self._results.values()))
+        if self._is_ragged or lines != self.path.read_bytes():
+            with replacing(self.path) as aside:
+                aside.write_bytes(lines)
+            self._is_ragged = False
+
+    def _take(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            found = _read(line)
+        except (ValueError, TypeError) as error:
+            shown = excerpt(line.decode(errors="replace"))
+            logger.warning("%s: %s is no result (%s), left out", self.path, shown, reason(error))
+            return
+        self._results.pop(found.key, None)
+        self._results[found.key] = found
+
+
+def results_path(manifest: Path) -> Path:
+    """Return where the results of a manifest are: beside it."""
+    return manifest.with_name(manifest.name + SUFFIX)
+
+
+def _read(line: bytes) -> RowResult:
+    """Read a line; names of later versions are ignored.
+
+    Raises:
+        ValueError: If it is no JSON object.
+        TypeError: If it lacks a name.
+    """
+    found: Any = parse_json(line)
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return RowResult(**{name: value for name, value in found.items() if name in _NAMES})
+
+
+def _line(result: RowResult) -> bytes:
+    return json.dumps(asdict(result), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _unusable(path: Path, error: OSError) -> FlashTalkError:
+    return OutputError(
+        f"results {shown_path(path)}: cannot be written, {reason(error).lower()}; choose another "
+        "place with --results"
+    )

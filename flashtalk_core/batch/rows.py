@@ -1,0 +1,110 @@
+"""Rows of a batch, what becomes of them, and who renders them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..engine.spec import ModelSpec, PlacementSpec, RenderSpec
+from ..errors import FlashTalkError
+from .results import Status
+
+ModelKey = tuple[ModelSpec, PlacementSpec]
+AddFrames = Callable[[int], object]
+"""Gets the number of frames that were written, 0 before each step; may raise to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRow:
+    """One video of a batch."""
+
+    number: str
+    """Of the row in the manifest; ``3.2`` is the second video of row 3."""
+    image: Path
+    audio: Path
+    output: Path
+    spec: RenderSpec
+    crf: int
+
+
+@dataclass(frozen=True)
+class FaultyRow:
+    """A row that cannot be rendered."""
+
+    number: str
+    error: FlashTalkError
+    output: Path | None = None
+    """Where its video would go; ``None`` where that is not known."""
+    image: Path | None = None
+    audio: Path | None = None
+
+
+@dataclass(frozen=True)
+class CheckedRow:
+    """A row that can be rendered, as far as that shows without its weights."""
+
+    row: BatchRow
+    fingerprint: str
+    num_frames: int
+    is_done: bool = False
+    """Whether an earlier run rendered it with these settings, and its video is there."""
+    notes: tuple[str, ...] = ()
+    """Options that have no effect where it runs."""
+
+
+def model_key(spec: RenderSpec) -> ModelKey:
+    """Return what rows have in common that are rendered by the same networks."""
+    return spec.model, spec.placement
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the render of a row ended."""
+
+    status: Status
+    num_frames: int
+    seconds: float
+    error: str | None = None
+    stop: BaseException | None = None
+    """What stopped it from outside, such as Ctrl-C; to be raised once it is written down."""
+
+
+class BatchEvents(Protocol):
+    """What happens in a batch, from the thread that called; what it raises stops the batch."""
+
+    def started(self, row: CheckedRow, /) -> object:
+        """A worker begins a row."""
+        ...
+
+    def frames(self, row: CheckedRow, count: int, /) -> object:
+        """So many more frames of a row were written."""
+        ...
+
+    def ended(self, row: CheckedRow, outcome: Outcome, /) -> object:
+        """A row ended, one way or another."""
+        ...
+
+
+class RowWorkers(Protocol):
+    """What renders rows: this process, or several others."""
+
+    def render_all(self, rows: Sequence[CheckedRow], events: BatchEvents) -> None:
+        """Render every row, and report each; an error of a row is its outcome.
+
+        When stopped, rows that had begun are reported as stopped first.
+        """
+        ...
+
+
+class Renderer(Protocol):
+    """Renders one row after another."""
+
+    def render(self, row: BatchRow, add_frames: AddFrames) -> int:
+        """Render a row into its file; return its frames, or raise."""
+        ...
+
+    def forget(self) -> None:
+        """Free all networks, after an error for example; the next row reads them again."""
+        ...

@@ -1,0 +1,1 @@
+"""Processes that render rows of a batch, one for each device. Not in the published pack."""

@@ -1,0 +1,1 @@
+"""``batch``: many videos of one list."""
