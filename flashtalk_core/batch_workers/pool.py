@@ -149,6 +149,7 @@ class _Run:
         self._why = outcome.error or ""
         if process.row is not None:
             self._end_row(process, outcome)
+        process.close()
         num_lost = self._num_lost.pop(process) + 1
         if num_lost < _MOST_LOST and self._left:
             self._start(place, num_lost)

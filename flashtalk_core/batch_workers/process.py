@@ -107,8 +107,8 @@ class RowProcess:
 
     def close(self) -> None:
         """Wait for its end, and remove its log unless it failed."""
+        self.stop()
         code = self._process.wait()
-        assert self._process.stdout is not None
         if code == 0:
             Path(self.log).unlink(missing_ok=True)
 
@@ -131,7 +131,8 @@ class RowProcess:
     def _read(self, reports: Reports) -> None:
         assert self._process.stdout is not None
         try:
-            for line in self._process.stdout:
-                reports.put((self, read_report(line)))
+            with self._process.stdout as lines:
+                for line in lines:
+                    reports.put((self, read_report(line)))
         finally:
             reports.put((self, None))

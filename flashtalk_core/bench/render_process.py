@@ -39,7 +39,7 @@ def seconds_to_first_frame(arguments: Sequence[str]) -> float:
     start_s = time.monotonic()
     command = [sys.executable, "-m", _PACKAGE, "render", *arguments]
     with subprocess.Popen(
-        command, env=_environment(), stderr=subprocess.PIPE, text=True
+        command, env=child_environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         lines = []
@@ -51,7 +51,7 @@ def seconds_to_first_frame(arguments: Sequence[str]) -> float:
     raise FlashTalkError(f"render without a frame: {lines[-1] if lines else 'it printed nothing'}")
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Let a child find this package from any folder: relative paths are the user's own."""
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
@@ -67,7 +67,7 @@ def peak_memory_bytes(arguments: Sequence[str]) -> int:
         raise FlashTalkError(f"memory on {sys.platform}: it is measured on Linux only")
     done = subprocess.run(
         [sys.executable, "-c", _REPORT_PEAK, "render", *arguments],
-        env=_environment(),
+        env=child_environment(),
         capture_output=True,
         text=True,
         check=False,

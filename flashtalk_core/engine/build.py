@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -12,11 +12,13 @@ from torch import Tensor
 from ..config.chunk import ChunkConfig
 from ..geometry import chunk_span
 from ..media.audio.source import SampleReader
+from ..media.image.colour import ColourReference
 from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder, encode_prompt
 from ..models.vae.model import VideoVAE
 from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import Residency
+from ..placement.rounding import rounding_of
 from ..sampling.schedule import model_timesteps
 from .avatar import TalkingAvatar
 from .chunk import ChunkModel
@@ -24,7 +26,7 @@ from .encoding_cache import EncodingMemo
 from .events import NO_EVENTS, RenderEvents
 from .plan import RenderPlan
 from .plan import fingerprint as hash_of
-from .reference import ReferenceTrack, encode_portrait
+from .reference import EncodedPortrait, ReferenceTrack, encode_portrait
 from .request import PromptChange, check_request, warn_about_request
 from .state import ChunkSource
 
@@ -75,8 +77,10 @@ def build_avatar(
     """
     check_request(plan.request, plan.checkpoint.config)
     warn_about_request(plan.request, plan.checkpoint.config, plan.audio.duration_s)
-    encodings = encode_inputs(plan, networks, memo or EncodingMemo())
-    return prepare_avatar(plan, encodings, audio, networks, plan.fingerprint(), events)
+    memo = memo or EncodingMemo()
+    encodings = encode_inputs(plan, networks, memo)
+    mark = plan.fingerprint()
+    return prepare_avatar(plan, encodings, audio, networks, mark, events, memo=memo)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ def prepare_avatar(
     fingerprint: str,
     events: RenderEvents,
     spread: ImageSpread = WHOLE,
+    memo: EncodingMemo | None = None,
 ) -> TalkingAvatar:
     """Prepare a session; see :func:`build_avatar`.
 
@@ -116,11 +121,10 @@ def prepare_avatar(
         fingerprint: Of the session's states.
         events: Receives the steps and stages of each chunk.
         spread: Which part of a frame is encoded and decoded here.
+        memo: Encodings of earlier renders; ``None`` encodes the portrait.
     """
     request = plan.request
-    with networks.acquire(VideoVAE) as vae:
-        image, tokens = plan.fitted_image(), encodings.clip_tokens
-        portrait = encode_portrait(vae, tokens, image, plan.chunk.num_frames, spread.encode)
+    portrait = _encode_portrait(plan, encodings.clip_tokens, networks, spread, memo)
     frames = start_frames(request.prompt_changes, plan.chunk)
     timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
     references = ReferenceTrack(networks, portrait, encodings.contexts, frames, timesteps)
@@ -134,6 +138,33 @@ def prepare_avatar(
         fingerprint=fingerprint,
         events=events,
     )
+
+
+def _encode_portrait(
+    plan: RenderPlan,
+    tokens: Tensor,
+    networks: Residency,
+    spread: ImageSpread,
+    memo: EncodingMemo | None,
+) -> EncodedPortrait:
+    """Return the portrait as the autoencoder encodes it, or has before."""
+    image, place = plan.fitted_image(), plan.placement
+    device = place.device_of(VideoVAE)
+    # Everything that the last bits of its latents depend on.
+    run = [str(place.dtype), rounding_of(device), place.memory.row_tiles]
+    run.append(asdict(place.kernel_options_of(VideoVAE)))
+    frames = plan.chunk.num_frames
+    keys = [hash_of(image=image, frames=frames, run=run, part=part) for part in ("all", "one")]
+    condition, latent = (None if memo is None else memo.find(key) for key in keys)
+    if condition is not None and latent is not None:
+        colour = ColourReference.from_image(image.to(device))
+        return EncodedPortrait(condition.to(device), tokens, latent.to(device), colour)
+    with networks.acquire(VideoVAE) as vae:
+        portrait = encode_portrait(vae, tokens, image, frames, spread.encode)
+    if memo is not None:
+        memo.store(keys[0], portrait.condition)
+        memo.store(keys[1], portrait.motion_latent)
+    return portrait
 
 
 def start_frames(changes: Sequence[PromptChange], chunk: ChunkConfig) -> list[int]:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor
 
-_CAPACITY = 16
+_CAPACITY = 32
 
 
 class EncodingMemo:

@@ -13,6 +13,7 @@ from ...placement.devices import DTYPES, choose_device, choose_dtype
 from ..kernel_options import add_switches, read_disabled
 from ..render_options import EXAMPLE, parse_size
 from ..tables import print_parts, print_rows
+from .batch import add_batch
 from .cards import add_cards
 from .cold import add_cold
 from .launches import add_launches
@@ -45,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_links(parts)
     add_ranks(parts)
     add_launches(parts)
+    add_batch(parts)
     _add_av(parts)
     for part in parts.choices.values():
         part.add_argument("--json", action="store_true", help="print JSON")

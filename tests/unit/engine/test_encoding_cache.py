@@ -42,10 +42,26 @@ def test_another_seed_encodes_nothing_again(make_plan, networks, monkeypatch):
         networks, "acquire", lambda kind: used.append(kind.__name__) or acquire(kind)
     )
     build_avatar(make_plan(), None, networks, memo=memo)
-    assert {"TextEncoder", "ClipVision"} < set(used)
+    assert {"TextEncoder", "ClipVision", "VideoVAE"} < set(used)
     used.clear()
     build_avatar(make_plan(seed=3, steps=2), None, networks, memo=memo)
-    assert {"TextEncoder", "ClipVision"}.isdisjoint(used)
+    assert {"TextEncoder", "ClipVision", "VideoVAE"}.isdisjoint(used)
     build_avatar(make_plan(prompt="another"), None, networks, memo=memo)
     assert "TextEncoder" in used
     assert "ClipVision" not in used
+
+
+def test_a_portrait_that_is_kept_is_the_one_that_was_encoded(make_plan, networks):
+    from flashtalk_core.engine.build import build_avatar
+
+    memo = EncodingMemo()
+    encoded, kept, other = (
+        build_avatar(make_plan(**given), None, networks, memo=memo).references._portrait
+        for given in ({}, {"seed": 3}, {"size_px": (48, 32)})
+    )
+    for name in ("condition", "clip_tokens", "motion_latent"):
+        first, again = getattr(encoded, name), getattr(kept, name)
+        assert (first.dtype, first.device) == (again.dtype, again.device)
+        assert torch.equal(first, again)
+    assert torch.equal(encoded.colour.mean, kept.colour.mean)
+    assert other.condition.shape != encoded.condition.shape

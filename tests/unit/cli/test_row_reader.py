@@ -1,0 +1,99 @@
+"""Cells of a manifest become what the same words on the command line are."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from flashtalk_core.cli.batch.row_reader import RowReader
+from flashtalk_core.cli.main import PROGRAM
+from flashtalk_core.cli.program import build_parser
+from flashtalk_core.cli.render_options import read_spec
+from flashtalk_core.errors import InvalidInputError
+
+pytestmark = pytest.mark.cpu
+
+FILES = {"image": "me.png", "audio": "a.wav"}
+FOLDER = Path("/work/list")
+
+
+def render(*words):
+    """Return the spec and the quality of a command ``render``."""
+    command = ["render", "--image", "me.png", "--audio", "a.wav", "-o", "a.mp4", *words]
+    args = build_parser(PROGRAM).parse_args(command)
+    return read_spec(args), args.crf
+
+
+def batch(*words):
+    return build_parser(PROGRAM).parse_args(["batch", "m.csv", *words])
+
+
+def read(defaults=(), **values):
+    return RowReader(FOLDER, batch(*defaults)).read(FILES | values)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, ()),
+        ({"prompt": "--a, 'b' = c"}, ("--prompt=--a, 'b' = c",)),
+        ({"seed": "7", "steps": 2}, ("--seed", "7", "--steps", "2")),
+        ({"size": "64x96", "fit": "pad"}, ("--size", "64x96", "--fit", "pad")),
+        ({"shift": "-3"}, ("--shift=-3",)),
+        ({"crf": "30"}, ("--crf", "30")),
+        ({"float8": "Yes"}, ("--float8",)),
+        ({"float8": True, "no_fused_layers": 1}, ("--float8", "--no-fused-layers")),
+        ({"float8": "false"}, ()),
+        ({"prompt_at": "2: She nods\n3.5: a: b"},
+         ("--prompt-at", "2", "She nods", "--prompt-at", "3.5", "a: b")),
+        ({"prompt_at": [[2, "She nods"]]}, ("--prompt-at", "2", "She nods")),
+        ({"model": "tiny"}, ("--model", "tiny")),
+        ({"model": "14b"}, ("--model", "/work/list/14b")),
+        ({"lora": "a.safetensors:0.8\nb"},
+         ("--lora", "/work/list/a.safetensors:0.8", "--lora", "/work/list/b")),
+        ({"lora": ["/a"], "device": "cpu"}, ("--lora", "/a", "--device", "cpu")),
+        ({"output": "x.mp4"}, ()),
+    ],
+)  # fmt: skip
+def test_a_row_is_read_as_the_command_line_is(values, words):
+    assert read(**values) == render(*words)
+
+
+def test_options_of_the_batch_hold_for_rows_without_their_own():
+    defaults = ("--steps", "2", "--lora", "x", "--crf", "20", "--float8", "--device", "cpu")
+    assert read(defaults, seed=1) == render(*defaults, "--seed", "1")
+    own = ("--steps", "5", "--lora", "/y", "--crf", "1", "--device", "cpu")
+    assert read(defaults, steps=5, lora="/y", crf=1, float8="no") == render(*own)
+
+
+def test_what_several_devices_do_together_is_no_column():
+    names = RowReader(FOLDER).names
+    assert {"seed", "memory", "device", "prompt_at"} <= names
+    together = {"devices", "ray", "vae_grid", "ring", "exchange", "step_limit", "debug", "help"}
+    assert not together & names
+    assert "device" not in RowReader(FOLDER, has_device=False).names
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"size": "64"}, "argument --size: '64' is no size"),
+        ({"fit": "crop"}, "argument --fit: invalid choice: 'crop'"),
+        ({"seed": "x"}, "argument --seed: invalid int value: 'x'"),
+        ({"seed": True}, "--seed True: use a text or a number"),
+        ({"float8": "maybe"}, "--float8 'maybe': use 'true' or 'false'"),
+        ({"prompt_at": "She nods"}, "write a second, a colon and a prompt"),
+        ({"prompt_at": "x: She nods"}, "--prompt-at 'x': no number of seconds"),
+    ],
+)
+def test_a_value_that_is_none_says_so(values, says):
+    with pytest.raises(InvalidInputError) as caught:
+        read(**values)
+    assert says in str(caught.value)
+
+
+def test_every_option_of_the_row_parser_is_one_of_the_batch():
+    """Otherwise an option could be set for each row, but not for all."""
+    own = vars(batch())
+    assert isinstance(batch(), argparse.Namespace)
+    assert RowReader(FOLDER).names <= own.keys()
