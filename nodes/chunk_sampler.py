@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from .graph.errors import attribute_errors
-from .graph.sizes import MODEL_RULE
+from .graph.sizes import MAX_SEED, MODEL_RULE
 from .sockets import CATEGORY, ChunksSocket, ModelSocket, ReferenceSocket, SpeechSocket
 
 if TYPE_CHECKING:
     from .graph.descriptions import ModelDescription, ReferenceDescription, SpeechDescription
-
-MAX_SEED = 2**63 - 1
 
 
 class ChunkSampler(io.ComfyNode):

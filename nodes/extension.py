@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .audio_encode import AudioEncode
+from .batch import Batch
 from .chunk_sampler import ChunkSampler
 from .example import Example
 from .frames_to_images import FramesToImages
@@ -25,6 +26,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ParallelDecode,
     StreamPreview,
     FramesToImages,
+    Batch,
 )
 
 

@@ -9,13 +9,11 @@ from comfy_api.latest import io
 from ..flashtalk_core.config.avatar import AvatarConfig
 from ..flashtalk_core.geometry import MAX_SIZE_PX, SIZE_STEP_PX
 from .graph.errors import attribute_errors
-from .graph.sizes import CUSTOM, MODEL_SIZE, SIZES, size_of
+from .graph.sizes import CUSTOM, FITS, MODEL_SIZE, SIZES, size_of
 from .sockets import CATEGORY, ReferenceSocket
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-FITS = {"crop": "cover", "pad": "pad"}
 
 
 def _side(name: str, default: int) -> io.Int.Input:

@@ -26,8 +26,8 @@ from .outputs import check_row_output
 from .results import ResultFile
 from .rows import BatchRow, CheckedRow, FaultyRow, ModelKey, model_key
 
-PlanRow = Callable[[RenderSpec], RenderPlan]
-"""Checks a spec, and returns its plan."""
+PlanRow = Callable[[BatchRow], RenderPlan]
+"""Checks the spec of a row, and returns its plan."""
 
 
 class Models:
@@ -71,14 +71,18 @@ def num_plan_frames(plan: RenderPlan) -> int:
 
 
 def check_rows(
-    rows: Iterable[BatchRow | FaultyRow], plan: PlanRow, results: ResultFile, *, again: bool = False
+    rows: Iterable[BatchRow | FaultyRow],
+    plan: PlanRow,
+    results: ResultFile | None = None,
+    *,
+    again: bool = False,
 ) -> Iterator[CheckedRow | FaultyRow]:
     """Check row after row; images and audio are read, weights are not.
 
     Args:
         rows: The batch.
-        plan: Makes the plan of a spec.
-        results: Of earlier runs.
+        plan: Makes the plan of a row.
+        results: Of earlier runs; ``None`` is none.
         again: Whether rows that are done count as not done.
     """
     for row in rows:
@@ -86,17 +90,17 @@ def check_rows(
 
 
 def _check(
-    row: BatchRow, plan: PlanRow, results: ResultFile, again: bool
+    row: BatchRow, plan: PlanRow, results: ResultFile | None, again: bool
 ) -> CheckedRow | FaultyRow:
     try:
         check_crf(row.crf)
         check_row_output(row.output, (row.image, row.audio))
-        planned = plan(row.spec)
+        planned = plan(row)
     except (FlashTalkError, torch.OutOfMemoryError, MemoryError) as error:
         known = error if isinstance(error, FlashTalkError) else FlashTalkError(str(error))
         return FaultyRow(row.number, known, row.output, row.image, row.audio)
     mark = row_fingerprint(planned, row.crf)
-    earlier = results.find(row.output)
+    earlier = None if results is None else results.find(row.output)
     return CheckedRow(
         row=row,
         fingerprint=mark,

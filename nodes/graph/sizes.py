@@ -1,13 +1,19 @@
-"""Sizes of the video by shape of the image, as saved in workflows."""
+"""Choices and ranges of inputs, as saved in workflows: sizes by shape of the image first."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...flashtalk_core.errors import InvalidInputError, about
 from ...flashtalk_core.excerpt import excerpt
 from ...flashtalk_core.geometry import check_size
 
+if TYPE_CHECKING:
+    from ...flashtalk_core.config.avatar import FitMode
+
+MAX_SEED = 2**63 - 1
+FITS: dict[str, FitMode] = {"crop": "cover", "pad": "pad"}
+"""What the choices of the menu ``fit`` are in the core."""
 CUSTOM = "custom"
 MODEL_SIZE = MODEL_RULE = "the model's own"
 

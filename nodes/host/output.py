@@ -68,6 +68,39 @@ def _check_prefix(prefix: str) -> None:
         )
 
 
+def folder_below(name: str) -> Path:
+    """Return a folder below the output folder; it may not exist yet.
+
+    Raises:
+        OutputError: If it leads outside.
+    """
+    _check_prefix(f"{name}/row")
+    top = Path(folder_paths.get_output_directory())
+    if not is_below(top / name, top):
+        raise OutputError(
+            f"folder {name!r}: it leads outside the output folder; use a folder below it",
+            subject="folder",
+        )
+    return top / name
+
+
+def is_below(path: Path, folder: Path | None = None) -> bool:
+    """Whether ``path`` lies in a folder, links followed; ``None`` is ComfyUI's output folder."""
+    top = Path(folder_paths.get_output_directory()) if folder is None else folder
+    return path.resolve().is_relative_to(top.resolve())
+
+
+def output_file(path: Path) -> OutputFile:
+    """Return a video in the output folder as ComfyUI's page asks for it."""
+    below = path.resolve().relative_to(Path(folder_paths.get_output_directory()).resolve())
+    return OutputFile(path, "" if below.parent == Path() else below.parent.as_posix())
+
+
+def input_path(name: str) -> Path:
+    """Return a file in ComfyUI's input folder, or the one that a whole path names."""
+    return Path(folder_paths.get_input_directory()) / Path(name.strip())
+
+
 def store_folder() -> Path:
     """Return the folder where finished renders are kept."""
     return Path(folder_paths.get_output_directory()) / STORE_FOLDER

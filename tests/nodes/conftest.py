@@ -63,14 +63,19 @@ class Pack:
         nodes = asyncio.run(extension.get_node_list())
         return {node.GET_SCHEMA().node_id: node for node in nodes}
 
-    def run(self, name, /, hidden=None, **given):
-        """Run a node as in a prompt: defaults filled in, ranges and menus checked."""
+    def run(self, name, /, hidden=None, lists=(), **given):
+        """Run a node as in a prompt: defaults filled in, ranges and menus checked.
+
+        A node that takes lists gets one value of each input, but for those in ``lists``.
+        """
         node = self.nodes[f"FlashTalk_{name}"]
         values = {}
         for each in node.GET_SCHEMA().inputs:
             values |= each.values(given)
         known = {*values, *(key for key in given if key.partition(".")[0] in values)}
         assert set(given) <= known, f"{name} has no input {set(given) - known}"
+        if node.GET_SCHEMA().is_input_list:
+            values = {key: value if key in lists else [value] for key, value in values.items()}
         io = self["comfy_api.latest"].io
         return io.locked_copy(node, io.HiddenValues(**(hidden or {}))).execute(**values)
 

@@ -22,10 +22,13 @@ ALONE = {
 
 TOOLS = (
     "assets/example/speech.track.json",
+    "batch_workers",
     "bench",
+    "cli/batch/comfy.py",
     "cli/bench",
     "cli/parity",
     "cli/spinning",
+    "comfy_client",
     "parity",
     "runtime",
 )

@@ -138,7 +138,26 @@ def errors_of(pack, make, model, rendered):
         for name, cases in refused.items()
         for given in cases
     ]
-    return [*found, error_of_size(pack), error_of_a_copy(pack)]
+    return [
+        *found,
+        *errors_of_batches(pack, make, model),
+        error_of_size(pack),
+        error_of_a_copy(pack),
+    ]
+
+
+def errors_of_batches(pack, make, model):
+    """Return what Batch says of a manifest and of lists that are none."""
+    folder = Path(pack["folder_paths"].get_input_directory())
+    folder.mkdir(exist_ok=True)
+    (folder / "wrong.csv").write_text("audio,promt\na.wav,b\n")
+    (folder / "empty.csv").write_text("image,audio\na.png,b.wav\nc.png,d.wav\n")
+    lists = {"image": [make.portrait()] * 2, "audio": [make.audio()] * 3}
+    return [
+        pack.error("Batch", model=model, lists=tuple(lists), **lists),
+        pack.error("Batch", model=model, manifest="wrong.csv"),
+        pack.error("Batch", model=model, manifest="empty.csv"),
+    ]
 
 
 def error_of_a_copy(pack):

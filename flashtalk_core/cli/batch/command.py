@@ -84,7 +84,7 @@ def _check(
     with Checking(len(rows)) as progress:
         checked = []
         for found in check_rows(
-            rows, lambda spec: models.plan(slot.apply(spec)), results, again=args.again
+            rows, lambda row: models.plan(slot.apply(row.spec)), results, again=args.again
         ):
             progress.add()
             checked.append(found)

@@ -57,6 +57,15 @@ WRONG = {
     ("FramesToImages", "start"): 99.0,
     ("FramesToImages", "num_frames"): -1,
     ("FramesToImages", "limit_gb"): nan,
+    ("Batch", "model"): {"text_encoder": "none"},
+    ("Batch", "manifest"): "gone.csv",
+    ("Batch", "image"): torch.zeros(1, 9),
+    ("Batch", "audio"): {"waveform": torch.zeros(2, 1, 9), "sample_rate": 16_000},
+    ("Batch", "prompt"): "\ud800",
+    ("Batch", "seed"): -1,
+    ("Batch", "steps"): -1,
+    ("Batch", "folder"): "../outside",
+    ("Batch", "quality"): 99,
 }
 FINE = {
     ("Reference", "fit"),
@@ -64,6 +73,8 @@ FINE = {
     ("ModelLoader", "float8"),
     ("ModelLoader", "memory"),
     ("StreamPreview", "container"),
+    ("Batch", "size"),
+    ("Batch", "fit"),
     # What other nodes made was checked there.
     ("ChunkSampler", "speech"),
     ("ParallelDecode", "chunks"),
@@ -118,6 +129,8 @@ def usual(rendered, pack, model, make):
             given["frames"] = pack.frames(model)
         elif name == "FramesToImages":
             given["video"] = pack["comfy_api.latest"].InputImpl.VideoFromFile(str(rendered.path))
+        elif name == "Batch":
+            given |= {"model": model, "image": make.portrait(), "audio": make.audio()}
         return given
 
     return values
@@ -130,6 +143,8 @@ def execute(pack):
     def run(name, values):
         io = pack["comfy_api.latest"].io
         node = pack.nodes[f"FlashTalk_{name}"]
+        if node.GET_SCHEMA().is_input_list:
+            values = {key: [value] for key, value in values.items()}
         return io.locked_copy(node, io.HiddenValues()).execute(**values)
 
     return run
@@ -141,7 +156,7 @@ def wrong_value(pack, tmp_path, monkeypatch):
 
     def make(name, blamed):
         value = WRONG[name, blamed]
-        if (name, blamed) == ("ChunkSampler", "model"):
+        if blamed == "model" and name in ("ChunkSampler", "Batch"):
             return pack.run("ModelLoader", **value).args[0]
         if (name, blamed) == ("ChunkSampler", "reference"):
             return pack.reference(**value)

@@ -45,6 +45,10 @@ def get_full_path(folder_name, filename):
     return None
 
 
+def get_input_directory():
+    return str(Path(base_path) / "input")
+
+
 def get_output_directory():
     return str(Path(base_path) / "output")
 

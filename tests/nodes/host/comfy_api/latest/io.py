@@ -168,6 +168,7 @@ class Schema:
     search_aliases: list[str] = field(default_factory=list)
     is_output_node: bool = False
     not_idempotent: bool = False
+    is_input_list: bool = False
 
     def __post_init__(self):
         ids = [each.id for each in self.inputs]
