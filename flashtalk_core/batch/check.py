@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -24,10 +24,15 @@ from ..geometry import num_video_frames
 from ..media.video.video_track import check_crf
 from .outputs import check_row_output
 from .results import ResultFile
-from .rows import BatchRow, CheckedRow, FaultyRow, ModelKey, model_key
-
-PlanRow = Callable[[BatchRow], RenderPlan]
-"""Checks the spec of a row, and returns its plan."""
+from .rows import (
+    BatchRow,
+    CheckedRow,
+    FaultyRow,
+    LookAtRow,
+    ModelKey,
+    RowFacts,
+    model_key,
+)
 
 
 class Models:
@@ -58,21 +63,20 @@ class Models:
         return self._opened[key]
 
 
-def row_fingerprint(plan: RenderPlan, crf: int) -> str:
-    """Return a hash of everything that decides a video."""
-    return hash_of(plan=plan.fingerprint(), crf=crf)
-
-
-def num_plan_frames(plan: RenderPlan) -> int:
-    """Return the frames of a video."""
+def facts_of(plan: RenderPlan, crf: int) -> RowFacts:
+    """Return what the plan of a row says of its video."""
     total = plan.audio.total_samples
     assert total is not None, "the audio was measured"
-    return num_video_frames(total, plan.audio.rate_hz, plan.chunk.frame_rate_hz)
+    return RowFacts(
+        fingerprint=hash_of(plan=plan.fingerprint(), crf=crf),
+        num_frames=num_video_frames(total, plan.audio.rate_hz, plan.chunk.frame_rate_hz),
+        notes=tuple(placement_notes(plan.placement)),
+    )
 
 
 def check_rows(
     rows: Iterable[BatchRow | FaultyRow],
-    plan: PlanRow,
+    look: LookAtRow,
     results: ResultFile | None = None,
     *,
     again: bool = False,
@@ -81,30 +85,30 @@ def check_rows(
 
     Args:
         rows: The batch.
-        plan: Makes the plan of a row.
+        look: Checks what a row renders.
         results: Of earlier runs; ``None`` is none.
         again: Whether rows that are done count as not done.
     """
     for row in rows:
-        yield row if isinstance(row, FaultyRow) else _check(row, plan, results, again)
+        yield row if isinstance(row, FaultyRow) else _check(row, look, results, again)
 
 
 def _check(
-    row: BatchRow, plan: PlanRow, results: ResultFile | None, again: bool
+    row: BatchRow, look: LookAtRow, results: ResultFile | None, again: bool
 ) -> CheckedRow | FaultyRow:
     try:
         check_crf(row.crf)
         check_row_output(row.output, (row.image, row.audio))
-        planned = plan(row)
+        facts = look(row)
     except (FlashTalkError, torch.OutOfMemoryError, MemoryError) as error:
         known = error if isinstance(error, FlashTalkError) else FlashTalkError(str(error))
         return FaultyRow(row.number, known, row.output, row.image, row.audio)
-    mark = row_fingerprint(planned, row.crf)
     earlier = None if results is None else results.find(row.output)
+    is_done = earlier is not None and earlier.is_of(facts.fingerprint, row.output)
     return CheckedRow(
         row=row,
-        fingerprint=mark,
-        num_frames=num_plan_frames(planned),
-        is_done=not again and earlier is not None and earlier.is_of(mark, row.output),
-        notes=tuple(placement_notes(planned.placement)),
+        fingerprint=facts.fingerprint,
+        num_frames=facts.num_frames,
+        is_done=is_done and not again,
+        notes=facts.notes,
     )

@@ -85,6 +85,7 @@ def _plan(row: FileRow, read: ReadRow, folders: RowFolders) -> BatchRow | Faulty
         output=found.output,
         spec=spec,
         crf=crf,
+        given=frozenset(row.values),
     )
 
 

@@ -27,6 +27,8 @@ class BatchRow:
     output: Path
     spec: RenderSpec
     crf: int
+    given: frozenset[str] = frozenset()
+    """Options that the manifest or a default sets, by name."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,21 @@ class FaultyRow:
     """Where its video would go; ``None`` where that is not known."""
     image: Path | None = None
     audio: Path | None = None
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What a check finds out about a row."""
+
+    fingerprint: str
+    """Of everything that decides its video."""
+    num_frames: int
+    notes: tuple[str, ...] = ()
+    """Options that have no effect where it runs."""
+
+
+LookAtRow = Callable[[BatchRow], RowFacts]
+"""Checks a row as far as that needs no weights; raises :class:`FlashTalkError`."""
 
 
 @dataclass(frozen=True)

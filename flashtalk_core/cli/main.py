@@ -11,8 +11,8 @@ from .batch import command as batch
 from .program import Command, Program, run
 
 PACKAGE = __name__.partition(".")[0]
-TOOLS = {"parity": "parity", "bench": "bench.command"}
-"""Commands of development and their modules, which the published pack leaves out."""
+TOOLS = {"comfy-batch": "batch.comfy", "parity": "parity", "bench": "bench.command"}
+"""Commands and their modules which the published pack leaves out."""
 TRAINING = {
     ("train",): "train",
     ("evaluate",): "evaluate",

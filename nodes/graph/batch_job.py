@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import comfy.model_management as management
 import comfy.utils
 
-from ...flashtalk_core.batch.check import check_rows
+from ...flashtalk_core.batch.check import check_rows, facts_of
 from ...flashtalk_core.batch.outputs import make_folder
 from ...flashtalk_core.batch.results import SUFFIX, ResultFile
-from ...flashtalk_core.batch.rows import BatchRow, CheckedRow, FaultyRow, Outcome
+from ...flashtalk_core.batch.rows import BatchRow, CheckedRow, FaultyRow, Outcome, RowFacts
 from ...flashtalk_core.batch.run import (
     LocalWorker,
     describe_error,
@@ -181,8 +181,7 @@ class _Batch:
     def _check(self) -> list[CheckedRow]:
         """Return the rows to render; note the others."""
         wanted = []
-        for each in check_rows(self._rows, self._renderer.plan, self._results):
-            _stop_if_asked()
+        for each in check_rows(self._rows, self._look, self._results):
             if isinstance(each, FaultyRow):
                 if self._results is not None:
                     self._results.add(result_of_faulty(self._results, each))
@@ -195,6 +194,10 @@ class _Batch:
             else:
                 wanted.append(each)
         return wanted
+
+    def _look(self, row: BatchRow) -> RowFacts:
+        _stop_if_asked()
+        return facts_of(self._renderer.plan(row), row.crf)
 
     def _add_video(self, row: CheckedRow) -> None:
         self._videos[row.row.number] = row.row.output

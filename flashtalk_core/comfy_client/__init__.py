@@ -1,0 +1,1 @@
+"""Batches on a running ComfyUI, over its HTTP routes. Not in the published pack."""

@@ -1,0 +1,123 @@
+"""A stand-in for the HTTP routes of ComfyUI: it keeps uploads and prompts, and answers."""
+
+import asyncio
+import json
+from threading import Thread
+
+import pytest
+from aiohttp import web
+
+
+class StandIn:
+    """ComfyUI's routes that a batch uses; prompts end by what ``outcomes`` says, in turn."""
+
+    def __init__(self):
+        self.uploads, self.prompts, self.cancelled = {}, [], []
+        self.outcomes = []
+        """Of each prompt: ``done``, ``error``, ``refused``, ``lost``, or ``runs``."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._serve, daemon=True)
+
+    def __enter__(self):
+        self._runner = self._run(self._start())
+        return self
+
+    def __exit__(self, *_):
+        self._run(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _serve(self):
+        self._loop.run_forever()
+
+    def _run(self, work):
+        if not self._thread.is_alive():
+            self._thread.start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _start(self):
+        app = web.Application()
+        app.add_routes([
+            web.get("/system_stats", self._stats),
+            web.post("/upload/image", self._upload),
+            web.post("/prompt", self._prompt),
+            web.get("/history/{id}", self._history),
+            web.get("/queue", self._queue),
+            web.post("/queue", self._delete),
+            web.post("/interrupt", self._interrupt),
+            web.get("/view", self._view),
+        ])  # fmt: skip
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return runner
+
+    async def _stats(self, _request):
+        return await self._answer({"system": {}})
+
+    async def _answer(self, found, status=200):
+        return web.json_response(found, status=status)
+
+    async def _upload(self, request):
+        form = await request.post()
+        assert (form["type"], form["overwrite"]) == ("input", "true")
+        self.uploads[form["image"].filename] = form["image"].file.read()
+        name = {"name": form["image"].filename, "subfolder": form["subfolder"], "type": "input"}
+        return await self._answer(name)
+
+    async def _prompt(self, request):
+        self.prompts.append((await request.json())["prompt"])
+        index = len(self.prompts) - 1
+        if self._outcome(index) == "refused":
+            details = {"class_type": "FlashTalk_Reference", "errors": [{"details": "image: gone"}]}
+            error = {"message": "Prompt outputs failed validation"}
+            return await self._answer({"error": error, "node_errors": {"4": details}}, 400)
+        return await self._answer({"prompt_id": f"id-{index}"})
+
+    def _outcome(self, index):
+        return self.outcomes[index] if index < len(self.outcomes) else "done"
+
+    async def _history(self, request):
+        name = request.match_info["id"]
+        index = int(name.removeprefix("id-"))
+        outcome = self._outcome(index)
+        if outcome in ("runs", "lost"):
+            return await self._answer({})
+        if outcome == "error":
+            details = {"node_type": "FlashTalk_StreamPreview", "exception_message": "no room\n"}
+            status = {"status_str": "error", "messages": [["execution_error", details]]}
+            return await self._answer({name: {"status": status, "outputs": {}}})
+        file = {"filename": f"v{index}.mp4", "subfolder": "FlashTalk", "type": "output"}
+        outputs = {"8": {"images": [file], "animated": [True]}}
+        found = {"status": {"status_str": "success", "messages": []}, "outputs": outputs}
+        return await self._answer({name: found})
+
+    async def _queue(self, _request):
+        running = [
+            [0, f"id-{index}"]
+            for index in range(len(self.prompts))
+            if self._outcome(index) == "runs" and f"id-{index}" not in self.cancelled
+        ]
+        return await self._answer({"queue_running": running, "queue_pending": []})
+
+    async def _delete(self, request):
+        assert json.loads(await request.text())["delete"]
+        return web.Response()
+
+    async def _interrupt(self, request):
+        self.cancelled.append((await request.json())["prompt_id"])
+        return web.Response()
+
+    async def _view(self, request):
+        query = request.query
+        assert (query["subfolder"], query["type"]) == ("FlashTalk", "output")
+        return web.Response(body=f"video {query['filename']}".encode())
+
+
+@pytest.fixture
+def comfyui():
+    with StandIn() as server:
+        yield server
