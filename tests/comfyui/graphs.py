@@ -22,6 +22,7 @@ NODE_INPUTS = {
     "FlashTalk_ParallelDecode": "chunks device latents_per_call grid devices",
     "FlashTalk_StreamPreview": "frames filename_prefix quality container keep_gb",
     "FlashTalk_FramesToImages": "video start num_frames limit_gb",
+    "FlashTalk_Batch": "model manifest prompt seed steps size fit folder quality image audio",
 }
 
 CHAIN: dict[str, tuple[str, dict[str, Any]]] = {

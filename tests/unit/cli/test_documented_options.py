@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "COMMAND_LINE.md").read_text(encoding="utf-8")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z0-9-]*")
 EVERYWHERE = {"-h", "--help", "--debug"}
-COMMAND = re.compile(r"python -m (flashtalk_core|flashtalk_training)((?: [a-z][a-z-]*)*)([^`|&>#;\n]*)")
+COMMAND = re.compile(
+    r"python -m (flashtalk_core|flashtalk_training)((?: [a-z][a-z-]*)*)([^`|&>#;\n]*)"
+)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
