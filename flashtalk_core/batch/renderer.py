@@ -13,10 +13,10 @@ from ..engine.build import LocalEngine
 from ..engine.encoding_cache import EncodingMemo
 from ..engine.events import EventHandlers
 from ..engine.plan import RenderPlan
-from ..engine.render import render_file
 from ..engine.resolve import LocalHost
 from ..engine.session import Engine
 from ..engine.spec import RenderSpec
+from ..jobs.job import render_file
 from ..placement.place import Placement
 from ..placement.residency import CachedNetworks
 from .check import Models
@@ -74,7 +74,7 @@ class RowRenderer:
         """Render a row into its file; return its frames.
 
         Raises:
-            FlashTalkError: If it cannot be rendered; see :func:`.engine.render.render_file`.
+            FlashTalkError: If it cannot be rendered; see :func:`.jobs.job.render_file`.
         """
         spec = self._place(row.spec)
         plan = self._models.plan(spec)
@@ -82,8 +82,9 @@ class RowRenderer:
         events = EventHandlers(
             step=lambda _step: add_frames(0), frames=lambda frames: add_frames(len(frames))
         )
+        engine = self._engine_for(spec, plan)
         return render_file(
-            plan, row.output, self._engine_for(spec, plan), crf=row.crf, events=events
+            plan, spec, row.output, engine, crf=row.crf, events=events, resumed=add_frames
         )
 
     def forget(self) -> None:

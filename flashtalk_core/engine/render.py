@@ -103,36 +103,3 @@ def render_video(
         for frames in run_session(source, plan.audio, state, events):
             sink.write(frames)
             events.frames(frames)
-
-
-def render_file(
-    plan: RenderPlan,
-    path: Path,
-    engine: Engine,
-    *,
-    crf: int,
-    events: RenderEvents = NO_EVENTS,
-) -> int:
-    """Render a plan into a file; see :func:`render_video`.
-
-    Args:
-        plan: Of the video.
-        path: Final name, in ``.mp4``.
-        engine: Generates the chunks.
-        crf: H.264 quality, 0 (best) to 51.
-        events: Receives what happens; may raise to stop.
-
-    Returns:
-        How many frames were written.
-
-    Raises:
-        FlashTalkError: As :func:`open_writer` and :func:`render_video`. A note of whatever is
-            raised says where the frames are that were rendered.
-    """
-    writer = open_writer(plan, path, crf=crf, metadata={"comment": describe(plan)})
-    try:
-        render_video(plan, writer, engine, events=events)
-    except BaseException as error:
-        writer.note_end(error)
-        raise
-    return writer.num_written

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.events import NO_EVENTS, EventHandlers, RenderEvents
 from ..engine.plan import RenderPlan
 from ..engine.plan import fingerprint as hash_of
-from ..engine.render import open_writer, render_video
+from ..engine.render import describe, open_writer, render_video
 from ..engine.session import Engine
 from ..engine.spec import RenderSpec
 from ..engine.state import SessionState
@@ -188,3 +188,42 @@ class Job:
             self._output.state.unlink(missing_ok=True)
         except OSError as error:
             _log.warning("%s stays behind: %s", self._output.state, reason(error))
+
+
+def render_file(
+    plan: RenderPlan,
+    spec: RenderSpec,
+    path: Path,
+    engine: Engine,
+    *,
+    crf: int,
+    events: RenderEvents = NO_EVENTS,
+    resumed: Callable[[int], object] = lambda _: None,
+) -> int:
+    """Render a plan into a file, or what an interrupted run has left to do.
+
+    Args:
+        plan: Of the video.
+        spec: That the plan was made from.
+        path: Final name, in ``.mp4``.
+        engine: Generates the chunks.
+        crf: H.264 quality, 0 (best) to 51.
+        events: Receives what happens; may raise to stop.
+        resumed: Called with the number of frames that are there, if there are some.
+
+    Returns:
+        Frames of the video.
+
+    Raises:
+        FlashTalkError: See :class:`Job`. A note of whatever is raised says where the frames are
+            that were rendered.
+    """
+    job = Job(plan, spec, path, JobOptions(crf=crf, metadata={"comment": describe(plan)}))
+    if job.num_done:
+        resumed(job.num_done)
+    try:
+        job.render(engine, events)
+    except BaseException as error:
+        job.writer.note_end(error)
+        raise
+    return job.writer.num_frames or 0

@@ -25,9 +25,9 @@ from ...flashtalk_core.batch.run import (
     result_of_faulty,
 )
 from ...flashtalk_core.engine.events import EventHandlers
-from ...flashtalk_core.engine.render import render_file
 from ...flashtalk_core.engine.resolve import Inputs, resolve
 from ...flashtalk_core.errors import InvalidInputError, require
+from ...flashtalk_core.jobs.job import render_file
 from ...flashtalk_core.log import printable_log
 from ..host.output import OutputFile, folder_below, input_path, output_file
 from ..host.render_host import ComfyHost
@@ -37,6 +37,7 @@ from .batch_rows import BatchRows, BatchSettings, rows_of_lists, rows_of_manifes
 if TYPE_CHECKING:
     from ...flashtalk_core.batch.rows import AddFrames
     from ...flashtalk_core.engine.plan import RenderPlan
+    from ...flashtalk_core.engine.spec import RenderSpec
     from .descriptions import ModelDescription
 
 _log = printable_log(logging.getLogger(__name__))
@@ -92,11 +93,14 @@ class ManagedRenderer:
 
     def plan(self, row: BatchRow) -> RenderPlan:
         """Check a row with the node's model."""
+        spec = self._spec(row)
+        inputs = replace(self._inputs.get(row.number, Inputs()), model=self._model.opened)
+        return resolve(spec, ComfyHost(), inputs)
+
+    def _spec(self, row: BatchRow) -> RenderSpec:
         model, wanted = self._model, row.spec.placement
         placement = replace(model.placement, decode_latents=wanted.decode_latents)
-        spec = replace(row.spec, model=model.spec, placement=placement)
-        inputs = replace(self._inputs.get(row.number, Inputs()), model=model.opened)
-        return resolve(spec, ComfyHost(), inputs)
+        return replace(row.spec, model=model.spec, placement=placement)
 
     def render(self, row: BatchRow, add_frames: AddFrames) -> int:
         """Render a row into its file; return its frames, or raise."""
@@ -114,7 +118,8 @@ class ManagedRenderer:
             frames=lambda frames: add(len(frames)),
         )
         engine = self._model.engine_for(plan, events)
-        return render_file(plan, row.output, engine, crf=row.crf, events=events)
+        spec = self._spec(row)
+        return render_file(plan, spec, row.output, engine, crf=row.crf, events=events)
 
     def forget(self) -> None:
         """Take all models off the device: memory ran out, or nobody knows their state."""
