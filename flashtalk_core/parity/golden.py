@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from ..errors import InvalidInputError, WeightsError, require
+from ..json_text import parse_json
 from ..weights.mapping.key_maps import KeyMap
 from .bounds import Placement
 
@@ -82,7 +82,7 @@ def read_golden(folder: Path, name: str) -> Golden:
     path = _path(folder, name.removesuffix(".safetensors"))
     try:
         with safe_open(path, "pt") as file:
-            config = json.loads((file.metadata() or {})["config"])
+            config = parse_json((file.metadata() or {})["config"])
             everything = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InvalidInputError(

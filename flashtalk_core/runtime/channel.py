@@ -21,6 +21,8 @@ _LENGTH = struct.Struct("<Q")
 _MAX_MESSAGE_BYTES = 1 << 24
 _MAX_BLOBS = 16
 _MAX_BLOB_BYTES = 1 << 31
+_BLOCK_BYTES = 1 << 24
+"""Memory is taken as data arrive, since a length alone may be anything."""
 
 
 class ChannelClosed(ConnectionError):
@@ -85,19 +87,25 @@ class Channel:
         return decode(text), blobs
 
     def _read(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view = memoryview(data)
-        while view:
+        data = bytearray(min(size, _BLOCK_BYTES))
+        start = 0
+        while start < size:
+            if start == len(data):
+                data.extend(bytes(min(size - start, _BLOCK_BYTES)))
+            start += self._read_into(memoryview(data)[start:])
+        return data
+
+    def _read_into(self, view: memoryview) -> int:
+        with view:
             try:
                 count = self._socket.recv_into(view)
             except TimeoutError:
                 raise
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
-            if not count:
-                raise ChannelClosed("the other end was closed")
-            view = view[count:]
-        return data
+        if not count:
+            raise ChannelClosed("the other end was closed")
+        return count
 
 
 def make_pair(timeout_s: float) -> tuple[Channel, socket.socket]:

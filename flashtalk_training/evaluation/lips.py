@@ -5,7 +5,6 @@ Axis legend: F frames, H W pixels.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.files.input_path import check_input
+from flashtalk_core.json_text import parse_json
 from flashtalk_core.media.container import open_container
 
 from ..drawn_faces.mouth import measure_mouth_opening
@@ -46,12 +46,15 @@ def read_track(path: Path) -> NDArray[np.float64]:
     """Return the opening, 25 values a second, of a track as ``speech.track.json`` has it."""
     path = check_input(path, "track")
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["mouth"]
-        return np.asarray([row[0] for row in rows], np.float64)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        rows = parse_json(path.read_bytes())["mouth"]
+        track = np.asarray([row[0] for row in rows], np.float64)
+        if track.ndim != 1 or not np.isfinite(track).all():
+            raise ValueError("no finite numbers")
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise InvalidInputError(
             f"track {path}: no mouth track; need JSON with rows of numbers under 'mouth'"
         ) from error
+    return track
 
 
 def measure_openings(path: Path) -> NDArray[np.float64]:

@@ -1,31 +1,29 @@
-"""Damaged inputs made of valid ones, and the count of what a reader did with them.
+"""Damaged inputs made of valid ones.
 
 A run is decided by its seed: the same cases come in the same order on every machine.
 """
 
-import contextlib
+import json
 import os
 import random
-import resource
-import signal
-import traceback
-import warnings
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
 
 CASES = int(os.environ.get("FUZZ_CASES", "0"))
 """Cases of every harness; 0 leaves each its own number."""
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
-MAX_CASE_S = 10
-MAX_MORE_BYTES = 4 * 2**30
 
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1)
 VALUES = (
     None, True, False, 0, 1, -1, 2, 7, 128, 65_537, 2**31, 2**53, 2**63, 2**64, 10**400, 0.0, -0.5,
     1e-30, 1e308, float("nan"), float("inf"), -float("inf"), "", "0", "a", "a" * 5000, "\ud800",
-    "\x1b[2J", "../a", "a\0b", [], [0], [1, 2, 3], [None], ["a"], [[1]], {}, {"a": 1},
+    "\x1b[2J", "../a", "../../../etc/passwd", "/etc/passwd", "~root/a", "a\0b",
+    [], [0], [1, 2, 3], [None], ["a"], [[1]], {}, {"a": 1},
 )  # fmt: skip
+FIELDS = (
+    b"", b"0", b"-1", b"1e308", b"nan", b"inf", b"9" * 5000, b"a" * 5000, b"\xff\xfe", b"\0", b'"',
+    b"'", b"../../etc/passwd", b"/etc/passwd", b"~root/x", b"C:\\x", b"NUL", b"\xe2\x80\xae",
+    b"\x1b[2J", b"true", b"[]", b"{}", b"[" * 400, b"=cmd|' /C calc'!A0", b"file:///etc/passwd",
+)  # fmt: skip
+"""What a field of a text may hold."""
 
 
 def mutated(rng: random.Random, seeds: list[bytes]) -> bytes:
@@ -100,92 +98,69 @@ def _nested(depth):
     return value
 
 
-@dataclass
-class Count:
-    """What became of the cases of one reader."""
-
-    reader: str
-    accepted: int = 0
-    refused: int = 0
-    uncaught: Counter = field(default_factory=Counter)
-    """By kind and place."""
-    examples: dict = field(default_factory=dict)
-
-    def __str__(self):
-        cases = self.accepted + self.refused + sum(self.uncaught.values())
-        line = f"{self.reader}: {cases} cases, {self.accepted} accepted, {self.refused} refused"
-        places = [f"\n  {n} x {place}: {self.examples[place]}" for place, n in
-                  self.uncaught.most_common()]  # fmt: skip
-        return f"{line}, {sum(self.uncaught.values())} uncaught{''.join(places)}"
+def changed_json(rng: random.Random, seeds: list[bytes]) -> bytes:
+    """Return JSON in which values are others, or with damaged bytes."""
+    return _changed_text(rng, seeds, mutated_value)
 
 
-def run(reader, read, cases, refusals):
-    """Let ``read`` take each of ``cases``; print and return what became of them.
-
-    Args:
-        reader: Name for the line that is printed.
-        read: Takes one case.
-        cases: Yields cases, which an example is shown of if it is not caught.
-        refusals: Errors that tell a user what is wrong; their text has to be printable and short.
-    """
-    count = Count(reader)
-    with _limits(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for case in cases:
-            try:
-                with _in_time():
-                    read(case)
-                count.accepted += 1
-            except refusals as error:
-                place = _fault_of_text(str(error))
-                count.refused += not place
-                if place:
-                    _note(count, place, case)
-            except Exception as error:
-                frame = traceback.extract_tb(error.__traceback__)[-1]
-                place = f"{type(error).__name__} {error!s:.80} {frame.filename}:{frame.lineno}"
-                _note(count, place.replace("\n", " "), case)
-    print(count)  # noqa: T201 (the result of the tier, shown by -s and on failure)
-    return count
+def changed_safetensors(rng: random.Random, seeds: list[bytes]) -> bytes:
+    """Return a safetensors file with damaged bytes, or with a header of other values."""
+    content = rng.choice(seeds)
+    header, data = split_safetensors(content)
+    if header is None or rng.random() < 0.5:
+        return mutated(rng, [content, *seeds])
+    return join_safetensors(mutated_value(rng, header), data)
 
 
-def _note(count, place, case):
-    count.uncaught[place] += 1
-    count.examples.setdefault(place, repr(case)[:300])
-
-
-def _fault_of_text(text):
-    """Return what is wrong with the text of a refusal."""
-    if not text.isprintable():
-        return "a refusal that is not printable"
-    return f"a refusal of {len(text)} characters" if len(text) > 2000 else ""
-
-
-@contextlib.contextmanager
-def _in_time():
-    def late(*_):
-        raise TimeoutError(f"more than {MAX_CASE_S} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(MAX_CASE_S)
+def split_safetensors(content: bytes):
+    """Return header and data; no header where there is none."""
+    end = 8 + int.from_bytes(content[:8], "little")
     try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        return json.loads(content[8:end]), content[end:]
+    except (ValueError, RecursionError):
+        return None, content
 
 
-@contextlib.contextmanager
-def _limits():
-    """Let memory that is asked for without measure fail at once, and not take the machine."""
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    taken = pages * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MAX_MORE_BYTES, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, limits)
+def join_safetensors(header, data: bytes) -> bytes:
+    """Return a safetensors file; what the header says is not looked at."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def changed_lines(rng: random.Random, seeds: list[bytes]) -> bytes:
+    """Return lines (CSV, JSONL, TOML) in other order, of other fields, or with damaged bytes."""
+    if rng.random() < 0.4:
+        return mutated(rng, seeds)
+    lines = rng.choice(seeds).splitlines(keepends=True) or [b""]
+    for _ in range(rng.choice((1, 1, 2))):
+        at = rng.randrange(len(lines))
+        kind = rng.randrange(4)
+        if kind == 0:
+            lines.insert(at, rng.choice(rng.choice(seeds).splitlines(keepends=True) or [b"\n"]))
+        elif kind == 1 and len(lines) > 1:
+            del lines[at]
+        elif lines[at].lstrip().startswith(b"{"):
+            lines[at] = changed_json(rng, [lines[at].strip()]) + b"\n"
+        else:
+            lines[at] = _with_other_field(rng, lines[at])
+    return b"".join(lines)
+
+
+def _with_other_field(rng, line):
+    mark = rng.choice([each for each in (b",", b"=", b":", b" ") if each in line] or [b"\n"])
+    parts = line.split(mark)
+    parts[rng.randrange(len(parts))] = rng.choice(FIELDS)
+    return mark.join(parts)
+
+
+def _changed_text(rng, seeds, change):
+    text = rng.choice(seeds)
+    if rng.random() < 0.8:
+        try:
+            return json.dumps(change(rng, json.loads(text))).encode()
+        except (ValueError, RecursionError):
+            pass  # it was damaged before
+    return mutated(rng, [text, *seeds])
 
 
 def cases(usual, make, seed=SEED):

@@ -9,7 +9,8 @@ from flashtalk_core.cli.main import PROGRAM
 from flashtalk_core.cli.program import build_parser, describe
 from flashtalk_core.errors import FlashTalkError
 
-from .mutate import cases, run
+from .mutate import cases
+from .trial import run
 
 pytestmark = pytest.mark.manual
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.fuzz.mutate import VALUES, cases, mutated, run
+from tests.fuzz.mutate import VALUES, cases
+from tests.fuzz.trial import run
 
 pytestmark = pytest.mark.manual
 
@@ -73,15 +74,6 @@ def test_encoded_images(pack, fuzz):
     fuzz("CLIP_VISION_OUTPUT", pack["nodes.host.media"].clip_tokens_of, 10_000, make)
 
 
-def test_prompt_lines(pack, fuzz):
-    seeds = ["12.5: She smiles\n1:05: nods\n1:02:03.5\uff1a x\n".encode(), b"9" * 900 + b": x"]
-
-    def make(rng):
-        return mutated(rng, seeds).decode("utf-8", rng.choice(("replace", "surrogateescape")))
-
-    fuzz("prompt lines", pack["nodes.graph.prompt_lines"].read_prompt_lines, 20_000, make)
-
-
 def test_sizes(pack, fuzz):
     def make(rng):
         choice = {name: rng.choice((*(448,) * 40, *VALUES)) for name in ("size", "width", "height")}
@@ -92,24 +84,3 @@ def test_sizes(pack, fuzz):
         return choice
 
     fuzz("sizes", pack["nodes.graph.sizes"].size_of, 10_000, make)
-
-
-def test_menu_names(pack, fuzz):
-    models = pack["nodes.host.model_files"]
-    names = ("auto", "tiny (bundled)", "none", "a" * 5000, "a/../b", "../x", "/etc/passwd", "a\0b",
-             "\ud800", "x/", "", " ", "\x1b[2J", "tiny", "loop/" * 900)  # fmt: skip
-
-    def make(rng):
-        usual = dict.fromkeys(models.INPUT_OF.values(), "auto")
-        usual |= {"model": "tiny (bundled)", "lora": "none"}
-        return {
-            each: name if rng.random() < 0.7 else rng.choice(names) for each, name in usual.items()
-        }
-
-    def read(choice):
-        lora = choice.pop("lora")
-        models.list_errors(choice)
-        models.find_files(choice)
-        models.find_loras(lora, 1.0)
-
-    fuzz("menu names", read, 2_000, make)

@@ -67,7 +67,7 @@ def test_a_process_substitution_is_a_pipe():
         (" ", "audio ' ': no name; name a file"),
         ("a:b", "a:b: no such file"),
         (LONG, "File name too long"),
-        ("a\0b", "null byte"),
+        ("a\0b", "embedded null"),
         ("gone\udce9\x1b[2J\u202e\n", "gone\\xe9\\x1b[2J\\u202e : no such file"),
     ],
     ids=lambda value: repr(value)[:30],

@@ -34,8 +34,8 @@ def refusal(path, content):
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        (b"[" * 9000, "nested more than"),
-        (b'{"a":' * 9000, "nested more than"),
+        (b"[" * 9000 + b"]" * 9000, "nested more than"),
+        (b'{"a":' * 9000 + b"1" + b"}" * 9000, "nested more than"),
         ([], "no object"),
         ({"a": 5}, "tensor a has no type"),
         ({"a": entry(dtype=5)}, "tensor a has no type"),

@@ -50,6 +50,7 @@ def test_broken_pickles(tmp_path, ops):
     refusal(tmp_path / "a.pth", ops)
 
 
+@pytest.mark.filterwarnings("ignore:Validating")  # torch 2.14, of sparse tensors
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize(
     "table",

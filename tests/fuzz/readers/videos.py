@@ -1,27 +1,20 @@
-"""Damaged videos by the thousand: what is not read, or not copied, is refused in one line."""
-
-import logging
+"""Videos of all containers: frames and audio, and copies into other containers."""
 
 import numpy as np
-import pytest
 
-from flashtalk_core.errors import FlashTalkError
-from flashtalk_core.media.isobmff.counts import surplus_samples
 from flashtalk_core.media.video.reading.reader import probe_video, read_audio_part, read_frames_at
 from flashtalk_core.media.video.remux import CONTAINERS, remux_video
 from tests.unit.media.video.reading import video_files as files
 
-from .mutate import cases, mutated, run
-
-pytestmark = pytest.mark.manual
+from ..mutate import mutated
+from ..reader import Reader
+from .isobmff import changed_index, rendered
 
 LIMIT_GB = 0.5
 
 
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory):
-    """Small videos of all containers and kinds, by name."""
-    folder = tmp_path_factory.mktemp("videos")
+def _files(folder):
+    """Return small videos of all containers and kinds."""
     audio = files.clicks(0.5, [0.2])
     parts = {"movflags": "frag_keyframe+empty_moov"}
     times = np.cumsum([0, *[1, 3, 2] * 3]).tolist()
@@ -41,31 +34,11 @@ def seeds(tmp_path_factory):
     return [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
-@pytest.fixture
-def fuzz(seeds, tmp_path):
-    """Let a reader take damaged videos, each as the same file."""
-    logging.getLogger("flashtalk_core").setLevel(logging.CRITICAL)
-    path = tmp_path / "video"
+def _open_video(folder):
+    path = folder / "video"
 
-    def over(name, read, number):
-        def take(data):
-            path.write_bytes(data)
-            try:
-                read(path)
-            except Exception:
-                (tmp_path / "last").write_bytes(data)
-                raise
-
-        count = run(name, take, cases(number, lambda rng: mutated(rng, seeds)), (FlashTalkError,))
-        assert not count.uncaught, str(count)
-        assert min(count.accepted, count.refused) > 0
-
-    yield over
-    logging.getLogger("flashtalk_core").setLevel(logging.NOTSET)
-
-
-def test_frames_and_audio(fuzz):
-    def read(path):
+    def read(data):
+        path.write_bytes(data)
         info = probe_video(path)
         timeline = info.timeline
         for start_s in (0.0, 0.2, float(timeline.duration_s) - 0.05):
@@ -76,18 +49,35 @@ def test_frames_and_audio(fuzz):
                 assert images.shape == (number, *info.size_px, 3)
         read_audio_part(path, 0.0, float(1 / info.frame_rate_hz), info, LIMIT_GB)
 
-    fuzz("video reader", read, 4_000)
+    return read
 
 
-@pytest.mark.parametrize("suffix", CONTAINERS)
-def test_remux(fuzz, tmp_path, suffix):
-    fuzz(f"remux to {suffix}", lambda path: remux_video(path, tmp_path / f"o{suffix}", {}), 2_000)
+def _rendered_and_others(folder):
+    return [*rendered(folder), *_files(folder)]
 
 
-def test_counts_of_an_index(seeds, tmp_path):
-    def read(data):
-        (tmp_path / "video").write_bytes(data)
-        surplus_samples(tmp_path / "video")
+def _changed(rng, seeds):
+    data = rng.choice(seeds)
+    return (changed_index if b"mdat" in data else mutated)(rng, [data, *seeds])
 
-    count = run("counts", read, cases(20_000, lambda rng: mutated(rng, seeds)), ())
-    assert not count.uncaught, str(count)
+
+def _copied_to(suffix):
+    def opened(folder):
+        path = folder / "video"
+
+        def read(data):
+            path.write_bytes(data)
+            remux_video(path, folder / f"copy{suffix}", {"comment": "new"})
+
+        return read
+
+    return opened
+
+
+READERS = (
+    Reader("videos", _files, _open_video, _changed, 3_000),
+    *(
+        Reader(f"copies to {suffix}", _rendered_and_others, _copied_to(suffix), _changed, 1_500)
+        for suffix in CONTAINERS
+    ),
+)
