@@ -16,7 +16,7 @@ pytestmark = pytest.mark.cpu
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     ROOT / "flashtalk_training" / "README.md",
     ROOT / "flashtalk_core" / "assets" / "tiny" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),

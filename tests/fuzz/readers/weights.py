@@ -223,7 +223,8 @@ def _changed_header(rng, seeds):
 def _is_entry(value):
     return (
         isinstance(value, dict)
-        and value.get("dtype") in WIDTHS
+        and isinstance(value.get("dtype"), str)
+        and value["dtype"] in WIDTHS
         and isinstance(value.get("shape"), list)
         and all(type(axis) is int and 0 <= axis < 10_000 for axis in value["shape"])
     )
