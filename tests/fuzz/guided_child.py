@@ -108,7 +108,10 @@ class _Search:
         kind = rng.random()
         if kind < 0.15 and data:
             return atheris.Mutate(data, max_size)
-        seeds = [data] * 6 + [rng.choice(self._samples)] if data else self._samples
+        # What led somewhere new is damaged already; of valid samples more is read to the end.
+        seeds = (
+            self._samples if kind > 0.6 or not data else [data] * 6 + [rng.choice(self._samples)]
+        )
         return self._reader.change(rng, seeds)[:max_size]
 
     def _take(self, data):
