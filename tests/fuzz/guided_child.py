@@ -88,7 +88,13 @@ class _Search:
         self._reader, self._samples = prepared.reader, prepared.samples
         self._cases, self._folder = cases, folder
         refusals = self._reader.refusals
-        self._trial = Trial(self._reader.name, prepared.read, refusals, prepared.folder)
+        self._trial = Trial(
+            self._reader.name,
+            prepared.read,
+            refusals,
+            prepared.folder,
+            names_files=self._reader.names_files,
+        )
         self._case = (folder / "case").open("wb", buffering=0)
         self._before = 0
 

@@ -52,6 +52,8 @@ class Reader:
     """Address space that one input may take on top of what the process has."""
     refusals: tuple[type[Exception], ...] = (FlashTalkError,)
     """How an input is refused: in one printable line of at most 2,000 characters."""
+    names_files: bool = False
+    """Whether inputs name the files that are to be read, as a user does, so that any may be."""
 
     @property
     def slug(self) -> str:

@@ -25,7 +25,8 @@ DEEP = b"[" * 9000 + b"]" * 9000
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_what_was_found_is_read_or_refused(tmp_path, path):
     reader = READERS[path.parent.name]
-    trial = Trial(reader.name, reader.opened(tmp_path), reader.refusals, tmp_path)
+    read, names_files = reader.opened(tmp_path), reader.names_files
+    trial = Trial(reader.name, read, reader.refusals, tmp_path, names_files=names_files)
     with limited(reader.memory_bytes):
         trial.take(path.read_bytes())
     assert not trial.count.uncaught, str(trial.count)

@@ -88,6 +88,21 @@ def test_what_leaves_the_folder_or_runs_something_is_a_fault_whoever_catches_it(
     assert (tmp_path / "secret").exists()
 
 
+def test_a_reader_whose_inputs_name_files_may_read_them_and_no_more(tmp_path):
+    folder, other = tmp_path / "read", tmp_path / "other"
+    folder.mkdir()
+    other.write_bytes(b"a")
+
+    def count(act):
+        trial = Trial("a", lambda case: act(), (), folder, names_files=True)
+        trial.take(b"case")
+        return trial.count
+
+    assert count(other.read_bytes).accepted == 1
+    assert count(other.unlink).uncaught
+    assert other.exists()
+
+
 def test_what_stays_in_the_folder_is_no_fault(tmp_path):
     def act():
         (tmp_path / "a").write_bytes(b"a")

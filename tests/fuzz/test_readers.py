@@ -33,6 +33,9 @@ def test_damaged_inputs_are_read_or_refused(tmp_path, quiet, reader):
         with suppress(*reader.refusals):
             read(sample)
     damaged = cases(reader.share, lambda rng: reader.change(rng, samples))
-    count = run(reader.name, read, damaged, reader.refusals, folder, reader.memory_bytes)
+    count = run(
+        reader.name, read, damaged, reader.refusals, folder, reader.memory_bytes,
+        names_files=reader.names_files,
+    )  # fmt: skip
     assert not count.uncaught, str(count)
     assert [each.name for each in tmp_path.iterdir() if each not in (made, folder)] == []

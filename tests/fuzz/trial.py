@@ -57,7 +57,7 @@ class Count:
 class Trial:
     """Lets a reader take inputs."""
 
-    def __init__(self, name, read, refusals, folder=None):
+    def __init__(self, name, read, refusals, folder=None, *, names_files=False):
         """Take nothing yet.
 
         Args:
@@ -66,9 +66,11 @@ class Trial:
             refusals: Errors that tell a user what is wrong; their text has to be printable and
                 short.
             folder: The only one that may be written; ``None`` leaves out what is watched.
+            names_files: See :class:`.reader.Reader`.
         """
         self.count = Count(name)
         self._read, self._refusals, self._folder = read, refusals, folder
+        self._names_files = names_files
 
     def take(self, case):
         """Let it read one input, and count what becomes of it."""
@@ -95,7 +97,7 @@ class Trial:
         if self._folder is None:
             yield
             return
-        with the_watch().inside(self._folder) as watch:
+        with the_watch().inside(self._folder, reads_any=self._names_files) as watch:
             watch.escapes.clear()
             try:
                 yield
@@ -110,9 +112,11 @@ def the_watch():
     return Watch()
 
 
-def run(reader, read, cases, refusals, folder=None, memory_bytes=MAX_MORE_BYTES):
+def run(
+    reader, read, cases, refusals, folder=None, memory_bytes=MAX_MORE_BYTES, *, names_files=False
+):
     """Let ``read`` take each of ``cases``; print and return what became of them."""
-    trial = Trial(reader, read, refusals, folder)
+    trial = Trial(reader, read, refusals, folder, names_files=names_files)
     with limited(memory_bytes), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for case in cases:

@@ -39,9 +39,15 @@ class Watch:
         sys.addaudithook(self._heard)
 
     @contextlib.contextmanager
-    def inside(self, folder):
-        """Let only ``folder`` be written, and only it, the project and Python be read."""
+    def inside(self, folder, *, reads_any=False):
+        """Let only ``folder`` be written, and only it, the project and Python be read.
+
+        Args:
+            folder: The one.
+            reads_any: Whether any file may be read, since inputs name files.
+        """
         own = [str(ROOT), sys.prefix, sys.base_prefix, *filter(None, sys.path), *_SYSTEM]
+        own += [os.sep] * reads_any
         self._readable = tuple(os.path.realpath(each) for each in (folder, *own))
         self._folder = os.path.realpath(folder)
         try:
@@ -92,4 +98,4 @@ def _place(path):
 
 
 def _is_in(place, folders):
-    return any(place == folder or place.startswith(folder + os.sep) for folder in folders)
+    return any(place == each or place.startswith(each.rstrip(os.sep) + os.sep) for each in folders)

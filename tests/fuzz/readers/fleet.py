@@ -101,5 +101,5 @@ def _open_job(folder):
 READERS = (
     Reader("messages of a fleet", _frames, _open_channel, _changed_frame, 5_000, 256 * MIB,
            (FlashTalkError, ChannelClosed)),
-    Reader("jobs of a fleet", _jobs, _open_job, changed_json, 1_500),
+    Reader("jobs of a fleet", _jobs, _open_job, changed_json, 1_500, names_files=True),
 )  # fmt: skip

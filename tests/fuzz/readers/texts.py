@@ -146,7 +146,7 @@ def _open_golden(folder):
 
 
 READERS = (
-    Reader("render specs", _specs, _open_spec, changed_json, 3_000),
+    Reader("render specs", _specs, _open_spec, changed_json, 3_000, names_files=True),
     Reader("notes of kept renders", _notes, _open_note, changed_json, 2_000, 256 * MIB),
     Reader("names of tensors", _names, _open_names, mutated, 4_000, 256 * MIB),
     Reader("golden files", _golden_files, _open_golden, changed_safetensors, 1_000),
