@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 CASES = 100_000
-MAX_SILENT_S = 60
+MAX_SILENT_S = 90
 """Longest time without a new case: the limit of a case cannot stop C code that never returns."""
 BEGIN, END = "<!-- counts of tests/fuzz: begin -->", "<!-- end -->"
 
@@ -100,25 +100,36 @@ def _line(row):
     )
 
 
+def _rows_of(text):
+    """Return the cells of an earlier table by reader: those not tried again stay."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {cells[0]: cells for cells in lines if len(cells) == 6 and cells[0] != "reader"}
+
+
+def _cells(row):
+    numbers = (row["cases"], row["accepted"], row["refused"], len(row["uncaught"]))
+    return [row["reader"], *(f"{each:,}" for each in (*numbers, row["memory_mib"]))]
+
+
+def _number(cell):
+    return int(cell.replace(",", ""))
+
+
 def write_counts(document, rows, seed):
     """Put the counts into a document, in the place of those of an earlier run."""
-    total = sum(row["cases"] for row in rows)
-    failed = sum(len(row["uncaught"]) for row in rows)
+    text = document.read_text(encoding="utf-8")
+    head, _, rest = text.partition(BEGIN)
+    old, _, tail = rest.partition(END)
+    table = _rows_of(old) | {row["reader"]: _cells(row) for row in rows}
+    total, failed = (sum(_number(cells[at]) for cells in table.values()) for at in (1, 4))
     lines = [
         f"{total:,} cases of seed {seed} on {datetime.now(UTC):%Y-%m-%d}, {failed} failed. Memory "
         "is what a process grew by at most over its whole run, the fuzzer's own included.",
         "",
         "| reader | cases | read | refused | failed | memory, MiB |",
         "|---|---|---|---|---|---|",
-        *(
-            f"| {row['reader']} | {row['cases']:,} | {row['accepted']:,} | {row['refused']:,} | "
-            f"{len(row['uncaught'])} | {row['memory_mib']:,} |"
-            for row in rows
-        ),
+        *(f"| {' | '.join(cells)} |" for cells in table.values()),
     ]
-    text = document.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
     made = "\n".join([f"{head}{BEGIN}", "", *lines, "", f"{END}{tail}"])
     document.write_text(made, encoding="utf-8")
 

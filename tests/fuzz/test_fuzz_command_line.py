@@ -53,7 +53,7 @@ def test_render(tmp_path, monkeypatch):
         out = [] if any(each.startswith("-o=") for each in given) else ["-o", "a.mp4"]
         try:
             args = build_parser(PROGRAM).parse_args([*given, *out])
-            render._check(args).fingerprint()
+            render.make_plan(args).fingerprint()
         except FlashTalkError as error:
             line, code = describe(error)
             assert code == 2

@@ -38,6 +38,12 @@ def swallowing(act):
     return read
 
 
+def spin():
+    until_s = time.monotonic() + 5
+    while time.monotonic() < until_s:
+        pass
+
+
 def refuse(text):
     raise ValueError(text)
 
@@ -52,9 +58,13 @@ def test_a_refusal_that_cannot_be_printed_is_a_fault(text):
     assert taken(lambda: refuse(text)).uncaught
 
 
-def test_what_takes_too_long_is_a_fault_whoever_catches_it(monkeypatch):
-    monkeypatch.setattr(trials, "MAX_CASE_S", 0.02)
-    count = taken(swallowing(lambda: time.sleep(2)))
+@pytest.mark.parametrize(
+    ("limit", "act"),
+    [("MAX_WAIT_S", lambda: time.sleep(2)), ("MAX_CASE_S", spin)],
+)
+def test_what_takes_too_long_is_a_fault_whoever_catches_it(monkeypatch, limit, act):
+    monkeypatch.setattr(trials, limit, 0.02)
+    count = taken(swallowing(act))
     assert next(iter(count.uncaught)).startswith("TooLateError")
 
 
