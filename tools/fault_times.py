@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flashtalk_core.cli.render_options import EXAMPLE
+from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.plan import RenderPlan
 from flashtalk_core.engine.render import render_video

@@ -114,7 +114,7 @@ def describe(title: str, walk: Walk, graph: dict[str, set[str]]) -> str:
 
 def settings_walk(root: Path, folder: Path) -> Walk:
     """From the arguments to the plan: until a render begins."""
-    from flashtalk_core.cli import render
+    from flashtalk_core.cli.rendering import command as render
     from flashtalk_core.engine import render as engine
 
     walk = Walk(root)

@@ -6,9 +6,11 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from ..errors import InvalidInputError
-from . import doctor, jobs, render
 from .batch import command as batch
+from .diagnosis import doctor
 from .program import Command, Program, run
+from .rendering import command as render
+from .rendering import jobs
 
 PACKAGE = __name__.partition(".")[0]
 TOOLS = {"comfy-batch": "batch.comfy", "parity": "parity", "bench": "bench.command"}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from flashtalk_core.cli.render_options import read_sampling
+from flashtalk_core.cli.rendering.render_options import read_sampling
 from flashtalk_core.cli.terminal import write_out
 from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.files.whole_file import check_replacing, replacing

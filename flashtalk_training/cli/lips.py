@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from flashtalk_core.cli.render_options import parse_input
+from flashtalk_core.cli.rendering.render_options import parse_input
 from flashtalk_core.cli.tables import print_rows
 
 

@@ -4,9 +4,9 @@ import argparse
 
 import pytest
 
-from flashtalk_core.cli import render
 from flashtalk_core.cli.main import PROGRAM
 from flashtalk_core.cli.program import build_parser, describe
+from flashtalk_core.cli.rendering import command as render
 from flashtalk_core.errors import FlashTalkError
 
 from .mutate import cases

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..render_options import parse_path
+from ..rendering.render_options import parse_path
 from .row_reader import RowReader
 from .stages import finish_batch, plan_manifest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...placement.devices import parse_devices
-from ..render_options import add_render_options, parse_path
+from ..rendering.render_options import add_render_options, parse_path
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInputError, about
 from ...excerpt import excerpt
-from ..device_options import add_device_options
 from ..program import RaisingParser
-from ..render_options import add_render_options, read_spec
+from ..rendering.device_options import add_device_options
+from ..rendering.render_options import add_render_options, read_spec
 
 if TYPE_CHECKING:
     from ...engine.spec import RenderSpec

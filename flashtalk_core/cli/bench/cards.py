@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..kernel_options import SPEED_WORDS, add_switches, read_disabled
-from ..render_options import parse_size
+from ..rendering.kernel_options import SPEED_WORDS, add_switches, read_disabled
+from ..rendering.render_options import parse_size
 from ..tables import format_rows
 from ..terminal import write_message, write_out
 from .shared_options import add_model, sizes_of

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..kernel_options import SPEED_WORDS
-from ..render_options import parse_size
+from ..rendering.kernel_options import SPEED_WORDS
+from ..rendering.render_options import parse_size
 from ..tables import print_rows
 from .shared_options import sizes_of
 

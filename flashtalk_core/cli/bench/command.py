@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..kernel_options import add_switches, read_disabled
-from ..render_options import EXAMPLE, parse_size
+from ..rendering.kernel_options import add_switches, read_disabled
+from ..rendering.render_options import EXAMPLE, parse_size
 from ..tables import print_parts, print_rows
 from .batch import add_batch
 from .cards import add_cards

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..kernel_options import SPEED_WORDS
-from ..render_options import parse_size
+from ..rendering.kernel_options import SPEED_WORDS
+from ..rendering.render_options import parse_size
 from ..tables import print_parts
 from .shared_options import add_model, sizes_of
 

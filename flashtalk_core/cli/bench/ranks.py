@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ...placement.devices import DTYPES
-from ..render_options import parse_size
+from ..rendering.render_options import parse_size
 from ..tables import print_parts
 from .shared_options import add_model, count_ranks, sizes_of
 

@@ -29,7 +29,7 @@ def of_command_line(pack, *options):
         pack["flashtalk_core.cli.main"].PROGRAM
     )
     args = parser.parse_args(["render", *map(str, options)])
-    render = pack["flashtalk_core.cli.render"]
+    render = pack["flashtalk_core.cli.rendering.command"]
     return render.read_spec(args), render.make_plan(args)[1]
 
 

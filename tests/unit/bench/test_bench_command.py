@@ -10,7 +10,7 @@ import pytest
 from flashtalk_core.bench.render_process import seconds_to_first_frame
 from flashtalk_core.bench.speed import measure_speed
 from flashtalk_core.cli.main import main
-from flashtalk_core.cli.render_options import EXAMPLE
+from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.cli.tables import format_rows
 from flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
 from flashtalk_core.weights.discovery.layout import resolve_model

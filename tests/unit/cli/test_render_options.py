@@ -7,10 +7,15 @@ import torch
 
 from flashtalk_core.acceleration.apply import choose_kernel_options
 from flashtalk_core.acceleration.kernel_options import KernelOptions
-from flashtalk_core.cli.kernel_options import add_kernel_options, read_disabled
 from flashtalk_core.cli.main import PROGRAM, main
 from flashtalk_core.cli.program import build_parser
-from flashtalk_core.cli.render_options import EXAMPLE, parse_size, read_sampling, read_spec
+from flashtalk_core.cli.rendering.kernel_options import add_kernel_options, read_disabled
+from flashtalk_core.cli.rendering.render_options import (
+    EXAMPLE,
+    parse_size,
+    read_sampling,
+    read_spec,
+)
 from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.spec import (

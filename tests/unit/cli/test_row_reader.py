@@ -8,7 +8,7 @@ import pytest
 from flashtalk_core.cli.batch.row_reader import RowReader
 from flashtalk_core.cli.main import PROGRAM
 from flashtalk_core.cli.program import build_parser
-from flashtalk_core.cli.render_options import read_spec
+from flashtalk_core.cli.rendering.render_options import read_spec
 from flashtalk_core.errors import InvalidInputError
 
 pytestmark = pytest.mark.cpu

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from flashtalk_core.cli.render_options import EXAMPLE
+from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.engine import resolve as resolving
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.resolve import (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from flashtalk_core.cli.render_options import EXAMPLE
+from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.engine.build import LocalEngine
 from flashtalk_core.engine.events import NO_EVENTS
 from flashtalk_core.engine.render import render_video

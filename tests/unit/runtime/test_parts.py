@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from flashtalk_core.cli.render_options import EXAMPLE
+from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.resolve import LocalHost, resolve
 from flashtalk_core.engine.spec import PlacementSpec, RenderSpec, Speaker

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..engine.events import RenderEvents
-    from ..engine.plan import RenderPlan
-    from ..engine.session import Engine
-    from ..jobs.job import Job
+    from ...engine.events import RenderEvents
+    from ...engine.plan import RenderPlan
+    from ...engine.session import Engine
+    from ...jobs.job import Job
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ def render_job(job: Job, plan: RenderPlan, step_limit_s: float | None = None) ->
         plan: Of its video.
         step_limit_s: How long a step on several devices may take; ``None`` is the usual.
     """
-    from ..engine.events import EventHandlers
-    from .progress import Progress
+    from ...engine.events import EventHandlers
+    from ..progress import Progress
 
     writer = job.writer
     if job.num_done:
@@ -59,18 +59,18 @@ def open_engine(
     plan: RenderPlan, events: RenderEvents, step_limit_s: float | None = None
 ) -> Iterator[Engine]:
     """Return what renders a plan; processes that it starts end with the context."""
-    from ..engine.build import LocalEngine
-    from ..placement.residency import CachedNetworks
+    from ...engine.build import LocalEngine
+    from ...placement.residency import CachedNetworks
 
     place = plan.placement
     if not place.devices and not place.cluster:
         yield LocalEngine(CachedNetworks(plan.checkpoint, place, events))
         return
-    from ..runtime.fleet import Fleet
-    from ..runtime.limits import Limits
+    from ...runtime.fleet import Fleet
+    from ...runtime.limits import Limits
 
     if place.cluster:
-        from ..runtime.cluster.process import engine_at
+        from ...runtime.cluster.process import engine_at
 
         fleet = engine_at(place, step_limit_s)
     else:

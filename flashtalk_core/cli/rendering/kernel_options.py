@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
-from ..acceleration.kernel_options import GRAPH_MODES, SPEED_WORDS, KernelOptions
+from ...acceleration.kernel_options import GRAPH_MODES, SPEED_WORDS, KernelOptions
 
 
 def add_switches(parser: argparse._ActionsContainer) -> None:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInputError, require
-from ..excerpt import shown_path
+from ...errors import InvalidInputError, require
+from ...excerpt import shown_path
 
 if TYPE_CHECKING:
-    from ..engine.plan import RenderPlan
-    from ..engine.spec import RenderSpec
+    from ...engine.plan import RenderPlan
+    from ...engine.spec import RenderSpec
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ def check_options(args: argparse.Namespace) -> None:
 @contextmanager
 def removing_audio(args: argparse.Namespace) -> Iterator[None]:
     """Remove the audio of an extended video at the end, unless its render can go on."""
-    from ..files.output_path import OutputPath
-    from ..jobs.extend import joined_audio_path
+    from ...files.output_path import OutputPath
+    from ...jobs.extend import joined_audio_path
 
     output = OutputPath(args.output)
     try:
@@ -84,10 +84,10 @@ def audio_of(args: argparse.Namespace) -> tuple[Path, float, float | None]:
     """
     if args.extend is None:
         return args.audio or args.output, 0.0, None
-    from ..files.output_path import check_output, unwritable
-    from ..jobs.extend import joined_audio_path
-    from ..media.audio.appended import append_audio
-    from ..media.video.stored import open_stored
+    from ...files.output_path import check_output, unwritable
+    from ...jobs.extend import joined_audio_path
+    from ...media.audio.appended import append_audio
+    from ...media.video.stored import open_stored
 
     open_stored(args.extend)
     target = joined_audio_path(check_output(args.output).final)
@@ -100,10 +100,10 @@ def audio_of(args: argparse.Namespace) -> tuple[Path, float, float | None]:
 
 def run_extend(args: argparse.Namespace, spec: RenderSpec, plan: RenderPlan) -> int:
     """Render what follows a finished video."""
-    from ..engine.render import describe
-    from ..jobs.extend import open_extended
-    from ..jobs.job import JobOptions
-    from ..media.video.stored import open_stored
+    from ...engine.render import describe
+    from ...jobs.extend import open_extended
+    from ...jobs.job import JobOptions
+    from ...media.video.stored import open_stored
     from .running import render_job
 
     options = JobOptions(
@@ -116,11 +116,11 @@ def run_extend(args: argparse.Namespace, spec: RenderSpec, plan: RenderPlan) -> 
 
 def run_redo(args: argparse.Namespace, plan: RenderPlan) -> int:
     """Render some chunks of a finished video again."""
-    from ..engine.events import EventHandlers
-    from ..engine.render import describe
-    from ..jobs.redo import ChunkRange, check_redo, redo_chunks
-    from ..media.video.stored import open_stored
-    from .progress import Progress
+    from ...engine.events import EventHandlers
+    from ...engine.render import describe
+    from ...jobs.redo import ChunkRange, check_redo, redo_chunks
+    from ...media.video.stored import open_stored
+    from ..progress import Progress
     from .running import open_engine
 
     chunks, stored = ChunkRange.parse(args.redo), open_stored(args.output)

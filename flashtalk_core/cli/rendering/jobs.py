@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidInputError, require
-from ..excerpt import shown_path
-from .render import parse_path
+from ...errors import InvalidInputError, require
+from ...excerpt import shown_path
+from ..tables import print_rows
+from .command import parse_path
 from .running import render_job
-from .tables import print_rows
 
 if TYPE_CHECKING:
-    from ..jobs.folder import HalfJob
+    from ...jobs.folder import HalfJob
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run_list(args: argparse.Namespace) -> int:
     """Print a row for each interrupted render, and what they take together."""
-    from ..jobs.folder import MAX_JOBS, list_jobs
+    from ...jobs.folder import MAX_JOBS, list_jobs
 
     require(args.folder.is_dir(), f"folder {shown_path(args.folder)}: no such folder; name one")
     try:
@@ -64,9 +64,9 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_resume(args: argparse.Namespace) -> int:
     """Render what is missing."""
-    from ..engine.render import describe
-    from ..engine.resolve import LocalHost, resolve
-    from ..jobs.job import Job, JobOptions
+    from ...engine.render import describe
+    from ...engine.resolve import LocalHost, resolve
+    from ...jobs.job import Job, JobOptions
 
     job = _found(args.video)
     if job.record is None:
@@ -85,7 +85,7 @@ def run_resume(args: argparse.Namespace) -> int:
 
 def run_remove(args: argparse.Namespace) -> int:
     """Remove states and partial videos."""
-    from ..jobs.folder import remove_job
+    from ...jobs.folder import remove_job
 
     jobs = [_found(video) for video in args.video]  # all of them are there before one is removed
     for job in jobs:
@@ -100,8 +100,8 @@ def run_remove(args: argparse.Namespace) -> int:
 
 
 def _found(video: Path) -> HalfJob:
-    from ..files.output_path import OutputPath
-    from ..jobs.folder import find_job
+    from ...files.output_path import OutputPath
+    from ...jobs.folder import find_job
 
     job = find_job(OutputPath(video))
     if job is None:

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import __version__
-from ..acceleration.kernel_options import KernelOptions
-from ..errors import FlashTalkError
-from ..excerpt import format_size
+from ... import __version__
+from ...acceleration.kernel_options import KernelOptions
+from ...errors import FlashTalkError
+from ...excerpt import format_size
+from ..terminal import write_out
 from .findings import Finding, Package, look_for
 from .several_devices import list_several
-from .terminal import write_out
 
 if TYPE_CHECKING:
     import torch
@@ -140,9 +140,9 @@ def _cuda_devices() -> list[Finding]:
 
 def _execution_modes(device: torch.device) -> list[Finding]:
     """Return the faster execution modes of a GPU, and why one is not available."""
-    from ..acceleration.apply import check_kernel_options
-    from ..placement.memory_choice import check_choice
-    from ..placement.memory_plan import MemoryChoice
+    from ...acceleration.apply import check_kernel_options
+    from ...placement.memory_choice import check_choice
+    from ...placement.memory_plan import MemoryChoice
 
     findings = []
     for name, check, gain in (
@@ -169,7 +169,7 @@ def list_kernels() -> list[Finding]:
     """Return the attention kernels."""
     import torch
 
-    from ..acceleration.attention_kernels import KERNELS, is_installed
+    from ...acceleration.attention_kernels import KERNELS, is_installed
 
     always = Finding("sdpa", True, "PyTorch's own, on every device")
     cudnn = Finding(
@@ -193,8 +193,8 @@ def check_model(model: str) -> Model:
     parts: list[Finding] = []
     folder = model
     try:
-        from ..weights.discovery.layout import list_parts, resolve_model
-        from ..weights.load import open_avatar
+        from ...weights.discovery.layout import list_parts, resolve_model
+        from ...weights.load import open_avatar
 
         path = resolve_model(model)
         folder = str(path)

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInputError
+from ...errors import InvalidInputError
 from . import finished
 from .device_options import add_device_options
 from .render_options import add_render_options, parse_path, read_spec
 from .running import render_job
 
 if TYPE_CHECKING:
-    from ..engine.plan import RenderPlan
-    from ..engine.spec import RenderSpec
-    from ..placement.memory_plan import MemoryChoice
+    from ...engine.plan import RenderPlan
+    from ...engine.spec import RenderSpec
+    from ...placement.memory_plan import MemoryChoice
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from ..engine.notes import placement_notes
-    from ..engine.render import describe
-    from ..jobs.job import Job, JobOptions
+    from ...engine.notes import placement_notes
+    from ...engine.render import describe
+    from ...jobs.job import Job, JobOptions
 
     spec, plan = make_plan(args)
     for note in placement_notes(plan.placement):
@@ -69,9 +69,9 @@ def _run(args: argparse.Namespace) -> int:
 
 def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     """Check what the user gave, where the video goes first; return it as a spec and its plan."""
-    from ..engine.resolve import LocalHost, resolve
-    from ..files.output_path import check_output
-    from ..media.video.video_track import check_crf
+    from ...engine.resolve import LocalHost, resolve
+    from ...files.output_path import check_output
+    from ...media.video.video_track import check_crf
 
     output = check_output(args.output)
     check_crf(args.crf)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..acceleration.kernel_options import EXCHANGES
-from ..parallel.bands import AUTO
-from ..placement.devices import parse_devices, parse_numbers
+from ...acceleration.kernel_options import EXCHANGES
+from ...parallel.bands import AUTO
+from ...placement.devices import parse_devices, parse_numbers
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

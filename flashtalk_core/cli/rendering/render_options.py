@@ -8,19 +8,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInputError
-from ..excerpt import excerpt
-from ..files.paths import check_file
-from ..placement.devices import DTYPES
+from ...errors import InvalidInputError
+from ...excerpt import excerpt
+from ...files.paths import check_file
+from ...placement.devices import DTYPES
 from .device_options import read_devices
 from .kernel_options import add_kernel_options, read_disabled
 
 if TYPE_CHECKING:
-    from ..engine.request import PromptChange
-    from ..engine.spec import RenderSpec, SamplingSpec
+    from ...engine.request import PromptChange
+    from ...engine.spec import RenderSpec, SamplingSpec
 
 _MOST_DIGITS = 9
-EXAMPLE = Path(__file__).parents[1] / "assets" / "example"
+EXAMPLE = Path(__file__).parents[2] / "assets" / "example"
 
 
 def add_render_options(parser: argparse.ArgumentParser) -> None:
@@ -132,8 +132,8 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def read_spec(args: argparse.Namespace) -> RenderSpec:
     """Return what the user said; the bundled example stands in for what is missing."""
-    from ..engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
-    from ..placement.memory_plan import MemoryChoice
+    from ...engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
+    from ...placement.memory_plan import MemoryChoice
 
     return RenderSpec(
         portrait=str(args.image or EXAMPLE / "portrait.png"),
@@ -161,14 +161,14 @@ def read_spec(args: argparse.Namespace) -> RenderSpec:
 
 def read_sampling(args: argparse.Namespace) -> SamplingSpec:
     """Return what the options of :func:`add_sampling` say."""
-    from ..engine.spec import SamplingSpec
+    from ...engine.spec import SamplingSpec
 
     return SamplingSpec(**{each.name: getattr(args, each.name) for each in fields(SamplingSpec)})
 
 
 def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange, ...]:
     """Read pairs of a second and a prompt."""
-    from ..engine.request import PromptChange
+    from ...engine.request import PromptChange
 
     changes = []
     for second, prompt in given:
