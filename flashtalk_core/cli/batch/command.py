@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from ...engine.resolve import LocalHost
 
     slots = find_slots(args)
-    reader = RowReader(args.manifest.absolute().parent, args, has_device=len(slots) == 1)
+    reader = RowReader(args.manifest.absolute().parent, args, has_device=slots[0].device is None)
     defaults = {
         "image": None if args.image is None else str(args.image.absolute()),
         "audio": None if args.audio is None else str(args.audio.absolute()),
