@@ -1,8 +1,8 @@
 """A reader of outside data as the fuzzers see it: samples, damage, what reads them, its bounds.
 
 To add a reader, write one entry into the ``READERS`` of a module of ``tests/fuzz/readers`` (a new
-module is added to ``ALL`` in its ``__init__.py``); ``readers/jobs.py`` is an example. The tests, the
-guided run, its limits and the table of the documents follow from it.
+module is added to ``ALL`` in its ``__init__.py``); ``readers/jobs.py`` is an example. The tests,
+the guided run, its limits and the table of the documents follow from it.
 A text format (CSV, JSONL) takes ``change=changed_lines``, a JSON one ``change=changed_json``, and a
 safetensors file with JSON in its header ``change=changed_safetensors``. A file that a reader failed
 at goes, as small as it can be made, into ``tests/fuzz/found/<name of the reader, - for spaces>/``.
