@@ -3,6 +3,7 @@
 import sys
 
 from .cli.main import main
+from .cli.program import run_as_process
 
 try:
     from .cli.spinning import limit_spinning
@@ -11,4 +12,4 @@ except ModuleNotFoundError:  # left out of the published pack
 else:
     limit_spinning()  # torch is loaded by the command
 
-sys.exit(main())
+sys.exit(run_as_process(main))

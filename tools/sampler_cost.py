@@ -117,7 +117,8 @@ def render_once(plan: Any, networks: Any, path: Path, stream: Any, server: Serve
     """Render, and return what it took."""
     from flashtalk_core.engine.build import LocalEngine
     from flashtalk_core.engine.events import EventHandlers
-    from flashtalk_core.engine.render import open_writer, render_video
+    from flashtalk_core.engine.render import render_video
+    from flashtalk_core.jobs.job import open_writer
     from flashtalk_core.media.isobmff.live import LiveMp4
 
     inside: list[float] = [0.0]

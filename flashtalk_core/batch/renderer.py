@@ -12,9 +12,8 @@ import torch
 from ..engine.build import LocalEngine
 from ..engine.encoding_cache import EncodingMemo
 from ..engine.events import EventHandlers
-from ..engine.plan import RenderPlan
+from ..engine.plan import Engine, RenderPlan
 from ..engine.resolve import LocalHost
-from ..engine.session import Engine
 from ..engine.spec import RenderSpec
 from ..jobs.job import render_file
 from ..placement.place import Placement

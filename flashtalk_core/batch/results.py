@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from ..errors import FlashTalkError, OutputError
+from ..errors import FlashTalkError, InvalidInputError, OutputError
 from ..excerpt import excerpt, reason, shown_path
 from ..files.output_lock import lock_output
 from ..files.whole_file import replacing, sync
 from ..json_text import parse_json
 from ..log import printable_log
+from ..settings import read_plain
 
 logger = printable_log(logging.getLogger(__name__))
 
@@ -160,7 +161,7 @@ class ResultFile:
             return
         try:
             found = _read(line)
-        except (ValueError, TypeError) as error:
+        except (ValueError, InvalidInputError) as error:
             shown = excerpt(line.decode(errors="replace"))
             logger.warning("%s: %s is no result (%s), left out", self.path, shown, reason(error))
             return
@@ -178,12 +179,14 @@ def _read(line: bytes) -> RowResult:
 
     Raises:
         ValueError: If it is no JSON object.
-        TypeError: If it lacks a name.
+        InvalidInputError: If it lacks a name, or a value is of another type.
     """
     found: Any = parse_json(line)
     if not isinstance(found, dict):
         raise ValueError("no object")
-    return RowResult(**{name: value for name, value in found.items() if name in _NAMES})
+    known = {name: value for name, value in found.items() if name in _NAMES}
+    result: RowResult = read_plain(RowResult, known, "result")
+    return result
 
 
 def _line(result: RowResult) -> bytes:

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..acceleration.apply import choose_kernel_options, set_execution
+from ..acceleration.apply import set_execution
 from ..acceleration.attention_kernels import choose_attention
+from ..acceleration.support import choose_kernel_options
 from ..config.avatar import AvatarConfig
 from ..errors import FlashTalkError
 from ..models.attention import sdpa

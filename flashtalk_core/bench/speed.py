@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ..engine.build import LocalEngine
 from ..engine.events import EventHandlers
-from ..engine.render import open_writer, render_video
+from ..engine.render import render_video
 from ..engine.resolve import LocalHost, resolve
 from ..engine.spec import RenderSpec, Speaker
 from ..geometry import num_chunks
+from ..jobs.job import open_writer
 from ..placement.residency import CachedNetworks
 from ..weights.load import open_avatar
 from .signals import write_babble

@@ -10,7 +10,7 @@ from .batch import command as batch
 from .diagnosis import doctor
 from .program import Command, Program, run
 from .rendering import command as render
-from .rendering import jobs
+from .rendering.jobs import Jobs
 
 PACKAGE = __name__.partition(".")[0]
 TOOLS = {"comfy-batch": "batch.comfy", "parity": "parity", "bench": "bench.command"}
@@ -60,7 +60,7 @@ def _check_there(arguments: list[str]) -> None:
 PROGRAM = Program(
     name="python -m flashtalk_core",
     description="A portrait and speech become a talking video.",
-    commands=(render, batch, jobs, doctor, *_TOOLS.values()),
+    commands=(render, batch, Jobs(render.open_engine), doctor, *_TOOLS.values()),
     packages=(PACKAGE,),
     check=_check_there,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -120,6 +121,20 @@ def run(program: Program, argv: list[str] | None = None) -> int:
             line, code = describe(error, program.packages)
             write_message(sys.stderr, f"error: {line}\n")
             return code
+
+
+def run_as_process(main: Callable[[], int]) -> int:
+    """Run a command that is all that its process does, and return the exit code.
+
+    Whoever presses Ctrl-C again while the first one is at work gets no traceback: nothing but the
+    end of the process follows.
+    """
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = _STOPPED
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
 
 
 def check_surroundings() -> None:

@@ -44,7 +44,7 @@ class LocalEngine:
     def open(
         self, plan: RenderPlan, audio: SampleReader, events: RenderEvents
     ) -> Iterator[ChunkSource]:
-        """Encode portrait and prompts; see :class:`.session.Engine`."""
+        """Encode portrait and prompts; see :class:`.plan.Engine`."""
         yield build_avatar(plan, audio, self.networks, memo=self.memo, events=events)
 
 

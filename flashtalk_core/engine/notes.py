@@ -6,8 +6,8 @@ from functools import cache
 
 import torch
 
-from ..acceleration.apply import check_kernel_options
 from ..acceleration.kernel_options import KernelOptions
+from ..acceleration.support import check_kernel_options
 from ..errors import InvalidInputError
 from ..media.audio.notes import audio_notes
 from ..media.video.audio_track import track_notes

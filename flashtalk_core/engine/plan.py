@@ -1,11 +1,13 @@
-"""Everything that determines a video, checked, without reading weights."""
+"""Everything that determines a video, checked, without reading weights; and who renders it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 from PIL.Image import Image
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from ..acceleration.attention_kernels import KERNELS, is_installed
 from ..config.chunk import ChunkConfig
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
+from ..media.audio.source import SampleReader
 from ..media.image.portrait import fit_image, to_model_range
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
@@ -28,7 +31,9 @@ from ..placement.activation_sizes import (
 from ..placement.place import Placement
 from ..placement.rounding import rounding_of
 from ..weights.load import AvatarCheckpoint
+from .events import RenderEvents
 from .request import AvatarRequest
+from .state import ChunkSource
 
 RENDER_REVISION = 2
 """Increased by every change that makes other bytes from the same settings."""
@@ -139,6 +144,25 @@ class RenderPlan:
         place = self.placement
         grid = str(place.grid(self.request.size_px))
         return [place.num_devices, grid, place.exchange, place.ring]
+
+
+class Engine(Protocol):
+    """Renders plans, one at a time."""
+
+    def open(
+        self, plan: RenderPlan, audio: SampleReader, events: RenderEvents
+    ) -> AbstractContextManager[ChunkSource]:
+        """Prepare a session; its memory is free again when the context is left.
+
+        Args:
+            plan: Of the video.
+            audio: Analysed audio.
+            events: Receives loading, and the steps and stages of each chunk; may raise to stop.
+
+        Raises:
+            FlashTalkError: If the request does not fit the model, or the engine cannot run it.
+        """
+        ...
 
 
 def _installed_kernels() -> list[str]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 from torch import Tensor
 
 from ..media.audio.probe import AnalysisStream
-from ..media.video.encoder import PacketSink
-from ..media.video.partial_file import PartialMark
-from ..media.video.writer import Mp4Writer
 from .events import NO_EVENTS, RenderEvents
-from .plan import RenderPlan
-from .session import Engine, run_session
+from .plan import Engine, RenderPlan
+from .session import run_session
 from .state import SessionState
 
 
@@ -38,29 +33,6 @@ class FrameSink(Protocol):
     def write(self, frames: Tensor) -> None:
         """Take the next frames, ``(f, H, W, 3)`` uint8."""
         ...
-
-
-def open_writer(
-    plan: RenderPlan,
-    path: Path,
-    *,
-    crf: int,
-    metadata: Mapping[str, str] | None = None,
-    sinks: Sequence[PacketSink] = (),
-    resumed: PartialMark | None = None,
-) -> Mp4Writer:
-    """Check that the video can be written; see :class:`Mp4Writer`."""
-    return Mp4Writer(
-        path,
-        plan.request.size_px,
-        plan.audio,
-        plan.chunk.frame_rate_hz,
-        crf=crf,
-        chunk_frames=plan.chunk.num_new_frames,
-        metadata=metadata,
-        sinks=sinks,
-        resumed=resumed,
-    )
 
 
 def describe(plan: RenderPlan) -> str:

@@ -11,9 +11,9 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from ..acceleration.apply import choose_kernel_options, default_decode_latents, graphs_work
 from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import KernelOptions, check_graph_mode, speed_of
+from ..acceleration.support import choose_kernel_options, default_decode_latents, graphs_work
 from ..config.sampling import SamplingConfig
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt

@@ -6,38 +6,15 @@ Axis legend: f frames of one decoded group, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 
 from ..errors import InvalidInputError
 from ..geometry import chunk_span, num_video_frames
 from ..media.audio.info import AudioInfo
-from ..media.audio.source import SampleReader
 from .events import NO_EVENTS, RenderEvents
-from .plan import RenderPlan
 from .state import ChunkSource, SessionState
-
-
-class Engine(Protocol):
-    """Renders plans, one at a time."""
-
-    def open(
-        self, plan: RenderPlan, audio: SampleReader, events: RenderEvents
-    ) -> AbstractContextManager[ChunkSource]:
-        """Prepare a session; its memory is free again when the context is left.
-
-        Args:
-            plan: Of the video.
-            audio: Analysed audio.
-            events: Receives loading, and the steps and stages of each chunk; may raise to stop.
-
-        Raises:
-            FlashTalkError: If the request does not fit the model, or the engine cannot run it.
-        """
-        ...
 
 
 @dataclass(frozen=True)

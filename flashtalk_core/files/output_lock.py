@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -55,6 +56,23 @@ def lock_output(final: Path, lock: Path) -> Iterator[None]:
         with suppress(OSError):
             lock.unlink()
         file.close()
+
+
+def claim(file: FileIO, path: Path) -> None:
+    """Hold a file that grows as long as it is open, where the system knows locks.
+
+    Another program may have removed the lock of its output, and with it what kept others away.
+
+    Raises:
+        OutputError: If another render holds it.
+    """
+    if sys.platform == "win32":  # no file can be removed there that is open, no lock either
+        return
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno in _HELD_BY_ANOTHER:
+            raise _held_by_another(path) from error
 
 
 def check_own_place(final: Path, path: Path) -> None:
@@ -116,10 +134,7 @@ def _take(final: Path, lock: Path) -> BinaryIO:
                 _lock(file)
             except OSError as error:
                 if error.errno in _HELD_BY_ANOTHER:
-                    raise OutputError(
-                        f"output {shown_path(final)}: another render is writing it; "
-                        "choose another name, or wait until that one is done"
-                    ) from error
+                    raise _held_by_another(final) from error
             # Its last holder may have removed the file between the two steps.
             if sys.platform == "win32" or _is_still(file, lock):
                 opened.pop_all()
@@ -140,7 +155,14 @@ def _open(final: Path, lock: Path) -> BinaryIO:
     )
 
 
-def _lock(file: BinaryIO) -> None:
+def _held_by_another(path: Path) -> OutputError:
+    return OutputError(
+        f"output {shown_path(path)}: another render is writing it; choose another name, or wait "
+        "until that one is done"
+    )
+
+
+def _lock(file: BinaryIO | FileIO) -> None:
     if sys.platform == "win32":
         import msvcrt
 

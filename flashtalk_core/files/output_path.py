@@ -28,6 +28,7 @@ _REMEDIES = {
     errno.ENOSPC: "free some space or choose another disk",
     errno.EDQUOT: "free some of your quota or choose another disk",
     errno.EFBIG: "raise the file size limit (ulimit -f) or choose another disk",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.EROFS: "choose a folder on a disk that is not read-only",
     errno.EACCES: "choose a folder you may write to",
     errno.EPERM: "choose a folder you may write to",

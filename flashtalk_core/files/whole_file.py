@@ -13,6 +13,7 @@ import secrets
 import stat
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -171,12 +172,28 @@ def remove_leftover(path: Path) -> None:
             path.unlink()
 
 
+def remove_asides(path: Path) -> None:
+    """Remove what killed programs left aside of a file that nobody else may write at this time."""
+    start, own = f".{path.name[:_LONGEST_START]}", _own_start(path)
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            is_own = other.name.startswith(own)
+            if is_own and _LEFTOVER.fullmatch(other.name.removeprefix(start)):
+                other.unlink()
+
+
 def _make_aside(target: Path) -> Path:
     start = f".{target.name[:_LONGEST_START]}"
     _sweep(target.parent, start)
-    aside = target.with_name(f"{start}.{secrets.token_hex(8)}.tmp")
+    aside = target.with_name(f"{_own_start(target)}{secrets.token_hex(4)}.tmp")
     os.close(create(aside))
     return aside
+
+
+def _own_start(target: Path) -> str:
+    """Return what the names aside of a file begin with; those of other files do not."""
+    digest = zlib.crc32(os.fsencode(target.name))
+    return f".{target.name[:_LONGEST_START]}.{digest:08x}"
 
 
 def _take_over_permissions(aside: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import InvalidInputError, OutputError
 from ..files.output_lock import lock_output
 from ..files.output_path import STATE_SUFFIX, OutputPath
+from ..files.whole_file import remove_asides
 from ..log import printable_log
 from .record import JobRecord
 
@@ -75,6 +76,7 @@ def remove_job(job: HalfJob) -> None:
     with lock_output(output.final, output.lock):
         for path in (output.state, output.partial, output.finishing):
             path.unlink(missing_ok=True)
+        remove_asides(output.state)
 
 
 def limit_jobs(

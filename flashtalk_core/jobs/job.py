@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.events import NO_EVENTS, EventHandlers, RenderEvents
-from ..engine.plan import RenderPlan
+from ..engine.plan import Engine, RenderPlan
 from ..engine.plan import fingerprint as hash_of
-from ..engine.render import describe, open_writer, render_video
-from ..engine.session import Engine
+from ..engine.render import describe, render_video
 from ..engine.spec import RenderSpec
 from ..engine.state import SessionState
 from ..errors import InvalidInputError
@@ -20,7 +19,8 @@ from ..files.output_path import check_output
 from ..log import printable_log
 from ..media.video.encoder import PacketSink
 from ..media.video.finishing import is_half_moved
-from ..media.video.partial_file import check_mark
+from ..media.video.partial_file import PartialMark, check_mark
+from ..media.video.writer import Mp4Writer
 from ..placement.rounding import num_encoder_threads
 from .changes import describe_changes, whole_paths
 from .folder import limit_jobs
@@ -46,6 +46,29 @@ class JobOptions:
     """Get each packet as well."""
     start_anew: bool = False
     """Whether what an interrupted render has left is put aside instead of continued."""
+
+
+def open_writer(
+    plan: RenderPlan,
+    path: Path,
+    *,
+    crf: int,
+    metadata: Mapping[str, str] | None = None,
+    sinks: Sequence[PacketSink] = (),
+    resumed: PartialMark | None = None,
+) -> Mp4Writer:
+    """Check that the video can be written; see :class:`Mp4Writer`."""
+    return Mp4Writer(
+        path,
+        plan.request.size_px,
+        plan.audio,
+        plan.chunk.frame_rate_hz,
+        crf=crf,
+        chunk_frames=plan.chunk.num_new_frames,
+        metadata=metadata,
+        sinks=sinks,
+        resumed=resumed,
+    )
 
 
 class Job:
@@ -94,6 +117,20 @@ class Job:
         """Chunks that are not rendered again."""
         return 0 if self._older is None else self._older.chunk_index
 
+    @property
+    def path(self) -> Path:
+        """The finished file."""
+        return self._output.final
+
+    @property
+    def num_frames(self) -> int | None:
+        """Frames of the video; ``None`` until known."""
+        return self.writer.num_frames
+
+    def note_end(self, error: BaseException) -> None:
+        """Add to what stopped it where its frames are; see :meth:`.Mp4Writer.note_end`."""
+        self.writer.note_end(error)
+
     def render(self, engine: Engine, events: RenderEvents = NO_EVENTS) -> None:
         """Render what is missing; a state is on the disk after each chunk.
 
@@ -118,8 +155,11 @@ class Job:
         )
         limit_jobs(self._output.final.parent)
         state = None if self._older is None else self._older.state
-        render_video(self._plan, self.writer, engine, events=kept, state=state)
-        self._remove_state()
+        try:
+            render_video(self._plan, self.writer, engine, events=kept, state=state)
+        finally:
+            if self.writer.is_complete:  # a stop may come after that
+                self._remove_state()
 
     def put_together(self) -> None:
         """Put the finished file in place that :attr:`is_rendered`.

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from ..borders import library_border
@@ -86,11 +86,10 @@ class JobRecord:
         fields = {name: value for name, value in vars(self).items() if name != _TENSOR}
         fields |= {"version": VERSION, "spec": json.loads(self.spec.to_json())}
         fields["frames_crc32"] = _crc32(frames)
+        # ``save_file`` has a temporary file of its own, which would stay behind a killed process.
+        data = save({_TENSOR: frames}, {_ENTRY: json.dumps(fields)})
         with replacing(path) as aside:
-            try:
-                save_file({_TENSOR: frames}, aside, {_ENTRY: json.dumps(fields)})
-            except SafetensorError as error:  # how it says that the disk is full, for one
-                raise OSError(str(error)) from error
+            aside.write_bytes(data)
 
     @classmethod
     def read(cls, path: Path, *, with_frames: bool = True) -> JobRecord:

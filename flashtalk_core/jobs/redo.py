@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..engine.events import NO_EVENTS, RenderEvents
-from ..engine.plan import RenderPlan
-from ..engine.session import Engine
+from ..engine.plan import Engine, RenderPlan
 from ..engine.state import SessionState
 from ..errors import require
 from ..excerpt import excerpt, shown_path
@@ -26,7 +25,7 @@ from ..media.isobmff.defragment import write_plain_mp4
 from ..media.video.blend import blend_into
 from ..media.video.splice import EncoderSettings, with_frames, write_fragments
 from ..media.video.stored import StoredPacket, StoredVideo
-from .extend import check_fits, motion_frames_of, read_frames
+from .stored_frames import check_fits, motion_frames_of, read_frames
 
 BLEND_FRAMES = 12
 """Frames at the end of the range that change over into those of the older video."""

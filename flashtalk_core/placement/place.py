@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from ..acceleration.apply import is_supported
 from ..acceleration.kernel_options import Exchange, KernelOptions
+from ..acceleration.support import is_supported
 from ..models.vae.model import VideoVAE
 from ..parallel.bands import VaeGrid, choose_grid
 from ..quantization.fp8 import choose_format

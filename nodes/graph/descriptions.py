@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from ...flashtalk_core.config.avatar import FitMode
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
     from ...flashtalk_core.engine.events import RenderEvents
-    from ...flashtalk_core.engine.plan import RenderPlan
+    from ...flashtalk_core.engine.plan import Engine, RenderPlan
     from ...flashtalk_core.engine.request import PromptChange
     from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
-    from ...flashtalk_core.engine.session import Engine
     from ...flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
     from ...flashtalk_core.media.audio.info import AudioInfo
     from ...flashtalk_core.weights.discovery.files import ModelFiles

@@ -12,7 +12,7 @@ from .devices import note_fleet
 from .networks import WholeModelPatcher
 
 if TYPE_CHECKING:
-    from ...flashtalk_core.engine.session import Engine
+    from ...flashtalk_core.engine.plan import Engine
     from ...flashtalk_core.runtime.fleet import Fleet
 
 _OFFLOAD = torch.device("cpu")

@@ -41,6 +41,10 @@ class Server:
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
             )
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def wait_until_ready(self):
         deadline = time.monotonic() + BOOT_LIMIT_S
         while not self._answers():

@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from flashtalk_core.acceleration.apply import is_supported, set_execution
+from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.attention_kernels import KERNELS, choose_attention, is_installed
 from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.acceleration.support import is_supported
 from flashtalk_core.bench.agreement import MAX_ERROR_FLOAT8, MIN_STD, rounding_bound
 from flashtalk_core.bench.random_networks import random_network
 from flashtalk_core.bench.ranks.process import run_ranks

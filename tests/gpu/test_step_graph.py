@@ -9,15 +9,11 @@ import pytest
 import torch
 
 from flashtalk_core.acceleration import recording
-from flashtalk_core.acceleration.apply import (
-    choose_kernel_options,
-    release_graphs,
-    set_execution,
-    set_graph,
-)
+from flashtalk_core.acceleration.apply import release_graphs, set_execution, set_graph
 from flashtalk_core.acceleration.attention_kernels import choose_attention
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.acceleration.step_graph import StepGraph
+from flashtalk_core.acceleration.support import choose_kernel_options
 from flashtalk_core.bench.random_networks import random_network
 from flashtalk_core.config.networks import AudioEncoderConfig, DiTConfig
 from flashtalk_core.models.encoders.audio import AudioEncoder
@@ -344,7 +340,7 @@ def test_no_step_is_recorded_with_cudas_own_allocator():
     """ComfyUI uses it by default, and a recording would end the process."""
     code = (
         "import torch\n"
-        "from flashtalk_core.acceleration.apply import graphs_work\n"
+        "from flashtalk_core.acceleration.support import graphs_work\n"
         "torch.zeros(1, device='cuda')\n"
         "assert not graphs_work()"
     )

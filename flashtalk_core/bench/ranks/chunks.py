@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...acceleration.apply import choose_kernel_options, set_graph
+from ...acceleration.apply import set_graph
 from ...acceleration.attention_kernels import choose_attention
 from ...acceleration.kernel_options import Exchange, GraphMode
+from ...acceleration.support import choose_kernel_options
 from ...config.avatar import AvatarConfig
 from ...geometry import SPATIAL_STRIDE, num_latent_frames, token_grid
 from ...models.attention import sdpa

@@ -48,8 +48,8 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run_cards(args: argparse.Namespace) -> int:
     """Measure each card; 0 if every plan fits and gives the same steps, else 1."""
-    from ...acceleration.apply import choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
+    from ...acceleration.support import choose_kernel_options
     from ...bench.cards import SYSTEM_GB, CardBench, bench_cards
     from ...errors import require
     from ...geometry import check_size

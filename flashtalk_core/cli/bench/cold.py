@@ -44,8 +44,8 @@ def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run_cold(args: argparse.Namespace) -> int:
     """Check everything, then start twice."""
-    from ...acceleration.apply import choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
+    from ...acceleration.support import choose_kernel_options
     from ...bench.cold import measure_cold_starts
     from ...errors import require
     from ...geometry import check_size

@@ -20,6 +20,7 @@ from .launches import add_launches
 from .links import add_links
 from .ranks import add_ranks
 from .shared_options import add_model, sizes_of
+from .soak import add_soak
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_av(parts)
     for part in parts.choices.values():
         part.add_argument("--json", action="store_true", help="print JSON")
+    add_soak(parts)
 
 
 def _add_speed(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -202,8 +204,8 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
 
 def _modes(args: argparse.Namespace, device: torch.device) -> dict[str, ExecutionMode]:
     """Return the requested modes, in the order in which they can be switched on."""
-    from ...acceleration.apply import check_kernel_options, choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
+    from ...acceleration.support import check_kernel_options, choose_kernel_options
     from ...bench.stages import ExecutionMode
     from ...placement.memory_choice import check_choice
     from ...placement.memory_plan import MemoryChoice

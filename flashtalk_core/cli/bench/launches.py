@@ -43,8 +43,8 @@ def add_launches(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def run_launches(args: argparse.Namespace) -> int:
     """Measure; 0 if graphs compute the same to the bit, else 1."""
-    from ...acceleration.apply import choose_kernel_options
     from ...acceleration.attention_kernels import choose_attention
+    from ...acceleration.support import choose_kernel_options
     from ...bench.launches.encoder import measure_encoder
     from ...bench.launches.steps import measure_steps
     from ...bench.random_networks import random_networks

@@ -140,7 +140,7 @@ def _cuda_devices() -> list[Finding]:
 
 def _execution_modes(device: torch.device) -> list[Finding]:
     """Return the faster execution modes of a GPU, and why one is not available."""
-    from ...acceleration.apply import check_kernel_options
+    from ...acceleration.support import check_kernel_options
     from ...placement.memory_choice import check_choice
     from ...placement.memory_plan import MemoryChoice
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,8 @@ from .render_options import add_render_options, parse_path, read_spec
 from .running import render_job
 
 if TYPE_CHECKING:
-    from ...engine.plan import RenderPlan
+    from ...engine.events import RenderEvents
+    from ...engine.plan import Engine, RenderPlan
     from ...engine.spec import RenderSpec
     from ...placement.memory_plan import MemoryChoice
 
@@ -56,15 +59,43 @@ def _run(args: argparse.Namespace) -> int:
     spec, plan = make_plan(args)
     for note in placement_notes(plan.placement):
         logger.warning("%s", note)
+    engine = partial(open_engine, step_limit_s=args.step_limit)
     if args.extend is not None:
-        return finished.run_extend(args, spec, plan)
+        return finished.run_extend(args, spec, plan, engine)
     if args.redo is not None:
-        return finished.run_redo(args, plan)
+        return finished.run_redo(args, plan, engine)
     options = JobOptions(
         crf=args.crf, metadata={"comment": describe(plan)}, start_anew=args.start_anew
     )
-    render_job(Job(plan, spec, args.output, options), plan, args.step_limit)
+    render_job(Job(plan, spec, args.output, options), plan, engine)
     return 0
+
+
+@contextmanager
+def open_engine(
+    plan: RenderPlan, events: RenderEvents, step_limit_s: float | None = None
+) -> Iterator[Engine]:
+    """Return what renders a plan; processes that it starts end with the context."""
+    from ...engine.build import LocalEngine
+    from ...placement.residency import CachedNetworks
+
+    place = plan.placement
+    if not place.devices and not place.cluster:
+        yield LocalEngine(CachedNetworks(plan.checkpoint, place, events))
+        return
+    from ...runtime.fleet import Fleet
+    from ...runtime.limits import Limits
+
+    if place.cluster:
+        from ...runtime.cluster.process import engine_at
+
+        fleet = engine_at(place, step_limit_s)
+    else:
+        fleet = Fleet(place.devices, Limits(step_s=step_limit_s))
+    try:
+        yield fleet
+    finally:
+        fleet.close()
 
 
 def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, require
 from ...excerpt import shown_path
+from .running import OpenEngine, render_job
 
 if TYPE_CHECKING:
     from ...engine.plan import RenderPlan
@@ -98,30 +99,36 @@ def audio_of(args: argparse.Namespace) -> tuple[Path, float, float | None]:
     return target, 0.0, None
 
 
-def run_extend(args: argparse.Namespace, spec: RenderSpec, plan: RenderPlan) -> int:
+def run_extend(
+    args: argparse.Namespace, spec: RenderSpec, plan: RenderPlan, open_engine: OpenEngine
+) -> int:
     """Render what follows a finished video."""
     from ...engine.render import describe
-    from ...jobs.extend import open_extended
-    from ...jobs.job import JobOptions
+    from ...jobs.extend import begin_extended
+    from ...jobs.job import Job, JobOptions
     from ...media.video.stored import open_stored
-    from .running import render_job
 
-    options = JobOptions(
-        crf=args.crf, metadata={"comment": describe(plan)}, start_anew=args.start_anew
-    )
-    job = open_extended(open_stored(args.extend), plan, spec, args.output, options)
-    render_job(job, plan, args.step_limit)
+    metadata = {"comment": describe(plan)}
+    options = JobOptions(crf=args.crf, metadata=metadata, start_anew=args.start_anew)
+    job = Job(plan, spec, args.output, options)
+    if not job.num_done:
+        stored = open_stored(args.extend)
+        begin_extended(
+            stored, plan, spec, args.output, key=job.key, crf=args.crf, metadata=metadata
+        )
+        job = Job(plan, spec, args.output, replace(options, start_anew=False))
+        assert job.num_done, "what was left is what an interrupted render leaves"
+    render_job(job, plan, open_engine)
     return 0
 
 
-def run_redo(args: argparse.Namespace, plan: RenderPlan) -> int:
+def run_redo(args: argparse.Namespace, plan: RenderPlan, open_engine: OpenEngine) -> int:
     """Render some chunks of a finished video again."""
     from ...engine.events import EventHandlers
     from ...engine.render import describe
     from ...jobs.redo import ChunkRange, check_redo, redo_chunks
     from ...media.video.stored import open_stored
     from ..progress import Progress
-    from .running import open_engine
 
     chunks, stored = ChunkRange.parse(args.redo), open_stored(args.output)
     check_redo(stored, plan, chunks)
@@ -132,7 +139,7 @@ def run_redo(args: argparse.Namespace, plan: RenderPlan) -> int:
             ready=lambda: stack.enter_context(progress),
             frames=lambda frames: progress.add(len(frames)),
         )
-        engine = stack.enter_context(open_engine(plan, events, args.step_limit))
+        engine = stack.enter_context(open_engine(plan, events))
         output = redo_chunks(
             stored,
             plan,

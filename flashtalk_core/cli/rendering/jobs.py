@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInputError, require
 from ...excerpt import shown_path
 from ..tables import print_rows
-from .command import parse_path
-from .running import render_job
+from .render_options import parse_path
+from .running import OpenEngine, render_job
 
 if TYPE_CHECKING:
     from ...jobs.folder import HalfJob
@@ -20,26 +21,38 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    text = "list, resume or remove interrupted renders"
-    parser = subparsers.add_parser("jobs", help=text, description=text)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="action")
-    text = "list the interrupted renders of a folder"
-    part = actions.add_parser("list", help=text, description=text)
-    part.add_argument(
-        "folder", type=parse_path, nargs="?", default=Path(), help="default: this one"
-    )
-    part.add_argument("--json", action="store_true", help="print JSON")
-    part.set_defaults(run=run_list)
-    text = "go on with an interrupted render, as the command that began it would"
-    part = actions.add_parser("resume", help=text, description=text)
-    part.add_argument("video", type=parse_path, help="video that it was to write, .mp4")
-    part.set_defaults(run=run_resume)
-    text = "remove interrupted renders and what was rendered of them"
-    part = actions.add_parser("remove", help=text, description=text)
-    part.add_argument("video", type=parse_path, nargs="+", help="video that it was to write, .mp4")
-    part.set_defaults(run=run_remove)
+@dataclass(frozen=True)
+class Jobs:
+    """The command; see :class:`.program.Command`."""
+
+    open_engine: OpenEngine
+    """Gives what goes on with a render."""
+
+    def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        """Add the command."""
+        text = "list, resume or remove interrupted renders"
+        parser = subparsers.add_parser("jobs", help=text, description=text)
+        actions = parser.add_subparsers(dest="action", required=True, metavar="action")
+        text = "list the interrupted renders of a folder"
+        part = actions.add_parser("list", help=text, description=text)
+        part.add_argument(
+            "folder", type=parse_path, nargs="?", default=Path(), help="default: this one"
+        )
+        part.add_argument("--json", action="store_true", help="print JSON")
+        part.set_defaults(run=run_list)
+        text = "go on with an interrupted render, as the command that began it would"
+        part = actions.add_parser("resume", help=text, description=text)
+        part.add_argument("video", type=parse_path, help="video that it was to write, .mp4")
+        part.set_defaults(run=self._resume)
+        text = "remove interrupted renders and what was rendered of them"
+        part = actions.add_parser("remove", help=text, description=text)
+        part.add_argument(
+            "video", type=parse_path, nargs="+", help="video that it was to write, .mp4"
+        )
+        part.set_defaults(run=run_remove)
+
+    def _resume(self, args: argparse.Namespace) -> int:
+        return run_resume(args, self.open_engine)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -62,7 +75,7 @@ def run_list(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_resume(args: argparse.Namespace) -> int:
+def run_resume(args: argparse.Namespace, open_engine: OpenEngine) -> int:
     """Render what is missing."""
     from ...engine.render import describe
     from ...engine.resolve import LocalHost, resolve
@@ -79,7 +92,7 @@ def run_resume(args: argparse.Namespace) -> int:
     )
     plan = resolve(record.spec, LocalHost())
     options = JobOptions(crf=record.crf, metadata={"comment": describe(plan)})
-    render_job(Job(plan, record.spec, job.output.final, options), plan)
+    render_job(Job(plan, record.spec, job.output.final, options), plan, open_engine)
     return 0
 
 

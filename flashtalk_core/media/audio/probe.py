@@ -20,7 +20,7 @@ from .info import SILENCE_PEAK, AudioInfo
 from .loudness import TARGET_LUFS
 from .marks import measured_blocks
 from .notes import audio_notes
-from .source import MAX_TIME_S, MIN_DURATION_S, AudioArray
+from .source import MAX_TIME_S, MIN_DURATION_S, AudioSource
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -29,7 +29,7 @@ _NOTED_S = 0.1
 
 
 def probe_audio(
-    source: str | Path | AudioArray,
+    source: str | Path | AudioSource,
     start_s: float = 0.0,
     duration_s: float | None = None,
     *,

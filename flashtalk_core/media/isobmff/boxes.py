@@ -38,12 +38,17 @@ def file_boxes(file: BinaryIO) -> Iterator[BoxSpan]:
 
 
 def has_whole_fragment(path: Path) -> bool:
-    """Return whether there is a part in a file that plays; ``False`` if it is not there."""
+    """Return whether there is a part in a file that plays; ``False`` if it is not there.
+
+    What cannot be looked into at this moment counts as something that plays.
+    """
     try:
         with path.open("rb") as file:
             return any(span.kind == b"mdat" for span in file_boxes(file))
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
 
 
 def cut_to_whole_fragments(path: Path) -> bool:

@@ -6,6 +6,7 @@ any moment the two hold every frame between them, and the fragmented one still p
 
 from __future__ import annotations
 
+import shutil
 import struct
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from .fragments import FragmentedFile, read_fragments
 
 BLOCK_BYTES = 64 << 20
 """Most bytes of media data, and a fragment, that are in both files at once."""
+_FREE_SHARE = 2
+"""A block takes at most the free bytes over this; other programs write, too."""
 
 
 def move_to_plain_mp4(
@@ -30,12 +33,20 @@ def move_to_plain_mp4(
     target: Path,
     timescale_hz: int,
     durations: Mapping[bytes, int],
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int | None = None,
 ) -> int:
     """Make ``target`` a plain MP4 of the tracks of ``source``, which is empty afterwards.
 
     What stops it, :func:`finish_moving` finishes. See :func:`.defragment.write_plain_mp4` for the
-    arguments, what is returned and what is raised.
+    other arguments, what is returned and what is raised.
+
+    Args:
+        source: Fragmented MP4.
+        target: File that is there.
+        timescale_hz: Of the plain file.
+        durations: By track.
+        block_bytes: Most that is in both files at once, and a fragment; ``None`` is as much as
+            the disk has room for, :data:`BLOCK_BYTES` at most.
     """
     with box_border(source), source.open("r+b") as reader, target.open("r+b") as writer:
         fragments = read_fragments(reader)
@@ -56,7 +67,7 @@ def is_moving(source: Path, target: Path) -> bool:
         return False
 
 
-def finish_moving(source: Path, target: Path, block_bytes: int = BLOCK_BYTES) -> None:
+def finish_moving(source: Path, target: Path, block_bytes: int | None = None) -> None:
     """Finish what a stopped :func:`move_to_plain_mp4` has begun; :func:`is_moving` is true.
 
     Raises:
@@ -74,9 +85,11 @@ def _move(
     writer: BinaryIO,
     front_bytes: int,
     fragments: FragmentedFile,
-    block_bytes: int,
+    block_bytes: int | None,
 ) -> None:
     """Move the data of whole fragments from the last to the first."""
+    if block_bytes is None:
+        block_bytes = min(BLOCK_BYTES, shutil.disk_usage(writer.name).free // _FREE_SHARE)
     ends = list(accumulate(fragments.data_sizes))
     stop = len(ends)
     while stop:

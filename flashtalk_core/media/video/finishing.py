@@ -6,13 +6,30 @@ import logging
 import shutil
 from pathlib import Path
 
+from ...errors import OutputError
+from ...excerpt import shown_path
 from ...files.deferred_stops import deferred_stops
 from ...files.output_path import OutputPath
 from ...files.whole_file import put_in_place
 from ...log import printable_log
 from ..isobmff.moving import BLOCK_BYTES, finish_moving, is_moving
+from .partial_file import PartialFile
 
 _log = printable_log(logging.getLogger(__name__))
+
+
+def check_in_place(file: PartialFile, output: OutputPath) -> None:
+    """Stop a render that nobody would find under its name.
+
+    Raises:
+        OutputError: If another program has moved, removed or replaced the partial file.
+    """
+    if file.is_lost:
+        raise OutputError(
+            f"output {shown_path(output.final)}: another program has moved, removed or replaced "
+            f"{shown_path(output.partial)}; put it back with the files beside it, and the same "
+            "command goes on, or render again"
+        )
 
 
 def has_room(partial: Path) -> bool:

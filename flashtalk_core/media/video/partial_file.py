@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError
+from ...files.output_lock import claim
 from ...files.whole_file import create, sync, sync_folder
 from ..isobmff.border import box_border
 from ..isobmff.fragment_writer import FragmentWriter, whole_head
@@ -71,6 +72,11 @@ class PartialFile:
         """For a muxer that gets the first packets, and writes the head of the file."""
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the file was made, and its name stands for another one or none now."""
+        return self._made is not None and not self.is_in_place
+
+    @property
     def is_in_place(self) -> bool:
         """Whether the file was made, and is still what its name stands for."""
         try:
@@ -91,6 +97,7 @@ class PartialFile:
 
         Raises:
             InvalidInputError: If it is not the file that the mark was made of.
+            OutputError: If another render writes it.
             OSError: If it cannot be read or written.
         """
         if self._resumed is None:
@@ -98,6 +105,7 @@ class PartialFile:
         check_mark(self._path, self._resumed)
         self.muxer_output.is_wanted = False
         self._file = FileIO(self._path, "r+b")
+        claim(self._file, self._path)
         self._made = os.fstat(self._file.fileno())
         self._size, self._crc32 = self._resumed.num_bytes, self._resumed.crc32
         self._file.truncate(self._size)
@@ -203,6 +211,7 @@ class PartialFile:
         if self._file is None:
             self._before_first()
             self._file = FileIO(create(self._path), "r+b")
+            claim(self._file, self._path)
             self._made = os.fstat(self._file.fileno())
         self._file.seek(offset)
         rest = memoryview(data)

@@ -20,15 +20,15 @@ from torch import Tensor
 from ...errors import InvalidInputError, OutputError
 from ...files.deferred_stops import deferred_stops
 from ...files.output_lock import lock_output
-from ...files.output_path import check_output, error_line
-from ...files.whole_file import create, put_in_place, sync_file
+from ...files.output_path import check_output, error_line, unwritable
+from ...files.whole_file import create, put_in_place, remove_asides, sync_file
 from ...log import printable_log
 from ..audio.info import AudioInfo
 from ..isobmff.boxes import cut_to_whole_fragments, has_whole_fragment
 from ..isobmff.defragment import write_plain_mp4
 from ..isobmff.moving import move_to_plain_mp4
 from .encoder import PacketSink, VideoEncoder
-from .finishing import complete_moved, has_room, rescue_moved
+from .finishing import check_in_place, complete_moved, has_room, rescue_moved
 from .older_partials import OlderPartials, num_saved_frames
 from .partial_file import PartialFile, PartialMark
 from .video_track import Preset
@@ -113,6 +113,7 @@ class Mp4Writer:
             held.enter_context(lock_output(self.output.final, self.output.lock))
             rescue_moved(self.output)
             self.output.finishing.unlink(missing_ok=True)
+            remove_asides(self.output.state)
             self._encoder.open()
             head = self._file.open()
             if head:
@@ -125,10 +126,12 @@ class Mp4Writer:
         """Return where the partial file can be continued; call it at the end of a chunk.
 
         Raises:
-            OutputError: If what was written does not reach the disk.
+            OutputError: If what was written does not reach the disk, or is not there any more.
         """
         with self._reported_errors():
-            return self._file.mark()
+            mark = self._file.mark()
+            check_in_place(self._file, self.output)
+            return mark
 
     def write(self, frames: NDArray[np.uint8] | Tensor) -> None:
         """Encode frames and the audio that belongs to them.
@@ -152,6 +155,7 @@ class Mp4Writer:
             self._is_moving = True  # nothing of it is to be tidied up
             complete_moved(self.output)
             self.is_complete = True
+            remove_asides(self.output.state)
 
     def __exit__(
         self,
@@ -188,8 +192,8 @@ class Mp4Writer:
             return f"the video was complete by then: {final}"
         if self._is_moving:
             return (
-                f"all {self.num_written} frames are in {partial} and {self.output.finishing}; the "
-                "same command puts them together"
+                f"all frames are in {partial} and {self.output.finishing}; the same command puts "
+                "them together"
             )
         says_so = isinstance(exception, OutputError) and exception.partial == partial
         if says_so or not self._file.is_in_place:
@@ -197,7 +201,7 @@ class Mp4Writer:
         # A stop may have come between a frame and its count, or before the file was looked at.
         count = num_saved_frames(partial) if self._num_saved is None else self._num_saved
         if count is None:
-            return f"what another program left of this render is in {partial}"
+            return f"what is left of this render is in {partial}"
         total = self.num_frames
         share = "all" if count == total else f"the first {count} of"
         which = f"the first {count}" if total is None else f"{share} {total}"
@@ -216,6 +220,7 @@ class Mp4Writer:
         """Make the finished file from the partial one."""
         with self._reported_errors():
             self._close()
+            check_in_place(self._file, self.output)
             self._finish()
         self._left = self._older.remove_outdone(self.num_written)
         if self._left:
@@ -242,7 +247,7 @@ class Mp4Writer:
         self._left = self._older.remove_outdone(self._num_saved or 0)
 
     def _finish(self) -> None:
-        finishing, partial = self.output.finishing, self.output.partial
+        finishing = self.output.finishing
         os.close(create(finishing))
         try:
             self._write_finished()
@@ -250,15 +255,21 @@ class Mp4Writer:
             with deferred_stops():
                 put_in_place(finishing, self.output.final)
                 self.is_complete = True
+                self._remove_partial()
         finally:
             if not self.is_complete and not self._is_moving:
                 with suppress(OSError):
                     finishing.unlink(missing_ok=True)
+
+    def _remove_partial(self) -> None:
         try:
             self._file.remove()
         except OSError as error:
             _log.warning(
-                "%s is complete, but %s stays behind: %s", self.output.final, partial, error
+                "%s is complete, but %s stays behind: %s",
+                self.output.final,
+                self.output.partial,
+                error,
             )
 
     def _write_finished(self) -> None:
@@ -267,10 +278,15 @@ class Mp4Writer:
         # Counting in audio samples makes the length of the audio exact.
         image_ticks = -(-num_frames * track.rate_hz // self._encoder.frame_rate_hz)
         durations = {b"vide": image_ticks, b"soun": track.num_samples}
+        size = output.partial.stat().st_size
         try:
             self._is_moving = not has_room(output.partial)
             make = move_to_plain_mp4 if self._is_moving else write_plain_mp4
             found = make(output.partial, output.finishing, track.rate_hz, durations)
+        except OSError:
+            if output.partial.stat().st_size == size:  # there was not even room to begin
+                self._is_moving = False
+            raise
         except InvalidInputError as error:
             raise OutputError(
                 f"output {output.final}: another program changed {output.partial}, which is "
@@ -292,6 +308,8 @@ class Mp4Writer:
         try:
             yield
         except (OSError, av.FFmpegError) as error:
+            if self._is_moving:  # all is there, and is left as it is
+                raise unwritable(self.output.final, error) from error
             partial = self.output.partial
             # What another render has left under that name is not this one's.
             size = partial.stat().st_size if self._file.is_in_place else 0

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from ...engine.build import LocalEngine
 from ...engine.encoding_cache import EncodingMemo
-from ...engine.plan import RenderPlan
-from ...engine.session import Engine
+from ...engine.plan import Engine, RenderPlan
 from ...engine.state import ChunkSource, FrameGroup, SessionState
 from ...errors import InvalidInputError
 from ...geometry import chunk_span

@@ -8,13 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from flashtalk_core.acceleration.apply import (
-    check_kernel_options,
-    choose_kernel_options,
-    compiled_execution,
-    set_execution,
-)
+from flashtalk_core.acceleration.apply import compiled_execution, set_execution
 from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.acceleration.support import check_kernel_options, choose_kernel_options
 from flashtalk_core.config.networks import DiTConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.transformer.model import AvatarDiT

@@ -5,8 +5,8 @@ import argparse
 import pytest
 import torch
 
-from flashtalk_core.acceleration.apply import choose_kernel_options
 from flashtalk_core.acceleration.kernel_options import KernelOptions
+from flashtalk_core.acceleration.support import choose_kernel_options
 from flashtalk_core.cli.main import PROGRAM, main
 from flashtalk_core.cli.program import build_parser
 from flashtalk_core.cli.rendering.kernel_options import add_kernel_options, read_disabled

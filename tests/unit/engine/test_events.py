@@ -8,7 +8,8 @@ import torch
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.build import LocalEngine
 from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
-from flashtalk_core.engine.render import open_writer, render_video
+from flashtalk_core.engine.render import render_video
+from flashtalk_core.jobs.job import open_writer
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.placement.residency import CachedNetworks
 

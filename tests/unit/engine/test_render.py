@@ -10,8 +10,9 @@ from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.build import LocalEngine
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.plan import PlannedSpeaker
-from flashtalk_core.engine.render import describe, open_writer, render_video
+from flashtalk_core.engine.render import describe, render_video
 from flashtalk_core.errors import InvalidInputError, OutputError
+from flashtalk_core.jobs.job import open_writer
 from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.isobmff.live import LiveMp4
 from flashtalk_core.media.video.reading.measure import measure_video

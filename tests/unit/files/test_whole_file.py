@@ -6,7 +6,7 @@ import time
 import pytest
 
 from flashtalk_core.files import whole_file
-from flashtalk_core.files.whole_file import put_in_place, replacing, written_target
+from flashtalk_core.files.whole_file import put_in_place, remove_asides, replacing, written_target
 
 pytestmark = pytest.mark.cpu
 
@@ -112,9 +112,11 @@ def test_a_folder_is_not_replaced(tmp_path):
 
 @posix
 def test_what_lies_where_the_file_is_to_be_made_is_not_followed(tmp_path, monkeypatch):
-    monkeypatch.setattr(whole_file.secrets, "token_hex", lambda size: "0" * 16)
+    monkeypatch.setattr(whole_file.secrets, "token_hex", lambda size: "0" * 2 * size)
     (tmp_path / "precious").write_bytes(b"precious")
-    (tmp_path / f".a.{'0' * 16}.tmp").symlink_to("precious")
+    with replacing(tmp_path / "a") as aside:
+        pass
+    aside.symlink_to("precious")
     with pytest.raises(FileExistsError):
         write(tmp_path / "a")
     assert (tmp_path / "precious").read_bytes() == b"precious"
@@ -183,6 +185,18 @@ def test_files_of_killed_programs_are_removed_after_an_hour(tmp_path):
         os.utime(path, (hour_ago, hour_ago))
     write(tmp_path / "a")
     assert names(tmp_path) == sorted([young.name, other.name, "a"])
+
+
+def test_what_was_left_aside_of_a_file_is_removed_and_nothing_of_another_one(tmp_path):
+    start = "x" * 40
+    left = []
+    for name in ("1", "2"):
+        with replacing(tmp_path / f"{start}{name}") as aside:
+            pass
+        aside.write_bytes(b"left")
+        left.append(aside.name)
+    remove_asides(tmp_path / f"{start}1")
+    assert names(tmp_path) == sorted([f"{start}1", f"{start}2", left[1]])
 
 
 @posix

@@ -110,3 +110,25 @@ def test_other_files_are_no_such_pair(partial, plain, tmp_path):
     data[place : place + 4] = b"\0\0\0\1"
     target.write_bytes(data)
     assert not is_moving(partial, target)
+
+
+def test_a_piece_is_no_larger_than_the_disk_has_room_for(partial, plain, tmp_path, monkeypatch):
+    most = []
+    copy = moving.copy_bytes
+
+    def copied(reader, writer, start, size):
+        most[-1] += size
+        copy(reader, writer, start, size)
+
+    def synced(file):
+        most.append(0)
+
+    monkeypatch.setattr(moving, "copy_bytes", copied)
+    monkeypatch.setattr(moving, "sync", synced)
+    usage = moving.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(moving.shutil, "disk_usage", lambda _: usage._replace(free=20_000))
+    target = tmp_path / "moved.mp4"
+    target.touch()
+    move_to_plain_mp4(partial, target, RATE_HZ, DURATIONS)
+    assert target.read_bytes() == plain
+    assert 0 < max(most) <= 10_000 + 2_000  # and a fragment

@@ -1,0 +1,80 @@
+"""Folders, pictures and sounds that are removed, replaced or damaged in mid-run."""
+
+from tests.faults import acts
+from tests.faults.acts import (
+    aside,
+    back,
+    cut_input,
+    interrupted_and,
+    only,
+    permit,
+    remove,
+    remove_what_replaced,
+    replace_by_file,
+    replace_by_folder,
+    replace_by_link,
+    swap,
+    then_kill,
+)  # fmt: skip
+from tests.faults.case import Fault
+from tests.faults.moments import chunk_saved
+
+KIND = "folders and inputs"
+AFTER = chunk_saved(2)
+GONE = "error: output .*(removed|replaced|another program)"
+ANEW = "starts anew"
+
+FAULTS = [
+    Fault(name="the video's folder is removed", kind=KIND, when=AFTER,
+          act=only(acts.remove_folder), code=2, says=GONE, mend=acts.make_folder, keeps=False,
+          most_again=4),
+    Fault(name="the video's folder is replaced by an empty one", kind=KIND, when=AFTER,
+          act=only(acts.replace_folder), code=2, says=GONE, keeps=False, most_again=4),
+    Fault(name="the video's folder is renamed, and named back later", kind=KIND, when=AFTER,
+          act=only(acts.rename_folder), code=2, says=GONE, keeps=False,
+          mend=acts.rename_folder_back, most_again=1),
+    Fault(name="the partial file is removed", kind=KIND, when=AFTER, act=only(remove("partial")),
+          code=2, says=GONE, keeps=False, most_again=4),
+    Fault(name="the partial file is replaced by another program's", kind=KIND, when=AFTER,
+          act=only(replace_by_file("partial")), code=2, says=GONE, keeps=False,
+          mend=remove("partial"), most_again=4),
+    Fault(name="the state is removed", kind=KIND, when=AFTER, act=only(remove("state")),
+          most_again=0),
+    Fault(name="the state is removed, then kill -9", kind=KIND, when=AFTER,
+          act=then_kill(remove("state"), chunk_saved(3)), code=-9),
+    Fault(name="a folder takes the place of the state", kind=KIND, when=AFTER,
+          act=only(replace_by_folder("state")), says="cannot be saved", most_again=0,
+          leaves=("talk.partial.state",)),
+    Fault(name="a link takes the place of the partial file between two runs", kind=KIND,
+          prepare=interrupted_and(replace_by_link("partial")), code=2,
+          says="error: output .*is no plain file", keeps=False,
+          mend=remove_what_replaced("partial"), most_again=3),
+    Fault(name="a folder takes the place of the finished video", kind=KIND, when=AFTER,
+          act=only(replace_by_folder("final")), code=2, says="error: output .*is a directory",
+          mend=remove_what_replaced("final")),
+    Fault(name="the portrait is removed", kind=KIND, when=AFTER, act=only(aside("portrait")),
+          most_again=0),
+    Fault(name="the portrait is missing at the next run", kind=KIND,
+          prepare=interrupted_and(aside("portrait")), code=2,
+          says="error: .*me.png: no such file; check the path", mend=back("portrait")),
+    Fault(name="the portrait may not be read at the next run", kind=KIND,
+          prepare=interrupted_and(permit(0, "portrait")), child={"is_privileged": False}, code=2,
+          says="error: .*me.png: .*permission denied", mend=permit(0o644, "portrait")),
+    Fault(name="the portrait is replaced, then kill -9; the first one is put back", kind=KIND,
+          when=AFTER, act=then_kill(swap("portrait")), code=-9, mend=back("portrait")),
+    Fault(name="the speech is removed", kind=KIND, when=AFTER, act=only(aside("speech")),
+          most_again=0),
+    Fault(name="the speech is replaced by another file", kind=KIND, when=AFTER,
+          act=only(swap("speech")), most_again=0),
+    Fault(name="the speech is missing at the next run", kind=KIND,
+          prepare=interrupted_and(aside("speech")), code=2,
+          says="error: .*speech.wav: no such file; check the path", mend=back("speech")),
+    Fault(name="the speech is another one at the next run, then the first again", kind=KIND,
+          prepare=interrupted_and(swap("speech")), child={"patch": ("kill_at", "fsync", 1)},
+          code=-9, says="starts anew", mend=back("speech"), most_again=4),
+    Fault(name="the speech is cut where it is, to a tenth (it was read ahead)", kind=KIND,
+          when=chunk_saved(1), act=only(cut_input("speech", 0.1)), most_again=0),
+    Fault(name="the speech was cut when the next run begins", kind=KIND,
+          prepare=interrupted_and(cut_input("speech", 0.5)), code=-9, says="starts anew",
+          child={"patch": ("kill_at", "fsync", 1)}, mend=back("speech"), most_again=4),
+]  # fmt: skip

@@ -1,0 +1,144 @@
+"""Inject every fault of tests/faults and write docs/FAULTS.md.
+
+``python -m tools.faults``; ``--only WORD`` for some, which are printed and not written;
+``--first-frame`` measures how long a resumed render takes to its first new frame instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.faults.case import Fault, Found
+
+PAGE = Path(__file__).parents[1] / "docs" / "FAULTS.md"
+INTRODUCTION = """\
+# Faults
+
+Each row is a fault that was injected into `python -m flashtalk_core render` with the tiny model
+(4 s of video at 32x32, 1 step, 4 chunks), after which the same command is run again. It passes if
+
+- the command said what is wrong in one line and ended with the right exit code;
+- every finished chunk plays after it, except where the fault is that the files are taken away;
+- the second run completes the video, **the same to the byte as an unbroken render**;
+- no more chunks were begun twice ("again") than the fault allows: 1 after any kill, more only where
+  the state file or the room for it was taken away, which the render says;
+- no file stays behind.
+
+`FOLDER` is the folder of the video.
+"""
+_REPEATS = 5
+COLUMNS = ("fault", "what the user sees", "what is left", "again", "passed")
+
+
+def main() -> int:
+    """Inject, print, write; 0 if all passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="faults with this in their name or kind")
+    parser.add_argument("--jobs", type=int, default=1, help="faults at a time")
+    parser.add_argument("--first-frame", action="store_true", help="time a resumed render")
+    args = parser.parse_args()
+    if args.first_frame:
+        return _time_first_frames()
+    from tests.faults.disk import can_mount
+    from tests.faults.table import FAULTS
+
+    wanted = [each for each in FAULTS if re.search(args.only, f"{each.kind}: {each.name}")]
+    if not can_mount():
+        print("without root and mount, faults of disks are left out", file=sys.stderr)  # noqa: T201
+        wanted = [each for each in wanted if not each.disk]
+    start_s = time.monotonic()
+    found = _inject(wanted, args.jobs)
+    if len(found) == len(FAULTS):
+        PAGE.write_text(render_page(found, time.monotonic() - start_s), encoding="utf-8")
+    return 0 if all(each.passed for each in found) else 1
+
+
+def _inject(faults: Sequence[Fault], jobs: int) -> list[Found]:
+    from tests.faults.runner import inject, render_unbroken
+
+    with TemporaryDirectory(prefix="faults-") as name, ThreadPoolExecutor(jobs) as pool:
+        folder = Path(name).resolve()
+        unbroken = render_unbroken(folder / "unbroken")
+
+        def run(number: int) -> Found:
+            scene = folder / f"{number}"
+            found = inject(faults[number], scene, unbroken)
+            said = found.said.replace(str(scene / "out"), "FOLDER").replace(str(scene), "FOLDER/..")
+            state = "passed" if found.passed else "FAILED"
+            counts = f"again {found.num_again}, {found.took_s:.1f} s"
+            print(f"{state}: {faults[number].name}: {said}; {counts}", *found.problems, flush=True)  # noqa: T201
+            return type(found)(**vars(found) | {"said": said})
+
+        return list(pool.map(run, range(len(faults))))
+
+
+def _time_first_frames() -> int:
+    """Print seconds from the command to the first frame: of a new render, and of a resumed one."""
+    from flashtalk_core.bench.render_process import seconds_to_first_frame
+    from tests.faults.acts import interrupted
+    from tests.faults.scene import Scene
+
+    with TemporaryDirectory(prefix="faults-") as name:
+        times_s: dict[str, list[float]] = {"new": [], "resumed": []}
+        for number in range(_REPEATS):
+            for kind, found in times_s.items():
+                out = Path(name) / f"{kind}-{number}"
+                out.mkdir()
+                scene = Scene(out, out)
+                if kind == "resumed":
+                    interrupted(2)(scene)
+                found.append(seconds_to_first_frame(scene.arguments()[1:]))
+    for kind, found in times_s.items():
+        middle = statistics.median(found)
+        print(f"{kind}: {middle:.1f} s ({min(found):.1f} to {max(found):.1f})")  # noqa: T201
+    return 0
+
+
+def render_page(found: Sequence[Found], took_s: float) -> str:
+    """Return the page as Markdown."""
+    passed = sum(each.passed for each in found)
+    kills = [each for each in found if each.fault.code == -9]
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}"
+    parts = [
+        INTRODUCTION,
+        f"**{passed} of {len(found)} faults passed** on {time.strftime('%Y-%m-%d')} ({machine}, "
+        f"Python {platform.python_version()}), with `python -m tools.faults`, in "
+        f"{took_s / 60:.0f} minutes on a machine that others used, too. {len(kills)} of them end "
+        f"the process with `kill -9`: at most {max(each.num_again for each in kills)} chunk was "
+        f"rendered again, and {sum(each.num_differing for each in kills)} frames differ. In all "
+        f"faults, {sum(each.num_differing for each in found)} frames differ.\n",
+    ]
+    for kind, group in groupby(found, key=lambda each: each.fault.kind):
+        parts.append(f"## {kind[0].upper()}{kind[1:]}\n")
+        parts.append(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+        parts.append("\n".join(map(_row, group)) + "\n")
+    return "\n".join(parts)
+
+
+def _row(found: Found) -> str:
+    seen = found.said or ("nothing: it was killed" if found.fault.code < 0 else "nothing")
+    cells = (
+        found.fault.name,
+        re.sub(r"^error: ", "", seen).replace("|", "\\|"),
+        found.left,
+        str(found.num_again),
+        "yes" if found.passed else "; ".join(found.problems),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
