@@ -72,7 +72,7 @@ def test_a_full_disk(render, write_audio, tmp_path, older):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.code == 2
-    errors = [line for line in done.lines if "talk" in line]
+    errors = [line for line in done.lines if "talk" in line and line.startswith("error")]
     assert len(errors) == 1
     assert errors[0].startswith(f"error: output {older}: writing stopped after ")
     assert "ulimit" in errors[0]

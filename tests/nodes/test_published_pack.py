@@ -139,7 +139,9 @@ def test_several_devices_need_the_repository(run, tmp_path):
 def test_help_and_doctor_show_what_there_is(run):
     code, shown, _ = run("--help")
     assert code == 0
-    assert re.findall(r"^    (\w+)", shown, re.MULTILINE) == ["render", "batch", "doctor"]
+    assert re.findall(r"^    (\w+)", shown, re.MULTILINE) == [
+        "render", "batch", "jobs", "doctor",
+    ]  # fmt: skip
     code, shown, _ = run("doctor")
     assert code == 0
     assert "espeak" not in shown
