@@ -37,7 +37,7 @@ Each row is a fault that was injected into `python -m flashtalk_core render` wit
   the state file or the room for it was taken away, which the render says;
 - no file stays behind.
 
-`FOLDER` is the folder of the video.
+`FOLDER` is the folder of the video, `REPOSITORY` that of this project.
 """
 _REPEATS = 5
 COLUMNS = ("fault", "what the user sees", "what is left", "again", "passed")
@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="faults at a time")
     parser.add_argument("--first-frame", action="store_true", help="time a resumed render")
     args = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # a process that has started threads is forked
     if args.first_frame:
         return _time_first_frames()
     from tests.faults.disk import can_mount
@@ -77,6 +78,7 @@ def _inject(faults: Sequence[Fault], jobs: int) -> list[Found]:
             scene = folder / f"{number}"
             found = inject(faults[number], scene, unbroken)
             said = found.said.replace(str(scene / "out"), "FOLDER").replace(str(scene), "FOLDER/..")
+            said = said.replace(str(PAGE.parents[1]), "REPOSITORY")
             state = "passed" if found.passed else "FAILED"
             counts = f"again {found.num_again}, {found.took_s:.1f} s"
             print(f"{state}: {faults[number].name}: {said}; {counts}", *found.problems, flush=True)  # noqa: T201
@@ -110,14 +112,14 @@ def _time_first_frames() -> int:
 def render_page(found: Sequence[Found], took_s: float) -> str:
     """Return the page as Markdown."""
     passed = sum(each.passed for each in found)
-    kills = [each for each in found if each.fault.code == -9]
+    kills = [each for each in found if each.fault.kind == "kill -9"]
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}"
     parts = [
         INTRODUCTION,
-        f"**{passed} of {len(found)} faults passed** on {time.strftime('%Y-%m-%d')} ({machine}, "
+        f"**{passed} of {len(found)} faults lost nothing** on {time.strftime('%Y-%m-%d')} ({machine}, "
         f"Python {platform.python_version()}), with `python -m tools.faults`, in "
-        f"{took_s / 60:.0f} minutes on a machine that others used, too. {len(kills)} of them end "
-        f"the process with `kill -9`: at most {max(each.num_again for each in kills)} chunk was "
+        f"{took_s / 60:.0f} minutes on a machine that others used, too. {len(kills)} of them are "
+        f"`kill -9` at random points and before each sync: at most {max(each.num_again for each in kills)} chunk was "
         f"rendered again, and {sum(each.num_differing for each in kills)} frames differ. In all "
         f"faults, {sum(each.num_differing for each in found)} frames differ.\n",
     ]
