@@ -120,7 +120,8 @@ def render_page(found: Sequence[Found], took_s: float) -> str:
         f"({machine}, Python {platform.python_version()}), with `python -m tools.faults`, in "
         f"{took_s / 60:.0f} minutes on a machine that others used, too. {len(kills)} of them are "
         f"`kill -9` at random points and before each sync: at most "
-        f"{max(each.num_again for each in kills)} chunk was rendered again, and {sum(each.num_differing for each in kills)} frames differ. In all "
+        f"{max(each.num_again for each in kills)} chunk was rendered again, and "
+        f"{sum(each.num_differing for each in kills)} frames differ. In all "
         f"faults, {sum(each.num_differing for each in found)} frames differ.\n",
     ]
     for kind, group in groupby(found, key=lambda each: each.fault.kind):
