@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FlashTalkError
-from .render_process import child_environment
+from .render_process import run_command
 from .signals import write_babble
 
-_PACKAGE = __name__.partition(".")[0]
 EXAMPLE = Path(__file__).parents[1] / "assets" / "example" / "portrait.png"
 
 
@@ -51,13 +47,15 @@ def measure_batch(
     files = ["--image", str(EXAMPLE), "--audio", str(audio)]
     start_s = time.monotonic()
     for row in range(num_rows):
-        _run("render", *files, "-o", str(folder / f"{row}.mp4"), "--seed", str(row), *options)
+        run_command(
+            "render", *files, "-o", str(folder / f"{row}.mp4"), "--seed", str(row), *options
+        )
     single_s = time.monotonic() - start_s
     manifest = folder / "rows.jsonl"
     rows = [{"seed": row, "output": "batch-{row}.mp4"} for row in range(num_rows)]
     manifest.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     start_s = time.monotonic()
-    _run("batch", str(manifest), *files, *options)
+    run_command("batch", str(manifest), *files, *options)
     batch_s = time.monotonic() - start_s
     return BatchMeasure(
         num_rows=num_rows,
@@ -68,16 +66,3 @@ def measure_batch(
         batch_rows_per_hour=3600 * num_rows / batch_s,
         ratio=single_s / batch_s,
     )
-
-
-def _run(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", _PACKAGE, *arguments],
-        env=child_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise FlashTalkError(f"{arguments[0]} failed with code {done.returncode}: {last}")

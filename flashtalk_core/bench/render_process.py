@@ -65,8 +65,31 @@ def peak_memory_bytes(arguments: Sequence[str]) -> int:
     """
     if not sys.platform.startswith("linux"):
         raise FlashTalkError(f"memory on {sys.platform}: it is measured on Linux only")
+    return 1024 * int(run_child(["-c", _REPORT_PEAK], "render", *arguments).split()[-1])
+
+
+def run_command(*arguments: str) -> None:
+    """Run a command of this package to its end, in a process of its own.
+
+    Raises:
+        FlashTalkError: If it fails.
+    """
+    run_child(["-m", _PACKAGE], *arguments)
+
+
+def run_child(program: Sequence[str], command: str, *arguments: str) -> str:
+    """Run Python to its end; return what it printed.
+
+    Args:
+        program: What Python runs, in its own options.
+        command: Of this package, the first word of a message.
+        arguments: Of the command.
+
+    Raises:
+        FlashTalkError: If it fails.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", _REPORT_PEAK, "render", *arguments],
+        [sys.executable, *program, command, *arguments],
         env=child_environment(),
         capture_output=True,
         text=True,
@@ -74,5 +97,5 @@ def peak_memory_bytes(arguments: Sequence[str]) -> int:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise FlashTalkError(f"render failed with code {done.returncode}: {last}")
-    return 1024 * int(done.stdout.split()[-1])
+        raise FlashTalkError(f"{command} failed with code {done.returncode}: {last}")
+    return done.stdout

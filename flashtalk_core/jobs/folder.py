@@ -45,7 +45,7 @@ def list_jobs(folder: Path) -> list[HalfJob]:
     Raises:
         OSError: If the folder cannot be read.
     """
-    return [_read(path) for path in sorted(folder.glob(f"*{STATE_SUFFIX}")) if path.is_file()]
+    return [_read(path) for path in sorted(_states(folder))]
 
 
 def find_job(output: OutputPath) -> HalfJob | None:

@@ -94,8 +94,9 @@ class Job:
         self._has_warned = False
         self.key = render_key(plan, options.crf) if self._can_save else ""
         """Hash of everything that determines the video; empty if nothing identifies its audio."""
-        self._older = None if options.start_anew else self._find()
-        self.is_rendered = self._older is not None and is_half_moved(self._output)
+        is_moved = is_half_moved(self._output)
+        self._older = None if options.start_anew else self._find(is_moved=is_moved)
+        self.is_rendered = self._older is not None and is_moved
         """Whether all chunks are there, and only the finished file is not in place."""
         can_go_on = self._older is not None and not self.is_rendered
         self.writer = open_writer(
@@ -138,7 +139,8 @@ class Job:
             FlashTalkError: See :func:`.render_video`.
         """
         if self.is_rendered:
-            self.put_together()
+            self.writer.complete_moved()
+            self._remove_state()
             return
 
         def save(state: SessionState) -> None:
@@ -161,16 +163,7 @@ class Job:
             if self.writer.is_complete:  # a stop may come after that
                 self._remove_state()
 
-    def put_together(self) -> None:
-        """Put the finished file in place that :attr:`is_rendered`.
-
-        Raises:
-            OutputError: If the disk does not allow it.
-        """
-        self.writer.complete_moved()
-        self._remove_state()
-
-    def _find(self) -> JobRecord | None:
+    def _find(self, *, is_moved: bool) -> JobRecord | None:
         """Return how far an interrupted run of this very render has come, if it can go on."""
         path = self._output.state
         if not self._can_save or not path.is_file() or not self._output.partial.is_file():
@@ -180,7 +173,7 @@ class Job:
             if record.key != self.key:
                 changes = describe_changes(record.spec, self._spec)
                 raise InvalidInputError(f"with other settings: {changes}")
-            if not is_half_moved(self._output):
+            if not is_moved:
                 check_mark(self._output.partial, record.mark)
         except (InvalidInputError, OSError) as error:
             _log.warning(
@@ -264,6 +257,6 @@ def render_file(
     try:
         job.render(engine, events)
     except BaseException as error:
-        job.writer.note_end(error)
+        job.note_end(error)
         raise
-    return job.writer.num_frames or 0
+    return job.num_frames or 0

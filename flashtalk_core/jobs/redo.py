@@ -85,7 +85,7 @@ def redo_chunks(
         FlashTalkError: If they are not in the video, it does not fit the plan, or it cannot be
             written.
     """
-    check_redo(stored, plan, chunks)
+    _check(stored, plan, chunks)
     output = check_output(stored.path)
     settings = EncoderSettings(stored, plan.audio, crf, plan.chunk.num_new_frames, metadata)
     with lock_output(output.final, output.lock):
@@ -96,7 +96,7 @@ def redo_chunks(
     return output
 
 
-def check_redo(stored: StoredVideo, plan: RenderPlan, chunks: ChunkRange) -> None:
+def _check(stored: StoredVideo, plan: RenderPlan, chunks: ChunkRange) -> None:
     """Check what needs no weights; see :func:`redo_chunks`."""
     check_fits(stored, plan)
     total = num_chunks(stored.num_frames, plan.chunk)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, require
 from ...excerpt import shown_path
-from .running import OpenEngine, render_job
+from .running import OpenEngine, render_job, shown_on
 
 if TYPE_CHECKING:
     from ...engine.plan import RenderPlan
@@ -78,13 +78,13 @@ def removing_audio(args: argparse.Namespace) -> Iterator[None]:
             joined_audio_path(output.final).unlink(missing_ok=True)
 
 
-def audio_of(args: argparse.Namespace) -> tuple[Path, float, float | None]:
-    """Return the audio of the whole video, and the part of it: start and duration in seconds.
+def audio_of(args: argparse.Namespace) -> Path:
+    """Return the audio of the whole video.
 
     That of an extended video is written beside the output.
     """
     if args.extend is None:
-        return args.audio or args.output, 0.0, None
+        return Path(args.audio or args.output)
     from ...files.output_path import check_output, unwritable
     from ...jobs.extend import joined_audio_path
     from ...media.audio.appended import append_audio
@@ -96,7 +96,7 @@ def audio_of(args: argparse.Namespace) -> tuple[Path, float, float | None]:
         append_audio(args.extend, args.audio, target, args.start, args.duration)
     except OSError as error:
         raise unwritable(target, error) from error
-    return target, 0.0, None
+    return target
 
 
 def run_extend(
@@ -124,21 +124,16 @@ def run_extend(
 
 def run_redo(args: argparse.Namespace, plan: RenderPlan, open_engine: OpenEngine) -> int:
     """Render some chunks of a finished video again."""
-    from ...engine.events import EventHandlers
     from ...engine.render import describe
-    from ...jobs.redo import ChunkRange, check_redo, redo_chunks
+    from ...jobs.redo import ChunkRange, redo_chunks
     from ...media.video.stored import open_stored
     from ..progress import Progress
 
     chunks, stored = ChunkRange.parse(args.redo), open_stored(args.output)
-    check_redo(stored, plan, chunks)
     count = (chunks.last - chunks.first + 1) * plan.chunk.num_new_frames
     with ExitStack() as stack:
         progress = Progress(count, plan.chunk)
-        events = EventHandlers(
-            ready=lambda: stack.enter_context(progress),
-            frames=lambda frames: progress.add(len(frames)),
-        )
+        events = shown_on(progress, stack)
         engine = stack.enter_context(open_engine(plan, events))
         output = redo_chunks(
             stored,
@@ -155,6 +150,5 @@ def run_redo(args: argparse.Namespace, plan: RenderPlan, open_engine: OpenEngine
 
 def spec_of(args: argparse.Namespace, spec: RenderSpec) -> RenderSpec:
     """Return a spec with the audio of the whole video."""
-    audio, start_s, duration_s = audio_of(args)
-    speaker = replace(spec.speakers[0], audio=str(audio))
-    return replace(spec, speakers=(speaker,), start_s=start_s, duration_s=duration_s)
+    speaker = replace(spec.speakers[0], audio=str(audio_of(args)))
+    return replace(spec, speakers=(speaker,), start_s=0.0, duration_s=None)

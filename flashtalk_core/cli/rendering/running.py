@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ...engine.events import RenderEvents
     from ...engine.plan import Engine, RenderPlan
+    from ..progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,6 @@ class RenderableJob(Protocol):
         ...
 
     @property
-    def is_rendered(self) -> bool:
-        """Whether only the finished file is missing."""
-        ...
-
-    @property
     def path(self) -> Path:
         """The finished file."""
         ...
@@ -54,13 +50,19 @@ class RenderableJob(Protocol):
         """Render what is missing."""
         ...
 
-    def put_together(self) -> None:
-        """Put the finished file in place."""
-        ...
-
     def note_end(self, error: BaseException) -> None:
         """Add to what stopped it where its frames are."""
         ...
+
+
+def shown_on(progress: Progress, stack: ExitStack) -> RenderEvents:
+    """Return events that a progress bar shows, from the first chunk on until ``stack`` is left."""
+    from ...engine.events import EventHandlers
+
+    return EventHandlers(
+        ready=lambda: stack.enter_context(progress),
+        frames=lambda frames: progress.add(len(frames)),
+    )
 
 
 def render_job(job: RenderableJob, plan: RenderPlan, open_engine: OpenEngine) -> None:
@@ -71,7 +73,6 @@ def render_job(job: RenderableJob, plan: RenderPlan, open_engine: OpenEngine) ->
         plan: Of its video.
         open_engine: Gives what renders it.
     """
-    from ...engine.events import EventHandlers
     from ..progress import Progress
 
     if job.num_done:
@@ -85,15 +86,8 @@ def render_job(job: RenderableJob, plan: RenderPlan, open_engine: OpenEngine) ->
         with ExitStack() as stack:
             assert job.num_frames is not None, "the audio was measured"
             progress = Progress(job.num_frames, plan.chunk, num_done=job.num_done)
-            events = EventHandlers(
-                ready=lambda: stack.enter_context(progress),
-                frames=lambda frames: progress.add(len(frames)),
-            )
-            if job.is_rendered:
-                job.put_together()
-            else:
-                engine = stack.enter_context(open_engine(plan, events))
-                job.render(engine, events)
+            events = shown_on(progress, stack)
+            job.render(stack.enter_context(open_engine(plan, events)), events)
         logger.info("wrote %s, %d frames", job.path, job.num_frames)
     except BaseException as error:
         job.note_end(error)  # the file may be complete: a stop may come while that is reported

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from .boxes import child, child_boxes, file_boxes
+from .defragment import handler_of, track_id_of
 from .fragments import read_fragments
 from .samples import WaitingSamples, build_fragment
 
@@ -94,6 +95,5 @@ class FragmentWriter:
 def _tracks_of(moov: bytes) -> Iterator[WaitingSamples]:
     for kind, trak in child_boxes(moov):
         if kind == b"trak":
-            number = int.from_bytes(child(trak, b"tkhd")[12:16], "big")
             rate_hz = int.from_bytes(child(trak, b"mdia", b"mdhd")[12:16], "big")
-            yield WaitingSamples(_KINDS[child(trak, b"mdia", b"hdlr")[8:12]], number, rate_hz)
+            yield WaitingSamples(_KINDS[handler_of(trak)], track_id_of(trak), rate_hz)

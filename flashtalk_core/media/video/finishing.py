@@ -51,10 +51,7 @@ def complete_moved(output: OutputPath) -> None:
     Raises:
         OSError: If a file cannot be read or written.
     """
-    finish_moving(output.partial, output.finishing)
-    with deferred_stops():
-        put_in_place(output.finishing, output.final)
-        output.partial.unlink()
+    _put_together(output, output.final)
 
 
 def rescue_moved(output: OutputPath) -> None:
@@ -66,8 +63,12 @@ def rescue_moved(output: OutputPath) -> None:
     if not is_half_moved(output):
         return
     kept = output.next_older
+    _put_together(output, kept)
+    _log.warning("%s: an earlier render of this name was not put in place; it is there", kept)
+
+
+def _put_together(output: OutputPath, target: Path) -> None:
     finish_moving(output.partial, output.finishing)
     with deferred_stops():
-        put_in_place(output.finishing, kept)
+        put_in_place(output.finishing, target)
         output.partial.unlink()
-    _log.warning("%s: an earlier render of this name was not put in place; it is there", kept)

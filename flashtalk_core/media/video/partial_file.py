@@ -118,10 +118,7 @@ class PartialFile:
         """Write a packet once the head is known; see :class:`PacketSink`."""
         if self._writer is None:
             self._early.append(packet)
-            head = whole_head(b"".join(self._from_muxer))
-            if not head:
-                return
-            self._begin(head)
+            self._begin_with_head()
         else:
             self._put(self._writer.add(packet))
         self.write_out()
@@ -170,10 +167,8 @@ class PartialFile:
         Raises:
             OSError: If that fails.
         """
-        if self._writer is None and self._from_muxer:
-            head = whole_head(b"".join(self._from_muxer))
-            if head:  # the muxer gave it out with its end, after very few packets
-                self._begin(head)
+        if self._writer is None:
+            self._begin_with_head()  # with very few packets the muxer gives it out at its end
         self.mark()
         if self._file is not None:
             sync_folder(self._path.parent)
@@ -194,8 +189,11 @@ class PartialFile:
         if is_in_place:
             self._path.unlink()
 
-    def _begin(self, head: bytes) -> None:
-        """Begin the file with its head and the packets so far."""
+    def _begin_with_head(self) -> None:
+        """Begin the file with its head and the packets so far, once the muxer gave the head out."""
+        head = whole_head(b"".join(self._from_muxer))
+        if not head:
+            return
         self._writer = FragmentWriter(head)
         self.muxer_output.is_wanted = False
         self._put(head)

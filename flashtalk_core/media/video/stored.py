@@ -38,7 +38,6 @@ class StoredVideo:
     """Height and width."""
     num_frames: int
     audio_rate_hz: int
-    audio_channels: int
     num_audio_samples: int
     """Samples that are played."""
     description: bytes
@@ -82,7 +81,6 @@ def open_stored(path: Path) -> StoredVideo:
             size_px=(video.codec_context.height, video.codec_context.width),
             num_frames=video.frames,
             audio_rate_hz=audio.codec_context.sample_rate,
-            audio_channels=len(audio.codec_context.layout.channels),
             num_audio_samples=_num_played(path, audio.codec_context.sample_rate),
             description=video.codec_context.extradata or b"",
         )

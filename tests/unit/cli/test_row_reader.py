@@ -14,7 +14,7 @@ from flashtalk_core.errors import InvalidInputError
 pytestmark = pytest.mark.cpu
 
 FILES = {"image": "me.png", "audio": "a.wav"}
-FOLDER = Path("/work/list")
+FOLDER = Path("/srv/list")
 
 
 def render(*words):
@@ -48,9 +48,9 @@ def read(defaults=(), **values):
          ("--prompt-at", "2", "She nods", "--prompt-at", "3.5", "a: b")),
         ({"prompt_at": [[2, "She nods"]]}, ("--prompt-at", "2", "She nods")),
         ({"model": "tiny"}, ("--model", "tiny")),
-        ({"model": "14b"}, ("--model", "/work/list/14b")),
+        ({"model": "14b"}, ("--model", "/srv/list/14b")),
         ({"lora": "a.safetensors:0.8\nb"},
-         ("--lora", "/work/list/a.safetensors:0.8", "--lora", "/work/list/b")),
+         ("--lora", "/srv/list/a.safetensors:0.8", "--lora", "/srv/list/b")),
         ({"lora": ["/a"], "device": "cpu"}, ("--lora", "/a", "--device", "cpu")),
         ({"output": "x.mp4"}, ()),
     ],
