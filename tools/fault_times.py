@@ -31,6 +31,8 @@ from flashtalk_core.runtime.limits import Limits
 
 _STEP_LIMIT_S = 20.0
 _WAIT_S = 30.0
+_TOLERANCE_MIB = 64
+"""A process on a GPU takes several times as much."""
 
 
 class Discard:
@@ -65,6 +67,7 @@ def main() -> None:
     args = parser.parse_args()
     names = [name if name == "cpu" else f"cuda:{name}" for name in args.devices.split(",")]
     plan = make_plan(tuple(names))
+    before = used_mib() if plan.placement.device.type == "cuda" else []
     fleet = Fleet(names, Limits(step_s=_STEP_LIMIT_S))
     sys.stdout.write(
         "fault, to message, to the end of all processes, to free memory (s), message\n"
@@ -72,7 +75,7 @@ def main() -> None:
     render_video(plan, Discard(), fleet)
     for _ in range(args.repeats):
         for name, number in (("kill -9", signal.SIGKILL), ("stop", signal.SIGSTOP)):
-            found = measure(plan, fleet, name, number)
+            found = measure(plan, fleet, before, name, number)
             free = "-" if found.to_free_memory_s is None else f"{found.to_free_memory_s:.2f}"
             sys.stdout.write(
                 f"{found.fault}, {found.to_message_s:.2f}, {found.to_end_of_processes_s:.2f}, "
@@ -97,16 +100,23 @@ def make_plan(devices: tuple[str, ...]) -> RenderPlan:
     )
 
 
-def measure(plan: RenderPlan, fleet: Fleet, name: str, number: signal.Signals) -> FaultTimes:
-    """Let the last rank suffer a fault in the second step of a chunk."""
+def measure(
+    plan: RenderPlan, fleet: Fleet, before: list[int], name: str, number: signal.Signals
+) -> FaultTimes:
+    """Let the last rank suffer a fault in the second step of the second chunk.
+
+    The first chunk has the limit of loading. ``before`` in MiB.
+    """
     render_video(plan, Discard(), fleet)  # it runs, and everything is built
     assert fleet._processes is not None
     pids = [ready.pid for ready in fleet._processes.ready.values()]
     moment = 0.0
+    num_chunks = 0
 
     def fault(step: int) -> None:
-        nonlocal moment
-        if step == 1 and not moment:
+        nonlocal moment, num_chunks
+        num_chunks += step == 0
+        if step == 1 and num_chunks == 2:
             moment = time.perf_counter()
             os.kill(pids[-1], number)
 
@@ -117,8 +127,7 @@ def measure(plan: RenderPlan, fleet: Fleet, name: str, number: signal.Signals) -
         message = str(error).splitlines()[0]
     message_s = time.perf_counter() - moment
     ended_s = wait_for(lambda: not any(map(is_running, pids)), moment)
-    is_cuda = plan.placement.device.type == "cuda"
-    free_s = wait_for(lambda: not memory_of(pids), moment) if is_cuda else None
+    free_s = wait_for(lambda: is_free(before), moment) if before else None
     return FaultTimes(name, message_s, ended_s, free_s, message)
 
 
@@ -140,11 +149,17 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def memory_of(pids: list[int]) -> list[str]:
-    """Return the processes that hold GPU memory, of these."""
-    command = ["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return [pid for pid in found if pid.isdecimal() and int(pid) in pids]
+def used_mib() -> list[int]:
+    """Return the memory in use on each GPU of the machine."""
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [int(line) for line in found.split()]
+
+
+def is_free(before: list[int]) -> bool:
+    """Whether no GPU has more memory in use than before the fleet started, a little aside."""
+    pairs = zip(used_mib(), before, strict=True)
+    return all(now <= then + _TOLERANCE_MIB for now, then in pairs)
 
 
 if __name__ == "__main__":

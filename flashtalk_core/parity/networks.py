@@ -23,6 +23,7 @@ from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..parallel.image_spread import WHOLE, ImageSpread
 from ..settings import from_settings
 from ..weights.mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, clip_keys
 from .bounds import ParityResult, Placement, compare
@@ -53,17 +54,19 @@ def build_clip(golden: Golden, place: Placement) -> ClipVision:
 def check_dit(folder: Path, place: Placement) -> Iterator[ParityResult]:
     """Compare the velocity of one noisy chunk."""
     golden = read_golden(folder, "dit")
-    yield _check_velocity(golden, build_dit(golden, place), place)
+    yield check_velocity(golden, build_dit(golden, place), place)
 
 
 def check_two_speakers(folder: Path, place: Placement) -> Iterator[ParityResult]:
     """Compare the velocity with two audio tracks; the weights may be those of ``dit``."""
     golden = read_golden(folder, "dit_two_speakers")
     owner = golden if golden.weights else read_golden(folder, "dit")
-    yield _check_velocity(golden, build_dit(owner, place), place)
+    yield check_velocity(golden, build_dit(owner, place), place)
 
 
-def _check_velocity(golden: Golden, model: AvatarDiT, place: Placement) -> ParityResult:
+def check_velocity(golden: Golden, model: AvatarDiT, place: Placement) -> ParityResult:
+    """Compare the velocity of ``model``, which may be divided among ranks."""
+
     def put(name: str) -> Tensor:
         return golden[name].to(place.device, place.dtype)
 
@@ -83,14 +86,20 @@ def _check_velocity(golden: Golden, model: AvatarDiT, place: Placement) -> Parit
 def check_vae(folder: Path, place: Placement) -> Iterator[ParityResult]:
     """Compare a decoded clip and encoded clips of every length in the file."""
     golden = read_golden(folder, "vae")
-    model = build_vae(golden, place)
+    yield from check_clips(golden, build_vae(golden, place), place)
+
+
+def check_clips(
+    golden: Golden, model: VideoVAE, place: Placement, spread: ImageSpread = WHOLE
+) -> Iterator[ParityResult]:
+    """Compare what ``model`` decodes and encodes, with images divided as ``spread`` says."""
     latent = golden["in.latent"].to(place.device, place.dtype)
-    video = torch.cat(list(model.decode_groups(latent)), dim=2)
+    video = spread.join(torch.cat(list(spread.decode(model, latent)), dim=2))
     yield compare("vae", "video", video, golden["out.video"], place.module_bound)
     for name in sorted(golden.tensors):
         if name.startswith("out.latent"):
             clip = _clip_of(golden, name.removeprefix("out.latent"))
-            encoded = model.encode(clip.to(place.device, place.dtype))
+            encoded = spread.encode(model, clip.to(place.device, place.dtype))
             yield compare(
                 "vae", name.removeprefix("out."), encoded[0], golden[name], place.module_bound
             )

@@ -1,4 +1,4 @@
-"""A transformer of full width divided among two ranks, with real kernels, against one device."""
+"""A transformer of full width divided among ranks, with real kernels, against one device."""
 
 import itertools
 
@@ -23,9 +23,9 @@ from flashtalk_core.quantization.fp8 import choose_format, fp8_unsupported_reaso
 
 CONFIG = DiTConfig(num_layers=4)
 CELLS = (30, 26)
-"""195 positions a frame: 98 and 97."""
-WAYS = ((2, 1), (1, 2))
-"""Degrees of Ulysses and Ring."""
+"""195 positions a frame: 98 and 97 on two ranks, 25 and 24 on eight."""
+WAYS = {2: ((2, 1), (1, 2)), 4: ((4, 1), (2, 2), (1, 4)), 8: ((8, 1), (4, 2), (1, 8))}
+"""Degrees of Ulysses and Ring by ranks."""
 
 
 def attention_names(device):
@@ -73,7 +73,7 @@ def check_rank(device, world):
                 block.self_attn.attention = choose_attention(name, device)
             expected = velocity(dit, device)
             assert float(expected.std()) > MIN_STD
-            for way in WAYS:
+            for way in WAYS[world.size]:
                 spread_transformer(dit, sequence_groups(world, *way))
                 error = float((velocity(dit, device) - expected).norm() / expected.norm())
                 errors[f"{'FP8' if float8 else 'bf16'} {name} {way}"] = (error, bound)
@@ -88,8 +88,8 @@ def errors_of_a_process(_device, num_gpus):
     return check_rank(device, TorchCollectives())
 
 
-def check(backend, num_gpus, record_property):
-    found = run_ranks(errors_of_a_process, 2, backend, num_gpus)
+def check(num_ranks, backend, num_gpus, record_property):
+    found = run_ranks(errors_of_a_process, num_ranks, backend, num_gpus)
     record_property("relative rms, bound", found[0])
     wrong = {
         (rank, name): pair
@@ -97,15 +97,16 @@ def check(backend, num_gpus, record_property):
         # Written so that a NaN does not pass.
         if not (pair := found[rank][name])[0] <= pair[1]
     }
-    assert len(found) == 2
+    assert len(found) == num_ranks
     assert not wrong
 
 
 @pytest.mark.gpu
-def test_two_ranks_on_one_gpu_compute_what_one_does(record_property):
-    check("gloo", 1, record_property)
+@pytest.mark.parametrize("num_ranks", WAYS)
+def test_ranks_on_one_gpu_compute_what_one_device_does(num_ranks, record_property):
+    check(num_ranks, "gloo", 1, record_property)
 
 
 @pytest.mark.multigpu
 def test_two_gpus_compute_what_one_does(record_property):
-    check("nccl", 2, record_property)
+    check(2, "nccl", 2, record_property)

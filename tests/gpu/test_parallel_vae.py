@@ -1,4 +1,4 @@
-"""The full-width autoencoder in bands on two ranks: fused, channels last, on real kernels."""
+"""The full-width autoencoder in bands on several ranks: fused, channels last, on real kernels."""
 
 import copy
 
@@ -20,9 +20,10 @@ from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from flashtalk_core.parity.precision import exact_float32
 
 SIZE_PX = (272, 448)
-"""34 x 56 latent cells: bands of 17 rows, or of 28 columns."""
+"""34 x 56 latent cells: two bands of 17 rows, or of 28 columns."""
 NUM_LATENTS = 5
-GRIDS = ("rows", "columns")
+GRIDS = {2: ("rows", "columns"), 4: ("rows", "2x2"), 8: ("columns", "4x2")}
+"""By ranks."""
 
 
 @torch.no_grad()
@@ -58,7 +59,7 @@ def measure(group, device):
     eager = relative_errors(outputs(narrow, WHOLE, device), exact)
     one = relative_errors(outputs(fused(copy.deepcopy(narrow), device), WHOLE, device), exact)
     report = {"stds": [float(each.std()) for each in exact], "eager": eager, "one": one}
-    for text in GRIDS:
+    for text in GRIDS[group.size]:
         spread = BandedImages.over(choose_grid(text, SIZE_PX, group.size), group)
         report[f"{text} float32"] = relative_errors(outputs(wide, spread, device), exact)
         several = outputs(fused(narrow, device), spread, device)
@@ -73,14 +74,14 @@ def report_of_a_process(_device, num_gpus):
         return measure(TorchCollectives(), device)
 
 
-def check(backend, num_gpus):
-    reports = run_ranks(report_of_a_process, 2, backend, num_gpus)
+def check(num_ranks, backend, num_gpus):
+    reports = run_ranks(report_of_a_process, num_ranks, backend, num_gpus)
     for report in reports:
         assert min(report["stds"]) >= MIN_STD
         # As for any mode that differs in rounding only, which also differs between sizes.
         modes = zip(report["eager"], report["one"], strict=True)
         bounds = [1.05 * max(MAX_ERROR, *errors) for errors in modes]
-        for text in GRIDS:
+        for text in GRIDS[num_ranks]:
             # Kernels for another size of image may sum in another order.
             assert max(report[f"{text} float32"]) < 1e-4, report
             pairs = zip(report[text], bounds, strict=True)
@@ -88,10 +89,11 @@ def check(backend, num_gpus):
 
 
 @pytest.mark.gpu
-def test_two_ranks_on_one_gpu_agree_with_one_device():
-    check("gloo", 1)
+@pytest.mark.parametrize("num_ranks", GRIDS)
+def test_ranks_on_one_gpu_agree_with_one_device(num_ranks):
+    check(num_ranks, "gloo", 1)
 
 
 @pytest.mark.multigpu
 def test_two_gpus_agree_with_one_device():
-    check("nccl", 2)
+    check(2, "nccl", 2)

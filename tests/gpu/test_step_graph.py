@@ -122,7 +122,10 @@ def test_both_rules_and_modes(speed, rule):
         assert torch.equal(found, expected)
 
 
-@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*script_method:DeprecationWarning",
+    "ignore:.*should not be instantiated:DeprecationWarning",  # what Dynamo does with a kernel
+)
 def test_compiled_blocks_are_recorded_too():
     dit = make_dit(speed="compiled")
     session, audio = make_session(dit), make_audio(dit)
