@@ -1,4 +1,4 @@
-.PHONY: check format test test-ranks test-training test-browser test-gpu
+.PHONY: check format test test-ranks test-bench test-training test-browser test-gpu
 
 check:
 	.ci/check
@@ -12,6 +12,9 @@ test:
 
 test-ranks:
 	python -m pytest --quiet -m ranks
+
+test-bench:
+	python -m pytest --quiet -m bench -n 2
 
 test-training:
 	python -m pytest --quiet -m training -n 2

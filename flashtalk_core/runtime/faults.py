@@ -9,7 +9,7 @@ from .. import errors
 from ..borders import is_out_of_memory
 from ..errors import FlashTalkError, NoMemoryError, WorkerError
 from .messages import Fault, FaultKind, RankEnded
-from .pages import Pages
+from .shared.pages import Pages
 
 _ORDER = ("memory", "input", "internal")
 """Memory that ran out on one rank makes the exchanges of others fail."""

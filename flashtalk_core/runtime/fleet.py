@@ -11,10 +11,8 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from threading import Lock, Timer
+from threading import Lock
 from typing import Any
-
-from torch import nn
 
 from ..config.chunk import ChunkConfig
 from ..engine.events import RenderEvents
@@ -22,41 +20,29 @@ from ..engine.plan import RenderPlan
 from ..engine.request import check_request, warn_about_request
 from ..engine.state import ChunkSource, FrameGroup, SessionState
 from ..errors import FlashTalkError, NoMemoryError, WorkerError
-from ..excerpt import reason
 from ..geometry import ChunkSpan
 from ..log import printable_log
 from ..media.audio.source import SampleReader
-from ..models.encoders.audio import AudioEncoder
-from ..models.encoders.clip_vision import ClipVision
-from ..models.encoders.text import TextEncoder
-from ..models.transformer.model import AvatarDiT
-from ..models.vae.model import VideoVAE
 from ..placement.memory_choice import PROCESS_BYTES
 from .channel import Blob
 from .faults import rank_name
+from .idle import IdleTimers
 from .job import pack_plan, pack_tensor
 from .limits import RELEASE_S, Limits, StepClock
 from .messages import (
     Frames,
     GenerateChunk,
     GeneratedFrames,
-    Loading,
     OpenJob,
     Release,
-    Report,
-    Stage,
-    Step,
     Workers,
 )
 from .processes import Processes
+from .reports import pass_on
 
 logger = printable_log(logging.getLogger(__name__))
 
 _POLL_S = 0.1
-
-_NETWORKS: dict[str, type[nn.Module]] = {
-    kind.__name__: kind for kind in (AvatarDiT, VideoVAE, TextEncoder, ClipVision, AudioEncoder)
-}
 
 
 class Fleet:
@@ -90,7 +76,7 @@ class Fleet:
         self._processes: Workers | None = None
         self._finalizer: Any = None
         self._peak_bytes: int | None = None  # of the sessions since weights are held
-        self._timers: list[Timer] = []
+        self._idle = IdleTimers(self, self._limits)
 
     def __repr__(self) -> str:
         return f"Fleet({', '.join(self.devices)}, {'running' if self.is_running else 'ended'})"
@@ -153,7 +139,7 @@ class Fleet:
 
     def close(self) -> None:
         """End the processes; a render that runs fails."""
-        self._stop_timers()
+        self._idle.stop()
         if self._finalizer is not None:
             self._finalizer()
         self._processes = self._finalizer = self._peak_bytes = None
@@ -163,12 +149,13 @@ class Fleet:
         self._lock_for_render()
         try:
             self._is_rendering = True
-            self._stop_timers()
+            self._idle.stop()
             yield
         finally:
             self._is_rendering = False
             try:
-                self._start_timers()
+                if self.is_running:
+                    self._idle.start()
             finally:
                 self._lock.release()
 
@@ -228,7 +215,7 @@ class Fleet:
         # Processes keep what they allocated once, for a smaller render too.
         self._peak_bytes = max(self._peak_bytes or 0, plan.placement.memory.peak_bytes)
         for report in processes.run(lambda number: OpenJob(command=number, job=text), blobs):
-            _pass_on(report, events)
+            pass_on(report, events)
         return FleetSource(processes, frames, plan, audio, events, self._limits)
 
     def _end_job(self, processes: Workers, *, networks: bool) -> None:
@@ -244,24 +231,6 @@ class Fleet:
         except FlashTalkError as error:
             logger.warning("after a render: %s", error)
             processes.kill()
-
-    def _start_timers(self) -> None:
-        """Free weights and end processes when nothing was rendered for a while."""
-        own = weakref.ref(self)
-        for after_s, end in (
-            (self._limits.idle_release_s, False),
-            (self._limits.idle_exit_s, True),
-        ):
-            if after_s is not None and self.is_running:
-                timer = Timer(after_s, _on_idle, (own, end))
-                timer.daemon = True
-                timer.start()
-                self._timers.append(timer)
-
-    def _stop_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
 
 
 class FleetSource:
@@ -320,7 +289,7 @@ class FleetSource:
 
         self._last = None
         for report in self._processes.run(message, blobs, self._limit_s):
-            _pass_on(report, self._events, self._clock)
+            pass_on(report, self._events, self._clock)
             if isinstance(report, Frames):
                 yield self._group(report, state)
         self._load_s = None
@@ -339,28 +308,3 @@ class FleetSource:
 
 def _release(command: int, *, networks: bool = False) -> Release:
     return Release(command=command, networks=networks)
-
-
-def _pass_on(report: Report, events: RenderEvents, clock: StepClock | None = None) -> None:
-    """Let the events of this process know; they may raise to stop."""
-    if isinstance(report, Loading):
-        events.loading(_NETWORKS[report.network])
-    elif isinstance(report, Step):
-        if clock is not None:
-            clock.note(is_first=report.step == 0)
-        events.step(report.step)
-    elif isinstance(report, Stage):
-        events.stage(report.name)
-
-
-def _on_idle(own: weakref.ref[Fleet], end: bool) -> None:
-    fleet = own()
-    if fleet is None:
-        return
-    try:
-        if end:
-            fleet.end_idle()
-        else:
-            fleet.release()
-    except Exception as error:  # the border of a thread: the next render finds out
-        logger.warning("idle devices %s: %s", ", ".join(fleet.devices), reason(error))

@@ -34,8 +34,8 @@ from .messages import (
     Step,
     Stopped,
 )
-from .pages import Pages, create_pages, free_frames, reserve_frames
-from .shared_frames import SharedFrames, frame_bytes
+from .shared.frames import SharedFrames, frame_bytes
+from .shared.pages import Pages, create_pages, free_frames, reserve_frames
 from .watch import Watch
 
 _POLL_S = 0.2
@@ -92,7 +92,7 @@ class Processes:
         return f"Processes({', '.join(self._devices)}, {state})"
 
     def share_frames(self, chunk: ChunkConfig, size_px: tuple[int, int]) -> SharedFrames:
-        """Reserve shared memory for frames; see :func:`.pages.reserve_frames`."""
+        """Reserve shared memory for frames; see :func:`.shared.pages.reserve_frames`."""
         reserve_frames(self._file, frame_bytes(chunk, size_px))
         return SharedFrames(self.pages, chunk, size_px)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container
 
-from .pages import Pages
+from .shared.pages import Pages
 
 _SILENT_S = 2.5
 """Time without a beat after which a process does not run; they beat twice a second."""
 _LONGEST_PAUSE_S = 1.0
 """Longest time that counts between two looks: this process may have been stopped in between."""
+_LEAST_SHARE = 0.5
+"""Share of the limit after which a rank without progress may be to blame for one beyond it."""
 
 
 class Watch:
@@ -36,7 +38,8 @@ class Watch:
         """Return the rank that is to blame if one made no progress for too long.
 
         That is one whose process does not run at all, or the one that is furthest behind: the
-        others wait for it.
+        others wait for it. Where one rank is over the limit, the one to blame may still be a
+        moment below it, since its last progress came later.
 
         Args:
             done: Ranks that are not waited for.
@@ -44,7 +47,7 @@ class Watch:
         """
         now_s = self._clock_s()
         passed_s, self._last_s = min(now_s - self._last_s, _LONGEST_PAUSE_S), now_s
-        stuck = []
+        is_over, waiting = False, []
         for rank, before in enumerate(self._counts):
             progress = self._pages.row(rank).read()
             self._silent_s[rank] += passed_s
@@ -54,6 +57,7 @@ class Watch:
                 self._counts[rank], self._idle_s[rank] = progress.count, 0.0
                 continue
             self._idle_s[rank] += passed_s
-            if self._idle_s[rank] > limit_s:
-                stuck.append((self._silent_s[rank] < _SILENT_S, progress.count, rank))
-        return min(stuck)[2] if stuck else None
+            is_over = is_over or self._idle_s[rank] > limit_s
+            if self._idle_s[rank] > _LEAST_SHARE * limit_s:
+                waiting.append((self._silent_s[rank] < _SILENT_S, progress.count, rank))
+        return min(waiting)[2] if is_over else None

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from ...errors import WorkerError
 from ...runtime.environment import MULTICAST_OFF
 
 
@@ -27,9 +28,16 @@ def run_ranks(work: Callable[..., Any], world: int, backend: str, *arguments: An
 
     Returns:
         What each rank returned, in order.
+
+    Raises:
+        WorkerError: If a rank raised an error; with its last line.
     """
     with TemporaryDirectory() as folder:
-        mp.spawn(_rank, (world, backend, folder, work, arguments), nprocs=world)
+        try:
+            mp.spawn(_rank, (world, backend, folder, work, arguments), nprocs=world)
+        except mp.ProcessRaisedException as error:
+            last = str(error).strip().splitlines()[-1]
+            raise WorkerError(f"rank {error.error_index} of {world}: {last}") from error
         return [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(world)]
 
 

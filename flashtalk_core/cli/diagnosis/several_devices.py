@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from itertools import combinations
 
@@ -14,8 +16,9 @@ PACKAGES = (
 
 
 def list_several() -> list[Finding]:
-    """Return the GPUs and the links between them, NCCL, and optional packages."""
-    return [_gpus(), _links(), _nccl(), *map(look_for, PACKAGES)]
+    """Return the GPUs, the links between them, the exchange, NCCL, and optional packages."""
+    nccl = _nccl()
+    return [_gpus(), _links(), _exchange(nccl.found), nccl, *map(look_for, PACKAGES)]
 
 
 def _gpus() -> Finding:
@@ -45,7 +48,42 @@ def _links() -> Finding:
     if slow:
         where = "all pairs" if len(slow) == len(pairs) else ", ".join(slow)
         return Finding("links", False, f"through main memory ({where}): expect little gain")
-    return Finding("links", True, "each GPU reads the memory of each other one")
+    kinds = link_kinds(_topology(), count)
+    over = f", over {' and '.join(kinds)}" if kinds else ""
+    return Finding("links", True, f"each GPU reads the memory of each other one{over}")
+
+
+def _topology() -> str:
+    """Return what ``nvidia-smi`` prints of the links, nothing where it cannot be asked."""
+    try:
+        return subprocess.run(
+            ["nvidia-smi", "topo", "-m"], capture_output=True, text=True, check=True, timeout=20
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def link_kinds(topology: str, num_gpus: int) -> list[str]:
+    """Return how GPUs are joined, each kind once: ``18 NVLinks``, ``PCIe (PHB)``.
+
+    Args:
+        topology: Output of ``nvidia-smi topo -m``: a row and a column for each GPU.
+        num_gpus: GPUs of the machine.
+    """
+    kinds: dict[str, None] = {}
+    rows = [line.split() for line in topology.splitlines() if re.match(r"GPU\d+\s", line)]
+    for number, row in enumerate(rows[:num_gpus]):
+        for name in row[number + 2 : num_gpus + 1]:
+            nvlinks = re.fullmatch(r"NV(\d+)", name)
+            kinds[f"{nvlinks[1]} NVLinks" if nvlinks else f"PCIe ({name})"] = None
+    return list(kinds)
+
+
+def _exchange(has_nccl: bool) -> Finding:
+    """Return over what ranks exchange by the default exchange."""
+    if has_nccl:
+        return Finding("exchange", True, "collectives, over NCCL between GPUs, gloo between CPUs")
+    return Finding("exchange", False, "collectives, over gloo between CPUs only")
 
 
 def _nccl() -> Finding:

@@ -13,7 +13,7 @@ from ...json_text import parse_json
 from ...settings import read_plain
 from ..channel import Channel, ChannelClosed
 from ..launcher import RankSettings
-from ..pages import Pages
+from ..shared.pages import Pages
 from .lifeline import tie_to
 
 

@@ -11,7 +11,7 @@ from ...engine.state import SessionState
 from ..channel import Channel
 from ..launcher import RankSettings
 from ..messages import Loading, Message, Stage, Step
-from ..pages import Phase, RankRow
+from ..shared.pages import Phase, RankRow
 from .tickets import StoppedError, Tickets
 
 

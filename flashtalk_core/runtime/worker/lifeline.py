@@ -9,7 +9,7 @@ import signal
 import sys
 from threading import Thread
 
-from ..pages import RankRow
+from ..shared.pages import RankRow
 
 _PR_SET_PDEATHSIG = 1
 _PAUSE_MS = 500

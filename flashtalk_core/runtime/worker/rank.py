@@ -45,8 +45,8 @@ from ..messages import (
     Release,
     Stopped,
 )  # fmt: skip
-from ..pages import Pages, Phase
-from ..shared_frames import SharedFrames
+from ..shared.frames import SharedFrames
+from ..shared.pages import Pages, Phase
 from .events import RankEvents, SentSamples
 from .meeting import meet
 from .spread import SpreadNetworks, share

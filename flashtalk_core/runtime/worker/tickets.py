@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from ..pages import Pages
+from ..shared.pages import Pages
 
 _PAUSE_S = 0.0002
 _UNIT_BITS = 32

@@ -14,7 +14,7 @@ from flashtalk_core.engine.session import run_session
 from flashtalk_core.media.audio.decoding.reader import AudioReader
 from flashtalk_core.media.audio.probe import probe_audio
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.bench
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from flashtalk_core.cli.tables import format_rows
 from flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
 from flashtalk_core.weights.discovery.layout import resolve_model
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.bench
 
 
 def test_several_rows_are_a_table():

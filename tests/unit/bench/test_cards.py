@@ -18,7 +18,7 @@ from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.memory_sizes import model_sizes
 from flashtalk_core.weights.load import open_avatar
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.bench
 
 CPU = torch.device("cpu")
 

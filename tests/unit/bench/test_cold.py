@@ -26,7 +26,7 @@ def one_block():
     return replace(config, dit=replace(config.dit, num_layers=1))
 
 
-@pytest.mark.cpu
+@pytest.mark.bench
 def test_what_is_written_is_read_as_a_render_reads_it(tmp_path):
     config = one_block()
     _write_weights(config, tmp_path, OPTIONS)
@@ -35,7 +35,7 @@ def test_what_is_written_is_read_as_a_render_reads_it(tmp_path):
     assert float(dit.blocks[0].ffn[0].weight.std()) > 0
 
 
-@pytest.mark.cpu
+@pytest.mark.bench
 def test_laps_add_up_to_the_wall_clock():
     start_s = time.time()
     laps = _Laps(start_s, CPU)
@@ -47,7 +47,7 @@ def test_laps_add_up_to_the_wall_clock():
     assert min(laps.found.values()) >= 0.02
 
 
-@pytest.mark.cpu
+@pytest.mark.bench
 @pytest.mark.parametrize(
     ("option", "shown"),
     [

@@ -13,7 +13,7 @@ from flashtalk_core.quantization.blocks import convert_blocks
 from flashtalk_core.quantization.fp8 import FP8
 from flashtalk_core.weights.load import load_avatar
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.bench
 
 MIN_PSNR_DB = 35
 

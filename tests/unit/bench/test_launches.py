@@ -8,7 +8,7 @@ import torch
 from flashtalk_core.bench.launches.clock import time_calls
 from flashtalk_core.cli.main import main
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.bench
 
 
 def test_steps_and_encoder_are_measured_in_both_modes(capsys):

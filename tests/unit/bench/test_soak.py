@@ -17,7 +17,7 @@ from flashtalk_core.errors import InvalidInputError
 from tests.unit.engine.conftest import checkpoint, make_plan  # noqa: F401
 
 pytestmark = [
-    pytest.mark.cpu,
+    pytest.mark.bench,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc"),
 ]
 

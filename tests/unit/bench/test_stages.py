@@ -22,7 +22,7 @@ from flashtalk_core.engine.state import SessionState
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.weights.load import open_avatar
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.bench
 
 SIZE, STEPS = (32, 32), 2
 

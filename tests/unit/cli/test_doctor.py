@@ -14,7 +14,7 @@ import torch
 
 from flashtalk_core.acceleration.attention_kernels import KERNELS
 from flashtalk_core.cli.diagnosis.doctor import list_devices
-from flashtalk_core.cli.diagnosis.several_devices import list_several
+from flashtalk_core.cli.diagnosis.several_devices import link_kinds, list_several
 from flashtalk_core.cli.main import main
 from flashtalk_core.weights.discovery.layout import resolve_model
 
@@ -85,7 +85,8 @@ def test_packages_say_what_they_bring(report):
 
 def test_what_several_devices_need_is_listed_and_nothing_of_it_imported(report):
     found, text, _ = report
-    assert [each["name"] for each in found["several"]] == ["GPUs", "links", "NCCL", "xfuser", "ray"]
+    names = ["GPUs", "links", "exchange", "NCCL", "xfuser", "ray"]
+    assert [each["name"] for each in found["several"]] == names
     assert "\nseveral devices together\n" in text
     assert not {"ray", "xfuser"} & sys.modules.keys()
 
@@ -106,6 +107,21 @@ def test_links_between_gpus_are_judged(monkeypatch, reach, is_good, says):
     assert (gpus.found, gpus.detail) == (sys.platform == "linux", "3, --devices 0,1,2")
     assert links.found is is_good
     assert links.detail.startswith(says)
+
+
+TOPOLOGY = """\t\x1b[4mGPU0\tGPU1\tGPU2\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\x1b[0m
+GPU0\t X \tNV18\tPHB\t0-31\t0\t\tN/A
+GPU1\tNV18\t X \tPHB\t0-31\t0\t\tN/A
+GPU2\tPHB\tPHB\t X \t0-31\t0\t\tN/A
+
+Legend:
+"""
+
+
+def test_kinds_of_links_are_read_from_the_topology():
+    assert link_kinds(TOPOLOGY, 3) == ["18 NVLinks", "PCIe (PHB)"]
+    assert link_kinds(TOPOLOGY, 2) == ["18 NVLinks"]
+    assert link_kinds("", 2) == []
 
 
 def test_the_bundled_model_is_complete(report):

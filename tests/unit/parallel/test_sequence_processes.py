@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from flashtalk_core.bench.ranks.process import run_ranks
+from flashtalk_core.errors import InvalidInputError, WorkerError
 from flashtalk_core.parallel.collectives import Alone
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
 from tests.unit.parallel.toy_transformer import (
@@ -35,6 +36,15 @@ def outputs(dit, world, way):
 def outputs_of_a_process(_device):
     dit, group = make_transformer("fused"), TorchCollectives()
     return [[each.tolist() for each in outputs(dit, group, way)] for way in WAYS]
+
+
+def fail_in_a_process(_device):
+    raise InvalidInputError("11 heads do not divide by 2", subject="exchange")
+
+
+def test_an_error_of_the_processes_is_told_with_the_rank():
+    with pytest.raises(WorkerError, match=r"rank \d of 2: .*11 heads do not divide by 2"):
+        run_ranks(fail_in_a_process, 2, "gloo")
 
 
 def test_processes_compute_what_one_device_does():

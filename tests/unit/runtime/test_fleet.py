@@ -164,10 +164,10 @@ def test_memory_that_runs_out_is_freed_on_all_ranks(fleet, plan, fault, expected
 
 def test_an_idle_fleet_frees_its_weights_and_reads_them_again(fleet, plan, expected, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(fleet, "_limits", replace(fleet._limits, idle_release_s=0.1))
+        patch.setattr(fleet._idle, "_limits", replace(fleet._limits, idle_release_s=0.1))
         render(plan, fleet)
         end_s = time.monotonic() + GONE_S
-        while fleet._timers[0].is_alive() and time.monotonic() < end_s:
+        while fleet._idle._timers[0].is_alive() and time.monotonic() < end_s:
             time.sleep(0.05)
     seen = Seen()
     assert torch.equal(render(plan, fleet, seen.events), expected)

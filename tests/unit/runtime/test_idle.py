@@ -8,7 +8,8 @@ import pytest
 
 from flashtalk_core.errors import WorkerError
 from flashtalk_core.runtime import fleet as fleet_module
-from flashtalk_core.runtime.fleet import Fleet, _on_idle
+from flashtalk_core.runtime.fleet import Fleet
+from flashtalk_core.runtime.idle import _on_idle
 
 pytestmark = pytest.mark.cpu
 
@@ -48,7 +49,7 @@ def fleet(workers):
     fleet._processes = workers
     fleet._finalizer = workers.close
     yield fleet
-    fleet._stop_timers()
+    fleet._idle.stop()
 
 
 @contextmanager
@@ -102,4 +103,4 @@ def test_a_second_render_is_refused_at_once(fleet, monkeypatch):
         fleet._lock_for_render()
     with fleet._busy():
         pass
-    assert len(fleet._timers) == 2
+    assert len(fleet._idle._timers) == 2

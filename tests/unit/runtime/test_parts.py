@@ -18,8 +18,8 @@ from flashtalk_core.runtime.faults import death_error, fault_error, first_cause,
 from flashtalk_core.runtime.fleets import Fleets
 from flashtalk_core.runtime.job import pack_plan, pack_tensor, read_job, unpack_plan, unpack_tensor
 from flashtalk_core.runtime.messages import Array, Fault, RankEnded
-from flashtalk_core.runtime.pages import Pages, Phase, create_pages
 from flashtalk_core.runtime.processes import Processes
+from flashtalk_core.runtime.shared.pages import Pages, Phase, create_pages
 from flashtalk_core.runtime.worker.spread import SpreadNetworks, share
 from flashtalk_core.runtime.worker.tickets import StoppedError
 from tests.unit.parallel.thread_ranks import run_ranks

@@ -13,14 +13,14 @@ from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.state import FrameGroup, SessionState
 from flashtalk_core.errors import NoMemoryError
 from flashtalk_core.runtime.limits import Limits, StepClock
-from flashtalk_core.runtime.pages import (
+from flashtalk_core.runtime.shared.frames import SharedFrames, frame_bytes
+from flashtalk_core.runtime.shared.pages import (
     Pages,
     Phase,
     create_pages,
     free_frames,
     reserve_frames,
 )
-from flashtalk_core.runtime.shared_frames import SharedFrames, frame_bytes
 from flashtalk_core.runtime.watch import Watch
 from flashtalk_core.runtime.worker.tickets import StoppedError, Tickets
 
@@ -105,6 +105,22 @@ def test_the_rank_that_is_furthest_behind_is_found(file):
     pages.row(0).advance()
     pages.row(1).advance()
     assert watch.find_stuck((2,), 10.0) is None
+
+
+def test_a_stopped_process_is_to_blame_though_it_made_the_last_progress(file):
+    pages, clock = Pages(file), Clock()
+    watch = Watch(pages, 2, clock)
+    for row, count in ((0, 3), (1, 1)):  # rank 0 queued more work for its GPU
+        for _ in range(count):
+            pages.row(row).advance()
+        assert watch.find_stuck((), 10.0) is None
+        clock.now_s += 0.4
+    found = None
+    while found is None:
+        pages.row(0).beat()  # its process runs, and waits
+        clock.now_s += 0.3
+        found = watch.find_stuck((), 10.0)
+    assert found == 1
 
 
 def blamed(pages):

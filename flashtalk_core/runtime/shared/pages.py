@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NoMemoryError
-from ..excerpt import reason
+from ...errors import NoMemoryError
+from ...excerpt import reason
 
 _HEAD_BYTES = 1 << 16
 """Where frames begin: a multiple of any system's page."""

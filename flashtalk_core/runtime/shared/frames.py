@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..config.chunk import ChunkConfig
-from ..engine.state import FrameGroup
+from ...config.chunk import ChunkConfig
+from ...engine.state import FrameGroup
 from .pages import Pages
 
 _FLOAT_BYTES = 4

@@ -1,0 +1,1 @@
+"""Memory that the process that renders and its ranks share."""
