@@ -60,6 +60,6 @@ def _workers(slots: list[Slot], step_limit_s: float | None) -> RowWorkers:
     def open_cluster(place: Placement) -> Fleet:
         from ...runtime.cluster.process import engine_at
 
-        return engine_at(place, step_limit_s)
+        return engine_at(place, {} if step_limit_s is None else {"step_s": step_limit_s})
 
     return LocalWorker(RowRenderer(slots[0].apply, open_cluster))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...engine.spec import RenderSpec
 
 _SEVERAL = frozenset(
-    ("devices", "ray", "step_limit", "vae_grid", "vae_devices", "exchange", "ring")
+    ("devices", "ray", "step_limit", "limit", "vae_grid", "vae_devices", "exchange", "ring")
 )
 _OF_THE_BATCH = _SEVERAL | {"help", "debug", "image", "audio"}
 """Options that no row has: they choose how all rows run, or are read elsewhere."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError
 from . import finished
-from .device_options import add_device_options
+from .device_options import add_device_options, limits_of
 from .render_options import add_render_options, parse_path, read_spec
 from .running import render_job
 
@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace) -> int:
     spec, plan = make_plan(args)
     for note in placement_notes(plan.placement):
         logger.warning("%s", note)
-    engine = partial(open_engine, step_limit_s=args.step_limit)
+    engine = partial(open_engine, limits=limits_of(args))
     if args.extend is not None:
         return finished.run_extend(args, spec, plan, engine)
     if args.redo is not None:
@@ -73,9 +73,12 @@ def _run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def open_engine(
-    plan: RenderPlan, events: RenderEvents, step_limit_s: float | None = None
+    plan: RenderPlan, events: RenderEvents, limits: Mapping[str, float] | None = None
 ) -> Iterator[Engine]:
-    """Return what renders a plan; processes that it starts end with the context."""
+    """Return what renders a plan; processes that it starts end with the context.
+
+    ``limits`` are fields of :class:`.runtime.limits.Limits`.
+    """
     from ...engine.build import LocalEngine
     from ...placement.residency import CachedNetworks
 
@@ -89,9 +92,9 @@ def open_engine(
     if place.cluster:
         from ...runtime.cluster.process import engine_at
 
-        fleet = engine_at(place, step_limit_s)
+        fleet = engine_at(place, limits)
     else:
-        fleet = Fleet(place.devices, Limits(step_s=step_limit_s))
+        fleet = Fleet(place.devices, Limits(**(limits or {})))
     try:
         yield fleet
     finally:

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from ...acceleration.kernel_options import EXCHANGES
+from ...excerpt import excerpt
 from ...parallel.bands import AUTO
 from ...placement.devices import parse_devices, parse_numbers
 
+LIMITED_PHASES = ("start", "load", "stop")
+
+
+def parse_limit(text: str) -> tuple[str, float]:
+    """Return a phase of several devices and the seconds it may take without progress.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is no phase, or not more than 0 seconds.
+    """
+    phase, _, seconds = text.partition("=")
+    try:
+        limit_s = float(seconds)
+    except ValueError:
+        limit_s = 0.0
+    if phase not in LIMITED_PHASES or not 0 < limit_s < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"{excerpt(text)}: use {', '.join(LIMITED_PHASES)} and more than 0 seconds, such as "
+            "load=1800"
+        )
+    return phase, limit_s
+
+
+def limits_of(args: argparse.Namespace) -> dict[str, float]:
+    """Return the limits that were given, as fields of :class:`.runtime.limits.Limits`."""
+    given = {f"{phase}_s": limit_s for phase, limit_s in args.limit}
+    return given if args.step_limit is None else given | {"step_s": args.step_limit}
+
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that :func:`read_devices` reads, and ``--step-limit``."""
+    """Add the options that :func:`read_devices` and :func:`limits_of` read."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     several = parser.add_argument_group("several devices")
     several.add_argument(
@@ -34,6 +63,15 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="end a render without progress for as long, also on a cluster; default: 20 times the "
         "usual time of a step, and at least 60",
+    )
+    several.add_argument(
+        "--limit",
+        type=parse_limit,
+        action="append",
+        default=[],
+        metavar="PHASE=SECONDS",
+        help="end a render that makes no progress for as long in another phase: start (120), load "
+        "(900, the first chunk included) or stop (5); may be repeated",
     )
     several.add_argument(
         "--vae-grid",

@@ -71,16 +71,15 @@ def cluster_engine(address: str, devices: Sequence[str], limits: Limits = LIMITS
     return Fleet(devices, limits, start=partial(ClusterProcess, address))
 
 
-def engine_at(place: Placement, step_limit_s: float | None = None) -> Fleet:
+def engine_at(place: Placement, limits: Mapping[str, float] | None = None) -> Fleet:
     """Return the engine of a placement in a cluster; see :func:`cluster_engine`.
 
     Args:
         place: Where its networks run.
-        step_limit_s: How long a render may make no progress; ``None`` is a multiple of the usual
-            time of a step.
+        limits: Fields of :class:`.limits.Limits` that differ from those of a cluster.
     """
-    limits = replace(LIMITS, step_s=step_limit_s)
-    return cluster_engine(place.cluster, place.devices or (str(place.device),), limits)
+    own = replace(LIMITS, **(limits or {}))
+    return cluster_engine(place.cluster, place.devices or (str(place.device),), own)
 
 
 class ReceivedFrames:

@@ -9,6 +9,7 @@ from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.acceleration.support import choose_kernel_options
 from flashtalk_core.cli.main import PROGRAM, main
 from flashtalk_core.cli.program import build_parser
+from flashtalk_core.cli.rendering.device_options import add_device_options, limits_of, parse_limit
 from flashtalk_core.cli.rendering.kernel_options import add_kernel_options, read_disabled
 from flashtalk_core.cli.rendering.render_options import (
     EXAMPLE,
@@ -27,6 +28,7 @@ from flashtalk_core.engine.spec import (
     Speaker,
 )
 from flashtalk_core.placement.memory_choice import MemoryChoice
+from flashtalk_core.runtime.limits import Limits
 
 pytestmark = pytest.mark.cpu
 
@@ -156,6 +158,21 @@ def test_every_option_is_in_the_spec():
 def test_how_several_devices_divide_is_checked_before_weights(options, says, tmp_path, capsys):
     assert main(["render", "-o", str(tmp_path / "a.mp4"), "--duration", "0.5", *options]) == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["load", "load=", "load=0", "load=nan", "load=inf", "step=5"])
+def test_what_is_no_limit(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="use start, load, stop and more than 0"):
+        parse_limit(text)
+
+
+def test_limits_of_phases_reach_the_fleet():
+    parser = argparse.ArgumentParser()
+    add_device_options(parser)
+    text = "--limit load=1800 --limit stop=2.5 --step-limit 90"
+    limits = Limits(**limits_of(parser.parse_args(text.split())))
+    assert (limits.load_s, limits.stop_s, limits.step_s, limits.start_s) == (1800, 2.5, 90, 120)
+    assert Limits(**limits_of(parser.parse_args([]))) == Limits()
 
 
 def test_without_options_all_is_the_models_own_and_the_example():

@@ -69,7 +69,17 @@ def test_options_of_the_batch_hold_for_rows_without_their_own():
 def test_what_several_devices_do_together_is_no_column():
     names = RowReader(FOLDER).names
     assert {"seed", "memory", "device", "prompt_at"} <= names
-    together = {"devices", "ray", "vae_grid", "ring", "exchange", "step_limit", "debug", "help"}
+    together = {
+        "devices",
+        "ray",
+        "vae_grid",
+        "ring",
+        "exchange",
+        "step_limit",
+        "limit",
+        "debug",
+        "help",
+    }
     assert not together & names
     assert "device" not in RowReader(FOLDER, has_device=False).names
 
