@@ -46,8 +46,8 @@ def main(step_limit: str) -> None:
     reports = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what libraries print is no report
     logging.basicConfig(level="INFO", format="%(asctime)s %(name)s: %(message)s")
-    limit_s = float(step_limit) if step_limit else None
-    renderer = RowRenderer(lambda spec: spec, lambda place: engine_at(place, limit_s))
+    limits = {"step_s": float(step_limit)} if step_limit else {}
+    renderer = RowRenderer(lambda spec: spec, lambda place: engine_at(place, limits))
     jobs = _Jobs()
     while (line := jobs.next()) is not None:
         row = read_job(line).row()

@@ -70,12 +70,13 @@ class DayResult:
 
     @property
     def passed(self) -> bool:
-        """Whether counters, times and length are exact, and the end in time to the frame."""
+        """Whether all is exact, the end in time to the frame, and the process steady."""
         return (
             self.num_frames == self.expected_frames
             and self.is_exact
             and self.num_samples == self.expected_samples
             and abs(self.end_offset_ms) <= 1000 / CHUNK.frame_rate_hz
+            and self.slopes.is_steady
         )
 
 

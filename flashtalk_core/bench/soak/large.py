@@ -38,12 +38,13 @@ class LargeResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the file is past 4 GiB and exact to its end."""
+        """Whether the file is past 4 GiB and exact to its end, and the process steady."""
         return (
             self.file_bytes > 1 << 32
             and self.num_frames == self.expected_frames
             and self.is_exact
             and abs(self.end_offset_ms) <= 1000 / CHUNK.frame_rate_hz
+            and self.slopes.is_steady
         )
 
 

@@ -15,6 +15,12 @@ from ...errors import InvalidInputError, require
 _WARM_UP_SHARE = 0.25
 """Of the readings, which do not count for a slope: caches fill, and the allocator settles."""
 _LEAST = 4
+MOST_MB_PER_MIN = 1.0
+"""Slope of memory that is allowed."""
+_NOISE_MB = 16.0
+"""Growth that says nothing about a slope: what an allocator keeps at one moment or another."""
+_ENCODER_THREADS = 4
+"""Threads of encoders that come and go."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,16 @@ class Slopes:
     handles_last: int
     threads_first: int
     threads_last: int
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether handles and threads stay, and memory grows by no more than the bound."""
+        grown_mb = self.rss_last_mb - self.rss_first_mb
+        return (
+            self.handles_last <= self.handles_first
+            and self.threads_last <= self.threads_first + _ENCODER_THREADS
+            and (self.rss_mb_per_min <= MOST_MB_PER_MIN or grown_mb <= _NOISE_MB)
+        )
 
 
 def check_system() -> None:

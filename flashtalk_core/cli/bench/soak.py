@@ -126,18 +126,21 @@ def run_large(args: argparse.Namespace) -> int:
 
 
 def run_renders(args: argparse.Namespace) -> int:
-    """Render again and again."""
+    """Render again and again; 0 if the process stays as it was, else 1."""
     from ...bench.soak import readings, renders
 
     readings.check_system()
     with TemporaryDirectory() as name:
         found = renders.run_renders(Path(name), _spec(args, args.duration), args.count, _report())
-    _print(args, found, True)
-    return 0
+    _print(args, found, found.slopes.is_steady)
+    return 0 if found.slopes.is_steady else 1
 
 
 def run_hour(args: argparse.Namespace) -> int:
-    """Render what is missing; measure once the video is complete. 0 if all is exact, else 1."""
+    """Render what is missing; measure once the video is complete.
+
+    0 if all is exact and the process steady, else 1.
+    """
     from ...bench.soak import hour, readings
     from ...bench.soak.speech import write_speech
     from ...engine.resolve import LocalHost, resolve
@@ -159,7 +162,9 @@ def run_hour(args: argparse.Namespace) -> int:
         found = hour.measure_hour(video, total, click_s, first_s or 0.0)
         if args.plot is not None:
             _plot(args.plot, video)
-    passed = found.num_frames == total and found.is_exact and abs(found.end_offset_ms) <= _FRAME_MS
+    is_whole = found.num_frames == total and found.is_exact
+    is_in_time = abs(found.end_offset_ms) <= _FRAME_MS
+    passed = is_whole and is_in_time and found.slopes.is_steady
     _print(args, found, passed)
     return 0 if passed else 1
 

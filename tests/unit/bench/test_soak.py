@@ -1,6 +1,7 @@
 """Long renders are measured: small ones here, of the same code."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -9,7 +10,7 @@ from flashtalk_core.bench.soak import day as day_module
 from flashtalk_core.bench.soak.day import run_day
 from flashtalk_core.bench.soak.hour import measure_hour, read_readings, readings_path, run_part
 from flashtalk_core.bench.soak.plot import draw_curves
-from flashtalk_core.bench.soak.readings import Reading, find_slopes, read_process
+from flashtalk_core.bench.soak.readings import Reading, Slopes, find_slopes, read_process
 from flashtalk_core.bench.soak.stand_in import CLICK_BEFORE_END_S, GeneratedSound
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.spec import RenderSpec
@@ -42,6 +43,23 @@ def test_a_process_is_read():
         assert read_process(1.5).handles == before.handles + 1
     assert before.rss_mb > 10
     assert before.threads >= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "is_steady"),
+    [
+        ({}, True),
+        ({"rss_mb_per_min": 1.5}, True),  # of a run too short for a slope
+        ({"rss_mb_per_min": 1.5, "rss_last_mb": 140.0}, False),
+        ({"rss_last_mb": 140.0}, True),
+        ({"handles_last": 9}, False),
+        ({"threads_last": 9}, True),
+        ({"threads_last": 10}, False),
+    ],
+)
+def test_a_leak_is_not_steady(change, is_steady):
+    slopes = Slopes(100.0, 101.0, 0.5, 0.1, 8, 8, 5, 5)
+    assert replace(slopes, **change).is_steady is is_steady
 
 
 @pytest.mark.parametrize("is_growing", [False, True])
