@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _log = printable_log(logging.getLogger(__name__))
 
 _GB = 10**9
+_UNCONVERTED_BYTES = 50 * _GB
+"""Most bytes of renders that wait for another container; they are links, mostly to the outputs."""
 
 
 class RenderJob:
@@ -68,6 +70,7 @@ class RenderJob:
         self._metadata = {"comment": describe(render.plan)} | dict(metadata)
         self._workflow = workflow
         self._store = RenderStore(store_folder(), round(keep_gb * _GB))
+        self._unconverted = RenderStore(store_folder() / "unconverted", _UNCONVERTED_BYTES)
 
     def run(self, prefix: str, container: str) -> OutputFile:
         """Write the video under a new name.
@@ -109,7 +112,10 @@ class RenderJob:
             self._store.store(key, video)
         if video != output.path:
             preview.say(CONVERTING.format(container=output.path.suffix.removeprefix(".")))
+            if plan.is_repeatable:
+                self._unconverted.store(key, video)
             self._change_container(video, output.path)
+            self._unconverted.drop(key)
         preview.finish(output)
         return output
 
@@ -128,7 +134,11 @@ class RenderJob:
         Raises:
             OutputError: If the copy cannot be written; a rendered video could not be, either.
         """
-        kept = self._store.find(key)
+        store = self._store
+        kept = store.find(key)
+        if kept is None:  # a render whose container could not be changed
+            store = self._unconverted
+            kept = store.find(key)
         if kept is None:
             return False
         preview.say(COPYING)
@@ -139,8 +149,9 @@ class RenderJob:
             if isinstance(error, OutputError) and (cause is None or isinstance(cause, OSError)):
                 raise  # of the target, where a newly rendered video would fail alike
             _log.warning("a kept render cannot be used and is rendered again: %s", reason(error))
-            self._store.drop(key)
+            store.drop(key)
             return False
+        self._unconverted.drop(key)
         _log.info("%s: same settings as a render that was kept, copied", path)
         return True
 

@@ -140,6 +140,26 @@ def test_a_copy_goes_into_any_container_with_its_own_graph(pack, kept, calls, co
     assert json.loads(texts_in(copy)["prompt"]) == {"2": {}}
 
 
+def test_a_container_that_could_not_be_written_costs_no_second_render(
+    pack, model, calls, monkeypatch
+):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    frames = pack.frames(model, seed=77)
+    with monkeypatch.context() as patch:
+        patch.setattr(pack["nodes.graph.render_job"], "remux_video", fail)
+        with pytest.raises(OSError, match="no space left") as caught:
+            pack.preview(frames, container="mkv", keep_gb=0.0)
+    assert "the whole render is in" in caught.value.__notes__[0]
+    calls.clear()
+    path = pack.preview(frames, container="mkv", keep_gb=0.0)
+    assert calls == []
+    assert measure_video(path).num_frames == 8
+    stored = path.parent.rglob("unconverted/*")
+    assert not list(stored)
+
+
 @pytest.mark.parametrize(
     ("changed", "num_steps"),
     [
