@@ -16,6 +16,8 @@ from ..packages import missing_package
 from .groups import sequence_degrees
 
 INSTEAD = "use exchange 'collectives'"
+XFUSER = "xfuser==0.4.5"
+"""Newer ones import a name that no released yunchang has."""
 
 
 def check_exchange(exchange: str, ring: int, num_devices: int) -> None:
@@ -65,7 +67,7 @@ def check_installed() -> None:
     """Raise :class:`InvalidInputError` if xfuser is not installed."""
     require(
         importlib.util.find_spec("xfuser") is not None,
-        f"exchange 'xfuser': {missing_package('xfuser')}, or {INSTEAD}",
+        f"exchange 'xfuser': {missing_package(XFUSER)}, or {INSTEAD}",
         subject="exchange",
     )
 

@@ -18,7 +18,7 @@ from ..errors import InvalidInputError
 from ..excerpt import first_line
 from ..models.attention import Attention
 from .collectives import Collectives
-from .exchange import INSTEAD, check_heads, check_installed, check_lengths
+from .exchange import INSTEAD, XFUSER, check_heads, check_installed, check_lengths
 from .groups import SequenceGroups
 
 
@@ -52,11 +52,7 @@ class XfuserAttention:
         def attend(q: Tensor, k: Tensor, v: Tensor, **_options: Any) -> tuple[Tensor, Tensor]:
             return kernel(q, k, v)
 
-        self._exchange = _xfuser_attention(groups)(
-            # xfuser calls the processor for a type that it does not know.
-            attn_type="flashtalk",
-            attn_processor=attend,
-        )
+        self._exchange = _xfuser_attention(groups, attend)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend; see :class:`Attention`; ``q``, ``k`` and ``v`` have l tokens each.
@@ -81,22 +77,27 @@ def with_process_groups(groups: SequenceGroups) -> SequenceGroups:
     return SequenceGroups(groups.world, ulysses, groups.ring if groups.ring.size > 1 else alone)
 
 
-def _xfuser_attention(groups: SequenceGroups) -> Callable[..., Callable[..., Any]]:
-    """Return xfuser's class of attention, which takes its process groups when it is called."""
+def _xfuser_attention(
+    groups: SequenceGroups, processor: Callable[..., tuple[Tensor, Tensor]]
+) -> Callable[..., Any]:
+    """Return xfuser's attention with a kernel; parts of it are imported only when it is made."""
     check_installed()
     try:
         from xfuser.core.long_ctx_attention import xFuserLongContextAttention
         from yunchang.globals import PROCESS_GROUP
+
+        # Its own function makes groups of the default backend, which is not that of the GPUs here.
+        PROCESS_GROUP.ULYSSES_PG = _process_group(groups.ulysses)
+        PROCESS_GROUP.RING_PG = _process_group(groups.ring)
+        # xfuser calls the processor for a type that it does not know.
+        made = xFuserLongContextAttention(attn_type="flashtalk", attn_processor=processor)
     except Exception as error:  # whatever it or its many dependencies raise at import
         raise InvalidInputError(
-            f"exchange 'xfuser': it is installed but cannot be imported ({first_line(error)}); "
-            f"reinstall it or {INSTEAD}",
+            f"exchange 'xfuser': it is installed but cannot be used ({first_line(error)}); install "
+            f"{XFUSER} or {INSTEAD}",
             subject="exchange",
         ) from error
-    # Its own function makes groups of the default backend, which is not that of the GPUs here.
-    PROCESS_GROUP.ULYSSES_PG = _process_group(groups.ulysses)
-    PROCESS_GROUP.RING_PG = _process_group(groups.ring)
-    return cast("Callable[..., Callable[..., Any]]", xFuserLongContextAttention)
+    return cast("Callable[..., Any]", made)
 
 
 def _process_group(group: Collectives) -> object:

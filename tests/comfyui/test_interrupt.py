@@ -41,8 +41,9 @@ def assert_stopped(comfy, listener, prompt_id, share):
 
 def assert_part_plays(comfy, request):
     (folder,) = comfy.output.glob(f"{request.node.name}")
-    (part,) = folder.iterdir()
+    part, state = sorted(folder.iterdir())
     assert part.name.endswith(".partial.mp4")
+    assert state.name.endswith(".partial.state")
     found = measure(part)
     assert 28 <= found.num_frames < 25 * SOUND_S
     assert found.is_exact

@@ -42,7 +42,9 @@ def test_xfuser_is_for_gpus_and_must_be_installed(monkeypatch):
     with pytest.raises(InvalidInputError, match="'xfuser' on cpu: it exchanges between NVIDIA"):
         check_kernels("xfuser", 1, CPU, sdpa)
     monkeypatch.setitem(sys.modules, "xfuser", None)
-    with pytest.raises(InvalidInputError, match=r"pip install xfuser`, or use exchange 'coll"):
+    with pytest.raises(
+        InvalidInputError, match=r"pip install xfuser==0\.4\.5`, or use exchange 'coll"
+    ):
         check_kernels("xfuser", 1, GPU, sdpa)
     package = ModuleType("xfuser")
     package.__spec__ = SimpleNamespace(name="xfuser")

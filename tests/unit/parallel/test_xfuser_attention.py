@@ -73,7 +73,9 @@ def stand_in(monkeypatch):
 
 def test_without_xfuser_the_error_names_a_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "xfuser", None)
-    with pytest.raises(InvalidInputError, match="pip install xfuser`, or use exchange 'coll"):
+    with pytest.raises(
+        InvalidInputError, match=r"pip install xfuser==0\.4\.5`, or use exchange 'coll"
+    ):
         XfuserAttention(groups_of(2, 1), lambda: (4, 4), sdpa, 6)
 
 
@@ -81,8 +83,20 @@ def test_a_broken_xfuser_is_an_error_of_one_line(monkeypatch):
     package = ModuleType("xfuser")
     package.__spec__ = SimpleNamespace(name="xfuser")
     monkeypatch.setitem(sys.modules, "xfuser", package)
-    with pytest.raises(InvalidInputError, match=r"cannot be imported \(.*xfuser.*\); reinstall"):
+    with pytest.raises(
+        InvalidInputError, match=r"cannot be used \(.*xfuser.*\); install xfuser==0"
+    ):
         XfuserAttention(groups_of(2, 1), lambda: (4, 4), sdpa, 6)
+
+
+def test_a_part_that_xfuser_imports_late_and_lacks_is_the_same_error(stand_in, monkeypatch):
+    def fail(**_):
+        raise ImportError("cannot import name 'update_npu_out' from 'yunchang.ring.utils'")
+
+    module = sys.modules["xfuser.core.long_ctx_attention"]
+    monkeypatch.setattr(module, "xFuserLongContextAttention", fail)
+    with pytest.raises(InvalidInputError, match=r"cannot be used \(.*update_npu_out.*\); install"):
+        XfuserAttention(with_process_groups(groups_of(2, 1)), lambda: (4, 4), sdpa, 6)
 
 
 def test_what_xfuser_cannot_divide_is_refused(stand_in):
