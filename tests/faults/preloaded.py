@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from flashtalk_core.cli.main import main
 from tests.faults.child import QUICK
+from tests.faults.threads import wait_until_alone
 
 with (
     TemporaryDirectory() as folder,
@@ -13,3 +14,4 @@ with (
     contextlib.redirect_stderr(nowhere),
 ):
     main(["render", *QUICK, "--duration", "0.2", "-o", f"{folder}/first.mp4"])
+wait_until_alone()

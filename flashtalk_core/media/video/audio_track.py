@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -154,10 +154,11 @@ class AudioTrack:
         self._is_stopped = True
 
     def close(self) -> None:
-        """Release the source."""
+        """Release the source. The encoder and its threads end with the last reference to this."""
+        self._source.close()  # it refers to this, which would live on until memory is tidied up
         self._reader.close()
 
-    def _converted(self, audio: AudioInfo) -> Iterator[Block]:
+    def _converted(self, audio: AudioInfo) -> Generator[Block]:
         resampler = StreamResampler(audio.rate_hz, self.rate_hz, self._channels)
         for block in measured_blocks(self._reader, audio):
             if self._downmix is not None:

@@ -1,6 +1,8 @@
 """One encoder, any number of packet sinks."""
 
+import gc
 import io
+import weakref
 from collections import deque
 
 import numpy as np
@@ -197,3 +199,15 @@ def test_a_stop_does_not_wait_for_audio_that_is_skipped(audio, frames):
     other.skip(40, 50, b"".join(chunks))
     other.close()
     assert (sink.packets, sink.num_closed) == ([], 1)
+
+
+def test_encoders_end_with_the_last_reference_to_them(audio, frames):
+    gc.disable()  # what refers to itself lives until then, and FFmpeg's threads with it
+    try:
+        with VideoEncoder(SIZE, audio) as encoder:
+            encoder.write(frames)
+            track = weakref.ref(encoder.track)
+        del encoder
+        assert track() is None
+    finally:
+        gc.enable()
