@@ -1,20 +1,28 @@
 """``kill -9`` at moments drawn from a fixed seed, and at each step that makes a file whole."""
 
 import random
-import time
 
 from tests.faults.case import Fault
-from tests.faults.moments import bytes_written, chunk_begun, seconds
+from tests.faults.moments import bytes_written, chunk_begun, share_of_start
+from tests.faults.scene import wait_until
 
 SEED = 20261129
 KIND = "kill -9"
-LONGEST_S = 1.8
-"""From the first chunk on, a render takes longer than this on a quiet machine."""
+MOST_SHARE = 0.85
+"""Of a measured time: a run that takes less than the measured ones is to be killed, too."""
 MOST_BYTES = 110_000
 """The partial file has some more at its end."""
 _draw = random.Random(SEED)
-START_TIMES_S = sorted(round(_draw.uniform(0.05, 0.9), 3) for _ in range(3))
-TIMES_S = sorted(round(_draw.uniform(0, LONGEST_S), 3) for _ in range(7))
+
+
+def _spread(count):
+    """Draw a share from each of ``count`` equal parts of a time."""
+    width = MOST_SHARE / count
+    return [round(_draw.uniform(n * width, (n + 1) * width), 3) for n in range(count)]
+
+
+START_SHARES = _spread(3)
+CHUNK_SHARES = _spread(7)
 BYTES = sorted(_draw.randrange(1, MOST_BYTES) for _ in range(10))
 
 
@@ -22,9 +30,10 @@ def _kill(_scene, run):
     run.signal("SIGKILL")
 
 
-def _kill_after(pause_s):
-    def act(_scene, run):
-        time.sleep(pause_s)
+def _kill_after(share):
+    def act(scene, run):
+        at_s = run.processor_s + share * scene.pace.chunks_s
+        wait_until(lambda: run.processor_s >= at_s, run)
         run.signal("SIGKILL")
 
     return act
@@ -32,14 +41,14 @@ def _kill_after(pause_s):
 
 FAULTS = [
     *(
-        Fault(name=f"kill -9 {at_s:.3f} s after the start", kind=KIND, when=seconds(at_s),
-              act=_kill, code=-9)
-        for at_s in START_TIMES_S
+        Fault(name=f"kill -9 after {share:.1%} of the time to the first chunk", kind=KIND,
+              when=share_of_start(share), act=_kill, code=-9)
+        for share in START_SHARES
     ),
     *(
-        Fault(name=f"kill -9 {at_s:.3f} s after the first chunk began", kind=KIND,
-              when=chunk_begun(1), act=_kill_after(at_s), code=-9)
-        for at_s in TIMES_S
+        Fault(name=f"kill -9 after {share:.1%} of the time from the first chunk to the end",
+              kind=KIND, when=chunk_begun(1), act=_kill_after(share), code=-9)
+        for share in CHUNK_SHARES
     ),
     *(
         Fault(name=f"kill -9 at byte {count:,} of the partial file", kind=KIND,

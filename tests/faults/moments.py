@@ -1,7 +1,5 @@
 """Moments at which a fault is injected, seen from outside."""
 
-import time
-
 
 def chunk_saved(number):
     """When the state of that many chunks is on the disk."""
@@ -18,6 +16,6 @@ def bytes_written(number):
     return lambda scene, _run: scene.num_bytes >= number
 
 
-def seconds(number):
-    """A time after the start of the process."""
-    return lambda _scene, run: time.monotonic() - run.start_s >= number
+def share_of_start(share):
+    """A share of the processor time from the start of the process to the first chunk."""
+    return lambda scene, run: run.processor_s >= share * scene.pace.start_s

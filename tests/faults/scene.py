@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 import wave
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,22 @@ _REPEAT = 2
 CHUNK_FRAMES = ChunkConfig().num_new_frames
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Processor time that an unbroken run takes on this machine."""
+
+    start_s: float
+    """From the start of its process to the first chunk."""
+    chunks_s: float
+    """From there to its end."""
+
+
 class Scene:
     """A folder for inputs and one for the video, which may be a disk of its own."""
 
-    def __init__(self, folder: Path, out: Path):
-        self.folder, self.out = folder, out
+    def __init__(self, folder: Path, out: Path, pace: Pace | None = None):
+        """``pace`` for faults whose moment is a share of it."""
+        self.folder, self.out, self.pace = folder, out, pace
         self.portrait, self.speech = folder / "me.png", folder / "speech.wav"
         shutil.copy(EXAMPLE / "portrait.png", self.portrait)
         write_speech(self.speech)

@@ -3,10 +3,13 @@
 import re
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.faults.kills import BYTES, KIND, START_TIMES_S, TIMES_S
+from tests.faults.kills import BYTES, CHUNK_SHARES, KIND, MOST_SHARE, START_SHARES
+from tests.faults.moments import share_of_start
+from tests.faults.scene import Pace
 from tests.faults.table import FAULTS
 
 pytestmark = pytest.mark.cpu
@@ -27,6 +30,20 @@ def test_the_page_lists_every_fault_and_says_that_it_passed():
 
 
 def test_kills_are_random_and_the_same_each_time():
-    assert len({*START_TIMES_S, *TIMES_S}) + len(set(BYTES)) == 20
+    assert len({*START_SHARES, *CHUNK_SHARES}) + len(set(BYTES)) == 20
     kills = [each for each in FAULTS if each.kind == KIND]
     assert all(each.code == -9 and each.most_again == 1 for each in kills)
+
+
+@pytest.mark.parametrize("shares", [START_SHARES, CHUNK_SHARES], ids=["start", "chunks"])
+def test_kills_are_spread_over_a_run(shares):
+    parts = [int(share / MOST_SHARE * len(shares)) for share in shares]
+    assert parts == list(range(len(shares)))
+
+
+@pytest.mark.parametrize("start_s", [0.4, 40.0], ids=["quick machine", "slow machine"])
+def test_a_kill_waits_for_a_share_of_what_was_measured(start_s):
+    scene = SimpleNamespace(pace=Pace(start_s, chunks_s=1.0))
+    is_due = share_of_start(0.25)
+    assert not is_due(scene, SimpleNamespace(processor_s=0.24 * start_s))
+    assert is_due(scene, SimpleNamespace(processor_s=0.26 * start_s))
