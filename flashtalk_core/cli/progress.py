@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self, TextIO
 
 from ..config.chunk import ChunkConfig
 from ..geometry import num_chunks
 from ..streaming.pacing import measure_pace
-from .terminal import is_terminal, write_message
+from .status_line import StatusLine
 
 _BAR_CELLS = 20
-_LINE_PAUSE_S = 5.0
-"""Least time between two lines where the output is no terminal."""
 
 
 class Progress:
@@ -44,36 +40,26 @@ class Progress:
         """
         self._total_frames = total_frames
         self._chunk = chunk
-        self._stream = sys.stderr if stream is None else stream
-        self._clock_s = clock_s
-        self._is_watched = is_terminal(self._stream)
+        self._line = StatusLine(stream, clock_s)
         self._done = self._num_before = num_done
-        self._start_s = self._last_line_s = 0.0
 
     def __enter__(self) -> Self:
-        self._start_s = self._last_line_s = self._clock_s()
-        if self._is_watched:
-            self._draw()
+        self._line.begin()
+        self._line.draw(self)
         return self
 
     def add(self, frames: int) -> None:
         """Count ``frames`` written frames."""
         is_first = self._done == self._num_before
         self._done += frames
-        if self._is_watched:
-            self._draw()
-        elif is_first or self._done == self._total_frames or self._is_line_due():
-            self._last_line_s = self._clock_s()
-            write_message(self._stream, f"{self}\n")
+        self._line.draw(self)
+        is_whole_chunk = self._done % self._chunk.num_new_frames == 0
+        is_due = is_whole_chunk and self._line.is_due
+        if is_first or self._done == self._total_frames or is_due:
+            self._line.add_line(self)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._is_watched:
-            write_message(self._stream, "\n")
+    def __exit__(self, *exception: object) -> None:
+        self._line.end()
 
     def __str__(self) -> str:
         """Return what is done, how fast, and what is left."""
@@ -87,7 +73,7 @@ class Progress:
         )
 
     def _pace(self) -> str:
-        elapsed_s = self._clock_s() - self._start_s
+        elapsed_s = self._line.elapsed_s
         num_new = self._done - self._num_before
         if not num_new or elapsed_s <= 0:
             return ""
@@ -96,13 +82,6 @@ class Progress:
             return f", {rate:.1f} frames/s, took {format_minutes(elapsed_s)}"
         left_s = (self._total_frames - self._done) / rate
         return f", {rate:.1f} frames/s, {format_minutes(left_s)} left"
-
-    def _is_line_due(self) -> bool:
-        is_whole_chunk = self._done % self._chunk.num_new_frames == 0
-        return is_whole_chunk and self._clock_s() - self._last_line_s >= _LINE_PAUSE_S
-
-    def _draw(self) -> None:
-        write_message(self._stream, f"\r{str(self).ljust(79)}")
 
 
 def format_minutes(seconds: float) -> str:

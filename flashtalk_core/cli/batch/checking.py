@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from types import TracebackType
+from collections.abc import Callable
 from typing import Self
 
-from ..terminal import is_terminal, write_message
-
-_PAUSE_S = 5.0
+from ..status_line import StatusLine
 
 
 class Checking:
     """Counts checked rows on standard error, if that takes a while."""
 
-    def __init__(self, num_rows: int) -> None:
-        """Show nothing yet."""
+    def __init__(self, num_rows: int, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Show nothing yet; ``clock_s`` gives the time in seconds."""
         self._num_rows = num_rows
         self._num_checked = 0
-        self._last_s = time.monotonic()
-        self._has_shown = False
+        self._line = StatusLine(clock_s=clock_s)
 
     def __enter__(self) -> Self:
         return self
@@ -28,24 +24,10 @@ class Checking:
     def add(self) -> None:
         """Count a row."""
         self._num_checked += 1
-        is_due = time.monotonic() - self._last_s >= _PAUSE_S
-        if is_due:
-            self._last_s = time.monotonic()
-            self._show()
+        if self._line.is_due:
+            text = f"checked {self._num_checked} of {self._num_rows} rows"
+            self._line.draw(text)
+            self._line.add_line(text)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._has_shown and is_terminal(sys.stderr):
-            write_message(sys.stderr, "\n")
-
-    def _show(self) -> None:
-        text = f"checked {self._num_checked} of {self._num_rows} rows"
-        if is_terminal(sys.stderr):
-            self._has_shown = True
-            write_message(sys.stderr, f"\r{text.ljust(79)}")
-        else:
-            write_message(sys.stderr, f"{text}\n")
+    def __exit__(self, *exception: object) -> None:
+        self._line.end()

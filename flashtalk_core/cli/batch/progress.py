@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from ...streaming.pacing import measure_pace
 from ..progress import format_minutes
-from ..terminal import is_terminal, write_message
+from ..status_line import StatusLine
 
 if TYPE_CHECKING:
     from ...batch.rows import CheckedRow
 
 _ALL_CELLS, _ROW_CELLS = 16, 10
-_LINE_PAUSE_S = 5.0
-"""Least time between two lines where the output is no terminal."""
 _MOST_NAMED = 3
 
 
@@ -43,50 +39,40 @@ class BatchProgress:
             clock_s: Gives the time in seconds.
         """
         self._num_rows, self._total_frames = num_rows, total_frames
-        self._stream = sys.stderr if stream is None else stream
-        self._clock_s = clock_s
-        self._is_watched = is_terminal(self._stream)
+        self._line = StatusLine(stream, clock_s)
         self._num_ended = 0
         self._done_frames = 0  # of rows that ended, whole or not
         self._rendered_frames = 0
         self._current: dict[str, tuple[int, int]] = {}  # frames done, and of all, by row
-        self._start_s = self._last_line_s = 0.0
 
     def __enter__(self) -> Self:
-        self._start_s = self._last_line_s = self._clock_s()
-        self._draw()
+        self._line.begin()
+        self._line.draw(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._is_watched:
-            write_message(self._stream, "\n")
+    def __exit__(self, *exception: object) -> None:
+        self._line.end()
 
     def started(self, row: CheckedRow) -> None:
         """Show a row as being rendered."""
         self._current[row.row.number] = 0, row.num_frames
-        self._draw()
+        self._line.draw(self)
 
     def add(self, row: CheckedRow, count: int) -> None:
         """Count ``count`` more frames of a row."""
         done, total = self._current[row.row.number]
         self._current[row.row.number] = done + count, total
         self._rendered_frames += count
-        self._draw()
-        if not self._is_watched and self._clock_s() - self._last_line_s >= _LINE_PAUSE_S:
-            self._last_line_s = self._clock_s()
-            write_message(self._stream, f"{self}\n")
+        self._line.draw(self)
+        if self._line.is_due:
+            self._line.add_line(self)
 
     def ended(self, row: CheckedRow) -> None:
         """Count a row as ended; what is missing of it is not waited for."""
         self._current.pop(row.row.number, None)
         self._num_ended += 1
         self._done_frames += row.num_frames
-        self._draw()
+        self._line.draw(self)
 
     def __str__(self) -> str:
         """Return both bars and the time that is left."""
@@ -101,21 +87,17 @@ class BatchProgress:
         return " | ".join(parts)
 
     def _left(self, done: int) -> str:
-        elapsed_s = self._clock_s() - self._start_s
+        elapsed_s = self._line.elapsed_s
         if not self._rendered_frames or elapsed_s <= 0 or done >= self._total_frames:
             return ""
         rate = self._rendered_frames / elapsed_s
         return f", {format_minutes((self._total_frames - done) / rate)} left"
 
     def _rate(self) -> str:
-        elapsed_s = self._clock_s() - self._start_s
+        elapsed_s = self._line.elapsed_s
         if not self._rendered_frames or elapsed_s <= 0:
             return ""
         return f", {measure_pace(self._rendered_frames, elapsed_s):.1f}/s"
-
-    def _draw(self) -> None:
-        if self._is_watched:
-            write_message(self._stream, f"\r{str(self).ljust(79)}")
 
 
 def _bar(done: int, total: int, num_cells: int) -> str:
