@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import InvalidInputError, OutputError, require
 from ..excerpt import excerpt, shown_path
-from ..files.output_path import check_output
+from ..files.output_path import check_output, check_spared
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -58,14 +58,7 @@ def check_row_output(path: Path, sources: tuple[Path, ...]) -> None:
         InvalidInputError: If it would replace one of its sources.
     """
     if path.parent.is_dir():
-        written = check_output(path).written
-        for source in sources:
-            taken = [each for each in written if each.exists() and source.exists()]
-            require(
-                not any(each.samefile(source) for each in taken),
-                f"output {shown_path(path)}: {source} would be overwritten; choose another name",
-                subject="output",
-            )
+        check_spared(check_output(path), sources)
         return
     require(
         path.suffix.lower() == ".mp4",

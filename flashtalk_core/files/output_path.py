@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import OutputError, require
 from ..excerpt import excerpt, reason, shown_path
 from .output_lock import check_own_place, lock_output, remove_stale_locks
 from .whole_file import create, written_target
@@ -18,6 +19,7 @@ from .whole_file import create, written_target
 _LOCK_SUFFIX = ".partial.lock"
 _PARTIAL_SUFFIX = ".partial.mp4"
 _FINISHING_SUFFIX = ".partial.finishing.mp4"
+_AUDIO_SUFFIX = ".partial.wav"
 STATE_SUFFIX = ".partial.state"
 """Of the file that says how far a render has come."""
 _OLDER_START, _OLDER_REST = ".partial.older", re.compile(r"(?:-([0-9]+))?\.mp4")
@@ -58,6 +60,11 @@ class OutputPath:
         return self.final.with_name(f"{self.final.stem}{STATE_SUFFIX}")
 
     @property
+    def audio(self) -> Path:
+        """Audio of an extended video, as long as the whole, while that is rendered."""
+        return self.final.with_name(f"{self.final.stem}{_AUDIO_SUFFIX}")
+
+    @property
     def lock(self) -> Path:
         """What a render holds locked while it writes."""
         return self.final.with_name(f"{self.final.stem}{_LOCK_SUFFIX}")
@@ -87,7 +94,8 @@ class OutputPath:
     @property
     def written(self) -> list[Path]:
         """Every file that a render writes, renames or removes."""
-        return [self.final, self.partial, self.finishing, self.state, self.lock, *self.older]
+        names = self.partial, self.finishing, self.state, self.audio, self.lock
+        return [self.final, *names, *self.older]
 
     def _older_name(self, number: int) -> Path:
         name = f"{self.final.stem}{_OLDER_START}{f'-{number}' if number > 1 else ''}.mp4"
@@ -161,6 +169,22 @@ def check_output(path: str | Path) -> OutputPath:
     except OSError as error:
         raise unwritable(path, error) from error
     return output
+
+
+def check_spared(output: OutputPath, sources: Iterable[Path]) -> None:
+    """Check that a render replaces and removes none of the files that it is made from.
+
+    Raises:
+        InvalidInputError: If it would.
+    """
+    written = [path for path in output.written if path.exists()]
+    for source in filter(Path.exists, sources):
+        require(
+            not any(path.samefile(source) for path in written),
+            f"output {shown_path(output.final)}: {shown_path(source)} would be overwritten; choose "
+            "another name",
+            subject="output",
+        )
 
 
 def _check_writable(final: Path, path: Path) -> None:

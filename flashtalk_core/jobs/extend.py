@@ -18,11 +18,6 @@ from .record import JobRecord
 from .stored_frames import check_fits, motion_frames_of
 
 
-def joined_audio_path(output: Path) -> Path:
-    """Return where the audio of an extended video is as long as it is rendered."""
-    return output.with_name(f"{output.stem}.partial.wav")
-
-
 def begin_extended(
     stored: StoredVideo,
     plan: RenderPlan,

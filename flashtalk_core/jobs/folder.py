@@ -12,6 +12,7 @@ from ..files.output_lock import lock_output
 from ..files.output_path import STATE_SUFFIX, OutputPath
 from ..files.whole_file import remove_asides
 from ..log import printable_log
+from .joined_audio import has_joined_audio
 from .record import JobRecord
 
 _log = printable_log(logging.getLogger(__name__))
@@ -35,8 +36,15 @@ class HalfJob:
     @property
     def num_bytes(self) -> int:
         """Bytes of its files on the disk."""
-        paths = (self.output.state, self.output.partial, self.output.finishing)
-        return sum(map(_size_of, paths))
+        return sum(map(_size_of, self.files))
+
+    @property
+    def files(self) -> list[Path]:
+        """Its files, whether they are there or not."""
+        output, record = self.output, self.record
+        is_extended = record is not None and has_joined_audio(output, record.spec)
+        audio = [output.audio] if is_extended else []
+        return [output.state, output.partial, output.finishing, *audio]
 
 
 def list_jobs(folder: Path) -> list[HalfJob]:
@@ -74,7 +82,7 @@ def remove_job(job: HalfJob) -> None:
     """
     output = job.output
     with lock_output(output.final, output.lock):
-        for path in (output.state, output.partial, output.finishing):
+        for path in job.files:
             path.unlink(missing_ok=True)
         remove_asides(output.state)
 

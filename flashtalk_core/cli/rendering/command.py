@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError
 from . import finished
 from .device_options import add_device_options, limits_of
 from .render_options import add_render_options, parse_path, read_spec
@@ -104,17 +103,17 @@ def open_engine(
 def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     """Check what the user gave, where the video goes first; return it as a spec and its plan."""
     from ...engine.resolve import LocalHost, resolve
-    from ...files.output_path import check_output
+    from ...files.output_path import check_output, check_spared
     from ...media.video.video_track import check_crf
 
     output = check_output(args.output)
     check_crf(args.crf)
     spec = read_spec(args)
+    if args.redo is None:
+        sources = (spec.portrait, *(speaker.audio for speaker in spec.speakers))
+        check_spared(output, (Path(str(source)) for source in sources))
     if args.extend is not None or args.redo is not None:
         spec = finished.spec_of(args, spec)
-    if args.redo is None:
-        for source in (spec.portrait, *(speaker.audio for speaker in spec.speakers)):
-            _check_not_overwritten(Path(str(source)), output.written)
     plan = resolve(spec, LocalHost())
     _log_choices(args, spec.placement.memory, plan)
     return spec, plan
@@ -127,11 +126,3 @@ def _log_choices(args: argparse.Namespace, choice: MemoryChoice, plan: RenderPla
         logger.info("without %s: the bundled example is used", options)
     if plan.placement.memory.reason:
         logger.info("memory %s: %s", choice, plan.placement.memory.reason)
-
-
-def _check_not_overwritten(source: Path, written: Sequence[Path]) -> None:
-    for path in written:
-        if path.exists() and source.exists() and path.samefile(source):
-            raise InvalidInputError(
-                f"output {written[0]}: {source} would be overwritten; choose another name"
-            )

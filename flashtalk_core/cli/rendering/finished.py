@@ -66,16 +66,22 @@ def check_options(args: argparse.Namespace) -> None:
 
 @contextmanager
 def removing_audio(args: argparse.Namespace) -> Iterator[None]:
-    """Remove the audio of an extended video at the end, unless its render can go on."""
-    from ...files.output_path import OutputPath
-    from ...jobs.extend import joined_audio_path
+    """Remove the audio of an extended video at the end, unless its render can go on.
 
-    output = OutputPath(args.output)
-    try:
+    Raises:
+        OutputError: If the video cannot be written; before anything is.
+        InvalidInputError: If that would replace what it is made from.
+    """
+    if args.extend is None:
         yield
-    finally:
-        if args.extend is not None and not output.state.exists():
-            joined_audio_path(output.final).unlink(missing_ok=True)
+        return
+    from ...files.output_path import check_output, check_spared
+    from ...jobs.joined_audio import removing_joined_audio
+
+    output = check_output(args.output)
+    check_spared(output, (args.extend, args.image, args.audio))
+    with removing_joined_audio(output):
+        yield
 
 
 def audio_of(args: argparse.Namespace) -> Path:
@@ -86,12 +92,11 @@ def audio_of(args: argparse.Namespace) -> Path:
     if args.extend is None:
         return Path(args.audio or args.output)
     from ...files.output_path import check_output, unwritable
-    from ...jobs.extend import joined_audio_path
     from ...media.audio.appended import append_audio
     from ...media.video.stored import open_stored
 
     open_stored(args.extend)
-    target = joined_audio_path(check_output(args.output).final)
+    target = check_output(args.output).audio
     try:
         append_audio(args.extend, args.audio, target, args.start, args.duration)
     except OSError as error:

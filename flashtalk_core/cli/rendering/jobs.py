@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ def run_resume(args: argparse.Namespace, open_engine: OpenEngine) -> int:
     from ...engine.render import describe
     from ...engine.resolve import LocalHost, resolve
     from ...jobs.job import Job, JobOptions
+    from ...jobs.joined_audio import has_joined_audio, removing_joined_audio
 
     job = _found(args.video)
     if job.record is None:
@@ -90,9 +92,11 @@ def run_resume(args: argparse.Namespace, open_engine: OpenEngine) -> int:
         f"video {shown_path(args.video)}: its portrait or audio came from a graph; run the same "
         "prompt in ComfyUI, which goes on with it",
     )
-    plan = resolve(record.spec, LocalHost())
-    options = JobOptions(crf=record.crf, metadata={"comment": describe(plan)})
-    render_job(Job(plan, record.spec, job.output.final, options), plan, open_engine)
+    is_extended = has_joined_audio(job.output, record.spec)
+    with removing_joined_audio(job.output) if is_extended else nullcontext():
+        plan = resolve(record.spec, LocalHost())
+        options = JobOptions(crf=record.crf, metadata={"comment": describe(plan)})
+        render_job(Job(plan, record.spec, job.output.final, options), plan, open_engine)
     return 0
 
 
@@ -113,10 +117,14 @@ def run_remove(args: argparse.Namespace) -> int:
 
 
 def _found(video: Path) -> HalfJob:
-    from ...files.output_path import OutputPath
+    from ...files.output_path import OutputPath, unwritable
+    from ...files.whole_file import written_target
     from ...jobs.folder import find_job
 
-    job = find_job(OutputPath(video))
+    try:
+        job = find_job(OutputPath(written_target(video)))
+    except OSError as error:
+        raise unwritable(video, error) from error
     if job is None:
         raise InvalidInputError(
             f"video {shown_path(video)}: no interrupted render of it is there; `jobs list` "

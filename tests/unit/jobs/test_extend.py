@@ -1,5 +1,9 @@
 """A finished video goes on, and what it had stays as it was."""
 
+import json
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import av
@@ -9,13 +13,18 @@ import soundfile
 
 from flashtalk_core.cli.main import main
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.files.output_path import OutputPath
+from flashtalk_core.files.whole_file import remove_asides
 from flashtalk_core.media.audio.appended import append_audio
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.stored import open_stored
+from tests.faults.child import Settings
 
 pytestmark = pytest.mark.cpu
+posix = pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX, and kill -9")
 
-PORTRAIT = Path(__file__).parents[3] / "flashtalk_core" / "assets" / "example" / "portrait.png"
+ROOT = Path(__file__).parents[3]
+PORTRAIT = ROOT / "flashtalk_core" / "assets" / "example" / "portrait.png"
 RATE_HZ = 16_000
 SMALL = ["--size", "32x32", "--steps", "1", "--crf", "30"]
 CHUNK = 28
@@ -25,6 +34,28 @@ def write_noise(path, seconds, rate_hz=RATE_HZ, channels=1, seed=0):
     rng = np.random.default_rng(seed)
     soundfile.write(path, rng.uniform(-0.2, 0.2, (round(seconds * rate_hz), channels)), rate_hz)
     return path
+
+
+def extend(videos, output):
+    files = ["--extend", str(videos / "a.mp4"), "--audio", str(videos / "b.wav")]
+    return ["render", "--image", str(PORTRAIT), *SMALL, *files, "-o", str(output)]
+
+
+def interrupt(videos, output):
+    """Begin an extended video, and kill it before the state of its first new chunk is in place."""
+    trace = output.parent / "trace.txt"
+    settings = Settings(
+        arguments=tuple(extend(videos, output)), trace=str(trace), patch=("kill_at", "replace", 4)
+    )
+    command = [sys.executable, "-m", "tests.faults.child", json.dumps(asdict(settings))]
+    assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == -9
+    trace.unlink()
+    OutputPath(output.resolve()).lock.unlink()
+    remove_asides(OutputPath(output.resolve()).state)
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
 
 
 def packets(path, kind):
@@ -123,3 +154,48 @@ def test_audio_that_is_there_already_keeps_its_time(tmp_path):
     append_audio(first, first, tmp_path / "both.wav")
     assert (tmp_path / "both.wav").stat().st_mtime_ns != before
     assert soundfile.info(tmp_path / "both.wav").frames == RATE_HZ
+
+
+@pytest.fixture
+def linked(videos, tmp_path):
+    """An interrupted extended video behind a link of another name in another folder."""
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "link.mp4"
+    link.symlink_to("../c.mp4")
+    interrupt(videos, link)
+    assert names(tmp_path) == {"links", "c.partial.mp4", "c.partial.state", "c.partial.wav"}
+    return link
+
+
+@posix
+def test_behind_a_link_it_goes_on_and_leaves_nothing(videos, linked, tmp_path, capsys):
+    assert main(extend(videos, linked)) == 0
+    said = capsys.readouterr().err
+    assert "28 frames are there, it goes on with chunk 2" in said
+    assert names(tmp_path) == {"links", "c.mp4"}
+    assert (tmp_path / "c.mp4").read_bytes() == (videos / "b.mp4").read_bytes()
+
+
+@posix
+def test_a_resumed_job_leaves_no_audio(videos, linked, tmp_path):
+    assert main(["jobs", "resume", str(linked)]) == 0
+    assert names(tmp_path) == {"links", "c.mp4"}
+    assert (tmp_path / "c.mp4").read_bytes() == (videos / "b.mp4").read_bytes()
+
+
+@posix
+def test_a_removed_job_leaves_no_audio(linked, tmp_path, capsys):
+    size = sum(path.stat().st_size for path in tmp_path.iterdir() if path.is_file())
+    assert main(["jobs", "list", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["MB"] == round(size / 1e6, 1)
+    assert main(["jobs", "remove", str(linked)]) == 0
+    assert names(tmp_path) == {"links"}
+
+
+def test_somebodys_audio_of_that_name_is_refused_and_stays(videos, tmp_path, capsys):
+    own = write_noise(tmp_path / "c.partial.wav", 0.2)
+    before, given = own.read_bytes(), ["--audio", str(own), "-o", str(tmp_path / "c.mp4")]
+    for more in ([], ["--extend", str(videos / "a.mp4")]):
+        assert main(["render", "--image", str(PORTRAIT), *SMALL, *given, *more]) == 2
+        assert "c.partial.wav would be overwritten" in capsys.readouterr().err
+        assert own.read_bytes() == before
