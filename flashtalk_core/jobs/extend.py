@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..engine.plan import RenderPlan
 from ..engine.spec import RenderSpec
 from ..errors import require
 from ..excerpt import shown_path
-from ..files.output_path import check_output, unwritable
+from ..files.output_path import OutputPath, check_output, unwritable
 from ..geometry import num_video_frames
+from ..media.video.finishing import taken_over
+from ..media.video.older_partials import OlderPartials
 from ..media.video.splice import EncoderSettings, up_to, write_fragments
 from ..media.video.stored import StoredVideo
 from .changes import whole_paths
@@ -57,7 +59,8 @@ def begin_extended(
     packets = up_to(stored.packets(), num_frames, settings.num_audio_packets(num_frames))
     total = plan.audio.total_samples
     assert total is not None, "the audio is a file"
-    try:
+
+    def write() -> None:
         mark = write_fragments(output.partial, settings.head(), packets)
         JobRecord(
             key=key,
@@ -71,5 +74,21 @@ def begin_extended(
             crc32=mark.crc32,
             motion_frames=motion_frames_of(stored, num_frames, chunk),
         ).write(output.state)
+
+    try:
+        with taken_over(output):
+            _with_older_aside(output, write)
     except OSError as error:
         raise unwritable(output.final, error) from error
+
+
+def _with_older_aside(output: OutputPath, write: Callable[[], None]) -> None:
+    """Write a partial file and its state; those of an earlier render stay if that fails."""
+    older = OlderPartials(output)
+    older.put_aside()
+    try:
+        write()
+    except BaseException:
+        output.partial.unlink(missing_ok=True)  # the finished video has all of it
+        older.put_back()
+        raise

@@ -16,15 +16,15 @@ from ..engine.plan import Engine, RenderPlan
 from ..engine.state import SessionState
 from ..errors import require
 from ..excerpt import excerpt, shown_path
-from ..files.output_lock import lock_output
 from ..files.output_path import OutputPath, check_output, unwritable
 from ..files.whole_file import replacing
 from ..geometry import chunk_span, num_chunks, num_video_frames
 from ..media.audio.probe import AnalysisStream
 from ..media.isobmff.defragment import write_plain_mp4
-from ..media.video.blend import blend_into
+from ..media.video.finishing import taken_over
 from ..media.video.splice import EncoderSettings, with_frames, write_fragments
 from ..media.video.stored import StoredPacket, StoredVideo
+from .blend import blend_into
 from .stored_frames import check_fits, motion_frames_of, read_frames
 
 BLEND_FRAMES = 12
@@ -88,11 +88,14 @@ def redo_chunks(
     _check(stored, plan, chunks)
     output = check_output(stored.path)
     settings = EncoderSettings(stored, plan.audio, crf, plan.chunk.num_new_frames, metadata)
-    with lock_output(output.final, output.lock):
-        frames = _generate(stored, plan, chunks, engine, events)
-        first = chunks.first * plan.chunk.num_new_frames
-        fresh = {packet.number: packet for packet in settings.encode(frames, first)}
-        _splice(stored, settings, fresh, output, plan.chunk.frame_rate_hz)
+    try:
+        with taken_over(output):
+            frames = _generate(stored, plan, chunks, engine, events)
+            first = chunks.first * plan.chunk.num_new_frames
+            fresh = {packet.number: packet for packet in settings.encode(frames, first)}
+            _splice(stored, settings, fresh, output, plan.chunk.frame_rate_hz)
+    except OSError as error:
+        raise unwritable(output.final, error) from error
     return output
 
 
@@ -164,7 +167,5 @@ def _splice(
         write_fragments(fragmented, settings.head(), with_frames(stored.packets(), fresh))
         with replacing(output.final) as aside:
             write_plain_mp4(fragmented, aside, rate_hz, durations)
-    except OSError as error:
-        raise unwritable(output.final, error) from error
     finally:
         fragmented.unlink(missing_ok=True)

@@ -1,21 +1,42 @@
-"""The finished file beside the partial one it is made from."""
+"""The files of an output before a command writes it, and how the finished one comes to be."""
 
 from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import OutputError
 from ...excerpt import shown_path
 from ...files.deferred_stops import deferred_stops
+from ...files.output_lock import lock_output
 from ...files.output_path import OutputPath
-from ...files.whole_file import put_in_place
+from ...files.whole_file import put_in_place, remove_asides
 from ...log import printable_log
 from ..isobmff.moving import BLOCK_BYTES, finish_moving, is_moving
 from .partial_file import PartialFile
 
 _log = printable_log(logging.getLogger(__name__))
+
+
+@contextmanager
+def taken_over(output: OutputPath) -> Iterator[None]:
+    """Hold an output, whatever an earlier command left of it; each command writes it inside.
+
+    What can be in :attr:`.OutputPath.finishing` alone is rescued, so that the name is free. The
+    partial file is left alone: only :class:`.OlderPartials` makes room there.
+
+    Raises:
+        OutputError: If another render holds the output.
+        OSError: If a file cannot be read or written.
+    """
+    with lock_output(output.final, output.lock):
+        rescue_moved(output)
+        output.finishing.unlink(missing_ok=True)
+        remove_asides(output.state)
+        yield
 
 
 def check_in_place(file: PartialFile, output: OutputPath) -> None:

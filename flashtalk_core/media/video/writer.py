@@ -28,7 +28,7 @@ from ..isobmff.boxes import cut_to_whole_fragments, has_whole_fragment
 from ..isobmff.defragment import write_plain_mp4
 from ..isobmff.moving import move_to_plain_mp4
 from .encoder import PacketSink, VideoEncoder
-from .finishing import check_in_place, complete_moved, has_room, rescue_moved
+from .finishing import check_in_place, complete_moved, has_room, taken_over
 from .older_partials import OlderPartials, num_saved_frames
 from .partial_file import PartialFile, PartialMark
 from .video_track import Preset
@@ -110,10 +110,7 @@ class Mp4Writer:
 
     def __enter__(self) -> Self:
         with self._reported_errors(), ExitStack() as held:
-            held.enter_context(lock_output(self.output.final, self.output.lock))
-            rescue_moved(self.output)
-            self.output.finishing.unlink(missing_ok=True)
-            remove_asides(self.output.state)
+            held.enter_context(taken_over(self.output))
             self._encoder.open()
             head = self._file.open()
             if head:

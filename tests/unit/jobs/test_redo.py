@@ -5,8 +5,8 @@ import pytest
 
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.events import EventHandlers
+from flashtalk_core.jobs.blend import blend_into
 from flashtalk_core.jobs.redo import ChunkRange, redo_chunks
-from flashtalk_core.media.video.blend import blend_into
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at
 from flashtalk_core.media.video.stored import open_stored
