@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.plan import RenderPlan
+from ..engine.render import describe
 from ..engine.spec import RenderSpec
 from ..errors import require
 from ..excerpt import shown_path
@@ -17,7 +18,7 @@ from ..media.video.splice import EncoderSettings, up_to, write_fragments
 from ..media.video.stored import StoredVideo
 from .changes import whole_paths
 from .record import JobRecord
-from .stored_frames import check_fits, motion_frames_of
+from .stored_frames import check_fits, motion_frames_of, with_note
 
 
 def begin_extended(
@@ -28,11 +29,11 @@ def begin_extended(
     *,
     key: str,
     crf: int,
-    metadata: Mapping[str, str],
 ) -> None:
     """Leave what an interrupted render would have left after the chunks of a finished video.
 
-    A last chunk that was cut short is left out: now it is followed by speech.
+    A last chunk that was cut short is left out: now it is followed by speech. The file keeps the
+    texts of the finished video; its comment says how the rest was generated.
 
     Args:
         stored: The finished video.
@@ -41,7 +42,6 @@ def begin_extended(
         path: The new file.
         key: Of the job; see :func:`.job.render_key`.
         crf: H.264 quality of ``stored``.
-        metadata: Texts for the file.
 
     Raises:
         FlashTalkError: If the video does not fit the plan, or cannot be written.
@@ -55,6 +55,7 @@ def begin_extended(
         f"of {chunk.num_new_frames}; render all of it again",
     )
     num_frames = num_chunks * chunk.num_new_frames
+    metadata = with_note(stored, f"from chunk {num_chunks + 1} on {describe(plan)}")
     settings = EncoderSettings(stored, plan.audio, crf, chunk.num_new_frames, metadata)
     packets = up_to(stored.packets(), num_frames, settings.num_audio_packets(num_frames))
     total = plan.audio.total_samples

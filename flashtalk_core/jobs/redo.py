@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..engine.events import NO_EVENTS, RenderEvents
 from ..engine.plan import Engine, RenderPlan
+from ..engine.render import describe
 from ..engine.state import SessionState
 from ..errors import require
 from ..excerpt import excerpt, shown_path
@@ -20,12 +21,12 @@ from ..files.output_path import OutputPath, check_output, unwritable
 from ..files.whole_file import replacing
 from ..geometry import chunk_span, num_chunks, num_video_frames
 from ..media.audio.probe import AnalysisStream
-from ..media.isobmff.defragment import write_plain_mp4
+from ..media.isobmff.moving import move_to_plain_mp4
 from ..media.video.finishing import taken_over
 from ..media.video.splice import EncoderSettings, with_frames, write_fragments
 from ..media.video.stored import StoredPacket, StoredVideo
 from .blend import blend_into
-from .stored_frames import check_fits, motion_frames_of, read_frames
+from .stored_frames import check_fits, motion_frames_of, read_frames, with_note
 
 BLEND_FRAMES = 12
 """Frames at the end of the range that change over into those of the older video."""
@@ -64,13 +65,13 @@ def redo_chunks(
     engine: Engine,
     *,
     crf: int,
-    metadata: Mapping[str, str],
     events: RenderEvents = NO_EVENTS,
 ) -> OutputPath:
     """Render chunks of a finished video again; it is replaced when all of them are there.
 
     They go on from the frame before, and their last frames change over into those of the older
-    video, whose next chunk began with them. Everything else keeps its packets.
+    video, whose next chunk began with them. Everything else keeps its packets, and the file its
+    texts; its comment says of these chunks how they were generated.
 
     Args:
         stored: The finished video.
@@ -78,7 +79,6 @@ def redo_chunks(
         chunks: What to render.
         engine: Generates them.
         crf: H.264 quality of the video.
-        metadata: Texts for the file.
         events: Receives what happens; may raise to stop, which leaves the video as it is.
 
     Raises:
@@ -87,12 +87,13 @@ def redo_chunks(
     """
     _check(stored, plan, chunks)
     output = check_output(stored.path)
+    metadata = with_note(stored, f"chunks {chunks.first + 1}-{chunks.last + 1} {describe(plan)}")
     settings = EncoderSettings(stored, plan.audio, crf, plan.chunk.num_new_frames, metadata)
     try:
         with taken_over(output):
-            frames = _generate(stored, plan, chunks, engine, events)
             first = chunks.first * plan.chunk.num_new_frames
-            fresh = {packet.number: packet for packet in settings.encode(frames, first)}
+            images = _changing_over(stored, plan, chunks, engine, events)
+            fresh = {packet.number: packet for packet in settings.encode(images, first)}
             _splice(stored, settings, fresh, output, plan.chunk.frame_rate_hz)
     except OSError as error:
         raise unwritable(output.final, error) from error
@@ -121,18 +122,35 @@ def _check(stored: StoredVideo, plan: RenderPlan, chunks: ChunkRange) -> None:
     )
 
 
+def _changing_over(
+    stored: StoredVideo,
+    plan: RenderPlan,
+    chunks: ChunkRange,
+    engine: Engine,
+    events: RenderEvents,
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the new images of the range, ``(H, W, 3)``; the last ones become those of the video."""
+    first = chunk_span(chunks.first, plan.chunk).shown.start
+    stop = min(chunk_span(chunks.last, plan.chunk).shown.stop, stored.num_frames)
+    has_older = stop < stored.num_frames
+    num_blended = min(BLEND_FRAMES, stop - first) if has_older else 0
+    with closing(_generate(stored, plan, chunks, engine, events)) as images:
+        yield from islice(images, stop - first - num_blended)
+        if num_blended:
+            older = read_frames(stored, range(stop - num_blended, stop)).numpy()
+            yield from blend_into(np.stack(list(islice(images, num_blended))), older)
+
+
 def _generate(
     stored: StoredVideo,
     plan: RenderPlan,
     chunks: ChunkRange,
     engine: Engine,
     events: RenderEvents,
-) -> NDArray[np.uint8]:
-    """Return the new frames of the range, ``(F, H, W, 3)``."""
+) -> Generator[NDArray[np.uint8]]:
+    """Yield the images of whole chunks, ``(H, W, 3)``, as they are decoded."""
     first = chunk_span(chunks.first, plan.chunk).shown.start
-    stop = min(chunk_span(chunks.last, plan.chunk).shown.stop, stored.num_frames)
     motion = motion_frames_of(stored, first, plan.chunk) if chunks.first else None
-    groups: list[Tensor] = []
     with (
         AnalysisStream(plan.audio, plan.chunk.sample_rate_hz) as samples,
         engine.open(plan, samples, events) as source,
@@ -141,15 +159,9 @@ def _generate(
         state = SessionState(chunks.first, motion, source.fingerprint)
         for index in range(chunks.first, chunks.last + 1):
             for group in source.generate(chunk_span(index, plan.chunk), state):
-                groups.append(group.frames.clone())
-                events.frames(group.frames)
                 state = group.state or state
-    frames = torch.cat(groups)[: stop - first].numpy()
-    if stop < stored.num_frames:
-        count = min(BLEND_FRAMES, len(frames))
-        older = read_frames(stored, range(stop - count, stop)).numpy()
-        frames[-count:] = blend_into(frames[-count:], older)
-    return frames
+                events.frames(group.frames)
+                yield from group.frames.clone().numpy()  # the next group may take its memory
 
 
 def _splice(
@@ -164,8 +176,9 @@ def _splice(
     image_ticks = -(-stored.num_frames * rate_hz // frame_rate_hz)
     durations = {b"vide": image_ticks, b"soun": stored.num_audio_samples}
     try:
-        write_fragments(fragmented, settings.head(), with_frames(stored.packets(), fresh))
+        write_fragments(fragmented, settings.head(), with_frames(stored, fresh))
         with replacing(output.final) as aside:
-            write_plain_mp4(fragmented, aside, rate_hz, durations)
+            # Moved, not copied: with the video itself there are two of it on the disk, not three.
+            move_to_plain_mp4(fragmented, aside, rate_hz, durations)
     finally:
         fragmented.unlink(missing_ok=True)

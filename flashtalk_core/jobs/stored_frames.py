@@ -1,4 +1,4 @@
-"""Frames of a finished video that others are to go with."""
+"""Frames and texts of a finished video that others are to go with."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ..excerpt import shown_path
 from ..media.image.portrait import to_model_range
 from ..media.video.reading.reader import probe_video, read_frames_at
 from ..media.video.stored import StoredVideo
+
+_COMMENT = "comment"
 
 
 def check_fits(stored: StoredVideo, plan: RenderPlan) -> None:
@@ -49,3 +51,9 @@ def read_frames(stored: StoredVideo, indices: Sequence[int]) -> Tensor:
     """Return frames of a finished video, ``(F, H, W, 3)`` uint8."""
     frames = read_frames_at(stored.path, indices, probe_video(stored.path))
     return (frames * 255).round().to(torch.uint8)
+
+
+def with_note(stored: StoredVideo, note: str) -> dict[str, str]:
+    """Return the texts of a finished video, with what was done to it since in the comment."""
+    comment = stored.metadata.get(_COMMENT, "")
+    return dict(stored.metadata) | {_COMMENT: f"{comment}; {note}" if comment else note}

@@ -118,9 +118,7 @@ def run_extend(
     job = Job(plan, spec, args.output, options)
     if not job.num_done:
         stored = open_stored(args.extend)
-        begin_extended(
-            stored, plan, spec, args.output, key=job.key, crf=args.crf, metadata=metadata
-        )
+        begin_extended(stored, plan, spec, args.output, key=job.key, crf=args.crf)
         job = Job(plan, spec, args.output, replace(options, start_anew=False))
         assert job.num_done, "what was left is what an interrupted render leaves"
     render_job(job, plan, open_engine)
@@ -129,7 +127,6 @@ def run_extend(
 
 def run_redo(args: argparse.Namespace, plan: RenderPlan, open_engine: OpenEngine) -> int:
     """Render some chunks of a finished video again."""
-    from ...engine.render import describe
     from ...jobs.redo import ChunkRange, redo_chunks
     from ...media.video.stored import open_stored
     from ..progress import Progress
@@ -146,7 +143,6 @@ def run_redo(args: argparse.Namespace, plan: RenderPlan, open_engine: OpenEngine
             chunks,
             engine,
             crf=args.crf,
-            metadata={"comment": describe(plan)},
             events=events,
         )
     logger.info("wrote %s, chunks %s are new", output.final, args.redo)

@@ -243,9 +243,9 @@ class VideoEncoder:
                 time_s = Fraction(self.num_written, self.frame_rate_hz)
                 self._mux(self._track.packets_until(time_s))
 
-    def video_packets(self, frames: NDArray[np.uint8], first: int) -> Iterator[Packet]:
-        """Encode frames ``(F, H, W, 3)`` of whole chunks without audio; ``first`` is a border."""
-        for number, image in enumerate(frames, first):
+    def video_packets(self, images: Iterable[NDArray[np.uint8]], first: int) -> Iterator[Packet]:
+        """Encode images ``(H, W, 3)`` of whole chunks without audio; ``first`` is a border."""
+        for number, image in enumerate(images, first):
             yield from self._images.packets(image, number)
         yield from self._images.remaining_packets()
 

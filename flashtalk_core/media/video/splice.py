@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import InvalidInputError, require
 from ...excerpt import shown_path
@@ -64,11 +65,11 @@ class EncoderSettings:
             encoder.close()
         return whole_head(b"".join(chunks))
 
-    def encode(self, frames: np.ndarray, first: int) -> list[StoredPacket]:
-        """Return the packets of frames ``(F, H, W, 3)`` uint8 from frame ``first`` on."""
+    def encode(self, images: Iterable[NDArray[np.uint8]], first: int) -> list[StoredPacket]:
+        """Return the packets of images ``(H, W, 3)`` from frame ``first`` on, taken one by one."""
         found: list[StoredPacket] = []
         with self._open() as encoder:
-            packets = encoder.video_packets(frames, first)
+            packets = encoder.video_packets(images, first)
             for number, packet in enumerate(packets, first):
                 assert packet.time_base is not None
                 duration_s = (packet.duration or 0) * packet.time_base
@@ -125,15 +126,15 @@ def _fragments(
     yield writer.rest()
 
 
-def with_frames(
-    packets: Iterable[StoredPacket], frames: Mapping[int, StoredPacket]
-) -> Iterator[StoredPacket]:
-    """Yield packets with some video frames replaced, by number."""
-    for packet in packets:
-        if packet.kind == "video" and packet.number in frames:
-            yield frames[packet.number]
-        else:
-            yield packet
+def with_frames(stored: StoredVideo, frames: Mapping[int, StoredPacket]) -> Iterator[StoredPacket]:
+    """Yield all packets of a video with some of its frames replaced, by number.
+
+    Raises:
+        InvalidInputError: If the video has not as many as it says.
+    """
+    for packet in up_to(stored.packets(), stored.num_frames, stored.num_audio_packets):
+        is_replaced = packet.kind == "video" and packet.number in frames
+        yield frames[packet.number] if is_replaced else packet
 
 
 def up_to(

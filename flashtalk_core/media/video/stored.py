@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,8 @@ from ..isobmff.border import box_border
 from ..isobmff.boxes import child, child_boxes, file_boxes, read_payload
 from ..isobmff.defragment import handler_of
 from .reading.container import open_video, unreadable
+
+_NO_TEXTS = {"major_brand", "minor_version", "compatible_brands"}
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,22 @@ class StoredVideo:
     size_px: tuple[int, int]
     """Height and width."""
     num_frames: int
+    num_audio_packets: int
+    """Those before 0 s included."""
     audio_rate_hz: int
     num_audio_samples: int
     """Samples that are played."""
     description: bytes
     """Parameter sets of its H.264."""
+    metadata: Mapping[str, str]
+    """Texts stored in it, by any names."""
 
     def packets(self) -> Iterator[StoredPacket]:
-        """Yield all packets in the order of the file, those before 0 s included."""
+        """Yield all packets in the order of the file, those before 0 s included.
+
+        Raises:
+            InvalidInputError: If the file ends within one.
+        """
         import av
 
         numbers = {"video": 0, "audio": 0}
@@ -52,6 +63,8 @@ class StoredVideo:
             for packet in container.demux():
                 if not packet.size or packet.time_base is None:
                     continue
+                if packet.is_corrupt:
+                    raise unreadable(self.path, "it ends too early")
                 kind = packet.stream.type
                 duration_s = (packet.duration or 0) * packet.time_base
                 is_key = packet.is_keyframe or kind == "audio"
@@ -67,6 +80,7 @@ def open_stored(path: Path) -> StoredVideo:
             damaged.
     """
     with open_video(path) as container:
+        _check_whole(path)
         codecs = [stream.codec_context.name for stream in container.streams]
         if sorted(codecs) != ["aac", "h264"]:
             raise unreadable(path, f"its tracks are {', '.join(codecs)}, not H.264 and AAC")
@@ -80,10 +94,30 @@ def open_stored(path: Path) -> StoredVideo:
             path=path,
             size_px=(video.codec_context.height, video.codec_context.width),
             num_frames=video.frames,
+            num_audio_packets=audio.frames,
             audio_rate_hz=audio.codec_context.sample_rate,
             num_audio_samples=_num_played(path, audio.codec_context.sample_rate),
             description=video.codec_context.extradata or b"",
+            metadata=_own_texts(container.metadata),
         )
+
+
+def _own_texts(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return what is stored under the names of texts, without what FFmpeg says of any MP4."""
+    return {name: text for name, text in metadata.items() if name not in _NO_TEXTS}
+
+
+def _check_whole(path: Path) -> None:
+    """Refuse a file that was cut off.
+
+    Raises:
+        InvalidInputError: If it was.
+    """
+    with box_border(path), path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        stop = max((span.stop for span in file_boxes(file)), default=0)
+    if stop != size:
+        raise unreadable(path, "it was cut off, or something is behind its end")
 
 
 def _num_played(path: Path, rate_hz: int) -> int:

@@ -25,8 +25,10 @@ def engine(networks):  # noqa: F811
 def open_job(tmp_path):
     """Open a job of a plan, under one name."""
 
-    def make(plan, seed=9999, name="a.mp4", **options):
+    def make(plan, seed=9999, name="a.mp4", metadata=None, **options):
         spec = RenderSpec(sampling=SamplingSpec(seed=seed))
-        return Job(plan, spec, tmp_path / name, JobOptions(crf=30, metadata={}, **options))
+        return Job(
+            plan, spec, tmp_path / name, JobOptions(crf=30, metadata=metadata or {}, **options)
+        )
 
     return make

@@ -1,12 +1,16 @@
 """Chunks of a finished video are rendered again and spliced in."""
 
+import av
 import numpy as np
 import pytest
 
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.events import EventHandlers
+from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.jobs.blend import blend_into
 from flashtalk_core.jobs.redo import ChunkRange, redo_chunks
+from flashtalk_core.media.isobmff import moving
+from flashtalk_core.media.video.encoder import VideoEncoder
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at
 from flashtalk_core.media.video.stored import open_stored
@@ -33,7 +37,7 @@ def other(make_plan):
 
 
 def redo(video, plan, engine, chunks, **given):
-    given = {"crf": 30, "metadata": {}} | given
+    given = {"crf": 30} | given
     redo_chunks(open_stored(video), plan, ChunkRange.parse(chunks), engine, **given)
 
 
@@ -84,6 +88,77 @@ def test_a_stop_leaves_the_video_as_it_is(video, other, engine):
         redo(video, other, engine, "3-4", events=EventHandlers(frames=stop))
     assert video.read_bytes() == before
     assert {path.name for path in video.parent.iterdir()} == {"v.mp4"}
+
+
+def test_texts_of_the_file_stay_and_say_what_is_new(make_plan, engine, open_job, other):
+    texts = {"comment": "seed 5", "workflow": "{}", "prompt": "\u2603"}
+    job = open_job(make_plan(chunk=CHUNK, seconds=2.4), name="v.mp4", metadata=texts)
+    job.render(engine)
+    redo(job.path, other, engine, "1")
+    redo(job.path, other, engine, "2-3")
+    found = dict(open_stored(job.path).metadata)
+    comment = found.pop("comment")
+    assert comment.startswith("seed 5; chunks 1-1 generated with")
+    assert [part.split()[-1] for part in comment.split("; ")] == ["5", "7", "7"]
+    assert found.items() >= {"workflow": "{}", "prompt": "\u2603"}.items()
+    with av.open(str(job.path)) as container:
+        assert container.metadata["workflow"] == "{}"
+
+
+def cut_off(video):
+    with video.open("r+b") as file:
+        file.truncate(int(0.9 * video.stat().st_size))
+
+
+def with_shorter_data(video):
+    """Let the box of the media data end where the file does, as a repair may."""
+    data = bytearray(video.read_bytes()[: int(0.9 * video.stat().st_size)])
+    at = data.index(b"mdat")
+    data[at + 4 : at + 12] = (len(data) - at + 4).to_bytes(8, "big")
+    video.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [cut_off, with_shorter_data])
+def test_a_damaged_video_is_refused_and_stays(video, other, engine, damage):
+    damage(video)
+    before = video.read_bytes()
+    with pytest.raises(InvalidInputError, match=r"cut off|ends too early"):
+        redo(video, other, engine, "1")
+    assert video.read_bytes() == before
+    assert {path.name for path in video.parent.iterdir()} == {"v.mp4"}
+
+
+def test_a_chunk_is_encoded_before_the_next_one_is_generated(video, other, engine, monkeypatch):
+    encoded, waiting = [], []
+    real = VideoEncoder.video_packets
+
+    def counted(self, images, first):
+        for packet in real(self, images, first):
+            encoded.append(packet)
+            yield packet
+
+    monkeypatch.setattr(VideoEncoder, "video_packets", counted)
+    redo(
+        video,
+        other,
+        engine,
+        "1-4",
+        events=EventHandlers(frames=lambda _: waiting.append(len(encoded))),
+    )
+    assert waiting[-1] >= 36
+
+
+def test_three_files_are_never_on_the_disk_at_once(video, other, engine, monkeypatch):
+    whole, taken = video.stat().st_size, []
+
+    def note(_):
+        taken.append(sum(path.stat().st_blocks * 512 for path in video.parent.iterdir()))
+
+    monkeypatch.setattr(moving, "sync", note)
+    monkeypatch.setattr(moving, "BLOCK_BYTES", 4096)
+    redo(video, other, engine, "1")
+    assert len(taken) > 4
+    assert max(taken) < 2.5 * whole + 40_000
 
 
 def test_frames_change_over_in_even_steps():

@@ -2,6 +2,7 @@
 
 import errno
 
+import av
 import pytest
 
 from flashtalk_core.engine.spec import RenderSpec
@@ -21,7 +22,7 @@ from tests.unit.jobs.test_job import Stopped, stop_after
 
 pytestmark = pytest.mark.cpu
 
-GIVEN = {"crf": 30, "metadata": {}}
+GIVEN = {"crf": 30}
 
 
 @pytest.fixture
@@ -65,6 +66,15 @@ def test_extending_keeps_an_interrupted_render(first, plan, longer, engine, open
     extend(first, longer, tmp_path / "v.mp4")
     assert (tmp_path / "v.partial.older.mp4").read_bytes() == older
     assert num_saved_frames(tmp_path / "v.partial.mp4") == 16
+
+
+def test_extending_keeps_texts_and_says_what_goes_on(plan, longer, engine, open_job, tmp_path):
+    job = open_job(plan, name="a.mp4", metadata={"comment": "seed 5", "workflow": "{}"})
+    job.render(engine)
+    extend(job.path, longer, tmp_path / "v.mp4")
+    with av.open(str(tmp_path / "v.partial.mp4")) as container:
+        assert container.metadata["workflow"] == "{}"
+        assert container.metadata["comment"].startswith("seed 5; from chunk 5 on generated with")
 
 
 def test_extending_keeps_frames_that_are_in_two_files(first, longer, half_moved):
