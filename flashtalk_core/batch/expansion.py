@@ -76,26 +76,32 @@ def _files(values: Mapping[str, Any], kind: str, folder: Path) -> list[Path]:
         subject=kind,
     )
     require(isinstance(text, str), f"{kind} {excerpt(text)}: no name of a file", subject=kind)
-    path = folder / user_path(str(text), kind)
+    wanted = user_path(str(text), kind)
+    path = folder / wanted
     if is_folder(path):
         found = [each for each in entries(path) if each.suffix.lower()[1:] in SUFFIXES[kind]]
         where = f"{kind} {shown_path(str(text))}: no {kind} files in this folder"
     elif is_file(path) or not _MAGIC.search(str(text)):
         return [path]  # one that is missing is reported where it is opened
     else:
-        found = _matches(path, f"{kind} {shown_path(str(text))}")
+        found = _matches(folder, wanted, f"{kind} {shown_path(str(text))}")
         where = f"{kind} {shown_path(str(text))}: no file matches"
     found = [each for each in found if is_file(each) and not each.name.startswith(".")]
     require(bool(found), f"{where}; check the path", subject=kind)
     return found
 
 
-def _matches(path: Path, shown: str) -> list[Path]:
-    """Return what matches a path with wildcards, in order of names."""
-    first = next(index for index, part in enumerate(path.parts) if _MAGIC.search(part))
-    base, pattern = Path(*path.parts[:first]), str(Path(*path.parts[first:]))
+def _matches(folder: Path, wanted: Path, shown: str) -> list[Path]:
+    """Return what matches a path with wildcards, in order of names.
+
+    Folders are searched by the part that the user wrote, from its first wildcard on: the folder
+    of the manifest, and a folder that is called so, may have brackets in their names.
+    """
+    base, parts = folder, list(wanted.parts)
+    while len(parts) > 1 and (not _MAGIC.search(parts[0]) or is_folder(base / parts[0])):
+        base /= parts.pop(0)
     try:
-        return sorted(base.glob(pattern))
+        return sorted(base.glob(str(Path(*parts))))
     except (OSError, ValueError, NotImplementedError) as error:
         raise InvalidInputError(
             f"{shown}: {reason(error)}; use *, ? and [] for names, ** for folders"

@@ -11,6 +11,7 @@ from typing import Any
 from ..engine.spec import RenderSpec
 from ..errors import FlashTalkError, InvalidInputError
 from ..excerpt import shown_path
+from ..files.paths import user_path
 from .expansion import FileRow, expand
 from .manifest import ManifestRow
 from .outputs import fill_name
@@ -72,7 +73,7 @@ def _plan(row: FileRow, read: ReadRow, folders: RowFolders) -> BatchRow | Faulty
             "seed": row.values.get("seed"),
         }
         name = fill_name(str(row.values.get("output") or row.default_output), fields)
-        found = replace(found, output=folders.output / Path(name).expanduser())
+        found = replace(found, output=folders.output / user_path(name, "output"))
         files = {"image": str(row.image), "audio": str(row.audio)}
         spec, crf = read({**row.values, **files})
     except FlashTalkError as error:

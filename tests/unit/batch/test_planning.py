@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from flashtalk_core.batch.expansion import expand
 from flashtalk_core.batch.manifest import ManifestRow
 from flashtalk_core.batch.planning import RowFolders, plan_rows
 from flashtalk_core.batch.rows import FaultyRow
@@ -84,6 +85,22 @@ def test_a_file_with_brackets_in_its_name_is_that_file(plan):
     assert plan({"image": "anna.png", "audio": "[1].wav"})[0][2] == "[1].wav"
 
 
+def test_brackets_in_the_folder_of_the_manifest_are_no_wildcard(tmp_path):
+    folder = tmp_path / "[set1]"
+    for name in ("me.png", "ben/a.wav", "[ben]/b.wav"):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).touch()
+    for audio, found in (
+        ("ben/*.wav", "a.wav"),
+        ("[ab]en/*.wav", "a.wav"),
+        ("[ben]/*.wav", "b.wav"),
+        ("../[set1]/ben/*.wav", "a.wav"),
+        (str(folder / "ben" / "*.wav"), "a.wav"),
+    ):
+        (row,) = expand(1, {"image": "me.png", "audio": audio}, folder)
+        assert row.audio.name == found
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
@@ -96,6 +113,8 @@ def test_a_file_with_brackets_in_its_name_is_that_file(plan):
         ({"image": "anna.png", "audio": "s/a.wav", "output": "{name}.mp4"},
          "no field {name}; use {row}, {image}, {audio}, {seed}"),
         ({"image": "anna.png", "audio": "s/a.wav", "output": "{seed}.mp4"}, "sets no seed"),
+        ({"image": "anna.png", "audio": "s/a.wav", "output": "~nosuchuser/x.mp4"},
+         "output ~nosuchuser/x.mp4: no home folder is known for this user"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_planned_says_why(plan, row, says):
