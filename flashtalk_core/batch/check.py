@@ -19,10 +19,11 @@ from ..engine.resolve import (
     resolve,
 )
 from ..engine.spec import RenderSpec
-from ..errors import FlashTalkError, about
+from ..errors import FlashTalkError, InvalidInputError, about
+from ..excerpt import reason
 from ..geometry import num_video_frames
 from ..media.video.video_track import check_crf
-from .outputs import check_row_output
+from .outputs import OutputFolders
 from .results import ResultFile
 from .rows import (
     BatchRow,
@@ -89,22 +90,25 @@ def check_rows(
         results: Of earlier runs; ``None`` is none.
         again: Whether rows that are done count as not done.
     """
+    folders = OutputFolders()
+
+    def look_at_all(row: BatchRow) -> RowFacts:
+        check_crf(row.crf)
+        folders.check(row.output, (row.image, row.audio))
+        return look(row)
+
     for row in rows:
-        yield row if isinstance(row, FaultyRow) else _check(row, look, results, again)
+        yield row if isinstance(row, FaultyRow) else _check(row, look_at_all, results, again)
 
 
 def _check(
     row: BatchRow, look: LookAtRow, results: ResultFile | None, again: bool
 ) -> CheckedRow | FaultyRow:
     try:
-        check_crf(row.crf)
-        check_row_output(row.output, (row.image, row.audio))
         facts = look(row)
-    except (FlashTalkError, torch.OutOfMemoryError, MemoryError) as error:
-        known = error if isinstance(error, FlashTalkError) else FlashTalkError(str(error))
-        return FaultyRow(row.number, known, row.output, row.image, row.audio)
-    earlier = None if results is None else results.find(row.output)
-    is_done = earlier is not None and earlier.is_of(facts.fingerprint, row.output)
+    except (FlashTalkError, torch.OutOfMemoryError, MemoryError, OSError, ValueError) as error:
+        return FaultyRow(row.number, _known(error), row.output, row.image, row.audio)
+    is_done = results is not None and results.is_done(facts.fingerprint, row.output)
     return CheckedRow(
         row=row,
         fingerprint=facts.fingerprint,
@@ -112,3 +116,12 @@ def _check(
         is_done=is_done and not again,
         notes=facts.notes,
     )
+
+
+def _known(error: Exception) -> FlashTalkError:
+    """Return what is wrong with a row: its names may be any text, and disks may fail."""
+    if isinstance(error, FlashTalkError):
+        return error
+    if isinstance(error, OSError | ValueError):
+        return InvalidInputError(f"{reason(error)}; check the names and the values of the row")
+    return FlashTalkError(str(error))

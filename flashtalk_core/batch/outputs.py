@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISDIR
 
-from ..errors import InvalidInputError, OutputError, require
-from ..excerpt import excerpt, shown_path
-from ..files.output_path import check_output, check_spared
+from ..errors import FlashTalkError, InvalidInputError, OutputError, require
+from ..excerpt import excerpt, reason, shown_path
+from ..files.output_lock import check_own_place, lock_output
+from ..files.output_path import (
+    OutputPath,
+    check_name,
+    check_output,
+    check_spared,
+    output_target,
+    unwritable,
+)
 
+_OLDER = ".partial.older"
+"""In the names of what stopped renders saved and later ones put aside."""
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -44,33 +57,112 @@ def fill_name(template: str, fields: Mapping[str, object]) -> str:
     return _FIELD.sub(fill, template)
 
 
-def check_row_output(path: Path, sources: tuple[Path, ...]) -> None:
-    """Prove that a video can be written, as far as that leaves nothing behind.
+class OutputFolders:
+    """Checks where the videos of a batch go; each folder is looked through once."""
 
-    A folder that is missing is made when the row is rendered.
+    def __init__(self) -> None:
+        """Look at nothing yet."""
+        self._older: dict[Path, list[Path]] = {}
+        """Partial files of earlier renders, by folder."""
 
-    Args:
-        path: Of the video.
-        sources: Files it is made from, which it must not replace.
+    def check(self, path: Path, sources: tuple[Path, ...]) -> None:
+        """Prove that a video can be written, as far as that leaves nothing behind.
+
+        A folder that is missing is made when the row is rendered.
+
+        Args:
+            path: Of the video.
+            sources: Files it is made from, which it must not replace.
+
+        Raises:
+            OutputError: If it cannot be written; see :func:`check_output`.
+            InvalidInputError: If it would replace one of its sources.
+        """
+        try:
+            if _is_folder(path.parent):
+                self._check_sources(self._check_file(path), sources)
+            else:
+                _check_new_folder(path)
+        except (OSError, ValueError) as error:
+            if isinstance(error, FlashTalkError):
+                raise
+            raise unwritable(path, error) from error
+
+    def _check_file(self, path: Path) -> OutputPath:
+        target = output_target(path)
+        if target.parent not in self._older:
+            output = check_output(path)
+            names = output.final.parent.iterdir()
+            self._older[target.parent] = [each for each in names if _OLDER in each.name]
+            return output
+        _check_suffix(path)
+        output = OutputPath(target)
+        with lock_output(output.final, output.lock):
+            for name in (output.partial, output.finishing):
+                _check_own(output.final, name)
+        return output
+
+    def _check_sources(self, output: OutputPath, sources: tuple[Path, ...]) -> None:
+        start = f"{output.final.stem}{_OLDER}"
+        older = (each for each in self._older[output.final.parent] if each.name.startswith(start))
+        names = (output.final, output.partial, output.finishing, output.state, output.audio)
+        check_spared(output, sources, (*names, output.lock, *older))
+
+
+def _check_own(final: Path, path: Path) -> None:
+    """See that a file of the render can be written to, if it is there.
 
     Raises:
-        OutputError: If it cannot be written; see :func:`check_output`.
-        InvalidInputError: If it would replace one of its sources.
+        OSError: If it cannot, or its name is too long.
+        OutputError: If something else is there.
     """
-    if path.parent.is_dir():
-        check_spared(check_output(path), sources)
-        return
+    with suppress(FileNotFoundError):
+        check_own_place(final, path)
+        with path.open("r+b"):
+            return
+
+
+def _check_suffix(path: Path) -> None:
     require(
         path.suffix.lower() == ".mp4",
         f"output {shown_path(path)}: {excerpt(path.suffix, 20)!r} is not written; use a name "
         "in .mp4",
         subject="output",
     )
-    above = next((each for each in path.parent.parents if each.exists()), None)
-    if path.parent.exists() or above is None or not above.is_dir():
+
+
+def _check_new_folder(path: Path) -> None:
+    """Check that the folder of a video can be made, and names of the video's files in it.
+
+    Raises:
+        OSError: If the system does not take a name.
+        ValueError: The same.
+        FlashTalkError: If there is no folder above, or the name is no video's.
+    """
+    _check_suffix(path)
+    check_name(path)
+    folders = [path.parent, *path.parent.parents]
+    index = next((index for index, each in enumerate(folders) if os.path.lexists(each)), None)
+    if index is None or not _is_folder(folders[index]):
         raise OutputError(
             f"output {shown_path(path)}: its folder cannot be made; choose another folder"
         )
+    missing = [each.name for each in folders[:index]]
+    for name in (*missing, OutputPath(path).finishing.name):
+        _is_folder(folders[index] / name)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is a folder.
+
+    Raises:
+        OSError: If the system does not take the name, or does not let it be looked at.
+        ValueError: If it can be no name.
+    """
+    try:
+        return S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def make_folder(path: Path) -> None:
@@ -81,8 +173,8 @@ def make_folder(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise OutputError(
-            f"output {shown_path(path)}: its folder cannot be made ({error.strerror}); choose "
+            f"output {shown_path(path)}: its folder cannot be made ({reason(error)}); choose "
             "another folder"
         ) from error

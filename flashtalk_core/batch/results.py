@@ -6,22 +6,22 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from ..errors import FlashTalkError, InvalidInputError, OutputError
-from ..excerpt import excerpt, reason, shown_path
+from ..excerpt import excerpt, is_text, reason, shown_path
 from ..files.output_lock import lock_output
 from ..files.whole_file import replacing, sync
 from ..json_text import parse_json
 from ..log import printable_log
 from ..settings import read_plain
+from .rows import Status
 
 logger = printable_log(logging.getLogger(__name__))
 
-Status = Literal["done", "failed", "stopped"]
 SUFFIX = ".results.jsonl"
 
 
@@ -69,7 +69,7 @@ _NAMES = {each.name for each in fields(RowResult)}
 
 
 class ResultFile:
-    """Results of a batch by row; the newest of each row counts.
+    """Results of a batch by row; the newest of each row counts, and its last ``done`` is kept.
 
     What a program that was killed left half written is dropped. Use it with :meth:`opened`.
     """
@@ -85,23 +85,34 @@ class ResultFile:
         """
         self.path = path
         self._results: dict[str, RowResult] = {}
+        self._done: dict[str, RowResult] = {}
         self._is_ragged = False
-        try:
-            lines = path.read_bytes().split(b"\n") if path.exists() else []
-        except OSError as error:
-            raise _unusable(path, error) from error
-        for line in lines[:-1]:
-            self._take(line)
-        if lines and lines[-1]:  # no line break at its end: half a line, or whole but for that
-            self._is_ragged = True
-            self._take(lines[-1])
+        self._read()
 
     def __len__(self) -> int:
         return len(self._results)
 
     def find(self, output: Path) -> RowResult | None:
-        """Return the result of the row that writes ``output``."""
+        """Return the newest result of the row that writes ``output``."""
         return self._results.get(self.shown(output))
+
+    def is_done(self, fingerprint: str, video: Path) -> bool:
+        """Whether ``video`` was rendered with these settings, and is there.
+
+        A later row that failed before it wrote anything does not change that.
+        """
+        last = self._done.get(self.shown(video))
+        return last is not None and last.is_of(fingerprint, video)
+
+    def confirm(self, output: Path) -> None:
+        """Let the last ``done`` of a row be its newest result again.
+
+        Raises:
+            OutputError: If that cannot be written.
+        """
+        newest = self.find(output)
+        if newest is not None and newest.status != "done":
+            self.add(self._done[newest.key])
 
     def shown(self, path: Path) -> str:
         """Return a path as the file has it: a folder that is moved as a whole stays valid."""
@@ -111,19 +122,22 @@ class ResultFile:
 
     @contextmanager
     def opened(self) -> Iterator[Self]:
-        """Hold the file, so that no other batch writes it; a row has one line from here on.
+        """Hold the file, so that no other batch writes it; it is read again first.
+
+        From here on a row has one line, and its last ``done`` another one where they differ.
 
         Raises:
-            OutputError: If another batch holds it, or it cannot be written.
+            OutputError: If another batch holds it, or it cannot be read or written.
         """
-        lock = self.path.with_name(f"{self.path.name}.lock")
-        try:
-            held = lock_output(self.path, lock)
-            with held:
+        with ExitStack() as held:
+            try:
+                lock = self.path.with_name(f"{self.path.name}.lock")
+                held.enter_context(lock_output(self.path, lock))
+                self._read()
                 self._compact()
-                yield self
-        except OSError as error:
-            raise _unusable(self.path, error) from error
+            except OSError as error:
+                raise _unusable(self.path, error) from error
+            yield self
 
     def add(self, result: RowResult) -> None:
         """Write a result down at once.
@@ -131,7 +145,7 @@ class ResultFile:
         Raises:
             OutputError: If that fails.
         """
-        self._results[result.key] = result
+        self._note(result)
         try:
             with self.path.open("ab") as file:
                 file.write(_line(result))
@@ -139,6 +153,18 @@ class ResultFile:
                 sync(file.fileno())
         except OSError as error:
             raise _unusable(self.path, error) from error
+
+    def _read(self) -> None:
+        self._results, self._done, self._is_ragged = {}, {}, False
+        try:
+            lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        for line in lines[:-1]:
+            self._take(line)
+        if lines and lines[-1]:  # no line break at its end: half a line, or whole but for that
+            self._is_ragged = True
+            self._take(lines[-1])
 
     def _compact(self) -> None:
         """Leave the newest result of each row, and none of rows that never had a video's name.
@@ -150,11 +176,24 @@ class ResultFile:
         if not self.path.exists():
             self.path.touch()
             return
-        lines = b"".join(map(_line, self._results.values()))
+        lines = b"".join(map(_line, self._lasting()))
         if self._is_ragged or lines != self.path.read_bytes():
             with replacing(self.path) as aside:
                 aside.write_bytes(lines)
             self._is_ragged = False
+
+    def _lasting(self) -> Iterator[RowResult]:
+        for key, newest in self._results.items():
+            done = self._done.get(key, newest)
+            if done is not newest:
+                yield done
+            yield newest
+
+    def _note(self, result: RowResult) -> None:
+        self._results.pop(result.key, None)
+        self._results[result.key] = result
+        if result.status == "done":
+            self._done[result.key] = result
 
     def _take(self, line: bytes) -> None:
         if not line.strip():
@@ -165,8 +204,7 @@ class ResultFile:
             shown = excerpt(line.decode(errors="replace"))
             logger.warning("%s: %s is no result (%s), left out", self.path, shown, reason(error))
             return
-        self._results.pop(found.key, None)
-        self._results[found.key] = found
+        self._note(found)
 
 
 def results_path(manifest: Path) -> Path:
@@ -190,7 +228,10 @@ def _read(line: bytes) -> RowResult:
 
 
 def _line(result: RowResult) -> bytes:
-    return json.dumps(asdict(result), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    text = json.dumps(asdict(result), ensure_ascii=False)
+    if not is_text(text):  # a name with bytes that are no text; escapes give it back as it is
+        text = json.dumps(asdict(result))
+    return text.encode() + b"\n"
 
 
 def _unusable(path: Path, error: OSError) -> FlashTalkError:

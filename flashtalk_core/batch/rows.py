@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ..engine.spec import ModelSpec, PlacementSpec, RenderSpec
 from ..errors import FlashTalkError
-from .results import Status
 
+Status = Literal["done", "failed", "stopped"]
+"""How the render of a row ended."""
 ModelKey = tuple[ModelSpec, PlacementSpec]
 AddFrames = Callable[[int], object]
 """Gets the number of frames that were written, 0 before each step; may raise to stop."""

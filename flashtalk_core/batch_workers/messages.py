@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-from ..batch.results import Status
-from ..batch.rows import BatchRow, Outcome
+from ..batch.rows import BatchRow, Outcome, Status
 from ..engine.spec import RenderSpec
 from ..json_text import parse_json
 from ..settings import read_plain

@@ -8,8 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..batch.outputs import make_folder
-from ..batch.results import Status
-from ..batch.rows import BatchEvents, BatchRow, CheckedRow, Outcome
+from ..batch.rows import BatchEvents, BatchRow, CheckedRow, Outcome, Status
 from ..batch.run import describe_error
 from ..errors import FlashTalkError
 from ..excerpt import excerpt

@@ -171,16 +171,23 @@ def check_output(path: str | Path) -> OutputPath:
     return output
 
 
-def check_spared(output: OutputPath, sources: Iterable[Path]) -> None:
+def check_spared(
+    output: OutputPath, sources: Iterable[Path], written: Iterable[Path] | None = None
+) -> None:
     """Check that a render replaces and removes none of the files that it is made from.
+
+    Args:
+        output: Of the render.
+        sources: Files that it is made from.
+        written: ``output.written`` where it is known already: the folder is looked through for it.
 
     Raises:
         InvalidInputError: If it would.
     """
-    written = [path for path in output.written if path.exists()]
+    taken = [path for path in (output.written if written is None else written) if path.exists()]
     for source in filter(Path.exists, sources):
         require(
-            not any(path.samefile(source) for path in written),
+            not any(path.samefile(source) for path in taken),
             f"output {shown_path(output.final)}: {shown_path(source)} would be overwritten; choose "
             "another name",
             subject="output",

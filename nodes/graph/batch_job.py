@@ -194,6 +194,8 @@ class _Batch:
                 self._lines[each.number] = f"failed: {describe_error(each.error)}"
                 _log.warning("row %s: failed: %s", each.number, describe_error(each.error))
             elif each.is_done:
+                if self._results is not None:
+                    self._results.confirm(each.row.output)
                 self._add_video(each)
                 self._lines[each.row.number] = f"done before, {each.row.output.name}"
             else:

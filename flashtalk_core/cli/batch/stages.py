@@ -69,11 +69,11 @@ def finish_batch(
     from ...batch.results import ResultFile, results_path
 
     results = ResultFile(args.results or results_path(args.manifest))
-    checked = _check(rows, look, results, again=args.again)
     if args.dry_run:
-        return _report(checked)
+        return _report(_check(rows, look, results, again=args.again))
     try:
-        with results.opened():
+        with results.opened():  # before the check: what is done is what no other batch changes
+            checked = _check(rows, look, results, again=args.again)
             return _render(checked, results, make_workers)
     except KeyboardInterrupt as stop:
         stop.add_note("the same command goes on with what is missing")
@@ -141,7 +141,9 @@ def _render(
             result = result_of_faulty(results, each)
             results.add(result)
             logger.warning("row %s: failed: %s", each.number, result.error)
-        elif not each.is_done:
+        elif each.is_done:
+            results.confirm(each.row.output)
+        else:
             wanted.append(each)
             for note in each.notes:
                 logger.warning("%s", note)

@@ -1,6 +1,7 @@
 """The file of results: what a killed program leaves, and when a row counts as done."""
 
 import json
+import os
 
 import pytest
 
@@ -68,6 +69,48 @@ def test_the_next_run_leaves_the_newest_result_of_each_row(path):
             ("b.mp4", "done"),
             ("a.mp4", "done"),
         ]
+
+
+def test_another_batch_that_ended_meanwhile_loses_nothing(path, tmp_path):
+    waiting = ResultFile(path)  # its batch checks rows for an hour before it begins
+    with (other := ResultFile(path)).opened():
+        other.add(result(fingerprint="x"))
+        other.add(result("b.mp4"))
+    with waiting.opened():
+        waiting.add(result("c.mp4"))
+    assert [line["output"] for line in lines(path)] == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+def test_a_row_that_fails_its_check_stays_done_once_it_is_as_before(path, tmp_path):
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"1234")
+    done = result(fingerprint="x", num_bytes=4, seconds=7.5)
+    for _ in range(2):  # twice: the second run writes the file anew
+        with (results := ResultFile(path)).opened():
+            results.add(done)
+            results.add(result(status="failed", error="portrait: no such file"))
+            assert not results.is_done("y", video)
+    with (results := ResultFile(path)).opened():
+        assert [line["status"] for line in lines(path)] == ["done", "failed"]
+        assert results.find(video).status == "failed"
+        assert results.is_done("x", video)
+        results.confirm(video)
+        assert results.find(video) == done
+    with ResultFile(path).opened():
+        assert [(line["status"], line["seconds"]) for line in lines(path)] == [("done", 7.5)]
+
+
+def test_a_name_that_is_no_text_is_found_again(path, tmp_path):
+    name = os.fsdecode(b"\xff\xe4.mp4")
+    with (results := ResultFile(path)).opened():
+        results.add(result(results.shown(tmp_path / name)))
+    with ResultFile(path).opened() as results:
+        assert results.find(tmp_path / name).status == "done"
+
+
+def test_an_error_of_another_file_is_not_told_as_of_the_results(path):
+    with pytest.raises(FileNotFoundError, match="portrait"), ResultFile(path).opened():
+        raise FileNotFoundError(2, "No such file", "portrait.png")
 
 
 def test_names_of_later_versions_are_ignored(path, tmp_path):
