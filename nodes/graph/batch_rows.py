@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...flashtalk_core.batch.manifest import ManifestRow, read_manifest
 from ...flashtalk_core.batch.planning import RowFolders, plan_rows
+from ...flashtalk_core.batch.row_reader import RowReader
 from ...flashtalk_core.batch.rows import BatchRow, FaultyRow
-from ...flashtalk_core.cli.batch.row_reader import RowReader
 from ...flashtalk_core.engine.resolve import Inputs
 from ...flashtalk_core.engine.spec import RenderSpec, SamplingSpec
 from ...flashtalk_core.errors import FlashTalkError, OutputError, about, require
@@ -152,16 +151,16 @@ def _row_of_lists(
     )
 
 
-def _defaults(settings: BatchSettings) -> argparse.Namespace:
+def _defaults(settings: BatchSettings) -> dict[str, Any]:
     """Return what the node says as options of a render."""
-    return argparse.Namespace(
-        prompt=settings.prompt,
-        seed=settings.seed,
-        steps=settings.steps,
-        size=settings.size_px,
-        fit=settings.fit,
-        crf=settings.crf,
-    )
+    return {
+        "prompt": settings.prompt,
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "size": settings.size_px,
+        "fit": settings.fit,
+        "crf": settings.crf,
+    }
 
 
 def _below_output(row: BatchRow | FaultyRow) -> BatchRow | FaultyRow:

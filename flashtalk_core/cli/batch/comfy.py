@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ...batch.row_reader import RowReader
 from ..rendering.render_options import parse_path
-from .row_reader import RowReader
 from .stages import finish_batch, plan_manifest
 
 

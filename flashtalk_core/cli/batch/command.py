@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ...batch.row_reader import RowReader
 from .options import add_options
-from .row_reader import RowReader
 from .slots import find_slots
 from .stages import finish_batch, plan_manifest
 
@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from ...engine.resolve import LocalHost
 
     slots = find_slots(args)
-    reader = RowReader(args.manifest.absolute().parent, args, has_device=slots[0].device is None)
+    has_device = slots[0].device is None
+    reader = RowReader(args.manifest.absolute().parent, vars(args), has_device=has_device)
     defaults = {
         "image": None if args.image is None else str(args.image.absolute()),
         "audio": None if args.audio is None else str(args.audio.absolute()),

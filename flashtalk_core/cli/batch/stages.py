@@ -14,8 +14,8 @@ from ..terminal import write_out
 
 if TYPE_CHECKING:
     from ...batch.results import ResultFile
+    from ...batch.row_reader import RowReader
     from ...batch.rows import BatchRow, CheckedRow, FaultyRow, LookAtRow, RowWorkers
-    from .row_reader import RowReader
 
     Checked = CheckedRow | FaultyRow
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flashtalk_core.cli.batch.row_reader import RowReader
+from flashtalk_core.batch.row_reader import RowReader
 from flashtalk_core.comfy_client.workflow import NAMES, fill, read_workflow
 from flashtalk_core.errors import InvalidInputError
 

@@ -1,11 +1,11 @@
 """Cells of a manifest become what the same words on the command line are."""
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from flashtalk_core.cli.batch.row_reader import RowReader
+from flashtalk_core.batch.row_options import ROW_OPTIONS
+from flashtalk_core.batch.row_reader import RowReader
 from flashtalk_core.cli.main import PROGRAM
 from flashtalk_core.cli.program import build_parser
 from flashtalk_core.cli.rendering.render_options import read_spec
@@ -29,7 +29,7 @@ def batch(*words):
 
 
 def read(defaults=(), **values):
-    return RowReader(FOLDER, batch(*defaults)).read(FILES | values)
+    return RowReader(FOLDER, vars(batch(*defaults))).read(FILES | values)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_what_several_devices_do_together_is_no_column():
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"size": "64"}, "argument --size: '64' is no size"),
-        ({"fit": "crop"}, "argument --fit: invalid choice: 'crop'"),
-        ({"seed": "x"}, "argument --seed: invalid int value: 'x'"),
+        ({"size": "64"}, "--size '64': write height x width in pixels, such as 768x448"),
+        ({"fit": "crop"}, "--fit 'crop': use one of cover, pad"),
+        ({"seed": "x"}, "--seed 'x': use a whole number"),
         ({"seed": True}, "--seed True: use a text or a number"),
         ({"float8": "maybe"}, "--float8 'maybe': use 'true' or 'false'"),
         ({"prompt_at": "She nods"}, "write a second, a colon and a prompt"),
@@ -102,8 +102,14 @@ def test_a_value_that_is_none_says_so(values, says):
     assert says in str(caught.value)
 
 
-def test_every_option_of_the_row_parser_is_one_of_the_batch():
-    """Otherwise an option could be set for each row, but not for all."""
-    own = vars(batch())
-    assert isinstance(batch(), argparse.Namespace)
-    assert RowReader(FOLDER).names <= own.keys()
+def test_options_of_a_row_are_those_of_render_and_of_the_batch():
+    """The same names and values without a word of the user; each can be set for all rows."""
+    files = {"image", "audio", "output", "manifest", "output_folder", "results"}
+    others = files | {"dry_run", "again", "devices", "ray", "workers", "step_limit"}
+    found = {name: value for name, value in vars(batch()).items() if name not in others}
+    own = {name: option.default for name, option in ROW_OPTIONS.items()}
+    of_the_command = {"command", "run"}
+    assert found.keys() - of_the_command == own.keys()
+    lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+    assert {name: (found | lists)[name] for name in own} == own
+    assert RowReader(FOLDER).read(FILES) == render()

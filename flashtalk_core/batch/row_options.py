@@ -1,0 +1,106 @@
+"""Options of a render that a row may set: their names, what they are without a value, their words.
+
+They are those of the command ``render``; what several devices do together is none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from ..acceleration.kernel_options import GRAPH_MODES, SPEED_WORDS, KernelOptions
+from ..config.avatar import FitMode
+from ..config.sampling import StepRule
+from ..excerpt import excerpt
+from ..placement.devices import DTYPES
+
+_MOST_DIGITS = 9
+
+Kind = Literal["one", "switch", "lines", "changes"]
+"""One value, yes or no, several values, or prompts with the second each begins at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowOption:
+    """An option of one name."""
+
+    kind: Kind = "one"
+    default: Any = None
+    """Its value in rows without one; ``None`` is the model's own, where it has one."""
+    read: Callable[[str], Any] = str
+    """Reads a text; raises :class:`ValueError`, which says what to use instead."""
+    is_path: bool = False
+    """Whether it names a file or a folder, below that of the manifest."""
+
+
+def read_whole(text: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("use a whole number") from None
+
+
+def read_number(text: str) -> float:
+    """Read a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("use a number") from None
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Read height and width, ``768x448``."""
+    height, _, width = text.lower().partition("x")
+    if not all(side.isdecimal() and len(side) <= _MOST_DIGITS for side in (height, width)):
+        raise ValueError("write height x width in pixels, such as 768x448")
+    return int(height), int(width)
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Return what reads one of several words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"use one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+_WHOLE, _NUMBER = RowOption(read=read_whole), RowOption(read=read_number)
+_SWITCH = RowOption(kind="switch", default=False)
+
+ROW_OPTIONS: Mapping[str, RowOption] = {
+    "model": RowOption(default="tiny", is_path=True),
+    "size": RowOption(read=read_size),
+    "fit": RowOption(default="cover", read=one_of(*get_args(FitMode))),
+    "prompt": RowOption(),
+    "prompt_at": RowOption(kind="changes", default=()),
+    "steps": _WHOLE,
+    "rule": RowOption(read=one_of(*get_args(StepRule))),
+    "shift": _NUMBER,
+    "seed": _WHOLE,
+    "colour_strength": _NUMBER,
+    "mouth_strength": _NUMBER,
+    "start": RowOption(default=0.0, read=read_number),
+    "duration": _NUMBER,
+    "crf": RowOption(default=18, read=read_whole),
+    "device": RowOption(default="auto"),
+    "dtype": RowOption(default="auto", read=one_of("auto", *DTYPES)),
+    "attention": RowOption(default="auto"),
+    "speed": RowOption(default="auto", read=one_of(*SPEED_WORDS)),
+    "float8": _SWITCH,
+    **{f"no_{each.name}": _SWITCH for each in fields(KernelOptions) if each.default},
+    "graph": RowOption(default="auto", read=one_of(*GRAPH_MODES)),
+    "decode_latents": _WHOLE,
+    "memory": RowOption(default="auto"),
+    "lora": RowOption(kind="lines", default=(), is_path=True),
+}
+"""By name, with ``_`` between words."""
+
+
+def option_name(name: str) -> str:
+    """Return an option as a command line has it, for messages."""
+    return f"--{excerpt(name).replace('_', '-')}"

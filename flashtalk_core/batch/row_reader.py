@@ -1,0 +1,153 @@
+"""Rows of a manifest by the options of ``render``: the same names, the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidInputError, about
+from ..excerpt import excerpt
+from .row_options import ROW_OPTIONS, RowOption, option_name, read_number
+
+if TYPE_CHECKING:
+    from ..engine.request import PromptChange
+    from ..engine.spec import PlacementSpec, RenderSpec
+
+_YES = frozenset(("true", "yes", "on", "1"))
+_NO = frozenset(("false", "no", "off", "0"))
+
+
+class RowReader:
+    """Makes a spec of what a row says; options of the batch hold for rows without their own."""
+
+    def __init__(
+        self,
+        folder: Path,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        has_device: bool = True,
+    ) -> None:
+        """Take what rows have in common.
+
+        Args:
+            folder: Of the manifest: names of models and LoRAs in it are below it.
+            defaults: Values of options, as the command line reads them; others are ignored.
+                ``None`` is none.
+            has_device: Whether a row may choose its device; not where there are several.
+        """
+        self._folder = folder
+        self.names = frozenset(ROW_OPTIONS) - (frozenset() if has_device else {"device"})
+        """Options that a row may set."""
+        given = {} if defaults is None else defaults
+        own = {name: option.default for name, option in ROW_OPTIONS.items()}
+        self._defaults = own | {name: given[name] for name in self.names & given.keys()}
+
+    def read(self, values: Mapping[str, Any]) -> tuple[RenderSpec, int]:
+        """Return the spec of a row and its H.264 quality.
+
+        Args:
+            values: Texts, as in CSV, or what JSON has: numbers, ``true``, lists for options that
+                may be repeated. ``image`` and ``audio`` are paths.
+
+        Raises:
+            InvalidInputError: If a value is none of its option.
+        """
+        found = dict(self._defaults)
+        for name, value in values.items():
+            if name in self.names:
+                with about(name):
+                    found[name] = self._value(name, value)
+        return _spec(found, values), found["crf"]
+
+    def _value(self, name: str, value: Any) -> Any:
+        option, shown = ROW_OPTIONS[name], option_name(name)
+        if option.kind == "one":
+            return self._one(option, shown, value)
+        if option.kind == "switch":
+            return _truth(shown, value)
+        lines = value if isinstance(value, list) else str(value).splitlines()
+        if option.kind == "lines":
+            return [self._one(option, shown, each) for each in lines if str(each).strip()]
+        return [_second_and_prompt(shown, each) for each in lines]
+
+    def _one(self, option: RowOption, shown: str, value: Any) -> Any:
+        if isinstance(value, bool | dict | list):
+            raise InvalidInputError(f"{shown} {excerpt(value)}: use a text or a number")
+        text = str(value)
+        try:
+            found = option.read(text)
+        except ValueError as error:
+            raise InvalidInputError(f"{shown} {excerpt(text)!r}: {error}") from error
+        is_whole = not option.is_path or text == "tiny" or text.startswith("~")
+        return found if is_whole else str(self._folder / text)
+
+
+def _truth(shown: str, value: Any) -> bool:
+    text = str(value).strip().lower()
+    if text not in _YES | _NO:
+        raise InvalidInputError(f"{shown} {excerpt(value)!r}: use 'true' or 'false'")
+    return text in _YES
+
+
+def _second_and_prompt(shown: str, value: Any) -> tuple[str, str]:
+    """Read ``12.5: She smiles``, or a list of the two."""
+    if isinstance(value, list):
+        parts = [str(each) for each in value]
+    else:
+        second, colon, prompt = str(value).partition(":")
+        parts = [second.strip(), prompt.strip()] if colon else []
+    if len(parts) != 2 or not all(parts):
+        raise InvalidInputError(
+            f"{shown} {excerpt(value)!r}: write a second, a colon and a prompt, such as '12.5: "
+            "She smiles', one a line"
+        )
+    return parts[0], parts[1]
+
+
+def _spec(found: Mapping[str, Any], files: Mapping[str, Any]) -> RenderSpec:
+    from ..engine.spec import LoraSpec, ModelSpec, RenderSpec, SamplingSpec, Speaker
+
+    return RenderSpec(
+        portrait=files["image"],
+        speakers=(Speaker(audio=files["audio"]),),
+        start_s=found["start"],
+        duration_s=found["duration"],
+        prompt=found["prompt"],
+        prompt_changes=tuple(_change(*each) for each in found["prompt_at"]),
+        size_px=found["size"],
+        fit=found["fit"],
+        sampling=SamplingSpec(**{each.name: found[each.name] for each in fields(SamplingSpec)}),
+        model=ModelSpec(name=found["model"], loras=tuple(map(LoraSpec.parse, found["lora"]))),
+        placement=_placement(found),
+    )
+
+
+def _placement(found: Mapping[str, Any]) -> PlacementSpec:
+    from ..engine.spec import PlacementSpec
+    from ..placement.memory_plan import MemoryChoice
+
+    return PlacementSpec(
+        device=found["device"],
+        dtype=found["dtype"],
+        attention=found["attention"],
+        speed=found["speed"],
+        disabled=tuple(name[3:] for name in ROW_OPTIONS if name.startswith("no_") and found[name]),
+        memory=MemoryChoice.parse(found["memory"], float8=found["float8"]),
+        decode_latents=found["decode_latents"],
+        graph=found["graph"],
+    )
+
+
+def _change(second: str, prompt: str) -> PromptChange:
+    from ..engine.request import PromptChange
+
+    try:
+        start_s = read_number(second)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"--prompt-at {excerpt(second)!r}: no number of seconds; write 12.5: A prompt",
+            subject="prompt_at",
+        ) from error
+    return PromptChange(start_s, prompt)
