@@ -62,7 +62,14 @@ def chunk_span(index: int, chunk: ChunkConfig) -> ChunkSpan:
     Chunk k shows frames [28k, 28k+28), is given audio frames [28k-5, 28k+28) and analyses
     [28k-89, 28k+111) with the default configuration.
     """
-    first = index * chunk.num_new_frames
+    return span_at(index * chunk.num_new_frames, index, chunk)
+
+
+def span_at(first: int, index: int, chunk: ChunkConfig) -> ChunkSpan:
+    """Return the spans of chunk ``index`` that shows frames from ``first`` on.
+
+    A live session counts frames, since its chunks differ in length and begin anywhere.
+    """
     shown = range(first, first + chunk.num_new_frames)
     audio = range(first - chunk.num_motion_frames, shown.stop)
     start = first - chunk.audio_lookback_frames

@@ -1,0 +1,1 @@
+"""Live sessions: audio comes in while the video goes out."""
