@@ -95,17 +95,17 @@ class Job:
         self.key = render_key(plan, options.crf) if self._can_save else ""
         """Hash of everything that determines the video; empty if nothing identifies its audio."""
         is_moved = is_half_moved(self._output)
+        self._mark: PartialMark | None = None
         self._older = None if options.start_anew else self._find(is_moved=is_moved)
         self.is_rendered = self._older is not None and is_moved
         """Whether all chunks are there, and only the finished file is not in place."""
-        can_go_on = self._older is not None and not self.is_rendered
         self.writer = open_writer(
             plan,
             path,
             crf=options.crf,
             metadata=options.metadata,
             sinks=options.sinks,
-            resumed=self._older.mark if self._older and can_go_on else None,
+            resumed=self._mark,
         )
 
     @property
@@ -174,7 +174,7 @@ class Job:
                 changes = describe_changes(record.spec, self._spec)
                 raise InvalidInputError(f"with other settings: {changes}")
             if not is_moved:
-                check_mark(self._output.partial, record.mark)
+                self._mark = check_mark(self._output.partial, record.mark)
         except (InvalidInputError, OSError) as error:
             _log.warning(
                 "%s: an interrupted render is there, and this one starts anew (%s)",

@@ -6,7 +6,7 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _READ_BYTES = 1 << 20
 
 
+FileStamp = tuple[int, ...]
+"""Tells a file from another one, and from itself after it was written to."""
+
+
 @dataclass(frozen=True)
 class PartialMark:
     """A place in a partial file up to which everything is on the disk."""
@@ -31,6 +35,8 @@ class PartialMark:
     num_bytes: int
     crc32: int
     """Of these bytes."""
+    checked: FileStamp | None = field(default=None, compare=False)
+    """The file in which they were found, ``None`` if nobody has looked."""
 
 
 class MuxerOutput:
@@ -102,7 +108,8 @@ class PartialFile:
         """
         if self._resumed is None:
             return b""
-        check_mark(self._path, self._resumed)
+        if self._resumed.checked is None or self._resumed.checked != _stamp_at(self._path):
+            check_mark(self._path, self._resumed)
         self.muxer_output.is_wanted = False
         self._file = FileIO(self._path, "r+b")
         claim(self._file, self._path)
@@ -217,8 +224,11 @@ class PartialFile:
             rest = rest[self._file.write(rest) :]
 
 
-def check_mark(path: Path, mark: PartialMark) -> None:
+def check_mark(path: Path, mark: PartialMark) -> PartialMark:
     """Check that a file begins with the bytes that a mark was made of; all of them are read.
+
+    Returns:
+        The mark, with which the file is not read again unless it changes.
 
     Raises:
         InvalidInputError: If it does not, or there is no such file.
@@ -226,6 +236,7 @@ def check_mark(path: Path, mark: PartialMark) -> None:
     crc32, left = 0, mark.num_bytes
     try:
         with path.open("rb") as file:
+            stamp = _stamp(os.fstat(file.fileno()))
             while left and (data := file.read(min(left, _READ_BYTES))):
                 crc32, left = zlib.crc32(data, crc32), left - len(data)
     except OSError as error:
@@ -234,3 +245,15 @@ def check_mark(path: Path, mark: PartialMark) -> None:
         raise InvalidInputError(f"{path}: {left} of {mark.num_bytes} bytes are missing")
     if crc32 != mark.crc32:
         raise InvalidInputError(f"{path}: its first {mark.num_bytes} bytes were changed")
+    return replace(mark, checked=stamp)
+
+
+def _stamp(found: os.stat_result) -> FileStamp:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _stamp_at(path: Path) -> FileStamp | None:
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return None

@@ -68,9 +68,14 @@ def write_video(path, audio, size_px=(32, 32), **options):
     with Mp4Writer(path, size_px, audio, preset="ultrafast", **options) as writer:
         for start in range(0, writer.num_frames, 28):
             stop = min(start + 28, writer.num_frames)
-            grey = (np.arange(start, stop) % 8 * 30).astype(np.uint8)
-            writer.write(np.broadcast_to(grey[:, None, None, None], (stop - start, *size_px, 3)))
+            writer.write(grey_frames(stop - start, start, size_px))
     return writer
+
+
+def grey_frames(count, first=0, size_px=(32, 32)):
+    """Return plain frames of alternating grey, ``(count, H, W, 3)``."""
+    grey = (np.arange(first, first + count) % 8 * 30).astype(np.uint8)
+    return np.broadcast_to(grey[:, None, None, None], (count, *size_px, 3))
 
 
 @pytest.fixture(scope="session")
@@ -83,4 +88,5 @@ def make():
         write_video=write_video,
         write_wav=write_wav,
         heard=heard,
+        grey=grey_frames,
     )
