@@ -35,7 +35,7 @@ class Fault:
     code: int = 0
     """Of the damaged run; negative for the signal that ends it."""
     says: str = ""
-    """Pattern of one of its lines."""
+    """Pattern of one of its lines; empty if there is to be no error and no warning."""
     mend: Callable[[Scene], object] = lambda _: None
     """What a user does before the second run."""
     most_again: int = 1

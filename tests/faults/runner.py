@@ -111,7 +111,10 @@ def _check_said(pattern, outcome, problems):
         problems.append(f"{len(errors)} lines of errors")
     if "Traceback" in " ".join(outcome.lines):
         problems.append("a traceback was shown")
-    if not any(re.search(pattern, line, re.IGNORECASE) for line in (*outcome.lines, "")):
+    if not pattern:
+        told = [line for line in outcome.lines if line.startswith(("error: ", "warning: "))]
+        problems.extend(f"nothing was to be said, and it said {line!r}" for line in told)
+    elif not any(re.search(pattern, line, re.IGNORECASE) for line in outcome.lines):
         problems.append(f"it said {outcome.lines!r}, not {pattern!r}")
 
 

@@ -35,7 +35,7 @@ FAULTS = [
     _damaged("a byte of the state's frames is another one", flip("state", 0.6)),
     _damaged("the state is of another program", write("state", b"\x93NUMPY" * 999)),
     _damaged("the state is of a later version", other_version),
-    _damaged("the state is gone", remove("state"), says=""),
+    _damaged("the state is gone", remove("state"), says=r"partial\.older\.mp4"),
     _damaged("a folder is in the place of the state", replace_by_folder("state"),
              says="cannot be saved", leaves=("talk.partial.state",)),
     _damaged("the partial file is empty", write("partial", b""), keeps=False),
