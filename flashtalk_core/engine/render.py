@@ -72,6 +72,8 @@ def render_video(
         engine.open(plan, samples, events) as source,
     ):
         events.ready()
-        for frames in run_session(source, plan.audio, state, events):
+        groups = run_session(source, plan.audio, state, events)
+        del state  # its frames are let go of after the first chunk
+        for frames in groups:
             sink.write(frames)
             events.frames(frames)

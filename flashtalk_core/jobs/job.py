@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..engine.events import NO_EVENTS, EventHandlers, RenderEvents
@@ -13,7 +13,7 @@ from ..engine.plan import fingerprint as hash_of
 from ..engine.render import describe, render_video
 from ..engine.spec import RenderSpec
 from ..engine.state import SessionState
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, require
 from ..excerpt import reason
 from ..files.output_path import check_output
 from ..log import printable_log
@@ -156,12 +156,19 @@ class Job:
             state=save,
         )
         limit_jobs(self._output.final.parent)
-        state = None if self._older is None else self._older.state
         try:
-            render_video(self._plan, self.writer, engine, events=kept, state=state)
+            render_video(self._plan, self.writer, engine, events=kept, state=self._taken_state())
         finally:
             if self.writer.is_complete:  # a stop may come after that
                 self._remove_state()
+
+    def _taken_state(self) -> SessionState | None:
+        """Return where the session goes on; its frames are not kept here as well."""
+        if self._older is None:
+            return None
+        state = self._older.state
+        self._older = replace(self._older, motion_frames=None)
+        return state
 
     def _find(self, *, is_moved: bool) -> JobRecord | None:
         """Return how far an interrupted run of this very render has come, if it can go on."""
@@ -173,8 +180,9 @@ class Job:
             if record.key != self.key:
                 changes = describe_changes(record.spec, self._spec)
                 raise InvalidInputError(f"with other settings: {changes}")
+            self._check_counts(record)
             if not is_moved:
-                self._mark = check_mark(self._output.partial, record.mark)
+                self._mark = check_mark(self._output.partial, record.mark, record.num_frames)
         except (InvalidInputError, OSError) as error:
             _log.warning(
                 "%s: an interrupted render is there, and this one starts anew (%s)",
@@ -183,6 +191,19 @@ class Job:
             )
             return None
         return record
+
+    def _check_counts(self, record: JobRecord) -> None:
+        """Check what nothing but the plan can tell.
+
+        Raises:
+            InvalidInputError: If the record counts other chunks than frames.
+        """
+        chunk_frames = self._plan.chunk.num_new_frames
+        require(
+            record.num_frames == record.chunk_index * chunk_frames,
+            f"its state is damaged: {record.num_frames} frames are no {record.chunk_index} chunks "
+            f"of {chunk_frames}",
+        )
 
     def _save(self, state: SessionState) -> None:
         """Write the state of the job; a video is not lost because that fails."""

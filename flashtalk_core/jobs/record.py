@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,14 @@ from ..json_text import parse_json
 from ..media.video.partial_file import PartialMark
 from ..settings import read_plain
 
-VERSION = 1
+VERSION = 2
 """Of the file; increased when a field changes its meaning, is renamed or removed."""
 MAX_BYTES = 2 << 30
 """Largest file that is read. Five frames of 4096x4096 pixels take 1.0 GB."""
 _TENSOR = "motion_frames"
 _ENTRY = "flashtalk_job"
+_CRC_ENTRY = "flashtalk_job_crc32"
+"""Of the bytes of the other one: a digit that was changed would let a render go on elsewhere."""
 _CHANNELS = 3
 
 
@@ -87,7 +90,8 @@ class JobRecord:
         fields |= {"version": VERSION, "spec": json.loads(self.spec.to_json())}
         fields["frames_crc32"] = _crc32(frames)
         # ``save_file`` has a temporary file of its own, which would stay behind a killed process.
-        data = save({_TENSOR: frames}, {_ENTRY: json.dumps(fields)})
+        text = json.dumps(fields)
+        data = save({_TENSOR: frames}, {_ENTRY: text, _CRC_ENTRY: _crc32_of(text)})
         with replacing(path) as aside:
             aside.write_bytes(data)
 
@@ -112,9 +116,10 @@ class JobRecord:
             ),
             safe_open(path, "pt") as file,
         ):
-            text = (file.metadata() or {}).get(_ENTRY, "")
-            frames = file.get_tensor(_TENSOR) if with_frames else None
-        return _read(text, frames, _shown(path), with_frames=with_frames)
+            entries = file.metadata() or {}
+            # A copy: Windows neither replaces nor removes a file that memory is mapped to.
+            frames = file.get_tensor(_TENSOR).clone() if with_frames else None
+        return _read(entries, frames, _shown(path), with_frames=with_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +139,10 @@ class _Fields:
     saved_s: int
 
 
-def _read(text: str, frames: Tensor | None, where: str, *, with_frames: bool) -> JobRecord:
+def _read(
+    entries: Mapping[str, str], frames: Tensor | None, where: str, *, with_frames: bool
+) -> JobRecord:
+    text = entries.get(_ENTRY, "")
     try:
         values: Any = parse_json(text)
     except ValueError as error:
@@ -145,6 +153,7 @@ def _read(text: str, frames: Tensor | None, where: str, *, with_frames: bool) ->
         type(version) is int and version == VERSION,
         f"{where}: version {excerpt(repr(version))}; this FlashTalk reads version {VERSION}",
     )
+    require(entries.get(_CRC_ENTRY) == _crc32_of(text), f"{where}: damaged (its checksum differs)")
     spec = RenderSpec.from_json(json.dumps(values.pop("spec", None)))
     fields: _Fields = read_plain(_Fields, values, where)
     _check_counts(fields, where)
@@ -177,6 +186,10 @@ def _check_frames(frames: Tensor | None, crc32: int, where: str) -> None:
 
 def _crc32(frames: Tensor) -> int:
     return zlib.crc32(frames.numpy().tobytes())
+
+
+def _crc32_of(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _shown(path: Path) -> str:

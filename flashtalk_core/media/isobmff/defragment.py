@@ -56,15 +56,19 @@ def build_front(
     return _FILE_TYPE + index + wide_box_head(b"mdat", fragments.data_size)
 
 
-def count_fragmented_frames(source: Path) -> int:
+def count_fragmented_frames(source: Path, stop: int | None = None) -> int:
     """Return the number of frames in the video track of a fragmented MP4.
+
+    Args:
+        source: The file.
+        stop: Bytes of it that count; ``None`` is all.
 
     Raises:
         OSError: If the file cannot be read.
         InvalidInputError: If it is damaged, or no fragmented MP4.
     """
     with box_border(source), source.open("rb") as reader:
-        fragments = read_fragments(reader)
+        fragments = read_fragments(reader, stop)
         if not fragments.tracks:
             raise ValueError("no fragmented MP4")
         return num_frames_of(fragments)

@@ -62,8 +62,12 @@ class FragmentedFile:
         return sum(self.data_sizes)
 
 
-def read_fragments(file: BinaryIO) -> FragmentedFile:
+def read_fragments(file: BinaryIO, stop: int | None = None) -> FragmentedFile:
     """Read the tables of all whole fragments in ``file``.
+
+    Args:
+        file: Fragmented MP4.
+        stop: Fragments that end behind this byte are left out; ``None`` takes all.
 
     Raises:
         OSError: If the file cannot be read. What damage leads to may be any other error.
@@ -72,6 +76,8 @@ def read_fragments(file: BinaryIO) -> FragmentedFile:
     moof: BoxSpan | None = None
     data_size = 0
     for span in file_boxes(file):
+        if stop is not None and span.stop > stop:
+            break
         if span.kind == b"moov":
             found.head = read_payload(file, span)
             found.tracks = _tracks(found.head)

@@ -178,7 +178,10 @@ class VideoEncoder:
             InvalidInputError: If the frames of this encoder would not follow those. If its audio
                 would not, the next call of :meth:`write` raises.
         """
-        assert num_frames % self._chunk_frames == 0, (num_frames, self._chunk_frames)
+        require(
+            num_frames % self._chunk_frames == 0,
+            f"{num_frames} frames are there, and a chunk has {self._chunk_frames}",
+        )
         require(
             self.is_described_by(head),
             "the H.264 encoder of this FFmpeg describes the video differently",

@@ -15,6 +15,7 @@ from ...errors import InvalidInputError
 from ...files.output_lock import claim
 from ...files.whole_file import create, sync, sync_folder
 from ..isobmff.border import box_border
+from ..isobmff.defragment import count_fragmented_frames
 from ..isobmff.fragment_writer import FragmentWriter, whole_head
 
 if TYPE_CHECKING:
@@ -224,8 +225,13 @@ class PartialFile:
             rest = rest[self._file.write(rest) :]
 
 
-def check_mark(path: Path, mark: PartialMark) -> PartialMark:
+def check_mark(path: Path, mark: PartialMark, num_frames: int | None = None) -> PartialMark:
     """Check that a file begins with the bytes that a mark was made of; all of them are read.
+
+    Args:
+        path: The file.
+        mark: Where it can be continued.
+        num_frames: Frames that are to be in these bytes; ``None`` is any number.
 
     Returns:
         The mark, with which the file is not read again unless it changes.
@@ -245,6 +251,9 @@ def check_mark(path: Path, mark: PartialMark) -> PartialMark:
         raise InvalidInputError(f"{path}: {left} of {mark.num_bytes} bytes are missing")
     if crc32 != mark.crc32:
         raise InvalidInputError(f"{path}: its first {mark.num_bytes} bytes were changed")
+    found = None if num_frames is None else count_fragmented_frames(path, mark.num_bytes)
+    if found != num_frames:
+        raise InvalidInputError(f"{path}: {found} frames are in it, and {num_frames} were saved")
     return replace(mark, checked=stamp)
 
 

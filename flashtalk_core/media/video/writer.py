@@ -111,6 +111,7 @@ class Mp4Writer:
     def __enter__(self) -> Self:
         with self._reported_errors(), ExitStack() as held:
             held.enter_context(taken_over(self.output))
+            held.callback(self._file.release)
             self._encoder.open()
             head = self._file.open()
             if head:

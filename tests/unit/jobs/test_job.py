@@ -1,6 +1,7 @@
 """A render goes on after whatever ended it, and nobody can tell."""
 
 import errno
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.plan import PlannedSpeaker
-from flashtalk_core.errors import OutputError
+from flashtalk_core.errors import InvalidInputError, OutputError
+from flashtalk_core.jobs.job import open_writer
 from flashtalk_core.jobs.record import JobRecord
 from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.isobmff import moving
@@ -118,6 +120,42 @@ def test_a_damaged_file_starts_anew(plan, engine, open_job, whole, name, share, 
     assert "starts anew" in caplog.text
     assert finish(job, engine) == NUM_FRAMES
     assert job.writer.output.final.read_bytes() == whole
+
+
+@pytest.mark.parametrize("change", [{"chunk_index": 2}, {"chunk_index": 2, "num_frames": 8}])
+def test_a_state_that_does_not_fit_the_frames_starts_anew(
+    plan, engine, open_job, whole, change, caplog
+):
+    job = open_job(plan)
+    stop_after(job, engine, 3)
+    output = job.writer.output
+    replace(JobRecord.read(output.state), **change).write(output.state)
+    job = open_job(plan)
+    assert job.num_done == 0
+    assert "starts anew" in caplog.text
+    stop_after(job, engine, 1)
+    assert measure_video(output.older[0]).num_frames == 12
+    assert finish(open_job(plan), engine) == NUM_FRAMES - 4
+    assert output.final.read_bytes() == whole
+
+
+def test_a_partial_file_of_other_chunks_is_refused_in_words(plan, engine, open_job, tmp_path):
+    job = open_job(plan)
+    stop_after(job, engine, 3)
+    mark = JobRecord.read(job.writer.output.state).mark
+    other = replace(plan, request=replace(plan.request, chunk=ChunkConfig(num_frames=13)))
+    writer = open_writer(other, tmp_path / "a.mp4", crf=30, resumed=mark)
+    with pytest.raises(InvalidInputError, match="12 frames are there, and a chunk has 8"), writer:
+        pass
+
+
+def test_frames_to_go_on_from_are_kept_once(plan, engine, open_job):
+    stop_after(open_job(plan), engine, 2)
+    job = open_job(plan)
+    frames = weakref.ref(job._older.motion_frames)
+    seen = []
+    job.render(engine, EventHandlers(state=lambda _: seen.append(frames())))
+    assert seen[-1] is None
 
 
 @pytest.mark.parametrize("name", ["state", "partial"])

@@ -1,10 +1,14 @@
 """The state file: what is written is read, and nothing else is."""
 
 import json
+import re
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from flashtalk_core.engine.spec import RenderSpec
@@ -43,21 +47,19 @@ def test_what_is_written_is_read(path):
 
 
 def rewritten(path, **changes):
-    """Write the file with other fields in its header, and the same frames."""
-    from safetensors import safe_open
-
+    """Write the file with other fields in its header, their checksum, and the same frames."""
     with safe_open(path, "pt") as file:
         fields = json.loads(file.metadata()["flashtalk_job"])
-    for name, value in changes.items():
-        fields[name] = value
-    save_file(load_file(path), path, {"flashtalk_job": json.dumps(fields)})
+    text = json.dumps(fields | changes)
+    entries = {"flashtalk_job": text, "flashtalk_job_crc32": f"{zlib.crc32(text.encode()):08x}"}
+    save_file(load_file(path), path, entries)
     return path
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 1}, "version 1"),
         ({"version": "1"}, "version '1'"),
         ({"chunk_index": 0}, "damaged"),
         ({"chunk_index": "3"}, "use a"),
@@ -72,6 +74,23 @@ def rewritten(path, **changes):
 def test_other_values_are_refused(path, changes, said):
     with pytest.raises(InvalidInputError, match=said):
         JobRecord.read(rewritten(path, **changes))
+
+
+@pytest.mark.parametrize("name", ["crf", "chunk_index", "num_frames", "total_frames", "num_bytes"])
+def test_a_digit_that_was_changed_is_found(path, name):
+    data = bytearray(path.read_bytes())
+    last = re.search(rf'"{name}\\": \d+'.encode(), data[data.index(b"crf") - 3 :]).end()
+    data[data.index(b"crf") - 4 + last] ^= 1  # 2 for 3
+    path.write_bytes(data)
+    with pytest.raises(InvalidInputError, match="its checksum differs"):
+        JobRecord.read(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux lists what is mapped")
+def test_a_file_that_was_read_may_be_replaced_and_removed(path):
+    found = JobRecord.read(path)
+    assert found.motion_frames is not None
+    assert path.name not in Path("/proc/self/maps").read_text()
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 8, b"no state" * 20, b"\xff" * 100])
