@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidInputError, OutputError
+from ..excerpt import format_size
 from ..files.output_lock import lock_output
 from ..files.output_path import STATE_SUFFIX, OutputPath
 from ..files.whole_file import remove_asides
@@ -87,27 +88,45 @@ def remove_job(job: HalfJob) -> None:
         remove_asides(output.state)
 
 
-def limit_jobs(
-    folder: Path, max_jobs: int = MAX_JOBS, max_state_bytes: int = MAX_STATE_BYTES
-) -> None:
-    """Remove the oldest states beyond the limits, and say so; what was rendered stays."""
+def limit_jobs(own: Path, max_jobs: int = MAX_JOBS, max_state_bytes: int = MAX_STATE_BYTES) -> None:
+    """Remove the oldest states of a folder beyond the limits, and say so; videos stay.
+
+    Args:
+        own: State of the render that asks. It stays, as those of other renders that run do.
+        max_jobs: Most states, that one included.
+        max_state_bytes: Most bytes of them.
+    """
     with suppress(OSError):
-        states = sorted(
-            ((path.stat().st_mtime, path.stat().st_size, path) for path in _states(folder)),
-            reverse=True,
-        )
-        left_bytes = max_state_bytes
-        for number, (_, size, path) in enumerate(states, 1):
-            left_bytes -= size
-            if number > max_jobs or left_bytes < 0:
-                path.unlink()
+        found = {path: path.stat() for path in _states(own.parent)}
+        newest_first = sorted(found, key=lambda path: (path != own, -found[path].st_mtime))
+        num_kept, kept_bytes = 0, 0
+        for path in newest_first:
+            size = found[path].st_size
+            too_many, too_large = num_kept >= max_jobs, kept_bytes + size > max_state_bytes
+            if (too_many or too_large) and path != own and _remove_free(path):
+                limit = f"{max_jobs} are" if too_many else f"{format_size(max_state_bytes)} is"
                 _log.warning(
-                    "%s: removed, %d later renders of this folder are interrupted as well and %d "
-                    "are kept; what was rendered stays, and plays, but cannot go on",
+                    "%s: removed, %d later renders of this folder are interrupted as well, with "
+                    "states of %s, and %s kept; what was rendered stays, and plays, but cannot go "
+                    "on",
                     path,
-                    number - 1,
-                    max_jobs,
+                    num_kept,
+                    format_size(kept_bytes),
+                    limit,
                 )
+            else:
+                num_kept, kept_bytes = num_kept + 1, kept_bytes + size
+
+
+def _remove_free(state: Path) -> bool:
+    """Remove the state of a render that does not run; return whether that was done."""
+    output = _output_of(state)
+    try:
+        with lock_output(output.final, output.lock):
+            state.unlink(missing_ok=True)
+    except (OutputError, OSError):
+        return False
+    return True
 
 
 def _saved_s(job: HalfJob) -> int:
@@ -126,9 +145,12 @@ def _states(folder: Path) -> list[Path]:
     return [path for path in folder.glob(f"*{STATE_SUFFIX}") if path.is_file()]
 
 
+def _output_of(state: Path) -> OutputPath:
+    return OutputPath(state.with_name(f"{state.name.removesuffix(STATE_SUFFIX)}.mp4"))
+
+
 def _read(path: Path) -> HalfJob:
-    stem = path.name.removesuffix(STATE_SUFFIX)
-    output = OutputPath(path.with_name(f"{stem}.mp4"))
+    output = _output_of(path)
     try:
         return HalfJob(output, JobRecord.read(path, with_frames=False))
     except (InvalidInputError, OSError) as error:

@@ -91,7 +91,7 @@ class Job:
         self._crf = options.crf
         self._output = check_output(path)
         self._can_save = plan.is_repeatable
-        self._has_warned = False
+        self._has_warned = self._has_saved = False
         self.key = render_key(plan, options.crf) if self._can_save else ""
         """Hash of everything that determines the video; empty if nothing identifies its audio."""
         is_moved = is_half_moved(self._output)
@@ -155,7 +155,6 @@ class Job:
             frames=events.frames,
             state=save,
         )
-        limit_jobs(self._output.final.parent)
         try:
             render_video(self._plan, self.writer, engine, events=kept, state=self._taken_state())
         finally:
@@ -236,6 +235,10 @@ class Job:
                     self._output.final,
                     reason(error),
                 )
+            return
+        if not self._has_saved:  # not before: an older state may be this render's own
+            self._has_saved = True
+            limit_jobs(self._output.state)
 
     def _remove_state(self) -> None:
         try:

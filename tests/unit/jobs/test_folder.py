@@ -7,7 +7,14 @@ import pytest
 from flashtalk_core.errors import OutputError
 from flashtalk_core.files.output_lock import lock_output
 from flashtalk_core.files.output_path import OutputPath
-from flashtalk_core.jobs.folder import find_job, limit_jobs, list_jobs, remove_job
+from flashtalk_core.jobs.folder import (
+    MAX_JOBS,
+    find_job,
+    limit_jobs,
+    list_jobs,
+    remove_job,
+)  # fmt: skip
+from tests.unit.jobs.test_job import stop_after
 from tests.unit.jobs.test_record import RECORD
 
 pytestmark = pytest.mark.cpu
@@ -58,15 +65,45 @@ def test_a_job_that_runs_is_not_removed(outputs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limits", "left"),
-    [((3, 10**9), "abc"), ((2, 10**9), "ac"), ((1, 10**9), "c"), ((3, 70_000), "ac"), ((3, 9), "")],
+    ("limits", "left", "said"),
+    [
+        ((3, 10**9), "abc", ""),
+        ((2, 10**9), "ac", "2 are kept"),
+        ((1, 10**9), "c", "1 are kept"),
+        ((3, 70_000), "ac", "70.0 kB is kept"),
+        ((3, 9), "c", "0.0 kB is kept"),
+    ],
 )
 def test_the_oldest_states_go_beyond_the_limits_and_no_video(
-    outputs, tmp_path, limits, left, caplog
+    outputs, tmp_path, limits, left, said, caplog
 ):
-    limit_jobs(tmp_path, *limits)
+    limit_jobs(outputs[2].state, *limits)
     found = names(tmp_path)
     assert [name[0] for name in found if name.endswith(".state")] == list(left)
     assert [name[0] for name in found if name.endswith(".mp4")] == list("abc")
     assert caplog.text.count("removed") == 3 - len(left)
+    assert said in caplog.text
     assert all(output.partial.is_file() for output in outputs)
+
+
+def test_the_state_that_asks_and_those_of_running_renders_stay(outputs, tmp_path):
+    oldest, running, _ = outputs
+    with lock_output(running.final, running.lock):
+        limit_jobs(oldest.state, 1)
+    assert [name for name in names(tmp_path) if name.endswith(".state")] == [
+        "a.partial.state", "b.partial.state",
+    ]  # fmt: skip
+
+
+def test_the_oldest_of_too_many_renders_goes_on(plan, engine, open_job, tmp_path):
+    stop_after(open_job(plan), engine, 2)
+    os.utime(open_job(plan).writer.output.state, (1_000_000_000,) * 2)
+    for number in range(MAX_JOBS):
+        RECORD.write(OutputPath(tmp_path / f"{number}.mp4").state)
+    stop_after(open_job(plan), engine, 0)
+    job = open_job(plan)
+    assert job.num_chunks_done == 2
+    assert len(list_jobs(tmp_path)) == MAX_JOBS + 1  # nothing was saved by then
+    stop_after(job, engine, 1)
+    assert open_job(plan).num_chunks_done == 3
+    assert len(list_jobs(tmp_path)) == MAX_JOBS
