@@ -3,20 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ..engine.spec import RenderSpec, subject_of
+from ..engine.request import PromptChange
+from ..engine.spec import (
+    ChunkSpec,
+    LoraSpec,
+    ModelSpec,
+    PlacementSpec,
+    RenderSpec,
+    SamplingSpec,
+    Speaker,
+)
 from ..excerpt import excerpt
+from ..files.paths import is_file, is_folder
 
 _MOST = 3
+_SECTIONS = (RenderSpec, Speaker, SamplingSpec, ChunkSpec, ModelSpec, PlacementSpec)
+_NAMES = {
+    "portrait": "image",
+    "start_s": "start",
+    "duration_s": "duration",
+    "loudness_lufs": "loudness",
+    "prompt_changes": "prompt-at",
+    "size_px": "size",
+    "num_frames": "chunk-frames",
+    "num_motion_frames": "motion-frames",
+    "name": "model",
+    "loras": "lora",
+    "disabled": "without",
+    "cluster": "ray",
+}
+"""Names of options by fields of a spec, where they differ by more than dashes."""
+_NO_PATHS = {"tiny", "auto", "none"}
 
 
 def whole_paths(spec: RenderSpec) -> RenderSpec:
-    """Return ``spec`` with paths that do not depend on the working folder."""
-    speakers = tuple(replace(each, audio=_absolute(each.audio)) for each in spec.speakers)
-    return replace(spec, portrait=_absolute(spec.portrait), speakers=speakers)
+    """Return ``spec`` with paths that do not depend on the working folder.
+
+    A name of a model, a part or a LoRA may be one of ComfyUI's menu, which is no path.
+    """
+    speakers = tuple(
+        replace(each, audio=_absolute(each.audio), mask=_absolute(each.mask))
+        for each in spec.speakers
+    )
+    model = spec.model
+    names = {each.name: getattr(model, each.name) for each in fields(model) if each.name != "loras"}
+    parts = {name: _absolute_if_there(value) for name, value in names.items()}
+    loras = tuple(replace(each, path=_absolute_if_there(each.path)) for each in model.loras)
+    return replace(
+        spec,
+        portrait=_absolute(spec.portrait),
+        speakers=speakers,
+        model=replace(model, **parts, loras=loras),
+    )
 
 
 def describe_changes(older: RenderSpec, newer: RenderSpec) -> str:
@@ -31,12 +74,43 @@ def describe_changes(older: RenderSpec, newer: RenderSpec) -> str:
 def _changes(name: str, older: Any, newer: Any) -> Iterator[str]:
     if older == newer:
         return
-    if is_dataclass(older) and type(older) is type(newer):
+    if name == "speakers":
+        for pair in zip_longest(older, newer, fillvalue=Speaker()):
+            yield from _changes("", *pair)
+    elif isinstance(older, _SECTIONS):
         for each in fields(older):
             yield from _changes(each.name, getattr(older, each.name), getattr(newer, each.name))
-        return
-    yield f"{subject_of(name)} {excerpt(repr(newer))} was {excerpt(repr(older))}"
+    else:
+        option = _NAMES.get(name, name.replace("_", "-"))
+        yield f"{option} {_plain(name, newer)} was {_plain(name, older)}"
+
+
+def _plain(name: str, value: Any) -> str:
+    """Return a value as a user would write it, as far as there is one."""
+    if value is None or value == ():
+        return "not given"
+    if name == "size_px":
+        return "x".join(map(str, value))
+    if isinstance(value, tuple):
+        return excerpt(" ".join(_plain("", each) for each in value))
+    if isinstance(value, PromptChange):
+        return f"{value.start_s:g} {excerpt(value.prompt)!r}"
+    if isinstance(value, LoraSpec):
+        return f"{value.path}:{value.strength:g}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return repr(excerpt(value)) if name == "prompt" else excerpt(value)
 
 
 def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def _absolute_if_there(name: str) -> str:
+    if name in _NO_PATHS:
+        return name
+    try:
+        path = Path(name).expanduser().absolute()
+    except RuntimeError:  # a user who is not known
+        return name
+    return str(path) if is_file(path) or is_folder(path) else name

@@ -46,6 +46,8 @@ class JobOptions:
     """Get each packet as well."""
     start_anew: bool = False
     """Whether what an interrupted render has left is put aside instead of continued."""
+    otherwise: str = "starts anew"
+    """What this one does where an interrupted render is there that cannot go on, for a message."""
 
 
 def open_writer(
@@ -89,6 +91,7 @@ class Job:
         self._plan = plan
         self._spec = whole_paths(spec)
         self._crf = options.crf
+        self._otherwise = options.otherwise
         self._output = check_output(path)
         self._can_save = plan.is_repeatable
         self._has_warned = self._has_saved = False
@@ -184,8 +187,9 @@ class Job:
                 self._mark = check_mark(self._output.partial, record.mark, record.num_frames)
         except (InvalidInputError, OSError) as error:
             _log.warning(
-                "%s: an interrupted render is there, and this one starts anew (%s)",
+                "%s: an interrupted render is there, and this one %s (%s)",
                 self._output.final,
+                self._otherwise,
                 reason(error),
             )
             return None

@@ -121,7 +121,7 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
 
 def _log_choices(args: argparse.Namespace, choice: MemoryChoice, plan: RenderPlan) -> None:
     missing = [name for name in ("image", "audio") if getattr(args, name) is None]
-    if missing:
+    if missing and args.redo is None:  # which takes the audio of the video
         options = " and ".join(f"--{name}" for name in missing)
         logger.info("without %s: the bundled example is used", options)
     if plan.placement.memory.reason:

@@ -114,7 +114,12 @@ def run_extend(
     from ...media.video.stored import open_stored
 
     metadata = {"comment": describe(plan)}
-    options = JobOptions(crf=args.crf, metadata=metadata, start_anew=args.start_anew)
+    options = JobOptions(
+        crf=args.crf,
+        metadata=metadata,
+        start_anew=args.start_anew,
+        otherwise=f"begins with {shown_path(args.extend)}",
+    )
     job = Job(plan, spec, args.output, options)
     if not job.num_done:
         stored = open_stored(args.extend)

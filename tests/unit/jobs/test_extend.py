@@ -1,6 +1,7 @@
 """A finished video goes on, and what it had stays as it was."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from flashtalk_core.media.audio.appended import append_audio
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.stored import open_stored
 from tests.faults.child import Settings
+from tests.unit.jobs.test_record import RECORD
 
 pytestmark = pytest.mark.cpu
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX, and kill -9")
@@ -143,6 +145,29 @@ def test_a_video_of_another_program_is_refused(tmp_path):
         container.mux([*track.encode(image), *track.encode(None)])
     with pytest.raises(InvalidInputError, match="its tracks are h264, not"):
         open_stored(tmp_path / "v.mp4")
+
+
+def test_an_interrupted_render_of_the_output_is_kept_and_told(videos, tmp_path, capsys):
+    for name in ("a.mp4", "b.wav"):
+        (tmp_path / name).symlink_to(videos / name)
+    given = ["--extend", str(tmp_path / "a.mp4"), "--audio", str(tmp_path / "b.wav")]
+    output = OutputPath(tmp_path / "c.mp4")
+    RECORD.write(output.state)
+    output.partial.write_bytes(b"of another program")
+    command = ["render", "--image", str(PORTRAIT), *SMALL, *given, "-o", str(output.final)]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert f"this one begins with {tmp_path / 'a.mp4'} (with other settings: " in said
+    assert "starts anew" not in said
+    assert "28 frames are there, it goes on with chunk 2" in said
+    assert [path.read_bytes() for path in output.older] == [b"of another program"]
+
+
+def test_redo_without_audio_speaks_of_no_example(videos, tmp_path, capsys):
+    shutil.copy(videos / "a.mp4", tmp_path)
+    given = ["--redo", "2", "-o", str(tmp_path / "a.mp4")]
+    assert main(["render", "--image", str(PORTRAIT), *SMALL, *given]) == 0
+    assert "example" not in capsys.readouterr().err
 
 
 def test_audio_that_is_there_already_keeps_its_time(tmp_path):
