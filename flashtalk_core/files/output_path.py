@@ -16,6 +16,7 @@ from ..excerpt import excerpt, reason, shown_path
 from .output_lock import check_own_place, lock_output, remove_stale_locks
 from .whole_file import create, written_target
 
+_AUDIO_SUFFIX = ".partial.wav"
 _LOCK_SUFFIX = ".partial.lock"
 _PARTIAL_SUFFIX = ".partial.mp4"
 _FINISHING_SUFFIX = ".partial.finishing.mp4"
@@ -26,6 +27,7 @@ _OLDER_START, _OLDER_REST = ".partial.older", re.compile(r"(?:-([0-9]+))?\.mp4")
 # None of these names is one that an output may have, on disks that do not distinguish letters
 # either; so the files of one render are never those of another.
 _RESERVED = re.compile(r"\.partial(\.finishing|\.older(-\d+)?)?\.[^.]+$", re.IGNORECASE)
+_ON_THE_WAY = re.compile(r"(.+)\.partial(?:(?:\.finishing|\.older(?:-[0-9]+)?)?\.mp4|\.wav)")
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another disk",
     errno.EDQUOT: "free some of your quota or choose another disk",
@@ -100,6 +102,12 @@ class OutputPath:
     def _older_name(self, number: int) -> Path:
         name = f"{self.final.stem}{_OLDER_START}{f'-{number}' if number > 1 else ''}.mp4"
         return self.final.with_name(name)
+
+
+def output_of(path: Path) -> OutputPath | None:
+    """Return the output that a file on the way to a video is of; ``None`` if it is none."""
+    found = _ON_THE_WAY.fullmatch(path.name)
+    return OutputPath(path.with_name(f"{found[1]}.mp4")) if found else None
 
 
 def check_name(path: Path) -> None:
