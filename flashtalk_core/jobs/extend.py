@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from ..engine.plan import RenderPlan
 from ..engine.render import describe
 from ..engine.spec import RenderSpec
-from ..errors import OutputError, require
+from ..errors import require
 from ..excerpt import shown_path
-from ..files.output_lock import lock_output
 from ..files.output_path import OutputPath, check_output, unwritable
 from ..geometry import num_video_frames
-from ..media.audio.appended import append_audio, is_appended_audio
 from ..media.video.finishing import taken_over
 from ..media.video.older_partials import OlderPartials
 from ..media.video.splice import EncoderSettings, up_to, write_fragments
