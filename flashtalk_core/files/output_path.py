@@ -16,7 +16,6 @@ from ..excerpt import excerpt, reason, shown_path
 from .output_lock import check_own_place, lock_output, remove_stale_locks
 from .whole_file import create, written_target
 
-_AUDIO_SUFFIX = ".partial.wav"
 _LOCK_SUFFIX = ".partial.lock"
 _PARTIAL_SUFFIX = ".partial.mp4"
 _FINISHING_SUFFIX = ".partial.finishing.mp4"

@@ -245,16 +245,10 @@ class Job:
             limit_jobs(self._output.state)
 
     def _remove_state(self) -> None:
-        """Remove what only an interrupted render needs."""
-        own = [self._output.state]
-        audio = str(self._output.audio.absolute())
-        if any(speaker.audio == audio for speaker in self._spec.speakers):
-            own.append(self._output.audio)
-        for path in own:
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                _log.warning("%s stays behind: %s", path, reason(error))
+        try:
+            self._output.state.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s stays behind: %s", self._output.state, reason(error))
 
 
 def render_file(

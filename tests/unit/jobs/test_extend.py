@@ -178,32 +178,6 @@ def test_a_file_of_the_user_on_the_way_is_refused_and_stays(videos, tmp_path, na
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("is_link", [False, True])
-def test_a_resumed_extension_leaves_no_audio(videos, tmp_path, is_link, monkeypatch):
-    final = tmp_path / "c.mp4"
-    named = tmp_path / "link.mp4" if is_link else final
-    if is_link:
-        named.symlink_to(final)
-    given = ["--extend", str(videos / "a.mp4"), "--audio", str(videos / "b.wav")]
-    with monkeypatch.context() as patch:
-        patch.setattr(Job, "render", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        main(["render", "--image", str(PORTRAIT), *SMALL, *given, "-o", str(named)])
-    (job,) = list_jobs(tmp_path)
-    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir() if path != named}
-    assert set(sizes) == {"c.partial.mp4", "c.partial.state", "c.partial.wav"}
-    assert job.num_bytes == sum(sizes.values())
-    assert main(["jobs", "resume", str(final)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"c.mp4", named.name}
-
-
-def test_removing_an_extension_removes_its_audio(videos, tmp_path):
-    output = OutputPath(tmp_path / "c.mp4")
-    RECORD.write(output.state)
-    append_audio(videos / "a.mp4", videos / "b.wav", output.audio)
-    assert main(["jobs", "remove", str(output.final)]) == 0
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_redo_without_audio_speaks_of_no_example(videos, tmp_path, capsys):
     shutil.copy(videos / "a.mp4", tmp_path)
     given = ["--redo", "2", "-o", str(tmp_path / "a.mp4")]
