@@ -24,6 +24,7 @@ from ..media.video.writer import Mp4Writer
 from ..placement.rounding import num_encoder_threads
 from .changes import describe_changes, whole_paths
 from .folder import limit_jobs
+from .leftovers import tell_leftovers
 from .record import JobRecord
 
 _log = printable_log(logging.getLogger(__name__))
@@ -158,6 +159,7 @@ class Job:
             frames=events.frames,
             state=save,
         )
+        tell_leftovers(self._output.final.parent)
         try:
             render_video(self._plan, self.writer, engine, events=kept, state=self._taken_state())
         finally:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInputError, require
-from ...excerpt import shown_path
+from ...excerpt import format_size, shown_path
 from ..tables import print_rows
 from .render_options import parse_path
 from .running import OpenEngine, render_job
 
 if TYPE_CHECKING:
     from ...jobs.folder import HalfJob
+    from ...jobs.leftovers import Leftover
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,16 @@ class Jobs:
         text = "remove interrupted renders and what was rendered of them"
         part = actions.add_parser("remove", help=text, description=text)
         part.add_argument(
-            "video", type=parse_path, nargs="+", help="video that it was to write, .mp4"
+            "video", type=parse_path, nargs="*", help="video that it was to write, .mp4"
+        )
+        part.add_argument(
+            "--leftovers",
+            type=parse_path,
+            nargs="?",
+            const=Path(),
+            metavar="FOLDER",
+            help="remove what stopped renders have left in a folder (default: this one) and no "
+            "render goes on with, as `jobs list` shows it",
         )
         part.set_defaults(run=run_remove)
 
@@ -57,22 +68,26 @@ class Jobs:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print a row for each interrupted render, and what they take together."""
+    """Print a row for each interrupted render and each file others left, and what they take."""
     from ...jobs.folder import MAX_JOBS, list_jobs
+    from ...jobs.leftovers import list_leftovers
 
-    require(args.folder.is_dir(), f"folder {shown_path(args.folder)}: no such folder; name one")
-    try:
-        jobs = list_jobs(args.folder)
-    except OSError as error:
-        raise InvalidInputError(
-            f"folder {shown_path(args.folder)}: it cannot be read ({error.strerror})"
-        ) from error
-    if not jobs:
-        logger.info("%s: no interrupted renders", args.folder.absolute())
+    folder = args.folder
+    with _readable(folder):
+        jobs, leftovers = list_jobs(folder), list_leftovers(folder)
+    if not jobs and not leftovers:
+        logger.info("%s: no interrupted renders", folder.absolute())
         return 0
-    print_rows(args, list(map(_row, jobs)))
-    total = sum(job.num_bytes for job in jobs) / 1e6
-    logger.info("%d interrupted renders, %.1f MB; at most %d go on", len(jobs), total, MAX_JOBS)
+    print_rows(args, [*map(_row, jobs), *map(_leftover_row, leftovers)])
+    total = format_size(sum(job.num_bytes for job in jobs))
+    logger.info("%d interrupted renders, %s; at most %d go on", len(jobs), total, MAX_JOBS)
+    if leftovers:
+        logger.info(
+            "%d files of stopped renders that no render goes on with, %s; `jobs remove "
+            "--leftovers` followed by the folder removes them",
+            len(leftovers),
+            format_size(sum(each.num_bytes for each in leftovers)),
+        )
     return 0
 
 
@@ -104,6 +119,10 @@ def run_remove(args: argparse.Namespace) -> int:
     """Remove states and partial videos."""
     from ...jobs.folder import remove_job
 
+    require(
+        bool(args.video) or args.leftovers is not None,
+        "jobs remove: nothing is named; name the videos of interrupted renders, or use --leftovers",
+    )
     jobs = [_found(video) for video in args.video]  # all of them are there before one is removed
     for job in jobs:
         try:
@@ -113,7 +132,33 @@ def run_remove(args: argparse.Namespace) -> int:
                 f"{shown_path(job.output.state)}: it cannot be removed ({error.strerror})"
             ) from error
         logger.info("removed the interrupted render of %s", job.output.final)
+    if args.leftovers is not None:
+        _remove_leftovers(args.leftovers)
     return 0
+
+
+def _remove_leftovers(folder: Path) -> None:
+    from ...jobs.leftovers import remove_leftovers
+
+    with _readable(folder):
+        removed = remove_leftovers(folder)
+    for each in removed:
+        logger.info("removed %s, %s", each.path, format_size(each.num_bytes))
+    if not removed:
+        logger.info("%s: nothing is left of stopped renders", folder.absolute())
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Check a folder, and say in one line what the system does not let be read or removed."""
+    require(folder.is_dir(), f"folder {shown_path(folder)}: no such folder; name one")
+    try:
+        yield
+    except OSError as error:
+        where = shown_path(error.filename or folder)
+        raise InvalidInputError(
+            f"{where}: it cannot be read or removed ({error.strerror})"
+        ) from error
 
 
 def _found(video: Path) -> HalfJob:
@@ -141,3 +186,8 @@ def _row(job: HalfJob) -> dict[str, Any]:
     saved = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.saved_s))
     counts = {"frames": record.num_frames, "of": record.total_frames, "runs": record.num_attempts}
     return row | counts | {"last saved": saved}
+
+
+def _leftover_row(leftover: Leftover) -> dict[str, Any]:
+    row = {"video": shown_path(leftover.path.name), "MB": round(leftover.num_bytes / 1e6, 1)}
+    return row | {"frames": leftover.num_frames, "of": 0, "runs": 0, "last saved": "leftover"}
