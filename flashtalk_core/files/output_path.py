@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import OutputError, require
 from ..excerpt import excerpt, reason, shown_path
 from .output_lock import check_own_place, lock_output, remove_stale_locks
-from .whole_file import create, written_target
+from .whole_file import create, is_open_elsewhere, written_target
 
 _LOCK_SUFFIX = ".partial.lock"
 _PARTIAL_SUFFIX = ".partial.mp4"
@@ -231,4 +231,6 @@ def unwritable(path: Path, error: Exception) -> OutputError:
 
 
 def _remedy(error: Exception) -> str:
+    if is_open_elsewhere(error):
+        return "another program may have it open; close it and run the same command"
     return _REMEDIES.get(getattr(error, "errno", None) or 0, "choose another folder")

@@ -14,7 +14,7 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,6 +35,10 @@ _CREATE = (
 # How file systems say that they cannot sync, and folders that they may not be opened for it.
 _NOT_SYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _NOT_OPENED = _NOT_SYNCED | {errno.EACCES, errno.EPERM, errno.EISDIR}
+
+_DENIED, _SHARED = 5, {32, 33}
+"""Numbers of errors of Windows."""
+_WAITS_S = (0.1, 0.2, 0.4, 0.8)
 
 
 @contextmanager
@@ -108,8 +112,36 @@ def put_in_place(aside: Path, target: Path) -> None:
     """
     sync_file(aside)  # before it may become one that only may be read
     _take_over_permissions(aside, target)
-    aside.replace(target)
+    when_closed(lambda: aside.replace(target))
     sync_folder(target.parent)
+
+
+def when_closed(change: Callable[[], object]) -> None:
+    """Rename or remove a file, and wait a second or two while another program has it open.
+
+    That stops it on Windows alone: a player that shows a video, a scanner that looks at a new file.
+
+    Raises:
+        OSError: If that fails.
+    """
+    for wait_s in _WAITS_S:
+        try:
+            change()
+            return
+        except PermissionError as error:
+            if not is_open_elsewhere(error):
+                raise
+            time.sleep(wait_s)
+    change()
+
+
+def is_open_elsewhere(error: Exception) -> bool:
+    """Return whether Windows refuses to change a file because a program has it open.
+
+    It says "access denied" where that is the target of a renaming.
+    """
+    number, other = getattr(error, "winerror", None), getattr(error, "filename2", None)
+    return number in _SHARED or (number == _DENIED and other is not None)
 
 
 def sync_file(path: Path) -> None:

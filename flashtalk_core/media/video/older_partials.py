@@ -10,6 +10,7 @@ from pathlib import Path
 from ...errors import InvalidInputError
 from ...files.output_lock import check_own_place
 from ...files.output_path import OutputPath
+from ...files.whole_file import when_closed
 from ...log import printable_log
 from ..isobmff.boxes import child_boxes, file_boxes, has_whole_fragment, read_payload
 from ..isobmff.defragment import count_fragmented_frames
@@ -42,7 +43,7 @@ class OlderPartials:
             partial.unlink()
             return
         self._moved = moved = self._output.next_older
-        partial.rename(moved)
+        when_closed(lambda: partial.rename(moved))
         _log.warning(
             "%s: what an earlier render saved there is now in %s, until a newer file holds as much",
             partial,
@@ -52,8 +53,9 @@ class OlderPartials:
     def put_back(self) -> None:
         """Give what was put aside its name again, if nothing was saved under it since."""
         moved, self._moved = self._moved, None
-        if moved is not None and moved.exists() and not os.path.lexists(self._output.partial):
-            moved.rename(self._output.partial)
+        partial = self._output.partial
+        if moved is not None and moved.exists() and not os.path.lexists(partial):
+            when_closed(lambda: moved.rename(partial))
 
     def remove_outdone(self, num_frames: int) -> str:
         """Remove what holds no more than a newer file that is on the disk.

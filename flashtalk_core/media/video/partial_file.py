@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError
 from ...files.output_lock import claim
-from ...files.whole_file import create, sync, sync_folder
+from ...files.whole_file import create, sync, sync_folder, when_closed
 from ..isobmff.border import box_border
 from ..isobmff.defragment import count_fragmented_frames
 from ..isobmff.fragment_writer import FragmentWriter, whole_head
@@ -195,7 +195,7 @@ class PartialFile:
         is_in_place = self.is_in_place
         self.release()  # an open file cannot be removed on Windows
         if is_in_place:
-            self._path.unlink()
+            when_closed(self._path.unlink)
 
     def _begin_with_head(self) -> None:
         """Begin the file with its head and the packets so far, once the muxer gave the head out."""

@@ -2,10 +2,12 @@ import os
 import stat
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from flashtalk_core.files import whole_file
+from flashtalk_core.files.output_path import unwritable
 from flashtalk_core.files.whole_file import put_in_place, remove_asides, replacing, written_target
 
 pytestmark = pytest.mark.cpu
@@ -214,3 +216,54 @@ def test_a_file_that_may_only_be_read_is_replaced_for_those_who_are_not_root(tmp
     assert [mode & stat.S_IWUSR for mode in modes] == [stat.S_IWUSR]
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+def refused(number, *, to_target=True):
+    """Return the error of Windows for a file that a program has open."""
+    error = PermissionError(13, "Access is denied", "v.tmp", None, "v.mp4" if to_target else None)
+    error.winerror = number
+    return error
+
+
+@pytest.mark.parametrize("number", [5, 32])
+def test_a_file_that_is_open_for_a_moment_is_waited_for(tmp_path, monkeypatch, number):
+    real, tries, waits = Path.replace, [], []
+
+    def replace(source, target):
+        tries.append(source)
+        if len(tries) < 4:
+            raise refused(number)
+        return real(source, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(whole_file.time, "sleep", waits.append)
+    write(tmp_path / "a.json")
+    assert (tmp_path / "a.json").read_bytes() == b"new"
+    assert len(tries) == 4
+    assert sum(waits) < 2
+
+
+def test_a_file_that_stays_open_is_an_error_with_its_remedy(tmp_path, monkeypatch):
+    def replace(*_):
+        raise refused(5)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(whole_file.time, "sleep", lambda _: None)
+    with pytest.raises(PermissionError) as caught:
+        write(tmp_path / "a.json")
+    said = str(unwritable(tmp_path / "a.json", caught.value))
+    assert "another program may have it open; close it and run the same command" in said
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), refused(5, to_target=False)]
+)
+def test_a_folder_that_may_not_be_written_to_is_not_waited_for(error, monkeypatch):
+    def change():
+        raise error
+
+    monkeypatch.setattr(whole_file.time, "sleep", lambda _: pytest.fail("it is waited for"))
+    with pytest.raises(PermissionError):
+        whole_file.when_closed(change)
+    assert "choose a folder you may write to" in str(unwritable(Path("v.mp4"), error))

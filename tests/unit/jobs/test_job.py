@@ -3,6 +3,7 @@
 import errno
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.errors import InvalidInputError, OutputError
+from flashtalk_core.files import whole_file
 from flashtalk_core.jobs.job import open_writer
 from flashtalk_core.jobs.record import JobRecord
 from flashtalk_core.media.audio.info import AudioInfo
@@ -234,3 +236,24 @@ def test_a_stop_while_the_disk_has_no_room_renders_nothing_again(
     assert finish(job, engine) == 0
     assert job.writer.output.final.read_bytes() == whole
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "whole.mp4"}
+
+
+def test_a_video_that_a_player_has_open_is_put_in_place_by_the_same_command(
+    plan, engine, open_job, whole, monkeypatch
+):
+    real = Path.replace
+
+    def replace(source, target):
+        if Path(target).name != "a.mp4":
+            return real(source, target)
+        error = PermissionError(13, "Access is denied", str(source), None, str(target))
+        error.winerror = 5
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        patch.setattr(whole_file.time, "sleep", lambda _: None)
+        with pytest.raises(OutputError, match="close it and run the same command"):
+            open_job(plan).render(engine)
+    assert finish(open_job(plan), engine) == 2
+    assert open_job(plan).path.read_bytes() == whole
