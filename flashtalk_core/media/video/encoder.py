@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
-from threading import Thread
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -22,6 +22,7 @@ from ...files.deferred_stops import deferred_stops
 from ...geometry import check_size, num_video_frames
 from ..audio.info import AudioInfo
 from .audio_track import AudioTrack
+from .catching_up import CatchingUp
 from .partial_file import MuxerOutput
 from .video_track import Preset, VideoTrack, check_crf
 
@@ -112,8 +113,7 @@ class VideoEncoder:
         self._container: OutputContainer | None = None
         self._images: VideoTrack
         self._track: AudioTrack
-        self._catching_up: Thread | None = None
-        self._failure: Exception | None = None
+        self._catching_up: CatchingUp | None = None
 
     @property
     def num_frames(self) -> int | None:
@@ -188,32 +188,15 @@ class VideoEncoder:
         )
         assert self._container is not None
         self._container.start_encoding()  # what describes the streams to the sinks
-        self._catching_up = Thread(
-            target=self._catch_up, args=(num_frames, num_audio_packets), daemon=True
-        )
-        self._catching_up.start()
+        skip = partial(self.skip_audio, num_frames)
+        self._catching_up = CatchingUp(skip, self._track.stop, num_audio_packets, num_frames)
         self.num_written = num_frames
-
-    def _catch_up(self, num_frames: int, num_audio_packets: int) -> None:
-        """Skip the audio, and keep what went wrong for the thread that writes."""
-        try:
-            found = self.skip_audio(num_frames)
-            require(
-                found == num_audio_packets,
-                f"the audio makes {found} packets up to frame {num_frames}, and made "
-                f"{num_audio_packets} before; it, or FFmpeg, changed. Start anew",
-            )
-        except Exception as error:  # the border of a thread
-            self._failure = error
 
     def _caught_up(self) -> None:
         """Wait until the audio has come as far as the frames; raise what went wrong."""
-        thread, self._catching_up = self._catching_up, None
-        if thread is not None:
-            thread.join()
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        catching_up, self._catching_up = self._catching_up, None
+        if catching_up is not None:
+            catching_up.wait()
 
     def is_described_by(self, head: bytes) -> bool:
         """Return whether a file with this head can hold the frames of this encoder."""
@@ -262,8 +245,7 @@ class VideoEncoder:
             for sink in self._sinks:
                 ends.callback(sink.close)
             if self._catching_up is not None and self.num_written != self.num_frames:
-                self._track.stop()  # nothing was written since, and nothing follows
-                self._catching_up.join()
+                self._catching_up.stop()  # nothing was written since, and nothing follows
                 return
             self._caught_up()
             self._mux(self._images.remaining_packets())

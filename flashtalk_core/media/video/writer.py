@@ -6,7 +6,6 @@ Axis legend: F frames, H W pixels; frames are channel last, as encoders take the
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -17,18 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import InvalidInputError, OutputError
-from ...files.deferred_stops import deferred_stops
+from ...errors import OutputError
 from ...files.output_lock import lock_output
 from ...files.output_path import check_output, error_line, unwritable
-from ...files.whole_file import create, put_in_place, remove_asides, sync_file
 from ...log import printable_log
 from ..audio.info import AudioInfo
 from ..isobmff.boxes import cut_to_whole_fragments, has_whole_fragment
-from ..isobmff.defragment import write_plain_mp4
-from ..isobmff.moving import move_to_plain_mp4
 from .encoder import PacketSink, VideoEncoder
-from .finishing import check_in_place, complete_moved, has_room, taken_over
+from .finishing import FinishedFile, check_in_place, taken_over
 from .older_partials import OlderPartials, num_saved_frames
 from .partial_file import PartialFile, PartialMark
 from .video_track import Preset
@@ -78,13 +73,11 @@ class Mp4Writer:
             InvalidInputError: If the size or the quality is out of range.
         """
         self.output = check_output(path)
-        self.is_complete = False
-        """Whether the finished file is in its place."""
         self._older = OlderPartials(self.output)
         self._left = ""
-        self._is_moving = False
         self._num_saved: int | None = None  # in the partial file, once it is abandoned
         self._file = PartialFile(self.output.partial, self._older.put_aside, resumed)
+        self._finished = FinishedFile(self.output, self._file)
         self._encoder = VideoEncoder(
             size_px,
             audio,
@@ -97,6 +90,11 @@ class Mp4Writer:
             sinks=(self._file, *sinks),
         )
         self._held = ExitStack()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the finished file is in its place."""
+        return self._finished.is_complete
 
     @property
     def num_frames(self) -> int | None:
@@ -150,10 +148,7 @@ class Mp4Writer:
             OutputError: If the disk does not allow it, or another render writes the same output.
         """
         with self._reported_errors(), lock_output(self.output.final, self.output.lock):
-            self._is_moving = True  # nothing of it is to be tidied up
-            complete_moved(self.output)
-            self.is_complete = True
-            remove_asides(self.output.state)
+            self._finished.complete_moved()
 
     def __exit__(
         self,
@@ -188,7 +183,7 @@ class Mp4Writer:
         final, partial = self.output.final, self.output.partial
         if self.is_complete:
             return f"the video was complete by then: {final}"
-        if self._is_moving:
+        if self._finished.is_moving:
             return (
                 f"all frames are in {partial} and {self.output.finishing}; the same command puts "
                 "them together"
@@ -219,14 +214,14 @@ class Mp4Writer:
         with self._reported_errors():
             self._close()
             check_in_place(self._file, self.output)
-            self._finish()
+            self._finished.make(self._encoder.track, self.num_written, self._encoder.frame_rate_hz)
         self._left = self._older.remove_outdone(self.num_written)
         if self._left:
             _log.warning("%s is complete; %s", self.output.final, self._left)
 
     def _abandon(self) -> None:
         """End the partial file as well as the disk allows, and leave it."""
-        if self.is_complete or self._is_moving:
+        if self.is_complete or self._finished.is_moving:
             return
         # Whatever fails here, or stops it a second time: what stopped the render is raised.
         for step in (self._close, self._tidy_partial, self._settle_older):
@@ -244,60 +239,6 @@ class Mp4Writer:
         self._num_saved = num_saved_frames(self.output.partial) if self._file.is_in_place else None
         self._left = self._older.remove_outdone(self._num_saved or 0)
 
-    def _finish(self) -> None:
-        finishing = self.output.finishing
-        os.close(create(finishing))
-        try:
-            self._write_finished()
-            sync_file(finishing)  # gigabytes take a while, in which a stop takes effect
-            with deferred_stops():
-                put_in_place(finishing, self.output.final)
-                self.is_complete = True
-                self._remove_partial()
-        finally:
-            if not self.is_complete and not self._is_moving:
-                with suppress(OSError):
-                    finishing.unlink(missing_ok=True)
-
-    def _remove_partial(self) -> None:
-        try:
-            self._file.remove()
-        except OSError as error:
-            _log.warning(
-                "%s is complete, but %s stays behind: %s",
-                self.output.final,
-                self.output.partial,
-                error,
-            )
-
-    def _write_finished(self) -> None:
-        output, track, num_frames = self.output, self._encoder.track, self.num_written
-        assert track.num_samples is not None, "all frames are written, so the end is known"
-        # Counting in audio samples makes the length of the audio exact.
-        image_ticks = -(-num_frames * track.rate_hz // self._encoder.frame_rate_hz)
-        durations = {b"vide": image_ticks, b"soun": track.num_samples}
-        size = output.partial.stat().st_size
-        try:
-            self._is_moving = not has_room(output.partial)
-            make = move_to_plain_mp4 if self._is_moving else write_plain_mp4
-            found = make(output.partial, output.finishing, track.rate_hz, durations)
-        except OSError:
-            if output.partial.stat().st_size == size:  # there was not even room to begin
-                self._is_moving = False
-            raise
-        except InvalidInputError as error:
-            raise OutputError(
-                f"output {output.final}: another program changed {output.partial}, which is "
-                "damaged now; render again",
-                partial=output.partial,
-            ) from error
-        if found != num_frames:
-            raise OutputError(
-                f"output {output.final}: {found} of {num_frames} frames are left in "
-                f"{output.partial}, another program changed it; render again",
-                partial=output.partial,
-            )
-
     @contextmanager
     def _reported_errors(self) -> Iterator[None]:
         """Raise what stopped the writing as one line; what was written is in order by then."""
@@ -306,7 +247,7 @@ class Mp4Writer:
         try:
             yield
         except (OSError, av.FFmpegError) as error:
-            if self._is_moving:  # all is there, and is left as it is
+            if self._finished.is_moving:  # all is there, and is left as it is
                 raise unwritable(self.output.final, error) from error
             partial = self.output.partial
             # What another render has left under that name is not this one's.

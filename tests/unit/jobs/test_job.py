@@ -17,7 +17,7 @@ from flashtalk_core.jobs.job import open_writer
 from flashtalk_core.jobs.record import JobRecord
 from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.isobmff import moving
-from flashtalk_core.media.video import writer as writer_module
+from flashtalk_core.media.video import finishing
 from flashtalk_core.media.video.reading.measure import measure_video
 
 pytestmark = pytest.mark.cpu
@@ -213,7 +213,7 @@ def test_two_runs_of_one_job_at_once_are_refused(plan, engine, open_job):
 def test_a_disk_without_room_for_two_files_is_no_obstacle(
     plan, engine, open_job, whole, monkeypatch
 ):
-    monkeypatch.setattr(writer_module, "has_room", lambda _: False)
+    monkeypatch.setattr(finishing, "has_room", lambda _: False)
     job = open_job(plan)
     assert finish(job, engine) == NUM_FRAMES
     assert job.writer.output.final.read_bytes() == whole
@@ -226,7 +226,7 @@ def test_a_stop_while_the_disk_has_no_room_renders_nothing_again(
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "has_room", lambda _: False)
+        patch.setattr(finishing, "has_room", lambda _: False)
         patch.setattr(moving, "sync", stop)
         with pytest.raises(Stopped) as stopped:
             open_job(plan).render(engine)

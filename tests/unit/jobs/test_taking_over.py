@@ -13,7 +13,7 @@ from flashtalk_core.jobs.extend import begin_extended
 from flashtalk_core.jobs.record import JobRecord
 from flashtalk_core.jobs.redo import ChunkRange, redo_chunks
 from flashtalk_core.media.isobmff import moving
-from flashtalk_core.media.video import writer as writer_module
+from flashtalk_core.media.video import finishing
 from flashtalk_core.media.video.older_partials import num_saved_frames
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.stored import open_stored
@@ -47,7 +47,7 @@ def half_moved(plan, engine, open_job, monkeypatch):
 
     job = open_job(plan, name="v.mp4")
     with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "has_room", lambda _: False)
+        patch.setattr(finishing, "has_room", lambda _: False)
         patch.setattr(moving, "sync", stop)
         with pytest.raises(Stopped):
             job.render(engine)

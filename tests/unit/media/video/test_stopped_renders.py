@@ -16,7 +16,7 @@ from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.isobmff.boxes import file_boxes
 from flashtalk_core.media.isobmff.defragment import count_fragmented_frames
-from flashtalk_core.media.video import partial_file
+from flashtalk_core.media.video import finishing, partial_file
 from flashtalk_core.media.video import writer as writing
 from flashtalk_core.media.video.writer import Mp4Writer
 
@@ -184,7 +184,7 @@ def test_files_that_no_stopped_render_left_are_kept(final, tmp_path, content):
 def test_a_stop_on_the_way_to_the_finished_file_tells_that_all_frames_are_there(
     final, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(writing, "write_plain_mp4", interrupt)
+    monkeypatch.setattr(finishing, "write_plain_mp4", interrupt)
     with pytest.raises(KeyboardInterrupt) as stopped:
         finish(final)
     partial = tmp_path / "v.partial.mp4"
@@ -206,11 +206,11 @@ def test_a_stop_once_the_finished_file_is_there_tells_so(final, tmp_path, monkey
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_stop_is_heard_while_the_finished_file_goes_to_the_disk(final, tmp_path, monkeypatch):
     """It may have gigabytes, and the disk be slow."""
-    finishing = OutputPath(final).finishing
+    target = OutputPath(final).finishing
     fsync, late = os.fsync, []
 
     def stop_and_sync(file):
-        if finishing.exists() and os.path.samestat(os.fstat(file), finishing.stat()):
+        if target.exists() and os.path.samestat(os.fstat(file), target.stat()):
             os.kill(os.getpid(), signal.SIGINT)
             late.append(1)
         fsync(file)
@@ -253,7 +253,7 @@ def test_a_stop_within_a_step_loses_no_frame(final, tmp_path, monkeypatch, step)
             "sound": (writer._encoder._track, "remaining_packets"),
             "muxer": (writer._encoder, "_close_container"),
             "sync": (writer._file, "finish"),
-            "place": (writing, "put_in_place"),
+            "place": (finishing, "put_in_place"),
         }[step]
         monkeypatch.setattr(target, name, interrupted(getattr(target, name)))
 

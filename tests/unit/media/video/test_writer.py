@@ -16,7 +16,7 @@ from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.isobmff.boxes import file_boxes
 from flashtalk_core.media.isobmff.live import LiveMp4
-from flashtalk_core.media.video import writer
+from flashtalk_core.media.video import finishing
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.video_track import Preset, check_crf
 from flashtalk_core.media.video.writer import Mp4Writer
@@ -331,7 +331,7 @@ def test_data_reach_the_disk_before_anything_older_goes(make, tmp_path, monkeypa
         function = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *given: (events.append(name), function(*given)))
 
-    note(writer, "put_in_place")
+    note(finishing, "put_in_place")
     note(whole_file, "sync_file")
     note(whole_file, "sync_folder")
     unlink = Path.unlink
