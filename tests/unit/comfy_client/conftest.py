@@ -15,6 +15,11 @@ class StandIn:
         self.uploads, self.prompts, self.cancelled = {}, [], []
         self.outcomes = []
         """Of each prompt: ``done``, ``error``, ``refused``, ``lost``, or ``runs``."""
+        self.faults = []
+        """What goes wrong with one question after the other, by route: ``(start, fault)``; a
+        status, ``cut``, ``hang up``, or bytes in place of the whole answer."""
+        self.max_bytes = 2**30
+        """As ComfyUI's ``--max-upload-size``."""
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._serve, daemon=True)
 
@@ -37,7 +42,7 @@ class StandIn:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _start(self):
-        app = web.Application()
+        app = web.Application(client_max_size=self.max_bytes, middlewares=[self._damage])
         app.add_routes([
             web.get("/system_stats", self._stats),
             web.post("/upload/image", self._upload),
@@ -54,6 +59,23 @@ class StandIn:
         await site.start()
         self.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
         return runner
+
+    @web.middleware
+    async def _damage(self, request, handler):
+        fault = next((each for each in self.faults if request.path.startswith(each[0])), None)
+        if fault is None:
+            return await handler(request)
+        self.faults.remove(fault)
+        if isinstance(fault[1], int):
+            return web.Response(status=fault[1], text="no")
+        answer = await handler(request) if fault[1] == "cut" else None
+        # The answer itself, as no web server would write it.
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer.body)}\r\n\r\n" if answer else ""
+        raw = head.encode() + answer.body[: len(answer.body) // 2] if answer else fault[1]
+        if raw != "hang up":
+            request.transport.write(raw)
+        request.transport.close()
+        return web.Response()
 
     async def _stats(self, _request):
         return await self._answer({"system": {}})
@@ -114,10 +136,27 @@ class StandIn:
     async def _view(self, request):
         query = request.query
         assert (query["subfolder"], query["type"]) == ("FlashTalk", "output")
-        return web.Response(body=f"video {query['filename']}".encode())
+        return web.Response(body=video(query["filename"]))
+
+
+def video(name):
+    """Return the boxes of an MP4 file that names itself."""
+    return b"".join(
+        (len(content) + 8).to_bytes(4, "big") + kind + content
+        for kind, content in ((b"ftyp", b"isom"), (b"moov", name.encode()), (b"mdat", b"."))
+    )
 
 
 @pytest.fixture
 def comfyui():
     with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def limited():
+    """One that takes no file over a megabyte."""
+    server = StandIn()
+    server.max_bytes = 2**20
+    with server:
         yield server
