@@ -20,7 +20,8 @@ from ..placement.place import Placement
 from ..placement.residency import CachedNetworks
 from .check import Models
 from .outputs import make_folder
-from .rows import AddFrames, BatchRow, model_key
+from .rows import BatchRow, RowEvents, model_key
+from .watched_engine import WatchedEngine
 
 _ENCODINGS = 64
 """Prompts and portraits that stay encoded, a few MB each."""
@@ -69,7 +70,7 @@ class RowRenderer:
         self._engine_key: object = None
         self._elsewhere: ClosableEngine | None = None
 
-    def render(self, row: BatchRow, add_frames: AddFrames) -> int:
+    def render(self, row: BatchRow, events: RowEvents) -> int:
         """Render a row into its file; return its frames.
 
         Raises:
@@ -78,12 +79,18 @@ class RowRenderer:
         spec = self._place(row.spec)
         plan = self._models.plan(spec)
         make_folder(row.output)
-        events = EventHandlers(
-            step=lambda _step: add_frames(0), frames=lambda frames: add_frames(len(frames))
+        handlers = EventHandlers(
+            step=lambda _step: events.working(True),
+            frames=lambda frames: events.frames(len(frames)),
         )
-        engine = self._engine_for(spec, plan)
         return render_file(
-            plan, spec, row.output, engine, crf=row.crf, events=events, resumed=add_frames
+            plan,
+            spec,
+            row.output,
+            WatchedEngine(self._engine_for(spec, plan), events.working),
+            crf=row.crf,
+            events=handlers,
+            resumed=events.resumed,
         )
 
     def forget(self) -> None:

@@ -40,7 +40,10 @@ class RowResult:
     """Time that the render took, loading included."""
     frames: int = 0
     """Frames of the video, or those that were rendered before it failed."""
+    frames_resumed: int = 0
+    """Those among them that an interrupted run had rendered."""
     frames_per_s: float = 0.0
+    """Of the others."""
     error: str | None = None
     """Why it failed, one line."""
     fingerprint: str | None = None

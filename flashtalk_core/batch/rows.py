@@ -13,8 +13,6 @@ from ..errors import FlashTalkError
 Status = Literal["done", "failed", "stopped"]
 """How the render of a row ended."""
 ModelKey = tuple[ModelSpec, PlacementSpec]
-AddFrames = Callable[[int], object]
-"""Gets the number of frames that were written, 0 before each step; may raise to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +81,18 @@ class Outcome:
 
     status: Status
     num_frames: int
+    """Frames of the video, or those that were there when it ended otherwise."""
     seconds: float
     error: str | None = None
     stop: BaseException | None = None
     """What stopped it from outside, such as Ctrl-C; to be raised once it is written down."""
+    num_resumed: int = 0
+    """Frames among them that an interrupted run had rendered."""
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames a second of what was rendered now."""
+        return (self.num_frames - self.num_resumed) / self.seconds if self.seconds > 0 else 0.0
 
 
 class BatchEvents(Protocol):
@@ -94,6 +100,10 @@ class BatchEvents(Protocol):
 
     def started(self, row: CheckedRow, /) -> object:
         """A worker begins a row."""
+        ...
+
+    def resumed(self, row: CheckedRow, count: int, /) -> object:
+        """A row goes on after so many frames of an interrupted run."""
         ...
 
     def frames(self, row: CheckedRow, count: int, /) -> object:
@@ -116,10 +126,26 @@ class RowWorkers(Protocol):
         ...
 
 
+class RowEvents(Protocol):
+    """What happens while one row is rendered; what it raises stops the row."""
+
+    def resumed(self, count: int, /) -> object:
+        """It goes on after so many frames of an interrupted run."""
+        ...
+
+    def frames(self, count: int, /) -> object:
+        """So many more frames were written."""
+        ...
+
+    def working(self, is_working: bool, /) -> object:
+        """Networks begin to work, at each step too; or files are written, however long it takes."""
+        ...
+
+
 class Renderer(Protocol):
     """Renders one row after another."""
 
-    def render(self, row: BatchRow, add_frames: AddFrames) -> int:
+    def render(self, row: BatchRow, events: RowEvents) -> int:
         """Render a row into its file; return its frames, or raise."""
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from ..files.deferred_stops import deferred_stops
 from ..log import printable_log
 from .results import ResultFile, RowResult
 from .rows import (
-    AddFrames,
     BatchEvents,
     BatchRow,
     CheckedRow,
     FaultyRow,
     Outcome,
     Renderer,
+    RowEvents,
+    Status,
     model_key,
 )
 
@@ -45,35 +47,71 @@ class LocalWorker:
             self._renderer.forget()
 
     def _render(self, row: CheckedRow, events: BatchEvents) -> None:
-        outcome = render_row(row.row, self._renderer, lambda count: events.frames(row, count))
+        outcome = render_row(row.row, self._renderer, _OfRow(row, events))
         with deferred_stops():  # what was rendered is written down
             events.ended(row, outcome)
         if outcome.stop is not None:
             raise outcome.stop
 
 
-def render_row(row: BatchRow, renderer: Renderer, add_frames: AddFrames) -> Outcome:
-    """Render a row; whatever goes wrong is in the outcome."""
-    count, start_s = 0, time.monotonic()
+@dataclass(frozen=True)
+class _OfRow:
+    """Events of one row as those of the batch."""
 
-    def add(frames: int) -> None:
-        nonlocal count
-        count += frames
-        add_frames(frames)
+    row: CheckedRow
+    events: BatchEvents
+
+    def resumed(self, count: int) -> None:
+        self.events.resumed(self.row, count)
+
+    def frames(self, count: int) -> None:
+        self.events.frames(self.row, count)
+
+    def working(self, _is_working: bool) -> None:
+        self.events.frames(self.row, 0)  # time passes, and the batch may be stopped
+
+
+@dataclass
+class _Counted:
+    """Counts frames of one row, and passes its events on."""
+
+    events: RowEvents
+    num_resumed: int = 0
+    num_frames: int = 0
+
+    def resumed(self, count: int) -> None:
+        self.num_resumed, self.num_frames = count, count
+        self.events.resumed(count)
+
+    def frames(self, count: int) -> None:
+        self.num_frames += count
+        self.events.frames(count)
+
+    def working(self, is_working: bool) -> None:
+        self.events.working(is_working)
+
+
+def render_row(row: BatchRow, renderer: Renderer, events: RowEvents) -> Outcome:
+    """Render a row; whatever goes wrong is in the outcome."""
+    counted, start_s = _Counted(events), time.monotonic()
+
+    def outcome(status: Status, error: str | None, stop: BaseException | None = None) -> Outcome:
+        seconds = time.monotonic() - start_s
+        found = Outcome(status, counted.num_frames, seconds, error, stop)
+        return replace(found, num_resumed=counted.num_resumed)
 
     try:
-        count = renderer.render(row, add)
-        return Outcome("done", count, time.monotonic() - start_s)
+        counted.num_frames = renderer.render(row, counted)
+        return outcome("done", None)
     except Exception as error:  # the border between a row and the rest of the batch
         logger.debug("row %s failed", row.number, exc_info=True)
         line = describe_error(error)
         is_known = isinstance(error, FlashTalkError)
     except BaseException as error:
-        seconds = time.monotonic() - start_s
-        return Outcome("stopped", count, seconds, _with_notes("", error), error)
+        return outcome("stopped", _with_notes("", error), error)
     if not is_known:  # memory ran out, or nobody knows what state the networks are in
         renderer.forget()
-    return Outcome("failed", count, time.monotonic() - start_s, line)
+    return outcome("failed", line)
 
 
 def describe_error(error: BaseException) -> str:
@@ -103,7 +141,6 @@ def in_order(rows: Sequence[CheckedRow]) -> list[CheckedRow]:
 def result_of(results: ResultFile, row: CheckedRow, outcome: Outcome) -> RowResult:
     """Return what the file of results says of a row."""
     found, is_done = row.row, outcome.status == "done"
-    rate = outcome.num_frames / outcome.seconds if outcome.seconds > 0 else 0.0
     return RowResult(
         row=found.number,
         status=outcome.status,
@@ -112,7 +149,8 @@ def result_of(results: ResultFile, row: CheckedRow, outcome: Outcome) -> RowResu
         audio=results.shown(found.audio),
         seconds=round(outcome.seconds, 3),
         frames=outcome.num_frames,
-        frames_per_s=round(rate, 3),
+        frames_resumed=outcome.num_resumed,
+        frames_per_s=round(outcome.frames_per_s, 3),
         error=outcome.error or None,
         fingerprint=row.fingerprint if is_done else None,
         num_bytes=_size(found.output) if is_done else None,

@@ -14,7 +14,7 @@ from ..settings import read_plain
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class RowRequest:
     """A row to render."""
 
     number: str
@@ -26,7 +26,7 @@ class Job:
     crf: int
 
     @classmethod
-    def of(cls, row: BatchRow, spec: RenderSpec) -> Job:
+    def of(cls, row: BatchRow, spec: RenderSpec) -> RowRequest:
         """Return the message of a row, to be rendered as ``spec`` says."""
         return cls(
             number=row.number,
@@ -55,6 +55,12 @@ class Report:
 
     frames: int = 0
     """Frames that were written since the last report; with a status, all of the row."""
+    resumed: int = 0
+    """Frames of an interrupted run; with a status, those among all."""
+    is_working: bool | None = None
+    """Whether networks are at work from here on, so that the next report is due in time; ``None``
+    leaves that as it is."""
+    warning: str | None = None
     status: str | None = None
     seconds: float = 0.0
     error: str | None = None
@@ -64,6 +70,8 @@ class Report:
         """Return the message of how a row ended."""
         return cls(
             frames=outcome.num_frames,
+            resumed=outcome.num_resumed,
+            is_working=False,
             status=outcome.status,
             seconds=outcome.seconds,
             error=outcome.error,
@@ -71,18 +79,19 @@ class Report:
 
     def outcome(self) -> Outcome:
         """Return how a row ended."""
-        return Outcome(cast("Status", self.status), self.frames, self.seconds, self.error)
+        status = cast("Status", self.status)
+        return Outcome(status, self.frames, self.seconds, self.error, num_resumed=self.resumed)
 
 
-def write_message(message: Job | Report) -> bytes:
+def write_message(message: RowRequest | Report) -> bytes:
     """Return a message as a line."""
     return json.dumps(asdict(message)).encode() + b"\n"
 
 
-def read_job(line: bytes) -> Job:
+def read_request(line: bytes) -> RowRequest:
     """Return the row that a line names."""
-    job: Job = read_plain(Job, parse_json(line), "job")
-    return job
+    request: RowRequest = read_plain(RowRequest, parse_json(line), "row")
+    return request
 
 
 def read_report(line: bytes) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,13 +12,17 @@ from ..batch.rows import BatchEvents, CheckedRow, Outcome
 from ..engine.spec import RenderSpec
 from ..errors import WorkerError
 from ..files.deferred_stops import deferred_stops
+from ..log import printable_log
+from .messages import Report
 from .process import Reports, RowProcess
+
+logger = printable_log(logging.getLogger(__name__))
 
 _POLL_S = 0.5
 _STOP_S = 30.0
 """Time for a step and the end of a file after Ctrl-C."""
-_MOST_LOST = 2
-"""Rows in a row whose process ended: then its device gets no new one."""
+_MOST_DEAD = 2
+"""Processes of a device, one after the other, that ended before a first step: then it gets none."""
 
 Place = Callable[[RenderSpec], RenderSpec]
 
@@ -25,7 +30,8 @@ Place = Callable[[RenderSpec], RenderSpec]
 class ProcessPool:
     """Renders as many rows at once as there are devices; :class:`.batch.rows.RowWorkers`.
 
-    A process that ends takes its row with it, and a new one renders the rest.
+    A process that ends takes its row with it, and a new one renders the rest. Warnings of all are
+    logged here.
     """
 
     def __init__(self, places: Sequence[Place], step_limit_s: float | None = None) -> None:
@@ -33,7 +39,8 @@ class ProcessPool:
 
         Args:
             places: One for each process; returns a spec as it is rendered there.
-            step_limit_s: How long a step may take; ``None`` is as long as it likes.
+            step_limit_s: How long networks may work without a report; ``None`` is as long as
+                they like.
         """
         self._places = places
         self._step_limit_s = step_limit_s
@@ -61,7 +68,8 @@ class _Run:
         self._step_limit_s = step_limit_s
         self._reports: Reports = SimpleQueue()
         self._places: dict[RowProcess, Place] = {}
-        self._num_lost: dict[RowProcess, int] = {}
+        self._num_dead: dict[RowProcess, int] = {}
+        """Processes before each that ended before a first step."""
         self._why = ""
 
     @property
@@ -73,23 +81,36 @@ class _Run:
             self._start(place, 0)
 
     def wait(self) -> None:
-        """Take one report, or look for processes that hang."""
+        """Take one report, if there is one, and end processes that hang."""
         try:
             process, report = self._reports.get(timeout=_POLL_S)
         except Empty:
-            for each in self._places:
-                each.end_if_hanging()
-            return
+            pass
+        else:
+            self._take(process, report)
+        for each in self._places:
+            each.end_if_hanging()
+
+    def _take(self, process: RowProcess, report: Report | None) -> None:
         if report is None:
             self._lose(process)
         elif report.status is None:
-            process.note(report)
-            if process.row is not None and report.frames:
-                self._events.frames(process.row, report.frames)
+            self._pass_on(process, report)
         else:
-            self._num_lost[process] = 0
             self._end_row(process, report.outcome())
-            self._give(process)
+            if not process.is_hanging:  # else it was ended just before it said so
+                self._give(process)
+
+    def _pass_on(self, process: RowProcess, report: Report) -> None:
+        process.note(report)
+        if report.warning is not None:
+            logger.warning("%s", report.warning)
+        if process.row is None:
+            return
+        if report.resumed:
+            self._events.resumed(process.row, report.resumed)
+        if report.frames:
+            self._events.frames(process.row, report.frames)
 
     def give_up(self) -> None:
         """Report rows for which there is no process any more."""
@@ -128,13 +149,13 @@ class _Run:
             if process.row is not None:
                 self._end_row(process, _stopped(process))
 
-    def _start(self, place: Place, num_lost: int) -> None:
+    def _start(self, place: Place, num_dead: int) -> None:
         try:
             process = RowProcess(place, self._reports, self._step_limit_s)
         except WorkerError as error:
             self._why = str(error)
             return
-        self._places[process], self._num_lost[process] = place, num_lost
+        self._places[process], self._num_dead[process] = place, num_dead
         self._give(process)
 
     def _give(self, process: RowProcess) -> None:
@@ -150,9 +171,11 @@ class _Run:
         if process.row is not None:
             self._end_row(process, outcome)
         process.close()
-        num_lost = self._num_lost.pop(process) + 1
-        if num_lost < _MOST_LOST and self._left:
-            self._start(place, num_lost)
+        num_dead = self._num_dead.pop(process) + 1
+        if process.has_worked:  # it was its row; the device is all right
+            num_dead = 0
+        if num_dead < _MOST_DEAD and self._left:
+            self._start(place, num_dead)
 
     def _end_row(self, process: RowProcess, outcome: Outcome) -> None:
         row, process.row = process.row, None

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from .terminal import is_terminal, write_message
+from .terminal import is_terminal, terminal_width, write_message
 
-_WIDTH = 79
 _PAUSE_S = 5.0
 """Least time between two lines where the output is no terminal."""
 
@@ -53,7 +52,9 @@ class StatusLine:
         """Show ``text`` in a terminal, over what the line says there."""
         if self._is_watched:
             self._is_drawn = True
-            write_message(self._stream, f"\r{str(text).ljust(_WIDTH)}")
+            # A line that is longer than the terminal would be drawn below itself each time.
+            width = terminal_width(self._stream) - 1
+            write_message(self._stream, f"\r{str(text)[:width].ljust(width)}")
 
     def add_line(self, text: object) -> None:
         """Write ``text`` as a line of a file or a pipe; the next one is due a while later."""

@@ -16,6 +16,7 @@ from ..errors import OutputError
 from ..excerpt import reason
 from ..log import printable_lines
 
+_USUAL_WIDTH = 80
 _MAX_REMEMBERED = 1000
 """Most warnings that are remembered, so that each is shown once."""
 
@@ -85,6 +86,15 @@ def is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty()
     except Exception:  # the border between the work and those who watch it
         return False
+
+
+def terminal_width(stream: TextIO | None) -> int:
+    """Return the columns of the terminal that shows ``stream``; 80 where that is not known."""
+    try:
+        columns = 0 if stream is None else os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # no terminal, or a stream without a file
+        columns = 0
+    return columns if columns > 1 else _USUAL_WIDTH
 
 
 def write_out(text: str) -> None:

@@ -27,7 +27,8 @@ from ...flashtalk_core.batch.run import (
 from ...flashtalk_core.engine.events import EventHandlers
 from ...flashtalk_core.engine.resolve import Inputs, resolve
 from ...flashtalk_core.errors import InvalidInputError, require
-from ...flashtalk_core.jobs.job import render_file
+from ...flashtalk_core.jobs.folder import find_interrupted
+from ...flashtalk_core.jobs.job import render_file, render_key
 from ...flashtalk_core.log import printable_log
 from ..host.output import OutputFile, folder_below, input_path, output_file
 from ..host.render_host import ComfyHost
@@ -35,7 +36,9 @@ from ..host.written_files import written_files
 from .batch_rows import BatchRows, BatchSettings, rows_of_lists, rows_of_manifest
 
 if TYPE_CHECKING:
-    from ...flashtalk_core.batch.rows import AddFrames
+    from torch import Tensor
+
+    from ...flashtalk_core.batch.rows import RowEvents
     from ...flashtalk_core.engine.plan import RenderPlan
     from ...flashtalk_core.engine.spec import RenderSpec
     from .descriptions import ModelDescription
@@ -102,24 +105,30 @@ class ManagedRenderer:
         placement = replace(model.placement, decode_latents=wanted.decode_latents)
         return replace(row.spec, model=model.spec, placement=placement)
 
-    def render(self, row: BatchRow, add_frames: AddFrames) -> int:
+    def render(self, row: BatchRow, events: RowEvents) -> int:
         """Render a row into its file; return its frames, or raise."""
         _stop_if_asked()
         plan = self.plan(row)
         make_folder(row.output)
 
-        def add(count: int) -> None:
-            add_frames(count)
+        def add(frames: Tensor) -> None:
+            events.frames(len(frames))
             _stop_if_asked()
 
-        events = EventHandlers(
+        handlers = EventHandlers(
             loading=lambda _kind: _stop_if_asked(),
-            step=lambda _step: add(0),
-            frames=lambda frames: add(len(frames)),
+            step=lambda _step: _stop_if_asked(),
+            frames=add,
         )
-        engine = self._model.engine_for(plan, events)
-        spec = self._spec(row)
-        return render_file(plan, spec, row.output, engine, crf=row.crf, events=events)
+        return render_file(
+            plan,
+            self._spec(row),
+            row.output,
+            self._model.engine_for(plan, handlers),
+            crf=row.crf,
+            events=handlers,
+            resumed=events.resumed,
+        )
 
     def forget(self) -> None:
         """Take all models off the device: memory ran out, or nobody knows their state."""
@@ -139,6 +148,8 @@ class _Batch:
         if settings.manifest:
             name = input_path(settings.manifest).name + SUFFIX
             self._results = ResultFile(folder_below(settings.folder) / name)
+        self._keys: dict[str, str] = {}
+        """What decides each video, by number of row."""
         self._lines: dict[str, str] = {}
         self._videos: dict[str, Path] = {}
         self._subject: str | None = None
@@ -165,6 +176,12 @@ class _Batch:
     def started(self, row: CheckedRow) -> None:
         _log.info("row %s of %d begins", row.row.number, len(self._rows))
 
+    def resumed(self, row: CheckedRow, count: int) -> None:
+        """Say from where a row goes on."""
+        name, total = row.row.number, row.num_frames
+        _log.info("row %s goes on after frame %d of %d of an interrupted run", name, count, total)
+        self.frames(row, count)
+
     def frames(self, _row: CheckedRow, count: int) -> None:
         if count:
             self._num_frames += count
@@ -176,8 +193,12 @@ class _Batch:
         number = row.row.number
         if outcome.status == "done":
             self._add_video(row)
-            rate = outcome.num_frames / outcome.seconds if outcome.seconds > 0 else 0.0
-            took = f"{outcome.num_frames} frames in {outcome.seconds:.1f} s, {rate:.1f} a second"
+            count = outcome.num_frames - outcome.num_resumed
+            which = f"{count} of {outcome.num_frames}" if outcome.num_resumed else f"{count}"
+            rate = f"{outcome.frames_per_s:.1f} a second"
+            took = f"{which} frames in {outcome.seconds:.1f} s, {rate}"
+            if outcome.num_resumed:
+                took += f"; the first {outcome.num_resumed} are of an interrupted run"
             self._lines[number] = f"done, {row.row.output.name}, {took}"
         else:
             self._lines[number] = f"{outcome.status}: {outcome.error}"
@@ -185,7 +206,8 @@ class _Batch:
 
     def _check(self) -> list[CheckedRow]:
         """Return the rows to render; note the others."""
-        wanted = []
+        wanted: list[CheckedRow] = []
+        taken: set[Path] = set()
         for each in check_rows(self._rows, self._look, self._results):
             if isinstance(each, FaultyRow):
                 if self._results is not None:
@@ -199,12 +221,26 @@ class _Batch:
                 self._add_video(each)
                 self._lines[each.row.number] = f"done before, {each.row.output.name}"
             else:
-                wanted.append(each)
+                wanted.append(self._going_on(each, taken))
         return wanted
 
     def _look(self, row: BatchRow) -> RowFacts:
         _stop_if_asked()
-        return facts_of(self._renderer.plan(row), row.crf)
+        plan = self._renderer.plan(row)
+        if plan.is_repeatable:
+            self._keys[row.number] = render_key(plan, row.crf)
+        return facts_of(plan, row.crf)
+
+    def _going_on(self, row: CheckedRow, taken: set[Path]) -> CheckedRow:
+        """Return a row of lists, whose video gets a new name, with that of an interrupted run."""
+        key = self._keys.get(row.row.number)
+        if self._results is not None or key is None:
+            return row
+        found = find_interrupted(row.row.output.parent, key)
+        if found is None or found.final in taken:
+            return row
+        taken.add(found.final)
+        return replace(row, row=replace(row.row, output=found.final))
 
     def _add_video(self, row: CheckedRow) -> None:
         self._videos[row.row.number] = row.row.output

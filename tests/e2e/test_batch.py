@@ -177,9 +177,45 @@ def test_ctrl_c_stops_within_a_step_and_keeps_what_was_done(batch, folder, monke
     assert {each["status"] for each in results.values()} == {"done"}
 
 
+def test_a_row_goes_on_and_says_from_where(batch, folder, monkeypatch, write_audio):
+    steps, euler_step = [], sampling.euler_step
+
+    def step(*args, **kwargs):
+        steps.append(1)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        return euler_step(*args, **kwargs)
+
+    write_audio(folder / "long.wav", 1.6)
+    row = {"image": "anna.png", "audio": "long.wav", "rule": "euler"}
+    monkeypatch.setattr(sampling, "euler_step", step)
+    code, results, _ = batch([row])
+    assert (code, results["1"]["frames"], results["1"]["frames_resumed"]) == (130, 28, 0)
+    monkeypatch.undo()
+    code, results, said = batch([row])
+    found = results["1"]
+    assert (code, found["frames"], found["frames_resumed"]) == (0, 40, 28)
+    assert found["frames_per_s"] == pytest.approx(12 / found["seconds"], rel=0.01)
+    assert "row 1: goes on after frame 28 of 40 of an interrupted run" in said.err
+    assert "12 of 40 frames in" in said.err
+
+
+def test_a_portrait_that_was_away_for_a_run_is_not_rendered_again(batch, folder):
+    assert batch(ROWS[:1])[0] == 0
+    video = folder / "out" / "1.mp4"
+    before = video.stat().st_mtime_ns
+    (folder / "anna.png").rename(folder / "x.png")
+    assert batch(ROWS[:1])[1]["1"]["status"] == "failed"
+    (folder / "x.png").rename(folder / "anna.png")
+    code, results, _ = batch(ROWS[:1])
+    assert (code, results["1"]["status"], results["1"]["frames"]) == (0, "done", 5)
+    assert video.stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        (("--step-limit", "0"), "--step-limit 0: use more than 0 seconds"),
         (("--workers", "2"), "--workers 2: rows at once in a Ray cluster; add --ray"),
         (("--devices", "cpu,cpu", "--device", "cpu"), "--device cpu and --devices: use one"),
         (("--devices", "cuda:99,cpu"), "device 'cuda:99':"),

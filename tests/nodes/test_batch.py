@@ -175,3 +175,48 @@ def test_a_manifest_is_looked_at_each_time_and_lists_once(pack, run, make):
     assert running.fingerprint_inputs(manifest=[""]) == before
     path.unlink()
     assert running.fingerprint_inputs(manifest=[""]) != before
+
+
+def stop_after(pack, monkeypatch, num_frames):
+    """Let the user stop as soon as more frames than so many are written."""
+    management, batch = pack["comfy.model_management"], pack["nodes.graph.batch_job"]._Batch
+    counts, frames = [], batch.frames
+
+    def count(self, row, number):
+        frames(self, row, number)
+        counts.append(number)
+        if sum(counts) > num_frames:
+            management.interrupt_current_processing()
+
+    monkeypatch.setattr(batch, "frames", count)
+    return management.InterruptProcessingException
+
+
+@pytest.mark.parametrize("is_manifest", [False, True])
+def test_a_row_goes_on_where_an_interrupted_run_was(
+    pack, run, write, make, monkeypatch, tmp_path, caplog, is_manifest
+):
+    if is_manifest:
+        given = {"manifest": write(ROW | {"audio": "long.wav"})}
+        import soundfile
+
+        audio = make.audio(1.6)
+        sound = audio["waveform"][0, 0].numpy()
+        soundfile.write(tmp_path / "input" / "long.wav", sound, audio["sample_rate"])
+    else:
+        given = {"image": make.portrait(), "audio": make.audio(1.6)} | SMALL
+    with pytest.raises(stop_after(pack, monkeypatch, 28)):
+        run(**given)
+    folder = tmp_path / "output" / "FlashTalk" / "batch"
+    (partial,) = folder.glob("*.partial.mp4")
+    monkeypatch.undo()
+    caplog.set_level("INFO")
+    (path,), report = run(**given)
+    assert path.name == partial.name.replace(".partial", "")
+    assert measure_video(path).num_frames == 40
+    assert list(folder.glob("*.partial*")) == []
+    line = next(line for line in report if line.startswith("row 1: done"))
+    assert "frames in" in line
+    assert line.endswith("; the first 28 are of an interrupted run")
+    assert ", 12 of 40 frames in " in line
+    assert "row 1 goes on after frame 28 of 40 of an interrupted run" in caplog.text

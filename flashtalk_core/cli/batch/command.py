@@ -51,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _workers(slots: list[Slot], step_limit_s: float | None) -> RowWorkers:
     """Return what renders rows; nothing is started yet."""
-    if len(slots) > 1:
+    # What hangs in this process cannot be ended; an engine in a cluster has a limit of its own.
+    is_limited = step_limit_s is not None and not slots[0].cluster
+    if len(slots) > 1 or is_limited:
         from ...batch_workers.pool import ProcessPool
 
         return ProcessPool([slot.apply for slot in slots], step_limit_s)

@@ -55,5 +55,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--step-limit",
         type=float,
         metavar="SECONDS",
-        help="with --devices or --ray: end a row without progress for as long",
+        help="end a row whose networks make no progress for as long; one device renders in a "
+        "process of its own then",
     )

@@ -58,6 +58,12 @@ class BatchProgress:
         self._current[row.row.number] = 0, row.num_frames
         self._line.draw(self)
 
+    def resumed(self, row: CheckedRow, count: int) -> None:
+        """Show frames of a row that were there; they say nothing of the speed."""
+        done, total = self._current[row.row.number]
+        self._current[row.row.number] = done + count, total
+        self._line.draw(self)
+
     def add(self, row: CheckedRow, count: int) -> None:
         """Count ``count`` more frames of a row."""
         done, total = self._current[row.row.number]

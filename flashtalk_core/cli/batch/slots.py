@@ -39,6 +39,7 @@ def find_slots(args: argparse.Namespace) -> list[Slot]:
     Raises:
         InvalidInputError: If options contradict each other, or a device is not there.
     """
+    _check_step_limit(args.step_limit)
     if not args.ray and args.workers is not None:
         raise InvalidInputError(
             f"--workers {args.workers}: rows at once in a Ray cluster; add --ray, or name GPUs "
@@ -61,6 +62,18 @@ def find_slots(args: argparse.Namespace) -> list[Slot]:
     )
     _check_names(args.devices)
     return [Slot(device) for device in args.devices]
+
+
+def _check_step_limit(limit_s: float | None) -> None:
+    if limit_s is None:
+        return
+    require(limit_s > 0, f"--step-limit {limit_s:g}: use more than 0 seconds", subject="step_limit")
+    require(
+        find_spec(_POOL) is not None,
+        f"--step-limit {limit_s:g}: this copy is the published pack, which has no process to end; "
+        "take the project's repository, or leave it out",
+        subject="step_limit",
+    )
 
 
 def _check_names(devices: Sequence[str]) -> None:

@@ -48,6 +48,12 @@ class Watch:
         """Show that a row is rendered."""
         self._progress.started(row)
 
+    def resumed(self, row: CheckedRow, count: int) -> None:
+        """Say from where a row goes on."""
+        name, total = f"row {row.row.number}", row.num_frames
+        logger.info("%s: goes on after frame %d of %d of an interrupted run", name, count, total)
+        self._progress.resumed(row, count)
+
     def frames(self, row: CheckedRow, count: int) -> None:
         """Count frames of a row."""
         self._progress.add(row, count)
@@ -61,8 +67,9 @@ class Watch:
         self.kinds -= Counter(left=1)
         name = f"row {row.row.number}"
         if outcome.status == "done":
-            took = format_minutes(outcome.seconds)
-            logger.info("%s: %s, %d frames in %s", name, row.row.output, outcome.num_frames, took)
+            took, count = format_minutes(outcome.seconds), outcome.num_frames - outcome.num_resumed
+            which = f"{count} of {outcome.num_frames}" if outcome.num_resumed else f"{count}"
+            logger.info("%s: %s, %s frames in %s", name, row.row.output, which, took)
         elif outcome.status == "failed":
             logger.warning("%s: failed: %s", name, outcome.error)
         else:

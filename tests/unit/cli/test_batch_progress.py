@@ -1,11 +1,13 @@
 """What the two bars of a batch show to people and to log files."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 
 from flashtalk_core.batch.rows import BatchRow, CheckedRow
+from flashtalk_core.cli import terminal
 from flashtalk_core.cli.batch.progress import BatchProgress
 from flashtalk_core.engine.spec import RenderSpec
 
@@ -90,3 +92,30 @@ def test_without_a_terminal_there_are_whole_lines_now_and_then(progress, clock):
     assert [line.partition("| ")[2][:7] for line in stream.getvalue().splitlines()] == [
         "row 1 ["
     ] * 2
+
+
+def test_frames_of_an_interrupted_run_count_as_done_and_not_for_the_speed(progress, clock):
+    only = row("1", 100)
+    with progress(io.StringIO(), only) as bars:
+        bars.started(only)
+        bars.resumed(only, 90)
+        clock.now_s += 10
+        assert str(bars) == "[##############..] 0/1 rows | row 1 [#########.] 90/100"
+        bars.add(only, 5)
+        assert "0/1 rows, 0:10 left" in str(bars)
+        assert str(bars).endswith("95/100, 0.5/s")
+
+
+@pytest.mark.parametrize(("columns", "width"), [(60, 59), (80, 79), (200, 199), (0, 79)])
+def test_the_line_fits_the_terminal(progress, monkeypatch, columns, width):
+    stream = Terminal()
+    monkeypatch.setattr(stream, "fileno", lambda: 2, raising=False)
+    monkeypatch.setattr(terminal.os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    rows = [row(f"100{number}.1000", 100_000) for number in range(4)]
+    with progress(stream, *rows) as bars:
+        for each in rows:
+            bars.started(each)
+        bars.add(rows[0], 10)
+        assert len(str(bars)) > 80
+    drawn = stream.getvalue().rstrip("\n").split("\r")[1:]
+    assert {len(line) for line in drawn} == {width}
