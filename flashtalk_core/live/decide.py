@@ -165,9 +165,9 @@ def _speak(view: View, policy: Policy) -> Action:
     left = view.sound_stop - view.drawn
     ready = left - policy.look_ahead if view.may_grow else left
     longest = view.costs[-1]
+    if view.drawn - view.playhead + longest.num_new > max(policy.ahead, longest.num_new):
+        return Wait()
     if ready >= longest.num_new:
-        if view.drawn - view.playhead + longest.num_new > max(policy.ahead, longest.num_new):
-            return Wait()
         return Draw(_next(view, policy, longest), longest.num_new, "more")
     if not view.may_grow:  # nothing follows: silence fills the chunk
         cost = _covering(view.costs, left + policy.settle)

@@ -16,9 +16,9 @@ from ..config.chunk import ChunkConfig
 from ..engine.state import SessionState
 from ..geometry import ChunkSpan, span_at
 from ..media.audio.source import Block
+from .audio.sound import LiveSound, Played
 from .decide import Abort, ChunkCost, Draw, Join, Policy, Rest, View, decide
 from .idle import IdleLoop
-from .sound import LiveSound, Played
 from .timeline import Timeline
 
 
@@ -245,10 +245,10 @@ class LiveSession:
 
     def _begin(self, action: Draw, view: View) -> Job:
         if action.kind == "start":
+            if action.first > view.drawn and self.policy.idle != "draw":
+                # In the silence before it idle frames are better than a picture that is held.
+                self._timeline.rest(view.drawn - self.policy.fade)
             self.sound.attach(action.first)
-        if action.first > view.drawn and not view.is_resting and self.policy.idle != "draw":
-            # Nothing is there in between: idle frames are better than a picture that is held.
-            self._timeline.rest(view.drawn - self.policy.fade)
         chunk = self._chunks[action.num_new]
         index = self.counts.chunks
         state = self._timeline.cut(action.first, index, self.fingerprint)

@@ -21,6 +21,7 @@ OPTIONAL = {
     "fa3_fwd_interface", "flash_attn", "flash_attn_interface", "sageattention", "triton",
     # Another exchange between several GPUs, for users who choose it, and what it is built on.
     "xfuser", "yunchang",
+    "silero_vad",  # judges what a microphone hears, an extra of its own
     "ray",  # for renders on other hosts, an extra of its own
     "_typeshed",  # the type checker alone
     # Figures of the training's report, for which it asks by name.

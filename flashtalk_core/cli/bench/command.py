@@ -18,6 +18,7 @@ from .cards import add_cards
 from .cold import add_cold
 from .launches import add_launches
 from .links import add_links
+from .live import add_live
 from .ranks import add_ranks
 from .shared_options import add_model, sizes_of
 from .soak import add_soak
@@ -48,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_ranks(parts)
     add_launches(parts)
     add_batch(parts)
+    add_live(parts)
     _add_av(parts)
     for part in parts.choices.values():
         part.add_argument("--json", action="store_true", help="print JSON")

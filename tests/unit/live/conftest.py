@@ -8,12 +8,12 @@ import torch
 
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.state import FrameGroup, SessionState
+from flashtalk_core.live.audio.sound import LiveSound
 from flashtalk_core.live.decide import ChunkCost, Policy
 from flashtalk_core.live.engine import LiveEngine, live_chunk
 from flashtalk_core.live.idle import IdleLoop
 from flashtalk_core.live.session import LiveSession
 from flashtalk_core.live.simulate import Simulation
-from flashtalk_core.live.sound import LiveSound
 
 RATE_HZ = 16_000
 FRAME = RATE_HZ // 25

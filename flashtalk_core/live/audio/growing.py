@@ -9,29 +9,45 @@ from collections import deque
 from collections.abc import Iterator
 from threading import Condition
 
-from ..errors import InvalidInputError
-from ..media.audio.source import Block
+from ...errors import InvalidInputError
+from ...media.audio.source import Block
 
 
 class GrowingAudio:
-    """The newest samples of a sound that grows; a read waits for those that are to come.
+    """The newest samples of a sound that grows: an :class:`AudioSource`, read as it arrives.
 
-    Any thread may call anything; one writes.
+    A read waits for samples that are to come. Any thread may call anything; one writes.
     """
 
-    def __init__(self, name: str, max_samples: int) -> None:
+    identity = None
+
+    def __init__(
+        self,
+        name: str,
+        rate_hz: int,
+        channels: int,
+        layout: str = "",
+        *,
+        max_samples: int,
+    ) -> None:
         """Begin with nothing.
 
         Args:
             name: What errors call it.
+            rate_hz: Samples a second.
+            channels: C.
+            layout: FFmpeg's name of their layout; empty where there is none.
             max_samples: Samples that are held; older ones are dropped, whoever reads them.
         """
-        self._name = name
+        self.name, self.rate_hz, self.channels, self.layout = name, rate_hz, channels, layout
         self._max_samples = max_samples
         self._blocks: deque[Block] = deque()
         self._first = self._stop = 0
         self._is_closed = False
         self._changed = Condition()
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def num_samples(self) -> int | None:
@@ -75,7 +91,7 @@ class GrowingAudio:
         with self._changed:
             if position < self._first:
                 raise InvalidInputError(
-                    f"audio {self._name}: sample {position} is asked for, and the newest "
+                    f"audio {self}: sample {position} is asked for, and the newest "
                     f"{self._max_samples} before {self._stop} are held; read it while it arrives"
                 )
             start = self._first

@@ -12,9 +12,9 @@ from threading import RLock
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config.chunk import ChunkConfig
-from ..errors import require
-from ..media.audio.source import MAX_CHANNELS, Block, check_rate
+from ...config.chunk import ChunkConfig
+from ...errors import require
+from ...media.audio.source import MAX_CHANNELS, Block, check_rate
 from .framer import AudioFormat, Framer, SoundFrame
 from .gate import Gate
 from .growing import GrowingAudio
@@ -75,10 +75,13 @@ class LiveSound:
             rate_hz, channels, layout, chunk.frame_rate_hz, chunk.sample_rate_hz
         )
         self._gate = gate
-        self._all = GrowingAudio(name, MAX_WAITING_S * rate_hz)
+        self._all = GrowingAudio(
+            name, rate_hz, channels, layout, max_samples=MAX_WAITING_S * rate_hz
+        )
         self._kept_frames = chunk.audio_context_frames + chunk.num_frames
         self._open: deque[Utterance] = deque()
-        self._last_number = 0
+        self.last_number = 0
+        """Number of the utterance that began last; 0 before the first."""
         self._dropped: int | None = None
         self._is_dropping = False
         self._placed: dict[int, tuple[SoundFrame, Utterance | None]] = {}
@@ -275,11 +278,11 @@ class LiveSound:
             return
         current = self._open[-1] if self._open and not self._open[-1].is_ended else None
         if current is None or (number is not None and number > current.number):
-            if number is not None and number <= self._last_number:
+            if number is not None and number <= self.last_number:
                 return  # of an utterance that has ended
             self.end()
-            current = Utterance(number or self._last_number + 1, Framer(self.format))
-            self._last_number = current.number
+            current = Utterance(number or self.last_number + 1, Framer(self.format))
+            self.last_number = current.number
             self._open.append(current)
         elif number is not None and number < current.number:
             return

@@ -11,8 +11,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..errors import require
-from ..media.audio.source import Block
+from ...errors import require
+from ...media.audio.source import Block
 from .framer import Framer, SoundFrame
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..media.audio.analysis_mix import AnalysisMix, AnalysisMixer
-from ..media.audio.source import Block
+from ...media.audio.analysis_mix import AnalysisMix, AnalysisMixer
+from ...media.audio.source import Block
 
 FADE_S = 0.005
 """Length of the fades that keep a cut from clicking."""

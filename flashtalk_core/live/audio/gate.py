@@ -15,8 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import require
-from ..media.audio.source import Block
+from ...errors import require
+from ...media.audio.source import Block
 from .framer import FADE_S
 
 _BLOCK_S = 0.02
@@ -34,11 +34,9 @@ class GateConfig:
     floor_s: float = 3.0
     """Seconds over which the noise is measured."""
     open_blocks: int = 6
-    """Blocks of the last :attr:`judged_blocks` that have to be loud for it to open."""
-    judged_blocks: int = 8
-    """Blocks that are judged; a keystroke is two or three."""
+    """Loud blocks in a row that open it; a keystroke is two or three."""
     preroll_blocks: int = 6
-    """Blocks before those judged that pass as well; no delay, since a chunk is gathered first."""
+    """Blocks before those that pass as well; no delay, since a chunk is gathered first."""
     hang_blocks: int = 15
     """Quiet blocks after which it closes."""
 
@@ -78,9 +76,8 @@ class Gate:
         self._rest: Block | None = None
         c = self._config
         self._levels: deque[float] = deque(maxlen=max(1, round(c.floor_s / _BLOCK_S)))
-        self._loud: deque[bool] = deque(maxlen=c.judged_blocks)
-        self._before: deque[Block] = deque(maxlen=c.judged_blocks + c.preroll_blocks)
-        self._num_quiet = 0
+        self._before: deque[Block] = deque(maxlen=c.open_blocks + c.preroll_blocks)
+        self._num_loud = self._num_quiet = 0
         self.is_open = False
         self.num_openings = 0
 
@@ -108,12 +105,12 @@ class Gate:
         if self.is_open:
             yield from self._pass(block, is_loud=is_loud)
             return
-        self._loud.append(is_loud)
+        self._num_loud = self._num_loud + 1 if is_loud else 0
         self._before.append(block)
-        if sum(self._loud) >= self._config.open_blocks:
+        if self._num_loud >= self._config.open_blocks:
             self.is_open = True
             self.num_openings += 1
-            self._num_quiet = 0
+            self._num_loud = self._num_quiet = 0
             passed = np.concatenate(list(self._before), axis=1)
             passed[:, : len(self._fade)] *= self._fade
             yield passed
@@ -126,7 +123,6 @@ class Gate:
         block = block.copy()
         block[:, -len(self._fade) :] *= self._fade[::-1]
         self.is_open = False
-        self._loud.clear()
         self._before.clear()
         yield block
         yield None

@@ -1,0 +1,1 @@
+"""Sound that is pushed while it is played."""
