@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,9 @@ class DamagedTablesError(Exception):
     """A file whose tables promise more than it can hold."""
 
 
-def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
+def open_container(
+    path: Path, part: RawIOBase | None = None, options: Mapping[str, str] | None = None
+) -> InputContainer:
     """Open an audio or video file that holds its own data; the caller closes it.
 
     The encoding of its tags does not matter: titles in GBK or Latin-1 are common, and PyAV before
@@ -49,6 +51,7 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
     Args:
         path: File that may be one of the formats that docs/COMMAND_LINE.md names.
         part: The bytes that are read instead of all of it.
+        options: More options for FFmpeg's reader of the format.
 
     Raises:
         OSError: If it cannot be read; ``av.FFmpegError`` likewise.
@@ -64,12 +67,12 @@ def open_container(path: Path, part: RawIOBase | None = None) -> InputContainer:
         raise DamagedTablesError(said)
     major = int(av.__version__.partition(".")[0])
     tags: dict[str, Any] = {} if major >= _KEEPS_ANY_TAG else {"metadata_errors": "ignore"}
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    given = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"} | dict(options or {})
     try:
         source = file_url(path) if part is None else part
         # As ``options`` they would be for streams, too: there older PyAV crashes where a format
         # (FLV, MPEG-PS, VOC) has streams that come after the head.
-        return av.open(source, "r", container_options=options, **tags)
+        return av.open(source, "r", container_options=given, **tags)
     except av.error.MemoryError as error:  # nothing but heads of tables was read so far
         size = path.stat().st_size
         if size > _SMALL_BYTES:

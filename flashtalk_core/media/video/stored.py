@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NoReturn
 
-from ...errors import require
+from ...borders import library_border
+from ...errors import InvalidInputError, require
 from ...excerpt import shown_path
-from ...files.paths import file_url
+from ..container import demuxed, open_container
 from ..isobmff.border import box_border
 from ..isobmff.boxes import child, child_boxes, file_boxes, read_payload
 from ..isobmff.defragment import handler_of
@@ -54,13 +56,14 @@ class StoredVideo:
         """Yield all packets in the order of the file, those before 0 s included.
 
         Raises:
-            InvalidInputError: If the file ends within one.
+            InvalidInputError: If the file is damaged.
         """
-        import av
-
         numbers = {"video": 0, "audio": 0}
-        with av.open(file_url(self.path), options={"ignore_editlist": "1"}) as container:
-            for packet in container.demux():
+        with library_border(self._damaged):
+            container = open_container(self.path, options={"ignore_editlist": "1"})
+        with container:
+            tracks = list(container.streams)
+            for packet in demuxed(container, tracks, self._damaged, self._refuse):
                 if not packet.size or packet.time_base is None:
                     continue
                 if packet.is_corrupt:
@@ -70,6 +73,12 @@ class StoredVideo:
                 is_key = packet.is_keyframe or kind == "audio"
                 yield StoredPacket(kind, numbers[kind], bytes(packet), duration_s, is_key)
                 numbers[kind] += 1
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise self._damaged(why)
+
+    def _damaged(self, why: str) -> InvalidInputError:
+        return unreadable(self.path, why)
 
 
 def open_stored(path: Path) -> StoredVideo:
@@ -81,7 +90,8 @@ def open_stored(path: Path) -> StoredVideo:
     """
     with open_video(path) as container:
         _check_whole(path)
-        codecs = [stream.codec_context.name for stream in container.streams]
+        contexts = [stream.codec_context for stream in container.streams]
+        codecs = [context.name if context else "unknown" for context in contexts]
         if sorted(codecs) != ["aac", "h264"]:
             raise unreadable(path, f"its tracks are {', '.join(codecs)}, not H.264 and AAC")
         video, audio = container.streams.video[0], container.streams.audio[0]
