@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ..errors import require
+
+MAX_LOOK_AHEAD = 25
+"""Frames, a second."""
 Idle = Literal["bank", "draw", "still"]
 """What is shown while nobody speaks: stored frames, chunks of silence, the portrait."""
 
@@ -43,6 +47,14 @@ class Policy:
     """Length of a fade into the idle frames."""
     ahead: int = 56
     """Most frames that are drawn and not shown."""
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.look_ahead <= MAX_LOOK_AHEAD,
+            f"look-ahead {self.look_ahead}: use 0 to {MAX_LOOK_AHEAD} frames; each delays a "
+            "microphone by 40 ms",
+            subject="look_ahead",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

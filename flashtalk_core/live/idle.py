@@ -66,12 +66,13 @@ def close_loop(frames: Tensor, shortest: int | None = None) -> IdleLoop:
     """
     total, fade = len(frames), FADE_FRAMES
     shortest = total // 2 if shortest is None else shortest
-    assert fade + shortest <= total, (total, shortest)
+    assert fade + shortest < total, (total, shortest)
     marks = torch.stack([signature(frame) for frame in frames])
     gaps = torch.cdist(marks, marks)
-    pairs = ((i, j) for i in range(fade, total) for j in range(i + shortest, total + 1))
-    # Frame j - 1 is followed by frame i: what was before frame i is like frame j - 1.
-    start, stop = min(pairs, key=lambda pair: float(gaps[pair[0] - 1, pair[1] - 1]))
+    pairs = ((i, j) for i in range(fade, total) for j in range(i + shortest, total))
+    # Two frames in a row have to be alike: one alone may be passed in the other direction.
+    near = gaps[:-1, :-1] + gaps[1:, 1:]
+    start, stop = min(pairs, key=lambda pair: float(near[pair[0] - 1, pair[1] - 1]))
     loop = frames[start:stop].clone()
     for step in range(fade):
         at, before = stop - fade + step, start - fade + step

@@ -14,6 +14,7 @@ from flashtalk_core.geometry import (
     num_chunks,
     num_latent_frames,
     num_video_frames,
+    span_at,
     token_grid,
 )
 
@@ -125,3 +126,12 @@ def test_other_sizes_are_answered_with_the_nearest_one(size, message):
     with pytest.raises(InvalidInputError) as caught:
         check_size(size)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("index", [0, 1, 7])
+def test_a_chunk_that_begins_at_any_frame_has_the_spans_of_one_in_a_row(index):
+    chunk = ChunkConfig()
+    assert span_at(28 * index, index, chunk) == chunk_span(index, chunk)
+    moved = span_at(28 * index + 5, index, chunk)
+    assert moved.shown == range(28 * index + 5, 28 * index + 33)
+    assert moved.audio_in_window == chunk_span(index, chunk).audio_in_window

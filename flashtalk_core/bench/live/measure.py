@@ -130,7 +130,10 @@ def _expected_s(session: LiveSession, bench: LiveBench) -> float:
     """Return by arithmetic how long the first utterance of a session waits for its first frame."""
     cost = first_cost([session.costs[num] for num in sorted(session.costs)])
     rate_hz = session.chunks[0].frame_rate_hz
-    gathered_s = (cost.num_new + bench.policy.look_ahead) / rate_hz / bench.speed
+    sound = session.sound.format
+    # A resampler keeps a little back.
+    num_kept = bench.policy.look_ahead + (sound.rate_hz != sound.analysis_rate_hz)
+    gathered_s = (cost.num_new + num_kept) / rate_hz / bench.speed
     return gathered_s + cost.first_frames / rate_hz + LEAD_S
 
 
