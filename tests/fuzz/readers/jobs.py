@@ -1,12 +1,15 @@
 """What renders leave and batches are given: states, finished videos, manifests, results."""
 
 import json
+import zlib
+from contextlib import suppress
 
 import torch
 
 from flashtalk_core.batch.manifest import read_manifest
 from flashtalk_core.batch.results import ResultFile, RowResult
 from flashtalk_core.engine.spec import RenderSpec
+from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.jobs.record import JobRecord
 from flashtalk_core.media.video.stored import open_stored
 
@@ -39,10 +42,27 @@ def _open_state(folder):
 
     def read(case):
         path.write_bytes(case)
+        with suppress(InvalidInputError):  # by the checksum mostly; what is behind it comes next
+            JobRecord.read(path)
+        path.write_bytes(signed_state(case))
         JobRecord.read(path, with_frames=False)
         JobRecord.read(path)
 
     return read
+
+
+def signed_state(case):
+    """Return a state with the checksum of its fields, if it has some."""
+    length = int.from_bytes(case[:8], "little")
+    try:
+        header = json.loads(case[8 : 8 + length])
+        entries = header["__metadata__"]
+        crc32 = zlib.crc32(entries["flashtalk_job"].encode())
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return case
+    entries["flashtalk_job_crc32"] = f"{crc32:08x}"
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + case[8 + length :]
 
 
 def _open_stored(folder):
