@@ -17,6 +17,7 @@ from ..files.output_path import (
     check_name,
     check_output,
     check_spared,
+    check_suffix,
     output_target,
     unwritable,
 )
@@ -95,7 +96,7 @@ class OutputFolders:
             names = output.final.parent.iterdir()
             self._older[target.parent] = [each for each in names if _OLDER in each.name]
             return output
-        _check_suffix(path)
+        check_suffix(path)
         output = OutputPath(target)
         with lock_output(output.final, output.lock):
             for name in (output.partial, output.finishing):
@@ -122,15 +123,6 @@ def _check_own(final: Path, path: Path) -> None:
             return
 
 
-def _check_suffix(path: Path) -> None:
-    require(
-        path.suffix.lower() == ".mp4",
-        f"output {shown_path(path)}: {excerpt(path.suffix, 20)!r} is not written; use a name "
-        "in .mp4",
-        subject="output",
-    )
-
-
 def _check_new_folder(path: Path) -> None:
     """Check that the folder of a video can be made, and names of the video's files in it.
 
@@ -139,7 +131,7 @@ def _check_new_folder(path: Path) -> None:
         ValueError: The same.
         FlashTalkError: If there is no folder above, or the name is no video's.
     """
-    _check_suffix(path)
+    check_suffix(path)
     check_name(path)
     folders = [path.parent, *path.parent.parents]
     index = next((index for index, each in enumerate(folders) if os.path.lexists(each)), None)

@@ -103,6 +103,23 @@ class OutputPath:
         return self.final.with_name(name)
 
 
+def check_suffix(path: Path) -> None:
+    """Check that a name is one of an MP4 file.
+
+    Raises:
+        OutputError: If it is not.
+    """
+    if path.suffix.lower() == ".mp4":
+        return
+    if path.is_dir():
+        why = "this is a folder; add a file name"
+    elif not path.suffix:
+        why = "it has no ending; add .mp4"
+    else:
+        why = f"'{excerpt(path.suffix, 20)}' is not written; use a name in .mp4"
+    raise OutputError(f"output {shown_path(path)}: {why}")
+
+
 def output_of(path: Path) -> OutputPath | None:
     """Return the output that a file on the way to a video is of; ``None`` if it is none."""
     found = _ON_THE_WAY.fullmatch(path.name)
@@ -162,11 +179,7 @@ def check_output(path: str | Path) -> OutputPath:
             no plain file is in the place of one, or another render is writing it.
     """
     path = Path(path)
-    if path.suffix.lower() != ".mp4":
-        raise OutputError(
-            f"output {shown_path(path)}: '{excerpt(path.suffix, 20)}' is not written; use a name "
-            "in .mp4"
-        )
+    check_suffix(path)
     try:
         output = OutputPath(output_target(path))
         with lock_output(output.final, output.lock):

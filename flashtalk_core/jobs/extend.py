@@ -18,7 +18,7 @@ from ..media.video.splice import EncoderSettings, up_to, write_fragments
 from ..media.video.stored import StoredVideo
 from .changes import whole_paths
 from .record import JobRecord
-from .stored_frames import check_fits, motion_frames_of, with_note
+from .stored_frames import check_fits, motion_frames_of, warn_of_another_portrait, with_note
 
 
 def begin_extended(
@@ -47,6 +47,7 @@ def begin_extended(
         FlashTalkError: If the video does not fit the plan, or cannot be written.
     """
     check_fits(stored, plan)
+    warn_of_another_portrait(stored, plan)
     output, chunk = check_output(path), plan.chunk
     num_chunks = stored.num_frames // chunk.num_new_frames
     require(

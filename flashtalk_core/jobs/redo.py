@@ -26,7 +26,13 @@ from ..media.video.finishing import taken_over
 from ..media.video.splice import EncoderSettings, with_frames, write_fragments
 from ..media.video.stored import StoredPacket, StoredVideo
 from .blend import blend_into
-from .stored_frames import check_fits, motion_frames_of, read_frames, with_note
+from .stored_frames import (
+    check_fits,
+    motion_frames_of,
+    read_frames,
+    warn_of_another_portrait,
+    with_note,
+)
 
 BLEND_FRAMES = 12
 """Frames at the end of the range that change over into those of the older video."""
@@ -103,6 +109,7 @@ def redo_chunks(
 def _check(stored: StoredVideo, plan: RenderPlan, chunks: ChunkRange) -> None:
     """Check what needs no weights; see :func:`redo_chunks`."""
     check_fits(stored, plan)
+    warn_of_another_portrait(stored, plan)
     total = num_chunks(stored.num_frames, plan.chunk)
     require(
         chunks.last < total,

@@ -52,6 +52,11 @@ def check_options(args: argparse.Namespace) -> None:
         args.image is not None,
         "--image: none is given; name the portrait that the video was rendered from",
     )
+    if args.redo is not None:
+        require(
+            args.output.is_file(),
+            f"video {shown_path(args.output)}: no such file; --redo takes a finished video as -o",
+        )
     if args.extend is not None:
         require(args.audio is not None, "--audio: none is given; name what the video goes on with")
         require(

@@ -162,12 +162,13 @@ def _readable(folder: Path) -> Iterator[None]:
 
 
 def _found(video: Path) -> HalfJob:
-    from ...files.output_path import OutputPath, unwritable
+    from ...files.output_path import OutputPath, output_of, unwritable
     from ...files.whole_file import written_target
     from ...jobs.folder import find_job
 
     try:
-        job = find_job(OutputPath(written_target(video)))
+        # The file that is seen in the folder is the partial one.
+        job = find_job(output_of(video) or OutputPath(written_target(video)))
     except OSError as error:
         raise unwritable(video, error) from error
     if job is None:

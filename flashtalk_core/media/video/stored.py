@@ -93,7 +93,10 @@ def open_stored(path: Path) -> StoredVideo:
         contexts = [stream.codec_context for stream in container.streams]
         codecs = [context.name if context else "unknown" for context in contexts]
         if sorted(codecs) != ["aac", "h264"]:
-            raise unreadable(path, f"its tracks are {', '.join(codecs)}, not H.264 and AAC")
+            raise InvalidInputError(
+                f"video {shown_path(path)}: its tracks are {', '.join(codecs)}, not H.264 and AAC; "
+                "use a video that was rendered here"
+            )
         video, audio = container.streams.video[0], container.streams.audio[0]
         require(
             video.frames > 0 and video.codec_context.extradata is not None,

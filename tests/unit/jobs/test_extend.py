@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image, ImageOps
 
 from flashtalk_core.cli.main import main
 from flashtalk_core.errors import InvalidInputError
@@ -176,6 +177,16 @@ def test_a_file_of_the_user_on_the_way_is_refused_and_stays(videos, tmp_path, na
     assert "would be overwritten" in capsys.readouterr().err
     assert own.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_another_portrait_is_warned_of(videos, tmp_path, capsys):
+    with Image.open(PORTRAIT) as image:
+        ImageOps.invert(image.convert("RGB")).save(tmp_path / "other.png")
+    for portrait, is_told in ((PORTRAIT, False), (tmp_path / "other.png", True)):
+        given = extend(videos, tmp_path / f"{portrait.stem}.mp4")
+        given[given.index(str(PORTRAIT))] = str(portrait)
+        assert main(given) == 0
+        assert ("is this the portrait that it was rendered" in capsys.readouterr().err) is is_told
 
 
 def test_redo_without_audio_speaks_of_no_example(videos, tmp_path, capsys):
