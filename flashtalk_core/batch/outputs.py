@@ -21,6 +21,7 @@ from ..files.output_path import (
     output_target,
     unwritable,
 )
+from ..files.paths import entries
 
 _OLDER = ".partial.older"
 """In the names of what stopped renders saved and later ones put aside."""
@@ -93,7 +94,7 @@ class OutputFolders:
         target = output_target(path)
         if target.parent not in self._older:
             output = check_output(path)
-            names = output.final.parent.iterdir()
+            names = entries(target.parent)  # none where it may be written to and not listed
             self._older[target.parent] = [each for each in names if _OLDER in each.name]
             return output
         check_suffix(path)

@@ -102,9 +102,7 @@ class _Run:
                 self._give(process)
 
     def _pass_on(self, process: RowProcess, report: Report) -> None:
-        process.note(report)
-        if report.warning is not None:
-            logger.warning("%s", report.warning)
+        _note(process, report)
         if process.row is None:
             return
         if report.resumed:
@@ -142,7 +140,9 @@ class _Run:
                     self._end_row(process, _stopped(process))
                 process.close()
                 self._places.pop(process, None)
-            elif report.status is not None:
+            elif report.status is None:
+                _note(process, report)
+            else:
                 self._end_row(process, report.outcome())
         for process in self._places:
             process.kill()
@@ -182,6 +182,12 @@ class _Run:
         assert row is not None
         with deferred_stops():
             self._events.ended(row, outcome)
+
+
+def _note(process: RowProcess, report: Report) -> None:
+    process.note(report)
+    if report.warning is not None:
+        logger.warning("%s", report.warning)
 
 
 def _stopped(process: RowProcess) -> Outcome:

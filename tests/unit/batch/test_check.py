@@ -94,3 +94,11 @@ def test_what_another_program_has_in_the_place_of_a_file_is_found_in_every_row(t
     first, second = check(row(tmp_path / "1.mp4"), row(tmp_path / "2.mp4"))
     assert isinstance(first, CheckedRow)
     assert "is no plain file" in str(second.error)
+
+
+def test_a_folder_that_cannot_be_listed_may_be_written_to(tmp_path, monkeypatch):
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert [type(each) for each in check(row(tmp_path / "1.mp4"))] == [CheckedRow]
