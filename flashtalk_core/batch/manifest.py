@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -16,6 +17,8 @@ from ..files.input_path import check_input
 from ..json_text import parse_json
 
 DELIMITERS = ",;\t"
+_NAMED_DELIMITER = re.compile(rf"sep=([{DELIMITERS}])[ \t]*\r?\n", re.IGNORECASE)
+"""First line by which Excel is told the delimiter."""
 _LINES = (".jsonl", ".ndjson")
 _MAX_BYTES = 64 * 2**20
 _FILES = ("image", "audio", "output")
@@ -100,7 +103,11 @@ def _read_line(number: int, line: str, known: Collection[str]) -> ManifestRow:
 
 
 def _read_table(text: str, known: Collection[str], shown: str) -> list[ManifestRow]:
-    table = csv.reader(io.StringIO(text, newline=""), _dialect(text), strict=True)
+    named = _NAMED_DELIMITER.match(text)
+    dialect = _with_delimiter(named[1]) if named else _dialect(text)
+    table = csv.reader(io.StringIO(text, newline=""), dialect, strict=True)
+    if named:
+        next(table)
     rows: list[ManifestRow] = []
     names: list[str] = []
     try:
@@ -126,7 +133,10 @@ def _dialect(text: str) -> type[csv.Dialect]:
         found = csv.Sniffer().sniff(header, DELIMITERS).delimiter
     except csv.Error:  # a single column
         found = ","
+    return _with_delimiter(found)
 
+
+def _with_delimiter(found: str) -> type[csv.Dialect]:
     class Found(csv.excel):
         delimiter = found
 
@@ -158,6 +168,10 @@ def _read_cells(number: int, cells: list[str], names: list[str]) -> ManifestRow:
     return ManifestRow(number, {name: value for name, value in values.items() if value})
 
 
+def _shown(names: Collection[str]) -> str:
+    return ", ".join(name.replace("_", "-") for name in sorted(names))
+
+
 def _known_name(text: str, known: Collection[str]) -> str:
     """Return the name of an option, however its words are joined.
 
@@ -168,5 +182,5 @@ def _known_name(text: str, known: Collection[str]) -> str:
     if name in known:
         return name
     near = get_close_matches(name, known, n=1)
-    remedy = f"is {near[0]!r} meant?" if near else f"use one of {', '.join(sorted(known))}"
+    remedy = f"is {near[0]!r} meant?" if near else f"use one of {_shown(known)}"
     raise InvalidInputError(f"column {excerpt(text)!r}: no such option; {remedy}")

@@ -140,6 +140,11 @@ def _check_new_folder(path: Path) -> None:
         raise OutputError(
             f"output {shown_path(path)}: its folder cannot be made; choose another folder"
         )
+    if not os.access(folders[index], os.W_OK | os.X_OK):
+        raise OutputError(
+            f"output {shown_path(path)}: its folder cannot be made, since "
+            f"{shown_path(folders[index])} cannot be written to; choose another folder"
+        )
     missing = [each.name for each in folders[:index]]
     for name in (*missing, OutputPath(path).finishing.name):
         _is_folder(folders[index] / name)

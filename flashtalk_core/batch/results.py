@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Self
 
 from ..errors import FlashTalkError, InvalidInputError, OutputError
@@ -122,6 +123,21 @@ class ResultFile:
         full, folder = (Path(os.path.normpath(each.absolute())) for each in (path, self.path))
         is_below = full.is_relative_to(folder.parent)
         return full.relative_to(folder.parent).as_posix() if is_below else str(full)
+
+    def check_writable(self) -> None:
+        """Check that results can be written, and leave nothing behind.
+
+        Raises:
+            OutputError: If they cannot.
+        """
+        try:
+            if self.path.exists():
+                with self.path.open("r+b"):
+                    return
+            with TemporaryFile(dir=self.path.parent):
+                pass
+        except OSError as error:
+            raise _unusable(self.path, error) from error
 
     @contextmanager
     def opened(self) -> Iterator[Self]:

@@ -5,6 +5,7 @@ They are those of the command ``render``; what several devices do together is no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
@@ -16,6 +17,7 @@ from ..excerpt import excerpt
 from ..placement.devices import DTYPES
 
 _MOST_DIGITS = 9
+_WHOLE_END = re.compile(r"[.,]0+$")
 
 Kind = Literal["one", "switch", "lines", "changes"]
 """One value, yes or no, several values, or prompts with the second each begins at."""
@@ -35,17 +37,17 @@ class RowOption:
 
 
 def read_whole(text: str) -> int:
-    """Read a whole number."""
+    """Read a whole number; spreadsheets write ``8`` as ``8.0`` or ``8,0``, too."""
     try:
-        return int(text)
+        return int(_WHOLE_END.sub("", text))
     except ValueError:
         raise ValueError("use a whole number") from None
 
 
 def read_number(text: str) -> float:
-    """Read a number."""
+    """Read a number, with a point or, as in many countries, a comma."""
     try:
-        return float(text)
+        return float(text.replace(",", ".") if text.count(",") == 1 else text)
     except ValueError:
         raise ValueError("use a number") from None
 

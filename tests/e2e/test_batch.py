@@ -221,6 +221,7 @@ def test_a_portrait_that_was_away_for_a_run_is_not_rendered_again(batch, folder)
         (("--devices", "cuda:99,cpu"), "device 'cuda:99':"),
         (("--devices", "cpu", "--ray", "auto"), "--ray and --devices"),
         (("--ray", "auto", "--workers", "0"), "--workers 0: use 1 or more"),
+        (("--dry-run", "--results", "/no/such/folder/r.jsonl"), "results /no/such/folder/r.jsonl"),
     ],
 )
 def test_where_rows_are_rendered_is_checked_first(batch, options, says):

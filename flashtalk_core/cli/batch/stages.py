@@ -70,6 +70,7 @@ def finish_batch(
 
     results = ResultFile(args.results or results_path(args.manifest))
     if args.dry_run:
+        results.check_writable()
         return _report(_check(rows, look, results, again=args.again))
     try:
         with results.opened():  # before the check: what is done is what no other batch changes
@@ -148,6 +149,8 @@ def _render(
             for note in each.notes:
                 logger.warning("%s", note)
     if wanted:
+        if kinds["done"]:
+            logger.info("%d of %d rows are done already", kinds["done"], len(checked))
         with Watch(wanted, results) as watch:
             make_workers().render_all(in_order(wanted), watch)
         kinds = kinds + watch.kinds - Counter(left=len(wanted))

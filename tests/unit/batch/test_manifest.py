@@ -35,6 +35,12 @@ def test_tables_of_all_programs_are_read(read, delimiter, start, end):
     assert [row.values for row in read(start + text)] == ROWS
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_line_that_names_the_delimiter_is_read(read, delimiter):
+    table = f'sep={delimiter}\r\naudio{delimiter}prompt\r\na.wav{delimiter}"A; b, c"\r\n'
+    assert [row.values for row in read(table)] == [{"audio": "a.wav", "prompt": "A; b, c"}]
+
+
 def test_a_table_of_one_column_is_read(read):
     assert [row.values for row in read("audio\na.wav\n")] == [{"audio": "a.wav"}]
 
@@ -59,7 +65,7 @@ def test_json_lines_keep_their_types(read):
     ("content", "says"),
     [
         ("audio,promt\na,b\n", "column 'promt': no such option; is 'prompt' meant?"),
-        ("audio,colour\na,b\n", "no such option; use one of audio, image, mouth_strength, output,"),
+        ("audio,colour\na,b\n", "no such option; use one of audio, image, mouth-strength, output,"),
         ("audio,seed,Seed\na,1,2\n", "column seed is there twice"),
         ("audio\n", "no rows; write one for each video"),
         ("", "the file is empty"),

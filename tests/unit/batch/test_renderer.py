@@ -9,7 +9,7 @@ from flashtalk_core.batch.renderer import RowRenderer
 from flashtalk_core.batch.rows import BatchRow
 from flashtalk_core.engine.spec import RenderSpec, SamplingSpec, Speaker
 from flashtalk_core.media.video.encoder import VideoEncoder
-from flashtalk_core.media.video.writer import Mp4Writer
+from flashtalk_core.media.video.finishing import FinishedFile
 from flashtalk_core.sampling import step
 
 pytestmark = pytest.mark.cpu
@@ -53,7 +53,7 @@ def row(tmp_path):
 
 def test_networks_are_told_from_files_that_are_written(row, monkeypatch):
     events, seen = Events(), {}
-    watched = ((Mp4Writer, "_finish"), (VideoEncoder, "open"), (VideoEncoder, "write"))
+    watched = ((FinishedFile, "make"), (VideoEncoder, "open"), (VideoEncoder, "write"))
     for owner, name in watched:
         act = getattr(owner, name)
 
@@ -64,7 +64,7 @@ def test_networks_are_told_from_files_that_are_written(row, monkeypatch):
         monkeypatch.setattr(owner, name, look)
     renderer = RowRenderer(lambda spec: spec, lambda place: None)
     assert renderer.render(row, events) == events.num_frames == 40
-    assert set(seen) == {"_finish", "open", "write"}
+    assert set(seen) == {"make", "open", "write"}
     assert not any(any(each) for each in seen.values())
 
 

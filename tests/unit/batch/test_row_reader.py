@@ -85,6 +85,17 @@ def test_what_several_devices_do_together_is_no_column():
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("seed", "8.0", 8), ("seed", "8,00", 8), ("duration", "0,5", 0.5), ("duration", "0.5", 0.5),
+    ],
+)  # fmt: skip
+def test_numbers_of_spreadsheets_are_read(name, text, value):
+    spec, _ = read(**{name: text})
+    assert (spec.sampling.seed if name == "seed" else spec.duration_s) == value
+
+
+@pytest.mark.parametrize(
     ("values", "says"),
     [
         ({"size": "64"}, "--size '64': write height x width in pixels, such as 768x448"),
