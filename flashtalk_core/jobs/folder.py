@@ -71,7 +71,7 @@ def find_interrupted(folder: Path, key: str) -> OutputPath | None:
     """
     found = [job for job in list_jobs(folder) if job.record and job.record.key == key]
     found.sort(key=lambda job: -_saved_s(job))
-    return next((job.output for job in found if _is_free(job.output)), None)
+    return next((job.output for job in found if is_free(job.output)), None)
 
 
 def remove_job(job: HalfJob) -> None:
@@ -133,7 +133,8 @@ def _saved_s(job: HalfJob) -> int:
     return job.record.saved_s if job.record else 0
 
 
-def _is_free(output: OutputPath) -> bool:
+def is_free(output: OutputPath) -> bool:
+    """Return whether no render of an output runs; a lock that a killed one left is removed."""
     try:
         with lock_output(output.final, output.lock):
             return True

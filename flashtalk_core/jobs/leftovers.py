@@ -14,6 +14,7 @@ from ..files.output_path import OutputPath, output_of
 from ..log import printable_log
 from ..media.audio.appended import is_appended_audio
 from ..media.video.older_partials import num_saved_frames
+from .folder import is_free
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -84,7 +85,9 @@ def tell_leftovers(
 
 
 def _is_left(path: Path, output: OutputPath) -> bool:
-    if not path.is_file() or path.is_symlink() or output.lock.exists():
+    if not path.is_file() or path.is_symlink():
+        return False
+    if output.lock.exists() and not is_free(output):
         return False
     if path == output.audio and not is_appended_audio(path):
         return False  # of the user

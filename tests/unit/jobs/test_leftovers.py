@@ -58,6 +58,13 @@ def test_they_are_listed_and_counted(folder, capsys):
     assert "1 interrupted renders" in said.err
 
 
+def test_what_a_killed_render_left_with_its_lock_is_listed(tmp_path):
+    output = OutputPath(tmp_path / "a.mp4")
+    output.partial.write_bytes(b"video")
+    output.lock.touch()
+    assert [each.path for each in list_leftovers(tmp_path)] == [output.partial]
+
+
 def test_frames_of_a_partial_file_are_counted(plan, engine, open_job):
     job = open_job(plan)
     stop_after(job, engine, 3)
