@@ -67,6 +67,8 @@ class View:
     """Time until it leaves at the earliest."""
     drawn: int
     """Frame after the last that is drawn or being drawn; at least ``playhead``."""
+    dry: int = 0
+    """Frames since the last drawn one that the last picture was held for."""
     sound_stop: int
     """Frame after the last that has sound."""
     waiting: int = 0
@@ -184,7 +186,7 @@ def _speak(view: View, policy: Policy) -> Action:
     if not view.may_grow:  # nothing follows: silence fills the chunk
         cost = _covering(view.costs, left + policy.settle)
         return Draw(_next(view, policy, cost), cost.num_new, "more")
-    late = earliest(view, longest) - view.drawn
+    late = earliest(view, longest) - view.drawn + view.dry
     fitting = [cost for cost in view.costs if cost.num_new <= ready]
     if fitting and late >= policy.slack:
         return Draw(_next(view, policy, fitting[-1]), fitting[-1].num_new, "more")

@@ -232,6 +232,7 @@ class LiveSession:
             playhead=timeline.playhead,
             to_next=to_next,
             drawn=drawn,
+            dry=0 if timeline.is_resting else max(0, drawn - timeline.stop),
             sound_stop=sound.stop,
             waiting=sound.waiting_frames,
             is_waiting_whole=sound.is_waiting_whole,
@@ -247,7 +248,7 @@ class LiveSession:
         if action.kind == "start":
             if action.first > view.drawn and self.policy.idle != "draw":
                 # In the silence before it idle frames are better than a picture that is held.
-                self._timeline.rest(view.drawn - self.policy.fade)
+                self._timeline.rest(max(view.sound_stop, view.drawn - self.policy.fade))
             self.sound.attach(action.first)
         chunk = self._chunks[action.num_new]
         index = self.counts.chunks

@@ -109,3 +109,13 @@ def test_the_first_chunk_is_short_where_the_next_is_there_in_time():
 def test_a_look_ahead_that_cannot_be_is_refused(look_ahead):
     with pytest.raises(InvalidInputError, match=f"look-ahead {look_ahead}: use 0 to 25"):
         Policy(look_ahead=look_ahead)
+
+
+def test_a_short_rest_of_sound_is_drawn_once_nothing_is_left_to_show():
+    """However little time a chunk takes."""
+    quick = ChunkCost(28, 0.5, 1)
+    view = View(
+        playhead=131, drawn=131, dry=1, sound_stop=141, may_grow=True, quiet=9.0, costs=[quick]
+    )
+    assert decide(view, Policy()) == Draw(131, 28, "more")
+    assert decide(replace(view, playhead=130, drawn=130, dry=0, to_next=0.9), Policy()) == Wait()

@@ -151,3 +151,16 @@ def test_a_clear_before_anything_was_drawn_reports_nothing_played(rig):
     assert [(p.utterance, p.seconds, p.interrupted) for p in run.out.played] == [(1, 0, True)]
     assert run.session.counts.chunks == 0
     assert max(run.out.brightness) < 40
+
+
+@pytest.mark.parametrize("moment_s", [0.50 + 0.01 * step for step in range(6)])
+def test_what_was_spoken_is_not_faded_where_idle_frames_lead_to_what_follows(rig, moment_s):
+    """The next utterance gives up the silence after this one, and is a frame too late to follow."""
+    run = rig(0.75, lengths=(17,), first=0.74, steps=2)
+    run.say(0.148, 12)
+    run.say(moment_s, 30)
+    run.run.run(4)
+    for one, bright, level in zip(run.out.shown, run.out.brightness, run.out.levels, strict=True):
+        if one.utterance is not None:
+            assert bright == int(100 + 100 * level), one.frame
+    assert len(run.out.played) == 2
