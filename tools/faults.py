@@ -1,7 +1,8 @@
 """Inject every fault of tests/faults and write docs/FAULTS.md.
 
 ``python -m tools.faults``; ``--only WORD`` for some, which are printed and not written;
-``--first-frame`` measures how long a resumed render takes to its first new frame instead.
+``--first-frame`` measures how long a resumed render takes to its first new frame instead, and puts
+that at the end of the page, where it stays.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ Each row is a fault that was injected into `python -m flashtalk_core render` wit
 
 `FOLDER` is the folder of the video, `REPOSITORY` that of this project.
 """
+FIRST_FRAME = "## First new frame\n"
 _REPEATS = 5
 COLUMNS = ("fault", "what the user sees", "what is left", "again", "passed")
 
@@ -65,7 +67,7 @@ def main() -> int:
     found, pace = _inject(wanted, args.jobs)
     if len(found) == len(FAULTS):
         took_s = time.monotonic() - start_s
-        PAGE.write_text(render_page(found, pace, took_s), encoding="utf-8")
+        write_page(table=render_page(found, pace, took_s))
     return 0 if all(each.passed for each in found) else 1
 
 
@@ -90,11 +92,12 @@ def _inject(faults: Sequence[Fault], jobs: int) -> tuple[list[Found], Pace]:
 
 
 def _time_first_frames() -> int:
-    """Print seconds from the command to the first frame: of a new render, and of a resumed one."""
+    """Measure seconds from the command to the first frame of a new render and a resumed one."""
     from flashtalk_core.bench.render_process import seconds_to_first_frame
     from tests.faults.acts import interrupted
     from tests.faults.scene import Scene
 
+    load = os.getloadavg()[0]
     with TemporaryDirectory(prefix="faults-") as name:
         times_s: dict[str, list[float]] = {"new": [], "resumed": []}
         for number in range(_REPEATS):
@@ -105,21 +108,44 @@ def _time_first_frames() -> int:
                 if kind == "resumed":
                     interrupted(2)(scene)
                 found.append(seconds_to_first_frame(scene.arguments()[1:]))
-    for kind, found in times_s.items():
-        middle = statistics.median(found)
-        print(f"{kind}: {middle:.1f} s ({min(found):.1f} to {max(found):.1f})")  # noqa: T201
+    section = render_first_frames(**times_s, load=load)
+    print(section)  # noqa: T201
+    write_page(first_frames=section)
     return 0
+
+
+def render_first_frames(new: Sequence[float], resumed: Sequence[float], load: float) -> str:
+    """Return the section of the page; seconds of several runs, and programs that ran before."""
+    times = [f"{statistics.median(s):.1f} s ({min(s):.1f} to {max(s):.1f})" for s in (new, resumed)]
+    return (
+        f"{FIRST_FRAME}\nSeconds from the command to the first frame that is rendered, median of "
+        f"{len(new)} (least to most), {time.strftime('%Y-%m-%d')}, {_machine()}, with\n`python -m "
+        f"tools.faults --first-frame`: a new render {times[0]}, one that goes on after two of its "
+        f"four chunks {times[1]}. {load:.0f} other programs wanted the processor.\n"
+    )
+
+
+def write_page(table: str = "", first_frames: str = "") -> None:
+    """Write a part of the page; the other one stays."""
+    before, title, rest = PAGE.read_text(encoding="utf-8").partition(FIRST_FRAME)
+    parts = [table or before, first_frames or title + rest]
+    text = "\n\n".join(part.strip() for part in parts if part)
+    PAGE.write_text(text + "\n", encoding="utf-8")
+
+
+def _machine() -> str:
+    system = f"{platform.system()} {platform.release().split('-')[0]}"
+    return f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}"
 
 
 def render_page(found: Sequence[Found], pace: Pace, took_s: float) -> str:
     """Return the page as Markdown."""
     passed = sum(each.passed for each in found)
     kills = [each for each in found if each.fault.kind == "kill -9"]
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}"
     parts = [
         INTRODUCTION,
         f"**{passed} of {len(found)} faults lost nothing** on {time.strftime('%Y-%m-%d')} "
-        f"({machine}, Python {platform.python_version()}), with `python -m tools.faults`, in "
+        f"({_machine()}), with `python -m tools.faults`, in "
         f"{took_s / 60:.0f} minutes on a machine that others used, too. {len(kills)} of them are "
         f"`kill -9` at random points and before each sync: at most "
         f"{max(each.num_again for each in kills)} chunk was rendered again, and "

@@ -11,6 +11,7 @@ from tests.faults.kills import BYTES, CHUNK_SHARES, KIND, MOST_SHARE, START_SHAR
 from tests.faults.moments import share_of_start
 from tests.faults.scene import Pace
 from tests.faults.table import FAULTS
+from tools import faults
 
 pytestmark = pytest.mark.cpu
 
@@ -27,6 +28,26 @@ def test_the_page_lists_every_fault_and_says_that_it_passed():
     rows = re.findall(r"^\| (.+?) \| .* \| (.+?) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
     passed = {name for name, result in rows if result == "yes"}
     assert passed == {each.name for each in FAULTS}
+
+
+def test_the_page_says_how_soon_a_resumed_render_has_a_new_frame():
+    found = re.findall(r"(?:a new render|four chunks) ([0-9.]+) s \(", PAGE.read_text("utf-8"))
+    assert len(found) == 2
+    assert all(float(seconds) > 0 for seconds in found)
+
+
+def test_one_part_of_the_page_is_written_and_the_other_one_stays(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(faults, "PAGE", page)
+    page.write_text("# Faults\n\n| a | yes |\n")
+    for seconds in (3, 4):
+        section = faults.render_first_frames(new=[seconds] * 3, resumed=[1, seconds, 9], load=0)
+        faults.write_page(first_frames=section)
+    assert page.read_text().startswith(f"# Faults\n\n| a | yes |\n\n{faults.FIRST_FRAME}\nSeconds")
+    assert page.read_text().count("a new render") == 1
+    assert "four chunks 4.0 s (1.0 to 9.0)" in page.read_text()
+    faults.write_page(table="# Faults\n\n| b | yes |\n")
+    assert page.read_text().startswith(f"# Faults\n\n| b | yes |\n\n{faults.FIRST_FRAME}\nSeconds")
 
 
 def test_kills_are_random_and_the_same_each_time():
