@@ -18,7 +18,7 @@ from ..isobmff.boxes import child, child_boxes, file_boxes, read_payload
 from ..isobmff.defragment import handler_of
 from .reading.container import open_video, unreadable
 
-_NO_TEXTS = {"major_brand", "minor_version", "compatible_brands"}
+_NO_TEXTS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
 
 @dataclass(frozen=True)
