@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
 from itertools import combinations
 
@@ -48,35 +46,18 @@ def _links() -> Finding:
     if slow:
         where = "all pairs" if len(slow) == len(pairs) else ", ".join(slow)
         return Finding("links", False, f"through main memory ({where}): expect little gain")
-    kinds = link_kinds(_topology(), count)
+    kinds = _kinds(count)
     over = f", over {' and '.join(kinds)}" if kinds else ""
     return Finding("links", True, f"each GPU reads the memory of each other one{over}")
 
 
-def _topology() -> str:
-    """Return what ``nvidia-smi`` prints of the links, nothing where it cannot be asked."""
+def _kinds(count: int) -> list[str]:
+    """Return how GPUs are joined; nothing in the published pack, which starts no programs."""
     try:
-        return subprocess.run(
-            ["nvidia-smi", "topo", "-m"], capture_output=True, text=True, check=True, timeout=20
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def link_kinds(topology: str, num_gpus: int) -> list[str]:
-    """Return how GPUs are joined, each kind once: ``18 NVLinks``, ``PCIe (PHB)``.
-
-    Args:
-        topology: Output of ``nvidia-smi topo -m``: a row and a column for each GPU.
-        num_gpus: GPUs of the machine.
-    """
-    kinds: dict[str, None] = {}
-    rows = [line.split() for line in topology.splitlines() if re.match(r"GPU\d+\s", line)]
-    for number, row in enumerate(rows[:num_gpus]):
-        for name in row[number + 2 : num_gpus + 1]:
-            nvlinks = re.fullmatch(r"NV(\d+)", name)
-            kinds[f"{nvlinks[1]} NVLinks" if nvlinks else f"PCIe ({name})"] = None
-    return list(kinds)
+        from ...bench.ranks.topology import link_kinds, read_topology
+    except ImportError:
+        return []
+    return link_kinds(read_topology(), count)
 
 
 def _exchange(has_nccl: bool) -> Finding:

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from flashtalk_core.acceleration.attention_kernels import KERNELS
+from flashtalk_core.bench.ranks.topology import link_kinds
 from flashtalk_core.cli.diagnosis.doctor import list_devices
-from flashtalk_core.cli.diagnosis.several_devices import link_kinds, list_several
+from flashtalk_core.cli.diagnosis.several_devices import list_several
 from flashtalk_core.cli.main import main
 from flashtalk_core.weights.discovery.layout import resolve_model
 
