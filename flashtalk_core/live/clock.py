@@ -46,9 +46,9 @@ class PlayoutClock:
         return self._start_s + frame / self._rate_hz
 
     def to_next(self, now_s: float) -> float:
-        """Return how long the next frame does not leave yet, in frames."""
+        """Return the frames of time until the next frame leaves; below 0 while it is late."""
         leaves_s = self.due_s(self._session.playhead) - self._lead_s
-        return max(0.0, (leaves_s - now_s) * self._rate_hz)
+        return (leaves_s - now_s) * self._rate_hz
 
     def tick(self, now_s: float) -> tuple[Shown | None, float]:
         """Let the next frame leave if it is time.
