@@ -1,4 +1,4 @@
-.PHONY: check format test test-ranks test-bench test-training test-browser test-gpu
+.PHONY: check format test test-ranks test-e2e test-bench test-training test-browser test-gpu
 
 check:
 	.ci/check
@@ -12,6 +12,9 @@ test:
 
 test-ranks:
 	python -m pytest --quiet -m ranks
+
+test-e2e:
+	python -m pytest --quiet -m e2e -n 2
 
 test-bench:
 	python -m pytest --quiet -m bench -n 2

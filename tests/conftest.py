@@ -13,7 +13,10 @@ import pytest
 # another order. Read when torch is first imported, here and in processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-TIERS = {"cpu", "ranks", "bench", "training", "browser", "comfyui", "gpu", "multigpu", "manual"}
+TIERS = {
+    *("cpu", "ranks", "e2e", "bench", "training"),
+    *("browser", "comfyui", "gpu", "multigpu", "manual"),
+}
 NUM_GPUS = {"gpu": 1, "multigpu": 2}
 NUM_MANUAL = pytest.StashKey[int]()
 """Tests that were left out for want of ``-m manual``."""

@@ -15,6 +15,7 @@ from threading import Lock, Thread
 
 from ..batch.renderer import RowRenderer
 from ..batch.run import render_row
+from ..log import printable_log
 from ..runtime.cluster.process import engine_at
 from .messages import Report, read_request, write_message
 
@@ -81,7 +82,8 @@ def main(step_limit: str) -> None:
     """Render row after row until standard input ends."""
     reports = _Reports()
     logging.basicConfig(level="INFO", format="%(asctime)s %(name)s: %(message)s")
-    logging.getLogger(__package__.partition(".")[0]).addHandler(_Warnings(reports))
+    own = printable_log(logging.getLogger(__package__.partition(".")[0]))
+    own.logger.addHandler(_Warnings(reports))
     limits = {"step_s": float(step_limit)} if step_limit else {}
     renderer = RowRenderer(lambda spec: spec, lambda place: engine_at(place, limits))
     requests = _Requests()

@@ -42,12 +42,12 @@ def check_fits(stored: StoredVideo, plan: RenderPlan) -> None:
 
 
 def warn_of_another_portrait(stored: StoredVideo, plan: RenderPlan) -> None:
-    """Warn if the last frame of a finished video has other colours than the portrait of a plan.
+    """Warn if the first frame of a finished video has other colours than the portrait of a plan.
 
     Colours are matched to the portrait while a video is rendered, so its own is closer. Another one
     with the same colours is not noticed.
     """
-    frame = read_frames(stored, [stored.num_frames - 1])[0].float() / _BYTE
+    frame = read_frames(stored, [0])[0].float() / _BYTE
     portrait = (plan.fitted_image() + 1) / 2
     distance = float((frame.mean((0, 1)) - portrait.mean((1, 2))).abs().mean())
     if distance > _OTHER_COLOURS:

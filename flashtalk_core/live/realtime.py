@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from threading import Event, Thread
 
+from ..log import printable_log
 from .clock import LEAD_S, LiveSink, PlayoutClock
 from .decide import ChunkCost
 from .session import Job, LiveSession
 from .simulate import Drawer
 
-_log = logging.getLogger(__name__)
+_log = printable_log(logging.getLogger(__name__))
 _LONGEST_WAIT_S = 0.5
 
 

@@ -15,7 +15,7 @@ import pytest
 from flashtalk_core.cli.main import main
 
 pytestmark = [
-    pytest.mark.cpu,
+    pytest.mark.e2e,
     pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX"),
 ]
 
@@ -34,7 +34,7 @@ def test_a_folder_that_does_not_exist(refused, tmp_path):
     ("name", "said"),
     [
         ("talk.avi", "'.avi' is not written; use a name in .mp4"),
-        ("talk", "use a name in .mp4"),
+        ("talk", "it has no ending; add .mp4"),
         ("n" * 300 + ".mp4", "choose a shorter name"),
     ],
 )

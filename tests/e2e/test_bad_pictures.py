@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from flashtalk_core.weights.discovery.layout import resolve_model
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 
 def no_samples(path):

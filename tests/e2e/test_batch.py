@@ -12,7 +12,7 @@ from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.sampling import step as sampling
 from flashtalk_core.weights.load import AvatarCheckpoint
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 QUICK = ("--steps", "1", "--size", "32x32")
 

@@ -10,7 +10,7 @@ import pytest
 from flashtalk_core.cli.main import main
 from flashtalk_core.weights.load import open_avatar
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 
 def frames_of(path):

@@ -82,6 +82,7 @@ def test_links_of_other_pages_lead_into_the_archive_or_to_what_it_leaves_out(arc
     left_out = (
         "docs/training/",
         "flashtalk_training/",
+        "flashtalk_core/comfy_client/",
         "flashtalk_core/runtime/",
         "tests/",
         ".ci/",

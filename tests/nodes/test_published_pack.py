@@ -10,7 +10,7 @@ import pytest
 
 from .archive_files import ROOT, archived
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 HOST = Path(__file__).with_name("host")
 
