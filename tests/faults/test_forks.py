@@ -10,7 +10,7 @@ import pytest
 from tests.faults.threads import thread_names, wait_until_alone
 
 pytestmark = [
-    pytest.mark.cpu,
+    pytest.mark.e2e,
     pytest.mark.skipif(sys.platform != "linux", reason="threads are counted by /proc"),
 ]
 

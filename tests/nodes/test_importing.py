@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 HOST = Path(__file__).with_name("host")

@@ -16,7 +16,7 @@ from flashtalk_core.parity.precision import exact_float32
 from flashtalk_core.parity.report import format_table, to_json
 from flashtalk_core.parity.runner import run_parity
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -22,7 +22,7 @@ from tests.unit.live.tiny_session import (
     speech,
 )
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 SMALL = {"size_px": (32, 32), "steps": 1}
 TOTAL = 75

@@ -30,7 +30,7 @@ from flashtalk_core.runtime.messages import Ready, decode, encode
 
 from .conftest import make_plan, render
 
-pytestmark = pytest.mark.cpu
+pytestmark = pytest.mark.e2e
 
 
 class FakeEngine:
