@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..engine.plan import RenderPlan
@@ -12,6 +13,7 @@ from ..errors import require
 from ..excerpt import shown_path
 from ..files.output_path import OutputPath, check_output, unwritable
 from ..geometry import num_video_frames
+from ..media.audio.appended import is_appended_audio
 from ..media.video.finishing import taken_over
 from ..media.video.older_partials import OlderPartials
 from ..media.video.splice import EncoderSettings, up_to, write_fragments
@@ -82,6 +84,19 @@ def begin_extended(
             _with_older_aside(output, write)
     except OSError as error:
         raise unwritable(output.final, error) from error
+
+
+@contextmanager
+def removing_joined_audio(output: OutputPath) -> Iterator[None]:
+    """Remove the audio of an extended video at the end, unless its render can go on.
+
+    A file of another program under that name stays.
+    """
+    try:
+        yield
+    finally:
+        if not output.state.exists() and is_appended_audio(output.audio):
+            output.audio.unlink(missing_ok=True)
 
 
 def _with_older_aside(output: OutputPath, write: Callable[[], None]) -> None:

@@ -13,7 +13,6 @@ from ..files.output_lock import lock_output
 from ..files.output_path import STATE_SUFFIX, OutputPath
 from ..files.whole_file import remove_asides
 from ..log import printable_log
-from .joined_audio import has_joined_audio
 from .record import JobRecord
 
 _log = printable_log(logging.getLogger(__name__))
@@ -40,11 +39,16 @@ class HalfJob:
         return sum(map(_size_of, self.files))
 
     @property
+    def is_extension(self) -> bool:
+        """Whether it takes its audio from a file that goes with it."""
+        speakers = () if self.record is None else self.record.spec.speakers
+        return any(each.audio and _is_same(each.audio, self.output.audio) for each in speakers)
+
+    @property
     def files(self) -> list[Path]:
         """Its files, whether they are there or not."""
-        output, record = self.output, self.record
-        is_extended = record is not None and has_joined_audio(output, record.spec)
-        audio = [output.audio] if is_extended else []
+        output = self.output
+        audio = [output.audio] if self.is_extension else []
         return [output.state, output.partial, output.finishing, *audio]
 
 
@@ -156,6 +160,13 @@ def _read(path: Path) -> HalfJob:
         return HalfJob(output, JobRecord.read(path, with_frames=False))
     except (InvalidInputError, OSError) as error:
         return HalfJob(output, None, str(error))
+
+
+def _is_same(name: str, path: Path) -> bool:
+    try:
+        return path.samefile(name)
+    except (OSError, ValueError):  # one is missing, or is no name that the system takes
+        return False
 
 
 def _size_of(path: Path) -> int:

@@ -81,7 +81,7 @@ def removing_audio(args: argparse.Namespace) -> Iterator[None]:
         yield
         return
     from ...files.output_path import check_output, check_spared
-    from ...jobs.joined_audio import removing_joined_audio
+    from ...jobs.extend import removing_joined_audio
 
     output = check_output(args.output)
     check_spared(output, (args.extend, args.image, args.audio))

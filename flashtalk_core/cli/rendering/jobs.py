@@ -95,8 +95,8 @@ def run_resume(args: argparse.Namespace, open_engine: OpenEngine) -> int:
     """Render what is missing."""
     from ...engine.render import describe
     from ...engine.resolve import LocalHost, resolve
+    from ...jobs.extend import removing_joined_audio
     from ...jobs.job import Job, JobOptions
-    from ...jobs.joined_audio import has_joined_audio, removing_joined_audio
 
     job = _found(args.video)
     if job.record is None:
@@ -107,8 +107,7 @@ def run_resume(args: argparse.Namespace, open_engine: OpenEngine) -> int:
         f"video {shown_path(args.video)}: its portrait or audio came from a graph; run the same "
         "prompt in ComfyUI, which goes on with it",
     )
-    is_extended = has_joined_audio(job.output, record.spec)
-    with removing_joined_audio(job.output) if is_extended else nullcontext():
+    with removing_joined_audio(job.output) if job.is_extension else nullcontext():
         plan = resolve(record.spec, LocalHost())
         options = JobOptions(crf=record.crf, metadata={"comment": describe(plan)})
         render_job(Job(plan, record.spec, job.output.final, options), plan, open_engine)

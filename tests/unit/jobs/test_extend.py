@@ -243,6 +243,15 @@ def test_a_removed_job_leaves_no_audio(linked, tmp_path, capsys):
     assert names(tmp_path) == {"links"}
 
 
+def test_a_file_in_the_place_of_the_audio_is_refused_and_stays(videos, tmp_path, capsys):
+    own = write_noise(tmp_path / "c.partial.wav", 0.2)
+    before = own.read_bytes()
+    assert main(extend(videos, tmp_path / "c.mp4")) == 2
+    assert "a file of another program is there; move it away" in capsys.readouterr().err
+    assert own.read_bytes() == before
+    assert names(tmp_path) == {"c.partial.wav"}
+
+
 def test_somebodys_audio_of_that_name_is_refused_and_stays(videos, tmp_path, capsys):
     own = write_noise(tmp_path / "c.partial.wav", 0.2)
     before, given = own.read_bytes(), ["--audio", str(own), "-o", str(tmp_path / "c.mp4")]
