@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from stat import S_ISDIR
 
 from ..errors import FlashTalkError, InvalidInputError, OutputError, require
 from ..excerpt import excerpt, reason, shown_path
-from ..files.output_lock import check_own_place, lock_output
+from ..files.output_lock import lock_output
 from ..files.output_path import (
+    OLDER_START,
     OutputPath,
     check_name,
     check_output,
+    check_replaceable,
     check_spared,
     check_suffix,
     output_target,
@@ -23,8 +24,6 @@ from ..files.output_path import (
 )
 from ..files.paths import entries
 
-_OLDER = ".partial.older"
-"""In the names of what stopped renders saved and later ones put aside."""
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -95,33 +94,20 @@ class OutputFolders:
         if target.parent not in self._older:
             output = check_output(path)
             names = entries(target.parent)  # none where it may be written to and not listed
-            self._older[target.parent] = [each for each in names if _OLDER in each.name]
+            self._older[target.parent] = [each for each in names if OLDER_START in each.name]
             return output
         check_suffix(path)
         output = OutputPath(target)
         with lock_output(output.final, output.lock):
             for name in (output.partial, output.finishing):
-                _check_own(output.final, name)
+                check_replaceable(output.final, name)
         return output
 
     def _check_sources(self, output: OutputPath, sources: tuple[Path, ...]) -> None:
-        start = f"{output.final.stem}{_OLDER}"
+        start = f"{output.final.stem}{OLDER_START}"
         older = (each for each in self._older[output.final.parent] if each.name.startswith(start))
         names = (output.final, output.partial, output.finishing, output.state, output.audio)
         check_spared(output, sources, (*names, output.lock, *older))
-
-
-def _check_own(final: Path, path: Path) -> None:
-    """See that a file of the render can be written to, if it is there.
-
-    Raises:
-        OSError: If it cannot, or its name is too long.
-        OutputError: If something else is there.
-    """
-    with suppress(FileNotFoundError):
-        check_own_place(final, path)
-        with path.open("r+b"):
-            return
 
 
 def _check_new_folder(path: Path) -> None:

@@ -22,7 +22,8 @@ _FINISHING_SUFFIX = ".partial.finishing.mp4"
 _AUDIO_SUFFIX = ".partial.wav"
 STATE_SUFFIX = ".partial.state"
 """Of the file that says how far a render has come."""
-_OLDER_START, _OLDER_REST = ".partial.older", re.compile(r"(?:-([0-9]+))?\.mp4")
+OLDER_START, _OLDER_REST = ".partial.older", re.compile(r"(?:-([0-9]+))?\.mp4")
+"""In the names of what stopped renders saved and later ones put aside; and what follows."""
 # None of these names is one that an output may have, on disks that do not distinguish letters
 # either; so the files of one render are never those of another.
 _RESERVED = re.compile(r"\.partial(\.finishing|\.older(-\d+)?)?\.[^.]+$", re.IGNORECASE)
@@ -76,7 +77,7 @@ class OutputPath:
 
         Numbers are missing where a newer file has taken the place of one.
         """
-        start = f"{self.final.stem}{_OLDER_START}"
+        start = f"{self.final.stem}{OLDER_START}"
         found: list[tuple[int, Path]] = []
         with suppress(OSError):  # a folder may let files be written and not be listed
             for path in self.final.parent.iterdir():
@@ -99,7 +100,7 @@ class OutputPath:
         return [self.final, *names, *self.older]
 
     def _older_name(self, number: int) -> Path:
-        name = f"{self.final.stem}{_OLDER_START}{f'-{number}' if number > 1 else ''}.mp4"
+        name = f"{self.final.stem}{OLDER_START}{f'-{number}' if number > 1 else ''}.mp4"
         return self.final.with_name(name)
 
 
@@ -221,13 +222,25 @@ def _check_writable(final: Path, path: Path) -> None:
         OSError: If that fails.
         OutputError: If something else is there.
     """
-    if os.path.lexists(path):
+    if not check_replaceable(final, path):
+        os.close(create(path))
+        path.unlink()
+
+
+def check_replaceable(final: Path, path: Path) -> bool:
+    """See that the file that is there can be written to; return whether one is.
+
+    Raises:
+        OSError: If it cannot, or the system does not take its name.
+        OutputError: If something else is there.
+    """
+    try:
         check_own_place(final, path)
         # Nothing changes in it, and root cannot fool it.
         with path.open("r+b"):
-            return
-    os.close(create(path))
-    path.unlink()
+            return True
+    except FileNotFoundError:
+        return False
 
 
 def error_line(final: Path, partial: Path, size: int, is_playable: bool, error: Exception) -> str:

@@ -82,7 +82,7 @@ class LiveSession:
     """Of the states of the session."""
     counts: Counts = field(default_factory=Counts)
     changed: Condition = field(init=False)
-    """Told when sound arrives, a frame leaves or is added, or something is cleared."""
+    """Notified when sound arrives, a frame leaves or is added, or something is cleared."""
 
     def __post_init__(self) -> None:
         self.changed = Condition(self.sound.lock)

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...batch.row_options import read_size
 from ...errors import InvalidInputError
 from ...excerpt import excerpt
 from ...files.paths import check_file
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ...engine.request import PromptChange
     from ...engine.spec import RenderSpec, SamplingSpec
 
-_MOST_DIGITS = 9
 EXAMPLE = Path(__file__).parents[2] / "assets" / "example"
 
 
@@ -121,13 +121,10 @@ def parse_input(text: str) -> Path:
 
 def parse_size(text: str) -> tuple[int, int]:
     """Read ``HxW``, height first."""
-    height, _, width = text.lower().partition("x")
-    is_size = all(side.isdecimal() and len(side) <= _MOST_DIGITS for side in (height, width))
-    if not is_size:
-        raise argparse.ArgumentTypeError(
-            f"{excerpt(text)!r} is no size; write height x width in pixels, such as 768x448"
-        )
-    return int(height), int(width)
+    try:
+        return read_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{excerpt(text)!r} is no size; {error}") from None
 
 
 def read_spec(args: argparse.Namespace) -> RenderSpec:

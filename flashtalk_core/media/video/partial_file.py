@@ -37,7 +37,7 @@ class PartialMark:
     crc32: int
     """Of these bytes."""
     checked: FileStamp | None = field(default=None, compare=False)
-    """The file in which they were found, ``None`` if nobody has looked."""
+    """The file in which they were found, ``None`` if that was not checked."""
 
 
 class MuxerOutput:

@@ -10,20 +10,9 @@ from flashtalk_core.batch.rows import BatchRow, CheckedRow
 from flashtalk_core.cli import terminal
 from flashtalk_core.cli.batch.progress import BatchProgress
 from flashtalk_core.engine.spec import RenderSpec
+from tests.unit.cli.terminals import Clock, Terminal
 
 pytestmark = pytest.mark.cpu
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-class Clock:
-    now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def row(number, frames):

@@ -6,24 +6,11 @@ import pytest
 
 from flashtalk_core.cli.progress import Progress
 from flashtalk_core.config.chunk import ChunkConfig
+from tests.unit.cli.terminals import Clock, Terminal
 
 pytestmark = pytest.mark.cpu
 
 CHUNK = ChunkConfig()
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-class Clock:
-    """A clock that is set by hand, in seconds."""
-
-    now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def watch(stream, total, steps, seconds_each=1.0):

@@ -6,20 +6,9 @@ import pytest
 
 from flashtalk_core.cli.batch.checking import Checking
 from flashtalk_core.cli.status_line import StatusLine
+from tests.unit.cli.terminals import Clock, Terminal
 
 pytestmark = pytest.mark.cpu
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-class Clock:
-    now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def write(stream, clock):
