@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..acceleration.attention_kernels import KERNELS, attention_name
 from ..acceleration.kernel_options import KernelOptions
 from ..config.sampling import SamplingConfig
 from ..geometry import check_size
+from ..live.engine import live_chunk
 from ..models.attention import Attention, sdpa
 from ..models.transformer.model import AvatarDiT
 from ..quantization.blocks import convert_blocks
@@ -60,6 +61,8 @@ class Setting:
     size_px: tuple[int, int]
     steps: int
     num_decode_latents: int
+    num_frames: int | None = None
+    """Length of a chunk of a live session, motion frames included; ``None`` is the model's."""
 
     def __post_init__(self) -> None:
         check_size(self.size_px)
@@ -68,7 +71,15 @@ class Setting:
     def __str__(self) -> str:
         """Name it as the command line does."""
         height, width = self.size_px
-        return f"{height}x{width}:{self.steps}:{self.num_decode_latents}"
+        frames = "" if self.num_frames is None else f":{self.num_frames}"
+        return f"{height}x{width}:{self.steps}:{self.num_decode_latents}{frames}"
+
+    def networks(self, networks: Networks) -> Networks:
+        """Return ``networks`` for chunks of this length."""
+        if self.num_frames is None:
+            return networks
+        chunk = live_chunk(networks.config.chunk, self.num_frames)
+        return replace(networks, config=replace(networks.config, chunk=chunk))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +251,7 @@ def _measure_mode(
 
 def _measure_setting(bench: StageBench, name: str, setting: Setting, report: StageReport) -> None:
     """Add rows for a whole chunk at another size and number of steps."""
-    networks = bench.networks
+    networks = setting.networks(bench.networks)
     inputs = random_inputs(networks, setting.size_px, setting.steps)
 
     def run(clock: StageClock) -> None:

@@ -89,8 +89,9 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=_setting,
         nargs="+",
         default=[],
-        metavar="HxW:STEPS:LATENTS",
-        help="time whole chunks of the faster modes at these, too",
+        metavar="HxW:STEPS:LATENTS[:FRAMES]",
+        help="time whole chunks of the faster modes at these, too; with FRAMES, those of a live "
+        "session of that length",
     )
     part.add_argument(
         "--decode-latents",
@@ -228,15 +229,16 @@ def _modes(args: argparse.Namespace, device: torch.device) -> dict[str, Executio
     return modes
 
 
-def _setting(text: str) -> tuple[tuple[int, int], int, int]:
-    """Read ``HxW:STEPS:LATENTS``, latent frames decoded at once."""
-    size, _, counts = text.partition(":")
-    steps, _, latents = counts.partition(":")
-    if not (steps.isdecimal() and latents.isdecimal() and int(latents)):
+def _setting(text: str) -> tuple[tuple[int, int], int, int, int | None]:
+    """Read ``HxW:STEPS:LATENTS[:FRAMES]``: latent frames decoded at once, length of the chunk."""
+    size, *counts = text.split(":")
+    if len(counts) not in (2, 3) or not all(one.isdecimal() and int(one) for one in counts):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no size, steps and latents a call; write 720x416:2:8"
+            f"{text!r} is no size, steps and latents a call; write 720x416:2:8, or 720x416:2:8:17 "
+            "for chunks of 17 frames"
         )
-    return parse_size(size), int(steps), int(latents)
+    steps, latents, *frames = map(int, counts)
+    return parse_size(size), steps, latents, frames[0] if frames else None
 
 
 def run_memory(args: argparse.Namespace) -> int:

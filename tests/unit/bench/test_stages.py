@@ -16,6 +16,7 @@ from flashtalk_core.bench.one_chunk import (
 from flashtalk_core.bench.operations import Rates, count_operations
 from flashtalk_core.bench.random_networks import random_inputs, random_networks
 from flashtalk_core.bench.stage_clock import StageClock, measure
+from flashtalk_core.bench.stages import Setting
 from flashtalk_core.cli.main import main
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.engine.state import SessionState
@@ -25,12 +26,13 @@ from flashtalk_core.weights.load import open_avatar
 pytestmark = pytest.mark.bench
 
 SIZE, STEPS = (32, 32), 2
+DEVICE = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def networks():
     config = open_avatar("tiny").config
-    return random_networks(config, sdpa, torch.device("cpu"), torch.float32)
+    return random_networks(config, sdpa, DEVICE, torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,13 @@ def test_the_measured_chunk_is_the_one_a_session_draws(networks, inputs, num_lat
     avatar, chunk = make_avatar(networks, inputs, num_latents), networks.config.chunk
     state = SessionState(1, inputs.motion_frames)
     expected = torch.cat(list(run_session(avatar, 2 * chunk.num_new_frames, state)))
-    frames = run_chunk(networks, inputs, num_latents, StageClock(torch.device("cpu")))
+    frames = run_chunk(networks, inputs, num_latents, StageClock(DEVICE))
     assert frames.shape == (chunk.num_new_frames, *SIZE, 3)
     assert torch.equal(frames, expected)
 
 
 def test_every_stage_is_marked(networks, inputs):
-    clock = StageClock(torch.device("cpu"))
+    clock = StageClock(DEVICE)
     run_chunk(networks, inputs, 8, clock)
     times = clock.times_ms()
     steps = [f"step {number}" for number in (1, 2)]
@@ -195,3 +197,12 @@ def test_the_command_prints_stages_and_agreement(capsys):
 def test_wrong_options_are_refused_before_anything_is_built(capsys, option, shown):
     assert main(["bench", "stages", "--device", "cpu", *option]) == 2
     assert shown in capsys.readouterr().err
+
+
+def test_chunks_of_a_live_session_have_the_frames_that_are_asked_for(networks):
+    setting = Setting(SIZE, STEPS, 1, 17)
+    shorter = setting.networks(networks)
+    motion = networks.config.chunk.num_motion_frames
+    frames = run_chunk(shorter, random_inputs(shorter, SIZE, STEPS), 1, StageClock(DEVICE))
+    assert len(frames) == 17 - motion
+    assert str(setting) == "32x32:2:1:17"
