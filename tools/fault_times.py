@@ -109,7 +109,8 @@ def measure(
     """
     render_video(plan, Discard(), fleet)  # it runs, and everything is built
     assert fleet._processes is not None
-    pids = [ready.pid for ready in fleet._processes.ready.values()]
+    ready = fleet._processes.ready  # in the order in which they started
+    pids = [ready[rank].pid for rank in sorted(ready)]
     moment = 0.0
     num_chunks = 0
 
@@ -125,6 +126,7 @@ def measure(
         raise AssertionError("the render did not fail")
     except WorkerError as error:
         message = str(error).splitlines()[0]
+    assert f"(rank {len(pids) - 1})" in message, message
     message_s = time.perf_counter() - moment
     ended_s = wait_for(lambda: not any(map(is_running, pids)), moment)
     free_s = wait_for(lambda: is_free(before), moment) if before else None
