@@ -1,20 +1,162 @@
-"""A live session in real time: one thread draws, one is the clock, and sinks take what leaves."""
+"""Live sessions in real time: one thread draws for all, each has a clock, and sinks take frames."""
 
 from __future__ import annotations
 
-import logging
 import time
+from collections import deque
 from collections.abc import Callable
-from threading import Event, Thread
+from concurrent.futures import Future
+from threading import Event, Lock, Thread
 
-from ..log import printable_log
 from .clock import LEAD_S, LiveSink, PlayoutClock
 from .decide import ChunkCost
-from .session import Job, LiveSession
-from .simulate import Drawer
+from .scheduler import Scheduler, Seat
+from .session import Drawer, Job, LiveSession
 
-_log = printable_log(logging.getLogger(__name__))
 _LONGEST_WAIT_S = 0.5
+Clock = Callable[[], float]
+
+
+class DrawingThread(Thread):
+    """Draws the chunks of all its sessions, one after the other, and keeps their costs up to date.
+
+    What is drawn beside them, such as idle frames, is a task: it runs while no session needs a
+    chunk, and is to be short.
+    """
+
+    def __init__(self, capacity: int | None = None, now_s: Clock = time.monotonic) -> None:
+        """Draw nothing yet; ``start()`` it.
+
+        Args:
+            capacity: See :class:`Scheduler`.
+            now_s: Gives the time, that of the sessions' clocks.
+        """
+        super().__init__(name="live-drawer", daemon=True)
+        self.scheduler = Scheduler(capacity)
+        self._now_s = now_s
+        self._lock = Lock()
+        self._on_error: dict[Seat, Callable[[BaseException], object]] = {}
+        self._tasks: deque[tuple[Callable[[], object], Future[object]]] = deque()
+        self._news = Event()
+        self._is_ending = False
+
+    def add(self, seat: Seat, on_error: Callable[[BaseException], object]) -> None:
+        """Draw for a session as well; what drawing raises ends that session alone."""
+        with self._lock:
+            self.scheduler.seats.append(seat)
+            self._on_error[seat] = on_error
+        seat.session.on_change = self._news.set
+        self._news.set()
+
+    def remove(self, seat: Seat) -> None:
+        """Draw for a session no longer; its chunk is given up between two steps."""
+        with self._lock:
+            if seat in self._on_error:
+                self.scheduler.seats.remove(seat)
+                del self._on_error[seat]
+        seat.session.on_change = lambda: None
+        seat.session.cancel()
+        self._news.set()
+
+    def call(self, task: Callable[[], object]) -> Future[object]:
+        """Run a task in this thread once no session needs a chunk."""
+        result: Future[object] = Future()
+        with self._lock:
+            self._tasks.append((task, result))
+        self._news.set()
+        return result
+
+    def is_needed(self) -> bool:
+        """Return whether a session needs a chunk now; tasks ask it between their parts."""
+        with self._lock:
+            return self.scheduler.is_needed(self._now_s())
+
+    def stop(self) -> None:
+        """End, after the chunk that is being drawn."""
+        self._is_ending = True
+        with self._lock:
+            seats = list(self.scheduler.seats)
+        for seat in seats:
+            seat.session.cancel()
+        self._news.set()
+        if self.is_alive():
+            self.join()
+        for _, result in self._tasks:
+            result.cancel()
+
+    def run(self) -> None:
+        """Draw until it is stopped."""
+        while not self._is_ending:
+            self._news.clear()
+            with self._lock:
+                found = self.scheduler.pick(self._now_s())
+            if found is not None:
+                self._draw(*found)
+            elif not self._run_task():
+                self._news.wait(_LONGEST_WAIT_S)
+
+    def _run_task(self) -> bool:
+        with self._lock:
+            if not self._tasks:
+                return False
+            task, result = self._tasks.popleft()
+        if result.set_running_or_notify_cancel():
+            try:
+                result.set_result(task())
+            except BaseException as error:  # raised again where the result is asked for
+                result.set_exception(error)
+        return True
+
+    def _draw(self, seat: Seat, job: Job) -> None:
+        try:
+            self._draw_chunk(seat, job)
+        except BaseException as error:  # the border between one session and the others
+            with self._lock:
+                report = self._on_error.get(seat)
+            self.remove(seat)
+            if report is not None:
+                report(error)
+
+    def _draw_chunk(self, seat: Seat, job: Job) -> None:
+        start_s = self._now_s()
+        first_s: float | None = None
+        groups = seat.drawer.draw(job)
+        try:
+            for group in groups:
+                first_s = self._now_s() - start_s if first_s is None else first_s
+                if not seat.session.add(job, group.frames, group.state) or self._is_ending:
+                    break
+        finally:
+            groups.close()
+            seat.session.give_up(job)
+        if job.is_cancelled or first_s is None:
+            return
+        rate_hz = job.chunk.frame_rate_hz
+        took_s = self._now_s() - start_s
+        num_new = len(job.span.shown)
+        seat.session.note_cost(ChunkCost(num_new, first_s * rate_hz, took_s * rate_hz))
+
+
+def run_clock(seat: Seat, sink: LiveSink, stop: Event, now_s: Clock = time.monotonic) -> None:
+    """Let a session's frames leave until it is stopped; frames that have not left are dropped.
+
+    Args:
+        seat: The session, and its clock.
+        sink: Takes each frame as it leaves, with the time.
+        stop: Ends it; notify the session then.
+        now_s: Gives the time, that of the clock.
+
+    Raises:
+        Exception: What the sink raises.
+    """
+    session = seat.session
+    while not stop.is_set():
+        with session.changed:
+            shown, wake_s = seat.clock.tick(now_s())
+            if shown is None:
+                session.changed.wait(min(_LONGEST_WAIT_S, max(0.0, wake_s - now_s())))
+        if shown is not None:
+            sink.show(shown, now_s())
 
 
 def run_live(
@@ -24,9 +166,9 @@ def run_live(
     stop: Event,
     *,
     lead_s: float = LEAD_S,
-    clock_s: Callable[[], float] = time.monotonic,
+    clock_s: Clock = time.monotonic,
 ) -> None:
-    """Play a session until it is stopped; the clock runs in this thread.
+    """Play one session until it is stopped; the clock runs in this thread.
 
     Args:
         session: What others push to and clear.
@@ -40,81 +182,24 @@ def run_live(
         Exception: Whatever drawing or the sink raised; the session ends then.
     """
     start_s = clock_s()
+    errors: list[BaseException] = []
 
     def now_s() -> float:
         return clock_s() - start_s
 
-    clock = PlayoutClock(session, lead_s=lead_s)
-    worker = _Worker(session, drawer, clock, now_s, stop)
-    worker.start()
+    def fail(error: BaseException) -> None:
+        errors.append(error)
+        stop.set()
+        session.wake()
+
+    seat = Seat(session, PlayoutClock(session, lead_s=lead_s), drawer)
+    thread = DrawingThread(now_s=now_s)
+    thread.add(seat, fail)
+    thread.start()
     try:
-        while not stop.is_set():
-            with session.changed:
-                shown, wake_s = clock.tick(now_s())
-                if shown is None:
-                    session.changed.wait(min(_LONGEST_WAIT_S, max(0.0, wake_s - now_s())))
-            if shown is not None:
-                sink.show(shown, now_s())
+        run_clock(seat, sink, stop, now_s)
     finally:
         stop.set()
-        with session.changed:
-            session.changed.notify_all()
-        worker.join()
-    if worker.error is not None:
-        raise worker.error
-
-
-class _Worker(Thread):
-    """Draws one chunk after the other, and keeps the session's costs up to date."""
-
-    def __init__(
-        self,
-        session: LiveSession,
-        drawer: Drawer,
-        clock: PlayoutClock,
-        now_s: Callable[[], float],
-        stop: Event,
-    ) -> None:
-        super().__init__(name="live-drawer", daemon=True)
-        self.error: BaseException | None = None
-        self._session = session
-        self._drawer = drawer
-        self._clock = clock
-        self._now_s = now_s
-        self._stop_event = stop
-
-    def run(self) -> None:
-        """Draw until the session is stopped; what is raised stops it."""
-        try:
-            while not self._stop_event.is_set():
-                with self._session.changed:
-                    job = self._session.next_job(self._clock.to_next(self._now_s()))
-                    if job is None:
-                        self._session.changed.wait(_LONGEST_WAIT_S)
-                if job is not None:
-                    self._draw(job)
-        except BaseException as error:  # raised again by run_live
-            self.error = error
-            self._stop_event.set()
-            with self._session.changed:
-                self._session.changed.notify_all()
-
-    def _draw(self, job: Job) -> None:
-        start_s = self._now_s()
-        first_s: float | None = None
-        groups = self._drawer.draw(job)
-        try:
-            for group in groups:
-                first_s = self._now_s() - start_s if first_s is None else first_s
-                goes_on = self._session.add(job, group.frames, group.state)
-                if self._stop_event.is_set() or not goes_on:
-                    break
-        finally:
-            groups.close()
-            self._session.give_up(job)
-        if job.is_cancelled or first_s is None:
-            return
-        rate_hz = job.chunk.frame_rate_hz
-        took_s = self._now_s() - start_s
-        num_new = len(job.span.shown)
-        self._session.note_cost(ChunkCost(num_new, first_s * rate_hz, took_s * rate_hz))
+        thread.stop()
+    if errors:
+        raise errors[0]

@@ -5,15 +5,15 @@ Axis legend: C channels, n samples, f frames of one decoded group, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Condition
-from typing import Literal
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 from ..config.chunk import ChunkConfig
-from ..engine.state import SessionState
+from ..engine.state import FrameGroup, SessionState
 from ..geometry import ChunkSpan, span_at
 from ..media.audio.source import Block
 from .audio.sound import LiveSound, Played
@@ -33,6 +33,14 @@ class Job:
     is_cancelled: bool = False
     num_added: int = 0
     """Frames that were drawn so far."""
+
+
+class Drawer(Protocol):
+    """Draws jobs."""
+
+    def draw(self, job: Job) -> Generator[FrameGroup, None, None]:
+        """Yield the frames of a job; see :meth:`LiveEngine.draw`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +91,8 @@ class LiveSession:
     counts: Counts = field(default_factory=Counts)
     changed: Condition = field(init=False)
     """Notified when sound arrives, a frame leaves or is added, or something is cleared."""
+    on_change: Callable[[], object] = field(default=lambda: None)
+    """Called at the same moments, with the lock held: of one who waits for several sessions."""
 
     def __post_init__(self) -> None:
         self.changed = Condition(self.sound.lock)
@@ -102,14 +112,14 @@ class LiveSession:
             if self.sound.num_pushes != self._num_pushes:
                 self._num_pushes, self._pushed_at = self.sound.num_pushes, self._timeline.playhead
             self._interrupt_silence()
-            self.changed.notify_all()
+            self._notify()
 
     def end(self) -> None:
         """End the utterance; see :meth:`LiveSound.end`."""
         with self.changed:
             self.sound.end()
             self._interrupt_silence()
-            self.changed.notify_all()
+            self._notify()
 
     def clear(self) -> None:
         """Stop speaking: nothing of any utterance leaves after this.
@@ -127,9 +137,22 @@ class LiveSession:
                     self._is_stale = not self._timeline.is_resting
                 else:
                     self._timeline.rest(self._timeline.playhead)
-            self.changed.notify_all()
+            self._notify()
 
     # Whoever draws
+
+    def next_first(self, to_next: float = 0.0, *, may_start: bool = True) -> int | None:
+        """Return the first frame of the chunk to draw now, or ``None``; nothing is begun.
+
+        Args:
+            to_next: Time until the next frame leaves, in frames.
+            may_start: Whether an utterance may begin.
+        """
+        with self.changed:
+            found = self._next_draw(to_next)
+            if found is None or (found[0].kind == "start" and not may_start):
+                return None
+            return found[0].first
 
     def next_job(self, to_next: float = 0.0) -> Job | None:
         """Return the chunk to draw now, or ``None``; one at a time.
@@ -138,20 +161,8 @@ class LiveSession:
             to_next: Time until the next frame leaves, in frames.
         """
         with self.changed:
-            if self._job is not None:
-                return None
-            while True:
-                view = self._view(to_next)
-                action = decide(view, self.policy)
-                if isinstance(action, Join):
-                    self.sound.attach(self.sound.stop)
-                elif isinstance(action, Rest):
-                    self._timeline.rest(view.drawn - self.policy.fade)
-                    return None
-                elif isinstance(action, Draw):
-                    return self._begin(action, view)
-                else:
-                    return None
+            found = self._next_draw(to_next)
+            return None if found is None else self._begin(*found)
 
     def add(self, job: Job, frames: Tensor, state: SessionState | None = None) -> bool:
         """Take the next frames of a job.
@@ -175,7 +186,7 @@ class LiveSession:
                 assert state is not None, "a whole chunk ends with its state"
                 self._timeline.keep_state(job.span.shown.stop, state)
                 self._job = None
-            self.changed.notify_all()
+            self._notify()
             return not is_whole
 
     def give_up(self, job: Job) -> None:
@@ -183,6 +194,17 @@ class LiveSession:
         with self.changed:
             if self._job is job:
                 self._cancel()
+
+    def cancel(self) -> None:
+        """Give up the chunk that is being drawn."""
+        with self.changed:
+            self._cancel()
+            self._notify()
+
+    def wake(self) -> None:
+        """Let those who wait for the session look again."""
+        with self.changed:
+            self._notify()
 
     def note_cost(self, cost: ChunkCost) -> None:
         """Remember how long a chunk took: at once if longer than expected, else by and by."""
@@ -204,6 +226,12 @@ class LiveSession:
         """Pictures that are held and were not shown."""
         return self._timeline.num_drawn
 
+    @property
+    def is_speaking(self) -> bool:
+        """Whether sound has a place that did not leave yet, or may get one there."""
+        with self.changed:
+            return self.sound.stop > self._timeline.playhead or self.sound.may_grow
+
     def is_ready(self) -> bool:
         """Return whether the next frame has its picture."""
         with self.changed:
@@ -220,10 +248,28 @@ class LiveSession:
             self.counts.held += is_held
             played = tuple(self.sound.take_played())
             self._interrupt_silence()
-            self.changed.notify_all()
+            self._notify()
             return Shown(frame, picture, sound, utterance, is_held, played)
 
     # Parts
+
+    def _notify(self) -> None:
+        self.changed.notify_all()
+        self.on_change()
+
+    def _next_draw(self, to_next: float) -> tuple[Draw, View] | None:
+        """Decide until there is something to draw, or nothing."""
+        if self._job is not None:
+            return None
+        while True:
+            view = self._view(to_next)
+            action = decide(view, self.policy)
+            if isinstance(action, Join):
+                self.sound.attach(self.sound.stop)
+                continue
+            if isinstance(action, Rest):
+                self._timeline.rest(view.drawn - self.policy.fade)
+            return (action, view) if isinstance(action, Draw) else None
 
     def _view(self, to_next: float) -> View:
         timeline, sound, job = self._timeline, self.sound, self._job

@@ -1,4 +1,4 @@
-"""A live session in virtual time: what chunks cost is declared, their frames are real.
+"""Live sessions in virtual time: what chunks cost is declared, their frames are real.
 
 Nothing sleeps, so hours pass in seconds, and a run is repeatable to the frame.
 """
@@ -9,32 +9,25 @@ import heapq
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
 
 from ..engine.state import FrameGroup
 from .clock import LEAD_S, LiveSink, PlayoutClock
-from .session import Job, LiveSession
-
-
-class Drawer(Protocol):
-    """Draws jobs."""
-
-    def draw(self, job: Job) -> Generator[FrameGroup, None, None]:
-        """Yield the frames of a job; see :meth:`LiveEngine.draw`."""
-        ...
+from .scheduler import Scheduler, Seat
+from .session import Drawer, Job, LiveSession
 
 
 @dataclass
 class _Drawing:
     """A job on its way."""
 
+    session: LiveSession
     job: Job
     groups: Generator[FrameGroup, None, None]
     begun_s: float
 
 
 class Simulation:
-    """Runs a session, its clock and one that draws, by events in order of time."""
+    """Runs sessions, their clocks and one that draws, by events in order of time."""
 
     def __init__(
         self,
@@ -44,8 +37,9 @@ class Simulation:
         *,
         steps: int = 4,
         lead_s: float = LEAD_S,
+        capacity: int | None = None,
     ) -> None:
-        """Begin at 0 s, when frame 0 is due.
+        """Begin at 0 s, when frame 0 of the first session is due.
 
         Args:
             session: Its costs say how long a chunk takes.
@@ -53,17 +47,24 @@ class Simulation:
             sink: Takes what leaves the clock.
             steps: Denoising steps of a chunk; it can be given up between them.
             lead_s: See :class:`PlayoutClock`.
+            capacity: See :class:`Scheduler`.
         """
         self.now_s = 0.0
-        self._session = session
-        self._drawer = drawer
-        self._sink = sink
+        self._scheduler = Scheduler(capacity)
+        self._sinks: list[LiveSink] = []
         self._steps = steps
-        self._clock = PlayoutClock(session, lead_s=lead_s)
+        self._lead_s = lead_s
         self._rate_hz = session.chunks[0].frame_rate_hz
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self._drawing: _Drawing | None = None
+        self.add(session, drawer, sink)
+
+    def add(self, session: LiveSession, drawer: Drawer, sink: LiveSink) -> None:
+        """Add a session, whose frame 0 is due now."""
+        clock = PlayoutClock(session, self.now_s, lead_s=self._lead_s)
+        self._scheduler.seats.append(Seat(session, clock, drawer))
+        self._sinks.append(sink)
 
     def at(self, time_s: float, call: Callable[[], object]) -> None:
         """Call something at a time; what is due at the same time keeps its order."""
@@ -85,20 +86,25 @@ class Simulation:
 
     def _tick(self) -> float:
         """Let frames leave whose time it is; return when the next one may."""
-        while True:
-            shown, wake_s = self._clock.tick(self.now_s)
-            if shown is None:
-                return wake_s
-            self._sink.show(shown, self.now_s)
-            if self._drawing is None:
-                self._begin()
+        wakes_s = []
+        for seat, sink in zip(self._scheduler.seats, self._sinks, strict=True):
+            while True:
+                shown, wake_s = seat.clock.tick(self.now_s)
+                if shown is None:
+                    wakes_s.append(wake_s)
+                    break
+                sink.show(shown, self.now_s)
+                if self._drawing is None:
+                    self._begin()
+        return min(wakes_s)
 
     def _begin(self) -> None:
-        job = self._session.next_job(self._clock.to_next(self.now_s))
-        if job is None:
+        found = self._scheduler.pick(self.now_s)
+        if found is None:
             return
-        self._drawing = drawing = _Drawing(job, self._drawer.draw(job), self.now_s)
-        cost = self._session.costs[job.chunk.num_new_frames]
+        seat, job = found
+        self._drawing = drawing = _Drawing(seat.session, job, seat.drawer.draw(job), self.now_s)
+        cost = seat.session.costs[job.chunk.num_new_frames]
         first_s = cost.first_frames / self._rate_hz
         for step in range(1, self._steps):
             self.at(self.now_s + first_s * step / self._steps, lambda: self._go_on(drawing))
@@ -108,7 +114,7 @@ class Simulation:
         """Draw the next group of frames, and let it arrive when it would be there."""
         job = drawing.job
         group = next(drawing.groups)
-        cost = self._session.costs[job.chunk.num_new_frames]
+        cost = drawing.session.costs[job.chunk.num_new_frames]
         stop = job.num_added + len(group.frames)
         share = job.num_added / max(1, len(job.span.shown) - len(group.frames))
         took = cost.first_frames + share * (cost.all_frames - cost.first_frames)
@@ -118,7 +124,7 @@ class Simulation:
     def _arrive(self, drawing: _Drawing, group: FrameGroup) -> None:
         if not self._go_on(drawing):
             return
-        if self._session.add(drawing.job, group.frames, group.state):
+        if drawing.session.add(drawing.job, group.frames, group.state):
             self._await_group(drawing)
         else:
             drawing.groups.close()
