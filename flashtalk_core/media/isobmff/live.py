@@ -49,9 +49,10 @@ class LiveSink(Protocol):
 class LiveMp4:
     """Cuts packets into fragments for a sink. What fails here ends the stream, never the render."""
 
-    def __init__(self, sink: LiveSink) -> None:
-        """Send nothing yet."""
+    def __init__(self, sink: LiveSink, fragment_frames: int = FRAGMENT_FRAMES) -> None:
+        """Send nothing yet; each fragment will have so many frames."""
         self._sink: LiveSink | None = sink
+        self._fragment_frames = fragment_frames
         self._tracks: dict[str, WaitingSamples] = {}
         self._waiting: list[Packet] = []
         self._num_fragments = 0
@@ -119,7 +120,7 @@ class LiveMp4:
         if not track.samples:
             track.start = track.ticks(packet.pts, packet)
         track.add(packet)
-        if is_video and len(track.samples) == FRAGMENT_FRAMES:
+        if is_video and len(track.samples) == self._fragment_frames:
             self._send()
 
     def _send(self) -> None:

@@ -82,6 +82,7 @@ class VideoEncoder:
         metadata: Mapping[str, str] | None = None,
         output: MuxerOutput | None = None,
         sinks: Sequence[PacketSink] = (),
+        is_live: bool = False,
     ) -> None:
         """Check everything that can be checked; nothing is opened yet.
 
@@ -95,6 +96,7 @@ class VideoEncoder:
             metadata: Texts in the head of a fragmented MP4, by any names; ``None`` for no text.
             output: Takes the start of a fragmented MP4 as long as it wants it; ``None`` drops it.
             sinks: Get each packet, in this order.
+            is_live: Whether a frame's packet comes with it, instead of ten frames later.
 
         Raises:
             InvalidInputError: If the size or the quality is out of range.
@@ -106,7 +108,7 @@ class VideoEncoder:
         self.frame_rate_hz = frame_rate_hz
         self.num_written = 0
         self._chunk_frames = chunk_frames
-        self._crf, self._preset = crf, preset
+        self._crf, self._preset, self._is_live = crf, preset, is_live
         self._metadata = dict(metadata or {})
         self._output = output or MuxerOutput(deque(maxlen=0))
         self._sinks = tuple(sinks)
@@ -156,6 +158,7 @@ class VideoEncoder:
                 crf=self._crf,
                 preset=self._preset,
                 chunk_frames=self._chunk_frames,
+                is_live=self._is_live,
             )
             self._track = AudioTrack(container, self.audio)
         except BaseException:

@@ -24,6 +24,8 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 
 # No B frames: every frame is decoded when it is shown, so the first one is at 0 s exactly.
 _ENCODER_OPTIONS = {"bf": "0", "x264-params": "rc-lookahead=10:sync-lookahead=0:scenecut=0"}
+# Every frame leaves as soon as it is there.
+_LIVE_OPTIONS = {"bf": "0", "tune": "zerolatency", "x264-params": "scenecut=0"}
 # x264 takes a crf below 1 for lossless, which exists in the High 4:4:4 Predictive profile alone:
 # phones, television sets and Safari do not play that. With the finest step in all blocks values are
 # off by 2 of 255 at most.
@@ -55,6 +57,7 @@ class VideoTrack:
         crf: int,
         preset: Preset,
         chunk_frames: int,
+        is_live: bool = False,
     ) -> None:
         """Add the track to a container.
 
@@ -65,11 +68,13 @@ class VideoTrack:
             crf: H.264 quality, 0 (best) to 51.
             preset: x264's trade of speed for size.
             chunk_frames: Frames of a chunk; decoding can start with the first of each.
+            is_live: Whether frames are encoded without those after them.
         """
         from av.video.reformatter import VideoReformatter
 
         quality = {"crf": str(crf)} if crf else _BEST_QUALITY
-        self._options = _ENCODER_OPTIONS | quality | {"preset": preset}
+        how = _LIVE_OPTIONS if is_live else _ENCODER_OPTIONS
+        self._options = how | quality | {"preset": preset}
         self._size_px = size_px
         self._time_base = Fraction(1, frame_rate_hz)
         self._chunk_frames = chunk_frames

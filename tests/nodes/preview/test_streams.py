@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import weakref
 from contextlib import asynccontextmanager
 
@@ -23,6 +24,11 @@ def streams(pack):
     module.stream_sessions.cache_clear()
     module.last_messages.cache_clear()
     return module
+
+
+def viewing(streams):
+    """Return the module that sends a stream to a viewer."""
+    return sys.modules[streams.send_stream.__module__]
 
 
 @asynccontextmanager
@@ -138,7 +144,7 @@ async def test_one_viewer_too_many_is_asked_to_come_back(streams):
 
 @running
 async def test_viewers_that_leave_between_two_pieces_make_room(streams):
-    streams.CHECK_S, usual = 0.05, streams.CHECK_S
+    viewing(streams).CHECK_S, usual = 0.05, viewing(streams).CHECK_S
     try:
         session, stream = opened(streams)
         async with serving(streams) as get:
@@ -146,12 +152,12 @@ async def test_viewers_that_leave_between_two_pieces_make_room(streams):
                 answer.close()
             await until(lambda: stream.num_viewers == 0)  # nothing was published
     finally:
-        streams.CHECK_S = usual
+        viewing(streams).CHECK_S = usual
 
 
 @running
 async def test_what_is_left_of_a_stream_is_not_kept_for_one_that_does_not_read(streams):
-    streams.WRITE_TIMEOUT_S, usual = 0.3, streams.WRITE_TIMEOUT_S
+    viewing(streams).WRITE_TIMEOUT_S, usual = 0.3, viewing(streams).WRITE_TIMEOUT_S
     try:
         session, stream = opened(streams)
         async with serving(streams) as get, get(session):
@@ -161,7 +167,7 @@ async def test_what_is_left_of_a_stream_is_not_kept_for_one_that_does_not_read(s
             await until(lambda: stream.num_viewers == 0)
             assert stream.num_dropped == 1
     finally:
-        streams.WRITE_TIMEOUT_S = usual
+        viewing(streams).WRITE_TIMEOUT_S = usual
 
 
 @running
@@ -226,14 +232,14 @@ async def test_a_dropped_viewer_sees_a_broken_stream_not_an_end(streams):
 
 @running
 async def test_a_viewer_that_stops_reading_is_dropped_in_time(streams):
-    streams.WRITE_TIMEOUT_S, usual = 0.2, streams.WRITE_TIMEOUT_S
+    viewing(streams).WRITE_TIMEOUT_S, usual = 0.2, viewing(streams).WRITE_TIMEOUT_S
     try:
         session, stream = opened(streams)
         async with serving(streams) as get, get(session):
             stream.add(bytes(32 * 2**20), 1, is_key=True)
             await until(lambda: stream.num_dropped == 1)
     finally:
-        streams.WRITE_TIMEOUT_S = usual
+        viewing(streams).WRITE_TIMEOUT_S = usual
 
 
 @asynccontextmanager
@@ -261,7 +267,7 @@ async def unread(streams, session):
 @running
 async def test_what_the_system_holds_back_does_not_count_as_taken(streams):
     """Two megabytes are half a minute of video, and fit into its buffers."""
-    streams.WRITE_TIMEOUT_S, usual = 0.3, streams.WRITE_TIMEOUT_S
+    viewing(streams).WRITE_TIMEOUT_S, usual = 0.3, viewing(streams).WRITE_TIMEOUT_S
     try:
         session, stream = opened(streams)
         async with unread(streams, session) as (_, ask):
@@ -272,7 +278,7 @@ async def test_what_the_system_holds_back_does_not_count_as_taken(streams):
                 await asyncio.sleep(0.005)
             await until(lambda: stream.num_dropped == 1)
     finally:
-        streams.WRITE_TIMEOUT_S = usual
+        viewing(streams).WRITE_TIMEOUT_S = usual
 
 
 @running
