@@ -13,7 +13,12 @@ from .rendering import command as render
 from .rendering.jobs import Jobs
 
 PACKAGE = __name__.partition(".")[0]
-TOOLS = {"comfy-batch": "batch.comfy", "parity": "parity", "bench": "bench.command"}
+TOOLS = {
+    "serve": "serve",
+    "comfy-batch": "batch.comfy",
+    "parity": "parity",
+    "bench": "bench.command",
+}
 """Commands and their modules which the published pack leaves out."""
 TRAINING = {
     ("train",): "train",

@@ -149,6 +149,7 @@ def prepare_idle(
     plan: RenderPlan,
     policy: Policy,
     clock_s: Callable[[], float] = time.monotonic,
+    between: Callable[[], object] = lambda: None,
 ) -> tuple[IdleLoop, dict[int, ChunkCost]]:
     """Draw the idle frames, and measure what chunks cost while that is done.
 
@@ -157,6 +158,7 @@ def prepare_idle(
         plan: Of the portrait.
         policy: Says what is shown in idle; all but ``bank`` start with the portrait.
         clock_s: Gives the time.
+        between: Called after each chunk.
 
     Returns:
         The idle frames, and the cost of each length of chunk.
@@ -169,6 +171,7 @@ def prepare_idle(
         drawn.append(frames)
         costs[num_new] = cost
         first += num_new
+        between()
     for num_new in sorted(set(engine.sources)):
         if num_new != longest or policy.idle != "bank":  # the first one warmed up
             costs[num_new] = _draw_timed(engine, num_new, first, state, clock_s)[2]

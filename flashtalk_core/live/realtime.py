@@ -66,10 +66,10 @@ class DrawingThread(Thread):
         self._news.set()
         return result
 
-    def is_needed(self) -> bool:
-        """Return whether a session needs a chunk now; tasks ask it between their parts."""
-        with self._lock:
-            return self.scheduler.is_needed(self._now_s())
+    def draw_due(self) -> None:
+        """Draw what sessions need now; tasks call it between their parts."""
+        while not self._is_ending and self._draw_next():
+            pass
 
     def stop(self) -> None:
         """End, after the chunk that is being drawn."""
@@ -88,12 +88,15 @@ class DrawingThread(Thread):
         """Draw until it is stopped."""
         while not self._is_ending:
             self._news.clear()
-            with self._lock:
-                found = self.scheduler.pick(self._now_s())
-            if found is not None:
-                self._draw(*found)
-            elif not self._run_task():
+            if not self._draw_next() and not self._run_task():
                 self._news.wait(_LONGEST_WAIT_S)
+
+    def _draw_next(self) -> bool:
+        with self._lock:
+            found = self.scheduler.pick(self._now_s())
+        if found is not None:
+            self._draw(*found)
+        return found is not None
 
     def _run_task(self) -> bool:
         with self._lock:

@@ -37,10 +37,6 @@ class Scheduler:
                 return seat, job
         return None
 
-    def is_needed(self, now_s: float) -> bool:
-        """Return whether a chunk is to be drawn."""
-        return bool(self._due(now_s))
-
     def _due(self, now_s: float) -> list[Seat]:
         """Return the sessions that need a chunk, the one whose first frame is due first before."""
         is_full = self.capacity is not None and self.num_speaking >= self.capacity

@@ -86,6 +86,7 @@ class StreamReader:
     """Waits for fragments on the server's loop, woken by the thread that renders."""
 
     def __init__(self, stream: Broadcast, request: web.Request) -> None:
+        """Wait for the fragments of a stream that a request asks for; on the server's loop."""
         self._stream = stream
         self._request = request
         self._viewer: Viewer | None = None
@@ -95,6 +96,7 @@ class StreamReader:
         self._news = asyncio.Event()
 
     def wake(self) -> None:
+        """Look for something to send; any thread may call it."""
         try:
             self._loop.call_soon_threadsafe(self._look)
         except RuntimeError:

@@ -25,27 +25,9 @@ EXAMPLE = Path(__file__).parents[2] / "assets" / "example"
 
 def add_render_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that :func:`read_spec` reads, those of devices excepted, and ``--crf``."""
-    parser.add_argument("--image", type=parse_input, help="portrait; default: the bundled example")
     parser.add_argument(
         "--audio", type=parse_input, help="speech, or a video with it; default: the bundled example"
     )
-    parser.add_argument(
-        "--model", default="tiny", help="'tiny', the bundled model, or a folder of weights"
-    )
-    parser.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
-    parser.add_argument(
-        "--fit", choices=("cover", "pad"), default="cover", help="crop to fill the frame, or pad"
-    )
-    parser.add_argument("--prompt", help="what is to be seen; default: the model's")
-    parser.add_argument(
-        "--prompt-at",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("SECOND", "PROMPT"),
-        help="another prompt from that second on; may be repeated",
-    )
-    add_sampling(parser)
     parser.add_argument("--start", type=float, default=0.0, help="start of the audio, seconds")
     parser.add_argument("--duration", type=float, help="length of the audio, seconds")
     parser.add_argument(
@@ -55,6 +37,29 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
         help="H.264 quality, 0 to 51; 0 is the best that every player shows, not quite lossless, "
         "in files some ten times as large",
     )
+    parser.add_argument(
+        "--prompt-at",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("SECOND", "PROMPT"),
+        help="another prompt from that second on; may be repeated",
+    )
+    add_avatar_options(parser)
+
+
+def add_avatar_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of :func:`read_spec` that say who speaks, and how that is computed."""
+    parser.add_argument("--image", type=parse_input, help="portrait; default: the bundled example")
+    parser.add_argument(
+        "--model", default="tiny", help="'tiny', the bundled model, or a folder of weights"
+    )
+    parser.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
+    parser.add_argument(
+        "--fit", choices=("cover", "pad"), default="cover", help="crop to fill the frame, or pad"
+    )
+    parser.add_argument("--prompt", help="what is to be seen; default: the model's")
+    add_sampling(parser)
     parser.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     parser.add_argument(
         "--attention", default="auto", help="auto, sdpa or a kernel that `doctor` lists"

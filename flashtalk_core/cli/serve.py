@@ -1,0 +1,189 @@
+"""``serve``: talk to an avatar; a server for live sessions."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import ssl
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidInputError, OutputError, require
+from ..packages import missing_package
+from .rendering.command import open_engine
+from .rendering.device_options import add_device_options, limits_of
+from .rendering.render_options import add_avatar_options, parse_path, read_spec
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ..engine.plan import Engine, RenderPlan
+    from ..engine.spec import RenderSpec
+    from ..serve.access import Access
+    from ..serve.hub import LiveHub
+
+logger = logging.getLogger(__name__)
+
+_TOKEN = "FLASHTALK_TOKEN"
+_PAGES = Path(__file__).parents[1] / "serve" / "page"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    text = "talk to an avatar: live sound in, video out, on one TCP port"
+    parser = subparsers.add_parser("serve", help=text, description=text)
+    _add_server_options(parser)
+    _add_live_options(parser)
+    add_avatar_options(parser)
+    add_device_options(parser)
+    parser.set_defaults(run=run, audio=None, start=0.0, duration=None, prompt_at=[])
+
+
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("server")
+    group.add_argument("--host", default="127.0.0.1", help="address to listen at")
+    group.add_argument("--port", type=int, default=8190, help="0 is any that is free")
+    group.add_argument(
+        "--token",
+        default=os.environ.get(_TOKEN, ""),
+        help=f"that clients must send; needed unless the host is loopback; default: ${_TOKEN}",
+    )
+    group.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="page of another site that may use the server, https://example.org; may be repeated",
+    )
+    group.add_argument("--tls-cert", type=parse_path, help="certificate, PEM; makes it https")
+    group.add_argument("--tls-key", type=parse_path, help="its key, PEM")
+    group.add_argument("--sessions", type=int, help="most sessions; default: 4 a speaker")
+    group.add_argument("--session-limit", type=float, default=3600.0, help="longest session, s")
+    group.add_argument("--idle-limit", type=float, default=300.0, help="longest silence, s")
+    group.add_argument("--reconnect", type=float, default=30.0, help="wait for a lost client, s")
+    group.add_argument(
+        "--record", type=parse_path, metavar="FOLDER", help="write what each session showed, .mp4"
+    )
+
+
+def _add_live_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("live")
+    group.add_argument(
+        "--chunk-frames",
+        type=int,
+        nargs="+",
+        default=[33],
+        metavar="N",
+        help="lengths of chunk that may be drawn, motion frames included",
+    )
+    group.add_argument("--look-ahead", type=int, default=0, help="frames of audio after a chunk")
+    group.add_argument(
+        "--allow-slow", action="store_true", help="start though chunks take longer than they last"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, load, serve until it is stopped."""
+    try:
+        import aiohttp  # noqa: F401
+    except ImportError as error:
+        raise InvalidInputError(missing_package("aiohttp")) from error
+    from ..engine.events import NO_EVENTS
+    from ..serve.access import Access
+
+    access = Access(host=args.host, token=args.token, origins=tuple(args.allow_origin))
+    tls = _tls(args)
+    require(0 <= args.port <= 65_535, f"port {args.port}: use 0 to 65535")
+    if args.record is not None:
+        _make_folder(args.record)
+    spec = read_spec(args)
+    plan = _plan(spec)
+    with open_engine(plan, NO_EVENTS, limits_of(args)) as engine:
+        hub = _hub(args, spec, engine)
+        logger.info("drawing the idle frames, and measuring chunks")
+        hub.start()
+        _listen(hub, access, args, tls)
+    return 0
+
+
+def _plan(spec: RenderSpec) -> RenderPlan:
+    """Return the plan of the server's own portrait, without speech."""
+    from ..engine.resolve import Inputs, LocalHost, resolve
+    from ..engine.spec import Speaker
+    from ..live.audio.sound import LiveSound
+    from ..media.audio.info import AudioInfo
+
+    silence = AudioInfo.growing(LiveSound())
+    return resolve(
+        replace(spec, speakers=(Speaker(),)), LocalHost(), Inputs(audio_inputs=(silence,))
+    )
+
+
+def _hub(args: argparse.Namespace, spec: RenderSpec, engine: Engine) -> LiveHub:
+    from ..serve.avatars import Avatars
+    from ..serve.hub import LiveHub
+    from ..serve.limits import ServerLimits
+
+    limits = ServerLimits(
+        sessions=args.sessions,
+        session_s=args.session_limit,
+        idle_s=args.idle_limit,
+        reconnect_s=args.reconnect,
+    )
+    avatars = Avatars(spec, engine, args.chunk_frames)
+    return LiveHub(
+        avatars,
+        limits,
+        look_ahead=args.look_ahead,
+        record=args.record,
+        allow_slow=args.allow_slow,
+    )
+
+
+def _listen(
+    hub: LiveHub, access: Access, args: argparse.Namespace, tls: ssl.SSLContext | None
+) -> None:
+    from aiohttp import web
+
+    from ..serve.app import LiveApp
+
+    app = LiveApp(hub, access, _PAGES if (_PAGES / "index.html").exists() else None).make()
+    _say_where(app, args, hub, is_secure=tls is not None)
+    web.run_app(app, host=args.host, port=args.port, ssl_context=tls, print=None)
+
+
+def _say_where(
+    app: web.Application, args: argparse.Namespace, hub: LiveHub, *, is_secure: bool
+) -> None:
+    async def say(_app: web.Application) -> None:
+        scheme = "https" if is_secure else "http"
+        logger.info(
+            "%s://%s:%d: a chunk takes %.2f times its length; %d may speak at a time, in %d "
+            "sessions at most",
+            scheme, args.host, args.port, hub.factor, hub.capacity, hub.max_sessions,
+        )  # fmt: skip
+
+    app.on_startup.append(say)
+
+
+def _tls(args: argparse.Namespace) -> ssl.SSLContext | None:
+    if args.tls_cert is None and args.tls_key is None:
+        return None
+    require(args.tls_cert is not None, "--tls-key without --tls-cert: name both")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(args.tls_cert, args.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInputError(
+            f"--tls-cert {args.tls_cert}: no certificate with its key ({error}); both are PEM files"
+        ) from error
+    return context
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"--record {folder}: cannot be made ({error.strerror})") from error

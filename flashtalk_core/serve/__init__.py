@@ -1,0 +1,1 @@
+"""A server for live sessions: sound in, pictures and sound out."""

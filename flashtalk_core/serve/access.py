@@ -1,0 +1,92 @@
+"""Who may use the server: a token, and pages of the server itself."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from ..errors import require
+from .protocol import RefusedError
+
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What is asked of a request."""
+
+    host: str
+    """Address that the server listens at."""
+    token: str = ""
+    """Empty asks for none; then the server listens on loopback only."""
+    origins: tuple[str, ...] = ()
+    """Origins of pages that may use the server as well, as ``https://example.org``."""
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.token) or is_loopback(self.host),
+            f"--host {self.host}: others can reach it; set --token, or use --host 127.0.0.1",
+        )
+
+    def check(self, headers: Mapping[str, str], token: str = "") -> None:
+        """Check a request.
+
+        Args:
+            headers: Of the request.
+            token: From a first message, where the headers have none.
+
+        Raises:
+            RefusedError: If it may not use the server.
+        """
+        self.check_page(headers)
+        if not self.token:
+            return
+        given = headers.get("Authorization", "")
+        if given.lower().startswith(_BEARER):
+            token = given[len(_BEARER) :].strip()
+        if not hmac.compare_digest(token.encode(), self.token.encode()):
+            raise RefusedError(
+                "token",
+                "no valid token: send 'Authorization: Bearer TOKEN', or 'token' in the first "
+                "message",
+            )
+
+    def check_page(self, headers: Mapping[str, str]) -> None:
+        """Check that a request is not of the page of another site.
+
+        Raises:
+            RefusedError: If it is.
+        """
+        host = headers.get("Host", "").lower()
+        if not self.token and not is_loopback(_name_of(host)):
+            # A page of another site whose name was made to lead here.
+            raise RefusedError(
+                "host", f"host {host!r}: without a token, use localhost or 127.0.0.1"
+            )
+        origin = headers.get("Origin", "").lower()
+        if not origin or origin in self.origins:
+            return
+        if urlsplit(origin).netloc != host:
+            raise RefusedError(
+                "origin",
+                f"page {origin!r} is of another site; start the server with --allow-origin "
+                f"{origin} if it may use it",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is reached from this machine alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _name_of(host: str) -> str:
+    """Return a ``Host`` without its port."""
+    return urlsplit(f"//{host}").hostname or ""

@@ -1,0 +1,268 @@
+"""The HTTP server of live sessions: routes, and what each answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FlashTalkError
+from ..log import printable_log
+from ..streaming.broadcast import TooManyViewersError
+from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
+from .access import Access
+from .hub import LiveHub
+from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
+from .meters import prometheus
+from .protocol import RefusedError, parse_start, samples_of
+from .session import ServedSession
+from .talker import Talker, open_session, welcome
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_log = printable_log(logging.getLogger(__name__))
+
+_CHECK_S = 1.0
+_HEARTBEAT_S = 10.0
+_FIRST_MESSAGE_BYTES = MAX_PORTRAIT_BYTES * 4 // 3 + MAX_MESSAGE_BYTES
+_STATUS = {
+    "token": 401, "origin": 403, "host": 403, "session": 404, "full": 503, "busy": 503,
+}  # fmt: skip
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class LiveApp:
+    """Answers requests; one for a server."""
+
+    def __init__(self, hub: LiveHub, access: Access, pages: Path | None = None) -> None:
+        """Serve a hub.
+
+        Args:
+            hub: Its sessions.
+            access: Who may use it.
+            pages: Folder of the page to try it; ``None`` serves none.
+        """
+        self._hub, self._access, self._pages = hub, access, pages
+
+    def make(self) -> web.Application:
+        """Return the application, for aiohttp to run."""
+        from aiohttp import web
+
+        app = web.Application(
+            middlewares=[_refusing(self._hub)], client_max_size=_FIRST_MESSAGE_BYTES
+        )
+        routes = app.router
+        routes.add_get("/live", self.talk)
+        routes.add_post("/sessions", self.create)
+        routes.add_delete("/sessions/{session}", self.delete)
+        routes.add_post("/sessions/{session}/say", self.say)
+        routes.add_post("/sessions/{session}/clear", self.clear)
+        routes.add_get("/sessions/{session}/stream", self.stream)
+        routes.add_get("/stats", self.stats)
+        routes.add_get("/metrics", self.metrics)
+        routes.add_get("/health", self.health)
+        if self._pages is not None:
+            routes.add_get("/", self.page)
+            routes.add_static("/page", self._pages)
+        app.cleanup_ctx.append(self._watch)
+        return app
+
+    async def talk(self, request: web.Request) -> web.WebSocketResponse:
+        """Let a client speak; see :class:`Talker`."""
+        from aiohttp import web
+
+        self._access.check_page(request.headers)
+        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=_FIRST_MESSAGE_BYTES)
+        await socket.prepare(request)
+        await Talker(self._hub, self._access, socket).run(request.headers)
+        return socket
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Begin a session without a socket, for clients that only post sound."""
+        from aiohttp import web
+
+        self._access.check(request.headers)
+        try:
+            fields = json.loads(await request.read() or b"{}")
+        except ValueError:
+            raise RefusedError("input", "the body is no JSON; send the fields of 'start'") from None
+        if not isinstance(fields, dict):
+            raise RefusedError("input", "the body is no JSON object; send the fields of 'start'")
+        session = await open_session(self._hub, replace(parse_start(fields), token=""))
+        return web.json_response(welcome(self._hub, session), status=201, headers=_HEADERS)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """End a session."""
+        from aiohttp import web
+
+        session = self._session(request)
+        await asyncio.to_thread(self._hub.close, session, "closed")
+        return web.json_response({"closed": True}, headers=_HEADERS)
+
+    async def say(self, request: web.Request) -> web.Response:
+        """Speak an utterance: the body is its sound, taken as it arrives."""
+        from aiohttp import web
+
+        session = self._session(request)
+        if session.start.source != "speech":
+            raise RefusedError(
+                "input", 'the session hears a microphone; begin one with "source": "speech"'
+            )
+        session.end()
+        frame_bytes = 2 * session.start.channels
+        rest, number, num_bytes = b"", None, 0
+        async for data in request.content.iter_any():
+            data = rest + data
+            whole = len(data) - len(data) % frame_bytes
+            rest = data[whole:]
+            for start in range(0, whole, MAX_MESSAGE_BYTES):
+                part = data[start : min(whole, start + MAX_MESSAGE_BYTES)]
+                session.push(samples_of(part, session.start.channels), number)
+                number = number or session.sound.last_number
+            num_bytes += whole
+        session.end()
+        seconds = num_bytes / frame_bytes / session.start.rate
+        answer = {"utterance": number, "seconds": seconds}
+        return web.json_response(answer, headers=_HEADERS)
+
+    async def clear(self, request: web.Request) -> web.Response:
+        """Stop what a session says."""
+        from aiohttp import web
+
+        self._hub.counts.clears += 1
+        self._session(request).clear()
+        return web.json_response({"cleared": True}, headers=_HEADERS)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Send a session's video, as fragments of MP4."""
+        from aiohttp import web
+
+        session = self._session(request)
+        if request.method == "HEAD":
+            return web.Response(headers=VIDEO_HEADERS | _HEADERS)
+        stream = await asyncio.to_thread(session.stream)
+        start_ms = parse_start_ms(request.query.get("from", ""))
+        try:
+            return await send_stream(stream, request, _HEADERS, start_ms)
+        except TooManyViewersError:
+            raise RefusedError(
+                "full", f"{stream.num_viewers} viewers watch already; try again later", 5
+            ) from None
+
+    async def stats(self, request: web.Request) -> web.Response:
+        """Tell how the server does, for programs."""
+        from aiohttp import web
+
+        self._access.check(request.headers)
+        return web.json_response(self._hub.stats(), headers=_HEADERS)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Tell the same as Prometheus reads it."""
+        from aiohttp import web
+
+        self._access.check(request.headers)
+        return web.Response(text=prometheus(_metrics(self._hub.stats())), headers=_HEADERS)
+
+    async def health(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        """Tell that the server runs."""
+        from aiohttp import web
+
+        return web.Response(text="ok\n", headers=_HEADERS)
+
+    async def page(self, request: web.Request) -> web.FileResponse:  # noqa: ARG002
+        """Send the page to try it."""
+        from aiohttp import web
+
+        assert self._pages is not None, "the route exists with a page only"
+        return web.FileResponse(self._pages / "index.html", headers=_HEADERS)
+
+    def _session(self, request: web.Request) -> ServedSession:
+        """Return the session of a request; its id is the permission."""
+        self._access.check_page(request.headers)
+        return self._hub.find(request.match_info["session"])
+
+    async def _watch(self, _app: web.Application) -> AsyncIterator[None]:
+        async def check() -> None:
+            while True:
+                await asyncio.sleep(_CHECK_S)
+                await asyncio.to_thread(self._hub.close_finished)
+
+        task = asyncio.create_task(check())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(self._hub.stop)
+
+
+Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
+
+
+def _refusing(hub: LiveHub) -> Any:
+    """Return a middleware that turns errors of this project into answers."""
+    from aiohttp import web
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except FlashTalkError as error:
+            code = error.code if isinstance(error, RefusedError) else "input"
+            hub.counts.refused += 1
+            headers = dict(_HEADERS)
+            if isinstance(error, RefusedError) and error.retry_after_s is not None:
+                headers["Retry-After"] = str(error.retry_after_s)
+            answer = {"code": code, "message": str(error)}
+            return web.json_response(answer, status=_STATUS.get(code, 400), headers=headers)
+
+    return refuse
+
+
+def _metrics(stats: dict[str, Any]) -> dict[str, tuple[str, str, float]]:
+    """Return the metrics of ``/metrics``."""
+    rows = stats["per_session"]
+
+    def worst(name: str) -> float:
+        return max((row[name] for row in rows if row[name] is not None), default=float("nan"))
+
+    return {
+        "flashtalk_chunk_factor": ("gauge", "Time of a chunk over its length.", stats["factor"]),
+        "flashtalk_speakers_max": ("gauge", "Sessions that may speak.", stats["capacity"]),
+        "flashtalk_speakers": ("gauge", "Sessions that speak.", stats["speaking"]),
+        "flashtalk_sessions_max": ("gauge", "Sessions that may be open.", stats["max_sessions"]),
+        "flashtalk_sessions": ("gauge", "Sessions that are open.", stats["open_sessions"]),
+        "flashtalk_sessions_total": ("counter", "Sessions so far.", stats["sessions"]),
+        "flashtalk_failed_sessions_total": (
+            "counter", "Sessions that ended by an error.", stats["failed_sessions"],
+        ),
+        "flashtalk_refused_total": (
+            "counter", "Sessions and messages that were refused.", stats["refused"],
+        ),
+        "flashtalk_utterances_total": ("counter", "Utterances so far.", stats["utterances"]),
+        "flashtalk_clears_total": ("counter", "Interruptions so far.", stats["clears"]),
+        "flashtalk_dropped_clients_total": (
+            "counter", "Clients that did not take what was sent.", stats["dropped_clients"],
+        ),
+        "flashtalk_held_frames": (
+            "gauge", "Frames of open sessions that showed the last picture again.",
+            sum(row["held"] for row in rows),
+        ),
+        "flashtalk_lateness_p99_ms": (
+            "gauge", "99 % of an open session's frames left at most so late; the worst session.",
+            worst("lateness_p99_ms"),
+        ),
+        "flashtalk_response_max_ms": (
+            "gauge", "From the first sound of an utterance to its first frame; the longest.",
+            worst("response_max_ms"),
+        ),
+        "flashtalk_clear_max_ms": (
+            "gauge", "From an interruption to the last frame of speech; the longest.",
+            worst("clear_max_ms"),
+        ),
+    }  # fmt: skip

@@ -1,0 +1,189 @@
+"""Portraits that are ready to speak: encoded, with their idle frames and what their chunks take."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from ..engine.plan import Engine, RenderPlan
+from ..engine.resolve import Inputs, LocalHost, OpenedModel, resolve
+from ..engine.spec import RenderSpec, Speaker
+from ..engine.state import FrameGroup
+from ..live.audio.sound import LiveSound
+from ..live.decide import ChunkCost, Policy
+from ..live.engine import LiveEngine, live_chunk, open_engine, prepare_idle
+from ..live.idle import IdleLoop
+from ..live.session import Job
+from ..log import printable_log
+from ..media.audio.info import AudioInfo
+from ..media.audio.source import SampleReader
+from ..media.image.portrait import open_image
+
+_log = printable_log(logging.getLogger(__name__))
+
+MAX_AVATARS = 8
+"""Portraits that are kept ready; the one used longest ago gives way."""
+
+
+class Ear:
+    """What the networks hear: the session whose chunk is drawn. One thread draws."""
+
+    def __init__(self, nobody: SampleReader) -> None:
+        """Hear ``nobody`` until somebody is drawn."""
+        self.nobody = nobody
+        self.current = nobody
+
+    def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
+        """Return samples; see :class:`SampleReader`."""
+        return self.current.read(start_sample, stop_sample)
+
+
+@dataclass(frozen=True, eq=False)
+class Avatar:
+    """A portrait with a prompt, ready to speak."""
+
+    plan: RenderPlan
+    engine: LiveEngine
+    ear: Ear
+    policy: Policy
+    idle: IdleLoop
+    costs: dict[int, ChunkCost]
+
+    @property
+    def factor(self) -> float:
+        """Time of the longest chunk over its length; below 1 is faster than it is shown."""
+        cost = self.costs[max(self.costs)]
+        return cost.all_frames / cost.num_new
+
+
+@dataclass(frozen=True)
+class SessionDrawer:
+    """Draws the chunks of one session with the networks that all share."""
+
+    avatar: Avatar
+    sound: LiveSound
+
+    def draw(self, job: Job) -> Generator[FrameGroup, None, None]:
+        """Yield the frames of a job; see :meth:`LiveEngine.draw`."""
+        self.avatar.ear.current = self.sound
+        try:
+            yield from self.avatar.engine.draw(job)
+        finally:
+            self.avatar.ear.current = self.avatar.ear.nobody
+
+
+class Avatars:
+    """Prepares portraits, and keeps the newest ready. For the thread that draws, but for find."""
+
+    def __init__(
+        self,
+        spec: RenderSpec,
+        engine: Engine,
+        chunk_frames: Sequence[int] = (33,),
+        model: OpenedModel | None = None,
+    ) -> None:
+        """Prepare nothing yet.
+
+        Args:
+            spec: Of the server; what a session does not say is taken from it.
+            engine: Renders.
+            chunk_frames: Lengths of chunk that may be drawn, motion frames included.
+            model: Of the spec, opened; ``None`` opens it for each portrait.
+        """
+        self._spec = replace(spec, speakers=(Speaker(),), start_s=0.0, duration_s=None)
+        self._engine = engine
+        self._model = model
+        self._chunk_frames = sorted(set(chunk_frames))
+        self._ready: OrderedDict[str, tuple[Avatar, ExitStack]] = OrderedDict()
+        self._lock = Lock()
+
+    def plan(
+        self, portrait: bytes | None = None, prompt: str | None = None, seed: int | None = None
+    ) -> RenderPlan:
+        """Check what a client wants, and return it as a plan; any thread.
+
+        Raises:
+            FlashTalkError: If the portrait or the prompt cannot be used.
+        """
+        spec = self._spec
+        if prompt is not None:
+            spec = replace(spec, prompt=prompt)
+        if seed is not None:
+            spec = replace(spec, sampling=replace(spec.sampling, seed=seed))
+        image = None if portrait is None else _open_portrait(portrait)
+        silence = LiveSound()
+        inputs = Inputs(image=image, audio_inputs=(AudioInfo.growing(silence),), model=self._model)
+        return resolve(spec, LocalHost(), inputs)
+
+    def find(self, plan: RenderPlan, policy: Policy) -> Avatar | None:
+        """Return what is ready, ``None`` if it is to be prepared; any thread."""
+        with self._lock:
+            found = self._ready.get(_key(plan, policy))
+            if found is not None:
+                self._ready.move_to_end(_key(plan, policy))
+            return None if found is None else found[0]
+
+    def prepare(
+        self, plan: RenderPlan, policy: Policy, between: Callable[[], object] = lambda: None
+    ) -> Avatar:
+        """Encode a portrait and draw its idle frames, unless it is ready.
+
+        Args:
+            plan: Of :meth:`plan`.
+            policy: Of the session.
+            between: Called between the chunks that are drawn for it.
+        """
+        found = self.find(plan, policy)
+        if found is not None:
+            return found
+        between()
+        chunks = [
+            live_chunk(plan.chunk, length, policy.look_ahead) for length in self._chunk_frames
+        ]
+        ear = Ear(LiveSound(chunk=chunks[-1]))
+        stack = ExitStack()
+        engine = stack.enter_context(open_engine(self._engine, plan, ear, chunks))
+        between()
+        idle, costs = prepare_idle(engine, plan, policy, between=between)
+        avatar = Avatar(plan, engine, ear, policy, idle, costs)
+        with self._lock:
+            self._ready[_key(plan, policy)] = avatar, stack
+            gone = [self._ready.popitem(last=False)[1] for _ in range(len(self) - MAX_AVATARS)]
+        for _, old in gone:
+            old.close()
+        return avatar
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def close(self) -> None:
+        """Release what was prepared."""
+        with self._lock:
+            gone, self._ready = list(self._ready.values()), OrderedDict()
+        for _, stack in gone:
+            stack.close()
+
+
+def _key(plan: RenderPlan, policy: Policy) -> str:
+    return f"{plan.fingerprint()} {policy}"
+
+
+def _open_portrait(data: bytes) -> Image:
+    """Return an image file that a client sent; it is read as any other file is."""
+    with tempfile.TemporaryDirectory(prefix="flashtalk-") as folder:
+        path = Path(folder) / "portrait"
+        path.write_bytes(io.BytesIO(data).getbuffer())
+        image = open_image(path)
+        image.load()
+        return image

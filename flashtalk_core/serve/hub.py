@@ -1,0 +1,202 @@
+"""All sessions of a server: who is admitted, and when each ends."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from ..errors import require
+from ..excerpt import excerpt
+from ..live.decide import Idle, Policy
+from ..live.realtime import DrawingThread
+from ..log import printable_log
+from .avatars import Avatar, Avatars
+from .limits import SESSIONS_PER_SPEAKER, ServerLimits
+from .meters import ServerCounts
+from .protocol import RefusedError, Start
+from .session import ServedSession
+
+_log = printable_log(logging.getLogger(__name__))
+
+MOST_LOAD = 0.9
+"""Share of the time in which chunks may be drawn."""
+_RETRY_S = 5
+
+
+class LiveHub:
+    """The sessions, and the thread that draws for them."""
+
+    def __init__(
+        self,
+        avatars: Avatars,
+        limits: ServerLimits,
+        *,
+        look_ahead: int = 0,
+        record: Path | None = None,
+        allow_slow: bool = False,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin without sessions; :meth:`start` makes it ready.
+
+        Args:
+            avatars: Who can speak.
+            limits: Of sessions.
+            look_ahead: Frames of sound after a chunk that it is drawn with.
+            record: Folder for recordings of what was shown; ``None`` records nothing.
+            allow_slow: Whether chunks may take longer than they last.
+            now_s: Gives the time.
+        """
+        self.avatars, self.limits = avatars, limits
+        self.counts = ServerCounts()
+        self.factor = math.nan
+        self.capacity = 1
+        self._look_ahead, self._record, self._allow_slow = look_ahead, record, allow_slow
+        self._now_s = now_s
+        self._drawing = DrawingThread(now_s=now_s)
+        self._sessions: dict[str, ServedSession] = {}
+        self._num_opening = 0
+        self._lock = Lock()
+
+    @property
+    def max_sessions(self) -> int:
+        """Most sessions."""
+        return self.limits.sessions or SESSIONS_PER_SPEAKER * self.capacity
+
+    def start(self) -> None:
+        """Prepare the server's own portrait, measure how many may speak, and begin to draw.
+
+        Raises:
+            FlashTalkError: If the portrait or the model cannot be used, or chunks take too long.
+        """
+        own = self.avatars.prepare(self.avatars.plan(), self.policy())
+        self.factor = own.factor
+        self.capacity = self.capacity_at(own.factor)
+        self._drawing.scheduler.capacity = self.capacity
+        self._drawing.start()
+
+    def capacity_at(self, factor: float) -> int:
+        """Return how many may speak at the same time where a chunk takes so many times its length.
+
+        Raises:
+            InvalidInputError: If not one may, and slow sessions were not allowed.
+        """
+        found = math.floor(MOST_LOAD / factor)
+        require(
+            found >= 1 or self._allow_slow,
+            f"a chunk takes {factor:.2f} times as long as it is shown, and live sound needs at "
+            f"most {MOST_LOAD:g}; use a smaller size, fewer steps, FP8 or a faster GPU, or "
+            "--allow-slow for pictures that stop and go",
+        )
+        return max(1, found)
+
+    def policy(self, idle: Idle = "bank") -> Policy:
+        """Return how a session is played."""
+        return Policy(idle=idle, look_ahead=self._look_ahead)
+
+    def admit(self) -> None:
+        """Keep a place for a session, which :meth:`open` takes or :meth:`release` gives back.
+
+        Raises:
+            RefusedError: If there is none.
+        """
+        with self._lock:
+            taken = len(self._sessions) + self._num_opening
+            if taken >= self.max_sessions:
+                self.counts.refused += 1
+                raise RefusedError(
+                    "full",
+                    f"{taken} sessions are open, and at most {self.max_sessions} can be "
+                    f"({self.capacity} may speak at a time); try again later",
+                    _RETRY_S,
+                )
+            self._num_opening += 1
+
+    def release(self) -> None:
+        """Give back a place that :meth:`admit` kept."""
+        with self._lock:
+            self._num_opening -= 1
+
+    def prepare(self, start: Start) -> Avatar | Future[object]:
+        """Return who speaks, or what will; a plan is made, so it takes a moment.
+
+        Raises:
+            FlashTalkError: If portrait or prompt cannot be used.
+        """
+        plan = self.avatars.plan(start.portrait, start.prompt, start.seed)
+        policy = self.policy(start.idle)
+        ready = self.avatars.find(plan, policy)
+        if ready is not None:
+            return ready
+        draw_due = self._drawing.draw_due
+        return self._drawing.call(lambda: self.avatars.prepare(plan, policy, draw_due))
+
+    def open(self, avatar: Avatar, start: Start) -> ServedSession:
+        """Begin a session in a place that :meth:`admit` kept.
+
+        Raises:
+            FlashTalkError: If its sound or its recording cannot be as they are wanted.
+        """
+        record = None
+        if self._record is not None:
+            stamp = time.strftime("%Y%m%d-%H%M%S")
+            record = self._record / f"live-{stamp}-{self.counts.sessions + 1:04d}.mp4"
+        session = ServedSession(avatar, start, self._drawing, self.limits, record, self._now_s)
+        with self._lock:
+            self._num_opening -= 1
+            self._sessions[session.id] = session
+            self.counts.sessions += 1
+        return session
+
+    def find(self, name: str) -> ServedSession:
+        """Return a session by its id.
+
+        Raises:
+            RefusedError: If there is none.
+        """
+        found = self._sessions.get(name)
+        if found is None:
+            raise RefusedError(
+                "session", f"session {excerpt(name, 12)!r}: it ended, or never was; start a new one"
+            )
+        return found
+
+    def close(self, session: ServedSession, reason: str) -> None:
+        """End a session; does nothing if it has ended."""
+        with self._lock:
+            if self._sessions.pop(session.id, None) is None:
+                return
+            self.counts.failed_sessions += session.error is not None
+        session.close(reason)
+
+    def close_finished(self) -> None:
+        """End the sessions whose time is over."""
+        for session in list(self._sessions.values()):
+            reason = session.why_over()
+            if reason:
+                self.close(session, reason)
+
+    def stop(self) -> None:
+        """End all sessions, and stop drawing."""
+        for session in list(self._sessions.values()):
+            self.close(session, "server")
+        self._drawing.stop()
+        self.avatars.close()
+
+    def stats(self) -> dict[str, Any]:
+        """Return what ``/stats`` says."""
+        sessions = list(self._sessions.values())
+        return {
+            "factor": round(self.factor, 3),
+            "capacity": self.capacity,
+            "max_sessions": self.max_sessions,
+            "open_sessions": len(sessions),
+            "speaking": sum(one.live.is_speaking for one in sessions),
+            **vars(self.counts),
+            "per_session": [one.row() for one in sessions],
+        }

@@ -1,0 +1,39 @@
+"""What the server allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import require
+
+MAX_MESSAGE_BYTES = 256 * 1024
+"""Of a message of sound or text."""
+MAX_PORTRAIT_BYTES = 20 * 2**20
+MAX_PROMPT_CHARACTERS = 2_000
+SESSIONS_PER_SPEAKER = 4
+"""Sessions for each that may speak at the same time: most listen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerLimits:
+    """Bounds of sessions."""
+
+    sessions: int | None = None
+    """Most sessions; ``None`` is four for each that may speak at the same time."""
+    session_s: float = 3600.0
+    """Longest session."""
+    idle_s: float = 300.0
+    """Longest time without speech."""
+    reconnect_s: float = 30.0
+    """How long a session waits for a client whose connection broke."""
+    viewers: int = 16
+    """Most viewers of a session."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.sessions is None or 1 <= self.sessions <= 1000,
+            f"sessions {self.sessions}: use 1 to 1000",
+        )
+        for name in ("session_s", "idle_s", "reconnect_s"):
+            value = getattr(self, name)
+            require(0 < value <= 86_400, f"{name} {value:g}: use more than 0, at most 86400 s")

@@ -1,0 +1,107 @@
+"""What is counted of a session, and of all of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from ..live.session import Counts, Shown
+
+_KEPT = 2_000
+"""Newest values that percentiles are taken of: 80 s of frames."""
+
+
+@dataclass(eq=False)
+class SessionMeter:
+    """Times of one session, in seconds of one clock."""
+
+    rate_hz: int
+    start_s: float
+    """When frame 0 is due."""
+    lateness_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    """How long after it may leave each frame left."""
+    responses_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    """From the first sound of an utterance to when its first frame is due."""
+    clears_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    """From a clear to the end of the last frame of speech."""
+    _said: dict[int, float] = field(default_factory=dict)
+    _cleared_s: float | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def note_said(self, utterance: int, now_s: float) -> None:
+        """Note that sound of an utterance came."""
+        with self._lock:
+            if utterance:
+                self._said.setdefault(utterance, now_s)
+
+    def note_clear(self, now_s: float, playhead: int) -> None:
+        """Note a clear, while ``playhead`` is the first frame that had not left."""
+        with self._lock:
+            self.clears_s.append(max(0.0, self._due_s(playhead) - now_s))
+
+    def note_shown(self, shown: Shown, now_s: float, lead_s: float) -> None:
+        """Note a frame as it leaves."""
+        with self._lock:
+            due_s = self._due_s(shown.frame)
+            self.lateness_s.append(now_s - (due_s - lead_s))
+            said_s = self._said.get(shown.utterance or 0)
+            if said_s is not None and shown.utterance is not None:
+                del self._said[shown.utterance]
+                self.responses_s.append(due_s - said_s)
+            for played in shown.played:
+                self._said.pop(played.utterance, None)
+
+    def _due_s(self, frame: int) -> float:
+        return self.start_s + frame / self.rate_hz
+
+    def row(self, counts: Counts) -> dict[str, Any]:
+        """Return what ``/stats`` says of the session."""
+        with self._lock:
+            return {
+                **{name: getattr(counts, name) for name in Counts.__dataclass_fields__},
+                "lateness_p99_ms": _ms(percentile(self.lateness_s, 0.99)),
+                "response_median_ms": _ms(percentile(self.responses_s, 0.5)),
+                "response_max_ms": _ms(percentile(self.responses_s, 1.0)),
+                "clear_max_ms": _ms(percentile(self.clears_s, 1.0)),
+            }
+
+
+@dataclass
+class ServerCounts:
+    """What happened in a server."""
+
+    sessions: int = 0
+    refused: int = 0
+    """Sessions and messages that were refused."""
+    utterances: int = 0
+    clears: int = 0
+    dropped_clients: int = 0
+    """Clients that did not take what was sent."""
+    failed_sessions: int = 0
+
+
+def percentile(values: Sequence[float] | deque[float], share: float) -> float | None:
+    """Return the value below which a share of ``values`` lies; ``None`` of none."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def prometheus(values: dict[str, tuple[str, str, float]]) -> str:
+    """Return metrics as Prometheus reads them.
+
+    Args:
+        values: By name: the kind, ``counter`` or ``gauge``, what it is, and the value.
+    """
+    lines = []
+    for name, (kind, text, value) in values.items():
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {value:g}"]
+    return "\n".join(lines) + "\n"
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 1)

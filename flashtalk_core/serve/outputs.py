@@ -1,0 +1,233 @@
+"""What takes the frames of a session away from its clock: threads with bounded queues.
+
+Axis legend: F frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import Full, Queue
+from threading import Thread
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..live.audio.framer import AudioFormat
+from ..live.audio.growing import GrowingAudio
+from ..live.recording import Recording
+from ..live.session import Shown
+from ..log import printable_log
+from ..media.audio.info import AudioInfo
+from ..media.isobmff.live import LiveMp4
+from ..media.video.encoder import VideoEncoder
+from ..streaming.broadcast import Broadcast
+from .protocol import Format, pack_frame
+
+_log = printable_log(logging.getLogger(__name__))
+
+QUEUED_FRAMES = 50
+"""Frames that may wait for one output, 2 s; one that falls further behind is ended."""
+RECORDED_FRAMES = 500
+_AAC_SAMPLES = 1024
+_GOP_FRAMES = 50
+_FRAGMENT_FRAMES = 2
+_JPEG_QUALITY = 90
+
+
+class Output(Protocol):
+    """Takes frames, in a thread of its own."""
+
+    def take(self, shown: Shown) -> None:
+        """Take the next frame."""
+        ...
+
+    def close(self, *, is_whole: bool) -> None:
+        """End; ``is_whole`` unless frames were lost."""
+        ...
+
+
+class OutputThread(Thread):
+    """Hands frames to an output; the clock never waits for it."""
+
+    def __init__(
+        self,
+        name: str,
+        output: Output,
+        on_end: Callable[[OutputThread], object],
+        capacity: int = QUEUED_FRAMES,
+    ) -> None:
+        """Start.
+
+        Args:
+            name: Of the output, for the log.
+            output: Takes the frames.
+            on_end: Called, in this thread, when it has ended by itself: it fell behind or failed.
+            capacity: Frames that may wait.
+        """
+        super().__init__(name=f"live-{name}", daemon=True)
+        self._output = output
+        self._on_end = on_end
+        self._queue: Queue[Shown | None] = Queue(capacity)
+        self._is_behind = False
+        self._is_closed = False
+        self.start()
+
+    @property
+    def num_waiting(self) -> int:
+        """Frames that wait."""
+        return self._queue.qsize()
+
+    def put(self, shown: Shown) -> None:
+        """Hand over a frame; returns at once."""
+        if self._is_behind or self._is_closed:
+            return
+        try:
+            self._queue.put_nowait(shown)
+        except Full:
+            self._is_behind = True
+
+    def finish(self) -> None:
+        """End after what waits, and wait for it; not from its own thread."""
+        self._is_closed = True
+        self._queue.put(None)
+        self.join()
+
+    def run(self) -> None:
+        """Hand over frames until it is closed."""
+        is_whole = False
+        try:
+            while not self._is_behind:
+                shown = self._queue.get()
+                if shown is None:
+                    is_whole = True
+                    break
+                self._output.take(shown)
+            if not is_whole:
+                _log.warning("%s fell %d frames behind and was ended", self.name, QUEUED_FRAMES)
+        except Exception:  # the border between a session and one that takes its frames
+            _log.exception("%s failed and was ended", self.name)
+        try:
+            self._output.close(is_whole=is_whole)
+        except Exception:  # as above
+            _log.exception("%s could not be ended properly", self.name)
+        if not self._is_closed:
+            self._on_end(self)
+            self._is_closed = True
+            while not self._queue.empty():  # nobody waits for room
+                self._queue.get_nowait()
+
+
+class FragmentOutput:
+    """Encodes frames and sound for the viewers of a session, as fragments of MP4."""
+
+    def __init__(self, stream: Broadcast, size_px: tuple[int, int], sound: AudioFormat) -> None:
+        """Set up the encoder, with times that begin at 0.
+
+        Args:
+            stream: Takes the fragments.
+            size_px: Height and width.
+            sound: Of the session.
+        """
+        self._audio = GrowingAudio(
+            "of a session", sound.rate_hz, sound.channels, sound.layout,
+            max_samples=10 * sound.rate_hz,
+        )  # fmt: skip
+        self._encoder = VideoEncoder(
+            size_px,
+            AudioInfo.growing(self._audio),
+            sound.frame_rate_hz,
+            crf=23,
+            preset="veryfast",
+            chunk_frames=_GOP_FRAMES,
+            sinks=[LiveMp4(stream, _FRAGMENT_FRAMES)],
+            is_live=True,
+        )
+        # A frame is encoded with the whole AAC frames that its sound lies in.
+        self._num_held = math.ceil(_AAC_SAMPLES / sound.rate_hz * sound.frame_rate_hz)
+        self._pictures: deque[Tensor] = deque()
+        self._encoder.open()
+
+    def take(self, shown: Shown) -> None:
+        """Encode; see :class:`Output`."""
+        self._audio.append(shown.sound)
+        self._pictures.append(shown.picture)
+        while len(self._pictures) > self._num_held:
+            self._encoder.write(self._pictures.popleft()[None])
+
+    def close(self, *, is_whole: bool) -> None:
+        """End the stream; see :class:`Output`."""
+        self._audio.close()
+        if is_whole and self._pictures:
+            self._encoder.write(torch.stack(list(self._pictures)))
+        self._encoder.close()
+
+
+class RecordingOutput:
+    """Writes what was shown into a file; see :class:`Recording`."""
+
+    def __init__(self, path: Path, size_px: tuple[int, int], sound: AudioFormat, note: str) -> None:
+        """Check that the file can be written."""
+        self._recording = Recording(path, size_px, sound, note)
+
+    def take(self, shown: Shown) -> None:
+        """Encode; see :class:`Output`."""
+        self._recording.show(shown, 0.0)
+
+    def close(self, *, is_whole: bool) -> None:
+        """Complete the file, or leave the partial one; see :class:`Output`."""
+        error = None if is_whole else RuntimeError("frames are missing")
+        self._recording.__exit__(type(error) if error else None, error, None)
+
+
+class FrameOutput:
+    """Sends each frame with its sound as one message."""
+
+    def __init__(self, pictures: Format, send: Callable[[bytes], object]) -> None:
+        """Encode pictures as ``pictures``; ``send`` takes messages, in the output's thread."""
+        self._encode = _ENCODERS[pictures]
+        self._send = send
+
+    def take(self, shown: Shown) -> None:
+        """Encode and send; see :class:`Output`."""
+        self._send(pack_frame(shown, self._encode(shown.picture)))
+
+    def close(self, *, is_whole: bool) -> None:
+        """Do nothing; see :class:`Output`."""
+
+
+def jpeg_of(picture: Tensor) -> bytes:
+    """Return ``(H, W, 3)`` uint8 as a JPEG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture.numpy()).save(file, "JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()
+
+
+def i420_of(picture: Tensor) -> bytes:
+    """Return ``(H, W, 3)`` uint8 as planes Y, U, V of 4:2:0, BT.709, limited range."""
+    from av import VideoFrame
+    from av.video.reformatter import ColorRange, Colorspace
+
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()), format="rgb24")
+    planes = frame.reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+    )
+    return planes.to_ndarray().tobytes()
+
+
+def rgb_of(picture: Tensor) -> bytes:
+    """Return ``(H, W, 3)`` uint8 as it is."""
+    return picture.contiguous().numpy().tobytes()
+
+
+_ENCODERS: dict[str, Callable[[Tensor], bytes]] = {
+    "jpeg": jpeg_of, "i420": i420_of, "rgb": rgb_of,
+}  # fmt: skip

@@ -1,0 +1,271 @@
+"""A session of the server: live sound in, events out, and outputs that take its frames."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+from ..engine.render import describe
+from ..live.audio.gate import Gate
+from ..live.audio.sound import LiveSound
+from ..live.clock import LEAD_S, PlayoutClock
+from ..live.realtime import DrawingThread, run_clock
+from ..live.scheduler import Seat
+from ..live.session import LiveSession, Shown
+from ..log import printable_log
+from ..media.audio.source import Block
+from ..streaming.broadcast import Broadcast
+from .avatars import Avatar, SessionDrawer
+from .limits import ServerLimits
+from .meters import SessionMeter
+from .outputs import (
+    QUEUED_FRAMES,
+    RECORDED_FRAMES,
+    FragmentOutput,
+    Output,
+    OutputThread,
+    RecordingOutput,
+)
+from .protocol import Start
+
+_log = printable_log(logging.getLogger(__name__))
+
+_ID_BYTES = 24
+_RING_BYTES = 16 * 2**20
+_MAX_EVENTS = 256
+"""Events that are kept for a client that is away; the oldest are dropped."""
+_LAYOUTS = {1: "mono", 2: "stereo"}
+
+Fields = dict[str, Any]
+
+
+class ServedSession:
+    """One avatar that listens; any thread may call anything but :meth:`show`."""
+
+    def __init__(
+        self,
+        avatar: Avatar,
+        start: Start,
+        drawing: DrawingThread,
+        limits: ServerLimits,
+        record: Path | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with idle frames.
+
+        Args:
+            avatar: Who speaks.
+            start: How the client wants it.
+            drawing: Draws the chunks.
+            limits: Of the server.
+            record: Where to write what was shown; ``None`` records nothing.
+            now_s: Gives the time, that of ``drawing``.
+
+        Raises:
+            FlashTalkError: If the sound or the recording cannot be as it is wanted.
+        """
+        self.id = secrets.token_urlsafe(_ID_BYTES)
+        self.avatar, self.start = avatar, start
+        self.error: BaseException | None = None
+        chunks = avatar.engine.chunks
+        gate = Gate(start.rate) if start.source == "microphone" else None
+        self.sound = LiveSound(
+            start.rate,
+            start.channels,
+            layout=_LAYOUTS[start.channels],
+            chunk=chunks[-1],
+            gate=gate,
+            name=f"session {self.id[:6]}",
+        )
+        self.live = LiveSession(
+            self.sound,
+            avatar.idle,
+            chunks,
+            dict(avatar.costs),
+            avatar.policy,
+            avatar.engine.fingerprint,
+        )
+        self._limits, self._drawing, self._now_s = limits, drawing, now_s
+        self.began_s = self._spoke_s = now_s()
+        self._left_s: float | None = None
+        rate_hz = chunks[-1].frame_rate_hz
+        self.meter = SessionMeter(rate_hz, self.began_s)
+        self._lock = Lock()
+        self._events: deque[Fields] = deque(maxlen=_MAX_EVENTS)
+        self._wake: Callable[[], object] = lambda: None
+        self._utterance: int | None = None
+        self._outputs: tuple[OutputThread, ...] = ()
+        self._stream: Broadcast | None = None
+        self._stop = Event()
+        if record is not None:
+            note = describe(avatar.plan)
+            writer = RecordingOutput(record, self.size_px, self.sound.format, note)
+            self.add_output("recorder", writer, RECORDED_FRAMES)
+        clock = PlayoutClock(self.live, self.began_s)
+        self._seat = Seat(self.live, clock, SessionDrawer(avatar, self.sound))
+        drawing.add(self._seat, self._fail)
+        self._clock = Thread(target=self._run_clock, name="live-clock", daemon=True)
+        self._clock.start()
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.avatar.plan.request.size_px
+
+    # Whoever speaks
+
+    def push(self, samples: Block, utterance: int | None = None) -> None:
+        """Append sound; see :meth:`LiveSession.push`."""
+        before = self.sound.last_number, self.sound.num_pushes
+        self.live.push(samples, utterance)
+        if (self.sound.last_number, self.sound.num_pushes) != before:
+            self._spoke_s = self._now_s()
+            self.meter.note_said(self.sound.last_number, self._spoke_s)
+
+    def end(self) -> None:
+        """End the utterance."""
+        self.live.end()
+
+    def clear(self) -> None:
+        """Stop speaking."""
+        with self.live.changed:
+            self.meter.note_clear(self._now_s(), self.live.playhead)
+            self.live.clear()
+
+    def attach(self, wake: Callable[[], object]) -> None:
+        """Let a client be told of events: ``wake`` is called where there are some."""
+        with self._lock:
+            self._wake, self._left_s = wake, None
+        wake()
+
+    def detach(self) -> None:
+        """Note that the client has gone; it may come back, and what waits of events is kept."""
+        self.end()
+        with self._lock:
+            self._wake, self._left_s = lambda: None, self._now_s()
+
+    def take_events(self) -> list[Fields]:
+        """Return the events since the last call."""
+        with self._lock:
+            found = list(self._events)
+            self._events.clear()
+            return found
+
+    # Whoever watches
+
+    def stream(self) -> Broadcast:
+        """Return the fragments for viewers; they are encoded from the first call on."""
+        with self._lock:
+            if self._stream is not None and not self._stream.is_closed:
+                return self._stream
+            self._stream = stream = Broadcast(_RING_BYTES, self._limits.viewers)
+        self.add_output("encoder", FragmentOutput(stream, self.size_px, self.sound.format))
+        return stream
+
+    def add_output(self, name: str, output: Output, capacity: int = QUEUED_FRAMES) -> OutputThread:
+        """Let an output take the frames from now on, until it falls behind."""
+        thread = OutputThread(name, output, self._forget, capacity)
+        with self._lock:
+            self._outputs = (*self._outputs, thread)
+        return thread
+
+    def remove_output(self, thread: OutputThread) -> None:
+        """Let an output take no more."""
+        self._forget(thread)
+        thread.finish()
+
+    # The server
+
+    def why_over(self) -> str:
+        """Return why the session is to end, empty if it goes on."""
+        now_s = self._now_s()
+        if self._stop.is_set():
+            return "error" if self.error is not None else "closed"
+        if now_s - self.began_s > self._limits.session_s:
+            return "limit"
+        if now_s - self._spoke_s > self._limits.idle_s:
+            return "idle"
+        left_s = self._left_s
+        if left_s is not None and now_s - left_s > self._limits.reconnect_s:
+            return "gone"
+        return ""
+
+    def close(self, reason: str) -> None:
+        """End the session: outputs get what left the clock."""
+        self._stop.set()
+        self._drawing.remove(self._seat)
+        self.live.wake()
+        self._clock.join()
+        with self._lock:
+            outputs, self._outputs = self._outputs, ()
+        for output in outputs:
+            output.finish()
+        self.sound.close()
+        self._tell("closed", reason=reason)
+
+    def row(self) -> Fields:
+        """Return what ``/stats`` says of it; its id is a secret, its beginning is not."""
+        return {
+            "session": self.id[:6],
+            "seconds": round(self._now_s() - self.began_s, 1),
+            "outputs": len(self._outputs),
+            "viewers": 0 if self._stream is None else self._stream.num_viewers,
+            "waiting_frames": self.sound.waiting_frames,
+            "drawn_frames": self.live.num_drawn,
+            **self.meter.row(self.live.counts),
+        }
+
+    # Parts
+
+    def show(self, shown: Shown, now_s: float) -> None:
+        """Take a frame as it leaves the clock; see ``LiveSink``."""
+        self.meter.note_shown(shown, now_s, LEAD_S)
+        for output in self._outputs:
+            output.put(shown)
+        for played in shown.played:
+            self._tell(
+                "played",
+                utterance=played.utterance,
+                seconds=float(played.seconds),
+                interrupted=played.interrupted,
+            )
+        if shown.utterance != self._utterance:
+            self._utterance = shown.utterance
+            if shown.utterance is None:
+                self._tell("idle", frame=shown.frame)
+            else:
+                self._tell("speaking", utterance=shown.utterance, frame=shown.frame)
+        if shown.utterance is not None:
+            self._spoke_s = now_s
+
+    def _run_clock(self) -> None:
+        try:
+            run_clock(self._seat, self, self._stop, self._now_s)
+        except Exception as error:  # the border between one session and the others
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        _log.error("session %s ends: %s", self.id[:6], error, exc_info=error)
+        self.error = error
+        self._tell("error", code="internal", message=f"the session ends: {error}")
+        self._stop.set()
+        self.live.wake()
+
+    def _tell(self, kind: str, **fields: Any) -> None:
+        with self._lock:
+            self._events.append({"type": kind, **fields})
+            wake = self._wake
+        try:
+            wake()
+        except RuntimeError:
+            _log.debug("the server is going down")
+
+    def _forget(self, thread: OutputThread) -> None:
+        with self._lock:
+            self._outputs = tuple(one for one in self._outputs if one is not thread)

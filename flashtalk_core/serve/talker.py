@@ -1,0 +1,225 @@
+"""The client that speaks in a session, on its WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import FlashTalkError, InvalidInputError
+from ..log import printable_log
+from .access import Access
+from .avatars import Avatar
+from .hub import LiveHub
+from .outputs import FrameOutput, OutputThread
+from .protocol import RefusedError, Start, message, parse_message, parse_start, samples_of
+from .session import ServedSession
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_log = printable_log(logging.getLogger(__name__))
+
+START_TIMEOUT_S = 10.0
+"""How long a client may take for its first message."""
+PREPARE_TIMEOUT_S = 120.0
+WRITE_TIMEOUT_S = 10.0
+"""How long a client may take for one message before it is dropped."""
+QUEUED_MESSAGES = 100
+"""Pictures that may wait for a client, 4 s; one that is further behind is dropped."""
+STATS_S = 1.0
+
+
+async def open_session(hub: LiveHub, start: Start) -> ServedSession:
+    """Return the session that a client wants: an old one, or a new one.
+
+    Raises:
+        FlashTalkError: If there is no place, or what it wants cannot be used.
+    """
+    if start.session:
+        return hub.find(start.session)
+    hub.admit()
+    try:
+        found = await asyncio.to_thread(hub.prepare, start)
+        if isinstance(found, Future):
+            async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                found = cast("Avatar", await asyncio.wrap_future(found))
+        return await asyncio.to_thread(hub.open, found, start)
+    except TimeoutError:
+        hub.release()
+        raise RefusedError(
+            "busy", f"the portrait was not ready in {PREPARE_TIMEOUT_S:g} s; try again later", 30
+        ) from None
+    except BaseException:
+        hub.release()
+        raise
+
+
+def welcome(hub: LiveHub, session: ServedSession) -> dict[str, Any]:
+    """Return what a client is told of its session."""
+    height, width = session.size_px
+    return {
+        "session": session.id,
+        "stream": f"/sessions/{session.id}/stream",
+        "height": height,
+        "width": width,
+        "frame_rate": session.avatar.plan.chunk.frame_rate_hz,
+        "rate": session.start.rate,
+        "channels": session.start.channels,
+        "format": session.start.format,
+        "source": session.start.source,
+        "chunk_frames": [chunk.num_new_frames for chunk in session.avatar.engine.chunks],
+        "factor": round(hub.factor, 3),
+    }
+
+
+class Talker:
+    """One connection of a client to its session."""
+
+    def __init__(self, hub: LiveHub, access: Access, socket: web.WebSocketResponse) -> None:
+        """Talk over a socket that was accepted."""
+        self._hub, self._access, self._socket = hub, access, socket
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._out: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_MESSAGES)
+        self._is_slow = False
+
+    async def run(self, headers: Mapping[str, str]) -> None:
+        """Serve the client until it leaves or its session ends; ``headers`` of its request."""
+        try:
+            session = await self._begin(headers)
+        except (FlashTalkError, TimeoutError) as error:
+            self._hub.counts.refused += 1
+            await self._refuse(error)
+            return
+        output: OutputThread | None = None
+        start = session.start
+        if start.format in ("jpeg", "i420", "rgb"):
+            frames = FrameOutput(start.format, self._offer)
+            output = session.add_output(f"{start.format} client", frames)
+        session.attach(self._wake)
+        tasks = [
+            asyncio.create_task(part)
+            for part in (self._listen(session), self._tell(session), self._send())
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            for error in results:
+                if isinstance(error, Exception) and not isinstance(error, ConnectionError):
+                    _log.error("a client's connection failed", exc_info=error)
+            session.detach()
+            if output is not None:
+                await asyncio.to_thread(session.remove_output, output)
+            self._hub.counts.dropped_clients += self._is_slow
+            await self._close(session)
+
+    async def _close(self, session: ServedSession) -> None:
+        code, reason = (1008, "too slow") if self._is_slow else (1000, session.why_over())
+        try:
+            async with asyncio.timeout(1.0):
+                await self._socket.close(code=code, message=reason.encode())
+        except TimeoutError:
+            _log.debug("a client did not answer the end of its connection")
+
+    async def _begin(self, headers: Mapping[str, str]) -> ServedSession:
+        from aiohttp import WSMsgType
+
+        first = await self._socket.receive(START_TIMEOUT_S)
+        if first.type is not WSMsgType.TEXT:
+            raise InvalidInputError("the first message is no text; send 'start' first")
+        fields = parse_message(first.data)
+        if fields["type"] != "start":
+            raise InvalidInputError(f"the first message is {fields['type']!r}; send 'start' first")
+        start = parse_start(fields)
+        self._access.check(headers, start.token)
+        session = await open_session(self._hub, replace(start, token=""))
+        await self._socket.send_str(message("ready", **welcome(self._hub, session)))
+        return session
+
+    async def _refuse(self, error: Exception) -> None:
+        text = str(error) or f"no first message in {START_TIMEOUT_S:g} s"
+        fields: dict[str, Any] = {"code": "input", "message": text}
+        if isinstance(error, RefusedError):
+            fields["code"] = error.code
+            if error.retry_after_s is not None:
+                fields["retry_after"] = error.retry_after_s
+        try:
+            await self._socket.send_str(message("error", **fields))
+            again = 1013 if fields["code"] in ("full", "busy") else 1008
+            await self._socket.close(code=again)
+        except ConnectionError:
+            _log.debug("a client left before it was refused")
+
+    async def _listen(self, session: ServedSession) -> None:
+        from aiohttp import WSMsgType
+
+        async for received in self._socket:
+            if received.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                return
+            try:
+                if received.type is WSMsgType.BINARY:
+                    session.push(samples_of(received.data, session.start.channels))
+                else:
+                    await self._obey(session, parse_message(received.data))
+            except FlashTalkError as error:
+                self._hub.counts.refused += 1
+                await self._socket.send_str(message("error", code="input", message=str(error)))
+
+    async def _obey(self, session: ServedSession, fields: dict[str, Any]) -> None:
+        kind = fields["type"]
+        if kind == "end":
+            session.end()
+        elif kind == "clear":
+            self._hub.counts.clears += 1
+            session.clear()
+        elif kind == "ping":
+            await self._socket.send_str(json.dumps({**fields, "type": "pong"}))
+        elif kind == "stats":
+            await self._socket.send_str(message("stats", **session.row()))
+        elif kind == "close":
+            await asyncio.to_thread(self._hub.close, session, "closed")
+        else:
+            raise InvalidInputError(
+                f"message {kind!r}: unknown; use end, clear, ping, stats or close"
+            )
+
+    async def _tell(self, session: ServedSession) -> None:
+        """Send events, until the session is over or the client too slow."""
+        while not self._is_slow:
+            self._news.clear()
+            for event in session.take_events():
+                self._hub.counts.utterances += event["type"] == "speaking"
+                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                    await self._socket.send_str(json.dumps(event))
+                if event["type"] == "closed":
+                    return
+            await self._news.wait()
+
+    async def _send(self) -> None:
+        while True:
+            data = await self._out.get()
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._socket.send_bytes(data)
+
+    # Other threads
+
+    def _wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    def _offer(self, data: bytes) -> None:
+        self._loop.call_soon_threadsafe(self._queue, data)
+
+    def _queue(self, data: bytes) -> None:
+        if self._out.full():
+            self._is_slow = True
+            self._news.set()
+            return
+        self._out.put_nowait(data)
