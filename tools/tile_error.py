@@ -23,12 +23,8 @@ from PIL import Image
 from torch import Tensor
 
 from flashtalk_core.geometry import SPATIAL_STRIDE
-from flashtalk_core.media.image.portrait import (
-    fit_image,
-    from_model_range,
-    open_image,
-    to_model_range,
-)
+from flashtalk_core.media.image.portrait import fit_image, open_image
+from flashtalk_core.media.pixels import from_model_range, to_model_range
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import choose_grid

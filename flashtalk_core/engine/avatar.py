@@ -17,7 +17,7 @@ from ..config.sampling import SamplingConfig
 from ..geometry import ChunkSpan
 from ..media.audio.source import SampleReader
 from ..media.audio.windows import window_features
-from ..media.image.portrait import to_images
+from ..media.pixels import to_images
 from ..models.encoders.audio import AudioEncoder
 from ..sampling.noise import NoiseAhead
 from .chunk import ChunkModel, generate_chunk

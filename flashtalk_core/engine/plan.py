@@ -17,7 +17,8 @@ from ..config.chunk import ChunkConfig
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
 from ..media.audio.source import SampleReader
-from ..media.image.portrait import fit_image, to_model_range
+from ..media.image.portrait import fit_image
+from ..media.pixels import to_model_range
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE

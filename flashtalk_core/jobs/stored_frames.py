@@ -13,7 +13,7 @@ from ..engine.plan import RenderPlan
 from ..errors import require
 from ..excerpt import shown_path
 from ..log import printable_log
-from ..media.image.portrait import to_model_range
+from ..media.pixels import to_model_range
 from ..media.video.reading.reader import probe_video, read_frames_at
 from ..media.video.stored import StoredVideo
 

@@ -4,11 +4,33 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .session import LiveSession, Shown
+from .shown import Shown
 
 LEAD_S = 0.1
 """How early a frame may leave before it is due. What has left cannot be taken back, so this is
 what an interruption costs; it is also what makes up for a late frame."""
+
+
+MOST_LATE_S = 1.0
+"""Beyond it the clock itself stood still, as that of a machine that slept: time is moved, instead
+of letting all frames leave at once."""
+
+
+class Leaving(Protocol):
+    """Whose frames leave: a session."""
+
+    @property
+    def playhead(self) -> int:
+        """The next frame that leaves."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Return whether it has its picture."""
+        ...
+
+    def leave(self) -> Shown:
+        """Return it, the last picture again if its own is not there."""
+        ...
 
 
 class LiveSink(Protocol):
@@ -27,19 +49,27 @@ class PlayoutClock:
     """
 
     def __init__(
-        self, session: LiveSession, start_s: float = 0.0, *, lead_s: float = LEAD_S
+        self,
+        session: Leaving,
+        rate_hz: int,
+        start_s: float = 0.0,
+        *,
+        lead_s: float = LEAD_S,
     ) -> None:
         """Begin with the session's next frame.
 
         Args:
             session: Whose frames leave.
+            rate_hz: Frames a second.
             start_s: When frame 0 is due.
             lead_s: How early a frame may leave.
         """
         self._session = session
-        self._rate_hz = session.chunks[0].frame_rate_hz
+        self._rate_hz = rate_hz
         self._start_s = start_s
         self._lead_s = lead_s
+        self.num_moves = 0
+        """How often time was moved."""
 
     def due_s(self, frame: int) -> float:
         """Return when a frame is to be shown."""
@@ -61,6 +91,10 @@ class PlayoutClock:
             arrives.
         """
         due_s = self.due_s(self._session.playhead)
+        if now_s - due_s > MOST_LATE_S:
+            self._start_s += now_s - due_s
+            self.num_moves += 1
+            due_s = now_s
         if now_s < due_s - self._lead_s:
             return None, due_s - self._lead_s
         if now_s < due_s and not self._session.is_ready():

@@ -85,6 +85,9 @@ class View:
     """Whether drawn frames speak what was cleared."""
     busy: Literal["", "speech", "silence"] = ""
     """What is being drawn."""
+    reserve: int = 0
+    """How much later than possible sound that arrives no faster than it is played begins, so that
+    chunks of other sessions may come between its own."""
     costs: Sequence[ChunkCost]
     """Lengths that can be drawn, the shortest first."""
 
@@ -171,7 +174,9 @@ def _start(view: View, policy: Policy) -> Draw | None:
     has_all = view.is_waiting_whole or view.quiet >= policy.grace
     if not has_all and view.waiting - policy.look_ahead < cost.num_new:
         return None
-    return Draw(max(earliest(view, cost), view.sound_stop), cost.num_new, "start")
+    is_ahead = has_all or view.waiting >= 2 * cost.num_new
+    reserve = 0 if is_ahead else view.reserve
+    return Draw(max(earliest(view, cost) + reserve, view.sound_stop), cost.num_new, "start")
 
 
 def _speak(view: View, policy: Policy) -> Action:

@@ -20,7 +20,7 @@ from ..engine.state import ChunkSource, FrameGroup, SessionState
 from ..errors import require
 from ..geometry import span_at
 from ..media.audio.source import SampleReader
-from ..media.image.portrait import from_model_range
+from ..media.pixels import from_model_range
 from .decide import ChunkCost, Policy
 from .idle import IdleLoop, close_loop
 from .session import Job

@@ -195,7 +195,9 @@ def run_live(
         stop.set()
         session.wake()
 
-    seat = Seat(session, PlayoutClock(session, lead_s=lead_s), drawer)
+    seat = Seat(
+        session, PlayoutClock(session, session.chunks[0].frame_rate_hz, lead_s=lead_s), drawer
+    )
     thread = DrawingThread(now_s=now_s)
     thread.add(seat, fail)
     thread.start()

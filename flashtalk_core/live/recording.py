@@ -18,7 +18,7 @@ from ..media.audio.info import AudioInfo
 from ..media.video.writer import Mp4Writer
 from .audio.framer import AudioFormat
 from .audio.growing import GrowingAudio
-from .session import Shown
+from .shown import Shown
 
 _HELD_FRAMES = 12
 """Frames that wait for the sound after them: AAC is encoded in frames of its own."""

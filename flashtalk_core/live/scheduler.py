@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from .clock import PlayoutClock
@@ -31,22 +32,31 @@ class Scheduler:
         Args:
             now_s: Of the clocks.
         """
-        for seat in self._due(now_s):
-            job = seat.session.next_job(seat.clock.to_next(now_s))
+        speaking = [seat.session.is_speaking for seat in self.seats]
+        is_full = self.capacity is not None and sum(speaking) >= self.capacity
+        due: list[tuple[float, int, int]] = []
+        for number, (seat, speaks) in enumerate(zip(self.seats, speaking, strict=True)):
+            reserve = self._reserve(seat, sum(speaking) - speaks)
+            first = seat.session.next_first(
+                seat.clock.to_next(now_s), reserve, may_start=speaks or not is_full
+            )
+            if first is not None:
+                due.append((seat.clock.due_s(first), number, reserve))
+        for _, number, reserve in sorted(due):
+            seat = self.seats[number]
+            job = seat.session.next_job(seat.clock.to_next(now_s), reserve)
             if job is not None:
                 return seat, job
         return None
 
-    def _due(self, now_s: float) -> list[Seat]:
-        """Return the sessions that need a chunk, the one whose first frame is due first before."""
-        is_full = self.capacity is not None and self.num_speaking >= self.capacity
-        due: list[tuple[float, int]] = []
-        for number, seat in enumerate(self.seats):
-            may_start = not is_full or seat.session.is_speaking
-            first = seat.session.next_first(seat.clock.to_next(now_s), may_start=may_start)
-            if first is not None:
-                due.append((seat.clock.due_s(first), number))
-        return [self.seats[number] for _, number in sorted(due)]
+    def _reserve(self, seat: Seat, num_others: int) -> int:
+        """Return how much later speech begins, so that as many chunks of others may be drawn first.
+
+        At least one other may begin later than this one.
+        """
+        most = min(self.capacity or len(self.seats), len(self.seats)) - 1
+        cost = max(seat.session.costs.values(), key=lambda one: one.num_new)
+        return math.ceil(min(most, max(1, num_others)) * cost.all_frames)
 
     @property
     def num_speaking(self) -> int:

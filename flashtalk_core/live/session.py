@@ -16,9 +16,10 @@ from ..config.chunk import ChunkConfig
 from ..engine.state import FrameGroup, SessionState
 from ..geometry import ChunkSpan, span_at
 from ..media.audio.source import Block
-from .audio.sound import LiveSound, Played
+from .audio.sound import LiveSound
 from .decide import Abort, ChunkCost, Draw, Join, Policy, Rest, View, decide
 from .idle import IdleLoop
+from .shown import Shown
 from .timeline import Timeline
 
 
@@ -41,24 +42,6 @@ class Drawer(Protocol):
     def draw(self, job: Job) -> Generator[FrameGroup, None, None]:
         """Yield the frames of a job; see :meth:`LiveEngine.draw`."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A frame as it leaves the clock."""
-
-    frame: int
-    """Its number, from 0; it is due ``frame`` / 25 s after the session's start."""
-    picture: Tensor
-    """``(H, W, 3)`` uint8."""
-    sound: Block
-    """Samples of its 40 ms, ``(C, n)``."""
-    utterance: int | None
-    """Whose sound it is; ``None`` in silence."""
-    is_held: bool
-    """Whether the picture is the last one again, since this frame's was not there."""
-    played: tuple[Played, ...] = ()
-    """Utterances that ended or were cleared since the frame before."""
 
 
 @dataclass
@@ -141,27 +124,31 @@ class LiveSession:
 
     # Whoever draws
 
-    def next_first(self, to_next: float = 0.0, *, may_start: bool = True) -> int | None:
+    def next_first(
+        self, to_next: float = 0.0, reserve: int = 0, *, may_start: bool = True
+    ) -> int | None:
         """Return the first frame of the chunk to draw now, or ``None``; nothing is begun.
 
         Args:
             to_next: Time until the next frame leaves, in frames.
+            reserve: See :class:`View`.
             may_start: Whether an utterance may begin.
         """
         with self.changed:
-            found = self._next_draw(to_next)
+            found = self._next_draw(to_next, reserve)
             if found is None or (found[0].kind == "start" and not may_start):
                 return None
             return found[0].first
 
-    def next_job(self, to_next: float = 0.0) -> Job | None:
+    def next_job(self, to_next: float = 0.0, reserve: int = 0) -> Job | None:
         """Return the chunk to draw now, or ``None``; one at a time.
 
         Args:
             to_next: Time until the next frame leaves, in frames.
+            reserve: See :class:`View`.
         """
         with self.changed:
-            found = self._next_draw(to_next)
+            found = self._next_draw(to_next, reserve)
             return None if found is None else self._begin(*found)
 
     def add(self, job: Job, frames: Tensor, state: SessionState | None = None) -> bool:
@@ -257,12 +244,12 @@ class LiveSession:
         self.changed.notify_all()
         self.on_change()
 
-    def _next_draw(self, to_next: float) -> tuple[Draw, View] | None:
+    def _next_draw(self, to_next: float, reserve: int) -> tuple[Draw, View] | None:
         """Decide until there is something to draw, or nothing."""
         if self._job is not None:
             return None
         while True:
-            view = self._view(to_next)
+            view = self._view(to_next, reserve)
             action = decide(view, self.policy)
             if isinstance(action, Join):
                 self.sound.attach(self.sound.stop)
@@ -271,7 +258,7 @@ class LiveSession:
                 self._timeline.rest(view.drawn - self.policy.fade)
             return (action, view) if isinstance(action, Draw) else None
 
-    def _view(self, to_next: float) -> View:
+    def _view(self, to_next: float, reserve: int = 0) -> View:
         timeline, sound, job = self._timeline, self.sound, self._job
         drawn = max(timeline.stop, timeline.playhead, 0 if job is None else job.span.shown.stop)
         return View(
@@ -287,6 +274,7 @@ class LiveSession:
             is_resting=timeline.is_resting,
             is_stale=self._is_stale,
             busy=_busy(job),
+            reserve=reserve,
             costs=[self.costs[num_new] for num_new in sorted(self._chunks)],
         )
 

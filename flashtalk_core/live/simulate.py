@@ -62,7 +62,7 @@ class Simulation:
 
     def add(self, session: LiveSession, drawer: Drawer, sink: LiveSink) -> None:
         """Add a session, whose frame 0 is due now."""
-        clock = PlayoutClock(session, self.now_s, lead_s=self._lead_s)
+        clock = PlayoutClock(session, self._rate_hz, self.now_s, lead_s=self._lead_s)
         self._scheduler.seats.append(Seat(session, clock, drawer))
         self._sinks.append(sink)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..engine.state import SessionState
-from ..media.image.portrait import to_model_range
+from ..media.pixels import to_model_range
 from .idle import IdleLoop, blend
 
 

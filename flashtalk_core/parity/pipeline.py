@@ -16,7 +16,7 @@ from ..config.sampling import SamplingConfig
 from ..engine.chunk import ChunkModel, DrawNoise, generate_chunk
 from ..engine.reference import Reference, prepare_reference
 from ..engine.state import SessionState
-from ..media.image.portrait import to_model_range
+from ..media.pixels import to_model_range
 from ..models.vae.model import VideoVAE
 from ..sampling.schedule import noise_levels
 from .bounds import HOST, ParityResult, Placement, compare

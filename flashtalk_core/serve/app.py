@@ -21,7 +21,7 @@ from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
 from .meters import prometheus
 from .protocol import RefusedError, parse_start, samples_of
 from .session import ServedSession
-from .talker import Talker, open_session, welcome
+from .talker import Talker
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -94,8 +94,8 @@ class LiveApp:
             raise RefusedError("input", "the body is no JSON; send the fields of 'start'") from None
         if not isinstance(fields, dict):
             raise RefusedError("input", "the body is no JSON object; send the fields of 'start'")
-        session = await open_session(self._hub, replace(parse_start(fields), token=""))
-        return web.json_response(welcome(self._hub, session), status=201, headers=_HEADERS)
+        session = await self._hub.enter(replace(parse_start(fields), token=""))
+        return web.json_response(self._hub.welcome(session), status=201, headers=_HEADERS)
 
     async def delete(self, request: web.Request) -> web.Response:
         """End a session."""
@@ -115,20 +115,11 @@ class LiveApp:
                 "input", 'the session hears a microphone; begin one with "source": "speech"'
             )
         session.end()
-        frame_bytes = 2 * session.start.channels
-        rest, number, num_bytes = b"", None, 0
-        async for data in request.content.iter_any():
-            data = rest + data
-            whole = len(data) - len(data) % frame_bytes
-            rest = data[whole:]
-            for start in range(0, whole, MAX_MESSAGE_BYTES):
-                part = data[start : min(whole, start + MAX_MESSAGE_BYTES)]
-                session.push(samples_of(part, session.start.channels), number)
-                number = number or session.sound.last_number
-            num_bytes += whole
-        session.end()
-        seconds = num_bytes / frame_bytes / session.start.rate
-        answer = {"utterance": number, "seconds": seconds}
+        try:
+            number, num_samples = await _push_all(session, request)
+        finally:
+            session.end()  # what came is spoken, also if the client left
+        answer = {"utterance": number, "seconds": num_samples / session.start.rate}
         return web.json_response(answer, headers=_HEADERS)
 
     async def clear(self, request: web.Request) -> web.Response:
@@ -201,6 +192,22 @@ class LiveApp:
         await asyncio.to_thread(self._hub.stop)
 
 
+async def _push_all(session: ServedSession, request: web.Request) -> tuple[int | None, int]:
+    """Push a body of sound as it arrives; return its utterance and the samples a channel."""
+    frame_bytes = 2 * session.start.channels
+    rest, number, num_bytes = b"", None, 0
+    async for data in request.content.iter_any():
+        data = rest + data
+        whole = len(data) - len(data) % frame_bytes
+        rest = data[whole:]
+        for start in range(0, whole, MAX_MESSAGE_BYTES):
+            part = data[start : min(whole, start + MAX_MESSAGE_BYTES)]
+            session.push(samples_of(part, session.start.channels), number)
+            number = number or session.sound.last_number
+        num_bytes += whole
+    return number, num_bytes // frame_bytes
+
+
 Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
 
 
@@ -212,6 +219,8 @@ def _refusing(hub: LiveHub) -> Any:
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
+        except ConnectionError:
+            return web.Response(status=400)  # nobody reads it
         except FlashTalkError as error:
             code = error.code if isinstance(error, RefusedError) else "input"
             hub.counts.refused += 1

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from ..errors import require
 from ..excerpt import excerpt
@@ -17,6 +19,7 @@ from ..live.decide import Idle, Policy
 from ..live.realtime import DrawingThread
 from ..log import printable_log
 from .avatars import Avatar, Avatars
+from .encoders import FragmentOutput, RecordingOutput
 from .limits import SESSIONS_PER_SPEAKER, ServerLimits
 from .meters import ServerCounts
 from .protocol import RefusedError, Start
@@ -26,6 +29,8 @@ _log = printable_log(logging.getLogger(__name__))
 
 MOST_LOAD = 0.9
 """Share of the time in which chunks may be drawn."""
+PREPARE_TIMEOUT_S = 120.0
+"""How long a client waits for its portrait."""
 _RETRY_S = 5
 
 
@@ -99,6 +104,49 @@ class LiveHub:
         """Return how a session is played."""
         return Policy(idle=idle, look_ahead=self._look_ahead)
 
+    async def enter(self, start: Start) -> ServedSession:
+        """Return the session that a client wants: an old one, or a new one.
+
+        Raises:
+            FlashTalkError: If there is no place, or what it wants cannot be used.
+        """
+        if start.session:
+            return self.find(start.session)
+        self.admit()
+        try:
+            found = await asyncio.to_thread(self.prepare, start)
+            if isinstance(found, Future):
+                async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                    found = cast("Avatar", await asyncio.wrap_future(found))
+            return await asyncio.to_thread(self.open, found, start)
+        except TimeoutError:
+            self.release()
+            raise RefusedError(
+                "busy",
+                f"the portrait was not ready in {PREPARE_TIMEOUT_S:g} s; try again later",
+                _RETRY_S,
+            ) from None
+        except BaseException:
+            self.release()
+            raise
+
+    def welcome(self, session: ServedSession) -> dict[str, Any]:
+        """Return what a client is told of its session."""
+        height, width = session.size_px
+        return {
+            "session": session.id,
+            "stream": f"/sessions/{session.id}/stream",
+            "height": height,
+            "width": width,
+            "frame_rate": session.avatar.plan.chunk.frame_rate_hz,
+            "rate": session.start.rate,
+            "channels": session.start.channels,
+            "format": session.start.format,
+            "source": session.start.source,
+            "chunk_frames": [chunk.num_new_frames for chunk in session.avatar.engine.chunks],
+            "factor": round(self.factor, 3),
+        }
+
     def admit(self) -> None:
         """Keep a place for a session, which :meth:`open` takes or :meth:`release` gives back.
 
@@ -142,11 +190,14 @@ class LiveHub:
         Raises:
             FlashTalkError: If its sound or its recording cannot be as they are wanted.
         """
-        record = None
+        recorder = None
         if self._record is not None:
             stamp = time.strftime("%Y%m%d-%H%M%S")
-            record = self._record / f"live-{stamp}-{self.counts.sessions + 1:04d}.mp4"
-        session = ServedSession(avatar, start, self._drawing, self.limits, record, self._now_s)
+            path = self._record / f"live-{stamp}-{self.counts.sessions + 1:04d}.mp4"
+            recorder = partial(RecordingOutput, path)
+        session = ServedSession(
+            avatar, start, self._drawing, self.limits, FragmentOutput, recorder, self._now_s
+        )
         with self._lock:
             self._num_opening -= 1
             self._sessions[session.id] = session

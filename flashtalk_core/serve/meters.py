@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from ..live.session import Counts, Shown
+from ..live.session import Counts
+from ..live.shown import Shown
 
 _KEPT = 2_000
 """Newest values that percentiles are taken of: 80 s of frames."""

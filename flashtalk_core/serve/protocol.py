@@ -15,7 +15,7 @@ from ..errors import FlashTalkError, InvalidInputError, require
 from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..live.decide import Idle
-from ..live.session import Shown
+from ..live.shown import Shown
 from ..media.audio.source import Block
 from .limits import MAX_PORTRAIT_BYTES, MAX_PROMPT_CHARACTERS
 

@@ -7,31 +7,25 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
 from ..engine.render import describe
+from ..live.audio.framer import AudioFormat
 from ..live.audio.gate import Gate
 from ..live.audio.sound import LiveSound
 from ..live.clock import LEAD_S, PlayoutClock
 from ..live.realtime import DrawingThread, run_clock
 from ..live.scheduler import Seat
-from ..live.session import LiveSession, Shown
+from ..live.session import LiveSession
+from ..live.shown import Shown
 from ..log import printable_log
 from ..media.audio.source import Block
 from ..streaming.broadcast import Broadcast
 from .avatars import Avatar, SessionDrawer
 from .limits import ServerLimits
 from .meters import SessionMeter
-from .outputs import (
-    QUEUED_FRAMES,
-    RECORDED_FRAMES,
-    FragmentOutput,
-    Output,
-    OutputThread,
-    RecordingOutput,
-)
+from .outputs import QUEUED_FRAMES, RECORDED_FRAMES, Output, OutputThread
 from .protocol import Start
 
 _log = printable_log(logging.getLogger(__name__))
@@ -43,6 +37,10 @@ _MAX_EVENTS = 256
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
 Fields = dict[str, Any]
+Encoder = Callable[[Broadcast, tuple[int, int], AudioFormat], Output]
+"""Makes what encodes frames of a size, with their sound, for the viewers of a stream."""
+Recorder = Callable[[tuple[int, int], AudioFormat, str], Output]
+"""Makes what writes them into a file, with a note of how they were made."""
 
 
 class ServedSession:
@@ -54,7 +52,8 @@ class ServedSession:
         start: Start,
         drawing: DrawingThread,
         limits: ServerLimits,
-        record: Path | None = None,
+        encoder: Encoder,
+        recorder: Recorder | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with idle frames.
@@ -64,7 +63,8 @@ class ServedSession:
             start: How the client wants it.
             drawing: Draws the chunks.
             limits: Of the server.
-            record: Where to write what was shown; ``None`` records nothing.
+            encoder: Makes what encodes for viewers, once there are some.
+            recorder: Makes what records what was shown; ``None`` records nothing.
             now_s: Gives the time, that of ``drawing``.
 
         Raises:
@@ -99,15 +99,17 @@ class ServedSession:
         self._lock = Lock()
         self._events: deque[Fields] = deque(maxlen=_MAX_EVENTS)
         self._wake: Callable[[], object] = lambda: None
+        self._client = 0
         self._utterance: int | None = None
         self._outputs: tuple[OutputThread, ...] = ()
         self._stream: Broadcast | None = None
         self._stop = Event()
-        if record is not None:
+        self._encoder = encoder
+        if recorder is not None:
             note = describe(avatar.plan)
-            writer = RecordingOutput(record, self.size_px, self.sound.format, note)
+            writer = recorder(self.size_px, self.sound.format, note)
             self.add_output("recorder", writer, RECORDED_FRAMES)
-        clock = PlayoutClock(self.live, self.began_s)
+        clock = PlayoutClock(self.live, rate_hz, self.began_s)
         self._seat = Seat(self.live, clock, SessionDrawer(avatar, self.sound))
         drawing.add(self._seat, self._fail)
         self._clock = Thread(target=self._run_clock, name="live-clock", daemon=True)
@@ -138,21 +140,36 @@ class ServedSession:
             self.meter.note_clear(self._now_s(), self.live.playhead)
             self.live.clear()
 
-    def attach(self, wake: Callable[[], object]) -> None:
-        """Let a client be told of events: ``wake`` is called where there are some."""
-        with self._lock:
-            self._wake, self._left_s = wake, None
-        wake()
+    def attach(self, wake: Callable[[], object]) -> int:
+        """Let a client be told of events, instead of one that is there; return its number.
 
-    def detach(self) -> None:
-        """Note that the client has gone; it may come back, and what waits of events is kept."""
-        self.end()
+        ``wake`` is called where there are events, and once another client has taken over.
+        """
         with self._lock:
+            before, self._wake, self._left_s = self._wake, wake, None
+            self._client += 1
+            client = self._client
+        _call(before)
+        _call(wake)
+        return client
+
+    def detach(self, client: int) -> None:
+        """Note that a client has gone; it may come back, and what waits of events is kept."""
+        with self._lock:
+            if client != self._client:
+                return
             self._wake, self._left_s = lambda: None, self._now_s()
+        self.end()
 
-    def take_events(self) -> list[Fields]:
-        """Return the events since the last call."""
+    def is_client(self, client: int) -> bool:
+        """Return whether no other client has taken over."""
+        return client == self._client
+
+    def take_events(self, client: int) -> list[Fields]:
+        """Return the events since the last call; none for a client that was replaced."""
         with self._lock:
+            if client != self._client:
+                return []
             found = list(self._events)
             self._events.clear()
             return found
@@ -165,7 +182,7 @@ class ServedSession:
             if self._stream is not None and not self._stream.is_closed:
                 return self._stream
             self._stream = stream = Broadcast(_RING_BYTES, self._limits.viewers)
-        self.add_output("encoder", FragmentOutput(stream, self.size_px, self.sound.format))
+        self.add_output("encoder", self._encoder(stream, self.size_px, self.sound.format))
         return stream
 
     def add_output(self, name: str, output: Output, capacity: int = QUEUED_FRAMES) -> OutputThread:
@@ -261,11 +278,15 @@ class ServedSession:
         with self._lock:
             self._events.append({"type": kind, **fields})
             wake = self._wake
-        try:
-            wake()
-        except RuntimeError:
-            _log.debug("the server is going down")
+        _call(wake)
 
     def _forget(self, thread: OutputThread) -> None:
         with self._lock:
             self._outputs = tuple(one for one in self._outputs if one is not thread)
+
+
+def _call(wake: Callable[[], object]) -> None:
+    try:
+        wake()
+    except RuntimeError:  # of a loop that is closed
+        _log.debug("the server is going down")

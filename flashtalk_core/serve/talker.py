@@ -6,15 +6,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import FlashTalkError, InvalidInputError
+from ..errors import FlashTalkError, InvalidInputError, require
 from ..log import printable_log
 from .access import Access
-from .avatars import Avatar
-from .hub import LiveHub
+from .limits import MAX_MESSAGE_BYTES
+from .meters import ServerCounts
 from .outputs import FrameOutput, OutputThread
 from .protocol import RefusedError, Start, message, parse_message, parse_start, samples_of
 from .session import ServedSession
@@ -26,7 +25,6 @@ _log = printable_log(logging.getLogger(__name__))
 
 START_TIMEOUT_S = 10.0
 """How long a client may take for its first message."""
-PREPARE_TIMEOUT_S = 120.0
 WRITE_TIMEOUT_S = 10.0
 """How long a client may take for one message before it is dropped."""
 QUEUED_MESSAGES = 100
@@ -34,53 +32,28 @@ QUEUED_MESSAGES = 100
 STATS_S = 1.0
 
 
-async def open_session(hub: LiveHub, start: Start) -> ServedSession:
-    """Return the session that a client wants: an old one, or a new one.
+class Host(Protocol):
+    """The server that a client talks to; see :class:`.hub.LiveHub`."""
 
-    Raises:
-        FlashTalkError: If there is no place, or what it wants cannot be used.
-    """
-    if start.session:
-        return hub.find(start.session)
-    hub.admit()
-    try:
-        found = await asyncio.to_thread(hub.prepare, start)
-        if isinstance(found, Future):
-            async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                found = cast("Avatar", await asyncio.wrap_future(found))
-        return await asyncio.to_thread(hub.open, found, start)
-    except TimeoutError:
-        hub.release()
-        raise RefusedError(
-            "busy", f"the portrait was not ready in {PREPARE_TIMEOUT_S:g} s; try again later", 30
-        ) from None
-    except BaseException:
-        hub.release()
-        raise
+    counts: ServerCounts
 
+    async def enter(self, start: Start) -> ServedSession:
+        """Return the session that a client wants."""
+        ...
 
-def welcome(hub: LiveHub, session: ServedSession) -> dict[str, Any]:
-    """Return what a client is told of its session."""
-    height, width = session.size_px
-    return {
-        "session": session.id,
-        "stream": f"/sessions/{session.id}/stream",
-        "height": height,
-        "width": width,
-        "frame_rate": session.avatar.plan.chunk.frame_rate_hz,
-        "rate": session.start.rate,
-        "channels": session.start.channels,
-        "format": session.start.format,
-        "source": session.start.source,
-        "chunk_frames": [chunk.num_new_frames for chunk in session.avatar.engine.chunks],
-        "factor": round(hub.factor, 3),
-    }
+    def welcome(self, session: ServedSession) -> dict[str, Any]:
+        """Return what a client is told of its session."""
+        ...
+
+    def close(self, session: ServedSession, reason: str) -> None:
+        """End a session."""
+        ...
 
 
 class Talker:
     """One connection of a client to its session."""
 
-    def __init__(self, hub: LiveHub, access: Access, socket: web.WebSocketResponse) -> None:
+    def __init__(self, hub: Host, access: Access, socket: web.WebSocketResponse) -> None:
         """Talk over a socket that was accepted."""
         self._hub, self._access, self._socket = hub, access, socket
         self._loop = asyncio.get_running_loop()
@@ -101,10 +74,10 @@ class Talker:
         if start.format in ("jpeg", "i420", "rgb"):
             frames = FrameOutput(start.format, self._offer)
             output = session.add_output(f"{start.format} client", frames)
-        session.attach(self._wake)
+        client = session.attach(self._wake)
         tasks = [
             asyncio.create_task(part)
-            for part in (self._listen(session), self._tell(session), self._send())
+            for part in (self._listen(session, client), self._tell(session, client), self._send())
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -112,17 +85,21 @@ class Talker:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            for error in results:
-                if isinstance(error, Exception) and not isinstance(error, ConnectionError):
-                    _log.error("a client's connection failed", exc_info=error)
-            session.detach()
+            for failed in results:
+                if isinstance(failed, Exception) and not isinstance(failed, ConnectionError):
+                    _log.error("a client's connection failed", exc_info=failed)
+            session.detach(client)
             if output is not None:
                 await asyncio.to_thread(session.remove_output, output)
             self._hub.counts.dropped_clients += self._is_slow
-            await self._close(session)
+            await self._close(session, client)
 
-    async def _close(self, session: ServedSession) -> None:
-        code, reason = (1008, "too slow") if self._is_slow else (1000, session.why_over())
+    async def _close(self, session: ServedSession, client: int) -> None:
+        code, reason = 1000, session.why_over()
+        if self._is_slow:
+            code, reason = 1008, "too slow"
+        elif not session.is_client(client):
+            code, reason = 1008, "another client came to this session"
         try:
             async with asyncio.timeout(1.0):
                 await self._socket.close(code=code, message=reason.encode())
@@ -140,8 +117,8 @@ class Talker:
             raise InvalidInputError(f"the first message is {fields['type']!r}; send 'start' first")
         start = parse_start(fields)
         self._access.check(headers, start.token)
-        session = await open_session(self._hub, replace(start, token=""))
-        await self._socket.send_str(message("ready", **welcome(self._hub, session)))
+        session = await self._hub.enter(replace(start, token=""))
+        await self._socket.send_str(message("ready", **self._hub.welcome(session)))
         return session
 
     async def _refuse(self, error: Exception) -> None:
@@ -158,13 +135,20 @@ class Talker:
         except ConnectionError:
             _log.debug("a client left before it was refused")
 
-    async def _listen(self, session: ServedSession) -> None:
+    async def _listen(self, session: ServedSession, client: int) -> None:
         from aiohttp import WSMsgType
 
         async for received in self._socket:
             if received.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
+            if not session.is_client(client):
+                return
             try:
+                require(
+                    len(received.data) <= MAX_MESSAGE_BYTES,
+                    f"message of {len(received.data):,} bytes; send at most {MAX_MESSAGE_BYTES:,} "
+                    "at a time",
+                )
                 if received.type is WSMsgType.BINARY:
                     session.push(samples_of(received.data, session.start.channels))
                 else:
@@ -191,11 +175,11 @@ class Talker:
                 f"message {kind!r}: unknown; use end, clear, ping, stats or close"
             )
 
-    async def _tell(self, session: ServedSession) -> None:
-        """Send events, until the session is over or the client too slow."""
-        while not self._is_slow:
+    async def _tell(self, session: ServedSession, client: int) -> None:
+        """Send events, until the session is over, or the client too slow or replaced."""
+        while not self._is_slow and session.is_client(client):
             self._news.clear()
-            for event in session.take_events():
+            for event in session.take_events(client):
                 self._hub.counts.utterances += event["type"] == "speaking"
                 async with asyncio.timeout(WRITE_TIMEOUT_S):
                     await self._socket.send_str(json.dumps(event))

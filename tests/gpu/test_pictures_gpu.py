@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashtalk_core.media.image.portrait import to_images
+from flashtalk_core.media.pixels import to_images
 
 pytestmark = pytest.mark.gpu
 

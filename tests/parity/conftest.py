@@ -23,7 +23,8 @@ from flashtalk_core.engine.state import SessionState
 from flashtalk_core.media.audio.loudness import LoudnessMeter, loudness_gain
 from flashtalk_core.media.audio.windows import window_features
 from flashtalk_core.media.image.colour import ColourReference, match_colours
-from flashtalk_core.media.image.portrait import fit_image, to_model_range
+from flashtalk_core.media.image.portrait import fit_image
+from flashtalk_core.media.pixels import to_model_range
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder

@@ -22,6 +22,7 @@ OPTIONAL = {
     # Another exchange between several GPUs, for users who choose it, and what it is built on.
     "xfuser", "yunchang",
     "silero_vad",  # judges what a microphone hears, an extra of its own
+    "aiohttp",  # ComfyUI has it: its routes, and the server of live sessions, an extra of its own
     "ray",  # for renders on other hosts, an extra of its own
     "_typeshed",  # the type checker alone
     # Figures of the training's report, for which it asks by name.

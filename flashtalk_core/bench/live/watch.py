@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...live.clock import LiveSink
-from ...live.session import Shown
+from ...live.shown import Shown
 
 
 @dataclass

@@ -13,7 +13,7 @@ from flashtalk_core.engine.chunk import ChunkModel, generate_chunk
 from flashtalk_core.engine.reference import encode_portrait, prepare_reference
 from flashtalk_core.engine.state import SessionState
 from flashtalk_core.errors import OverflowedError
-from flashtalk_core.media.image.portrait import to_images
+from flashtalk_core.media.pixels import to_images
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.parallel.banded_images import BandedImages
 from flashtalk_core.parallel.bands import VaeGrid

@@ -7,7 +7,7 @@ import torch
 
 from flashtalk_core.live.audio.framer import AudioFormat
 from flashtalk_core.live.recording import Recording
-from flashtalk_core.live.session import Shown
+from flashtalk_core.live.shown import Shown
 
 pytestmark = pytest.mark.cpu
 

@@ -1,0 +1,83 @@
+"""Who may use the server."""
+
+import pytest
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.serve.access import Access
+from flashtalk_core.serve.protocol import RefusedError
+
+pytestmark = pytest.mark.cpu
+
+LOCAL = {"Host": "127.0.0.1:8190"}
+TOKEN = "secret"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
+def test_on_loopback_no_token_is_needed(host):
+    Access(host=host).check(LOCAL)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
+def test_elsewhere_a_token_is_needed(host):
+    with pytest.raises(InvalidInputError, match="set --token"):
+        Access(host=host)
+    Access(host=host, token=TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({"Authorization": "Bearer secret"}, ""),
+        ({"Authorization": "bearer  secret"}, ""),
+        ({}, TOKEN),
+    ],
+)
+def test_a_token_is_taken_from_headers_or_the_first_message(headers, token):
+    Access(host="0.0.0.0", token=TOKEN).check({"Host": "a.example"} | headers, token)
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({}, ""),
+        ({}, "Secret"),
+        ({"Authorization": "secret"}, ""),
+        ({"Authorization": "Basic secret"}, ""),
+        ({"Authorization": "Bearer "}, "secret"),
+        ({"Authorization": "Bearer geh\u00e4im"}, ""),
+    ],
+)
+def test_another_token_is_refused(headers, token):
+    access = Access(host="0.0.0.0", token=TOKEN)
+    with pytest.raises(RefusedError, match="no valid token") as error:
+        access.check({"Host": "a.example"} | headers, token)
+    assert error.value.code == "token"
+    assert TOKEN not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "code"),
+    [
+        ("localhost:8190", "http://localhost:8190", None),
+        ("LocalHost:8190", "http://localhost:8190", None),
+        ("127.0.0.1:8190", "", None),
+        ("[::1]:8190", "http://[::1]:8190", None),
+        ("localhost:8190", "https://tool.example", None),
+        ("localhost:8190", "http://localhost:3000", "origin"),
+        ("localhost:8190", "http://localhost", "origin"),
+        ("localhost:8190", "https://evil.example", "origin"),
+        ("localhost:8190", "null", "origin"),
+        ("evil.example:8190", "http://evil.example:8190", "host"),
+        ("evil.example", "", "host"),
+        ("", "", "host"),
+    ],
+)
+def test_pages_of_other_sites_are_refused(host, origin, code):
+    access = Access(host="127.0.0.1", origins=("https://tool.example",))
+    headers = {"Host": host} | ({"Origin": origin} if origin else {})
+    if code is None:
+        access.check_page(headers)
+        return
+    with pytest.raises(RefusedError) as error:
+        access.check_page(headers)
+    assert error.value.code == code

@@ -1,0 +1,404 @@
+"""What may go wrong with a server, as data: what happens, and what the client is told.
+
+Beside each a second session speaks, which must not notice.
+"""
+
+import asyncio
+import base64
+import functools
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+
+import pytest
+
+aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
+from PIL import Image  # noqa: E402
+
+from flashtalk_core.serve.protocol import message  # noqa: E402
+from tests.unit.serve.lamp import Lamp, make_hub, next_of, serving, speech  # noqa: E402
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass
+class Scene:
+    """A server, and one client of it."""
+
+    hub: object
+    address: str
+    client: aiohttp.ClientSession
+    socket: aiohttp.ClientWebSocketResponse
+    session: str
+
+    def url(self, part=""):
+        return f"{self.address}/sessions/{self.session}{part}"
+
+    async def start(self, **fields):
+        """Begin another session; return its socket and the answer."""
+        socket = await self.client.ws_connect(f"{self.address}/live", max_msg_size=0)
+        await socket.send_json({"type": "start"} | fields)
+        return socket, await next_of(socket, "ready", "error")
+
+    async def refused(self, **fields):
+        socket, answer = await self.start(**fields)
+        assert answer["type"] == "error", answer
+        await socket.close()
+        return f"{answer['code']}: {answer['message']}"
+
+    async def error(self):
+        told = await next_of(self.socket, "error")
+        return f"{told['code']}: {told['message']}"
+
+    async def still_speaks(self):
+        """Say something, and return what was played of it."""
+        await self.socket.send_json({"type": "end"})
+        await self.socket.send_bytes(speech(5))
+        await self.socket.send_json({"type": "end"})
+        return f"played {(await next_of(self.socket, 'played'))['seconds']}"
+
+
+def image(width, height):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def png_head(width, height):
+    """Return the beginning of an image file."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    )
+
+
+# Messages
+
+
+async def odd_length(scene):
+    await scene.socket.send_bytes(b"123")
+    return await scene.error() + "; " + await scene.still_speaks()
+
+
+async def no_json(scene):
+    await scene.socket.send_str("{end}")
+    return await scene.error() + "; " + await scene.still_speaks()
+
+
+async def unknown_type(scene):
+    await scene.socket.send_json({"type": "stop"})
+    return await scene.error() + "; " + await scene.still_speaks()
+
+
+async def flood(scene):
+    for _ in range(21):
+        await scene.socket.send_bytes(speech(75))
+    told = await scene.error()
+    await scene.socket.send_json({"type": "clear"})
+    await next_of(scene.socket, "played")
+    return told + "; " + await scene.still_speaks()
+
+
+async def large_message(scene):
+    await scene.socket.send_bytes(bytes(300_000))
+    return await scene.error() + "; " + await scene.still_speaks()
+
+
+async def clear_before_anything(scene):
+    await scene.socket.send_json({"type": "clear"})
+    return await scene.still_speaks()
+
+
+async def clear_before_a_frame(scene):
+    await scene.socket.send_bytes(speech(2))
+    await scene.socket.send_json({"type": "clear"})
+    return f"played {(await next_of(scene.socket, 'played'))['seconds']}"
+
+
+async def end_without_sound(scene):
+    await scene.socket.send_json({"type": "end"})
+    return await scene.still_speaks()
+
+
+# Starts
+
+
+async def first_message_is_sound(scene):
+    socket = await scene.client.ws_connect(f"{scene.address}/live")
+    await socket.send_bytes(b"12")
+    told = await next_of(socket, "error")
+    return f"{told['code']}: {told['message']}"
+
+
+async def first_message_is_no_start(scene):
+    socket = await scene.client.ws_connect(f"{scene.address}/live")
+    await socket.send_str(message("clear"))
+    told = await next_of(socket, "error")
+    return f"{told['code']}: {told['message']}"
+
+
+async def no_first_message(scene):
+    from flashtalk_core.serve import talker
+
+    talker.START_TIMEOUT_S, usual = 0.2, talker.START_TIMEOUT_S
+    try:
+        socket = await scene.client.ws_connect(f"{scene.address}/live")
+        told = await next_of(socket, "error")
+    finally:
+        talker.START_TIMEOUT_S = usual
+    return f"{told['code']}: {told['message']}"
+
+
+async def unknown_session(scene):
+    return await scene.refused(session="nobody")
+
+
+async def ended_session(scene):
+    await scene.client.delete(scene.url())
+    return await scene.refused(session=scene.session)
+
+
+async def odd_rate(scene):
+    return await scene.refused(rate=11_026)
+
+
+async def portrait_is_no_image(scene):
+    return await scene.refused(portrait=base64.b64encode(b"no image").decode())
+
+
+async def portrait_is_tiny(scene):
+    return await scene.refused(portrait=image(3, 3))
+
+
+async def portrait_is_huge(scene):
+    return await scene.refused(portrait=base64.b64encode(png_head(200_000, 200_000)).decode())
+
+
+async def prompt_is_long(scene):
+    return await scene.refused(prompt="x" * 3_000)
+
+
+async def too_many(scene):
+    sockets = [(await scene.start())[0] for _ in range(2)]
+    told = await scene.refused()
+    for socket in sockets:
+        await socket.close()
+    return told
+
+
+# Pages of others
+
+
+async def other_origin(scene):
+    headers = {"Origin": "https://evil.example"}
+    answer = await scene.client.get(f"{scene.address}/live", headers=headers)
+    return f"{answer.status}: {(await answer.json())['message']}"
+
+
+async def other_host(scene):
+    answer = await scene.client.post(f"{scene.address}/sessions", headers={"Host": "evil.example"})
+    return f"{answer.status}: {(await answer.json())['message']}"
+
+
+async def out_of_the_folder(scene):
+    answer = await scene.client.get(f"{scene.address}/page/%2e%2e/app.py")
+    return f"{answer.status}"
+
+
+# Requests
+
+
+async def post_is_no_json(scene):
+    answer = await scene.client.post(f"{scene.address}/sessions", data=b"rate=3")
+    return f"{answer.status}: {(await answer.json())['message']}"
+
+
+async def post_is_a_list(scene):
+    answer = await scene.client.post(f"{scene.address}/sessions", json=[1])
+    return f"{answer.status}: {(await answer.json())['message']}"
+
+
+async def say_to_a_microphone(scene):
+    answer = await scene.client.post(f"{scene.address}/sessions", json={"source": "microphone"})
+    url = f"{scene.address}/sessions/{(await answer.json())['session']}"
+    answer = await scene.client.post(f"{url}/say", data=bytes(640))
+    await scene.client.delete(url)
+    return f"{answer.status}: {(await answer.json())['message']}"
+
+
+async def say_half_a_sample(scene):
+    answer = await scene.client.post(scene.url("/say"), data=bytes(32_001))
+    return f"{(await answer.json())['seconds']} s"
+
+
+async def say_breaks_off(scene):
+    async def body():
+        yield speech(10)
+        raise asyncio.CancelledError
+
+    with pytest.raises((asyncio.CancelledError, aiohttp.ClientError)):
+        await scene.client.post(scene.url("/say"), data=body())
+    return f"played {(await next_of(scene.socket, 'played'))['seconds']}"
+
+
+async def seventeen_viewers(scene):
+    answers = [await scene.client.get(scene.url("/stream")) for _ in range(17)]
+    states = [answer.status for answer in answers]
+    for answer in answers:
+        answer.close()
+    return f"{states.count(200)} watch; {states[-1]}"
+
+
+# Connections
+
+
+async def client_vanishes(scene):
+    await scene.socket.send_bytes(speech(5))
+    scene.socket._response.connection.transport.abort()
+    await asyncio.sleep(0.3)
+    socket, _ = await scene.start(session=scene.session)
+    return f"played {(await next_of(socket, 'played'))['seconds']}"
+
+
+async def two_talk(scene):
+    other, _ = await scene.start(session=scene.session)
+    received = await scene.socket.receive(5)
+    scene.socket = other
+    return f"closed {received.extra!r}; " + await scene.still_speaks()
+
+
+async def client_reads_nothing(scene):
+    from flashtalk_core.serve import talker
+
+    talker.QUEUED_MESSAGES, usual = 3, talker.QUEUED_MESSAGES
+    try:
+        socket, _ = await scene.start(format="rgb")
+    finally:
+        talker.QUEUED_MESSAGES = usual
+    socket._response.connection.transport.pause_reading()
+    async with asyncio.timeout(20):
+        while not scene.hub.counts.dropped_clients:
+            # Sockets buffer megabytes: more pictures than a client usually gets fill them.
+            for session in list(scene.hub._sessions.values()):
+                for output in session._outputs:
+                    output._output._send(bytes(2**20))
+            await asyncio.sleep(0.05)
+    socket._response.connection.transport.abort()
+    await socket.close()
+    return "dropped"
+
+
+async def viewer_reads_nothing(scene):
+    answer = await scene.client.get(scene.url("/stream"))
+    answer.content._protocol.transport.pause_reading()
+    session = scene.hub.find(scene.session)
+    for number in range(40):
+        session.stream().add(bytes(2**20), 10**6 + number, is_key=True)
+    await asyncio.sleep(0.2)
+    answer.close()
+    return f"{session.stream().num_dropped} dropped; " + await scene.still_speaks()
+
+
+# The server
+
+
+async def drawing_fails(scene):
+    lamp = next(iter(scene.hub.find(scene.session).avatar.engine.sources.values()))
+    socket, ready = await scene.start()
+    broken = scene.hub.find(ready["session"])
+
+    def fail(job):
+        raise RuntimeError("out of luck")
+        yield
+
+    object.__setattr__(broken._seat.drawer, "draw", fail)
+    await socket.send_bytes(speech(40))
+    told = await next_of(socket, "error")
+    closed = await next_of(socket, "closed")
+    assert isinstance(lamp, Lamp)
+    return f"{told['message']}; {closed['reason']}; " + await scene.still_speaks()
+
+
+async def encoder_fails(scene):
+    session = scene.hub.find(scene.session)
+
+    class Broken:
+        def take(self, shown):
+            raise OSError("disk full")
+
+        def close(self, *, is_whole):
+            raise OSError("disk still full")
+
+    session.add_output("broken", Broken())
+    await asyncio.sleep(0.2)
+    return f"{len(session._outputs)} outputs; " + await scene.still_speaks()
+
+
+async def server_stops(scene):
+    await asyncio.to_thread(scene.hub.stop)
+    return (await next_of(scene.socket, "closed"))["reason"]
+
+
+FAULTS = [
+    (odd_length, "input: sound of 3 bytes: a sample of 1 channel(s) has 2; send s16le, whole "
+                 "samples a message; played 0.2"),
+    (no_json, "input: message {end}: no JSON"),
+    (unknown_type, "input: message 'stop': unknown; use end, clear, ping, stats or close; played"),
+    (flood, "would wait to be played; at most 60 s may, send the rest when some of it has left; "
+            "played 0.2"),
+    (large_message, "message of 300,000 bytes; send at most 262,144 at a time; played 0.2"),
+    (clear_before_anything, "played 0.2"),
+    (clear_before_a_frame, "played 0.0"),
+    (end_without_sound, "played 0.2"),
+    (first_message_is_sound, "input: the first message is no text; send 'start' first"),
+    (first_message_is_no_start, "input: the first message is 'clear'; send 'start' first"),
+    (no_first_message, "input: no first message in 0.2 s"),
+    (unknown_session, "session: session 'nobody': it ended, or never was; start a new one"),
+    (ended_session, "it ended, or never was"),
+    (odd_rate, "11026 samples a second are no multiple of 25 frames; send it at 16000"),
+    (portrait_is_no_image, "input: image"),
+    (portrait_is_tiny, "input: image"),
+    (portrait_is_huge, "input: image"),
+    (prompt_is_long, "input: start: prompt of 3000 characters; use at most 2000"),
+    (too_many, "full: 4 sessions are open, and at most 4 can be (9 may speak at a time); try "
+               "again later"),
+    (other_origin, "403: page 'https://evil.example' is of another site"),
+    (other_host, "403: host 'evil.example': without a token, use localhost or 127.0.0.1"),
+    (out_of_the_folder, "404"),
+    (post_is_no_json, "400: the body is no JSON; send the fields of 'start'"),
+    (post_is_a_list, "400: the body is no JSON object"),
+    (say_to_a_microphone, "400: the session hears a microphone; begin one with"),
+    (say_half_a_sample, "1.0 s"),
+    (say_breaks_off, "played 0.4"),
+    (seventeen_viewers, "16 watch; 503"),
+    (client_vanishes, "played 0.2"),
+    (two_talk, "closed 'another client came to this session'; played 0.2"),
+    (client_reads_nothing, "dropped"),
+    (viewer_reads_nothing, "1 dropped; played 0.2"),
+    (drawing_fails, "the session ends: out of luck; error; played 0.2"),
+    (encoder_fails, "0 outputs; played 0.2"),
+    (server_stops, "server"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("act", "expected"), FAULTS, ids=[act.__name__ for act, _ in FAULTS])
+def test_a_fault_is_told_and_others_do_not_notice(act, expected):
+    @functools.wraps(act)
+    async def run():
+        hub = make_hub(sessions=4)
+        async with serving(hub) as (address, client):
+            other = await client.ws_connect(f"{address}/live")
+            await other.send_json({"type": "start"})
+            await next_of(other, "ready")
+            await other.send_bytes(speech(20))
+            await other.send_json({"type": "end"})
+            socket = await client.ws_connect(f"{address}/live", max_msg_size=0)
+            await socket.send_json({"type": "start"})
+            session = (await next_of(socket, "ready"))["session"]
+            found = await act(Scene(hub, address, client, socket, session))
+            assert expected in found
+            if act is not server_stops:
+                assert (await next_of(other, "played"))["seconds"] == 0.8
+
+    asyncio.run(asyncio.wait_for(run(), 30))

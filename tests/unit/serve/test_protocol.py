@@ -1,0 +1,105 @@
+"""Messages as the server reads and writes them."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.live.shown import Shown
+from flashtalk_core.serve.protocol import (
+    FRAME,
+    MAGIC,
+    Start,
+    pack_frame,
+    parse_message,
+    parse_start,
+    pcm_of,
+    samples_of,
+)
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no JSON"),
+        ("[]", "send a JSON object with a 'type'"),
+        ('{"a": 1}', "send a JSON object with a 'type'"),
+        ('{"type": 3}', "send a JSON object with a 'type'"),
+        ('{"type": "end", "type": "clear"}', "key 'type' is there twice"),
+        ("[" * 5000, "no JSON"),
+    ],
+)
+def test_what_is_no_message_is_refused(text, message):
+    with pytest.raises(InvalidInputError, match="message") as error:
+        parse_message(text)
+    assert message in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_a_start_says_what_it_says_and_the_rest_is_the_default():
+    start = parse_start({"type": "start", "rate": 24_000, "format": "rgb", "prompt": None})
+    assert start == Start(rate=24_000, format="rgb")
+    picture = b"an image"
+    text = base64.b64encode(picture).decode()
+    assert parse_start({"portrait": text}).portrait == picture
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"fromat": "rgb"}, "unknown fromat; known are token, session"),
+        ({"format": "avi"}, "format 'avi': use none, fmp4, jpeg"),
+        ({"format": ["rgb"]}, "format \"['rgb']\""),
+        ({"source": "tts"}, "source 'tts': use speech, microphone"),
+        ({"idle": "sleep"}, "idle 'sleep': use bank, draw, still"),
+        ({"rate": 7_999}, "rate 7999: use 8000 to 48000"),
+        ({"rate": "16000"}, "rate '16000' is not a whole number"),
+        ({"rate": True}, "rate 'True' is not a whole number"),
+        ({"rate": 16e3}, "is not a whole number"),
+        ({"channels": 3}, "channels 3: use 1 to 2"),
+        ({"seed": -1}, "seed -1: use 0 to"),
+        ({"prompt": 5}, "prompt '5' is not a text"),
+        ({"prompt": "x" * 2001}, "prompt of 2001 characters; use at most 2000"),
+        ({"portrait": 7}, "portrait is no text"),
+        ({"portrait": "not base64!"}, "portrait is no base64"),
+        ({"portrait": "A" * 28_000_000}, "at most 20,971,520 are taken"),
+        ({"session": 3}, "session '3' is not a text"),
+    ],
+)
+def test_a_start_that_cannot_be_used_says_why(fields, message):
+    with pytest.raises(InvalidInputError, match="start: ") as error:
+        parse_start(fields)
+    assert message in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_sound_is_the_same_after_both_ways():
+    values = np.random.default_rng(0).integers(-32768, 32768, 2000).astype("<i2").tobytes()
+    block = samples_of(values, 2)
+    assert block.shape == (2, 1000)
+    assert block.dtype == np.float32
+    assert np.abs(block).max() <= 1
+    assert pcm_of(block) == values
+    assert pcm_of(np.full((1, 1), 3, np.float32)) == b"\xff\x7f"
+
+
+@pytest.mark.parametrize(("num_bytes", "channels"), [(1, 1), (2, 2), (3, 1)])
+def test_half_samples_are_refused(num_bytes, channels):
+    with pytest.raises(InvalidInputError, match="whole samples a message"):
+        samples_of(bytes(num_bytes), channels)
+
+
+def test_a_frame_carries_its_sound():
+    picture = torch.zeros(4, 6, 3, dtype=torch.uint8)
+    sound = np.full((2, 640), 0.5, np.float32)
+    data = pack_frame(Shown(70_000, picture, sound, 3, is_held=True), b"picture")
+    head = FRAME.unpack(data[: FRAME.size])
+    assert head == (MAGIC, 70_000, 4, 6, 3, 2, 0, 7, 640)
+    assert data[FRAME.size : FRAME.size + 7] == b"picture"
+    assert (samples_of(data[FRAME.size + 7 :], 2) == sound).all()
+    assert json.loads('{"type": "end"}') == parse_message('{"type": "end"}')
