@@ -22,6 +22,7 @@ from .live import add_live
 from .ranks import add_ranks
 from .shared_options import add_model, sizes_of
 from .soak import add_soak
+from .speakers import add_speakers
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_launches(parts)
     add_batch(parts)
     add_live(parts)
+    add_speakers(parts)
     _add_av(parts)
     for part in parts.choices.values():
         part.add_argument("--json", action="store_true", help="print JSON")

@@ -5,6 +5,7 @@ import json
 import av
 import pytest
 
+from flashtalk_core.bench.live.mix import MixBench, simulate_mix
 from flashtalk_core.cli.main import main
 
 pytestmark = pytest.mark.cpu
@@ -61,3 +62,15 @@ def test_more_than_real_time_is_refused_before_it_begins(capsys):
 def test_what_cannot_be_is_refused(capsys, options, message):
     assert main([*SMALL, *options]) != 0
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("sessions", "capacity"), [(1, 1), (3, 3)])
+def test_agents_that_share_a_device_are_heard(sessions, capacity):
+    bench = MixBench(num_frames=33, chunk_s=0.3, first_s=0.2, sessions=sessions, minutes=1.0)
+    row = simulate_mix(bench, most_load=0.9)
+    assert row.capacity == 3
+    assert row.utterances >= 3 * sessions
+    assert row.held_frames == 0
+    assert 0.2 < row.response_median_s < 1.0
+    assert row.clear_max_s <= 0.14
+    assert row.load < 0.27 * capacity
