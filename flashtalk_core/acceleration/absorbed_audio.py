@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.transformer.block import AudioAttention, KeyValue
+from ..quantization.packed.linear import PackedLinear
 from .block_ops import BlockKernels
 
 
@@ -42,12 +43,13 @@ class AbsorbedAudioAttention:
 def is_worth_absorbing(layer: AudioAttention, audio: KeyValue, num_rows: int) -> bool:
     """Tell whether absorbing takes fewer products for ``num_rows`` tokens of one video.
 
-    Only dense layers can be absorbed; very small images have too few tokens to pay for it. Where
-    several devices share the tokens, each absorbs for its own: to exchange what was absorbed
-    would take longer.
+    Only layers that multiply by dense weights can be absorbed; very small images have too few
+    tokens to pay for it. Where several devices share the tokens, each absorbs for its own: to
+    exchange what was absorbed would take longer.
     """
     num_frames, num_tokens, num_heads, head_dim = audio[0].shape
-    if not (isinstance(layer.q_linear, nn.Linear) and isinstance(layer.proj, nn.Linear)):
+    dense = (nn.Linear, PackedLinear)
+    if not (isinstance(layer.q_linear, dense) and isinstance(layer.proj, dense)):
         return False
     width = num_heads * head_dim
     saved = num_rows * (width - num_heads * num_tokens)
@@ -66,8 +68,8 @@ def absorb_audio(
     """
     keys, values = audio
     _, num_tokens, num_heads, head_dim = keys.shape
-    query = layer.q_linear.weight.view(num_heads, head_dim, -1)
-    output = layer.proj.weight.view(-1, num_heads, head_dim).permute(1, 2, 0)
+    query = _weight(layer.q_linear, keys.dtype).view(num_heads, head_dim, -1)
+    output = _weight(layer.proj, keys.dtype).view(-1, num_heads, head_dim).permute(1, 2, 0)
     bias = layer.q_linear.bias.view(num_heads, head_dim).float()
     absorbed_values = kernels.absorb(values, output)
     # The weights of a softmax add up to one: the bias comes along with the first head's.
@@ -79,6 +81,13 @@ def absorb_audio(
         num_tokens=num_tokens,
         scale=head_dim**-0.5,
     )
+
+
+def _weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:
+    if isinstance(layer, PackedLinear):
+        return layer.dense_weight(dtype)
+    assert isinstance(layer, nn.Linear)
+    return layer.weight
 
 
 def attend_absorbed(x: Tensor, audio: AbsorbedAudioAttention, kernels: BlockKernels) -> Tensor:

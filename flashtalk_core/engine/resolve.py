@@ -397,7 +397,7 @@ def _with_memory(
     place: Placement, wanted: PlacementSpec, request: AvatarRequest, model: OpenedModel, host: Host
 ) -> Placement:
     """Choose what is resident on the device at the size and number of latents of ``request``."""
-    config = model.checkpoint.config
+    config, packings = model.checkpoint.config, model.checkpoint.packings()
     memory = plan_memory(
         wanted.memory,
         lambda: model_sizes(
@@ -408,9 +408,11 @@ def _with_memory(
             request.num_decode_latents,
             graph=wanted.graph,
             division=place.division(request.size_px),
+            packings=packings,
         ),
         model.device,
         host.free_bytes(model.device),
         [torch.device(name) for name in place.devices[1:]],
+        is_packed=bool(packings),
     )
     return replace(place, memory=memory)

@@ -69,6 +69,7 @@ def load_network(
             runs_on=device,
             before_tensor=None if events is None else partial(events.loading, kind),
             hooks=cast("Sequence[LayerHook[N]]", hooks),
+            packed=placement.memory.packed,
         )
         set_execution(
             network,

@@ -21,6 +21,9 @@ class MemoryPlan:
 
     float8: bool = False
     """Large linear layers of the transformer in FP8."""
+    packed: bool = False
+    """Linear layers of the transformer's blocks as the file has them, unpacked for each product;
+    never with ``float8``. Results are those of unpacked weights, to the bit."""
     num_resident: int | None = None
     """Transformer blocks that stay resident; weights used once a session or a chunk are offloaded
     to the host. ``None``: all of it is resident."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..acceleration.kernel_options import GraphMode
 from ..config.avatar import AvatarConfig
@@ -16,10 +16,12 @@ from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
-from ..offload.blocks import split_block
+from ..offload.blocks import spread
 from ..quantization.blocks import convert_block
 from ..quantization.fp8 import choose_format
+from ..quantization.packed.packing import Packing
 from .activation_sizes import decode_bytes, recording_bytes, session_bytes, step_bytes
+from .block_sizes import BlockBytes, PackedBlocks, block_bytes, num_bytes, on_meta, packed_blocks
 from .division import ONE_DEVICE, Division
 from .memory_plan import MemoryPlan
 
@@ -37,7 +39,7 @@ class ModelSizes:
 
     dtype: torch.dtype
     num_blocks: int
-    blocks: dict[bool, tuple[int, int, int]]
+    blocks: dict[bool, BlockBytes]
     """Weights of a block that run once a session, once a chunk and at every step, by whether
     large layers are FP8."""
     others: int
@@ -51,18 +53,27 @@ class ModelSizes:
     """What was requested of CUDA graphs."""
     recordings: int = 0
     """What CUDA graphs keep on the device, with plans that have them."""
+    packed: PackedBlocks | None = None
+    """What blocks take that stay packed; ``None`` if the files have none packed."""
 
     def peak_bytes(self, plan: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""
-        session, audio, step = self.blocks[plan.float8]
+        blocks: Sequence[BlockBytes] = (self.blocks[plan.float8],) * self.num_blocks
         split = 1.0 if plan.row_tiles else _SPLIT
         work = max(self.step, split * self.decode[plan.row_tiles])
+        if plan.packed:
+            assert self.packed is not None
+            blocks = self.packed.blocks
+            work = max(work, self.step + self.packed.unpacking)
         if plan.num_resident is None:
-            weights = self.num_blocks * (session + audio + step)
+            weights = sum(map(sum, blocks))
         else:
             num_offloaded = self.num_blocks - plan.num_resident
+            offloaded = spread(self.num_blocks, num_offloaded)
+            session, audio, step = (max(sizes) for sizes in zip(*blocks, strict=True))
             rings = audio + (step if num_offloaded else 0)
-            weights = plan.num_resident * step + _NUM_BUFFERS * rings
+            weights = sum(each[2] for n, each in enumerate(blocks) if n not in offloaded)
+            weights += _NUM_BUFFERS * rings
             # While the session is projected nothing else runs.
             work = max(work, _NUM_BUFFERS * session)
         recordings = 0 if plan.graph == "off" else self.recordings
@@ -78,6 +89,7 @@ def model_sizes(
     *,
     graph: GraphMode = "off",
     division: Division = ONE_DEVICE,
+    packings: Mapping[str, Packing] | None = None,
 ) -> ModelSizes:
     """Count what a model takes; nothing is allocated.
 
@@ -89,6 +101,7 @@ def model_sizes(
         num_decode_latents: Latent frames that are decoded at once.
         graph: Which steps become CUDA graphs.
         division: Among several devices, of which each has all weights.
+        packings: How the files have matrices of the transformer packed, by parameter.
     """
     without_blocks = replace(config.dit, num_layers=0)
     networks: tuple[Callable[[], nn.Module], ...] = (
@@ -97,7 +110,7 @@ def model_sizes(
         lambda: AudioEncoder(config.audio),
     )
     session = session_bytes(config, size_px, chunk, dtype)
-    weights = sum(_num_bytes(_on_meta(build, dtype).parameters()) for build in networks)
+    weights = sum(num_bytes(on_meta(build, dtype).parameters()) for build in networks)
     return ModelSizes(
         dtype=dtype,
         num_blocks=config.dit.num_layers,
@@ -117,21 +130,11 @@ def model_sizes(
         },
         graph=graph,
         recordings=recording_bytes(config, size_px, chunk, dtype, graph, division),
+        packed=packed_blocks(config.dit, dtype, packings or {}),
     )
 
 
-def _block_bytes(config: AvatarConfig, dtype: torch.dtype, float8: bool) -> tuple[int, int, int]:
-    block = _on_meta(lambda: AvatarBlock(config.dit, sdpa), dtype)
-    assert isinstance(block, AvatarBlock)
+def _block_bytes(config: AvatarConfig, dtype: torch.dtype, float8: bool) -> BlockBytes:
+    block = on_meta(lambda: AvatarBlock(config.dit, sdpa), dtype)
     convert_block(block, choose_format(float8=float8), torch.device("meta"))
-    session, audio, step = split_block(block)
-    return _num_bytes(session), _num_bytes(audio), _num_bytes(step)
-
-
-def _on_meta(build: Callable[[], nn.Module], dtype: torch.dtype) -> nn.Module:
-    with torch.device("meta"):
-        return build().to(dtype)
-
-
-def _num_bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
+    return block_bytes(block)

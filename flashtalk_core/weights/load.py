@@ -21,6 +21,7 @@ from ..models.encoders.text import TextEncoder
 from ..models.encoders.tokenizer import Tokenizer
 from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
+from ..quantization.packed.packing import Packing
 from .discovery.files import ModelFiles, open_files, warn_about_settings
 from .discovery.layout import find_model_files, resolve_model
 from .formats.scaled_fp8 import TOKENIZER_TENSOR
@@ -29,6 +30,9 @@ from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, KeyMap,
 from .mapping.model_config import avatar_config
 from .model_sources import ModelSources, Sources
 from .plan import LayerHook, LoadPlan, ModuleT, load_module, plan_component
+
+_BLOCKS = "blocks."
+"""What the parameters of a transformer's blocks begin with."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,10 @@ class AvatarCheckpoint:
         loras = f", {len(self.loras)} LoRA(s)" if self.loras else ""
         return f"AvatarCheckpoint({excerpt(self.config.name)}, {self.sources!r}{loras})"
 
+    def packings(self) -> dict[str, Packing]:
+        """Return how the files have matrices of the transformer's blocks packed, by parameter."""
+        return self.dit_plan.packings(_BLOCKS)
+
     def load(
         self,
         kind: type[ModuleT],
@@ -76,6 +84,7 @@ class AvatarCheckpoint:
         runs_on: torch.device | None = None,
         before_tensor: Callable[[], object] | None = None,
         hooks: Sequence[LayerHook[ModuleT]] = (),
+        packed: bool = False,
     ) -> ModuleT:
         """Load one component.
 
@@ -89,6 +98,7 @@ class AvatarCheckpoint:
             before_tensor: Called before each tensor is read; raises to stop. ``None`` does
                 nothing.
             hooks: Called for each layer as it is read; see :func:`load_module`.
+            packed: Whether a transformer's blocks stay packed as far as the files have them so.
 
         Returns:
             The component in evaluation mode, its parameters frozen.
@@ -104,6 +114,8 @@ class AvatarCheckpoint:
         part, plan = plans[kind]
         assert plan is not None, f"opened without {kind.__name__}"
         suited = _suited_dtype(kind, runs_on or device, dtype)
+        if packed and kind is AvatarDiT:
+            plan = replace(plan, kept=self.packings())
         with about(part):
             return load_module(plan, device, suited, before_tensor, hooks)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Generic, Protocol, TypeVar
 
@@ -14,37 +14,18 @@ from torch import Tensor, nn
 
 from ..borders import library_border
 from ..errors import WeightsError
-from .formats.scaled_fp8 import dequantise, is_scale_shape, is_sidecar, scale_name
+from ..quantization.packed.linear import PackedLinear, pack_layers
+from ..quantization.packed.packing import Packing
+from .formats.scaled_fp8 import is_scale_shape, is_sidecar, scale_name
 from .formats.shown import shown, some
 from .formats.source import ReadTensor, TensorInfo, TensorSource, without_ones
 from .lora.merge import LoraMerge
 from .mapping.key_maps import KeyMap, Target
+from .stored_tensors import Scale, TensorMapping
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ModuleT_contra = TypeVar("ModuleT_contra", bound=nn.Module, contravariant=True)
 _NAMES_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The scale of a quantised tensor, which may lie in another shard than the tensor."""
-
-    name: str
-    source: TensorSource
-
-    def read(self) -> Tensor:
-        """Return the scale."""
-        with self.source.reading() as read:
-            return read(self.name)
-
-
-@dataclass(frozen=True)
-class TensorMapping:
-    """One stored tensor and the parameters that it becomes."""
-
-    name: str
-    scale: Scale | None
-    targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True)
@@ -55,6 +36,25 @@ class LoadPlan(Generic[ModuleT]):
     sources: tuple[tuple[TensorSource, tuple[TensorMapping, ...]], ...]
     merge: LoraMerge | None = None
     """LoRAs to merge into the weights."""
+    kept: Mapping[str, Packing] = field(default_factory=dict)
+    """Weights that stay packed, of those in :meth:`packings`, where a linear layer has them."""
+
+    def packings(self, prefix: str) -> dict[str, Packing]:
+        """Return how matrices are packed in the sources, by parameters that begin with ``prefix``.
+
+        Those that a LoRA is merged into are left out: they cannot stay as they are.
+        """
+        merged = () if self.merge is None else self.merge.factors
+        names = (
+            (mapping.targets[0].name, mapping.packing)
+            for _source, mappings in self.sources
+            for mapping in mappings
+        )
+        return {
+            name: packing
+            for name, packing in names
+            if packing is not None and name.startswith(prefix) and name not in merged
+        }
 
     def __repr__(self) -> str:
         # A plan of 14B holds thousands of names.
@@ -142,15 +142,17 @@ def load_module(
     with torch.device("meta"):
         module = plan.build()
     _place_buffers(module, device)
+    pack_layers(module, plan.kept)
     for hook in hooks:
         hook.on_module_built(module)
     for number, mappings in _in_order(plan, _list_name(hooks)):
         for read, mapping in mappings:
             if before_tensor is not None:
                 before_tensor()
-            value = _merged(plan.merge, mapping, read, device, dtype)
-            for target in mapping.targets:
-                _assign(module, target, value)
+            if not _assign_packed(module, mapping, read, device):
+                value = _merged(plan.merge, mapping, read, device, dtype)
+                for target in mapping.targets:
+                    _assign(module, target, value)
         if number is not None:
             for hook in hooks:
                 hook.on_layer_loaded(number)
@@ -209,12 +211,12 @@ def _map_tensors(
         if not known:
             unknown.append(name)
             continue
-        scale_of_it = scale_name(name, holders)
+        scale_of_it = None if info.form is not None else scale_name(name, holders)
         scale = None if scale_of_it is None else Scale(scale_of_it, holders[scale_of_it])
         _check_stored(source, name, info, scale)
         for target in targets:
             _check_shape(source, name, info, target, shapes[target.name])
-        yield TensorMapping(name, scale, targets)
+        yield TensorMapping(name, info, scale, targets)
     if unknown:
         raise WeightsError(
             f"{source.label}: {_some(unknown, len(source.infos))} not known; "
@@ -230,7 +232,7 @@ def _check_stored(source: TensorSource, name: str, info: TensorInfo, scale: Scal
     if info.dtype is None:
         raise WeightsError(
             f"{source.label}: tensor {shown(name)} is stored in a quantised form that is not read; "
-            "take the bf16, fp16 or fp8 version of this file"
+            "take the bf16, fp16, fp8 or GGUF version of this file"
         )
     if scale is None:
         return
@@ -269,20 +271,20 @@ def _merged(
     """Read a tensor; where a LoRA is merged into it, it is rounded after that."""
     name = mapping.targets[0].name
     if merge is None or name not in merge.factors:
-        return _read(mapping, read, device, dtype)
-    return merge.merge(name, _read(mapping, read, device, torch.float32), dtype)
+        return mapping.read(read, device, dtype)
+    return merge.merge(name, mapping.read(read, device, torch.float32), dtype)
 
 
-def _read(
-    mapping: TensorMapping, read: ReadTensor, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    # Only CUDA is known to support every stored dtype; elsewhere the CPU converts.
-    stage = device if device.type == "cuda" else torch.device("cpu")
-    stored = read(mapping.name).to(stage)
-    if mapping.scale is not None:
-        return dequantise(stored, mapping.scale.read().to(stage), dtype).to(device)
-    # Copied even when nothing changes: the source must not stay memory-mapped.
-    return stored.to(dtype, copy=stage.type == "cpu").to(device)
+def _assign_packed(
+    module: nn.Module, mapping: TensorMapping, read: ReadTensor, device: torch.device
+) -> bool:
+    """Give a packed layer its weight as it is stored; return whether the tensor was one."""
+    owner, _, leaf = mapping.targets[0].name.rpartition(".")
+    layer = module.get_submodule(owner)
+    if not isinstance(layer, PackedLinear) or leaf != "weight":
+        return False
+    layer.set_parts(mapping.read_parts(read, device))
+    return True
 
 
 def _assign(module: nn.Module, target: Target, value: Tensor) -> None:

@@ -239,5 +239,6 @@ def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> boo
             sys.maxsize if each.num_resident is None else each.num_resident
             for each in (ours, theirs)
         )
-        return ours.float8 == theirs.float8 and kept <= room
+        is_same = (ours.float8, ours.packed) == (theirs.float8, theirs.packed)
+        return is_same and kept <= room
     return kind is not VideoVAE or ours.row_tiles == theirs.row_tiles

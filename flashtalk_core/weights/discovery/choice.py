@@ -9,12 +9,11 @@ from typing import get_args
 from ...errors import WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import is_file, is_folder
-from ..formats.suffixes import GGUF, READABLE
+from ..formats.suffixes import READABLE
 from .files import ModelFiles, find_tokenizer, model_files
 from .parts import PARTS, Part
 from .search import in_part_folders, library_files, matching_files
 from .shards import is_index, with_all_shards
-from .similar import NO_GGUF
 
 _SHARDED = ("*.safetensors.index.json", "*-of-*.safetensors")
 
@@ -80,8 +79,6 @@ def _chosen_files(part: Part, path: Path) -> tuple[Path, ...]:
     is_known = part == "tokenizer" or path.suffix.lower() in READABLE or is_index(path)
     if not is_known:
         reason = f"{path.suffix or 'such'} files are not read; choose one of {', '.join(READABLE)}"
-        if path.suffix.lower() == GGUF:
-            reason = NO_GGUF
         raise WeightsError(f"{PARTS[part].title} {path}: {reason}")
     return with_all_shards(path) if part == "dit" else (path,)
 

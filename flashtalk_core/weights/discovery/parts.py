@@ -42,6 +42,7 @@ PARTS: dict[Part, PartNames] = {
         (
             # The other names are those of any transformer in the library's layout.
             "*flashtalk*.safetensors",
+            "*flashtalk*.gguf",
             DIT_INDEX,
             "diffusion_pytorch_model.safetensors",
             "diffusion_pytorch_model-*.safetensors",
@@ -69,6 +70,7 @@ PARTS: dict[Part, PartNames] = {
             "models_t5_umt5-xxl-enc-bf16.pth",
             "models_t5_umt5-xxl-enc-*.safetensors",
             "umt5_xxl_*.safetensors",
+            "umt5-xxl-encoder-*.gguf",
             "text_encoder.safetensors",
         ),
         ("text_encoders", "clip"),

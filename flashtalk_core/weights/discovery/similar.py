@@ -6,29 +6,23 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..formats.suffixes import GGUF, READABLE
+from ..formats.suffixes import READABLE
 from .parts import PARTS, Part
 
-NO_GGUF = "GGUF is not read yet, take its bf16, fp16 or fp8 .safetensors"
 _LEVELS = ("*", "*/*")
 _MAX_SHOWN = 3
 
 
 def describe_similar(roots: Sequence[Path], part: Part) -> str:
     """Return what to do with files in ``roots`` that resemble ``part``; empty without any."""
-    found = [path for root in roots for path in _similar_files(root, part)]
-    readable = [path.name for path in found if path.suffix.lower() in READABLE]
-    if readable:
-        return f"{_some(readable)} there, choose it if it is the one"
-    if found:
-        return f"{_some([path.name for path in found])} there, but {NO_GGUF}"
-    return ""
+    found = [path.name for root in roots for path in _similar_files(root, part)]
+    return f"{_some(found)} there, choose it if it is the one" if found else ""
 
 
 def _similar_files(folder: Path, part: Part) -> Iterator[Path]:
     for level in _LEVELS:
         for path in _entries(folder, level):
-            is_weights = path.suffix.lower() in (*READABLE, GGUF)
+            is_weights = path.suffix.lower() in READABLE
             if is_weights and any(fnmatch(path.name.lower(), name) for name in PARTS[part].similar):
                 yield path
 

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
+from ...quantization.packed.packing import Packing, Parts
+
 ReadTensor = Callable[[str], Tensor]
 """Returns the tensor of a name on the CPU; its memory may be the source's."""
+
+
+def _alone(stored: Tensor) -> Parts:
+    return (stored,)
+
+
+@dataclass(frozen=True)
+class StoredForm:
+    """How a tensor is stored whose numbers are packed into fewer bits."""
+
+    packing: Packing
+    companions: tuple[str, ...] = ()
+    """Tensors of the same source that belong to it, such as scales."""
+    arrange: Callable[..., Parts] = field(default=_alone, repr=False)
+    """Takes it and its companions, as they are read, and returns the parts that are unpacked."""
+    is_by_row: bool = True
+    """Whether the parts have the rows of the tensor, which is a matrix; otherwise they are the
+    same numbers in rows of another length."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +39,11 @@ class TensorInfo:
     """Shape and type of a stored tensor."""
 
     shape: tuple[int, ...]
+    """Of its numbers, however they are stored."""
     dtype: torch.dtype | None
-    """``None`` for whole numbers and types that are not floating point."""
+    """Of its numbers; ``None`` for whole numbers and types that are not floating point."""
+    form: StoredForm | None = None
+    """``None`` where the numbers are stored as they are. Otherwise reading returns them packed."""
 
     @classmethod
     def of(cls, tensor: Tensor) -> Self:
@@ -59,8 +82,8 @@ class TensorSource(Protocol):
     def infos(self) -> Mapping[str, TensorInfo]:
         """Shape and type of every tensor by the name a published file gives it; no values are read.
 
-        What is stored in another form, such as blocks of few bits, has the shape and type that
-        reading returns.
+        What is stored in another form, such as blocks of few bits, has the shape and type of its
+        numbers, and the form says how they are unpacked.
         """
         ...
 

@@ -2,7 +2,6 @@
 
 SAFETENSORS = (".safetensors",)
 PICKLES = (".pth", ".pt", ".bin")
-READABLE = (*SAFETENSORS, *PICKLES)
+GGUF = (".gguf",)
+READABLE = (*SAFETENSORS, *PICKLES, *GGUF)
 """Suffixes of files that are read."""
-GGUF = ".gguf"
-"""Suffixes of files that are known, but not supported yet."""

@@ -12,10 +12,11 @@ from torch import Tensor
 from ...errors import WeightsError
 from ...excerpt import excerpt
 from .file_border import file_border, file_identity
+from .gguf.file import check_gguf, reading_gguf
 from .pickle_file import check_pickle, glance_at_pickle, reading_pickle
 from .safetensors_file import check_safetensors, read_header, reading_safetensors
 from .source import ReadTensor, TensorInfo
-from .suffixes import PICKLES, SAFETENSORS
+from .suffixes import GGUF, PICKLES, SAFETENSORS
 
 _Stamp = tuple[int, int]
 """Size in bytes and time of change in nanoseconds."""
@@ -35,7 +36,8 @@ class _Format:
 
 _SAFETENSORS = _Format(SAFETENSORS, check_safetensors, read_header, reading_safetensors)
 _PICKLE = _Format(PICKLES, check_pickle, glance_at_pickle, reading_pickle)
-_FORMATS = (_SAFETENSORS, _PICKLE)
+_GGUF = _Format(GGUF, check_gguf, check_gguf, reading_gguf)
+_FORMATS = (_SAFETENSORS, _PICKLE, _GGUF)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class TensorFile:
 
 
 def open_tensor_file(path: Path) -> TensorFile:
-    """Read the header of a ``.safetensors`` file, or the table of a pickled one.
+    """Read the header of a ``.safetensors`` or ``.gguf`` file, or the table of a pickled one.
 
     Raises:
         WeightsError: If the file is cut short, holds something else, or is a pickle with code.
@@ -100,7 +102,7 @@ def open_tensor_file(path: Path) -> TensorFile:
 
 
 def check_header(path: Path) -> Mapping[str, TensorInfo] | None:
-    """Check how a file begins and its size, in constant time.
+    """Check how a file begins and its size, without reading more than a header.
 
     Returns:
         Its tensors by name; ``None`` for a pickled file, whose table is not read here.

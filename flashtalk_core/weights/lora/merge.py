@@ -203,7 +203,7 @@ def _check_stored(file: TensorSource, parts: Mapping[str, str]) -> None:
                 f"lora {file.label}: {shown(name)} {info.shape} is to be one number; the file "
                 "is damaged, download it again"
             )
-        if part != "alpha" and info.dtype is None:
+        if part != "alpha" and (info.dtype is None or info.form is not None):
             raise WeightsError(
                 f"lora {file.label}: {shown(name)} is stored in a quantised form that is not "
                 "read; take the bf16, fp16 or fp32 version of this file"

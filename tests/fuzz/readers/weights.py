@@ -15,6 +15,7 @@ from flashtalk_core.weights.discovery.layout import resolve_model
 from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 from flashtalk_core.weights.load import open_avatar
 from flashtalk_core.weights.lora.merge import LoraFile, plan_loras
+from tests.gguf_files import write_file
 
 from ..mutate import (
     changed_json,
@@ -46,6 +47,11 @@ def _safetensors(folder):
     return [save(_tensors(), {"format": "pt"}), save({"a": torch.zeros(0)})]
 
 
+def _gguf(folder):
+    tensors = {"a.weight": torch.ones(2, 32), "b": torch.zeros(2), "c": torch.ones(2, 2, 1, 2, 2)}
+    return [write_file(folder / "seed.gguf", tensors, kind).read_bytes() for kind in ("Q8_0", None)]
+
+
 def _open_tensors(name):
     def opened(folder):
         path = folder / name
@@ -54,8 +60,10 @@ def _open_tensors(name):
             path.write_bytes(content)
             file = open_tensor_file(path)
             with file.reading() as read:
-                for tensor in file.infos:
-                    read(tensor)
+                for tensor, info in file.infos.items():
+                    stored = read(tensor)
+                    if info.form is not None:
+                        info.form.packing.unpacked(info.form.arrange(stored), torch.float32)
 
         return read
 
@@ -267,6 +275,7 @@ def _data_bytes(text):
 
 READERS = (
     Reader("safetensors", _safetensors, _open_tensors("a.safetensors"), changed_safetensors, 8_000),
+    Reader("GGUF", _gguf, _open_tensors("a.gguf"), share=6_000),
     Reader("pickles", _pickles, _open_tensors("a.pth"), _changed_pickle, 5_000),
     Reader("LoRA", _loras, _open_lora, changed_safetensors, 8_000),
     Reader("tokenizer", _tokenizer, _open_tokenizer, share=8_000),

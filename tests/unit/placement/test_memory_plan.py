@@ -22,6 +22,9 @@ from flashtalk_core.placement.memory_choice import (
 )
 from flashtalk_core.placement.memory_plan import MODES, WHOLE, MemoryChoice, MemoryPlan
 from flashtalk_core.placement.memory_sizes import ModelSizes, model_sizes
+from flashtalk_core.quantization.packed.blocks import Q8_0
+from flashtalk_core.quantization.packed.scaled import FP8_E4M3
+from flashtalk_core.quantization.packed.superblocks import Q4_K
 
 pytestmark = pytest.mark.cpu
 
@@ -357,3 +360,78 @@ def test_every_card_must_multiply_fp8(sizes, monkeypatch):
     assert plan_memory(choice, lambda: sizes, first, round(78.5 * GB)).float8
     with pytest.raises(InvalidInputError, match=r"^memory float8: float8: too old"):
         plan_memory(choice, lambda: sizes, first, round(78.5 * GB), [second])
+
+
+LINEAR = [
+    *(f"self_attn.{name}" for name in "qkvo"), *(f"cross_attn.{name}" for name in "qkvo"),
+    "cross_attn.k_img", "cross_attn.v_img", "ffn.0", "ffn.2", "audio_cross_attn.q_linear",
+    "audio_cross_attn.kv_linear", "audio_cross_attn.proj",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def packed():
+    """Sizes of the full-size model from files of one packing."""
+
+    def counted(packing):
+        config = AvatarConfig()
+        names = [f"blocks.{n}.{layer}.weight" for n in range(NUM_BLOCKS) for layer in LINEAR]
+        return model_sizes(
+            config, (768, 448), config.chunk, torch.bfloat16, packings=dict.fromkeys(names, packing)
+        )
+
+    return {packing.name: counted(packing) for packing in (Q4_K, Q8_0, FP8_E4M3)}
+
+
+def test_packed_blocks_are_counted_in_the_bits_that_they_have(sizes, packed):
+    dense = sum(sizes.blocks[False])
+    for name, bits in (("Q4_K", 4.5), ("Q8_0", 8.5), ("fp8_e4m3fn", 8.01)):
+        assert sum(packed[name].packed.blocks[0]) / dense == pytest.approx(bits / 16, rel=0.01)
+
+
+@pytest.mark.parametrize("has_float8", [True, False])
+@pytest.mark.parametrize(
+    ("name", "free_gb", "is_packed", "resident"),
+    [
+        ("Q4_K", 78.5, False, None),
+        ("Q4_K", 38.0, False, NUM_BLOCKS),
+        ("Q4_K", 22.5, True, None),
+        ("Q4_K", 14.5, True, 34),
+        ("Q4_K", 10.5, True, 15),
+        ("Q8_0", 30.5, True, None),
+        ("Q8_0", 22.5, True, 37),
+        ("Q8_0", 10.5, True, 7),
+    ],
+)
+def test_blocks_stay_packed_where_unpacked_ones_do_not_fit(
+    packed, name, free_gb, is_packed, resident, has_float8
+):
+    plan = choose(packed[name], free_gb, has_float8=has_float8)
+    assert (plan.packed, plan.float8, plan.row_tiles) == (is_packed, False, False)
+    assert plan.num_resident == resident
+    assert packed[name].peak_bytes(plan) <= free_gb * GB
+    assert ("in the file's own form" in plan.reason) == is_packed
+
+
+def test_fp8_files_become_fp8_where_it_is_multiplied_and_stay_packed_elsewhere(packed):
+    assert choose(packed["fp8_e4m3fn"], 22.5).float8
+    plan = choose(packed["fp8_e4m3fn"], 22.5, has_float8=False)
+    assert plan.packed
+    assert choose(packed["Q4_K"], 22.5, float8=True).float8
+
+
+@pytest.mark.parametrize("mode", ["resident", "offload", "offload:20"])
+def test_other_modes_keep_blocks_packed_only_where_they_have_to(packed, mode):
+    assert not choose(packed["Q4_K"], 78.5, mode).packed
+    assert choose(packed["Q4_K"], 14.5, mode).packed
+
+
+def test_packed_layers_stay_so_on_a_cpu():
+    def refuse():
+        raise AssertionError
+
+    plan = plan_memory(MemoryChoice(), refuse, torch.device("cpu"), is_packed=True)
+    assert plan == replace(WHOLE, packed=True)
+    wanted = replace(MemoryChoice(), float8=True)
+    plan = plan_memory(wanted, refuse, torch.device("cpu"), is_packed=True)
+    assert plan == replace(WHOLE, float8=True)

@@ -157,14 +157,12 @@ def test_files_that_are_nearly_it_are_named(models):
     assert "my_wan_vae_1.safetensors and 3 more are there" in faults(models)["vae"]
 
 
-@pytest.mark.parametrize("folder", ["", "wan/"])
-def test_gguf_is_reported_where_nothing_else_is_there(models, folder):
+def test_a_damaged_gguf_file_is_reported_where_it_is_the_one_that_is_found(models):
     (models / "diffusion_models" / "flashtalk_14b_fp8_scaled.safetensors").unlink()
-    path = models / "diffusion_models" / folder / "FlashTalk-14B-Q4_K_M.gguf"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"GGUF")
+    (models / "diffusion_models" / "FlashTalk-14B-Q4_K_M.gguf").write_bytes(b"GGUF")
     message = faults(models)["dit"]
-    assert "FlashTalk-14B-Q4_K_M.gguf is there, but GGUF is not read yet, take its bf16" in message
+    assert "FlashTalk-14B-Q4_K_M.gguf: 4 bytes that are no GGUF file" in message
+    assert "its header is cut short" in message
 
 
 def test_a_file_that_may_not_be_read_is_reported(models, monkeypatch):

@@ -256,9 +256,6 @@ def test_a_missing_shard_is_named(authors):
 def test_a_chosen_file_that_is_gone_a_folder_or_of_another_kind_is_reported(repackaged, tmp_path):
     assert "no such file; choose another" in refusal(repackaged, {"vae": tmp_path / "a.pth"})
     assert "is a folder; choose the file in it" in refusal(repackaged, {"clip": tmp_path})
-    (tmp_path / "a.gguf").write_bytes(b"GGUF")
-    message = refusal(repackaged, {"dit": tmp_path / "a.gguf"})
-    assert "GGUF is not read yet, take its bf16, fp16 or fp8 .safetensors" in message
     (tmp_path / "a.onnx").write_bytes(b"onnx")
     message = refusal(repackaged, {"dit": tmp_path / "a.onnx"})
     assert ".onnx files are not read; choose one of .safetensors" in message

@@ -28,6 +28,7 @@ def test_files_and_folders_of_shards_are_listed_once_and_sorted(tmp_path):
     fill(first, "SoulX-FlashTalk-14B/diffusion_pytorch_model.safetensors.index.json")
     fill(second, "wan.safetensors", "Alone.SAFETENSORS")
     assert list_transformers([first, second, tmp_path / "absent"]) == [
+        "a.gguf",
         "Alone.SAFETENSORS",
         "b/FlashTalk_fp8.safetensors",
         "SoulX-FlashTalk-14B/",
