@@ -13,15 +13,15 @@ from .contents import describe_content
 
 
 @contextmanager
-def file_border(path: Path) -> Iterator[None]:
-    """Turn a library's error about the file ``path`` into one line.
+def file_border(path: Path, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn a library's error about the file ``path`` into one line; see :func:`library_border`.
 
     Raises:
         WeightsError: If it cannot be read.
         NoMemoryError: If reading it takes more memory than there is.
     """
     try:
-        with library_border(lambda why: unreadable(path, why)):
+        with library_border(lambda why: unreadable(path, why), passing=passing):
             yield
     except Exception as error:
         if not is_out_of_memory(error):

@@ -14,6 +14,7 @@ import torch
 from ...errors import WeightsError
 from ...excerpt import excerpt
 from ...json_text import parse_json
+from .comfy_quant import CONFIG_SUFFIX, HEADER_KEY, layer_configs, with_forms
 from .contents import describe_content
 from .file_border import file_border
 from .source import ReadTensor, TensorInfo
@@ -26,21 +27,42 @@ _DTYPES = {
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
 }
+_OTHERS = {"U8": torch.uint8, "I8": torch.int8, "F8_E8M0": torch.float8_e8m0fnu}
+"""Types that say nothing without the format of a layer."""
 _MAX_HEADER_BYTES = 16_000_000
 """Forty times the header of the largest published file."""
 _MAX_LENGTH, _MAX_AXES = 2**48, 16
+_MAX_CONFIG_BYTES = 10_000
 _LENGTH_BYTES = 8
 
 
 def check_safetensors(path: Path) -> dict[str, TensorInfo]:
-    """Read the header, and let the library check the rest.
+    """Read the header and what describes quantised layers, and let the library check the rest.
 
     Raises:
-        WeightsError: If the file is cut short, or no safetensors file.
+        WeightsError: If the file is cut short, no safetensors file, or has layers of a format that
+            is not known.
     """
-    infos = read_header(path)
-    with reading_safetensors(path):
-        return infos
+    header = _read_header(path)
+    with reading_safetensors(path) as read:
+        try:
+            with file_border(path, passing=(ValueError,)):
+                text, stored = _described(header, read)
+            return with_forms(header.infos, header.dtypes, layer_configs(text, stored))
+        except ValueError as error:
+            raise WeightsError(
+                f"{path}: {error}; take the bf16, fp16, fp8 or GGUF version of this file"
+            ) from error
+
+
+def _described(header: _Header, read: ReadTensor) -> tuple[str | None, dict[str, bytes]]:
+    """Return the texts that describe quantised layers; see :func:`layer_configs`."""
+    names = [name for name in header.infos if name.endswith(CONFIG_SUFFIX)]
+    for name in names:
+        if header.dtypes[name] != torch.uint8 or prod(header.infos[name].shape) > _MAX_CONFIG_BYTES:
+            raise ValueError(f"{excerpt(name)} is no text that describes a layer")
+    stored = {name.removesuffix(CONFIG_SUFFIX): read(name).numpy().tobytes() for name in names}
+    return header.texts.get(HEADER_KEY), stored
 
 
 @contextmanager
@@ -58,7 +80,22 @@ def reading_safetensors(path: Path) -> Iterator[ReadTensor]:
         yield file.get_tensor
 
 
+@dataclass(frozen=True)
+class _Header:
+    """Header of a file."""
+
+    infos: dict[str, TensorInfo]
+    dtypes: dict[str, torch.dtype | None]
+    """Types, those of whole numbers included."""
+    texts: dict[str, str]
+
+
 def read_header(path: Path) -> dict[str, TensorInfo]:
+    """Read names, shapes and types as stored; see :func:`check_safetensors`."""
+    return _read_header(path).infos
+
+
+def _read_header(path: Path) -> _Header:
     """Read names, shapes and types, and compare the file's length with what they need.
 
     Raises:
@@ -76,7 +113,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         header = parse_json(text)
         if not isinstance(header, dict):
             raise ValueError("its header is no object")
-        header.pop("__metadata__", None)
+        texts = header.pop("__metadata__", None)
         entries = {name: _Entry.read(name, entry) for name, entry in header.items()}
         end = _end(entries)
     except ValueError as error:
@@ -86,7 +123,16 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         ) from error
     if size < _LENGTH_BYTES + length + end:
         raise _cut_short(path, size, _LENGTH_BYTES + length + end)
-    return {name: entry.info for name, entry in entries.items()}
+    return _Header(
+        infos={name: entry.info for name, entry in entries.items()},
+        dtypes={name: entry.dtype for name, entry in entries.items()},
+        texts=_texts(texts),
+    )
+
+
+def _texts(values: Any) -> dict[str, str]:
+    items = values.items() if isinstance(values, dict) else ()
+    return {name: value for name, value in items if isinstance(value, str)}
 
 
 @dataclass(frozen=True)
@@ -94,6 +140,7 @@ class _Entry:
     """Entry of one tensor in a header."""
 
     info: TensorInfo
+    dtype: torch.dtype | None
     start: int
     end: int
 
@@ -112,7 +159,8 @@ class _Entry:
         start, end = offsets
         if dtype is not None and prod(shape) * dtype.itemsize != end - start:
             raise ValueError(f"tensor {shown} of shape {excerpt(shape)} has {end - start} bytes")
-        return cls(TensorInfo(tuple(shape), dtype), start, end)
+        other = dtype or _OTHERS.get(entry["dtype"])
+        return cls(TensorInfo(tuple(shape), dtype), other, start, end)
 
 
 def _are_lengths(value: Any) -> TypeGuard[list[int]]:

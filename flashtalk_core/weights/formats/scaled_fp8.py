@@ -13,7 +13,14 @@ TOKENIZER_TENSOR = "spiece_model"
 SCALE_SUFFIX = "scale_weight"
 
 _SCALE_SUFFIXES = (SCALE_SUFFIX, "weight_scale")
-_SIDECAR_SUFFIXES = (*_SCALE_SUFFIXES, "scale_input", "input_scale", "comfy_quant", FP8_MARKER)
+_SIDECAR_SUFFIXES = (
+    *_SCALE_SUFFIXES,
+    "weight_scale_2",
+    "scale_input",
+    "input_scale",
+    "comfy_quant",
+    FP8_MARKER,
+)
 _BLOCK_ELEMENTS = 2**24
 
 

@@ -44,7 +44,13 @@ def _tensors():
 
 
 def _safetensors(folder):
-    return [save(_tensors(), {"format": "pt"}), save({"a": torch.zeros(0)})]
+    described = torch.tensor(list(b'{"format": "int8_tensorwise"}'), dtype=torch.uint8)
+    quantised = {"a.weight": torch.ones(2, 4, dtype=torch.int8), "a.weight_scale": torch.ones(2)}
+    return [
+        save(_tensors(), {"format": "pt"}),
+        save({"a": torch.zeros(0)}),
+        save(quantised | {"a.comfy_quant": described}),
+    ]
 
 
 def _gguf(folder):
@@ -63,7 +69,8 @@ def _open_tensors(name):
                 for tensor, info in file.infos.items():
                     stored = read(tensor)
                     if info.form is not None:
-                        info.form.packing.unpacked(info.form.arrange(stored), torch.float32)
+                        parts = info.form.arrange(stored, *map(read, info.form.companions))
+                        info.form.packing.unpacked(parts, torch.float32)
 
         return read
 

@@ -77,7 +77,8 @@ def test_quantised_weights_are_multiplied_by_their_scale(tmp_path, scale_shape, 
     }
     named = {f"0.{name}": tensor for name, tensor in tensors.items()}
     named |= {f"0.{suffix}": scale, "scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}
-    named |= {"0.comfy_quant": torch.zeros(9, dtype=torch.uint8), "0.input_scale": torch.ones(())}
+    described = torch.tensor(list(b'{"format": "float8_e4m3fn"}'), dtype=torch.uint8)
+    named |= {"0.comfy_quant": described, "0.input_scale": torch.ones(())}
     module = load(named, tmp_path / "a.safetensors", lambda: nn.Sequential(nn.Linear(4, 6)))
     assert module[0].weight.equal(weight * 0.5)
     assert module[0].bias.equal(torch.ones(6))
