@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
 import folder_paths
@@ -11,13 +11,14 @@ from ...flashtalk_core.weights.discovery.parts import Part
 
 OWN_FOLDER = "flashtalk"
 _LORAS = "loras"
+_TEXT = "text_encoders"
 
 # Names of ComfyUI's folders for each part; the pack's own takes whole models as downloaded.
 _FOLDERS: dict[Part, tuple[str, ...]] = {
     "dit": (OWN_FOLDER, "diffusion_models"),
     "vae": ("vae",),
-    "text": ("text_encoders",),
-    "tokenizer": ("text_encoders",),
+    "text": (_TEXT,),
+    "tokenizer": (_TEXT,),
     "clip": ("clip_vision",),
     "audio": ("audio_encoders",),
 }
@@ -79,4 +80,12 @@ def _listed_path(folders: Sequence[str], name: str) -> Path:
 
 
 def _listed(folder: str) -> list[str]:
-    return list(folder_paths.get_filename_list(folder))
+    names = list(folder_paths.get_filename_list(folder))
+    return [*names, *_gguf_files(folder)] if folder == _TEXT else names
+
+
+def _gguf_files(folder: str) -> Iterator[str]:
+    """Yield files that ComfyUI does not list: it reads none of this kind itself."""
+    for parent in map(Path, folder_paths.get_folder_paths(folder)):
+        for path in parent.rglob("*.gguf"):
+            yield str(path.relative_to(parent))

@@ -74,6 +74,26 @@ def test_menus_list_what_lies_in_comfyuis_folders(pack, installed):
     assert menu(pack, "clip_vision") == ["auto", "none", "clip_vision_h.safetensors"]
 
 
+def test_gguf_text_encoders_are_listed_though_comfyui_does_not_list_them(
+    pack, installed, monkeypatch
+):
+    (installed / "text_encoders" / "umt5").mkdir()
+    (installed / "text_encoders" / "umt5" / "umt5-xxl-encoder-Q8_0.gguf").write_bytes(b"GGUF")
+    host = pack["nodes.host.folders"].folder_paths
+    listed = host.get_filename_list
+    monkeypatch.setattr(
+        host, "get_filename_list", lambda name: [e for e in listed(name) if ".gguf" not in e]
+    )
+    shown = menu(pack, "text_encoder")
+    assert shown[2:] == [
+        "spiece.model",
+        "umt5/umt5-xxl-encoder-Q8_0.gguf",
+        "umt5_xxl_toy.safetensors",
+    ]
+    message = pack.error("ModelLoader", model="auto", text_encoder=shown[3])
+    assert "umt5-xxl-encoder-Q8_0.gguf: 4 bytes that are no GGUF file" in message
+
+
 @pytest.mark.parametrize("choice", ["auto", "My-FlashTalk/toy_flashtalk.safetensors"])
 def test_parts_are_found_by_their_usual_names(pack, installed, choice):
     found = pack.run("ModelLoader", model=choice).args[0].checkpoint.sources

@@ -62,11 +62,27 @@ _TEXT_RULES = (
     ),
     (r"blocks\.(\d+)\.ffn\.fc1\.weight", r"encoder.block.\1.layer.1.DenseReluDense.wi_1.weight"),
     (r"blocks\.(\d+)\.ffn\.fc2\.weight", r"encoder.block.\1.layer.1.DenseReluDense.wo.weight"),
+    # llama.cpp's names.
+    (r"token_embd\.weight", r"encoder.embed_tokens.weight"),
+    (r"enc\.output_norm\.weight", r"encoder.final_layer_norm.weight"),
+    (r"enc\.blk\.(\d+)\.attn_norm\.weight", r"encoder.block.\1.layer.0.layer_norm.weight"),
+    (
+        r"enc\.blk\.(\d+)\.attn_([qkvo])\.weight",
+        r"encoder.block.\1.layer.0.SelfAttention.\2.weight",
+    ),
+    (
+        r"enc\.blk\.(\d+)\.attn_rel_b\.weight",
+        r"encoder.block.\1.layer.0.SelfAttention.relative_attention_bias.weight",
+    ),
+    (r"enc\.blk\.(\d+)\.ffn_norm\.weight", r"encoder.block.\1.layer.1.layer_norm.weight"),
+    (r"enc\.blk\.(\d+)\.ffn_gate\.weight", r"encoder.block.\1.layer.1.DenseReluDense.wi_0.weight"),
+    (r"enc\.blk\.(\d+)\.ffn_up\.weight", r"encoder.block.\1.layer.1.DenseReluDense.wi_1.weight"),
+    (r"enc\.blk\.(\d+)\.ffn_down\.weight", r"encoder.block.\1.layer.1.DenseReluDense.wo.weight"),
 )
 
 
 def text_name(name: str) -> tuple[Target, ...]:
-    """Name a umT5 tensor of either kind of file as the model does."""
+    """Name a umT5 tensor of any kind of file as the model does."""
     return (Target(_substitute(name, _TEXT_RULES)),)
 
 

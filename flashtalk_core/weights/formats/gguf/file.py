@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -14,18 +14,27 @@ from ....errors import WeightsError
 from ....excerpt import excerpt
 from ..contents import describe_content
 from ..file_border import file_border
+from ..scaled_fp8 import TOKENIZER_TENSOR
 from ..source import ReadTensor, StoredForm, TensorInfo
 from .fields import MAGIC, Header, TensorField, read_fields
 from .types import TYPES, UNREAD, TensorType
+from .vocabulary import num_tokens, sentencepiece_model
 
 
 def check_gguf(path: Path) -> dict[str, TensorInfo]:
     """Read names, shapes and types, and compare the file's length with what they need.
 
+    A vocabulary in the header is one more tensor, that of the repackaged files.
+
     Raises:
         WeightsError: If the file is cut short, no GGUF file, or has tensors of other types.
     """
-    return {name: _info(tensor) for name, tensor in _read_header(path).tensors.items()}
+    header = _read_header(path)
+    infos = {name: _info(tensor) for name, tensor in header.tensors.items()}
+    # As many as tokens: its bytes are made when it is read.
+    if count := num_tokens(header.values):
+        infos[TOKENIZER_TENSOR] = TensorInfo((count,), None)
+    return infos
 
 
 @contextmanager
@@ -41,6 +50,9 @@ def reading_gguf(path: Path) -> Iterator[ReadTensor]:
     with file:
 
         def read(name: str) -> Tensor:
+            if name == TOKENIZER_TENSOR and name not in header.tensors:
+                model = bytearray(sentencepiece_model(header.values))
+                return torch.frombuffer(model, dtype=torch.uint8)
             tensor = header.tensors[name]
             kind = TYPES[tensor.kind]
             num_bytes = _num_bytes(kind, tensor.shape)
@@ -132,8 +144,3 @@ def _arranged(content: bytearray, kind: TensorType, shape: tuple[int, ...]) -> T
     columns = shape[-1] if shape[-1] % kind.num_elements == 0 else kind.num_elements
     rows = prod(shape) // columns
     return torch.frombuffer(content, dtype=torch.uint8).reshape(rows, -1)
-
-
-def values_of(path: Path) -> Mapping[str, object]:
-    """Return the values of a file's header by name; see :func:`check_gguf`."""
-    return _read_header(path).values

@@ -18,9 +18,9 @@ _VERSION = 3
 _ALIGNMENT = 32
 _MOST_AXES = 4
 """That llama.cpp reads; a tensor of more is flattened and its shape written down."""
-_UINT32, _INT32, _TEXT, _ARRAY = 4, 5, 8, 9
+_UINT8, _UINT32, _INT32, _FLOAT, _BOOL, _TEXT, _ARRAY = 0, 4, 5, 6, 7, 8, 9
 
-Value = str | int | Sequence[int]
+Value = str | bool | int | bytes | Sequence[int] | Sequence[float] | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,19 @@ def _text(text: str) -> bytes:
 def _value(value: Value) -> bytes:
     if isinstance(value, str):
         return struct.pack("<I", _TEXT) + _text(value)
+    if isinstance(value, bool):
+        return struct.pack("<I?", _BOOL, value)
     if isinstance(value, int):
         return struct.pack("<II", _UINT32, value)
-    return struct.pack(f"<IIQ{len(value)}i", _ARRAY, _INT32, len(value), *value)
+    if isinstance(value, bytes):
+        return struct.pack("<IIQ", _ARRAY, _UINT8, len(value)) + value
+    return struct.pack("<I", _ARRAY) + _list(value)
+
+
+def _list(values: Sequence[int] | Sequence[float] | Sequence[str]) -> bytes:
+    if all(isinstance(each, str) for each in values):
+        content = b"".join(_text(str(each)) for each in values)
+        return struct.pack("<IQ", _TEXT, len(values)) + content
+    is_whole = all(isinstance(each, int) for each in values)
+    kind, letter = (_INT32, "i") if is_whole else (_FLOAT, "f")
+    return struct.pack(f"<IQ{len(values)}{letter}", kind, len(values), *values)
