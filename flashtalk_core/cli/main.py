@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from ..errors import InvalidInputError
+from . import convert
 from .batch import command as batch
 from .diagnosis import doctor
 from .program import Command, Program, run
@@ -65,7 +66,7 @@ def _check_there(arguments: list[str]) -> None:
 PROGRAM = Program(
     name="python -m flashtalk_core",
     description="A portrait and speech become a talking video.",
-    commands=(render, batch, Jobs(render.open_engine), doctor, *_TOOLS.values()),
+    commands=(render, batch, Jobs(render.open_engine), convert, doctor, *_TOOLS.values()),
     packages=(PACKAGE,),
     check=_check_there,
 )

@@ -30,6 +30,7 @@ from ..parallel.bands import check_grid
 from ..parallel.exchange import check_exchange, check_heads, check_kernels, check_lengths
 from ..parallel.shares import split_evenly
 from ..placement.activation_sizes import chunk_tokens
+from ..placement.block_sizes import stay_packed_on_cpu
 from ..placement.devices import check_cluster, check_devices, choose_device, choose_dtype
 from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
 from ..placement.memory_sizes import model_sizes
@@ -413,6 +414,6 @@ def _with_memory(
         model.device,
         host.free_bytes(model.device),
         [torch.device(name) for name in place.devices[1:]],
-        is_packed=bool(packings),
+        stay_packed=stay_packed_on_cpu(config.dit, packings),
     )
     return replace(place, memory=memory)

@@ -24,6 +24,9 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 _NAME = re.compile(r"blocks\.(\d+)\.(.*)")
 
 
+_MIN_NUMBERS = 10**9
+
+
 @dataclass(frozen=True)
 class PackedBlocks:
     """Blocks whose linear layers stay packed as far as the files have them so."""
@@ -65,6 +68,16 @@ def packed_blocks(
     if largest == 0:
         return None
     return PackedBlocks(tuple(blocks), largest, all(p.is_fp8 for p in packings.values()))
+
+
+def stay_packed_on_cpu(config: DiTConfig, packings: Mapping[str, Packing]) -> bool:
+    """Whether a CPU, whose memory is not known, keeps layers packed.
+
+    Large models do: unpacked in float32 they take four times their numbers. Unpacking for each
+    product would only make small ones slower.
+    """
+    numbers = config.num_layers * 2 * config.dim * (6 * config.dim + config.ffn_dim)
+    return bool(packings) and numbers >= _MIN_NUMBERS
 
 
 def _count(

@@ -219,7 +219,7 @@ def plan_memory(
     free_bytes: int | None = None,
     others: Sequence[torch.device] = (),
     *,
-    is_packed: bool = False,
+    stay_packed: bool = False,
 ) -> MemoryPlan:
     """Choose what is resident on each device of a render; see :func:`choose_memory`.
 
@@ -231,11 +231,10 @@ def plan_memory(
         free_bytes: Device memory that may be used; ``None`` queries the device.
         others: GPUs that render together with ``device``, in processes of their own. The smallest
             card decides; only their size is queried, which makes no context of CUDA on them.
-        is_packed: Whether the files have layers of the transformer packed: on a CPU, whose memory
-            is not known, they stay so.
+        stay_packed: Whether layers stay packed on a CPU; see :func:`.stay_packed_on_cpu`.
     """
     if device.type != "cuda" and choice.mode != "offload":
-        packed = is_packed and device.type == "cpu" and not choice.float8
+        packed = stay_packed and device.type == "cpu" and not choice.float8
         return replace(WHOLE, float8=bool(choice.float8), packed=packed)
     memory = DeviceMemory.unlimited()
     if device.type == "cuda":

@@ -56,6 +56,15 @@ class LoadPlan(Generic[ModuleT]):
             if packing is not None and name.startswith(prefix) and name not in merged
         }
 
+    def value_of(
+        self, mapping: TensorMapping, read: ReadTensor, device: torch.device, dtype: torch.dtype
+    ) -> Tensor:
+        """Read a tensor; where a LoRA is merged into it, it is rounded after that."""
+        name = mapping.targets[0].name
+        if self.merge is None or name not in self.merge.factors:
+            return mapping.read(read, device, dtype)
+        return self.merge.merge(name, mapping.read(read, device, torch.float32), dtype)
+
     def __repr__(self) -> str:
         # A plan of 14B holds thousands of names.
         num_tensors = sum(len(mappings) for _source, mappings in self.sources)
@@ -150,7 +159,7 @@ def load_module(
             if before_tensor is not None:
                 before_tensor()
             if not _assign_packed(module, mapping, read, device):
-                value = _merged(plan.merge, mapping, read, device, dtype)
+                value = plan.value_of(mapping, read, device, dtype)
                 for target in mapping.targets:
                     _assign(module, target, value)
         if number is not None:
@@ -259,20 +268,6 @@ def _check_shape(
             f"{source.label}: tensor {shown(name)} has shape {info.shape}, expected {whole}; the "
             "file belongs to another model or is damaged, download it again"
         )
-
-
-def _merged(
-    merge: LoraMerge | None,
-    mapping: TensorMapping,
-    read: ReadTensor,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Read a tensor; where a LoRA is merged into it, it is rounded after that."""
-    name = mapping.targets[0].name
-    if merge is None or name not in merge.factors:
-        return mapping.read(read, device, dtype)
-    return merge.merge(name, mapping.read(read, device, torch.float32), dtype)
 
 
 def _assign_packed(

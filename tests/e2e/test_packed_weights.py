@@ -4,6 +4,9 @@ import av
 import numpy as np
 import pytest
 
+from flashtalk_core.engine.resolve import LocalHost, resolve
+from flashtalk_core.engine.spec import ModelSpec, RenderSpec, Speaker
+from flashtalk_core.placement import block_sizes
 from tests.gguf_files import write_file
 from tests.unit.weights.conftest import golden_weights, write_authors_layout
 
@@ -42,11 +45,24 @@ def test_a_gguf_file_renders_the_video_of_the_dense_file(render, folders, tmp_pa
     assert 0.5 < error < 3.5
 
 
-def test_what_stays_packed_renders_the_same_video(render, folders, tmp_path):
-    """On a CPU it stays packed by itself; ``offload`` finds room for all of it unpacked."""
+def test_what_stays_packed_renders_the_same_video(render, folders, tmp_path, monkeypatch):
     videos = []
-    for memory in ("auto", "offload"):
-        output = tmp_path / f"{memory}.mp4"
-        assert render("--model", folders[1], "--memory", memory, output=output).code == 0
+    for number, least in enumerate((10**9, 0)):
+        monkeypatch.setattr(block_sizes, "_MIN_NUMBERS", least)
+        output = tmp_path / f"{number}.mp4"
+        assert render("--model", folders[1], output=output).code == 0
         videos.append(output.read_bytes())
     assert videos[0] == videos[1]
+
+
+def test_toys_stay_packed_where_large_models_do(folders, portrait, speech, monkeypatch):
+    """What the test above relies on."""
+    spec = RenderSpec(
+        model=ModelSpec(name=str(folders[1])),
+        portrait=str(portrait),
+        speakers=(Speaker(audio=str(speech)),),
+        size_px=(32, 32),
+    )
+    for least in (10**9, 0):
+        monkeypatch.setattr(block_sizes, "_MIN_NUMBERS", least)
+        assert resolve(spec, LocalHost()).placement.memory.packed == (least == 0)

@@ -140,7 +140,7 @@ def test_help_and_doctor_show_what_there_is(run):
     code, shown, _ = run("--help")
     assert code == 0
     assert re.findall(r"^    (\w+)", shown, re.MULTILINE) == [
-        "render", "batch", "jobs", "doctor",
+        "render", "batch", "jobs", "convert", "doctor",
     ]  # fmt: skip
     code, shown, _ = run("doctor")
     assert code == 0

@@ -77,6 +77,11 @@ class ModelFiles:
         parts = ((part, file_identity(path)) for part, path in self._used())
         return model_identity(parts, self.settings, self.dit_config, self.audio_config)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every weights file."""
+        return tuple(path for _part, path in self._used())
+
     def _used(self) -> Iterator[tuple[Part, Path]]:
         for path in self.dit:
             yield "dit", path

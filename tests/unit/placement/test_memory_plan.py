@@ -12,6 +12,7 @@ from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.parallel.bands import choose_grid
 from flashtalk_core.placement import memory_choice
+from flashtalk_core.placement.block_sizes import stay_packed_on_cpu
 from flashtalk_core.placement.division import Division
 from flashtalk_core.placement.memory_choice import (
     PROCESS_BYTES,
@@ -426,12 +427,17 @@ def test_other_modes_keep_blocks_packed_only_where_they_have_to(packed, mode):
     assert choose(packed["Q4_K"], 14.5, mode).packed
 
 
-def test_packed_layers_stay_so_on_a_cpu():
+def test_layers_of_large_models_stay_packed_on_a_cpu():
+    packings = {"blocks.0.ffn.0.weight": Q8_0}
+    assert stay_packed_on_cpu(AvatarConfig().dit, packings)
+    assert not stay_packed_on_cpu(AvatarConfig().dit, {})
+    assert not stay_packed_on_cpu(replace(AvatarConfig().dit, dim=640, ffn_dim=1024), packings)
+
     def refuse():
         raise AssertionError
 
-    plan = plan_memory(MemoryChoice(), refuse, torch.device("cpu"), is_packed=True)
+    plan = plan_memory(MemoryChoice(), refuse, torch.device("cpu"), stay_packed=True)
     assert plan == replace(WHOLE, packed=True)
     wanted = replace(MemoryChoice(), float8=True)
-    plan = plan_memory(wanted, refuse, torch.device("cpu"), is_packed=True)
+    plan = plan_memory(wanted, refuse, torch.device("cpu"), stay_packed=True)
     assert plan == replace(WHOLE, float8=True)

@@ -1,0 +1,115 @@
+"""``convert``: a model's transformer in another format, in one file or in two for ComfyUI."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import OutputError
+from ..excerpt import format_size, shown_path
+from .status_line import StatusLine
+from .terminal import write_out
+
+if TYPE_CHECKING:
+    from ..weights.conversion.convert import Conversion, WrittenPart
+    from ..weights.load import AvatarCheckpoint
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    text = "write a model's transformer as one file in bf16, FP8 or GGUF, and read it back"
+    parser = subparsers.add_parser("convert", help=text, description=text)
+    parser.add_argument(
+        "--model", required=True, help="'tiny', the bundled model, or a folder of weights"
+    )
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=("bf16", "fp8", "q8_0", "q4_k"),
+        help="fp8 has a scale for each matrix; q8_0 and q4_k are GGUF",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help=".safetensors, or .gguf for q8_0 and q4_k"
+    )
+    parser.add_argument(
+        "--audio-layers",
+        type=Path,
+        metavar="FILE",
+        help="write the audio layers into this .safetensors, in bf16: the other file and this one "
+        "are for ComfyUI's own nodes (diffusion_models and model_patches)",
+    )
+    parser.add_argument(
+        "--lora", action="append", default=[], metavar="FILE[:STRENGTH]", help="merge it first"
+    )
+    parser.add_argument("--device", default="auto", help="what rounds: auto, cpu, cuda, cuda:1 ...")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the files, and print what they are and what rounding lost."""
+    from ..engine.spec import LoraSpec
+    from ..placement.devices import choose_device
+    from ..weights.conversion.convert import convert
+    from ..weights.discovery.layout import find_model_files, resolve_model
+    from ..weights.load import open_checkpoint
+    from ..weights.lora.merge import LoraFile
+
+    conversion = _conversion(args)
+    device = choose_device(args.device)
+    loras = [LoraSpec.parse(text) for text in args.lora]
+    checkpoint = open_checkpoint(
+        find_model_files(resolve_model(args.model)),
+        loras=[LoraFile(Path(each.path), each.strength) for each in loras],
+    )
+    _check_spared(checkpoint, conversion)
+    line = StatusLine()
+    line.begin()
+
+    def show(what: str, number: int, total: int) -> None:
+        text = f"{what} tensor {number}/{total}"
+        line.draw(text)
+        if line.is_due:
+            line.add_line(text)
+
+    try:
+        parts = convert(checkpoint.dit_plan, conversion, device, show)
+    finally:
+        line.end()
+    write_out("\n".join(map(_describe, parts)))
+    return 0
+
+
+def _conversion(args: argparse.Namespace) -> Conversion:
+    """Return what is asked for; names that do not fit are refused."""
+    from ..weights.conversion.convert import Conversion
+    from ..weights.conversion.targets import SUFFIXES
+
+    wanted = [(args.output, SUFFIXES[args.to])]
+    if args.audio_layers is not None:
+        wanted.append((args.audio_layers, SUFFIXES["bf16"]))
+    for path, suffix in wanted:
+        if path.suffix.lower() != suffix:
+            raise OutputError(f"{shown_path(path)}: {args.to} is written to a name with {suffix}")
+    if len({path.absolute() for path, _ in wanted}) < len(wanted):
+        raise OutputError(f"{shown_path(args.output)}: named twice; use two files")
+    return Conversion(args.to, args.output, args.audio_layers)
+
+
+def _check_spared(checkpoint: AvatarCheckpoint, conversion: Conversion) -> None:
+    """Refuse to replace what is read."""
+    assert checkpoint.files is not None
+    used = {path.resolve() for path in checkpoint.files.paths}
+    used |= {lora.path.resolve() for lora in checkpoint.loras}
+    for path in (conversion.output, conversion.audio_output):
+        if path is not None and path.resolve() in used:
+            raise OutputError(f"{shown_path(path)}: is read for it; write to another name")
+
+
+def _describe(part: WrittenPart) -> str:
+    losses = "".join(
+        f"; {count} matrices in {kind}, which lost {100 * mean:.2f} % (at most {100 * most:.2f} %)"
+        for kind, (count, mean, most) in part.errors.items()
+    )
+    size = format_size(part.num_bytes)
+    return f"wrote {shown_path(part.path)}, {part.num_tensors} tensors, {size}, read back{losses}"
