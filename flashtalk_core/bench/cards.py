@@ -23,6 +23,7 @@ from ..placement.memory_plan import MemoryChoice, MemoryPlan
 from ..placement.memory_sizes import ModelSizes, model_sizes
 from ..quantization.blocks import BlockConverter
 from ..quantization.fp8 import FP8
+from ..quantization.packed.rounded_blocks import PackingHook, packings_of
 from ..weights.plan import LayerHook
 from .agreement import MIN_STD, step_outputs
 from .one_chunk import CHUNK, run_chunk
@@ -54,6 +55,8 @@ class CardBench:
     cards_gb: Sequence[float]
     fp8_unsupported: str | None
     """Why FP8 is not used; ``None`` if the plan may use it."""
+    weights: str = "dense"
+    """Form of the blocks' weights in the file: ``dense``, or one of :data:`ROUNDED`."""
     warmups: int
     repeats: int
 
@@ -66,6 +69,8 @@ class CardRow:
     """``None`` without a limit."""
     plan: str
     float8: bool
+    packed: bool
+    """Whether blocks stay in the form of the file."""
     resident_blocks: int
     slabs: bool
     limit_gb: float | None
@@ -84,7 +89,7 @@ class CardRow:
     estimate_25gb_s: float
     """Seconds a chunk if the host's link gave 25 GB/s: an estimate, not measured."""
     same_steps: bool
-    """Whether every step is bit-equal to that of resident blocks in the same dtype."""
+    """Whether every step is bit-equal to that of resident, unpacked blocks in the same dtype."""
     std: float
     """Of the steps' outputs."""
     passed: bool
@@ -104,12 +109,18 @@ class OutOfMemoryRow:
 def bench_cards(bench: CardBench) -> Iterator[CardRow | OutOfMemoryRow]:
     """Measure each card with its plan, and once without a limit in each dtype not seen whole."""
     sizes = model_sizes(
-        bench.config, bench.size_px, bench.config.chunk, bench.dtype, bench.num_decode_latents
+        bench.config,
+        bench.size_px,
+        bench.config.chunk,
+        bench.dtype,
+        bench.num_decode_latents,
+        packings={} if bench.weights == "dense" else packings_of(bench.config, bench.weights),
     )
     plans = {card: _choose(bench, sizes, card) for card in bench.cards_gb}
     expected: dict[bool, dict[str, Tensor]] = {}
     for card_gb, plan in plans.items():
-        if plan.float8 not in expected and plan.num_resident is not None:
+        is_whole = plan.num_resident is None and not plan.packed
+        if plan.float8 not in expected and not is_whole:
             name = "FP8" if plan.float8 else str(bench.dtype).removeprefix("torch.")
             whole = MemoryPlan(float8=plan.float8, reason=f"no limit, all of the model in {name}")
             yield _measure(bench, None, whole, sizes.peak_bytes(whole), expected)
@@ -161,6 +172,7 @@ def _run(
         card_gb=card_gb,
         plan=plan.reason,
         float8=plan.float8,
+        packed=plan.packed,
         resident_blocks=num_blocks if plan.num_resident is None else plan.num_resident,
         slabs=plan.row_tiles,
         limit_gb=limit_gb,
@@ -228,7 +240,11 @@ def _networks(bench: CardBench, plan: MemoryPlan) -> tuple[Networks, BlockOffloa
     """Draw networks and bring them into the form that ``plan`` wants."""
     config, device, dtype = bench.config, bench.device, bench.dtype
     offload = None
-    hooks: list[LayerHook[AvatarDiT]] = [BlockConverter(FP8, device)] if plan.float8 else []
+    hooks: list[LayerHook[AvatarDiT]] = []
+    if bench.weights != "dense":
+        hooks.append(PackingHook(bench.weights, keeps_packed=plan.packed))
+    if plan.float8:
+        hooks.append(BlockConverter(FP8, device))
     if plan.num_resident is not None:
         offload = BlockOffload(device, plan.num_resident)
         hooks.append(offload)

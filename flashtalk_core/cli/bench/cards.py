@@ -39,6 +39,12 @@ def add_cards(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_switches(part)
     part.add_argument("--no-float8", action="store_true", help="plan as on a GPU without FP8")
+    part.add_argument(
+        "--weights",
+        choices=("dense", "q8_0", "q4_k"),
+        default="dense",
+        help="form of the transformer's weights in its file",
+    )
     part.add_argument("--warmups", type=int, default=1, help="unmeasured chunks")
     part.add_argument("--repeats", type=int, default=3, help="measured chunks")
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
@@ -78,6 +84,7 @@ def run_cards(args: argparse.Namespace) -> int:
         size_px=size_px,
         num_decode_latents=args.decode_latents,
         cards_gb=args.cards,
+        weights=args.weights,
         fp8_unsupported="left out" if args.no_float8 else fp8_unsupported_reason(device),
         **counts,
     )
@@ -97,7 +104,8 @@ def run_cards(args: argparse.Namespace) -> int:
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of the table, empty for a card whose plan did not fit."""
     columns = (
-        "card_gb", "limit_gb", "float8", "resident_blocks", "slabs", "held_gb", "tensors_gb",
-        "expected_gb", "chunk_s", "step_ms", "moved_gb", "estimate_25gb_s", "same_steps", "passed",
+        "card_gb", "limit_gb", "float8", "packed", "resident_blocks", "slabs", "held_gb",
+        "tensors_gb", "expected_gb", "chunk_s", "step_ms", "moved_gb", "estimate_25gb_s",
+        "same_steps", "passed",
     )  # fmt: skip
     return {name: row.get(name, "") for name in columns}

@@ -17,6 +17,8 @@ PartSizes = tuple[tuple[int, torch.dtype], ...]
 """Width and type of a row of each part."""
 
 _TILE_ELEMENTS = 2**24
+_COLUMNS = 1024
+"""Whole blocks of every packing."""
 _WIDE_COPIES = 5
 """Float32 copies of a tile that exist while it is unpacked, at most; counted."""
 
@@ -39,10 +41,10 @@ class Packing:
 
         The result is the same on every device, and however many rows are unpacked at a time.
         """
-        num_rows = parts[0].shape[0]
-        first = self._tile(parts, 0, 1)
-        found = torch.empty(num_rows, first.shape[1], dtype=dtype, device=parts[0].device)
-        step = max(1, _TILE_ELEMENTS // max(1, first.shape[1]))
+        num_rows, width = parts[0].shape
+        num_columns = width * _COLUMNS // self.sizes(_COLUMNS)[0][0]
+        found = torch.empty(num_rows, num_columns, dtype=dtype, device=parts[0].device)
+        step = max(1, _TILE_ELEMENTS // max(1, num_columns))
         for start in range(0, num_rows, step):
             found[start : start + step] = self._tile(parts, start, start + step)
         return found

@@ -16,6 +16,7 @@ from flashtalk_core.config.networks import DiTConfig, VAEConfig
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.placement.memory_plan import MemoryPlan
 from flashtalk_core.placement.memory_sizes import model_sizes
+from flashtalk_core.quantization.packed.rounded_blocks import packings_of
 from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.bench
@@ -65,6 +66,25 @@ def test_a_small_card_takes_the_same_steps_and_moves_weights(bench):
     assert offloaded.resident_blocks == 1
     assert offloaded.moved_gb > 0
     assert offloaded.expected_gb <= offloaded.limit_gb
+
+
+def test_weights_of_a_packed_file_give_the_steps_of_unpacked_ones(bench):
+    """The width of 32 is one block of Q8_0."""
+    packings = packings_of(bench.config, "q8_0")
+    assert len(packings) == 4 * 14  # the audio's keys come of 16 numbers
+    sizes = model_sizes(
+        bench.config, bench.size_px, bench.config.chunk, bench.dtype, packings=packings
+    )
+    whole, part = MemoryPlan(packed=True), MemoryPlan(packed=True, num_resident=1)
+    assert sizes.peak_bytes(part) < sizes.peak_bytes(whole) < sizes.peak_bytes(MemoryPlan())
+    for plan in (whole, part):
+        small = SYSTEM_GB + (sizes.peak_bytes(plan) + 1) / cards.GB
+        given = dataclasses.replace(bench, cards_gb=(small,), weights="q8_0")
+        unlimited, row = bench_cards(given)
+        assert (unlimited.packed, row.packed) == (False, True)
+        assert row.passed
+        assert row.same_steps
+    assert row.moved_gb > 0
 
 
 def samples(**times_ms):
