@@ -24,7 +24,11 @@ from ..models.vae.model import VideoVAE
 from ..quantization.packed.packing import Packing
 from .discovery.files import ModelFiles, open_files, warn_about_settings
 from .discovery.layout import find_model_files, resolve_model
-from .formats.scaled_fp8 import TOKENIZER_TENSOR
+from .discovery.parts import PARTS
+from .formats.scaled_fp8 import tokenizer_tensor
+from .formats.source import TensorSource
+from .formats.suffixes import SAFETENSORS
+from .formats.tensor_file import open_tensor_file
 from .lora.merge import LoraFile, plan_loras
 from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, KeyMap, clip_keys
 from .mapping.model_config import avatar_config
@@ -33,6 +37,9 @@ from .plan import LayerHook, LoadPlan, ModuleT, load_module, plan_component
 
 _BLOCKS = "blocks."
 """What the parameters of a transformer's blocks begin with."""
+_OTHER_TOKENS = {32_000: "T5's", 250_100: "mT5's"}
+"""Sizes of tokenizers in files of the same name, which would encode other words than were said."""
+_UMT5_ROWS = 256_384
 
 
 @dataclass(frozen=True)
@@ -269,15 +276,31 @@ def _load_tokenizer(sources: ModelSources, config: AvatarConfig) -> Tokenizer | 
 
 
 def _read_tokenizer(sources: ModelSources, config: AvatarConfig) -> Tokenizer:
-    text = sources.text[0]
-    if sources.tokenizer is not None:
-        tokenizer = Tokenizer.from_file(sources.tokenizer)
+    text, path = sources.text[0], sources.tokenizer
+    label = text.label if path is None else str(path)
+    if path is None:
+        tokenizer = _contained_tokenizer(text)
+    elif path.suffix.lower() in SAFETENSORS:
+        tokenizer = _contained_tokenizer(open_tensor_file(path))
     else:
-        with text.reading() as read:
-            tokenizer = Tokenizer.from_tensor(read(TOKENIZER_TENSOR), text.label)
-    if tokenizer.vocab_size > config.text.vocab_size:
+        tokenizer = Tokenizer.from_file(path)
+    num_tokens, known = tokenizer.vocab_size, config.text.vocab_size
+    other = _OTHER_TOKENS.get(num_tokens, "") if known == _UMT5_ROWS else ""
+    if num_tokens > known or other:
+        whose = f", which is {other}" if other else ""
         raise WeightsError(
-            f"{sources.tokenizer or text.label}: {tokenizer.vocab_size} tokens, but the text "
-            f"encoder knows {config.text.vocab_size}; take the tokenizer of the same model"
+            f"{label}: {num_tokens} tokens{whose}, but the text encoder knows {known}; take the "
+            "tokenizer of the same model"
         )
     return tokenizer
+
+
+def _contained_tokenizer(source: TensorSource) -> Tokenizer:
+    name = tokenizer_tensor(source.infos)
+    if name is None:
+        raise WeightsError(
+            f"{source.label}: contains no tokenizer; choose umT5's spiece.model, or a text encoder "
+            f"that contains it, of {PARTS['text'].published}"
+        )
+    with source.reading() as read:
+        return Tokenizer.from_tensor(read(name), source.label)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PureWindowsPath
 
 import folder_paths
 
-from ...flashtalk_core.weights.discovery.parts import Part
+from ...flashtalk_core.files.paths import entries, is_file, is_folder
+from ...flashtalk_core.weights.discovery.parts import PARTS, Part
+from ...flashtalk_core.weights.formats.suffixes import READABLE
 
 OWN_FOLDER = "flashtalk"
 _LORAS = "loras"
@@ -20,8 +23,13 @@ _FOLDERS: dict[Part, tuple[str, ...]] = {
     "text": (_TEXT,),
     "tokenizer": (_TEXT,),
     "clip": ("clip_vision",),
-    "audio": ("audio_encoders",),
+    "audio": ("audio_encoders", "wav2vec2"),
 }
+# Folders of other kinds that have files of a part among others, where other packs look for them.
+_SHARED: dict[Part, tuple[str, ...]] = {"clip": ("text_encoders",), "audio": ("transformers",)}
+_DEPTH = 3
+_TOKENIZERS = "*/configs/*T5_tokenizer*"
+"""Of other packs that encode prompts with umT5, such as the WanVideoWrapper."""
 
 
 def register_model_folder() -> None:
@@ -31,21 +39,21 @@ def register_model_folder() -> None:
 
 def part_folders(part: Part) -> list[Path]:
     """Return the folders where files of ``part`` are kept; some may not exist."""
-    known = folder_paths.folder_names_and_paths
-    return [
-        Path(path)
-        for name in _FOLDERS[part]
-        if name in known
-        for path in folder_paths.get_folder_paths(name)
-    ]
+    return [path for kind in (*_FOLDERS[part], *_SHARED.get(part, ())) for path in _paths(kind)]
+
+
+def tokenizer_folders() -> list[Path]:
+    """Return folders of other packs that have umT5's tokenizer."""
+    homes = _paths("custom_nodes") if "custom_nodes" in folder_paths.folder_names_and_paths else []
+    return [path for home in homes for path in sorted(home.glob(_TOKENIZERS)) if is_folder(path)]
 
 
 def part_files(part: Part) -> list[str]:
-    """Return names of all files in the folders of ``part``, for a menu."""
-    known = folder_paths.folder_names_and_paths
-    names: Sequence[str] = _FOLDERS[part]
-    found = [file for name in names if name in known for file in _listed(name)]
-    return sorted(set(found))
+    """Return names of all files in the folders of ``part``, for a menu.
+
+    Of folders that are shared with other parts, those that are named as a file of ``part``.
+    """
+    return sorted({name for names in _menu_of(part).values() for name in names})
 
 
 def part_path(part: Part, name: str) -> Path:
@@ -55,7 +63,7 @@ def part_path(part: Part, name: str) -> Path:
     not listed becomes one in the part's own folder, so that no other file is looked at, here or on
     another machine.
     """
-    return _listed_path(_FOLDERS[part], name)
+    return _listed_path(_menu_of(part), name)
 
 
 def lora_files() -> list[str]:
@@ -65,27 +73,66 @@ def lora_files() -> list[str]:
 
 def lora_path(name: str) -> Path:
     """Return the path of a file that :func:`lora_files` lists; see :func:`part_path`."""
-    return _listed_path((_LORAS,), name)
+    return _listed_path({_LORAS: _listed(_LORAS)}, name)
 
 
-def _listed_path(folders: Sequence[str], name: str) -> Path:
-    known = [folder for folder in folders if folder in folder_paths.folder_names_and_paths]
-    for folder in known:
-        path = folder_paths.get_full_path(folder, name) if name in _listed(folder) else None
-        if path is not None:
-            return Path(path)
-    homes = [path for folder in known for path in folder_paths.get_folder_paths(folder)]
+def _menu_of(part: Part) -> dict[str, list[str]]:
+    """Return names of the files of ``part`` by kind of folder."""
+    shared = {kind: _own(part, kind) for kind in _SHARED.get(part, ())}
+    return {kind: _listed(kind) for kind in _FOLDERS[part]} | shared
+
+
+def _listed_path(listed: Mapping[str, Sequence[str]], name: str) -> Path:
+    homes = [path for kind in listed for path in _paths(kind)]
+    for kind, names in listed.items():
+        if name in names:
+            found = next((home / name for home in _paths(kind) if is_file(home / name)), None)
+            if found is not None:
+                return found
     last = PureWindowsPath(name).name.strip(". ")  # takes both kinds of slashes
-    return Path(homes[0] if homes else folder_paths.models_dir) / (last or "unnamed")
+    return (homes[0] if homes else Path(folder_paths.models_dir)) / (last or "unnamed")
 
 
-def _listed(folder: str) -> list[str]:
-    names = list(folder_paths.get_filename_list(folder))
-    return [*names, *_gguf_files(folder)] if folder == _TEXT else names
+def _paths(kind: str) -> list[Path]:
+    """Return the folders of one kind; one that ComfyUI does not know is below ``models``."""
+    if kind in folder_paths.folder_names_and_paths:
+        return [Path(path) for path in folder_paths.get_folder_paths(kind)]
+    return [Path(folder_paths.models_dir) / kind]
 
 
-def _gguf_files(folder: str) -> Iterator[str]:
+def _listed(kind: str) -> list[str]:
+    """Return names of the files of one kind, those in sub-folders with their path."""
+    if kind in folder_paths.folder_names_and_paths:
+        names = list(folder_paths.get_filename_list(kind))
+        return [*names, *_gguf_files(kind)] if kind == _TEXT else names
+    found = (path.relative_to(home) for home in _paths(kind) for path in _weights(home, _DEPTH))
+    return [str(path) for path in found]
+
+
+def _own(part: Part, kind: str) -> list[str]:
+    """Return those of the files of ``kind`` that are named as one of ``part``."""
+    patterns = (*PARTS[part].patterns, *PARTS[part].similar)
+    names = [name for name in _listed(kind) if Path(name).suffix.lower() in READABLE]
+    wanted = [pattern.lower() for pattern in patterns]
+    return [name for name in names if _is_named(name, wanted)]
+
+
+def _is_named(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a file, or the folder that it is in, is named by one of ``patterns``."""
+    steps = Path(name.lower()).parts[-2:]
+    return any(fnmatch(step, pattern) for step in steps for pattern in patterns)
+
+
+def _weights(folder: Path, depth: int) -> list[Path]:
+    """Return files of weights in a folder and ``depth`` levels of its sub-folders."""
+    found = [e for e in entries(folder) if not e.name.startswith(".")]
+    files = [path for path in found if path.suffix.lower() in READABLE and is_file(path)]
+    inner = [path for path in found if is_folder(path)] if depth else []
+    return files + [file for path in inner for file in _weights(path, depth - 1)]
+
+
+def _gguf_files(kind: str) -> Iterator[str]:
     """Yield files that ComfyUI does not list: it reads none of this kind itself."""
-    for parent in map(Path, folder_paths.get_folder_paths(folder)):
+    for parent in _paths(kind):
         for path in parent.rglob("*.gguf"):
             yield str(path.relative_to(parent))

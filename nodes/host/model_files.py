@@ -14,7 +14,7 @@ from ...flashtalk_core.weights.discovery.layout import find_model_files, resolve
 from ...flashtalk_core.weights.discovery.menu import list_transformers, resolve_choice
 from ...flashtalk_core.weights.discovery.parts import PARTS, Part
 from ...flashtalk_core.weights.discovery.search import in_part_folders
-from .folders import lora_files, part_files, part_folders, part_path
+from .folders import lora_files, part_files, part_folders, part_path, tokenizer_folders
 
 TINY = "tiny (bundled)"
 AUTO = "auto"
@@ -98,6 +98,7 @@ def _wanted(choices: Mapping[str, str], transformer: Path | None) -> Wanted:
     if choices["model"] == TINY:
         return Wanted({}, _tiny_parts() | chosen, without)
     places = {part: list(part_folders(part)) for part in PARTS}
+    places["tokenizer"] += tokenizer_folders()
     if transformer is not None:
         chosen["dit"] = transformer
         # A whole model as its authors publish it has every part next to the transformer.

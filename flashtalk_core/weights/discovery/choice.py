@@ -10,10 +10,11 @@ from ...errors import WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import is_file, is_folder
 from ..formats.suffixes import READABLE
-from .files import ModelFiles, find_tokenizer, model_files
+from .files import ModelFiles, model_files
 from .parts import PARTS, Part
 from .search import in_part_folders, library_files, matching_files
 from .shards import is_index, with_all_shards
+from .tokenizer import find_tokenizer
 
 _SHARDED = ("*.safetensors.index.json", "*-of-*.safetensors")
 

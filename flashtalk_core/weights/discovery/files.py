@@ -16,12 +16,10 @@ from ...files.paths import is_file
 from ...log import printable_log
 from ...settings import from_settings
 from ..formats.file_border import file_identity
-from ..formats.scaled_fp8 import TOKENIZER_TENSOR
-from ..formats.tensor_file import check_header, open_tensor_file
+from ..formats.tensor_file import open_tensor_file
 from ..model_sources import ModelSources, Settings, Sources, model_identity
 from .json_file import read_json
 from .parts import SETTINGS_FILE, Part
-from .search import Search
 
 logger = printable_log(logging.getLogger(__name__))
 
@@ -38,7 +36,8 @@ class ModelFiles:
     text: Path | None
     """``None`` when the model is used without."""
     tokenizer: Path | None
-    """``None`` when the text encoder's file contains it, or without a text encoder."""
+    """Its own file, or another text encoder's that contains it; ``None`` when the text encoder's
+    file contains it, or without a text encoder."""
     clip: Path | None
     """``None`` when the model is used without."""
     audio: Path
@@ -138,19 +137,6 @@ def open_files(files: ModelFiles) -> ModelSources:
         dit_config=Settings(str(files.dit[0].parent / "config.json"), files.dit_config),
         audio_config=Settings(str(files.audio.parent / "config.json"), files.audio_config),
     )
-
-
-def find_tokenizer(text: Path, search: Search) -> tuple[Path, ...]:
-    """Return the tokenizer's own file, none if the text encoder's file contains it.
-
-    The one inside has priority: another model's tokenizer may be in the same folder.
-
-    Raises:
-        WeightsError: If there is neither, or if the text encoder's file is damaged.
-    """
-    if TOKENIZER_TENSOR in (check_header(text) or ()):
-        return ()
-    return search.run()
 
 
 def warn_about_settings(files: ModelFiles) -> None:

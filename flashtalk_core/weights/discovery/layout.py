@@ -9,9 +9,10 @@ from typing import get_args
 from ...errors import InvalidInputError, WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import folder_problem, is_file, is_folder, user_path
-from .files import ModelFiles, find_tokenizer, model_files
+from .files import ModelFiles, model_files
 from .parts import PARTS, Part
 from .search import in_model_folder
+from .tokenizer import find_tokenizer
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def _look_for(folder: Path, part: Part) -> FoundPart:
     try:
         return FoundPart(part, title, _find(folder, part), None)
     except WeightsError as error:
+        if part == "tokenizer" and error.subject == "text":
+            return FoundPart(part, title, (), "needs a text encoder first")
         return FoundPart(part, title, (), str(error))
 
 

@@ -11,6 +11,7 @@ from ...excerpt import shown_path
 from ...files.paths import is_file, is_folder
 from ..formats.suffixes import GGUF, SAFETENSORS
 from .parts import PARTS
+from .search import usual_name
 from .shards import shard_set
 
 _MAX_DEPTH = 3
@@ -92,7 +93,7 @@ def _file_names(files: list[Path], prefix: str) -> Iterator[str]:
 
 def _may_be_transformer(path: Path) -> bool:
     """Whether ``path`` is named as weights, and not as another part of a model."""
-    name = path.name.lower()
+    name = usual_name(path)
     if not name.endswith((*SAFETENSORS, *GGUF)) or not is_file(path):
         return False
     others = (pattern for part in PARTS if part != "dit" for pattern in PARTS[part].patterns)

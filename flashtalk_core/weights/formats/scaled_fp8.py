@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor
@@ -24,12 +24,17 @@ _SIDECAR_SUFFIXES = (
 _BLOCK_ELEMENTS = 2**24
 
 
+def tokenizer_tensor(names: Iterable[str]) -> str | None:
+    """Return which of ``names`` is umT5's tokenizer; whole checkpoints put a prefix before it."""
+    return next((name for name in names if name.rpartition(".")[2] == TOKENIZER_TENSOR), None)
+
+
 def is_sidecar(name: str) -> bool:
     """Whether ``name`` accompanies weights (scale, marker, tokenizer) and is none itself.
 
     Source: ComfyUI ``convert_old_quants`` and ``QUANTIZATION.md``, for both spellings.
     """
-    return name == TOKENIZER_TENSOR or name.rpartition(".")[2] in _SIDECAR_SUFFIXES
+    return name.rpartition(".")[2] in (TOKENIZER_TENSOR, *_SIDECAR_SUFFIXES)
 
 
 def scale_name(name: str, names: Collection[str]) -> str | None:

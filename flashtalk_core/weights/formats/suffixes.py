@@ -1,6 +1,6 @@
 """Endings of the names of weights files, by format, in lower case."""
 
-SAFETENSORS = (".safetensors",)
+SAFETENSORS = (".safetensors", ".sft")
 PICKLES = (".pth", ".pt", ".bin")
 GGUF = (".gguf",)
 READABLE = (*SAFETENSORS, *PICKLES, *GGUF)

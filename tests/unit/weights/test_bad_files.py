@@ -34,7 +34,7 @@ def refusal(folder):
         ("Wan2.1_VAE.pth", "Comfy-Org/Wan_2.1_ComfyUI_repackaged"),
         (TEXT, "Soul-AILab/SoulX-FlashTalk-14B"),
         (CLIP, "Soul-AILab/SoulX-FlashTalk-14B"),
-        ("google/umt5-xxl/spiece.model", "Soul-AILab/SoulX-FlashTalk-14B"),
+        ("google/umt5-xxl/spiece.model", "google/umt5-xxl/resolve/main/spiece.model"),
         ("../chinese-wav2vec2-base/pytorch_model.bin", "TencentGameMate/chinese-wav2vec2-base"),
     ],
 )

@@ -149,9 +149,9 @@ def test_a_missing_shard_is_reported_with_the_others(copied_folder):
 
 def test_files_that_are_nearly_it_are_named(models):
     kept = models / "vae" / "wan_2.1_vae.safetensors"
-    kept.rename(models / "vae" / "Wan2_1_VAE_bf16.safetensors")
+    kept.rename(models / "vae" / "Wan21-VAE-bf16.safetensors")
     message = faults(models)["vae"]
-    assert "; Wan2_1_VAE_bf16.safetensors is there, choose it if it is the one; or " in message
+    assert "; Wan21-VAE-bf16.safetensors is there, choose it if it is the one; or " in message
     for index in range(5):
         shutil.copy(TINY.vae, models / "vae" / f"my_wan_vae_{index}.safetensors")
     assert "my_wan_vae_1.safetensors and 3 more are there" in faults(models)["vae"]
