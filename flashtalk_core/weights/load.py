@@ -24,14 +24,16 @@ from ..models.vae.model import VideoVAE
 from ..quantization.packed.packing import Packing
 from .discovery.files import ModelFiles, open_files, warn_about_settings
 from .discovery.layout import find_model_files, resolve_model
-from .discovery.parts import PARTS
+from .discovery.parts import PARTS, Part
 from .formats.scaled_fp8 import tokenizer_tensor
 from .formats.source import TensorSource
 from .formats.suffixes import SAFETENSORS
 from .formats.tensor_file import open_tensor_file
 from .lora.merge import LoraFile, plan_loras
 from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, KeyMap, clip_keys
+from .mapping.kinds import check_sources_kind
 from .mapping.model_config import avatar_config
+from .mapping.published_names import with_published_names
 from .model_sources import ModelSources, Sources
 from .plan import LayerHook, LoadPlan, ModuleT, load_module, plan_component
 
@@ -171,18 +173,36 @@ def check_sources(
     Raises:
         WeightsError: If a tensor is missing, unknown or of another shape, or a setting not fit.
     """
-    config = avatar_config(sources)
-    vae, audio = sources.vae, sources.audio
+    named = _published(sources)
+    config = avatar_config(named)
     return AvatarCheckpoint(
         sources=sources,
         config=config,
         tokenizer=_load_tokenizer(sources, config),
-        dit_plan=_plan_transformer(sources.dit, config, attention, loras),
-        vae_plan=_plan("vae", partial(VideoVAE, config.vae), vae, VAE_KEYS),
-        text_plan=_plan_text(sources.text, config),
-        clip_plan=_plan_clip(sources.clip, config),
-        audio_plan=_plan("audio", partial(AudioEncoder, config.audio), audio, AUDIO_KEYS),
+        dit_plan=_plan_transformer(named.dit, config, attention, loras),
+        vae_plan=_plan("vae", partial(VideoVAE, config.vae), named.vae, VAE_KEYS),
+        text_plan=_plan_text(named.text, config),
+        clip_plan=_plan_clip(named.clip, config),
+        audio_plan=_plan("audio", partial(AudioEncoder, config.audio), named.audio, AUDIO_KEYS),
         loras=tuple(loras),
+    )
+
+
+def _published(sources: ModelSources) -> ModelSources:
+    """Return the sources under the authors' names, when each is known to be what it is for."""
+
+    def named(part: Part, given: Sources) -> Sources:
+        with about(part):
+            check_sources_kind(part, given)
+            return with_published_names(part, given)
+
+    return replace(
+        sources,
+        dit=named("dit", sources.dit),
+        vae=named("vae", sources.vae),
+        text=named("text", sources.text),
+        clip=named("clip", sources.clip),
+        audio=named("audio", sources.audio),
     )
 
 

@@ -185,7 +185,9 @@ def test_another_models_file_names_its_input(pack, models, tiny_files):
     shutil.copy(tiny_files.dit[0], models / "vae/wrong.safetensors")
     message = pack.error("ModelLoader", vae="wrong.safetensors")
     assert message.startswith(refused("'vae': "))
-    assert message.endswith("is this the right file for this model?")
+    assert message.endswith(
+        "holds a model's diffusion transformer, not its video autoencoder; choose another file"
+    )
 
 
 @pytest.mark.parametrize("name", ["text_encoder", "clip_vision"])

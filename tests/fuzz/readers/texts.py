@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from typing import get_args
 
 import soundfile
 import torch
@@ -22,6 +23,7 @@ from flashtalk_core.engine.spec import (
 )
 from flashtalk_core.files.render_store import RenderStore
 from flashtalk_core.parity.golden import read_golden
+from flashtalk_core.weights.discovery.parts import Part
 from flashtalk_core.weights.lora.names import LayerNames
 from flashtalk_core.weights.mapping.key_maps import (
     AUDIO_KEYS,
@@ -30,6 +32,7 @@ from flashtalk_core.weights.mapping.key_maps import (
     VAE_KEYS,
     clip_keys,
 )
+from flashtalk_core.weights.mapping.published_names import published_names
 
 from ..mutate import changed_json, changed_safetensors, mutated
 from ..reader import MIB, Reader
@@ -111,6 +114,11 @@ def _names(folder):
         b"wav2vec2.encoder.layers.3.attention.k_proj.bias",
         b"encoder.pos_conv_embed.conv.parametrizations.weight.original0",
         b"transformer.blocks.0.attn1.to_out.0.lora_A.default.weight",
+        b"model.diffusion_model.blocks.3.attn2.add_k_proj.weight",
+        b"condition_embedder.image_embedder.ff.net.0.proj.bias",
+        b"vae.decoder.up_blocks.1.resnets.0.conv_shortcut.weight",
+        b"encoder.down_blocks.5.time_conv.weight",
+        b"text_encoders.umt5xxl.transformer.shared.weight",
     ]
 
 
@@ -126,6 +134,11 @@ def _open_names(folder):
             if not keys.is_ignored(name):
                 for target in keys.rename(name):
                     assert 0 <= target.part < target.num_parts
+        for part in get_args(Part):
+            # Two that tell the library's naming.
+            names = {name, "quant_conv.weight", "blocks.0.attn1.to_q.weight"}
+            published = published_names(part, names)(name)
+            assert published is None or len(published) <= len(name) + 40
 
     return read
 
