@@ -1,7 +1,4 @@
-"""LoRA files, merged into the transformer's weights while these are read.
-
-Axis legend: R rank, I inputs, O outputs.
-"""
+"""LoRA files, merged into the transformer's weights while these are read."""
 
 from __future__ import annotations
 
@@ -20,14 +17,16 @@ from ...files.paths import check_file
 from ...log import printable_log
 from ..formats.file_border import file_identity
 from ..formats.shown import shown, some
-from ..formats.source import TensorSource, without_ones
+from ..formats.source import TensorSource
 from ..formats.tensor_file import open_tensor_file
+from .checks import NAMES_SHOWN, check_any, check_parts, check_stored, is_of_other_input
+from .forms import form_of
 from .names import LayerNames
 
 logger = printable_log(logging.getLogger(__name__))
 
 _MAX_STRENGTH = 10.0
-_NAMES_SHOWN, _NAMES_LOGGED = 5, 500
+_NAMES_LOGGED = 500
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -59,12 +58,12 @@ class LoraFile:
 
 @dataclass(frozen=True)
 class Factors:
-    """What one file adds to one parameter: the product of two factors, or a difference."""
+    """What one file does to one parameter: adds factors or a difference, or sets it."""
 
     file: TensorSource
     strength: float
     names: Mapping[str, str]
-    """Tensors of the file: ``up`` and ``down`` and perhaps ``alpha``, or ``diff``, or both."""
+    """Tensors of the file: those of a :class:`Form` and perhaps ``alpha``, ``diff`` or ``set``."""
 
     def __repr__(self) -> str:
         return f"Factors({', '.join(self.names)} of {self.file!r} x {self.strength:g})"
@@ -73,15 +72,19 @@ class Factors:
         """Return ``weight``, float32 of any shape, with this added to it."""
         with self.file.reading() as read:
             found = {part: read(name).to(weight.device) for part, name in self.names.items()}
+        if "set" in found:
+            # New values have no strength, as in ComfyUI: half of them would be those of no model.
+            weight = found["set"].float().reshape(weight.shape)
         if "diff" in found:
             weight = weight + self.strength * found["diff"].float().reshape(weight.shape)
-        if "up" not in found:
+        form = form_of(found)
+        if form is None:
             return weight
-        up, down = found["up"].float().flatten(1), found["down"].float().flatten(1)
+        matrix, rank = form.matrix(found)
         scale = self.strength
-        if "alpha" in found:
-            scale *= self._alpha(found["alpha"]) / down.shape[0]
-        return weight + scale * (up @ down).reshape(weight.shape)
+        if "alpha" in found and rank is not None:
+            scale *= self._alpha(found["alpha"]) / rank
+        return weight + scale * matrix.reshape(weight.shape)
 
     def _alpha(self, stored: Tensor) -> float:
         alpha = math.nan if stored.is_complex() else float(stored)
@@ -114,7 +117,7 @@ def plan_loras(loras: Sequence[LoraFile], shapes: Shapes) -> LoraMerge:
     """Match LoRA files with parameters; only headers are read.
 
     Args:
-        loras: Files, added in this order.
+        loras: Files, added in this order; one of strength 0 is checked and changes nothing.
         shapes: Of the transformer's parameters, by name.
 
     Raises:
@@ -125,12 +128,13 @@ def plan_loras(loras: Sequence[LoraFile], shapes: Shapes) -> LoraMerge:
     for lora in loras:
         file = open_tensor_file(lora.path)
         found, unknown = _match(file, names, shapes)
-        _check_any(file, found, unknown)
+        check_any(file, found, unknown)
         for parameter, parts in found.items():
-            _check_stored(file, parts)
-            _check_parts(file, parameter, parts, shapes[parameter])
-            factors = Factors(file, lora.strength, parts)
-            planned[parameter] = (*planned.get(parameter, ()), factors)
+            check_stored(file, parts)
+            check_parts(file, parameter, parts, shapes[parameter])
+            if lora.strength:
+                factors = Factors(file, lora.strength, parts)
+                planned[parameter] = (*planned.get(parameter, ()), factors)
         _list_unknown(file, unknown)
     return LoraMerge(planned)
 
@@ -143,27 +147,25 @@ def _list_unknown(file: TensorSource, unknown: Sequence[str]) -> None:
             file.name,
             len(unknown),
             len(file.infos),
-            some(unknown, _NAMES_SHOWN),
+            some(unknown, NAMES_SHOWN),
         )
-    if len(unknown) > _NAMES_SHOWN:
+    if len(unknown) > NAMES_SHOWN:
         logger.info("lora %s: all that is left out: %s", file.name, some(unknown, _NAMES_LOGGED))
 
 
 def _match(
     file: TensorSource, names: LayerNames, shapes: Shapes
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Return tensors by parameter and part, and those that are not known."""
+    """Return tensors by parameter and part, and those that are left out."""
     found: dict[str, dict[str, str]] = {}
     unknown = []
     for key in file.infos:
-        layer_and_part = names.find(key)
-        parameter = None if layer_and_part is None else _parameter(*layer_and_part)
-        if layer_and_part is None or parameter not in shapes:
+        parameter_and_part = names.find(key)
+        if parameter_and_part is None:
             unknown.append(key)
             continue
-        part = layer_and_part[1]
-        parts = found.setdefault(str(parameter), {})
-        part = "diff" if part.startswith("diff") else part
+        parameter, part = parameter_and_part
+        parts = found.setdefault(parameter, {})
         if part in parts:
             raise WeightsError(
                 f"lora {file.label}: {shown(parts[part])} and {shown(key)} are about the "
@@ -172,76 +174,7 @@ def _match(
         parts[part] = key
     for parameter in [name for name, parts in found.items() if set(parts) == {"alpha"}]:
         unknown.append(found.pop(parameter)["alpha"])
+    others = [n for n, parts in found.items() if is_of_other_input(file, n, parts, shapes[n])]
+    for parameter in others:
+        unknown += found.pop(parameter).values()
     return found, unknown
-
-
-def _parameter(layer: str, part: str) -> str:
-    leaf = {"diff_b": "bias", "diff_m": "modulation"}.get(part, "weight")
-    return f"{layer}.{leaf}"
-
-
-def _check_any(file: TensorSource, found: Mapping[str, object], unknown: list[str]) -> None:
-    scaled = [key for key in unknown if key.endswith((".dora_scale", ".magnitude_vector"))]
-    if scaled:
-        raise WeightsError(
-            f"lora {file.label}: a DoRA ({some(scaled, _NAMES_SHOWN)}), whose scales cannot be "
-            "added to weights; take a plain LoRA"
-        )
-    if not found:
-        raise WeightsError(
-            f"lora {file.label}: none of its {len(file.infos)} tensors "
-            f"({some(unknown, _NAMES_SHOWN)}) belongs to this transformer; take a LoRA for Wan 2.1 "
-            "14B with keys of kohya, diffusers or ComfyUI"
-        )
-
-
-def _check_stored(file: TensorSource, parts: Mapping[str, str]) -> None:
-    for part, name in parts.items():
-        info = file.infos[name]
-        if part == "alpha" and math.prod(info.shape) != 1:
-            raise WeightsError(
-                f"lora {file.label}: {shown(name)} {info.shape} is to be one number; the file "
-                "is damaged, download it again"
-            )
-        if part != "alpha" and (info.dtype is None or info.form is not None):
-            raise WeightsError(
-                f"lora {file.label}: {shown(name)} is stored in a quantised form that is not "
-                "read; take the bf16, fp16 or fp32 version of this file"
-            )
-
-
-def _check_parts(
-    file: TensorSource, parameter: str, parts: Mapping[str, str], shape: tuple[int, ...]
-) -> None:
-    sizes = {part: file.infos[name].shape for part, name in parts.items()}
-    if "mid" in parts:
-        raise WeightsError(
-            f"lora {file.label}: {shown(parts['mid'])} is the middle factor of a LoCon, which is "
-            "not known here; take a plain LoRA"
-        )
-    fits = "diff" not in parts or without_ones(sizes["diff"]) == without_ones(shape)
-    if set(parts) - {"alpha"} == {"diff"}:
-        pass
-    elif "up" in parts and "down" in parts:
-        up, down = sizes["up"], sizes["down"]
-        if 0 in (*up, *down):
-            raise WeightsError(
-                f"lora {file.label}: {shown(parts['up'])} {up} and {shown(parts['down'])} {down} "
-                "hold nothing, need a rank of at least 1; download it again"
-            )
-        are_matrices = len(up) >= 2 and len(down) >= 2
-        # The rank is the width of one factor and the height of the other.
-        fits = fits and are_matrices and math.prod(up[1:]) == down[0]
-        fits = fits and (up[0], math.prod(down[1:])) == (*shape[:1], math.prod(shape[1:]))
-    else:
-        part = "up" if "up" in parts else "down"
-        raise WeightsError(
-            f"lora {file.label}: {shown(parts[part])} has no counterpart; the file is incomplete, "
-            "download it again"
-        )
-    if not fits:
-        given = ", ".join(f"{shown(parts[part])} {size}" for part, size in sizes.items() if size)
-        raise WeightsError(
-            f"lora {file.label}: {given}, but {parameter} of this model is {shape}; the file "
-            "belongs to a model of another size"
-        )

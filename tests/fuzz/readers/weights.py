@@ -107,6 +107,10 @@ def _loras(folder):
     wide = {"lora_down.weight": torch.ones(2, 3, 1, 2, 2)}
     wide |= {"lora_up.weight": torch.ones(6, 2, 1, 1, 1)}
     alpha = {"alpha": torch.tensor(2.0)}
+    loha = {f"hada_{name}_a": torch.ones(6, 2) for name in ("w1", "w2")}
+    loha |= {f"hada_{name}_b": torch.ones(2, 4) for name in ("w1", "w2")}
+    lokr = {"lokr_w1": torch.ones(3, 2), "lokr_w2_a": torch.ones(2, 1)}
+    lokr |= {"lokr_w2_b": torch.ones(1, 2)}
     flat = LAYER.replace(".", "_")
     return [
         save({f"diffusion_model.{LAYER}.{part}": each for part, each in pair.items()}),
@@ -117,6 +121,9 @@ def _loras(folder):
         save({f"lora_unet_{flat}.lora_down.weight": torch.ones(2, 4),
               f"lora_unet_{flat}.lora_up.weight": torch.ones(6, 2)}),
         save({f"transformer.blocks.0.attn1.to_q.{part}": each for part, each in pair.items()}),
+        save({f"lycoris_{flat}.{part}": each for part, each in (loha | alpha).items()}),
+        save({f"lora_unet_{flat}.{part}": each for part, each in (lokr | alpha).items()}),
+        save({f"{LAYER}.set_weight": torch.ones(6, 4), f"model.{LAYER}.bias.diff": torch.ones(6)}),
     ]  # fmt: skip
 
 

@@ -313,6 +313,8 @@ def test_a_file_of_another_model_is_refused(checkpoint, tmp_path):
             {"lora_A.weight": (3, 32), "lora_B.weight": (32, 3), "dora_scale": (32, 1)},
             "a DoRA",
         ),
+        ({"oft_blocks": (4, 8, 8)}, "an OFT"),
+        ({"a1.weight": (3, 32), "a2.weight": (32, 3)}, "a GLoRA"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(checkpoint, tmp_path, tensors, says):
