@@ -11,6 +11,7 @@ from .example import Example
 from .frames_to_images import FramesToImages
 from .host.folders import register_model_folder
 from .host.thumbnails import register_thumbnail_route
+from .lora import Lora
 from .model_loader import ModelLoader
 from .parallel_decode import ParallelDecode
 from .preview.streams import register_stream_routes
@@ -27,6 +28,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     StreamPreview,
     FramesToImages,
     Batch,
+    Lora,
 )
 
 

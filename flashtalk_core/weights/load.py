@@ -84,6 +84,15 @@ class AvatarCheckpoint:
         """Return how the files have matrices of the transformer's blocks packed, by parameter."""
         return self.dit_plan.packings(_BLOCKS)
 
+    def with_lora(self, lora: LoraFile) -> AvatarCheckpoint:
+        """Return this with one LoRA more; of the other files nothing is read again.
+
+        Raises:
+            WeightsError: See :func:`plan_loras`.
+        """
+        loras = (*self.loras, lora)
+        return replace(self, dit_plan=_with_loras(self.dit_plan, loras), loras=loras)
+
     def load(
         self,
         kind: type[ModuleT],
@@ -221,8 +230,13 @@ def _plan_transformer(
     loras: Sequence[LoraFile],
 ) -> LoadPlan[AvatarDiT]:
     plan = _plan("dit", partial(AvatarDiT, config.dit, attention), sources, DIT_KEYS)
+    return _with_loras(plan, loras)
+
+
+def _with_loras(plan: LoadPlan[AvatarDiT], loras: Sequence[LoraFile]) -> LoadPlan[AvatarDiT]:
+    """Return the plan with these LoRAs and no others."""
     if not loras:
-        return plan
+        return replace(plan, merge=None)
     shapes = {
         target.name: source.infos[mapping.name].shape
         for source, mappings in plan.sources

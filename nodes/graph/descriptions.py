@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ...flashtalk_core.errors import about
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...flashtalk_core.engine.plan import Engine, RenderPlan
     from ...flashtalk_core.engine.request import PromptChange
     from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
-    from ...flashtalk_core.engine.spec import ModelSpec, PlacementSpec, RenderSpec
+    from ...flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec
     from ...flashtalk_core.media.audio.info import AudioInfo
     from ...flashtalk_core.weights.discovery.files import ModelFiles
     from ...flashtalk_core.weights.load import AvatarCheckpoint
@@ -122,6 +122,26 @@ def describe_model(
     opened = open_model(files, loras, backend, placement, ComfyHost())
     networks = ManagedNetworks(opened.checkpoint)
     return ModelDescription(spec, placement, opened, networks, EncodingMemo(), fleet)
+
+
+def with_lora(model: ModelDescription, lora: LoraSpec) -> ModelDescription:
+    """Describe ``model`` with one LoRA more; its other networks, if read, are the same ones.
+
+    Raises:
+        FlashTalkError: If the file is missing, damaged, or of another model.
+    """
+    from ...flashtalk_core.engine.resolve import find_loras
+    from ..host.networks import ManagedNetworks
+    from ..host.render_host import ComfyHost
+
+    (file,) = find_loras(replace(model.spec, loras=(lora,)), ComfyHost())
+    checkpoint = model.checkpoint.with_lora(file)
+    return replace(
+        model,
+        spec=replace(model.spec, loras=(*model.spec.loras, lora)),
+        opened=replace(model.opened, checkpoint=checkpoint),
+        networks=ManagedNetworks(checkpoint, shared=model.networks),
+    )
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "fit": ("fit", "reference"),
     "float8": ("float8", "model"),
     "lora": ("lora", "model"),
-    "lora_strength": ("lora_strength", "model"),
+    "lora_strength": ("lora_strength", "strength", "model"),
     "memory": ("memory", "model"),
     "mouth_strength": ("mouth_strength", "speech"),
     "output": ("filename_prefix",),

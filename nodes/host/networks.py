@@ -105,9 +105,16 @@ class ManagedNetworks:
     model loader's output from its cache, as it does for its own models.
     """
 
-    def __init__(self, checkpoint: AvatarCheckpoint) -> None:
-        """Read nothing yet."""
+    def __init__(self, checkpoint: AvatarCheckpoint, shared: ManagedNetworks | None = None) -> None:
+        """Read nothing yet.
+
+        Args:
+            checkpoint: The model's files.
+            shared: Those of a model with the same files whose transformer alone is another, as
+                with other LoRAs: the others are its own. ``None``: of no model.
+        """
         self._checkpoint = checkpoint
+        self._shared = shared
         self._patchers: dict[type[nn.Module], ModelPatcher] = {}
         self._placements: dict[type[nn.Module], Placement] = {}
 
@@ -130,6 +137,8 @@ class ManagedNetworks:
                 before, the weights are read again.
             events: Gets the loading of each tensor.
         """
+        if self._shared is not None and kind is not AvatarDiT:
+            return self._shared.patcher(kind, placement, events)
         if kind in self._patchers and not _is_alike(kind, placement, self._placements[kind]):
             self.release(kind)
         if kind not in self._patchers:
@@ -182,10 +191,15 @@ class ManagedNetworks:
     @property
     def largest(self) -> ModelPatcher | None:
         """The patcher of the largest network in memory, ``None`` before the first use."""
-        return max(self._patchers.values(), key=lambda found: found.model_size(), default=None)
+        shared = None if self._shared is None else self._shared.largest
+        found = [*self._patchers.values(), *([] if shared is None else [shared])]
+        return max(found, key=lambda each: each.model_size(), default=None)
 
     def release(self, kind: type[nn.Module]) -> None:
         """Forget a network wherever it is."""
+        if self._shared is not None and kind is not AvatarDiT:
+            self._shared.release(kind)
+            return
         if isinstance(self._patchers.pop(kind, None), StreamedModelPatcher):
             synchronize(self._placements[kind].device_of(kind))
             gc.collect()  # it and what moves its weights refer to each other

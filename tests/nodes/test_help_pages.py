@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 pytestmark = pytest.mark.cpu
 
@@ -141,9 +142,22 @@ def errors_of(pack, make, model, rendered):
     return [
         *found,
         *errors_of_batches(pack, make, model),
+        *errors_of_loras(pack, model),
         error_of_size(pack),
         error_of_a_copy(pack),
     ]
+
+
+def errors_of_loras(pack, model):
+    """Return what LoRA says of a file of another model, and of another kind."""
+    folder = Path(pack["folder_paths"].models_dir) / "loras"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({"lora_unet_mid_block_1.alpha": torch.ones(())}, folder / "other.safetensors")
+    names = ("lora_A.weight", "lora_B.weight", "dora_scale")
+    tensors = {f"blocks.0.self_attn.q.{name}": torch.ones(1, 1) for name in names}
+    save_file(tensors, folder / "dora.safetensors")
+    names = ("other.safetensors", "dora.safetensors")
+    return [pack.error("LoRA", model=model, lora=name) for name in names]
 
 
 def errors_of_batches(pack, make, model):

@@ -37,6 +37,8 @@ WRONG = {
     ("ModelLoader", "dtype"): "float16",
     ("ModelLoader", "lora"): "gone.safetensors",
     ("ModelLoader", "lora_strength"): 99.0,
+    ("LoRA", "lora"): "gone.safetensors",
+    ("LoRA", "strength"): 99.0,
     ("ChunkSampler", "model"): {"text_encoder": "none"},
     ("ChunkSampler", "reference"): {"conditioning": WIDE},
     ("ChunkSampler", "seed"): -1,
@@ -77,6 +79,7 @@ FINE = {
     ("Batch", "fit"),
     # What other nodes made was checked there.
     ("ChunkSampler", "speech"),
+    ("LoRA", "model"),
     ("ParallelDecode", "chunks"),
     ("StreamPreview", "frames"),
 }
@@ -123,6 +126,8 @@ def usual(rendered, pack, model, make):
             given |= {"image": make.portrait(), "size": CUSTOM}
         elif name == "ChunkSampler":
             given |= {"model": model, "speech": pack.speech(), "reference": pack.reference()}
+        elif name == "LoRA":
+            given["model"] = model
         elif name == "ParallelDecode":
             given["chunks"] = pack.frames(model)
         elif name == "StreamPreview":
@@ -169,7 +174,7 @@ def wrong_value(pack, tmp_path, monkeypatch):
             half = pack["flashtalk_core.models.half_precision"]
             refuse = partial(errors.require, False, "half precision: use 'float32'")
             monkeypatch.setattr(half, "check_half_precision", lambda *_: refuse())
-        if blamed == "lora_strength":
+        if blamed in ("lora_strength", "strength"):
             folder = tmp_path / "models/loras"
             folder.mkdir(parents=True)
             (folder / "style.safetensors").touch()
@@ -191,7 +196,7 @@ def test_every_input_of_every_node_is_tried(pack):
 @pytest.mark.parametrize(("name", "blamed"), WRONG)
 def test_the_input_that_is_wrong_is_blamed(pack, usual, execute, wrong_value, name, blamed):
     values = usual(name) | {blamed: wrong_value(name, blamed)}
-    if blamed == "lora_strength":
+    if blamed in ("lora_strength", "strength"):
         values["lora"] = "style.safetensors"
     with pytest.raises(pack["flashtalk_core.errors"].FlashTalkError) as caught:
         execute(name, values)
