@@ -16,10 +16,12 @@ from .graph.errors import attribute_errors
 from .graph.model_report import refuse_files, require_files
 from .host.devices import DEVICES, DTYPES
 from .host.model_files import (
+    AUDIO_LAYERS,
     AUTO,
     INPUT_OF,
     NONE,
     TINY,
+    audio_layers_menu,
     find_files,
     lora_menu,
     part_menu,
@@ -173,6 +175,14 @@ class ModelLoader(io.ComfyNode):
                     tooltip="Ray cluster whose hosts render, on such a device or so many of one "
                     "of them: host:port of its head, or 'auto'. Empty: this host.",
                 ),
+                io.Combo.Input(
+                    AUDIO_LAYERS,
+                    options=audio_layers_menu(),
+                    default=AUTO,
+                    optional=True,
+                    tooltip="InfiniteTalk's audio layers, for a Wan 2.1 I2V transformer without "
+                    "any. 'auto' finds them where they are needed; 'none' takes no other file.",
+                ),
             ],
             outputs=[ModelSocket.Output(display_name="model")],
         )
@@ -185,6 +195,7 @@ class ModelLoader(io.ComfyNode):
         text_encoder: str | None = None,
         clip_vision: str | None = None,
         audio_encoder: str | None = None,
+        audio_layers: str | None = AUTO,
     ) -> bool | str:
         """Refuse a prompt before anything runs; ComfyUI leaves what is named here to us."""
         choices = {
@@ -193,6 +204,7 @@ class ModelLoader(io.ComfyNode):
             "text_encoder": text_encoder,
             "clip_vision": clip_vision,
             "audio_encoder": audio_encoder,
+            AUDIO_LAYERS: audio_layers,
         }
         return refuse_files(choices) or True
 
@@ -204,7 +216,9 @@ class ModelLoader(io.ComfyNode):
         if None in inputs.values():
             return "linked"  # what comes over a link is not known yet
         try:
-            parts = {name: inputs[name] for name in INPUT_OF.values()}
+            parts = {
+                name: inputs[name] for name in (*INPUT_OF.values(), AUDIO_LAYERS) if name in inputs
+            }
             spec = model_spec(parts, inputs.get("lora", NONE), 1.0)
             loras = find_loras(spec, ComfyHost())
             return "; ".join([find_files(inputs).identity, *(each.identity for each in loras)])

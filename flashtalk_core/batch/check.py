@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from ..engine.notes import placement_notes
+from ..engine.notes import set_up_notes
 from ..engine.plan import RenderPlan
 from ..engine.plan import fingerprint as hash_of
 from ..engine.resolve import (
@@ -71,7 +71,7 @@ def facts_of(plan: RenderPlan, crf: int) -> RowFacts:
     return RowFacts(
         fingerprint=hash_of(plan=plan.fingerprint(), crf=crf),
         num_frames=num_video_frames(total, plan.audio.rate_hz, plan.chunk.frame_rate_hz),
-        notes=tuple(placement_notes(plan.placement)),
+        notes=tuple(set_up_notes(plan)),
     )
 
 

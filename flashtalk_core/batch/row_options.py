@@ -98,6 +98,7 @@ ROW_OPTIONS: Mapping[str, RowOption] = {
     "graph": RowOption(default="auto", read=one_of(*GRAPH_MODES)),
     "decode_latents": _WHOLE,
     "memory": RowOption(default="auto"),
+    "audio_layers": RowOption(default="auto", is_path=True),
     "lora": RowOption(kind="lines", default=(), is_path=True),
 }
 """By name, with ``_`` between words."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..engine.request import PromptChange
     from ..engine.spec import PlacementSpec, RenderSpec
 
+_NO_PATHS = frozenset(("tiny", "auto", "none"))
 _YES = frozenset(("true", "yes", "on", "1"))
 _NO = frozenset(("false", "no", "off", "0"))
 
@@ -80,7 +81,7 @@ class RowReader:
             found = option.read(text)
         except ValueError as error:
             raise InvalidInputError(f"{shown} {excerpt(text)!r}: {error}") from error
-        is_whole = not option.is_path or text == "tiny" or text.startswith("~")
+        is_whole = not option.is_path or text in _NO_PATHS or text.startswith("~")
         return found if is_whole else str(self._folder / text)
 
 
@@ -119,7 +120,11 @@ def _spec(found: Mapping[str, Any], files: Mapping[str, Any]) -> RenderSpec:
         size_px=found["size"],
         fit=found["fit"],
         sampling=SamplingSpec(**{each.name: found[each.name] for each in fields(SamplingSpec)}),
-        model=ModelSpec(name=found["model"], loras=tuple(map(LoraSpec.parse, found["lora"]))),
+        model=ModelSpec(
+            name=found["model"],
+            audio_layers=found["audio_layers"],
+            loras=tuple(map(LoraSpec.parse, found["lora"])),
+        ),
         placement=_placement(found),
     )
 

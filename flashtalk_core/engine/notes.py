@@ -14,6 +14,7 @@ from ..media.video.audio_track import track_notes
 from ..models.vae.model import VideoVAE
 from ..parallel.bands import COLUMNS, ROWS
 from ..placement.place import Placement
+from ..weights.load import AvatarCheckpoint
 from .plan import RenderPlan
 from .request import request_notes
 
@@ -28,8 +29,23 @@ def render_notes(plan: RenderPlan) -> list[str]:
         *request_notes(plan.request, config, audio.duration_s),
         *audio_notes(audio),
         *track_notes(audio),
-        *placement_notes(plan.placement),
+        *set_up_notes(plan),
     ]
+
+
+def set_up_notes(plan: RenderPlan) -> list[str]:
+    """Return those of the notes that are about the model and where it runs."""
+    return [*model_notes(plan.checkpoint), *placement_notes(plan.placement)]
+
+
+def model_notes(checkpoint: AvatarCheckpoint) -> list[str]:
+    """Return what a model needs that it was not given."""
+    if checkpoint.is_infinite_talk and not checkpoint.loras:
+        return [
+            "InfiniteTalk without a LoRA: its weights are for 40 steps with guidance, which is not "
+            "known here; add a LoRA for few steps without guidance, such as lightx2v's"
+        ]
+    return []
 
 
 def placement_notes(place: Placement) -> list[str]:

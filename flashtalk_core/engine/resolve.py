@@ -89,7 +89,14 @@ class LocalHost:
                 "into the model's folder, and use 'auto'",
                 subject=subject_of(part),
             )
-        return find_model_files(resolve_model(model.name))
+        folder = resolve_model(model.name)
+        if model.audio_layers == "none":
+            return find_model_files(folder, look_for_audio_layers=False)
+        chosen = None
+        if model.audio_layers != "auto":
+            with about("audio_layers"):
+                chosen = user_path(model.audio_layers, "audio layers")
+        return find_model_files(folder, chosen)
 
     def find_lora(self, name: str) -> Path:
         """Return the path as a user wrote it, with ``~`` replaced."""

@@ -86,6 +86,9 @@ class ModelSpec:
     text_encoder: str = "auto"
     clip_vision: str = "auto"
     audio_encoder: str = "auto"
+    audio_layers: str = "auto"
+    """A file with those of InfiniteTalk, for a transformer that has none; ``auto`` looks for one
+    then, ``none`` does not."""
     loras: tuple[LoraSpec, ...] = ()
     """Merged into the transformer in this order."""
 

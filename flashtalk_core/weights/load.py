@@ -23,6 +23,7 @@ from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..quantization.packed.packing import Packing
 from .discovery.files import ModelFiles, open_files, warn_about_settings
+from .discovery.infinite_talk import is_infinite_talk
 from .discovery.layout import find_model_files, resolve_model
 from .discovery.parts import PARTS, Part
 from .formats.scaled_fp8 import tokenizer_tensor
@@ -83,6 +84,11 @@ class AvatarCheckpoint:
     def packings(self) -> dict[str, Packing]:
         """Return how the files have matrices of the transformer's blocks packed, by parameter."""
         return self.dit_plan.packings(_BLOCKS)
+
+    @property
+    def is_infinite_talk(self) -> bool:
+        """Whether the transformer's files are named as InfiniteTalk's."""
+        return any(is_infinite_talk(source.name) for source in self.sources.dit)
 
     def with_lora(self, lora: LoraFile) -> AvatarCheckpoint:
         """Return this with one LoRA more; of the other files nothing is read again.

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ...flashtalk_core.config.avatar import FitMode
 
 _OF_THE_MODEL = frozenset(
-    ("model", "lora", "device", "dtype", "attention", "speed", "float8", "graph", "memory")
-)
+    ("model", "audio_layers", "lora", "device", "dtype", "attention", "speed", "float8", "graph")
+) | {"memory"}
 
 
 @dataclass(frozen=True, kw_only=True)

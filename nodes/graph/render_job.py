@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...flashtalk_core.engine.events import EventHandlers
-from ...flashtalk_core.engine.notes import placement_notes, render_notes
+from ...flashtalk_core.engine.notes import render_notes, set_up_notes
 from ...flashtalk_core.engine.render import describe
 from ...flashtalk_core.errors import OutputError
 from ...flashtalk_core.excerpt import reason
@@ -202,7 +202,7 @@ class RenderJob:
     def _note_placement(self, preview: LivePreview) -> None:
         """Report what stays on the device; log it, and what has no effect there."""
         place = self._render.plan.placement
-        for note in placement_notes(place):
+        for note in set_up_notes(self._render.plan):
             _log.warning("%s", note)
         reason = self._render.model.networks.memory_reason(place)
         if reason:

@@ -9,12 +9,14 @@ from pathlib import Path, PureWindowsPath
 import folder_paths
 
 from ...flashtalk_core.files.paths import entries, is_file, is_folder
+from ...flashtalk_core.weights.discovery.infinite_talk import is_infinite_talk
 from ...flashtalk_core.weights.discovery.parts import PARTS, Part
 from ...flashtalk_core.weights.formats.suffixes import READABLE
 
 OWN_FOLDER = "flashtalk"
 _LORAS = "loras"
 _TEXT = "text_encoders"
+_AUDIO_LAYERS = ("model_patches", "diffusion_models")
 
 # Names of ComfyUI's folders for each part; the pack's own takes whole models as downloaded.
 _FOLDERS: dict[Part, tuple[str, ...]] = {
@@ -66,6 +68,28 @@ def part_path(part: Part, name: str) -> Path:
     return _listed_path(_menu_of(part), name)
 
 
+def audio_layer_folders() -> list[Path]:
+    """Return the folders where audio layers in a file of their own are kept."""
+    return [path for kind in _AUDIO_LAYERS for path in _paths(kind)]
+
+
+def audio_layer_files() -> list[str]:
+    """Return names of files that may hold audio layers, for a menu."""
+    return sorted({name for names in _audio_layers().values() for name in names})
+
+
+def audio_layer_path(name: str) -> Path:
+    """Return the path of a file that :func:`audio_layer_files` lists; see :func:`part_path`."""
+    return _listed_path(_audio_layers(), name)
+
+
+def _audio_layers() -> dict[str, list[str]]:
+    """Return names of the files by kind of folder."""
+    patches, others = (list(filter(_is_weights, _listed(kind))) for kind in _AUDIO_LAYERS)
+    # Most transformers hold more than audio layers, or none.
+    return dict(zip(_AUDIO_LAYERS, (patches, list(filter(is_infinite_talk, others))), strict=True))
+
+
 def lora_files() -> list[str]:
     """Return names of all files in ComfyUI's folders of LoRAs, for a menu."""
     return sorted(_listed(_LORAS)) if _LORAS in folder_paths.folder_names_and_paths else []
@@ -104,7 +128,7 @@ def _listed(kind: str) -> list[str]:
     """Return names of the files of one kind, those in sub-folders with their path."""
     if kind in folder_paths.folder_names_and_paths:
         names = list(folder_paths.get_filename_list(kind))
-        return [*names, *_gguf_files(kind)] if kind == _TEXT else names
+        return [*names, *_gguf_files(kind)] if kind in (_TEXT, *_AUDIO_LAYERS) else names
     found = (path.relative_to(home) for home in _paths(kind) for path in _weights(home, _DEPTH))
     return [str(path) for path in found]
 
@@ -112,9 +136,13 @@ def _listed(kind: str) -> list[str]:
 def _own(part: Part, kind: str) -> list[str]:
     """Return those of the files of ``kind`` that are named as one of ``part``."""
     patterns = (*PARTS[part].patterns, *PARTS[part].similar)
-    names = [name for name in _listed(kind) if Path(name).suffix.lower() in READABLE]
+    names = filter(_is_weights, _listed(kind))
     wanted = [pattern.lower() for pattern in patterns]
     return [name for name in names if _is_named(name, wanted)]
+
+
+def _is_weights(name: str) -> bool:
+    return Path(name).suffix.lower() in READABLE
 
 
 def _is_named(name: str, patterns: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .devices import find_device, find_dtype, usable_bytes
 from .folders import lora_path
-from .model_files import INPUT_OF, TINY, find_files
+from .model_files import AUDIO_LAYERS, INPUT_OF, TINY, find_files
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,7 @@ class ComfyHost:
     def find_files(self, model: ModelSpec) -> ModelFiles:
         """See :func:`find_files`."""
         parts = {name: getattr(model, name) for name in INPUT_OF.values() if name != "model"}
+        parts[AUDIO_LAYERS] = model.audio_layers
         return find_files({"model": TINY if model.name == BUNDLED else model.name} | parts)
 
     def find_lora(self, name: str) -> Path:

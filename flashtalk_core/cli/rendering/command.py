@@ -51,12 +51,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from ...engine.notes import placement_notes
+    from ...engine.notes import set_up_notes
     from ...engine.render import describe
     from ...jobs.job import Job, JobOptions
 
     spec, plan = make_plan(args)
-    for note in placement_notes(plan.placement):
+    for note in set_up_notes(plan):
         logger.warning("%s", note)
     engine = partial(open_engine, limits=limits_of(args))
     if args.extend is not None:

@@ -79,6 +79,13 @@ def add_avatar_options(parser: argparse.ArgumentParser) -> None:
         "float8-offload (blocks as many as fit, or a number as in offload:12)",
     )
     parser.add_argument(
+        "--audio-layers",
+        default="auto",
+        metavar="FILE",
+        help="InfiniteTalk's file, for a Wan 2.1 transformer without audio layers; default: one in "
+        "the model's folder, where they are needed; 'none': no file",
+    )
+    parser.add_argument(
         "--lora",
         action="append",
         default=[],
@@ -147,7 +154,11 @@ def read_spec(args: argparse.Namespace) -> RenderSpec:
         size_px=args.size,
         fit=args.fit,
         sampling=read_sampling(args),
-        model=ModelSpec(name=args.model, loras=tuple(map(LoraSpec.parse, args.lora))),
+        model=ModelSpec(
+            name=args.model,
+            audio_layers=args.audio_layers,
+            loras=tuple(map(LoraSpec.parse, args.lora)),
+        ),
         placement=PlacementSpec(
             **read_devices(args),
             dtype=args.dtype,

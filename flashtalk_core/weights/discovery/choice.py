@@ -10,6 +10,7 @@ from ...errors import WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import is_file, is_folder
 from ..formats.suffixes import READABLE
+from .audio_layers import NO_AUDIO_LAYERS, AudioLayers
 from .files import ModelFiles, model_files
 from .parts import PARTS, Part
 from .search import in_part_folders, library_files, matching_files
@@ -23,6 +24,7 @@ def choose_model_files(
     places: Mapping[Part, Sequence[Path]],
     chosen: Mapping[Part, Path],
     without: Collection[Part] = (),
+    audio_layers: AudioLayers = NO_AUDIO_LAYERS,
 ) -> ModelFiles:
     """Find the parts of a model that are spread over folders; only JSON and headers are read.
 
@@ -36,6 +38,7 @@ def choose_model_files(
             layout.
         without: Parts that are not needed, of ``"text"``, which includes the tokenizer, and
             ``"clip"``.
+        audio_layers: Of a transformer that has none.
 
     Raises:
         WeightsError: If a part or a shard is missing, or if a chosen file cannot be one.
@@ -43,20 +46,26 @@ def choose_model_files(
     assert set(without) <= {"text", "clip"}, without
     left_out = {"tokenizer", *without}
     parts = [part for part in get_args(Part) if part not in left_out]
-    found = {part: find_part(part, places, chosen) for part in parts}
+    found = {part: find_part(part, places, chosen, audio_layers) for part in parts}
     if "text" in found:
         found["tokenizer"] = find_tokenizer_of(found["text"][0], places, chosen)
     return model_files(found, found["dit"][0].parent)
 
 
 def find_part(
-    part: Part, places: Mapping[Part, Sequence[Path]], chosen: Mapping[Part, Path]
+    part: Part,
+    places: Mapping[Part, Sequence[Path]],
+    chosen: Mapping[Part, Path],
+    audio_layers: AudioLayers = NO_AUDIO_LAYERS,
 ) -> tuple[Path, ...]:
     """Return the files of one part; see :func:`choose_model_files`."""
     with about(part):
         if part in chosen:
-            return _chosen_files(part, chosen[part])
-        return in_part_folders(places.get(part, ()), part).run()
+            found = _chosen_files(part, chosen[part])
+        else:
+            more = audio_layers.base_patterns if part == "dit" else ()
+            found = in_part_folders(places.get(part, ()), part, more).run()
+        return audio_layers.complete(found) if part == "dit" else found
 
 
 def find_tokenizer_of(

@@ -18,6 +18,7 @@ from ...settings import from_settings
 from ..formats.file_border import file_identity
 from ..formats.tensor_file import open_tensor_file
 from ..model_sources import ModelSources, Settings, Sources, model_identity
+from .infinite_talk import defaults_of
 from .json_file import read_json
 from .parts import SETTINGS_FILE, Part
 
@@ -62,7 +63,8 @@ class ModelFiles:
             InvalidInputError: If they cannot be used.
         """
         where = f"{self.root / SETTINGS_FILE}: chunk"
-        return from_settings(ChunkConfig, self.settings.get("chunk", {}), where)
+        own = defaults_of(path.name for path in self.dit)["chunk"]
+        return from_settings(ChunkConfig, own | self.settings.get("chunk", {}), where)
 
     @property
     def identity(self) -> str:

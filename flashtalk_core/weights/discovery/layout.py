@@ -9,6 +9,7 @@ from typing import get_args
 from ...errors import InvalidInputError, WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import folder_problem, is_file, is_folder, user_path
+from .audio_layers import FOLDERS, NO_AUDIO_LAYERS, AudioLayers
 from .files import ModelFiles, model_files
 from .parts import PARTS, Part
 from .search import in_model_folder
@@ -49,14 +50,23 @@ def resolve_model(model: str | Path) -> Path:
     return folder
 
 
-def find_model_files(folder: Path) -> ModelFiles:
+def find_model_files(
+    folder: Path, audio_layers: Path | None = None, *, look_for_audio_layers: bool = True
+) -> ModelFiles:
     """Find every part of the model in ``folder``; only JSON and headers are read.
+
+    Args:
+        folder: Of the model.
+        audio_layers: File of them for a transformer that has none; ``None`` looks for one there.
+        look_for_audio_layers: Whether ``None`` does.
 
     Raises:
         WeightsError: If a part is missing (names that were tried, where it is published), if
             a shard is missing, or if a JSON file cannot be read.
     """
-    return model_files({part: _find(folder, part) for part in get_args(Part)}, folder)
+    is_wanted = audio_layers is not None or look_for_audio_layers
+    layers = _layers(folder, audio_layers) if is_wanted else NO_AUDIO_LAYERS
+    return model_files({part: _find(folder, part, layers) for part in get_args(Part)}, folder)
 
 
 def list_parts(folder: Path) -> tuple[FoundPart, ...]:
@@ -67,17 +77,23 @@ def list_parts(folder: Path) -> tuple[FoundPart, ...]:
 def _look_for(folder: Path, part: Part) -> FoundPart:
     title = PARTS[part].title
     try:
-        return FoundPart(part, title, _find(folder, part), None)
+        return FoundPart(part, title, _find(folder, part, _layers(folder)), None)
     except WeightsError as error:
         if part == "tokenizer" and error.subject == "text":
             return FoundPart(part, title, (), "needs a text encoder first")
         return FoundPart(part, title, (), str(error))
 
 
-def _find(folder: Path, part: Part) -> tuple[Path, ...]:
+def _layers(folder: Path, chosen: Path | None = None) -> AudioLayers:
+    return AudioLayers(chosen, tuple(folder / name for name in FOLDERS))
+
+
+def _find(folder: Path, part: Part, layers: AudioLayers) -> tuple[Path, ...]:
     with about(part):
+        if part == "dit":
+            return layers.complete(in_model_folder(folder, part, layers.base_patterns).run())
         search = in_model_folder(folder, part)
         if part != "tokenizer":
             return search.run()
-        (text,) = _find(folder, "text")
+        (text,) = _find(folder, "text", layers)
         return find_tokenizer(text, search)

@@ -10,6 +10,8 @@ Part = Literal["dit", "vae", "text", "tokenizer", "clip", "audio"]
 _HUB = "https://huggingface.co/"
 _AUTHORS = "Soul-AILab/SoulX-FlashTalk-14B"
 _REPACKAGED = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"
+AUDIO_LAYERS = f"wan2.1_infiniteTalk_single_fp16.safetensors of {_HUB}{_REPACKAGED}"
+"""InfiniteTalk's audio layers in a file of their own, and where it is published."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class Search:
     sub-folders of the roots are too; else those of ``below``."""
     audio_roots: tuple[Path, ...] = ()
     """Additional folders in which a folder of the audio encoder is looked for."""
+    more: tuple[str, ...] = ()
+    """Names that are looked for when there is none of the usual ones, as shell patterns."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -75,7 +77,7 @@ class Search:
     def _candidates(self) -> Iterator[Path]:
         """Yield matches, those of a more specific name first."""
         names, folders, deep = PARTS[self.part], self.folders, self.sub_folders
-        for pattern in names.patterns:
+        for pattern in (*names.patterns, *self.more):
             for folder in folders if pattern in names.generic else (*folders, *deep):
                 yield from matching_files(folder, pattern)
         if self.part == "audio":
@@ -91,7 +93,7 @@ class Search:
     def missing(self) -> str:
         """Return what was looked for in vain, where, and where it is published."""
         names = PARTS[self.part]
-        wanted = " or ".join(names.patterns)
+        wanted = " or ".join((*names.patterns, *self.more))
         if self.below:
             wanted += f", there and in {', '.join(f'{folder}/' for folder in self.below)}"
         if set(names.patterns) > set(names.generic):
@@ -109,18 +111,23 @@ class Search:
         )
 
 
-def in_model_folder(folder: Path, part: Part) -> Search:
+def in_model_folder(folder: Path, part: Part, more: tuple[str, ...] = ()) -> Search:
     """Look for ``part`` in a folder that holds the whole model, in either layout."""
     audio_roots = (folder.absolute().parent,) if part == "audio" else ()
     return Search(
-        part, (folder,), PARTS[part].folders, is_part_folder=False, audio_roots=audio_roots
+        part,
+        (folder,),
+        PARTS[part].folders,
+        is_part_folder=False,
+        audio_roots=audio_roots,
+        more=more,
     )
 
 
-def in_part_folders(folders: Sequence[Path], part: Part) -> Search:
+def in_part_folders(folders: Sequence[Path], part: Part, more: tuple[str, ...] = ()) -> Search:
     """Look for ``part`` in folders for parts of its kind, which hold other models' too."""
     roots = tuple(dict.fromkeys(folders))
-    return Search(part, roots, PARTS[part].own_folders, is_part_folder=True)
+    return Search(part, roots, PARTS[part].own_folders, is_part_folder=True, more=more)
 
 
 def matching_files(folder: Path, pattern: str) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ...errors import WeightsError
-from ..discovery.parts import PARTS, Part
+from ..discovery.parts import AUDIO_LAYERS, PARTS, Part
 from ..formats.shown import some
 from ..formats.source import TensorSource
 from .key_maps import Rename, audio_name, clip_name, same_name, text_name
@@ -25,12 +25,14 @@ _REQUIRED_TENSORS: dict[Part, tuple[Rename, tuple[str, ...]]] = {
 _BASE, _AUDIO = _REQUIRED_TENSORS["dit"][1]
 _IMAGE = "img_emb.proj.1.weight"
 _NO_AUDIO = (
-    "holds a Wan 2.1 transformer without audio layers, which cannot follow speech; take the "
-    f"transformer of {PARTS['dit'].published}"
+    "holds a Wan 2.1 transformer without audio layers, which cannot follow speech; choose "
+    f"InfiniteTalk's as audio layers ({AUDIO_LAYERS}), or take FlashTalk's own transformer, "
+    f"{PARTS['dit'].published}"
 )
 _ONLY_AUDIO = (
-    "holds audio layers without the transformer they belong to; take the transformer of "
-    f"{PARTS['dit'].published}"
+    "holds audio layers without the transformer they belong to, as InfiniteTalk's file does; "
+    "choose it as audio layers and Wan 2.1 image to video, 14B, as model, or take FlashTalk's "
+    f"own transformer, {PARTS['dit'].published}"
 )
 _NO_IMAGE = (
     "holds a transformer without image layers (img_emb), of text to video or of Wan 2.2; take one "

@@ -16,6 +16,7 @@ from ...config.networks import (
 from ...config.sampling import SamplingConfig
 from ...errors import InvalidInputError, WeightsError
 from ...geometry import SPATIAL_STRIDE, TEMPORAL_STRIDE
+from ..discovery.infinite_talk import defaults_of
 from ..model_sources import ModelSources
 from .key_maps import audio_name, clip_name, text_name
 from .model_settings import ModelSettings, check_counts
@@ -61,6 +62,7 @@ def _avatar_config(model: ModelSources) -> AvatarConfig:
         "audio": named_shapes(model.audio, audio_name),
     }
     check_counts(given, shapes)
+    trained = defaults_of(source.name for source in model.dit)
     clip = given.read(ClipVisionConfig, "clip", clip_sizes(shapes["clip"]))
     text = given.read(TextEncoderConfig, "text", text_sizes(shapes["text"]))
     audio = given.read(AudioEncoderConfig, "audio", audio_sizes(shapes["audio"]))
@@ -72,9 +74,9 @@ def _avatar_config(model: ModelSources) -> AvatarConfig:
         text=text if model.text else replace(text, dim=dit.text_dim),
         clip=clip if model.clip else replace(clip, dim=dit.clip_dim, num_heads=1),
         audio=audio,
-        chunk=given.read(ChunkConfig, "chunk", {}),
-        sampling=given.read(SamplingConfig, "sampling", {}),
-        **given.plain(),
+        chunk=given.read(ChunkConfig, "chunk", trained["chunk"]),
+        sampling=given.read(SamplingConfig, "sampling", trained["sampling"]),
+        **trained["plain"] | given.plain(),
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...errors import WeightsError
 from ..discovery.parts import Part
+from ..formats.scaled_fp8 import is_sidecar
 from ..formats.shown import shown
 from ..formats.source import ReadTensor, TensorInfo, TensorSource
 from ..model_sources import Sources
@@ -95,10 +96,12 @@ def with_published_names(part: Part, sources: Sources) -> Sources:
     """Return the sources of a part with the authors' names; prefixes and markers are gone.
 
     Raises:
-        WeightsError: If two tensors of a source come to have one name.
+        WeightsError: If two tensors come to have one name.
     """
     rename = published_names(part, {name for source in sources for name in source.infos})
-    return tuple(_named(source, rename) for source in sources)
+    named = tuple(_named(source, rename) for source in sources)
+    _check_apart(named)
+    return named
 
 
 def published_names(part: Part, names: Collection[str]) -> Callable[[str], str | None]:
@@ -121,6 +124,19 @@ def published_names(part: Part, names: Collection[str]) -> Callable[[str], str |
         return library(name.removeprefix(prefix))
 
     return rename
+
+
+def _check_apart(sources: Sources) -> None:
+    """Refuse files that hold the same weights, of which one would replace the other."""
+    holders: dict[str, TensorSource] = {}
+    for source in sources:
+        for name in source.infos:
+            if not is_sidecar(name) and name in holders:
+                raise WeightsError(
+                    f"{source.label}: {shown(name)} is in {holders[name].label} too; audio layers "
+                    "of a file of their own are for a transformer that has none"
+                )
+            holders[name] = source
 
 
 def _library_rename(part: Part, names: Collection[str]) -> Callable[[str], str]:

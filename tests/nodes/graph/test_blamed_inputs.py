@@ -30,6 +30,7 @@ WRONG = {
     ("ModelLoader", "text_encoder"): "gone.safetensors",
     ("ModelLoader", "clip_vision"): "gone.safetensors",
     ("ModelLoader", "audio_encoder"): "gone.safetensors",
+    ("ModelLoader", "audio_layers"): "gone.safetensors",
     ("ModelLoader", "attention"): "sage",
     ("ModelLoader", "device"): "gpu:7",
     ("ModelLoader", "devices"): "cpu,mps",

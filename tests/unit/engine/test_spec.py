@@ -41,6 +41,7 @@ FULL = RenderSpec(
         text_encoder="t",
         clip_vision="c",
         audio_encoder="a",
+        audio_layers="l",
         loras=(LoraSpec("style.safetensors", 0.8), LoraSpec("b.safetensors")),
     ),
     placement=PlacementSpec(
@@ -194,6 +195,7 @@ SUBJECTS = {
     "model.text_encoder": "text",
     "model.clip_vision": "clip",
     "model.audio_encoder": "audio",
+    "model.audio_layers": "audio_layers",
     "model.loras": "lora",
     "placement.device": "device",
     "placement.devices": "devices",

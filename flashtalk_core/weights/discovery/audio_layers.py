@@ -1,0 +1,100 @@
+"""Audio layers in a file of their own: InfiniteTalk's, for a Wan 2.1 transformer that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
+from pathlib import Path
+
+from ...errors import WeightsError, about
+from ...excerpt import shown_path
+from ...files.paths import entries, is_file, is_folder
+from ..formats.suffixes import READABLE
+from ..formats.tensor_file import check_header
+from .infinite_talk import is_infinite_talk
+
+FOLDERS = ("", "model_patches", "diffusion_models")
+"""Below a folder of all models, where such files lie."""
+_SEVERAL = "*multi*"
+"""Those for several speakers, which are taken last."""
+_BASES = ("wan2?1*i2v*480p*.safetensors", "wan2?1*i2v*.safetensors")
+_LEVELS = 2
+_AUDIO, _BASE = "audio_proj.", "patch_embedding."
+"""What names of tensors of the two kinds of layers contain, whatever is before it."""
+
+
+@dataclass(frozen=True)
+class AudioLayers:
+    """Which audio layers a transformer without any gets."""
+
+    chosen: Path | None = None
+    """A file that was chosen; ``None`` looks for one where the transformer has none."""
+    places: tuple[Path, ...] = ()
+    """Folders in which it is looked for, with two levels of sub-folders; empty: nowhere."""
+
+    @property
+    def base_patterns(self) -> tuple[str, ...]:
+        """Names of transformers that such layers are for; none where there are no layers."""
+        return _BASES if self.chosen or self._found else ()
+
+    def complete(self, dit: tuple[Path, ...]) -> tuple[Path, ...]:
+        """Return the files of a transformer with those of its audio layers; headers are read.
+
+        Raises:
+            WeightsError: If the chosen file is none, or the transformer's are damaged.
+        """
+        if self.chosen is not None:
+            with about("audio_layers"):
+                _check_chosen(self.chosen)
+            return (*dit, self.chosen)
+        if self.places and self._found and _lack_audio(dit):
+            return (*dit, self._found)
+        return dit
+
+    @cached_property
+    def _found(self) -> Path | None:
+        found = sorted(
+            (path for folder in self.places for path in _named(folder, _LEVELS)),
+            key=lambda path: fnmatch(path.name.lower(), _SEVERAL),
+        )
+        return next((path for path in found if _hold_audio_alone(path)), None)
+
+
+NO_AUDIO_LAYERS = AudioLayers()
+"""A transformer has its own, or it is refused."""
+
+
+def _check_chosen(path: Path) -> None:
+    if not is_file(path):
+        raise WeightsError(
+            f"audio layers {shown_path(path)}: no such file; choose another or put it back"
+        )
+    if path.suffix.lower() not in READABLE:
+        raise WeightsError(
+            f"audio layers {shown_path(path)}: {path.suffix or 'such'} files are not read; choose "
+            f"one of {', '.join(READABLE)}"
+        )
+
+
+def _named(folder: Path, levels: int) -> Iterator[Path]:
+    for path in entries(folder):
+        if is_infinite_talk(path.name) and path.suffix.lower() in READABLE and is_file(path):
+            yield path
+        elif levels and not path.name.startswith(".") and is_folder(path):
+            yield from _named(path, levels - 1)
+
+
+def _lack_audio(paths: tuple[Path, ...]) -> bool:
+    headers = [check_header(path) for path in paths]
+    known = None not in headers
+    return known and not any(_AUDIO in name for header in headers for name in header or ())
+
+
+def _hold_audio_alone(path: Path) -> bool:
+    try:
+        names = check_header(path) or ()
+    except (WeightsError, OSError):
+        return False  # it is not what was asked for
+    return any(_AUDIO in name for name in names) and not any(_BASE in name for name in names)
