@@ -17,6 +17,9 @@ from .contents import describe_content
 from .file_border import file_border, unreadable
 from .source import ReadTensor, TensorInfo
 
+_STATE = "state_dict"
+"""Under which training programs save the table, next to what they need to go on."""
+
 
 def check_pickle(path: Path) -> dict[str, TensorInfo]:
     """Read the table of the file, whose values stay where they are.
@@ -57,6 +60,8 @@ def _read_table(path: Path) -> dict[str, Tensor]:
     """Map a ``.pth`` or ``.bin`` file into memory; nothing in it is executed."""
     with file_border(path):
         table = _load(path)
+        if isinstance(table, dict) and isinstance(table.get(_STATE), dict):
+            table = table[_STATE]
         is_table = isinstance(table, dict) and all(map(_is_plain, table.items()))
     if not is_table:
         raise WeightsError(f"{path}: holds no flat table of named tensors; take the published file")
