@@ -5,7 +5,7 @@ Imported in worker processes only: ComfyUI's process never imports ``torch.distr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 import torch
@@ -15,6 +15,10 @@ from torch import Tensor
 from .collectives import Collectives, Pending, Shape, joined
 
 
+def _ignore(is_whole: bool) -> None:
+    """Note nothing."""
+
+
 class TorchCollectives:
     """A group of processes; see :class:`.collectives.Collectives`.
 
@@ -22,13 +26,23 @@ class TorchCollectives:
     right on one GPU, and is slow.
     """
 
-    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
-        """Use ``group``, by default that of all processes, which must be initialised."""
+    def __init__(
+        self, group: dist.ProcessGroup | None = None, note: Callable[[bool], None] = _ignore
+    ) -> None:
+        """Use a group of processes.
+
+        Args:
+            group: By default that of all processes, which must be initialised.
+            note: Called before each exchange of this group and its subgroups, in which this rank
+                may wait for others, with whether all processes take part.
+        """
         self.process_group = self._group = group if group is not None else dist.group.WORLD
         self._ranks = dist.get_process_group_ranks(self._group)
         self._is_gloo = dist.get_backend(self._group) == "gloo"
         self.rank = dist.get_rank(self._group)
         self.size = len(self._ranks)
+        self._note = note
+        self._is_whole = self.size == dist.get_world_size()
 
     @property
     def recordable(self) -> bool:
@@ -41,6 +55,7 @@ class TorchCollectives:
         counts = [prod(shape) for shape in shapes]
         source = self._stage(sent)
         received = source.new_empty(sum(counts))
+        self._note(self._is_whole)
         dist.all_to_all_single(
             received, source, counts, [part.numel() for part in parts], group=self._group
         )
@@ -52,6 +67,7 @@ class TorchCollectives:
         source = self._stage(part.contiguous())
         if len(set(shapes)) == 1:
             received = [source.new_empty(shape) for shape in shapes]
+            self._note(self._is_whole)
             dist.all_gather(received, source, group=self._group)
             return [each.to(part.device) for each in received]
         return self.all_to_all([part] * self.size, shapes)
@@ -72,6 +88,7 @@ class TorchCollectives:
             for rank, tensor in tensors.items()
             if tensor.numel()
         ]
+        self._note(self._is_whole)
         works = dist.batch_isend_irecv(operations) if operations else []
         return _TorchPending(works, sources, received, like.device)
 
@@ -86,6 +103,7 @@ class TorchCollectives:
     def broadcast(self, values: Tensor, root: int) -> Tensor:
         """Return the values of rank ``root``; see :class:`.collectives.Collectives`."""
         staged = self._stage(values.contiguous().clone())
+        self._note(self._is_whole)
         dist.broadcast(staged, self._ranks[root], group=self._group)
         return staged.to(values.device)
 
@@ -96,11 +114,12 @@ class TorchCollectives:
             members = [self._ranks[rank] for rank in ranks]
             group = dist.new_group(members, backend=dist.get_backend(self._group))
             if self.rank in ranks:
-                own = TorchCollectives(group)
+                own = TorchCollectives(group, self._note)
         return own
 
     def _reduce(self, values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
         staged = self._stage(values.contiguous().clone())
+        self._note(self._is_whole)
         dist.all_reduce(staged, operation, group=self._group)
         return staged.to(values.device)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .. import errors
 from ..borders import is_out_of_memory
 from ..errors import FlashTalkError, NoMemoryError, WorkerError
-from .messages import Fault, FaultKind, RankEnded
+from .messages import Fault, FaultKind, RankEnded, Ready
 from .shared.pages import Pages
 
 _ORDER = ("memory", "input", "internal")
@@ -130,6 +130,17 @@ def hang_error(
         f"{rank_name(devices, rank)}: no progress for {limit_s:g} s {progress}; all processes of "
         f"the devices were ended; log: {log}"
     )
+
+
+def version_error(devices: Sequence[str], ready: Mapping[int, Ready]) -> WorkerError:
+    """Return the error of ranks that run different versions: of the first, and one that differs."""
+    first = ready[0]
+    other = next(each for each in ready.values() if each.versions != first.versions)
+    shown = (
+        f"{rank_name(devices, each.rank)} runs {', '.join(each.versions)}"
+        for each in (first, other)
+    )
+    return WorkerError(f"{' and '.join(shown)}; they need the same, of one installation")
 
 
 def how_ended(code: int) -> str:

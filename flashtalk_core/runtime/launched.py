@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,50 +14,56 @@ from contextlib import suppress
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
+from tempfile import mkstemp
 
-from .channel import ChannelClosed, make_pair
+from .channel import Channel, ChannelClosed, make_pair
 from .environment import ROOT, local_names, worker_environment
 from .launcher import LaunchSettings
 from .limits import Limits
 from .messages import RankEnded
 
 _LOOK_S = 0.02
+_LATER_S = 15.0
+"""How much longer ranks wait for each other at the start than this process waits for them: it sees
+which of them does not go on, where they see only that one is missing."""
 
 
 class Launched:
-    """The launcher of a fleet, and the channels to it and to its ranks."""
+    """The launcher of a fleet, the channels to it and to its ranks, and their log."""
 
-    def __init__(
-        self, devices: Sequence[str], limits: Limits, pages: int, log: int, name: str
-    ) -> None:
+    def __init__(self, devices: Sequence[str], limits: Limits, pages: int) -> None:
         """Start the launcher, which starts the ranks.
 
         Args:
             devices: One for each rank, as this process calls them.
             limits: How long everything may take.
             pages: File of the shared pages.
-            log: File that all processes write to.
-            name: Path of the log.
 
         Raises:
-            OSError: If it cannot be started.
+            OSError: If it cannot be started, or there is no place for the log.
         """
-        pairs = [make_pair(limits.start_s) for _ in range(len(devices) + 1)]
-        self.control, *self.ranks = (channel for channel, _ in pairs)
-        ends = [end for _, end in pairs]
-        control, *channels = (end.fileno() for end in ends)
-        settings = LaunchSettings(
-            parent=os.getpid(),
-            control=control,
-            channels=tuple(channels),
-            pages=pages,
-            devices=tuple(local_names(devices)),
-            start_s=limits.start_s,
-            exchange_s=max(limits.load_s, limits.step_s or 0.0),
-            log=name,
-        )
+        self._channels: list[Channel] = []
+        log, self.log = mkstemp(prefix="flashtalk-", suffix=".log")
         try:
-            self._process = subprocess.Popen(
+            self._process = self._start(devices, limits, pages, log)
+        except BaseException:
+            self._close()
+            self.remove_log()
+            raise
+        finally:
+            os.close(log)
+
+    def _start(
+        self, devices: Sequence[str], limits: Limits, pages: int, log: int
+    ) -> subprocess.Popen[bytes]:
+        ends: list[socket.socket] = []
+        try:
+            for _ in range(len(devices) + 1):
+                channel, end = make_pair(limits.start_s)
+                self._channels.append(channel)
+                ends.append(end)
+            settings = self._settings(devices, limits, pages, [end.fileno() for end in ends])
+            return subprocess.Popen(
                 [sys.executable, "-m", f"{_package()}.launcher", dumps(asdict(settings))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -66,12 +73,34 @@ class Launched:
                 pass_fds=[pages, *(end.fileno() for end in ends)],
                 start_new_session=True,
             )
-        except BaseException:
-            self._close()
-            raise
         finally:
             for end in ends:
                 end.close()
+
+    def _settings(
+        self, devices: Sequence[str], limits: Limits, pages: int, ends: Sequence[int]
+    ) -> LaunchSettings:
+        control, *channels = ends
+        return LaunchSettings(
+            parent=os.getpid(),
+            control=control,
+            channels=tuple(channels),
+            pages=pages,
+            devices=tuple(local_names(devices)),
+            start_s=limits.start_s + _LATER_S,
+            exchange_s=max(limits.load_s, limits.step_s or 0.0),
+            log=self.log,
+        )
+
+    @property
+    def control(self) -> Channel:
+        """Channel to the launcher."""
+        return self._channels[0]
+
+    @property
+    def ranks(self) -> Sequence[Channel]:
+        """Channels to the ranks."""
+        return self._channels[1:]
 
     @property
     def pid(self) -> int:
@@ -120,8 +149,13 @@ class Launched:
         self._process.wait()
         self._close()
 
+    def remove_log(self) -> None:
+        """Remove the log, of which nobody needs to read."""
+        with suppress(OSError):
+            Path(self.log).unlink()
+
     def _close(self) -> None:
-        for channel in (self.control, *self.ranks):
+        for channel in self._channels:
             channel.close()
 
 

@@ -21,7 +21,7 @@ class Limits:
     """Seconds. A limit of a phase is the longest time without any progress in it."""
 
     start_s: float = 120.0
-    """Until all ranks are up and have met."""
+    """Of a rank's start, and of its meeting with the others."""
     load_s: float = 900.0
     """Of opening a job and of its first chunk: weights are read, and kernels built."""
     step_s: float | None = None

@@ -7,16 +7,14 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
-from tempfile import mkstemp
+from contextlib import ExitStack, suppress
 from typing import NoReturn, cast
 
 from ..config.chunk import ChunkConfig
 from ..errors import FlashTalkError, WorkerError
 from ..excerpt import reason
 from .channel import Blob, Channel, ChannelClosed
-from .faults import death_error, fault_error, first_cause, hang_error, is_cause
+from .faults import death_error, fault_error, first_cause, hang_error, is_cause, version_error
 from .launched import Launched
 from .limits import RELEASE_S, Limits
 from .messages import (
@@ -63,21 +61,20 @@ class Processes:
         self._command = 0
         self._answers: dict[int, Finished | Stopped | Fault] = {}
         self._deaths: list[RankEnded] = []
+        self._pids: tuple[int, ...] = ()
         self.ready: dict[int, Ready] = {}
         self.is_running = True
-        self._selector = selectors.DefaultSelector()
-        self._file = create_pages()
-        self.pages = Pages(self._file)
-        log, self.log = mkstemp(prefix="flashtalk-", suffix=".log")
         try:
-            self._launched = Launched(self._devices, limits, self._file, log, self.log)
+            with ExitStack() as undo:
+                self._file = create_pages()
+                undo.callback(os.close, self._file)
+                self.pages = Pages(self._file)
+                self._selector = selectors.DefaultSelector()
+                undo.callback(self._selector.close)
+                self._launched = Launched(self._devices, limits, self._file)
+                undo.pop_all()
         except OSError as error:
-            self._selector.close()
-            os.close(self._file)
-            Path(self.log).unlink()
             raise WorkerError(f"{self._names}: no process starts: {reason(error)}") from error
-        finally:
-            os.close(log)
         self._selector.register(self._launched.control, selectors.EVENT_READ, None)
         for rank, channel in enumerate(self._launched.ranks):
             self._selector.register(channel, selectors.EVENT_READ, rank)
@@ -90,6 +87,11 @@ class Processes:
     def __repr__(self) -> str:
         state = "running" if self.is_running else "ended"
         return f"Processes({', '.join(self._devices)}, {state})"
+
+    @property
+    def log(self) -> str:
+        """Path of the file that all processes write to."""
+        return self._launched.log
 
     def share_frames(self, chunk: ChunkConfig, size_px: tuple[int, int]) -> SharedFrames:
         """Reserve shared memory for frames; see :func:`.shared.pages.reserve_frames`."""
@@ -166,8 +168,7 @@ class Processes:
                 channel.send(Exit())
         self._launched.wait(self._limits.exit_s)
         self.kill()
-        with suppress(OSError):
-            Path(self.log).unlink()
+        self._launched.remove_log()
 
     def kill(self) -> None:
         """End all processes now, and free what is shared; the log stays."""
@@ -183,18 +184,16 @@ class Processes:
         return "devices " + ", ".join(self._devices)
 
     def _wait_until_ready(self) -> None:
-        end_s = time.monotonic() + self._limits.start_s
+        watch, limit_s = Watch(self.pages, len(self._devices)), self._limits.start_s
         while len(self.ready) < len(self._devices):
             if self._selector.select(_POLL_S):
                 self._receive()
-            if time.monotonic() > end_s:
-                missing = [rank for rank in range(len(self._devices)) if rank not in self.ready]
-                raise hang_error(
-                    self._devices, missing[0], self._limits.start_s, self.pages, self.log
-                )
-        versions = {each.versions for each in self.ready.values()}
-        if len(versions) > 1:
-            raise WorkerError(f"{self._names}: they run different versions: {sorted(versions)}")
+            self._raise_fault()
+            stuck = watch.find_stuck(self.ready, limit_s)
+            if stuck is not None:
+                self._fail_by_hang(stuck, limit_s)
+        if len({each.versions for each in self.ready.values()}) > 1:
+            raise version_error(self._devices, self.ready)
 
     def _reports(self, limit_s: Callable[[], float]) -> Iterator[Report]:
         """Yield what rank 0 reports until all ranks have answered."""
@@ -235,6 +234,7 @@ class Processes:
                 return message
             else:
                 assert isinstance(message, Started), message
+                self._pids = message.pids
             return None
         return None
 
@@ -267,7 +267,7 @@ class Processes:
             while time.monotonic() < end_s:
                 if self._selector.select(_POLL_S):
                     self._receive()
-        if not self._have_failed_alike:
+        if not self._have_failed_alike or not self._command:
             self.kill()
         raise self._error_of_faults(has_ended=not self.is_running)
 
@@ -287,9 +287,9 @@ class Processes:
 
     def _fail_by_hang(self, rank: int, limit_s: float) -> NoReturn:
         error = hang_error(self._devices, rank, limit_s, self.pages, self.log)
-        for each in self.ready.values():
+        for pid in self._pids:
             with suppress(ProcessLookupError):
-                os.kill(each.pid, signal.SIGUSR1)  # writes where all its threads are to the log
+                os.kill(pid, signal.SIGUSR1)  # writes where all its threads are to the log
         time.sleep(_DUMP_S)
         self.kill()
         raise error

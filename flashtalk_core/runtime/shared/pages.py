@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NoMemoryError
-from ...excerpt import reason
+from ...excerpt import format_size, reason
 
 _HEAD_BYTES = 1 << 16
 """Where frames begin: a multiple of any system's page."""
 _ROW_WORDS = 8
 _FRAMES_BITS = 16
-_MARK_BITS = 20
+_MARK_BITS = 16
 """Of a count: what was done since the last mark."""
 _COMMAND_BITS = 36
 """Of a count: the marks of a command, and what was done since the last one."""
@@ -40,6 +40,7 @@ class Phase(IntEnum):
     AUDIO = 4
     STEP = 5
     DECODE = 6
+    MEETING = 7
 
 
 _IN_PHASE = {
@@ -50,6 +51,7 @@ _IN_PHASE = {
     Phase.AUDIO: "at the start of chunk {chunk}",
     Phase.STEP: "in step {step} of chunk {chunk}",
     Phase.DECODE: "while chunk {chunk} was decoded",
+    Phase.MEETING: "while it met the others",
 }
 
 
@@ -104,6 +106,17 @@ class RankRow:
         """Note progress within a phase."""
         self._words[0] += 1
 
+    def exchange(self, is_whole: bool) -> None:
+        """Note that an exchange begins, which the rank that others wait for has not begun.
+
+        Args:
+            is_whole: Whether all ranks take part; some have no part of the frames.
+        """
+        if is_whole:
+            self.mark()
+        else:
+            self.advance()
+
     def beat(self) -> None:
         """Note that the process runs."""
         self._words[1] += 1
@@ -128,9 +141,13 @@ class Pages:
     """The mapping of one process. Words are written whole, so that readers see old or new ones."""
 
     def __init__(self, file: int) -> None:
-        """Map the head of ``file``, which stays the caller's."""
+        """Map the head of ``file``, which stays the caller's.
+
+        Raises:
+            NoMemoryError: If it cannot be mapped; :meth:`map_frames`, too.
+        """
         self._file = file
-        self._words: NDArray[np.int64] = np.frombuffer(mmap.mmap(file, _HEAD_BYTES), np.int64)
+        self._words: NDArray[np.int64] = np.frombuffer(_mapping(file, _HEAD_BYTES), np.int64)
 
     @property
     def cancelled(self) -> int:
@@ -166,8 +183,7 @@ class Pages:
 
     def map_frames(self, num_bytes: int) -> NDArray[np.uint8]:
         """Return the memory behind the head; it is unmapped when nothing refers to it."""
-        mapping = mmap.mmap(self._file, num_bytes, offset=_HEAD_BYTES)
-        return np.frombuffer(mapping, np.uint8)
+        return np.frombuffer(_mapping(self._file, num_bytes, _HEAD_BYTES), np.uint8)
 
 
 def create_pages() -> int:
@@ -175,6 +191,7 @@ def create_pages() -> int:
 
     Raises:
         NoMemoryError: If there is no memory for it.
+        OSError: If this process may have no more files.
     """
     file = os.memfd_create("flashtalk")
     try:
@@ -204,6 +221,13 @@ def free_frames(file: int) -> None:
     os.ftruncate(file, _HEAD_BYTES)
 
 
+def _mapping(file: int, num_bytes: int, offset: int = 0) -> mmap.mmap:
+    try:
+        return mmap.mmap(file, num_bytes, offset=offset)
+    except OSError as error:
+        raise _no_memory(num_bytes, error) from error
+
+
 def _available_bytes() -> int:
     """Return the memory of this machine that programs may still take."""
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -213,6 +237,6 @@ def _available_bytes() -> int:
 
 def _no_memory(num_bytes: int, error: OSError) -> NoMemoryError:
     return NoMemoryError(
-        f"shared memory of {num_bytes / 1e6:.0f} MB for frames: {reason(error)}; free some, or "
+        f"shared memory of {format_size(num_bytes)} for frames: {reason(error)}; free some, or "
         "use a smaller size"
     )

@@ -10,10 +10,20 @@ import torch.distributed as dist
 from ...parallel.collectives import Collectives
 from ...parallel.torch_collectives import TorchCollectives
 from ..launcher import RankSettings
+from ..shared.pages import Phase, RankRow
 
 
-def meet(settings: RankSettings, device: torch.device) -> tuple[Collectives, Collectives]:
-    """Return the exchange between processes in host memory, and that between their devices."""
+def meet(
+    settings: RankSettings, device: torch.device, row: RankRow
+) -> tuple[Collectives, Collectives]:
+    """Return the exchange between processes in host memory, and that between their devices.
+
+    Args:
+        settings: Of this rank.
+        device: Where it computes.
+        row: Notes how far it is, so that the rank that the others wait for is known.
+    """
+    row.enter(Phase.MEETING)
     start, limit = (timedelta(seconds=each) for each in (settings.start_s, settings.exchange_s))
     world = len(settings.devices)
     store = dist.TCPStore(
@@ -25,14 +35,17 @@ def meet(settings: RankSettings, device: torch.device) -> tuple[Collectives, Col
         wait_for_workers=False,
         master_listen_fd=settings.listener,
     )
+    row.mark()
     dist.init_process_group(
         "gloo", store=store, rank=settings.rank, world_size=world, timeout=limit
     )
+    row.mark()
     dist.monitored_barrier(timeout=start)  # names a rank that is missing
-    control = TorchCollectives()
+    row.mark()
+    control = TorchCollectives(note=row.exchange)
     if device.type != "cuda" or len(set(settings.devices)) < world:
         return control, control  # NCCL takes one rank a GPU
-    ranks = TorchCollectives(dist.new_group(backend="nccl", timeout=limit))
+    ranks = TorchCollectives(dist.new_group(backend="nccl", timeout=limit), row.exchange)
     ranks.sum(torch.ones(1, device=device))  # connects them now, not in the first chunk
     torch.cuda.synchronize(device)
     return control, ranks

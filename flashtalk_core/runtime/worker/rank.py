@@ -68,11 +68,19 @@ def serve(settings: RankSettings, channel: Channel, pages: Pages) -> None:
     device = torch.device(settings.devices[settings.rank])
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    control, ranks = meet(settings, device)
+    row = pages.row(settings.rank)
+    try:
+        control, ranks = meet(settings, device, row)
+    except Exception as error:  # of the system, of gloo or NCCL: the parent ends all, and says it
+        logger.exception("failed %s", row.read())
+        fault = fault_of(error, command=0, rank=settings.rank, phase=str(row.read()))
+        channel.send(fault)
+        channel.receive()
+        return
     channel.send(_ready(settings.rank, device))
     rank = Rank(settings, device, channel, pages, control, ranks)
     while True:
-        pages.row(settings.rank).enter(Phase.IDLE)
+        row.enter(Phase.IDLE)
         message, blobs = channel.receive()
         if isinstance(message, Exit):
             break
@@ -163,6 +171,7 @@ class Rank:
         self._row.enter(Phase.LOADING)
         job = read_job(message.job)
         plan = unpack_plan(job, blobs, self._device)
+        frames = SharedFrames(self._pages, plan.chunk, plan.request.size_px)
         inner, networks = self._networks_for(job, plan)
         self._row.enter(Phase.ENCODING)
 
@@ -183,7 +192,7 @@ class Rank:
             self._events,
             self._images(plan),
         )
-        self._frames = SharedFrames(self._pages, plan.chunk, plan.request.size_px)
+        self._frames = frames
 
     def _networks_for(self, job: Job, plan: RenderPlan) -> tuple[CachedNetworks, SpreadNetworks]:
         """Return the networks as they were read, and divided; what was read serves any division."""

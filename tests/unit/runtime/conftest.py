@@ -1,6 +1,10 @@
 """A fleet of two processes on the CPU, with the tiny model at 32 x 32 pixels."""
 
+import json
 import os
+import resource
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,7 @@ import torch
 
 from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.engine.build import LocalEngine
-from flashtalk_core.engine.events import NO_EVENTS
+from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
 from flashtalk_core.engine.render import render_video
 from flashtalk_core.engine.resolve import Inputs, LocalHost, resolve
 from flashtalk_core.engine.spec import (
@@ -19,12 +23,14 @@ from flashtalk_core.engine.spec import (
     SamplingSpec,
     Speaker,
 )
+from flashtalk_core.errors import WorkerError
 from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.runtime.fleet import Fleet
 from flashtalk_core.runtime.limits import Limits
 
 DEVICES = ("cpu", "cpu")
+GONE_S = 10
 
 
 class Frames(list):
@@ -89,6 +95,12 @@ def before():
     return own_resources()
 
 
+def injected(fault_file):
+    """Return the environment in which ranks fail as a file says."""
+    folder = str(Path(__file__).with_name("injected"))
+    return {"PYTHONPATH": folder, "RANK_FAULTS": str(fault_file)}
+
+
 @pytest.fixture(scope="module")
 def fleet(fault_file, before):
     """A fleet, started by whoever renders first; the environment is that of another program."""
@@ -99,9 +111,7 @@ def fleet(fault_file, before):
         "WORLD_SIZE": "9",
         "TORCHELASTIC_RUN_ID": "other",
         "PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync",
-        "PYTHONPATH": str(Path(__file__).with_name("injected")),
-        "RANK_FAULTS": str(fault_file),
-    }
+    } | injected(fault_file)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in foreign.items():
             patch.setenv(name, value)
@@ -109,6 +119,80 @@ def fleet(fault_file, before):
         fleet = Fleet(DEVICES, Limits(step_s=120, stop_s=3))
         yield fleet
         fleet.close()
+
+
+@pytest.fixture(scope="module")
+def drawn(fleet, plan):
+    """Frames of the first render, and what it reported."""
+    seen = Seen()
+    return render(plan, fleet, seen.events), seen
+
+
+@pytest.fixture(scope="module")
+def expected(drawn):
+    """What every later render draws, to the bit."""
+    return drawn[0]
+
+
+@pytest.fixture
+def fault(fault_file):
+    """Request an error in some ranks, by chunk and step counted from 1, or at the ``start``."""
+
+    def request(error, message="", ranks=(1,), at=(2, 2)):
+        fault_file.write_text(
+            json.dumps({"error": error, "message": message, "ranks": ranks, "at": at})
+        )
+
+    yield request
+    fault_file.unlink(missing_ok=True)
+
+
+class Seen:
+    """Counts what a render reports, and does something at a step or a stage."""
+
+    def __init__(self, at=None, action=None):
+        self.at, self.action = at, action
+        self.loaded, self.steps, self.stages, self.states = [], 0, [], []
+        self.events = EventHandlers(
+            loading=self.loaded.append, step=self.step, stage=self.stage, state=self.states.append
+        )
+
+    def step(self, _step):
+        self.steps += 1
+        if self.at == self.steps:
+            self.action()
+
+    def stage(self, name):
+        self.stages.append(name)
+        if self.at == name and len(self.states) == 1:
+            self.at = None
+            self.action()
+
+
+@pytest.fixture
+def running_fleet(fleet, plan):
+    """The fleet with its processes, which a test before may have ended."""
+    if not fleet.is_running:
+        render(plan, fleet)
+    return fleet
+
+
+def rank_pid(fleet, rank):
+    return fleet._processes.ready[rank].pid
+
+
+def wait_until_gone(pids):
+    end_s = time.monotonic() + GONE_S
+    while running(pids) and time.monotonic() < end_s:
+        time.sleep(0.1)
+    assert not running(pids)
+
+
+def fail(fleet, plan, seen, error=WorkerError):
+    """Render, and return the error and how many seconds it came after the step or stage."""
+    with pytest.raises(error) as caught:
+        render(plan, fleet, seen.events)
+    return str(caught.value)
 
 
 def processes():
@@ -152,3 +236,14 @@ def own_resources():
         len(fleet_processes(os.getpid())),
         [each for each in Path("/dev/shm").iterdir() if "flashtalk" in each.name],
     )
+
+
+@contextmanager
+def limited(kind, value):
+    """Let this process have no more of a resource than ``value``."""
+    before = resource.getrlimit(kind)
+    resource.setrlimit(kind, (value, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, before)

@@ -1,7 +1,6 @@
 """Two processes draw what one does, and every fault ends in one error and a fleet that goes on."""
 
 import gc
-import json
 import logging
 import os
 import re
@@ -20,86 +19,21 @@ from flashtalk_core.engine.session import run_session
 from flashtalk_core.errors import NoMemoryError, OverflowedError, WorkerError
 from flashtalk_core.media.audio.probe import AnalysisStream
 
-from .conftest import fleet_processes, own_resources, render, running
+from .conftest import (
+    GONE_S,
+    Seen,
+    fail,
+    fleet_processes,
+    own_resources,
+    rank_pid,
+    render,
+    running,
+    wait_until_gone,
+)
 
 pytestmark = pytest.mark.ranks
 
 HERE = Path(__file__).parent
-GONE_S = 10
-
-
-@pytest.fixture(scope="module")
-def drawn(fleet, plan):
-    """Frames of the first render, and what it reported."""
-    seen = Seen()
-    return render(plan, fleet, seen.events), seen
-
-
-@pytest.fixture(scope="module")
-def expected(drawn):
-    """What every later render draws, to the bit."""
-    return drawn[0]
-
-
-@pytest.fixture
-def fault(fault_file):
-    """Request an error in some ranks, by chunk and step counted from 1."""
-
-    def request(error, message, ranks, at=(2, 2)):
-        fault_file.write_text(
-            json.dumps({"error": error, "message": message, "ranks": ranks, "at": at})
-        )
-
-    yield request
-    fault_file.unlink(missing_ok=True)
-
-
-class Seen:
-    """Counts what a render reports, and does something at a step or a stage."""
-
-    def __init__(self, at=None, action=None):
-        self.at, self.action = at, action
-        self.loaded, self.steps, self.stages, self.states = [], 0, [], []
-        self.events = EventHandlers(
-            loading=self.loaded.append, step=self.step, stage=self.stage, state=self.states.append
-        )
-
-    def step(self, _step):
-        self.steps += 1
-        if self.at == self.steps:
-            self.action()
-
-    def stage(self, name):
-        self.stages.append(name)
-        if self.at == name and len(self.states) == 1:
-            self.at = None
-            self.action()
-
-
-@pytest.fixture
-def running_fleet(fleet, plan):
-    """The fleet with its processes, which a test before may have ended."""
-    if not fleet.is_running:
-        render(plan, fleet)
-    return fleet
-
-
-def rank_pid(fleet, rank):
-    return fleet._processes.ready[rank].pid
-
-
-def wait_until_gone(pids):
-    end_s = time.monotonic() + GONE_S
-    while running(pids) and time.monotonic() < end_s:
-        time.sleep(0.1)
-    assert not running(pids)
-
-
-def fail(fleet, plan, seen, error=WorkerError):
-    """Render, and return the error and how many seconds it came after the step or stage."""
-    with pytest.raises(error) as caught:
-        render(plan, fleet, seen.events)
-    return str(caught.value)
 
 
 def test_two_processes_draw_what_one_does(fleet, plan, by_one, drawn):

@@ -1,7 +1,9 @@
 """Shared pages: progress, tickets, frames, and who does not go on."""
 
 import errno
+import mmap
 import os
+import resource
 import time
 from pathlib import Path
 from threading import Thread
@@ -23,6 +25,8 @@ from flashtalk_core.runtime.shared.pages import (
 )
 from flashtalk_core.runtime.watch import Watch
 from flashtalk_core.runtime.worker.tickets import StoppedError, Tickets
+
+from .conftest import limited
 
 pytestmark = pytest.mark.cpu
 
@@ -67,12 +71,31 @@ def test_frames_and_motion_frames_are_shared(file):
     assert os.fstat(file).st_size < 1e5
 
 
+def test_memory_that_cannot_be_mapped_is_one_error(file):
+    pages = Pages(file)
+    own_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+    os.truncate(file, 1 << 33)  # takes no memory
+    with (
+        limited(resource.RLIMIT_AS, own_bytes + (1 << 30)),
+        pytest.raises(NoMemoryError, match=r"shared memory of 4\.3 GB for frames: Cann"),
+    ):
+        pages.map_frames(1 << 32)
+
+
+def test_a_size_that_the_system_does_not_take_is_one_error(file):
+    with (
+        limited(resource.RLIMIT_FSIZE, 1 << 16),
+        pytest.raises(NoMemoryError, match=r"shared memory of 1\.0 MB for frames: File too large"),
+    ):
+        reserve_frames(file, 1_000_000)
+
+
 def test_more_memory_than_there_is_is_not_tried(file, monkeypatch):
     def fail(*_args):
         raise AssertionError("the system would end other programs")
 
     monkeypatch.setattr(os, "posix_fallocate", fail)
-    with pytest.raises(NoMemoryError, match="shared memory of 1000000000 MB for frames: Cannot"):
+    with pytest.raises(NoMemoryError, match=r"shared memory of 1000000\.0 GB for frames: Cannot"):
         reserve_frames(file, 10**15)
 
 
@@ -81,7 +104,7 @@ def test_memory_that_runs_out_is_reported_before_it_is_used(file, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", fail)
-    with pytest.raises(NoMemoryError, match="shared memory of 50 MB for frames: No space left"):
+    with pytest.raises(NoMemoryError, match=r"shared memory of 50\.0 MB for frames: No space left"):
         reserve_frames(file, 50_000_000)
 
 
@@ -123,12 +146,12 @@ def test_a_stopped_process_is_to_blame_though_it_made_the_last_progress(file):
     assert found == 1
 
 
-def blamed(pages):
-    """Return the rank to blame when none of two goes on."""
+def blamed(pages, num_ranks=2):
+    """Return the rank to blame when none goes on."""
     clock = Clock()
-    watch = Watch(pages, 2, clock)
+    watch = Watch(pages, num_ranks, clock)
     for _ in range(30):
-        for rank in range(2):
+        for rank in range(num_ranks):
             pages.row(rank).beat()
         found = watch.find_stuck((), 10.0)
         clock.now_s += 0.5
@@ -162,6 +185,21 @@ def test_weights_that_only_rank_0_reads_do_not_put_it_ahead(file):
     rows[0].enter(Phase.STEP, chunk=1, step=1)
     rows[0].enter(Phase.STEP, chunk=1, step=2)
     assert blamed(pages) == 1
+
+
+def test_ranks_that_wait_in_an_exchange_are_ahead_of_the_one_that_does_not_come(file):
+    pages = Pages(file)
+    rows = [pages.row(0), pages.row(1), pages.row(2)]
+    for row in rows:
+        row.begin(1)
+        row.enter(Phase.DECODE, chunk=1)
+    for row, num_halos in zip(rows, (3, 2, 0), strict=True):
+        for _ in range(num_halos):
+            row.exchange(is_whole=False)
+    rows[2].exchange(is_whole=True)  # it has no band, and waits for what both are to join
+    assert blamed(pages, 3) == 1
+    rows[1].exchange(is_whole=True)
+    assert blamed(pages, 3) == 0
 
 
 def test_time_in_which_this_process_did_not_run_does_not_count(file):

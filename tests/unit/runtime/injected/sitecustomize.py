@@ -1,4 +1,8 @@
-"""Raises errors in ranks of a fleet, on request: read by Python at the start of each of them."""
+"""Makes ranks of a fleet fail, on request: read by Python at the start of each of them.
+
+A request is a file of JSON: which ``ranks``, ``at`` which chunk and step (or ``"start"``), and
+what, an ``error`` to raise with a ``message`` or one of ``FAULTS``.
+"""
 
 import json
 import os
@@ -7,23 +11,67 @@ from pathlib import Path
 
 if sys.orig_argv[-2:-1] == ["flashtalk_core.runtime.worker"] and "RANK_FAULTS" in os.environ:
     import builtins
+    import ctypes
+    import signal
 
     import torch
 
     from flashtalk_core import errors
+    from flashtalk_core.models.transformer.model import OutputHead
+    from flashtalk_core.runtime.worker import meeting
     from flashtalk_core.runtime.worker.events import RankEvents
 
     RANK = json.loads(sys.orig_argv[-1])["rank"]
     REQUEST = Path(os.environ["RANK_FAULTS"])
     PLACES = (errors, torch, builtins)
-    real_step = RankEvents.step
+    real_step, real_meet = RankEvents.step, meeting.meet
+
+    def block(library):
+        """Do not return from native code."""
+        reading, _writing = os.pipe()
+        library.read(reading, ctypes.create_string_buffer(1), 1)
+
+    def block_with_lock():
+        """Let no other thread of this process run Python meanwhile."""
+        block(ctypes.PyDLL(None))
+
+    def block_without_lock():
+        block(ctypes.CDLL(None))
+
+    def poison():
+        """Let this rank's tokens be NaN from now on."""
+        real_head = OutputHead.forward
+        OutputHead.forward = lambda *given: real_head(*given) * torch.nan
+
+    def be_another_version():
+        rank = sys.modules["flashtalk_core.runtime.worker.rank"]
+        rank.version = lambda _package: "9.0"
+
+    def be_killed():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    FAULTS = {
+        each.__name__: each
+        for each in (block_with_lock, block_without_lock, poison, be_another_version, be_killed)
+    }
+
+    def fail(at):
+        if not REQUEST.exists():
+            return
+        fault = json.loads(REQUEST.read_text())
+        if RANK in fault["ranks"] and at == fault["at"]:
+            if fault["error"] in FAULTS:
+                FAULTS[fault["error"]]()
+                return
+            place = next(each for each in PLACES if hasattr(each, fault["error"]))
+            raise getattr(place, fault["error"])(fault["message"])
 
     def step(self, number):
         real_step(self, number)
-        if REQUEST.exists():
-            fault = json.loads(REQUEST.read_text())
-            if RANK in fault["ranks"] and [self.chunk, number + 1] == fault["at"]:
-                place = next(each for each in PLACES if hasattr(each, fault["error"]))
-                raise getattr(place, fault["error"])(fault["message"])
+        fail([self.chunk, number + 1])
 
-    RankEvents.step = step
+    def meet(*given):
+        fail("start")
+        return real_meet(*given)
+
+    RankEvents.step, meeting.meet = step, meet

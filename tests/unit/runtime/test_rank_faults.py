@@ -1,0 +1,98 @@
+"""Faults of ranks, of their memory and of the process that renders, each in a real render."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from flashtalk_core.errors import NoMemoryError, OverflowedError
+
+from .conftest import Seen, fail, fleet_processes, limited, render, wait_until_gone
+
+pytestmark = pytest.mark.ranks
+
+
+def test_what_is_no_number_on_one_rank_is_one_error_of_all(fleet, plan, fault, expected):
+    """Every rank gets all tokens, so that all see it, and the exchanges match."""
+    pids = fleet_processes(os.getpid())
+    fault("poison", ranks=[1], at=(1, 1))
+    said = fail(fleet, plan, Seen(), OverflowedError)
+    assert said.startswith("chunk 1: the model's output is NaN or infinite; use another dtype")
+    assert fleet_processes(os.getpid()) == pids
+    fleet.close()  # the rank stays poisoned
+
+
+def test_memory_for_frames_that_is_missing_is_said_before_weights_are_read(
+    running_fleet, plan, expected
+):
+    fleet = running_fleet
+    fleet.release()
+    pids = fleet_processes(os.getpid())
+    seen = Seen()
+    with limited(resource.RLIMIT_FSIZE, 1 << 16):
+        said = fail(fleet, plan, seen, NoMemoryError)
+    assert re.match(r"shared memory of [0-9.]+ kB for frames: File too large; free some", said)
+    assert not seen.loaded
+    assert torch.equal(render(plan, fleet), expected)
+    assert fleet_processes(os.getpid()) == pids
+
+
+STOP_AND_GO = "import os, time; os.kill({0}, {1}); time.sleep(7); os.kill({0}, {2})"
+
+
+def test_a_pause_of_the_process_that_renders_is_no_fault(
+    running_fleet, plan, expected, monkeypatch
+):
+    """Longer than ranks may be silent, and than a step may take: as a debugger stops it."""
+    fleet = running_fleet
+    monkeypatch.setattr(fleet, "_limits", replace(fleet._limits, step_s=4))
+    pids, helpers = fleet_processes(os.getpid()), []
+
+    def pause():
+        numbers = os.getpid(), int(signal.SIGSTOP), int(signal.SIGCONT)
+        helpers.append(subprocess.Popen([sys.executable, "-c", STOP_AND_GO.format(*numbers)]))
+
+    seen = Seen(2, pause)
+    try:
+        assert torch.equal(render(plan, fleet, seen.events), expected)
+    finally:
+        assert [each.wait(20) for each in helpers] == [0]
+    assert fleet_processes(os.getpid()) == pids
+
+
+def test_memory_that_runs_out_on_one_rank_names_it_and_ends_all(
+    running_fleet, plan, fault, expected
+):
+    """The others are in exchanges that it does not take part in."""
+    fleet = running_fleet
+    pids = fleet_processes(os.getpid())
+    fault("OutOfMemoryError", "CUDA out of memory. Tried to allocate 2 GiB")
+    said = fail(fleet, plan, Seen(), NoMemoryError)
+    assert said.startswith("cpu (rank 1): out of memory in step 2 of chunk 2 (CUDA out of memory.")
+    assert "; all its processes were ended; decode fewer latents at once, use float8" in said
+    wait_until_gone(pids)
+
+
+@pytest.mark.parametrize("how", ["block_with_lock", "block_without_lock"])
+def test_native_code_that_does_not_return_is_named_and_shown_after_the_limit(
+    fleet, plan, fault, monkeypatch, how
+):
+    """With Python's lock not even the thread runs that beats; without it, all other threads do."""
+    monkeypatch.setattr(fleet, "_limits", replace(fleet._limits, step_s=4))
+    fault(how)
+    seen = Seen(1, lambda: pids.extend(fleet_processes(os.getpid())))
+    pids = []
+    said = fail(fleet, plan, seen)
+    assert re.match(r"cpu \(rank 1\): no progress for 4 s in step 2 of chunk 2; all proc", said)
+    log = Path(said.rpartition("log: ")[2]).read_text()
+    assert f"in {how}" in log
+    assert log.count("Current thread") + log.count("Thread 0x") >= 2
+    assert len(pids) == 3
+    wait_until_gone(pids)
