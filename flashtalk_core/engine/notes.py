@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 
 import torch
 
 from ..acceleration.kernel_options import KernelOptions
 from ..acceleration.support import check_kernel_options
 from ..errors import InvalidInputError
+from ..geometry import SPATIAL_STRIDE
 from ..media.audio.notes import audio_notes
 from ..media.video.audio_track import track_notes
 from ..models.vae.model import VideoVAE
-from ..parallel.bands import COLUMNS, ROWS
+from ..parallel.bands import COLUMNS, MIN_CELLS, ROWS
+from ..placement.activation_sizes import chunk_tokens
+from ..placement.links import little_gain, slow_links
 from ..placement.place import Placement
 from ..weights.load import AvatarCheckpoint
 from .plan import RenderPlan
@@ -35,7 +39,7 @@ def render_notes(plan: RenderPlan) -> list[str]:
 
 def set_up_notes(plan: RenderPlan) -> list[str]:
     """Return those of the notes that are about the model and where it runs."""
-    return [*model_notes(plan.checkpoint), *placement_notes(plan.placement)]
+    return [*model_notes(plan.checkpoint), *device_notes(plan)]
 
 
 def model_notes(checkpoint: AvatarCheckpoint) -> list[str]:
@@ -46,6 +50,17 @@ def model_notes(checkpoint: AvatarCheckpoint) -> list[str]:
             "known here; add a LoRA for few steps without guidance, such as lightx2v's"
         ]
     return []
+
+
+def device_notes(plan: RenderPlan) -> list[str]:
+    """Return those of them that concern the devices."""
+    place = plan.placement
+    if place.num_devices == 1:
+        return placement_notes(place)
+    size_px, config = plan.request.size_px, plan.checkpoint.config
+    _frames, positions = chunk_tokens(config, size_px, plan.chunk)
+    divided = division_notes(place, size_px, config.dit.num_heads, positions)
+    return [*placement_notes(place), *_link_notes(place), *divided]
 
 
 def placement_notes(place: Placement) -> list[str]:
@@ -70,6 +85,44 @@ def placement_notes(place: Placement) -> list[str]:
     if place.num_devices == 1 and place.vae_grid in (ROWS, COLUMNS):
         notes.append(f"VAE grid {place.vae_grid}: one device decodes, so its images stay whole")
     return notes
+
+
+def division_notes(
+    place: Placement, size_px: tuple[int, int], num_heads: int, num_positions: int
+) -> list[str]:
+    """Return what of a render has fewer parts than there are devices.
+
+    Args:
+        place: Where it runs, on several devices.
+        size_px: Height and width of the video.
+        num_heads: Heads of attention.
+        num_positions: Tokens of a frame.
+    """
+    notes, count = [], place.num_devices
+    for what, number, parts in (
+        ("heads", num_heads, count // place.ring),
+        ("tokens of a frame", num_positions, count),
+    ):
+        if number < parts:
+            notes.append(f"devices: {number} {what} are divided among {parts}; some have none")
+    grid, wanted = place.grid(size_px), len(place.vae_devices) or count
+    named = prod(map(int, place.vae_grid.split("x"))) if "x" in place.vae_grid else wanted
+    if grid.size < named:
+        notes.append(
+            f"devices: {grid.size} of {wanted} encode and decode; more bands of "
+            f"{size_px[0]}x{size_px[1]} would be thinner than {MIN_CELLS * SPATIAL_STRIDE} "
+            "pixels, or slower"
+        )
+    return notes
+
+
+def _link_notes(place: Placement) -> list[str]:
+    if place.device.type != "cuda" or place.cluster:
+        return []
+    gpus = [int(name.partition(":")[2]) for name in place.devices]
+    slow = slow_links(gpus)
+    numbers = ",".join(map(str, gpus))
+    return [f"devices {numbers}: the exchange goes {slow}: {little_gain(gpus)}"] if slow else []
 
 
 @cache

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from itertools import combinations
 
+from ...placement.links import known_links, little_gain, slow_links
 from .findings import Finding, Package, look_for
 
 PACKAGES = (
@@ -31,33 +31,18 @@ def _gpus() -> Finding:
 
 
 def _links() -> Finding:
-    """Return whether each GPU reads the memory of each other one, over NVLink or PCIe."""
+    """Return how the GPUs reach each other."""
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    pairs = list(combinations(range(count), 2))
-    if not pairs:
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    if len(gpus) < 2:
         return Finding("links", False, "no two GPUs")
-    slow = [
-        f"{one}-{other}"
-        for one, other in pairs
-        if not torch.cuda.can_device_access_peer(one, other)
-    ]
+    slow = slow_links(gpus)
     if slow:
-        where = "all pairs" if len(slow) == len(pairs) else ", ".join(slow)
-        return Finding("links", False, f"through main memory ({where}): expect little gain")
-    kinds = _kinds(count)
+        return Finding("links", False, f"{slow}: {little_gain(gpus)}")
+    kinds = dict.fromkeys(known_links().values())
     over = f", over {' and '.join(kinds)}" if kinds else ""
     return Finding("links", True, f"each GPU reads the memory of each other one{over}")
-
-
-def _kinds(count: int) -> list[str]:
-    """Return how GPUs are joined; nothing in the published pack, which starts no programs."""
-    try:
-        from ...bench.ranks.topology import link_kinds, read_topology
-    except ImportError:
-        return []
-    return link_kinds(read_topology(), count)
 
 
 def _exchange(has_nccl: bool) -> Finding:

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from flashtalk_core.acceleration.attention_kernels import KERNELS
-from flashtalk_core.bench.ranks.topology import link_kinds
 from flashtalk_core.cli.diagnosis.doctor import list_devices
 from flashtalk_core.cli.diagnosis.several_devices import list_several
 from flashtalk_core.cli.main import main
+from flashtalk_core.placement import topology as topology_module
+from flashtalk_core.placement.topology import link_kinds, parse_links
 from flashtalk_core.weights.discovery.layout import resolve_model
 
 pytestmark = pytest.mark.cpu
@@ -96,7 +97,12 @@ def test_what_several_devices_need_is_listed_and_nothing_of_it_imported(report):
     ("reach", "is_good", "says"),
     [
         (lambda one, other: True, True, "each GPU reads the memory of each other one"),
-        (lambda one, other: False, False, "through main memory (all pairs): expect little gain"),
+        (
+            lambda one, other: False,
+            False,
+            "through main memory (all pairs): expect little gain; a "
+            "batch renders a video on each of them (batch --devices 0,1,2)",
+        ),
         (lambda one, other: (one, other) != (0, 2), False, "through main memory (0-2): expect"),
     ],
 )
@@ -104,6 +110,8 @@ def test_links_between_gpus_are_judged(monkeypatch, reach, is_good, says):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "can_device_access_peer", reach)
+    for module in ("placement.links", "cli.diagnosis.several_devices"):
+        monkeypatch.setattr(f"flashtalk_core.{module}.known_links", dict)
     gpus, links, *_ = list_several()
     assert (gpus.found, gpus.detail) == (sys.platform == "linux", "3, --devices 0,1,2")
     assert links.found is is_good
@@ -119,10 +127,33 @@ Legend:
 """
 
 
-def test_kinds_of_links_are_read_from_the_topology():
-    assert link_kinds(TOPOLOGY, 3) == ["18 NVLinks", "PCIe (PHB)"]
-    assert link_kinds(TOPOLOGY, 2) == ["18 NVLinks"]
-    assert link_kinds("", 2) == []
+@pytest.fixture
+def topology(monkeypatch):
+    """Three GPUs as NVIDIA's program tells of them, of which this process sees two."""
+    answers = {"topo": TOPOLOGY, "--query-gpu=uuid": "GPU-a\nGPU-b\nGPU-c\n"}
+    monkeypatch.setattr(topology_module, "_ask", lambda what, *_options: answers[what])
+    seen = [SimpleNamespace(uuid="c"), SimpleNamespace(uuid="b")]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(seen))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: seen[number])
+    monkeypatch.setattr(torch.cuda, "can_device_access_peer", lambda one, other: True)
+    link_kinds.cache_clear()
+    yield seen
+    link_kinds.cache_clear()
+
+
+def test_kinds_of_links_are_read_from_the_topology_for_the_gpus_that_are_seen(topology):
+    assert parse_links(TOPOLOGY)[0, 1] == "18 NVLinks"
+    assert parse_links("") == {}
+    assert link_kinds() == {(0, 1): "PCIe (PHB)", (1, 0): "PCIe (PHB)"}
+    _gpus, links, *_ = list_several()
+    assert links.detail.startswith("over PCIe (PHB), not NVLink (0-1): expect little gain")
+    topology[0].uuid = "a"
+    link_kinds.cache_clear()
+    _gpus, links, *_ = list_several()
+    assert (links.found, links.detail) == (
+        True, "each GPU reads the memory of each other one, over 18 NVLinks",
+    )  # fmt: skip
 
 
 def test_the_bundled_model_is_complete(report):

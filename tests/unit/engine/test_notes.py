@@ -7,13 +7,21 @@ import pytest
 import torch
 
 from flashtalk_core.acceleration.kernel_options import KernelOptions
-from flashtalk_core.engine.notes import _fused_unsupported_reason, placement_notes, render_notes
+from flashtalk_core.engine.notes import (
+    _fused_unsupported_reason,
+    _link_notes,
+    device_notes,
+    division_notes,
+    placement_notes,
+    render_notes,
+)
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.analysis_mix import AnalysisMix
 from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.audio.notes import audio_notes
 from flashtalk_core.media.video.audio_track import track_notes
+from flashtalk_core.placement import links
 from flashtalk_core.placement.memory_plan import WHOLE
 from flashtalk_core.placement.place import Placement
 
@@ -124,6 +132,62 @@ def test_a_grid_of_one_device_is_a_note(grid):
         f"VAE grid {grid}: one device decodes, so its images stay whole"
     ]
     assert placement_notes(place(vae_grid="1x1")) == placement_notes(place()) == []
+
+
+SIZE_PX = (768, 448)
+
+
+def division(devices, size_px=SIZE_PX, num_heads=40, num_positions=1344, **given):
+    return division_notes(place(devices=devices, **given), size_px, num_heads, num_positions)
+
+
+@pytest.mark.parametrize(
+    ("count", "given", "notes"),
+    [
+        (8, {}, []),
+        (8, {"num_heads": 6}, ["6 heads are divided among 8; some have none"]),
+        (8, {"num_heads": 6, "ring": 2}, []),
+        (3, {"num_positions": 2}, ["2 tokens of a frame are divided among 3; some have none"]),
+        (4, {"size_px": (32, 32), "vae_grid": "rows"}, ["2 of 4 encode and decode; more bands of "
+         "32x32 would be thinner than 16 pixels, or slower"]),
+        (4, {"vae_grid": "2x1"}, []),
+        (4, {"vae_devices": (0, 1)}, []),
+    ],
+)  # fmt: skip
+def test_parts_that_are_fewer_than_devices_are_a_note(count, given, notes):
+    assert division(("cpu",) * count, **given) == [f"devices: {note}" for note in notes]
+
+
+LINKS = {(0, 1): "18 NVLinks", (0, 2): "PCIe (SYS)", (1, 2): "PCIe (SYS)"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "reach", "slow"),
+    [
+        ((0, 1), True, ""),
+        ((0, 3), True, ""),  # not known
+        ((0, 1), False, "through main memory (0-1)"),
+        ((0, 1, 2), True, "over PCIe (SYS), not NVLink (0-2, 1-2)"),
+        ((0, 1, 2), False, "through main memory (all pairs)"),
+    ],
+)
+def test_slow_links_are_a_note_with_what_else_the_gpus_can_do(monkeypatch, gpus, reach, slow):
+    monkeypatch.setattr(links, "known_links", lambda: LINKS)
+    monkeypatch.setattr(torch.cuda, "can_device_access_peer", lambda _one, _other: reach)
+    names = tuple(f"cuda:{gpu}" for gpu in gpus)
+    here = Placement(torch.device(names[0]), FLOAT32, devices=names)
+    numbers = ",".join(map(str, gpus))
+    assert _link_notes(here) == [
+        f"devices {numbers}: the exchange goes {slow}: expect little gain; a batch renders a "
+        f"video on each of them (batch --devices {numbers})"
+    ] * bool(slow)
+    assert not _link_notes(replace(here, cluster="head:1"))
+
+
+def test_notes_of_a_plan_for_several_devices_tell_of_its_bands(make_plan, checkpoint):
+    plan = make_plan(size_px=(32, 32))
+    several = replace(plan, placement=replace(plan.placement, devices=("cpu",) * 5))
+    assert "devices: 4 of 5 encode and decode; more bands" in " ".join(device_notes(several))
 
 
 def test_notes_of_a_whole_plan_come_from_request_audio_and_placement(make_plan, checkpoint):
