@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+from collections.abc import Sequence
 
 import torch
 
@@ -21,7 +22,9 @@ _MIN_CAPABILITY = (8, 0)
 """Triton's kernels here use bfloat16, which older GPUs lack."""
 
 
-def choose_kernel_options(speed: str, device: torch.device) -> KernelOptions:
+def choose_kernel_options(
+    speed: str, device: torch.device, others: Sequence[torch.device] = ()
+) -> KernelOptions:
     """Return the execution mode that ``speed`` stands for.
 
     Args:
@@ -30,13 +33,15 @@ def choose_kernel_options(speed: str, device: torch.device) -> KernelOptions:
             ``fused`` on a GPU that supports it, and ``plain`` elsewhere, with a warning if it is
             a GPU.
         device: Where the networks will run.
+        others: Devices of other generations that render together with it. Only their generation
+            is looked at.
 
     Raises:
         InvalidInputError: If a mode that was named cannot run here.
     """
     speed = speed_of(speed)
     if speed == "auto":
-        speed = _choose_automatically(device)
+        speed = _choose_automatically(device, others)
     known = {
         "plain": KernelOptions.eager(),
         "fused": KernelOptions(),
@@ -44,14 +49,17 @@ def choose_kernel_options(speed: str, device: torch.device) -> KernelOptions:
     }
     options = known[speed]
     check_kernel_options(options, device)
+    if options.needs_triton:
+        _check_generations(others)
     return options
 
 
-def _choose_automatically(device: torch.device) -> str:
+def _choose_automatically(device: torch.device, others: Sequence[torch.device]) -> str:
     if device.type != "cuda":
         return "plain"
     try:
         check_kernel_options(KernelOptions(), device)
+        _check_generations(others)
     except InvalidInputError as error:
         logger.warning("using eager execution, about 1.7 times slower: %s", error)
         return "plain"
@@ -101,14 +109,20 @@ def check_kernel_options(options: KernelOptions, device: torch.device) -> None:
         f"fused and compiled execution: {missing_package(_TRITON)}, or use speed 'plain'",
         subject="speed",
     )
-    capability = torch.cuda.get_device_capability(device)
-    require(
-        capability >= _MIN_CAPABILITY,
-        f"fused and compiled execution on {torch.cuda.get_device_name(device)}: it needs compute "
-        f"capability 8.0, this GPU has {'.'.join(map(str, capability))}; use speed 'plain'",
-        subject="speed",
-    )
+    _check_generations([device])
     _try_triton(device)
+
+
+def _check_generations(devices: Sequence[torch.device]) -> None:
+    for device in devices:
+        capability = torch.cuda.get_device_capability(device)
+        require(
+            capability >= _MIN_CAPABILITY,
+            f"fused and compiled execution on {torch.cuda.get_device_name(device)}: it needs "
+            f"compute capability 8.0, this GPU has {'.'.join(map(str, capability))}; use speed "
+            "'plain'",
+            subject="speed",
+        )
 
 
 def _try_triton(device: torch.device) -> None:

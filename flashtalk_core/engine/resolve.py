@@ -31,7 +31,14 @@ from ..parallel.exchange import check_exchange, check_heads, check_kernels, chec
 from ..parallel.shares import split_evenly
 from ..placement.activation_sizes import chunk_tokens
 from ..placement.block_sizes import stay_packed_on_cpu
-from ..placement.devices import check_cluster, check_devices, choose_device, choose_dtype
+from ..placement.devices import (
+    check_cluster,
+    check_devices,
+    choose_device,
+    choose_dtype,
+    common_dtype,
+    other_generations,
+)
 from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
 from ..placement.memory_sizes import model_sizes
 from ..placement.place import Placement
@@ -114,6 +121,8 @@ class Backend:
     device: torch.device
     attention: Attention
     kernel_options: KernelOptions
+    others: tuple[torch.device, ...] = ()
+    """Devices of other generations that render together with it."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +241,7 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     """Choose device, attention kernel and execution mode.
 
     Raises:
-        InvalidInputError: If this machine lacks one that was named.
+        InvalidInputError: If this machine, or one of several devices, lacks one that was named.
     """
     is_elsewhere = bool(placement.cluster)
     if is_elsewhere:
@@ -251,10 +260,14 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
         "(not backend:cudaMallocAsync); use graph 'auto'",
         subject="graph",
     )
-    attention = choose_attention(placement.attention, device)
-    check_kernels(placement.exchange, placement.ring, device, attention)
-    options = choose_kernel_options(placement.speed, device).without(placement.disabled)
-    return Backend(device, attention, options)
+    others = () if is_elsewhere else other_generations(placement.devices)
+    first, *_ = kernels = [
+        choose_attention(placement.attention, each) for each in (device, *others)
+    ]
+    for kernel in kernels:
+        check_kernels(placement.exchange, placement.ring, device, kernel)
+    options = choose_kernel_options(placement.speed, device, others).without(placement.disabled)
+    return Backend(device, first, options, others)
 
 
 def find_loras(model: ModelSpec, host: Host) -> tuple[LoraFile, ...]:
@@ -280,7 +293,8 @@ def open_model(
         checkpoint = open_checkpoint(files, backend.attention, loras)
     check_num_resident(placement.memory, checkpoint.config.dit.num_layers)
     with about("dtype"):
-        found = host.find_dtype(placement.dtype, backend.device)
+        each = (backend.device, *backend.others)
+        found = common_dtype(host.find_dtype(placement.dtype, device) for device in each)
     return OpenedModel(checkpoint, backend.device, found, backend.kernel_options)
 
 

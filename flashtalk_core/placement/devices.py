@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -169,6 +169,23 @@ def check_devices(
         f"devices {shown}: name each GPU once",
         subject="devices",
     )
+    require(
+        are_elsewhere or bool(nccl_version()),
+        f"devices {shown}: this PyTorch is built without NCCL, over which GPUs exchange; install "
+        "a build of it for CUDA (pytorch.org), or use one GPU",
+        subject="devices",
+    )
+
+
+def nccl_version() -> str:
+    """Return the version of NCCL that PyTorch has, empty if it has none."""
+    import torch
+
+    try:
+        found = torch.cuda.nccl.version()
+    except (AttributeError, RuntimeError):  # of a PyTorch without CUDA, or without it
+        return ""
+    return ".".join(map(str, found if isinstance(found, tuple) else (found,)))
 
 
 def _has_runtime() -> bool:
@@ -187,6 +204,22 @@ def _why_not(device: torch.device, error: Exception) -> str:
     ):
         return "this PyTorch is built without it"
     return excerpt(message, 120) or type(error).__name__
+
+
+def other_generations(names: Sequence[str]) -> tuple[torch.device, ...]:
+    """Return one GPU for each compute capability that the first one does not have.
+
+    Args:
+        names: GPUs of this host, or CPUs; they were checked, and none of them is used.
+    """
+    import torch
+
+    found: dict[tuple[int, int], torch.device] = {}
+    for name in names:
+        device = torch.device(name)
+        if device.type == "cuda":
+            found.setdefault(_generation(device), device)
+    return tuple(found.values())[1:]
 
 
 def device_name(device: torch.device) -> str:
@@ -217,11 +250,25 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
+def common_dtype(found: Iterable[torch.dtype]) -> torch.dtype:
+    """Return the one of several dtypes that all GPUs compute in: older ones lack bfloat16."""
+    import torch
+
+    return max(found, key=(torch.bfloat16, torch.float16, torch.float32).index)
+
+
 def _fast_dtype(device: torch.device) -> str:
     import torch
 
     if device.type != "cuda":
         return "float32"
-    with torch.cuda.device(device):
-        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    # As torch.cuda.is_bf16_supported has it, which takes memory of the GPU that it is asked of.
+    has_bfloat16 = torch.version.hip is not None or _generation(device) >= (8, 0)
     return "bfloat16" if has_bfloat16 else "float16"
+
+
+def _generation(device: torch.device) -> tuple[int, int]:
+    """Return the compute capability of a GPU, which is not used for that."""
+    import torch
+
+    return torch.cuda.get_device_capability(device)

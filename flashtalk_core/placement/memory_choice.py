@@ -14,7 +14,7 @@ import torch
 
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt, format_size
-from ..quantization.fp8 import fp8_unsupported_reason
+from ..quantization.fp8 import fp8_missing_reason, fp8_unsupported_reason
 from .memory_plan import WHOLE, MemoryChoice, MemoryPlan
 from .memory_sizes import ModelSizes
 
@@ -22,6 +22,9 @@ SYSTEM_BYTES = 1_500_000_000
 """Memory of every card that the system, the display and the driver use."""
 PROCESS_BYTES = 1_000_000_000
 """What each of several processes takes before it has a tensor: CUDA's context, NCCL's buffers."""
+
+_SAME_SIZE = 1.02
+"""Ratio of memory up to which cards are the same to a user."""
 
 
 def check_choice(choice: MemoryChoice, device: torch.device) -> None:
@@ -57,6 +60,10 @@ class DeviceMemory:
     """Free memory."""
     total: int
     """All memory of the device, used or free."""
+    name: str = ""
+    """Of the device with the least free memory, where there are several."""
+    note: str = ""
+    """What of several devices decides, for the end of the reason."""
 
     @classmethod
     def unlimited(cls) -> DeviceMemory:
@@ -94,7 +101,7 @@ def choose_memory(
             return _explained(plan, sizes, memory, why)
     plan = candidates[-1]
     if choice.mode != "resident":  # which is the user's own choice
-        plan = _offloaded(choice, plan, sizes, memory.free)
+        plan = _offloaded(choice, plan, sizes, memory)
     return _explained(plan, sizes, memory, why)
 
 
@@ -159,27 +166,29 @@ def _with_graphs(plan: MemoryPlan, sizes: ModelSizes) -> list[MemoryPlan]:
 
 
 def _offloaded(
-    choice: MemoryChoice, plan: MemoryPlan, sizes: ModelSizes, free_bytes: int
+    choice: MemoryChoice, plan: MemoryPlan, sizes: ModelSizes, memory: DeviceMemory
 ) -> MemoryPlan:
     """Return ``plan`` with as many resident blocks as fit.
 
     Row tiles make decoding slower and save little; blocks on the host cost almost no time.
     """
+    where = f" on {memory.name}" if memory.name else ""
     if choice.num_resident is not None:
         raise InvalidInputError(
-            f"memory {choice}: that needs about {format_size(sizes.peak_bytes(plan))} of device "
-            f"memory, {format_size(free_bytes)} are free; use fewer blocks",
+            f"memory {choice}{where}: that needs about {format_size(sizes.peak_bytes(plan))} of "
+            f"device memory, {format_size(memory.free)} are free; use fewer blocks",
             subject="memory",
         )
     for row_tiles in (False, True):
         for count in reversed(range(sizes.num_blocks)):
             fewer = replace(plan, num_resident=count, row_tiles=row_tiles)
-            if sizes.peak_bytes(fewer) <= free_bytes:
+            if sizes.peak_bytes(fewer) <= memory.free:
                 return fewer
     raise InvalidInputError(
-        f"memory {choice}: with no block on the device, about "
+        f"memory {choice}{where}: with no block on the device, about "
         f"{format_size(sizes.peak_bytes(fewer))} of its memory are needed at this size, "
-        f"{format_size(free_bytes)} are free; use a smaller size, or close what else uses the GPU",
+        f"{format_size(memory.free)} are free; use a smaller size, or "
+        + ("leave that GPU out" if where else "close what else uses the GPU"),
         subject="memory",
     )
 
@@ -200,7 +209,7 @@ def _explained(
             f"{plan.num_resident} of {sizes.num_blocks} blocks in {name}, the others on the host"
         )
     tail = ", frames in row tiles" if plan.row_tiles else ""
-    reason = f"{resident}{tail}: needs about {needed}{why_dtype}"
+    reason = f"{resident}{tail}: needs about {needed}{why_dtype}{memory.note}"
     return replace(plan, peak_bytes=sizes.peak_bytes(plan), reason=reason)
 
 
@@ -241,7 +250,8 @@ def plan_memory(
         memory = _smallest(
             free_memory(device) if free_bytes is None else free_bytes, device, others
         )
-    reasons = map(fp8_unsupported_reason, (device, *others))
+    # Trying products out would take memory of GPUs that this process does not use.
+    reasons = (fp8_unsupported_reason(device), *map(fp8_missing_reason, others))
     return choose_memory(choice, sizes(), memory, fp8_unsupported=next(filter(None, reasons), None))
 
 
@@ -249,9 +259,21 @@ def _smallest(
     free_bytes: int, device: torch.device, others: Sequence[torch.device]
 ) -> DeviceMemory:
     """Return the memory that every device has; others are taken to be free but for the system."""
-    totals = [torch.cuda.get_device_properties(each).total_memory for each in (device, *others)]
-    free = min([free_bytes, *(total - SYSTEM_BYTES for total in totals[1:])])
-    return DeviceMemory(free - (PROCESS_BYTES if others else 0), min(totals))
+    devices = (device, *others)
+    cards = [torch.cuda.get_device_properties(each) for each in devices]
+    totals = [card.total_memory for card in cards]
+    if not others:
+        return DeviceMemory(free_bytes, totals[0])
+    frees = [free_bytes, *(total - SYSTEM_BYTES for total in totals[1:])]
+    names = [
+        f"GPU {each.index or 0} ({card.name})" for each, card in zip(devices, cards, strict=True)
+    ]
+    free, least = min(frees), min(totals)
+    note = ""
+    if max(totals) > _SAME_SIZE * least:
+        smallest = names[totals.index(least)]
+        note = f"; planned for all as for {smallest} with {format_size(least)}, the smallest"
+    return DeviceMemory(free - PROCESS_BYTES, least, names[frees.index(free)], note)
 
 
 def free_memory(device: torch.device) -> int:

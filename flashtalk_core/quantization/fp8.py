@@ -150,21 +150,33 @@ class Float8Linear(nn.Module):
 
 
 def fp8_unsupported_reason(device: torch.device) -> str | None:
-    """Return why ``device`` cannot run :class:`Float8Linear`, ``None`` if it can."""
+    """Return why ``device`` cannot run :class:`Float8Linear`, ``None`` if it can.
+
+    Products are tried out, which takes memory of a GPU.
+    """
+    reason = fp8_missing_reason(device)
+    if reason is not None or device.type == "cpu":
+        return reason
+    by_row = _product_error(product_by_row, device)
+    if by_row is None or _product_error(product_by_tensor, device) is None:
+        return None
+    name = torch.cuda.get_device_name(device)
+    return f"float8 on {name}: this PyTorch cannot multiply FP8 ({by_row})"
+
+
+def fp8_missing_reason(device: torch.device) -> str | None:
+    """Return why a device of its kind has no FP8, ``None`` if it has; the device is not used."""
     if device.type == "cpu":
         return None
     if device.type != "cuda" or torch.version.hip is not None:
         return f"float8 on {device}: it runs on NVIDIA GPUs"
-    name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
-    if capability < _MIN_CAPABILITY:
-        return (
-            f"float8 on {name}: it needs compute capability "
-            f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has {'.'.join(map(str, capability))}"
-        )
-    by_row = _product_error(product_by_row, device)
-    if by_row is None or _product_error(product_by_tensor, device) is None:
+    capability = torch.cuda.get_device_capability(device)
+    if capability >= _MIN_CAPABILITY:
         return None
-    return f"float8 on {name}: this PyTorch cannot multiply FP8 ({by_row})"
+    return (
+        f"float8 on {torch.cuda.get_device_name(device)}: it needs compute capability "
+        f"{'.'.join(map(str, _MIN_CAPABILITY))}, this GPU has {'.'.join(map(str, capability))}"
+    )
 
 
 def _choose_product(device: torch.device) -> Product:

@@ -14,7 +14,7 @@ class Gpu:
     """A GPU of 24 GB, as CUDA reports it to this process."""
 
     def __init__(self):
-        self.total_memory = 24 * GB
+        self.name, self.total_memory = "GPU", 24 * GB
         self.held = {}
         """Bytes that others hold on it."""
         self.own_bytes = 0
@@ -132,7 +132,8 @@ DEVICES = "cuda:0", "cuda:1"
 def plan_memory(pack, monkeypatch):
     """Plan a model of 40 blocks of which the GPU has room for some."""
     core = "flashtalk_core.placement."
-    monkeypatch.setattr(pack[core + "memory_choice"], "fp8_unsupported_reason", lambda _gpu: None)
+    for name in ("fp8_unsupported_reason", "fp8_missing_reason"):
+        monkeypatch.setattr(pack[core + "memory_choice"], name, lambda _gpu: None)
     blocks = {False: (0, 0, 800_000_000), True: (0, 0, 400_000_000)}
     sizes = pack[core + "memory_sizes"].ModelSizes(
         dtype=torch.bfloat16, num_blocks=60, blocks=blocks, others=2 * GB, step=2 * GB,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from ...placement.devices import nccl_version
 from ...placement.links import known_links, little_gain, slow_links
 from .findings import Finding, Package, look_for
 
@@ -53,11 +54,5 @@ def _exchange(has_nccl: bool) -> Finding:
 
 
 def _nccl() -> Finding:
-    import torch
-
-    try:
-        version = torch.cuda.nccl.version()
-    except (AttributeError, RuntimeError):  # of a PyTorch without CUDA, or without it
-        return Finding("NCCL", False, "this PyTorch is built without")
-    numbers = version if isinstance(version, tuple) else (version,)
-    return Finding("NCCL", True, ".".join(map(str, numbers)))
+    version = nccl_version()
+    return Finding("NCCL", bool(version), version or "this PyTorch is built without")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from flashtalk_core.acceleration import support
 from flashtalk_core.acceleration.apply import compiled_execution, set_execution
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.acceleration.support import check_kernel_options, choose_kernel_options
@@ -208,6 +209,22 @@ def test_a_triton_that_cannot_be_imported_is_left_alone(monkeypatch, tmp_path, c
     assert "kernels cannot be built (DLL load failed)" in caplog.text
     with pytest.raises(InvalidInputError, match="or use speed 'plain'"):
         choose_kernel_options("fused", torch.device("cuda"))
+
+
+@CPU
+def test_a_card_of_another_generation_that_has_no_fused_kernels_is_named(monkeypatch, caplog):
+    first, other = torch.device("cuda:0"), torch.device("cuda:1")
+    monkeypatch.setattr(support, "_try_triton", lambda device: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    generations = {first: (9, 0), other: (7, 5)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", generations.get)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "T4")
+    assert choose_kernel_options("auto", first) == KernelOptions()
+    with pytest.raises(InvalidInputError, match=r"execution on T4: it needs compute capability 8"):
+        choose_kernel_options("fused", first, [other])
+    assert choose_kernel_options("plain", first, [other]) == KernelOptions.eager()
+    assert choose_kernel_options("auto", first, [other]) == KernelOptions.eager()
+    assert "using eager execution" in caplog.text
 
 
 @CPU

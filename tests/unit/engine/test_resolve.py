@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from flashtalk_core.acceleration import attention_kernels
 from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.engine import resolve as resolving
 from flashtalk_core.engine.request import PromptChange
@@ -24,6 +25,7 @@ from flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, Rende
 from flashtalk_core.errors import FlashTalkError
 from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.audio.source import AudioArray
+from flashtalk_core.models.attention import sdpa
 from flashtalk_core.placement.memory_choice import MemoryChoice
 from flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
 from flashtalk_core.weights.load import AvatarCheckpoint
@@ -348,6 +350,50 @@ def test_8_bit_floats_have_one_answer_in_every_mode():
         plan = resolve(changed(BASE, "placement.memory", choice), HOST)
         assert plan.placement.memory.float8
     assert not resolve(BASE, HOST).placement.memory.float8
+
+
+class TwoGpus(LocalHost):
+    """GPUs that are not tried out."""
+
+    def find_device(self, name):
+        return torch.device(name)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """GPUs of two generations, in a machine whose PyTorch has NCCL."""
+    generations = [(9, 0), (7, 5)]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device: generations[device.index]
+    )
+    monkeypatch.setattr(torch.cuda.nccl, "version", lambda: (2, 28, 9))
+    return PlacementSpec(devices=("cuda:0", "cuda:1"), speed="plain")
+
+
+def test_gpus_of_two_generations_run_what_both_can(two_gpus):
+    backend = find_backend(two_gpus, TwoGpus())
+    assert (backend.device, backend.others) == (torch.device("cuda:0"), (torch.device("cuda:1"),))
+    model = open_model(HOST.find_files(ModelSpec()), (), backend, two_gpus, TwoGpus())
+    assert model.dtype == torch.float16
+
+
+def test_an_attention_that_one_of_two_gpus_lacks_is_refused(two_gpus, monkeypatch):
+    monkeypatch.setattr(attention_kernels, "is_installed", lambda _kernel: True)
+    monkeypatch.setattr(attention_kernels.AttentionKernel, "load", lambda _kernel: sdpa)
+    wanted = replace(two_gpus, attention="flash-attn")
+    with pytest.raises(FlashTalkError, match=r"'flash-attn': it does not run on cuda:1; use"):
+        find_backend(wanted, TwoGpus())
+    assert find_backend(replace(wanted, devices=("cuda:0",)), TwoGpus()).attention is sdpa
+
+
+def test_several_gpus_need_nccl(two_gpus, monkeypatch):
+    def lacks():
+        raise AttributeError("no NCCL")
+
+    monkeypatch.setattr(torch.cuda.nccl, "version", lacks)
+    with pytest.raises(FlashTalkError, match=r"^devices cuda:0, cuda:1: .* built without NCCL"):
+        find_backend(two_gpus, TwoGpus())
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,16 @@
 """Devices and dtypes by name."""
 
-from contextlib import nullcontext
-
 import pytest
 import torch
 
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.excerpt import excerpt
-from flashtalk_core.placement.devices import choose_device, choose_dtype
+from flashtalk_core.placement.devices import (
+    choose_device,
+    choose_dtype,
+    common_dtype,
+    other_generations,
+)
 
 pytestmark = pytest.mark.cpu
 
@@ -41,10 +44,26 @@ def test_a_device_that_this_pytorch_lacks_is_reported_in_plain_words(name):
     )
 
 
-@pytest.mark.parametrize(("has_bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
-def test_the_dtype_follows_the_device(monkeypatch, has_bf16, dtype):
-    monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((8, 0), torch.bfloat16), ((7, 5), torch.float16)]
+)
+def test_the_dtype_follows_the_device(monkeypatch, capability, dtype):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
     assert choose_dtype("auto", torch.device("cuda")) == dtype
     assert choose_dtype("auto", torch.device("cpu")) == torch.float32
     assert choose_dtype("float16", torch.device("cpu")) == torch.float16
+
+
+def test_cards_of_several_generations_compute_in_what_all_have(monkeypatch):
+    generations = [(9, 0), (9, 0), (7, 5), (8, 9)]
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device: generations[device.index]
+    )
+    names = [f"cuda:{index}" for index in range(4)]
+    others = other_generations(names)
+    assert others == (torch.device("cuda:2"), torch.device("cuda:3"))
+    assert other_generations(names[:2]) == other_generations(["cpu", "cpu"]) == ()
+    found = [choose_dtype("auto", device) for device in (torch.device("cuda:0"), *others)]
+    assert common_dtype(found) == torch.float16
+    assert common_dtype([torch.bfloat16, torch.float32]) == torch.float32
+    assert common_dtype([torch.bfloat16]) == torch.bfloat16

@@ -11,7 +11,6 @@ import torch
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.parallel.bands import choose_grid
-from flashtalk_core.placement import memory_choice
 from flashtalk_core.placement.block_sizes import stay_packed_on_cpu
 from flashtalk_core.placement.division import Division
 from flashtalk_core.placement.memory_choice import (
@@ -23,6 +22,7 @@ from flashtalk_core.placement.memory_choice import (
 )
 from flashtalk_core.placement.memory_plan import MODES, WHOLE, MemoryChoice, MemoryPlan
 from flashtalk_core.placement.memory_sizes import ModelSizes, model_sizes
+from flashtalk_core.quantization import fp8
 from flashtalk_core.quantization.packed.blocks import Q8_0
 from flashtalk_core.quantization.packed.scaled import FP8_E4M3
 from flashtalk_core.quantization.packed.superblocks import Q4_K
@@ -334,33 +334,75 @@ def test_devices_divide_the_work_and_each_has_all_weights(sizes):
     assert divided.peak_bytes(WHOLE) > 0.9 * sizes.peak_bytes(WHOLE)
 
 
-@pytest.mark.parametrize(("totals_gb", "float8"), [((80, 80), False), ((80, 24), True)])
-def test_the_smallest_card_decides(sizes, totals_gb, float8, monkeypatch):
-    def properties(device):
-        return SimpleNamespace(total_memory=round(totals_gb[device.index] * GB))
+FIRST, SECOND, THIRD = (torch.device("cuda", index) for index in range(3))
 
-    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
-    monkeypatch.setattr(memory_choice, "fp8_unsupported_reason", lambda _: None)
-    first, second = torch.device("cuda:0"), torch.device("cuda:1")
+
+@pytest.fixture
+def cards(monkeypatch):
+    """Let this machine have GPUs of some names, memory in GB and compute capabilities."""
+
+    def describe(*found):
+        known = [
+            SimpleNamespace(name=name, total_memory=round(total * GB)) for name, total, _ in found
+        ]
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda each: known[each.index])
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda each: known[each.index].name)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda each: found[each.index][2])
+
+    def no_trial(product, device):
+        assert device == FIRST, "a trial takes memory of a GPU that this process does not use"
+
+    monkeypatch.setattr(fp8, "_product_error", no_trial)
+    return describe
+
+
+H200, L4, T4 = ("H200", 80, (9, 0)), ("L4", 24, (8, 9)), ("T4", 16, (7, 5))
+
+
+@pytest.mark.parametrize(
+    ("found", "float8"), [((H200, H200, H200), False), ((H200, H200, L4), True)]
+)
+def test_the_smallest_card_decides_for_all_and_is_named(sizes, cards, found, float8):
+    cards(*found)
     free = round(78.5 * GB)
-    plan = plan_memory(MemoryChoice(), lambda: sizes, first, free, [second])
+    plan = plan_memory(MemoryChoice(), lambda: sizes, FIRST, free, [SECOND, THIRD])
     assert plan.float8 == float8
-    usable = min(free, round(totals_gb[1] * GB) - SYSTEM_BYTES) - PROCESS_BYTES
+    usable = min(free, round(found[2][1] * GB) - SYSTEM_BYTES) - PROCESS_BYTES
     assert plan.peak_bytes <= usable
     assert f"of {usable / GB:.1f} GB" in plan.reason
-    assert f"a card of {min(totals_gb)}.0 GB" in plan.reason
+    assert f"a card of {found[2][1]}.0 GB" in plan.reason
+    said = "; planned for all as for GPU 2 (L4) with 24.0 GB, the smallest"
+    assert plan.reason.endswith(said) == float8
+    assert "planned" not in plan.reason.removesuffix(said)
 
 
-def test_every_card_must_multiply_fp8(sizes, monkeypatch):
-    properties = SimpleNamespace(total_memory=round(80 * GB))
-    reasons = {0: None, 1: "float8: too old"}
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    monkeypatch.setattr(memory_choice, "fp8_unsupported_reason", lambda each: reasons[each.index])
-    first, second = torch.device("cuda:0"), torch.device("cuda:1")
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("auto", "memory auto on GPU 1 (small): with no block on the device, about "),
+        ("offload:40", "memory offload:40 on GPU 1 (small): that needs about "),
+    ],
+)
+def test_a_card_without_room_is_named_with_the_bytes(sizes, cards, mode, says):
+    cards(H200, ("small", 6, (9, 0)))
+    with pytest.raises(InvalidInputError) as caught:
+        plan_memory(MemoryChoice.parse(mode), lambda: sizes, FIRST, round(78.5 * GB), [SECOND])
+    assert str(caught.value).startswith(says)
+    assert "3.5 GB are free; " in str(caught.value)
+
+
+def test_a_first_card_that_others_use_is_the_one_without_room(sizes, cards):
+    cards(H200, H200)
+    with pytest.raises(InvalidInputError, match=r"on GPU 0 \(H200\): .* leave that GPU out$"):
+        plan_memory(MemoryChoice(), lambda: sizes, FIRST, 2 * GB, [SECOND])
+
+
+def test_every_card_must_multiply_fp8_and_only_the_first_tries_it(sizes, cards):
+    cards(H200, T4)
     choice = MemoryChoice.parse("float8")
-    assert plan_memory(choice, lambda: sizes, first, round(78.5 * GB)).float8
-    with pytest.raises(InvalidInputError, match=r"^memory float8: float8: too old"):
-        plan_memory(choice, lambda: sizes, first, round(78.5 * GB), [second])
+    assert plan_memory(choice, lambda: sizes, FIRST, round(78.5 * GB)).float8
+    with pytest.raises(InvalidInputError, match=r"^memory float8: float8 on T4: it needs compute"):
+        plan_memory(choice, lambda: sizes, FIRST, round(78.5 * GB), [SECOND])
 
 
 LINEAR = [
