@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ...config.chunk import ChunkConfig
 from ...errors import WorkerError
+from ...excerpt import reason
 from ...log import printable_log
 from ...models.transformer.model import AvatarDiT
 from ...placement.place import Placement
@@ -52,6 +53,7 @@ from ..messages import (
     Waiting,
 )
 from .broker import BrokerSettings
+from .head import reach_head
 
 logger = printable_log(logging.getLogger(__name__))
 
@@ -290,7 +292,9 @@ class ClusterProcess:
 
     def _fail(self) -> NoReturn:
         self.kill()
-        raise WorkerError(
-            f"cluster {self._address}: the process that speaks with it ended; log: {self._log}",
-            subject="cluster",
-        )
+        what = "the process that speaks with it ended"
+        try:
+            reach_head(self._address)
+        except OSError as error:  # Ray ends its processes about a minute after the head is gone
+            what = f"its head does not answer any more ({reason(error)})"
+        raise WorkerError(f"cluster {self._address}: {what}; log: {self._log}", subject="cluster")

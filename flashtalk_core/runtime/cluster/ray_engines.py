@@ -16,11 +16,11 @@ from ...excerpt import reason
 from ..channel import Blob
 from ..messages import Message, decode, encode
 from .broker import EngineLostError
+from .head import reach_head
 
 if TYPE_CHECKING:
     from .host import Packet
 
-_CONNECT_S = 5.0
 _NODE_LABEL = "ray.io/node-id"
 
 
@@ -39,9 +39,7 @@ def connect(
         WorkerError: If nothing answers there, or this host is not in that cluster.
     """
     try:
-        if address != "auto":
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host, int(port)), _CONNECT_S).close()
+        reach_head(address)
         ray.init(address, logging_level=logging.WARNING, configure_logging=False)
     except Exception as error:  # the border of a library: it raises what it likes
         raise WorkerError(

@@ -52,6 +52,13 @@ class Nodes:
         self._process.stdin.flush()
         assert self._process.stdout.readline() == "added\n"
 
+    def all_processes(self):
+        """Return the numbers and commands of all that the cluster consists of."""
+        found, tree = processes(), [self._process.pid]
+        for pid in tree:
+            tree.extend(child for child, (parent, _, _) in found.items() if parent == pid)
+        return {pid: found[pid][2] for pid in tree}
+
     def close(self):
         self._process.stdin.close()
         self._process.wait()
@@ -179,6 +186,37 @@ def test_a_cluster_that_is_not_there_is_said_at_once(plan):
     with pytest.raises(WorkerError, match=r"cluster 127.0.0.1:1: .*; start it with `ray start"):
         render(plan, cluster_engine("127.0.0.1:1", ("cpu",)))
     assert time.monotonic() - start_s < 30
+
+
+def test_a_render_ends_with_the_head_of_its_cluster_and_leaves_nothing(plan, monkeypatch):
+    """An engine goes on while Ray waits for the head, by default a minute, and ends after that."""
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "3")
+    nodes = Nodes(1)
+    engine = cluster_engine(nodes.address, ("cpu",))
+    found = {}
+
+    def kill(_step):
+        if not found:
+            found.update(nodes.all_processes())
+            os.kill(only_head(found), signal.SIGKILL)
+            wait_until(lambda: not engine_processes())
+
+    try:
+        with pytest.raises(WorkerError, match=r"its head does not answer any more \(Connection re"):
+            render(plan, engine, EventHandlers(step=kill))
+        assert not engine.is_running
+        with pytest.raises(WorkerError, match="start it with `ray start --head`"):
+            render(plan, engine)
+    finally:
+        engine.close()
+        for pid in running(found):  # without its head Ray would take minutes
+            os.kill(pid, signal.SIGKILL)
+        nodes.close()
+
+
+def only_head(found):
+    (pid,) = (pid for pid, command in found.items() if "gcs_server" in command.partition(" ")[0])
+    return pid
 
 
 def test_devices_that_no_host_has_are_said_at_once(nodes, plan):
