@@ -135,6 +135,7 @@ class LiveHub:
         height, width = session.size_px
         return {
             "session": session.id,
+            "utterance": session.sound.last_number,
             "stream": f"/sessions/{session.id}/stream",
             "height": height,
             "width": width,

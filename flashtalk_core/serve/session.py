@@ -249,6 +249,7 @@ class ServedSession:
             self._tell(
                 "played",
                 utterance=played.utterance,
+                frame=shown.frame,
                 seconds=float(played.seconds),
                 interrupted=played.interrupted,
             )
