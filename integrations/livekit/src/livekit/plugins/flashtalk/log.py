@@ -1,0 +1,5 @@
+"""Logger of the plugin, where LiveKit Agents expects it."""
+
+import logging
+
+logger = logging.getLogger("livekit.plugins.flashtalk")
