@@ -1,0 +1,5 @@
+"""FlashTalk avatar for Pipecat."""
+
+from .service import FlashTalkVideoService
+
+__all__ = ["FlashTalkVideoService"]
