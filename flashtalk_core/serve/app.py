@@ -19,6 +19,7 @@ from .access import Access
 from .hub import LiveHub
 from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
 from .meters import prometheus
+from .omnirt import PATH, OmnirtClient
 from .protocol import RefusedError, parse_start, samples_of
 from .session import ServedSession
 from .talker import Talker
@@ -64,6 +65,7 @@ class LiveApp:
         routes.add_post("/sessions/{session}/say", self.say)
         routes.add_post("/sessions/{session}/clear", self.clear)
         routes.add_get("/sessions/{session}/stream", self.stream)
+        routes.add_get(PATH, self.omnirt)
         routes.add_get("/stats", self.stats)
         routes.add_get("/metrics", self.metrics)
         routes.add_get("/health", self.health)
@@ -81,6 +83,16 @@ class LiveApp:
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=_FIRST_MESSAGE_BYTES)
         await socket.prepare(request)
         await Talker(self._hub, self._access, socket).run(request.headers)
+        return socket
+
+    async def omnirt(self, request: web.Request) -> web.WebSocketResponse:
+        """Draw chunk by chunk for a client of omnirt's; see :class:`OmnirtClient`."""
+        from aiohttp import web
+
+        self._access.check(request.headers)
+        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=_FIRST_MESSAGE_BYTES)
+        await socket.prepare(request)
+        await OmnirtClient(self._hub, socket).run()
         return socket
 
     async def create(self, request: web.Request) -> web.Response:

@@ -114,21 +114,30 @@ class LiveHub:
             return self.find(start.session)
         self.admit()
         try:
-            found = await asyncio.to_thread(self.prepare, start)
-            if isinstance(found, Future):
-                async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                    found = cast("Avatar", await asyncio.wrap_future(found))
-            return await asyncio.to_thread(self.open, found, start)
-        except TimeoutError:
+            avatar = await self.find_avatar(start)
+            return await asyncio.to_thread(self.open, avatar, start)
+        except BaseException:
             self.release()
+            raise
+
+    async def find_avatar(self, start: Start) -> Avatar:
+        """Return who speaks, once it is ready.
+
+        Raises:
+            FlashTalkError: If portrait or prompt cannot be used, or take too long.
+        """
+        found = await asyncio.to_thread(self.prepare, start)
+        if not isinstance(found, Future):
+            return found
+        try:
+            async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                return cast("Avatar", await asyncio.wrap_future(found))
+        except TimeoutError:
             raise RefusedError(
                 "busy",
                 f"the portrait was not ready in {PREPARE_TIMEOUT_S:g} s; try again later",
                 _RETRY_S,
             ) from None
-        except BaseException:
-            self.release()
-            raise
 
     def welcome(self, session: ServedSession) -> dict[str, Any]:
         """Return what a client is told of its session."""
@@ -183,7 +192,11 @@ class LiveHub:
         if ready is not None:
             return ready
         draw_due = self._drawing.draw_due
-        return self._drawing.call(lambda: self.avatars.prepare(plan, policy, draw_due))
+        return self.call(lambda: self.avatars.prepare(plan, policy, draw_due))
+
+    def call(self, task: Callable[[], object]) -> Future[object]:
+        """Run a task in the thread that draws, once no session needs a chunk."""
+        return self._drawing.call(task)
 
     def open(self, avatar: Avatar, start: Start) -> ServedSession:
         """Begin a session in a place that :meth:`admit` kept.
