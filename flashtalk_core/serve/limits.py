@@ -10,6 +10,8 @@ MAX_MESSAGE_BYTES = 256 * 1024
 """Of a message of sound or text."""
 MAX_PORTRAIT_BYTES = 20 * 2**20
 MAX_PROMPT_CHARACTERS = 2_000
+WRITE_TIMEOUT_S = 10.0
+"""How long a client may take for one message before it is dropped."""
 SESSIONS_PER_SPEAKER = 4
 """Sessions for each that may speak at the same time: most listen."""
 

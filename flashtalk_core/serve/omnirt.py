@@ -25,11 +25,10 @@ from ..live.audio.sound import LiveSound
 from ..live.session import Job
 from ..log import printable_log
 from .avatars import Avatar, SessionDrawer
-from .limits import ServerLimits
+from .limits import WRITE_TIMEOUT_S, ServerLimits
 from .meters import ServerCounts
 from .outputs import jpeg_of
 from .protocol import RefusedError, Start, message, parse_message, parse_start, samples_of
-from .talker import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import FlashTalkError, InvalidInputError, require
 from ..log import printable_log
 from .access import Access
-from .limits import MAX_MESSAGE_BYTES
+from .limits import MAX_MESSAGE_BYTES, WRITE_TIMEOUT_S
 from .meters import ServerCounts
 from .outputs import FrameOutput, OutputThread
 from .protocol import RefusedError, Start, message, parse_message, parse_start, samples_of
@@ -25,8 +25,6 @@ _log = printable_log(logging.getLogger(__name__))
 
 START_TIMEOUT_S = 10.0
 """How long a client may take for its first message."""
-WRITE_TIMEOUT_S = 10.0
-"""How long a client may take for one message before it is dropped."""
 QUEUED_MESSAGES = 100
 """Pictures that may wait for a client, 4 s; one that is further behind is dropped."""
 STATS_S = 1.0
