@@ -3,7 +3,7 @@
 import { AppendQueue } from './append_queue.js'
 import { ByteStream } from './byte_stream.js'
 import { headSize, mimeType } from './mp4.js'
-import { decide, listRanges } from './pacing.js'
+import { RENDER, decide, listRanges } from './pacing.js'
 
 const OPEN_MS = 2000
 const TICK_MS = 200
@@ -30,13 +30,16 @@ export class MediaSourcePlayer {
    * @param {HTMLVideoElement} video
    * @param {(fromS: number | null) => string} urlFrom
    * @param {LiveHooks} hooks
+   * @param {import('./pacing.js').Pacing} pacing
    */
-  constructor(video, urlFrom, hooks) {
+  constructor(video, urlFrom, hooks, pacing = RENDER) {
     this.video = video
     this.hooks = hooks
+    this.pacing = pacing
     this.isWaiting = true
     this.hasMoved = false
-    this.isFollowing = false
+    this.isFollowing = pacing.follows
+    this.isFast = false
     this.wantsPlay = true
     this.isOver = false
     this.ahead = 0
@@ -84,6 +87,7 @@ export class MediaSourcePlayer {
   }
 
   resumeAt() {
+    if (this.pacing.follows) return null
     const ranges = listRanges(this.video.buffered)
     // A page that sees the start gets it all; one that comes late begins with the newest.
     return ranges.length ? /** @type {[number, number]} */ (ranges.at(-1))[1] : null
@@ -135,8 +139,10 @@ export class MediaSourcePlayer {
       hasMoved: this.hasMoved,
       isFollowing: this.isFollowing,
       isHeld: this.stream?.isHeld ?? false,
-    })
+      isFast: this.isFast,
+    }, this.pacing)
     if (step.seek !== null && !video.seeking) video.currentTime = step.seek
+    if (step.isFast !== this.isFast) this.setFast(step.isFast)
     this.ahead = step.ahead
     this.isWaiting = step.isWaiting
     this.hasMoved ||= !step.isWaiting
@@ -146,6 +152,12 @@ export class MediaSourcePlayer {
     else if (!shouldPlay && !video.paused) video.pause()
     this.queue?.pump()
     this.endWhenEmpty()
+  }
+
+  /** @param {boolean} isFast */
+  setFast(isFast) {
+    this.isFast = isFast
+    this.video.playbackRate = isFast ? (this.pacing.catchUp?.rate ?? 1) : 1
   }
 
   /** Whether a managed source signals that it has enough. It also does before it wants anything. */
@@ -184,6 +196,7 @@ export class MediaSourcePlayer {
   close() {
     this.isClosed = true
     clearInterval(this.timer)
+    if (this.isFast) this.setFast(false)
     this.stream?.close()
     this.queue?.close()
     this.video.removeEventListener('waiting', this.tick)

@@ -1,6 +1,7 @@
 /** One video element through a render: live with the best player the browser has, then the file. */
 
 import { MediaSourcePlayer } from './media_source.js'
+import { RENDER } from './pacing.js'
 import { PlainPlayer } from './plain_source.js'
 
 /** Players of a stream, the best one first. */
@@ -17,10 +18,12 @@ export class Player {
   /**
    * @param {HTMLVideoElement} video
    * @param {() => void} onChange
+   * @param {import('./pacing.js').Pacing} pacing - of streams
    */
-  constructor(video, onChange) {
+  constructor(video, onChange, pacing = RENDER) {
     this.video = video
     this.onChange = onChange
+    this.pacing = pacing
     /** @type {Mode} */
     this.mode = 'idle'
     /** @type {MediaSourcePlayer | PlainPlayer | null} */
@@ -80,7 +83,7 @@ export class Player {
             this.isLost = why !== 'over'
             this.onChange()
           },
-        })
+        }, this.pacing)
       : null
     this.onChange()
   }
