@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TOKEN = "FLASHTALK_TOKEN"
-_PAGES = Path(__file__).parents[1] / "serve" / "page"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -148,8 +147,9 @@ def _listen(
     from aiohttp import web
 
     from ..serve.app import LiveApp
+    from ..serve.page_files import find_page
 
-    app = LiveApp(hub, access, _PAGES if (_PAGES / "index.html").exists() else None).make()
+    app = LiveApp(hub, access, find_page()).make()
     _say_where(app, args, hub, is_secure=tls is not None)
     web.run_app(app, host=args.host, port=args.port, ssl_context=tls, print=None)
 

@@ -8,7 +8,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FlashTalkError
@@ -20,6 +19,7 @@ from .hub import LiveHub
 from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
 from .meters import prometheus
 from .omnirt import PATH, OmnirtClient
+from .page_files import PageFiles
 from .protocol import RefusedError, parse_start, samples_of
 from .session import ServedSession
 from .talker import Talker
@@ -41,15 +41,15 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 class LiveApp:
     """Answers requests; one for a server."""
 
-    def __init__(self, hub: LiveHub, access: Access, pages: Path | None = None) -> None:
+    def __init__(self, hub: LiveHub, access: Access, page: PageFiles | None = None) -> None:
         """Serve a hub.
 
         Args:
             hub: Its sessions.
             access: Who may use it.
-            pages: Folder of the page to try it; ``None`` serves none.
+            page: To try it; ``None`` serves none.
         """
-        self._hub, self._access, self._pages = hub, access, pages
+        self._hub, self._access, self._page = hub, access, page
 
     def make(self) -> web.Application:
         """Return the application, for aiohttp to run."""
@@ -69,9 +69,10 @@ class LiveApp:
         routes.add_get("/stats", self.stats)
         routes.add_get("/metrics", self.metrics)
         routes.add_get("/health", self.health)
-        if self._pages is not None:
+        if self._page is not None:
             routes.add_get("/", self.page)
-            routes.add_static("/page", self._pages)
+            routes.add_static("/page", self._page.page)
+            routes.add_static("/lib", self._page.player)
         app.cleanup_ctx.append(self._watch)
         return app
 
@@ -182,8 +183,8 @@ class LiveApp:
         """Send the page to try it."""
         from aiohttp import web
 
-        assert self._pages is not None, "the route exists with a page only"
-        return web.FileResponse(self._pages / "index.html", headers=_HEADERS)
+        assert self._page is not None, "the route exists with a page only"
+        return web.FileResponse(self._page.page / "index.html", headers=_HEADERS)
 
     def _session(self, request: web.Request) -> ServedSession:
         """Return the session of a request; its id is the permission."""

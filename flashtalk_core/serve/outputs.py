@@ -48,6 +48,7 @@ class OutputThread(Thread):
         output: Output,
         on_end: Callable[[OutputThread], object],
         capacity: int = QUEUED_FRAMES,
+        on_first: Callable[[int], object] = lambda _: None,
     ) -> None:
         """Start.
 
@@ -56,10 +57,12 @@ class OutputThread(Thread):
             output: Takes the frames.
             on_end: Called, in this thread, when it has ended by itself: it fell behind or failed.
             capacity: Frames that may wait.
+            on_first: Called, in this thread, with the number of the first frame.
         """
         super().__init__(name=f"live-{name}", daemon=True)
         self._output = output
         self._on_end = on_end
+        self._on_first: Callable[[int], object] | None = on_first
         self._queue: Queue[Shown | None] = Queue(capacity)
         self._is_behind = False
         self._is_closed = False
@@ -94,6 +97,9 @@ class OutputThread(Thread):
                 if shown is None:
                     is_whole = True
                     break
+                if self._on_first is not None:
+                    self._on_first(shown.frame)
+                    self._on_first = None
                 self._output.take(shown)
             if not is_whole:
                 _log.warning("%s fell %d frames behind and was ended", self.name, QUEUED_FRAMES)

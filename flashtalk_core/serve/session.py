@@ -182,12 +182,21 @@ class ServedSession:
             if self._stream is not None and not self._stream.is_closed:
                 return self._stream
             self._stream = stream = Broadcast(_RING_BYTES, self._limits.viewers)
-        self.add_output("encoder", self._encoder(stream, self.size_px, self.sound.format))
+        encoder = self._encoder(stream, self.size_px, self.sound.format)
+        self.add_output(
+            "encoder", encoder, on_first=lambda frame: self._tell("stream", frame=frame)
+        )
         return stream
 
-    def add_output(self, name: str, output: Output, capacity: int = QUEUED_FRAMES) -> OutputThread:
+    def add_output(
+        self,
+        name: str,
+        output: Output,
+        capacity: int = QUEUED_FRAMES,
+        on_first: Callable[[int], object] = lambda _: None,
+    ) -> OutputThread:
         """Let an output take the frames from now on, until it falls behind."""
-        thread = OutputThread(name, output, self._forget, capacity)
+        thread = OutputThread(name, output, self._forget, capacity, on_first)
         with self._lock:
             self._outputs = (*self._outputs, thread)
         return thread

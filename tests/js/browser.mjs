@@ -7,11 +7,17 @@ const ARGS = [
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
   '--js-flags=--expose-gc', '--enable-precise-memory-info',
 ]
+/** A microphone that plays a file again and again, and nobody who is asked for it. */
+const MICROPHONE = [
+  '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+]
+const HEARD = '--use-file-for-fake-audio-capture='
 
-/** Run `use(browser)` and close the browser whatever happens. */
-export async function withBrowser(use) {
+/** Run `use(browser)` and close the browser whatever happens; `sound` is what its microphone hears. */
+export async function withBrowser(use, sound = '') {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
-  const browser = await chromium.launch({ executablePath, args: ARGS })
+  const args = sound ? [...ARGS, ...MICROPHONE, HEARD + sound] : ARGS
+  const browser = await chromium.launch({ executablePath, args })
   try {
     return await use(browser)
   } finally {

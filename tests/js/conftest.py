@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from .live_sounds import write_microphone, write_tones
+
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 SCENARIO_S = 120
 """Longest wait for a scenario."""
@@ -42,6 +45,8 @@ class Browser:
 
     def __init__(self, folder):
         self.log = folder / "driver.log"
+        self.microphone = folder / "microphone.wav"
+        write_microphone(self.microphone)
         self.process = None
         self.lines = None
 
@@ -66,7 +71,7 @@ class Browser:
     def start(self):
         with self.log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                ["node", str(HERE / "driver.mjs")],
+                ["node", str(HERE / "driver.mjs"), str(self.microphone)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -106,10 +111,10 @@ def browser(tmp_path_factory):
 
 
 @contextmanager
-def running_stage():
-    """Run a stage and give its address."""
+def running_stage(name="stage"):
+    """Run a stage and give what it prints: its address."""
     with subprocess.Popen(
-        [sys.executable, str(HERE / "stage.py")], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", f"tests.js.{name}"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield process.stdout.readline().strip()
@@ -122,6 +127,21 @@ def stage():
     """Address of the stage of all tests."""
     with running_stage() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def live_stage():
+    """Addresses of the live server: ``open``, and ``guarded`` by a token."""
+    with running_stage("live_stage") as addresses:
+        yield json.loads(addresses)
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory):
+    """A sound file: three short tones and a long one."""
+    path = tmp_path_factory.mktemp("sound") / "tones.wav"
+    write_tones(path)
+    return path
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 // Plays scenarios in one Chromium: reads their names and arguments, a JSON array a line, and answers
-// each with a line, {seen} or {error}. tests/js/conftest.py drives it.
+// each with a line, {seen} or {error}. Its argument is what the microphone hears, a WAV file.
+// tests/js/conftest.py drives it.
 
 import { createInterface } from 'node:readline'
 
 import { withBrowser } from './browser.mjs'
+import { scenarios as ofLivePage } from './live_scenarios.mjs'
 import { showPictures } from './pictures.mjs'
 import { scenarios as ofPlayer } from './scenarios.mjs'
 
-const scenarios = { ...ofPlayer, showPictures }
+const scenarios = { ...ofPlayer, ...ofLivePage, showPictures }
 
 async function play(browser, [name, ...given]) {
   try {
@@ -23,4 +25,4 @@ async function play(browser, [name, ...given]) {
 await withBrowser(async (browser) => {
   for await (const line of createInterface({ input: process.stdin }))
     process.stdout.write(`${JSON.stringify(await play(browser, JSON.parse(line)))}\n`)
-})
+}, process.argv[2])

@@ -54,7 +54,7 @@ class Lamp:
 class LampAvatars(Avatars):
     """Portraits are checked as by the server; what is drawn of them is a lamp."""
 
-    def __init__(self, factor=0.1):
+    def __init__(self, factor=0.1, chunk_frames=None):
         spec = RenderSpec(
             portrait=str(EXAMPLE / "portrait.png"),
             size_px=SIZE_PX,
@@ -62,7 +62,7 @@ class LampAvatars(Avatars):
             placement=PlacementSpec(device="cpu"),
         )
         super().__init__(spec, None)
-        self.factor = factor
+        self.factor, self.length = factor, chunk_frames
         self.made = {}
 
     def find(self, plan, policy):
@@ -70,7 +70,8 @@ class LampAvatars(Avatars):
 
     def prepare(self, plan, policy, between=lambda: None):
         between()
-        chunk = live_chunk(plan.chunk, plan.chunk.num_frames, policy.look_ahead)
+        length = self.length or plan.chunk.num_frames
+        chunk = live_chunk(plan.chunk, length, policy.look_ahead)
         num_new = chunk.num_new_frames
         ear = Ear(Silence())
         engine = LiveEngine({num_new: Lamp(chunk, ear, self.factor)})
@@ -87,9 +88,10 @@ class Silence:
         return np.zeros(stop_sample - start_sample, np.float32)
 
 
-def make_hub(factor=0.1, *, record=None, allow_slow=False, **limits):
+def make_hub(factor=0.1, *, chunk_frames=None, record=None, allow_slow=False, **limits):
     """Return a hub that is ready."""
-    hub = LiveHub(LampAvatars(factor), ServerLimits(**limits), record=record, allow_slow=allow_slow)
+    avatars = LampAvatars(factor, chunk_frames)
+    hub = LiveHub(avatars, ServerLimits(**limits), record=record, allow_slow=allow_slow)
     hub.start()
     return hub
 

@@ -1,0 +1,91 @@
+"""The page of ``serve`` in a real browser with a microphone, against the server and a lamp."""
+
+from itertools import pairwise
+from statistics import median
+
+import pytest
+
+from .live_stage import FIRST_FRAMES, NEW_FRAMES, TOKEN
+
+pytestmark = pytest.mark.browser
+
+FRAME_MS = 40
+
+
+def of_type(messages, kind):
+    return [message for message in messages if message["type"] == kind]
+
+
+def media_frame_at(seen, at_ms):
+    """Return the frame of the session whose sound was played at a time of the page."""
+    frames = sorted(seen["frames"])
+    (before, after), *_ = [pair for pair in pairwise(frames) if pair[0][0] <= at_ms < pair[1][0]]
+    share = (at_ms - before[0]) / (after[0] - before[0])
+    time_s = before[1] + share * (after[1] - before[1])
+    return of_type(seen["got"], "stream")[0]["frame"] + 25 * time_s
+
+
+def test_a_voice_is_repeated_within_twelve_frames_of_what_is_declared(browser, live_stage):
+    seen = browser.play("repeatsWhatIsSaid", live_stage["open"])
+    # The browser's noise suppressor takes half of the first utterance for noise.
+    heard, lit = seen["open"]["heard"], seen["open"]["lit"][1:]
+    delays = [at - max(h for h in heard if h < at) for at in lit]
+    over = [delay / FRAME_MS - NEW_FRAMES - FIRST_FRAMES for delay in delays]
+    assert median(over) <= 12, over
+    # What the page says of the last one.
+    frames = int(seen["latency"].split("(")[1].split()[0])
+    assert min(abs(frames - delay / FRAME_MS) for delay in delays[-2:]) <= 2, (frames, delays)
+    assert seen["muted"]
+    # Held, it sends all that is heard; loose, nothing.
+    counts = seen["counts"]
+    assert counts["before"] == counts["loose"]
+    assert 15 <= counts["held"] - counts["loose"] <= 45
+    assert counts["released"] - counts["held"] <= 2
+    assert seen["pressed"] == "true"
+    assert seen["sent"][-1]["type"] == "end"
+    assert not seen["pageErrors"]
+
+
+def test_an_interruption_is_heard_within_three_frames(browser, live_stage, tones):
+    seen = browser.play("isInterrupted", live_stage["open"], tones)
+    button = seen["byButton"]
+    # Picture and sound begin together.
+    late = [lit - sounded for lit, sounded in zip(button["lit"], button["sounded"], strict=True)]
+    assert abs(median(late)) <= FRAME_MS, late
+    # Frames that had left when the server took it, and where the sound ends for who listens.
+    (idle,) = of_type(button["got"], "idle")
+    assert seen["clearMs"] // FRAME_MS <= 3
+    assert abs(media_frame_at(button, button["silent"][-1]) - idle["frame"]) <= 1
+    (played,) = of_type(button["got"], "played")
+    assert played["interrupted"]
+    assert of_type(button["sent"], "clear")
+    # Text to speech, so that no chunk is waited for: the rest is what the way takes.
+    assert float(seen["latency"].split()[0]) < 1.5
+    voice = seen["byVoice"]
+    assert len(of_type(voice["sent"], "clear")) == 2
+    assert [one["interrupted"] for one in of_type(voice["got"], "played")] == [True, True]
+    assert not seen["pageErrors"]
+
+
+def test_it_asks_for_a_token_comes_back_and_ends(browser, live_stage):
+    seen = browser.play("comesBack", live_stage["guarded"], TOKEN)
+    assert not seen["asked"]
+    assert "token" in seen["refused"]
+    first, second = of_type(seen["got"], "ready")
+    assert first["session"] == second["session"]
+    assert "token" not in of_type(seen["sent"], "start")[0]
+    assert (seen["open"]["open_sessions"], seen["closed"]["open_sessions"]) == (1, 0)
+    assert seen["open"]["sessions"] == 1
+    assert not seen["pageErrors"]
+
+
+def test_without_a_microphone_it_says_what_one_needs_and_files_work(browser, live_stage, tones):
+    seen = browser.play("worksWithoutAMicrophone", live_stage["open"], tones)
+    assert "https" in seen["why"]
+    assert "--tls-cert" in seen["why"]
+    assert seen["disabled"]
+    assert "a.txt" in seen["unreadable"]
+    assert seen["width"] <= 375
+    assert seen["ground"] == "rgb(22, 22, 20)"  # dark
+    assert seen["nameless"] == []
+    assert not seen["pageErrors"]
