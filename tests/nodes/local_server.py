@@ -14,6 +14,8 @@ async def running(app, **session):
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = site._server.sockets[0].getsockname()[1]
-    async with aiohttp.ClientSession(**session) as client:
-        yield f"http://127.0.0.1:{port}", client
-    await runner.cleanup()
+    try:
+        async with aiohttp.ClientSession(**session) as client:
+            yield f"http://127.0.0.1:{port}", client
+    finally:
+        await runner.cleanup()
