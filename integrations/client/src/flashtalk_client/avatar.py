@@ -84,6 +84,11 @@ class LiveAvatar:
         """Number of the utterance that was begun last; 0 before the first."""
         return self._book.last
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all utterances are over."""
+        return self._quiet.is_set()
+
     # Sound
 
     async def push(self, sound: bytes) -> int:

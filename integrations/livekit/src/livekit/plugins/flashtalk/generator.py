@@ -13,6 +13,9 @@ from livekit.agents.voice.avatar import AudioSegmentEnd, VideoGenerator
 
 from .log import logger
 
+_TAKE_S = 0.5
+"""How long the room's source of sound, which holds 100 ms, may take for a frame."""
+
 Output: TypeAlias = rtc.VideoFrame | rtc.AudioFrame | AudioSegmentEnd
 
 
@@ -32,6 +35,9 @@ class FlashTalkGenerator(VideoGenerator):
         self._cleared = 0
         """Utterances up to this one were cleared: the runner has reported them already."""
         self._hold = Hold()  # the room's source of sound needs some in hand
+        self._is_taken = asyncio.Event()
+        """Whether the runner has counted the sound that was yielded last."""
+        self._is_taken.set()
         self._is_lost = False
         self._unspoken: asyncio.Queue[AudioSegmentEnd] = asyncio.Queue()
 
@@ -47,10 +53,17 @@ class FlashTalkGenerator(VideoGenerator):
                 await self._avatar.push(bytes(frame.data))
 
     async def clear_buffer(self) -> None:
-        """Stop speaking at once: sound that was not yielded never is."""
+        """Stop speaking at once: sound that was not yielded never is.
+
+        The runner, which waits for this, reports the segment and counts from 0 again. Sound that
+        it was just given must be counted before that: it would be the start of the next segment.
+        """
         self._cleared = self._avatar.last_utterance
         if not self._is_lost:
             await self._avatar.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TAKE_S):
+                await self._is_taken.wait()
 
     async def __aiter__(self) -> AsyncIterator[Output]:
         """Yield each frame's sound, if it speaks, then its picture; an end after the last one."""
@@ -58,7 +71,10 @@ class FlashTalkGenerator(VideoGenerator):
             async for item in self._avatar:
                 for shown in self._hold.take(item):
                     for output in self._take(shown):
+                        if isinstance(output, rtc.AudioFrame):
+                            self._is_taken.clear()
                         yield output
+                        self._is_taken.set()
         except (ConnectionError, RefusedError):
             logger.exception("the avatar is gone; the agent goes on without its picture and voice")
         self._is_lost = True
