@@ -1,4 +1,4 @@
-.PHONY: check format test test-ranks test-e2e test-bench test-training test-browser test-gpu
+.PHONY: check format test test-ranks test-e2e test-bench test-training test-browser test-gpu test-integrations
 
 check:
 	.ci/check
@@ -27,3 +27,6 @@ test-browser:
 
 test-gpu:
 	python -m pytest --quiet -m "gpu or multigpu"
+
+test-integrations:
+	.ci/integrations
