@@ -86,8 +86,19 @@ class DrawingThread(Thread):
 
     def run(self) -> None:
         """Draw until it is stopped."""
+        self.draw_until(lambda: False)
+
+    def draw_until(self, is_over: Callable[[], bool]) -> None:
+        """Draw in the thread that calls, instead of one of its own, which is not started then.
+
+        Args:
+            is_over: Ends it; asked between chunks, after each change of a session, and twice a
+                second while there is none.
+        """
         while not self._is_ending:
             self._news.clear()
+            if is_over():
+                return
             if not self._draw_next() and not self._run_task():
                 self._news.wait(_LONGEST_WAIT_S)
 

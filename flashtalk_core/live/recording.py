@@ -6,6 +6,7 @@ Axis legend: H W pixels.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +33,12 @@ class Recording:
     """
 
     def __init__(
-        self, path: Path, size_px: tuple[int, int], sound: AudioFormat, comment: str = ""
+        self,
+        path: Path,
+        size_px: tuple[int, int],
+        sound: AudioFormat,
+        comment: str = "",
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Check that the file can be written; see :class:`Mp4Writer`.
 
@@ -41,6 +47,7 @@ class Recording:
             size_px: Height and width.
             sound: Of the session.
             comment: Stored in the file: that its images are generated, and how.
+            metadata: More texts for the file, by name.
         """
         self._audio = GrowingAudio(
             "of a recording",
@@ -54,7 +61,7 @@ class Recording:
             size_px,
             AudioInfo.growing(self._audio),
             sound.frame_rate_hz,
-            metadata={"comment": comment} if comment else None,
+            metadata=({"comment": comment} if comment else {}) | dict(metadata or {}),
         )
         self._pictures: deque[Tensor] = deque()
         self._stack = ExitStack()

@@ -15,12 +15,13 @@ from ..log import printable_log
 from ..streaming.broadcast import TooManyViewersError
 from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .access import Access
+from .client_sound import ClientSound, say
 from .hub import LiveHub
 from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
 from .meters import prometheus
 from .omnirt import PATH, OmnirtClient
 from .page_files import PageFiles
-from .protocol import RefusedError, parse_start, samples_of
+from .protocol import RefusedError, parse_start
 from .session import ServedSession
 from .talker import Talker
 
@@ -127,12 +128,10 @@ class LiveApp:
             raise RefusedError(
                 "input", 'the session hears a microphone; begin one with "source": "speech"'
             )
-        session.end()
-        try:
-            number, num_samples = await _push_all(session, request)
-        finally:
-            session.end()  # what came is spoken, also if the client left
-        answer = {"utterance": number, "seconds": num_samples / session.start.rate}
+        start = session.start
+        sound = ClientSound(session, session.sound.format, start.rate, start.channels)
+        number, seconds = await say(sound, request.content.iter_any())
+        answer = {"utterance": number, "seconds": seconds}
         return web.json_response(answer, headers=_HEADERS)
 
     async def clear(self, request: web.Request) -> web.Response:
@@ -203,22 +202,6 @@ class LiveApp:
         with suppress(asyncio.CancelledError):
             await task
         await asyncio.to_thread(self._hub.stop)
-
-
-async def _push_all(session: ServedSession, request: web.Request) -> tuple[int | None, int]:
-    """Push a body of sound as it arrives; return its utterance and the samples a channel."""
-    frame_bytes = 2 * session.start.channels
-    rest, number, num_bytes = b"", None, 0
-    async for data in request.content.iter_any():
-        data = rest + data
-        whole = len(data) - len(data) % frame_bytes
-        rest = data[whole:]
-        for start in range(0, whole, MAX_MESSAGE_BYTES):
-            part = data[start : min(whole, start + MAX_MESSAGE_BYTES)]
-            session.push(samples_of(part, session.start.channels), number)
-            number = number or session.sound.last_number
-        num_bytes += whole
-    return number, num_bytes // frame_bytes
 
 
 Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]

@@ -6,8 +6,8 @@ import io
 import logging
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from ..config.chunk import ChunkConfig
+from ..engine.events import NO_EVENTS, RenderEvents
 from ..engine.plan import Engine, RenderPlan
 from ..engine.resolve import Inputs, LocalHost, OpenedModel, resolve
 from ..engine.spec import RenderSpec, Speaker
@@ -66,6 +68,20 @@ class Avatar:
         cost = self.costs[max(self.costs)]
         return cost.all_frames / cost.num_new
 
+    @property
+    def chunks(self) -> list[ChunkConfig]:
+        """Lengths of its chunks, the shortest first."""
+        return self.engine.chunks
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the states of its sessions."""
+        return self.engine.fingerprint
+
+    def drawer(self, sound: LiveSound) -> SessionDrawer:
+        """Return what draws for a session with such sound."""
+        return SessionDrawer(self, sound)
+
 
 @dataclass(frozen=True)
 class SessionDrawer:
@@ -81,6 +97,34 @@ class SessionDrawer:
             yield from self.avatar.engine.draw(job)
         finally:
             self.avatar.ear.current = self.avatar.ear.nobody
+
+
+@contextmanager
+def open_avatar(
+    engine: Engine,
+    plan: RenderPlan,
+    policy: Policy,
+    chunk_frames: Sequence[int],
+    between: Callable[[], object] = lambda: None,
+    events: RenderEvents = NO_EVENTS,
+) -> Iterator[Avatar]:
+    """Encode a portrait, draw its idle frames, and measure what chunks take.
+
+    Args:
+        engine: Renders.
+        plan: Of the portrait.
+        policy: How its sessions are played.
+        chunk_frames: Lengths of chunk that may be drawn, motion frames included, the shortest
+            first.
+        between: Called between the chunks that are drawn here.
+        events: Receives loading, and the steps of all chunks.
+    """
+    chunks = [live_chunk(plan.chunk, length, policy.look_ahead) for length in chunk_frames]
+    ear = Ear(LiveSound(chunk=chunks[-1]))
+    with open_engine(engine, plan, ear, chunks, events) as opened:
+        between()
+        idle, costs = prepare_idle(opened, plan, policy, between=between)
+        yield Avatar(plan, opened, ear, policy, idle, costs)
 
 
 class Avatars:
@@ -148,15 +192,9 @@ class Avatars:
         if found is not None:
             return found
         between()
-        chunks = [
-            live_chunk(plan.chunk, length, policy.look_ahead) for length in self._chunk_frames
-        ]
-        ear = Ear(LiveSound(chunk=chunks[-1]))
         stack = ExitStack()
-        engine = stack.enter_context(open_engine(self._engine, plan, ear, chunks))
-        between()
-        idle, costs = prepare_idle(engine, plan, policy, between=between)
-        avatar = Avatar(plan, engine, ear, policy, idle, costs)
+        opened = open_avatar(self._engine, plan, policy, self._chunk_frames, between)
+        avatar = stack.enter_context(opened)
         with self._lock:
             self._ready[_key(plan, policy)] = avatar, stack
             gone = [self._ready.popitem(last=False)[1] for _ in range(len(self) - MAX_AVATARS)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -74,9 +75,16 @@ class FragmentOutput:
 class RecordingOutput:
     """Writes what was shown into a file; see :class:`Recording`."""
 
-    def __init__(self, path: Path, size_px: tuple[int, int], sound: AudioFormat, note: str) -> None:
-        """Check that the file can be written."""
-        self._recording = Recording(path, size_px, sound, note)
+    def __init__(
+        self,
+        path: Path,
+        size_px: tuple[int, int],
+        sound: AudioFormat,
+        note: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Check that the file can be written; see :class:`Recording`."""
+        self._recording = Recording(path, size_px, sound, note, metadata)
 
     def take(self, shown: Shown) -> None:
         """Encode; see :class:`Output`."""

@@ -20,15 +20,13 @@ from ..live.realtime import DrawingThread
 from ..log import printable_log
 from .avatars import Avatar, Avatars
 from .encoders import FragmentOutput, RecordingOutput
-from .limits import SESSIONS_PER_SPEAKER, ServerLimits
+from .limits import MOST_LOAD, SESSIONS_PER_SPEAKER, ServerLimits
 from .meters import ServerCounts
 from .protocol import RefusedError, Start
 from .session import ServedSession
 
 _log = printable_log(logging.getLogger(__name__))
 
-MOST_LOAD = 0.9
-"""Share of the time in which chunks may be drawn."""
 PREPARE_TIMEOUT_S = 120.0
 """How long a client waits for its portrait."""
 _RETRY_S = 5
@@ -141,21 +139,7 @@ class LiveHub:
 
     def welcome(self, session: ServedSession) -> dict[str, Any]:
         """Return what a client is told of its session."""
-        height, width = session.size_px
-        return {
-            "session": session.id,
-            "utterance": session.sound.last_number,
-            "stream": f"/sessions/{session.id}/stream",
-            "height": height,
-            "width": width,
-            "frame_rate": session.avatar.plan.chunk.frame_rate_hz,
-            "rate": session.start.rate,
-            "channels": session.start.channels,
-            "format": session.start.format,
-            "source": session.start.source,
-            "chunk_frames": [chunk.num_new_frames for chunk in session.avatar.engine.chunks],
-            "factor": round(self.factor, 3),
-        }
+        return session.welcome(f"/sessions/{session.id}/stream", self.factor)
 
     def admit(self) -> None:
         """Keep a place for a session, which :meth:`open` takes or :meth:`release` gives back.

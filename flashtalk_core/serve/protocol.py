@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import struct
@@ -174,7 +173,7 @@ def _check_type(fields: dict[str, Any], name: str, kind: type, what: str) -> Non
 
 
 def _decode_portrait(text: object) -> bytes:
-    require(isinstance(text, str), "start: portrait is no text; send an image file in base64")
+    require(isinstance(text, str), "start: portrait is no text; send an image file in Base64")
     assert isinstance(text, str)
     limit = MAX_PORTRAIT_BYTES * 4 // 3 + 4
     require(
@@ -183,6 +182,6 @@ def _decode_portrait(text: object) -> bytes:
         "taken, make it smaller",
     )
     try:
-        return base64.b64decode(text.encode(), validate=True)
+        return binascii.a2b_base64(text.encode(), strict_mode=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidInputError("start: portrait is no base64; send an image file in it") from error
+        raise InvalidInputError("start: portrait is no Base64; send an image file in it") from error

@@ -8,21 +8,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, Protocol
 
+from ..config.chunk import ChunkConfig
+from ..engine.plan import RenderPlan
 from ..engine.render import describe
 from ..live.audio.framer import AudioFormat
 from ..live.audio.gate import Gate
 from ..live.audio.sound import LiveSound
 from ..live.clock import LEAD_S, PlayoutClock
+from ..live.decide import ChunkCost, Policy
+from ..live.idle import IdleLoop
 from ..live.realtime import DrawingThread, run_clock
 from ..live.scheduler import Seat
-from ..live.session import LiveSession
+from ..live.session import Drawer, LiveSession
 from ..live.shown import Shown
 from ..log import printable_log
 from ..media.audio.source import Block
 from ..streaming.broadcast import Broadcast
-from .avatars import Avatar, SessionDrawer
 from .limits import ServerLimits
 from .meters import SessionMeter
 from .outputs import QUEUED_FRAMES, RECORDED_FRAMES, Output, OutputThread
@@ -43,12 +46,50 @@ Recorder = Callable[[tuple[int, int], AudioFormat, str], Output]
 """Makes what writes them into a file, with a note of how they were made."""
 
 
+class Portrayed(Protocol):
+    """Who speaks: a portrait that is ready; see :class:`.avatars.Avatar`."""
+
+    @property
+    def plan(self) -> RenderPlan:
+        """Of the portrait."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """How sessions are played."""
+        ...
+
+    @property
+    def idle(self) -> IdleLoop:
+        """What is shown in silence."""
+        ...
+
+    @property
+    def costs(self) -> dict[int, ChunkCost]:
+        """Of its chunks, by new frames."""
+        ...
+
+    @property
+    def chunks(self) -> list[ChunkConfig]:
+        """Lengths of its chunks, the shortest first."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its states."""
+        ...
+
+    def drawer(self, sound: LiveSound) -> Drawer:
+        """Return what draws for a session with such sound."""
+        ...
+
+
 class ServedSession:
     """One avatar that listens; any thread may call anything but :meth:`show`."""
 
     def __init__(
         self,
-        avatar: Avatar,
+        avatar: Portrayed,
         start: Start,
         drawing: DrawingThread,
         limits: ServerLimits,
@@ -73,7 +114,7 @@ class ServedSession:
         self.id = secrets.token_urlsafe(_ID_BYTES)
         self.avatar, self.start = avatar, start
         self.error: BaseException | None = None
-        chunks = avatar.engine.chunks
+        chunks = avatar.chunks
         gate = Gate(start.rate) if start.source == "microphone" else None
         self.sound = LiveSound(
             start.rate,
@@ -89,7 +130,7 @@ class ServedSession:
             chunks,
             dict(avatar.costs),
             avatar.policy,
-            avatar.engine.fingerprint,
+            avatar.fingerprint,
         )
         self._limits, self._drawing, self._now_s = limits, drawing, now_s
         self.began_s = self._spoke_s = now_s()
@@ -110,7 +151,7 @@ class ServedSession:
             writer = recorder(self.size_px, self.sound.format, note)
             self.add_output("recorder", writer, RECORDED_FRAMES)
         clock = PlayoutClock(self.live, rate_hz, self.began_s)
-        self._seat = Seat(self.live, clock, SessionDrawer(avatar, self.sound))
+        self._seat = Seat(self.live, clock, avatar.drawer(self.sound))
         drawing.add(self._seat, self._fail)
         self._clock = Thread(target=self._run_clock, name="live-clock", daemon=True)
         self._clock.start()
@@ -121,6 +162,11 @@ class ServedSession:
         return self.avatar.plan.request.size_px
 
     # Whoever speaks
+
+    @property
+    def last_utterance(self) -> int:
+        """Number of the utterance that began last; 0 before the first."""
+        return self.sound.last_number
 
     def push(self, samples: Block, utterance: int | None = None) -> None:
         """Append sound; see :meth:`LiveSession.push`."""
@@ -208,6 +254,11 @@ class ServedSession:
 
     # The server
 
+    @property
+    def silence_s(self) -> float:
+        """Time since somebody spoke, or was heard."""
+        return self._now_s() - self._spoke_s
+
     def why_over(self) -> str:
         """Return why the session is to end, empty if it goes on."""
         now_s = self._now_s()
@@ -234,6 +285,29 @@ class ServedSession:
             output.finish()
         self.sound.close()
         self._tell("closed", reason=reason)
+
+    def welcome(self, stream: str, factor: float) -> Fields:
+        """Return what a client is told of it.
+
+        Args:
+            stream: Path of the video.
+            factor: Time of a chunk over its length.
+        """
+        height, width = self.size_px
+        return {
+            "session": self.id,
+            "utterance": self.sound.last_number,
+            "stream": stream,
+            "height": height,
+            "width": width,
+            "frame_rate": self.avatar.plan.chunk.frame_rate_hz,
+            "rate": self.start.rate,
+            "channels": self.start.channels,
+            "format": self.start.format,
+            "source": self.start.source,
+            "chunk_frames": [chunk.num_new_frames for chunk in self.avatar.chunks],
+            "factor": round(factor, 3),
+        }
 
     def row(self) -> Fields:
         """Return what ``/stats`` says of it; its id is a secret, its beginning is not."""

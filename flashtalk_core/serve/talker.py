@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import FlashTalkError, InvalidInputError, require
 from ..log import printable_log
-from .access import Access
+from .client_sound import ClientSound
 from .limits import MAX_MESSAGE_BYTES, WRITE_TIMEOUT_S
 from .meters import ServerCounts
 from .outputs import FrameOutput, OutputThread
-from .protocol import RefusedError, Start, message, parse_message, parse_start, samples_of
+from .protocol import RefusedError, Start, message, parse_message, parse_start
 from .session import ServedSession
 
 if TYPE_CHECKING:
@@ -48,10 +48,18 @@ class Host(Protocol):
         ...
 
 
+class Guard(Protocol):
+    """Who may use the server; see :class:`.access.Access`."""
+
+    def check(self, headers: Mapping[str, str], token: str = "") -> None:
+        """Raise :class:`RefusedError` unless a request, with this token, may use it."""
+        ...
+
+
 class Talker:
     """One connection of a client to its session."""
 
-    def __init__(self, hub: Host, access: Access, socket: web.WebSocketResponse) -> None:
+    def __init__(self, hub: Host, access: Guard, socket: web.WebSocketResponse) -> None:
         """Talk over a socket that was accepted."""
         self._hub, self._access, self._socket = hub, access, socket
         self._loop = asyncio.get_running_loop()
@@ -62,21 +70,20 @@ class Talker:
     async def run(self, headers: Mapping[str, str]) -> None:
         """Serve the client until it leaves or its session ends; ``headers`` of its request."""
         try:
-            session = await self._begin(headers)
+            session, start = await self._begin(headers)
         except (FlashTalkError, TimeoutError) as error:
             self._hub.counts.refused += 1
             await self._refuse(error)
             return
         output: OutputThread | None = None
-        start = session.start
         if start.format in ("jpeg", "i420", "rgb"):
             frames = FrameOutput(start.format, self._offer)
             output = session.add_output(f"{start.format} client", frames)
         client = session.attach(self._wake)
-        tasks = [
-            asyncio.create_task(part)
-            for part in (self._listen(session, client), self._tell(session, client), self._send())
-        ]
+        sound = ClientSound(session, session.sound.format, start.rate, start.channels)
+        listening = self._listen(session, client, sound)
+        parts = listening, self._tell(session, client), self._send()
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -104,7 +111,8 @@ class Talker:
         except TimeoutError:
             _log.debug("a client did not answer the end of its connection")
 
-    async def _begin(self, headers: Mapping[str, str]) -> ServedSession:
+    async def _begin(self, headers: Mapping[str, str]) -> tuple[ServedSession, Start]:
+        """Return the session, and how this client wants its sound and pictures."""
         from aiohttp import WSMsgType
 
         first = await self._socket.receive(START_TIMEOUT_S)
@@ -116,8 +124,10 @@ class Talker:
         start = parse_start(fields)
         self._access.check(headers, start.token)
         session = await self._hub.enter(replace(start, token=""))
-        await self._socket.send_str(message("ready", **self._hub.welcome(session)))
-        return session
+        wanted = session.start if start.session else start
+        own = {"rate": wanted.rate, "channels": wanted.channels, "format": wanted.format}
+        await self._socket.send_str(message("ready", **self._hub.welcome(session) | own))
+        return session, wanted
 
     async def _refuse(self, error: Exception) -> None:
         text = str(error) or f"no first message in {START_TIMEOUT_S:g} s"
@@ -133,7 +143,7 @@ class Talker:
         except ConnectionError:
             _log.debug("a client left before it was refused")
 
-    async def _listen(self, session: ServedSession, client: int) -> None:
+    async def _listen(self, session: ServedSession, client: int, sound: ClientSound) -> None:
         from aiohttp import WSMsgType
 
         async for received in self._socket:
@@ -148,20 +158,22 @@ class Talker:
                     "at a time",
                 )
                 if received.type is WSMsgType.BINARY:
-                    session.push(samples_of(received.data, session.start.channels))
+                    sound.push(received.data)
                 else:
-                    await self._obey(session, parse_message(received.data))
+                    await self._obey(session, sound, parse_message(received.data))
             except FlashTalkError as error:
                 self._hub.counts.refused += 1
                 await self._socket.send_str(message("error", code="input", message=str(error)))
 
-    async def _obey(self, session: ServedSession, fields: dict[str, Any]) -> None:
+    async def _obey(
+        self, session: ServedSession, sound: ClientSound, fields: dict[str, Any]
+    ) -> None:
         kind = fields["type"]
         if kind == "end":
-            session.end()
+            sound.end()
         elif kind == "clear":
             self._hub.counts.clears += 1
-            session.clear()
+            sound.clear()
         elif kind == "ping":
             await self._socket.send_str(json.dumps({**fields, "type": "pong"}))
         elif kind == "stats":
