@@ -11,9 +11,11 @@ from .example import Example
 from .frames_to_images import FramesToImages
 from .host.folders import register_model_folder
 from .host.thumbnails import register_thumbnail_route
+from .live import Live
 from .lora import Lora
 from .model_loader import ModelLoader
 from .parallel_decode import ParallelDecode
+from .preview.session_routes import register_session_routes
 from .preview.streams import register_stream_routes
 from .reference import Reference
 from .stream_preview import StreamPreview
@@ -29,6 +31,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     FramesToImages,
     Batch,
     Lora,
+    Live,
 )
 
 
@@ -44,6 +47,7 @@ class FlashTalkExtension(ComfyExtension):
         if not self._is_loaded:
             register_model_folder()
             register_stream_routes()
+            register_session_routes()
             register_thumbnail_route()
             self._is_loaded = True
 

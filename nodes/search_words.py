@@ -20,3 +20,22 @@ TALKING_VIDEO = (
     "对口型",
 )
 """Both ends of the graph are found by them: the Model Loader and Stream Preview."""
+
+LIVE_TALK = (
+    "live avatar",
+    "microphone",
+    "real time",
+    "realtime",
+    "voice chat",
+    "barge-in",
+    "streaming TTS",
+    "talking head",
+    "talking avatar",
+    "digital human",
+    "lip sync",
+    "livestream",
+    "麦克风",
+    "实时",
+    "数字人",
+    "直播",
+)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ...flashtalk_core.config.avatar import FitMode
 
 MAX_SEED = 2**63 - 1
+MIN_CHUNK_FRAMES = 13
+"""Of a live session: three shorter chunks make no idle frames that repeat."""
 FITS: dict[str, FitMode] = {"crop": "cover", "pad": "pad"}
 """What the choices of the menu ``fit`` are in the core."""
 CUSTOM = "custom"

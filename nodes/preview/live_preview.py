@@ -148,7 +148,8 @@ class LivePreview:
         self.note(getattr(error, "__notes__", ()))
         files = [file for file in (self._partial, self._final) if file is not None]
         left = next((file for file in files if is_file(file.path)), None)
-        self._send(INTERRUPTED if stopped else FAILED, left, None if stopped else _reason(error))
+        reason = None if stopped else first_reason(error)
+        self._send(INTERRUPTED if stopped else FAILED, left, reason)
 
     def _send(
         self, state: str, output: OutputFile | None = None, reason: str | None = None
@@ -187,12 +188,12 @@ class LivePreview:
             frame_rate_hz=self._chunk.frame_rate_hz,
             frames_per_s=round(frames_per_s, 2),
             dropped=0 if self._stream is None else self._stream.num_dropped,
-            file=_file_message(output),
+            file=file_message(output),
             reason=reason,
             text=self._text,
             notes=list(self._notes),
             left_s=round(left_s, 1) if state == LIVE and left_s is not None else None,
-            partial=_file_message(self._growing(state)),
+            partial=file_message(self._growing(state)),
         )
 
     def _growing(self, state: str) -> OutputFile | None:
@@ -209,13 +210,14 @@ def workflow_id(extra_pnginfo: Any) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _file_message(output: OutputFile | None) -> FileMessage | None:
+def file_message(output: OutputFile | None) -> FileMessage | None:
+    """Return a file as the page asks for it, ``None`` of none."""
     if output is None:
         return None
     return FileMessage(filename=output.path.name, subfolder=output.subfolder, type="output")
 
 
-def _reason(error: BaseException) -> str:
+def first_reason(error: BaseException) -> str:
     """Return the first line of an error, cut to a sane length."""
     line = first_line(error) or type(error).__name__
     return line if len(line) <= _MAX_REASON else f"{line[: _MAX_REASON - 3]}..."

@@ -16,6 +16,8 @@ from .messages import EVENT, FROM, MESSAGE_ROUTE, ROUTE, StreamMessage
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from .session_messages import LiveMessage
+
 _log = printable_log(logging.getLogger(__name__))
 
 MAX_MESSAGES = 50
@@ -36,7 +38,7 @@ def page_hosts() -> dict[str, frozenset[str] | None]:
 
 
 @cache
-def last_messages() -> dict[str, StreamMessage]:
+def last_messages() -> dict[str, StreamMessage | LiveMessage]:
     """Return the last message of each stream by its id, the oldest stream first."""
     return {}
 
@@ -51,10 +53,14 @@ def register_stream_routes() -> None:
         server.routes.get(MESSAGE_ROUTE)(serve_message)
 
 
-def send_message(message: StreamMessage) -> None:
+def send_message(message: StreamMessage | LiveMessage, event: str = EVENT) -> None:
     """Send a message to the client whose prompt runs, and keep it for when that misses it.
 
     No other client gets it: the id in it opens the stream. A prompt may have no client.
+
+    Args:
+        message: About a stream, or a live session.
+        event: Name of the message on the page's socket.
     """
     from server import PromptServer
 
@@ -70,7 +76,7 @@ def send_message(message: StreamMessage) -> None:
             del messages[oldest]
             page_hosts().pop(oldest, None)
     if server is not None and client is not None:  # without a client ComfyUI sends to all
-        server.send_sync(EVENT, message, client)
+        server.send_sync(event, message, client)
 
 
 def _remember_page(session: str, seen: frozenset[str] | None) -> None:
@@ -80,7 +86,7 @@ def _remember_page(session: str, seen: frozenset[str] | None) -> None:
     page_hosts()[session] = both if both is None or len(both) <= MAX_HOSTS else seen
 
 
-def _headers() -> dict[str, str]:
+def answer_headers() -> dict[str, str]:
     """Return the headers of every answer: no caching, and no access for other sites."""
     policy = "cross-origin" if open_to() else "same-origin"
     return {
@@ -90,40 +96,41 @@ def _headers() -> dict[str, str]:
     }
 
 
-def _check_asker(request: web.Request) -> None:
+def check_asker(request: web.Request) -> None:
     """Refuse a request that is not of the page that renders, whatever id it knows."""
     from aiohttp import web
 
     why = why_foreign(request, page_hosts().get(request.match_info["session"], frozenset()))
     if why:
         log_refusal(why)
-        raise web.HTTPForbidden(text="not for other sites\n", headers=_headers())
+        raise web.HTTPForbidden(text="not for other sites\n", headers=answer_headers())
 
 
 async def serve_message(request: web.Request) -> web.Response:
     """Send the last message about a stream, also of one that has ended."""
     from aiohttp import web
 
-    _check_asker(request)
+    check_asker(request)
     message = last_messages().get(request.match_info["session"])
     if message is None:
-        raise web.HTTPNotFound(text="no such stream\n", headers=_headers())
-    return web.json_response(message, headers=_headers())
+        raise web.HTTPNotFound(text="no such stream\n", headers=answer_headers())
+    return web.json_response(message, headers=answer_headers())
 
 
 async def serve_stream(request: web.Request) -> web.StreamResponse:
     """Send a stream as it is made. Reading it changes nothing."""
     from aiohttp import web
 
-    _check_asker(request)
+    check_asker(request)
     stream = stream_sessions().find(request.match_info["session"])
     if stream is None:
-        raise web.HTTPNotFound(text="no such stream: it ended, or never was\n", headers=_headers())
+        told = "no such stream: it ended, or never was\n"
+        raise web.HTTPNotFound(text=told, headers=answer_headers())
     if request.method == "HEAD":
-        return web.Response(headers=VIDEO_HEADERS | _headers())
+        return web.Response(headers=VIDEO_HEADERS | answer_headers())
     start_ms = parse_start_ms(request.query.get(FROM, ""))
     try:
-        return await send_stream(stream, request, _headers(), start_ms)
+        return await send_stream(stream, request, answer_headers(), start_ms)
     except TooManyViewersError:
-        retry = {"Retry-After": str(RETRY_AFTER_S)} | _headers()
+        retry = {"Retry-After": str(RETRY_AFTER_S)} | answer_headers()
         raise web.HTTPServiceUnavailable(text="too many viewers\n", headers=retry) from None

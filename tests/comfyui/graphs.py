@@ -23,6 +23,8 @@ NODE_INPUTS = {
     "FlashTalk_StreamPreview": "frames filename_prefix quality container keep_gb",
     "FlashTalk_FramesToImages": "video start num_frames limit_gb",
     "FlashTalk_Batch": "model manifest prompt seed steps size fit folder quality image audio",
+    "FlashTalk_Live": "model reference source idle max_minutes seed steps filename_prefix "
+    "idle_minutes allow_slow look_ahead chunk_frames shift colour_strength opening",
 }
 
 CHAIN: dict[str, tuple[str, dict[str, Any]]] = {

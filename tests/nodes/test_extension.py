@@ -14,6 +14,7 @@ def registered(pack, monkeypatch):
     module = pack["nodes.extension"]
     monkeypatch.setattr(module, "register_model_folder", lambda: calls.append("folder"))
     monkeypatch.setattr(module, "register_stream_routes", lambda: calls.append("routes"))
+    monkeypatch.setattr(module, "register_session_routes", lambda: calls.append("sessions"))
     monkeypatch.setattr(module, "register_thumbnail_route", lambda: calls.append("thumbnails"))
     return calls
 
@@ -24,8 +25,8 @@ def test_preparation_happens_once_whether_or_not_comfyui_calls_on_load(pack, reg
     extension = asyncio.run(pack["nodes.extension"].comfy_entrypoint())
     if is_called:
         asyncio.run(extension.on_load())
-    assert len(asyncio.run(extension.get_node_list())) == 10
-    assert registered == ["folder", "routes", "thumbnails"]
+    assert len(asyncio.run(extension.get_node_list())) == 11
+    assert registered == ["folder", "routes", "sessions", "thumbnails"]
 
 
 def test_nothing_is_registered_before_loading(pack, registered):

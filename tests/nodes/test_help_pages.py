@@ -143,6 +143,7 @@ def errors_of(pack, make, model, rendered):
         *found,
         *errors_of_batches(pack, make, model),
         *errors_of_loras(pack, model),
+        *errors_of_sessions(pack, make, model),
         error_of_size(pack),
         error_of_a_copy(pack),
     ]
@@ -171,6 +172,22 @@ def errors_of_batches(pack, make, model):
         pack.error("Batch", model=model, lists=tuple(lists), **lists),
         pack.error("Batch", model=model, manifest="wrong.csv"),
         pack.error("Batch", model=model, manifest="empty.csv"),
+    ]
+
+
+def errors_of_sessions(pack, make, model):
+    """Return what Live says before a session begins."""
+    whole = {"model": model, "reference": pack.reference()}
+    changing = pack.reference(prompt_changes="5: She smiles")
+    settings = pack["nodes.graph.session_settings"].SessionSettings
+    values = {"source": "speech", "idle": "bank", "max_minutes": 1.0, "idle_minutes": 1.0}
+    strict = settings.read({**values, "look_ahead": 0, "allow_slow": False})
+    with pytest.raises(pack["flashtalk_core.errors"].FlashTalkError) as caught:
+        strict.check_speed(1.94)
+    return [
+        str(caught.value),
+        pack.error("Live", **whole | {"reference": changing}),
+        pack.error("Live", **whole, opening=make.audio(61.0, 8_000)),
     ]
 
 

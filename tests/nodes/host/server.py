@@ -6,8 +6,16 @@ class Routes:
 
     def __init__(self):
         self.handlers = {}
+        self.methods = {}
 
     def get(self, path):
+        return self._route("GET", path)
+
+    def post(self, path):
+        return self._route("POST", path)
+
+    def _route(self, method, path):
+        self.methods[path] = method
         return lambda handler: self.handlers.setdefault(path, handler)
 
 
