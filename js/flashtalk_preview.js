@@ -1,9 +1,11 @@
-/** ComfyUI's side of the preview: widgets on Stream Preview nodes and around them, fed by messages. */
+/** ComfyUI's side of the preview: widgets on Stream Preview and Live nodes, and around them, fed by messages. */
 
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 import { executionIds, innerIds, pathsWithin, subgraphNodes } from './lib/execution_ids.js'
 import { cachedMessage, findInHistory, rememberRun } from './lib/history.js'
+import { EVENT as LIVE_EVENT, WIDGET as LIVE_WIDGET } from './lib/live_messages.js'
+import { LiveView } from './lib/live_view.js'
 import { KEY, StreamMemory, isAbout } from './lib/memory.js'
 import { menuItems } from './lib/menu.js'
 import { EVENT, LIVE } from './lib/messages.js'
@@ -15,6 +17,8 @@ import { speakIn } from './lib/words.js'
 /** @typedef {import('./lib/messages.js').StreamMessage} StreamMessage */
 
 const NODE = 'FlashTalk_StreamPreview'
+const LIVE_NODE = 'FlashTalk_Live'
+const KINDS = [NODE, LIVE_NODE]
 const NO_ID = '00000000-0000-0000-0000-000000000000'
 const LOOP_KEY = 'flashtalk.playOnce'
 
@@ -37,7 +41,7 @@ const loops = () => storage?.getItem(LOOP_KEY) !== 'yes'
 const activities = new Map()
 /** Nodes whose own messages of this run came: what ComfyUI says of its end says less. */
 const spoken = new Set()
-const runs = new Runs(NODE, (workflow, id, activity) => {
+const runs = new Runs(KINDS, (workflow, id, activity) => {
   const key = `${workflow}:${id}`
   const isKnown = spoken.has(key) && activity?.state !== 'queued'
   if (activity && !isKnown) activities.set(key, activity)
@@ -107,6 +111,7 @@ function addPreview(node) {
   const widget = new PreviewWidget(node, {
     urlOf: (path) => api.apiURL(path),
     canvas: () => app.canvas?.canvas ?? null,
+    ...(node.comfyClass === LIVE_NODE ? { View: LiveView, name: LIVE_WIDGET } : {}),
     view: { onMissed: take, say, loops },
     onAdded: () => widgets.set(node, widget),
     onRemoved: () => widgets.delete(node),
@@ -145,7 +150,8 @@ app.registerExtension({
   name: 'flashtalk.preview',
   setup() {
     addStyle()
-    api.addEventListener(EVENT, (/** @type {CustomEvent} */ { detail }) => take(detail))
+    for (const event of [EVENT, LIVE_EVENT])
+      api.addEventListener(event, (/** @type {CustomEvent} */ { detail }) => take(detail))
     window.addEventListener('storage', ({ key }) => {
       if (key === KEY) takeFromOtherTabs()
     })
@@ -156,7 +162,7 @@ app.registerExtension({
   },
   /** @param {any} node */
   nodeCreated(node) {
-    if (node.comfyClass === NODE) {
+    if (KINDS.includes(node.comfyClass)) {
       addPreview(node)
       showCached(node)
       node.setSize?.(PreviewWidget.freshSize(node))

@@ -14,6 +14,8 @@ const HIDDEN = 'flashtalk_hide_preview'
  * @typedef {object} WidgetOptions
  * @property {(path: string) => string} urlOf
  * @property {() => HTMLCanvasElement | null} canvas - of the page
+ * @property {typeof PreviewView} [View] - what is shown; the preview of a render unless given
+ * @property {string} [name] - of the widget, and its type
  * @property {import('./view.js').ViewOptions} view
  * @property {() => void} onAdded
  * @property {() => void} onRemoved
@@ -24,15 +26,15 @@ export class PreviewWidget {
    * @param {any} node
    * @param {WidgetOptions} options
    */
-  constructor(node, { urlOf, canvas, view, onAdded, onRemoved }) {
+  constructor(node, { urlOf, canvas, View = PreviewView, name = WIDGET, view, onAdded, onRemoved }) {
     this.node = node
     this.onRemoved = onRemoved
     const onPlayer = (/** @type {boolean} */ hasPlayer) => (node.hideOutputImages = hasPlayer)
-    this.view = new PreviewView(urlOf, { ...view, onPlayer })
+    this.view = new View(urlOf, { ...view, onPlayer })
     const { root } = this.view
     // Nodes 2.0 passes on itself what its own elements do not take.
     passToCanvas(root, () => (root.closest('.lg-node') ? null : canvas()))
-    this.widget = addWidget(node, root, () => (this.isHidden ? HIDDEN_HEIGHT : MIN_HEIGHT))
+    this.widget = addWidget(node, name, root, () => (this.isHidden ? HIDDEN_HEIGHT : MIN_HEIGHT))
     this.isGone = false
     if (node.subgraph) this.listOnSubgraph()
     chain(node, 'onAdded', () => this.isGone || onAdded())
@@ -92,10 +94,15 @@ export class PreviewWidget {
   }
 }
 
-/** @param {any} node @param {HTMLElement} root @param {() => number} getMinHeight */
-function addWidget(node, root, getMinHeight) {
+/**
+ * @param {any} node
+ * @param {string} name
+ * @param {HTMLElement} root
+ * @param {() => number} getMinHeight
+ */
+function addWidget(node, name, root, getMinHeight) {
   const options = { serialize: false, hideOnZoom: false, hideInPanel: true, getMinHeight }
-  const widget = node.addDOMWidget(WIDGET, WIDGET, root, options)
+  const widget = node.addDOMWidget(name, name, root, options)
   widget.serialize = false // the option keeps it out of the prompt, this out of the workflow
   return widget
 }

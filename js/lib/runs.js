@@ -30,13 +30,13 @@ const EVENTS = ['execution_start', 'execution_error', 'execution_interrupted', '
 
 export class Runs {
   /**
-   * @param {string} kind - class of the preview nodes
+   * @param {string[]} kinds - classes of the nodes that are followed
    * @param {OnActivity} onActivity
    * @param {(id: string) => void} onAccepted - gets the id of each prompt that ComfyUI took
    */
-  constructor(kind, onActivity, onAccepted = () => {}) {
+  constructor(kinds, onActivity, onAccepted = () => {}) {
     this.onAccepted = onAccepted
-    this.kind = kind
+    this.kinds = kinds
     this.onActivity = onActivity
     /** @type {Map<string, Run>} by id of the prompt */
     this.runs = new Map()
@@ -102,7 +102,7 @@ export class Runs {
     const targets = options?.partialExecutionTargets
     const needed = targets?.flatMap((/** @type {any} */ id) => [...upstream(prompt, String(id))])
     const ids = Object.keys(prompt).filter((id) =>
-      prompt[id].class_type === this.kind && (needed?.includes(id) ?? true))
+      this.kinds.includes(prompt[id].class_type) && (needed?.includes(id) ?? true))
     if (!ids.length) return null
     const previews = new Map(ids.map((id) => [id, upstream(prompt, id)]))
     return { prompt, workflow: data.workflow?.id ?? null, previews }

@@ -19,6 +19,7 @@ const REFRESH_MS = 250
  * @property {(message: StreamMessage) => void} [onMissed] - gets a message that had to be asked for
  * @property {import('./words.js').Say} [say]
  * @property {() => boolean} [loops] - whether a finished video starts again
+ * @property {import('./pacing.js').Pacing} [pacing] - of streams
  */
 
 export class PreviewView {
@@ -49,7 +50,7 @@ export class PreviewView {
     this.video = element('video', 'flashtalk-video')
     this.video.muted = true // else it may not start by itself
     this.video.playsInline = true
-    this.player = new Player(this.video, () => this.refresh())
+    this.player = new Player(this.video, () => this.refresh(), options.pacing)
     this.asking = new Asking(urlOf, (session, message) => this.answered(session, message))
     this.status = element('div', 'flashtalk-status')
     this.status.setAttribute('role', 'status')
@@ -62,11 +63,11 @@ export class PreviewView {
       full: () => this.toggleFullScreen(),
       take: (steps) => this.showTake(this.take + steps),
     })
-    const stage = element('div', 'flashtalk-stage')
-    stage.append(this.video, this.controls.root)
+    this.stage = element('div', 'flashtalk-stage')
+    this.stage.append(this.video, this.controls.root)
     const foot = element('div', 'flashtalk-foot')
     foot.append(this.status, this.notes)
-    this.root.append(stage, foot)
+    this.root.append(this.stage, foot)
     this.video.addEventListener('volumechange', () => this.refresh())
     this.refresh()
   }

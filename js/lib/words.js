@@ -1,10 +1,12 @@
 /** Every word of the preview, in English and Chinese. `{name}` stands for a value. */
 
 import { translate } from './errors_zh.js'
+import { LIVE_WORDS } from './live_words.js'
 
 /** @type {Record<'en' | 'zh', Record<string, string>>} */
 export const WORDS = {
   en: {
+    ...LIVE_WORDS.en,
     idle: 'Queue the workflow to see it talk.',
     queued: 'queued',
     preparing: 'preparing',
@@ -57,6 +59,7 @@ export const WORDS = {
     playOnce: 'Play video once',
   },
   zh: {
+    ...LIVE_WORDS.zh,
     idle: '运行工作流即可看到它说话。',
     queued: '排队中',
     preparing: '准备中',

@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 JS = Path(__file__).parents[2] / "js"
-TABLES = ("words.js", "errors_zh.js", "templates.js")
+TABLES = ("words.js", "live_words.js", "errors_zh.js", "templates.js")
 # Two words in quotation marks, of which the first is not the name of a class of elements.
 SENTENCE = re.compile(r"""(['"`])([A-Za-z][A-Za-z']+ [A-Za-z][^'"`\n]*)\1""")
 NOT_SHOWN = re.compile(r"^(flashtalk-button flashtalk-|answered )")
