@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 ROOT = Path(__file__).parents[1]
 PORTRAIT = ROOT / "flashtalk_core" / "assets" / "example" / "portrait.png"
@@ -23,6 +23,8 @@ SHIFT = 16
 PROMPTS_FROM_S = (0.0, 4.0, 9.5)
 """Where template 3 changes its prompt."""
 RATE_HZ = 25
+LEVELS = (0.3, 0.6, 0.9, 0.5, 0.8, 1.0, 0.7, 0.4, 0.65, 0.35, 0.2)
+"""Of the bars of a sound, over the portrait."""
 
 
 def main(video: Path) -> None:
@@ -35,6 +37,8 @@ def main(video: Path) -> None:
         "3_long_speech_prompts": strips([frames[int((s + 2) * RATE_HZ)] for s in PROMPTS_FROM_S]),
         "4_generate_then_animate": grid(sketch_and_frames(drawings)),
         "5_several_gpus": bands(PORTRAIT),
+        "6_live_microphone": with_level(PORTRAIT, LEVELS),
+        "7_live_speech": with_level(PORTRAIT, LEVELS[::-1], "#f59e0b"),
     }
     for name, image in images.items():
         image.save(ROOT / "workflows" / f"{name}.jpg", quality=82, optimize=True)
@@ -44,6 +48,19 @@ def read_frames(video: Path) -> list[Image.Image]:
     """Return all frames of a video."""
     with av.open(str(video)) as file:
         return [frame.to_image() for frame in file.decode(video=0)]
+
+
+def with_level(portrait: Path, levels: Sequence[float], colour: str = "#22c55e") -> Image.Image:
+    """Return a portrait with the bars of a sound below."""
+    with Image.open(portrait) as image:
+        whole = ImageOps.fit(image.convert("RGB"), (SIDE, SIDE))
+    draw = ImageDraw.Draw(whole)
+    step = SIDE // (len(levels) + 2)
+    for index, level in enumerate(levels):
+        left, half = step * (index + 1) + step // 4, level * SIDE / 10
+        box = (left, SIDE * 0.85 - half, left + step // 2, SIDE * 0.85 + half)
+        draw.rounded_rectangle(box, step // 4, fill=colour, outline="#111", width=2)
+    return whole
 
 
 def grid(images: Sequence[Image.Image]) -> Image.Image:

@@ -37,6 +37,14 @@ export const CARDS = {
       title: '5. One video on several GPUs',
       description: 'Two or more NVIDIA GPUs render each chunk together, on Linux, with the 14B model.',
     },
+    '6_live_microphone': {
+      title: '6. Talk through a portrait, live',
+      description: 'Speak into the microphone, and the portrait says it while you watch.',
+    },
+    '7_live_speech': {
+      title: '7. Text to speech, live',
+      description: 'Send speech to an address while the workflow runs; interrupt it at any time.',
+    },
   },
   zh: {
     '1_first_talking_head': {
@@ -58,6 +66,14 @@ export const CARDS = {
     '5_several_gpus': {
       title: '5. 多张显卡生成一个视频',
       description: '在 Linux 上用 14B 模型，两张或更多 NVIDIA 显卡一起生成。',
+    },
+    '6_live_microphone': {
+      title: '6. 实时借人像说话',
+      description: '对着麦克风说话，人像随即跟着说，边说边看。',
+    },
+    '7_live_speech': {
+      title: '7. 实时语音合成',
+      description: '工作流运行时把语音发到一个地址，随时可以打断。',
     },
   },
 }

@@ -21,6 +21,8 @@ NAMES = [
     "3_long_speech_prompts",
     "4_generate_then_animate",
     "5_several_gpus",
+    "6_live_microphone",
+    "7_live_speech",
 ]
 FILES = [
     "wan_2.1_vae.safetensors",

@@ -13,7 +13,7 @@ from .videos import embedded, measure, without_fingerprints
 pytestmark = pytest.mark.comfyui
 
 TINY = "tiny (bundled)"
-SINK = "FlashTalk_StreamPreview"
+SINK, LIVE = "FlashTalk_StreamPreview", "FlashTalk_Live"
 FRAME_RATE_HZ = 25
 RATE_HZ = 22_050
 """Of the bundled speech."""
@@ -21,6 +21,7 @@ QUICK = {
     "FlashTalk_AudioEncode": {"start": 0.0, "duration": DURATION_S},
     "FlashTalk_ChunkSampler": {"steps": 1},
     SINK: {"keep_gb": 0.0},
+    LIVE: {"steps": 1, "chunk_frames": 17, "max_minutes": 0.1, "allow_slow": True},
 }
 """Inputs that are replaced: what only takes time."""
 
@@ -59,8 +60,12 @@ def test_at_least_one_workflow_runs_without_a_download():
 def test_the_workflow_runs_to_its_end(comfy, name):
     prompt = quick(WORKFLOWS[name])
     outcome = comfy.render(prompt, workflow={"name": name})
-    sinks = [node_id for node_id, node in prompt.items() if node["class_type"] == SINK]
-    assert sinks
+    kinds = {node_id: node["class_type"] for node_id, node in prompt.items()}
+    sinks = [node_id for node_id, kind in kinds.items() if kind == SINK]
+    live = [node_id for node_id, kind in kinds.items() if kind == LIVE]
+    assert len(sinks) + len(live) == 1
+    for sink in live:  # it ends by its longest time, whatever of it could be drawn
+        assert measure(comfy.video(outcome, sink)).num_frames > FRAME_RATE_HZ
     for sink in sinks:
         path = comfy.video(outcome, sink)
         found = measure(path)
