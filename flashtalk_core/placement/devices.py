@@ -59,8 +59,8 @@ def parse_devices(text: str) -> tuple[str, ...]:
     Returns:
         Names of devices; none of an empty text.
     """
-    names = (name.strip() for name in text.split(",") if text.strip())
-    return tuple(f"cuda:{name}" if name.isdecimal() else name for name in names)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return tuple(f"cuda:{int(name)}" if name.isdecimal() else name for name in names)
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:

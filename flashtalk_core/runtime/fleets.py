@@ -45,7 +45,9 @@ class Fleets:
             others = [each for each in self._fleets if each is not fleet and each.is_running]
         for other in others:
             common = [name for name in fleet.devices if name in other.devices and name != "cpu"]
-            if common:
+            if common and not other.holds_weights:
+                other.end_idle()  # its processes only wait for a next render
+            if common and other.is_running:
                 raise InvalidInputError(
                     f"devices {', '.join(fleet.devices)}: {', '.join(common)} belongs to devices "
                     f"{', '.join(other.devices)}, which hold a model; free that, or use others",

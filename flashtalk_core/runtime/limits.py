@@ -16,6 +16,10 @@ RELEASE_S = 60.0
 """Longest time without progress while weights are freed."""
 
 
+MAX_LIMIT_S = 1_000_000
+"""Eleven days."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Seconds. A limit of a phase is the longest time without any progress in it."""
@@ -38,8 +42,9 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             require(
-                value is None or value > 0,
-                f"limit {name.removesuffix('_s')} {value} s: use more than 0 seconds",
+                value is None or 0 < value <= MAX_LIMIT_S,
+                f"limit {name.removesuffix('_s')} {value} s: use more than 0 and at most "
+                f"{MAX_LIMIT_S:,} seconds",
                 subject="devices",
             )
 

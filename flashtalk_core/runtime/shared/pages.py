@@ -27,7 +27,6 @@ _MARK_BITS = 16
 """Of a count: what was done since the last mark."""
 _COMMAND_BITS = 36
 """Of a count: the marks of a command, and what was done since the last one."""
-MAX_RANKS = 64
 
 
 class Phase(IntEnum):

@@ -15,7 +15,7 @@ from flashtalk_core.parallel.bands import VaeGrid
 from flashtalk_core.parallel.shares import split_evenly
 from tests.unit.parallel.thread_ranks import run_ranks
 
-WORLDS = (1, 2, 3, 4, 6, 8)
+WORLDS = (1, 2, 3, 4, 5, 6, 7, 8)
 GRIDS = [(n // columns, columns) for n in WORLDS for columns in range(1, n + 1) if n % columns == 0]
 
 

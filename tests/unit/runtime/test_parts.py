@@ -146,6 +146,7 @@ def test_fleets_share_no_gpu_and_are_found_again():
     assert fleets.get(DEVICES) is one
     fleets.check(other)
     one._processes = Claiming
+    one._peak_bytes = 5 * 10**9
     with pytest.raises(InvalidInputError) as caught:
         fleets.check(other)
     assert str(caught.value).startswith(
@@ -153,6 +154,9 @@ def test_fleets_share_no_gpu_and_are_found_again():
     )
     fleets.check(one)
     fleets.check(cpu)
+    one._peak_bytes = None  # its weights were freed, so its processes give way
+    fleets.check(other)
+    assert not one.is_running
     one._processes = None
     del one
     assert fleets.get(DEVICES)._processes is None
@@ -161,7 +165,7 @@ def test_fleets_share_no_gpu_and_are_found_again():
 @pytest.mark.parametrize(
     ("text", "names"),
     [("", ()), ("0,1", ("cuda:0", "cuda:1")), (" cpu , cpu ", ("cpu", "cpu")),
-     ("cuda:1", ("cuda:1",))],
+     ("cuda:1", ("cuda:1",)), ("0,01,", ("cuda:0", "cuda:1")), ("0,00", ("cuda:0", "cuda:0"))],
 )  # fmt: skip
 def test_devices_are_named_by_numbers_or_names(text, names):
     assert parse_devices(text) == names
