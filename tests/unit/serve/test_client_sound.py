@@ -1,0 +1,95 @@
+"""Sound of clients in other formats than their session's, and utterances that are posted."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.live.audio.framer import AudioFormat
+from flashtalk_core.serve.client_sound import ClientSound, say
+
+pytestmark = pytest.mark.cpu
+
+SESSION = AudioFormat(24_000, 1)
+
+
+class Heard:
+    """A session that keeps what it hears, by utterance."""
+
+    def __init__(self):
+        self.blocks, self.num_ends, self.last_utterance, self._is_open = [], 0, 0, False
+
+    def push(self, samples, utterance=None):
+        self.last_utterance += not self._is_open
+        self._is_open = True
+        self.blocks.append(samples)
+
+    def end(self):
+        self.num_ends += 1
+        self._is_open = False
+
+    def clear(self):
+        self.blocks.clear()
+
+    @property
+    def samples(self):
+        return np.concatenate([np.zeros((1, 0), np.float32), *self.blocks], axis=1)[0]
+
+
+def tone(rate_hz, channels=1, seconds=0.5):
+    """Return a tone of 400 Hz, the other way round in each second channel, at half its level."""
+    values = 0.5 * np.sin(2 * np.pi * 400 * np.arange(round(seconds * rate_hz)) / rate_hz)
+    both = np.stack([values * (1, 0.5)[channel] for channel in range(channels)], axis=1)
+    return (both * 32767).astype("<i2").tobytes()
+
+
+async def cut(data, size):
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "level"), [(24_000, 1, 0.5), (48_000, 2, 0.375), (22_050, 1, 0.5)]
+)
+@pytest.mark.parametrize("size", [333, 100_000])
+def test_a_posted_utterance_has_the_sessions_format(rate_hz, channels, level, size):
+    heard = Heard()
+    sound = ClientSound(heard, SESSION, rate_hz, channels)
+    number, seconds = asyncio.run(say(sound, cut(tone(rate_hz, channels), size)))
+    assert (number, seconds) == (1, pytest.approx(0.5))
+    assert len(heard.samples) == pytest.approx(12_000, abs=1)
+    expected = level * np.sin(2 * np.pi * 400 * np.arange(len(heard.samples)) / 24_000)
+    inner = slice(500, -500)  # a resampler rings at the ends
+    assert np.abs(heard.samples - expected)[inner].max() < 0.002
+
+
+def test_what_came_of_a_post_that_breaks_off_is_ended():
+    async def broken():
+        yield tone(24_000)[:1000]
+        raise ConnectionResetError
+
+    heard = Heard()
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(say(ClientSound(heard, SESSION, 48_000), broken()))
+    assert heard.num_ends == 2  # the one before it, and itself
+    assert len(heard.samples) == pytest.approx(250, abs=1)
+
+
+def test_nothing_posted_is_no_utterance():
+    heard = Heard()
+    assert asyncio.run(say(ClientSound(heard, SESSION, 48_000), cut(b"", 1))) == (None, 0.0)
+
+
+def test_a_clear_forgets_what_the_resampler_holds():
+    heard = Heard()
+    sound = ClientSound(heard, SESSION, 48_000)
+    sound.push(tone(48_000))
+    sound.clear()
+    sound.end()
+    assert len(heard.samples) == 0
+
+
+def test_half_a_sample_is_refused():
+    with pytest.raises(InvalidInputError, match="whole samples"):
+        ClientSound(Heard(), SESSION, 24_000, 2).push(b"123")
