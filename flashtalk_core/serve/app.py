@@ -75,6 +75,7 @@ class LiveApp:
             routes.add_static("/page", self._page.page)
             routes.add_static("/lib", self._page.player)
         app.cleanup_ctx.append(self._watch)
+        app.on_shutdown.append(self._stop)
         return app
 
     async def talk(self, request: web.Request) -> web.WebSocketResponse:
@@ -201,6 +202,9 @@ class LiveApp:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+    async def _stop(self, _app: web.Application) -> None:
+        # Before connections are waited for: they end with their sessions.
         await asyncio.to_thread(self._hub.stop)
 
 
