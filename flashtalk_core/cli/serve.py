@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..engine.plan import Engine, RenderPlan
     from ..engine.spec import RenderSpec
-    from ..serve.access import Access
+    from ..serve.app import LiveApp
     from ..serve.hub import LiveHub
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,13 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--tls-cert", type=parse_path, help="certificate, PEM; makes it https")
     group.add_argument("--tls-key", type=parse_path, help="its key, PEM")
+    group.add_argument(
+        "--ice-server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT for WebRTC; default: none is asked",
+    )
     group.add_argument("--sessions", type=int, help="most sessions; default: 4 a speaker")
     group.add_argument("--session-limit", type=float, default=3600.0, help="longest session, s")
     group.add_argument("--idle-limit", type=float, default=300.0, help="longest silence, s")
@@ -91,8 +98,12 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(missing_package("aiohttp")) from error
     from ..engine.events import NO_EVENTS
     from ..serve.access import Access
+    from ..serve.app import LiveApp
+    from ..serve.page_files import find_page
+    from ..serve.webrtc.ice import IceServer
 
     access = Access(host=args.host, token=args.token, origins=tuple(args.allow_origin))
+    ice_servers = [IceServer.parse(text) for text in args.ice_server]
     tls = _tls(args)
     require(0 <= args.port <= 65_535, f"port {args.port}: use 0 to 65535")
     if args.record is not None:
@@ -103,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         hub = _hub(args, spec, engine)
         logger.info("drawing the idle frames, and measuring chunks")
         hub.start()
-        _listen(hub, access, args, tls)
+        _listen(LiveApp(hub, access, find_page(), ice_servers), hub, args, tls)
     return 0
 
 
@@ -142,14 +153,11 @@ def _hub(args: argparse.Namespace, spec: RenderSpec, engine: Engine) -> LiveHub:
 
 
 def _listen(
-    hub: LiveHub, access: Access, args: argparse.Namespace, tls: ssl.SSLContext | None
+    live: LiveApp, hub: LiveHub, args: argparse.Namespace, tls: ssl.SSLContext | None
 ) -> None:
     from aiohttp import web
 
-    from ..serve.app import LiveApp
-    from ..serve.page_files import find_page
-
-    app = LiveApp(hub, access, find_page()).make()
+    app = live.make()
     _say_where(app, args, hub, is_secure=tls is not None)
     web.run_app(app, host=args.host, port=args.port, ssl_context=tls, print=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from .page_files import PageFiles
 from .protocol import RefusedError, parse_start
 from .session import ServedSession
 from .talker import Talker
+from .webrtc.ice import IceServer
+from .webrtc.routes import WebRtc
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -34,7 +36,8 @@ _CHECK_S = 1.0
 _HEARTBEAT_S = 10.0
 _FIRST_MESSAGE_BYTES = MAX_PORTRAIT_BYTES * 4 // 3 + MAX_MESSAGE_BYTES
 _STATUS = {
-    "token": 401, "origin": 403, "host": 403, "session": 404, "full": 503, "busy": 503,
+    "token": 401, "origin": 403, "host": 403, "session": 404, "type": 415, "package": 501,
+    "full": 503, "busy": 503,
 }  # fmt: skip
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -42,15 +45,23 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 class LiveApp:
     """Answers requests; one for a server."""
 
-    def __init__(self, hub: LiveHub, access: Access, page: PageFiles | None = None) -> None:
+    def __init__(
+        self,
+        hub: LiveHub,
+        access: Access,
+        page: PageFiles | None = None,
+        ice_servers: Sequence[IceServer] = (),
+    ) -> None:
         """Serve a hub.
 
         Args:
             hub: Its sessions.
             access: Who may use it.
             page: To try it; ``None`` serves none.
+            ice_servers: What WebRTC asks for ways to its clients; nobody by default.
         """
         self._hub, self._access, self._page = hub, access, page
+        self._webrtc = WebRtc(hub, access, ice_servers)
 
     def make(self) -> web.Application:
         """Return the application, for aiohttp to run."""
@@ -74,6 +85,7 @@ class LiveApp:
             routes.add_get("/", self.page)
             routes.add_static("/page", self._page.page)
             routes.add_static("/lib", self._page.player)
+        self._webrtc.add_to(app)
         app.cleanup_ctx.append(self._watch)
         app.on_shutdown.append(self._stop)
         return app

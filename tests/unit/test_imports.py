@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 for name in ("xfuser", "flash_attn", "flash_attn_interface", "fa3_fwd_interface", "sageattention",
-             "xformers", "triton", "ray"):
+             "xformers", "triton", "ray", "aiortc"):
     sys.modules[name] = None
 
 import importlib, logging, pkgutil, random, threading
@@ -31,8 +31,9 @@ before = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_thre
 import flashtalk_core
 names = [m.name for m in pkgutil.walk_packages(flashtalk_core.__path__, "flashtalk_core.")]
 for name in names:
-    # What is made of Triton or Ray is imported where they are, on request.
-    if not name.endswith(("__main__", ".ray_engines")) and ".triton." not in name:
+    # What is made of Triton, Ray or aiortc is imported where they are, on request.
+    elsewhere = ("__main__", ".ray_engines", ".webrtc.peer", ".webrtc.tracks")
+    if not name.endswith(elsewhere) and ".triton." not in name:
         importlib.import_module(name)
 
 after = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(),

@@ -1,0 +1,1 @@
+"""Sessions over WebRTC; needs aiortc, which is imported once somebody connects."""
