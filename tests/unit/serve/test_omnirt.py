@@ -91,7 +91,7 @@ FAULTS = [
     (b"AUDI" + bytes(35_840), "send 'init' first"),
     ("{", "no JSON"),
     (json.dumps({"type": "dance"}), "'dance': unknown; use init or close"),
-    (json.dumps({**INIT, "ref_image": "?"}), "init: ref_image is no base64"),
+    (json.dumps({**INIT, "ref_image": "?"}), "init: ref_image is no Base64"),
     (json.dumps({**INIT, "ref_image": "AAAA"}), "portrait"),
     (json.dumps({**INIT, "seed": "many"}), "init: seed 'many' is not a whole number"),
     (json.dumps(INIT), ""),
