@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from flashtalk_client import Frame, Idle, LiveAvatar, Played, RefusedError, Speaking, Start
+from flashtalk_client.connection import connect
 
 FRAME_S = 0.04
 
@@ -128,6 +129,16 @@ async def test_after_a_break_the_same_session_goes_on(session, tone):
     await watcher.until_played(2)
     assert avatar.ready.session == name
     assert [(one.utterance, one.interrupted) for one in watcher.played] == [(1, False), (2, False)]
+
+
+async def test_an_end_that_is_lost_in_a_break_is_made_up_for(session, tone):
+    avatar, watcher = await session()
+    await avatar.push(tone(1.0))
+    await watcher.until(lambda item: isinstance(item, Frame) and item.is_speech)
+    other = await connect(avatar._url, Start().message(avatar.ready.session), "")
+    await avatar.end()  # to a connection that the other has taken the place of
+    await watcher.until_played(1)
+    await other.close()
 
 
 async def test_a_session_that_the_server_ended_is_begun_anew(session, strict_server, tone):

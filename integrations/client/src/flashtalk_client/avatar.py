@@ -239,6 +239,7 @@ class LiveAvatar:
         if self._owes_clear:
             self._owes_clear = False
             await self._send('{"type": "clear"}')
+        await self._send('{"type": "end"}')  # an end that was sent into the break is lost
         self._online.set()
         return items
 
