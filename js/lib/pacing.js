@@ -41,7 +41,7 @@ export const RENDER = {
  */
 export const LIVE = {
   follows: true, firstStart: 0.15, start: 0.15, empty: 0.02, hold: 45, resume: 20,
-  maxLag: 0.5, edge: 0.15, catchUp: { from: 0.24, until: 0.17, rate: 1.08 },
+  maxLag: 0.5, edge: 0.15, catchUp: { from: 0.22, until: 0.15, rate: 1.08 },
 }
 
 /**

@@ -4,4 +4,6 @@ declare class AudioWorkletProcessor {
   readonly port: MessagePort
 }
 
+declare const sampleRate: number
+
 declare function registerProcessor(name: string, kind: new () => AudioWorkletProcessor): void

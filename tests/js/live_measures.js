@@ -77,7 +77,7 @@ window.listenToVideo = async () => {
 }
 
 /** The lamp is 100 where it is silent, and up to 200. */
-const LIT = 115
+const LIT = 108
 
 /** Note each picture of the video, and those that light up. */
 window.watchVideo = () => {

@@ -80,12 +80,12 @@ def test_a_long_file_is_sent_no_faster_than_the_server_takes_it():
         "globalThis.setTimeout = (call, ms) => { nowMs += ms; queueMicrotask(call) }\n"
         "const sent = []\n"
         "const send = (piece) => sent.push([nowMs, piece.length])\n"
-        "await sendSound(new Int16Array(16000 * 40 + 5), send, new AbortController().signal)\n"
+        "await sendSound(new Int16Array(48000 * 40 + 5), send, new AbortController().signal)\n"
         "console.log(JSON.stringify(sent))"
     )
-    assert sum(length for _, length in seen) == 16_000 * 40 + 5
+    assert sum(length for _, length in seen) == 48_000 * 40 + 5
     pushed_s = 0.0
     for now_ms, length in seen:
-        pushed_s += length / 16_000
+        pushed_s += length / 48_000
         assert pushed_s - now_ms / 1000 <= 31.01
     assert seen[29][0] == 0

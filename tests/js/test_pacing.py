@@ -23,7 +23,7 @@ SITUATIONS = [
     ("LIVE", situation(5, [[0, 5.2]]), {"isFast": False, "seek": None}),
     ("LIVE", situation(5, [[0, 5.3]]), {"isFast": True, "seek": None}),
     ("LIVE", situation(5, [[0, 5.2]], isFast=True), {"isFast": True}),
-    ("LIVE", situation(5, [[0, 5.16]], isFast=True), {"isFast": False}),
+    ("LIVE", situation(5, [[0, 5.14]], isFast=True), {"isFast": False}),
     ("LIVE", situation(5, [[0, 5.6]]), {"seek": 5.45, "isWaiting": False}),
     ("LIVE", situation(5, [[0, 5.4]], isWaiting=True), {"seek": 5.25, "isWaiting": False}),
     ("LIVE", situation(5, [[0, 4], [6, 9]]), {"seek": 8.85}),

@@ -9,7 +9,8 @@ const FLOOR_BLOCKS = 150
 const OPEN_BLOCKS = 6
 const PREROLL_BLOCKS = 6
 const HANG_BLOCKS = 15
-const FADE_SAMPLES = 80
+/** Of a block: 5 ms. */
+const FADE_SHARE = 1 / 4
 const QUIETEST_DB = -120
 
 export const BLOCK_MS = 20
@@ -74,7 +75,8 @@ export class Gate {
     this.isOpen = true
     this.numLoud = this.numQuiet = 0
     const [first, ...rest] = this.before
-    return [first.map((x, i) => x * Math.min(1, i / (FADE_SAMPLES - 1))), ...rest]
+    const last = first.length * FADE_SHARE - 1
+    return [first.map((x, i) => x * Math.min(1, i / last)), ...rest]
   }
 
   /**
@@ -86,7 +88,7 @@ export class Gate {
     if (this.numQuiet < HANG_BLOCKS) return block
     this.isOpen = false
     this.before = []
-    const last = block.length - 1
-    return block.map((x, i) => x * Math.min(1, (last - i) / (FADE_SAMPLES - 1)))
+    const [end, last] = [block.length - 1, block.length * FADE_SHARE - 1]
+    return block.map((x, i) => x * Math.min(1, (end - i) / last))
   }
 }

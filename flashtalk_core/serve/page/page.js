@@ -9,7 +9,9 @@ import { Latency } from './latency.js'
 import { Meter } from './meter.js'
 import { canListen } from './microphone.js'
 import { watchPush } from './push_to_talk.js'
-import { NO_MICROPHONE_HERE, STATES, endOf, latencyOf, noMicrophone, unreadable } from './sentences.js'
+import {
+  NO_MICROPHONE_HERE, STATES, endOf, latencyOf, noMicrophone, sayingCommand, unreadable,
+} from './sentences.js'
 import { readSound } from './sound_file.js'
 
 const REFRESH_MS = 250
@@ -69,7 +71,7 @@ function tell(place, text) {
 function take(message) {
   if (message.type === 'ready') {
     const address = new URL(`.${message.stream}`, document.baseURI).href
-    command.textContent = `curl --data-binary @speech.pcm ${address.replace(/stream$/, 'say')}`
+    command.textContent = sayingCommand(address.replace(/stream$/, 'say'), message.rate)
     if (address !== stream) watch(address)
     stream = address
   }

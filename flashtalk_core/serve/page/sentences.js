@@ -16,6 +16,7 @@ const ENDS = {
   gone: 'The session is over: the connection was lost for too long.',
   error: 'The session is over: the server had an error.',
   server: 'The session is over: the server stops.',
+  replaced: 'The session goes on elsewhere:',
   unreachable: 'The server does not answer.',
   token: 'The server wants a token: the one it was started with (--token).',
 }
@@ -46,3 +47,10 @@ export const unreadable = (name) => `${name}: the browser cannot read it as soun
 
 /** @param {number} seconds */
 export const latencyOf = (seconds) => `${seconds.toFixed(2)} s (${Math.round(seconds * 25)} frames)`
+
+/**
+ * @param {string} address - that speaks in the session
+ * @param {number} rate - of the session's sound, Hz
+ */
+export const sayingCommand = (address, rate) =>
+  `ffmpeg -i speech.mp3 -f s16le -ac 1 -ar ${rate} - |\n  curl -X POST -T - ${address}`

@@ -15,7 +15,7 @@ export function toPcm(samples) {
 }
 
 /**
- * Any sound file that the browser plays, mono at 16 kHz. Rejects what it cannot read.
+ * Any sound file that the browser plays, mono. Rejects what it cannot read.
  * @param {Blob} file
  */
 export async function readSound(file) {
