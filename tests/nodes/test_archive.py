@@ -28,10 +28,13 @@ TOOLS = (
     "cli/batch/comfy.py",
     "cli/bench",
     "cli/parity",
+    "cli/serve.py",
     "cli/spinning",
     "comfy_client",
     "parity",
+    "placement/topology.py",
     "runtime",
+    *(f"serve/{name}" for name in ("access", "app", "hub", "omnirt", "page")),
 )
 """Of the core: development, and what starts processes."""
 LINK = re.compile(r"\]\(([^)\s]+)\)")
