@@ -29,14 +29,15 @@ class SessionMeter:
     clears_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
     """From a clear to the end of the last frame of speech."""
     _said: dict[int, float] = field(default_factory=dict)
-    _cleared_s: float | None = None
+    _last_said: int = 0
     _lock: Lock = field(default_factory=Lock)
 
     def note_said(self, utterance: int, now_s: float) -> None:
         """Note that sound of an utterance came."""
         with self._lock:
-            if utterance:
-                self._said.setdefault(utterance, now_s)
+            if utterance > self._last_said:
+                self._last_said = utterance
+                self._said[utterance] = now_s
 
     def note_clear(self, now_s: float, playhead: int) -> None:
         """Note a clear, while ``playhead`` is the first frame that had not left."""
