@@ -16,6 +16,7 @@ from .sockets import CATEGORY, ModelSocket, ReferenceSocket
 if TYPE_CHECKING:
     from ..flashtalk_core.serve.session import Recorder
     from .graph.descriptions import ModelDescription, ReferenceDescription
+    from .graph.session_job import SessionJob
 
 
 class Live(io.ComfyNode):
@@ -108,6 +109,24 @@ class Live(io.ComfyNode):
         opening: dict[str, Any] | None = None,
         **values: Any,
     ) -> io.NodeOutput:
+        from .preview.live_preview import workflow_id
+
+        extra = cls.hidden.extra_pnginfo
+        job = cls._job(model, reference, opening, values)
+        output = job.run(filename_prefix, cls.hidden.unique_id, workflow_id(extra))
+        saved = ui.SavedResult(output.path.name, output.subfolder, io.FolderType.output)
+        video = InputImpl.VideoFromFile(str(output.path))
+        return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
+
+    @classmethod
+    def _job(
+        cls,
+        model: ModelDescription,
+        reference: ReferenceDescription,
+        opening: dict[str, Any] | None,
+        values: dict[str, Any],
+    ) -> SessionJob:
+        """Check the inputs; return what plays the session."""
         from ..flashtalk_core.serve.encoders import FragmentOutput, RecordingOutput
         from .graph.render_plan import describe_render
         from .graph.session_job import SessionJob
@@ -115,27 +134,20 @@ class Live(io.ComfyNode):
         from .graph.session_settings import SessionSettings, opening_block
         from .host.media import audio_array_of
         from .host.output import workflow_metadata
-        from .preview.live_preview import workflow_id
 
         with attribute_errors(cls, "model"):
             settings = SessionSettings.read(values)
             sampler = sampler_settings(reference, values)
             render = describe_render(model, unknown_speech(), reference, sampler)
         with attribute_errors(cls, "opening"):
-            rate_hz = settings.start.rate
             audio = None if opening is None else audio_array_of(opening)
-            first = None if audio is None else opening_block(audio, rate_hz)
-        extra = cls.hidden.extra_pnginfo
-        metadata = workflow_metadata(cls.hidden.prompt, extra)
+            first = None if audio is None else opening_block(audio, settings.start.rate)
+        metadata = workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
 
         def record(path: Path) -> Recorder:
             return partial(RecordingOutput, path, metadata=metadata)
 
-        job = SessionJob(cls, render, settings, first, FragmentOutput, record)
-        output = job.run(filename_prefix, cls.hidden.unique_id, workflow_id(extra))
-        saved = ui.SavedResult(output.path.name, output.subfolder, io.FolderType.output)
-        video = InputImpl.VideoFromFile(str(output.path))
-        return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
+        return SessionJob(cls, render, settings, first, FragmentOutput, record)
 
 
 def _advanced() -> list[Any]:

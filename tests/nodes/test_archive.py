@@ -88,6 +88,7 @@ def test_links_of_other_pages_lead_into_the_archive_or_to_what_it_leaves_out(arc
         "flashtalk_training/",
         "flashtalk_core/comfy_client/",
         "flashtalk_core/runtime/",
+        "flashtalk_core/serve/",
         "tests/",
         ".ci/",
     )

@@ -55,7 +55,7 @@ def test_no_text_is_sent_that_the_page_would_put_below_the_player(rendered):
 
 def test_stopping_while_weights_are_read_takes_one_tensor(pack, monkeypatch):
     model, reader = pack.run("ModelLoader").args[0], pack["flashtalk_core.weights.plan"]
-    read, count = reader._read, 0
+    read, count = reader._assign_packed, 0
 
     def stop(*args):
         nonlocal count
@@ -63,7 +63,7 @@ def test_stopping_while_weights_are_read_takes_one_tensor(pack, monkeypatch):
         pack["comfy.model_management"].interrupt_current_processing()
         return read(*args)
 
-    monkeypatch.setattr(reader, "_read", stop)
+    monkeypatch.setattr(reader, "_assign_packed", stop)
     with pytest.raises(pack["comfy.model_management"].InterruptProcessingException):
         pack.preview(pack.frames(model))
     assert count == 1

@@ -12,7 +12,11 @@ from flashtalk_core.errors import InvalidInputError
 pytestmark = pytest.mark.cpu
 
 ROOT = Path(__file__).parents[3]
-WORKFLOWS = sorted((ROOT / "workflows" / "api").glob("*.json"))
+WORKFLOWS = [
+    path
+    for path in sorted((ROOT / "workflows" / "api").glob("*.json"))
+    if "_live_" not in path.stem  # speech comes in while they run
+]
 
 
 def filled(workflow, **values):

@@ -8,12 +8,8 @@ import torch
 from PIL import Image
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.image.portrait import (
-    fit_image,
-    from_model_range,
-    open_image,
-    to_model_range,
-)
+from flashtalk_core.media.image.portrait import fit_image, open_image
+from flashtalk_core.media.pixels import from_model_range, to_model_range
 
 pytestmark = pytest.mark.cpu
 
