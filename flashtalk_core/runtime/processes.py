@@ -38,6 +38,7 @@ from .watch import Watch
 
 _POLL_S = 0.2
 _DUMP_S = 0.5
+_ALL_DUMPS_S = 2.0
 _DEATHS_S = 1.0
 """How long to wait for the report of a death that may have made a rank fail."""
 
@@ -290,6 +291,7 @@ class Processes:
         for pid in self._pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)  # writes where all its threads are to the log
-        time.sleep(_DUMP_S)
+            # One after the other, or their lines would mix.
+            time.sleep(min(_DUMP_S, _ALL_DUMPS_S / len(self._pids)))
         self.kill()
         raise error
