@@ -15,7 +15,7 @@ from .live import Live
 from .lora import Lora
 from .model_loader import ModelLoader
 from .parallel_decode import ParallelDecode
-from .preview.session_routes import register_session_routes
+from .preview.session_registration import register_session_routes
 from .preview.streams import register_stream_routes
 from .reference import Reference
 from .stream_preview import StreamPreview

@@ -16,7 +16,7 @@ from ...flashtalk_core.streaming.broadcast import TooManyViewersError
 from ...flashtalk_core.streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .messages import FROM
 from .open_sessions import OpenSession, open_sessions
-from .session_messages import CHANNELS, CLEAR, CLOSED, END, HEAR, RATE, ROUTE, SAY, STREAM
+from .session_messages import CHANNELS, CLEAR, CLOSED, END, HEAR, RATE, SAY, STREAM
 from .streams import RETRY_AFTER_S, answer_headers, check_asker, serve_message
 
 if TYPE_CHECKING:
@@ -62,17 +62,10 @@ class LiveDoor:
         self._found.end(reason)
 
 
-def register_session_routes() -> None:
-    """Serve the sessions; without a server there is nothing to do."""
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
-    if server is None:
-        return
-    server.routes.get(ROUTE)(talk)
-    server.routes.get(ROUTE + STREAM)(stream)
-    for path, handler in ((SAY, speak), (HEAR, hear), (CLEAR, clear), (END, end)):
-        server.routes.post(ROUTE + path)(_answering(handler))
+def handlers() -> dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
+    """Return what answers at each path behind that of a session."""
+    posted = ((SAY, speak), (HEAR, hear), (CLEAR, clear), (END, end))
+    return {"": talk, STREAM: stream} | {path: _answering(one) for path, one in posted}
 
 
 async def talk(request: web.Request) -> web.StreamResponse:

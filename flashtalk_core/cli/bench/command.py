@@ -234,7 +234,8 @@ def _modes(args: argparse.Namespace, device: torch.device) -> dict[str, Executio
 def _setting(text: str) -> tuple[tuple[int, int], int, int, int | None]:
     """Read ``HxW:STEPS:LATENTS[:FRAMES]``: latent frames decoded at once, length of the chunk."""
     size, *counts = text.split(":")
-    if len(counts) not in (2, 3) or not all(one.isdecimal() and int(one) for one in counts):
+    is_read = len(counts) in (2, 3) and all(one.isdecimal() for one in counts)
+    if not is_read or not all(map(int, counts[1:])):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no size, steps and latents a call; write 720x416:2:8, or 720x416:2:8:17 "
             "for chunks of 17 frames"
