@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.runtime.conftest import injected
 
-pytestmark = pytest.mark.ranks
+pytestmark = pytest.mark.manual
 
 DEVICES = ("--devices", "cpu,cpu")
 CHUNK_FRAMES = 28

@@ -13,7 +13,7 @@ from flashtalk_core.live.audio.gate import Gate
 from flashtalk_core.live.audio.sound import LiveSound
 from flashtalk_core.live.decide import Policy
 from flashtalk_core.media.audio.probe import AnalysisStream
-from tests.training.test_live_mouths import STEPS, openings, true_openings
+from tests.training.test_live_mouths import STEPS, check_cuts, openings, true_openings
 from tests.unit.live.test_gate import at_level
 from tests.unit.live.tiny_session import TinySession, file_plan, local_engine, plan_of, speech
 
@@ -86,3 +86,7 @@ def test_quiet_speech_through_the_gate_moves_the_lips_like_speech_without_it(liv
     correlation = np.corrcoef(found[:length], plain[:length])[0, 1]
     record_property("correlation", round(float(correlation), 4))
     assert correlation >= 0.85
+
+
+def test_a_mouth_of_short_chunks_that_is_cut_off_is_shut_within_two_new_frames(live):
+    check_cuts(live, (17,))
