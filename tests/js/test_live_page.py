@@ -7,7 +7,7 @@ import pytest
 
 from .live_stage import FIRST_FRAMES, NEW_FRAMES, TOKEN
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.manual
 
 FRAME_MS = 40
 

@@ -20,7 +20,7 @@ from tests.unit.live.tiny_session import (
     speech,
 )
 
-pytestmark = pytest.mark.training
+pytestmark = pytest.mark.manual
 
 SHUT = 0.1
 STEPS = 2

@@ -16,7 +16,7 @@ from flashtalk_core.errors import NoMemoryError, OverflowedError
 
 from .conftest import Seen, fail, fleet_processes, limited, render, wait_until_gone
 
-pytestmark = pytest.mark.ranks
+pytestmark = pytest.mark.manual
 
 
 def test_what_is_no_number_on_one_rank_is_one_error_of_all(fleet, plan, fault, expected):
