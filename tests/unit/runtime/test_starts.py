@@ -26,6 +26,7 @@ def test_a_launcher_that_cannot_be_started_is_one_error(monkeypatch):
     def fail(*_args, **_settings):
         raise PermissionError(13, "Permission denied")
 
+    gc.collect()  # what tests before this one left
     before = own_resources()
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", fail)
