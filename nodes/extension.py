@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import ComfyExtension, io
 
 from .audio_encode import AudioEncode
@@ -15,10 +18,15 @@ from .live import Live
 from .lora import Lora
 from .model_loader import ModelLoader
 from .parallel_decode import ParallelDecode
-from .preview.session_registration import register_session_routes
+from .preview.session_messages import CLEAR, END, HEAR, ROUTE, SAY, STREAM
 from .preview.streams import register_stream_routes
 from .reference import Reference
 from .stream_preview import StreamPreview
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     Example,
@@ -55,6 +63,28 @@ class FlashTalkExtension(ComfyExtension):
         """Return every node, in the order of the graph."""
         await self.on_load()  # ComfyUI calls it from 0.14 on
         return list(NODES)
+
+
+def register_session_routes() -> None:
+    """Serve live sessions, by code that their first request imports."""
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    if server is None:
+        return
+    for path in ("", STREAM):
+        server.routes.get(ROUTE + path)(_answer_of(path))
+    for path in (SAY, HEAR, CLEAR, END):
+        server.routes.post(ROUTE + path)(_answer_of(path))
+
+
+def _answer_of(path: str) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        from .preview.session_routes import handlers
+
+        return await handlers()[path](request)
+
+    return answer
 
 
 async def comfy_entrypoint() -> FlashTalkExtension:

@@ -112,7 +112,7 @@ class RunningNode:
         from aiohttp import web
 
         routes = self.pack["server"].PromptServer.instance.routes
-        self.pack["nodes.preview.session_registration"].register_session_routes()
+        self.pack["nodes.extension"].register_session_routes()
         app = web.Application()
         for path, handler in routes.handlers.items():
             app.router.add_route(routes.methods[path], path, handler)
