@@ -32,6 +32,7 @@ from flashtalk_core.engine.plan import RenderPlan  # noqa: E402
 from flashtalk_core.engine.spec import ModelSpec, RenderSpec  # noqa: E402
 from flashtalk_core.engine.state import ChunkSource, FrameGroup, SessionState  # noqa: E402
 from flashtalk_core.geometry import ChunkSpan  # noqa: E402
+from flashtalk_core.live.plan import plan_live  # noqa: E402
 from flashtalk_core.media.audio.source import SampleReader  # noqa: E402
 from flashtalk_core.serve.access import Access  # noqa: E402
 from flashtalk_core.serve.app import LiveApp  # noqa: E402
@@ -95,7 +96,7 @@ async def serve(args: argparse.Namespace) -> None:
     limits = ServerLimits(
         sessions=args.sessions, idle_s=args.idle_limit, reconnect_s=args.reconnect
     )
-    hub = LiveHub(Avatars(spec, LampEngine(args.factor)), limits)
+    hub = LiveHub(Avatars(plan_live(spec), LampEngine(args.factor)), limits)
     hub.start()
     app = LiveApp(hub, Access(host="127.0.0.1", token=args.token)).make()
     runner = web.AppRunner(app, shutdown_timeout=0.5)

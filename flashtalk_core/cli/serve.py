@@ -6,12 +6,12 @@ import argparse
 import logging
 import os
 import ssl
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError, OutputError, require
 from ..packages import missing_package
+from .live_options import add_chunks
 from .rendering.command import open_engine
 from .rendering.device_options import add_device_options, limits_of
 from .rendering.render_options import add_avatar_options, parse_path, read_spec
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from ..engine.plan import Engine, RenderPlan
-    from ..engine.spec import RenderSpec
     from ..serve.app import LiveApp
     from ..serve.hub import LiveHub
 
@@ -76,15 +75,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_live_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("live")
-    group.add_argument(
-        "--chunk-frames",
-        type=int,
-        nargs="+",
-        default=[33],
-        metavar="N",
-        help="lengths of chunk that may be drawn, motion frames included",
-    )
-    group.add_argument("--look-ahead", type=int, default=0, help="frames of audio after a chunk")
+    add_chunks(group)
     group.add_argument(
         "--allow-slow", action="store_true", help="start though chunks take longer than they last"
     )
@@ -97,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise InvalidInputError(missing_package("aiohttp")) from error
     from ..engine.events import NO_EVENTS
+    from ..live.plan import plan_live
     from ..serve.access import Access
     from ..serve.app import LiveApp
     from ..serve.page_files import find_page
@@ -108,30 +100,16 @@ def run(args: argparse.Namespace) -> int:
     require(0 <= args.port <= 65_535, f"port {args.port}: use 0 to 65535")
     if args.record is not None:
         _make_folder(args.record)
-    spec = read_spec(args)
-    plan = _plan(spec)
+    plan = plan_live(read_spec(args))
     with open_engine(plan, NO_EVENTS, limits_of(args)) as engine:
-        hub = _hub(args, spec, engine)
+        hub = _hub(args, plan, engine)
         logger.info("drawing the idle frames, and measuring chunks")
         hub.start()
         _listen(LiveApp(hub, access, find_page(), ice_servers), hub, args, tls)
     return 0
 
 
-def _plan(spec: RenderSpec) -> RenderPlan:
-    """Return the plan of the server's own portrait, without speech."""
-    from ..engine.resolve import Inputs, LocalHost, resolve
-    from ..engine.spec import Speaker
-    from ..live.audio.sound import LiveSound
-    from ..media.audio.info import AudioInfo
-
-    silence = AudioInfo.growing(LiveSound())
-    return resolve(
-        replace(spec, speakers=(Speaker(),)), LocalHost(), Inputs(audio_inputs=(silence,))
-    )
-
-
-def _hub(args: argparse.Namespace, spec: RenderSpec, engine: Engine) -> LiveHub:
+def _hub(args: argparse.Namespace, plan: RenderPlan, engine: Engine) -> LiveHub:
     from ..serve.avatars import Avatars
     from ..serve.hub import LiveHub
     from ..serve.limits import ServerLimits
@@ -142,7 +120,7 @@ def _hub(args: argparse.Namespace, spec: RenderSpec, engine: Engine) -> LiveHub:
         idle_s=args.idle_limit,
         reconnect_s=args.reconnect,
     )
-    avatars = Avatars(spec, engine, args.chunk_frames)
+    avatars = Avatars(plan, engine, args.chunk_frames)
     return LiveHub(
         avatars,
         limits,

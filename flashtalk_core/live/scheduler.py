@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 from .clock import PlayoutClock
 from .session import Drawer, Job, LiveSession
 
+MOST_LOAD = 0.9
+"""Share of the time in which chunks may be drawn."""
+
+
+def num_speakers(factor: float) -> int:
+    """Return how many may speak at a time where a chunk takes so many times its length; or 0."""
+    return math.floor(MOST_LOAD / factor)
+
 
 @dataclass(frozen=True, eq=False)
 class Seat:
@@ -57,8 +65,3 @@ class Scheduler:
         most = min(self.capacity or len(self.seats), len(self.seats)) - 1
         cost = max(seat.session.costs.values(), key=lambda one: one.num_new)
         return math.ceil(min(most, max(1, num_others)) * cost.all_frames)
-
-    @property
-    def num_speaking(self) -> int:
-        """Sessions whose speech has a place among their frames."""
-        return sum(seat.session.is_speaking for seat in self.seats)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FlashTalkError
-from ..log import printable_log
+from ..json_text import parse_json
 from ..streaming.broadcast import TooManyViewersError
 from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .access import Access
@@ -29,8 +27,6 @@ from .webrtc.routes import WebRtc
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-_log = printable_log(logging.getLogger(__name__))
 
 _CHECK_S = 1.0
 _HEARTBEAT_S = 10.0
@@ -116,7 +112,7 @@ class LiveApp:
 
         self._access.check(request.headers)
         try:
-            fields = json.loads(await request.read() or b"{}")
+            fields = parse_json(await request.read() or b"{}")
         except ValueError:
             raise RefusedError("input", "the body is no JSON; send the fields of 'start'") from None
         if not isinstance(fields, dict):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,20 +17,15 @@ from PIL.Image import Image
 from ..config.chunk import ChunkConfig
 from ..engine.events import NO_EVENTS, RenderEvents
 from ..engine.plan import Engine, RenderPlan
-from ..engine.resolve import Inputs, LocalHost, OpenedModel, resolve
-from ..engine.spec import RenderSpec, Speaker
+from ..engine.render import describe
 from ..engine.state import FrameGroup
 from ..live.audio.sound import LiveSound
 from ..live.decide import ChunkCost, Policy
 from ..live.engine import LiveEngine, live_chunk, open_engine, prepare_idle
 from ..live.idle import IdleLoop
 from ..live.session import Job
-from ..log import printable_log
-from ..media.audio.info import AudioInfo
 from ..media.audio.source import SampleReader
 from ..media.image.portrait import open_image
-
-_log = printable_log(logging.getLogger(__name__))
 
 MAX_AVATARS = 8
 """Portraits that are kept ready; the one used longest ago gives way."""
@@ -61,6 +54,11 @@ class Avatar:
     policy: Policy
     idle: IdleLoop
     costs: dict[int, ChunkCost]
+
+    @property
+    def note(self) -> str:
+        """That its pictures are generated, and how."""
+        return describe(self.plan)
 
     @property
     def factor(self) -> float:
@@ -132,22 +130,20 @@ class Avatars:
 
     def __init__(
         self,
-        spec: RenderSpec,
+        plan: RenderPlan,
         engine: Engine,
         chunk_frames: Sequence[int] = (33,),
-        model: OpenedModel | None = None,
     ) -> None:
         """Prepare nothing yet.
 
         Args:
-            spec: Of the server; what a session does not say is taken from it.
+            plan: Of the server; what a session does not say is taken from it. All sessions have
+                its model and placement: later the device is full of the networks themselves.
             engine: Renders.
             chunk_frames: Lengths of chunk that may be drawn, motion frames included.
-            model: Of the spec, opened; ``None`` opens it for each portrait.
         """
-        self._spec = replace(spec, speakers=(Speaker(),), start_s=0.0, duration_s=None)
+        self._plan = plan
         self._engine = engine
-        self._model = model
         self._chunk_frames = sorted(set(chunk_frames))
         self._ready: OrderedDict[str, tuple[Avatar, ExitStack]] = OrderedDict()
         self._lock = Lock()
@@ -160,15 +156,14 @@ class Avatars:
         Raises:
             FlashTalkError: If the portrait or the prompt cannot be used.
         """
-        spec = self._spec
+        request = self._plan.request
+        if portrait is not None:
+            request = replace(request, image=_open_portrait(portrait))
         if prompt is not None:
-            spec = replace(spec, prompt=prompt)
+            request = replace(request, prompt=prompt)
         if seed is not None:
-            spec = replace(spec, sampling=replace(spec.sampling, seed=seed))
-        image = None if portrait is None else _open_portrait(portrait)
-        silence = LiveSound()
-        inputs = Inputs(image=image, audio_inputs=(AudioInfo.growing(silence),), model=self._model)
-        return resolve(spec, LocalHost(), inputs)
+            request = replace(request, sampling=replace(request.sampling, seed=seed))
+        return replace(self._plan, request=request)
 
     def find(self, plan: RenderPlan, policy: Policy) -> Avatar | None:
         """Return what is ready, ``None`` if it is to be prepared; any thread."""
@@ -221,7 +216,7 @@ def _open_portrait(data: bytes) -> Image:
     """Return an image file that a client sent; it is read as any other file is."""
     with tempfile.TemporaryDirectory(prefix="flashtalk-") as folder:
         path = Path(folder) / "portrait"
-        path.write_bytes(io.BytesIO(data).getbuffer())
+        path.write_bytes(data)
         image = open_image(path)
         image.load()
         return image

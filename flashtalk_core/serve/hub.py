@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -17,15 +16,13 @@ from ..errors import require
 from ..excerpt import excerpt
 from ..live.decide import Idle, Policy
 from ..live.realtime import DrawingThread
-from ..log import printable_log
+from ..live.scheduler import MOST_LOAD, num_speakers
 from .avatars import Avatar, Avatars
 from .encoders import FragmentOutput, RecordingOutput
-from .limits import MOST_LOAD, SESSIONS_PER_SPEAKER, ServerLimits
+from .limits import SESSIONS_PER_SPEAKER, ServerLimits
 from .meters import ServerCounts
 from .protocol import RefusedError, Start
 from .session import ServedSession
-
-_log = printable_log(logging.getLogger(__name__))
 
 PREPARE_TIMEOUT_S = 120.0
 """How long a client waits for its portrait."""
@@ -63,7 +60,7 @@ class LiveHub:
         self._now_s = now_s
         self._drawing = DrawingThread(now_s=now_s)
         self._sessions: dict[str, ServedSession] = {}
-        self._num_opening = 0
+        self._places: set[object] = set()
         self._lock = Lock()
 
     @property
@@ -89,7 +86,7 @@ class LiveHub:
         Raises:
             InvalidInputError: If not one may, and slow sessions were not allowed.
         """
-        found = math.floor(MOST_LOAD / factor)
+        found = num_speakers(factor)
         require(
             found >= 1 or self._allow_slow,
             f"a chunk takes {factor:.2f} times as long as it is shown, and live sound needs at "
@@ -110,12 +107,12 @@ class LiveHub:
         """
         if start.session:
             return self.find(start.session)
-        self.admit()
+        place = self.admit()
         try:
             avatar = await self.find_avatar(start)
-            return await asyncio.to_thread(self.open, avatar, start)
+            return await asyncio.to_thread(self.open, avatar, start, place)
         except BaseException:
-            self.release()
+            self.release(place)
             raise
 
     async def find_avatar(self, start: Start) -> Avatar:
@@ -141,28 +138,32 @@ class LiveHub:
         """Return what a client is told of its session."""
         return session.welcome(f"/sessions/{session.id}/stream", self.factor)
 
-    def admit(self) -> None:
+    def admit(self) -> object:
         """Keep a place for a session, which :meth:`open` takes or :meth:`release` gives back.
+
+        Returns:
+            The place.
 
         Raises:
             RefusedError: If there is none.
         """
         with self._lock:
-            taken = len(self._sessions) + self._num_opening
+            taken = len(self._sessions) + len(self._places)
             if taken >= self.max_sessions:
-                self.counts.refused += 1
                 raise RefusedError(
                     "full",
                     f"{taken} sessions are open, and at most {self.max_sessions} can be "
                     f"({self.capacity} may speak at a time); try again later",
                     _RETRY_S,
                 )
-            self._num_opening += 1
+            place = object()
+            self._places.add(place)
+            return place
 
-    def release(self) -> None:
-        """Give back a place that :meth:`admit` kept."""
+    def release(self, place: object) -> None:
+        """Give back a place of :meth:`admit`; does nothing if it is given back or taken."""
         with self._lock:
-            self._num_opening -= 1
+            self._places.discard(place)
 
     def prepare(self, start: Start) -> Avatar | Future[object]:
         """Return who speaks, or what will; a plan is made, so it takes a moment.
@@ -182,8 +183,8 @@ class LiveHub:
         """Run a task in the thread that draws, once no session needs a chunk."""
         return self._drawing.call(task)
 
-    def open(self, avatar: Avatar, start: Start) -> ServedSession:
-        """Begin a session in a place that :meth:`admit` kept.
+    def open(self, avatar: Avatar, start: Start, place: object) -> ServedSession:
+        """Begin a session in a place of :meth:`admit`.
 
         Raises:
             FlashTalkError: If its sound or its recording cannot be as they are wanted.
@@ -197,7 +198,7 @@ class LiveHub:
             avatar, start, self._drawing, self.limits, FragmentOutput, recorder, self._now_s
         )
         with self._lock:
-            self._num_opening -= 1
+            self._places.discard(place)
             self._sessions[session.id] = session
             self.counts.sessions += 1
         return session

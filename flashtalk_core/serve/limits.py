@@ -12,8 +12,6 @@ MAX_PORTRAIT_BYTES = 20 * 2**20
 MAX_PROMPT_CHARACTERS = 2_000
 WRITE_TIMEOUT_S = 10.0
 """How long a client may take for one message before it is dropped."""
-MOST_LOAD = 0.9
-"""Share of the time in which chunks may be drawn."""
 SESSIONS_PER_SPEAKER = 4
 """Sessions for each that may speak at the same time: most listen."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -19,9 +19,8 @@ _KEPT = 2_000
 class SessionMeter:
     """Times of one session, in seconds of one clock."""
 
-    rate_hz: int
-    start_s: float
-    """When frame 0 is due."""
+    due_s: Callable[[int], float]
+    """When a frame is due, by the session's clock."""
     lateness_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
     """How long after it may leave each frame left."""
     responses_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
@@ -42,12 +41,12 @@ class SessionMeter:
     def note_clear(self, now_s: float, playhead: int) -> None:
         """Note a clear, while ``playhead`` is the first frame that had not left."""
         with self._lock:
-            self.clears_s.append(max(0.0, self._due_s(playhead) - now_s))
+            self.clears_s.append(max(0.0, self.due_s(playhead) - now_s))
 
     def note_shown(self, shown: Shown, now_s: float, lead_s: float) -> None:
         """Note a frame as it leaves."""
         with self._lock:
-            due_s = self._due_s(shown.frame)
+            due_s = self.due_s(shown.frame)
             self.lateness_s.append(now_s - (due_s - lead_s))
             said_s = self._said.get(shown.utterance or 0)
             if said_s is not None and shown.utterance is not None:
@@ -55,9 +54,6 @@ class SessionMeter:
                 self.responses_s.append(due_s - said_s)
             for played in shown.played:
                 self._said.pop(played.utterance, None)
-
-    def _due_s(self, frame: int) -> float:
-        return self.start_s + frame / self.rate_hz
 
     def row(self, counts: Counts) -> dict[str, Any]:
         """Return what ``/stats`` says of the session."""

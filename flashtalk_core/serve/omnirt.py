@@ -91,11 +91,11 @@ class Host(Protocol):
     counts: ServerCounts
     limits: ServerLimits
 
-    def admit(self) -> None:
+    def admit(self) -> object:
         """Keep a place for a session."""
         ...
 
-    def release(self) -> None:
+    def release(self, place: object) -> None:
         """Give back a place."""
         ...
 
@@ -115,6 +115,7 @@ class OmnirtClient:
         """Talk over a socket that was accepted, by a client that may use the server."""
         self._hub, self._socket = hub, socket
         self._session: ChunkByChunk | None = None
+        self._place: object = None
         self._ends_s = 0.0
 
     async def run(self) -> None:
@@ -170,11 +171,11 @@ class OmnirtClient:
 
     async def _begin(self, start: Start) -> str:
         self._end()
-        self._hub.admit()
+        self._place = self._hub.admit()
         try:
             avatar = await self._hub.find_avatar(start)
         except BaseException:
-            self._hub.release()
+            self._hub.release(self._place)
             raise
         self._session = session = ChunkByChunk(avatar)
         self._ends_s = time.monotonic() + self._hub.limits.session_s
@@ -210,7 +211,7 @@ class OmnirtClient:
         if self._session is not None:
             self._session.cancel()
             self._session = None
-            self._hub.release()
+            self._hub.release(self._place)
 
 
 def _start_of(fields: dict[str, Any]) -> Start:

@@ -68,11 +68,6 @@ class OutputThread(Thread):
         self._is_closed = False
         self.start()
 
-    @property
-    def num_waiting(self) -> int:
-        """Frames that wait."""
-        return self._queue.qsize()
-
     def put(self, shown: Shown) -> None:
         """Hand over a frame; returns at once."""
         if self._is_behind or self._is_closed:
@@ -102,7 +97,9 @@ class OutputThread(Thread):
                     self._on_first = None
                 self._output.take(shown)
             if not is_whole:
-                _log.warning("%s fell %d frames behind and was ended", self.name, QUEUED_FRAMES)
+                _log.warning(
+                    "%s fell %d frames behind and was ended", self.name, self._queue.maxsize
+                )
         except Exception:  # the border between a session and one that takes its frames
             _log.exception("%s failed and was ended", self.name)
         try:
@@ -112,8 +109,8 @@ class OutputThread(Thread):
         if not self._is_closed:
             self._on_end(self)
             self._is_closed = True
-            while not self._queue.empty():  # nobody waits for room
-                self._queue.get_nowait()
+        while not self._queue.empty():  # else who ends it could wait for room
+            self._queue.get_nowait()
 
 
 class FrameOutput:

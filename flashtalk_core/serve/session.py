@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from ..config.chunk import ChunkConfig
 from ..engine.plan import RenderPlan
-from ..engine.render import describe
 from ..live.audio.framer import AudioFormat
 from ..live.audio.gate import Gate
 from ..live.audio.sound import LiveSound
@@ -52,6 +51,11 @@ class Portrayed(Protocol):
     @property
     def plan(self) -> RenderPlan:
         """Of the portrait."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """That pictures are generated, and how."""
         ...
 
     @property
@@ -136,7 +140,8 @@ class ServedSession:
         self.began_s = self._spoke_s = now_s()
         self._left_s: float | None = None
         rate_hz = chunks[-1].frame_rate_hz
-        self.meter = SessionMeter(rate_hz, self.began_s)
+        clock = PlayoutClock(self.live, rate_hz, self.began_s)
+        self.meter = SessionMeter(clock.due_s)
         self._lock = Lock()
         self._events: deque[Fields] = deque(maxlen=_MAX_EVENTS)
         self._wake: Callable[[], object] = lambda: None
@@ -147,10 +152,8 @@ class ServedSession:
         self._stop = Event()
         self._encoder = encoder
         if recorder is not None:
-            note = describe(avatar.plan)
-            writer = recorder(self.size_px, self.sound.format, note)
+            writer = recorder(self.size_px, self.sound.format, avatar.note)
             self.add_output("recorder", writer, RECORDED_FRAMES)
-        clock = PlayoutClock(self.live, rate_hz, self.began_s)
         self._seat = Seat(self.live, clock, avatar.drawer(self.sound))
         drawing.add(self._seat, self._fail)
         self._clock = Thread(target=self._run_clock, name="live-clock", daemon=True)

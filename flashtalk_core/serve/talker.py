@@ -27,7 +27,6 @@ START_TIMEOUT_S = 10.0
 """How long a client may take for its first message."""
 QUEUED_MESSAGES = 100
 """Pictures that may wait for a client, 4 s; one that is further behind is dropped."""
-STATS_S = 1.0
 
 
 class Host(Protocol):

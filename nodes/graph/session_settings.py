@@ -15,8 +15,9 @@ import numpy as np
 from ...flashtalk_core.errors import require
 from ...flashtalk_core.live.audio.sound import MAX_WAITING_S
 from ...flashtalk_core.live.decide import Idle, Policy
+from ...flashtalk_core.live.scheduler import MOST_LOAD
 from ...flashtalk_core.media.audio.resampling import StreamResampler
-from ...flashtalk_core.serve.limits import MOST_LOAD, ServerLimits
+from ...flashtalk_core.serve.limits import ServerLimits
 from ...flashtalk_core.serve.protocol import Source, Start
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from ...engine.build import LocalEngine
 from ...engine.encoding_cache import EncodingMemo
 from ...engine.plan import RenderPlan
 from ...engine.render import describe
-from ...engine.resolve import Inputs, LocalHost, resolve
-from ...engine.spec import RenderSpec, Speaker
+from ...engine.spec import RenderSpec
 from ...errors import require
 from ...live.audio.gate import Gate
 from ...live.audio.silero import SileroDetector
@@ -25,11 +24,11 @@ from ...live.audio.sound import LiveSound
 from ...live.clock import LEAD_S
 from ...live.decide import ChunkCost, Policy, first_cost
 from ...live.engine import LiveEngine, live_chunk, open_engine, prepare_idle
+from ...live.plan import plan_live
 from ...live.realtime import run_live
 from ...live.recording import Recording
 from ...live.session import LiveSession
 from ...live.simulate import Simulation
-from ...media.audio.info import AudioInfo
 from ...placement.residency import CachedNetworks
 from .feed import Event, Samples, feed, read_samples
 from .watch import Watch
@@ -110,12 +109,6 @@ def measure_live(bench: LiveBench) -> LiveReport:
         expected_s = _expected_s(session, bench)
         watch = _play(bench, session, engine, plan, samples)
     return _report(session, watch, measured, expected_s, gate)
-
-
-def plan_live(spec: RenderSpec, sound: LiveSound) -> RenderPlan:
-    """Resolve a spec for sound that is live; its own speech is left out."""
-    spec = replace(spec, speakers=(Speaker(),), start_s=0.0, duration_s=None)
-    return resolve(spec, LocalHost(), Inputs(audio_inputs=(AudioInfo.growing(sound),)))
 
 
 def _declared(cost: ChunkCost, factor: float | None) -> ChunkCost:

@@ -16,6 +16,7 @@ from ...live.clock import LEAD_S
 from ...live.decide import ChunkCost, Policy
 from ...live.engine import live_chunk
 from ...live.idle import IdleLoop
+from ...live.scheduler import num_speakers
 from ...live.session import Job, LiveSession
 from ...live.shown import Shown
 from ...live.simulate import Simulation
@@ -135,17 +136,12 @@ class _Blank:
             yield FrameGroup(frames, None if left else state)
 
 
-def simulate_mix(bench: MixBench, most_load: float) -> MixRow:
-    """Let agents speak, pause and be interrupted at random, and return what became of it.
-
-    Args:
-        bench: What is simulated.
-        most_load: Load up to which a server lets sessions speak.
-    """
+def simulate_mix(bench: MixBench) -> MixRow:
+    """Let agents speak, pause and be interrupted at random, and return what became of it."""
     chunk = live_chunk(ChunkConfig(), bench.num_frames)
     num_new, rate_hz = chunk.num_new_frames, chunk.frame_rate_hz
     factor = bench.chunk_s * rate_hz / num_new
-    capacity = bench.capacity or max(1, int(most_load / factor))
+    capacity = bench.capacity or max(1, num_speakers(factor))
     cost = ChunkCost(num_new, bench.first_s * rate_hz, bench.chunk_s * rate_hz)
     idle = IdleLoop.of(torch.zeros(40, *_SIZE_PX, 3, dtype=torch.uint8))
     agents = [
@@ -171,13 +167,14 @@ def _row(bench: MixBench, capacity: int, agents: list[_Agent], until_s: float) -
     responses = sorted(one for agent in agents for one in agent.responses_s)
     clears = [one for agent in agents for one in agent.clears_s]
     chunks = sum(agent.session.counts.chunks for agent in agents)
+    rate_hz = agents[0].session.chunks[0].frame_rate_hz
     at = [responses[min(len(responses) - 1, int(p * len(responses)))] for p in (0.5, 0.95, 1)]
     return MixRow(
         sessions=bench.sessions,
         capacity=capacity,
         utterances=len(responses),
         load=round(chunks * bench.chunk_s / until_s, 2),
-        speaking=round(sum(agent.num_speaking for agent in agents) / 25 / until_s, 2),
+        speaking=round(sum(agent.num_speaking for agent in agents) / rate_hz / until_s, 2),
         response_median_s=round(at[0], 2),
         response_95_s=round(at[1], 2),
         response_max_s=round(at[2], 2),

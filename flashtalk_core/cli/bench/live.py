@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ...placement.devices import DTYPES
+from ..live_options import add_chunks
 from ..rendering.render_options import (
     EXAMPLE,
     add_sampling,
@@ -52,15 +53,7 @@ def add_live(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         default="bank",
         help="what is shown in silence: stored frames, chunks of silence, the portrait",
     )
-    part.add_argument(
-        "--chunk-frames",
-        type=int,
-        nargs="+",
-        default=[33],
-        metavar="N",
-        help="lengths of chunk that may be drawn, motion frames included",
-    )
-    part.add_argument("--look-ahead", type=int, default=0, help="frames of audio after a chunk")
+    add_chunks(part)
     part.add_argument(
         "--factor",
         type=float,

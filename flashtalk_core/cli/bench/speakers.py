@@ -25,7 +25,6 @@ def run_speakers(args: argparse.Namespace) -> int:
     """Simulate each number of sessions, and print a row for it."""
     from ...bench.live.mix import MixBench, simulate_mix
     from ...errors import require
-    from ...serve.hub import MOST_LOAD
 
     first_ms = args.chunk_ms if args.first_ms is None else args.first_ms
     require(0 < first_ms <= args.chunk_ms, f"first-ms {first_ms:g}: use 0 to {args.chunk_ms:g}")
@@ -40,8 +39,7 @@ def run_speakers(args: argparse.Namespace) -> int:
                 sessions=sessions,
                 minutes=args.minutes,
                 capacity=args.capacity,
-            ),
-            MOST_LOAD,
+            )
         )
         for sessions in args.sessions
     ]

@@ -12,6 +12,7 @@ from flashtalk_core.engine.state import FrameGroup, SessionState
 from flashtalk_core.live.decide import ChunkCost
 from flashtalk_core.live.engine import LiveEngine, live_chunk
 from flashtalk_core.live.idle import IdleLoop
+from flashtalk_core.live.plan import plan_live
 from flashtalk_core.serve.access import Access
 from flashtalk_core.serve.app import LiveApp
 from flashtalk_core.serve.avatars import Avatar, Avatars, Ear
@@ -61,7 +62,7 @@ class LampAvatars(Avatars):
             sampling=SamplingSpec(steps=1),
             placement=PlacementSpec(device="cpu"),
         )
-        super().__init__(spec, None)
+        super().__init__(plan_live(spec), None)
         self.factor, self.length = factor, chunk_frames
         self.made = {}
 

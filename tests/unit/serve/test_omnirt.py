@@ -84,7 +84,7 @@ def test_each_chunk_of_sound_is_answered_with_its_pictures():
         assert (await (await client.get(f"{address}/stats")).json())["refused"] == 0
 
     running(test, hub)
-    assert hub._num_opening == 0
+    assert not hub._places
 
 
 FAULTS = [
@@ -169,7 +169,7 @@ def test_a_client_that_says_nothing_is_let_go_and_one_whose_chunk_fails_begins_a
             assert np.allclose(await pictures(socket), 150, atol=2)
             assert (await socket.receive(5)).type is aiohttp.WSMsgType.CLOSE
         async with asyncio.timeout(5):
-            while hub._num_opening:  # its place is given back
+            while hub._places:  # its place is given back
                 await asyncio.sleep(0.02)
 
     running(test, hub)
