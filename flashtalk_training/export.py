@@ -18,14 +18,14 @@ from .stages import (
     load_average,
     trained_audio_encoder,
     trained_stage_1,
-    trained_vae,
+    vae_to_publish,
 )
 
 
 def export_model(
     files: TrainingFiles, config: AvatarConfig, folder: Path, student: bool = False
 ) -> int:
-    """Write the averaged weights of a finished run.
+    """Write the averaged weights of a finished run, with its small decoder if there is one.
 
     The autoencoder is kept in half precision; of the others, matrices are kept as FP8 with a scale
     for each row.
@@ -41,7 +41,7 @@ def export_model(
     """
     files.read_tokenizer()
     cpu = torch.device("cpu")
-    vae = trained_vae(files.runs, config.vae, cpu)
+    vae = vae_to_publish(files.runs, config.vae, cpu)
     model = trained_stage_1(files.runs, config, cpu)
     if student:
         load_average(model.dit, files.runs, DISTILLED, "dit.")

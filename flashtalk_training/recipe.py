@@ -49,8 +49,16 @@ _AUDIO_OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=200, ema_dec
 _DIT_OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=300, ema_decay=0.9995)
 
 
+def with_light_decoder(config: VAEConfig) -> VAEConfig:
+    """Return the tiny autoencoder with a small decoder in its own one's place."""
+    return replace(config, light_widths=(64, 64, 48, 32), light_patch=2)
+
+
 def tiny_config() -> AvatarConfig:
-    """Return the architecture of the tiny model; latent statistics are measured in training."""
+    """Return the architecture of the tiny model; latent statistics are measured in training.
+
+    Everything is trained with the autoencoder's own decoder, which the small one replaces last.
+    """
     audio = AudioEncoderConfig(
         hidden_size=64,
         intermediate_size=320,
@@ -93,15 +101,9 @@ def tiny_config() -> AvatarConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAERecipe:
-    """Training of the video autoencoder."""
+class PictureRecipe:
+    """How decoded clips are compared with drawn ones."""
 
-    image_share: float = 0.2
-    """Share of the time spent on single images, which are cheap, before clips."""
-    image_batch: int = 96
-    clip_batch: int = 8
-    optimiser: OptimiserRecipe = _VAE_OPTIMISER
-    kl_weight: float = 1e-4
     edge_weight: float = 0.5
     """Weight of the error of neighbouring pixels' differences: sharp edges."""
     first_frame_weight: float = 3.0
@@ -110,8 +112,32 @@ class VAERecipe:
     """Weight of the region in which mouths are."""
     opening_weight: float = 0.1
     """Weight of the error of the mouth's measured opening."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAERecipe(PictureRecipe):
+    """Training of the video autoencoder."""
+
+    image_share: float = 0.2
+    """Share of the time spent on single images, which are cheap, before clips."""
+    image_batch: int = 96
+    clip_batch: int = 8
+    optimiser: OptimiserRecipe = _VAE_OPTIMISER
+    kl_weight: float = 1e-4
     num_statistics_clips: int = 128
     """Clips over which mean and deviation of the latents are taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderRecipe(PictureRecipe):
+    """Training of the small decoder that takes the place of the autoencoder's."""
+
+    clip_batch: int = 16
+    optimiser: OptimiserRecipe = _VAE_OPTIMISER
+    latent_noise: float = 0.05
+    """Deviation of what is added to latents, since those of the transformer are not exact."""
+    latent_weight: float = 0.1
+    """Weight of the difference that a chunk's last frames make to the next one's motion latents."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,11 +298,12 @@ class TinyRecipe:
     """Everything a model is trained with; the defaults are those of :func:`tiny_config`."""
 
     budgets_s: dict[str, float] = field(
-        default_factory=lambda: {"vae": 740.0, "audio": 240.0, "dit": 585.0}
+        default_factory=lambda: {"vae": 740.0, "audio": 240.0, "decoder": 330.0, "dit": 585.0}
     )
     """Training time of each stage on one H200; another device needs its own."""
     vae: VAERecipe = field(default_factory=VAERecipe)
     audio: AudioRecipe = field(default_factory=AudioRecipe)
+    decoder: DecoderRecipe = field(default_factory=DecoderRecipe)
     dit: DiTRecipe = field(default_factory=DiTRecipe)
     distill: DistillRecipe = _DISTILL
 

@@ -24,7 +24,7 @@ from flashtalk_core.weights.load import AvatarModels
 from flashtalk_core.weights.save import replacing
 
 from .evaluation.validation import Validation
-from .recipe import TinyRecipe
+from .recipe import TinyRecipe, with_light_decoder
 from .runs.seeds import HELD_OUT_SEED, STATISTICS_SEED, fixed_draws, part_seed
 from .runs.sharding import shard
 from .runs.states import load_notes, load_state
@@ -33,6 +33,7 @@ from .speech.prompts import prompt_vocabulary
 from .stage_1.audio_trainer import AudioTrainer
 from .stage_1.audio_windows import AudioBank, mouth_tracks
 from .stage_1.clips import ClipBank
+from .stage_1.decoder_trainer import DecoderTrainer
 from .stage_1.dit_trainer import DiTTrainer, PromptTokens, Stage1Model
 from .stage_1.faces_source import FaceSource
 from .stage_1.vae_trainer import VAETrainer
@@ -42,7 +43,9 @@ from .stage_2.trainer import DistillTrainer
 
 logger = logging.getLogger(__name__)
 
-_VAE_SEED, _AUDIO_SEED, _DIT_SEED, _DISTILL_SEED = 1, 2, 3, 4
+DECODER = "decoder"
+"""Stage of the small decoder, and name of its state."""
+_VAE_SEED, _AUDIO_SEED, _DIT_SEED, _DISTILL_SEED, _DECODER_SEED = 1, 2, 3, 4, 5
 _STATISTICS_BATCH = 8
 _STATISTICS_FILE = "latents.json"
 _MEASURE_AGAIN = "remove it and run `train latents`"
@@ -103,6 +106,18 @@ def train_vae(job: TrainingJob, part_s: float) -> bool:
     tracks = (mouth_tracks(corpus, held_out=False), mouth_tracks(corpus, held_out=True))
     trainer = VAETrainer(job.config, job.recipe.vae, tracks, job.device, job.files.runs, _VAE_SEED)
     return trainer.run(job.recipe.budgets_s["vae"], part_s)
+
+
+def train_decoder(job: TrainingJob, part_s: float) -> bool:
+    """Train the small decoder for one part of its budget; see :func:`train_vae`."""
+    if job.is_done(DECODER):
+        return True
+    vae = trained_vae(job.files.runs, job.config.vae, job.device)
+    config = dataclasses.replace(job.config, vae=with_light_decoder(vae.config))
+    corpus = load_corpus(job.files.corpus)
+    tracks = (mouth_tracks(corpus, held_out=False), mouth_tracks(corpus, held_out=True))
+    trainer = DecoderTrainer(config, job.recipe.decoder, vae, tracks, job.files.runs, _DECODER_SEED)
+    return trainer.run(job.recipe.budgets_s[DECODER], part_s)
 
 
 def train_audio(job: TrainingJob, part_s: float) -> bool:
@@ -249,6 +264,17 @@ def trained_vae(runs: Path, config: VAEConfig, device: torch.device) -> VideoVAE
     vae = VideoVAE(config)
     load_average(vae, runs, "vae", "")
     return vae.to(device).eval().requires_grad_(False)
+
+
+def vae_to_publish(runs: Path, config: VAEConfig, device: torch.device) -> VideoVAE:
+    """Return the trained autoencoder, with the small decoder in its own one's place if trained."""
+    whole = trained_vae(runs, config, device)
+    if load_notes(runs, DECODER) is None:
+        return whole
+    vae = VideoVAE(with_light_decoder(whole.config)).to(device).eval().requires_grad_(False)
+    vae.encoder, vae.conv1 = whole.encoder, whole.conv1
+    load_average(vae.decoder, runs, DECODER, "")
+    return vae
 
 
 def _read_statistics(path: Path) -> dict[str, Any]:

@@ -108,6 +108,13 @@ class VAEConfig:
     latent_mean: tuple[float, ...] = field(default=WAN_LATENT_MEAN, repr=False)
     """Per channel, subtracted from the latent after encoding."""
     latent_std: tuple[float, ...] = field(default=WAN_LATENT_STD, repr=False)
+    light_widths: Annotated[tuple[Width, ...], Within(0, 4)] = ()
+    """Channels of the four levels of a small decoder, from latents to pixels, in the place of the
+    autoencoder's own; without any it decodes itself. TAEHV's are 256, 128, 64, 64."""
+    light_blocks: Count = 3
+    """Blocks of each but the last level of the small decoder."""
+    light_patch: Annotated[int, Within(1, 8)] = 1
+    """Rows and columns of pixels that the small decoder makes of each place of its last level."""
 
     def __post_init__(self) -> None:
         require(
@@ -124,6 +131,11 @@ class VAEConfig:
             and len(self.temporal_downsample) == len(self.dim_mult) - 1,
             f"VAE of {len(self.dim_mult)} levels, {len(self.temporal_downsample)} between them: "
             f"1 to {_MAX_VAE_LEVELS} are known, and one less between them",
+        )
+        require(
+            len(self.light_widths) in (0, 4) and self.light_patch in (1, 2, 4, 8),
+            f"small decoder of {len(self.light_widths)} levels and {self.light_patch} pixels a "
+            "place: none or 4, and 1, 2, 4 or 8 are known",
         )
 
     @property

@@ -79,14 +79,23 @@ class BandedImages:
     def decode(self, vae: VideoVAE, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
         """Decode the band of this rank; see :class:`ImageSpread`."""
         if self.subgroup is not None:
-            spread_autoencoder(vae, self.grid, self.subgroup)
-            yield from vae.decode_groups(self.band(latent, 1), num_latents)
+            yield from self._decode_band(vae, latent, num_latents)
             return
         num_earlier = 0
         for count in group_sizes(latent.shape[2], num_latents):
             num_frames = TEMPORAL_STRIDE * count - (0 if num_earlier else TEMPORAL_STRIDE - 1)
             num_earlier += count
             yield latent.new_empty(latent.shape[0], 3, num_frames, 0, 0)
+
+    def _decode_band(self, vae: VideoVAE, latent: Tensor, num_latents: int) -> Iterator[Tensor]:
+        if vae.has_light_decoder:
+            # It costs less than an exchange between its layers.
+            for frames in vae.decode_groups(latent, num_latents):
+                yield self.band(frames, SPATIAL_STRIDE)
+            return
+        assert self.subgroup is not None
+        spread_autoencoder(vae, self.grid, self.subgroup)
+        yield from vae.decode_groups(self.band(latent, 1), num_latents)
 
     def join(self, frames: Tensor) -> Tensor:
         """Join the bands of all ranks, on all of them; see :class:`ImageSpread`."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("corpus", "tokenizer", "vae", "audio", "latents", "dit", "export", "report")
-TRAINED = ("vae", "audio", "dit")
+STAGES = ("corpus", "tokenizer", "vae", "audio", "latents", "decoder", "dit", "export", "report")
+TRAINED = ("vae", "audio", "decoder", "dit")
 """Stages that have a budget of time and may be split into parts."""
 DISTILL = "distill"
 """Stage 2, after ``dit``, on request only; the bundled model is its student."""
@@ -150,7 +150,12 @@ def _train(stage: str, job: TrainingJob, part_s: float) -> bool:
     """Train for a part and return whether the stage is finished."""
     from .. import stages
 
-    trainers = {"vae": stages.train_vae, "audio": stages.train_audio, "dit": stages.train_dit}
+    trainers = {
+        "vae": stages.train_vae,
+        "audio": stages.train_audio,
+        "decoder": stages.train_decoder,
+        "dit": stages.train_dit,
+    }
     finished = trainers[stage](job, part_s)
     logger.info(
         "stage %s: %.0f of %.0f s; %s",

@@ -18,7 +18,7 @@ from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.models.vae.model import VideoVAE
 
 from ..drawn_faces.mouth import measure_mouth_opening
-from ..recipe import VAERecipe
+from ..recipe import PictureRecipe, VAERecipe
 from ..runs.seeds import part_seed
 from ..runs.training_run import Moment, TrainingRun
 from .audio_trainer import correlation
@@ -30,16 +30,19 @@ _MOUTH_ROWS, _MOUTH_COLUMNS = (0.55, 0.85), (0.25, 0.75)
 
 
 @dataclass(frozen=True)
-class VAETerms:
-    """Parts of the autoencoder's loss, scalars."""
+class PictureTerms:
+    """Parts of the loss of decoded clips, scalars."""
 
     pixels: Tensor
     edges: Tensor
-    kl: Tensor
     opening: Tensor
 
+    def weighed(self, recipe: PictureRecipe) -> Tensor:
+        """Return their sum as the recipe weighs them."""
+        return self.pixels + recipe.edge_weight * self.edges + recipe.opening_weight * self.opening
 
-def weight_map(frames: int, height: int, width: int, recipe: VAERecipe) -> Tensor:
+
+def weight_map(frames: int, height: int, width: int, recipe: PictureRecipe) -> Tensor:
     """Return weights of mean one, ``(1, 1, F, H, W)``: first frame and mouth region count more."""
     weights = torch.ones(1, 1, frames, height, width)
     rows = slice(int(_MOUTH_ROWS[0] * height), int(_MOUTH_ROWS[1] * height))
@@ -49,35 +52,50 @@ def weight_map(frames: int, height: int, width: int, recipe: VAERecipe) -> Tenso
     return weights / weights.mean()
 
 
-def vae_loss(output: Tensor, video: Tensor, moments: Tensor, weights: Tensor) -> VAETerms:
+def picture_loss(output: Tensor, video: Tensor, weights: Tensor) -> PictureTerms:
     """Compare a reconstruction.
 
     Args:
         output: Decoded, ``(B, 3, F, H, W)``.
         video: Target in ``[-1, 1]``, same shape.
-        moments: Means and log variances, ``(B, 32, T, h, w)``.
         weights: ``(1, 1, F, H, W)`` of mean one.
 
     Returns:
-        Squared error, absolute error of neighbours' differences, KL divergence to a unit normal,
-        and absolute error of the mouth's measured opening, each a mean.
+        Squared error, absolute error of neighbours' differences, and absolute error of the
+        mouth's measured opening, each a mean.
     """
     error = (output - video).float()
     across = (error[..., 1:] - error[..., :-1]).abs() * weights[..., 1:]
     down = (error[..., 1:, :] - error[..., :-1, :]).abs() * weights[..., 1:, :]
-    mean, log_variance = moments.float().chunk(2, dim=1)
-    log_variance = log_variance.clamp(-20, 10)
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    opened, target = (
-        measure_mouth_opening((frames.float().transpose(1, 2) + 1) / 2)
-        for frames in (output, video)
-    )
-    return VAETerms(
+    opened, target = mouth_openings(output), mouth_openings(video)
+    return PictureTerms(
         (error.square() * weights).mean(),
         across.mean() + down.mean(),
-        kl,
         (opened - target).abs().mean(),
     )
+
+
+def divergence(moments: Tensor) -> Tensor:
+    """Return the KL divergence of ``(B, 32, T, h, w)`` moments to a unit normal, a mean."""
+    mean, log_variance = moments.float().chunk(2, dim=1)
+    log_variance = log_variance.clamp(-20, 10)
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+
+
+def mouth_openings(video: Tensor) -> Tensor:
+    """Return the measured opening of mouths in ``(B, 3, F, H, W)``, ``(B, F)``."""
+    return measure_mouth_opening((video.float().transpose(1, 2) + 1) / 2)
+
+
+def quality(output: Tensor, video: Tensor) -> dict[str, float]:
+    """Return PSNR of decoded clips and of their first frames, and the mouths' correlation."""
+    values = psnr_db(output, video)
+    opened = correlation(mouth_openings(output), mouth_openings(video))
+    return {
+        "psnr_db": values.mean().item(),
+        "psnr_first_db": values[0].item(),
+        "opening_correlation": opened.item(),
+    }
 
 
 def lay_channels_last(model: VideoVAE) -> None:
@@ -167,13 +185,8 @@ class VAETrainer:
         video = self._source.draw(recipe.clip_batch if is_clip else recipe.image_batch, frames)
         with self._autocast():
             output, moments = self._forward(video, self._latent_noise(video))
-        terms = vae_loss(output, video, moments, self._weights[frames])
-        return (
-            terms.pixels
-            + recipe.edge_weight * terms.edges
-            + recipe.kl_weight * terms.kl
-            + recipe.opening_weight * terms.opening
-        )
+        terms = picture_loss(output, video, self._weights[frames])
+        return terms.weighed(recipe) + recipe.kl_weight * divergence(moments)
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
@@ -181,13 +194,4 @@ class VAETrainer:
         with self._autocast():
             z = self.model.moments_to_mean(self.model.encoder(self._held_out))
             output = self.model.decoder(self.model.conv2(z))
-        values = psnr_db(output, self._held_out)
-        opened, target = (
-            measure_mouth_opening((frames.float().transpose(1, 2) + 1) / 2)
-            for frames in (output, self._held_out)
-        )
-        return {
-            "psnr_db": values.mean().item(),
-            "psnr_first_db": values[0].item(),
-            "opening_correlation": correlation(opened, target).item(),
-        }
+        return quality(output, self._held_out)

@@ -19,6 +19,7 @@ from flashtalk_core.config.sampling import SamplingConfig, StepRule
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.media.image.colour import ColourReference, match_colours
 from flashtalk_core.models.vae.layers import CausalConv3d, Upsample, run_sequence
+from flashtalk_core.models.vae.light_decoder import LightDecoder
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.sampling.schedule import noise_levels
 from flashtalk_core.sampling.step import euler_step, renoise_step
@@ -65,7 +66,7 @@ def encode_clip(vae: VideoVAE, video: Tensor) -> Tensor:
 
 def decode_clip(vae: VideoVAE, latent: Tensor) -> Tensor:
     """Decode whole clips ``(B, 16, T, h, w)``; equal to ``vae.decode_groups``, in one pass."""
-    return vae.decoder(vae.conv2(vae.denormalise(latent))).float().clamp(-1, 1)
+    return vae.decode_frames(latent).float().clamp(-1, 1)
 
 
 def decode_end(vae: VideoVAE, latent: Tensor, num_frames: int) -> Tensor:
@@ -74,6 +75,8 @@ def decode_end(vae: VideoVAE, latent: Tensor, num_frames: int) -> Tensor:
     Layers that keep the number of frames run on as many as the last ones look back to.
     """
     decoder = vae.decoder
+    if isinstance(decoder, LightDecoder):
+        return decode_clip(vae, latent)[:, :, -num_frames:]
     x = vae.conv2(vae.denormalise(latent))
     x = run_sequence((decoder.conv1, *decoder.middle), x, None)
     layers = [*decoder.upsamples, *decoder.head]

@@ -4,7 +4,7 @@ import torch
 from flashtalk_training.losses import flow_matching_loss, noisy_latent
 from flashtalk_training.recipe import VAERecipe
 from flashtalk_training.stage_1.audio_trainer import correlation
-from flashtalk_training.stage_1.vae_trainer import psnr_db, vae_loss, weight_map
+from flashtalk_training.stage_1.vae_trainer import divergence, picture_loss, psnr_db, weight_map
 
 pytestmark = pytest.mark.training
 
@@ -35,18 +35,18 @@ def test_flow_matching_loss_gives_motion_latents_no_gradient():
     assert velocity.grad[:, :, 1:].abs().min() > 0
 
 
-def test_vae_loss_matches_a_hand_computed_case():
+def test_picture_loss_and_divergence_match_hand_computed_cases():
     video = torch.zeros(1, 3, 1, 2, 2)
     output = video.clone()
     output[..., 0, 0] = 1.0
     moments = torch.zeros(1, 4, 1, 1, 1)
     moments[:, :2] = 2.0
-    terms = vae_loss(output, video, moments, torch.ones(1, 1, 1, 2, 2))
+    terms = picture_loss(output, video, torch.ones(1, 1, 1, 2, 2))
     assert terms.pixels.item() == pytest.approx(1 / 4)
     # One of two neighbouring pairs differs by one, across and down.
     assert terms.edges.item() == pytest.approx(1 / 2 + 1 / 2)
     # Mean 2 and log variance 0: half of 4.
-    assert terms.kl.item() == pytest.approx(2.0)
+    assert divergence(moments).item() == pytest.approx(2.0)
 
 
 def test_weight_map_has_mean_one_and_favours_first_frame_and_mouth():

@@ -17,6 +17,7 @@ from ..half_precision import guard_convolutions
 from .cache import CausalCache
 from .coders import Decoder, Encoder
 from .layers import CausalConv3d, SequenceRunner, name_causal_layers, run_sequence
+from .light_decoder import LightDecoder
 
 
 class VideoVAE(nn.Module):
@@ -34,8 +35,12 @@ class VideoVAE(nn.Module):
         self.runner: SequenceRunner = run_sequence
         self.encoder = Encoder(config)
         self.conv1 = CausalConv3d(2 * config.z_dim, 2 * config.z_dim, (1, 1, 1))
-        self.conv2 = CausalConv3d(config.z_dim, config.z_dim, (1, 1, 1))
-        self.decoder = Decoder(config)
+        self.decoder: Decoder | LightDecoder
+        if not config.light_widths:
+            self.conv2 = CausalConv3d(config.z_dim, config.z_dim, (1, 1, 1))
+            self.decoder = Decoder(config)
+        else:
+            self.decoder = LightDecoder(config)
         shape = (1, config.z_dim, 1, 1, 1)
         for name, values in (
             ("latent_mean", config.latent_mean),
@@ -46,6 +51,11 @@ class VideoVAE(nn.Module):
             )
         name_causal_layers(self)
         guard_convolutions(self)
+
+    @property
+    def has_light_decoder(self) -> bool:
+        """Whether a small decoder decodes, which has no layers of the autoencoder's kind."""
+        return isinstance(self.decoder, LightDecoder)
 
     def encode(self, video: Tensor, num_latents: int = 1) -> Tensor:
         """Encode a clip, a group of frames at a time.
@@ -91,10 +101,16 @@ class VideoVAE(nn.Module):
 
     def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
         """Decode the next latent frames of a clip; see :meth:`decode_groups`."""
-        frames = self.decoder(self.conv2(self.denormalise(latent)), cache, self.runner)
+        frames = self.decode_frames(latent, cache)
         # What is infinite becomes NaN, not a colour: the caller has to notice. Not by
         # an ``alpha`` of 0, with which PyTorch adds nothing on Apple's GPUs.
         return frames.clamp(-1, 1).add_(frames * 0)
+
+    def decode_frames(self, latent: Tensor, cache: CausalCache | None = None) -> Tensor:
+        """Decode a clip, or the next latent frames of one, to frames that are not clamped."""
+        if isinstance(self.decoder, LightDecoder):
+            return self.decoder(latent, cache)
+        return self.decoder(self.conv2(self.denormalise(latent)), cache, self.runner)
 
     def moments_to_mean(self, moments: Tensor) -> Tensor:
         """Return the mean half of the encoder's output ``(B, 32, T, h, w)``."""

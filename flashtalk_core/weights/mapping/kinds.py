@@ -13,7 +13,7 @@ from .published_names import published_names
 
 _REQUIRED_TENSORS: dict[Part, tuple[Rename, tuple[str, ...]]] = {
     "dit": (same_name, ("patch_embedding.weight", "audio_proj.proj1.weight")),
-    "vae": (same_name, ("encoder.conv1.weight", "conv2.weight")),
+    "vae": (same_name, ("encoder.conv1.weight", "conv1.weight")),
     "text": (text_name, ("encoder.embed_tokens.weight", "encoder.final_layer_norm.weight")),
     "clip": (clip_name, ("embeddings.class_embedding", "embeddings.patch_embedding.weight")),
     "audio": (

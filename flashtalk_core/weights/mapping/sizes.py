@@ -83,7 +83,24 @@ def _divided(shapes: Shapes, field: str, name: str, divisor: int) -> Sizes:
 
 def vae_sizes(shapes: Shapes) -> Sizes:
     """Return the fields of :class:`VAEConfig` that shapes give."""
-    return _axes(shapes, dim=("encoder.conv1.weight", 0), z_dim=("conv2.weight", 0))
+    sizes = _axes(shapes, dim=("encoder.conv1.weight", 0), z_dim=("conv1.weight", 0))
+    if "z_dim" in sizes:
+        sizes["z_dim"] //= 2  # means and variances
+    return sizes | _light_decoder_sizes(shapes)
+
+
+def _light_decoder_sizes(shapes: Shapes) -> Sizes:
+    """Return sizes of a small decoder where there is one; its layers are numbered throughout."""
+    plain = numbers_in(shapes, r"decoder\.(\d+)\.weight")
+    blocks = numbers_in(shapes, r"decoder\.(\d+)\.conv\.0\.weight")
+    if len(plain) != 5:  # the first, three between levels, and the last
+        return {}
+    out_dims = [shapes[f"decoder.{number}.weight"][0] for number in sorted(plain, key=int)]
+    return {
+        "light_widths": tuple(out_dims[:-1]),
+        "light_blocks": len(blocks) // 3,
+        "light_patch": isqrt(out_dims[-1] // 3),
+    }
 
 
 def text_sizes(shapes: Shapes) -> Sizes:

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.parallel.banded_images import BandedImages, spread_images
 from flashtalk_core.parallel.collectives import Alone
 from flashtalk_core.parallel.image_spread import WHOLE
@@ -57,3 +59,19 @@ def test_a_grid_counts_the_ranks_that_may_have_a_band():
 
     with pytest.raises(InvalidInputError, match=r"its 4 bands need .*, and there are 2;"):
         run_ranks(4, work)
+
+
+def test_bands_of_a_small_decoder_are_cut_from_whole_frames():
+    torch.manual_seed(0)
+    vae = VideoVAE(VAEConfig(dim=4, num_res_blocks=1, light_widths=(4, 4, 4, 4))).eval()
+    latent = torch.randn(1, 16, 3, 5, 6, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        whole = torch.cat(list(WHOLE.decode(vae, latent)), dim=2)
+
+    @torch.no_grad()
+    def work(group):
+        spread = spread_images(group, SIZE_PX, "2x2", (0, 1, 3, 4))
+        return spread.join(torch.cat(list(spread.decode(vae, latent, 2)), dim=2))
+
+    for frames in run_ranks(5, work):
+        torch.testing.assert_close(frames, whole, atol=1e-5, rtol=1e-5)
