@@ -6,6 +6,7 @@ excepted, which needs ``-m manual``.
 """
 
 import os
+import re
 
 import pytest
 
@@ -20,6 +21,7 @@ TIERS = {
 NUM_GPUS = {"gpu": 1, "multigpu": 2}
 NUM_MANUAL = pytest.StashKey[int]()
 """Tests that were left out for want of ``-m manual``."""
+NAMED_TIER = re.compile(r"\bmark\.(" + "|".join(sorted(TIERS)) + r")\b")
 
 
 def tiers_of(item):
@@ -32,6 +34,16 @@ def pytest_configure(config):
         config.option.markexpr = "cpu"
         if not config.option.keyword:
             share_among_processes(config.option)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out, unread, test files that speak of other tiers alone than those of ``-m``."""
+    wanted = TIERS & set(re.findall(r"\w+", config.option.markexpr))
+    is_simple = wanted and not re.search(r"\bnot\b", config.option.markexpr)
+    if not is_simple or not re.fullmatch(r"test_.*\.py", collection_path.name):
+        return None
+    tiers = set(NAMED_TIER.findall(collection_path.read_text("utf-8")))
+    return True if tiers and not tiers & wanted else None
 
 
 def share_among_processes(option):
