@@ -5,25 +5,19 @@ Axis legend: H W pixels.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import torch
 from torch import Tensor
 
-from ..media.audio.info import AudioInfo
+from ..media.video.audio_track import aac_rate_hz
 from ..media.video.writer import Mp4Writer
 from .audio.framer import AudioFormat
-from .audio.growing import GrowingAudio
+from .held_pictures import HeldPictures
 from .shown import Shown
-
-_HELD_FRAMES = 12
-"""Frames that wait for the sound after them: AAC is encoded in frames of its own."""
-_HELD_S = 10
 
 
 class Recording:
@@ -49,21 +43,14 @@ class Recording:
             comment: Stored in the file: that its images are generated, and how.
             metadata: More texts for the file, by name.
         """
-        self._audio = GrowingAudio(
-            "of a recording",
-            sound.rate_hz,
-            sound.channels,
-            sound.layout,
-            max_samples=_HELD_S * sound.rate_hz,
-        )
+        self._held = HeldPictures("of a recording", sound, aac_rate_hz(sound.rate_hz))
         self._writer = Mp4Writer(
             path,
             size_px,
-            AudioInfo.growing(self._audio),
+            self._held.audio,
             sound.frame_rate_hz,
             metadata=({"comment": comment} if comment else {}) | dict(metadata or {}),
         )
-        self._pictures: deque[Tensor] = deque()
         self._stack = ExitStack()
         self._is_open = False
 
@@ -77,24 +64,21 @@ class Recording:
         traceback: TracebackType | None,
     ) -> None:
         """Complete the file, or leave what there is in the partial one."""
-        self._audio.close()
+        left = self._held.finish()
         if exception is not None:
             self._stack.__exit__(kind, exception, traceback)
             return
         with self._stack:
-            self._write(0)
+            self._write(left)
 
     def show(self, shown: Shown, now_s: float) -> None:  # noqa: ARG002
         """Take a frame; see ``LiveSink``."""
-        self._audio.append(shown.sound)
-        self._pictures.append(shown.picture)
-        self._write(_HELD_FRAMES)
+        self._write(self._held.add(shown))
 
-    def _write(self, num_held: int) -> None:
-        ready = [self._pictures.popleft() for _ in range(len(self._pictures) - num_held)]
-        if not ready:
+    def _write(self, pictures: Tensor | None) -> None:
+        if pictures is None:
             return
         if not self._is_open:
             self._stack.enter_context(self._writer)
             self._is_open = True
-        self._writer.write(torch.stack(ready))
+        self._writer.write(pictures)

@@ -5,24 +5,21 @@ Axis legend: H W pixels.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from ..live.audio.framer import AudioFormat
-from ..live.audio.growing import GrowingAudio
+from ..live.held_pictures import HeldPictures
 from ..live.recording import Recording
 from ..live.shown import Shown
-from ..media.audio.info import AudioInfo
 from ..media.isobmff.live import LiveMp4
 from ..media.video.encoder import VideoEncoder
 from ..streaming.broadcast import Broadcast
 
-_AAC_SAMPLES = 1024
+_SLOWEST_RATE_HZ = 44_100
+_RATE_HZ = 48_000
+"""Of sound that comes at a lower rate than the slowest: frames of AAC have a fixed number of
+samples, so at 16 kHz a picture would wait for its sound three times as long."""
 _GOP_FRAMES = 50
 _FRAGMENT_FRAMES = 2
 
@@ -38,13 +35,11 @@ class FragmentOutput:
             size_px: Height and width.
             sound: Of the session.
         """
-        self._audio = GrowingAudio(
-            "of a session", sound.rate_hz, sound.channels, sound.layout,
-            max_samples=10 * sound.rate_hz,
-        )  # fmt: skip
+        rate_hz = sound.rate_hz if sound.rate_hz >= _SLOWEST_RATE_HZ else _RATE_HZ
+        self._held = HeldPictures("of a session", sound, rate_hz)
         self._encoder = VideoEncoder(
             size_px,
-            AudioInfo.growing(self._audio),
+            self._held.audio,
             sound.frame_rate_hz,
             crf=23,
             preset="veryfast",
@@ -52,23 +47,19 @@ class FragmentOutput:
             sinks=[LiveMp4(stream, _FRAGMENT_FRAMES)],
             is_live=True,
         )
-        # A frame is encoded with the whole AAC frames that its sound lies in.
-        self._num_held = math.ceil(_AAC_SAMPLES / sound.rate_hz * sound.frame_rate_hz)
-        self._pictures: deque[Tensor] = deque()
         self._encoder.open()
 
     def take(self, shown: Shown) -> None:
         """Encode; see :class:`Output`."""
-        self._audio.append(shown.sound)
-        self._pictures.append(shown.picture)
-        while len(self._pictures) > self._num_held:
-            self._encoder.write(self._pictures.popleft()[None])
+        pictures = self._held.add(shown)
+        if pictures is not None:
+            self._encoder.write(pictures)
 
     def close(self, *, is_whole: bool) -> None:
         """End the stream; see :class:`Output`."""
-        self._audio.close()
-        if is_whole and self._pictures:
-            self._encoder.write(torch.stack(list(self._pictures)))
+        pictures = self._held.finish()
+        if is_whole and pictures is not None:
+            self._encoder.write(pictures)
         self._encoder.close()
 
 

@@ -45,7 +45,8 @@ _LEGAL_LAYOUTS = {
     "5.1(side)": "5.1",
 }
 _UNNAMED_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
-_FRAME_SAMPLES = 1024
+AAC_FRAME_SAMPLES = 1024
+"""Of each channel; what is encoded at a time."""
 _BITS_PER_SAMPLE = 4
 _MAX_BITS_PER_CHANNEL = 96_000
 
@@ -170,7 +171,8 @@ class AudioTrack:
     def _num_wanted(self) -> int:
         """Samples of the next AAC frame."""
         total = self.num_samples
-        return _FRAME_SAMPLES if total is None else min(_FRAME_SAMPLES, total - self._position)
+        left = AAC_FRAME_SAMPLES if total is None else total - self._position
+        return min(AAC_FRAME_SAMPLES, left)
 
     def _fill(self) -> None:
         """Read on until the next AAC frame is there, or the audio has ended."""

@@ -227,9 +227,11 @@ class VideoEncoder:
         assert total is None or self.num_written + len(pixels) <= total, (len(pixels), total)
         for image in pixels:
             with deferred_stops():
+                time_s = Fraction(self.num_written + 1, self.frame_rate_hz)
+                if self._is_live:  # a fragment leaves with its last picture, and needs its sound
+                    self._mux(self._track.packets_until(time_s))
                 self._mux(self._images.packets(image, self.num_written))
                 self.num_written += 1
-                time_s = Fraction(self.num_written, self.frame_rate_hz)
                 self._mux(self._track.packets_until(time_s))
 
     def video_packets(self, images: Iterable[NDArray[np.uint8]], first: int) -> Iterator[Packet]:
