@@ -4,7 +4,7 @@
  */
 
 import { HEAR, sessionPath } from './live_messages.js'
-import { RATE_HZ } from './live_microphone.js'
+import { RATE_HZ } from './microphone.js'
 
 /** Samples that may wait. What is later than that is of no use to anybody. */
 const MAX_WAITING = 2 * RATE_HZ

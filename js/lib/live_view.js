@@ -2,11 +2,12 @@
 
 import { Feed } from './live_feed.js'
 import { CLEAR, END, STREAM, sessionPath } from './live_messages.js'
-import { Microphone, whyFailed, whyNone } from './live_microphone.js'
 import { liveStatusLine } from './live_status.js'
 import { LiveStrip } from './live_strip.js'
 import { FROM, LIVE } from './messages.js'
+import { Microphone, whyFailed, whyNone } from './microphone.js'
 import { LIVE as LIVE_PACING } from './pacing.js'
+import { peakOf, toPcm } from './pcm.js'
 import { RESTARTED } from './status.js'
 import { PreviewView } from './view.js'
 
@@ -79,9 +80,9 @@ export class LiveView extends PreviewView {
     if (this.why) return
     const { session } = this
     const feed = (this.feed = new Feed(this.urlOf, session, () => this.closeMicrophone()))
-    const microphone = (this.microphone = new Microphone(({ piece, peak }) => {
-      this.peak = Math.max(this.peak, peak)
-      feed.push(piece)
+    const microphone = (this.microphone = new Microphone((block) => {
+      this.peak = Math.max(this.peak, peakOf(block))
+      feed.push(toPcm(block))
     }, () => this.fail('micGone')))
     try {
       await microphone.open()

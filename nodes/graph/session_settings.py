@@ -23,8 +23,8 @@ from ...flashtalk_core.serve.protocol import Source, Start
 if TYPE_CHECKING:
     from ...flashtalk_core.media.audio.source import AudioArray, Block
 
-RATES_HZ: dict[Source, int] = {"microphone": 16_000, "speech": 24_000}
-"""Of a session's sound: what the networks hear, and what most services send."""
+RATES_HZ: dict[Source, int] = {"microphone": 48_000, "speech": 24_000}
+"""Of a session's sound: what the page sends, and what most services send."""
 _NO_SILENCE_LIMIT_S = 86_400.0
 
 

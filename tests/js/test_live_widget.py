@@ -60,7 +60,7 @@ def test_the_feed_keeps_the_order_and_sends_together_what_came_meanwhile(run_mod
 def test_the_feed_drops_what_is_late_and_stops_where_it_is_refused(run_module):
     seen = run_module("""
         import { Feed } from './live_feed.js'
-        const second = () => new Int16Array(16000)
+        const second = () => new Int16Array(48000)
         let [isDown, lost, requests] = [true, 0, 0]
         globalThis.fetch = async () => {
           requests++
@@ -106,22 +106,26 @@ def test_the_line_says_what_the_session_does(run_module, changed, line):
     assert found == line
 
 
-def test_the_worklet_cuts_pieces_of_20_ms_and_does_nothing_in_a_page(run_module):
+def test_the_worklet_cuts_blocks_of_20_ms_and_does_nothing_in_a_page(run_module):
     seen = run_module("""
         import { readFileSync } from 'node:fs'
-        const source = readFileSync(new URL('./live_microphone_worklet.js'), 'utf8')
+        const source = readFileSync(new URL('./microphone_worklet.js'), 'utf8')
         ;(0, eval)(source) // as a page does: there is no processor, and nothing is raised
         const sent = []
         globalThis.sampleRate = 16000
         globalThis.AudioWorkletProcessor = class {
-          port = { postMessage: (piece) => sent.push(piece) }
+          port = { postMessage: (block) => sent.push(block) }
         }
         let Kind
         globalThis.registerProcessor = (name, kind) => (Kind = kind)
         ;(0, eval)(source)
-        const pieces = new Kind()
-        for (let i = 0; i < 6; i++) pieces.process([[new Float32Array(128).fill(i < 3 ? 0.5 : -2)]])
-        const found = sent.map(({ piece, peak }) => [piece.length, piece[0], piece.at(-1), peak])
+        const blocks = new Kind()
+        for (let i = 0; i < 6; i++) blocks.process([[new Float32Array(128).fill(i < 3 ? 0.5 : -2)]])
+        const { peakOf, toPcm } = await import('./pcm.js')
+        const found = sent.map((block) => {
+          const pcm = toPcm(block)
+          return [pcm.length, pcm[0], pcm.at(-1), peakOf(block)]
+        })
         console.log(JSON.stringify(found))
     """)
-    assert seen == [[320, 16384, 16384, 0.5], [320, 16384, -32767, 1]]
+    assert seen == [[320, 16384, 16384, 0.5], [320, 16384, -32768, 1]]

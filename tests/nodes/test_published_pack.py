@@ -31,7 +31,7 @@ SUSPECT = {
 }  # fmt: skip
 EXCEPTIONS = {
     ("js/lib/byte_stream.js", r"\.connect\("): "its own method, which fetches from this ComfyUI",
-    ("js/lib/live_microphone.js", r"\.connect\("): "joins two nodes of the browser's audio graph",
+    ("js/lib/microphone.js", r"\.connect\("): "joins two nodes of the browser's audio graph",
 }
 """File and pattern, with the reason."""
 

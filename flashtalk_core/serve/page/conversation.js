@@ -1,10 +1,11 @@
 /** What the page does with sound: whom it hears, what it sends, and when it interrupts. */
 
+import { Microphone, RATE_HZ } from '../lib/microphone.js'
+import { toPcm } from '../lib/pcm.js'
 import { BargeIn } from './barge_in.js'
 import { Connection } from './connection.js'
 import { BLOCK_MS, Gate } from './gate.js'
-import { Microphone, RATE_HZ } from './microphone.js'
-import { sendSound, toPcm } from './sound_file.js'
+import { sendSound } from './sound_file.js'
 
 /**
  * @typedef {'off' | 'connecting' | 'idle' | 'speaking' | 'lost'} State

@@ -1,5 +1,6 @@
 /** The page: elements, and what they do. */
 
+import { whyNone } from '../lib/microphone.js'
 import { LIVE } from '../lib/pacing.js'
 import { Player } from '../lib/player.js'
 import { speakIn } from '../lib/words.js'
@@ -7,7 +8,6 @@ import { BargeIn } from './barge_in.js'
 import { Conversation } from './conversation.js'
 import { Latency } from './latency.js'
 import { Meter } from './meter.js'
-import { canListen } from './microphone.js'
 import { watchPush } from './push_to_talk.js'
 import {
   NO_MICROPHONE_HERE, STATES, endOf, latencyOf, noMicrophone, sayingCommand, unreadable,
@@ -186,7 +186,7 @@ onChoice('input', (input) => {
 })
 watchPush(push, (isPushed) => conversation.push(isPushed))
 
-if (!canListen()) {
+if (whyNone()) {
   conversation.setInput('off')
   tell(lost, NO_MICROPHONE_HERE)
   for (const choice of document.querySelectorAll('input[name=input]'))

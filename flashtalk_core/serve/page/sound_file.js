@@ -1,18 +1,11 @@
 /** A sound file as the server takes it, sent no further ahead than it keeps. */
 
-import { RATE_HZ } from './microphone.js'
+import { RATE_HZ } from '../lib/microphone.js'
+import { toPcm } from '../lib/pcm.js'
 
 /** The server keeps 60 s that wait; what goes beyond this is sent as the avatar speaks. */
 const AHEAD_S = 30
 const PIECE_S = 1
-
-/**
- * @param {Float32Array} samples - full scale at 1
- * @returns {Int16Array<ArrayBuffer>}
- */
-export function toPcm(samples) {
-  return Int16Array.from(samples, (x) => Math.max(-32768, Math.min(32767, Math.round(x * 32768))))
-}
 
 /**
  * Any sound file that the browser plays, mono. Rejects what it cannot read.
