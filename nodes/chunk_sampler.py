@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from .graph.errors import attribute_errors
-from .graph.sizes import MAX_SEED, MODEL_RULE
-from .sockets import CATEGORY, ChunksSocket, ModelSocket, ReferenceSocket, SpeechSocket
+from .graph.sizes import MODEL_RULE
+from .sockets import (
+    CATEGORY,
+    ChunksSocket,
+    ModelSocket,
+    ReferenceSocket,
+    SpeechSocket,
+    colour_input,
+    seed_input,
+    shift_input,
+    steps_input,
+)
 
 if TYPE_CHECKING:
     from .graph.descriptions import ModelDescription, ReferenceDescription, SpeechDescription
@@ -32,21 +42,8 @@ class ChunkSampler(io.ComfyNode):
                 ModelSocket.Input("model"),
                 SpeechSocket.Input("speech"),
                 ReferenceSocket.Input("reference"),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=True,
-                    tooltip="The same seed gives the same video on the same machine.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=4,
-                    min=1,
-                    max=100,
-                    tooltip="Denoising steps of a chunk: 4 as trained, 2 is faster.",
-                ),
+                seed_input("The same seed gives the same video on the same machine."),
+                steps_input(),
                 io.Combo.Input(
                     "rule",
                     options=[MODEL_RULE, "renoise", "euler"],
@@ -54,14 +51,7 @@ class ChunkSampler(io.ComfyNode):
                     tooltip="Update rule of a step: renoise for the authors' weights, euler for "
                     "weights trained with it.",
                 ),
-                io.Float.Input(
-                    "shift",
-                    default=5.0,
-                    min=0.1,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="Weight on noisy steps: 5 as trained, 1 spreads them evenly.",
-                ),
+                shift_input(),
                 io.Int.Input(
                     "motion_frames",
                     default=5,
@@ -70,15 +60,7 @@ class ChunkSampler(io.ComfyNode):
                     step=4,
                     tooltip="Frames a chunk takes over from the one before: 5 as trained.",
                 ),
-                io.Float.Input(
-                    "colour_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How strongly colours are matched to the portrait: 1 as the authors "
-                    "do, 0 not at all.",
-                ),
+                colour_input(),
                 io.Int.Input(
                     "chunk_frames",
                     default=33,

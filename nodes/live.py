@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import InputImpl, io, ui
 
 from .graph.errors import attribute_errors
-from .graph.sizes import MAX_SEED, MIN_CHUNK_FRAMES
+from .graph.sizes import MIN_CHUNK_FRAMES
 from .search_words import LIVE_TALK
-from .sockets import CATEGORY, ModelSocket, ReferenceSocket
+from .sockets import (
+    CATEGORY,
+    ModelSocket,
+    ReferenceSocket,
+    colour_input,
+    seed_input,
+    shift_input,
+    steps_input,
+)
 
 if TYPE_CHECKING:
     from ..flashtalk_core.serve.session import Recorder
@@ -61,21 +69,8 @@ class Live(io.ComfyNode):
                     step=0.1,
                     tooltip="Longest session; it ends then by itself.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=True,
-                    tooltip="Of the noise that chunks are drawn from.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=4,
-                    min=1,
-                    max=100,
-                    tooltip="Denoising steps of a chunk: 4 as trained, 2 is faster.",
-                ),
+                seed_input("Of the noise that chunks are drawn from."),
+                steps_input(),
                 io.String.Input(
                     "filename_prefix",
                     default="FlashTalk/live",
@@ -188,23 +183,6 @@ def _advanced() -> list[Any]:
             tooltip="Frames of a chunk, 5 taken over included: 33 as trained. A microphone waits "
             "for a whole chunk, so shorter ones answer sooner, and cost more.",
         ),
-        io.Float.Input(
-            "shift",
-            default=5.0,
-            min=0.1,
-            max=100.0,
-            step=0.1,
-            advanced=True,
-            tooltip="Weight on noisy steps: 5 as trained, 1 spreads them evenly.",
-        ),
-        io.Float.Input(
-            "colour_strength",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            advanced=True,
-            tooltip="How strongly colours are matched to the portrait: 1 as the authors do, 0 not "
-            "at all.",
-        ),
+        shift_input(advanced=True),
+        colour_input(advanced=True),
     ]

@@ -1,8 +1,10 @@
-"""Types of the pack's own connections; each carries a description, never frames."""
+"""What several nodes have: connections, which carry descriptions, never frames, and inputs."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
+
+from .graph.sizes import MAX_SEED
 
 CATEGORY = "video/FlashTalk"
 
@@ -11,3 +13,48 @@ SpeechSocket = io.Custom("FLASHTALK_SPEECH")
 ReferenceSocket = io.Custom("FLASHTALK_REFERENCE")
 ChunksSocket = io.Custom("FLASHTALK_CHUNKS")
 """One type before and after Parallel Decode, so that it can be bypassed or left out."""
+
+
+def seed_input(tooltip: str) -> io.Int.Input:
+    """Return the input of the noise, which ComfyUI draws anew for each run where it is told to."""
+    return io.Int.Input(
+        "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip
+    )
+
+
+def steps_input() -> io.Int.Input:
+    """Return the input of how often a chunk is denoised."""
+    return io.Int.Input(
+        "steps",
+        default=4,
+        min=1,
+        max=100,
+        tooltip="Denoising steps of a chunk: 4 as trained, 2 is faster.",
+    )
+
+
+def shift_input(*, advanced: bool = False) -> io.Float.Input:
+    """Return the input of the schedule."""
+    return io.Float.Input(
+        "shift",
+        default=5.0,
+        min=0.1,
+        max=100.0,
+        step=0.1,
+        advanced=advanced or None,
+        tooltip="Weight on noisy steps: 5 as trained, 1 spreads them evenly.",
+    )
+
+
+def colour_input(*, advanced: bool = False) -> io.Float.Input:
+    """Return the input of the colour match."""
+    return io.Float.Input(
+        "colour_strength",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        advanced=advanced or None,
+        tooltip="How strongly colours are matched to the portrait: 1 as the authors do, 0 not at "
+        "all.",
+    )
