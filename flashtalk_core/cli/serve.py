@@ -88,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise InvalidInputError(missing_package("aiohttp")) from error
     from ..engine.events import NO_EVENTS
+    from ..live.decide import Policy
+    from ..live.engine import live_chunks
     from ..live.plan import plan_live
     from ..serve.access import Access
     from ..serve.app import LiveApp
@@ -101,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         _make_folder(args.record)
     plan = plan_live(read_spec(args))
+    live_chunks(plan.chunk, args.chunk_frames, Policy(look_ahead=args.look_ahead).look_ahead)
     with open_engine(plan, NO_EVENTS, limits_of(args)) as engine:
         hub = _hub(args, plan, engine)
         logger.info("drawing the idle frames, and measuring chunks")

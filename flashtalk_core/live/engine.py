@@ -26,7 +26,9 @@ from .idle import IdleLoop, close_loop
 from .session import Job
 
 BANK_CHUNKS = 3
-"""Chunks of silence that the idle frames are made of."""
+"""Chunks of silence that the idle frames are made of, more of short ones."""
+_BANK_FRAMES = 24
+"""Least that makes a loop with a fade in it."""
 _BANK_INDEX = 2**31  # its noise is no chunk's of a session
 
 
@@ -45,6 +47,30 @@ def live_chunk(chunk: ChunkConfig, num_frames: int, look_ahead: int = 0) -> Chun
     num_new = num_frames - chunk.num_motion_frames
     lookback = chunk.audio_context_frames - num_new - look_ahead
     return replace(chunk, num_frames=num_frames, audio_lookback_frames=lookback)
+
+
+def live_chunks(
+    chunk: ChunkConfig, lengths: Sequence[int], look_ahead: int = 0
+) -> list[ChunkConfig]:
+    """Return the arithmetic of chunks of several lengths; see :func:`live_chunk`.
+
+    Raises:
+        InvalidInputError: If there cannot be chunks of such lengths.
+    """
+    longest = chunk.audio_context_frames - look_ahead
+    for length in lengths:
+        require(
+            chunk.num_motion_frames < length <= longest and length % 4 == 1,
+            f"chunk of {length} frames: use 4n + 1, from {chunk.num_motion_frames + 4} to "
+            f"{(longest - 1) // 4 * 4 + 1}; 33 is as trained",
+            subject="chunk_frames",
+        )
+    require(
+        len(set(lengths)) == len(lengths),
+        f"chunk lengths {', '.join(map(str, lengths))}: one is named twice; name each once",
+        subject="chunk_frames",
+    )
+    return [live_chunk(chunk, length, look_ahead) for length in lengths]
 
 
 @dataclass
@@ -135,7 +161,6 @@ def open_engine(
             request = replace(plan.request, chunk=chunk)
             opened = engine.open(replace(plan, request=request), sound, guard)
             sources[chunk.num_new_frames] = stack.enter_context(opened)
-        require(len(sources) == len(chunks), "chunk lengths: one is named twice; name each once")
         yield LiveEngine(sources, guard)
 
 
@@ -166,7 +191,7 @@ def prepare_idle(
     longest = max(engine.sources)
     drawn, costs = [], {}
     state, first = SessionState(_BANK_INDEX, None, engine.fingerprint), -_span_of(engine)
-    for num_new in [longest] * BANK_CHUNKS if policy.idle == "bank" else [longest]:
+    for num_new in [longest] * (_num_idle_chunks(longest) if policy.idle == "bank" else 1):
         frames, state, cost = _draw_timed(engine, num_new, first, state, clock_s)
         drawn.append(frames)
         costs[num_new] = cost
@@ -180,9 +205,14 @@ def prepare_idle(
     return IdleLoop.of(portrait_of(plan)[None]), costs
 
 
+def _num_idle_chunks(num_new: int) -> int:
+    return max(BANK_CHUNKS, -(-_BANK_FRAMES // num_new))
+
+
 def _span_of(engine: LiveEngine) -> int:
     """Return how far before frame 0 the idle frames are drawn: where nobody ever speaks."""
-    return (BANK_CHUNKS + 2) * max(engine.sources)
+    longest = max(engine.sources)
+    return (_num_idle_chunks(longest) + 2) * longest
 
 
 def _draw_timed(

@@ -22,6 +22,11 @@ from .idle import IdleLoop
 from .shown import Shown
 from .timeline import Timeline
 
+_SHORT_FRAMES = 16
+"""New frames of a chunk that is much shorter than those of training."""
+_EDGE_FRAMES = 2
+"""At the end of what is heard, where lips are worse."""
+
 
 @dataclass(eq=False)
 class Job:
@@ -287,7 +292,7 @@ class LiveSession:
         chunk = self._chunks[action.num_new]
         index = self.counts.chunks
         state = self._timeline.cut(action.first, index, self.fingerprint)
-        span = span_at(action.first, index, chunk)
+        span = self._with_what_follows(span_at(action.first, index, chunk))
         if self.sound.stop < span.shown.stop:
             self.sound.detach()
         self._is_stale = False
@@ -296,6 +301,18 @@ class LiveSession:
         self.counts.silent_chunks += is_silent
         self._job = Job(span, state, chunk, is_silent)
         return self._job
+
+    def _with_what_follows(self, span: ChunkSpan) -> ChunkSpan:
+        """Let a short chunk hear what is known after it, where nobody has to wait for that.
+
+        Its last frames are a large part of it, and they are heard worse where nothing follows.
+        """
+        if len(span.shown) > _SHORT_FRAMES:
+            return span
+        known = self.sound.stop - span.shown.stop if self.sound.may_grow else _EDGE_FRAMES
+        shift = max(0, min(_EDGE_FRAMES, known) - self.policy.look_ahead)
+        window = range(span.window.start + shift, span.window.stop + shift)
+        return replace(span, window=window)
 
     def _interrupt_silence(self) -> None:
         """Give up a chunk of silence where speech can begin instead."""

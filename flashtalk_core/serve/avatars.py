@@ -21,7 +21,7 @@ from ..engine.render import describe
 from ..engine.state import FrameGroup
 from ..live.audio.sound import LiveSound
 from ..live.decide import ChunkCost, Policy
-from ..live.engine import LiveEngine, live_chunk, open_engine, prepare_idle
+from ..live.engine import LiveEngine, live_chunks, open_engine, prepare_idle
 from ..live.idle import IdleLoop
 from ..live.session import Job
 from ..media.audio.source import SampleReader
@@ -117,7 +117,7 @@ def open_avatar(
         between: Called between the chunks that are drawn here.
         events: Receives loading, and the steps of all chunks.
     """
-    chunks = [live_chunk(plan.chunk, length, policy.look_ahead) for length in chunk_frames]
+    chunks = live_chunks(plan.chunk, chunk_frames, policy.look_ahead)
     ear = Ear(LiveSound(chunk=chunks[-1]))
     with open_engine(engine, plan, ear, chunks, events) as opened:
         between()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
+
+import numpy as np
 
 from ..live.session import Counts
 from ..live.shown import Shown
@@ -60,10 +62,10 @@ class SessionMeter:
         with self._lock:
             return {
                 **{name: getattr(counts, name) for name in Counts.__dataclass_fields__},
-                "lateness_p99_ms": _ms(percentile(self.lateness_s, 0.99)),
-                "response_median_ms": _ms(percentile(self.responses_s, 0.5)),
-                "response_max_ms": _ms(percentile(self.responses_s, 1.0)),
-                "clear_max_ms": _ms(percentile(self.clears_s, 1.0)),
+                "lateness_p99_ms": _quantile_ms(self.lateness_s, 0.99),
+                "response_median_ms": _quantile_ms(self.responses_s, 0.5),
+                "response_max_ms": _quantile_ms(self.responses_s, 1.0),
+                "clear_max_ms": _quantile_ms(self.clears_s, 1.0),
             }
 
 
@@ -81,14 +83,6 @@ class ServerCounts:
     failed_sessions: int = 0
 
 
-def percentile(values: Sequence[float] | deque[float], share: float) -> float | None:
-    """Return the value below which a share of ``values`` lies; ``None`` of none."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
 def prometheus(values: dict[str, tuple[str, str, float]]) -> str:
     """Return metrics as Prometheus reads them.
 
@@ -101,5 +95,8 @@ def prometheus(values: dict[str, tuple[str, str, float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(1000 * seconds, 1)
+def _quantile_ms(values: deque[float], share: float) -> float | None:
+    """Return the value that a share of ``values`` does not exceed; ``None`` of none."""
+    if not values:
+        return None
+    return round(1000 * float(np.quantile(values, share, method="higher")), 1)

@@ -18,8 +18,8 @@ from ..live.shown import Shown
 from ..media.audio.source import Block
 from .limits import MAX_PORTRAIT_BYTES, MAX_PROMPT_CHARACTERS
 
-Format = Literal["none", "fmp4", "jpeg", "i420", "rgb"]
-"""What a client gets as binary messages: nothing, fragments of MP4, or a picture and its sound."""
+Format = Literal["none", "jpeg", "i420", "rgb"]
+"""What a client gets as binary messages: nothing, or a picture and its sound."""
 Source = Literal["speech", "microphone"]
 """Whether sound is speech alone, or what a microphone hears, which goes through the gate."""
 FRAME = struct.Struct("<4sIHHBBHII")

@@ -75,7 +75,7 @@ class Talker:
             await self._refuse(error)
             return
         output: OutputThread | None = None
-        if start.format in ("jpeg", "i420", "rgb"):
+        if start.format != "none":
             frames = FrameOutput(start.format, self._offer)
             output = session.add_output(f"{start.format} client", frames)
         client = session.attach(self._wake)

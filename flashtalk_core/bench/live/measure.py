@@ -23,7 +23,7 @@ from ...live.audio.silero import SileroDetector
 from ...live.audio.sound import LiveSound
 from ...live.clock import LEAD_S
 from ...live.decide import ChunkCost, Policy, first_cost
-from ...live.engine import LiveEngine, live_chunk, open_engine, prepare_idle
+from ...live.engine import LiveEngine, live_chunks, open_engine, prepare_idle
 from ...live.plan import plan_live
 from ...live.realtime import run_live
 from ...live.recording import Recording
@@ -99,7 +99,7 @@ def measure_live(bench: LiveBench) -> LiveReport:
     )
     plan = plan_live(bench.spec, sound)
     lengths = sorted(set(bench.chunk_frames))
-    chunks = [live_chunk(plan.chunk, length, bench.policy.look_ahead) for length in lengths]
+    chunks = live_chunks(plan.chunk, lengths, bench.policy.look_ahead)
     local = LocalEngine(CachedNetworks(plan.checkpoint, plan.placement), EncodingMemo())
     with open_engine(local, plan, sound, chunks) as engine:
         logger.info("drawing the idle frames, and measuring chunks")

@@ -164,11 +164,11 @@ def simulate_mix(bench: MixBench) -> MixRow:
 
 
 def _row(bench: MixBench, capacity: int, agents: list[_Agent], until_s: float) -> MixRow:
-    responses = sorted(one for agent in agents for one in agent.responses_s)
+    responses = [one for agent in agents for one in agent.responses_s]
     clears = [one for agent in agents for one in agent.clears_s]
     chunks = sum(agent.session.counts.chunks for agent in agents)
     rate_hz = agents[0].session.chunks[0].frame_rate_hz
-    at = [responses[min(len(responses) - 1, int(p * len(responses)))] for p in (0.5, 0.95, 1)]
+    at = [float(one) for one in np.quantile(responses, (0.5, 0.95, 1), method="higher")]
     return MixRow(
         sessions=bench.sessions,
         capacity=capacity,

@@ -1,10 +1,14 @@
 """Loops of idle frames, and what is shown around them."""
 
+import re
 from itertools import pairwise
 
 import pytest
 import torch
 
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.live.engine import live_chunks, prepare_idle
 from flashtalk_core.live.idle import IdleLoop, blend, close_loop
 from flashtalk_core.live.timeline import Timeline
 
@@ -67,3 +71,22 @@ def test_what_is_cut_is_not_shown():
         *idle.frames[:2, 0, 0, 0].tolist(), 9, 9, 9,
     ]  # fmt: skip
     assert [line.take()[1] for _ in range(6)] == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("length", [9, 13, 17])
+def test_short_chunks_make_idle_frames_as_well(rig, length):
+    session = rig(lengths=(length,))
+    plan, clock = None, iter(range(1000))
+    idle, costs = prepare_idle(session.engine, plan, session.policy, lambda: next(clock))
+    assert len(idle.frames) >= 12
+    assert list(costs) == [length - 5]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [((5,), "chunk of 5 frames: use 4n + 1, from 9 to 197"), ((10,), "chunk of 10 frames"),
+     ((201,), "from 9 to 197"), ((-3,), "chunk of -3 frames"), ((33, 17, 33), "named twice")],
+)  # fmt: skip
+def test_lengths_that_cannot_be_are_refused(lengths, message):
+    with pytest.raises(InvalidInputError, match=re.escape(message)):
+        live_chunks(ChunkConfig(), lengths, 0)

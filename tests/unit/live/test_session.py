@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from flashtalk_core.live.decide import Policy
+from tests.unit.live.conftest import speech
 
 pytestmark = pytest.mark.cpu
 
@@ -164,3 +165,18 @@ def test_what_was_spoken_is_not_faded_where_idle_frames_lead_to_what_follows(rig
         if one.utterance is not None:
             assert bright == int(100 + 100 * level), one.frame
     assert len(run.out.played) == 2
+
+
+@pytest.mark.parametrize(
+    ("length", "pushed", "ended", "look_ahead", "beyond"),
+    [(17, 30, False, 0, 2), (17, 13, False, 0, 1), (17, 12, False, 0, 0), (17, 12, True, 0, 2),
+     (17, 30, False, 1, 2), (33, 60, False, 0, 0)],
+)  # fmt: skip
+def test_a_short_chunk_hears_what_is_known_after_it(rig, length, pushed, ended, look_ahead, beyond):
+    session = rig(lengths=(length,), policy=Policy(look_ahead=look_ahead)).session
+    session.push(speech(pushed))
+    if ended:
+        session.end()
+    job = session.next_job()
+    assert job.span.window.stop == job.span.shown.stop + beyond
+    assert len(job.span.window) == 200

@@ -53,7 +53,8 @@ def test_a_start_says_what_it_says_and_the_rest_is_the_default():
     ("fields", "message"),
     [
         ({"fromat": "rgb"}, "unknown fromat; known are token, session"),
-        ({"format": "avi"}, "format 'avi': use none, fmp4, jpeg"),
+        ({"format": "fmp4"}, "format 'fmp4': use none, jpeg"),
+        ({"format": "avi"}, "format 'avi': use none, jpeg"),
         ({"format": ["rgb"]}, "format \"['rgb']\""),
         ({"source": "tts"}, "source 'tts': use speech, microphone"),
         ({"idle": "sleep"}, "idle 'sleep': use bank, draw, still"),
