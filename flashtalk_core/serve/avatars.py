@@ -28,7 +28,7 @@ from ..media.audio.source import SampleReader
 from ..media.image.portrait import open_image
 
 MAX_AVATARS = 8
-"""Portraits that are kept ready; the one used longest ago gives way."""
+"""Portraits that are kept ready beside those in use; the one used longest ago gives way."""
 
 
 class Ear:
@@ -146,6 +146,7 @@ class Avatars:
         self._engine = engine
         self._chunk_frames = sorted(set(chunk_frames))
         self._ready: OrderedDict[str, tuple[Avatar, ExitStack]] = OrderedDict()
+        self._used: dict[object, str] = {}
         self._lock = Lock()
 
     def plan(
@@ -165,12 +166,24 @@ class Avatars:
             request = replace(request, sampling=replace(request.sampling, seed=seed))
         return replace(self._plan, request=request)
 
+    def hold(self, user: object, plan: RenderPlan, policy: Policy) -> None:
+        """Keep a portrait as long as somebody uses it, from before it is prepared; any thread."""
+        key = _key(plan, policy)
+        with self._lock:
+            self._used[user] = key
+
+    def leave(self, user: object) -> None:
+        """Note that somebody uses a portrait no longer; any thread."""
+        with self._lock:
+            self._used.pop(user, None)
+
     def find(self, plan: RenderPlan, policy: Policy) -> Avatar | None:
         """Return what is ready, ``None`` if it is to be prepared; any thread."""
+        key = _key(plan, policy)
         with self._lock:
-            found = self._ready.get(_key(plan, policy))
+            found = self._ready.get(key)
             if found is not None:
-                self._ready.move_to_end(_key(plan, policy))
+                self._ready.move_to_end(key)
             return None if found is None else found[0]
 
     def prepare(
@@ -183,7 +196,7 @@ class Avatars:
             policy: Of the session.
             between: Called between the chunks that are drawn for it.
         """
-        found = self.find(plan, policy)
+        found, key = self.find(plan, policy), _key(plan, policy)
         if found is not None:
             return found
         between()
@@ -191,8 +204,11 @@ class Avatars:
         opened = open_avatar(self._engine, plan, policy, self._chunk_frames, between)
         avatar = stack.enter_context(opened)
         with self._lock:
-            self._ready[_key(plan, policy)] = avatar, stack
-            gone = [self._ready.popitem(last=False)[1] for _ in range(len(self) - MAX_AVATARS)]
+            self._ready[key] = avatar, stack
+            used = {*self._used.values(), key}
+            unused = [key for key in self._ready if key not in used]
+            spare = max(0, len(self) - MAX_AVATARS)
+            gone = [self._ready.pop(key) for key in unused[:spare]]
         for _, old in gone:
             old.close()
         return avatar

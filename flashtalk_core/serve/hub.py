@@ -61,6 +61,7 @@ class LiveHub:
         self._drawing = DrawingThread(now_s=now_s)
         self._sessions: dict[str, ServedSession] = {}
         self._places: set[object] = set()
+        self._taken: dict[str, object] = {}
         self._lock = Lock()
 
     @property
@@ -74,7 +75,9 @@ class LiveHub:
         Raises:
             FlashTalkError: If the portrait or the model cannot be used, or chunks take too long.
         """
-        own = self.avatars.prepare(self.avatars.plan(), self.policy())
+        plan, policy = self.avatars.plan(), self.policy()
+        self.avatars.hold(self, plan, policy)
+        own = self.avatars.prepare(plan, policy)
         self.factor = own.factor
         self.capacity = self.capacity_at(own.factor)
         self._drawing.scheduler.capacity = self.capacity
@@ -109,19 +112,19 @@ class LiveHub:
             return self.find(start.session)
         place = self.admit()
         try:
-            avatar = await self.find_avatar(start)
+            avatar = await self.find_avatar(start, place)
             return await asyncio.to_thread(self.open, avatar, start, place)
         except BaseException:
             self.release(place)
             raise
 
-    async def find_avatar(self, start: Start) -> Avatar:
-        """Return who speaks, once it is ready.
+    async def find_avatar(self, start: Start, place: object) -> Avatar:
+        """Return who speaks, once it is ready; it is kept while the place is.
 
         Raises:
             FlashTalkError: If portrait or prompt cannot be used, or take too long.
         """
-        found = await asyncio.to_thread(self.prepare, start)
+        found = await asyncio.to_thread(self.prepare, start, place)
         if not isinstance(found, Future):
             return found
         try:
@@ -161,11 +164,12 @@ class LiveHub:
             return place
 
     def release(self, place: object) -> None:
-        """Give back a place of :meth:`admit`; does nothing if it is given back or taken."""
+        """Give back a place of :meth:`admit` that :meth:`open` did not take."""
         with self._lock:
             self._places.discard(place)
+        self.avatars.leave(place)
 
-    def prepare(self, start: Start) -> Avatar | Future[object]:
+    def prepare(self, start: Start, place: object) -> Avatar | Future[object]:
         """Return who speaks, or what will; a plan is made, so it takes a moment.
 
         Raises:
@@ -173,6 +177,7 @@ class LiveHub:
         """
         plan = self.avatars.plan(start.portrait, start.prompt, start.seed)
         policy = self.policy(start.idle)
+        self.avatars.hold(place, plan, policy)
         ready = self.avatars.find(plan, policy)
         if ready is not None:
             return ready
@@ -200,6 +205,7 @@ class LiveHub:
         with self._lock:
             self._places.discard(place)
             self._sessions[session.id] = session
+            self._taken[session.id] = place
             self.counts.sessions += 1
         return session
 
@@ -222,7 +228,9 @@ class LiveHub:
             if self._sessions.pop(session.id, None) is None:
                 return
             self.counts.failed_sessions += session.error is not None
+            place = self._taken.pop(session.id)
         session.close(reason)
+        self.avatars.leave(place)
 
     def close_finished(self) -> None:
         """End the sessions whose time is over."""

@@ -99,8 +99,8 @@ class Host(Protocol):
         """Give back a place."""
         ...
 
-    async def find_avatar(self, start: Start) -> Avatar:
-        """Return who speaks, once it is ready."""
+    async def find_avatar(self, start: Start, place: object) -> Avatar:
+        """Return who speaks, once it is ready; it is kept while the place is."""
         ...
 
     def call(self, task: Callable[[], object]) -> Future[object]:
@@ -173,7 +173,7 @@ class OmnirtClient:
         self._end()
         self._place = self._hub.admit()
         try:
-            avatar = await self._hub.find_avatar(start)
+            avatar = await self._hub.find_avatar(start, self._place)
         except BaseException:
             self._hub.release(self._place)
             raise

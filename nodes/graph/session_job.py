@@ -19,6 +19,7 @@ from ...flashtalk_core.live.realtime import DrawingThread
 from ...flashtalk_core.log import printable_log
 from ...flashtalk_core.serve.avatars import open_avatar
 from ...flashtalk_core.serve.session import ServedSession
+from ..host.free_request import unload_if_asked
 from ..host.output import OutputFile, new_output
 from ..host.written_files import written_files
 from ..preview.messages import ENCODING
@@ -165,6 +166,8 @@ class SessionJob:
         if self._stop.is_asked():
             found.reason = "stopped"
         found.reason = found.reason or found.session.why_over()
+        if not found.session.live.is_speaking and unload_if_asked():
+            _log.info("models were unloaded, as /free asked; the next speech loads them")
         return bool(found.reason)
 
     def _raise_what_ended(self, session: ServedSession, output: OutputFile) -> None:

@@ -114,12 +114,53 @@ async def test_a_client_of_the_live_protocol_speaks_at_its_own_rate_and_interrup
     assert max(brightness(path_of(node))) > 125
 
 
+class PromptQueue:
+    """ComfyUI's queue, as far as ``/free`` uses it."""
+
+    def __init__(self, **flags):
+        self.flags = flags
+
+    def set_flag(self, name, data):
+        self.flags[name] = data
+
+    def get_flags(self, reset=True):
+        assert not reset, "ComfyUI itself is to see the others"
+        return dict(self.flags)
+
+
+@running
+async def test_memory_is_freed_on_request_once_nobody_speaks(live, pack, monkeypatch):
+    queue, unloaded = PromptQueue(), []
+    server = pack["server"].PromptServer.instance
+    monkeypatch.setattr(server, "prompt_queue", queue, raising=False)
+    management = pack["comfy.model_management"]
+    monkeypatch.setattr(management, "unload_all_models", lambda: unloaded.append(is_speaking()))
+    node = live()
+
+    def is_speaking():
+        (found,) = pack["nodes.preview.open_sessions"].open_sessions().values()
+        return found.session.live.is_speaking
+
+    async with node.serving() as (address, client, _):
+        await client.post(f"{address}/say", data=sound(1.0))
+        await node.told(lambda message: message["speaking"])
+        queue.flags = {"unload_models": True, "free_memory": True}
+        async with asyncio.timeout(10):
+            while not unloaded:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.6)
+        assert await (await client.post(f"{address}/say", data=sound(0.4))).json()
+        await client.post(f"{address}/end")
+    assert unloaded == [False]
+    assert queue.flags == {"unload_models": False, "free_memory": True}
+
+
 @running
 async def test_a_microphone_is_heard_through_the_gate(live):
     node = live(source="microphone")
     async with node.serving() as (address, client, _):
         for piece in words(1.0):
-            async with client.post(f"{address}/hear", data=piece) as answer:
+            async with client.post(f"{address}/hear?rate=16000", data=piece) as answer:
                 assert answer.status == 200
         await node.told(lambda message: message["speaking"])
         async with client.post(f"{address}/say", data=b"") as answer:
