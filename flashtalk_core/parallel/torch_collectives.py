@@ -6,6 +6,7 @@ Imported in worker processes only: ComfyUI's process never imports ``torch.distr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from math import prod
 
 import torch
@@ -27,7 +28,10 @@ class TorchCollectives:
     """
 
     def __init__(
-        self, group: dist.ProcessGroup | None = None, note: Callable[[bool], None] = _ignore
+        self,
+        group: dist.ProcessGroup | None = None,
+        note: Callable[[bool], None] = _ignore,
+        timeout: timedelta | None = None,
     ) -> None:
         """Use a group of processes.
 
@@ -35,6 +39,8 @@ class TorchCollectives:
             group: By default that of all processes, which must be initialised.
             note: Called before each exchange of this group and its subgroups, in which this rank
                 may wait for others, with whether all processes take part.
+            timeout: How long an exchange of a subgroup may wait; ``None`` is PyTorch's own. That
+                of ``group`` was set where it was made.
         """
         self.process_group = self._group = group if group is not None else dist.group.WORLD
         self._ranks = dist.get_process_group_ranks(self._group)
@@ -42,6 +48,7 @@ class TorchCollectives:
         self.rank = dist.get_rank(self._group)
         self.size = len(self._ranks)
         self._note = note
+        self._timeout = timeout
         self._is_whole = self.size == dist.get_world_size()
 
     @property
@@ -112,9 +119,11 @@ class TorchCollectives:
         own = None
         for ranks in groups:  # every process takes part in making every group
             members = [self._ranks[rank] for rank in ranks]
-            group = dist.new_group(members, backend=dist.get_backend(self._group))
+            group = dist.new_group(
+                members, timeout=self._timeout, backend=dist.get_backend(self._group)
+            )
             if self.rank in ranks:
-                own = TorchCollectives(group, self._note)
+                own = TorchCollectives(group, self._note, self._timeout)
         return own
 
     def _reduce(self, values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:

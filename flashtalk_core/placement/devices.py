@@ -58,8 +58,18 @@ def parse_devices(text: str) -> tuple[str, ...]:
 
     Returns:
         Names of devices; none of an empty text.
+
+    Raises:
+        InvalidInputError: If something in it is neither a number nor can be the name of a device.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        require(
+            re.fullmatch(r"[0-9]{1,3}|[a-z]+(:[0-9]{1,3})?", name) is not None,
+            f"devices {excerpt(text)!r}: {excerpt(name)!r} is no device; use numbers of GPUs with "
+            "commas between, such as 0,1,2,3",
+            subject="devices",
+        )
     return tuple(f"cuda:{int(name)}" if name.isdecimal() else name for name in names)
 
 
@@ -160,8 +170,8 @@ def check_devices(
         index = name.partition(":")[2]
         require(
             index.isdecimal() and (are_elsewhere or int(index) < count),
-            f"device {excerpt(name)!r} of devices {shown}: there are {count} GPUs, 0 to "
-            f"{count - 1}; see `python -m flashtalk_core doctor`",
+            f"device {excerpt(name)!r} of devices {shown}: {_gpus(count)}; see `python -m "
+            "flashtalk_core doctor`",
             subject="devices",
         )
     require(
@@ -175,6 +185,13 @@ def check_devices(
         "a build of it for CUDA (pytorch.org), or use one GPU",
         subject="devices",
     )
+
+
+def _gpus(count: int) -> str:
+    """Say how many GPUs there are, and their numbers."""
+    if count > 1:
+        return f"there are {count} GPUs, 0 to {count - 1}"
+    return "there is one GPU, 0" if count else "PyTorch sees no GPU here"
 
 
 def nccl_version() -> str:

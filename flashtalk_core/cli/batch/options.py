@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ...placement.devices import parse_devices
+from ..rendering.device_options import device_list
 from ..rendering.render_options import add_render_options, parse_path
 
 
@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     several = parser.add_argument_group("several rows at once")
     several.add_argument(
         "--devices",
-        type=parse_devices,
+        type=device_list,
         default=(),
         metavar="LIST",
         help="GPUs that render a row each, such as 0,1,2,3",

@@ -44,6 +44,6 @@ def count_ranks(args: argparse.Namespace, reason: str) -> int:
     require(ranks >= 2, f"ranks {ranks}: {reason} 2 or more")
     require(
         args.cpu or ranks <= gpus,
-        f"ranks {ranks}: this machine has {gpus} GPUs; use fewer, or --cpu",
+        f"ranks {ranks}: this machine has {gpus} GPU(s); use fewer, or --cpu",
     )
     return ranks

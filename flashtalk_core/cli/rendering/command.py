@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import finished
-from .device_options import add_device_options, limits_of
+from .device_options import add_device_options, limits_of, say_unused
 from .render_options import add_render_options, parse_path, read_spec
 from .running import render_job
 
@@ -83,6 +83,7 @@ def open_engine(
 
     place = plan.placement
     if not place.devices and not place.cluster:
+        say_unused(limits or {})
         yield LocalEngine(CachedNetworks(plan.checkpoint, place, events))
         return
     from ...runtime.fleet import Fleet

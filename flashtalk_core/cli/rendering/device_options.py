@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ...acceleration.kernel_options import EXCHANGES
+from ...errors import InvalidInputError
 from ...excerpt import excerpt
 from ...parallel.bands import AUTO
 from ...placement.devices import parse_devices, parse_numbers
 
+logger = logging.getLogger(__name__)
+
 LIMITED_PHASES = ("start", "load", "stop")
+
+
+def device_list(text: str) -> tuple[str, ...]:
+    """Return the devices of an option; see :func:`.placement.devices.parse_devices`.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is no list of devices.
+    """
+    try:
+        return parse_devices(text)
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parse_limit(text: str) -> tuple[str, float]:
@@ -39,13 +56,28 @@ def limits_of(args: argparse.Namespace) -> dict[str, float]:
     return given if args.step_limit is None else given | {"step_s": args.step_limit}
 
 
+def say_unused(limits: Mapping[str, float]) -> None:
+    """Say that limits, as :func:`limits_of` returns them, hold for nothing on one device."""
+    if limits:
+        options = (
+            f"--step-limit {limit_s:g}" if name == "step_s" else
+            f"--limit {name.removesuffix('_s')}={limit_s:g}"
+            for name, limit_s in limits.items()
+        )  # fmt: skip
+        logger.warning(
+            "%s: not used, one device renders in this process, which nothing can end from outside; "
+            "limits are for --devices with several, and for --ray",
+            " ".join(options),
+        )
+
+
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that :func:`read_devices` and :func:`limits_of` read."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     several = parser.add_argument_group("several devices")
     several.add_argument(
         "--devices",
-        type=parse_devices,
+        type=device_list,
         default=(),
         metavar="LIST",
         help="GPUs that render together, such as 0,1,2,3",

@@ -42,10 +42,11 @@ def meet(
     row.mark()
     dist.monitored_barrier(timeout=start)  # names a rank that is missing
     row.mark()
-    control = TorchCollectives(note=row.exchange)
+    control = TorchCollectives(note=row.exchange, timeout=limit)
     if device.type != "cuda" or len(set(settings.devices)) < world:
         return control, control  # NCCL takes one rank a GPU
-    ranks = TorchCollectives(dist.new_group(backend="nccl", timeout=limit), row.exchange)
+    group = dist.new_group(backend="nccl", timeout=limit)
+    ranks = TorchCollectives(group, row.exchange, limit)
     ranks.sum(torch.ones(1, device=device))  # connects them now, not in the first chunk
     torch.cuda.synchronize(device)
     return control, ranks

@@ -9,6 +9,7 @@ from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.acceleration.support import choose_kernel_options
 from flashtalk_core.cli.main import PROGRAM, main
 from flashtalk_core.cli.program import build_parser
+from flashtalk_core.cli.rendering.command import open_engine
 from flashtalk_core.cli.rendering.device_options import add_device_options, limits_of, parse_limit
 from flashtalk_core.cli.rendering.kernel_options import add_kernel_options, read_disabled
 from flashtalk_core.cli.rendering.render_options import (
@@ -18,6 +19,7 @@ from flashtalk_core.cli.rendering.render_options import (
     read_spec,
 )
 from flashtalk_core.config.sampling import SamplingConfig
+from flashtalk_core.engine.events import NO_EVENTS
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.spec import (
     LoraSpec,
@@ -29,6 +31,7 @@ from flashtalk_core.engine.spec import (
 )
 from flashtalk_core.placement.memory_choice import MemoryChoice
 from flashtalk_core.runtime.limits import Limits
+from tests.unit.runtime.conftest import make_plan
 
 pytestmark = pytest.mark.cpu
 
@@ -173,6 +176,19 @@ def test_limits_of_phases_reach_the_fleet():
     limits = Limits(**limits_of(parser.parse_args(text.split())))
     assert (limits.load_s, limits.stop_s, limits.step_s, limits.start_s) == (1800, 2.5, 90, 120)
     assert Limits(**limits_of(parser.parse_args([]))) == Limits()
+
+
+def test_limits_that_hold_for_nothing_are_said(caplog):
+    with open_engine(make_plan(()), NO_EVENTS, {"load_s": 1800.0, "step_s": 90.0}):
+        pass
+    assert "--limit load=1800 --step-limit 90: not used, one device renders" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["render", "batch"])
+def test_a_list_of_devices_that_is_none_is_told_how_it_is_written(command, tmp_path, capsys):
+    name = ["-o", str(tmp_path / "x.mp4")] if command == "render" else [str(tmp_path / "rows.csv")]
+    assert main([command, *name, "--devices", "0-3"]) == 2
+    assert "devices '0-3': '0-3' is no device; use numbers of GPUs" in capsys.readouterr().err
 
 
 def test_without_options_all_is_the_models_own_and_the_example():

@@ -1,5 +1,7 @@
 """Threads and processes of gloo exchange the same; a group of one exchanges nothing."""
 
+from datetime import timedelta
+
 import pytest
 import torch
 
@@ -84,10 +86,21 @@ def test_the_first_rank_to_fail_is_the_one_that_is_raised():
         run_ranks(3, work)
 
 
+def limit_s_of(group):
+    """Return how long an exchange of a group of gloo may wait, seconds."""
+    backend = group.process_group._get_backend(torch.device("cpu"))
+    return backend.options._timeout.total_seconds()
+
+
 def exchange_in_a_process(_device):
-    return [each.tolist() for each in exchange_everything(TorchCollectives())]
+    group = TorchCollectives(timeout=timedelta(seconds=77))
+    halves = group.subgroup([[0], [1]])
+    limits_s = [limit_s_of(each) for each in (halves, halves.subgroup([[0]]))]
+    return [limits_s, *(each.tolist() for each in exchange_everything(group))]
 
 
-def test_processes_of_gloo_exchange():
-    for rank, found in enumerate(run_processes(exchange_in_a_process, 2, "gloo")):
+def test_processes_of_gloo_exchange_and_subgroups_have_the_limit_that_was_given():
+    ranks = run_processes(exchange_in_a_process, 2, "gloo")
+    for rank, (limits_s, *found) in enumerate(ranks):
+        assert limits_s == [77, 77]
         assert found == [each.float().tolist() for each in expected_of(rank, 2)]

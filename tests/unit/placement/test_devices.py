@@ -6,10 +6,12 @@ import torch
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.excerpt import excerpt
 from flashtalk_core.placement.devices import (
+    check_devices,
     choose_device,
     choose_dtype,
     common_dtype,
     other_generations,
+    parse_devices,
 )
 
 pytestmark = pytest.mark.cpu
@@ -67,3 +69,43 @@ def test_cards_of_several_generations_compute_in_what_all_have(monkeypatch):
     assert common_dtype(found) == torch.float16
     assert common_dtype([torch.bfloat16, torch.float32]) == torch.float32
     assert common_dtype([torch.bfloat16]) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (" 0, 1,", ("cuda:0", "cuda:1")),
+        ("cuda:1,cuda:0", ("cuda:1", "cuda:0")),
+        ("cpu,cpu", ("cpu", "cpu")),
+        ("", ()),
+    ],
+)
+def test_lists_of_devices(text, names):
+    assert parse_devices(text) == names
+
+
+@pytest.mark.parametrize(
+    "text", ["0-3", "0 1", "cuda:0 cuda:1", "0;1", "1.5,2", "-1,0", "9" * 5000]
+)
+def test_what_is_no_list_of_devices_is_told_how_one_is_written(text):
+    with pytest.raises(InvalidInputError) as caught:
+        parse_devices(text)
+    assert "is no device; use numbers of GPUs with commas between, such as 0,1,2,3" in str(
+        caught.value
+    )
+    assert caught.value.subject == "devices"
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("count", "says"),
+    [
+        (0, "PyTorch sees no GPU here"),
+        (1, "there is one GPU, 0"),
+        (2, "there are 2 GPUs, 0 to 1"),
+    ],
+)
+def test_a_gpu_that_is_not_there_is_named_with_those_that_are(monkeypatch, count, says):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(InvalidInputError, match=f"^device 'cuda:2' of devices .*: {says}; see"):
+        check_devices(("cuda:2", "cuda:3"))

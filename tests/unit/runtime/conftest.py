@@ -4,7 +4,7 @@ import json
 import os
 import resource
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ from flashtalk_core.runtime.limits import Limits
 
 DEVICES = ("cpu", "cpu")
 GONE_S = 10
+TIME_WAIT = "06"
+"""State of a connection in ``/proc/net/tcp``."""
 
 
 class Frames(list):
@@ -227,14 +229,43 @@ def running(pids):
     return {pid for pid in pids if pid in found and found[pid][1] not in "ZX"}
 
 
+def used_ports(pids=None):
+    """Return the TCP ports at which sockets of some processes, or of any, listen or are joined.
+
+    What the system keeps for a minute after a connection has ended is of no process.
+    """
+    found = set()
+    owned = None if pids is None else set().union(*map(sockets_of, pids))
+    for family in ("tcp", "tcp6"):
+        for line in Path("/proc/net", family).read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state != TIME_WAIT and (owned is None or inode in owned):
+                found.add(int(local.rpartition(":")[2], 16))
+    return found
+
+
+def sockets_of(pid):
+    """Return the numbers of a process's sockets; none if it has ended."""
+    found = set()
+    try:
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(str(file.readlink()).removeprefix("socket:[").rstrip("]"))
+    except OSError:
+        pass
+    return found
+
+
 def own_resources():
-    """Return the open files, shared mappings, children and threads of this process."""
+    """Return the open files, shared mappings, children and ports of this process."""
     mappings = Path("/proc/self/maps").read_text()
+    children = fleet_processes(os.getpid())
     return (
         len(list(Path("/proc/self/fd").iterdir())),
         mappings.count("memfd:flashtalk"),
-        len(fleet_processes(os.getpid())),
+        len(children),
         [each for each in Path("/dev/shm").iterdir() if "flashtalk" in each.name],
+        used_ports({os.getpid(), *children}),
     )
 
 

@@ -16,7 +16,7 @@ from flashtalk_core.errors import WorkerError
 from flashtalk_core.runtime.limits import Limits
 from flashtalk_core.runtime.processes import Processes
 
-from .conftest import DEVICES, fleet_processes, injected, limited, own_resources
+from .conftest import DEVICES, fleet_processes, injected, limited, own_resources, used_ports
 
 NUM_STARTS = 50
 
@@ -123,10 +123,15 @@ def test_a_rank_that_does_not_come_to_meet_the_others_is_named(fault):
 @pytest.mark.manual
 def test_fifty_starts_and_ends_leave_nothing():
     before = own_resources()
+    ports = set()
     for _ in range(NUM_STARTS):
         processes = Processes(DEVICES, Limits())
-        assert len(fleet_processes(os.getpid())) == 3
+        pids = fleet_processes(os.getpid())
+        assert len(pids) == 3
+        ports |= used_ports(pids)
         processes.close()
+    assert len(ports) >= 2
     del processes
     gc.collect()
     assert own_resources() == before
+    assert not ports & used_ports()
