@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 from ..flashtalk_core.acceleration.attention_kernels import BUILT_IN, KERNELS
 from ..flashtalk_core.acceleration.kernel_options import SPEEDS
+from ..flashtalk_core.config.phase_limits import read_limits
 from ..flashtalk_core.errors import FlashTalkError
+from ..flashtalk_core.log import printable_log
 from ..flashtalk_core.placement.devices import parse_devices
 from ..flashtalk_core.placement.memory_plan import MODES, MemoryChoice
 from .graph.errors import attribute_errors
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from ..flashtalk_core.engine.spec import ModelSpec, PlacementSpec
     from ..flashtalk_core.weights.lora.merge import LoraFile
     from .host.fleet import ManagedFleet
+
+_log = printable_log(logging.getLogger(__name__))
 
 ATTENTION = ("auto", *BUILT_IN, *(kernel.name for kernel in KERNELS))
 
@@ -183,6 +189,15 @@ class ModelLoader(io.ComfyNode):
                     tooltip="InfiniteTalk's audio layers, for a Wan 2.1 I2V transformer without "
                     "any. 'auto' finds them where they are needed; 'none' takes no other file.",
                 ),
+                io.String.Input(
+                    "limits",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="With several GPUs or a cluster: seconds without progress after which "
+                    "a render ends, such as load=1800, step=120. Phases are start (120), load "
+                    "(900), step and stop (5). Empty: the usual ones.",
+                ),
             ],
             outputs=[ModelSocket.Output(display_name="model")],
         )
@@ -238,6 +253,7 @@ class ModelLoader(io.ComfyNode):
         lora_strength: float = 1.0,
         devices: str = "",
         cluster: str = "",
+        limits: str = "",
         **parts: str,
     ) -> io.NodeOutput:
         from .graph.descriptions import describe_model
@@ -252,7 +268,7 @@ class ModelLoader(io.ComfyNode):
         require_files(cls, parts)
         with attribute_errors(cls, "model"):
             files = find_files(parts)
-            fleet = _fleet(placement, backend)
+            fleet = _fleet(placement, backend, limits)
             return io.NodeOutput(describe_model(spec, placement, files, loras, backend, fleet))
 
 
@@ -269,20 +285,25 @@ def _place(
     return find_loras(spec, host), placement, find_backend(placement, host)
 
 
-def _fleet(placement: PlacementSpec, backend: Backend) -> ManagedFleet | None:
+def _fleet(placement: PlacementSpec, backend: Backend, limits: str) -> ManagedFleet | None:
     """Return what renders on several devices or other hosts; nothing is started."""
+    given = read_limits(limits)
     if placement.cluster:
-        from ..flashtalk_core.runtime.cluster.process import cluster_engine
+        from ..flashtalk_core.runtime.cluster.process import LIMITS, cluster_engine
         from .host.fleet import ManagedFleet
 
+        own = replace(LIMITS, **given)
         devices = placement.devices or (str(backend.device),)
-        return ManagedFleet(cluster_engine(placement.cluster, devices), is_here=False)
+        return ManagedFleet(cluster_engine(placement.cluster, devices, own), is_here=False)
     if len(placement.devices) < 2:
+        if given:
+            _log.warning("limits %s: not used, one device renders in ComfyUI's process", limits)
         return None
     from ..flashtalk_core.runtime.fleets import fleets
+    from ..flashtalk_core.runtime.limits import Limits
     from .host.fleet import ManagedFleet
 
-    return ManagedFleet(fleets().get(placement.devices))
+    return ManagedFleet(fleets().get(placement.devices), Limits(**given))
 
 
 def model_spec(parts: Mapping[str, str], lora: str, lora_strength: float) -> ModelSpec:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from .. import errors
 from ..borders import is_out_of_memory
 from ..errors import FlashTalkError, NoMemoryError, WorkerError
-from .messages import Fault, FaultKind, RankEnded, Ready
+from .messages import Fault, FaultKind, RankEnded, RankMemory, Ready
 from .shared.pages import Pages
 
 _ORDER = ("memory", "input", "internal")
@@ -130,6 +130,35 @@ def hang_error(
         f"{rank_name(devices, rank)}: no progress for {limit_s:g} s {progress}; all processes of "
         f"the devices were ended; log: {log}"
     )
+
+
+def check_memory(
+    devices: Sequence[str],
+    memory: Mapping[int, RankMemory],
+    needed_bytes: int,
+    own_bytes: int = 0,
+) -> None:
+    """Check that a render finds its memory on each device, before it reads weights.
+
+    Args:
+        devices: One for each rank.
+        memory: What ranks found on GPUs. What one holds serves the next render, too.
+        needed_bytes: The most that a render takes on each device.
+        own_bytes: What may have come to a process since its start, apart from tensors: kernels
+            and buffers, which are of no render.
+
+    Raises:
+        NoMemoryError: If one has less.
+    """
+    for rank, found in sorted(memory.items()):
+        if found.free_bytes + found.held_bytes + own_bytes < needed_bytes:
+            held = f", {found.held_bytes / 1e9:.1f} GB it holds" if found.held_bytes else ""
+            raise NoMemoryError(
+                f"{rank_name(devices, rank)}: {found.free_bytes / 1e9:.1f} GB are free{held}, and "
+                f"a render takes up to {needed_bytes / 1e9:.1f} GB on each device; free some, use "
+                "float8 or offload, or leave it out",
+                subject="devices",
+            )
 
 
 def version_error(devices: Sequence[str], ready: Mapping[int, Ready]) -> WorkerError:

@@ -25,7 +25,7 @@ from ..log import printable_log
 from ..media.audio.source import SampleReader
 from ..placement.memory_choice import PROCESS_BYTES
 from .channel import Blob
-from .faults import rank_name
+from .faults import check_memory, rank_name
 from .idle import IdleTimers
 from .job import pack_plan, pack_tensor
 from .limits import RELEASE_S, Limits, StepClock
@@ -96,6 +96,13 @@ class Fleet:
         """The most memory that its processes take of each device now, as planned."""
         return PROCESS_BYTES + (self._peak_bytes or 0) if self.is_running else 0
 
+    def held_bytes(self, device: str) -> int:
+        """Return the memory of a GPU that tensors of its processes take between two renders."""
+        if self._processes is None or not self.is_running:
+            return 0
+        found = self._processes.memory.items()
+        return sum(each.held_bytes for rank, each in found if self.devices[rank] == device)
+
     @contextmanager
     def open(
         self, plan: RenderPlan, audio: SampleReader, events: RenderEvents
@@ -117,6 +124,21 @@ class Fleet:
                 raise
             finally:
                 self._end_job(processes, networks=is_out_of_memory)
+
+    def set_limits(self, limits: Limits) -> None:
+        """Set how long everything may take from the next render on, which starts processes anew.
+
+        Those that run have been told for how long they may wait for each other. Without effect
+        while a render runs.
+        """
+        if limits == self._limits or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self.close()
+            self._limits = limits
+            self._idle = IdleTimers(self, limits)
+        finally:
+            self._lock.release()
 
     def release(self) -> None:
         """Free all weights; the processes stay. Without effect while a render runs."""
@@ -177,35 +199,27 @@ class Fleet:
 
     def _started(self, plan: RenderPlan) -> Workers:
         """Return the processes, started if there are none, or none that run."""
+        needed = plan.placement.memory.peak_bytes
         if self._processes is not None and self._processes.is_running:
             try:
                 self._processes.run_quietly(_release)  # all of them answer
             except WorkerError as error:
                 logger.warning("%s; they are started again", error)
-        if self._processes is None or not self._processes.is_running:
-            self.close()
-            self._claim(self)
-            self._processes = processes = self._start(self.devices, self._limits)
-            self._finalizer = weakref.finalize(self, processes.close)
-            try:
-                self._check_memory(processes, plan)
-            except NoMemoryError:
-                self.close()  # so that the next render starts them, and checks again
-                raise
-        return self._processes
-
-    def _check_memory(self, processes: Workers, plan: RenderPlan) -> None:
-        """Raise if a device has less memory than the plan takes on each of them."""
-        needed = plan.placement.memory.peak_bytes
+        if self._processes is not None and self._processes.is_running:
+            check_memory(self.devices, self._processes.memory, needed, PROCESS_BYTES)
+            return self._processes
+        self.close()
+        self._claim(self)
+        self._processes = processes = self._start(self.devices, self._limits)
+        self._finalizer = weakref.finalize(self, processes.close)
         for rank, ready in sorted(processes.ready.items()):
             logger.info("%s: %s", rank_name(self.devices, rank), ready.device)
-            if ready.free_bytes is not None and ready.free_bytes < needed:
-                raise NoMemoryError(
-                    f"{rank_name(self.devices, rank)}: {ready.free_bytes / 1e9:.1f} GB are free, "
-                    f"and a render takes up to {needed / 1e9:.1f} GB on each device; free some, "
-                    "use float8 or offload, or leave it out",
-                    subject="devices",
-                )
+        try:
+            check_memory(self.devices, processes.memory, needed)
+        except NoMemoryError:
+            self.close()  # processes that hold nothing would only take memory themselves
+            raise
+        return processes
 
     def _open_job(
         self, processes: Workers, plan: RenderPlan, audio: SampleReader, events: RenderEvents

@@ -45,7 +45,7 @@ class Limits:
                 value is None or 0 < value <= MAX_LIMIT_S,
                 f"limit {name.removesuffix('_s')} {value} s: use more than 0 and at most "
                 f"{MAX_LIMIT_S:,} seconds",
-                subject="devices",
+                subject="limits",
             )
 
 

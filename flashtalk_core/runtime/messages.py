@@ -36,6 +36,15 @@ class Array:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RankMemory:
+    """Memory of a GPU as a rank finds it between two renders."""
+
+    free_bytes: int
+    held_bytes: int
+    """Of this rank's tensors, which are weights."""
+
+
 # To the ranks. Each command but the last is answered by every rank with Finished, Stopped or Fault.
 
 
@@ -147,6 +156,8 @@ class Finished:
 
     command: int
     rank: int
+    memory: RankMemory | None = None
+    """Of its GPU, after :class:`Release`; ``None`` otherwise, and for a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +247,11 @@ class Workers(Protocol):
     @property
     def ready(self) -> Mapping[int, Ready]:
         """What each rank said of itself."""
+        ...
+
+    @property
+    def memory(self) -> Mapping[int, RankMemory]:
+        """What each rank found on its GPU between two renders; without CPUs and other hosts."""
         ...
 
     def share_frames(self, chunk: ChunkConfig, size_px: tuple[int, int]) -> GeneratedFrames:

@@ -25,6 +25,7 @@ from .messages import (
     Loading,
     Message,
     RankEnded,
+    RankMemory,
     Ready,
     Report,
     Stage,
@@ -64,6 +65,7 @@ class Processes:
         self._deaths: list[RankEnded] = []
         self._pids: tuple[int, ...] = ()
         self.ready: dict[int, Ready] = {}
+        self.memory: dict[int, RankMemory] = {}
         self.is_running = True
         try:
             with ExitStack() as undo:
@@ -228,9 +230,15 @@ class Processes:
                 self._fail_by_death(message.rank)
             if isinstance(message, Ready):
                 self.ready[message.rank] = message
+                if message.free_bytes is not None:
+                    self.memory[message.rank] = RankMemory(
+                        free_bytes=message.free_bytes, held_bytes=0
+                    )
             elif isinstance(message, Finished | Stopped | Fault):
                 if message.command == self._command:
                     self._answers[message.rank] = message
+                if isinstance(message, Finished) and message.memory is not None:
+                    self.memory[message.rank] = message.memory
             elif isinstance(message, Loading | Step | Stage | Frames):
                 return message
             else:

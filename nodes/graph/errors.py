@@ -38,6 +38,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "dtype": ("dtype", "model"),
     "fit": ("fit", "reference"),
     "float8": ("float8", "model"),
+    "limits": ("limits", "model"),
     "lora": ("lora", "model"),
     "lora_strength": ("lora_strength", "strength", "model"),
     "memory": ("memory", "model"),

@@ -14,7 +14,8 @@ OWN_SIZE = {"reference__size": "the model's own"}
 NODE_INPUTS = {
     "FlashTalk_Example": "",
     "FlashTalk_ModelLoader": "model vae text_encoder clip_vision audio_encoder dtype "
-    "attention device speed float8 memory lora lora_strength devices cluster audio_layers",
+    "attention device speed float8 memory lora lora_strength devices cluster audio_layers "
+    "limits",
     "FlashTalk_LoRA": "model lora strength",
     "FlashTalk_AudioEncode": "audio mouth_strength start duration loudness",
     "FlashTalk_Reference": "image prompt prompt_changes size fit conditioning clip_vision_output",

@@ -57,6 +57,29 @@ class Networks(_Probe):
         return {"ui": {"managed": _names(managed), "alive": _names(alive)}}
 
 
+class Fleets(_Probe):
+    """Fleets of the pack: their devices, and whether they have processes and weights."""
+
+    def run(self):
+        gc.collect()
+        kinds = ((each, type(each)) for each in gc.get_objects())
+        fleets = [
+            each for each, kind in kinds if kind.__name__ == "Fleet" and PACK in kind.__module__
+        ]
+        return {
+            "ui": {
+                "fleets": [
+                    [", ".join(each.devices), each.is_running, each.holds_weights]
+                    for each in fleets
+                ]
+            }
+        }
+
+
+def _is_fleet(kind):
+    return kind.__name__ == "Fleet" and PACK in kind.__module__
+
+
 def _names(networks):
     return [type(network).__name__ for network in networks if PACK in type(network).__module__]
 
@@ -65,4 +88,5 @@ NODE_CLASS_MAPPINGS = {
     "FlashTalkTest_TwoSounds": TwoSounds,
     "FlashTalkTest_Memory": Memory,
     "FlashTalkTest_Networks": Networks,
+    "FlashTalkTest_Fleets": Fleets,
 }

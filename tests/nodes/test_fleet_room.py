@@ -26,12 +26,19 @@ class Gpu:
 class Workers:
     """Processes of a fleet, which answer at once and take memory of a GPU."""
 
-    ready: dict = {}  # noqa: RUF012 - none of these ranks reports what is free
+    ready: dict = {}  # noqa: RUF012 - these ranks say nothing of themselves
 
-    def __init__(self, gpu):
+    def __init__(self, gpu, rank_memory):
         self.is_running = True
         self.gpu = gpu
+        self.rank_memory = rank_memory
         gpu.held["ranks"] = 0.7 * GB
+
+    @property
+    def memory(self):
+        held = round(self.gpu.held["ranks"] - 0.7 * GB)
+        found = self.rank_memory(free_bytes=20 * GB, held_bytes=held)
+        return dict.fromkeys((0, 1), found)
 
     def share_frames(self, _chunk, _size_px):
         return None
@@ -73,11 +80,12 @@ def gpu(pack, monkeypatch):
 def make_managed(pack, gpu):
     """Make the fleet of some devices as ComfyUI manages it, with processes that take memory."""
     fleets = pack["flashtalk_core.runtime.fleets"].fleets()
+    messages = pack["flashtalk_core.runtime.messages"]
     made = []
 
     def make(*devices):
         fleet = fleets.get(devices)
-        fleet._start = lambda _devices, _limits: Workers(gpu)
+        fleet._start = lambda _devices, _limits: Workers(gpu, messages.RankMemory)
         made.append(fleet)
         return pack["nodes.host.fleet"].ManagedFleet(fleet)
 
@@ -104,28 +112,108 @@ def render(pack, model):
     return render
 
 
-def test_comfyui_makes_room_again_when_a_fleet_has_freed_its_weights(
-    pack, make_managed, render, monkeypatch
+DEVICES = "cuda:0", "cuda:1"
+
+
+@pytest.fixture
+def use_main(pack, monkeypatch):
+    """Let ComfyUI work on a device."""
+
+    def use(name):
+        management = pack["comfy.model_management"]
+        monkeypatch.setattr(management, "get_torch_device", lambda: torch.device(name))
+
+    return use
+
+
+def test_limits_of_the_loader_hold_from_the_next_render_on(pack, render):
+    """Processes know their limits since they started, so that they are started anew."""
+
+    def load(**given):
+        return pack.run("ModelLoader", devices="cpu,cpu", **given).args[0].fleet
+
+    starts, gpu, messages = [], Gpu(), pack["flashtalk_core.runtime.messages"]
+
+    def start(_devices, limits):
+        starts.append((limits.load_s, limits.step_s, limits.stop_s))
+        return Workers(gpu, messages.RankMemory)
+
+    usual = load()
+    usual._fleet._start = start
+    render(usual)
+    for limits in ("load=1800, step=20", "step=20,load=1800.0"):
+        changed = load(limits=limits)
+        assert changed._fleet is usual._fleet
+        render(changed)
+    render(load(limits=""))
+    assert starts == [(900, None, 5), (1800, 20, 5), (900, None, 5)]
+    usual._fleet.close()
+
+
+def test_limits_that_are_wrong_or_hold_for_nothing_are_said(pack, caplog):
+    assert "limit 'fast': use start, load, step, stop" in pack.error("ModelLoader", limits="fast")
+    wide = pack.error("ModelLoader", devices="cpu,cpu", limits="load=1e9")
+    assert wide.startswith("FlashTalk Model Loader, input 'limits': limit load 1000000000.0 s: ")
+    pack.run("ModelLoader", limits="load=60")
+    assert "limits load=60: not used, one device renders in ComfyUI's process" in caplog.text
+
+
+def test_comfyui_makes_room_on_each_device_for_what_processes_do_not_hold(
+    pack, make_managed, render, use_main, monkeypatch
 ):
-    managed = make_managed("cpu", "cpu")
-    loaded_bytes = []
+    use_main("cuda:0")
+    managed = make_managed(*DEVICES)
+    missing = []
     load = pack["comfy.model_management"].load_models_gpu
 
     def note(models, **settings):
-        loaded_bytes.append(managed.patcher.loaded_size())
+        found = {str(each.load_device): each.model_size() - each.loaded_size() for each in models}
+        missing.append(found)
         load(models, **settings)
 
     monkeypatch.setattr(pack["comfy.model_management"], "load_models_gpu", note)
     render(managed)
-    render(managed)  # nothing is to be loaded
+    render(managed)  # weights are there, what steps need is not
     managed._fleet.release()
     render(managed)
     managed._fleet.close()
     render(managed)
-    assert loaded_bytes == [0, 16 * GB, 0, 0]
+    whole, rest = (dict.fromkeys(DEVICES, each) for each in (16 * GB, 16 * GB - 14_400_000_000))
+    assert missing == [whole, rest, whole, whole]
 
 
-DEVICES = "cuda:0", "cuda:1"
+@pytest.mark.parametrize("evicted", [0, 1])
+def test_an_eviction_on_any_device_reaches_all_processes(make_managed, render, use_main, evicted):
+    use_main("cuda:0")
+    managed = make_managed(*DEVICES)
+    render(managed)
+    assert managed._fleet.held_bytes("cuda:1") > 14 * GB
+    patcher = managed.patchers[evicted]
+    assert patcher.loaded_size() == 16 * GB
+    patcher.detach()
+    assert not managed._fleet.holds_weights
+    assert managed._fleet.held_bytes("cuda:1") == patcher.loaded_size() == 0
+
+
+@pytest.mark.parametrize(
+    ("main", "sizes"),
+    [
+        ("cuda:0", {"cuda:0": 16 * GB, "cuda:1": 16 * GB}),
+        ("cuda:2", {"cuda:2": 0, "cuda:0": 16 * GB, "cuda:1": 16 * GB}),
+        ("cpu", {"cpu": 0, "cuda:0": 16 * GB, "cuda:1": 16 * GB}),
+    ],
+)
+def test_freeing_on_comfyuis_own_device_reaches_processes_of_others(
+    pack, make_managed, render, use_main, main, sizes
+):
+    """Older ComfyUI frees on that device alone."""
+    use_main(main)
+    managed = make_managed(*DEVICES)
+    render(managed)
+    assert {str(each.load_device): each.model_size() for each in managed.patchers} == sizes
+    pack["comfy.model_management"].unload_all_models()
+    assert managed._fleet.is_running
+    assert not managed._fleet.holds_weights
 
 
 @pytest.fixture

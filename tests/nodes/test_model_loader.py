@@ -303,7 +303,7 @@ def test_several_devices_are_one_engine_that_comfyui_can_free(pack, monkeypatch)
     fleet = found.fleet._fleet
     monkeypatch.setattr(fleet, "release", lambda: freed.append(True))
     assert found.fleet.engine_for(10**9) is fleet
-    assert found.fleet.patcher.model_size() == 10**9
+    assert [each.model_size() for each in found.fleet.patchers] == [10**9]
     pack["comfy.model_management"].unload_all_models()
     assert freed == [True]
 
@@ -330,7 +330,7 @@ def test_a_cluster_is_an_engine_whose_devices_are_of_other_hosts(pack, monkeypat
     fleet = found.fleet._fleet
     assert (fleet.devices, fleet.is_running) == (("cpu",), False)
     assert found.fleet.engine_for(10**9) is fleet
-    assert found.fleet.patcher.model_size() == 0
+    assert [each.model_size() for each in found.fleet.patchers] == [0]
     assert pack.frames(found).plan.placement.cluster == "head:6379"
     message = pack.error("ModelLoader", cluster="ray://head")
     assert message.startswith(refused("'cluster': cluster 'ray://head': use host:port"))

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from ...acceleration.kernel_options import EXCHANGES
+from ...config.phase_limits import read_limit
 from ...errors import InvalidInputError
-from ...excerpt import excerpt
 from ...parallel.bands import AUTO
 from ...placement.devices import parse_devices, parse_numbers
 
 logger = logging.getLogger(__name__)
-
-LIMITED_PHASES = ("start", "load", "stop")
 
 
 def device_list(text: str) -> tuple[str, ...]:
@@ -37,17 +34,10 @@ def parse_limit(text: str) -> tuple[str, float]:
     Raises:
         argparse.ArgumentTypeError: If it is no phase, or not more than 0 seconds.
     """
-    phase, _, seconds = text.partition("=")
     try:
-        limit_s = float(seconds)
-    except ValueError:
-        limit_s = 0.0
-    if phase not in LIMITED_PHASES or not 0 < limit_s < math.inf:
-        raise argparse.ArgumentTypeError(
-            f"{excerpt(text)}: use {', '.join(LIMITED_PHASES)} and more than 0 seconds, such as "
-            "load=1800"
-        )
-    return phase, limit_s
+        return read_limit(text)
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def limits_of(args: argparse.Namespace) -> dict[str, float]:
@@ -102,8 +92,8 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PHASE=SECONDS",
-        help="end a render that makes no progress for as long in another phase: start (120), load "
-        "(900, the first chunk included) or stop (5); may be repeated",
+        help="end a render that makes no progress for as long in a phase: start (120), load (900, "
+        "the first chunk included), step (see --step-limit) or stop (5); may be repeated",
     )
     several.add_argument(
         "--vae-grid",

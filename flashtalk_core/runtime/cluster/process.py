@@ -45,6 +45,7 @@ from ..messages import (
     GeneratedFrames,
     Loading,
     Message,
+    RankMemory,
     Ready,
     Report,
     Stage,
@@ -128,6 +129,8 @@ class ClusterProcess:
         self._is_loading = False
         """Whether the command waits for another engine, or that reads weights."""
         self.is_running = True
+        self.memory: Mapping[int, RankMemory] = {}
+        """Of no device: their host looks at them."""
         log, self._log = mkstemp(prefix="flashtalk-", suffix=".log")
         try:
             self._start(devices, log)

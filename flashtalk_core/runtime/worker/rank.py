@@ -41,6 +41,7 @@ from ..messages import (
     GenerateChunk,
     Message,
     OpenJob,
+    RankMemory,
     Ready,
     Release,
     Stopped,
@@ -101,6 +102,13 @@ def _ready(rank: int, device: torch.device) -> Ready:
     )
 
 
+def _memory(device: torch.device) -> RankMemory | None:
+    if device.type != "cuda":
+        return None
+    free, _total = torch.cuda.mem_get_info(device)
+    return RankMemory(free_bytes=free, held_bytes=torch.cuda.memory_reserved(device))
+
+
 class Rank:
     """Networks and session of one rank."""
 
@@ -155,7 +163,8 @@ class Rank:
             self._tickets.fail()
             logger.exception("failed %s", phase)
             return fault_of(error, command=message.command, rank=self._rank, phase=phase)
-        return Finished(command=message.command, rank=self._rank)
+        memory = _memory(self._device) if isinstance(message, Release) else None
+        return Finished(command=message.command, rank=self._rank, memory=memory)
 
     def release(self, *, networks: bool) -> None:
         """Free the session, and all weights if ``networks`` is set."""

@@ -35,6 +35,7 @@ WRONG = {
     ("ModelLoader", "device"): "gpu:7",
     ("ModelLoader", "devices"): "cpu,mps",
     ("ModelLoader", "cluster"): "head",
+    ("ModelLoader", "limits"): "draw=5",
     ("ModelLoader", "dtype"): "float16",
     ("ModelLoader", "lora"): "gone.safetensors",
     ("ModelLoader", "lora_strength"): 99.0,

@@ -18,6 +18,7 @@ from flashtalk_core.cli.rendering.render_options import (
     read_sampling,
     read_spec,
 )
+from flashtalk_core.config.phase_limits import read_limits
 from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.events import NO_EVENTS
 from flashtalk_core.engine.request import PromptChange
@@ -29,6 +30,7 @@ from flashtalk_core.engine.spec import (
     SamplingSpec,
     Speaker,
 )
+from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.placement.memory_choice import MemoryChoice
 from flashtalk_core.runtime.limits import Limits
 from tests.unit.runtime.conftest import make_plan
@@ -163,9 +165,9 @@ def test_how_several_devices_divide_is_checked_before_weights(options, says, tmp
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["load", "load=", "load=0", "load=nan", "load=inf", "step=5"])
+@pytest.mark.parametrize("text", ["load", "load=", "load=0", "load=nan", "load=inf", "draw=5"])
 def test_what_is_no_limit(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="use start, load, stop and more than 0"):
+    with pytest.raises(argparse.ArgumentTypeError, match="use start, load, step, stop and"):
         parse_limit(text)
 
 
@@ -176,6 +178,10 @@ def test_limits_of_phases_reach_the_fleet():
     limits = Limits(**limits_of(parser.parse_args(text.split())))
     assert (limits.load_s, limits.stop_s, limits.step_s, limits.start_s) == (1800, 2.5, 90, 120)
     assert Limits(**limits_of(parser.parse_args([]))) == Limits()
+    assert Limits(**read_limits(" load = 1800, stop=2.5,step=90,")) == limits
+    assert read_limits(" ") == {}
+    with pytest.raises(InvalidInputError, match="load is there twice; name it once"):
+        read_limits("load=1, load=2")
 
 
 def test_limits_that_hold_for_nothing_are_said(caplog):

@@ -9,7 +9,7 @@ from flashtalk_core.errors import NoMemoryError
 from flashtalk_core.media.audio.probe import AnalysisStream
 from flashtalk_core.placement.memory_choice import PROCESS_BYTES
 from flashtalk_core.runtime.fleet import Fleet
-from flashtalk_core.runtime.messages import Ready
+from flashtalk_core.runtime.messages import RankMemory, Ready
 
 pytestmark = pytest.mark.cpu
 
@@ -18,6 +18,7 @@ class Workers:
     """Two ranks that answer every command at once; :class:`.messages.Workers`."""
 
     free_bytes = 10**9
+    held_bytes = 0
 
     def __init__(self, devices, _limits):
         self.is_running = True
@@ -28,6 +29,11 @@ class Workers:
             )
             for rank, name in enumerate(devices)
         }  # fmt: skip
+
+    @property
+    def memory(self):
+        found = RankMemory(free_bytes=self.free_bytes, held_bytes=self.held_bytes)
+        return dict.fromkeys(self.ready, found)
 
     def share_frames(self, _chunk, _size_px):
         return None
@@ -84,6 +90,25 @@ def test_devices_with_too_little_memory_are_looked_at_again_by_the_next_render(
     workers.free_bytes = 3 * 10**9
     with open_session(fleet, plan):
         assert fleet.is_running
+
+
+def test_the_memory_of_a_running_fleet_is_looked_at_by_each_render(fleet, workers, plan):
+    """What its processes hold serves the next render; kernels that they loaded are no shortage."""
+    with open_session(fleet, with_peak(plan, 10**9)):
+        pass
+    workers.free_bytes, workers.held_bytes = 2 * 10**9, 5 * 10**9
+    with open_session(fleet, with_peak(plan, 7 * 10**9 + PROCESS_BYTES)):
+        pass
+    with pytest.raises(NoMemoryError) as caught, open_session(fleet, with_peak(plan, 9 * 10**9)):
+        pass
+    assert str(caught.value) == (
+        "cpu (rank 0): 2.0 GB are free, 5.0 GB it holds, and a render takes up to 9.0 GB on each "
+        "device; free some, use float8 or offload, or leave it out"
+    )
+    assert fleet.holds_weights
+    workers.free_bytes = 4 * 10**9
+    with open_session(fleet, with_peak(plan, 9 * 10**9)):
+        pass
 
 
 def test_a_fleet_holds_weights_from_a_session_until_they_are_freed(fleet, plan):
