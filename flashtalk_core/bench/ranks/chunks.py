@@ -5,6 +5,7 @@ Every rank builds the whole networks on its own device, from the same seed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -41,6 +42,7 @@ from ..one_chunk import CHUNK, FIRST_FRAME, run_chunk
 from ..random_networks import ChunkInputs, Networks, random_inputs, random_networks
 from ..stage_clock import StageClock, StageSamples, measure
 from ..stages import ExecutionMode, Setting, switch
+from .absent import AbsentRanks
 from .process import run_ranks
 
 ONE = "one device"
@@ -112,14 +114,36 @@ def measure_chunks(bench: ChunkBench, world: int, backend: str) -> ChunkReport:
     ranks = run_ranks(_rank, world, backend, bench)
     report = ChunkReport()
     for found in zip(*(each["times"] for each in ranks), strict=True):
-        _summarise(report, found, world, bench.config.chunk.num_new_frames)
+        _summarise(report, found, bench.config.chunk.num_new_frames)
     report.agreements.extend(ranks[0]["agreements"])
+    return report
+
+
+def measure_alone(bench: ChunkBench, worlds: Sequence[int], device: torch.device) -> ChunkReport:
+    """Measure one device, and one rank of so many without its exchanges; nothing is compared.
+
+    Args:
+        bench: What to measure.
+        worlds: Ranks, of each of which one is measured: the second where there are more than two,
+            whose band has two neighbours.
+        device: Where.
+    """
+    groups = [AbsentRanks(int(world > 2), world) for world in worlds]
+    report = ChunkReport()
+    for row in _measure_rank(device, bench, groups)["times"]:
+        _summarise(report, [row], bench.config.chunk.num_new_frames)
     return report
 
 
 def _rank(device: torch.device, bench: ChunkBench) -> dict[str, Any]:
     """Be one rank."""
-    group = TorchCollectives()
+    return _measure_rank(device, bench, [TorchCollectives()])
+
+
+def _measure_rank(
+    device: torch.device, bench: ChunkBench, groups: Sequence[Collectives]
+) -> dict[str, Any]:
+    """Measure one device, then this rank of each group."""
     networks = random_networks(bench.config, sdpa, device, bench.dtype)
     options = choose_kernel_options(bench.speed, device)
     times, agreements = [], []
@@ -130,9 +154,9 @@ def _rank(device: torch.device, bench: ChunkBench) -> dict[str, Any]:
         switch(networks, mode)
         name = "float8" if float8 else str(bench.dtype).removeprefix("torch.")
         runner = networks.vae.runner
-        for number, setting in enumerate(bench.settings):
+        for setting, group in itertools.product(bench.settings, groups):
             run = _SettingRun(bench, networks, setting, group, device, runner, float8)
-            for row in run.rows(compared=not number):
+            for row in run.rows(is_first=setting is bench.settings[0], with_one=group is groups[0]):
                 agreements += [{"mode": name} | asdict(each) for each in row.pop("agreements")]
                 times.append({"mode": name, "setting": str(setting)} | row)
     return {"times": times, "agreements": agreements}
@@ -151,14 +175,17 @@ class _SettingRun:
     """Of the undivided autoencoder."""
     is_float8: bool
 
-    def rows(self, *, compared: bool) -> Iterator[dict[str, Any]]:
-        """Yield what was measured, one device first; outputs are compared where asked for."""
+    def rows(self, *, is_first: bool, with_one: bool) -> Iterator[dict[str, Any]]:
+        """Yield what was measured, with one device first; the first setting compares outputs."""
         expected: Mapping[str, Tensor] = {}
-        for division in (Division(ONE), *self.bench.divisions):
+        compared = is_first and not isinstance(self.group, AbsentRanks)
+        one = (Division(ONE),) if with_one else ()
+        for division in (*one, *self.bench.divisions):
             spread = self._divide(division)
             inputs = random_inputs(self.networks, self.setting.size_px, self.setting.steps)
             samples = self._measure(inputs, spread)
             row: dict[str, Any] = {"division": division.name, "agreements": []}
+            row["devices"] = 1 if division.name == ONE else self.group.size
             row["stages"] = {name: asdict(each) for name, each in samples.items()}
             row["exchanged_bytes"] = self._exchanged_bytes(division)
             if compared:
@@ -221,13 +248,10 @@ class _SettingRun:
         return config.dit.num_layers * exchanged_bytes(lengths, heads, degrees, 0, size)
 
 
-def _summarise(
-    report: ChunkReport, ranks: Sequence[dict[str, Any]], world: int, num_new_frames: int
-) -> None:
+def _summarise(report: ChunkReport, ranks: Sequence[dict[str, Any]], num_new_frames: int) -> None:
     """Add the rows of one division at one setting, measured by all ranks."""
     first = ranks[0]
-    names = {name: first[name] for name in ("division", "mode", "setting")}
-    names["devices"] = 1 if first["division"] == ONE else world
+    names = {name: first[name] for name in ("division", "mode", "setting", "devices")}
     stages = {
         stage: _slowest([each["stages"][stage] for each in ranks]) for stage in first["stages"]
     }

@@ -98,6 +98,18 @@ def test_two_processes_exchange_what_they_should(capsys):
     assert all(0 < row["low_ms"] <= row["median_ms"] <= row["high_ms"] for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--alone", "1"), "alone 1: it is one rank of several"),
+        (("--alone", "2", "--divisions", "ring"), "divisions ring: most of that is its exchange"),
+    ],
+)
+def test_what_a_rank_alone_cannot_time_is_refused(options, says, capsys):
+    assert main(["bench", "ranks", "--cpu", "--model", "tiny", *options]) == 2
+    assert says in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("ranks", ["1", "99"])
 def test_links_need_as_many_gpus_as_ranks(ranks, capsys):
     assert main(["bench", "links", "--ranks", ranks]) == 2

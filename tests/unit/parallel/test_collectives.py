@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import torch
 
+from flashtalk_core.bench.ranks.absent import AbsentRanks
 from flashtalk_core.bench.ranks.process import run_ranks as run_processes
 from flashtalk_core.parallel.collectives import Alone, joined
 from flashtalk_core.parallel.torch_collectives import TorchCollectives
@@ -61,6 +62,13 @@ def assert_same(found, expected):
 def test_threads_exchange(world):
     for rank, found in enumerate(run_ranks(world, exchange_everything)):
         assert_same(found, expected_of(rank, world))
+
+
+def test_a_rank_without_its_others_gets_what_they_would_send_in_shape():
+    _, expected, _ = run_ranks(3, exchange_everything)
+    found = exchange_everything(AbsentRanks(1, 3))
+    assert [each.shape for each in found] == [each.shape for each in expected]
+    assert all(each.abs().max() > 0 for each in found if each.numel())
 
 
 def test_alone_there_is_nothing_to_exchange():
