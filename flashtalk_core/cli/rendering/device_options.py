@@ -79,22 +79,7 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         help="Ray cluster that renders, as host:port or 'auto', on such a device or so many of "
         "one of its hosts",
     )
-    several.add_argument(
-        "--step-limit",
-        type=float,
-        metavar="SECONDS",
-        help="end a render without progress for as long, also on a cluster; default: 20 times the "
-        "usual time of a step, and at least 60",
-    )
-    several.add_argument(
-        "--limit",
-        type=parse_limit,
-        action="append",
-        default=[],
-        metavar="PHASE=SECONDS",
-        help="end a render that makes no progress for as long in a phase: start (120), load (900, "
-        "the first chunk included), step (see --step-limit) or stop (5); may be repeated",
-    )
+    add_limit_options(several)
     several.add_argument(
         "--vae-grid",
         default=AUTO,
@@ -122,6 +107,26 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="groups that pass keys and values around; 1: all exchange tokens for heads (Ulysses)",
+    )
+
+
+def add_limit_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that :func:`limits_of` reads."""
+    parser.add_argument(
+        "--step-limit",
+        type=float,
+        metavar="SECONDS",
+        help="end a render without progress for as long, also on a cluster; default: 20 times the "
+        "usual time of a step, and at least 60",
+    )
+    parser.add_argument(
+        "--limit",
+        type=parse_limit,
+        action="append",
+        default=[],
+        metavar="PHASE=SECONDS",
+        help="end a render that makes no progress for as long in a phase: start (120), load (900, "
+        "the first chunk included), step (see --step-limit) or stop (5); may be repeated",
     )
 
 

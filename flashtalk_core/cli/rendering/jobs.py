@@ -5,19 +5,22 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInputError, require
 from ...excerpt import format_size, shown_path
 from ..tables import print_rows
+from .device_options import add_limit_options, limits_of
 from .render_options import parse_path
 from .running import OpenEngine, render_job
 
 if TYPE_CHECKING:
+    from ...engine.plan import Engine
     from ...jobs.folder import HalfJob
     from ...jobs.leftovers import Leftover
 
@@ -28,8 +31,8 @@ logger = logging.getLogger(__name__)
 class Jobs:
     """The command; see :class:`.program.Command`."""
 
-    open_engine: OpenEngine
-    """Gives what goes on with a render."""
+    open_engine: Callable[..., AbstractContextManager[Engine]]
+    """Gives what goes on with a render; an :class:`OpenEngine` that also takes ``limits``."""
 
     def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         """Add the command."""
@@ -46,6 +49,7 @@ class Jobs:
         text = "go on with an interrupted render, as the command that began it would"
         part = actions.add_parser("resume", help=text, description=text)
         part.add_argument("video", type=parse_path, help="video that it was to write, .mp4")
+        add_limit_options(part)
         part.set_defaults(run=self._resume)
         text = "remove interrupted renders and what was rendered of them"
         part = actions.add_parser("remove", help=text, description=text)
@@ -64,7 +68,7 @@ class Jobs:
         part.set_defaults(run=run_remove)
 
     def _resume(self, args: argparse.Namespace) -> int:
-        return run_resume(args, self.open_engine)
+        return run_resume(args, partial(self.open_engine, limits=limits_of(args)))
 
 
 def run_list(args: argparse.Namespace) -> int:

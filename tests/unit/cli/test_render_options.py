@@ -1,6 +1,7 @@
 """Options of ``render`` that need no render."""
 
 import argparse
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from flashtalk_core.cli.main import PROGRAM, main
 from flashtalk_core.cli.program import build_parser
 from flashtalk_core.cli.rendering.command import open_engine
 from flashtalk_core.cli.rendering.device_options import add_device_options, limits_of, parse_limit
+from flashtalk_core.cli.rendering.jobs import Jobs
 from flashtalk_core.cli.rendering.kernel_options import add_kernel_options, read_disabled
 from flashtalk_core.cli.rendering.render_options import (
     EXAMPLE,
@@ -182,6 +184,20 @@ def test_limits_of_phases_reach_the_fleet():
     assert read_limits(" ") == {}
     with pytest.raises(InvalidInputError, match="load is there twice; name it once"):
         read_limits("load=1, load=2")
+
+
+def test_a_render_that_goes_on_takes_limits_too(monkeypatch):
+    given = []
+    jobs = Jobs(lambda _plan, _events, limits: given.append(limits))
+    monkeypatch.setattr(
+        "flashtalk_core.cli.rendering.jobs.run_resume",
+        lambda _args, open_engine: open_engine(None, None) or 0,
+    )
+    program = replace(PROGRAM, commands=(jobs,))
+    text = "jobs resume out.mp4 --limit load=1800 --step-limit 90"
+    args = build_parser(program).parse_args(text.split())
+    assert args.run(args) == 0
+    assert given == [{"load_s": 1800.0, "step_s": 90.0}]
 
 
 def test_limits_that_hold_for_nothing_are_said(caplog):
