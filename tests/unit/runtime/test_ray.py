@@ -43,8 +43,12 @@ class Nodes:
             text=True,
         )
         self.address = self._process.stdout.readline().strip()
-        for _ in range(count):
-            self.add()
+        try:
+            for _ in range(count):
+                self.add()
+        except BaseException:
+            self.close()
+            raise
 
     def add(self):
         """Add a node with room for one engine."""
