@@ -23,6 +23,7 @@ OPTIONAL = {
     "xfuser", "yunchang",
     "silero_vad",  # judges what a microphone hears, an extra of its own
     "aiohttp",  # ComfyUI has it: its routes, and the server of live sessions, an extra of its own
+    "cv2",  # finds faces, an extra of its own
     "aiortc",  # WebRTC of the live server, an extra of its own
     "ray",  # for renders on other hosts, an extra of its own
     "_typeshed",  # the type checker alone
