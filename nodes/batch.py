@@ -84,7 +84,8 @@ class Batch(io.ComfyNode):
                     options=list(FITS),
                     default="crop",
                     tooltip="How an image gets to that size: crop fills the frame and cuts the "
-                    "sides off, pad keeps all of it on grey.",
+                    "sides off, pad keeps all of it on grey, face takes the part around the "
+                    "largest face (needs opencv).",
                 ),
                 io.String.Input(
                     "folder",

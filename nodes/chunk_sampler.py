@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from .graph.errors import attribute_errors
 from .graph.sizes import MODEL_RULE
@@ -83,6 +83,10 @@ class ChunkSampler(io.ComfyNode):
         **settings: float | str,
     ) -> io.NodeOutput:
         from .graph.render_plan import describe_render
+        from .host.media import image_of
 
         with attribute_errors(cls, "model"):
-            return io.NodeOutput(describe_render(model, speech, reference, settings))
+            described = describe_render(model, speech, reference, settings)
+        face = described.plan.request.face
+        shown = None if face is None else ui.PreviewImage(image_of(face.picture()), cls=cls)
+        return io.NodeOutput(described, ui=shown)

@@ -67,7 +67,8 @@ class Reference(io.ComfyNode):
                     options=list(FITS),
                     default="crop",
                     tooltip="How the image gets to that size: crop fills the frame and cuts the "
-                    "sides off, pad keeps all of it on grey.",
+                    "sides off, pad keeps all of it on grey, face takes the part around the "
+                    "largest face (needs opencv), as FlashTalk Chunk Sampler shows it.",
                 ),
                 io.Conditioning.Input(
                     "conditioning",
@@ -100,12 +101,14 @@ class Reference(io.ComfyNode):
         from .host import media
 
         with attribute_errors(cls, "image"):
+            portrait = media.pil_image_of(image)
             described = ReferenceDescription(
-                image=media.pil_image_of(image),
+                image=portrait,
                 prompt=prompt,
                 prompt_changes=read_prompt_lines(prompt_changes),
                 size_px=size_of(size),
                 fit=FITS[fit],
+                faces=media.faces_of(portrait) if fit == "face" else None,
                 context=media.context_of(conditioning),
                 clip_tokens=media.clip_tokens_of(clip_vision_output),
             )

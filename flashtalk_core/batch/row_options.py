@@ -78,6 +78,7 @@ ROW_OPTIONS: Mapping[str, RowOption] = {
     "model": RowOption(default="tiny", is_path=True),
     "size": RowOption(read=read_size),
     "fit": RowOption(default="cover", read=one_of(*get_args(FitMode))),
+    "face_detector": RowOption(is_path=True),
     "prompt": RowOption(),
     "prompt_at": RowOption(kind="changes", default=()),
     "steps": _WHOLE,

@@ -119,6 +119,7 @@ def _spec(found: Mapping[str, Any], files: Mapping[str, Any]) -> RenderSpec:
         prompt_changes=tuple(_change(*each) for each in found["prompt_at"]),
         size_px=found["size"],
         fit=found["fit"],
+        face_detector=found["face_detector"],
         sampling=SamplingSpec(**{each.name: found[each.name] for each in fields(SamplingSpec)}),
         model=ModelSpec(
             name=found["model"],

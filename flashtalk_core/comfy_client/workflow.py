@@ -26,7 +26,7 @@ def _changes(spec: RenderSpec, _crf: int) -> str:
 _VALUES: dict[str, tuple[str, str, _Read]] = {
     "prompt": (REFERENCE, "prompt", lambda spec, _: spec.prompt),
     "prompt_at": (REFERENCE, "prompt_changes", _changes),
-    "fit": (REFERENCE, "fit", lambda spec, _: "pad" if spec.fit == "pad" else "crop"),
+    "fit": (REFERENCE, "fit", lambda spec, _: "crop" if spec.fit == "cover" else spec.fit),
     "start": (SPEECH, "start", lambda spec, _: spec.start_s),
     "duration": (SPEECH, "duration", lambda spec, _: spec.duration_s),
     "mouth_strength": (SPEECH, "mouth_strength", lambda spec, _: spec.sampling.mouth_strength),

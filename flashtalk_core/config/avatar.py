@@ -17,8 +17,23 @@ from .networks import (
 )
 from .sampling import SamplingConfig
 
-FitMode = Literal["cover", "pad"]
-"""A portrait of another shape than the video is cut off, or gets borders."""
+FitMode = Literal["cover", "pad", "face"]
+"""A portrait of another shape than the video is cut off, or gets borders, or the part around its
+face is taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramingConfig:
+    """Where a face lies in a frame, as in the pictures the model knows.
+
+    Defaults are for head and shoulders; the authors publish no figure, and their code takes
+    pictures as they are.
+    """
+
+    face_share: Annotated[float, Within(0.05, 0.9)] = 0.25
+    """Side of the face's box, eyebrows to chin, as a share of the root of the frame's area."""
+    face_y: Annotated[float, Within(0.1, 0.9)] = 0.36
+    """Its middle, as a share of the frame's height from the top."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +52,8 @@ class AvatarConfig:
     """Default height and width, the one the model was trained at."""
     known_sizes_px: tuple[tuple[Width, Width], ...] = ((768, 448),)
     """Sizes known to work; any other one warns."""
+    framing: FramingConfig = field(default_factory=FramingConfig)
+    """Of a portrait that is cropped to its face."""
     prompt: str = (
         "A person is talking. Only the foreground characters are moving, "
         "the background remains static."

@@ -13,6 +13,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from ..acceleration.attention_kernels import KERNELS, is_installed
+from ..config.avatar import AvatarConfig
 from ..config.chunk import ChunkConfig
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
@@ -127,7 +128,7 @@ class RenderPlan:
             chunk=asdict(self.chunk),
             num_decode_latents=request.num_decode_latents,
             sound=self.audio.identity,
-            model=asdict(self.checkpoint.config),
+            model=_drawn_by(self.checkpoint.config),
             files=self.checkpoint.sources.identity,
             loras=[lora.identity for lora in self.checkpoint.loras],
             dtype=str(place.dtype),
@@ -164,6 +165,11 @@ class Engine(Protocol):
             FlashTalkError: If the request does not fit the model, or the engine cannot run it.
         """
         ...
+
+
+def _drawn_by(config: AvatarConfig) -> dict[str, object]:
+    """Return what of a model decides the image; a frame around a face is in the image already."""
+    return {name: value for name, value in asdict(config).items() if name != "framing"}
 
 
 def _installed_kernels() -> list[str]:

@@ -18,6 +18,7 @@ from ..excerpt import excerpt, is_text, printable
 from ..geometry import check_size
 from ..log import printable_log
 from ..media.audio.source import MAX_TIME_S
+from ..media.image.faces.framing import FacePick
 
 logger = printable_log(logging.getLogger(__name__))
 
@@ -100,6 +101,9 @@ class AvatarRequest:
     """Height and width."""
     sampling: SamplingConfig
     fit: FitMode = "cover"
+    """``cover`` too where ``image`` is the part around a face."""
+    face: FacePick | None = None
+    """How ``image`` was cut out of the portrait; nothing that is drawn depends on it."""
     prompt_changes: tuple[PromptChange, ...] = ()
     """Later prompts, in order of time."""
     context: Tensor | None = None
@@ -171,6 +175,8 @@ def request_notes(
         known = ", ".join(f"{h}x{w}" for h, w in config.known_sizes_px)
         height, width = request.size_px
         notes.append(f"size {height}x{width}: {config.name} is known to work at {known} only")
+    if request.face is not None:
+        notes += request.face.notes()
     chunk, trained = request.chunk_of(config), config.chunk
     frames, motion = chunk.num_frames, chunk.num_motion_frames
     if (frames, motion) != (trained.num_frames, trained.num_motion_frames):

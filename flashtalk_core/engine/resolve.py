@@ -14,6 +14,7 @@ from torch import Tensor
 from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import KernelOptions, check_graph_mode, speed_of
 from ..acceleration.support import choose_kernel_options, default_decode_latents, graphs_work
+from ..config.avatar import FramingConfig
 from ..config.sampling import SamplingConfig
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
@@ -22,6 +23,8 @@ from ..geometry import check_size
 from ..media.audio.info import AudioInfo
 from ..media.audio.probe import check_measured, check_part, check_target, probe_audio
 from ..media.audio.source import AudioArray
+from ..media.image.faces.detection import FaceBox, find_faces
+from ..media.image.faces.framing import FacePick, pick_face
 from ..media.image.portrait import check_fit, open_image
 from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
@@ -70,6 +73,10 @@ class Host(Protocol):
         """Return the path of a LoRA; whether a file is there is checked afterwards."""
         ...
 
+    def find_face_detector(self, name: str | None) -> Path | None:
+        """Return the file of the network that finds faces; ``None`` is OpenCV's own detector."""
+        ...
+
     def free_bytes(self, device: torch.device) -> int | None:
         """Return the device memory that may be used; ``None`` queries the device."""
         ...
@@ -108,6 +115,10 @@ class LocalHost:
     def find_lora(self, name: str) -> Path:
         """Return the path as a user wrote it, with ``~`` replaced."""
         return user_path(name, "lora")
+
+    def find_face_detector(self, name: str | None) -> Path | None:
+        """Return the path as a user wrote it, with ``~`` replaced."""
+        return None if name is None else user_path(name, "face detector")
 
     def free_bytes(self, device: torch.device) -> int | None:  # noqa: ARG002
         """Return ``None``: the device is queried."""
@@ -148,6 +159,8 @@ class Inputs:
     """The prompt, encoded; see :class:`AvatarRequest`."""
     clip_tokens: Tensor | None = None
     """The portrait, encoded; see :class:`AvatarRequest`."""
+    faces: tuple[FaceBox, ...] | None = None
+    """Those of the portrait, if they were looked for already."""
     model: OpenedModel | None = None
 
     def __repr__(self) -> str:
@@ -205,6 +218,12 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
         spec.placement.exchange, spec.placement.ring, max(1, len(spec.placement.devices))
     )
     check_fit(spec.fit)
+    require(
+        spec.face_detector is None or spec.fit == "face",
+        f"face detector {excerpt(spec.face_detector or '')!r}: it is for fit 'face', and fit is "
+        f"{spec.fit!r}; leave it out, or use that",
+        subject="fit",
+    )
     check_part(spec.start_s, spec.duration_s)
     check_target(spec.loudness_lufs)
     speed_of(spec.placement.speed)
@@ -349,13 +368,16 @@ def _assemble(
     latents = wanted.decode_latents
     if latents is None:
         latents = default_decode_latents(place.kernel_options_of(VideoVAE))
+    size_px = spec.size_px or config.size_px
+    pick = _pick_face(spec, host, inputs, image, size_px, config.framing)
     request = AvatarRequest(
-        image=image,
+        image=image if pick is None else pick.crop(),
+        face=pick,
         prompt=config.prompt if spec.prompt is None else spec.prompt,
         prompt_changes=spec.prompt_changes,
-        size_px=spec.size_px or config.size_px,
+        size_px=size_px,
         sampling=spec.sampling.over(config.sampling),
-        fit=spec.fit,
+        fit=spec.fit if pick is None else "cover",
         context=inputs.context,
         clip_tokens=inputs.clip_tokens,
         chunk=spec.chunk.over(config.chunk),
@@ -374,6 +396,23 @@ def _assemble(
         placement=_with_memory(place, wanted, request, model, host),
         attention=wanted.attention,
     )
+
+
+def _pick_face(
+    spec: RenderSpec,
+    host: Host,
+    inputs: Inputs,
+    image: Image,
+    size_px: tuple[int, int],
+    framing: FramingConfig,
+) -> FacePick | None:
+    """Return the frame around the face, if one is wanted."""
+    if spec.fit != "face":
+        return None
+    faces = inputs.faces
+    if faces is None:
+        faces = find_faces(image, host.find_face_detector(spec.face_detector))
+    return pick_face(image, faces, size_px, framing)
 
 
 def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:

@@ -30,6 +30,7 @@ _SUBJECTS = {
     "duration_s": "sound_duration",
     "loudness_lufs": "sound_loudness",
     "size_px": "size",
+    "face_detector": "fit",
     "num_frames": "chunk_frames",
     "num_motion_frames": "motion_frames",
     "name": "model",
@@ -198,7 +199,10 @@ class RenderSpec:
     size_px: tuple[int, int] | None = None
     """Height and width."""
     fit: FitMode = "cover"
-    """``cover`` fills the frame and cuts the sides off, ``pad`` shows the whole image."""
+    """``cover`` fills the frame and cuts the sides off, ``pad`` shows the whole image, ``face``
+    takes the part around its face."""
+    face_detector: str | None = None
+    """File of YuNet's network, which finds the face; ``None`` is the host's."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     chunk: ChunkSpec = field(default_factory=ChunkSpec)
     model: ModelSpec = field(default_factory=ModelSpec)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
     from ...flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec
     from ...flashtalk_core.media.audio.info import AudioInfo
+    from ...flashtalk_core.media.image.faces.detection import FaceBox
     from ...flashtalk_core.weights.discovery.files import ModelFiles
     from ...flashtalk_core.weights.load import AvatarCheckpoint
     from ...flashtalk_core.weights.lora.merge import LoraFile
@@ -173,6 +174,8 @@ class ReferenceDescription:
     size_px: tuple[int, int] | None
     """Height and width; ``None`` is the model's own."""
     fit: FitMode
+    faces: tuple[FaceBox, ...] | None
+    """Those of the image, where one of them is to be framed."""
     context: Tensor | None
     clip_tokens: Tensor | None
 

@@ -54,6 +54,7 @@ def describe_render(
     )
     inputs = Inputs(
         image=reference.image,
+        faces=reference.faces,
         audio_inputs=(speech.audio,),
         context=reference.context,
         clip_tokens=reference.clip_tokens,

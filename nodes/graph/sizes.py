@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_SEED = 2**63 - 1
 MIN_CHUNK_FRAMES = 13
 """Of a live session: three shorter chunks make no idle frames that repeat."""
-FITS: dict[str, FitMode] = {"crop": "cover", "pad": "pad"}
+FITS: dict[str, FitMode] = {"crop": "cover", "pad": "pad", "face": "face"}
 """What the choices of the menu ``fit`` are in the core."""
 CUSTOM = "custom"
 MODEL_SIZE = MODEL_RULE = "the model's own"

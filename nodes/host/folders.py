@@ -16,6 +16,7 @@ from ...flashtalk_core.weights.formats.suffixes import READABLE
 OWN_FOLDER = "flashtalk"
 _LORAS = "loras"
 _TEXT = "text_encoders"
+_FACES, _YUNET = ("face_detection", "onnx"), "face_detection_yunet*.onnx"
 _AUDIO_LAYERS = ("model_patches", "diffusion_models")
 
 # Names of ComfyUI's folders for each part; the pack's own takes whole models as downloaded.
@@ -98,6 +99,12 @@ def lora_files() -> list[str]:
 def lora_path(name: str) -> Path:
     """Return the path of a file that :func:`lora_files` lists; see :func:`part_path`."""
     return _listed_path({_LORAS: _listed(_LORAS)}, name)
+
+
+def face_detector_path() -> Path | None:
+    """Return YuNet's file below ComfyUI's folder of models, ``None`` if there is none."""
+    places = (path for kind in _FACES for folder in _paths(kind) for path in entries(folder))
+    return next((path for path in places if fnmatch(path.name.lower(), _YUNET)), None)
 
 
 def _menu_of(part: Part) -> dict[str, list[str]]:

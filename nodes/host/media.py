@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...flashtalk_core.media.audio.source import AudioArray
+    from ...flashtalk_core.media.image.faces.detection import FaceBox
 
 AUDIO_NAME = "AUDIO"
 _WHOLE_NUMBERS = ("uint8", "int16", "int32")
@@ -167,6 +168,21 @@ def image_of(image: Image) -> Tensor:
     import torch
 
     return torch.from_numpy(np.asarray(image, np.float32) / 255)[None]
+
+
+def faces_of(image: Image) -> tuple[FaceBox, ...]:
+    """Return the faces of an image, at least one.
+
+    Raises:
+        InvalidInputError: If there is none, or nothing that finds them.
+    """
+    from ...flashtalk_core.media.image.faces.detection import find_faces
+    from ...flashtalk_core.media.image.faces.framing import NO_FACE
+    from .folders import face_detector_path
+
+    faces = find_faces(image, face_detector_path())
+    require(bool(faces), NO_FACE, subject="fit")
+    return faces
 
 
 def _warn_of_scale(values: Tensor) -> None:

@@ -113,6 +113,7 @@ def errors_of(pack, make, model, rendered):
             {"prompt_changes": "She smiles"},
             {"prompt_changes": "9: She smiles\n5: She looks serious"},
             {"prompt_changes": "5: She smiles", "conditioning": encoded},
+            {"fit": "face"},
             custom,
         ],
         "ChunkSampler": [
@@ -144,6 +145,7 @@ def errors_of(pack, make, model, rendered):
         *errors_of_batches(pack, make, model),
         *errors_of_loras(pack, model),
         *errors_of_sessions(pack, make, model),
+        pack["flashtalk_core.media.image.faces.framing"].NO_FACE,
         error_of_size(pack),
         error_of_a_copy(pack),
     ]
@@ -217,7 +219,8 @@ def pattern_of(quoted):
 
 
 def test_messages_on_the_pages_are_those_of_the_nodes(pack, make, model, rendered, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sageattention", None)
+    for missing in ("sageattention", "cv2"):
+        monkeypatch.setitem(sys.modules, missing, None)
     messages = "\n".join(errors_of(pack, make, model, rendered))
     for path in PAGES.rglob("*.md"):
         quoted = quoted_errors(path.read_text(encoding="utf-8"))

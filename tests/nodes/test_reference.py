@@ -318,3 +318,24 @@ def test_what_was_encoded_for_another_model_is_refused(pack, model, given, says)
     given = {"model": model, "speech": pack.speech(), "reference": pack.reference(**given)}
     message = pack.error("ChunkSampler", **given)
     assert message == f"FlashTalk Chunk Sampler, input 'reference': {says}"
+
+
+def test_a_face_is_found_and_the_sampler_shows_its_frame(pack, model):
+    pytest.importorskip("cv2")
+    image = pack.run("Example").args[0]
+    reference = pack.reference(
+        torch.nn.functional.pad(image, (0, 0, 400, 0), value=0.5), fit="face"
+    )
+    (face,) = reference.faces
+    assert abs(face.centre[0] - 656) < 30
+    output = pack.run("ChunkSampler", model=model, speech=pack.speech(), reference=reference)
+    left, _, right, _ = output.args[0].plan.request.face.frame
+    assert left > 380
+    assert right <= 912
+    assert output.ui is not None
+
+
+def test_an_image_without_a_face_is_refused_where_one_is_to_be_framed(pack, make):
+    pytest.importorskip("cv2")
+    message = pack.error("Reference", image=make.portrait(64, 64) * 0, fit="face")
+    assert message.startswith(refused("'fit': face crop: no face found"))

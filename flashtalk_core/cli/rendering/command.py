@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import finished
+from .crop_picture import save_face_picture
 from .device_options import add_device_options, limits_of, say_unused
 from .render_options import add_render_options, parse_path, read_spec
 from .running import render_job
@@ -58,6 +59,8 @@ def _run(args: argparse.Namespace) -> int:
     spec, plan = make_plan(args)
     for note in set_up_notes(plan):
         logger.warning("%s", note)
+    if plan.request.face is not None:
+        save_face_picture(plan.request.face, args.output)
     engine = partial(open_engine, limits=limits_of(args))
     if args.extend is not None:
         return finished.run_extend(args, spec, plan, engine)

@@ -56,7 +56,15 @@ def add_avatar_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     parser.add_argument(
-        "--fit", choices=("cover", "pad"), default="cover", help="crop to fill the frame, or pad"
+        "--fit",
+        choices=("cover", "pad", "face"),
+        default="cover",
+        help="crop to fill the frame, pad, or crop to the face (needs OpenCV)",
+    )
+    parser.add_argument(
+        "--face-detector",
+        metavar="FILE",
+        help="YuNet's file, which finds the face for --fit face; default: OpenCV's own detector",
     )
     parser.add_argument("--prompt", help="what is to be seen; default: the model's")
     add_sampling(parser)
@@ -153,6 +161,7 @@ def read_spec(args: argparse.Namespace) -> RenderSpec:
         prompt_changes=read_prompt_changes(args.prompt_at),
         size_px=args.size,
         fit=args.fit,
+        face_detector=args.face_detector,
         sampling=read_sampling(args),
         model=ModelSpec(
             name=args.model,

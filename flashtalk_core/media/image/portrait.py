@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -71,7 +72,11 @@ def image_from_pixels(pixels: NDArray[np.uint8], name: str = "image") -> Image.I
 
 def check_fit(mode: str) -> None:
     """Raise :class:`InvalidInputError` unless ``mode`` is a way to fit an image."""
-    require(mode in ("cover", "pad"), f"image fit {mode!r}: use 'cover' or 'pad'", subject="fit")
+    require(
+        mode in get_args(FitMode),
+        f"image fit {mode!r}: use 'cover', 'pad' or 'face'",
+        subject="fit",
+    )
 
 
 def fit_image(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cover") -> Tensor:
@@ -81,7 +86,8 @@ def fit_image(image: Image.Image, size_px: tuple[int, int], mode: FitMode = "cov
         image: RGB image.
         size_px: Height and width.
         mode: ``cover`` fills the frame and crops about the centre; ``pad`` keeps the whole
-            image, on mid grey.
+            image, on mid grey. ``face`` is ``cover`` of what :func:`.faces.framing.pick_face`
+            framed.
 
     Returns:
         ``(3, H, W)`` uint8.

@@ -147,7 +147,8 @@ def warn_about_settings(files: ModelFiles) -> None:
     Not when the files are found: ComfyUI looks for them before every run.
     """
     path = files.root / SETTINGS_FILE
-    missing = [entry.name for entry in fields(AvatarConfig) if entry.name not in files.settings]
+    known = {*files.settings, "framing"}  # of which models without it need nothing
+    missing = [entry.name for entry in fields(AvatarConfig) if entry.name not in known]
     if missing and is_file(path):
         logger.warning(
             "%s: does not set %s; taken from the weights and from the published model",

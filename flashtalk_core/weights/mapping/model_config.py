@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...config.avatar import AvatarConfig
+from ...config.avatar import AvatarConfig, FramingConfig
 from ...config.chunk import ChunkConfig
 from ...config.networks import (
     AudioEncoderConfig,
@@ -76,6 +76,7 @@ def _avatar_config(model: ModelSources) -> AvatarConfig:
         audio=audio,
         chunk=given.read(ChunkConfig, "chunk", trained["chunk"]),
         sampling=given.read(SamplingConfig, "sampling", trained["sampling"]),
+        framing=given.read(FramingConfig, "framing", {}),
         **trained["plain"] | given.plain(),
     )
 

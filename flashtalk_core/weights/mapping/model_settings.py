@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ...config.avatar import AvatarConfig
+from ...config.avatar import AvatarConfig, FramingConfig
 from ...config.chunk import ChunkConfig
 from ...config.networks import (
     AudioEncoderConfig,
@@ -36,6 +36,7 @@ _SECTIONS: dict[str, type] = {
     "audio": AudioEncoderConfig,
     "chunk": ChunkConfig,
     "sampling": SamplingConfig,
+    "framing": FramingConfig,
 }
 _PLAIN = ("name", "prompt", "size_px", "known_sizes_px")
 

@@ -25,6 +25,7 @@ from flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, Rende
 from flashtalk_core.errors import FlashTalkError
 from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.audio.source import AudioArray
+from flashtalk_core.media.image.faces.detection import FaceBox
 from flashtalk_core.models.attention import sdpa
 from flashtalk_core.placement.memory_choice import MemoryChoice
 from flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
@@ -98,6 +99,7 @@ SAME_PICTURE = {
 plan and no fingerprint."""
 REFUSED = {
     "speakers.mask": ("left.png", "speaker mask 'left.png': a mask separates several speakers"),
+    "face_detector": ("yunet.onnx", "face detector 'yunet.onnx': it is for fit 'face'"),
     "model.vae": ("v", "vae 'v': a part is chosen by itself in ComfyUI only"),
     "model.text_encoder": ("none", "text_encoder 'none': a part is chosen by itself"),
     "model.clip_vision": ("none", "clip_vision 'none': a part is chosen by itself"),
@@ -223,6 +225,7 @@ WRONG = [
     ("prompt_changes.prompt", "\ud800", "prompt_changes"),
     ("size_px", (33, 64), "size"),
     ("fit", "stretch", "fit"),
+    ("face_detector", "yunet.onnx", "fit"),
     ("sampling.steps", 0, "steps"),
     ("sampling.rule", "guess", "rule"),
     ("sampling.shift", 0.0, "shift"),
@@ -513,3 +516,15 @@ def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
     order.clear()
     resolve(BASE, Recorded())
     assert order[-3:] == ["find_dtype", "free_bytes", "plan_memory"]
+
+
+def test_a_face_crop_is_the_video_of_the_part_that_it_chose():
+    face = FaceBox(110, 113, 290, 290)
+    spec = replace(BASE, fit="face", size_px=(64, 32))
+    plan = resolve(spec, HOST, Inputs(faces=(face,)))
+    request = plan.request
+    assert request.fit == "cover"
+    assert request.face.face == face
+    part = request.face.image.crop(request.face.frame)
+    by_hand = resolve(replace(spec, fit="cover"), HOST, Inputs(image=part))
+    assert plan.fingerprint() == by_hand.fingerprint()

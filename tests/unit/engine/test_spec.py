@@ -30,7 +30,8 @@ FULL = RenderSpec(
     prompt="She says \N{SNOWMAN}",
     prompt_changes=(PromptChange(1.5, "She nods"), PromptChange(3.0, "She smiles")),
     size_px=(64, 96),
-    fit="pad",
+    fit="face",
+    face_detector="yunet.onnx",
     sampling=SamplingSpec(
         steps=2, rule="renoise", shift=0.1, seed=2**63 - 1, colour_strength=0.3, mouth_strength=2.0
     ),
@@ -160,7 +161,7 @@ def test_a_spec_without_version_is_refused():
         ({"size_px": [64, "64"]}, "size_px[1] '64': use a whole number"),
         ({"speakers": {}}, "speakers {}: use a list in brackets"),
         ({"speakers": [1]}, "speakers[0] 1: use an object in braces"),
-        ({"fit": None}, "fit None: use 'cover' or 'pad'"),
+        ({"fit": None}, "fit None: use 'cover' or 'pad' or 'face'"),
         ({"portrait": 5}, "portrait 5: use a text"),
         ({"start_s": None}, "start_s None: use a number"),
         ({"start_s": math.nan}, "start_s nan: use a number"),
@@ -182,6 +183,7 @@ SUBJECTS = {
     "prompt_changes": "prompt_changes",
     "size_px": "size",
     "fit": "fit",
+    "face_detector": "fit",
     "sampling.steps": "steps",
     "sampling.rule": "rule",
     "sampling.shift": "shift",

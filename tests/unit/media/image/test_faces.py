@@ -51,7 +51,7 @@ def test_a_missing_opencv_is_an_error_with_its_command(monkeypatch, portrait):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(InvalidInputError, match="pip install opencv-python-headless") as caught:
         find_faces(portrait)
-    assert caught.value.subject == "face_crop"
+    assert caught.value.subject == "fit"
 
 
 def test_an_opencv_without_cascades_asks_for_an_older_one_or_a_file(cv2, monkeypatch, portrait):
