@@ -21,7 +21,7 @@ from ..placement.provider import Residency
 from ..placement.rounding import rounding_of
 from ..sampling.schedule import model_timesteps
 from .avatar import TalkingAvatar
-from .chunk import ChunkModel
+from .chunk import ChunkDenoiser, ChunkModel, TransformerDenoiser
 from .encoding_cache import EncodingMemo
 from .events import NO_EVENTS, RenderEvents
 from .plan import RenderPlan
@@ -39,13 +39,17 @@ class LocalEngine:
     """Provides the networks."""
     memo: EncodingMemo | None = None
     """Encodings of earlier renders; ``None`` encodes everything."""
+    denoiser: ChunkDenoiser | None = None
+    """A host's own; ``None`` is the transformer of ``networks``."""
 
     @contextmanager
     def open(
         self, plan: RenderPlan, audio: SampleReader, events: RenderEvents
     ) -> Iterator[ChunkSource]:
         """Encode portrait and prompts; see :class:`.plan.Engine`."""
-        yield build_avatar(plan, audio, self.networks, memo=self.memo, events=events)
+        yield build_avatar(
+            plan, audio, self.networks, memo=self.memo, events=events, denoiser=self.denoiser
+        )
 
 
 @torch.no_grad()
@@ -56,6 +60,7 @@ def build_avatar(
     *,
     memo: EncodingMemo | None = None,
     events: RenderEvents = NO_EVENTS,
+    denoiser: ChunkDenoiser | None = None,
 ) -> TalkingAvatar:
     """Encode portrait and prompts and prepare a session.
 
@@ -68,6 +73,7 @@ def build_avatar(
         networks: Provides the networks.
         memo: Encodings of earlier renders; ``None`` encodes everything.
         events: Receives the steps and stages of each chunk.
+        denoiser: See :class:`LocalEngine`.
 
     Returns:
         The avatar, ready for :func:`run_session`.
@@ -80,7 +86,9 @@ def build_avatar(
     memo = memo or EncodingMemo()
     encodings = encode_inputs(plan, networks, memo)
     mark = plan.fingerprint()
-    return prepare_avatar(plan, encodings, audio, networks, mark, events, memo=memo)
+    return prepare_avatar(
+        plan, encodings, audio, networks, mark, events, memo=memo, denoiser=denoiser
+    )
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ def prepare_avatar(
     events: RenderEvents,
     spread: ImageSpread = WHOLE,
     memo: EncodingMemo | None = None,
+    denoiser: ChunkDenoiser | None = None,
 ) -> TalkingAvatar:
     """Prepare a session; see :func:`build_avatar`.
 
@@ -122,15 +131,17 @@ def prepare_avatar(
         events: Receives the steps and stages of each chunk.
         spread: Which part of a frame is encoded and decoded here.
         memo: Encodings of earlier renders; ``None`` encodes the portrait.
+        denoiser: See :class:`LocalEngine`.
     """
     request = plan.request
     portrait = _encode_portrait(plan, encodings.clip_tokens, networks, spread, memo)
     frames = start_frames(request.prompt_changes, plan.chunk)
     timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
-    references = ReferenceTrack(networks, portrait, encodings.contexts, frames, timesteps)
+    denoiser = denoiser or TransformerDenoiser(networks, timesteps)
+    references = ReferenceTrack(denoiser.project, portrait, encodings.contexts, frames)
     references.at(chunk_span(0, plan.chunk))  # reads the transformer now, not within a chunk
     return TalkingAvatar(
-        model=ChunkModel(networks, plan.chunk, plan.num_decode_latents, spread),
+        model=ChunkModel(networks, plan.chunk, plan.num_decode_latents, spread, denoiser),
         references=references,
         audio=audio,
         sampling=request.sampling,

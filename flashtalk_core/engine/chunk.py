@@ -6,8 +6,9 @@ layers, A audio features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,10 +24,101 @@ from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import FixedNetworks, Residency
 from ..sampling.noise import ChunkNoise, DrawNoise
 from ..sampling.schedule import noise_levels
-from ..sampling.step import denoise
+from ..sampling.step import Predict, denoise
 from .events import NO_EVENTS, RenderEvents
-from .reference import Reference
+from .reference import EncodedPortrait, Reference, project_reference
 from .state import FrameGroup, SessionState
+
+
+class ChunkDenoiser(Protocol):
+    """What makes a chunk's latents of noise: this package's transformer, or a host's."""
+
+    def project(self, portrait: EncodedPortrait, context: Tensor) -> Reference:
+        """Project a portrait with a prompt ``(n, text_dim)``, once for all of its chunks."""
+        ...
+
+    def denoise(
+        self,
+        reference: Reference,
+        windows: Tensor,
+        motion: Tensor,
+        sampling: SamplingConfig,
+        draw_noise: DrawNoise,
+        events: RenderEvents,
+    ) -> Tensor:
+        """Denoise a chunk.
+
+        Args:
+            reference: Of :meth:`project`.
+            windows: Audio features, ``(1, F, W, S, A)``.
+            motion: Clean motion latents, ``(1, 16, m, h, w)``; see :func:`denoise`.
+            sampling: How to denoise.
+            draw_noise: Source of noise.
+            events: Receives steps and stages but the last step's, which is the caller's.
+
+        Returns:
+            Clean latents, ``(1, 16, T, h, w)``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TransformerDenoiser:
+    """Denoises with the transformer of this package; see :class:`ChunkDenoiser`."""
+
+    networks: Residency
+    """Provides the transformer."""
+    timesteps: Sequence[float] = ()
+    """Those of the denoising steps, if known; see :meth:`.AvatarDiT.project_session`."""
+
+    def project(self, portrait: EncodedPortrait, context: Tensor) -> Reference:
+        """Project keys and values of all blocks; see :class:`ChunkDenoiser`."""
+        with self.networks.acquire(AvatarDiT) as dit:
+            return project_reference(dit, portrait, context, self.timesteps)
+
+    def denoise(
+        self,
+        reference: Reference,
+        windows: Tensor,
+        motion: Tensor,
+        sampling: SamplingConfig,
+        draw_noise: DrawNoise,
+        events: RenderEvents,
+    ) -> Tensor:
+        """Denoise a chunk; see :class:`ChunkDenoiser`."""
+        num_latents = num_latent_frames(windows.shape[1])
+        shape = (1, motion.shape[1], num_latents, *motion.shape[-2:])
+        with self.networks.acquire(AvatarDiT) as dit:
+            weight = dit.patch_embedding.weight
+            audio = dit.project_audio(windows.to(weight), sampling.mouth_strength)
+            events.stage("audio projection")
+
+            def predict(latent: Tensor, level: float) -> Tensor:
+                timestep = torch.tensor([1000 * level])
+                return dit(latent, timestep, reference.session, audio)
+
+            # Steps are computed in float32 for any dtype of the weights: they cost nothing there.
+            return denoise(
+                reporting_steps(predict, events),
+                noise_levels(sampling.steps, sampling.shift),
+                motion.to(weight.device, torch.float32),
+                sampling.rule,
+                lambda: draw_noise(shape, weight.device, torch.float32),
+            )
+
+
+def reporting_steps(predict: Predict, events: RenderEvents) -> Predict:
+    """Return ``predict``, each call of which is reported as the next step, before it runs."""
+    step = 0
+
+    def reporting(latent: Tensor, level: float) -> Tensor:
+        nonlocal step
+        events.stage(f"step {step}" if step else "noise")
+        events.step(step)
+        step += 1
+        return predict(latent, level)
+
+    return reporting
 
 
 @dataclass(frozen=True)
@@ -34,13 +126,15 @@ class ChunkModel:
     """The networks of the loop and the arithmetic they were trained with."""
 
     networks: Residency
-    """Provides the transformer and the autoencoder."""
+    """Provides the autoencoder, and the transformer unless a host brings its own."""
     chunk: ChunkConfig
     num_decode_latents: int = 1
     """Latent frames that are decoded or encoded at once; more is faster on a GPU and takes more
     memory."""
     spread: ImageSpread = WHOLE
     """Which part of a frame is encoded and decoded here."""
+    denoiser: ChunkDenoiser | None = None
+    """A host's own; ``None`` is the transformer of ``networks``."""
 
     @classmethod
     def resident(cls, dit: AvatarDiT, vae: VideoVAE, chunk: ChunkConfig) -> ChunkModel:
@@ -77,7 +171,8 @@ def generate_chunk(
     motion = _motion_latent(model, reference, state)
     events.stage("motion encode")
     draw_noise = draw_noise or ChunkNoise(sampling.seed, state.chunk_index).draw
-    latent = _denoise_chunk(model, reference, windows, motion, sampling, draw_noise, events)
+    denoiser = model.denoiser or TransformerDenoiser(model.networks)
+    latent = denoiser.denoise(reference, windows, motion, sampling, draw_noise, events)
     spread = model.spread
     _check_finite(latent, state.chunk_index, "the model's output is", spread)
     events.stage(f"step {sampling.steps}")
@@ -146,42 +241,6 @@ def _decode(model: ChunkModel, latent: Tensor) -> Iterator[Tensor]:
     with model.networks.acquire(VideoVAE) as vae:
         latent = latent.to(next(vae.parameters()))
         yield from model.spread.decode(vae, latent, model.num_decode_latents)
-
-
-def _denoise_chunk(
-    model: ChunkModel,
-    reference: Reference,
-    windows: Tensor,
-    motion: Tensor,
-    sampling: SamplingConfig,
-    draw_noise: DrawNoise,
-    events: RenderEvents,
-) -> Tensor:
-    """Return clean latents; the last step's stage is left to the caller, who checks them."""
-    num_latents = num_latent_frames(model.chunk.num_frames)
-    shape = (1, motion.shape[1], num_latents, *motion.shape[-2:])
-    with model.networks.acquire(AvatarDiT) as dit:
-        weight = dit.patch_embedding.weight
-        audio = dit.project_audio(windows.to(weight), sampling.mouth_strength)
-        events.stage("audio projection")
-        step = 0
-
-        def predict(latent: Tensor, level: float) -> Tensor:
-            nonlocal step
-            events.stage(f"step {step}" if step else "noise")
-            events.step(step)
-            step += 1
-            timestep = torch.tensor([1000 * level])
-            return dit(latent, timestep, reference.session, audio)
-
-        # Steps are computed in float32 for any dtype of the weights: they cost nothing there.
-        return denoise(
-            predict,
-            noise_levels(sampling.steps, sampling.shift),
-            motion.to(weight.device, torch.float32),
-            sampling.rule,
-            lambda: draw_noise(shape, weight.device, torch.float32),
-        )
 
 
 def _append_last(groups: list[Tensor], frames: Tensor, count: int) -> list[Tensor]:

@@ -43,13 +43,19 @@ def set_up_notes(plan: RenderPlan) -> list[str]:
 
 
 def model_notes(checkpoint: AvatarCheckpoint) -> list[str]:
-    """Return what a model needs that it was not given."""
+    """Return what a model needs that it was not given, and what is not known of it."""
+    notes = []
+    if checkpoint.sources.unidentified:
+        notes.append(
+            f"{checkpoint.sources.unidentified}: whether another render has the same settings "
+            "cannot be told, so this one is not kept, and not continued after an interruption"
+        )
     if checkpoint.is_infinite_talk and not checkpoint.loras:
-        return [
+        notes.append(
             "InfiniteTalk without a LoRA: its weights are for 40 steps with guidance, which is not "
             "known here; add a LoRA for few steps without guidance, such as lightx2v's"
-        ]
-    return []
+        )
+    return notes
 
 
 def device_notes(plan: RenderPlan) -> list[str]:

@@ -103,7 +103,12 @@ class RenderPlan:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether equal fingerprints mean equal videos: audio without an identity has none."""
+        """Whether equal fingerprints mean equal videos.
+
+        Audio without an identity has none, and neither has a model that is not told by its own.
+        """
+        if self.checkpoint.sources.unidentified:
+            return False
         return all(speaker.audio.identity is not None for speaker in self.speakers)
 
     def fingerprint(self) -> str:

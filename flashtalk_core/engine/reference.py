@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +16,7 @@ from ..config.chunk import ChunkConfig
 from ..geometry import ChunkSpan, num_latent_frames
 from ..media.image.colour import ColourReference
 from ..models.transformer.model import AvatarDiT
-from ..models.transformer.step import SessionContext
 from ..models.vae.model import VideoVAE
-from ..placement.provider import Residency
 
 Encode = Callable[[VideoVAE, Tensor], Tensor]
 """Returns the whole latents of whole frames."""
@@ -40,7 +39,9 @@ class EncodedPortrait:
 class Reference:
     """A portrait and a prompt, projected once for all chunks."""
 
-    session: SessionContext
+    session: Any
+    """Whatever the denoiser made of them, such as :class:`.SessionContext`; only that one looks
+    inside."""
     motion_latent: Tensor
     """The encoded image, ``(1, 16, 1, h, w)``: motion latent of the first chunk."""
     colour: ColourReference
@@ -164,6 +165,10 @@ def prepare_reference(
     return project_reference(dit, portrait, context, timesteps)
 
 
+Project = Callable[[EncodedPortrait, Tensor], Reference]
+"""Projects a portrait with a prompt, ``(n, text_dim)``."""
+
+
 class ReferenceTrack:
     """One portrait under changing prompts.
 
@@ -173,28 +178,25 @@ class ReferenceTrack:
 
     def __init__(
         self,
-        networks: Residency,
+        project: Project,
         portrait: EncodedPortrait,
         contexts: Sequence[Tensor],
         start_frames: Sequence[int],
-        timesteps: Sequence[float] = (),
     ) -> None:
         """Project nothing yet.
 
         Args:
-            networks: Provides the transformer.
+            project: Projects the portrait with a prompt.
             portrait: The encoded portrait.
             contexts: Encoded prompts, each ``(n, text_dim)``.
             start_frames: Frame of the video each of them begins at; the first is 0.
-            timesteps: Those of the denoising steps; see :func:`project_reference`.
         """
         assert len(contexts) == len(start_frames), (len(contexts), len(start_frames))
         assert start_frames[0] == 0, start_frames
-        self._networks = networks
+        self._project = project
         self._portrait = portrait
         self._contexts = contexts
         self._start_frames = start_frames
-        self._timesteps = timesteps
         self._projected: tuple[int, Reference] | None = None
 
     def at(self, span: ChunkSpan) -> Reference:
@@ -202,11 +204,7 @@ class ReferenceTrack:
         index = self.index_at(span)
         if self._projected is None or self._projected[0] != index:
             self._projected = None  # before the next one takes its memory
-            with self._networks.acquire(AvatarDiT) as dit:
-                reference = project_reference(
-                    dit, self._portrait, self._contexts[index], self._timesteps
-                )
-            self._projected = index, reference
+            self._projected = index, self._project(self._portrait, self._contexts[index])
         return self._projected[1]
 
     def index_at(self, span: ChunkSpan) -> int:

@@ -144,6 +144,8 @@ class OpenedModel:
     device: torch.device
     dtype: torch.dtype
     kernel_options: KernelOptions
+    is_hosted: bool = False
+    """Whether the host runs the transformer, and decides how much of it is on its device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -458,6 +460,8 @@ def _with_memory(
     place: Placement, wanted: PlacementSpec, request: AvatarRequest, model: OpenedModel, host: Host
 ) -> Placement:
     """Choose what is resident on the device at the size and number of latents of ``request``."""
+    if model.is_hosted:
+        return place
     config, packings = model.checkpoint.config, model.checkpoint.packings()
     memory = plan_memory(
         wanted.memory,

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..config.sampling import StepRule
 
+Predict = Callable[[Tensor, float], Tensor]
+"""Returns the velocity of a latent at a noise level."""
 Draw = Callable[[], Tensor]
 """Returns fresh unit noise of the chunk's latent shape, on the device and in the dtype used."""
 
@@ -32,7 +34,7 @@ def euler_step(x: Tensor, velocity: Tensor, level: float, next_level: float) -> 
 
 
 def denoise(
-    predict: Callable[[Tensor, float], Tensor],
+    predict: Predict,
     levels: Tensor,
     motion: Tensor,
     rule: StepRule,

@@ -45,6 +45,9 @@ class ModelSources:
     """As in the authors' ``config.json``, which may leave fields out."""
     audio_config: Settings = Settings("settings of the audio encoder")
     """As in ``config.json`` of a wav2vec2."""
+    unidentified: str = ""
+    """What ``identity`` does not tell although images depend on it, as of a transformer that a
+    host has patched; empty where it tells all."""
 
     def __repr__(self) -> str:
         more = f" and {len(self.dit) - 1} more" if len(self.dit) > 1 else ""

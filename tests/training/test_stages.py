@@ -11,7 +11,7 @@ import torch
 
 from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.avatar import TalkingAvatar
-from flashtalk_core.engine.chunk import ChunkModel
+from flashtalk_core.engine.chunk import ChunkModel, TransformerDenoiser
 from flashtalk_core.engine.reference import ReferenceTrack, encode_portrait
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.errors import InvalidInputError
@@ -114,7 +114,7 @@ def play(models, clip, sampling):
     networks = FixedNetworks(models.dit, models.vae, models.audio_encoder)
     avatar = TalkingAvatar(
         model=ChunkModel(networks, config.chunk),
-        references=ReferenceTrack(networks, portrait, [context], [0]),
+        references=ReferenceTrack(TransformerDenoiser(networks).project, portrait, [context], [0]),
         audio=ArrayAudio(clip.samples),
         sampling=sampling,
         audio_window=config.dit.audio_window,

@@ -5,6 +5,7 @@ import torch
 
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.build import start_frames
+from flashtalk_core.engine.chunk import TransformerDenoiser
 from flashtalk_core.engine.reference import ReferenceTrack, encode_portrait, project_reference
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.session import run_session
@@ -27,7 +28,8 @@ def make_track(toy):
         generator = torch.Generator().manual_seed(1)
         contexts = torch.randn(1 + len(seconds), 4, 10, generator=generator).unbind()
         frames = start_frames(changes(*seconds), CHUNK)
-        return ReferenceTrack(toy.model.networks, portrait, contexts, frames), portrait, contexts
+        project = TransformerDenoiser(toy.model.networks).project
+        return ReferenceTrack(project, portrait, contexts, frames), portrait, contexts
 
     return make
 
