@@ -17,6 +17,7 @@ from .host.thumbnails import register_thumbnail_route
 from .live import Live
 from .lora import Lora
 from .model_loader import ModelLoader
+from .native.from_native import ModelFromNative
 from .parallel_decode import ParallelDecode
 from .preview.session_messages import CLEAR, END, HEAR, ROUTE, SAY, STREAM
 from .preview.streams import register_stream_routes
@@ -40,6 +41,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     Batch,
     Lora,
     Live,
+    ModelFromNative,
 )
 
 

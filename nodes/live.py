@@ -123,6 +123,7 @@ class Live(io.ComfyNode):
     ) -> SessionJob:
         """Check the inputs; return what plays the session."""
         from ..flashtalk_core.serve.encoders import FragmentOutput, RecordingOutput
+        from .graph.descriptions import refuse_hosted
         from .graph.render_plan import describe_render
         from .graph.session_job import SessionJob
         from .graph.session_plan import sampler_settings, unknown_speech
@@ -131,6 +132,7 @@ class Live(io.ComfyNode):
         from .host.output import workflow_metadata
 
         with attribute_errors(cls, "model"):
+            refuse_hosted(model, "native model: its chunks are too slow for a conversation")
             settings = SessionSettings.read(values)
             sampler = sampler_settings(reference, values)
             render = describe_render(model, unknown_speech(), reference, sampler)

@@ -34,6 +34,7 @@ from ..host.output import OutputFile, folder_below, input_path, output_file
 from ..host.render_host import ComfyHost
 from ..host.written_files import written_files
 from .batch_rows import BatchRows, BatchSettings, rows_of_lists, rows_of_manifest
+from .descriptions import refuse_hosted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,6 +76,7 @@ def run_batch(model: ModelDescription, settings: BatchSettings, node: str | None
     Raises:
         FlashTalkError: If the rows cannot be read, or none of them is done in the end.
     """
+    refuse_hosted(model, "native model: a batch encodes prompts and portraits of its rows itself")
     checkpoint = model.checkpoint
     require(
         checkpoint.text_plan is not None and checkpoint.clip_plan is not None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from ...flashtalk_core.errors import about
+from ...flashtalk_core.errors import about, require
 from ...flashtalk_core.excerpt import excerpt
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...flashtalk_core.config.avatar import FitMode
+    from ...flashtalk_core.config.networks import DiTConfig
+    from ...flashtalk_core.engine.chunk import ChunkDenoiser
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
-    from ...flashtalk_core.engine.events import RenderEvents
+    from ...flashtalk_core.engine.events import LoadEvents, RenderEvents
     from ...flashtalk_core.engine.plan import Engine, RenderPlan
     from ...flashtalk_core.engine.request import PromptChange
     from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
@@ -38,6 +40,14 @@ class ManagedDevices(Protocol):
         ...
 
 
+class HostedTransformer(Protocol):
+    """A transformer that ComfyUI runs."""
+
+    def denoiser(self, config: DiTConfig, events: LoadEvents) -> ChunkDenoiser:
+        """Return what denoises chunks with it; loading goes to ``events``."""
+        ...
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """A checked model. Its weights live as long as this does, under ComfyUI's management."""
@@ -49,10 +59,14 @@ class ModelDescription:
     memo: EncodingMemo
     fleet: ManagedDevices | None = None
     """What renders on several devices; ``None``: this process renders with ``networks``."""
+    hosted: HostedTransformer | None = None
+    """Transformer that ComfyUI runs; ``None``: it is one of ``networks``."""
 
     def __repr__(self) -> str:
         """Return what ComfyUI shows of the model: in error reports and in Preview Any."""
         name, dit = excerpt(self.checkpoint.config.name), self.checkpoint.sources.dit
+        if self.hosted is not None:
+            return f"FlashTalk model {name}: run by ComfyUI on {self._devices}"
         parts = [
             f"FlashTalk model {name}: {self.dtype_name} on {self._devices}",
             f"attention {self.placement.attention}",
@@ -91,7 +105,23 @@ class ModelDescription:
 
         if self.fleet is not None:
             return self.fleet.engine_for(plan.placement.memory.peak_bytes)
-        return LocalEngine(self.networks.residency_for(plan, events), self.memo)
+        denoiser = None
+        if self.hosted is not None:
+            denoiser = self.hosted.denoiser(self.checkpoint.config.dit, events)
+        return LocalEngine(self.networks.residency_for(plan, events), self.memo, denoiser)
+
+
+def refuse_hosted(model: ModelDescription, what: str) -> None:
+    """Refuse a model whose transformer ComfyUI runs.
+
+    Args:
+        model: What was connected.
+        what: Begins the message: what is not done with it, and why.
+
+    Raises:
+        InvalidInputError: If it is one.
+    """
+    require(model.hosted is None, f"{what}; use FlashTalk Model Loader", subject="model")
 
 
 def describe_model(
@@ -129,8 +159,15 @@ def with_lora(model: ModelDescription, lora: LoraSpec) -> ModelDescription:
     """Describe ``model`` with one LoRA more; its other networks, if read, are the same ones.
 
     Raises:
-        FlashTalkError: If the file is missing, damaged, or of another model.
+        FlashTalkError: If the file is missing, damaged, or of another model, or if ComfyUI runs
+            the transformer.
     """
+    require(
+        model.hosted is None,
+        f"LoRA {excerpt(lora.path)} on a native model: ComfyUI runs its transformer; add it with "
+        "LoraLoaderModelOnly, between the loader and FlashTalk Model from Native",
+        subject="lora",
+    )
     from ...flashtalk_core.engine.resolve import find_loras
     from ..host.networks import ManagedNetworks
     from ..host.render_host import ComfyHost

@@ -25,7 +25,7 @@ for _kind in vars(errors).values():
 INPUTS: dict[str, tuple[str, ...]] = {
     "attention": ("attention", "model"),
     "audio": ("audio_encoder", "model"),
-    "audio_layers": ("audio_layers", "model"),
+    "audio_layers": ("audio_layers", "model_patch", "model"),
     "clip": ("clip_vision", "model"),
     "cluster": ("cluster", "model"),
     "clip_tokens": ("clip_vision_output", "reference"),

@@ -96,17 +96,19 @@ def decoded_with(
 
 
 def _check_encoders(model: ModelDescription, reference: ReferenceDescription) -> None:
-    checkpoint = model.checkpoint
+    checkpoint, loader = model.checkpoint, "FlashTalk Model Loader"
+    or_text, or_clip = f", or choose a text encoder in {loader}", f", or a CLIP vision in {loader}"
+    if model.hosted is not None:  # it has no such encoders
+        or_text, or_clip = " to CLIP Text Encode", " to CLIP Vision Encode"
     require(
         checkpoint.text_plan is not None or reference.context is not None,
-        "model without text encoder: FlashTalk Reference has no conditioning; connect it, or "
-        "choose a text encoder in FlashTalk Model Loader",
+        f"model without text encoder: FlashTalk Reference has no conditioning; connect it{or_text}",
         subject="text",
     )
     require(
         checkpoint.clip_plan is not None or reference.clip_tokens is not None,
-        "model without CLIP vision: FlashTalk Reference has no clip_vision_output; connect it, "
-        "or choose a CLIP vision in FlashTalk Model Loader",
+        "model without CLIP vision: FlashTalk Reference has no clip_vision_output; connect "
+        f"it{or_clip}",
         subject="clip",
     )
 

@@ -27,6 +27,7 @@ NODE_INPUTS = {
     "FlashTalk_Batch": "model manifest prompt seed steps size fit folder quality image audio",
     "FlashTalk_Live": "model reference source idle max_minutes seed steps filename_prefix "
     "idle_minutes allow_slow look_ahead chunk_frames shift colour_strength opening",
+    "FlashTalk_ModelFromNative": "model model_patch vae audio_encoder",
 }
 
 CHAIN: dict[str, tuple[str, dict[str, Any]]] = {

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from .native_parts import native_parts, refusals
+
 pytestmark = pytest.mark.cpu
 
 ROOT = Path(__file__).parents[2]
@@ -146,6 +148,7 @@ def errors_of(pack, make, model, rendered):
         *errors_of_loras(pack, model),
         *errors_of_sessions(pack, make, model),
         pack["flashtalk_core.media.image.faces.framing"].NO_FACE,
+        *errors_of_native_models(pack),
         error_of_size(pack),
         error_of_a_copy(pack),
     ]
@@ -191,6 +194,14 @@ def errors_of_sessions(pack, make, model):
         pack.error("Live", **whole | {"reference": changing}),
         pack.error("Live", **whole, opening=make.audio(61.0, 8_000)),
     ]
+
+
+def errors_of_native_models(pack):
+    """Return what Model from Native and LoRA say of native models."""
+    parts = native_parts(pack)
+    errors = [pack.error("ModelFromNative", **parts | given) for given, *_ in refusals(pack, parts)]
+    found = pack.run("ModelFromNative", **parts).args[0]
+    return [*errors, pack.error("LoRA", model=found, lora="other.safetensors")]
 
 
 def error_of_a_copy(pack):

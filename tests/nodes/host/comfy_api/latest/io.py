@@ -139,6 +139,10 @@ Audio = Custom("AUDIO")
 Video = Custom("VIDEO")
 Conditioning = Custom("CONDITIONING")
 ClipVisionOutput = Custom("CLIP_VISION_OUTPUT")
+Model = Custom("MODEL")
+ModelPatch = Custom("MODEL_PATCH")
+Vae = Custom("VAE")
+AudioEncoder = Custom("AUDIO_ENCODER")
 
 
 class DynamicCombo:

@@ -1,0 +1,1 @@
+"""ComfyUI's own networks as a FlashTalk model."""

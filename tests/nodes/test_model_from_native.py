@@ -1,0 +1,92 @@
+"""What Model from Native takes and refuses; what ComfyUI does with it is in `tests/comfyui`."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from .native_parts import native_parts, patcher_of, refusals
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture
+def parts(pack, kept_models):
+    if "native" not in kept_models:
+        kept_models["native"] = native_parts(pack)
+    found = dict(kept_models["native"])
+    return found | {"model": patcher_of(pack, found["model"].model)}
+
+
+@pytest.fixture
+def described(pack, parts):
+    return pack.run("ModelFromNative", **parts).args[0]
+
+
+def encoded(pack):
+    """Return a portrait whose prompt and image were encoded elsewhere."""
+    conditioning = [[torch.zeros(1, 7, 64), {}]]
+    output = SimpleNamespace(penultimate_hidden_states=torch.zeros(1, 257, 64))
+    return pack.reference(conditioning=conditioning, clip_vision_output=output)
+
+
+def test_sizes_are_those_of_the_parts(pack, described, model):
+    found, own = described.checkpoint.config, model.checkpoint.config
+    assert (found.dit, found.audio) == (own.dit, own.audio)
+    assert repr(described) == "FlashTalk model ComfyUI's MODEL: run by ComfyUI on cpu"
+
+
+def test_the_vae_is_read_from_the_part(pack, described, parts):
+    load = described.checkpoint.load
+    vae = load(pack["flashtalk_core.models.vae.model"].VideoVAE, torch.device("cpu"), torch.float32)
+    assert torch.equal(vae.conv1.weight, parts["vae"].first_stage_model.conv1.weight)
+
+
+def test_a_render_of_it_can_be_planned(pack, described):
+    render = pack.frames(described, reference=encoded(pack))
+    assert render.plan.is_repeatable
+    assert render.plan.placement.memory.num_resident is None
+
+
+def test_a_lora_makes_another_render_and_unknown_patches_make_one_that_is_not_kept(pack, parts):
+    patcher = parts["model"]
+
+    def plan():
+        model = pack.run("ModelFromNative", **parts).args[0]
+        return pack.frames(model, reference=encoded(pack)).plan
+
+    plain = plan().fingerprint()
+    assert plan().fingerprint() == plain
+    patcher.patches = {"diffusion_model.blocks.0.ffn.0.weight": [(0.5, torch.ones(3), 1.0)]}
+    lora = plan().fingerprint()
+    patcher.patches = {"diffusion_model.blocks.0.ffn.0.weight": [(0.7, torch.ones(3), 1.0)]}
+    assert len({plain, lora, plan().fingerprint()}) == 3
+    patcher.model_options["transformer_options"]["optimized_attention_override"] = print
+    unknown = plan()
+    assert not unknown.is_repeatable
+    (note,) = pack["flashtalk_core.engine.notes"].model_notes(unknown.checkpoint)
+    assert note.startswith("MODEL with optimized_attention_override: whether")
+
+
+def test_other_parts_are_refused_by_name_and_with_a_remedy(pack, parts):
+    for given, name, says in refusals(pack, parts):
+        message = pack.error("ModelFromNative", **parts | given)
+        assert message.startswith(f"FlashTalk Model from Native, input '{name}': {says}"), message
+        assert "; " in message
+
+
+def test_nodes_that_need_the_own_transformer_refuse_it(pack, described):
+    folder = Path(pack["folder_paths"].models_dir) / "loras"
+    folder.mkdir(parents=True)
+    (folder / "a.safetensors").touch()
+    lora = pack.error("LoRA", model=described, lora="a.safetensors")
+    assert "LoRA a.safetensors on a native model" in lora
+    assert "LoraLoaderModelOnly" in lora
+    live = pack.error("Live", model=described, reference=encoded(pack))
+    batch = pack.error("Batch", model=described, manifest="any.csv")
+    for message in (live, batch):
+        assert "native model: " in message
+        assert "use FlashTalk Model Loader" in message
+    bare = {"model": described, "speech": pack.speech(), "reference": pack.reference()}
+    assert "connect it to CLIP Text Encode" in pack.error("ChunkSampler", **bare)
