@@ -25,6 +25,8 @@ PROMPTS_FROM_S = (0.0, 4.0, 9.5)
 RATE_HZ = 25
 LEVELS = (0.3, 0.6, 0.9, 0.5, 0.8, 1.0, 0.7, 0.4, 0.65, 0.35, 0.2)
 """Of the bars of a sound, over the portrait."""
+BLOCKS = ("#a78bfa", "#ef4444", "#facc15", "#60a5fa")
+"""Of the connections of a MODEL, its patch, VAE and audio encoder."""
 
 
 def main(video: Path) -> None:
@@ -39,6 +41,7 @@ def main(video: Path) -> None:
         "5_several_gpus": bands(PORTRAIT),
         "6_live_microphone": with_level(PORTRAIT, LEVELS),
         "7_live_speech": with_level(PORTRAIT, LEVELS[::-1], "#f59e0b"),
+        "8_native_model": with_blocks(PORTRAIT, BLOCKS),
     }
     for name, image in images.items():
         image.save(ROOT / "workflows" / f"{name}.jpg", quality=82, optimize=True)
@@ -60,6 +63,20 @@ def with_level(portrait: Path, levels: Sequence[float], colour: str = "#22c55e")
         left, half = step * (index + 1) + step // 4, level * SIDE / 10
         box = (left, SIDE * 0.85 - half, left + step // 2, SIDE * 0.85 + half)
         draw.rounded_rectangle(box, step // 4, fill=colour, outline="#111", width=2)
+    return whole
+
+
+def with_blocks(portrait: Path, colours: Sequence[str]) -> Image.Image:
+    """Return a portrait into which connections of these colours lead."""
+    with Image.open(portrait) as image:
+        whole = ImageOps.fit(image.convert("RGB"), (SIDE, SIDE))
+    draw = ImageDraw.Draw(whole)
+    step = SIDE // (len(colours) + 1)
+    for index, colour in enumerate(colours):
+        level = step * (index + 1)
+        draw.line((0, level, SIDE // 6, level), colour, width=SHIFT // 2)
+        box = (SIDE // 6 - SHIFT, level - SHIFT, SIDE // 6 + SHIFT, level + SHIFT)
+        draw.ellipse(box, fill=colour, outline="#111", width=3)
     return whole
 
 

@@ -45,6 +45,10 @@ export const CARDS = {
       title: '7. Text to speech, live',
       description: 'Send speech to an address while the workflow runs; interrupt it at any time.',
     },
+    '8_native_model': {
+      title: '8. Native model, with LoRAs and patches',
+      description: 'ComfyUI runs InfiniteTalk or FlashTalk, GGUF and LoRA stacks included, chunk by chunk.',
+    },
   },
   zh: {
     '1_first_talking_head': {
@@ -74,6 +78,10 @@ export const CARDS = {
     '7_live_speech': {
       title: '7. 实时语音合成',
       description: '工作流运行时把语音发到一个地址，随时可以打断。',
+    },
+    '8_native_model': {
+      title: '8. 原生模型，可加 LoRA 和补丁',
+      description: '由 ComfyUI 逐段运行 InfiniteTalk 或 FlashTalk，支持 GGUF 和多个 LoRA。',
     },
   },
 }

@@ -115,7 +115,12 @@ def _settings(model: ModelPatcher, network: Any, decoder: Any, ears: Any) -> dic
     return {
         "name": f"ComfyUI's {_file_of(model) or 'MODEL'}"[:200],
         "dit": {"num_heads": network.num_heads, "text_len": network.text_len},
-        "vae": {"num_res_blocks": decoder.num_res_blocks},
+        "vae": {
+            "num_res_blocks": decoder.num_res_blocks,
+            # What the transformer was trained on: ComfyUI has it with the model.
+            "latent_mean": model.model.latent_format.latents_mean.flatten().tolist(),
+            "latent_std": model.model.latent_format.latents_std.flatten().tolist(),
+        },
         "audio": {
             "num_attention_heads": ears.encoder.layers[0].attention.num_heads,
             "do_normalize": ears.do_normalize,

@@ -34,7 +34,7 @@ def main(comfyui, root):
 
 def errors(golden_folder):
     import torch
-    from native_toys import toy_encoder, toy_model, toy_patch, toy_vae
+    from native_networks import native_encoder, native_model, native_patch, native_vae
 
     core = "pack.flashtalk_core."
     read_golden = import_module(f"{core}parity.golden").read_golden
@@ -45,11 +45,21 @@ def errors(golden_folder):
     dit, vae, ears, loop = (
         read_golden(golden_folder, name) for name in ("dit", "vae", "wav2vec2", "pipeline")
     )
+    sizes, settings = (import_module(core + name) for name in ("config.networks", "settings"))
+    config, vae_config, audio_config = (
+        settings.from_settings(kind, golden.config)
+        for kind, golden in (
+            (sizes.DiTConfig, dit),
+            (sizes.VAEConfig, vae),
+            (sizes.AudioEncoderConfig, ears),
+        )
+    )
+    heard = {name.removeprefix("wav2vec2."): value for name, value in ears.weights.items()}
     described = import_module("pack.nodes.native.model").describe_native(
-        toy_model(dit.config, dit.weights),
-        toy_patch(dit.config, dit.weights),
-        toy_vae(vae.weights),
-        toy_encoder(ears.config, ears.weights),
+        native_model(config, dit.weights),
+        native_patch(config, dit.weights),
+        native_vae(vae_config, vae.weights),
+        native_encoder(audio_config, heard),
     )
     checkpoint = described.checkpoint
     events = import_module(f"{core}engine.events").NO_EVENTS

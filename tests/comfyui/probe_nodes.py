@@ -1,6 +1,9 @@
 """Custom nodes of the tests: what no node of ComfyUI makes or shows. Loaded by ComfyUI alone."""
 
 import gc
+import sys
+from importlib import import_module
+from pathlib import Path
 
 import comfy.model_management as management
 import psutil
@@ -80,11 +83,57 @@ def _is_fleet(kind):
     return kind.__name__ == "Fleet" and PACK in kind.__module__
 
 
+class NativeTiny:
+    """The bundled model as ComfyUI's own loaders would hand it over, with prompt and image."""
+
+    CATEGORY = "test"
+    FUNCTION = "run"
+    RETURN_TYPES = (
+        "MODEL",
+        "MODEL_PATCH",
+        "VAE",
+        "AUDIO_ENCODER",
+        "CONDITIONING",
+        "CLIP_VISION_OUTPUT",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"image": ("IMAGE",), "size": ("INT", {"default": 64})}}
+
+    def run(self, image, size):
+        core = next(name for name in sys.modules if name.endswith(f".{PACK}"))
+        sys.path.append(str(Path(sys.modules[core].__file__).parents[1] / "tests" / "comfyui"))
+        import native_networks as native
+
+        weights = import_module(f"{core}.weights.load")
+        tiny = weights.load_avatar("tiny", "cpu")
+        config, dit = tiny.config, tiny.dit.state_dict()
+        encode = import_module(f"{core}.models.encoders.text").encode_prompt
+        portrait = import_module(f"{core}.media.image.portrait")
+        pixels = import_module(f"{core}.media.pixels").to_model_range
+        media = import_module(core.removesuffix(PACK) + "nodes.host.media")
+        fitted = portrait.fit_image(media.pil_image_of(image), (size, size), "cover")
+        with torch.no_grad():
+            context = encode(tiny.text_encoder, tiny.tokenizer, config.prompt, config.dit.text_len)
+            tokens = tiny.clip(pixels(fitted)[None])
+        output = type("Output", (), {"penultimate_hidden_states": tokens})()
+        return (
+            native.native_model(config.dit, dit, config.vae),
+            native.native_patch(config.dit, dit),
+            native.native_vae(config.vae, tiny.vae.state_dict()),
+            native.native_encoder(config.audio, tiny.audio_encoder.state_dict()),
+            [[context[None], {}]],
+            output,
+        )
+
+
 def _names(networks):
     return [type(network).__name__ for network in networks if PACK in type(network).__module__]
 
 
 NODE_CLASS_MAPPINGS = {
+    "FlashTalkTest_NativeTiny": NativeTiny,
     "FlashTalkTest_TwoSounds": TwoSounds,
     "FlashTalkTest_Memory": Memory,
     "FlashTalkTest_Networks": Networks,

@@ -23,6 +23,7 @@ NAMES = [
     "5_several_gpus",
     "6_live_microphone",
     "7_live_speech",
+    "8_native_model",
 ]
 FILES = [
     "wan_2.1_vae.safetensors",

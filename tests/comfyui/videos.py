@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
 from flashtalk_core.media.video.reading.measure import VideoMeasure, measure_video
 
@@ -21,6 +22,12 @@ def frames_digest(path: Path) -> str:
         for frame in container.decode(video=0):
             digest.update(frame.to_ndarray(format="rgb24").tobytes())
     return digest.hexdigest()
+
+
+def decoded(path: Path) -> np.ndarray:
+    """Return all frames, ``(f, H, W, 3)`` uint8."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def embedded(path: Path) -> dict[str, Any]:

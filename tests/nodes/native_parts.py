@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import torch
 from torch import nn
 
 
@@ -38,8 +39,13 @@ def native_parts(pack):
         layer.attention.num_heads = config.audio.num_attention_heads
     ears.__class__ = type("Wav2Vec2Model", (type(ears),), {"do_normalize": True})
     vae.__class__ = type("WanVAE", (type(vae),), {"num_res_blocks": config.vae.num_res_blocks})
+    statistics = SimpleNamespace(
+        latents_mean=torch.tensor(config.vae.latent_mean),
+        latents_std=torch.tensor(config.vae.latent_std),
+    )
+    base = named("WAN21", diffusion_model=network, latent_format=statistics)
     return {
-        "model": patcher_of(pack, named("WAN21", diffusion_model=network)),
+        "model": patcher_of(pack, base),
         "model_patch": patcher_of(pack, layers),
         "vae": SimpleNamespace(first_stage_model=vae, latent_channels=16),
         "audio_encoder": SimpleNamespace(model=ears),

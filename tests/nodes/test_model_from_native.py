@@ -34,6 +34,7 @@ def encoded(pack):
 def test_sizes_are_those_of_the_parts(pack, described, model):
     found, own = described.checkpoint.config, model.checkpoint.config
     assert (found.dit, found.audio) == (own.dit, own.audio)
+    assert found.vae.latent_std == pytest.approx(own.vae.latent_std)
     assert repr(described) == "FlashTalk model ComfyUI's MODEL: run by ComfyUI on cpu"
 
 

@@ -15,7 +15,9 @@ NOTE = "MarkdownNote"
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 CONTROL = "control_after_generate"
 CONTROLS = ("fixed", "increment", "decrement", "randomize")
-MODEL_FILES = {"ckpt_name"}
+MODEL_FILES = {
+    "audio_encoder_name", "ckpt_name", "clip_name", "lora_name", "name", "unet_name", "vae_name",
+}  # fmt: skip
 MENUS_OF_FILES = {"model", "vae", "text_encoder", "clip_vision", "audio_encoder"}
 """Of the pack's own loader."""
 FILE_ENDING = ".safetensors"
