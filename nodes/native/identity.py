@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,7 +50,11 @@ def weights_identity(module: nn.Module, originals: Mapping[str, Any] | None = No
 def model_identity(model: ModelPatcher) -> ModelIdentity:
     """Return what tells a MODEL from others: weights, LoRAs, dtype; and what it cannot tell."""
     unknown = list(_other_patches(model))
-    parts = [str(model.model_dtype()), str(getattr(model.model, "manual_cast_dtype", None))]
+    parts = [
+        _host_identity(),
+        str(model.model_dtype()),
+        str(getattr(model.model, "manual_cast_dtype", None)),
+    ]
     sampling = model.object_patches.get("model_sampling")
     if sampling is not None:  # its shift has no effect: the Chunk Sampler's has
         parts.append(" ".join(kind.__name__ for kind in type(sampling).__mro__))
@@ -62,6 +67,21 @@ def model_identity(model: ModelPatcher) -> ModelIdentity:
         return ModelIdentity("; ".join(parts))
     more = f" and {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
     return ModelIdentity("; ".join(parts), f"MODEL with {', '.join(unknown[:_LISTED])}{more}")
+
+
+def _host_identity() -> str:
+    """Return ComfyUI's version, and the attention that it was started with."""
+    version = _found("comfyui_version", "__version__")
+    attention = _found("comfy.ldm.modules.attention", "optimized_attention")
+    return f"{version} {getattr(attention, '__name__', '')}"
+
+
+def _found(module: str, name: str) -> Any:
+    """Return a name of a module of ComfyUI, ``None`` where this one has no such module."""
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError:
+        return None
 
 
 def _other_patches(model: ModelPatcher) -> Iterator[str]:
