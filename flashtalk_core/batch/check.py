@@ -69,7 +69,7 @@ def facts_of(plan: RenderPlan, crf: int) -> RowFacts:
     total = plan.audio.total_samples
     assert total is not None, "the audio was measured"
     return RowFacts(
-        fingerprint=hash_of(plan=plan.fingerprint(), crf=crf),
+        fingerprint=hash_of(plan=plan.video_fingerprint(), crf=crf),
         num_frames=num_video_frames(total, plan.audio.rate_hz, plan.chunk.frame_rate_hz),
         notes=tuple(set_up_notes(plan)),
     )

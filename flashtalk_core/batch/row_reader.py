@@ -108,11 +108,12 @@ def _second_and_prompt(shown: str, value: Any) -> tuple[str, str]:
 
 
 def _spec(found: Mapping[str, Any], files: Mapping[str, Any]) -> RenderSpec:
-    from ..engine.spec import LoraSpec, ModelSpec, RenderSpec, SamplingSpec, Speaker
+    from ..engine.spec import FramesSpec, LoraSpec, ModelSpec, RenderSpec, SamplingSpec, Speaker
 
     return RenderSpec(
         portrait=files["image"],
         speakers=(Speaker(audio=files["audio"]),),
+        soundtrack=_path(found["soundtrack"]),
         start_s=found["start"],
         duration_s=found["duration"],
         prompt=found["prompt"],
@@ -127,7 +128,12 @@ def _spec(found: Mapping[str, Any], files: Mapping[str, Any]) -> RenderSpec:
             loras=tuple(map(LoraSpec.parse, found["lora"])),
         ),
         placement=_placement(found),
+        frames=FramesSpec(upscale=_path(found["upscale"]), upscale_by=found["upscale_by"]),
     )
+
+
+def _path(value: str | Path | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _placement(found: Mapping[str, Any]) -> PlacementSpec:

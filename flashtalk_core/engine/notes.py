@@ -13,6 +13,7 @@ from ..errors import InvalidInputError
 from ..geometry import SPATIAL_STRIDE
 from ..media.audio.notes import audio_notes
 from ..media.video.audio_track import track_notes
+from ..media.video.video_track import WIDELY_PLAYED_PX
 from ..models.vae.model import VideoVAE
 from ..parallel.bands import COLUMNS, MIN_CELLS, ROWS
 from ..placement.activation_sizes import chunk_tokens
@@ -21,6 +22,9 @@ from ..placement.place import Placement
 from ..weights.load import AvatarCheckpoint
 from .plan import RenderPlan
 from .request import request_notes
+
+_NOTED_S = 0.1
+"""Least silence after a soundtrack that is reported."""
 
 
 def render_notes(plan: RenderPlan) -> list[str]:
@@ -32,9 +36,29 @@ def render_notes(plan: RenderPlan) -> list[str]:
     return [
         *request_notes(plan.request, config, audio.duration_s),
         *audio_notes(audio),
-        *track_notes(audio),
+        *track_notes(plan.track),
+        *_frame_notes(plan),
         *set_up_notes(plan),
     ]
+
+
+def _frame_notes(plan: RenderPlan) -> list[str]:
+    height, width = plan.format.size_px
+    notes = []
+    if height * width > WIDELY_PLAYED_PX:
+        notes.append(
+            f"frames of {height}x{width}: many players, and most video chips, decode H.264 up to "
+            "2304x4096 only; a smaller scale plays everywhere"
+        )
+    soundtrack, speech_s = plan.soundtrack, plan.audio.duration_s
+    if soundtrack is not None and speech_s is not None:
+        missing_s = speech_s - (soundtrack.duration_s or 0)
+        if missing_s > _NOTED_S:
+            notes.append(
+                f"soundtrack {soundtrack.source}: it ends {missing_s:.2f} s before the speech; "
+                "silence follows"
+            )
+    return notes
 
 
 def set_up_notes(plan: RenderPlan) -> list[str]:

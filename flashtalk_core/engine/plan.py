@@ -32,6 +32,7 @@ from ..placement.activation_sizes import (
 )
 from ..placement.place import Placement
 from ..placement.rounding import rounding_of
+from ..stages.stage import FrameFormat, FrameStage
 from ..weights.load import AvatarCheckpoint
 from .events import RenderEvents
 from .request import AvatarRequest
@@ -72,6 +73,10 @@ class RenderPlan:
     placement: Placement
     attention: str = "auto"
     """Name of the attention kernel the checkpoint was opened with."""
+    soundtrack: AudioInfo | None = None
+    """What is heard in the video; ``None`` is the speech."""
+    stage: FrameStage | None = None
+    """What happens to frames before they are encoded; ``None`` is nothing."""
 
     def __post_init__(self) -> None:
         assert len(self.speakers) == 1, self.speakers
@@ -85,6 +90,18 @@ class RenderPlan:
     def audio(self) -> AudioInfo:
         """Audio of the video: what its only speaker says."""
         return self.speakers[0].audio
+
+    @property
+    def track(self) -> AudioInfo:
+        """Audio that is heard in the video."""
+        return self.soundtrack or self.audio
+
+    @property
+    def format(self) -> FrameFormat:
+        """Frames as they are encoded."""
+        chunk = self.chunk
+        made = FrameFormat(self.request.size_px, chunk.frame_rate_hz, chunk.num_new_frames)
+        return made.after(self.stage)
 
     @property
     def chunk(self) -> ChunkConfig:
@@ -109,10 +126,11 @@ class RenderPlan:
         """
         if self.checkpoint.sources.unidentified:
             return False
-        return all(speaker.audio.identity is not None for speaker in self.speakers)
+        heard = [speaker.audio for speaker in self.speakers]
+        return all(audio.identity is not None for audio in (*heard, self.track))
 
     def fingerprint(self) -> str:
-        """Return a hash of everything that determines the image.
+        """Return a hash of everything that determines the image, as it is generated.
 
         Devices, kernels and versions are included, and for a CPU the number of threads: they
         round differently.
@@ -145,6 +163,16 @@ class RenderPlan:
             versions=[RENDER_REVISION, *map(_version, _LIBRARIES)],
             **several,
         )
+
+    def video_fingerprint(self) -> str:
+        """Return a hash of everything that determines the video but for its encoder."""
+        more: dict[str, object] = {}
+        if self.stage is not None:
+            more["stage"] = self.stage.identity
+        if self.soundtrack is not None:
+            more["soundtrack"] = self.soundtrack.identity
+        # Without either it is the same: older fingerprints stay valid.
+        return fingerprint(plan=self.fingerprint(), **more) if more else self.fingerprint()
 
     def _division(self) -> list[object]:
         """Return how several devices divide the work, as values that JSON can hold."""
@@ -231,7 +259,8 @@ def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
         return encoder_recording_bytes(config, plan.chunk, place.dtype)
     if kind is VideoVAE:
         row_tiles = place.memory.row_tiles
-        return decode_bytes(
+        staged = 0 if plan.stage is None else plan.stage.work_bytes(request.size_px)
+        return staged + decode_bytes(
             config, request.size_px, place.dtype, request.num_decode_latents, row_tiles=row_tiles
         )
     return 0

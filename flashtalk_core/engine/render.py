@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from torch import Tensor
 
 from ..media.audio.probe import AnalysisStream
+from ..media.pixels import from_model_range
+from ..stages.stage import MakeFrames
 from .events import NO_EVENTS, RenderEvents
 from .plan import Engine, RenderPlan
-from .session import run_session
+from .session import VideoLength, run_session
 from .state import SessionState
 
 
@@ -33,6 +37,46 @@ class FrameSink(Protocol):
     def write(self, frames: Tensor) -> None:
         """Take the next frames, ``(f, H, W, 3)`` uint8."""
         ...
+
+
+class StagedFrames:
+    """Frames as they are encoded: those that are generated, or what the plan's stage makes of them.
+
+    Use it as a context manager. One frame at a time leaves, and none that begins after the audio.
+    """
+
+    def __init__(self, plan: RenderPlan, state: SessionState | None = None) -> None:
+        """Take what comes after ``state``; ``None`` is the start of the video."""
+        self._stage = plan.stage
+        self._length = VideoLength(plan.audio, plan.format.rate_hz)
+        self._before: Tensor | None = None
+        self._position = 0
+        self._opened = ExitStack()
+        self._make: MakeFrames | None = None
+        if state is not None and state.motion_frames is not None:
+            # Exactly the last frame that was encoded: both are made of the same values.
+            self._before = from_model_range(state.motion_frames[0, :, -1]).permute(1, 2, 0).cpu()
+            self._position = state.chunk_index * plan.format.chunk_frames
+
+    def __enter__(self) -> Self:
+        if self._stage is not None:
+            self._make = self._opened.enter_context(self._stage.opened())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._opened.close()
+
+    def frames(self, frames: Tensor) -> Iterator[Tensor]:
+        """Yield what is encoded of generated frames ``(f, H, W, 3)`` uint8, of the same form."""
+        if self._make is None:
+            yield frames
+            return
+        for frame in frames:
+            for made in self._make(self._before, frame):
+                if self._length.has_frame(self._position):
+                    yield made[None]
+                self._position += 1
+            self._before = frame.clone()  # the next group may take its memory
 
 
 def describe(plan: RenderPlan) -> str:
@@ -68,6 +112,7 @@ def render_video(
     rate_hz = plan.chunk.sample_rate_hz
     with (
         sink,
+        StagedFrames(plan, state) as staged,
         AnalysisStream(plan.audio, rate_hz) as samples,
         engine.open(plan, samples, events) as source,
     ):
@@ -75,5 +120,6 @@ def render_video(
         groups = run_session(source, plan.audio, state, events)
         del state  # its frames are let go of after the first chunk
         for frames in groups:
-            sink.write(frames)
+            for each in staged.frames(frames):
+                sink.write(each)
             events.frames(frames)

@@ -22,10 +22,11 @@ from ..files.paths import user_path
 from ..geometry import check_size
 from ..media.audio.info import AudioInfo
 from ..media.audio.probe import check_measured, check_part, check_target, probe_audio
-from ..media.audio.source import AudioArray
+from ..media.audio.source import MIN_DURATION_S, AudioArray
 from ..media.image.faces.detection import FaceBox, find_faces
 from ..media.image.faces.framing import FacePick, pick_face
 from ..media.image.portrait import check_fit, open_image
+from ..media.video.video_track import check_frame_size
 from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
 from ..models.vae.model import VideoVAE
@@ -43,15 +44,18 @@ from ..placement.devices import (
     other_generations,
 )
 from ..placement.memory_choice import check_choice, check_num_resident, plan_memory
-from ..placement.memory_sizes import model_sizes
+from ..placement.memory_sizes import ModelSizes, model_sizes
 from ..placement.place import Placement
+from ..stages.stage import FrameStage
+from ..stages.upscale_file import open_upscaler
+from ..stages.upscaling import UpscaleStage, check_scale
 from ..weights.discovery.files import ModelFiles
 from ..weights.discovery.layout import find_model_files, resolve_model
 from ..weights.load import AvatarCheckpoint, open_checkpoint
 from ..weights.lora.merge import LoraFile
 from .plan import PlannedSpeaker, RenderPlan
 from .request import AvatarRequest, check_changes, check_decode_latents, check_prompt, check_request
-from .spec import ModelSpec, PlacementSpec, RenderSpec, Speaker, subject_of
+from .spec import FramesSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker, subject_of
 
 
 class Host(Protocol):
@@ -164,6 +168,10 @@ class Inputs:
     faces: tuple[FaceBox, ...] | None = None
     """Those of the portrait, if they were looked for already."""
     model: OpenedModel | None = None
+    soundtrack: AudioArray | None = None
+    """What is heard instead of the speech."""
+    stage: FrameStage | None = None
+    """What happens to frames before they are encoded."""
 
     def __repr__(self) -> str:
         given = [name for name, value in vars(self).items() if value not in (None, ())]
@@ -188,12 +196,14 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
     opening = None if inputs.model else _find_model(spec, host)
     image = inputs.image or _open_portrait(spec)
     speakers = _measure_speakers(spec, inputs.audio_inputs)
+    soundtrack = _measure_soundtrack(spec, inputs.soundtrack, speakers[0].audio)
     model = inputs.model
     if opening is not None:
         files, loras, backend = opening
         model = open_model(files, loras, backend, spec.placement, host)
     assert model is not None
-    return _assemble(spec, host, inputs, model, image, speakers)
+    plan = _assemble(spec, host, inputs, model, image, speakers)
+    return replace(plan, soundtrack=soundtrack)
 
 
 def check_values(spec: RenderSpec, inputs: Inputs) -> None:
@@ -231,6 +241,7 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
     speed_of(spec.placement.speed)
     _check_graph(spec.placement)
     _check_speakers(spec.speakers)
+    _check_frames(spec.frames)
 
 
 def _check_graph(placement: PlacementSpec) -> None:
@@ -241,6 +252,15 @@ def _check_graph(placement: PlacementSpec) -> None:
         "use graph 'auto', or memory 'resident'",
         subject="graph",
     )
+
+
+def _check_frames(frames: FramesSpec) -> None:
+    require(
+        frames.upscale is not None or frames.upscale_by is None,
+        f"upscaling by {frames.upscale_by}: no upscaling model is given; name one, or leave it out",
+        subject="upscale_by",
+    )
+    check_scale(frames.upscale_by)
 
 
 def _check_speakers(speakers: Sequence[Speaker]) -> None:
@@ -355,6 +375,18 @@ def _measure_speakers(
     return tuple(found)
 
 
+def _measure_soundtrack(
+    spec: RenderSpec, given: AudioArray | None, speech: AudioInfo
+) -> AudioInfo | None:
+    """Measure what is heard in the video, as far as it is heard; ``None`` is the speech."""
+    source = given if given is not None else spec.soundtrack
+    if source is None:
+        return None
+    assert speech.duration_s is not None, "the speech was measured"
+    with about("soundtrack", instead_of="sound_start"):
+        return probe_audio(source, spec.start_s, max(speech.duration_s, MIN_DURATION_S))
+
+
 def _assemble(
     spec: RenderSpec,
     host: Host,
@@ -386,6 +418,8 @@ def _assemble(
         num_decode_latents=latents,
     )
     check_request(request, config)
+    stage = inputs.stage or _open_stage(spec.frames, place)
+    _check_format(stage, request)
     _check_bands(place, request.size_px)
     if place.exchange == "xfuser":
         frames, positions = chunk_tokens(config, request.size_px, request.chunk_of(config))
@@ -395,8 +429,9 @@ def _assemble(
         checkpoint=model.checkpoint,
         request=request,
         speakers=speakers,
-        placement=_with_memory(place, wanted, request, model, host),
+        placement=_with_memory(place, wanted, request, model, host, stage),
         attention=wanted.attention,
+        stage=stage,
     )
 
 
@@ -415,6 +450,19 @@ def _pick_face(
     if faces is None:
         faces = find_faces(image, host.find_face_detector(spec.face_detector))
     return pick_face(image, faces, size_px, framing)
+
+
+def _open_stage(spec: FramesSpec, place: Placement) -> FrameStage | None:
+    if spec.upscale is None:
+        return None
+    # A cluster renders elsewhere, and its frames come here.
+    device = choose_device("auto") if place.cluster else place.device
+    return UpscaleStage(open_upscaler(spec.upscale, device), spec.upscale_by)
+
+
+def _check_format(stage: FrameStage | None, request: AvatarRequest) -> None:
+    if stage is not None:
+        check_frame_size(stage.size_px(request.size_px))
 
 
 def _place(wanted: PlacementSpec, model: OpenedModel, host: Host) -> Placement:
@@ -457,15 +505,20 @@ def _check_bands(place: Placement, size_px: tuple[int, int]) -> None:
 
 
 def _with_memory(
-    place: Placement, wanted: PlacementSpec, request: AvatarRequest, model: OpenedModel, host: Host
+    place: Placement,
+    wanted: PlacementSpec,
+    request: AvatarRequest,
+    model: OpenedModel,
+    host: Host,
+    stage: FrameStage | None,
 ) -> Placement:
     """Choose what is resident on the device at the size and number of latents of ``request``."""
     if model.is_hosted:
         return place
     config, packings = model.checkpoint.config, model.checkpoint.packings()
-    memory = plan_memory(
-        wanted.memory,
-        lambda: model_sizes(
+
+    def sizes() -> ModelSizes:
+        found = model_sizes(
             config,
             request.size_px,
             request.chunk_of(config),
@@ -474,7 +527,14 @@ def _with_memory(
             graph=wanted.graph,
             division=place.division(request.size_px),
             packings=packings,
-        ),
+        )
+        if stage is None:
+            return found
+        return found.with_stage(stage.weight_bytes, stage.work_bytes(request.size_px))
+
+    memory = plan_memory(
+        wanted.memory,
+        sizes,
         model.device,
         host.free_bytes(model.device),
         [torch.device(name) for name in place.devices[1:]],

@@ -141,6 +141,19 @@ class ChunkSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FramesSpec:
+    """What happens to frames before they are encoded."""
+
+    upscale: str | None = None
+    """Path of an upscaling network; ``None`` leaves frames as they are."""
+    upscale_by: float | None = None
+    """How much larger frames become; ``None`` is what the network does."""
+
+    def __repr__(self) -> str:
+        return f"FramesSpec({_shown(self.upscale)} x {self.upscale_by})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlacementSpec:
     """Where and how the networks run, by names that the host knows."""
 
@@ -193,6 +206,9 @@ class RenderSpec:
     """Its length in seconds; ``None`` is up to the end."""
     loudness_lufs: float = TARGET_LUFS
     """Loudness that the model hears the speech at."""
+    soundtrack: str | None = None
+    """Path of what is heard in the video instead of the speech, such as the mix that it is a part
+    of; from the same second on."""
     prompt: str | None = None
     prompt_changes: tuple[PromptChange, ...] = ()
     """Later prompts, in order of time."""
@@ -207,6 +223,7 @@ class RenderSpec:
     chunk: ChunkSpec = field(default_factory=ChunkSpec)
     model: ModelSpec = field(default_factory=ModelSpec)
     placement: PlacementSpec = field(default_factory=PlacementSpec)
+    frames: FramesSpec = field(default_factory=FramesSpec)
 
     def __repr__(self) -> str:
         prompt = "own prompt" if self.prompt is None else f"prompt {excerpt(self.prompt)!r}"

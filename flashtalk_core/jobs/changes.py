@@ -11,6 +11,7 @@ from typing import Any
 from ..engine.request import PromptChange
 from ..engine.spec import (
     ChunkSpec,
+    FramesSpec,
     LoraSpec,
     ModelSpec,
     PlacementSpec,
@@ -22,7 +23,7 @@ from ..excerpt import excerpt
 from ..files.paths import is_file, is_folder
 
 _MOST = 3
-_SECTIONS = (RenderSpec, Speaker, SamplingSpec, ChunkSpec, ModelSpec, PlacementSpec)
+_SECTIONS = (RenderSpec, Speaker, SamplingSpec, ChunkSpec, ModelSpec, PlacementSpec, FramesSpec)
 _NAMES = {
     "portrait": "image",
     "start_s": "start",
@@ -58,6 +59,8 @@ def whole_paths(spec: RenderSpec) -> RenderSpec:
         spec,
         portrait=_absolute(spec.portrait),
         speakers=speakers,
+        soundtrack=_absolute(spec.soundtrack),
+        frames=replace(spec.frames, upscale=_absolute(spec.frames.upscale)),
         model=replace(model, **parts, loras=loras),
     )
 

@@ -16,6 +16,7 @@ from ..engine.state import SessionState
 from ..errors import InvalidInputError, require
 from ..excerpt import reason
 from ..files.output_path import check_output
+from ..geometry import num_video_frames
 from ..log import printable_log
 from ..media.video.encoder import PacketSink
 from ..media.video.finishing import is_half_moved
@@ -32,7 +33,7 @@ _log = printable_log(logging.getLogger(__name__))
 
 def render_key(plan: RenderPlan, crf: int) -> str:
     """Return a hash of everything that determines a video file, its name and texts excepted."""
-    return hash_of(plan=plan.fingerprint(), crf=crf, threads=num_encoder_threads())
+    return hash_of(plan=plan.video_fingerprint(), crf=crf, threads=num_encoder_threads())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +64,12 @@ def open_writer(
     """Check that the video can be written; see :class:`Mp4Writer`."""
     return Mp4Writer(
         path,
-        plan.request.size_px,
+        plan.format.size_px,
         plan.audio,
-        plan.chunk.frame_rate_hz,
+        plan.format.rate_hz,
+        soundtrack=plan.soundtrack,
         crf=crf,
-        chunk_frames=plan.chunk.num_new_frames,
+        chunk_frames=plan.format.chunk_frames,
         metadata=metadata,
         sinks=sinks,
         resumed=resumed,
@@ -114,8 +116,10 @@ class Job:
 
     @property
     def num_done(self) -> int:
-        """Frames that an interrupted run has finished, and that are not rendered again."""
-        return 0 if self._older is None else self._older.num_frames
+        """Generated frames that an interrupted run has, and that are not rendered again."""
+        if self._older is None:
+            return 0
+        return self._older.chunk_index * self._plan.chunk.num_new_frames
 
     @property
     def num_chunks_done(self) -> int:
@@ -129,8 +133,15 @@ class Job:
 
     @property
     def num_frames(self) -> int | None:
-        """Frames of the video; ``None`` until known."""
-        return self.writer.num_frames
+        """Frames that are generated for the video; ``None`` until known.
+
+        A stage may make more of them: see :attr:`.Mp4Writer.num_frames`.
+        """
+        audio = self._plan.audio
+        if audio.total_samples is None:
+            return None
+        rate_hz = self._plan.chunk.frame_rate_hz
+        return num_video_frames(audio.total_samples, audio.rate_hz, rate_hz)
 
     def note_end(self, error: BaseException) -> None:
         """Add to what stopped it where its frames are; see :meth:`.Mp4Writer.note_end`."""
@@ -203,7 +214,7 @@ class Job:
         Raises:
             InvalidInputError: If the record counts other chunks than frames.
         """
-        chunk_frames = self._plan.chunk.num_new_frames
+        chunk_frames = self._plan.format.chunk_frames
         require(
             record.num_frames == record.chunk_index * chunk_frames,
             f"its state is damaged: {record.num_frames} frames are no {record.chunk_index} chunks "

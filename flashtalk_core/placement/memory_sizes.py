@@ -56,6 +56,11 @@ class ModelSizes:
     packed: PackedBlocks | None = None
     """What blocks take that stay packed; ``None`` if the files have none packed."""
 
+    def with_stage(self, weights: int, work: int) -> ModelSizes:
+        """Return the sizes with a stage that takes frames while they are decoded, in bytes."""
+        decode = {tiled: needed + work for tiled, needed in self.decode.items()}
+        return replace(self, others=self.others + weights, decode=decode)
+
     def peak_bytes(self, plan: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""
         blocks: Sequence[BlockBytes] = (self.blocks[plan.float8],) * self.num_blocks

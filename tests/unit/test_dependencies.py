@@ -25,6 +25,7 @@ OPTIONAL = {
     "aiohttp",  # ComfyUI has it: its routes, and the server of live sessions, an extra of its own
     "cv2",  # finds faces, an extra of its own
     "aiortc",  # WebRTC of the live server, an extra of its own
+    "spandrel",  # upscaling networks of files, an extra of its own; ComfyUI has it
     "ray",  # for renders on other hosts, an extra of its own
     "_typeshed",  # the type checker alone
     # Figures of the training's report, for which it asks by name.

@@ -114,7 +114,8 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     check_crf(args.crf)
     spec = read_spec(args)
     if args.redo is None:
-        sources = (spec.portrait, *(speaker.audio for speaker in spec.speakers))
+        sources = [spec.portrait, *(speaker.audio for speaker in spec.speakers)]
+        sources += [each for each in (spec.soundtrack, spec.frames.upscale) if each is not None]
         check_spared(output, (Path(str(source)) for source in sources))
     if args.extend is not None or args.redo is not None:
         spec = finished.spec_of(args, spec)

@@ -52,6 +52,13 @@ def check_options(args: argparse.Namespace) -> None:
         args.image is not None,
         "--image: none is given; name the portrait that the video was rendered from",
     )
+    for name in ("soundtrack", "upscale"):
+        require(
+            getattr(args, name) is None,
+            f"--{name} with --extend or --redo: a finished video goes on with its own sound and "
+            "the frames that were generated; leave it out, or render all of it again",
+            subject=name,
+        )
     if args.redo is not None:
         require(
             args.output.is_file(),

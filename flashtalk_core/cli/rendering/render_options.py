@@ -28,6 +28,12 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--audio", type=parse_input, help="speech, or a video with it; default: the bundled example"
     )
+    parser.add_argument(
+        "--soundtrack",
+        type=parse_input,
+        help="what is heard in the video instead of --audio, from the same second on: lips follow "
+        "the vocals, the sound is the mix",
+    )
     parser.add_argument("--start", type=float, default=0.0, help="start of the audio, seconds")
     parser.add_argument("--duration", type=float, help="length of the audio, seconds")
     parser.add_argument(
@@ -36,6 +42,19 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
         default=18,
         help="H.264 quality, 0 to 51; 0 is the best that every player shows, not quite lossless, "
         "in files some ten times as large",
+    )
+    parser.add_argument(
+        "--upscale",
+        type=parse_input,
+        metavar="FILE",
+        help="upscaling network (.safetensors, .pth) that frames go through before they are "
+        "encoded; needs spandrel",
+    )
+    parser.add_argument(
+        "--upscale-by",
+        type=float,
+        metavar="FACTOR",
+        help="how much larger frames become, 0.25 to 8; default: what the network does",
     )
     parser.add_argument(
         "--prompt-at",
@@ -149,12 +168,20 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def read_spec(args: argparse.Namespace) -> RenderSpec:
     """Return what the user said; the bundled example stands in for what is missing."""
-    from ...engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
+    from ...engine.spec import (
+        FramesSpec,
+        LoraSpec,
+        ModelSpec,
+        PlacementSpec,
+        RenderSpec,
+        Speaker,
+    )
     from ...placement.memory_plan import MemoryChoice
 
     return RenderSpec(
         portrait=str(args.image or EXAMPLE / "portrait.png"),
         speakers=(Speaker(audio=str(args.audio or EXAMPLE / "speech.wav")),),
+        soundtrack=None if args.soundtrack is None else str(args.soundtrack),
         start_s=args.start,
         duration_s=args.duration,
         prompt=args.prompt,
@@ -177,6 +204,10 @@ def read_spec(args: argparse.Namespace) -> RenderSpec:
             memory=MemoryChoice.parse(args.memory, float8=args.float8),
             decode_latents=args.decode_latents,
             graph=args.graph,
+        ),
+        frames=FramesSpec(
+            upscale=None if args.upscale is None else str(args.upscale),
+            upscale_by=args.upscale_by,
         ),
     )
 

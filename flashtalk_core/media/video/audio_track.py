@@ -107,10 +107,20 @@ def _downmix(audio: AudioInfo) -> Matrix | None:
 class AudioTrack:
     """Decodes the audio a second time and encodes it as far as the video has come."""
 
-    def __init__(self, container: OutputContainer, audio: AudioInfo) -> None:
+    def __init__(
+        self, container: OutputContainer, audio: AudioInfo, length: AudioInfo | None = None
+    ) -> None:
+        """Open the audio and add the track to a container.
+
+        Args:
+            container: That the packets are for.
+            audio: What is heard.
+            length: Audio that the track is as long as: more is cut off, silence fills what is
+                missing. ``None`` is ``audio`` itself.
+        """
         self.rate_hz = aac_rate_hz(audio.rate_hz)
         self.layout = aac_layout(audio.layout, audio.channels)
-        self._audio = audio
+        self._length = length or audio
         self._downmix = _downmix(audio)
         self._reader = AudioReader(audio.source)
         try:
@@ -133,8 +143,8 @@ class AudioTrack:
     @property
     def num_samples(self) -> int | None:
         """Length of the track at its own rate, rounded up; ``None`` until it is known."""
-        total = self._audio.total_samples
-        return None if total is None else -(-total * self.rate_hz // self._audio.rate_hz)
+        total, rate_hz = self._length.total_samples, self._length.rate_hz
+        return None if total is None else -(-total * self.rate_hz // rate_hz)
 
     def packets_until(self, time_s: Fraction) -> Iterator[Packet]:
         """Encode what is played before ``time_s``, to the end of the AAC frame around it."""

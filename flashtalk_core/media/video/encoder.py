@@ -19,12 +19,12 @@ from torch import Tensor
 
 from ...errors import require
 from ...files.deferred_stops import deferred_stops
-from ...geometry import check_size, num_video_frames
+from ...geometry import num_video_frames
 from ..audio.info import AudioInfo
 from .audio_track import AudioTrack
 from .catching_up import CatchingUp
 from .partial_file import MuxerOutput
-from .video_track import Preset, VideoTrack, check_crf
+from .video_track import Preset, VideoTrack, check_crf, check_frame_size
 
 if TYPE_CHECKING:
     from av import Packet
@@ -76,6 +76,7 @@ class VideoEncoder:
         audio: AudioInfo,
         frame_rate_hz: int = 25,
         *,
+        soundtrack: AudioInfo | None = None,
         crf: int = 18,
         preset: Preset = "fast",
         chunk_frames: int = 28,
@@ -90,6 +91,8 @@ class VideoEncoder:
             size_px: Height and width of the frames.
             audio: Audio of the video, which ends with it.
             frame_rate_hz: Frames a second.
+            soundtrack: What is heard instead, from the same start and as long; ``None`` is
+                ``audio``.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
             chunk_frames: Frames of a chunk; each begins with a key frame.
@@ -101,10 +104,11 @@ class VideoEncoder:
         Raises:
             InvalidInputError: If the size or the quality is out of range.
         """
-        check_size(size_px)
+        check_frame_size(size_px)
         check_crf(crf)
         self.size_px = size_px
         self.audio = audio
+        self._soundtrack = soundtrack or audio
         self.frame_rate_hz = frame_rate_hz
         self.num_written = 0
         self._chunk_frames = chunk_frames
@@ -160,7 +164,7 @@ class VideoEncoder:
                 chunk_frames=self._chunk_frames,
                 is_live=self._is_live,
             )
-            self._track = AudioTrack(container, self.audio)
+            self._track = AudioTrack(container, self._soundtrack, self.audio)
         except BaseException:
             container.close()
             raise

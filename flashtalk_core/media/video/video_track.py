@@ -30,6 +30,12 @@ _LIVE_OPTIONS = {"bf": "0", "tune": "zerolatency", "x264-params": "scenecut=0"}
 # phones, television sets and Safari do not play that. With the finest step in all blocks values are
 # off by 2 of 255 at most.
 _BEST_QUALITY = {"crf": "1", "qmin": "0", "qmax": "0"}
+MAX_SIDE_PX = 8192
+"""Largest side of an encoded frame; level 6.2 of H.264 goes up to 8192x4320."""
+MAX_FRAME_PX = 8192 * 4320
+WIDELY_PLAYED_PX = 4096 * 2304
+"""Frame up to which video chips decode H.264 (level 5.2)."""
+_MIN_SIDE_PX = 32
 _BT709 = 1
 _LIMITED_RANGE = 1
 
@@ -38,6 +44,20 @@ def check_crf(crf: int) -> None:
     """Raise :class:`InvalidInputError` unless ``crf`` is an H.264 quality."""
     require(
         0 <= crf <= 51, f"quality crf {crf}: use 0 (best) to 51, 18 is the default", subject="crf"
+    )
+
+
+def check_frame_size(size_px: tuple[int, int]) -> None:
+    """Raise :class:`InvalidInputError` unless H.264 has frames of this height and width."""
+    height, width = size_px
+    require(
+        height % 2 == width % 2 == 0
+        and min(size_px) >= _MIN_SIDE_PX
+        and max(size_px) <= MAX_SIDE_PX
+        and height * width <= MAX_FRAME_PX,
+        f"frames of {height}x{width}: H.264 has even sides from {_MIN_SIDE_PX} to {MAX_SIDE_PX}, "
+        "and at most 8192x4320 pixels; use a smaller size, or a smaller scale",
+        subject="upscale_by",
     )
 
 

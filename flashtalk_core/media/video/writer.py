@@ -46,6 +46,7 @@ class Mp4Writer:
         audio: AudioInfo,
         frame_rate_hz: int = 25,
         *,
+        soundtrack: AudioInfo | None = None,
         crf: int = 18,
         preset: Preset = "fast",
         chunk_frames: int = 28,
@@ -60,6 +61,7 @@ class Mp4Writer:
             size_px: Height and width of the frames.
             audio: Audio of the video, which ends with it.
             frame_rate_hz: Frames a second.
+            soundtrack: What is heard instead; ``None`` is ``audio``. See :class:`VideoEncoder`.
             crf: H.264 quality, 0 (best) to 51; 18 looks like the source.
             preset: x264's trade of speed for size.
             chunk_frames: Frames of a chunk; each begins with a key frame.
@@ -82,6 +84,7 @@ class Mp4Writer:
             size_px,
             audio,
             frame_rate_hz,
+            soundtrack=soundtrack,
             crf=crf,
             preset=preset,
             chunk_frames=chunk_frames,

@@ -58,6 +58,7 @@ OTHERS = {
     "start_s": (0.25, {}),
     "duration_s": (0.75, {}),
     "loudness_lufs": (-20.0, {}),
+    "soundtrack": ("{folder}/other.wav", {}),
     "prompt": ("She smiles", {}),
     "prompt_changes.start_s": (2.0, {}),
     "prompt_changes.prompt": ("She nods", {}),
@@ -94,9 +95,10 @@ SAME_PICTURE = {
     "placement.memory.num_resident",
     "placement.vae_devices",
     "placement.vae_grid",
+    "soundtrack",
 }
-"""Where weights are kept, and how one device is shared, does not change the frames, so it is in the
-plan and no fingerprint."""
+"""Where weights are kept, how one device is shared, and what is heard does not change the frames,
+so it is in the plan and no fingerprint."""
 REFUSED = {
     "speakers.mask": ("left.png", "speaker mask 'left.png': a mask separates several speakers"),
     "face_detector": ("yunet.onnx", "face detector 'yunet.onnx': it is for fit 'face'"),
@@ -108,6 +110,8 @@ REFUSED = {
     "placement.exchange": ("xfuser", "exchange 'xfuser': one device has nothing to exchange"),
     "placement.cluster": ("head", "cluster 'head': use host:port of its head"),
     "placement.graph": ("on", "graph 'on' on cpu: CUDA graphs are for GPUs"),
+    "frames.upscale": ("gone.pth", "upscaling model gone.pth: no such file; check the path"),
+    "frames.upscale_by": (2.0, "upscaling by 2.0: no upscaling model is given; name one"),
 }
 """What the command line's host cannot do yet, or has no names for."""
 
@@ -189,7 +193,7 @@ def test_every_field_reaches_the_plan(name, folder):
     assert RenderSpec.from_json(other.to_json()) == other
     before, after = (resolve(each, HOST) for each in (spec, other))
     if name in SAME_PICTURE:
-        assert before.placement != after.placement
+        assert (before.placement, before.track) != (after.placement, after.track)
         assert before.fingerprint() == after.fingerprint()
     else:
         assert before.fingerprint() != after.fingerprint()
@@ -219,6 +223,7 @@ WRONG = [
     ("start_s", 999.0, "sound_start"),
     ("duration_s", 0.0, "sound_duration"),
     ("loudness_lufs", 5.0, "sound_loudness"),
+    ("soundtrack", "gone.wav", "soundtrack"),
     ("prompt", "\ud800", "prompt"),
     ("prompt_changes", (PromptChange(2.0, "a"), PromptChange(1.0, "b")), "prompt_changes"),
     ("prompt_changes.start_s", -1.0, "prompt_changes"),
@@ -263,6 +268,8 @@ WRONG = [
     ("placement.exchange", "smoke", "exchange"),
     ("placement.ring", 3, "ring"),
     ("placement.cluster", "10.0.0.1", "cluster"),
+    ("frames.upscale", "", "upscale"),
+    ("frames.upscale_by", 2.0, "upscale_by"),
 ]
 ALWAYS_RIGHT = {"placement.memory.float8"}
 """Fields of which a CPU can use every value."""

@@ -9,6 +9,7 @@ import pytest
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.spec import (
     ChunkSpec,
+    FramesSpec,
     LoraSpec,
     ModelSpec,
     PlacementSpec,
@@ -27,6 +28,7 @@ FULL = RenderSpec(
     start_s=1.5,
     duration_s=2.25,
     loudness_lufs=-20.0,
+    soundtrack="mix.wav",
     prompt="She says \N{SNOWMAN}",
     prompt_changes=(PromptChange(1.5, "She nods"), PromptChange(3.0, "She smiles")),
     size_px=(64, 96),
@@ -62,6 +64,7 @@ FULL = RenderSpec(
         ring=2,
         cluster="10.0.0.1:6379",
     ),
+    frames=FramesSpec(upscale="4x.pth", upscale_by=2.0),
 )
 
 
@@ -179,6 +182,7 @@ SUBJECTS = {
     "start_s": "sound_start",
     "duration_s": "sound_duration",
     "loudness_lufs": "sound_loudness",
+    "soundtrack": "soundtrack",
     "prompt": "prompt",
     "prompt_changes": "prompt_changes",
     "size_px": "size",
@@ -216,6 +220,8 @@ SUBJECTS = {
     "placement.exchange": "exchange",
     "placement.ring": "ring",
     "placement.cluster": "cluster",
+    "frames.upscale": "upscale",
+    "frames.upscale_by": "upscale_by",
 }
 
 
@@ -287,5 +293,11 @@ def test_a_lora_may_carry_a_strength():
 def test_a_spec_is_a_short_line():
     long = "n" * 5000
     spec = replace(FULL, portrait=long, prompt=long, speakers=(Speaker(audio=long, mask=long),))
-    for each in (spec, *spec.speakers, LoraSpec(long), ModelSpec(name=long)):
+    for each in (
+        spec,
+        *spec.speakers,
+        LoraSpec(long),
+        ModelSpec(name=long),
+        FramesSpec(upscale=long),
+    ):
         assert len(repr(each)) < 300

@@ -1,0 +1,1 @@
+"""What happens to frames before they are encoded: upscaling, frames in between."""

@@ -1,0 +1,74 @@
+"""Upscaling networks of files: a real architecture with weights that were drawn here."""
+
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.stages.upscale_file import open_upscaler
+from flashtalk_core.stages.upscaling import UpscaleStage
+
+pytestmark = pytest.mark.cpu
+CPU = torch.device("cpu")
+
+
+def compact(scale=2, seed=0):
+    """Return weights of Real-ESRGAN's small network, of 8 channels and one layer."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator) * 0.1
+
+    return {
+        "body.0.weight": draw(8, 3, 3, 3), "body.0.bias": draw(8),
+        "body.1.weight": draw(8),
+        "body.2.weight": draw(8, 8, 3, 3), "body.2.bias": draw(8),
+        "body.3.weight": draw(8),
+        "body.4.weight": draw(3 * scale**2, 8, 3, 3), "body.4.bias": draw(3 * scale**2),
+    }  # fmt: skip
+
+
+def refused(path):
+    with pytest.raises(InvalidInputError) as caught:
+        open_upscaler(path, CPU)
+    assert caught.value.subject == "upscale"
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_upscales_as_its_network_does(tmp_path, suffix):
+    spandrel = pytest.importorskip("spandrel")
+    path, weights = tmp_path / f"2x{suffix}", compact()
+    if suffix == ".pth":
+        torch.save({"params_ema": weights}, path)
+    else:
+        save_file(weights, path)
+    stage = UpscaleStage(open_upscaler(path, CPU))
+    frame = torch.randint(0, 256, (16, 24, 3), dtype=torch.uint8)
+    with stage.opened() as make:
+        (found,) = make(None, frame)
+    model = spandrel.ModelLoader().load_from_state_dict(weights)
+    wanted = model(frame.permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0)
+    assert found.shape == (32, 48, 3)
+    assert (found / 255 - wanted).abs().max() <= 0.51 / 255
+    assert stage.weight_bytes == sum(each.nbytes for each in weights.values())
+    assert stage.identity == UpscaleStage(open_upscaler(path, CPU)).identity
+
+
+def test_what_is_no_upscaler_is_refused_with_a_remedy(tmp_path):
+    assert "no such file" in refused(tmp_path / "a.pth")
+    (tmp_path / "b.pt").touch()
+    assert "use a file in .safetensors or .pth" in refused(tmp_path / "b.pt")
+    pytest.importorskip("spandrel")
+    (tmp_path / "c.pth").write_bytes(b"no weights")
+    assert "spandrel cannot read it" in refused(tmp_path / "c.pth")
+    save_file({"some.weight": torch.ones(2)}, tmp_path / "d.safetensors")
+    assert "use a .safetensors or .pth file of an upscaler" in refused(tmp_path / "d.safetensors")
+
+
+def test_a_missing_library_is_named_with_its_command(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    (tmp_path / "a.pth").touch()
+    assert "pip install spandrel" in refused(tmp_path / "a.pth")
