@@ -61,6 +61,13 @@ class AudioEncode(io.ComfyNode):
                     "of the video stays unchanged. Models that normalise by themselves, these "
                     "included, hardly react: use mouth_strength to move the mouth more or less.",
                 ),
+                io.Audio.Input(
+                    "soundtrack",
+                    optional=True,
+                    tooltip="What is heard in the video instead: lips follow the vocals in audio, "
+                    "the sound is the mix. It begins at the same second and is cut or filled "
+                    "with silence to the length of audio.",
+                ),
             ],
             outputs=[SpeechSocket.Output(display_name="speech")],
         )
@@ -73,14 +80,17 @@ class AudioEncode(io.ComfyNode):
         start: float,
         duration: float,
         loudness: float,
+        soundtrack: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         from ..flashtalk_core.config.sampling import SamplingConfig
         from ..flashtalk_core.media.audio.probe import probe_audio
         from .graph.descriptions import SpeechDescription
-        from .host.media import audio_array_of
+        from .host.media import audio_array_of, soundtrack_of
 
         with attribute_errors(cls, "mouth_strength"):
             SamplingConfig(mouth_strength=mouth_strength)
         with attribute_errors(cls, "audio"):
             part = probe_audio(audio_array_of(audio), start, duration or None, target_lufs=loudness)
-        return io.NodeOutput(SpeechDescription(part, mouth_strength, start, duration or None))
+            track = soundtrack_of(soundtrack, start, part)
+        described = SpeechDescription(part, mouth_strength, start, duration or None, track)
+        return io.NodeOutput(described)

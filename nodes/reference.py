@@ -81,6 +81,12 @@ class Reference(io.ComfyNode):
                     tooltip="Instead of the pack's own image encoder. ComfyUI scales images for "
                     "CLIP with antialiasing, the authors without: the result differs a little.",
                 ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Transparent parts of the image, as Load Image gives them: they become "
+                    "mid grey, as those of an image file do. One mask of the image's size.",
+                ),
             ],
             outputs=[ReferenceSocket.Output(display_name="reference")],
         )
@@ -95,13 +101,14 @@ class Reference(io.ComfyNode):
         size: dict[str, Any] | None = None,
         conditioning: list[Any] | None = None,
         clip_vision_output: Any = None,
+        mask: Tensor | None = None,
     ) -> io.NodeOutput:
         from .graph.descriptions import ReferenceDescription
         from .graph.prompt_lines import read_prompt_lines
         from .host import media
 
         with attribute_errors(cls, "image"):
-            portrait = media.pil_image_of(image)
+            portrait = media.pil_image_of(media.with_mask(image, mask))
             described = ReferenceDescription(
                 image=portrait,
                 prompt=prompt,

@@ -12,7 +12,10 @@ ModelSocket = io.Custom("FLASHTALK_MODEL")
 SpeechSocket = io.Custom("FLASHTALK_SPEECH")
 ReferenceSocket = io.Custom("FLASHTALK_REFERENCE")
 ChunksSocket = io.Custom("FLASHTALK_CHUNKS")
-"""One type before and after Parallel Decode, so that it can be bypassed or left out."""
+"""One type before and after Parallel Decode and Frame Stage, so that each can be bypassed or left
+out."""
+InterpolationSocket = io.Custom("INTERP_MODEL")
+"""ComfyUI's frame interpolation models; versions without such nodes have none to connect."""
 
 
 def seed_input(tooltip: str) -> io.Int.Input:

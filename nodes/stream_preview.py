@@ -69,7 +69,10 @@ class StreamPreview(io.ComfyNode):
                     "unused for longest goes first. 0 neither looks there nor keeps this one.",
                 ),
             ],
-            outputs=[io.Video.Output(display_name="video")],
+            outputs=[
+                io.Video.Output(display_name="video"),
+                io.String.Output(display_name="path"),
+            ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
             is_output_node=True,
         )
@@ -104,7 +107,7 @@ class StreamPreview(io.ComfyNode):
         output = job.run(filename_prefix, container)
         saved = ui.SavedResult(output.path.name, output.subfolder, io.FolderType.output)
         video = InputImpl.VideoFromFile(str(output.path))
-        return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
+        return io.NodeOutput(video, str(output.path), ui=ui.PreviewVideo([saved]))
 
 
 def check_kept(keep_gb: float) -> None:

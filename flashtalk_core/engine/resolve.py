@@ -168,8 +168,8 @@ class Inputs:
     faces: tuple[FaceBox, ...] | None = None
     """Those of the portrait, if they were looked for already."""
     model: OpenedModel | None = None
-    soundtrack: AudioArray | None = None
-    """What is heard instead of the speech."""
+    soundtrack: AudioArray | AudioInfo | None = None
+    """What is heard instead of the speech; see :func:`measure_soundtrack`."""
     stage: FrameStage | None = None
     """What happens to frames before they are encoded."""
 
@@ -196,7 +196,7 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
     opening = None if inputs.model else _find_model(spec, host)
     image = inputs.image or _open_portrait(spec)
     speakers = _measure_speakers(spec, inputs.audio_inputs)
-    soundtrack = _measure_soundtrack(spec, inputs.soundtrack, speakers[0].audio)
+    soundtrack = _find_soundtrack(spec, inputs.soundtrack, speakers[0].audio)
     model = inputs.model
     if opening is not None:
         files, loras, backend = opening
@@ -375,16 +375,29 @@ def _measure_speakers(
     return tuple(found)
 
 
-def _measure_soundtrack(
-    spec: RenderSpec, given: AudioArray | None, speech: AudioInfo
-) -> AudioInfo | None:
-    """Measure what is heard in the video, as far as it is heard; ``None`` is the speech."""
-    source = given if given is not None else spec.soundtrack
-    if source is None:
-        return None
+def measure_soundtrack(source: str | AudioArray, start_s: float, speech: AudioInfo) -> AudioInfo:
+    """Measure what is heard in the video instead of the speech, as far as it is heard.
+
+    Args:
+        source: A path, or audio in memory.
+        start_s: Where the speech begins, seconds; it begins there, too.
+        speech: As it was measured.
+
+    Raises:
+        InvalidInputError: If it cannot be read, or has ended by then.
+    """
     assert speech.duration_s is not None, "the speech was measured"
-    with about("soundtrack", instead_of="sound_start"):
-        return probe_audio(source, spec.start_s, max(speech.duration_s, MIN_DURATION_S))
+    with about("soundtrack", instead_of="sound_start"), about("soundtrack", instead_of="speakers"):
+        return probe_audio(source, start_s, max(speech.duration_s, MIN_DURATION_S))
+
+
+def _find_soundtrack(
+    spec: RenderSpec, given: AudioArray | AudioInfo | None, speech: AudioInfo
+) -> AudioInfo | None:
+    if isinstance(given, AudioInfo):
+        return given
+    source = given if given is not None else spec.soundtrack
+    return None if source is None else measure_soundtrack(source, spec.start_s, speech)
 
 
 def _assemble(

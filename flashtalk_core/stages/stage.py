@@ -140,6 +140,11 @@ def chain(stages: Sequence[FrameStage]) -> FrameStage | None:
     Raises:
         InvalidInputError: If one after the first makes more frames.
     """
+    stages = [
+        each
+        for stage in stages
+        for each in (stage.stages if isinstance(stage, StageChain) else (stage,))
+    ]
     require(
         all(stage.rate_factor == 1 for stage in stages[1:]),
         "frame interpolation after another frame stage: frames in between are made first; "

@@ -191,12 +191,15 @@ class SpeechDescription:
     start_s: float
     duration_s: float | None
     """What was asked for, seconds; ``None`` is up to the end."""
+    soundtrack: AudioInfo | None = None
+    """What is heard in the video; ``None`` is ``audio``."""
 
     def __repr__(self) -> str:
         audio = self.audio
+        heard = "" if self.soundtrack is None else ", with a soundtrack"
         return (
             f"FlashTalk speech: {audio.duration_s:.2f} s at {audio.rate_hz} Hz, "
-            f"{audio.channels} channel(s), mouth strength {self.mouth_strength:g}"
+            f"{audio.channels} channel(s), mouth strength {self.mouth_strength:g}{heard}"
         )
 
 
@@ -254,8 +257,9 @@ class RenderDescription:
 
     def __repr__(self) -> str:
         plan, request, sampling = self.plan, self.plan.request, self.plan.request.sampling
+        stage = "" if plan.stage is None else f"{excerpt(plan.stage)}, "
         return (
-            f"FlashTalk chunks: {plan.audio.duration_s:.2f} s at {_size(request.size_px)}, "
+            f"FlashTalk chunks: {plan.audio.duration_s:.2f} s at {_size(request.size_px)}, {stage}"
             f"{sampling.steps} {sampling.rule} step(s), seed {sampling.seed}, of {self.model!r}"
         )
 

@@ -94,7 +94,7 @@ class RenderJob:
         preview.note(render_notes(plan))
         with attribute_errors(self._node, "frames"):
             key = render_key(plan, self._crf)
-            output = new_output(prefix, plan.request.size_px, f".{container}")
+            output = new_output(prefix, plan.format.size_px, f".{container}")
             if plan.is_repeatable and self._copy(key, output.path, preview):
                 preview.finish(output, is_copy=True)
                 return output
@@ -170,7 +170,7 @@ class RenderJob:
 
     def _draw(self, job: Job, preview: LivePreview) -> None:
         plan, model = self._render.plan, self._render.model
-        total = job.writer.num_frames
+        total = job.num_frames
         assert total is not None, "the node shows how much is left"
         if job.num_done:
             preview.go_on(job.num_done)

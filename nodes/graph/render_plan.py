@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from ...flashtalk_core.engine.resolve import Inputs, resolve
 from ...flashtalk_core.engine.spec import ChunkSpec, RenderSpec, SamplingSpec
 from ...flashtalk_core.errors import require
 from ...flashtalk_core.parallel.bands import AUTO
+from ...flashtalk_core.stages.stage import FrameStage, chain
 from ..host.render_host import ComfyHost
 from .descriptions import RenderDescription
 from .sizes import MODEL_RULE
@@ -59,6 +60,7 @@ def describe_render(
         context=reference.context,
         clip_tokens=reference.clip_tokens,
         model=model.opened,
+        soundtrack=speech.soundtrack,
     )
     return RenderDescription(spec, inputs, resolve(spec, ComfyHost(), inputs), model)
 
@@ -93,6 +95,18 @@ def decoded_with(
     )
     spec = replace(render.spec, placement=placement)
     return replace(render, spec=spec, plan=resolve(spec, ComfyHost(), render.inputs))
+
+
+def staged_with(render: RenderDescription, stages: Sequence[FrameStage]) -> RenderDescription:
+    """Return the render with stages more behind those that it has.
+
+    Raises:
+        InvalidInputError: If frames would become too large, or frames in between are asked for
+            behind another stage.
+    """
+    before = () if render.inputs.stage is None else (render.inputs.stage,)
+    inputs = replace(render.inputs, stage=chain([*before, *stages]))
+    return replace(render, inputs=inputs, plan=resolve(render.spec, ComfyHost(), inputs))
 
 
 def _check_encoders(model: ModelDescription, reference: ReferenceDescription) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from ...flashtalk_core.media.audio.info import AudioInfo
     from ...flashtalk_core.media.audio.source import AudioArray
     from ...flashtalk_core.media.image.faces.detection import FaceBox
 
@@ -105,6 +106,20 @@ def _with_batch(waveform: Tensor) -> Tensor:
     return (waveform.mT if is_turned else waveform)[None]
 
 
+@about("soundtrack")
+def soundtrack_of(
+    audio: Mapping[str, Any] | None, start_s: float, speech: AudioInfo
+) -> AudioInfo | None:
+    """Return a native AUDIO as what is heard instead of ``speech``, ``None`` of none.
+
+    Raises:
+        InvalidInputError: If it is a batch, holds no audio, or has ended at ``start_s`` seconds.
+    """
+    from ...flashtalk_core.engine.resolve import measure_soundtrack
+
+    return None if audio is None else measure_soundtrack(audio_array_of(audio), start_s, speech)
+
+
 def audio_of(audio: AudioArray) -> dict[str, Any]:
     """Return audio of the core as a native AUDIO; see :func:`audio_array_of`."""
     import torch
@@ -160,6 +175,34 @@ def pil_image_of(image: Tensor) -> Image:
     _warn_of_scale(values)
     pixels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
     return image_from_pixels(pixels.numpy())
+
+
+def with_mask(image: Tensor, mask: Tensor | None) -> Tensor:
+    """Return a native IMAGE with a native MASK as its transparency.
+
+    Args:
+        image: ``(1, H, W, C)``.
+        mask: ``(1, H, W)`` or ``(H, W)``, 1 where the image is transparent; ``None``, or nothing
+            but zeros, of any size, as Load Image gives for an image without transparency.
+
+    Raises:
+        InvalidInputError: If it is of another size, or holds values that are no numbers.
+    """
+    if mask is None or not bool(mask.any()):
+        return image
+    import torch
+
+    with about("mask"):
+        found = mask[None] if mask.ndim == 2 else mask
+        size, wanted = tuple(found.shape), tuple(image.shape[:3])
+        require(
+            size == wanted,
+            f"mask of shape {size}: the image is of {wanted}; use the mask of its own Load Image",
+        )
+        require(bool(found.isfinite().all()), "mask: it holds NaN or infinite values")
+    colours = image[..., :3].expand(-1, -1, -1, 3)
+    opaque = 1 - found.to(colours).clamp(0, 1)
+    return torch.cat([colours, opaque[..., None]], dim=-1)
 
 
 def image_of(image: Image) -> Tensor:

@@ -22,6 +22,7 @@ from ...flashtalk_core.models.vae.model import VideoVAE
 from ...flashtalk_core.offload.tensors import Offload, synchronize
 from ...flashtalk_core.placement.load import load_network
 from ...flashtalk_core.placement.place import Placement
+from ...flashtalk_core.stages.stage import FrameStage, StageChain
 from ...flashtalk_core.weights.load import AvatarCheckpoint
 
 N = TypeVar("N", bound=nn.Module)
@@ -219,7 +220,7 @@ class ManagedResidency:
         self._networks = networks
         self._plan = plan
         self._events = events
-        self._acquired: list[ModelPatcher] = []
+        self._acquired = _patchers_of(plan.stage)  # which run while frames are decoded
 
     @contextmanager
     def acquire(self, kind: type[N]) -> Iterator[N]:
@@ -240,6 +241,13 @@ class ManagedResidency:
     def release(self, kind: type[nn.Module]) -> None:
         """Forget a network; the next :meth:`acquire` reads its weights again."""
         self._networks.release(kind)
+
+
+def _patchers_of(stage: FrameStage | None) -> list[ModelPatcher]:
+    """Return ComfyUI's models of a stage."""
+    stages = stage.stages if isinstance(stage, StageChain) else (stage,)
+    networks = (getattr(each, "network", None) for each in stages)
+    return [each.patcher for each in networks if hasattr(each, "patcher")]
 
 
 def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> bool:

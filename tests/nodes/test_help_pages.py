@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -146,6 +147,7 @@ def errors_of(pack, make, model, rendered):
         *found,
         *errors_of_batches(pack, make, model),
         *errors_of_loras(pack, model),
+        *errors_of_stages(pack, model),
         *errors_of_sessions(pack, make, model),
         pack["flashtalk_core.media.image.faces.framing"].NO_FACE,
         *errors_of_native_models(pack),
@@ -164,6 +166,22 @@ def errors_of_loras(pack, model):
     save_file(tensors, folder / "dora.safetensors")
     names = ("other.safetensors", "dora.safetensors")
     return [pack.error("LoRA", model=model, lora=name) for name in names]
+
+
+def errors_of_stages(pack, model):
+    """Return what Frame Stage says of models of other kinds, and of frames that are too large."""
+    frames = pack.frames(model)
+    larger = SimpleNamespace(rate_factor=1, size_px=lambda _: (12288, 7168), identity="larger")
+    staged = pack["nodes.graph.render_plan"].staged_with
+    both = SimpleNamespace(rate_factor=2)
+    found = []
+    for stages in ([larger], [larger, both]):
+        with pytest.raises(pack["flashtalk_core.errors"].FlashTalkError) as caught:
+            staged(frames, stages)
+        found.append(str(caught.value))
+    other = {name: object() for name in ("upscale_model", "interp_model")}
+    refused = (pack.error("FrameStage", frames=frames, **{name: other[name]}) for name in other)
+    return [*found, *refused]
 
 
 def errors_of_batches(pack, make, model):

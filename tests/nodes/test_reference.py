@@ -339,3 +339,26 @@ def test_an_image_without_a_face_is_refused_where_one_is_to_be_framed(pack, make
     pytest.importorskip("cv2")
     message = pack.error("Reference", image=make.portrait(64, 64) * 0, fit="face")
     assert message.startswith(refused("'fit': face crop: no face found"))
+
+
+def test_a_mask_is_the_transparency_of_the_image(pack, make):
+    image, mask = make.portrait(32, 32), torch.zeros(1, 32, 32)
+    mask[:, :, 16:] = 1
+    found = pack.run("Reference", image=image, mask=mask).args[0].image
+    alike = torch.cat([image, 1 - mask[..., None]], dim=-1)
+    assert found.tobytes() == pack.run("Reference", image=alike).args[0].image.tobytes()
+    assert found.crop((16, 0, 32, 32)).getcolors() == [(16 * 32, (128, 128, 128))]
+
+
+def test_the_empty_mask_of_an_opaque_image_changes_nothing(pack, make):
+    image = make.portrait()
+    found = pack.run("Reference", image=image, mask=torch.zeros(1, 64, 64)).args[0].image
+    assert found.tobytes() == pack.run("Reference", image=image).args[0].image.tobytes()
+
+
+def test_a_mask_of_another_image_is_refused(pack, make):
+    message = pack.error("Reference", image=make.portrait(), mask=torch.ones(1, 8, 8))
+    assert message == (
+        "FlashTalk Reference, input 'mask': mask of shape (1, 8, 8): the image is of (1, 40, 32); "
+        "use the mask of its own Load Image"
+    )

@@ -19,12 +19,14 @@ WRONG = {
     ("AudioEncode", "start"): 99.0,
     ("AudioEncode", "duration"): -1.0,
     ("AudioEncode", "loudness"): 9.0,
+    ("AudioEncode", "soundtrack"): {"waveform": torch.zeros(2, 1, 9), "sample_rate": 16_000},
     ("Reference", "image"): torch.zeros(2, 32, 32, 3),
     ("Reference", "prompt"): "\ud800",
     ("Reference", "prompt_changes"): "later: she smiles",
     ("Reference", "size"): CUSTOM | {"width": 33},
     ("Reference", "conditioning"): 5,
     ("Reference", "clip_vision_output"): 5,
+    ("Reference", "mask"): torch.ones(1, 9, 9),
     ("ModelLoader", "model"): "gone",
     ("ModelLoader", "vae"): "gone.safetensors",
     ("ModelLoader", "text_encoder"): "gone.safetensors",
@@ -54,6 +56,8 @@ WRONG = {
     ("ParallelDecode", "latents_per_call"): -1,
     ("ParallelDecode", "grid"): "2x2",
     ("ParallelDecode", "devices"): "1",
+    ("FrameStage", "upscale_model"): 5,
+    ("FrameStage", "interp_model"): 5,
     ("StreamPreview", "filename_prefix"): "folder/",
     ("StreamPreview", "quality"): 99,
     ("StreamPreview", "keep_gb"): nan,
@@ -84,6 +88,8 @@ FINE = {
     ("LoRA", "model"),
     ("ParallelDecode", "chunks"),
     ("StreamPreview", "frames"),
+    ("FrameStage", "frames"),
+    ("FrameStage", "scale"),  # without a model it has no effect, see test_frame_stage.py
 }
 """Inputs of which every value that can be chosen is right on a CPU."""
 # Subjects of errors that need a GPU or come late, and what each node calls them.
@@ -108,6 +114,8 @@ ELSEWHERE = [
     ("vae_device", "ParallelDecode", "device"),
     ("memory", "ParallelDecode", "chunks"),
     ("crf", "StreamPreview", "quality"),
+    ("soundtrack", "ChunkSampler", "speech"),
+    ("upscale", "StreamPreview", "frames"),
     ("speakers", "StreamPreview", "frames"),
 ]
 
@@ -132,7 +140,7 @@ def usual(rendered, pack, model, make):
             given["model"] = model
         elif name == "ParallelDecode":
             given["chunks"] = pack.frames(model)
-        elif name == "StreamPreview":
+        elif name in ("StreamPreview", "FrameStage"):
             given["frames"] = pack.frames(model)
         elif name == "FramesToImages":
             given["video"] = pack["comfy_api.latest"].InputImpl.VideoFromFile(str(rendered.path))

@@ -1,0 +1,1 @@
+"""The node of stages between frames and encoder."""
