@@ -13,8 +13,10 @@ import pytest
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
+from tests.unit.stages.test_upscale_file import compact
+
 from .client import Client
-from .graphs import LARGE_VIDEO, OTHER_MODEL, PORTRAIT, SPEECH, avatar_graph
+from .graphs import LARGE_VIDEO, OTHER_MODEL, PORTRAIT, SPEECH, UPSCALER, avatar_graph
 from .install import NoComfyUI, find_install
 from .server import PACK, Server, make_base
 from .websocket import Listener
@@ -42,6 +44,11 @@ def base(install, tmp_path_factory):
     write_speech(base / "input" / SPEECH)
     encode_large_video(base / "input" / LARGE_VIDEO)
     make_other_model(base / "models" / "flashtalk" / OTHER_MODEL)
+    upscalers = base / "models" / "upscale_models"
+    upscalers.mkdir()
+    save_file(compact(), upscalers / UPSCALER)
+    if others := os.environ.get("VIDEO_HELPER_SUITE"):
+        (base / "custom_nodes" / "VideoHelperSuite").symlink_to(others, target_is_directory=True)
     return base
 
 

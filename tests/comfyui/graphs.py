@@ -8,6 +8,7 @@ SIZE_PX = 64
 DURATION_S = 1.1
 """28 frames, one chunk."""
 TWO_CHUNKS_S = 2.0
+UPSCALER = "2x.safetensors"
 OTHER_MODEL = "other/diffusion_pytorch_model.safetensors"
 OWN_SIZE = {"reference__size": "the model's own"}
 
@@ -17,12 +18,14 @@ NODE_INPUTS = {
     "attention device speed float8 memory lora lora_strength devices cluster audio_layers "
     "limits",
     "FlashTalk_LoRA": "model lora strength",
-    "FlashTalk_AudioEncode": "audio mouth_strength start duration loudness",
-    "FlashTalk_Reference": "image prompt prompt_changes size fit conditioning clip_vision_output",
+    "FlashTalk_AudioEncode": "audio mouth_strength start duration loudness soundtrack",
+    "FlashTalk_Reference": "image prompt prompt_changes size fit conditioning clip_vision_output "
+    "mask",
     "FlashTalk_ChunkSampler": "model speech reference seed steps rule shift motion_frames "
     "colour_strength chunk_frames",
     "FlashTalk_ParallelDecode": "chunks device latents_per_call grid devices",
     "FlashTalk_StreamPreview": "frames filename_prefix quality container keep_gb",
+    "FlashTalk_FrameStage": "frames scale upscale_model interp_model",
     "FlashTalk_FramesToImages": "video start num_frames limit_gb",
     "FlashTalk_Batch": "model manifest prompt seed steps size fit folder quality image audio",
     "FlashTalk_Live": "model reference source idle max_minutes seed steps filename_prefix "

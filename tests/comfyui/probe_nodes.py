@@ -28,6 +28,29 @@ class TwoSounds:
         return ({"waveform": waveform, "sample_rate": audio["sample_rate"]},)
 
 
+class SmallInterpolator:
+    """An interpolation model of ComfyUI's own kind, RIFE, with weights that mean nothing."""
+
+    CATEGORY = "test"
+    FUNCTION = "run"
+    RETURN_TYPES = ("INTERP_MODEL",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def run(self):
+        from comfy.model_patcher import CoreModelPatcher
+        from comfy_extras.frame_interpolation_models.ifnet import IFNet
+
+        model = IFNet(head_ch=4, channels=(4, 4, 4, 4, 4))
+        generator = torch.Generator().manual_seed(0)
+        for weight in model.parameters():
+            weight.data = torch.randn(weight.shape, generator=generator) * 0.05
+        device = management.get_torch_device()
+        return (CoreModelPatcher(model.eval(), device, management.unet_offload_device()),)
+
+
 class _Probe:
     CATEGORY = "test"
     FUNCTION = "run"
@@ -135,6 +158,7 @@ def _names(networks):
 NODE_CLASS_MAPPINGS = {
     "FlashTalkTest_NativeTiny": NativeTiny,
     "FlashTalkTest_TwoSounds": TwoSounds,
+    "FlashTalkTest_SmallInterpolator": SmallInterpolator,
     "FlashTalkTest_Memory": Memory,
     "FlashTalkTest_Networks": Networks,
     "FlashTalkTest_Fleets": Fleets,
