@@ -20,7 +20,7 @@ from ..excerpt import excerpt, shown_path
 from ..files.output_path import OutputPath, check_output, unwritable
 from ..files.whole_file import replacing
 from ..geometry import chunk_span, num_chunks, num_video_frames
-from ..media.audio.probe import AnalysisStream
+from ..media.audio.probe import AnalysisStream, probe_audio
 from ..media.isobmff.moving import move_to_plain_mp4
 from ..media.video.finishing import taken_over
 from ..media.video.splice import EncoderSettings, with_frames, write_fragments
@@ -94,7 +94,10 @@ def redo_chunks(
     _check(stored, plan, chunks)
     output = check_output(stored.path)
     metadata = with_note(stored, f"chunks {chunks.first + 1}-{chunks.last + 1} {describe(plan)}")
-    settings = EncoderSettings(stored, plan.audio, crf, plan.chunk.num_new_frames, metadata)
+    # What is heard stays as it is; it may be another sound than the speech.
+    is_own = plan.audio.source == stored.path
+    heard = plan.audio if is_own else probe_audio(stored.path)
+    settings = EncoderSettings(stored, heard, crf, plan.chunk.num_new_frames, metadata)
     try:
         with taken_over(output):
             first = chunks.first * plan.chunk.num_new_frames

@@ -1,5 +1,7 @@
 """Chunks of a finished video are rendered again and spliced in."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.jobs.blend import blend_into
 from flashtalk_core.jobs.redo import ChunkRange, redo_chunks
+from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.isobmff import moving
 from flashtalk_core.media.video.encoder import VideoEncoder
 from flashtalk_core.media.video.reading.measure import measure_video
@@ -60,6 +64,18 @@ def test_other_chunks_keep_their_packets(video, other, engine, chunks, changed):
     assert (measured.num_frames, measured.is_exact) == (NUM_FRAMES, True)
     assert measured.num_samples == round(2.4 * 16_000)
     assert {path.name for path in video.parent.iterdir()} == {"v.mp4"}
+
+
+def test_a_sound_that_is_not_the_speech_stays(make_plan, engine, open_job, other):
+    mix = np.random.default_rng(5).standard_normal((2, round(2.4 * 44_100))) * 0.1
+    mix = probe_audio(AudioArray("mix", mix.astype(np.float32), 44_100))
+    job = open_job(replace(make_plan(chunk=CHUNK, seconds=2.4), soundtrack=mix), name="v.mp4")
+    job.render(engine)
+    before = probe_audio(job.path)
+    redo(job.path, other, engine, "2")  # whose speech has another rate and one channel
+    after = probe_audio(job.path)
+    assert after.marks == before.marks
+    assert (after.rate_hz, after.channels) == (44_100, 2)
 
 
 def test_joins_are_as_smooth_as_elsewhere(video, other, engine):
