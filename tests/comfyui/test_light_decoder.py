@@ -43,8 +43,6 @@ def test_the_same_frames(install, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     sizes, error, varies = done.stdout.splitlines()[-1].rsplit(" ", 2)
-    assert sizes == (
-        "{'light_widths': (256, 128, 64, 64), 'light_blocks': 3, 'light_patch': 1}"
-    )
+    assert sizes == ("{'light_widths': (256, 128, 64, 64), 'light_blocks': 3, 'light_patch': 1}")
     assert float(error) < 1e-5
     assert varies == "True"
