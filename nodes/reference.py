@@ -108,15 +108,12 @@ class Reference(io.ComfyNode):
         from .host import media
 
         with attribute_errors(cls, "image"):
-            portrait = media.pil_image_of(media.with_mask(image, mask))
             described = ReferenceDescription(
-                image=portrait,
+                **media.portrait_of(image, mask, finds_faces=fit == "face"),
                 prompt=prompt,
                 prompt_changes=read_prompt_lines(prompt_changes),
                 size_px=size_of(size),
                 fit=FITS[fit],
-                faces=media.faces_of(portrait) if fit == "face" else None,
-                context=media.context_of(conditioning),
-                clip_tokens=media.clip_tokens_of(clip_vision_output),
+                **media.encoded_by_host(conditioning, clip_vision_output),
             )
         return io.NodeOutput(described)

@@ -21,8 +21,8 @@ from ..excerpt import excerpt
 from ..files.paths import user_path
 from ..geometry import check_size
 from ..media.audio.info import AudioInfo
-from ..media.audio.probe import check_measured, check_part, check_target, probe_audio
-from ..media.audio.source import MIN_DURATION_S, AudioArray
+from ..media.audio.probe import check_measured, check_part, check_target, measure_soundtrack
+from ..media.audio.source import AudioArray
 from ..media.image.faces.detection import FaceBox, find_faces
 from ..media.image.faces.framing import FacePick, pick_face
 from ..media.image.portrait import check_fit, open_image
@@ -373,22 +373,6 @@ def _measure_speakers(
                 source = probe_audio(source, *part, target_lufs=spec.loudness_lufs)
             found.append(PlannedSpeaker(source))
     return tuple(found)
-
-
-def measure_soundtrack(source: str | AudioArray, start_s: float, speech: AudioInfo) -> AudioInfo:
-    """Measure what is heard in the video instead of the speech, as far as it is heard.
-
-    Args:
-        source: A path, or audio in memory.
-        start_s: Where the speech begins, seconds; it begins there, too.
-        speech: As it was measured.
-
-    Raises:
-        InvalidInputError: If it cannot be read, or has ended by then.
-    """
-    assert speech.duration_s is not None, "the speech was measured"
-    with about("soundtrack", instead_of="sound_start"), about("soundtrack", instead_of="speakers"):
-        return probe_audio(source, start_s, max(speech.duration_s, MIN_DURATION_S))
 
 
 def _find_soundtrack(

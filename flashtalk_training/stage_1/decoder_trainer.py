@@ -22,7 +22,7 @@ from ..recipe import DecoderRecipe
 from ..runs.seeds import part_seed
 from ..runs.training_run import Moment, TrainingRun
 from .faces_source import FaceSource
-from .vae_trainer import picture_loss, quality, weight_map
+from .vae_trainer import lay_channels_last, picture_loss, quality, weight_map
 
 _EVAL_SEED = 2**31 + 1
 _NUM_HELD_OUT = 8
@@ -54,7 +54,8 @@ class DecoderTrainer:
         self._recipe, self._vae = recipe, vae
         self._device = vae.latent_mean.device
         self._chunk = config.chunk
-        self.decoder = LightDecoder(config.vae).to(self._device, memory_format=torch.channels_last)
+        self.decoder = LightDecoder(config.vae).to(self._device)
+        lay_channels_last(self.decoder)
         self._training = TrainingRun("decoder", self.decoder, recipe.optimiser, folder, seed)
         self._source = FaceSource(
             self._device, part_seed(seed, self._training.step), config.size_px, tracks[0]

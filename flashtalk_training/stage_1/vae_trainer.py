@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.geometry import num_latent_frames
@@ -98,7 +98,7 @@ def quality(output: Tensor, video: Tensor) -> dict[str, float]:
     }
 
 
-def lay_channels_last(model: VideoVAE) -> None:
+def lay_channels_last(model: nn.Module) -> None:
     """Lay convolution weights out channels last, in which small convolutions are faster."""
     for parameter in model.parameters():
         if parameter.ndim == 5:

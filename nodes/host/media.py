@@ -115,7 +115,7 @@ def soundtrack_of(
     Raises:
         InvalidInputError: If it is a batch, holds no audio, or has ended at ``start_s`` seconds.
     """
-    from ...flashtalk_core.engine.resolve import measure_soundtrack
+    from ...flashtalk_core.media.audio.probe import measure_soundtrack
 
     return None if audio is None else measure_soundtrack(audio_array_of(audio), start_s, speech)
 
@@ -226,6 +226,17 @@ def faces_of(image: Image) -> tuple[FaceBox, ...]:
     faces = find_faces(image, face_detector_path())
     require(bool(faces), NO_FACE, subject="fit")
     return faces
+
+
+def portrait_of(image: Tensor, mask: Tensor | None, *, finds_faces: bool) -> dict[str, Any]:
+    """Return what a reference has of a native IMAGE: the ``image``, and its ``faces`` if asked."""
+    portrait = pil_image_of(with_mask(image, mask))
+    return {"image": portrait, "faces": faces_of(portrait) if finds_faces else None}
+
+
+def encoded_by_host(conditioning: list[Any] | None, output: Any) -> dict[str, Any]:
+    """Return what a reference has that ComfyUI's own nodes have encoded; see both functions."""
+    return {"context": context_of(conditioning), "clip_tokens": clip_tokens_of(output)}
 
 
 def _warn_of_scale(values: Tensor) -> None:

@@ -244,3 +244,19 @@ def _no_samples(reader: AudioReader, start_s: float) -> InvalidInputError:
         f"audio start {start_s} s: {reader.source} lasts {length_s:.3f} s; start earlier",
         subject="sound_start",
     )
+
+
+def measure_soundtrack(source: str | AudioArray, start_s: float, speech: AudioInfo) -> AudioInfo:
+    """Measure what is heard in the video instead of the speech, as far as it is heard.
+
+    Args:
+        source: A path, or audio in memory.
+        start_s: Where the speech begins, seconds; it begins there, too.
+        speech: As it was measured.
+
+    Raises:
+        InvalidInputError: If it cannot be read, or has ended by then.
+    """
+    assert speech.duration_s is not None, "the speech was measured"
+    with about("soundtrack", instead_of="sound_start"), about("soundtrack", instead_of="speakers"):
+        return probe_audio(source, start_s, max(speech.duration_s, MIN_DURATION_S))
