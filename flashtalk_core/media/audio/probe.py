@@ -20,7 +20,7 @@ from .info import SILENCE_PEAK, AudioInfo
 from .loudness import TARGET_LUFS
 from .marks import measured_blocks
 from .notes import audio_notes
-from .source import MAX_TIME_S, MIN_DURATION_S, AudioSource
+from .source import MAX_TIME_S, MIN_DURATION_S, AudioArray, AudioSource
 
 _log = printable_log(logging.getLogger(__name__))
 

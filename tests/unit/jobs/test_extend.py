@@ -207,40 +207,54 @@ def test_audio_that_is_there_already_keeps_its_time(tmp_path):
     assert soundfile.info(tmp_path / "both.wav").frames == RATE_HZ
 
 
-@pytest.fixture
-def linked(videos, tmp_path):
+@pytest.fixture(scope="module")
+def interrupted(videos, tmp_path_factory):
     """An interrupted extended video behind a link of another name in another folder."""
-    (tmp_path / "links").mkdir()
-    link = tmp_path / "links" / "link.mp4"
+    folder = tmp_path_factory.mktemp("interrupted")
+    (folder / "links").mkdir()
+    link = folder / "links" / "link.mp4"
     link.symlink_to("../c.mp4")
     interrupt(videos, link)
-    assert names(tmp_path) == {"links", "c.partial.mp4", "c.partial.state", "c.partial.wav"}
+    assert names(folder) == {"links", "c.partial.mp4", "c.partial.state", "c.partial.wav"}
+    shutil.copytree(folder, folder.with_name("kept"), symlinks=True)
     return link
 
 
+@pytest.fixture
+def linked(interrupted):
+    """The same in the same place, as its state names it, whatever a test did to it."""
+    folder = interrupted.parent.parent
+    shutil.rmtree(folder)
+    shutil.copytree(folder.with_name("kept"), folder, symlinks=True)
+    return interrupted
+
+
 @posix
-def test_behind_a_link_it_goes_on_and_leaves_nothing(videos, linked, tmp_path, capsys):
+def test_behind_a_link_it_goes_on_and_leaves_nothing(videos, linked, capsys):
+    folder = linked.parent.parent
     assert main(extend(videos, linked)) == 0
     said = capsys.readouterr().err
     assert "28 frames are there, it goes on with chunk 2" in said
-    assert names(tmp_path) == {"links", "c.mp4"}
-    assert (tmp_path / "c.mp4").read_bytes() == (videos / "b.mp4").read_bytes()
+    assert names(folder) == {"links", "c.mp4"}
+    assert (folder / "c.mp4").read_bytes() == (videos / "b.mp4").read_bytes()
 
 
 @posix
-def test_a_resumed_job_leaves_no_audio(videos, linked, tmp_path):
+def test_a_resumed_job_leaves_no_audio(videos, linked):
+    folder = linked.parent.parent
     assert main(["jobs", "resume", str(linked)]) == 0
-    assert names(tmp_path) == {"links", "c.mp4"}
-    assert (tmp_path / "c.mp4").read_bytes() == (videos / "b.mp4").read_bytes()
+    assert names(folder) == {"links", "c.mp4"}
+    assert (folder / "c.mp4").read_bytes() == (videos / "b.mp4").read_bytes()
 
 
 @posix
-def test_a_removed_job_leaves_no_audio(linked, tmp_path, capsys):
-    size = sum(path.stat().st_size for path in tmp_path.iterdir() if path.is_file())
-    assert main(["jobs", "list", str(tmp_path), "--json"]) == 0
+def test_a_removed_job_leaves_no_audio(linked, capsys):
+    folder = linked.parent.parent
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    assert main(["jobs", "list", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["MB"] == round(size / 1e6, 1)
     assert main(["jobs", "remove", str(linked)]) == 0
-    assert names(tmp_path) == {"links"}
+    assert names(folder) == {"links"}
 
 
 def test_a_file_in_the_place_of_the_audio_is_refused_and_stays(videos, tmp_path, capsys):

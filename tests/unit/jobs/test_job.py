@@ -1,6 +1,7 @@
 """A render goes on after whatever ended it, and nobody can tell."""
 
 import errno
+import shutil
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -19,34 +20,16 @@ from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.isobmff import moving
 from flashtalk_core.media.video import finishing
 from flashtalk_core.media.video.reading.measure import measure_video
+from tests.unit.jobs.conftest import Stopped, stop_after
 
 pytestmark = pytest.mark.cpu
 
 NUM_FRAMES, NUM_CHUNKS = 18, 5
 
 
-class Stopped(BaseException):
-    pass
-
-
-def stop_after(job, engine, count):
-    """Render until ``count`` groups of frames are written, and a step into the next."""
-    seen = []
-
-    def step(_):
-        if len(seen) >= count:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        job.render(engine, EventHandlers(step=step, frames=seen.append))
-
-
 @pytest.fixture
-def whole(plan, engine, open_job):
-    """The video of a render that was never interrupted."""
-    job = open_job(plan, name="whole.mp4")
-    job.render(engine)
-    return job.writer.output.final.read_bytes()
+def whole(finished):
+    return finished.read_bytes()
 
 
 def finish(job, engine):
@@ -56,7 +39,7 @@ def finish(job, engine):
     return len(frames)
 
 
-@pytest.mark.parametrize("count", range(1, NUM_CHUNKS))
+@pytest.mark.parametrize("count", [1, 4])
 def test_a_render_goes_on_after_its_last_whole_chunk(plan, engine, open_job, whole, count):
     stop_after(open_job(plan), engine, count)
     job = open_job(plan)
@@ -72,7 +55,7 @@ def test_it_may_be_interrupted_again_and_again(plan, engine, open_job, whole, tm
     job = open_job(plan)
     assert finish(job, engine) == 2
     assert job.writer.output.final.read_bytes() == whole
-    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "whole.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4"}
 
 
 def test_what_lies_behind_the_last_whole_chunk_is_rendered_again(plan, engine, open_job, whole):
@@ -91,8 +74,7 @@ def test_the_first_chunk_of_a_stopped_render_is_not_there(plan, engine, open_job
     assert job.writer.output.final.read_bytes() == whole
 
 
-def test_other_settings_start_anew_and_say_which(plan, engine, make_plan, open_job, caplog):
-    stop_after(open_job(plan), engine, 3)
+def test_other_settings_start_anew_and_say_which(engine, make_plan, open_job, stopped, caplog):
     other = make_plan(chunk=ChunkConfig(num_frames=9, num_motion_frames=5), seconds=0.72, seed=5)
     job = open_job(other, seed=5)
     assert job.num_done == 0
@@ -104,33 +86,29 @@ def test_other_settings_start_anew_and_say_which(plan, engine, make_plan, open_j
     assert not older.exists()
 
 
-def test_the_user_may_start_anew(plan, engine, open_job):
-    stop_after(open_job(plan), engine, 3)
-    assert finish(open_job(plan, start_anew=True), engine) == NUM_FRAMES
+def test_the_user_may_start_anew(plan, engine, open_job, stopped, whole):
+    job = open_job(plan, start_anew=True)
+    assert finish(job, engine) == NUM_FRAMES
+    assert job.path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("name", ["state", "partial"])
-@pytest.mark.parametrize("share", [0.01, 0.5])
-def test_a_damaged_file_starts_anew(plan, engine, open_job, whole, name, share, caplog):
-    stop_after(open_job(plan), engine, 3)
+@pytest.mark.parametrize(
+    ("name", "share"), [("state", 0.01), ("state", 0.5), ("partial", 0.01), ("partial", 0.5)]
+)
+def test_a_damaged_file_starts_anew(plan, open_job, stopped, name, share, caplog):
     path = getattr(open_job(plan).writer.output, name)
     data = bytearray(path.read_bytes())
     data[int(share * len(data))] ^= 255
     path.write_bytes(data)
-    job = open_job(plan)
-    assert job.num_done == 0
+    assert open_job(plan).num_done == 0
     assert "starts anew" in caplog.text
-    assert finish(job, engine) == NUM_FRAMES
-    assert job.writer.output.final.read_bytes() == whole
 
 
 @pytest.mark.parametrize("change", [{"chunk_index": 2}, {"chunk_index": 2, "num_frames": 8}])
 def test_a_state_that_does_not_fit_the_frames_starts_anew(
-    plan, engine, open_job, whole, change, caplog
+    plan, engine, open_job, whole, stopped, change, caplog
 ):
-    job = open_job(plan)
-    stop_after(job, engine, 3)
-    output = job.writer.output
+    output = open_job(plan).writer.output
     replace(JobRecord.read(output.state), **change).write(output.state)
     job = open_job(plan)
     assert job.num_done == 0
@@ -141,18 +119,15 @@ def test_a_state_that_does_not_fit_the_frames_starts_anew(
     assert output.final.read_bytes() == whole
 
 
-def test_a_partial_file_of_other_chunks_is_refused_in_words(plan, engine, open_job, tmp_path):
-    job = open_job(plan)
-    stop_after(job, engine, 3)
-    mark = JobRecord.read(job.writer.output.state).mark
+def test_a_partial_file_of_other_chunks_is_refused_in_words(plan, open_job, stopped, tmp_path):
+    mark = JobRecord.read(open_job(plan).writer.output.state).mark
     other = replace(plan, request=replace(plan.request, chunk=ChunkConfig(num_frames=13)))
     writer = open_writer(other, tmp_path / "a.mp4", crf=30, resumed=mark)
     with pytest.raises(InvalidInputError, match="12 frames are there, and a chunk has 8"), writer:
         pass
 
 
-def test_frames_to_go_on_from_are_kept_once(plan, engine, open_job):
-    stop_after(open_job(plan), engine, 2)
+def test_frames_to_go_on_from_are_kept_once(plan, engine, open_job, stopped):
     job = open_job(plan)
     frames = weakref.ref(job._older.motion_frames)
     seen = []
@@ -161,16 +136,14 @@ def test_frames_to_go_on_from_are_kept_once(plan, engine, open_job):
 
 
 @pytest.mark.parametrize("name", ["state", "partial"])
-def test_a_file_that_is_gone_starts_anew(plan, engine, open_job, name):
-    stop_after(open_job(plan), engine, 3)
+def test_a_file_that_is_gone_starts_anew(plan, engine, open_job, stopped, name):
     getattr(open_job(plan).writer.output, name).unlink()
     assert finish(open_job(plan), engine) == NUM_FRAMES
 
 
-def test_a_finished_render_leaves_no_state_and_is_rendered_again(plan, engine, open_job):
-    open_job(plan).render(engine)
+def test_a_finished_render_is_rendered_again(plan, engine, open_job, finished, tmp_path):
+    shutil.copy(finished, tmp_path)
     job = open_job(plan)
-    assert not job.writer.output.state.exists()
     assert finish(job, engine) == NUM_FRAMES
 
 
@@ -235,7 +208,7 @@ def test_a_stop_while_the_disk_has_no_room_renders_nothing_again(
     assert (job.is_rendered, job.num_done) == (True, 16)
     assert finish(job, engine) == 0
     assert job.writer.output.final.read_bytes() == whole
-    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "whole.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4"}
 
 
 def test_a_video_that_a_player_has_open_is_put_in_place_by_the_same_command(

@@ -1,6 +1,7 @@
 """Every command that writes an output keeps what an earlier render has left there."""
 
 import errno
+import shutil
 
 import av
 import pytest
@@ -17,8 +18,7 @@ from flashtalk_core.media.video import finishing
 from flashtalk_core.media.video.older_partials import num_saved_frames
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.stored import open_stored
-from tests.unit.jobs.conftest import CHUNK
-from tests.unit.jobs.test_job import Stopped, stop_after
+from tests.unit.jobs.conftest import CHUNK, Stopped, stop_after
 
 pytestmark = pytest.mark.cpu
 
@@ -26,11 +26,9 @@ GIVEN = {"crf": 30}
 
 
 @pytest.fixture
-def first(plan, engine, open_job):
+def first(finished, tmp_path):
     """A finished video of 18 frames, four whole chunks of which can go on."""
-    job = open_job(plan, name="first.mp4")
-    job.render(engine)
-    return job.path
+    return shutil.copy(finished, tmp_path / "first.mp4")
 
 
 @pytest.fixture
