@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import ssl
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..engine.plan import Engine, RenderPlan
     from ..serve.app import LiveApp
     from ..serve.hub import LiveHub
+    from ..serve.limits import ServerLimits
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from ..live.plan import plan_live
     from ..serve.access import Access
     from ..serve.app import LiveApp
+    from ..serve.limits import ServerLimits
     from ..serve.page_files import find_page
     from ..serve.webrtc.ice import IceServer
 
@@ -100,29 +103,44 @@ def run(args: argparse.Namespace) -> int:
     ice_servers = [IceServer.parse(text) for text in args.ice_server]
     tls = _tls(args)
     require(0 <= args.port <= 65_535, f"port {args.port}: use 0 to 65535")
-    if args.record is not None:
-        _make_folder(args.record)
-    plan = plan_live(read_spec(args))
-    live_chunks(plan.chunk, args.chunk_frames, Policy(look_ahead=args.look_ahead).look_ahead)
-    with open_engine(plan, NO_EVENTS, limits_of(args)) as engine:
-        hub = _hub(args, plan, engine)
-        logger.info("drawing the idle frames, and measuring chunks")
-        hub.start()
-        _listen(LiveApp(hub, access, find_page(), ice_servers), hub, args, tls)
-    return 0
-
-
-def _hub(args: argparse.Namespace, plan: RenderPlan, engine: Engine) -> LiveHub:
-    from ..serve.avatars import Avatars
-    from ..serve.hub import LiveHub
-    from ..serve.limits import ServerLimits
-
     limits = ServerLimits(
         sessions=args.sessions,
         session_s=args.session_limit,
         idle_s=args.idle_limit,
         reconnect_s=args.reconnect,
     )
+    if args.record is not None:
+        _make_folder(args.record)
+    asyncio.run(_check_port(args))
+    plan = plan_live(read_spec(args))
+    live_chunks(plan.chunk, args.chunk_frames, Policy(look_ahead=args.look_ahead).look_ahead)
+    with open_engine(plan, NO_EVENTS, limits_of(args)) as engine:
+        hub = _hub(args, plan, engine, limits)
+        logger.info("drawing the idle frames, and measuring chunks")
+        hub.start()
+        _listen(LiveApp(hub, access, find_page(), ice_servers), hub, args, tls)
+    return 0
+
+
+async def _check_port(args: argparse.Namespace) -> None:
+    """Listen for a moment, so that a port that is taken is told before weights are read."""
+    try:
+        server = await asyncio.start_server(lambda *_: None, args.host, args.port)
+    except OSError as error:
+        raise InvalidInputError(
+            f"--host {args.host} --port {args.port}: the server cannot listen there "
+            f"({error.strerror}); use another --port, 0 for any that is free, or --host 127.0.0.1"
+        ) from error
+    server.close()
+    await server.wait_closed()
+
+
+def _hub(
+    args: argparse.Namespace, plan: RenderPlan, engine: Engine, limits: ServerLimits
+) -> LiveHub:
+    from ..serve.avatars import Avatars
+    from ..serve.hub import LiveHub
+
     avatars = Avatars(plan, engine, args.chunk_frames)
     return LiveHub(
         avatars,

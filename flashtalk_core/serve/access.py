@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ..errors import require
+from ..excerpt import excerpt
 from .protocol import RefusedError
 
 _BEARER = "bearer "
@@ -30,6 +31,15 @@ class Access:
             bool(self.token) or is_loopback(self.host),
             f"--host {self.host}: others can reach it; set --token, or use --host 127.0.0.1",
         )
+        for origin in self.origins:
+            parts = urlsplit(origin)
+            require(
+                parts.scheme in ("http", "https")
+                and bool(parts.netloc)
+                and origin == f"{parts.scheme}://{parts.netloc}",
+                f"--allow-origin {excerpt(origin, 60)}: no page has such an origin; use scheme and "
+                "host, https://example.org, with its port if it has one, without a path",
+            )
 
     def check(self, headers: Mapping[str, str], token: str = "") -> None:
         """Check a request.
@@ -47,7 +57,7 @@ class Access:
         given = headers.get("Authorization", "")
         if given.lower().startswith(_BEARER):
             token = given[len(_BEARER) :].strip()
-        if not hmac.compare_digest(token.encode(), self.token.encode()):
+        if not hmac.compare_digest(_bytes_of(token), _bytes_of(self.token)):
             raise RefusedError(
                 "token",
                 "no valid token: send 'Authorization: Bearer TOKEN', or 'token' in the first "
@@ -67,7 +77,7 @@ class Access:
                 "host", f"host {host!r}: without a token, use localhost or 127.0.0.1"
             )
         origin = headers.get("Origin", "").lower()
-        if not origin or origin in self.origins:
+        if not origin or origin in map(str.lower, self.origins):
             return
         if urlsplit(origin).netloc != host:
             raise RefusedError(
@@ -85,6 +95,11 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _bytes_of(token: str) -> bytes:
+    """Return any text; of a header's wrong bytes, and of JSON, halves of characters may be left."""
+    return token.encode(errors="surrogatepass")
 
 
 def _name_of(host: str) -> str:

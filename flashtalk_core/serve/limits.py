@@ -36,6 +36,9 @@ class ServerLimits:
             self.sessions is None or 1 <= self.sessions <= 1000,
             f"sessions {self.sessions}: use 1 to 1000",
         )
-        for name in ("session_s", "idle_s", "reconnect_s"):
-            value = getattr(self, name)
-            require(0 < value <= 86_400, f"{name} {value:g}: use more than 0, at most 86400 s")
+        for name, value in (
+            ("session limit", self.session_s),
+            ("idle limit", self.idle_s),
+            ("reconnect", self.reconnect_s),
+        ):
+            require(0 < value <= 86_400, f"{name} {value:g} s: use more than 0, at most 86400")

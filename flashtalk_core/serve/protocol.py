@@ -29,6 +29,7 @@ MAGIC = b"FTF1"
 HELD, SPEAKING = 1, 2
 """Flags: the picture is the last one again; the sound is of an utterance."""
 _FULL_SCALE = 32767.0
+_FRAME_RATE_HZ = 25
 
 
 class RefusedError(FlashTalkError):
@@ -114,7 +115,17 @@ def parse_start(fields: dict[str, Any]) -> Start:
             value is None or least <= value <= most,
             f"start: {name} {value}: use {least} to {most}",
         )
+    rate = fields.get("rate") or _FRAME_RATE_HZ
+    require(
+        rate % _FRAME_RATE_HZ == 0,
+        f"start: rate {rate}: no multiple of {_FRAME_RATE_HZ} frames a second; send the sound at "
+        "16000, 24000, 44100 or 48000",
+    )
     prompt = fields.get("prompt") or ""
+    require(
+        not any("\ud800" <= character <= "\udfff" for character in prompt),
+        "start: prompt holds half of a character (a lone surrogate); send whole ones",
+    )
     require(
         len(prompt) <= MAX_PROMPT_CHARACTERS,
         f"start: prompt of {len(prompt)} characters; use at most {MAX_PROMPT_CHARACTERS}",

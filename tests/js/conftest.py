@@ -18,7 +18,7 @@ from .live_sounds import write_microphone, write_tones
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-SCENARIO_S = 120
+SCENARIO_S = 270
 """Longest wait for a scenario."""
 
 

@@ -86,6 +86,22 @@ async function isInterrupted(browser, url, file) {
   return { byButton, byVoice, clearMs, latency, pageErrors: page.pageErrors }
 }
 
+/** A file of minutes; what lights up is heard as well. */
+async function staysInStep(browser, url, file, seconds) {
+  const page = await openPage(browser, { bypassCSP: true }) // what measures is no file
+  await page.goto(url)
+  await page.click('input[value=off]')
+  await page.click('input[value=talk]')
+  await begin(page)
+  await page.evaluate(() => window.listenToVideo())
+  await page.setInputFiles('#file', file)
+  await pause(1000 * seconds + 3000)
+  const seen = await report(page)
+  await page.click('#end')
+  await stateIs(page, 'off')
+  return { ...seen, pageErrors: page.pageErrors }
+}
+
 /** A token, a connection that breaks, and the end. */
 async function comesBack(browser, url, token) {
   const page = await openPage(browser)
@@ -142,4 +158,6 @@ async function worksWithoutAMicrophone(browser, url, file) {
   return { why, unreadable, ...looks, pageErrors: page.pageErrors }
 }
 
-export const scenarios = { repeatsWhatIsSaid, isInterrupted, comesBack, worksWithoutAMicrophone }
+export const scenarios = {
+  repeatsWhatIsSaid, isInterrupted, staysInStep, comesBack, worksWithoutAMicrophone,
+}

@@ -27,6 +27,12 @@ def write_tones(path):
     write_wav(path, np.concatenate([*(burst * NUM_BURSTS), tone]))
 
 
+def write_minutes(path, seconds):
+    """Write a tone of 0.8 s every 2 s."""
+    times = np.arange(seconds * RATE_HZ) / RATE_HZ
+    write_wav(path, 0.5 * np.sin(2 * np.pi * 440 * times) * (times % 2 < 0.8))
+
+
 def write_wav(path, samples):
     """Write mono float samples as 16 bits."""
     with wave.open(str(path), "wb") as file:

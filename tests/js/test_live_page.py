@@ -3,13 +3,16 @@
 from itertools import pairwise
 from statistics import median
 
+import numpy as np
 import pytest
 
+from .live_sounds import write_minutes
 from .live_stage import FIRST_FRAMES, NEW_FRAMES, TOKEN
 
 pytestmark = pytest.mark.manual
 
 FRAME_MS = 40
+MINUTES_S = 192
 
 
 def of_type(messages, kind):
@@ -64,6 +67,25 @@ def test_an_interruption_is_heard_within_three_frames(browser, live_stage, tones
     voice = seen["byVoice"]
     assert len(of_type(voice["sent"], "clear")) == 2
     assert [one["interrupted"] for one in of_type(voice["got"], "played")] == [True, True]
+    assert not seen["pageErrors"]
+
+
+def test_pictures_and_sound_stay_together_for_three_minutes(
+    browser, live_stage, tmp_path, record_property
+):
+    write_minutes(tmp_path / "minutes.wav", MINUTES_S)
+    seen = browser.play("staysInStep", live_stage["open"], tmp_path / "minutes.wav", MINUTES_S)
+    # Where the player jumped there is one without the other.
+    pairs = [(at, min(seen["lit"], key=lambda lit: abs(lit - at)) - at) for at in seen["sounded"]]
+    times_ms, late_ms = np.array([pair for pair in pairs if abs(pair[1]) < 400]).T
+    record_property("pairs", len(times_ms))
+    first, last = np.median(late_ms[:10]), np.median(late_ms[-10:])
+    record_property("picture after sound, ms", [round(float(one), 1) for one in (first, last)])
+    minutes = (times_ms[-1] - times_ms[0]) / 60_000
+    record_property("minutes", round(float(minutes), 2))
+    assert len(times_ms) > 0.8 * MINUTES_S / 2
+    assert minutes > 3
+    assert max(abs(first), abs(last)) <= FRAME_MS
     assert not seen["pageErrors"]
 
 

@@ -12,6 +12,24 @@ LOCAL = {"Host": "127.0.0.1:8190"}
 TOKEN = "secret"
 
 
+@pytest.mark.parametrize("origin", ["foo", "example.org", "https://a.example/", "ftp://a.example"])
+def test_what_is_no_origin_of_a_page_is_refused(origin):
+    with pytest.raises(InvalidInputError, match="no page has such an origin"):
+        Access(host="localhost", origins=(origin,))
+
+
+def test_a_page_that_is_allowed_may_be_named_in_any_case():
+    access = Access(host="localhost", origins=("https://A.example:8443",))
+    access.check(LOCAL | {"Origin": "https://a.example:8443"})
+
+
+@pytest.mark.parametrize("token", ["\udcff", "töken"])
+def test_tokens_of_any_text_are_compared(token):
+    with pytest.raises(RefusedError, match="no valid token"):
+        Access(host="0.0.0.0", token=TOKEN).check({"Host": "a.example"}, token)
+    Access(host="0.0.0.0", token=token).check({"Host": "a.example"}, token)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
 def test_on_loopback_no_token_is_needed(host):
     Access(host=host).check(LOCAL)

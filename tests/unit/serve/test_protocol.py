@@ -53,6 +53,8 @@ def test_a_start_says_what_it_says_and_the_rest_is_the_default():
     ("fields", "message"),
     [
         ({"fromat": "rgb"}, "unknown fromat; known are token, session"),
+        ({"rate": 16_001}, "no multiple of 25"),
+        ({"prompt": "\ud800"}, "half of a character"),
         ({"format": "fmp4"}, "format 'fmp4': use none, jpeg"),
         ({"format": "avi"}, "format 'avi': use none, jpeg"),
         ({"format": ["rgb"]}, "format \"['rgb']\""),
