@@ -72,19 +72,6 @@ def test_cards_of_several_generations_compute_in_what_all_have(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        (" 0, 1,", ("cuda:0", "cuda:1")),
-        ("cuda:1,cuda:0", ("cuda:1", "cuda:0")),
-        ("cpu,cpu", ("cpu", "cpu")),
-        ("", ()),
-    ],
-)
-def test_lists_of_devices(text, names):
-    assert parse_devices(text) == names
-
-
-@pytest.mark.parametrize(
     "text", ["0-3", "0 1", "cuda:0 cuda:1", "0;1", "1.5,2", "-1,0", "9" * 5000]
 )
 def test_what_is_no_list_of_devices_is_told_how_one_is_written(text):
