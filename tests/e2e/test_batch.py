@@ -233,3 +233,17 @@ def test_where_rows_are_rendered_is_checked_first(batch, options, says):
 def test_a_manifest_that_is_not_there_is_an_error_of_the_input(tmp_path, capsys):
     assert main(["batch", str(tmp_path / "m.csv")]) == 2
     assert "manifest" in capsys.readouterr().err
+
+
+def test_rows_have_soundtracks_and_a_missing_upscaler_costs_no_weights(batch, folder, loads):
+    row = {"image": "anna.png", "audio": "two.wav"}
+    rows = [
+        row | {"output": "a.mp4", "soundtrack": "one.wav"},
+        row | {"output": "b.mp4", "upscale": "gone.pth"},
+    ]
+    _, results, _ = batch(rows[1:])
+    assert results["1"]["error"].endswith("gone.pth: no such file; check the path")
+    assert loads == []
+    code, results, _ = batch(rows)
+    assert (code, results["1"]["status"], results["2"]["status"]) == (1, "done", "failed")
+    assert frames(folder / "a.mp4") == 8

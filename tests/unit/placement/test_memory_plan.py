@@ -72,6 +72,16 @@ def test_auto_takes_the_first_form_that_fits(sizes, free_gb, float8, resident):
     assert (plan.float8, plan.num_resident, plan.row_tiles) == (float8, resident, False)
 
 
+def test_a_stage_takes_the_place_of_blocks(sizes):
+    """Its networks stay, and it works on frames while they are decoded."""
+    staged = sizes.with_stage(round(0.1 * GB), 5 * GB)
+    fewer, plain = choose(staged, 22.5), choose(sizes, 22.5)
+    assert fewer.num_resident < plain.num_resident
+    assert staged.peak_bytes(plain) > 22.5 * GB >= staged.peak_bytes(fewer)
+    weights = sizes.with_stage(round(0.1 * GB), 0)
+    assert weights.peak_bytes(WHOLE) - sizes.peak_bytes(WHOLE) >= 0.1 * GB
+
+
 @pytest.mark.parametrize("free_gb", [22.5, 14.5, 10.5, 8.5, 6.7])
 def test_auto_keeps_as_many_8_bit_blocks_as_fit(sizes, free_gb):
     plan = choose(sizes, free_gb)
