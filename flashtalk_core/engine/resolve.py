@@ -21,7 +21,13 @@ from ..excerpt import excerpt
 from ..files.paths import user_path
 from ..geometry import check_size
 from ..media.audio.info import AudioInfo
-from ..media.audio.probe import check_measured, check_part, check_target, measure_soundtrack, probe_audio
+from ..media.audio.probe import (
+    check_measured,
+    check_part,
+    check_target,
+    measure_soundtrack,
+    probe_audio,
+)
 from ..media.audio.source import AudioArray
 from ..media.image.faces.detection import FaceBox, find_faces
 from ..media.image.faces.framing import FacePick, pick_face
