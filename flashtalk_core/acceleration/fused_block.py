@@ -6,10 +6,13 @@ frame.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from ..models.transformer.block import (
+    AudioAttention,
     AvatarBlock,
     BlockContext,
     ContextAttention,
@@ -17,8 +20,9 @@ from ..models.transformer.block import (
     SelfAttention,
 )
 from ..models.transformer.norms import LayerNorm, RMSNorm
+from ..models.transformer.regions import SpeakerRegions, hear_regions
 from ..models.transformer.runner import run_eager
-from ..models.transformer.speakers import SpeakerMasks
+from ..models.transformer.speakers import SpeakerMasks, Speakers, speaker_rotation
 from ..quantization.fp8 import LARGEST
 from ..quantization.linear_format import (
     DENSE,
@@ -37,7 +41,9 @@ class FusedExecution:
 
     Sums, norms and modulations are one pass each; the equal keys of the prompt's padding count
     as one; the projections around the audio cross-attention are absorbed into its keys and values.
-    Blocks run eagerly where a gradient is wanted, for two speakers and for batches.
+    Blocks run eagerly where a gradient is wanted and for batches. With two speakers by regions each
+    one's audio is absorbed for the tokens of their mask; by rotary positions, which stand between
+    query and key, the audio cross-attention alone is eager, and the self-attention not in FP8.
     """
 
     def __init__(self, kernels: BlockKernels) -> None:
@@ -53,13 +59,13 @@ class FusedExecution:
         rotation: Tensor,
         context: BlockContext,
         audio: KeyValue,
-        masks: SpeakerMasks | None,
+        speakers: Speakers | None,
     ) -> Tensor:
         """See :class:`BlockExecution`."""
-        is_eager = torch.is_grad_enabled() or masks is not None or x.shape[0] != 1
+        is_eager = torch.is_grad_enabled() or x.shape[0] != 1
         if is_eager or not isinstance(block.norm_x, LayerNorm):
-            return run_eager(block, x, modulation, rotation, context, audio, masks)
-        return self._run(block, x, modulation, rotation, context, audio)
+            return run_eager(block, x, modulation, rotation, context, audio, speakers)
+        return self._run(block, x, modulation, rotation, context, audio, speakers)
 
     def _run(
         self,
@@ -69,6 +75,7 @@ class FusedExecution:
         rotation: Tensor,
         context: BlockContext,
         audio: KeyValue,
+        speakers: Speakers | None,
     ) -> Tensor:
         shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + block.modulation)[0]
         tokens, eps = x[0].contiguous(), block.norm1.eps
@@ -77,11 +84,12 @@ class FusedExecution:
             tokens, None, None, scale1, shift1,
             eps=eps, plus_one=True, rows=format_of(block.self_attn.q),
         )  # fmt: skip
-        y = self._attend_self(block.self_attn, rows, rotation, x.dtype)
+        masks = speakers if isinstance(speakers, SpeakerMasks) else None
+        y, turned = self._attend_self(block.self_attn, rows, rotation, x.dtype, masks)
         tokens, rows = self._add_norm(tokens, y, gate1, block.norm3, format_of(block.cross_attn.q))
         y = self._attend_context(block.cross_attn, rows, context, x.dtype)
         tokens, rows = self._add_norm(tokens, y, None, block.norm_x, DENSE)
-        y = self._attend_audio(block, rows, audio)
+        y = self._attend_audio(block, rows, audio, speakers, turned)
         tokens, rows = self._kernels.add_norm(
             tokens, y, None, scale2, shift2, eps=eps, plus_one=True, rows=format_of(first)
         )
@@ -105,18 +113,29 @@ class FusedExecution:
         )  # fmt: skip
 
     def _attend_self(
-        self, layer: SelfAttention, rows: Rows, rotation: Tensor, dtype: torch.dtype
-    ) -> Tensor:
+        self,
+        layer: SelfAttention,
+        rows: Rows,
+        rotation: Tensor,
+        dtype: torch.dtype,
+        masks: SpeakerMasks | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what is attended to, and with ``masks`` the rotary table of audio queries."""
         heads = (layer.num_heads, -1)
         q, k, v = (multiply_rows(part, rows, dtype) for part in (layer.q, layer.k, layer.v))
         attention, head_dim = layer.attention, q.shape[-1] // layer.num_heads
-        if isinstance(attention, AttendsFloat8) and attention.takes(q, head_dim):
+        is_float8 = isinstance(attention, AttendsFloat8) and attention.takes(q, head_dim)
+        turned = None
+        if is_float8 and masks is None:
+            assert isinstance(attention, AttendsFloat8)
             out = self._attend_float8(layer, attention, (q, k, v), rotation)
         else:
             q = self._kernels.rms(q, layer.norm_q.weight, layer.norm_q.eps, rotation)
             k = self._kernels.rms(k, layer.norm_k.weight, layer.norm_k.eps, rotation)
-            out = attention(*(part.unflatten(-1, heads)[None] for part in (q, k, v)))
-        return self._output(layer.o, out[0].flatten(1), dtype)
+            q, k, v = (part.unflatten(-1, heads)[None] for part in (q, k, v))
+            out = attention(q, k, v)
+            turned = None if masks is None else speaker_rotation(q, k, masks)
+        return self._output(layer.o, out[0].flatten(1), dtype), turned
 
     def _attend_float8(
         self,
@@ -157,9 +176,25 @@ class FusedExecution:
         )
         return self._output(layer.o, out.flatten(1), dtype)
 
-    def _attend_audio(self, block: AvatarBlock, rows: Rows, audio: KeyValue) -> Tensor:
+    def _attend_audio(
+        self,
+        block: AvatarBlock,
+        rows: Rows,
+        audio: KeyValue,
+        speakers: Speakers | None,
+        turned: Tensor | None,
+    ) -> Tensor:
         layer = block.audio_cross_attn
         assert isinstance(rows, Tensor), "the audio is attended to in the tokens' dtype"
+        if turned is not None:
+            return layer(rows[None], audio, turned)[0]
+        hear = partial(self._hear, layer)
+        if isinstance(speakers, SpeakerRegions):
+            return hear_regions(hear, rows, audio, speakers)
+        return hear(rows, audio)
+
+    def _hear(self, layer: AudioAttention, rows: Tensor, audio: KeyValue) -> Tensor:
+        """Attend to the audio of one speaker, absorbed where that is less work."""
         if not is_worth_absorbing(layer, audio, len(rows)):
             return layer(rows[None], audio, None)[0]
         return attend_absorbed(rows, absorb_audio(layer, audio, self._kernels), self._kernels)

@@ -17,6 +17,12 @@ from .networks import (
 )
 from .sampling import SamplingConfig
 
+SpeakerRouting = Literal["rotary", "regions"]
+"""How two speakers of one image are told apart.
+
+``rotary``: each token hears both, by rotary positions that depend on how much it attends to their
+masks; what the authors' code has, for weights trained with it. ``regions``: each token hears the
+speaker in whose mask it is, and silence outside; for weights trained with one speaker."""
 FitMode = Literal["cover", "pad", "face"]
 """A portrait of another shape than the video is cut off, or gets borders, or the part around its
 face is taken."""
@@ -60,6 +66,8 @@ class AvatarConfig:
     )
     """Default prompt. Source: SoulX-FlashTalk ``generate_video.py`` @ 688982e."""
     name: Annotated[str, Within(0, 200)] = "SoulX-FlashTalk-14B"
+    speaker_routing: SpeakerRouting = "rotary"
+    """How it tells two speakers apart, unless a user says otherwise."""
 
     def __repr__(self) -> str:
         height, width = self.size_px

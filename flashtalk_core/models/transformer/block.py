@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ...config.networks import DiTConfig
 from ..attention import Attention
 from .norms import LayerNorm, RMSNorm
+from .regions import SpeakerRegions, hear_regions
 from .rope import rotate
-from .speakers import SpeakerMasks, key_rotation, speaker_rotation
+from .speakers import SpeakerMasks, Speakers, key_rotation, speaker_rotation
 
 KeyValue = tuple[Tensor, Tensor]
 
@@ -192,7 +193,7 @@ class AvatarBlock(nn.Module):
         rotation: Tensor,
         context: BlockContext,
         audio: KeyValue,
-        masks: SpeakerMasks | None = None,
+        speakers: Speakers | None = None,
     ) -> Tensor:
         """Run the block.
 
@@ -201,8 +202,9 @@ class AvatarBlock(nn.Module):
             modulation: Projected timestep, ``(B, 6, C)`` float32.
             rotation: Rotary table, ``(L, D / 2, 2)`` float32.
             context: Keys and values of prompt and image.
-            audio: Keys and values of the audio, ``(B * T, A, N, D)`` each.
-            masks: Reference masks of two speakers; ``None`` with one.
+            audio: Keys and values of the audio, ``(B * T, A, N, D)`` each; with regions
+                ``(K * T, A, N, D)``.
+            speakers: Where two speakers are; ``None`` with one.
 
         Returns:
             Tokens, same shape and dtype.
@@ -211,13 +213,25 @@ class AvatarBlock(nn.Module):
             6, dim=1
         )
         y, audio_rotation = self.self_attn(
-            _modulate(self.norm1(x), scale1, shift1), rotation, masks
+            _modulate(self.norm1(x), scale1, shift1),
+            rotation,
+            speakers if isinstance(speakers, SpeakerMasks) else None,
         )
         x = (x + y * gate1).type_as(x)
         x = x + self.cross_attn(self.norm3(x), context)
-        x = x + self.audio_cross_attn(self.norm_x(x), audio, audio_rotation)
+        if isinstance(speakers, SpeakerRegions):
+            x = x + self._hear_regions(self.norm_x(x), audio, speakers)
+        else:
+            x = x + self.audio_cross_attn(self.norm_x(x), audio, audio_rotation)
         y = self.ffn(_modulate(self.norm2(x), scale2, shift2))
         return (x + y * gate2).type_as(x)
+
+    def _hear_regions(self, x: Tensor, audio: KeyValue, regions: SpeakerRegions) -> Tensor:
+        def hear(rows: Tensor, heard: KeyValue) -> Tensor:
+            out: Tensor = self.audio_cross_attn(rows[None], heard, None)
+            return out[0]
+
+        return hear_regions(hear, x[0], audio, regions)[None]
 
 
 def _modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

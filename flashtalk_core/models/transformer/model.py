@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...config.avatar import SpeakerRouting
 from ...config.networks import DiTConfig
 from ...geometry import token_grid
 from ..attention import Attention, sdpa
@@ -21,9 +22,10 @@ from .audio_projection import AudioProjection
 from .block import AvatarBlock
 from .layout import WHOLE, Grid, TokenLayout
 from .norms import LayerNorm, linear_fp32
+from .regions import find_regions
 from .rope import ROPE_BASE, float64_device, video_rotation
 from .runner import BlockRunner
-from .speakers import SpeakerMasks, token_masks
+from .speakers import Speakers, rotary_speakers
 from .step import AudioContext, SessionContext, StepExecution, TimeContext, run_step
 
 
@@ -139,27 +141,32 @@ class AvatarDiT(nn.Module):
         return token_grid((latent.shape[2], latent.shape[3], latent.shape[4]), self.config)
 
     def project_audio(
-        self, windows: Tensor, strength: float = 1.0, masks: Tensor | None = None
+        self,
+        windows: Tensor,
+        strength: float = 1.0,
+        masks: Tensor | None = None,
+        routing: SpeakerRouting = "rotary",
     ) -> AudioContext:
         """Project the audio of a chunk.
 
         Args:
             windows: ``(B, F, W, S, M)`` audio features; with ``masks``, axis 0 is the two
-                speakers of one video.
+                speakers of one video, and with regions then silence.
             strength: Factor on the audio tokens; 1 is as trained.
             masks: ``(3, H, W)``: speaker 1, speaker 2, background; ``None`` with one speaker.
+            routing: How two speakers are told apart.
 
         Returns:
             Keys and values for every block.
         """
         tokens = self.audio_proj(windows) * strength
         num_speakers = 1
-        if masks is not None:
+        if masks is not None and routing == "rotary":
             num_speakers = tokens.shape[0]
             tokens = torch.cat(tokens.split(1), dim=2)
         resident = self.runner.provider.blocks_for(self._blocks(), "audio")
         blocks = tuple(block.audio_cross_attn.project(tokens, num_speakers) for block in resident)
-        return AudioContext(blocks, masks)
+        return AudioContext(blocks, masks, routing)
 
     def forward(
         self, latent: Tensor, timestep: Tensor, session: SessionContext, audio: AudioContext
@@ -195,13 +202,19 @@ class AvatarDiT(nn.Module):
         x = torch.cat([latent, session.condition.to(latent.dtype)], dim=1).to(dtype)
         x = self.layout.scatter(self.patch_embedding(x).flatten(2).transpose(1, 2), grid)
         assert x.shape[1] == len(session.rotation), "the session is of another layout or size"
-        masks = None
-        if audio.masks is not None:
-            masks = SpeakerMasks(token_masks(audio.masks, grid), self.layout)
+        speakers = self._place_speakers(audio, grid, x.device)
         x = self.runner(
-            self._blocks(), x, modulation, session.rotation, session.blocks, audio.blocks, masks
+            self._blocks(), x, modulation, session.rotation, session.blocks, audio.blocks, speakers
         )
         return self._unpatchify(self.layout.gather(self.head(x, time), grid), grid)
+
+    def _place_speakers(
+        self, audio: AudioContext, grid: Grid, device: torch.device
+    ) -> Speakers | None:
+        if audio.masks is None:
+            return None
+        place = find_regions if audio.routing == "regions" else rotary_speakers
+        return place(audio.masks, grid, self.layout, device)
 
     def _time(self, timestep: Tensor, session: SessionContext) -> TimeContext:
         """Return a timestep as the session embedded it; embed others, and where gradients matter.

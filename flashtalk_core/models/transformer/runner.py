@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from .block import AvatarBlock, BlockContext, KeyValue
-from .speakers import SpeakerMasks
+from .speakers import Speakers
 
 BlockPhase = Literal["session", "audio", "step"]
 """Why blocks are requested: to project prompt and image, to project the audio, or for a step."""
@@ -38,7 +38,7 @@ class BlockExecution(Protocol):
         rotation: Tensor,
         context: BlockContext,
         audio: KeyValue,
-        masks: SpeakerMasks | None,
+        speakers: Speakers | None,
     ) -> Tensor:
         """Run ``block``; for the tensors see :meth:`AvatarBlock.forward`."""
         ...
@@ -63,10 +63,10 @@ def run_eager(
     rotation: Tensor,
     context: BlockContext,
     audio: KeyValue,
-    masks: SpeakerMasks | None,
+    speakers: Speakers | None,
 ) -> Tensor:
     """Run a block's eager forward; a :class:`BlockExecution`."""
-    out: Tensor = block(x, modulation, rotation, context, audio, masks)
+    out: Tensor = block(x, modulation, rotation, context, audio, speakers)
     return out
 
 
@@ -90,7 +90,7 @@ class BlockRunner:
         rotation: Tensor,
         contexts: Sequence[BlockContext],
         audio: Sequence[KeyValue],
-        masks: SpeakerMasks | None,
+        speakers: Speakers | None,
     ) -> Tensor:
         """Run one step through all blocks.
 
@@ -101,12 +101,12 @@ class BlockRunner:
             rotation: Rotary table, ``(L, D / 2, 2)`` float32.
             contexts: Keys and values of prompt and image for each block.
             audio: Keys and values of the audio for each block, ``(B * T, A, N, D)``.
-            masks: Reference masks of two speakers; ``None`` with one.
+            speakers: Where two speakers are; ``None`` with one.
 
         Returns:
             Tokens, same shape and dtype.
         """
         resident = self.provider.blocks_for(blocks, "step")
         for block, context, keys in zip(resident, contexts, audio, strict=True):
-            x = self.execution(block, x, modulation, rotation, context, keys, masks)
+            x = self.execution(block, x, modulation, rotation, context, keys, speakers)
         return x

@@ -1,4 +1,4 @@
-"""Two speakers in one image: which token listens to whom.
+"""Two speakers in one image by rotary positions: how much each token listens to whom.
 
 Axis legend: B batch, L tokens that are held here, N heads, D head dim, K classes (speaker 1,
 speaker 2, background), R tokens of the first latent frame.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .layout import WHOLE, TokenLayout
+from .layout import WHOLE, Grid, TokenLayout
+from .regions import SpeakerRegions, token_masks
 from .rope import position_rotation
 
 # Rotary positions of the two speakers' ranges and of the background.
@@ -31,10 +31,15 @@ class SpeakerMasks:
     """Which tokens of the chunk are held here; the first frame and the extremes of all count."""
 
 
-def token_masks(masks: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """Reduce reference masks at pixel size ``(K, H, W)`` to ``(K, R)`` float zeros and ones."""
-    small = F.interpolate(masks[None].float(), size=grid[1:], mode="nearest")[0]
-    return (small > 0).flatten(1).float()
+Speakers = SpeakerMasks | SpeakerRegions
+"""Where two speakers are, by either routing."""
+
+
+def rotary_speakers(
+    masks: Tensor, grid: Grid, layout: TokenLayout, device: torch.device
+) -> SpeakerMasks:
+    """Return where the classes of ``(K, H, W)`` are, on a device."""
+    return SpeakerMasks(token_masks(masks, grid).to(device), layout)
 
 
 def speaker_rotation(q: Tensor, k: Tensor, masks: SpeakerMasks) -> Tensor:
@@ -65,7 +70,8 @@ def reference_attention(q: Tensor, k: Tensor, masks: SpeakerMasks) -> Tensor:
     num_heads = q.shape[2] - q.shape[2] % 2
     scale = q.shape[-1] ** -0.5
     # In float32: rounded sums would turn the argmax that places a token.
-    weights = masks.tokens.float() / masks.tokens.sum(dim=1, keepdim=True)
+    # A class without tokens is attended to by none: masks may cover all but for the background.
+    weights = masks.tokens.float() / masks.tokens.sum(dim=1, keepdim=True).clamp(min=1)
     keys = masks.layout.first_frame(k, weights.shape[1])[0]
     total = torch.zeros(weights.shape[0], q.shape[1], device=q.device)
     # One head at a time: all heads at once would hold N x L x R numbers.

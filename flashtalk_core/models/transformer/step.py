@@ -12,6 +12,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from ...config.avatar import SpeakerRouting
 from .block import BlockContext, KeyValue
 from .layout import TokenLayout
 
@@ -40,9 +41,12 @@ class AudioContext:
     """What stays the same in a chunk: the audio, projected once for all steps."""
 
     blocks: tuple[KeyValue, ...]
-    """Keys and values for each block, ``(B * T, A, N, D)``."""
+    """Keys and values for each block, ``(B * T, A, N, D)``; with regions B is one for each
+    mask."""
     masks: Tensor | None = None
     """Reference masks of two speakers at pixel size, ``(K, H, W)``; ``None`` with one."""
+    routing: SpeakerRouting = "rotary"
+    """How two speakers are told apart."""
 
 
 class StepNetwork(Protocol):

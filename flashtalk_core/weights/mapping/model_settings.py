@@ -38,7 +38,7 @@ _SECTIONS: dict[str, type] = {
     "sampling": SamplingConfig,
     "framing": FramingConfig,
 }
-_PLAIN = ("name", "prompt", "size_px", "known_sizes_px")
+_PLAIN = ("name", "prompt", "size_px", "known_sizes_px", "speaker_routing")
 
 # Settings that are numbers of layers: the names that are numbered in the weights, and by how
 # many the setting may exceed them.

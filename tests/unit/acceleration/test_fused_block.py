@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from flashtalk_core.acceleration.absorbed_audio import is_worth_absorbing
+from flashtalk_core.acceleration import fused_block
+from flashtalk_core.acceleration.absorbed_audio import absorb_audio, is_worth_absorbing
 from flashtalk_core.acceleration.apply import set_execution
 from flashtalk_core.acceleration.attention_kernels import Float8Attention
 from flashtalk_core.acceleration.block_ops import ContextKeys, EagerKernels, with_fallback
@@ -42,7 +43,7 @@ def make_dit(dtype=torch.float32, options=None, float8=False):
     return dit
 
 
-def contexts(dit, prompt_len=6, speakers=1, timesteps=()):
+def contexts(dit, prompt_len=6, speakers=1, timesteps=(), routing="rotary"):
     generator = torch.Generator().manual_seed(1)
 
     def draw(*shape):
@@ -51,8 +52,11 @@ def contexts(dit, prompt_len=6, speakers=1, timesteps=()):
     session = dit.project_session(
         draw(1, 20, 3, 4, 6), draw(1, prompt_len, 20), draw(1, 5, 12), timesteps
     )
-    masks = None if speakers == 1 else torch.rand(3, 32, 48, generator=generator)
-    return session, dit.project_audio(draw(speakers, 9, 5, 2, 6), 1.3, masks)
+    masks = None
+    if speakers > 1:
+        classes = torch.randint(3, (32, 48), generator=generator)
+        masks = torch.stack([classes == number for number in range(3)]).float()
+    return session, dit.project_audio(draw(speakers, 9, 5, 2, 6), 1.3, masks, routing)
 
 
 def run(dit, **options):
@@ -102,9 +106,18 @@ def test_audio_projections_are_absorbed_where_that_takes_fewer_products():
 
 
 @torch.no_grad()
-def test_two_speakers_run_eagerly():
-    expected = run(make_dit(), speakers=2)
-    assert torch.equal(run(make_dit(options=KernelOptions()), speakers=2), expected)
+@pytest.mark.parametrize(("speakers", "routing"), [(2, "rotary"), (3, "regions")])
+def test_two_speakers_are_fused(speakers, routing, monkeypatch):
+    options = {"speakers": speakers, "routing": routing}
+    expected = run(make_dit(), **options)
+    fused, absorbed = make_dit(options=KernelOptions()), []
+    monkeypatch.setattr(
+        fused_block, "absorb_audio", lambda *args: absorbed.append(1) or absorb_audio(*args)
+    )
+    monkeypatch.setattr(fused_block, "is_worth_absorbing", lambda *_: True)
+    assert relative_rms(run(fused, **options), expected) < 1e-6
+    # Rotary positions stand between query and key; regions are absorbed one by one in each block.
+    assert len(absorbed) == (0 if routing == "rotary" else 3 * 2)
 
 
 def test_with_gradients_layers_run_eagerly():
