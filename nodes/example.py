@@ -26,14 +26,21 @@ class Example(io.ComfyNode):
             ),
             search_aliases=["example portrait", "example speech", "test image", "demo audio"],
             inputs=[],
-            outputs=[io.Image.Output(display_name="image"), io.Audio.Output(display_name="audio")],
+            outputs=[
+                io.Image.Output(display_name="image"),
+                io.Audio.Output(display_name="audio"),
+                io.Image.Output(display_name="two_people"),
+            ],
         )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
+        import torch
+
         from ..flashtalk_core.media.image.portrait import open_image
         from .host import media
 
         image = media.image_of(open_image(EXAMPLE / "portrait.png"))
         audio = media.audio_of(media.read_audio(EXAMPLE / "speech.wav"))
-        return io.NodeOutput(image, audio, ui=ui.PreviewImage(image, cls=cls))
+        two = torch.cat([image, image.flip(2)], dim=2)  # the portrait and its mirror image
+        return io.NodeOutput(image, audio, two, ui=ui.PreviewImage(image, cls=cls))

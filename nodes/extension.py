@@ -22,6 +22,7 @@ from .parallel_decode import ParallelDecode
 from .preview.session_messages import CLEAR, END, HEAR, ROUTE, SAY, STREAM
 from .preview.streams import register_stream_routes
 from .reference import Reference
+from .speakers.two_speakers import TwoSpeakers
 from .stages.frame_stage import FrameStage
 from .stream_preview import StreamPreview
 
@@ -44,6 +45,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     Live,
     ModelFromNative,
     FrameStage,
+    TwoSpeakers,
 )
 
 

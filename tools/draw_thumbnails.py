@@ -42,6 +42,7 @@ def main(video: Path) -> None:
         "6_live_microphone": with_level(PORTRAIT, LEVELS),
         "7_live_speech": with_level(PORTRAIT, LEVELS[::-1], "#f59e0b"),
         "8_native_model": with_blocks(PORTRAIT, BLOCKS),
+        "9_two_speakers": two_people(PORTRAIT),
     }
     for name, image in images.items():
         image.save(ROOT / "workflows" / f"{name}.jpg", quality=82, optimize=True)
@@ -77,6 +78,18 @@ def with_blocks(portrait: Path, colours: Sequence[str]) -> Image.Image:
         draw.line((0, level, SIDE // 6, level), colour, width=SHIFT // 2)
         box = (SIDE // 6 - SHIFT, level - SHIFT, SIDE // 6 + SHIFT, level + SHIFT)
         draw.ellipse(box, fill=colour, outline="#111", width=3)
+    return whole
+
+
+def two_people(portrait: Path) -> Image.Image:
+    """Return a portrait and its mirror image, each with the bars of a sound of their own."""
+    one = with_level(portrait, LEVELS).crop((HALF // 2, 0, SIDE - HALF // 2, SIDE))
+    other = with_level(portrait, LEVELS[::-1], "#f59e0b").crop(
+        (HALF // 2, 0, SIDE - HALF // 2, SIDE)
+    )
+    whole = Image.new("RGB", (SIDE, SIDE))
+    whole.paste(one, (0, 0))
+    whole.paste(ImageOps.mirror(other), (HALF, 0))
     return whole
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from ..acceleration.kernel_options import GRAPH_MODES, SPEED_WORDS, KernelOptions
-from ..config.avatar import FitMode
+from ..config.avatar import FitMode, SpeakerRouting
 from ..config.sampling import StepRule
 from ..excerpt import excerpt
 from ..placement.devices import DTYPES
@@ -92,6 +92,10 @@ ROW_OPTIONS: Mapping[str, RowOption] = {
     "upscale_by": _NUMBER,
     "start": RowOption(default=0.0, read=read_number),
     "duration": _NUMBER,
+    "speaker": RowOption(kind="lines", default=()),
+    "speaker_start": RowOption(kind="lines", default=(), read=read_number),
+    "turns": RowOption(),
+    "speaker_routing": RowOption(read=one_of(*get_args(SpeakerRouting))),
     "crf": RowOption(default=18, read=read_whole),
     "device": RowOption(default="auto"),
     "dtype": RowOption(default="auto", read=one_of("auto", *DTYPES)),

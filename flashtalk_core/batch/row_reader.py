@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ class RowReader:
             if name in self.names:
                 with about(name):
                     found[name] = self._value(name, value)
-        return _spec(found, values), found["crf"]
+        return _spec(found, values, self._whole_path), found["crf"]
 
     def _value(self, name: str, value: Any) -> Any:
         option, shown = ROW_OPTIONS[name], option_name(name)
@@ -81,8 +81,11 @@ class RowReader:
             found = option.read(text)
         except ValueError as error:
             raise InvalidInputError(f"{shown} {excerpt(text)!r}: {error}") from error
-        is_whole = not option.is_path or text in _NO_PATHS or text.startswith("~")
-        return found if is_whole else str(self._folder / text)
+        is_whole = not option.is_path or text in _NO_PATHS
+        return found if is_whole else self._whole_path(text)
+
+    def _whole_path(self, text: str) -> str:
+        return text if text.startswith("~") else str(self._folder / text)
 
 
 def _truth(shown: str, value: Any) -> bool:
@@ -107,12 +110,22 @@ def _second_and_prompt(shown: str, value: Any) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _spec(found: Mapping[str, Any], files: Mapping[str, Any]) -> RenderSpec:
-    from ..engine.spec import FramesSpec, LoraSpec, ModelSpec, RenderSpec, SamplingSpec, Speaker
+def _spec(
+    found: Mapping[str, Any], files: Mapping[str, Any], place: Callable[[str], str]
+) -> RenderSpec:
+    from ..engine.speakers.text import read_speakers
+    from ..engine.spec import FramesSpec, LoraSpec, ModelSpec, RenderSpec, SamplingSpec
 
     return RenderSpec(
         portrait=files["image"],
-        speakers=(Speaker(audio=files["audio"]),),
+        speakers=read_speakers(
+            found["speaker"],
+            files["audio"],
+            found["speaker_start"],
+            found["turns"] or "",
+            place,
+        ),
+        speaker_routing=found["speaker_routing"],
         soundtrack=_path(found["soundtrack"]),
         start_s=found["start"],
         duration_s=found["duration"],

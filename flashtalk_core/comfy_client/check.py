@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..batch.rows import BatchRow, RowFacts
 from ..config.chunk import ChunkConfig
 from ..engine.plan import fingerprint as hash_of
-from ..errors import about
+from ..errors import about, require
 from ..files.input_path import check_input
 from ..geometry import num_video_frames
 from ..media.audio.probe import probe_audio
@@ -22,6 +22,12 @@ class RowChecker:
 
     def look(self, row: BatchRow) -> RowFacts:
         """Check a row; see :data:`.batch.rows.LookAtRow`."""
+        require(
+            len(row.spec.speakers) == 1,
+            f"speakers {len(row.spec.speakers)}: rows on a ComfyUI elsewhere have one; leave "
+            "'speaker' out, or render the batch here",
+            subject="speakers",
+        )
         with about("portrait"):
             open_image(row.image)
         with about("speakers"):

@@ -1,6 +1,6 @@
 """A portrait that talks: the chunk source made of the real networks.
 
-Axis legend: F pixel frames, W window, S hidden layers, A audio features, H W pixels.
+Axis legend: K voices, F pixel frames, W window, S hidden layers, A audio features, H W pixels.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config.chunk import ChunkConfig
@@ -20,7 +22,7 @@ from ..media.audio.windows import window_features
 from ..media.pixels import to_images
 from ..models.encoders.audio import AudioEncoder
 from ..sampling.noise import NoiseAhead
-from .chunk import ChunkModel, generate_chunk
+from .chunk import ChunkModel, SpeakerPlaces, generate_chunk
 from .events import NO_EVENTS, RenderEvents
 from .reference import Reference
 from .state import FrameGroup, SessionState
@@ -47,6 +49,8 @@ class TalkingAvatar:
     fingerprint: str
     events: RenderEvents = NO_EVENTS
     """Gets the steps and stages of each chunk."""
+    speakers: SpeakerPlaces | None = None
+    """Where two speakers are; ``None`` with one."""
     noise: NoiseAhead = field(default_factory=NoiseAhead)
     """Draws the noise of each chunk."""
 
@@ -54,6 +58,11 @@ class TalkingAvatar:
     def chunk(self) -> ChunkConfig:
         """Arithmetic of a chunk."""
         return self.model.chunk
+
+    @property
+    def num_voices(self) -> int:
+        """Speakers."""
+        return 1 if self.speakers is None else 2
 
     def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
         """Yield ``(f, H, W, 3)`` uint8 frames of the chunk; see :class:`ChunkSource`."""
@@ -75,12 +84,23 @@ class TalkingAvatar:
 
     @torch.no_grad()
     def encode_audio(self, span: ChunkSpan) -> Tensor:
-        """Return the audio windows of a chunk, ``(1, F, W, S, A)``."""
+        """Return the audio windows of a chunk, ``(K, F, W, S, A)``.
+
+        K is 1, or two speakers, and with regions silence for what is outside of them.
+        """
         step = self.chunk.samples_per_frame
-        samples = self.audio.read(span.window.start * step, span.window.stop * step)
+        samples = np.atleast_2d(self.audio.read(span.window.start * step, span.window.stop * step))
+        if self.speakers is not None and self.speakers.routing == "regions":
+            samples = np.concatenate([samples, np.zeros_like(samples[:1])])
         with self.model.networks.acquire(AudioEncoder) as encoder:
-            weight = next(encoder.parameters())
-            features = encoder(torch.from_numpy(samples)[None].to(weight.device), len(span.window))
+            return torch.cat([self._encode(encoder, voice, span) for voice in samples])
+
+    def _encode(
+        self, encoder: AudioEncoder, samples: NDArray[np.float32], span: ChunkSpan
+    ) -> Tensor:
+        """Return the windows of one voice; one at a time, so that each is as if alone."""
+        device = next(encoder.parameters()).device
+        features = encoder(torch.from_numpy(samples)[None].to(device), len(span.window))
         audio = span.audio_in_window
         # Gathered up to the window's end, so that the last frame keeps what follows it.
         windows = window_features(

@@ -21,7 +21,7 @@ from ..placement.provider import Residency
 from ..placement.rounding import rounding_of
 from ..sampling.schedule import model_timesteps
 from .avatar import TalkingAvatar
-from .chunk import ChunkDenoiser, ChunkModel, TransformerDenoiser
+from .chunk import ChunkDenoiser, ChunkModel, SpeakerPlaces, TransformerDenoiser
 from .encoding_cache import EncodingMemo
 from .events import NO_EVENTS, RenderEvents
 from .plan import RenderPlan
@@ -137,7 +137,9 @@ def prepare_avatar(
     portrait = _encode_portrait(plan, encodings.clip_tokens, networks, spread, memo)
     frames = start_frames(request.prompt_changes, plan.chunk)
     timesteps = model_timesteps(request.sampling.steps, request.sampling.shift)
-    denoiser = denoiser or TransformerDenoiser(networks, timesteps)
+    masks = plan.speaker_masks()
+    speakers = None if masks is None else SpeakerPlaces(masks, plan.routing)
+    denoiser = denoiser or TransformerDenoiser(networks, timesteps, speakers)
     references = ReferenceTrack(denoiser.project, portrait, encodings.contexts, frames)
     references.at(chunk_span(0, plan.chunk))  # reads the transformer now, not within a chunk
     return TalkingAvatar(
@@ -148,6 +150,7 @@ def prepare_avatar(
         audio_window=plan.checkpoint.config.dit.audio_window,
         fingerprint=fingerprint,
         events=events,
+        speakers=speakers,
     )
 
 

@@ -13,12 +13,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..config.avatar import SpeakerRouting
 from ..config.chunk import ChunkConfig
 from ..config.sampling import SamplingConfig
 from ..errors import OverflowedError
 from ..geometry import num_latent_frames
 from ..media.image.colour import match_colours
 from ..models.transformer.model import AvatarDiT
+from ..models.transformer.step import AudioContext
 from ..models.vae.model import VideoVAE
 from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import FixedNetworks, Residency
@@ -63,6 +65,15 @@ class ChunkDenoiser(Protocol):
 
 
 @dataclass(frozen=True)
+class SpeakerPlaces:
+    """Where two speakers are in the frame, and how they are told apart."""
+
+    masks: Tensor
+    """``(3, H, W)`` float32 of 0 and 1 on the CPU: speaker 1, speaker 2, background."""
+    routing: SpeakerRouting = "rotary"
+
+
+@dataclass(frozen=True)
 class TransformerDenoiser:
     """Denoises with the transformer of this package; see :class:`ChunkDenoiser`."""
 
@@ -70,6 +81,8 @@ class TransformerDenoiser:
     """Provides the transformer."""
     timesteps: Sequence[float] = ()
     """Those of the denoising steps, if known; see :meth:`.AvatarDiT.project_session`."""
+    speakers: SpeakerPlaces | None = None
+    """Where two speakers are; ``None`` with one."""
 
     def project(self, portrait: EncodedPortrait, context: Tensor) -> Reference:
         """Project keys and values of all blocks; see :class:`ChunkDenoiser`."""
@@ -90,7 +103,7 @@ class TransformerDenoiser:
         shape = (1, motion.shape[1], num_latents, *motion.shape[-2:])
         with self.networks.acquire(AvatarDiT) as dit:
             weight = dit.patch_embedding.weight
-            audio = dit.project_audio(windows.to(weight), sampling.mouth_strength)
+            audio = project_audio(dit, windows, sampling, self.speakers)
             events.stage("audio projection")
 
             def predict(latent: Tensor, level: float) -> Tensor:
@@ -158,7 +171,8 @@ def generate_chunk(
     Args:
         model: Networks and arithmetic.
         reference: The portrait.
-        windows: Audio features, ``(1, F, W, S, A)``.
+        windows: Audio features, ``(1, F, W, S, A)``; of two speakers of both, and with
+            regions of silence.
         state: State of the session.
         sampling: How to denoise.
         events: Receives steps and stages; may raise to stop.
@@ -241,6 +255,16 @@ def _decode(model: ChunkModel, latent: Tensor) -> Iterator[Tensor]:
     with model.networks.acquire(VideoVAE) as vae:
         latent = latent.to(next(vae.parameters()))
         yield from model.spread.decode(vae, latent, model.num_decode_latents)
+
+
+def project_audio(
+    dit: AvatarDiT, windows: Tensor, sampling: SamplingConfig, speakers: SpeakerPlaces | None
+) -> AudioContext:
+    """Project the audio of a chunk; for the windows see :func:`generate_chunk`."""
+    heard = windows.to(dit.patch_embedding.weight)
+    if speakers is None:
+        return dit.project_audio(heard, sampling.mouth_strength)
+    return dit.project_audio(heard, sampling.mouth_strength, speakers.masks, speakers.routing)
 
 
 def _append_last(groups: list[Tensor], frames: Tensor, count: int) -> list[Tensor]:

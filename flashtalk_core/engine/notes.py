@@ -35,7 +35,7 @@ def render_notes(plan: RenderPlan) -> list[str]:
     config, audio = plan.checkpoint.config, plan.audio
     return [
         *request_notes(plan.request, config, audio.duration_s),
-        *audio_notes(audio),
+        *_audio_notes(plan),
         *track_notes(plan.track),
         *_frame_notes(plan),
         *set_up_notes(plan),
@@ -59,6 +59,12 @@ def _frame_notes(plan: RenderPlan) -> list[str]:
                 "silence follows"
             )
     return notes
+
+
+def _audio_notes(plan: RenderPlan) -> list[str]:
+    """Return those about the audio of the video and of each speaker, each once."""
+    heard = dict.fromkeys((*plan.voices, plan.audio))
+    return list(dict.fromkeys(note for each in heard for note in audio_notes(each)))
 
 
 def set_up_notes(plan: RenderPlan) -> list[str]:

@@ -13,12 +13,13 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from ..acceleration.attention_kernels import KERNELS, is_installed
-from ..config.avatar import AvatarConfig
+from ..config.avatar import AvatarConfig, SpeakerRouting
 from ..config.chunk import ChunkConfig
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
 from ..media.audio.source import SampleReader
 from ..media.image.portrait import fit_image
+from ..media.masks import fit_masks
 from ..media.pixels import to_model_range
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
@@ -36,6 +37,7 @@ from ..stages.stage import FrameFormat, FrameStage
 from ..weights.load import AvatarCheckpoint
 from .events import RenderEvents
 from .request import AvatarRequest
+from .speakers.planned import PlannedSpeaker
 from .state import ChunkSource
 
 RENDER_REVISION = 2
@@ -53,15 +55,6 @@ _LIBRARIES = (
 )
 
 
-@dataclass(frozen=True)
-class PlannedSpeaker:
-    """One who talks: what is heard of them, and where they are."""
-
-    audio: AudioInfo
-    mask: Image | None = None
-    """Where in the portrait this speaker is; ``None`` is everywhere."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class RenderPlan:
     """A model, a request and those who talk."""
@@ -69,7 +62,7 @@ class RenderPlan:
     checkpoint: AvatarCheckpoint
     request: AvatarRequest
     speakers: tuple[PlannedSpeaker, ...]
-    """One today: the engine animates one face with one voice."""
+    """One, or two with masks."""
     placement: Placement
     attention: str = "auto"
     """Name of the attention kernel the checkpoint was opened with."""
@@ -77,10 +70,16 @@ class RenderPlan:
     """What is heard in the video; ``None`` is the speech."""
     stage: FrameStage | None = None
     """What happens to frames before they are encoded; ``None`` is nothing."""
+    sound: AudioInfo | None = None
+    """Audio of the video where it is not that of one speaker."""
+    routing: SpeakerRouting = "rotary"
+    """How two speakers are told apart."""
 
     def __post_init__(self) -> None:
-        assert len(self.speakers) == 1, self.speakers
-        assert self.speakers[0].mask is None, "one speaker is everywhere"
+        has_two = len(self.speakers) == 2
+        assert len(self.speakers) in (1, 2), self.speakers
+        assert all((each.mask is not None) == has_two for each in self.speakers), self.speakers
+        assert not has_two or self.sound is not None, "two speakers are mixed"
 
     def __repr__(self) -> str:
         name = excerpt(self.checkpoint.config.name)
@@ -88,8 +87,24 @@ class RenderPlan:
 
     @property
     def audio(self) -> AudioInfo:
-        """Audio of the video: what its only speaker says."""
-        return self.speakers[0].audio
+        """Audio of the video: what its only speaker says, or both."""
+        return self.sound or self.speakers[0].audio
+
+    @property
+    def voices(self) -> tuple[AudioInfo, ...]:
+        """Audio of each speaker."""
+        return tuple(speaker.audio for speaker in self.speakers)
+
+    def speaker_masks(self) -> Tensor | None:
+        """Return where two speakers are; ``None`` with one.
+
+        Returns:
+            ``(3, H, W)`` float32 of 0 and 1: speaker 1, speaker 2, background.
+        """
+        masks = [each.mask for each in self.speakers if each.mask is not None]
+        if not masks:
+            return None
+        return fit_masks(masks, self.request.size_px, self.request.fit)
 
     @property
     def track(self) -> AudioInfo:
@@ -137,8 +152,15 @@ class RenderPlan:
         Audio without an identity counts as nothing, so renders of such audio must not be stored.
         """
         request, place = self.request, self.placement
-        # Without several devices there is no such entry: older fingerprints stay valid.
-        several = {"parallel": self._division()} if place.devices else {}
+        # Without several devices or speakers there is no such entry: older ones stay valid.
+        several: dict[str, object] = {"parallel": self._division()} if place.devices else {}
+        masks = self.speaker_masks()
+        if masks is not None:
+            several |= {
+                "masks": masks,
+                "voices": [voice.identity for voice in self.voices],
+                "routing": self.routing,
+            }
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
         return fingerprint(
             picture=request.image,
@@ -202,7 +224,11 @@ class Engine(Protocol):
 
 def _drawn_by(config: AvatarConfig) -> dict[str, object]:
     """Return what of a model decides the image; a frame around a face is in the image already."""
-    return {name: value for name, value in asdict(config).items() if name != "framing"}
+    return {
+        name: value
+        for name, value in asdict(config).items()
+        if name not in ("framing", "speaker_routing")
+    }
 
 
 def _installed_kernels() -> list[str]:
@@ -254,7 +280,8 @@ def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
     if kind is AvatarDiT:
         sizes = config, request.size_px, plan.chunk, place.dtype
         recordings = recording_bytes(*sizes, graph)
-        return step_bytes(*sizes) + session_bytes(*sizes) + recordings
+        voices = session_bytes(*sizes, num_speakers=len(plan.speakers))
+        return step_bytes(*sizes) + voices + recordings
     if kind is AudioEncoder and graph != "off":
         return encoder_recording_bytes(config, plan.chunk, place.dtype)
     if kind is VideoVAE:

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
-from ..media.audio.probe import AnalysisStream
+from ..media.audio.dialogue.analysis import open_analysis
 from ..media.pixels import from_model_range
 from ..stages.stage import MakeFrames
 from .events import NO_EVENTS, RenderEvents
@@ -113,7 +113,7 @@ def render_video(
     with (
         sink,
         StagedFrames(plan, state) as staged,
-        AnalysisStream(plan.audio, rate_hz) as samples,
+        open_analysis(plan.voices, rate_hz) as samples,
         engine.open(plan, samples, events) as source,
     ):
         events.ready()

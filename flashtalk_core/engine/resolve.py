@@ -21,13 +21,7 @@ from ..excerpt import excerpt
 from ..files.paths import user_path
 from ..geometry import check_size
 from ..media.audio.info import AudioInfo
-from ..media.audio.probe import (
-    check_measured,
-    check_part,
-    check_target,
-    measure_soundtrack,
-    probe_audio,
-)
+from ..media.audio.probe import check_part, check_target, measure_soundtrack
 from ..media.audio.source import AudioArray
 from ..media.image.faces.detection import FaceBox, find_faces
 from ..media.image.faces.framing import FacePick, pick_face
@@ -59,9 +53,11 @@ from ..weights.discovery.files import ModelFiles
 from ..weights.discovery.layout import find_model_files, resolve_model
 from ..weights.load import AvatarCheckpoint, open_checkpoint
 from ..weights.lora.merge import LoraFile
-from .plan import PlannedSpeaker, RenderPlan
+from .plan import RenderPlan
 from .request import AvatarRequest, check_changes, check_decode_latents, check_prompt, check_request
-from .spec import FramesSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker, subject_of
+from .speakers.planned import PlannedSpeaker
+from .speakers.planning import check_cells, check_speakers, plan_speakers
+from .spec import FramesSpec, ModelSpec, PlacementSpec, RenderSpec, subject_of
 
 
 class Host(Protocol):
@@ -167,6 +163,9 @@ class Inputs:
     audio_inputs: tuple[AudioArray | AudioInfo, ...] = ()
     """Speech, one for each speaker; :class:`AudioInfo` was measured already, and must be what the
     spec asks for: the same start, duration and loudness."""
+    masks: tuple[Image, ...] = ()
+    """Where two speakers are, as large as the portrait, ``L``, white there; each replaces that of
+    the spec."""
     context: Tensor | None = None
     """The prompt, encoded; see :class:`AvatarRequest`."""
     clip_tokens: Tensor | None = None
@@ -201,14 +200,14 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
     check_values(spec, inputs)
     opening = None if inputs.model else _find_model(spec, host)
     image = inputs.image or _open_portrait(spec)
-    speakers = _measure_speakers(spec, inputs.audio_inputs)
-    soundtrack = _find_soundtrack(spec, inputs.soundtrack, speakers[0].audio)
+    speakers, sound = plan_speakers(spec, inputs.audio_inputs, inputs.masks, image)
+    soundtrack = _find_soundtrack(spec, inputs.soundtrack, sound or speakers[0].audio)
     model = inputs.model
     if opening is not None:
         files, loras, backend = opening
         model = open_model(files, loras, backend, spec.placement, host)
     assert model is not None
-    plan = _assemble(spec, host, inputs, model, image, speakers)
+    plan = _assemble(spec, host, inputs, model, image, (speakers, sound))
     return replace(plan, soundtrack=soundtrack)
 
 
@@ -246,7 +245,7 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
     check_target(spec.loudness_lufs)
     speed_of(spec.placement.speed)
     _check_graph(spec.placement)
-    _check_speakers(spec.speakers)
+    check_speakers(spec.speakers, len(inputs.masks), spec.speaker_routing, spec.fit)
     _check_frames(spec.frames)
 
 
@@ -267,21 +266,6 @@ def _check_frames(frames: FramesSpec) -> None:
         subject="upscale_by",
     )
     check_scale(frames.upscale_by)
-
-
-def _check_speakers(speakers: Sequence[Speaker]) -> None:
-    require(
-        len(speakers) == 1,
-        f"speakers {len(speakers)}: one talks in a render; name one, render the others separately",
-        subject="speakers",
-    )
-    mask = speakers[0].mask
-    require(
-        mask is None,
-        f"speaker mask {excerpt(mask)!r}: a mask separates several speakers, and a render has "
-        "one; leave it out",
-        subject="speakers",
-    )
 
 
 def find_backend(placement: PlacementSpec, host: Host) -> Backend:
@@ -361,26 +345,6 @@ def _open_portrait(spec: RenderSpec) -> Image:
         return open_image(spec.portrait)
 
 
-def _measure_speakers(
-    spec: RenderSpec, audio_inputs: Sequence[AudioArray | AudioInfo]
-) -> tuple[PlannedSpeaker, ...]:
-    found = []
-    with about("speakers"):
-        for index, speaker in enumerate(spec.speakers):
-            source = audio_inputs[index] if index < len(audio_inputs) else speaker.audio
-            if source is None:
-                raise InvalidInputError(
-                    f"speaker {index + 1}: no audio is given; name an audio file"
-                )
-            part = spec.start_s, spec.duration_s
-            if isinstance(source, AudioInfo):
-                check_measured(source, *part, target_lufs=spec.loudness_lufs)
-            else:
-                source = probe_audio(source, *part, target_lufs=spec.loudness_lufs)
-            found.append(PlannedSpeaker(source))
-    return tuple(found)
-
-
 def _find_soundtrack(
     spec: RenderSpec, given: AudioArray | AudioInfo | None, speech: AudioInfo
 ) -> AudioInfo | None:
@@ -396,7 +360,7 @@ def _assemble(
     inputs: Inputs,
     model: OpenedModel,
     image: Image,
-    speakers: tuple[PlannedSpeaker, ...],
+    heard: tuple[tuple[PlannedSpeaker, ...], AudioInfo | None],
 ) -> RenderPlan:
     config, wanted = model.checkpoint.config, spec.placement
     with about("model", instead_of="size"):  # one of the user's own was checked before
@@ -428,14 +392,18 @@ def _assemble(
         frames, positions = chunk_tokens(config, request.size_px, request.chunk_of(config))
         check_heads(config.dit.num_heads, place.num_devices // place.ring)
         check_lengths([frames * part for part in split_evenly(positions, place.num_devices)])
-    return RenderPlan(
+    plan = RenderPlan(
         checkpoint=model.checkpoint,
         request=request,
-        speakers=speakers,
-        placement=_with_memory(place, wanted, request, model, host, stage),
+        speakers=heard[0],
+        placement=_with_memory(place, wanted, request, model, host, stage, len(heard[0])),
         attention=wanted.attention,
         stage=stage,
+        sound=heard[1],
+        routing=spec.speaker_routing or config.speaker_routing,
     )
+    check_cells(plan.speaker_masks(), config)
+    return plan
 
 
 def _pick_face(
@@ -514,6 +482,7 @@ def _with_memory(
     model: OpenedModel,
     host: Host,
     stage: FrameStage | None,
+    num_speakers: int,
 ) -> Placement:
     """Choose what is resident on the device at the size and number of latents of ``request``."""
     if model.is_hosted:
@@ -530,6 +499,7 @@ def _with_memory(
             graph=wanted.graph,
             division=place.division(request.size_px),
             packings=packings,
+            num_speakers=num_speakers,
         )
         if stage is None:
             return found

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from ..acceleration.kernel_options import Exchange, GraphMode
-from ..config.avatar import FitMode
+from ..config.avatar import FitMode, SpeakerRouting
 from ..config.chunk import ChunkConfig, check_num_frames, check_num_motion_frames
 from ..config.sampling import SamplingConfig, StepRule
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
 from ..json_text import parse_json
+from ..media.audio.dialogue.turns import Turns
 from ..media.audio.loudness import TARGET_LUFS
 from ..placement.memory_plan import MemoryChoice
 from ..settings import read_plain
@@ -38,6 +39,8 @@ _SUBJECTS = {
     "clip_vision": "clip",
     "audio_encoder": "audio",
     "loras": "lora",
+    "offset_s": "speakers",
+    "turns": "speakers",
 }
 """Subjects of errors by field of a spec, where they differ."""
 
@@ -49,7 +52,12 @@ class Speaker:
     audio: str | None = None
     """Path of speech, or of a video with it; ``None`` if it is passed separately."""
     mask: str | None = None
-    """Path of an image of where this speaker is; ``None`` is everywhere."""
+    """Where one of two is: ``left``, ``right``, a box ``X,Y,WIDTH,HEIGHT`` in pixels of the
+    portrait, or the path of an image as large, white there. ``None`` is everywhere."""
+    offset_s: float = 0.0
+    """When their audio begins in the video, seconds."""
+    turns: Turns = ()
+    """Seconds of the video from and to which one of two is heard; empty is always."""
 
     def __repr__(self) -> str:
         return f"Speaker({_shown(self.audio)}, mask {_shown(self.mask)})"
@@ -199,9 +207,11 @@ class RenderSpec:
     portrait: str | None = None
     """Path of an image; ``None`` if it is passed separately."""
     speakers: tuple[Speaker, ...] = (Speaker(),)
-    """The speakers; one in a render today."""
+    """One or two; with two the video is as long as the last of their audio."""
+    speaker_routing: SpeakerRouting | None = None
+    """How two are told apart; ``None`` is the model's."""
     start_s: float = 0.0
-    """Start of the part of the speech that is rendered, seconds."""
+    """Start of the part of the speech that is rendered, seconds; of each speaker's own."""
     duration_s: float | None = None
     """Its length in seconds; ``None`` is up to the end."""
     loudness_lufs: float = TARGET_LUFS

@@ -21,6 +21,7 @@ from ..engine.spec import (
 )
 from ..excerpt import excerpt
 from ..files.paths import is_file, is_folder
+from ..media.masks import is_place
 
 _MOST = 3
 _SECTIONS = (RenderSpec, Speaker, SamplingSpec, ChunkSpec, ModelSpec, PlacementSpec, FramesSpec)
@@ -37,6 +38,7 @@ _NAMES = {
     "loras": "lora",
     "disabled": "without",
     "cluster": "ray",
+    "offset_s": "speaker-start",
 }
 """Names of options by fields of a spec, where they differ by more than dashes."""
 _NO_PATHS = {"tiny", "auto", "none"}
@@ -48,7 +50,7 @@ def whole_paths(spec: RenderSpec) -> RenderSpec:
     A name of a model, a part or a LoRA may be one of ComfyUI's menu, which is no path.
     """
     speakers = tuple(
-        replace(each, audio=_absolute(each.audio), mask=_absolute(each.mask))
+        replace(each, audio=_absolute(each.audio), mask=_absolute_mask(each.mask))
         for each in spec.speakers
     )
     model = spec.model
@@ -107,6 +109,10 @@ def _plain(name: str, value: Any) -> str:
 
 def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def _absolute_mask(mask: str | None) -> str | None:
+    return mask if mask is not None and is_place(mask) else _absolute(mask)
 
 
 def _absolute_if_there(name: str) -> str:

@@ -20,7 +20,8 @@ from ..excerpt import excerpt, shown_path
 from ..files.output_path import OutputPath, check_output, unwritable
 from ..files.whole_file import replacing
 from ..geometry import chunk_span, num_chunks, num_video_frames
-from ..media.audio.probe import AnalysisStream, probe_audio
+from ..media.audio.dialogue.analysis import open_analysis
+from ..media.audio.probe import probe_audio
 from ..media.isobmff.moving import move_to_plain_mp4
 from ..media.video.finishing import taken_over
 from ..media.video.splice import EncoderSettings, with_frames, write_fragments
@@ -162,7 +163,7 @@ def _generate(
     first = chunk_span(chunks.first, plan.chunk).shown.start
     motion = motion_frames_of(stored, first, plan.chunk) if chunks.first else None
     with (
-        AnalysisStream(plan.audio, plan.chunk.sample_rate_hz) as samples,
+        open_analysis(plan.voices, plan.chunk.sample_rate_hz) as samples,
         engine.open(plan, samples, events) as source,
     ):
         events.ready()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..engine.plan import RenderPlan
 from ..engine.resolve import Inputs, LocalHost, resolve
 from ..engine.spec import RenderSpec, Speaker
+from ..errors import require
 from ..media.audio.info import AudioInfo
 from .audio.sound import LiveSound
 
@@ -21,6 +22,12 @@ def plan_live(spec: RenderSpec, sound: LiveSound | None = None) -> RenderPlan:
     Raises:
         FlashTalkError: If anything cannot be used; see :func:`resolve`.
     """
+    require(
+        len(spec.speakers) == 1,
+        f"speakers {len(spec.speakers)}: a live session hears one; leave the masks out, and render "
+        "two as a video",
+        subject="speakers",
+    )
     spec = replace(spec, speakers=(Speaker(),), start_s=0.0, duration_s=None)
     heard = AudioInfo.growing(sound or LiveSound())
     return resolve(spec, LocalHost(), Inputs(audio_inputs=(heard,)))

@@ -18,6 +18,8 @@ from ..config.networks import (
     TextEncoderConfig,
     VAEConfig,
 )
+from ..config.sampling import SamplingConfig
+from ..engine.chunk import SpeakerPlaces, project_audio
 from ..models.encoders.audio import AudioEncoder
 from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder
@@ -72,9 +74,8 @@ def check_velocity(golden: Golden, model: AvatarDiT, place: Placement) -> Parity
 
     masks = golden.tensors.get("in.ref_target_masks")
     session = model.project_session(put("in.condition"), put("in.text")[None], put("in.clip"))
-    audio = model.project_audio(
-        put("in.audio"), masks=None if masks is None else masks.to(place.device)
-    )
+    places = None if masks is None else SpeakerPlaces(masks)
+    audio = project_audio(model, golden["in.audio"], SamplingConfig(), places)
     # Latents and timesteps stay float32, as in the chunk loop.
     latent = golden["in.latent"][None].to(place.device)
     velocity = model(latent, golden["in.timestep"].to(place.device), session, audio)

@@ -87,12 +87,21 @@ def encoder_recording_bytes(config: AvatarConfig, chunk: ChunkConfig, dtype: tor
 
 
 def session_bytes(
-    config: AvatarConfig, size_px: tuple[int, int], chunk: ChunkConfig, dtype: torch.dtype
+    config: AvatarConfig,
+    size_px: tuple[int, int],
+    chunk: ChunkConfig,
+    dtype: torch.dtype,
+    num_speakers: int = 1,
 ) -> int:
-    """Count what stays between steps: keys and values of prompt, image and audio."""
+    """Count what stays between steps: keys and values of prompt, image and audio.
+
+    Two speakers have theirs, by regions also those of silence; rotary positions take as much for
+    the tokens' attention to the masks.
+    """
     dit = config.dit
     num_latents = num_latent_frames(chunk.num_frames)
-    tokens = dit.text_len + dit.clip_tokens + num_latents * dit.audio_context_tokens
+    heard = num_latents * dit.audio_context_tokens * (1 if num_speakers == 1 else 3)
+    tokens = dit.text_len + dit.clip_tokens + heard
     frames, positions = chunk_tokens(config, size_px, chunk)
     rotary_and_condition = 4 * frames * positions * dit.head_dim
     return (2 * dit.num_layers * tokens * dit.dim + rotary_and_condition) * dtype.itemsize

@@ -94,6 +94,7 @@ def model_sizes(
     *,
     graph: GraphMode = "off",
     division: Division = ONE_DEVICE,
+    num_speakers: int = 1,
     packings: Mapping[str, Packing] | None = None,
 ) -> ModelSizes:
     """Count what a model takes; nothing is allocated.
@@ -107,6 +108,7 @@ def model_sizes(
         graph: Which steps become CUDA graphs.
         division: Among several devices, of which each has all weights.
         packings: How the files have matrices of the transformer packed, by parameter.
+        num_speakers: In the image.
     """
     without_blocks = replace(config.dit, num_layers=0)
     networks: tuple[Callable[[], nn.Module], ...] = (
@@ -114,7 +116,7 @@ def model_sizes(
         lambda: VideoVAE(config.vae),
         lambda: AudioEncoder(config.audio),
     )
-    session = session_bytes(config, size_px, chunk, dtype)
+    session = session_bytes(config, size_px, chunk, dtype, num_speakers)
     weights = sum(num_bytes(on_meta(build, dtype).parameters()) for build in networks)
     return ModelSizes(
         dtype=dtype,

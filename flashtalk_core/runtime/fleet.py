@@ -14,6 +14,8 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from ..config.chunk import ChunkConfig
 from ..engine.events import RenderEvents
 from ..engine.plan import RenderPlan
@@ -285,7 +287,7 @@ class FleetSource:
         per_frame = self._chunk.samples_per_frame
         first_sample = span.window.start * per_frame
         samples = self._audio.read(first_sample, span.window.stop * per_frame)
-        blobs = list[Blob]([samples.data])
+        blobs = list[Blob]([np.ascontiguousarray(samples).reshape(-1).data])
         is_known = state is self._last
         motion = None
         if state.motion_frames is not None and not is_known:

@@ -16,11 +16,12 @@ from torch import Tensor
 from .. import __version__
 from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import Exchange, KernelOptions
-from ..config.avatar import FitMode
+from ..config.avatar import FitMode, SpeakerRouting
 from ..config.chunk import ChunkConfig
 from ..config.sampling import SamplingConfig
-from ..engine.plan import PlannedSpeaker, RenderPlan, library_versions
+from ..engine.plan import RenderPlan, library_versions
 from ..engine.request import AvatarRequest, PromptChange
+from ..engine.speakers.planned import PlannedSpeaker
 from ..engine.spec import LoraSpec
 from ..errors import InvalidInputError, WeightsError, require
 from ..json_text import parse_json
@@ -76,6 +77,9 @@ class Job:
     signature: tuple[str, ...]
     """See :func:`plan_signature`; an engine on another host must have the same."""
     image: Array
+    masks: Array | None
+    """Of two speakers, as large as the image."""
+    routing: SpeakerRouting
     context: Array | None
     clip_tokens: Array | None
     prompt: str
@@ -113,6 +117,8 @@ def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
         fingerprint=plan.fingerprint(),
         signature=plan_signature(plan),
         image=image,
+        masks=add(_pack_masks(plan)),
+        routing=plan.routing,
         context=add(request.context),
         clip_tokens=add(request.clip_tokens),
         prompt=request.prompt,
@@ -136,7 +142,12 @@ def plan_signature(plan: RenderPlan) -> tuple[str, ...]:
     Returns:
         Versions, the device, and a hash of all; two hosts whose renders are the same have the same.
     """
-    silent = replace(plan, speakers=(_sent_speaker(plan.chunk),))
+    sent = _sent_audio(plan.chunk)
+    silent = replace(
+        plan,
+        speakers=tuple(replace(each, audio=sent) for each in plan.speakers),
+        sound=None if plan.sound is None else sent,
+    )
     return (
         f"flashtalk {__version__}",
         *library_versions(),
@@ -172,6 +183,7 @@ def unpack_plan(job: Job, blobs: Sequence[bytearray], device: torch.device) -> R
 
     image = take(job.image)
     assert image is not None
+    masks = take(job.masks)
     request = AvatarRequest(
         image=Image.fromarray(image.numpy()),
         context=take(job.context),
@@ -196,7 +208,9 @@ def unpack_plan(job: Job, blobs: Sequence[bytearray], device: torch.device) -> R
     return RenderPlan(
         checkpoint=checkpoint,
         request=request,
-        speakers=(_sent_speaker(job.chunk),),
+        speakers=_sent_speakers(job.chunk, masks),
+        sound=None if masks is None else _sent_audio(job.chunk),
+        routing=job.routing,
         placement=Placement(
             device,
             getattr(torch, model.dtype),
@@ -294,5 +308,18 @@ class _SentAudio:
         raise NotImplementedError
 
 
-def _sent_speaker(chunk: ChunkConfig) -> PlannedSpeaker:
-    return PlannedSpeaker(AudioInfo.growing(_SentAudio(chunk.sample_rate_hz)))
+def _sent_audio(chunk: ChunkConfig) -> AudioInfo:
+    return AudioInfo.growing(_SentAudio(chunk.sample_rate_hz))
+
+
+def _sent_speakers(chunk: ChunkConfig, masks: Tensor | None) -> tuple[PlannedSpeaker, ...]:
+    audio = _sent_audio(chunk)
+    if masks is None:
+        return (PlannedSpeaker(audio),)
+    return tuple(PlannedSpeaker(audio, Image.fromarray(mask.numpy())) for mask in masks)
+
+
+def _pack_masks(plan: RenderPlan) -> Tensor | None:
+    """Return the masks of two speakers as they are, ``(2, h, w)`` uint8, as large as the image."""
+    masks = [np.array(each.mask) for each in plan.speakers if each.mask is not None]
+    return torch.from_numpy(np.stack(masks)) if masks else None

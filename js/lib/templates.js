@@ -49,6 +49,10 @@ export const CARDS = {
       title: '8. Native model, with LoRAs and patches',
       description: 'ComfyUI runs InfiniteTalk or FlashTalk, GGUF and LoRA stacks included, chunk by chunk.',
     },
+    '9_two_speakers': {
+      title: '9. Two people in one image',
+      description: 'Each moves the mouth to their own voice: two recordings, or one with turns.',
+    },
   },
   zh: {
     '1_first_talking_head': {
@@ -82,6 +86,10 @@ export const CARDS = {
     '8_native_model': {
       title: '8. 原生模型，可加 LoRA 和补丁',
       description: '由 ComfyUI 逐段运行 InfiniteTalk 或 FlashTalk，支持 GGUF 和多个 LoRA。',
+    },
+    '9_two_speakers': {
+      title: '9. 一张图里的两个人',
+      description: '各自随自己的声音动嘴：两段录音，或一段录音按轮次分给两人。',
     },
   },
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from ...flashtalk_core.config.avatar import FitMode
+    from ...flashtalk_core.config.avatar import FitMode, SpeakerRouting
     from ...flashtalk_core.config.networks import DiTConfig
     from ...flashtalk_core.engine.chunk import ChunkDenoiser
     from ...flashtalk_core.engine.encoding_cache import EncodingMemo
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from ...flashtalk_core.engine.plan import Engine, RenderPlan
     from ...flashtalk_core.engine.request import PromptChange
     from ...flashtalk_core.engine.resolve import Backend, Inputs, OpenedModel
-    from ...flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec
+    from ...flashtalk_core.engine.spec import (
+        LoraSpec,
+        ModelSpec,
+        PlacementSpec,
+        RenderSpec,
+        Speaker,
+    )
     from ...flashtalk_core.media.audio.info import AudioInfo
     from ...flashtalk_core.media.image.faces.detection import FaceBox
     from ...flashtalk_core.weights.discovery.files import ModelFiles
@@ -183,6 +189,20 @@ def with_lora(model: ModelDescription, lora: LoraSpec) -> ModelDescription:
 
 
 @dataclass(frozen=True)
+class Dialogue:
+    """A second speaker beside the first, and where both are."""
+
+    audio: AudioInfo
+    """What the second one says."""
+    speakers: tuple[Speaker, ...]
+    """When each begins and is heard, and where they are without masks."""
+    masks: tuple[Image, ...]
+    """``L``, of both or none."""
+    routing: SpeakerRouting | None
+    """How they are told apart; ``None`` is the model's."""
+
+
+@dataclass(frozen=True)
 class SpeechDescription:
     """Measured audio, and how far the mouth is to move."""
 
@@ -193,10 +213,14 @@ class SpeechDescription:
     """What was asked for, seconds; ``None`` is up to the end."""
     soundtrack: AudioInfo | None = None
     """What is heard in the video; ``None`` is ``audio``."""
+    dialogue: Dialogue | None = None
+    """With two speakers."""
 
     def __repr__(self) -> str:
         audio = self.audio
         heard = "" if self.soundtrack is None else ", with a soundtrack"
+        if self.dialogue is not None:
+            heard += f", and {self.dialogue.audio.length} of a second speaker"
         return (
             f"FlashTalk speech: {audio.duration_s:.2f} s at {audio.rate_hz} Hz, "
             f"{audio.channels} channel(s), mouth strength {self.mouth_strength:g}{heard}"

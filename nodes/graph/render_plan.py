@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...flashtalk_core.engine.resolve import Inputs, resolve
-from ...flashtalk_core.engine.spec import ChunkSpec, RenderSpec, SamplingSpec
+from ...flashtalk_core.engine.spec import ChunkSpec, RenderSpec, SamplingSpec, Speaker
 from ...flashtalk_core.errors import require
 from ...flashtalk_core.parallel.bands import AUTO
 from ...flashtalk_core.stages.stage import FrameStage, chain
@@ -38,7 +38,10 @@ def describe_render(
             fit the model.
     """
     _check_encoders(model, reference)
+    dialogue = speech.dialogue
     spec = RenderSpec(
+        speakers=(Speaker(),) if dialogue is None else dialogue.speakers,
+        speaker_routing=None if dialogue is None else dialogue.routing,
         start_s=speech.start_s,
         duration_s=speech.duration_s,
         loudness_lufs=speech.audio.target_lufs,
@@ -56,7 +59,8 @@ def describe_render(
     inputs = Inputs(
         image=reference.image,
         faces=reference.faces,
-        audio_inputs=(speech.audio,),
+        audio_inputs=(speech.audio,) if dialogue is None else (speech.audio, dialogue.audio),
+        masks=() if dialogue is None else dialogue.masks,
         context=reference.context,
         clip_tokens=reference.clip_tokens,
         model=model.opened,

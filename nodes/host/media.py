@@ -205,6 +205,30 @@ def with_mask(image: Tensor, mask: Tensor | None) -> Tensor:
     return torch.cat([colours, opaque[..., None]], dim=-1)
 
 
+def mask_of(mask: Tensor, name: str) -> Image:
+    """Return a native MASK as a Pillow image ``L``.
+
+    Args:
+        mask: ``(1, H, W)`` or ``(H, W)``, floats in ``[0, 1]``.
+        name: Of the input, for messages.
+
+    Raises:
+        InvalidInputError: If it is a batch, or of another shape.
+    """
+    import torch
+    from PIL import Image as PillowImage
+
+    planes = mask[None] if mask.ndim == 2 else mask
+    with about(name):
+        require(
+            planes.ndim == 3 and planes.shape[0] == 1 and planes.numel() > 0,
+            f"{name} of shape {tuple(mask.shape)}: need one mask, 1 x height x width; pick "
+            "one of a batch",
+        )
+    pixels = planes[0].detach().cpu().float().nan_to_num().clamp(0, 1).mul(255).round()
+    return PillowImage.fromarray(pixels.to(torch.uint8).numpy())
+
+
 def image_of(image: Image) -> Tensor:
     """Return a Pillow image as a native IMAGE; see :func:`pil_image_of`."""
     import numpy as np

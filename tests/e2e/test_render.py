@@ -6,8 +6,10 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from flashtalk_core.cli.main import main
+from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.e2e
@@ -87,3 +89,21 @@ def test_every_option_at_once(render, older):
 def test_half_precision_runs_on_a_cpu(render, older):
     assert render("--dtype", "bfloat16").code == 0
     assert len(frames_of(older)) == 5
+
+
+def test_two_speakers_and_a_chunk_of_them_again(write_audio, tmp_path, capsys):
+    voices = [write_audio(tmp_path / f"{name}.wav", 0.7) for name in "ab"]
+    mask = np.zeros((512, 512), np.uint8)  # as large as the bundled portrait
+    mask[:, :200] = 255
+    Image.fromarray(mask).save(tmp_path / "left.png")
+    output = tmp_path / "two.mp4"
+    words = ["render", "-o", output, "--size", "32x64", "--steps", 1, "--speaker-start", 0, 0.5]
+    words += ["--image", EXAMPLE / "portrait.png"]
+    for place, voice in zip((tmp_path / "left.png", "256,0,256,512"), voices, strict=True):
+        words += ["--speaker", f"{place}:{voice}"]
+    assert main([*map(str, words)]) == 0
+    assert len(frames_of(output)) == 30
+    assert main([*map(str, words), "--seed", "5", "--redo", "2"]) == 0
+    assert len(frames_of(output)) == 30
+    assert main([*map(str, words), "--extend", str(output)]) == 2
+    assert "--extend with --speaker: the finished video has the sum" in capsys.readouterr().err

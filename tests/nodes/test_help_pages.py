@@ -151,9 +151,25 @@ def errors_of(pack, make, model, rendered):
         *errors_of_sessions(pack, make, model),
         pack["flashtalk_core.media.image.faces.framing"].NO_FACE,
         *errors_of_native_models(pack),
+        *errors_of_two_speakers(pack, make, model),
         error_of_size(pack),
         error_of_a_copy(pack),
     ]
+
+
+def errors_of_two_speakers(pack, make, model):
+    """Return what Two Speakers says without a voice, and the sampler of masks."""
+    voices = {"speech": pack.speech(), "speech_2": pack.speech()}
+    reference = pack.reference()
+    width, height = reference.image.size
+    half, corner = torch.zeros(2, 1, height, width)
+    half[:, :, : width // 2], corner[:, :2, -2:] = 1, 1
+    found = [pack.error("TwoSpeakers", speech=pack.speech())]
+    for masks in ((half, half), (torch.ones(1, 64, 64), half), (half, corner)):
+        given = voices | {"mask_1": masks[0], "mask_2": masks[1], "start_2": 0.1}
+        speech = pack.run("TwoSpeakers", **given).args[0]
+        found.append(pack.error("ChunkSampler", model=model, speech=speech, reference=reference))
+    return found
 
 
 def errors_of_loras(pack, model):

@@ -23,7 +23,7 @@ def test_every_node_explains_itself(pack):
         assert len(schema.search_aliases) >= 3
         assert all(each.display_name for each in schema.outputs)
         titles.add(schema.display_name)
-    assert len(titles) == len(pack.nodes) == 13
+    assert len(titles) == len(pack.nodes) == 14
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import finished
@@ -114,9 +113,7 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     check_crf(args.crf)
     spec = read_spec(args)
     if args.redo is None:
-        sources = [spec.portrait, *(speaker.audio for speaker in spec.speakers)]
-        sources += [each for each in (spec.soundtrack, spec.frames.upscale) if each is not None]
-        check_spared(output, (Path(str(source)) for source in sources))
+        check_spared(output, finished.sources_of(spec))
     if args.extend is not None or args.redo is not None:
         spec = finished.spec_of(args, spec)
     plan = resolve(spec, LocalHost())
@@ -126,6 +123,8 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
 
 def _log_choices(args: argparse.Namespace, choice: MemoryChoice, plan: RenderPlan) -> None:
     missing = [name for name in ("image", "audio") if getattr(args, name) is None]
+    if finished.have_audio(args.speaker):
+        missing = [name for name in missing if name != "audio"]
     if missing and args.redo is None:  # which takes the audio of the video
         options = " and ".join(f"--{name}" for name in missing)
         logger.info("without %s: the bundled example is used", options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +49,16 @@ def check_options(args: argparse.Namespace) -> None:
         "--extend and --redo: one at a time; extend the video first",
     )
     require(
+        args.extend is None or not (args.speaker or args.speaker_start),
+        "--extend with --speaker: the finished video has the sum of both voices, and its last "
+        "frames need each; render the whole again with longer audio of both",
+    )
+    require(
+        args.redo is None or not args.speaker or args.audio or have_audio(args.speaker),
+        "--redo with --speaker: the finished video has the sum of both voices; name the audio of "
+        "each, such as left:voice.wav",
+    )
+    require(
         args.image is not None,
         "--image: none is given; name the portrait that the video was rendered from",
     )
@@ -74,6 +84,13 @@ def check_options(args: argparse.Namespace) -> None:
         raise InvalidInputError(
             "--start, --duration: the audio of the whole video is needed; leave them out"
         )
+
+
+def have_audio(speakers: Sequence[str]) -> bool:
+    """Return whether every speaker that is named has audio of their own."""
+    from ...engine.speakers.text import read_speakers
+
+    return bool(speakers) and all(each.audio for each in read_speakers(speakers, ""))
 
 
 @contextmanager
@@ -168,5 +185,17 @@ def run_redo(args: argparse.Namespace, plan: RenderPlan, open_engine: OpenEngine
 
 def spec_of(args: argparse.Namespace, spec: RenderSpec) -> RenderSpec:
     """Return a spec with the audio of the whole video."""
+    if len(spec.speakers) > 1:
+        return spec  # with --redo, each with the audio of the whole video
     speaker = replace(spec.speakers[0], audio=str(audio_of(args)))
     return replace(spec, speakers=(speaker,), start_s=0.0, duration_s=None)
+
+
+def sources_of(spec: RenderSpec) -> list[Path]:
+    """Return the files that a render is made from."""
+    from ...media.masks import is_place
+
+    masks = [each.mask for each in spec.speakers if each.mask and not is_place(each.mask)]
+    others = [each for each in (spec.soundtrack, spec.frames.upscale) if each is not None]
+    names = (spec.portrait, *(each.audio for each in spec.speakers), *masks, *others)
+    return [Path(str(name)) for name in names]

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ...batch.row_options import read_size
+from ...config.avatar import SpeakerRouting
 from ...errors import InvalidInputError
 from ...excerpt import excerpt
 from ...files.paths import check_file
@@ -64,7 +65,42 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
         metavar=("SECOND", "PROMPT"),
         help="another prompt from that second on; may be repeated",
     )
+    _add_speakers(parser)
     add_avatar_options(parser)
+
+
+def _add_speakers(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("two speakers in one image")
+    group.add_argument(
+        "--speaker",
+        action="append",
+        default=[],
+        metavar="MASK[:AUDIO]",
+        help="where one is, and their audio (default: --audio): 'left', 'right', a box "
+        "X,Y,WIDTH,HEIGHT in pixels of the image, or an image as large with white there; given "
+        "twice",
+    )
+    group.add_argument(
+        "--speaker-start",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="SECOND",
+        help="when the audio of each begins in the video; default: 0",
+    )
+    group.add_argument(
+        "--turns",
+        metavar="TIMELINE",
+        help="who is heard when, such as '1: 0-3.5, 2: 3.5-6', in seconds of the video; then both "
+        "can share one --audio",
+    )
+    group.add_argument(
+        "--speaker-routing",
+        choices=get_args(SpeakerRouting),
+        help="how they are told apart: 'rotary' as in the authors' code, for weights trained with "
+        "it; 'regions', where each hears their own audio alone and the background none; default: "
+        "the model's",
+    )
 
 
 def add_avatar_options(parser: argparse.ArgumentParser) -> None:
@@ -168,19 +204,19 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def read_spec(args: argparse.Namespace) -> RenderSpec:
     """Return what the user said; the bundled example stands in for what is missing."""
-    from ...engine.spec import (
-        FramesSpec,
-        LoraSpec,
-        ModelSpec,
-        PlacementSpec,
-        RenderSpec,
-        Speaker,
-    )
+    from ...engine.speakers.text import read_speakers
+    from ...engine.spec import FramesSpec, LoraSpec, ModelSpec, PlacementSpec, RenderSpec
     from ...placement.memory_plan import MemoryChoice
 
     return RenderSpec(
         portrait=str(args.image or EXAMPLE / "portrait.png"),
-        speakers=(Speaker(audio=str(args.audio or EXAMPLE / "speech.wav")),),
+        speakers=read_speakers(
+            args.speaker,
+            str(args.audio or EXAMPLE / "speech.wav"),
+            args.speaker_start,
+            args.turns or "",
+        ),
+        speaker_routing=args.speaker_routing,
         soundtrack=None if args.soundtrack is None else str(args.soundtrack),
         start_s=args.start,
         duration_s=args.duration,

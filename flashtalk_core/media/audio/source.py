@@ -178,7 +178,10 @@ class SampleReader(Protocol):
     """Mono audio at the analysis rate and loudness."""
 
     def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
-        """Return ``[start, stop)``, zeros outside the audio; windows move forward."""
+        """Return ``[start, stop)``, zeros outside the audio; windows move forward.
+
+        Of two speakers ``(2, n)``.
+        """
         ...
 
 

@@ -71,6 +71,7 @@ class EngineHost:
         self._reports = SimpleQueue[tuple[Message, list[bytes]]]()
         self._events = HostEvents(self._reports)
         self._samples = SentSamples()
+        self._num_voices = 1
         self._memo = EncodingMemo()
         self._session = ExitStack()
         self._engine: Engine | None = None
@@ -119,6 +120,7 @@ class EngineHost:
             self._release(networks=True)
             self._engine, self._model = self._engine_of(plan), job.model
         assert self._engine is not None
+        self._num_voices = len(plan.voices)
         opened = self._engine.open(plan, self._samples, self._events)
         self._source = self._session.enter_context(opened)
 
@@ -145,7 +147,8 @@ class EngineHost:
         source = self._source
         assert source is not None, "a job was opened"
         samples, *motion = blobs
-        self._samples.put(message.first_sample, np.frombuffer(samples, np.float32))
+        voices = np.frombuffer(samples, np.float32).reshape(self._num_voices, -1)
+        self._samples.put(message.first_sample, voices)
         state, self._state = self._state, None
         if not message.keep_state or state is None:
             given = unpack_tensor(message.motion, motion[0]) if message.motion else None

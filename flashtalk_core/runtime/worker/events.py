@@ -21,17 +21,21 @@ class SentSamples:
     def __init__(self) -> None:
         """Hold no samples yet."""
         self._first = 0
-        self._samples = np.zeros(0, np.float32)
+        self._samples = np.zeros((1, 0), np.float32)
 
     def put(self, first: int, samples: NDArray[np.float32]) -> None:
-        """Take the samples from ``first`` on."""
+        """Take the samples from ``first`` on, ``(K, n)`` of K speakers."""
         self._first, self._samples = first, samples
 
     def read(self, start_sample: int, stop_sample: int) -> NDArray[np.float32]:
         """Return samples of the window."""
         start, stop = start_sample - self._first, stop_sample - self._first
-        assert 0 <= start <= stop <= len(self._samples), (start_sample, stop_sample, self._first)
-        return self._samples[start:stop]
+        assert 0 <= start <= stop <= self._samples.shape[1], (
+            start_sample,
+            stop_sample,
+            self._first,
+        )
+        return self._samples[:, start:stop]
 
 
 class RankEvents:

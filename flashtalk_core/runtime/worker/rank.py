@@ -231,7 +231,8 @@ class Rank:
         assert avatar is not None, "a job was opened"
         assert frames is not None
         samples, *motion = blobs
-        self._samples.put(message.first_sample, np.frombuffer(samples, np.float32))
+        voices = np.frombuffer(samples, np.float32).reshape(avatar.num_voices, -1)
+        self._samples.put(message.first_sample, voices)
         self._events.chunk = message.index + 1
         self._row.enter(Phase.AUDIO, chunk=message.index + 1)
         state = self._state

@@ -56,6 +56,12 @@ def read(defaults=(), **values):
           "--upscale-by", "1.5")),
         ({"lora": ["/a"], "device": "cpu"}, ("--lora", "/a", "--device", "cpu")),
         ({"output": "x.mp4"}, ()),
+        ({"speaker": "left\n1,2,3,4:b.wav", "speaker_start": "0\n2.5"},
+         ("--speaker", "left", "--speaker", "1,2,3,4:/srv/list/b.wav",
+          "--speaker-start", "0", "2.5")),
+        ({"speaker": ["m.png", "right"], "turns": "1: 0-1, 2: 1-2", "speaker_routing": "regions"},
+         ("--speaker", "/srv/list/m.png", "--speaker", "right", "--turns", "1: 0-1, 2: 1-2",
+          "--speaker-routing", "regions")),
     ],
 )  # fmt: skip
 def test_a_row_is_read_as_the_command_line_is(values, words):

@@ -1,6 +1,7 @@
 """Options of ``render`` that need no render."""
 
 import argparse
+import re
 from dataclasses import replace
 
 import pytest
@@ -151,6 +152,38 @@ def test_every_option_is_in_the_spec():
             cluster="10.0.0.1:6379",
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "mask", "audio"),
+    [
+        ("left:b.wav", "left", "b.wav"),
+        ("1,2,3,4:a:b.wav", "1,2,3,4", "a:b.wav"),
+        (r"C:\m.png:D:\b.wav", r"C:\m.png", r"D:\b.wav"),
+        ("masks/m.png", "masks/m.png", "a.wav"),
+    ],
+)
+def test_a_speaker_is_a_place_and_audio(text, mask, audio):
+    options = ("--audio", "a.wav", "--speaker", text, "--speaker", "right")
+    found = read(*options, "--speaker-start", "1.5", "--turns", "2: 3-4, 1: 0-3")
+    assert found.speakers == (
+        Speaker(audio=audio, mask=mask, offset_s=1.5, turns=((0.0, 3.0),)),
+        Speaker(audio="a.wav", mask="right", turns=((3.0, 4.0),)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--speaker", ":b.wav"), "speaker ':b.wav': write where they are, and their audio"),
+        (("--speaker", "left:"), "speaker 'left:': write where they are"),
+        (("--speaker-start", "1", "2"), "speaker starts 1 2: 1 speaker(s); give one start"),
+        (("--turns", "1: 0-1"), "turns '1: 0-1': they need two speakers"),
+    ],
+)
+def test_what_is_no_speaker(options, says):
+    with pytest.raises(InvalidInputError, match=f"^{re.escape(says)}"):
+        read(*options)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ FUSED = {"placement.speed": "fused"}
 OTHERS = {
     "portrait": ("{folder}/other.png", {}),
     "speakers.audio": ("{folder}/other.wav", {}),
+    "speakers.offset_s": (0.1, {}),
     "start_s": (0.25, {}),
     "duration_s": (0.75, {}),
     "loudness_lufs": (-20.0, {}),
@@ -100,7 +101,9 @@ SAME_PICTURE = {
 """Where weights are kept, how one device is shared, and what is heard does not change the frames,
 so it is in the plan and no fingerprint."""
 REFUSED = {
-    "speakers.mask": ("left.png", "speaker mask 'left.png': a mask separates several speakers"),
+    "speakers.mask": ("left.png", "speaker mask 'left.png': a mask separates two speakers"),
+    "speakers.turns": (((0.0, 1.0),), "speaker 1: 1 turn(s) with one speaker"),
+    "speaker_routing": ("regions", "speaker routing 'regions': it tells two speakers apart"),
     "face_detector": ("yunet.onnx", "face detector 'yunet.onnx': it is for fit 'face'"),
     "model.vae": ("v", "vae 'v': a part is chosen by itself in ComfyUI only"),
     "model.text_encoder": ("none", "text_encoder 'none': a part is chosen by itself"),
@@ -219,6 +222,9 @@ WRONG = [
     ("speakers.audio", "gone.wav", "speakers"),
     ("speakers.audio", __file__, "speakers"),
     ("speakers.mask", "left.png", "speakers"),
+    ("speakers.offset_s", -1.0, "speakers"),
+    ("speakers.turns", ((0.0, 1.0),), "speakers"),
+    ("speaker_routing", "magic", "speaker_routing"),
     ("start_s", -1.0, "sound_start"),
     ("start_s", 999.0, "sound_start"),
     ("duration_s", 0.0, "sound_duration"),
@@ -335,11 +341,57 @@ def test_audio_that_ends_before_the_duration_is_what_was_asked_for():
     assert resolve(spec, HOST, Inputs(audio_inputs=(measured,))).audio == measured
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_one_talks_in_a_render(count):
+@pytest.mark.parametrize("count", [0, 3])
+def test_one_or_two_talk_in_a_render(count):
     spec = replace(BASE, speakers=(Speaker(audio="a.wav"),) * count)
-    with pytest.raises(FlashTalkError, match=rf"^speakers {count}: one talks in a render"):
+    with pytest.raises(FlashTalkError, match=rf"^speakers {count}: one or two talk in a render"):
         resolve(spec, HOST)
+
+
+TWO = tuple(Speaker(audio=str(EXAMPLE / "speech.wav"), mask=mask) for mask in ("left", "right"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([{"mask": None}, {}], r"^speaker 1: no mask says where they are; use 'left'"),
+        ([{}, {}], r"^audio .+: both speakers have it, so both would say the same"),
+        ([{}, {"mask": "200,0,200,512"}], r"^speaker masks: they overlap in \d+ of 262144 pixels"),
+        ([{"mask": "1,1,2,2"}, {}], r"^speaker 1's mask: .+ covers none of 8 cells of 16 pixels"),
+        ([{"turns": ((1.0, 2.0), (0.0, 1.0))}, {}], r"^speaker 1 has a turn from 0 to 1 s after"),
+    ],
+)
+def test_two_speakers_that_do_not_go_together(changes, message):
+    apart = [{"offset_s": 0.1}, {}] if "both" not in message else [{}, {}]
+    speakers = [
+        replace(each, **(late | change))
+        for each, late, change in zip(TWO, apart, changes, strict=True)
+    ]
+    with pytest.raises(FlashTalkError, match=message) as caught:
+        resolve(replace(BASE, speakers=tuple(speakers)), HOST)
+    assert caught.value.subject == "speakers"
+
+
+def test_all_that_two_speakers_are_is_in_the_fingerprint():
+    """And in the message to a worker; the sound of the video is that of both."""
+
+    def plan(first=None, second=None, **changes):
+        speakers = (replace(TWO[0], **first or {}), replace(TWO[1], **second or {"offset_s": 0.2}))
+        spec = replace(BASE, speakers=speakers, **changes)
+        return resolve(RenderSpec.from_json(spec.to_json()), HOST)
+
+    base = plan()
+    assert (base.routing, base.audio.duration_s) == ("regions", pytest.approx(0.7, abs=1e-4))
+    assert base.fingerprint() == plan().fingerprint()
+    others = [
+        plan({"mask": "0,0,200,512"}),
+        plan({"turns": ((0.0, 0.3),)}),
+        plan({"mask": "right"}, {"mask": "left", "offset_s": 0.2}),
+        plan(second={"offset_s": 0.25}),
+        plan(speaker_routing="rotary"),
+        resolve(BASE, HOST),
+    ]
+    assert len({each.fingerprint() for each in (base, *others)}) == 1 + len(others)
 
 
 def test_a_message_gives_the_plan_that_its_sender_had():
@@ -458,7 +510,7 @@ FAULTS = {
     "loudness_lufs": (5.0, "audio loudness 5.0 LUFS"),
     "placement.speed": ("warp", "speed 'warp'"),
     "placement.graph": ("sometimes", "graph 'sometimes': use one of auto, on, off"),
-    "speakers": ((Speaker(audio="gone.wav"),) * 2, "speakers 2"),
+    "speakers": ((Speaker(audio="gone.wav"),) * 3, "speakers 3"),
     "model.loras": ((LoraSpec("gone.safetensors"),), "lora gone.safetensors: no such file"),
     "placement.device": ("abacus", "device 'abacus'"),
     "placement.attention": ("magic", "attention 'magic'"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from flashtalk_core.cli.rendering.render_options import EXAMPLE
 from flashtalk_core.engine.request import PromptChange
@@ -228,6 +229,19 @@ def test_a_plan_is_the_same_after_a_message(plan):
     assert torch.equal(found.request.clip_tokens, plan.request.clip_tokens)
     array, blob = pack_tensor(context)
     assert torch.equal(unpack_tensor(array, bytearray(blob)), context)
+
+
+def test_masks_of_two_speakers_are_the_same_after_a_message(plan):
+    masks = [Image.new("L", plan.request.image.size) for _ in range(2)]
+    for left, mask in zip((0, 20), masks, strict=True):
+        mask.paste(255, (left, 0, left + 10, 10))
+    speakers = tuple(replace(plan.speakers[0], mask=mask) for mask in masks)
+    plan = replace(plan, speakers=speakers, sound=plan.audio, routing="regions")
+    text, blobs = pack_plan(plan)
+    job = read_job(text)
+    found = unpack_plan(job, [bytearray(blob) for blob in blobs], torch.device("cpu"))
+    assert found.routing == "regions"
+    assert torch.equal(found.speaker_masks(), plan.speaker_masks())
 
 
 def test_files_that_changed_meanwhile_are_refused(plan):

@@ -1,0 +1,129 @@
+"""Where two speakers are in their image: masks from files, halves and boxes, at the video's size.
+
+Axis legend: H W pixels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..config.avatar import FitMode
+from ..errors import InvalidInputError, require
+from ..excerpt import excerpt
+from .image.portrait import fit_image, open_image
+
+HALVES = ("left", "right")
+_MARGIN = 0.05
+"""Of a half, at each of its sides, that is left to the background.
+
+Source: the ``face_scale`` of MeiGen-AI/MultiTalk, whose code the authors' two speakers come from.
+"""
+_BOX = re.compile(r"\s*(\d{1,6}),\s*(\d{1,6}),\s*(\d{1,6}),\s*(\d{1,6})\s*")
+_WHITE = 127
+_INSIDE = 160
+"""Above this a scaled mask counts; the grey that pads an image does not."""
+
+
+def is_place(text: str) -> bool:
+    """Whether a text is a place in an image, and no file: a half or a box."""
+    return text in HALVES or _BOX.fullmatch(text) is not None
+
+
+def read_mask(place: str, image: Image.Image, who: str) -> Image.Image:
+    """Return the mask of a speaker, ``L``, white where they are.
+
+    Args:
+        place: ``left``, ``right``, a box ``X,Y,WIDTH,HEIGHT`` in pixels of ``image``, or the path
+            of an image as large, white where the speaker is.
+        image: The portrait.
+        who: Begins a message.
+
+    Raises:
+        InvalidInputError: If there is no such file, its size is another, or the mask is empty.
+    """
+    if is_place(place):
+        mask = Image.new("L", image.size)
+        mask.paste(255, _box_of(place, image.size, who))
+    else:
+        mask = open_image(place).convert("L")
+    return check_mask(mask, image, f"{who}'s mask {excerpt(place)!r}")
+
+
+def check_mask(mask: Image.Image, image: Image.Image, what: str) -> Image.Image:
+    """Return a mask as black and white.
+
+    Args:
+        mask: ``L``.
+        image: The portrait.
+        what: Begins a message.
+
+    Raises:
+        InvalidInputError: If it is of another size than ``image``, or empty.
+    """
+    require(
+        mask.size == image.size,
+        f"{what}: {mask.width}x{mask.height} pixels, the portrait has "
+        f"{image.width}x{image.height}; draw it on the portrait itself",
+        subject="speakers",
+    )
+    white = mask.point(lambda value: 255 if value > _WHITE else 0)
+    require(
+        white.getbbox() is not None,
+        f"{what}: 0 of {mask.width * mask.height} pixels are white; paint where the speaker is",
+        subject="speakers",
+    )
+    return white
+
+
+def check_apart(masks: Sequence[Image.Image]) -> None:
+    """Raise :class:`InvalidInputError` if two masks have pixels in common."""
+    one, other = (np.asarray(mask) > 0 for mask in masks)
+    count = int((one & other).sum())
+    require(
+        not count,
+        f"speaker masks: they overlap in {count} of {one.size} pixels, each belongs to one "
+        "speaker at most; draw them apart",
+        subject="speakers",
+    )
+
+
+def fit_masks(masks: Sequence[Image.Image], size_px: tuple[int, int], mode: FitMode) -> Tensor:
+    """Bring masks to the size of the video as the portrait is.
+
+    Args:
+        masks: Of two speakers, from :func:`check_mask`.
+        size_px: Height and width.
+        mode: How the portrait is fitted.
+
+    Returns:
+        ``(3, H, W)`` float32 of 0 and 1: speaker 1, speaker 2, background; each pixel has one.
+    """
+    one, other = (fit_image(mask.convert("RGB"), size_px, mode)[0] > _INSIDE for mask in masks)
+    other = other & ~one  # where scaling made neighbours touch
+    return torch.stack([one, other, ~(one | other)]).float()
+
+
+def _box_of(place: str, size: tuple[int, int], who: str) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom."""
+    width, height = size
+    if place in HALVES:
+        half = width // 2
+        left = half if place == "right" else 0
+        across, down = round(_MARGIN * half), round(_MARGIN * height)
+        return left + across, down, left + half - across, height - down
+    found = _BOX.fullmatch(place)
+    assert found is not None, place
+    left, top, across, down = map(int, found.groups())
+    if not (across and down and left + across <= width and top + down <= height):
+        raise InvalidInputError(
+            f"{who}'s box {place}: it has to be within the {width}x{height} pixels of the "
+            "portrait, as X,Y,WIDTH,HEIGHT with 1 or more of each",
+            subject="speakers",
+        )
+    return left, top, left + across, top + down

@@ -1,0 +1,88 @@
+"""The speech of two, from that of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from ...flashtalk_core.engine.speakers.planning import check_speakers
+from ...flashtalk_core.engine.speakers.text import read_speakers
+from ...flashtalk_core.errors import require
+from ..host.media import mask_of
+from .descriptions import Dialogue
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...flashtalk_core.config.avatar import SpeakerRouting
+    from .descriptions import SpeechDescription
+
+
+def describe_dialogue(
+    speeches: tuple[SpeechDescription, SpeechDescription | None],
+    *,
+    places: Sequence[str],
+    starts_s: Sequence[float],
+    turns: str,
+    routing: str | None,
+    masks: tuple[Tensor | None, Tensor | None],
+) -> SpeechDescription:
+    """Return the speech of two.
+
+    Args:
+        speeches: Of each; without the second both share the first.
+        places: Where each is, unless there are masks.
+        starts_s: When the audio of each begins in the video, seconds.
+        turns: Timeline; see :func:`.parse_turns`.
+        routing: How they are told apart; ``None`` is the model's.
+        masks: MASK of each, ``(1, H, W)``; both or none.
+
+    Raises:
+        InvalidInputError: If something is missing, or they do not go together.
+    """
+    first, second = speeches
+    require(
+        first.dialogue is None and (second is None or second.dialogue is None),
+        "speakers 3 or more: this speech is of two already; two talk in a render, connect Audio "
+        "Encode",
+        subject="speech",
+    )
+    require(
+        second is not None or bool(turns.strip()),
+        "speech_2: nothing is connected, and no turns say who is heard when; connect the second "
+        "voice, or write turns such as '1: 0-3.5, 2: 3.5-6'",
+        subject="speech_2",
+    )
+    if second is not None:
+        _check_alike(first, second)
+    require(
+        (masks[0] is None) == (masks[1] is None),
+        f"mask_{1 if masks[0] is None else 2}: nothing is connected; connect both masks, or none",
+        subject="mask_1" if masks[0] is None else "mask_2",
+    )
+    speakers = read_speakers(places, "", starts_s, turns)
+    found = tuple(
+        mask_of(mask, f"mask_{number}") for number, mask in enumerate(masks, 1) if mask is not None
+    )
+    speakers = tuple(
+        replace(each, audio=None, mask=None if found else each.mask) for each in speakers
+    )
+    check_speakers(speakers, len(found))
+    audio = (second or first).audio
+    dialogue = Dialogue(audio, speakers, found, cast("SpeakerRouting | None", routing))
+    return replace(first, dialogue=dialogue)
+
+
+def _check_alike(first: SpeechDescription, second: SpeechDescription) -> None:
+    """Check that both Audio Encode nodes cut alike, as one part of the video is rendered."""
+    one, other = (
+        (each.start_s, each.duration_s or 0.0, each.audio.target_lufs) for each in (first, second)
+    )
+    require(
+        one == other,
+        "speech_2: start, duration and loudness {:g}, {:g}, {:g}, those of speech are {:g}, {:g}, "
+        "{:g}; set them alike in both Audio Encode nodes, and use start_2 for when it "
+        "begins".format(*other, *one),
+        subject="speech_2",
+    )

@@ -1,0 +1,16 @@
+"""Plans of live sessions: what a render has and a session has not."""
+
+import pytest
+
+from flashtalk_core.engine.spec import RenderSpec, Speaker
+from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.live.plan import plan_live
+
+pytestmark = pytest.mark.cpu
+
+
+def test_a_session_hears_one_speaker():
+    spec = RenderSpec(speakers=(Speaker(mask="left"), Speaker(mask="right")))
+    with pytest.raises(InvalidInputError, match=r"^speakers 2: a live session hears one") as caught:
+        plan_live(spec)
+    assert caught.value.subject == "speakers"
