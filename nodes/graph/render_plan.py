@@ -12,7 +12,7 @@ from ...flashtalk_core.errors import require
 from ...flashtalk_core.parallel.bands import AUTO
 from ...flashtalk_core.stages.stage import FrameStage, chain
 from ..host.render_host import ComfyHost
-from .descriptions import RenderDescription
+from .descriptions import RenderDescription, refuse_hosted
 from .sizes import MODEL_RULE
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def describe_render(
     """
     _check_encoders(model, reference)
     dialogue = speech.dialogue
+    if dialogue is not None:
+        refuse_hosted(model, "native model with two speakers: ComfyUI's own blocks hear one here")
     spec = RenderSpec(
         speakers=(Speaker(),) if dialogue is None else dialogue.speakers,
         speaker_routing=None if dialogue is None else dialogue.routing,
