@@ -26,6 +26,7 @@ from ..media.audio.source import AudioArray
 from ..media.image.faces.detection import FaceBox, find_faces
 from ..media.image.faces.framing import FacePick, pick_face
 from ..media.image.portrait import check_fit, open_image
+from ..media.masks import Box
 from ..media.video.video_track import check_frame_size
 from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
@@ -200,7 +201,9 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
     check_values(spec, inputs)
     opening = None if inputs.model else _find_model(spec, host)
     image = inputs.image or _open_portrait(spec)
-    speakers, sound = plan_speakers(spec, inputs.audio_inputs, inputs.masks, image)
+    speakers, sound = plan_speakers(
+        spec, inputs.audio_inputs, inputs.masks, image, lambda: _face_boxes(image)
+    )
     soundtrack = _find_soundtrack(spec, inputs.soundtrack, sound or speakers[0].audio)
     model = inputs.model
     if opening is not None:
@@ -336,6 +339,10 @@ def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFil
         files = host.find_files(spec.model)
     spec.chunk.over(files.chunk)  # which checks it
     return files, loras, backend
+
+
+def _face_boxes(image: Image) -> list[Box]:
+    return [(each.left, each.top, each.width, each.height) for each in find_faces(image)]
 
 
 def _open_portrait(spec: RenderSpec) -> Image:

@@ -52,8 +52,9 @@ class Speaker:
     audio: str | None = None
     """Path of speech, or of a video with it; ``None`` if it is passed separately."""
     mask: str | None = None
-    """Where one of two is: ``left``, ``right``, a box ``X,Y,WIDTH,HEIGHT`` in pixels of the
-    portrait, or the path of an image as large, white there. ``None`` is everywhere."""
+    """Where one of two is: ``left``, ``right``, ``face`` (found, from left to right), a box
+    ``X,Y,WIDTH,HEIGHT`` in pixels of the portrait, or the path of an image as large, white there.
+    ``None`` is everywhere."""
     offset_s: float = 0.0
     """When their audio begins in the video, seconds."""
     turns: Turns = ()

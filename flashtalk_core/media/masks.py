@@ -19,6 +19,12 @@ from ..excerpt import excerpt
 from .image.portrait import fit_image, open_image
 
 HALVES = ("left", "right")
+FACE = "face"
+"""The face of the image that is found, from left to right by the number of the speaker."""
+_FACE_MARGIN = 0.5
+"""Of a face's side, around it: hair, neck, and where the head moves."""
+Box = tuple[int, int, int, int]
+"""Left, top, width and height, pixels."""
 _MARGIN = 0.05
 """Of a half, at each of its sides, that is left to the background.
 
@@ -31,8 +37,8 @@ _INSIDE = 160
 
 
 def is_place(text: str) -> bool:
-    """Whether a text is a place in an image, and no file: a half or a box."""
-    return text in HALVES or _BOX.fullmatch(text) is not None
+    """Whether a text is a place in an image, and no file: a half, a box, or its face."""
+    return text in (*HALVES, FACE) or _BOX.fullmatch(text) is not None
 
 
 def read_mask(place: str, image: Image.Image, who: str) -> Image.Image:
@@ -53,6 +59,38 @@ def read_mask(place: str, image: Image.Image, who: str) -> Image.Image:
     else:
         mask = open_image(place).convert("L")
     return check_mask(mask, image, f"{who}'s mask {excerpt(place)!r}")
+
+
+def face_places(faces: Sequence[Box], size: tuple[int, int]) -> tuple[str, str]:
+    """Return the boxes of two speakers around their faces, which keep apart.
+
+    Args:
+        faces: Found in the image, from left to right.
+        size: Width and height of the image.
+
+    Raises:
+        InvalidInputError: If there are not two.
+    """
+    require(
+        len(faces) == 2,
+        f"speaker mask 'face': {len(faces)} face(s) were found, and two speak; use 'left', "
+        "'right', boxes or images instead",
+        subject="speakers",
+    )
+    border = round(sum(left + width / 2 for left, _, width, _ in faces) / 2)
+    return (
+        _around(faces[0], (0, border), size[1]),
+        _around(faces[1], (border, size[0]), size[1]),
+    )
+
+
+def _around(face: Box, columns: tuple[int, int], height: int) -> str:
+    """Return the place of a face with its margin, within some columns of the image."""
+    left, top, across, down = face
+    margin = round(_FACE_MARGIN * max(across, down))
+    x0, x1 = max(columns[0], left - margin), min(columns[1], left + across + margin)
+    y0, y1 = max(0, top - margin), min(height, top + down + margin)
+    return f"{x0},{y0},{x1 - x0},{y1 - y0}"
 
 
 def check_mask(mask: Image.Image, image: Image.Image, what: str) -> Image.Image:

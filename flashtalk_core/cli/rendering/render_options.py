@@ -76,9 +76,9 @@ def _add_speakers(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MASK[:AUDIO]",
-        help="where one is, and their audio (default: --audio): 'left', 'right', a box "
-        "X,Y,WIDTH,HEIGHT in pixels of the image, or an image as large with white there; given "
-        "twice",
+        help="where one is, and their audio (default: --audio): 'left', 'right', 'face' (found by "
+        "OpenCV, from left to right), a box X,Y,WIDTH,HEIGHT in pixels of the image, or an image "
+        "as large with white there; given twice",
     )
     group.add_argument(
         "--speaker-start",

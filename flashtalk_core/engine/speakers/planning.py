@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -23,7 +23,7 @@ from ...media.audio.dialogue.voices import (
 from ...media.audio.info import AudioInfo
 from ...media.audio.probe import check_measured, probe_audio
 from ...media.audio.source import AudioArray
-from ...media.masks import check_apart, check_mask, read_mask
+from ...media.masks import FACE, Box, check_apart, check_mask, face_places, read_mask
 from ...models.transformer.regions import token_masks
 from ..spec import RenderSpec, Speaker
 from .planned import PlannedSpeaker
@@ -101,6 +101,7 @@ def plan_speakers(
     audio_inputs: Sequence[AudioArray | AudioInfo],
     masks: Sequence[Image],
     image: Image,
+    find_faces: Callable[[], Sequence[Box]],
 ) -> tuple[tuple[PlannedSpeaker, ...], AudioInfo | None]:
     """Measure the speakers of a spec.
 
@@ -109,6 +110,7 @@ def plan_speakers(
         audio_inputs: Audio in memory, of the first speakers.
         masks: Masks in memory, likewise.
         image: The portrait.
+        find_faces: Finds the faces in it, from left to right, where a mask is ``face``.
 
     Returns:
         The speakers, and the sound of the video where it is not that of one speaker.
@@ -118,7 +120,11 @@ def plan_speakers(
     """
     with about("speakers"):
         # Masks first: they are quicker to look at than hours of audio.
-        places = _read_masks(spec.speakers, masks, image) if len(spec.speakers) > 1 else [None]
+        places = (
+            _read_masks(spec.speakers, masks, image, find_faces)
+            if len(spec.speakers) > 1
+            else [None]
+        )
         audio = _measure(spec, audio_inputs)
         if len(audio) == 1 and not spec.speakers[0].offset_s:
             return (PlannedSpeaker(audio[0]),), None
@@ -159,15 +165,21 @@ def check_cells(masks: Tensor | None, config: AvatarConfig) -> None:
 
 
 def _read_masks(
-    speakers: Sequence[Speaker], masks: Sequence[Image], image: Image
+    speakers: Sequence[Speaker],
+    masks: Sequence[Image],
+    image: Image,
+    find_faces: Callable[[], Sequence[Box]],
 ) -> list[Image | None]:
     found: list[Image] = []
+    given = [each.mask for each in speakers]
+    faces = face_places(find_faces(), image.size) if FACE in given[len(masks) :] else ()
     for number, speaker in enumerate(speakers, 1):
         if number <= len(masks):
             found.append(check_mask(masks[number - 1], image, f"speaker {number}'s mask"))
         else:
             assert speaker.mask is not None, "checked before"
-            found.append(read_mask(speaker.mask, image, f"speaker {number}"))
+            place = faces[number - 1] if speaker.mask == FACE else speaker.mask
+            found.append(read_mask(place, image, f"speaker {number}"))
     check_apart(found)
     return list(found)
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.masks import check_apart, fit_masks, is_place, read_mask
+from flashtalk_core.media.masks import check_apart, face_places, fit_masks, is_place, read_mask
 
 pytestmark = pytest.mark.cpu
 
@@ -49,6 +49,14 @@ def test_masks_that_cannot_be_used(place, message, tmp_path, monkeypatch):
     Image.new("L", (80, 40), 100).save("black.png")
     with pytest.raises(InvalidInputError, match=message):
         read_mask(place, PORTRAIT, "speaker 2")
+
+
+def test_found_faces_get_room_and_keep_apart():
+    places = face_places([(10, 10, 16, 16), (40, 12, 16, 20)], PORTRAIT.size)
+    assert places == ("2,2,31,32", "33,2,33,38")
+    check_apart([read_mask(each, PORTRAIT, "") for each in places])
+    with pytest.raises(InvalidInputError, match=r"'face': 1 face\(s\) were found, and two speak"):
+        face_places([(10, 10, 16, 16)], PORTRAIT.size)
 
 
 def test_masks_do_not_overlap(tmp_path):
