@@ -6,6 +6,7 @@ import hashlib
 import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -245,6 +246,7 @@ def library_versions() -> tuple[str, ...]:
     return tuple(f"{name} {found}" for name in _LIBRARIES if (found := _version(name)))
 
 
+@cache  # each reads a file of the package, for every fingerprint of a plan
 def _version(library: str) -> str:
     try:
         return version(library)

@@ -13,7 +13,7 @@ from tests.unit.live.conftest import speech
 pytestmark = pytest.mark.cpu
 
 
-IDLE_S = 3_600 * float(os.environ.get("LIVE_IDLE_HOURS", "0.1"))
+IDLE_S = 3_600 * float(os.environ.get("LIVE_IDLE_HOURS", "0.05"))
 
 
 @pytest.mark.parametrize("idle", ["bank", "still"])
