@@ -19,6 +19,7 @@ from ..engine.events import NO_EVENTS, RenderEvents
 from ..engine.plan import Engine, RenderPlan
 from ..engine.render import describe
 from ..engine.state import FrameGroup
+from ..errors import FlashTalkError, InvalidInputError
 from ..live.audio.sound import LiveSound
 from ..live.decide import ChunkCost, Policy
 from ..live.engine import LiveEngine, live_chunks, open_engine, prepare_idle
@@ -233,6 +234,9 @@ def _open_portrait(data: bytes) -> Image:
     with tempfile.TemporaryDirectory(prefix="flashtalk-") as folder:
         path = Path(folder) / "portrait"
         path.write_bytes(data)
-        image = open_image(path)
-        image.load()
+        try:
+            image = open_image(path)
+            image.load()
+        except FlashTalkError as error:  # where it lay here is nobody else's business
+            raise InvalidInputError(str(error).replace(str(path), "portrait")) from error
         return image

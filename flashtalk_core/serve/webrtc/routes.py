@@ -70,6 +70,8 @@ class WebRtc:
             session = self._find(request, request.query["session"])
             return await self._answer(session, offer, speaks=True, watches=False)
         self._access.check(request.headers)
+        if "m=audio" not in offer:  # before there is a session that nobody could speak in
+            raise RefusedError("input", "the offer sends no sound; add an audio track, sendonly")
         session = await self._hub.enter(Start(rate=_RATE_HZ, source="microphone"))
         self._begun[session.id] = session
         return await self._answer(session, offer, speaks=True, watches=False)

@@ -357,9 +357,9 @@ FAULTS = [
     (unknown_session, "session: session 'nobody': it ended, or never was; start a new one"),
     (ended_session, "it ended, or never was"),
     (odd_rate, "11026 samples a second are no multiple of 25 frames; send it at 16000"),
-    (portrait_is_no_image, "input: image"),
-    (portrait_is_tiny, "input: image"),
-    (portrait_is_huge, "input: image"),
+    (portrait_is_no_image, "input: image portrait: "),
+    (portrait_is_tiny, "input: image portrait: "),
+    (portrait_is_huge, "input: image portrait: "),
     (prompt_is_long, "input: start: prompt of 3000 characters; use at most 2000"),
     (too_many, "full: 4 sessions are open, and at most 4 can be (9 may speak at a time); try "
                "again later"),
