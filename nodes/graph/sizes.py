@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ...flashtalk_core.config.avatar import FitMode
 
 MAX_SEED = 2**63 - 1
-MIN_CHUNK_FRAMES = 13
-"""Of a live session: three shorter chunks make no idle frames that repeat."""
+MIN_CHUNK_FRAMES = 9
+"""Of a live session: a shorter chunk shows no frame of its own."""
 FITS: dict[str, FitMode] = {"crop": "cover", "pad": "pad", "face": "face"}
 """What the choices of the menu ``fit`` are in the core."""
 CUSTOM = "custom"
