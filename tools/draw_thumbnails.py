@@ -43,6 +43,7 @@ def main(video: Path) -> None:
         "7_live_speech": with_level(PORTRAIT, LEVELS[::-1], "#f59e0b"),
         "8_native_model": with_blocks(PORTRAIT, BLOCKS),
         "9_two_speakers": two_people(PORTRAIT),
+        "2b_infinitetalk": with_level(PORTRAIT, LEVELS[3:] + LEVELS[:3], "#3b82f6"),
     }
     for name, image in images.items():
         image.save(ROOT / "workflows" / f"{name}.jpg", quality=82, optimize=True)

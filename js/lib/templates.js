@@ -25,6 +25,10 @@ export const CARDS = {
       title: '2. Talking photo with the 14B model',
       description: 'Real portraits at 448x768 with SoulX-FlashTalk 14B, on one GPU from 12 GB on.',
     },
+    '2b_infinitetalk': {
+      title: '2b. InfiniteTalk, streamed',
+      description: 'Files of native workflows, Wan 2.1 and InfiniteTalk, chunk by chunk in constant memory.',
+    },
     '3_long_speech_prompts': {
       title: '3. Long speech, changing prompts',
       description: 'Expression and movement change at given seconds, for as long as the speech lasts.',
@@ -62,6 +66,10 @@ export const CARDS = {
     '2_production_14b': {
       title: '2. 用 14B 模型让照片说话',
       description: '用 SoulX-FlashTalk 14B 生成 448x768 的真人视频，单张 12 GB 以上显卡即可。',
+    },
+    '2b_infinitetalk': {
+      title: '2b. 流式运行 InfiniteTalk 的文件',
+      description: '用原生工作流的 Wan 2.1 和 InfiniteTalk 文件逐段生成，内存占用不随时长增加。',
     },
     '3_long_speech_prompts': {
       title: '3. 长语音，定时更换提示词',

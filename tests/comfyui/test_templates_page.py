@@ -24,6 +24,7 @@ NAMES = [
     "6_live_microphone",
     "7_live_speech",
     "8_native_model",
+    "2b_infinitetalk",
 ]
 FILES = [
     "wan_2.1_vae.safetensors",

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
 pytestmark = pytest.mark.cpu
 
+WORKFLOWS = Path(__file__).parents[2] / "workflows" / "api"
 BASE = "wan2.1_i2v_480p_14B_fp16.safetensors"
 LAYERS = "wan2.1_infiniteTalk_single_fp16.safetensors"
 AUTO = dict.fromkeys(("vae", "text_encoder", "clip_vision", "audio_encoder"), "auto")
@@ -100,3 +103,19 @@ def test_a_render_says_how_it_was_trained_and_what_it_needs(pack, models):
     assert "InfiniteTalk was trained with 81 and 9" in notes[0]
     assert "was trained with" not in notes[1]
     assert all("InfiniteTalk without a LoRA: " in each for each in notes)
+
+
+def test_the_template_has_the_numbers_of_this_model(pack, models, make):
+    """What its widgets say is what the model's own settings are, so that nothing warns."""
+    prompt = json.loads((WORKFLOWS / "2b_infinitetalk.json").read_text(encoding="utf-8"))
+    (sampler,) = (
+        node["inputs"] for node in prompt.values() if node["class_type"] == "FlashTalk_ChunkSampler"
+    )
+    model = pack.run("ModelLoader", model=BASE, audio_layers=LAYERS).args[0]
+    given = {name: value for name, value in sampler.items() if not isinstance(value, list)}
+    parts = {"model": model, "speech": pack.speech(), "reference": pack.reference()}
+    plan = pack.run("ChunkSampler", **parts, **given).args[0].plan
+    config = model.checkpoint.config
+    assert plan.chunk == config.chunk
+    assert (plan.chunk.num_frames, plan.chunk.num_motion_frames) == (81, 9)
+    assert asdict(plan.request.sampling) == asdict(config.sampling) | {"seed": given["seed"]}

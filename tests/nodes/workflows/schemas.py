@@ -18,7 +18,8 @@ CONTROLS = ("fixed", "increment", "decrement", "randomize")
 MODEL_FILES = {
     "audio_encoder_name", "ckpt_name", "clip_name", "lora_name", "name", "unet_name", "vae_name",
 }  # fmt: skip
-MENUS_OF_FILES = {"model", "vae", "text_encoder", "clip_vision", "audio_encoder"}
+_PARTS = {"model", "vae", "text_encoder", "clip_vision", "audio_encoder"}
+MENUS_OF_FILES = _PARTS | {"audio_layers", "lora"}
 """Of the pack's own loader."""
 FILE_ENDING = ".safetensors"
 

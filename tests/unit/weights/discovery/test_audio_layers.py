@@ -82,6 +82,7 @@ def test_the_defaults_are_those_of_infinitetalk(models):
     chunk, sampling = checkpoint.config.chunk, checkpoint.config.sampling
     assert (chunk.num_frames, chunk.num_motion_frames) == (81, 9)
     assert (sampling.rule, checkpoint.config.name) == ("euler", "InfiniteTalk")
+    assert (sampling.steps, sampling.shift) == (4, 3.0)
     assert files.chunk == chunk
 
 
