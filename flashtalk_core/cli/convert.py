@@ -12,8 +12,9 @@ from .status_line import StatusLine
 from .terminal import write_out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..weights.conversion.convert import Conversion, WrittenPart
-    from ..weights.load import AvatarCheckpoint
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,7 +22,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     text = "write a model's transformer as one file in bf16, FP8 or GGUF, and read it back"
     parser = subparsers.add_parser("convert", help=text, description=text)
     parser.add_argument(
-        "--model", required=True, help="'tiny', the bundled model, or a folder of weights"
+        "--model",
+        required=True,
+        nargs="+",
+        metavar="MODEL",
+        help="'tiny', the bundled model, a folder of weights, or the file of a transformer alone; "
+        "a Wan 2.1 transformer and InfiniteTalk's audio layers are two files",
     )
     parser.add_argument(
         "--to",
@@ -51,18 +57,15 @@ def run(args: argparse.Namespace) -> int:
     from ..engine.spec import LoraSpec
     from ..placement.devices import choose_device
     from ..weights.conversion.convert import convert
-    from ..weights.discovery.layout import find_model_files, resolve_model
-    from ..weights.load import open_checkpoint
+    from ..weights.lone_transformer import open_transformer
     from ..weights.lora.merge import LoraFile
 
     conversion = _conversion(args)
     device = choose_device(args.device)
     loras = [LoraSpec.parse(text) for text in args.lora]
-    checkpoint = open_checkpoint(
-        find_model_files(resolve_model(args.model)),
-        loras=[LoraFile(Path(each.path), each.strength) for each in loras],
-    )
-    _check_spared(checkpoint, conversion)
+    merged = [LoraFile(Path(each.path), each.strength) for each in loras]
+    plan, files = open_transformer(args.model, merged)
+    _check_spared([*files, *(lora.path for lora in merged)], conversion)
     line = StatusLine()
     line.begin()
 
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             line.add_line(text)
 
     try:
-        parts = convert(checkpoint.dit_plan, conversion, device, show)
+        parts = convert(plan, conversion, device, show)
     finally:
         line.end()
     write_out("\n".join(map(_describe, parts)))
@@ -96,11 +99,9 @@ def _conversion(args: argparse.Namespace) -> Conversion:
     return Conversion(args.to, args.output, args.audio_layers)
 
 
-def _check_spared(checkpoint: AvatarCheckpoint, conversion: Conversion) -> None:
+def _check_spared(read: Iterable[Path], conversion: Conversion) -> None:
     """Refuse to replace what is read."""
-    assert checkpoint.files is not None
-    used = {path.resolve() for path in checkpoint.files.paths}
-    used |= {lora.path.resolve() for lora in checkpoint.loras}
+    used = {path.resolve() for path in read}
     for path in (conversion.output, conversion.audio_output):
         if path is not None and path.resolve() in used:
             raise OutputError(f"{shown_path(path)}: is read for it; write to another name")

@@ -194,7 +194,7 @@ def check_sources(
         sources=sources,
         config=config,
         tokenizer=_load_tokenizer(sources, config),
-        dit_plan=_plan_transformer(named.dit, config, attention, loras),
+        dit_plan=plan_transformer(named.dit, config, attention, loras),
         vae_plan=_plan("vae", partial(VideoVAE, config.vae), named.vae, VAE_KEYS),
         text_plan=_plan_text(named.text, config),
         clip_plan=_plan_clip(named.clip, config),
@@ -229,12 +229,13 @@ def _plan(
         return plan_component(build, sources, keys)
 
 
-def _plan_transformer(
+def plan_transformer(
     sources: Sources,
     config: AvatarConfig,
     attention: Attention,
     loras: Sequence[LoraFile],
 ) -> LoadPlan[AvatarDiT]:
+    """Plan a transformer of published names, with LoRAs merged into it."""
     plan = _plan("dit", partial(AvatarDiT, config.dit, attention), sources, DIT_KEYS)
     return _with_loras(plan, loras)
 

@@ -66,6 +66,7 @@ def _avatar_config(model: ModelSources) -> AvatarConfig:
     clip = given.read(ClipVisionConfig, "clip", clip_sizes(shapes["clip"]))
     text = given.read(TextEncoderConfig, "text", text_sizes(shapes["text"]))
     audio = given.read(AudioEncoderConfig, "audio", audio_sizes(shapes["audio"]))
+    audio = audio if model.audio else _audio_of(given, shapes["dit"], audio)
     dit = given.read(DiTConfig, "dit", _dit_sizes(given, shapes["dit"], audio, clip))
     # Without an encoder, its output comes from elsewhere, in the width that the transformer takes.
     return AvatarConfig(
@@ -95,6 +96,23 @@ def _dit_sizes(
         longest = (*shapes.get("audio_proj.proj1_vf.weight", ()), 0, 0)[1] // width
         sizes |= {"vae_scale": longest - window + 1} if longest else {}
     return sizes
+
+
+def _audio_of(
+    given: ModelSettings, shapes: Shapes, audio: AudioEncoderConfig
+) -> AudioEncoderConfig:
+    """Return an encoder that gives what a lone transformer takes; its layers are not known."""
+    taken = (*shapes.get("audio_proj.proj1.weight", ()), 0, 0)[1]
+    width, rest = divmod(taken, given.values["dit"].get("audio_window", DiTConfig.audio_window))
+    if rest or width in (0, audio.num_hidden_layers * audio.hidden_size):
+        return audio
+    return replace(
+        audio,
+        hidden_size=width,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_conv_pos_embedding_groups=1,
+    )
 
 
 def _check_fit(model: ModelSources, config: AvatarConfig) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from flashtalk_core.cli.main import main
 from flashtalk_core.errors import OutputError, WeightsError
@@ -15,6 +15,8 @@ from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.quantization.packed.linear import PackedLinear
 from flashtalk_core.weights.conversion import convert as conversion
 from flashtalk_core.weights.conversion.convert import Conversion, convert
+from flashtalk_core.weights.conversion.targets import AUDIO
+from flashtalk_core.weights.discovery.layout import resolve_model
 from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 from flashtalk_core.weights.lora.merge import LoraFile, plan_loras
 from flashtalk_core.weights.mapping.key_maps import DIT_KEYS
@@ -199,3 +201,55 @@ def test_files_that_are_read_are_never_replaced(copied_folder, capsys):
     again = ["convert", "--model", str(copied_folder), "--to", "fp8", "-o", str(path)]
     assert main(again) == 2
     assert "is read for it; write to another name" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory):
+    """The bundled transformer alone: whole, and its base and audio layers apart."""
+    folder = tmp_path_factory.mktemp("lone")
+    tensors = load_file(resolve_model("tiny") / "diffusion_pytorch_model.safetensors")
+    layers = {name: value for name, value in tensors.items() if AUDIO.fullmatch(name)}
+    base = {name: value for name, value in tensors.items() if name not in layers}
+    prefixed = {f"model.diffusion_model.{name}": value for name, value in tensors.items()}
+    names = ("whole", "base", "layers")
+    for name, values in zip(names, (prefixed, base, layers), strict=True):
+        save_file(values, folder / f"{name}.safetensors")
+    settings = json.loads((resolve_model("tiny") / "flashtalk.json").read_text())
+    # Heads of another width than 128 are told by no shape.
+    (folder / "config.json").write_text(json.dumps({"num_heads": settings["dit"]["num_heads"]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def from_folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("folder") / "tiny.safetensors"
+    assert main(["convert", "--model", "tiny", "--to", "bf16", "-o", str(path)]) == 0
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("names", [("whole",), ("base", "layers")])
+def test_a_transformer_alone_is_converted_as_in_its_folder(
+    lone, from_folder, tmp_path, capsys, names
+):
+    files = [str(lone / f"{name}.safetensors") for name in names]
+    found = tmp_path / "found.safetensors"
+    assert main(["convert", "--model", *files, "--to", "bf16", "-o", str(found)]) == 0
+    assert found.read_bytes() == from_folder
+    assert main(["convert", "--model", *files, "--to", "bf16", "-o", files[0]]) == 2
+    assert "is read for it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("base",), "transformer without audio layers"),
+        (("layers",), "audio layers without the transformer"),
+        (("base", "gone"), "gone.safetensors: no such file"),
+        (("whole", "layers"), "is in .* too; audio layers of a file"),
+    ],
+)
+def test_files_that_are_no_transformer_are_refused(lone, tmp_path, capsys, names, says):
+    files = [str(lone / f"{name}.safetensors") for name in names]
+    assert main(["convert", "--model", *files, "--to", "q8_0", "-o", str(tmp_path / "a.gguf")]) == 2
+    assert re.search(says, capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
