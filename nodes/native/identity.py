@@ -18,6 +18,7 @@ _NUMBERS = 512
 """Numbers of each end and the middle of a tensor that are looked at: files of 28 GB take a second,
 and models that were trained apart differ in all of them."""
 _LISTED = 3
+_LAYER_SETTINGS = ("dequant_dtype", "patch_dtype")
 _HOOKS = ("hook_patches", "injections", "weight_wrapper_patches", "additional_models")
 """What else other nodes attach to a patcher."""
 
@@ -58,6 +59,7 @@ def model_identity(model: ModelPatcher) -> ModelIdentity:
     sampling = model.object_patches.get("model_sampling")
     if sampling is not None:  # its shift has no effect: the Chunk Sampler's has
         parts.append(" ".join(kind.__name__ for kind in type(sampling).__mro__))
+    parts.append(_linear_kinds(model.model))
     try:
         parts.append(weights_identity(model.model, model.backup))
         parts.append(_lora_identity(model.patches))
@@ -67,6 +69,16 @@ def model_identity(model: ModelPatcher) -> ModelIdentity:
         return ModelIdentity("; ".join(parts))
     more = f" and {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
     return ModelIdentity("; ".join(parts), f"MODEL with {', '.join(unknown[:_LISTED])}{more}")
+
+
+def _linear_kinds(module: nn.Module) -> str:
+    """Return what computes its matrix products, with what loaders of GGUF files set there."""
+    kinds = set()
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            set_there = [getattr(layer, name, None) for name in _LAYER_SETTINGS]
+            kinds.add(f"{type(layer).__module__}.{type(layer).__qualname__} {set_there}")
+    return "; ".join(sorted(kinds))
 
 
 def _host_identity() -> str:

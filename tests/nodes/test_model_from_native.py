@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from .native_parts import native_parts, patcher_of, refusals
 
@@ -68,6 +69,17 @@ def test_a_lora_makes_another_render_and_unknown_patches_make_one_that_is_not_ke
     assert not unknown.is_repeatable
     (note,) = pack["flashtalk_core.engine.notes"].model_notes(unknown.checkpoint)
     assert note.startswith("MODEL with optimized_attention_override: whether")
+
+
+def test_matrices_that_a_loader_keeps_packed_count_by_what_they_compute(pack, parts, monkeypatch):
+    layer = parts["model"].model.diffusion_model.blocks[0].ffn[0]
+    plain = pack.run("ModelFromNative", **parts).args[0].checkpoint
+    packed = nn.Parameter(torch.zeros(384, 99, dtype=torch.uint8), requires_grad=False)
+    monkeypatch.setitem(layer._parameters, "weight", packed)
+    found = pack.run("ModelFromNative", **parts).args[0].checkpoint
+    assert found.config == plain.config
+    assert found.sources.identity != plain.sources.identity
+    assert not found.sources.unidentified
 
 
 def test_other_parts_are_refused_by_name_and_with_a_remedy(pack, parts):
