@@ -18,13 +18,14 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 NAMES = [
     "1_first_talking_head",
     "2_production_14b",
+    "2b_infinitetalk",
     "3_long_speech_prompts",
     "4_generate_then_animate",
     "5_several_gpus",
     "6_live_microphone",
     "7_live_speech",
     "8_native_model",
-    "2b_infinitetalk",
+    "9_two_speakers",
 ]
 FILES = [
     "wan_2.1_vae.safetensors",
