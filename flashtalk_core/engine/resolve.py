@@ -342,7 +342,8 @@ def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFil
 
 
 def _face_boxes(image: Image) -> list[Box]:
-    return [(each.left, each.top, each.width, each.height) for each in find_faces(image)]
+    with about("speakers", instead_of="fit"):
+        return [(each.left, each.top, each.width, each.height) for each in find_faces(image)]
 
 
 def _open_portrait(spec: RenderSpec) -> Image:
