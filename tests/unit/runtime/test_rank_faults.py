@@ -16,9 +16,8 @@ from flashtalk_core.errors import NoMemoryError, OverflowedError
 
 from .conftest import Seen, fail, fleet_processes, limited, render, wait_until_gone
 
-pytestmark = pytest.mark.manual
 
-
+@pytest.mark.ranks
 def test_what_is_no_number_on_one_rank_is_one_error_of_all(fleet, plan, fault, expected):
     """Every rank gets all tokens, so that all see it, and the exchanges match."""
     pids = fleet_processes(os.getpid())
@@ -29,6 +28,7 @@ def test_what_is_no_number_on_one_rank_is_one_error_of_all(fleet, plan, fault, e
     fleet.close()  # the rank stays poisoned
 
 
+@pytest.mark.ranks
 def test_memory_for_frames_that_is_missing_is_said_before_weights_are_read(
     running_fleet, plan, expected
 ):
@@ -47,6 +47,7 @@ def test_memory_for_frames_that_is_missing_is_said_before_weights_are_read(
 STOP_AND_GO = "import os, time; os.kill({0}, {1}); time.sleep(7); os.kill({0}, {2})"
 
 
+@pytest.mark.manual
 def test_a_pause_of_the_process_that_renders_is_no_fault(
     running_fleet, plan, expected, monkeypatch
 ):
@@ -67,6 +68,7 @@ def test_a_pause_of_the_process_that_renders_is_no_fault(
     assert fleet_processes(os.getpid()) == pids
 
 
+@pytest.mark.ranks
 def test_memory_that_runs_out_on_one_rank_names_it_and_ends_all(
     running_fleet, plan, fault, expected
 ):
@@ -80,6 +82,7 @@ def test_memory_that_runs_out_on_one_rank_names_it_and_ends_all(
     wait_until_gone(pids)
 
 
+@pytest.mark.manual
 @pytest.mark.parametrize("how", ["block_with_lock", "block_without_lock"])
 def test_native_code_that_does_not_return_is_named_and_shown_after_the_limit(
     fleet, plan, fault, monkeypatch, how
