@@ -15,7 +15,7 @@ from ..packages import missing_package
 from .live_options import add_chunks
 from .rendering.command import open_engine
 from .rendering.device_options import add_device_options, limits_of
-from .rendering.render_options import add_avatar_options, parse_path, read_spec
+from .rendering.render_options import OF_FILES_ONLY, add_avatar_options, parse_path, read_spec
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_live_options(parser)
     add_avatar_options(parser)
     add_device_options(parser)
-    parser.set_defaults(run=run, audio=None, start=0.0, duration=None, prompt_at=[])
+    parser.set_defaults(run=run, **OF_FILES_ONLY)
 
 
 def _add_server_options(parser: argparse.ArgumentParser) -> None:

@@ -117,7 +117,10 @@ def staged_with(render: RenderDescription, stages: Sequence[FrameStage]) -> Rend
 
 def _check_encoders(model: ModelDescription, reference: ReferenceDescription) -> None:
     checkpoint, loader = model.checkpoint, "FlashTalk Model Loader"
-    or_text, or_clip = f", or choose a text encoder in {loader}", f", or a CLIP vision in {loader}"
+    or_text, or_clip = (
+        f", or choose a text encoder in {loader}",
+        f", or choose a CLIP vision in {loader}",
+    )
     if model.hosted is not None:  # it has no such encoders
         or_text, or_clip = " to CLIP Text Encode", " to CLIP Vision Encode"
     require(

@@ -32,8 +32,11 @@ def made(weights, **settings):
 
 
 def filled(module, weights):
-    """Return a module with its weights, those of other parts left out."""
-    found = {name: weights[name] for name in module.state_dict()}
+    """Return a module with its weights, those of other parts left out.
+
+    ComfyUI keeps some in float32 whatever the others are.
+    """
+    found = {name: weights[name].to(own.dtype) for name, own in module.state_dict().items()}
     module.load_state_dict(found, assign=True)
     return module.eval().requires_grad_(False)
 

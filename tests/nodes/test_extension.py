@@ -25,7 +25,7 @@ def test_preparation_happens_once_whether_or_not_comfyui_calls_on_load(pack, reg
     extension = asyncio.run(pack["nodes.extension"].comfy_entrypoint())
     if is_called:
         asyncio.run(extension.on_load())
-    assert len(asyncio.run(extension.get_node_list())) == 11
+    assert len(asyncio.run(extension.get_node_list())) == 14
     assert registered == ["folder", "routes", "sessions", "thumbnails"]
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ...batch.row_options import read_size
 from ...config.avatar import SpeakerRouting
@@ -22,6 +22,22 @@ if TYPE_CHECKING:
     from ...engine.spec import RenderSpec, SamplingSpec
 
 EXAMPLE = Path(__file__).parents[2] / "assets" / "example"
+
+
+OF_FILES_ONLY: dict[str, Any] = {
+    "audio": None,
+    "start": 0.0,
+    "duration": None,
+    "prompt_at": [],
+    "speaker": [],
+    "speaker_start": [],
+    "turns": None,
+    "speaker_routing": None,
+    "soundtrack": None,
+    "upscale": None,
+    "upscale_by": None,
+}
+"""What :func:`read_spec` finds where a command has none of these options, as ``serve``."""
 
 
 def add_render_options(parser: argparse.ArgumentParser) -> None:

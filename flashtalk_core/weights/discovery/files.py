@@ -147,7 +147,8 @@ def warn_about_settings(files: ModelFiles) -> None:
     Not when the files are found: ComfyUI looks for them before every run.
     """
     path = files.root / SETTINGS_FILE
-    known = {*files.settings, "framing"}  # of which models without it need nothing
+    # Of these, models that do not set them need nothing.
+    known = {*files.settings, "framing", "speaker_routing"}
     missing = [entry.name for entry in fields(AvatarConfig) if entry.name not in known]
     if missing and is_file(path):
         logger.warning(

@@ -55,7 +55,7 @@ def test_more_than_real_time_is_refused_before_it_begins(capsys):
         (["--factor", "-1"], "factor -1"),
         (["--start", "1000"], "nothing after 1000 s"),
         (["--vad", "--no-gate"], "leave one of them out"),
-        (["--chunk-frames", "32"], "chunk frames 32"),
+        (["--chunk-frames", "32"], "chunk of 32 frames: use 4n + 1"),
         (["--look-ahead", "-1"], "look-ahead -1: use 0 to 25 frames"),
     ],
 )

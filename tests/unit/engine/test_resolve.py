@@ -21,6 +21,7 @@ from flashtalk_core.engine.resolve import (
     open_model,
     resolve,
 )
+from flashtalk_core.engine.speakers import planning as speaker_planning
 from flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
 from flashtalk_core.errors import FlashTalkError
 from flashtalk_core.media.audio.probe import probe_audio
@@ -484,7 +485,7 @@ def test_what_is_in_memory_goes_next_to_the_spec(opened, monkeypatch):
     assert plan.audio == probe_audio(audio, 0.1)
     assert plan.checkpoint is opened.checkpoint
     measured = replace(inputs, audio_inputs=(plan.audio,))
-    monkeypatch.setattr(resolving, "probe_audio", refuse)
+    monkeypatch.setattr(speaker_planning, "probe_audio", refuse)
     assert resolve(spec, HOST, measured).fingerprint() == plan.fingerprint()
     assert "model" in repr(inputs)
     assert len(repr(inputs)) < 100
@@ -556,13 +557,14 @@ def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
             return super().__getattribute__(name)
 
     def note(name):
-        real = getattr(resolving, name)
+        module = speaker_planning if name == "probe_audio" else resolving
+        real = getattr(module, name)
 
         def call(*args, **kwargs):
             order.append(name)
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(resolving, name, call)
+        monkeypatch.setattr(module, name, call)
 
     for name in ("choose_attention", "choose_kernel_options", "open_image", "probe_audio",
                  "open_checkpoint", "plan_memory"):  # fmt: skip

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.cpu
 FULL = RenderSpec(
     portrait="me \udce9.png",
     speakers=(Speaker(audio="a.wav", mask="left.png"), Speaker(audio="b.wav")),
+    speaker_routing="regions",
     start_s=1.5,
     duration_s=2.25,
     loudness_lufs=-20.0,
@@ -144,7 +145,10 @@ def test_a_spec_without_version_is_refused():
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"sped": 1}, "render spec: sped: no such key; use portrait, speakers, start_s"),
+        (
+            {"sped": 1},
+            "render spec: sped: no such key; use portrait, speakers, speaker_routing, start_s",
+        ),
         ({"sampling": {"stepz": 1}}, "render spec: sampling.stepz: no such key; use steps, rule"),
         ({"speakers": [{"voice": "a"}]}, "render spec: speakers[0].voice: no such key; use audio"),
         (
@@ -179,6 +183,7 @@ def test_what_is_no_spec_is_refused_by_key(values, says):
 SUBJECTS = {
     "portrait": "portrait",
     "speakers": "speakers",
+    "speaker_routing": "speaker_routing",
     "start_s": "sound_start",
     "duration_s": "sound_duration",
     "loudness_lufs": "sound_loudness",

@@ -30,6 +30,8 @@ def full_size(
         checkpoint=SimpleNamespace(config=config),
         request=SimpleNamespace(size_px=size_px, num_decode_latents=num_decode_latents),
         chunk=config.chunk,
+        speakers=("one",),
+        stage=None,
         placement=Placement(
             torch.device("cpu"),
             dtype,

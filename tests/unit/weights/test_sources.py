@@ -79,7 +79,7 @@ def test_a_setting_that_does_not_fit_is_reported_with_its_source(memory):
 def test_a_missing_tensor_is_reported_with_the_source(memory):
     tensors = dict(memory.vae[0].tensors)
     del tensors["conv1.bias"]
-    with pytest.raises(WeightsError, match=r"^vae in memory: 1 of .*\(conv2\.bias\) are missing"):
+    with pytest.raises(WeightsError, match=r"^vae in memory: 1 of .*\(conv1\.bias\) are missing"):
         check_sources(replace(memory, vae=(MemorySource("vae", tensors),)))
 
 
