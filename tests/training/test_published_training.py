@@ -9,7 +9,7 @@ from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.weights.load import open_avatar
 from flashtalk_training.experiment.table import load_experiment
 from flashtalk_training.recipe import TinyRecipe, tiny_config
-from flashtalk_training.stages import trained_audio_encoder, trained_stage_1, trained_vae
+from flashtalk_training.stages import trained_audio_encoder, trained_stage_1, vae_to_publish
 
 pytestmark = pytest.mark.training
 
@@ -21,9 +21,10 @@ CPU = torch.device("cpu")
 def test_stage_2_can_go_on_from_the_published_stage_1():
     config = tiny_config()
     bundled = open_avatar("tiny")
-    vae = trained_vae(STAGE_1, config.vae, CPU)
+    vae = vae_to_publish(STAGE_1, config.vae, CPU)
     assert vae.config == bundled.config.vae
-    # The bundled autoencoder is that one; of the rest it holds rounded copies.
+    # The bundled autoencoder is that one, with the small decoder; of the rest it holds rounded
+    # copies.
     expected = bundled.load(VideoVAE, CPU, torch.float32).state_dict()
     found = vae.state_dict()
     assert found.keys() == expected.keys()

@@ -26,7 +26,7 @@ QUICK = {
     "FlashTalk_StreamPreview": {"keep_gb": 0.0},
 }
 """The bundled model, and eight frames in two chunks."""
-MAX_LEVELS = 2
+MAX_LEVELS = 4
 """Of 255: sums are rounded in another order, and H.264 rounds once more."""
 MAX_MEAN_LEVELS = 1.5
 """Where that is done in bfloat16."""

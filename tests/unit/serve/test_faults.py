@@ -356,7 +356,7 @@ FAULTS = [
     (no_first_message, "input: no first message in 0.2 s"),
     (unknown_session, "session: session 'nobody': it ended, or never was; start a new one"),
     (ended_session, "it ended, or never was"),
-    (odd_rate, "11026 samples a second are no multiple of 25 frames; send it at 16000"),
+    (odd_rate, "rate 11026: no multiple of 25 frames a second; send the sound at 16000"),
     (portrait_is_no_image, "input: image portrait: "),
     (portrait_is_tiny, "input: image portrait: "),
     (portrait_is_huge, "input: image portrait: "),
