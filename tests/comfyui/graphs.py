@@ -31,6 +31,7 @@ NODE_INPUTS = {
     "FlashTalk_Live": "model reference source idle max_minutes seed steps filename_prefix "
     "idle_minutes allow_slow look_ahead chunk_frames shift colour_strength opening",
     "FlashTalk_ModelFromNative": "model model_patch vae audio_encoder",
+    "FlashTalk_TwoSpeakers": "speech places start_1 start_2 turns routing speech_2 mask_1 mask_2",
 }
 
 CHAIN: dict[str, tuple[str, dict[str, Any]]] = {

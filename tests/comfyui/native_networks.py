@@ -105,14 +105,27 @@ def native_patch(dit, weights, device=CPU):
 
 def native_vae(vae, weights):
     """Return a VAE of a ``VAEConfig``."""
-    network = WanVAE(
+    return SimpleNamespace(
+        first_stage_model=filled(wan_vae(vae), weights), latent_channels=vae.z_dim
+    )
+
+
+def bundled_vae(vae, network):
+    """Return a VAE with the layers of the bundled model's, whose small decoder is not ComfyUI's."""
+    found = wan_vae(vae)
+    found.encoder, found.conv1, found.decoder = network.encoder, network.conv1, network.decoder
+    del found.conv2
+    return SimpleNamespace(first_stage_model=found.eval(), latent_channels=vae.z_dim)
+
+
+def wan_vae(vae):
+    return WanVAE(
         dim=vae.dim,
         z_dim=vae.z_dim,
         dim_mult=list(vae.dim_mult),
         num_res_blocks=vae.num_res_blocks,
         temperal_downsample=list(vae.temporal_downsample),
     )
-    return SimpleNamespace(first_stage_model=filled(network, weights), latent_channels=vae.z_dim)
 
 
 def native_encoder(audio, weights):

@@ -144,7 +144,7 @@ class NativeTiny:
         return (
             native.native_model(config.dit, dit, config.vae),
             native.native_patch(config.dit, dit),
-            native.native_vae(config.vae, tiny.vae.state_dict()),
+            native.bundled_vae(config.vae, tiny.vae),
             native.native_encoder(config.audio, tiny.audio_encoder.state_dict()),
             [[context[None], {}]],
             output,

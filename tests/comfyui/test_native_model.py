@@ -10,8 +10,8 @@ from .videos import decoded, measure
 
 pytestmark = pytest.mark.comfyui
 
-MOST_LEVELS, MEAN_LEVELS = 8, 0.05
-"""Of 255, at any pixel and in the mean: none where it was tried, and H.264 makes more of a bit."""
+MOST_LEVELS, MEAN_LEVELS = 8, 0.1
+"""Of 255, at any pixel and in the mean: rounding, 0.05 in the mean of two chunks without losses."""
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def drawn(comfy, prompt):
 
 def test_a_video_of_two_chunks_is_that_of_the_own_transformer(comfy, graph, native_graph):
     settings = {"speech__duration": TWO_CHUNKS_S, "sampler__steps": 2, "sampler__rule": "euler"}
+    settings |= {"preview__quality": 0}  # see below
     own = graph(**settings, preview__filename_prefix="own/avatar")
     assert_alike(drawn(comfy, own), drawn(comfy, native_graph(**settings)))
 
