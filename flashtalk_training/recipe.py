@@ -51,7 +51,7 @@ _DIT_OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=300, ema_decay
 
 def with_light_decoder(config: VAEConfig) -> VAEConfig:
     """Return the tiny autoencoder with a small decoder in its own one's place."""
-    return replace(config, light_widths=(64, 64, 48, 32), light_patch=2)
+    return replace(config, light_widths=(64, 48, 32, 32), light_patch=2)
 
 
 def tiny_config() -> AvatarConfig:
