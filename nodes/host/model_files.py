@@ -161,6 +161,6 @@ def _audio_layers(choices: Mapping[str, str]) -> AudioLayers:
     choice = choices.get(AUDIO_LAYERS, AUTO)
     if choice == NONE:
         return NO_AUDIO_LAYERS
-    if choice == AUTO:
+    if choice in (AUTO, ""):  # empty: of a graph from before this input, read by position
         return AudioLayers(places=tuple(audio_layer_folders()))
     return AudioLayers(audio_layer_path(choice))

@@ -80,6 +80,7 @@ def test_what_is_missing_is_said_before_the_run_at_its_input(pack, models):
     validate = pack.nodes["FlashTalk_ModelLoader"].validate_inputs
     assert validate(**AUTO, model=BASE) is True  # saved before there was such an input
     assert validate(**AUTO, model=BASE, audio_layers="auto") is True
+    assert validate(**AUTO, model=BASE, audio_layers="") is True
     text = str(validate(**AUTO, model=BASE, audio_layers="none"))
     assert text.startswith("input 'model': ")
     assert "without audio layers, which cannot follow speech" in text

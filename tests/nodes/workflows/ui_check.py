@@ -29,7 +29,7 @@ def find_ui_errors(workflow, schemas):
         *(
             f"{node['id']} {node['type']}: {error}"
             for node in nodes.values()
-            for error in _node_errors(node, schemas)
+            for error in find_node_errors(node, schemas)
         ),
     ]
 
@@ -92,7 +92,8 @@ def _link_errors(workflow, nodes):
             yield f"link {link}: {links.get(link)}, but its ends say {ends}"
 
 
-def _node_errors(node, schemas):
+def find_node_errors(node, schemas):
+    """Return what is wrong with a node of a workflow or a blueprint, one line each."""
     if unknown := {*node} - NODE_KEYS | {*node["properties"]} - PROPERTIES:
         yield f"unknown keys {sorted(unknown)}"
     if node["type"] == NOTE:

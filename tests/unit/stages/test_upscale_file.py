@@ -1,6 +1,7 @@
 """Upscaling networks of files: a real architecture with weights that were drawn here."""
 
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -14,20 +15,21 @@ pytestmark = pytest.mark.cpu
 CPU = torch.device("cpu")
 
 
-def compact(scale=2, seed=0):
-    """Return weights of Real-ESRGAN's small network, of 8 channels and one layer."""
+def compact(scale=2, seed=0, *, width=8, layers=1, deviation=0.1):
+    """Return weights of Real-ESRGAN's small network, of any width and number of layers."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape):
-        return torch.randn(shape, generator=generator) * 0.1
+        return torch.randn(shape, generator=generator) * deviation
 
-    return {
-        "body.0.weight": draw(8, 3, 3, 3), "body.0.bias": draw(8),
-        "body.1.weight": draw(8),
-        "body.2.weight": draw(8, 8, 3, 3), "body.2.bias": draw(8),
-        "body.3.weight": draw(8),
-        "body.4.weight": draw(3 * scale**2, 8, 3, 3), "body.4.bias": draw(3 * scale**2),
-    }  # fmt: skip
+    widths = [3, *[width] * (layers + 1), 3 * scale**2]
+    weights = {}
+    for index, (before, after) in enumerate(pairwise(widths)):
+        weights[f"body.{2 * index}.weight"] = draw(after, before, 3, 3)
+        weights[f"body.{2 * index}.bias"] = draw(after)
+        if index <= layers:
+            weights[f"body.{2 * index + 1}.weight"] = draw(after)
+    return weights
 
 
 def refused(path):
