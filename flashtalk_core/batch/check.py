@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import torch
 
@@ -23,7 +22,7 @@ from ..engine.spec import RenderSpec
 from ..errors import FlashTalkError, InvalidInputError, about
 from ..excerpt import reason
 from ..geometry import num_video_frames
-from ..media.masks import is_place
+from ..jobs.spec_paths import source_files
 from ..media.video.video_track import check_crf
 from .outputs import OutputFolders
 from .results import ResultFile
@@ -96,10 +95,7 @@ def check_rows(
 
     def look_at_all(row: BatchRow) -> RowFacts:
         check_crf(row.crf)
-        files = [each.audio for each in row.spec.speakers]
-        files += [each.mask for each in row.spec.speakers]
-        others = (Path(name) for name in files if name is not None and not is_place(name))
-        folders.check(row.output, (row.image, row.audio, *others))
+        folders.check(row.output, (row.image, row.audio, *source_files(row.spec)))
         return look(row)
 
     for row in rows:

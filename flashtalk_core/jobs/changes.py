@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from ..engine.request import PromptChange
@@ -20,8 +19,6 @@ from ..engine.spec import (
     Speaker,
 )
 from ..excerpt import excerpt
-from ..files.paths import is_file, is_folder
-from ..media.masks import is_place
 
 _MOST = 3
 _SECTIONS = (RenderSpec, Speaker, SamplingSpec, ChunkSpec, ModelSpec, PlacementSpec, FramesSpec)
@@ -41,30 +38,6 @@ _NAMES = {
     "offset_s": "speaker-start",
 }
 """Names of options by fields of a spec, where they differ by more than dashes."""
-_NO_PATHS = {"tiny", "auto", "none"}
-
-
-def whole_paths(spec: RenderSpec) -> RenderSpec:
-    """Return ``spec`` with paths that do not depend on the working folder.
-
-    A name of a model, a part or a LoRA may be one of ComfyUI's menu, which is no path.
-    """
-    speakers = tuple(
-        replace(each, audio=_absolute(each.audio), mask=_absolute_mask(each.mask))
-        for each in spec.speakers
-    )
-    model = spec.model
-    names = {each.name: getattr(model, each.name) for each in fields(model) if each.name != "loras"}
-    parts = {name: _absolute_if_there(value) for name, value in names.items()}
-    loras = tuple(replace(each, path=_absolute_if_there(each.path)) for each in model.loras)
-    return replace(
-        spec,
-        portrait=_absolute(spec.portrait),
-        speakers=speakers,
-        soundtrack=_absolute(spec.soundtrack),
-        frames=replace(spec.frames, upscale=_absolute(spec.frames.upscale)),
-        model=replace(model, **parts, loras=loras),
-    )
 
 
 def describe_changes(older: RenderSpec, newer: RenderSpec) -> str:
@@ -105,21 +78,3 @@ def _plain(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return repr(excerpt(value)) if name == "prompt" else excerpt(value)
-
-
-def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().absolute())
-
-
-def _absolute_mask(mask: str | None) -> str | None:
-    return mask if mask is not None and is_place(mask) else _absolute(mask)
-
-
-def _absolute_if_there(name: str) -> str:
-    if name in _NO_PATHS:
-        return name
-    try:
-        path = Path(name).expanduser().absolute()
-    except RuntimeError:  # a user who is not known
-        return name
-    return str(path) if is_file(path) or is_folder(path) else name

@@ -18,8 +18,8 @@ from ..media.video.finishing import taken_over
 from ..media.video.older_partials import OlderPartials
 from ..media.video.splice import EncoderSettings, up_to, write_fragments
 from ..media.video.stored import StoredVideo
-from .changes import whole_paths
 from .record import JobRecord
+from .spec_paths import whole_paths
 from .stored_frames import check_fits, motion_frames_of, warn_of_another_portrait, with_note
 
 

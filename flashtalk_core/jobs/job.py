@@ -23,10 +23,11 @@ from ..media.video.finishing import is_half_moved
 from ..media.video.partial_file import PartialMark, check_mark
 from ..media.video.writer import Mp4Writer
 from ..placement.rounding import num_encoder_threads
-from .changes import describe_changes, whole_paths
+from .changes import describe_changes
 from .folder import limit_jobs
 from .leftovers import tell_leftovers
 from .record import JobRecord
+from .spec_paths import whole_paths
 
 _log = printable_log(logging.getLogger(__name__))
 

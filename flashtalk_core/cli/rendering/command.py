@@ -107,13 +107,14 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     """Check what the user gave, where the video goes first; return it as a spec and its plan."""
     from ...engine.resolve import LocalHost, resolve
     from ...files.output_path import check_output, check_spared
+    from ...jobs.spec_paths import source_files
     from ...media.video.video_track import check_crf
 
     output = check_output(args.output)
     check_crf(args.crf)
     spec = read_spec(args)
     if args.redo is None:
-        check_spared(output, finished.sources_of(spec))
+        check_spared(output, source_files(spec))
     if args.extend is not None or args.redo is not None:
         spec = finished.spec_of(args, spec)
     plan = resolve(spec, LocalHost())

@@ -189,13 +189,3 @@ def spec_of(args: argparse.Namespace, spec: RenderSpec) -> RenderSpec:
         return spec  # with --redo, each with the audio of the whole video
     speaker = replace(spec.speakers[0], audio=str(audio_of(args)))
     return replace(spec, speakers=(speaker,), start_s=0.0, duration_s=None)
-
-
-def sources_of(spec: RenderSpec) -> list[Path]:
-    """Return the files that a render is made from."""
-    from ...media.masks import is_place
-
-    masks = [each.mask for each in spec.speakers if each.mask and not is_place(each.mask)]
-    others = [each for each in (spec.soundtrack, spec.frames.upscale) if each is not None]
-    names = (spec.portrait, *(each.audio for each in spec.speakers), *masks, *others)
-    return [Path(str(name)) for name in names]

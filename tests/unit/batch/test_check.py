@@ -6,14 +6,14 @@ import pytest
 
 from flashtalk_core.batch.check import check_rows
 from flashtalk_core.batch.rows import BatchRow, CheckedRow, FaultyRow, RowFacts
-from flashtalk_core.engine.spec import RenderSpec
+from flashtalk_core.engine.spec import FramesSpec, RenderSpec
 
 pytestmark = pytest.mark.cpu
 
 
-def row(output, number=1, audio="a.wav"):
+def row(output, number=1, audio="a.wav", spec=None):
     files = {"image": output.parent / "a.png", "audio": output.parent / audio}
-    return BatchRow(number=str(number), output=output, spec=RenderSpec(), crf=18, **files)
+    return BatchRow(number=str(number), output=output, spec=spec or RenderSpec(), crf=18, **files)
 
 
 def check(*rows, look=lambda _: RowFacts("x", 5)):
@@ -87,6 +87,19 @@ def test_a_source_that_would_be_replaced_is_found_in_every_row(tmp_path, number)
     ]
     found = check(rows[number], rows[1 - number])
     assert all("would be overwritten" in str(each.error) for each in found)
+
+
+@pytest.mark.parametrize("name", ["soundtrack", "upscale"])
+def test_no_row_replaces_its_soundtrack_or_the_network_of_its_frames(tmp_path, name):
+    source = tmp_path / "1.mp4"
+    source.touch()
+    file = str(source)
+    specs = {
+        "soundtrack": RenderSpec(soundtrack=file),
+        "upscale": RenderSpec(frames=FramesSpec(upscale=file)),
+    }
+    (found,) = check(row(source, spec=specs[name]))
+    assert "would be overwritten" in str(found.error)
 
 
 def test_what_another_program_has_in_the_place_of_a_file_is_found_in_every_row(tmp_path):

@@ -1,4 +1,4 @@
-"""What changed is said in the words of the command line; paths hold in any folder."""
+"""What changed is said in the words of the command line."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from flashtalk_core.engine.spec import (
     SamplingSpec,
     Speaker,
 )
-from flashtalk_core.jobs.changes import describe_changes, whole_paths
+from flashtalk_core.jobs.changes import describe_changes
 from flashtalk_core.placement.memory_plan import MemoryChoice
 
 pytestmark = pytest.mark.cpu
@@ -47,25 +47,3 @@ pytestmark = pytest.mark.cpu
 def test_changes_are_said_in_plain_words(changed, said):
     given = {"portrait": "/p.png", "speakers": (Speaker(audio="/a.wav"),), "duration_s": 4.0}
     assert describe_changes(RenderSpec(**given), RenderSpec(**given | changed)) == said
-
-
-def test_paths_hold_in_any_working_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "w").mkdir()
-    for name in ("vae.safetensors", "l.safetensors", "tiny", "auto"):
-        (tmp_path / name).touch()
-    model = ModelSpec(
-        name="w", vae="vae.safetensors", loras=(LoraSpec("l.safetensors", 0.5), LoraSpec("menu"))
-    )
-    spec = whole_paths(
-        RenderSpec(portrait="p.png", speakers=(Speaker(audio="a.wav", mask="m.png"),), model=model)
-    )
-    assert spec.portrait == str(tmp_path / "p.png")
-    assert spec.speakers == (Speaker(audio=str(tmp_path / "a.wav"), mask=str(tmp_path / "m.png")),)
-    assert spec.model == ModelSpec(
-        name=str(tmp_path / "w"),
-        vae=str(tmp_path / "vae.safetensors"),
-        loras=(LoraSpec(str(tmp_path / "l.safetensors"), 0.5), LoraSpec("menu")),
-    )
-    assert whole_paths(spec) == spec
-    assert whole_paths(RenderSpec()).model.name == "tiny"
