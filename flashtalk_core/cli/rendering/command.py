@@ -54,12 +54,13 @@ def _run(args: argparse.Namespace) -> int:
     from ...engine.notes import set_up_notes
     from ...engine.render import describe
     from ...jobs.job import Job, JobOptions
+    from ...jobs.spec_paths import source_files
 
     spec, plan = make_plan(args)
     for note in set_up_notes(plan):
         logger.warning("%s", note)
     if plan.request.face is not None:
-        save_face_picture(plan.request.face, args.output)
+        save_face_picture(plan.request.face, args.output, source_files(spec))
     engine = partial(open_engine, limits=limits_of(args))
     if args.extend is not None:
         return finished.run_extend(args, spec, plan, engine)
