@@ -38,7 +38,7 @@ class _Conv(nn.Conv2d):
         """Convolve ``(N, C, H, W)``."""
         # A third less time on a CPU; as a loader leaves them, channels are first.
         weight = self.weight.contiguous(memory_format=torch.channels_last)
-        return F.conv2d(x, weight, self.bias, padding=1)
+        return self._conv_forward(x, weight, self.bias)  # what guards half precision
 
 
 class PastBlock(nn.Module):

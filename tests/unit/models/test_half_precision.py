@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from flashtalk_core.config.networks import AudioEncoderConfig
+from flashtalk_core.config.networks import AudioEncoderConfig, VAEConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models import half_precision
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.half_precision import HALF, check_half_precision, guard_convolutions
+from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.parity.runner import run_parity
 from flashtalk_core.placement.devices import choose_dtype
 
@@ -68,6 +69,17 @@ def test_a_guarded_layer_is_as_exact_as_its_rounded_input(layer, shape, dtype):
     exact = layer.float()(x.float())
     # One rounding of the result and nothing else.
     assert torch.equal(found, exact.to(dtype))
+
+
+@DTYPES
+def test_the_small_decoder_rests_on_no_convolution_in_half_precision(monkeypatch, dtype):
+    config = VAEConfig(dim=4, num_res_blocks=1, light_widths=(8, 6, 4, 4), light_blocks=1)
+    latent = torch.randn(1, 16, 2, 3, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    vae = VideoVAE(config).to(dtype)
+    with torch.no_grad():
+        right = vae.decode_frames(latent)
+        break_in_half_precision(monkeypatch, "conv2d")
+        assert torch.equal(vae.decode_frames(latent), right)
 
 
 def test_a_guarded_network_is_freed_at_once():
