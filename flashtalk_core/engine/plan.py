@@ -225,11 +225,16 @@ class Engine(Protocol):
 
 def _drawn_by(config: AvatarConfig) -> dict[str, object]:
     """Return what of a model decides the image; a frame around a face is in the image already."""
-    return {
+    found = {
         name: value
         for name, value in asdict(config).items()
         if name not in ("framing", "speaker_routing")
     }
+    if not config.vae.light_widths:
+        # Fields that the autoencoder once had not: older fingerprints stay valid.
+        kept = (item for item in found["vae"].items() if not item[0].startswith("light_"))
+        found["vae"] = dict(kept)
+    return found
 
 
 def _installed_kernels() -> list[str]:

@@ -1,7 +1,7 @@
 """Plans: a fingerprint of everything that decides the image, and nothing else."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from PIL import Image
 
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.engine import plan as planning
 from flashtalk_core.engine.plan import PlannedSpeaker, fingerprint
 from flashtalk_core.engine.request import PromptChange
@@ -139,6 +140,29 @@ def test_shapes_names_and_values_change_the_fingerprint():
     ]  # fmt: skip
     found = [fingerprint(**each) for each in values]
     assert len(set(found)) == len(values)
+
+
+def with_autoencoder(plan, **sizes):
+    config = replace(plan.checkpoint.config, vae=VAEConfig(**sizes))
+    return replace(plan, checkpoint=replace(plan.checkpoint, config=config))
+
+
+def test_a_model_without_a_small_decoder_counts_as_before_there_were_any(make_plan, monkeypatch):
+    plan, settings = with_autoencoder(make_plan()), {}
+    found = plan.fingerprint()
+    monkeypatch.setattr(planning, "fingerprint", lambda **given: settings.update(given) or "")
+    plan.fingerprint()
+    older = asdict(VAEConfig())
+    for name in ("light_widths", "light_blocks", "light_patch"):
+        del older[name]
+    assert found == fingerprint(**settings | {"model": settings["model"] | {"vae": older}})
+
+
+def test_all_of_a_small_decoder_counts(make_plan):
+    others = [{}, {"light_widths": (4, 4, 4, 8)}, {"light_blocks": 2}, {"light_patch": 2}]
+    light = {"light_widths": (4, 4, 4, 4)}
+    plans = [make_plan(), *(with_autoencoder(make_plan(), **light | each) for each in others)]
+    assert len({plan.fingerprint() for plan in plans}) == len(plans)
 
 
 def test_the_order_of_names_and_the_memory_layout_do_not_count():
