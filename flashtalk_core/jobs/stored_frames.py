@@ -26,18 +26,24 @@ _OTHER_COLOURS = 0.05
 
 
 def check_fits(stored: StoredVideo, plan: RenderPlan) -> None:
-    """Check that a finished video is of the size of a plan.
+    """Check that a finished video has frames as a plan makes them.
 
     Raises:
-        InvalidInputError: If it is not.
+        InvalidInputError: If they are of another size or rate.
     """
     size_px = plan.request.size_px
     require(
         stored.size_px == size_px,
         f"video {shown_path(stored.path)}: {stored.size_px[0]}x{stored.size_px[1]}, and the "
         f"render has {size_px[0]}x{size_px[1]}; use --size {stored.size_px[0]}x"
-        f"{stored.size_px[1]}",
+        f"{stored.size_px[1]}, or if its frames were upscaled, render all of it again",
         subject="size",
+    )
+    rate_hz = plan.chunk.frame_rate_hz
+    require(
+        stored.frame_rate_hz == rate_hz,
+        f"video {shown_path(stored.path)}: {float(stored.frame_rate_hz):.4g} frames a second, and "
+        f"the model makes {rate_hz}; render all of it again",
     )
 
 

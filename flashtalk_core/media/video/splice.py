@@ -88,6 +88,7 @@ class EncoderSettings:
         encoder = VideoEncoder(
             self.stored.size_px,
             self.audio,
+            round(self.stored.frame_rate_hz),
             crf=self.crf,
             chunk_frames=self.chunk_frames,
             metadata=self.metadata,

@@ -41,6 +41,7 @@ class StoredVideo:
     path: Path
     size_px: tuple[int, int]
     """Height and width."""
+    frame_rate_hz: Fraction
     num_frames: int
     num_audio_packets: int
     """Those before 0 s included."""
@@ -98,14 +99,16 @@ def open_stored(path: Path) -> StoredVideo:
                 "use a video that was rendered here"
             )
         video, audio = container.streams.video[0], container.streams.audio[0]
+        rate_hz = video.average_rate or Fraction(0)
         require(
-            video.frames > 0 and video.codec_context.extradata is not None,
+            video.frames > 0 and rate_hz > 0 and video.codec_context.extradata is not None,
             f"video {shown_path(path)}: its number of frames is not known; it was written, or "
             "changed, by another program",
         )
         return StoredVideo(
             path=path,
             size_px=(video.codec_context.height, video.codec_context.width),
+            frame_rate_hz=rate_hz,
             num_frames=video.frames,
             num_audio_packets=audio.frames,
             audio_rate_hz=audio.codec_context.sample_rate,

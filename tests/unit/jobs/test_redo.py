@@ -20,8 +20,11 @@ from flashtalk_core.media.video.encoder import VideoEncoder
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.media.video.reading.reader import probe_video, read_frames_at
 from flashtalk_core.media.video.stored import open_stored
+from flashtalk_core.stages.interpolation import InterpolateStage
+from flashtalk_core.stages.upscaling import UpscaleStage
 from tests.unit.jobs.conftest import open_job_in
 from tests.unit.jobs.test_extend import packets
+from tests.unit.stages.test_stages import Blurred, Mean
 
 pytestmark = pytest.mark.cpu
 
@@ -128,6 +131,25 @@ def test_texts_of_the_file_stay_and_say_what_is_new(video, engine, other):
     assert found == {"workflow": "{}", "prompt": "\u2603"}
     with av.open(str(video)) as container:
         assert container.metadata["workflow"] == "{}"
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (UpscaleStage(Blurred()), "use --size 64x64, or if its frames were upscaled, render all"),
+        (InterpolateStage(Mean()), "50 frames a second, and the model makes 25; render all of it"),
+    ],
+    ids=["upscaled", "interpolated"],
+)
+def test_a_video_of_other_frames_than_the_model_makes_is_refused(
+    make_plan, open_job, engine, other, stage, said
+):
+    job = open_job(replace(make_plan(chunk=CHUNK, seconds=0.6), stage=stage), name="v.mp4")
+    job.render(engine)
+    before = job.path.read_bytes()
+    with pytest.raises(InvalidInputError, match=said):
+        redo(job.path, other, engine, "1")
+    assert job.path.read_bytes() == before
 
 
 def cut_off(video):
