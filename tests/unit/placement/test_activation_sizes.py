@@ -1,5 +1,6 @@
 """Estimates of activation memory, compared with what was measured at the full size."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -90,6 +91,14 @@ def test_more_devices_need_less_each_and_never_less_than_their_part(num_devices)
         for each in (ONE_DEVICE, fewer, more)
     )
     assert one / num_devices < after < before
+
+
+def test_a_small_decoder_has_whole_frames_on_every_device():
+    config, size_px = AvatarConfig(), (768, 448)
+    config = replace(config, vae=replace(config.vae, light_widths=(256, 128, 64, 64)))
+    many = Division(8, choose_grid("auto", size_px, 8))
+    sizes = config, size_px, torch.bfloat16, 8
+    assert decode_bytes(*sizes, division=many) == decode_bytes(*sizes)
 
 
 def test_a_step_is_recorded_by_what_one_device_has_of_it():
