@@ -25,6 +25,7 @@ from .sizes import (
     Sizes,
     audio_sizes,
     clip_sizes,
+    decoder_sizes,
     dit_sizes,
     named_shapes,
     text_sizes,
@@ -71,7 +72,7 @@ def _avatar_config(model: ModelSources) -> AvatarConfig:
     # Without an encoder, its output comes from elsewhere, in the width that the transformer takes.
     return AvatarConfig(
         dit=dit,
-        vae=given.read(VAEConfig, "vae", vae_sizes(shapes["vae"])),
+        vae=given.read(VAEConfig, "vae", vae_sizes(shapes["vae"]), decoder_sizes(shapes["vae"])),
         text=text if model.text else replace(text, dim=dit.text_dim),
         clip=clip if model.clip else replace(clip, dim=dit.clip_dim, num_heads=1),
         audio=audio,

@@ -87,14 +87,25 @@ class ModelSettings:
         """Return the label of the first source that a section is about; empty if there is none."""
         return next((source.label for source in self._weights.get(section, ())), "")
 
-    def read(self, kind: type[SectionT], section: str, sizes: Sizes) -> SectionT:
-        """Return a section; what no file sets comes from ``sizes``, read from the weights."""
+    def read(
+        self, kind: type[SectionT], section: str, sizes: Sizes, certain: Sizes | None = None
+    ) -> SectionT:
+        """Return a section.
+
+        Args:
+            kind: Its class.
+            section: Its name.
+            sizes: What the weights say of what no file sets.
+            certain: What the weights say whatever files set: they may be of other weights.
+        """
+        certain = certain or {}
+        sizes = sizes | certain
         weights = self.weights(section)
         with about(section):
             check_settings(kind, sizes, weights)
         origins = [self.sources[section, key] for key in self.values[section]]
         if origins:
-            return from_settings(kind, sizes | self.values[section], origins[0])
+            return from_settings(kind, sizes | self.values[section] | certain, origins[0])
         with about(section):
             return from_settings(kind, sizes, f"{weights}, without flashtalk.json or config.json")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import isqrt, prod
 from typing import Any
 
+from ...config.networks import VAEConfig
 from ..formats.source import TensorSource
 from .key_maps import Rename, same_name
 
@@ -86,11 +87,17 @@ def vae_sizes(shapes: Shapes) -> Sizes:
     sizes = _axes(shapes, dim=("encoder.conv1.weight", 0), z_dim=("conv1.weight", 0))
     if "z_dim" in sizes:
         sizes["z_dim"] //= 2  # means and variances
-    return sizes | _light_decoder_sizes(shapes)
+    return sizes | decoder_sizes(shapes)
 
 
-def _light_decoder_sizes(shapes: Shapes) -> Sizes:
-    """Return sizes of a small decoder where there is one; its layers are numbered throughout."""
+def decoder_sizes(shapes: Shapes) -> Sizes:
+    """Return the fields of :class:`VAEConfig` about a small decoder, as far as weights tell.
+
+    Its layers are numbered throughout; ``conv2`` is in front of the autoencoder's own decoder.
+    """
+    if "conv2.weight" in shapes:
+        names = ("light_widths", "light_blocks", "light_patch")
+        return {name: getattr(VAEConfig, name) for name in names}
     plain = numbers_in(shapes, r"decoder\.(\d+)\.weight")
     blocks = numbers_in(shapes, r"decoder\.(\d+)\.conv\.0\.weight")
     if len(plain) != 5:  # the first, three between levels, and the last

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors import safe_open
 from flashtalk_core.errors import WeightsError
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder, encode_prompt
+from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.weights.discovery.layout import find_model_files, list_parts, resolve_model
 from flashtalk_core.weights.load import load_avatar, open_avatar
 from flashtalk_core.weights.save import COMPONENT_FILES, save_component, save_settings
@@ -169,6 +171,28 @@ def test_tokenizer_inside_the_text_encoder_needs_no_file(repackaged_folder):
 def test_unknown_model_is_reported_with_the_remedy(tmp_path):
     with pytest.raises(WeightsError, match=r"nowhere': no such folder; use 'tiny'"):
         resolve_model(tmp_path / "nowhere")
+
+
+def set_small_decoder(folder):
+    """Write settings as they come with an autoencoder that has a small decoder."""
+    settings = json.loads((folder / "flashtalk.json").read_text())
+    settings["vae"] |= {"light_widths": [4, 4, 4, 4], "light_blocks": 2, "light_patch": 2}
+    (folder / "flashtalk.json").write_text(json.dumps(settings))
+
+
+def test_a_whole_autoencoder_may_take_the_place_of_one_with_a_small_decoder(copied_folder):
+    set_small_decoder(copied_folder)
+    config = open_avatar(copied_folder).config.vae
+    assert (config.light_widths, config.light_blocks, config.light_patch) == ((), 3, 1)
+    assert not load_avatar(copied_folder, "cpu").vae.has_light_decoder
+
+
+def test_another_small_decoder_may_take_its_place(models, copied_folder):
+    set_small_decoder(copied_folder)
+    sizes = {"light_widths": (8, 6, 4, 4), "light_blocks": 1, "light_patch": 1}
+    config = replace(models.config.vae, **sizes)
+    torch.save(VideoVAE(config).state_dict(), copied_folder / "Wan2.1_VAE.pth")
+    assert open_avatar(copied_folder).config.vae == config
 
 
 def test_encoder_of_another_model_is_refused_before_loading(copied_folder):
