@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import ssl
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,12 +115,19 @@ def run(args: argparse.Namespace) -> int:
     asyncio.run(_check_port(args))
     plan = plan_live(read_spec(args))
     live_chunks(plan.chunk, args.chunk_frames, Policy(look_ahead=args.look_ahead).look_ahead)
-    with open_engine(plan, NO_EVENTS, limits_of(args)) as engine:
+    with open_engine(plan, NO_EVENTS, limits_of(args)) as opened, _shared(opened) as engine:
         hub = _hub(args, plan, engine, limits)
         logger.info("drawing the idle frames, and measuring chunks")
         hub.start()
         _listen(LiveApp(hub, access, find_page(), ice_servers), hub, args, tls)
     return 0
+
+
+def _shared(engine: Engine) -> AbstractContextManager[Engine]:
+    """Return the engine for portraits that are open at once; several devices render one plan."""
+    from ..runtime.fleet import Fleet
+
+    return engine.share() if isinstance(engine, Fleet) else nullcontext(engine)
 
 
 async def _check_port(args: argparse.Namespace) -> None:

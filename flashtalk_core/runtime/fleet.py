@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -114,18 +115,18 @@ class Fleet:
         Raises:
             WorkerError: If a process ends or does not go on, or the fleet renders already.
         """
-        check_request(plan.request, plan.checkpoint.config)
-        warn_about_request(plan.request, plan.checkpoint.config, plan.audio.duration_s)
+        with self.share() as sessions, sessions.open(plan, audio, events) as source:
+            yield source
+
+    @contextmanager
+    def share(self) -> Iterator[FleetSessions]:
+        """Take the devices for sessions that are open at once, as live ones are.
+
+        Raises:
+            WorkerError: If the fleet renders already.
+        """
         with self._busy():
-            processes = self._started(plan)
-            is_out_of_memory = False
-            try:
-                yield self._open_job(processes, plan, audio, events)
-            except NoMemoryError:
-                is_out_of_memory = True
-                raise
-            finally:
-                self._end_job(processes, networks=is_out_of_memory)
+            yield FleetSessions(self)
 
     def set_limits(self, limits: Limits) -> None:
         """Set how long everything may take from the next render on, which starts processes anew.
@@ -223,24 +224,18 @@ class Fleet:
             raise
         return processes
 
-    def _open_job(
-        self, processes: Workers, plan: RenderPlan, audio: SampleReader, events: RenderEvents
-    ) -> ChunkSource:
-        frames = processes.share_frames(plan.chunk, plan.request.size_px)
-        text, blobs = pack_plan(plan)
+    def _open_job(self, processes: Workers, plan: RenderPlan, events: RenderEvents) -> OpenedJob:
         # Processes keep what they allocated once, for a smaller render too.
         self._peak_bytes = max(self._peak_bytes or 0, plan.placement.memory.peak_bytes)
-        for report in processes.run(lambda number: OpenJob(command=number, job=text), blobs):
-            pass_on(report, events)
-        return FleetSource(processes, frames, plan, audio, events, self._limits)
+        return _open_job(processes, plan, events)
 
-    def _end_job(self, processes: Workers, *, networks: bool) -> None:
-        """Stop what runs, and free the session; after a failure the next render starts again."""
+    def _end_job(self, processes: Workers, *, networks: bool, session: int | None = None) -> None:
+        """Stop what runs, and free a session; after a failure the next render starts again."""
         if not processes.is_running:
             return
         try:
             processes.settle()
-            processes.run_quietly(partial(_release, networks=networks))
+            processes.run_quietly(partial(_release, networks=networks, session=session))
             if networks:
                 self._peak_bytes = None
                 processes.free_frames()
@@ -249,26 +244,106 @@ class Fleet:
             processes.kill()
 
 
+@dataclass(frozen=True)
+class OpenedJob:
+    """A session as the processes that render have it."""
+
+    processes: Workers
+    frames: GeneratedFrames | None = None
+    """Where its frames arrive; ``None`` of a session that could not be opened."""
+    session: int = 0
+    """Its number there; no session has 0."""
+
+
+class FleetSessions:
+    """Sessions of one model that are open at once; :class:`Engine`.
+
+    One thread opens them, generates chunk after chunk, of whichever session, and closes them.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        """Open nothing yet, on a fleet that renders nothing else meanwhile."""
+        self._fleet = fleet
+        self._num_open = 0
+
+    @contextmanager
+    def open(
+        self, plan: RenderPlan, audio: SampleReader, events: RenderEvents
+    ) -> Iterator[ChunkSource]:
+        """Prepare a session; see :class:`.engine.Engine`.
+
+        Raises:
+            WorkerError: If a process ends or does not go on.
+        """
+        fleet = self._fleet
+        check_request(plan.request, plan.checkpoint.config)
+        warn_about_request(plan.request, plan.checkpoint.config, plan.audio.duration_s)
+        processes = self._running(plan)
+        self._num_open += 1
+        source, is_out_of_memory = None, False
+        try:
+            job = fleet._open_job(processes, plan, events)
+            again = partial(self._open_again, plan, events)
+            source = FleetSource(job, again, plan, audio, events, fleet._limits)
+            yield source
+        except NoMemoryError:
+            is_out_of_memory = True
+            raise
+        finally:
+            self._num_open -= 1
+            job = source.job if source is not None else OpenedJob(processes)
+            is_last = not self._num_open
+            fleet._end_job(
+                job.processes,
+                networks=is_out_of_memory and is_last,
+                session=None if is_last else job.session,
+            )
+
+    def _running(self, plan: RenderPlan) -> Workers:
+        """Return the processes; those that other sessions are open on, if they run."""
+        held = self._fleet._processes
+        if self._num_open and held is not None and held.is_running:
+            return held
+        return self._fleet._started(plan)
+
+    def _open_again(self, plan: RenderPlan, events: RenderEvents, job: OpenedJob) -> OpenedJob:
+        """Return a job; opened again if its processes ended in a chunk, maybe of another one."""
+        is_closed = self._fleet._processes is None
+        if job.processes.is_running or is_closed:
+            return job
+        return self._fleet._open_job(self._running(plan), plan, events)
+
+
 class FleetSource:
     """The chunks of one session; :class:`ChunkSource`."""
 
     def __init__(
         self,
-        processes: Workers,
-        frames: GeneratedFrames,
+        job: OpenedJob,
+        again: Callable[[OpenedJob], OpenedJob],
         plan: RenderPlan,
         audio: SampleReader,
         events: RenderEvents,
         limits: Limits,
     ) -> None:
-        """Generate with processes that have opened the job of ``plan``."""
-        self._processes = processes
+        """Generate with processes that have opened the job of ``plan``.
+
+        Args:
+            job: What they have opened.
+            again: Returns the same job, or another one if it can be opened again after they ended.
+            plan: Of the video.
+            audio: Analysed audio.
+            events: Receives the steps and stages of each chunk.
+            limits: How long everything may take.
+        """
+        self.job = job
+        self._again = again
         self._audio = audio
         self._events = events
         self._chunk = plan.chunk
         self._fingerprint = plan.fingerprint()
-        self._frames = frames
         self._clock = StepClock(limits)
+        self._limits = limits
         self._load_s: float | None = limits.load_s
         self._last: SessionState | None = None
 
@@ -284,6 +359,7 @@ class FleetSource:
 
     def generate(self, span: ChunkSpan, state: SessionState) -> Iterator[FrameGroup]:
         """Yield ``(f, H, W, 3)`` uint8 frames of the chunk; see :class:`ChunkSource`."""
+        self._open_again()
         per_frame = self._chunk.samples_per_frame
         first_sample = span.window.start * per_frame
         samples = self._audio.read(first_sample, span.window.stop * per_frame)
@@ -297,30 +373,64 @@ class FleetSource:
         def message(number: int) -> GenerateChunk:
             return GenerateChunk(
                 command=number,
+                session=self.job.session,
                 index=span.index,
+                first_frame=span.shown.start,
                 first_sample=first_sample,
                 motion=motion,
                 keep_state=is_known,
             )
 
         self._last = None
-        for report in self._processes.run(message, blobs, self._limit_s):
+        for report in self.job.processes.run(message, blobs, self._limit_s):
             pass_on(report, self._events, self._clock)
             if isinstance(report, Frames):
                 yield self._group(report, state)
         self._load_s = None
+
+    def _open_again(self) -> None:
+        """Continue elsewhere if the processes have ended, which hold no state of it there."""
+        job = self._again(self.job)
+        if job is not self.job:
+            self.job, self._last, self._load_s = job, None, self._limits.load_s
 
     def _limit_s(self) -> float:
         """Return the limit of a step; the first chunk may read weights and build kernels."""
         return self._load_s or self._clock.limit_s
 
     def _group(self, report: Frames, state: SessionState) -> FrameGroup:
-        frames = self._frames.read(report.first, report.count)
+        assert self.job.frames is not None, "a job was opened"
+        frames = self.job.frames.read(report.first, report.count)
         if report.is_last:
-            motion = self._frames.read_motion()
+            motion = self.job.frames.read_motion()
             self._last = SessionState(state.chunk_index + 1, motion, state.fingerprint)
         return FrameGroup(frames, self._last)
 
 
-def _release(command: int, *, networks: bool = False) -> Release:
-    return Release(command=command, networks=networks)
+def _open_job(processes: Workers, plan: RenderPlan, events: RenderEvents) -> OpenedJob:
+    """Let processes prepare a session.
+
+    Args:
+        processes: Which run.
+        plan: Of the video.
+        events: Receives what is loaded.
+
+    Raises:
+        FlashTalkError: If one of them cannot.
+    """
+    frames = processes.share_frames(plan.chunk, plan.request.size_px)
+    text, blobs = pack_plan(plan)
+    session = 0
+
+    def message(number: int) -> OpenJob:
+        nonlocal session
+        session = number
+        return OpenJob(command=number, job=text)
+
+    for report in processes.run(message, blobs):
+        pass_on(report, events)
+    return OpenedJob(processes, frames, session)
+
+
+def _release(command: int, *, networks: bool = False, session: int | None = None) -> Release:
+    return Release(command=command, networks=networks, session=session)

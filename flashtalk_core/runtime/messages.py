@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the launcher does without torch
 
     from ..config.chunk import ChunkConfig
 
-VERSION = 1
+VERSION = 2
 """Of all messages together: both ends are of one copy of the package."""
 
 FaultKind = Literal["input", "memory", "internal"]
@@ -53,7 +53,7 @@ class OpenJob:
     """Prepare a session; blobs as :mod:`.job` describes them."""
 
     command: int
-    """Number of the command; answers repeat it."""
+    """Number of the command; answers repeat it. It is that of the session, too."""
     job: str
     """JSON of a :class:`.job.Job`, whose class needs packages that the launcher does without."""
 
@@ -63,7 +63,12 @@ class GenerateChunk:
     """Generate a chunk; blobs are its samples, float32, and motion frames if ``motion`` is set."""
 
     command: int
+    session: int
+    """Number of the session; an engine of a cluster has one at a time."""
     index: int
+    """Of the chunk, which decides its noise."""
+    first_frame: int
+    """Of those that it shows: a live session's chunks begin anywhere."""
     first_sample: int
     """Of the audio window."""
     motion: Array | None
@@ -74,10 +79,12 @@ class GenerateChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Free the session, and with ``networks`` all weights."""
+    """Free a session, and with ``networks`` all weights."""
 
     command: int
     networks: bool
+    session: int | None
+    """``None``: all that are open."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,6 @@ from ...engine.encoding_cache import EncodingMemo
 from ...engine.plan import Engine, RenderPlan
 from ...engine.state import ChunkSource, FrameGroup, SessionState
 from ...errors import InvalidInputError
-from ...geometry import chunk_span
 from ...log import printable_log
 from ...placement.residency import CachedNetworks
 from ..faults import fault_of
@@ -44,7 +43,7 @@ from ..messages import (
     decode,
     encode,
 )  # fmt: skip
-from ..worker.events import SentSamples
+from ..worker.events import SentSamples, span_of
 from ..worker.tickets import StoppedError
 
 logger = printable_log(logging.getLogger(__name__))
@@ -155,7 +154,7 @@ class EngineHost:
             state = SessionState(message.index, given, source.fingerprint)
         assert state.chunk_index == message.index, (state.chunk_index, message.index)
         first = 0
-        for group in source.generate(chunk_span(message.index, source.chunk), state):
+        for group in source.generate(span_of(message, source.chunk), state):
             self._report_frames(first, group)
             first += len(group.frames)
             self._state = group.state

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...config.chunk import ChunkConfig
 from ...engine.state import SessionState
+from ...geometry import ChunkSpan, span_at
 from ..channel import Channel
 from ..launcher import RankSettings
-from ..messages import Loading, Message, Stage, Step
+from ..messages import GenerateChunk, Loading, Message, Stage, Step
 from ..shared.pages import Phase, RankRow
 from .tickets import StoppedError, Tickets
+
+
+def span_of(message: GenerateChunk, chunk: ChunkConfig) -> ChunkSpan:
+    """Return the spans of a chunk as the process that renders has them."""
+    span = span_at(message.first_frame, message.index, chunk)
+    # The window of a short live chunk may reach further than others do.
+    start = message.first_sample // chunk.samples_per_frame
+    return replace(span, window=range(start, start + chunk.audio_context_frames))
 
 
 class SentSamples:

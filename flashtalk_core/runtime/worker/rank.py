@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
@@ -22,7 +23,6 @@ from ...engine.build import Encodings, encode_inputs, prepare_avatar
 from ...engine.encoding_cache import EncodingMemo
 from ...engine.plan import RenderPlan
 from ...engine.state import FrameGroup, SessionState
-from ...geometry import chunk_span
 from ...log import printable_log
 from ...parallel.banded_images import spread_images
 from ...parallel.collectives import Collectives
@@ -48,7 +48,7 @@ from ..messages import (
 )  # fmt: skip
 from ..shared.frames import SharedFrames
 from ..shared.pages import Pages, Phase
-from .events import RankEvents, SentSamples
+from .events import RankEvents, SentSamples, span_of
 from .meeting import meet
 from .spread import SpreadNetworks, share
 from .tickets import StoppedError, Tickets
@@ -109,8 +109,18 @@ def _memory(device: torch.device) -> RankMemory | None:
     return RankMemory(free_bytes=free, held_bytes=torch.cuda.memory_reserved(device))
 
 
+@dataclass
+class RankSession:
+    """A session that is open on a rank."""
+
+    avatar: TalkingAvatar
+    frames: SharedFrames
+    state: SessionState | None = None
+    """After the chunk before."""
+
+
 class Rank:
-    """Networks and session of one rank."""
+    """Networks and sessions of one rank."""
 
     def __init__(
         self,
@@ -139,9 +149,7 @@ class Rank:
         self._groups: dict[int, SequenceGroups] = {}
         self._spread: SpreadNetworks | None = None
         self._division: tuple[Exchange, int] | None = None
-        self._avatar: TalkingAvatar | None = None
-        self._state: SessionState | None = None
-        self._frames: SharedFrames | None = None
+        self._sessions: dict[int, RankSession] = {}
 
     def carry_out(self, message: Message, blobs: list[bytearray]) -> Message:
         """Carry out a command, and return the answer; whatever fails in it is one."""
@@ -155,7 +163,7 @@ class Rank:
             elif isinstance(message, GenerateChunk):
                 self._generate(message, blobs)
             else:
-                self.release(networks=message.networks)
+                self.release(networks=message.networks, session=message.session)
         except StoppedError:
             return Stopped(command=message.command, rank=self._rank)
         except Exception as error:  # the border of the process: the parent decides
@@ -166,9 +174,12 @@ class Rank:
         memory = _memory(self._device) if isinstance(message, Release) else None
         return Finished(command=message.command, rank=self._rank, memory=memory)
 
-    def release(self, *, networks: bool) -> None:
-        """Free the session, and all weights if ``networks`` is set."""
-        self._avatar = self._state = self._frames = None
+    def release(self, *, networks: bool, session: int | None = None) -> None:
+        """Free a session, ``None`` all of them, and all weights if ``networks`` is set."""
+        if session is None:
+            self._sessions.clear()
+        else:
+            self._sessions.pop(session, None)
         if networks:
             self._networks = self._model = self._spread = None
         gc.collect()
@@ -176,7 +187,6 @@ class Rank:
             torch.cuda.empty_cache()
 
     def _open(self, message: OpenJob, blobs: list[bytearray]) -> None:
-        self.release(networks=False)
         self._row.enter(Phase.LOADING)
         job = read_job(message.job)
         plan = unpack_plan(job, blobs, self._device)
@@ -192,7 +202,7 @@ class Rank:
         if self._rank != 0:
             self._row.mark()  # it waits for rank 0, which is behind until all is encoded
         *contexts, tokens = share(encode, self._control)
-        self._avatar = prepare_avatar(
+        avatar = prepare_avatar(
             plan,
             Encodings(contexts, tokens),
             self._samples,
@@ -201,11 +211,12 @@ class Rank:
             self._events,
             self._images(plan),
         )
-        self._frames = frames
+        self._sessions[message.command] = RankSession(avatar, frames)
 
     def _networks_for(self, job: Job, plan: RenderPlan) -> tuple[CachedNetworks, SpreadNetworks]:
         """Return the networks as they were read, and divided; what was read serves any division."""
         if self._networks is None or self._model != job.model:
+            assert not self._sessions, "sessions that are open at once have one model"
             self.release(networks=True)
             self._networks = CachedNetworks(plan.checkpoint, plan.placement, self._events)
             self._model = job.model
@@ -227,23 +238,22 @@ class Rank:
         return self._spreads[key]
 
     def _generate(self, message: GenerateChunk, blobs: list[bytearray]) -> None:
-        avatar, frames = self._avatar, self._frames
-        assert avatar is not None, "a job was opened"
-        assert frames is not None
+        session = self._sessions[message.session]
+        avatar, frames = session.avatar, session.frames
         samples, *motion = blobs
         voices = np.frombuffer(samples, np.float32).reshape(avatar.num_voices, -1)
         self._samples.put(message.first_sample, voices)
         self._events.chunk = message.index + 1
         self._row.enter(Phase.AUDIO, chunk=message.index + 1)
-        state = self._state
+        state = session.state
         if not message.keep_state or state is None:
             given = unpack_tensor(message.motion, motion[0]) if message.motion else None
             state = SessionState(message.index, given, avatar.fingerprint)
         assert state.chunk_index == message.index, (state.chunk_index, message.index)
-        groups = avatar.generate(chunk_span(message.index, avatar.chunk), state)
+        groups = avatar.generate(span_of(message, avatar.chunk), state)
         first = 0
         for group in iter(partial(self._next_group, groups), None):
-            self._state = group.state
+            session.state = group.state
             count = len(group.frames)
             frames.write(first, group, with_state=self._rank == 0)
             self._row.written = message.command, first + count

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flashtalk_core.engine.spec import RenderSpec, Speaker
+from flashtalk_core.engine.spec import PlacementSpec, RenderSpec, Speaker
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.live.plan import plan_live
 
@@ -14,3 +14,11 @@ def test_a_session_hears_one_speaker():
     with pytest.raises(InvalidInputError, match=r"^speakers 2: a live session hears one") as caught:
         plan_live(spec)
     assert caught.value.subject == "speakers"
+
+
+def test_a_session_is_drawn_on_this_host():
+    spec = RenderSpec(placement=PlacementSpec(cluster="10.0.0.1:6379"))
+    says = r"^cluster 10\.0\.0\.1:6379: live sound is drawn on devices of this host"
+    with pytest.raises(InvalidInputError, match=says) as caught:
+        plan_live(spec)
+    assert caught.value.subject == "cluster"

@@ -11,7 +11,9 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
-from flashtalk_core.engine.events import EventHandlers
+from flashtalk_core.engine.build import LocalEngine
+from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
+from flashtalk_core.engine.state import SessionState
 from flashtalk_core.errors import (
     FlashTalkError,
     InvalidInputError,
@@ -19,7 +21,10 @@ from flashtalk_core.errors import (
     OverflowedError,
     WorkerError,
 )
+from flashtalk_core.geometry import span_at
+from flashtalk_core.media.audio.probe import AnalysisStream
 from flashtalk_core.placement.devices import check_cluster
+from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.runtime.channel import Channel, ChannelClosed, make_pair
 from flashtalk_core.runtime.cluster import host as host_module
 from flashtalk_core.runtime.cluster import process as process_module
@@ -167,6 +172,21 @@ def test_an_engine_renders_what_this_process_does_and_serves_the_next_render(
     assert engines.started[0].is_closed  # others may have its devices
     assert torch.equal(render(plan, cluster), by_one)
     assert len(engines.started) == 2
+
+
+def test_a_chunk_may_begin_anywhere_as_those_of_a_live_session_do(cluster, plan):
+    def draw(engine):
+        with (
+            AnalysisStream(plan.audio, plan.chunk.sample_rate_hz) as samples,
+            engine.open(plan, samples, NO_EVENTS) as source,
+        ):
+            span = span_at(3, 1, source.chunk)
+            motion = torch.zeros(1, 3, plan.chunk.num_motion_frames, *plan.request.size_px)
+            state = SessionState(1, motion, source.fingerprint)
+            return torch.cat([group.frames for group in source.generate(span, state)])
+
+    alone = LocalEngine(CachedNetworks(plan.checkpoint, plan.placement))
+    assert torch.equal(draw(cluster), draw(alone))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.cpu
 MESSAGES = [
     GenerateChunk(
         command=3,
+        session=2,
         index=0,
+        first_frame=-28,
         first_sample=-56_960,
         motion=Array(dtype="float32", shape=(1, 3, 5, 32, 32)),
         keep_state=False,
@@ -45,7 +47,7 @@ def test_a_message_arrives_as_it_was_sent(message):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"version": 2}, "message of version 2: this FlashTalk uses 1"),
+        ({"version": 1}, "message of version 1: this FlashTalk uses 2"),
         ({"version": True}, "message of version True"),
         ({"kind": "Run"}, "message 'Run': no such kind"),
         ({"kind": ["Exit"]}, "no such kind"),
