@@ -23,10 +23,10 @@ from ..geometry import check_size
 from ..media.audio.info import AudioInfo
 from ..media.audio.probe import check_part, check_target, measure_soundtrack
 from ..media.audio.source import AudioArray
-from ..media.image.faces.detection import FaceBox, find_faces
+from ..media.image.faces.detection import FaceBox, FaceUse, find_faces
 from ..media.image.faces.framing import FacePick, pick_face
 from ..media.image.portrait import check_fit, open_image
-from ..media.masks import Box
+from ..media.masks import FACE, Box
 from ..media.video.video_track import check_frame_size
 from ..models.attention import Attention
 from ..models.half_precision import check_half_precision
@@ -59,6 +59,8 @@ from .request import AvatarRequest, check_changes, check_decode_latents, check_p
 from .speakers.planned import PlannedSpeaker
 from .speakers.planning import check_cells, check_speakers, plan_speakers
 from .spec import FramesSpec, ModelSpec, PlacementSpec, RenderSpec, subject_of
+
+_FACE_MASKS = FaceUse(f"speaker mask {FACE!r}", "use 'left', 'right', boxes or images instead")
 
 
 class Host(Protocol):
@@ -202,7 +204,7 @@ def resolve(spec: RenderSpec, host: Host, inputs: Inputs | None = None) -> Rende
     opening = None if inputs.model else _find_model(spec, host)
     image = inputs.image or _open_portrait(spec)
     speakers, sound = plan_speakers(
-        spec, inputs.audio_inputs, inputs.masks, image, lambda: _face_boxes(image)
+        spec, inputs.audio_inputs, inputs.masks, image, lambda: _face_boxes(spec, host, image)
     )
     soundtrack = _find_soundtrack(spec, inputs.soundtrack, sound or speakers[0].audio)
     model = inputs.model
@@ -239,9 +241,11 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
     )
     check_fit(spec.fit)
     require(
-        spec.face_detector is None or spec.fit == "face",
-        f"face detector {excerpt(spec.face_detector or '')!r}: it is for fit 'face', and fit is "
-        f"{spec.fit!r}; leave it out, or use that",
+        spec.face_detector is None
+        or spec.fit == "face"
+        or any(speaker.mask == FACE for speaker in spec.speakers),
+        f"face detector {excerpt(spec.face_detector or '')!r}: it is for fit 'face' or speaker "
+        f"masks 'face', and fit is {spec.fit!r}; leave it out, or use one of them",
         subject="fit",
     )
     check_part(spec.start_s, spec.duration_s)
@@ -341,9 +345,10 @@ def _find_model(spec: RenderSpec, host: Host) -> tuple[ModelFiles, tuple[LoraFil
     return files, loras, backend
 
 
-def _face_boxes(image: Image) -> list[Box]:
+def _face_boxes(spec: RenderSpec, host: Host, image: Image) -> list[Box]:
     with about("speakers", instead_of="fit"):
-        return [(each.left, each.top, each.width, each.height) for each in find_faces(image)]
+        faces = find_faces(image, host.find_face_detector(spec.face_detector), _FACE_MASKS)
+    return [(each.left, each.top, each.width, each.height) for each in faces]
 
 
 def _open_portrait(spec: RenderSpec) -> Image:

@@ -229,7 +229,7 @@ class RenderSpec:
     """``cover`` fills the frame and cuts the sides off, ``pad`` shows the whole image, ``face``
     takes the part around its face."""
     face_detector: str | None = None
-    """File of YuNet's network, which finds the face; ``None`` is the host's."""
+    """File of YuNet's network, which finds the faces of fit and masks; ``None`` is the host's."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     chunk: ChunkSpec = field(default_factory=ChunkSpec)
     model: ModelSpec = field(default_factory=ModelSpec)

@@ -135,7 +135,8 @@ def add_avatar_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--face-detector",
         metavar="FILE",
-        help="YuNet's file, which finds the face for --fit face; default: OpenCV's own detector",
+        help="YuNet's file, which finds the faces for --fit face and masks 'face'; default: "
+        "OpenCV's own detector",
     )
     parser.add_argument("--prompt", help="what is to be seen; default: the model's")
     add_sampling(parser)

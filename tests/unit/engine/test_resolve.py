@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from flashtalk_core.engine.resolve import (
 )
 from flashtalk_core.engine.speakers import planning as speaker_planning
 from flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
-from flashtalk_core.errors import FlashTalkError
+from flashtalk_core.errors import FlashTalkError, InvalidInputError
 from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.image.faces.detection import FaceBox
@@ -577,6 +578,27 @@ def test_headers_of_weights_come_last_and_no_weights_are_read(monkeypatch):
     order.clear()
     resolve(BASE, Recorded())
     assert order[-3:] == ["find_dtype", "free_bytes", "plan_memory"]
+
+
+def _with_face_masks(detector=None):
+    speakers = [replace(BASE.speakers[0], mask="face", offset_s=at) for at in (0.0, 0.1)]
+    return replace(BASE, speakers=tuple(speakers), face_detector=detector)
+
+
+def test_faces_as_masks_are_found_by_the_detector_that_was_named(tmp_path):
+    pytest.importorskip("cv2")
+    detector = tmp_path / "yunet.onnx"
+    detector.write_bytes(b"no network")
+    with pytest.raises(InvalidInputError, match=r"yunet\.onnx: cannot be used") as caught:
+        resolve(_with_face_masks(str(detector)), HOST)
+    assert caught.value.subject == "speakers"
+
+
+def test_faces_as_masks_without_opencv_are_no_matter_of_a_crop(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    says = r"^speaker mask 'face': package .* is not installed; .*, or use 'left', 'right', boxes"
+    with pytest.raises(InvalidInputError, match=says):
+        resolve(_with_face_masks(), HOST)
 
 
 def test_a_face_crop_is_the_video_of_the_part_that_it_chose():

@@ -54,13 +54,29 @@ class FaceBox:
         return 0 <= x - self.left < self.width and 0 <= y - self.top < self.height
 
 
-def find_faces(image: Image.Image, detector: Path | None = None) -> tuple[FaceBox, ...]:
+@dataclass(frozen=True)
+class FaceUse:
+    """What faces are looked for, for messages."""
+
+    what: str
+    """Begins a message."""
+    instead: str
+    """What to do where none can be found."""
+
+
+FACE_CROP = FaceUse("face crop", "leave it off")
+
+
+def find_faces(
+    image: Image.Image, detector: Path | None = None, use: FaceUse = FACE_CROP
+) -> tuple[FaceBox, ...]:
     """Find the faces of an image.
 
     Args:
         image: Upright, any mode that Pillow converts to RGB.
         detector: File of YuNet's network; ``None`` is OpenCV's own cascade, for faces that look
             into the camera.
+        use: What for.
 
     Returns:
         Faces that do not lie in one another, from left to right; none if there is none.
@@ -72,27 +88,29 @@ def find_faces(image: Image.Image, detector: Path | None = None) -> tuple[FaceBo
     scale = min(1.0, _SEARCHED_PX / max(image.size))
     size = max(1, round(scale * image.width)), max(1, round(scale * image.height))
     pixels = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX))
-    cv2 = _opencv()
-    found = _by_cascade(cv2, pixels) if detector is None else _by_network(cv2, pixels, detector)
+    cv2 = _opencv(use)
+    found = (
+        _by_cascade(cv2, pixels, use) if detector is None else _by_network(cv2, pixels, detector)
+    )
     boxes = [_inside(box / scale, image.size) for box in found]
     return tuple(sorted(_apart([box for box in boxes if box.width > 1 and box.height > 1])))
 
 
-def _opencv() -> Any:
+def _opencv(use: FaceUse) -> Any:
     try:
         import cv2
     except ImportError as error:
         raise InvalidInputError(
-            f"face crop: {missing_package(PACKAGE)}, or leave it off", subject="fit"
+            f"{use.what}: {missing_package(PACKAGE)}, or {use.instead}", subject="fit"
         ) from error
     return cv2
 
 
-def _by_cascade(cv2: Any, pixels: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+def _by_cascade(cv2: Any, pixels: NDArray[np.uint8], use: FaceUse) -> list[NDArray[np.float64]]:
     folder = Path(getattr(getattr(cv2, "data", None), "haarcascades", ""))
     if not hasattr(cv2, "CascadeClassifier") or not (folder / _CASCADES[0]).is_file():
         raise InvalidInputError(
-            f"face crop: OpenCV {cv2.__version__} has no detector of its own; install "
+            f"{use.what}: OpenCV {cv2.__version__} has no detector of its own; install "
             f"'{PACKAGE}<5', or name YuNet's file (face_detection_yunet_2023mar.onnx of OpenCV's "
             "model zoo)",
             subject="fit",
