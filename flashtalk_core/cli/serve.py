@@ -146,10 +146,12 @@ async def _check_port(args: argparse.Namespace) -> None:
 def _hub(
     args: argparse.Namespace, plan: RenderPlan, engine: Engine, limits: ServerLimits
 ) -> LiveHub:
+    from ..engine.resolve import LocalHost
     from ..serve.avatars import Avatars
     from ..serve.hub import LiveHub
 
-    avatars = Avatars(plan, engine, args.chunk_frames)
+    detector = LocalHost().find_face_detector(args.face_detector)
+    avatars = Avatars(plan, engine, args.chunk_frames, detector)
     return LiveHub(
         avatars,
         limits,

@@ -18,14 +18,17 @@ from ..config.chunk import ChunkConfig
 from ..engine.events import NO_EVENTS, RenderEvents
 from ..engine.plan import Engine, RenderPlan
 from ..engine.render import describe
+from ..engine.request import AvatarRequest
 from ..engine.state import FrameGroup
-from ..errors import FlashTalkError, InvalidInputError
+from ..errors import FlashTalkError, InvalidInputError, require
 from ..live.audio.sound import LiveSound
 from ..live.decide import ChunkCost, Policy
 from ..live.engine import LiveEngine, live_chunks, open_engine, prepare_idle
 from ..live.idle import IdleLoop
 from ..live.session import Job
 from ..media.audio.source import SampleReader
+from ..media.image.faces.detection import find_faces
+from ..media.image.faces.framing import pick_face
 from ..media.image.portrait import open_image
 
 MAX_AVATARS = 8
@@ -134,15 +137,19 @@ class Avatars:
         plan: RenderPlan,
         engine: Engine,
         chunk_frames: Sequence[int] = (33,),
+        face_detector: Path | None = None,
     ) -> None:
         """Prepare nothing yet.
 
         Args:
             plan: Of the server; what a session does not say is taken from it. All sessions have
                 its model and placement: later the device is full of the networks themselves.
+                Where its portrait was cropped to a face, those of clients are, too.
             engine: Renders.
             chunk_frames: Lengths of chunk that may be drawn, motion frames included.
+            face_detector: File of the network that finds faces; ``None`` is OpenCV's own detector.
         """
+        self._face_detector = face_detector
         self._plan = plan
         self._engine = engine
         self._chunk_frames = sorted(set(chunk_frames))
@@ -160,12 +167,27 @@ class Avatars:
         """
         request = self._plan.request
         if portrait is not None:
-            request = replace(request, image=_open_portrait(portrait))
+            request = self._with_image(request, _open_portrait(portrait))
         if prompt is not None:
             request = replace(request, prompt=prompt)
         if seed is not None:
             request = replace(request, sampling=replace(request.sampling, seed=seed))
         return replace(self._plan, request=request)
+
+    def _with_image(self, request: AvatarRequest, image: Image) -> AvatarRequest:
+        """Return a request for another portrait, framed as that of the server is."""
+        if request.face is None:
+            return replace(request, image=image)
+        faces = find_faces(image, self._face_detector)
+        require(
+            bool(faces),
+            "portrait: no face that looks into the camera was found in it, and this server crops "
+            "to a face; send another, or one that is larger in the image",
+            subject="portrait",
+        )
+        framing = self._plan.checkpoint.config.framing
+        pick = pick_face(image, faces, request.size_px, framing)
+        return replace(request, image=pick.crop(), face=pick)
 
     def hold(self, user: object, plan: RenderPlan, policy: Policy) -> None:
         """Keep a portrait as long as somebody uses it, from before it is prepared; any thread."""
