@@ -112,9 +112,10 @@ def render_video(
     rate_hz = plan.chunk.sample_rate_hz
     with (
         sink,
-        StagedFrames(plan, state) as staged,
         open_analysis(plan.voices, rate_hz) as samples,
         engine.open(plan, samples, events) as source,
+        # Last, as an engine of other processes looks for memory that has room for the stage, too.
+        StagedFrames(plan, state) as staged,
     ):
         events.ready()
         groups = run_session(source, plan.audio, state, events)

@@ -1,15 +1,21 @@
 """What a fleet says of the memory of its devices; its processes are stand-ins with two GPUs."""
 
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
-from flashtalk_core.engine.events import NO_EVENTS
+from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
+from flashtalk_core.engine.render import render_video
 from flashtalk_core.errors import NoMemoryError
 from flashtalk_core.media.audio.probe import AnalysisStream
 from flashtalk_core.placement.memory_choice import PROCESS_BYTES
 from flashtalk_core.runtime.fleet import Fleet
 from flashtalk_core.runtime.messages import RankMemory, Ready
+from flashtalk_core.stages.upscaling import UpscaleStage
+
+from .conftest import Frames
 
 pytestmark = pytest.mark.cpu
 
@@ -146,3 +152,38 @@ def test_processes_that_are_started_again_hold_no_weights_yet(fleet, plan):
     with pytest.raises(NoMemoryError), open_session(fleet, with_peak(plan, 2 * 10**9)):
         pass
     assert not fleet.holds_weights
+
+
+@dataclass(frozen=True)
+class Upscaler:
+    """A network of this process on the first GPU, with 3 GB of weights."""
+
+    workers: Any
+    identity: str = "none"
+    scale: int = 2
+    weight_bytes: int = 3 * 10**9
+
+    @contextmanager
+    def opened(self):
+        self.workers.free_bytes -= self.weight_bytes
+        yield None
+        self.workers.free_bytes += self.weight_bytes
+
+
+class OpenedError(Exception):
+    """Ends a render that was about to begin."""
+
+
+def test_a_frame_stage_takes_its_memory_once(fleet, workers, plan):
+    """The plan counts it, so it is not to be missing already where the plan is held to memory."""
+    workers.free_bytes = 10 * 10**9
+    plan = replace(with_peak(plan, 9 * 10**9), stage=UpscaleStage(Upscaler(workers)))
+
+    def begin():
+        assert workers.free_bytes == 7 * 10**9
+        raise OpenedError
+
+    for _ in range(2):  # with processes that start, and with those that run
+        with pytest.raises(OpenedError):
+            render_video(plan, Frames(), fleet, events=EventHandlers(ready=begin))
+    assert workers.free_bytes == 10 * 10**9
