@@ -196,11 +196,13 @@ def generate_chunk(
     for group in _decode(model, latent):
         _check_finite(group, state.chunk_index, "the VAE's images are", spread)
         events.stage("decode")
+        num_hidden = max(0, num_motion - num_decoded)
+        num_decoded += group.shape[2]
+        if num_decoded <= min(num_motion, model.chunk.num_frames - num_motion):
+            continue  # neither shown nor the next chunk's motion frames
         frames = _match(group[0].float(), reference, sampling, spread)
         events.stage("colour")
         last_frames = _append_last(last_frames, frames, num_motion)
-        num_hidden = max(0, num_motion - num_decoded)
-        num_decoded += frames.shape[1]
         if num_decoded > num_motion:
             is_last = num_decoded == model.chunk.num_frames
             next_state = None

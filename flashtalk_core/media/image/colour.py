@@ -111,14 +111,16 @@ def match_colours(
     lab = rgb_to_lab(rgb)
     mean, std = _statistics(lab) if total is None else _statistics_of_parts(lab, total)
     scale = reference.std.to(lab).reshape(3, 1, 1, 1) / torch.where(std < _FLAT, 1.0, std)
-    matched = lab_to_rgb((lab - mean) * scale + reference.mean.to(lab).reshape(3, 1, 1, 1))
-    blended = (1 - strength) * rgb + strength * matched
+    goal = reference.mean.to(lab).reshape(3, 1, 1, 1)
+    matched = lab_to_rgb(torch.addcmul(goal, lab - mean, scale))
+    blended = matched if strength == 1 else (1 - strength) * rgb + strength * matched
     return (blended * 2 - 1).to(frames.dtype)
 
 
 def _statistics(lab: Tensor) -> tuple[Tensor, Tensor]:
+    # Not ``std``, which takes three times as long on a CPU.
     mean = lab.mean(dim=(-2, -1), keepdim=True)
-    return mean, lab.std(dim=(-2, -1), keepdim=True, correction=0)
+    return mean, (lab - mean).square().mean(dim=(-2, -1), keepdim=True).sqrt()
 
 
 def _statistics_of_parts(lab: Tensor, total: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -132,6 +134,8 @@ def _statistics_of_parts(lab: Tensor, total: Callable[[Tensor], Tensor]) -> tupl
 
 
 def _mix(matrix: tuple[tuple[float, ...], ...], channels: Tensor) -> Tensor:
+    if channels.device.type == "cpu" and channels.dtype == torch.float32:
+        return torch.tensor(matrix).matmul(channels.flatten(1)).view_as(channels)
     # Written out instead of a matrix product: no TF32 or half-precision shortcut applies to it.
     first, second, third = channels
     return torch.stack([a * first + b * second + c * third for a, b, c in matrix])
