@@ -69,6 +69,11 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     Returns:
         Rotated ``x``, same shape and dtype; computed in float32.
     """
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        # One pass instead of seven, and the same numbers; a compiler makes one of them anyway.
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+        turned = torch.view_as_real(pairs * torch.view_as_complex(rotation)[:, None])
+        return turned.flatten(-2).type_as(x)
     real, imaginary = x.float().unflatten(-1, (-1, 2)).unbind(-1)
     cos, sin = rotation[:, None].unbind(-1)
     turned = torch.stack([real * cos - imaginary * sin, real * sin + imaginary * cos], dim=-1)
