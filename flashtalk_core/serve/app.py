@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FlashTalkError
@@ -35,6 +34,8 @@ _STATUS = {
     "token": 401, "origin": 403, "host": 403, "session": 404, "type": 415, "package": 501,
     "full": 503, "busy": 503,
 }  # fmt: skip
+_OF_SOCKETS = {"token", "session", "format"}
+"""Fields of ``start`` that a request without a socket has no use for."""
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -117,7 +118,14 @@ class LiveApp:
             raise RefusedError("input", "the body is no JSON; send the fields of 'start'") from None
         if not isinstance(fields, dict):
             raise RefusedError("input", "the body is no JSON object; send the fields of 'start'")
-        session = await self._hub.enter(replace(parse_start(fields), token=""))
+        unused = sorted(_OF_SOCKETS & fields.keys())
+        if unused:
+            raise RefusedError(
+                "input",
+                f"start: {', '.join(unused)}: of a WebSocket alone; leave it out, send a token in "
+                "the headers, and name a session in the address",
+            )
+        session = await self._hub.enter(parse_start(fields))
         return web.json_response(self._hub.welcome(session), status=201, headers=_HEADERS)
 
     async def delete(self, request: web.Request) -> web.Response:

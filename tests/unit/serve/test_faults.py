@@ -219,6 +219,12 @@ async def post_is_a_list(scene):
     return f"{answer.status}: {(await answer.json())['message']}"
 
 
+async def post_is_of_a_socket(scene):
+    fields = {"session": scene.session, "format": "jpeg"}
+    answer = await scene.client.post(f"{scene.address}/sessions", json=fields)
+    return f"{answer.status}: {(await answer.json())['message']}"
+
+
 async def say_to_a_microphone(scene):
     answer = await scene.client.post(f"{scene.address}/sessions", json={"source": "microphone"})
     url = f"{scene.address}/sessions/{(await answer.json())['session']}"
@@ -368,6 +374,7 @@ FAULTS = [
     (out_of_the_folder, "404"),
     (post_is_no_json, "400: the body is no JSON; send the fields of 'start'"),
     (post_is_a_list, "400: the body is no JSON object"),
+    (post_is_of_a_socket, "400: start: format, session: of a WebSocket alone; leave it out"),
     (say_to_a_microphone, "400: the session hears a microphone; begin one with"),
     (say_half_a_sample, "1.0 s"),
     (say_breaks_off, "played 0.4"),
