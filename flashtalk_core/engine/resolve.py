@@ -177,7 +177,8 @@ class Inputs:
     """Those of the portrait, if they were looked for already."""
     model: OpenedModel | None = None
     soundtrack: AudioArray | AudioInfo | None = None
-    """What is heard instead of the speech; see :func:`measure_soundtrack`."""
+    """What is heard instead of the speech; see :func:`measure_soundtrack`. With two speakers one
+    that was measured for the first alone is measured again, for both."""
     stage: FrameStage | None = None
     """What happens to frames before they are encoded."""
 
@@ -361,8 +362,6 @@ def _open_portrait(spec: RenderSpec) -> Image:
 def _find_soundtrack(
     spec: RenderSpec, given: AudioArray | AudioInfo | None, speech: AudioInfo
 ) -> AudioInfo | None:
-    if isinstance(given, AudioInfo):
-        return given
     source = given if given is not None else spec.soundtrack
     return None if source is None else measure_soundtrack(source, spec.start_s, speech)
 

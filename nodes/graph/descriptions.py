@@ -212,7 +212,7 @@ class SpeechDescription:
     duration_s: float | None
     """What was asked for, seconds; ``None`` is up to the end."""
     soundtrack: AudioInfo | None = None
-    """What is heard in the video; ``None`` is ``audio``."""
+    """What is heard in the video, as far as ``audio`` lasts; ``None`` is ``audio``."""
     dialogue: Dialogue | None = None
     """With two speakers."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...flashtalk_core.config.avatar import SpeakerRouting
+    from ...flashtalk_core.media.audio.info import AudioInfo
     from .descriptions import SpeechDescription
 
 
@@ -71,7 +72,20 @@ def describe_dialogue(
     check_speakers(speakers, len(found))
     audio = (second or first).audio
     dialogue = Dialogue(audio, speakers, found, cast("SpeakerRouting | None", routing))
-    return replace(first, dialogue=dialogue)
+    return replace(first, soundtrack=_soundtrack_of(first, second), dialogue=dialogue)
+
+
+def _soundtrack_of(first: SpeechDescription, second: SpeechDescription | None) -> AudioInfo | None:
+    """Return what is heard in the video: the soundtrack of either, or of both if it is the same."""
+    if second is None or second.soundtrack is None:
+        return first.soundtrack
+    require(
+        first.soundtrack is None or first.soundtrack.source == second.soundtrack.source,
+        "speech_2: both Audio Encode nodes have a soundtrack, and a video has one; connect it to "
+        "one of them",
+        subject="speech_2",
+    )
+    return second.soundtrack
 
 
 def _check_alike(first: SpeechDescription, second: SpeechDescription) -> None:
@@ -84,5 +98,12 @@ def _check_alike(first: SpeechDescription, second: SpeechDescription) -> None:
         "speech_2: start, duration and loudness {:g}, {:g}, {:g}, those of speech are {:g}, {:g}, "
         "{:g}; set them alike in both Audio Encode nodes, and use start_2 for when it "
         "begins".format(*other, *one),
+        subject="speech_2",
+    )
+    require(
+        first.mouth_strength == second.mouth_strength,
+        f"speech_2: mouth_strength {second.mouth_strength:g}, that of speech is "
+        f"{first.mouth_strength:g}, and one moves both mouths; set them alike in both Audio Encode "
+        "nodes",
         subject="speech_2",
     )

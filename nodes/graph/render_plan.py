@@ -68,7 +68,10 @@ def describe_render(
         model=model.opened,
         soundtrack=speech.soundtrack,
     )
-    return RenderDescription(spec, inputs, resolve(spec, ComfyHost(), inputs), model)
+    plan = resolve(spec, ComfyHost(), inputs)
+    # Later nodes resolve the same again, and need not measure it.
+    inputs = replace(inputs, soundtrack=plan.soundtrack)
+    return RenderDescription(spec, inputs, plan, model)
 
 
 def decoded_with(

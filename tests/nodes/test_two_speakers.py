@@ -66,6 +66,7 @@ def test_one_recording_is_divided_by_turns(pack, chunks, speech):
         ({}, r"input 'speech_2': speech_2: nothing is connected, and no turns"),
         ({"turns": "1: 0-9"}, r"input 'turns': turns '1: 0-9': speaker 2 has none"),
         ({"start": 0.1}, r"input 'speech_2': speech_2: start, duration and loudness 0.1, 0, -23"),
+        ({"mouth_strength": 2}, r"input 'speech_2': speech_2: mouth_strength 2, that of"),
         ({"mask_1": 1}, r"input 'mask_2': mask_2: nothing is connected; connect both"),
     ],
 )
@@ -73,8 +74,8 @@ def test_what_is_missing_or_does_not_go_together(pack, speech, given, message):
     given = dict(given)
     if "mask_1" in given:
         given |= {"mask_1": torch.ones(1, 8, 8), "turns": "1: 0-1, 2: 1-2"}
-    if "start" in given:
-        given = {"speech_2": speech(start=given["start"])}
+    if "start" in given or "mouth_strength" in given:
+        given = {"speech_2": speech(**given)}
     assert re.search(message, pack.error("TwoSpeakers", speech=speech(), **given))
 
 
@@ -83,3 +84,21 @@ def test_masks_of_another_size_are_refused_by_the_sampler(pack, model, reference
     described = pack.run("TwoSpeakers", speech=speech(), speech_2=speech(0.2), **masks).args[0]
     said = pack.error("ChunkSampler", model=model, speech=described, reference=reference)
     assert "input 'speech': speaker 1's mask: 8x8 pixels, the portrait has 128x64" in said
+
+
+@pytest.mark.parametrize("which", ["first", "second", "both"])
+def test_a_soundtrack_lasts_as_long_as_both(pack, chunks, make, speech, which):
+    mix = make.audio(1.0, 44_100, 2)
+    first, second = (
+        speech(0.2, **({"soundtrack": mix} if which in (name, "both") else {}))
+        for name in ("first", "second")
+    )
+    described = pack.run("TwoSpeakers", speech=first, speech_2=second, start_2=0.3).args[0]
+    plan = chunks(described).plan
+    assert plan.audio.duration_s == plan.track.duration_s == pytest.approx(0.5)
+
+
+def test_two_soundtracks_are_refused(pack, make, speech):
+    both = [speech(0.2, soundtrack=make.audio(1.0, rate)) for rate in (44_100, 22_050)]
+    said = pack.error("TwoSpeakers", speech=both[0], speech_2=both[1], start_2=0.3)
+    assert "input 'speech_2': speech_2: both Audio Encode nodes have a soundtrack" in said

@@ -246,11 +246,14 @@ def _no_samples(reader: AudioReader, start_s: float) -> InvalidInputError:
     )
 
 
-def measure_soundtrack(source: str | AudioArray, start_s: float, speech: AudioInfo) -> AudioInfo:
+def measure_soundtrack(
+    source: str | AudioArray | AudioInfo, start_s: float, speech: AudioInfo
+) -> AudioInfo:
     """Measure what is heard in the video instead of the speech, as far as it is heard.
 
     Args:
-        source: A path, or audio in memory.
+        source: A path, or audio in memory; one that was measured is measured again if it was for
+            other speech, such as that of one speaker of two.
         start_s: Where the speech begins, seconds; it begins there, too.
         speech: As it was measured.
 
@@ -258,5 +261,14 @@ def measure_soundtrack(source: str | AudioArray, start_s: float, speech: AudioIn
         InvalidInputError: If it cannot be read, or has ended by then.
     """
     assert speech.duration_s is not None, "the speech was measured"
+    duration_s = max(speech.duration_s, MIN_DURATION_S)
+    audio: str | Path | AudioSource
+    if isinstance(source, AudioInfo):
+        part = source.start_sample, source.limit_samples
+        if part == _part_samples(source.rate_hz, start_s, duration_s):
+            return source
+        audio = source.source
+    else:
+        audio = source
     with about("soundtrack", instead_of="sound_start"), about("soundtrack", instead_of="speakers"):
-        return probe_audio(source, start_s, max(speech.duration_s, MIN_DURATION_S))
+        return probe_audio(audio, start_s, duration_s)
