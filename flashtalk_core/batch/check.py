@@ -115,7 +115,7 @@ def _check(
         fingerprint=facts.fingerprint,
         num_frames=facts.num_frames,
         is_done=is_done and not again,
-        notes=facts.notes,
+        notes=(*row.notes, *facts.notes),
     )
 
 

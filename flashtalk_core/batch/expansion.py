@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine.speakers.text import UNUSED_AUDIO, read_speakers
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt, reason, shown_path
 from ..files.paths import entries, is_file, is_folder, user_path
+from .row_options import lines_of, whole_path
 
 _MAGIC = re.compile(r"[*?\[]")
 _IMAGES = "avif bmp dds gif ico jp2 jpeg jpg pcx png ppm psd tga tif tiff webp"
@@ -32,8 +34,11 @@ class FileRow:
     values: Mapping[str, Any]
     image: Path
     audio: Path
+    """That of the first speaker where each has their own."""
     default_output: str
     """Template of the name of its video where the row has none."""
+    notes: tuple[str, ...] = ()
+    """What of the row has no effect."""
 
 
 def expand(number: int, values: Mapping[str, Any], folder: Path) -> list[FileRow]:
@@ -46,9 +51,13 @@ def expand(number: int, values: Mapping[str, Any], folder: Path) -> list[FileRow
 
     Raises:
         InvalidInputError: If one of the two is missing or finds nothing, or both are several
-            files that are no pairs.
+            files that are no pairs. Audio that nobody speaks is not looked for.
     """
-    images, audios = (_files(values, kind, folder) for kind in SUFFIXES)
+    images, own = _files(values, "image", folder), _own_audio(values, folder)
+    audios = _files(values, "audio", folder) if own is None else [own]
+    notes = []
+    if own is not None and values.get("audio") is not None:
+        notes.append(f"audio {shown_path(str(values['audio']))}: {UNUSED_AUDIO}")
     if len(images) > 1 and len(audios) > 1:
         pairs = _pairs(images, audios)
     else:
@@ -62,9 +71,17 @@ def expand(number: int, values: Mapping[str, Any], folder: Path) -> list[FileRow
             image=image,
             audio=audio,
             default_output=default,
+            notes=tuple(notes),
         )
         for index, (image, audio) in enumerate(pairs, 1)
     ]
+
+
+def _own_audio(values: Mapping[str, Any], folder: Path) -> Path | None:
+    """Return the audio of the first speaker, ``None`` unless each has their own."""
+    given = [str(each) for each in lines_of(values.get("speaker") or ())]
+    speakers = read_speakers(given, "", place=lambda text: whole_path(text, folder))
+    return Path(str(speakers[0].audio)) if all(each.audio for each in speakers) else None
 
 
 def _files(values: Mapping[str, Any], kind: str, folder: Path) -> list[Path]:

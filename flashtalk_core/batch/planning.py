@@ -87,6 +87,7 @@ def _plan(row: FileRow, read: ReadRow, folders: RowFolders) -> BatchRow | Faulty
         spec=spec,
         crf=crf,
         given=frozenset(row.values),
+        notes=row.notes,
     )
 
 

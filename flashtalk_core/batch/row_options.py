@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..acceleration.kernel_options import GRAPH_MODES, SPEED_WORDS, KernelOptions
@@ -110,6 +111,17 @@ ROW_OPTIONS: Mapping[str, RowOption] = {
     "lora": RowOption(kind="lines", default=(), is_path=True),
 }
 """By name, with ``_`` between words."""
+
+
+def lines_of(value: Any) -> list[Any]:
+    """Return the values of an option that may be repeated: a list, or the lines of a cell."""
+    lines = value if isinstance(value, list | tuple) else str(value).splitlines()
+    return [each for each in lines if str(each).strip()]
+
+
+def whole_path(text: str, folder: Path) -> str:
+    """Return the path of what a row names: below the folder of the manifest."""
+    return text if text.startswith("~") else str(folder / text)
 
 
 def option_name(name: str) -> str:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError, about
 from ..excerpt import excerpt
-from .row_options import ROW_OPTIONS, RowOption, option_name, read_number
+from .row_options import (
+    ROW_OPTIONS,
+    RowOption,
+    lines_of,
+    option_name,
+    read_number,
+    whole_path,
+)
 
 if TYPE_CHECKING:
     from ..engine.request import PromptChange
@@ -68,9 +75,9 @@ class RowReader:
             return self._one(option, shown, value)
         if option.kind == "switch":
             return _truth(shown, value)
-        lines = value if isinstance(value, list) else str(value).splitlines()
         if option.kind == "lines":
-            return [self._one(option, shown, each) for each in lines if str(each).strip()]
+            return [self._one(option, shown, each) for each in lines_of(value)]
+        lines = value if isinstance(value, list) else str(value).splitlines()
         return [_second_and_prompt(shown, each) for each in lines]
 
     def _one(self, option: RowOption, shown: str, value: Any) -> Any:
@@ -85,7 +92,7 @@ class RowReader:
         return found if is_whole else self._whole_path(text)
 
     def _whole_path(self, text: str) -> str:
-        return text if text.startswith("~") else str(self._folder / text)
+        return whole_path(text, self._folder)
 
 
 def _truth(shown: str, value: Any) -> bool:

@@ -28,6 +28,8 @@ class BatchRow:
     crf: int
     given: frozenset[str] = frozenset()
     """Options that the manifest or a default sets, by name."""
+    notes: tuple[str, ...] = ()
+    """What of the row has no effect."""
 
 
 @dataclass(frozen=True)

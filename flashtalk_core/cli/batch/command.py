@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         "audio": None if args.audio is None else str(args.audio.absolute()),
         "output": args.output,
         "seed": args.seed,
+        "speaker": args.speaker or None,
     }
     rows = plan_manifest(args, reader, reader.names, defaults)
     models = Models(LocalHost())

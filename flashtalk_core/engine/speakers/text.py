@@ -15,6 +15,9 @@ from ..spec import Speaker
 # The colon behind the disk of a path on Windows belongs to the path.
 _MASK_AND_AUDIO = re.compile(r"((?:[A-Za-z]:(?=[/\\]))?[^:]*)(?::(.*))?", re.DOTALL)
 
+UNUSED_AUDIO = "not used; each speaker has audio of their own"
+"""What is to be said of audio for speakers without their own."""
+
 
 def read_speakers(
     given: Sequence[str],

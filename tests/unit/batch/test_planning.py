@@ -123,6 +123,19 @@ def test_what_cannot_be_planned_says_why(plan, row, says):
     assert says in error
 
 
+def test_a_row_whose_speakers_have_their_own_audio_needs_no_other(folder):
+    row = {"image": "anna.png", "speaker": "left:s/a.wav\nright:s/b.flac"}
+    for more, notes in (
+        ({}, ()),
+        ({"audio": "s/*"}, ("audio s/*: not used; each speaker has audio of their own",)),
+        ({"audio": "none.wav"}, ("audio none.wav: not used; each speaker has audio of their own",)),
+    ):
+        (found,) = expand(1, row | more, folder)
+        assert (found.number, found.audio, found.notes) == ("1", folder / "s/a.wav", notes)
+    shared = row | {"speaker": ["left:s/a.wav", "right"], "audio": "s"}
+    assert [each.audio.name for each in expand(1, shared, folder)] == ["a.wav", "b.flac"]
+
+
 def test_rows_have_what_holds_for_all(plan):
     found = plan({"audio": "s/a.wav"}, {"image": "ben.jpg", "audio": "s/b.flac"}, image="anna.png")
     assert [row[1] for row in found] == ["anna.png", "ben.jpg"]
