@@ -460,6 +460,22 @@ def test_several_gpus_need_nccl(two_gpus, monkeypatch):
         find_backend(two_gpus, TwoGpus())
 
 
+class FewerGpus(LocalHost):
+    """A host that computes what it does itself on a CPU, whatever it is called."""
+
+    def find_device(self, name):
+        return torch.device("cpu")
+
+
+def test_a_cluster_may_have_more_gpus_than_this_host(monkeypatch):
+    monkeypatch.setattr(resolving, "check_cluster", lambda _address: None)  # Ray is not installed
+    devices = tuple(f"cuda:{index}" for index in range(4))
+    wanted = PlacementSpec(devices=devices, cluster="10.0.0.1:6379", memory=MemoryChoice("offload"))
+    place = resolve(replace(BASE, placement=wanted), FewerGpus()).placement
+    assert (place.devices, place.local_devices) == (devices, ())
+    assert replace(place, cluster="").local_devices == devices
+
+
 @pytest.fixture(scope="module")
 def opened():
     """The bundled model, opened before."""
