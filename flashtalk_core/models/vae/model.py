@@ -5,7 +5,7 @@ Axis legend: B batch, F pixel frames, T latent frames, H W pixels, h w latent ce
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
@@ -94,20 +94,15 @@ class VideoVAE(nn.Module):
                 for a single frame and is a call of its own only where groups are of 1. The last
                 group holds what is left.
 
-        Yields:
+        Returns:
             ``(B, 3, 4 * n, H, W)`` for each group of n, the first latent frame counting for 1
             frame, clamped to ``[-1, 1]``.
         """
-        cache = CausalCache()
-        for start, stop in pairwise(_boundaries(latent.shape[2], num_latents)):
-            yield self.decode_group(latent[:, :, start:stop], cache)
+        return decode_in_groups(self.decode_group, latent, num_latents)
 
     def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
         """Decode the next latent frames of a clip; see :meth:`decode_groups`."""
-        frames = self.decode_frames(latent, cache)
-        # What is infinite becomes NaN, not a colour: the caller has to notice. Not by
-        # an ``alpha`` of 0, with which PyTorch adds nothing on Apple's GPUs.
-        return frames.clamp(-1, 1).add_(frames * 0)
+        return clamp_frames(self.decode_frames(latent, cache))
 
     def decode_frames(self, latent: Tensor, cache: CausalCache | None = None) -> Tensor:
         """Decode a clip, or the next latent frames of one, to frames that are not clamped."""
@@ -126,6 +121,23 @@ class VideoVAE(nn.Module):
     def denormalise(self, latent: Tensor) -> Tensor:
         """Undo :meth:`normalise`."""
         return latent * self.latent_std.to(latent) + self.latent_mean.to(latent)
+
+
+def decode_in_groups(
+    decode_group: Callable[[Tensor, CausalCache], Tensor], latent: Tensor, num_latents: int
+) -> Iterator[Tensor]:
+    """Yield what ``decode_group`` returns for each group; see :meth:`VideoVAE.decode_groups`."""
+    cache = CausalCache()
+    for start, stop in pairwise(_boundaries(latent.shape[2], num_latents)):
+        yield decode_group(latent[:, :, start:stop], cache)
+
+
+def clamp_frames(frames: Tensor) -> Tensor:
+    """Clamp to ``[-1, 1]``; what is infinite becomes NaN, not a colour: the caller has to notice.
+
+    Not by an ``alpha`` of 0, with which PyTorch adds nothing on Apple's GPUs.
+    """
+    return frames.clamp(-1, 1).add_(frames * 0)
 
 
 def group_sizes(total: int, num_latents: int) -> list[int]:

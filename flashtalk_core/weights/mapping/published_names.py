@@ -99,7 +99,7 @@ def with_published_names(part: Part, sources: Sources) -> Sources:
         WeightsError: If two tensors come to have one name.
     """
     rename = published_names(part, {name for source in sources for name in source.infos})
-    named = tuple(_named(source, rename) for source in sources)
+    named = tuple(renamed(source, rename) for source in sources)
     _check_apart(named)
     return named
 
@@ -148,7 +148,12 @@ def _library_rename(part: Part, names: Collection[str]) -> Callable[[str], str]:
     return str
 
 
-def _named(source: TensorSource, rename: Callable[[str], str | None]) -> TensorSource:
+def renamed(source: TensorSource, rename: Callable[[str], str | None]) -> TensorSource:
+    """Return a source with the names that ``rename`` gives, ``None`` for what is left out.
+
+    Raises:
+        WeightsError: If two tensors come to have one name.
+    """
     stored: dict[str, str] = {}
     for name in source.infos:
         published = rename(name)

@@ -110,6 +110,17 @@ def decoder_sizes(shapes: Shapes) -> Sizes:
     }
 
 
+def light_encoder_sizes(shapes: Shapes) -> Sizes:
+    """Return the fields of :class:`LightVAEConfig` that a small encoder's shapes give."""
+    blocks = numbers_in(shapes, r"encoder\.(\d+)\.conv\.0\.weight")
+    if "encoder.0.weight" not in shapes:
+        return {}
+    return {
+        "encoder_width": shapes["encoder.0.weight"][0],
+        "encoder_blocks": max(1, len(blocks) // 3),
+    }
+
+
 def text_sizes(shapes: Shapes) -> Sizes:
     """Return the fields of :class:`TextEncoderConfig` that shapes give."""
     first = "encoder.block.0.layer"
