@@ -22,6 +22,7 @@ from ..models.transformer.runner import (
 )
 from ..models.transformer.step import run_step
 from ..models.vae.layers import SequenceRunner, run_sequence
+from ..models.vae.light_vae import LightVAE
 from ..models.vae.model import VideoVAE
 from ..models.vae.row_tiles import RowTileRunner
 from .block_ops import BlockKernels, EagerKernels, with_fallback
@@ -67,6 +68,8 @@ def set_execution(
         InvalidInputError: If the device or the installation does not support it.
     """
     check_kernel_options(options, device)
+    if isinstance(network, LightVAE):
+        network = network.coder
     if isinstance(network, AvatarDiT):
         execution = _block_execution(options, device)
         network.runner = BlockRunner(provider or RESIDENT_BLOCKS, execution)

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from ..acceleration.kernel_options import GRAPH_MODES, SPEED_WORDS, KernelOptions
 from ..config.avatar import FitMode, SpeakerRouting
+from ..config.light_vae import MotionVAE
 from ..config.sampling import StepRule
 from ..excerpt import excerpt
 from ..placement.devices import DTYPES
@@ -109,6 +110,8 @@ ROW_OPTIONS: Mapping[str, RowOption] = {
     "memory": RowOption(default="auto"),
     "audio_layers": RowOption(default="auto", is_path=True),
     "lora": RowOption(kind="lines", default=(), is_path=True),
+    "vae": RowOption(default="none", is_path=True),
+    "vae_motion": RowOption(default="full", read=one_of(*get_args(MotionVAE))),
 }
 """By name, with ``_`` between words."""
 

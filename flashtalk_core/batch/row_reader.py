@@ -146,7 +146,9 @@ def _spec(
             name=found["model"],
             audio_layers=found["audio_layers"],
             loras=tuple(map(LoraSpec.parse, found["lora"])),
+            light_vae=found["vae"],
         ),
+        motion_vae=found["vae_motion"],
         placement=_placement(found),
         frames=FramesSpec(upscale=_path(found["upscale"]), upscale_by=found["upscale_by"]),
     )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ..errors import require
 from ..limits import Count, Within
 from .networks import VAEConfig
+
+MotionVAE = Literal["full", "shown", "light"]
+"""What makes the motion frames of the next chunk, and their latents, where a light autoencoder
+decodes: the model's own autoencoder both; the frames that are shown, which its own encodes; the
+frames that are shown, which the light one encodes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,7 +143,14 @@ def prepare_avatar(
     references = ReferenceTrack(denoiser.project, portrait, encodings.contexts, frames)
     references.at(chunk_span(0, plan.chunk))  # reads the transformer now, not within a chunk
     return TalkingAvatar(
-        model=ChunkModel(networks, plan.chunk, plan.num_decode_latents, spread, denoiser),
+        model=ChunkModel(
+            networks,
+            plan.chunk,
+            plan.num_decode_latents,
+            spread,
+            denoiser,
+            plan.motion_vae if plan.checkpoint.light_vae is not None else None,
+        ),
         references=references,
         audio=audio,
         sampling=request.sampling,

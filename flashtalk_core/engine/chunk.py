@@ -7,6 +7,7 @@ layers, A audio features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,12 +16,14 @@ from torch import Tensor
 
 from ..config.avatar import SpeakerRouting
 from ..config.chunk import ChunkConfig
+from ..config.light_vae import MotionVAE
 from ..config.sampling import SamplingConfig
 from ..errors import OverflowedError
 from ..geometry import num_latent_frames
 from ..media.image.colour import match_colours
 from ..models.transformer.model import AvatarDiT
 from ..models.transformer.step import AudioContext
+from ..models.vae.light_vae import ImageCoder, LightVAE
 from ..models.vae.model import VideoVAE
 from ..parallel.image_spread import WHOLE, ImageSpread
 from ..placement.provider import FixedNetworks, Residency
@@ -148,6 +151,8 @@ class ChunkModel:
     """Which part of a frame is encoded and decoded here."""
     denoiser: ChunkDenoiser | None = None
     """A host's own; ``None`` is the transformer of ``networks``."""
+    motion_vae: MotionVAE | None = None
+    """What makes motion frames where a light autoencoder decodes; ``None`` where none does."""
 
     @classmethod
     def resident(cls, dit: AvatarDiT, vae: VideoVAE, chunk: ChunkConfig) -> ChunkModel:
@@ -193,7 +198,7 @@ def generate_chunk(
     last_frames: list[Tensor] = []
     num_decoded = 0
     num_motion = model.chunk.num_motion_frames
-    for group in _decode(model, latent):
+    for group in _decode(model, latent, light=model.motion_vae is not None):
         _check_finite(group, state.chunk_index, "the VAE's images are", spread)
         events.stage("decode")
         num_hidden = max(0, num_motion - num_decoded)
@@ -207,6 +212,9 @@ def generate_chunk(
             is_last = num_decoded == model.chunk.num_frames
             next_state = None
             if is_last:
+                if model.motion_vae == "full":
+                    last_frames = _own_last_frames(model, latent, reference, state, sampling)
+                    events.stage("motion decode")
                 motion_frames = torch.cat(last_frames, dim=1)[None, :, -num_motion:]
                 next_state = _state_after(state, spread.join(motion_frames))
             yield FrameGroup(frames[:, num_hidden:], next_state, spread.corner_px)
@@ -245,16 +253,47 @@ def _motion_latent(model: ChunkModel, reference: Reference, state: SessionState)
     """Encode the last frames of the chunk before, or the portrait for the first chunk."""
     if state.motion_frames is None:
         return reference.motion_latent
-    with model.networks.acquire(VideoVAE) as vae:
+    with _coder(model, light=model.motion_vae == "light") as vae:
         frames = state.motion_frames.to(next(vae.parameters()))
         latent = model.spread.encode(vae, frames, model.num_decode_latents)
     _check_finite(latent, state.chunk_index, "the VAE's latents are", model.spread)
     return latent
 
 
-def _decode(model: ChunkModel, latent: Tensor) -> Iterator[Tensor]:
-    """Yield this rank's part of groups of decoded frames, ``(1, 3, f, H, W)``."""
+def _own_last_frames(
+    model: ChunkModel,
+    latent: Tensor,
+    reference: Reference,
+    state: SessionState,
+    sampling: SamplingConfig,
+) -> list[Tensor]:
+    """Decode a chunk once more, with the model's own autoencoder; return groups of last frames.
+
+    All of it: a frame depends on every latent frame before it, and with fewer of them the error
+    was no smaller than a light decoder's (docs/MODELS.md has the figures).
+    """
+    spread, last_frames = model.spread, list[Tensor]()
+    for group in _decode(model, latent, light=False):
+        _check_finite(group, state.chunk_index, "the VAE's images are", spread)
+        frames = _match(group[0].float(), reference, sampling, spread)
+        last_frames = _append_last(last_frames, frames, model.chunk.num_motion_frames)
+    return last_frames
+
+
+@contextmanager
+def _coder(model: ChunkModel, *, light: bool) -> Iterator[VideoVAE | ImageCoder]:
+    """Hold the light autoencoder, or the model's own."""
+    if light:
+        with model.networks.acquire(LightVAE) as network:
+            yield network.coder
+        return
     with model.networks.acquire(VideoVAE) as vae:
+        yield vae
+
+
+def _decode(model: ChunkModel, latent: Tensor, *, light: bool) -> Iterator[Tensor]:
+    """Yield this rank's part of groups of decoded frames, ``(1, 3, f, H, W)``."""
+    with _coder(model, light=light) as vae:
         latent = latent.to(next(vae.parameters()))
         yield from model.spread.decode(vae, latent, model.num_decode_latents)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..acceleration.attention_kernels import KERNELS, is_installed
 from ..config.avatar import AvatarConfig, SpeakerRouting
 from ..config.chunk import ChunkConfig
+from ..config.light_vae import MotionVAE
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
 from ..media.audio.source import SampleReader
@@ -24,10 +25,12 @@ from ..media.masks import fit_masks
 from ..media.pixels import to_model_range
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
+from ..models.vae.light_vae import AUTOENCODERS
 from ..models.vae.model import VideoVAE
 from ..placement.activation_sizes import (
     decode_bytes,
     encoder_recording_bytes,
+    light_decode_bytes,
     recording_bytes,
     session_bytes,
     step_bytes,
@@ -75,6 +78,8 @@ class RenderPlan:
     """Audio of the video where it is not that of one speaker."""
     routing: SpeakerRouting = "rotary"
     """How two speakers are told apart."""
+    motion_vae: MotionVAE = "full"
+    """What makes motion frames; without effect unless a light autoencoder decodes."""
 
     def __post_init__(self) -> None:
         has_two = len(self.speakers) == 2
@@ -153,7 +158,8 @@ class RenderPlan:
         Audio without an identity counts as nothing, so renders of such audio must not be stored.
         """
         request, place = self.request, self.placement
-        # Without several devices or speakers there is no such entry: older ones stay valid.
+        # Without several devices, speakers or autoencoders there is no such entry: older ones
+        # stay valid.
         several: dict[str, object] = {"parallel": self._division()} if place.devices else {}
         masks = self.speaker_masks()
         if masks is not None:
@@ -162,6 +168,8 @@ class RenderPlan:
                 "voices": [voice.identity for voice in self.voices],
                 "routing": self.routing,
             }
+        if (light := self.checkpoint.light_vae) is not None:
+            several["light_vae"] = [light.identity, self.motion_vae]
         prompts = [request.prompt, *map(asdict, request.prompt_changes)]
         return fingerprint(
             picture=request.image,
@@ -291,10 +299,13 @@ def working_bytes(kind: type[nn.Module], plan: RenderPlan) -> int:
         return step_bytes(*sizes) + voices + recordings
     if kind is AudioEncoder and graph != "off":
         return encoder_recording_bytes(config, plan.chunk, place.dtype)
+    if kind not in AUTOENCODERS:
+        return 0
+    sizes_px = request.size_px, place.dtype, request.num_decode_latents
+    staged = 0 if plan.stage is None else plan.stage.work_bytes(request.size_px)
+    row_tiles = place.memory.row_tiles
     if kind is VideoVAE:
-        row_tiles = place.memory.row_tiles
-        staged = 0 if plan.stage is None else plan.stage.work_bytes(request.size_px)
-        return staged + decode_bytes(
-            config, request.size_px, place.dtype, request.num_decode_latents, row_tiles=row_tiles
-        )
-    return 0
+        return staged + decode_bytes(config, *sizes_px, row_tiles=row_tiles)
+    light = plan.checkpoint.light_vae
+    assert light is not None, "what is used was chosen"
+    return staged + light_decode_bytes(config, light.config, *sizes_px, row_tiles=row_tiles)

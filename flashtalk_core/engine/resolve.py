@@ -15,6 +15,7 @@ from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import KernelOptions, check_graph_mode, speed_of
 from ..acceleration.support import choose_kernel_options, default_decode_latents, graphs_work
 from ..config.avatar import FramingConfig
+from ..config.networks import VAEConfig
 from ..config.sampling import SamplingConfig
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
@@ -52,7 +53,8 @@ from ..stages.upscale_file import open_upscaler
 from ..stages.upscaling import UpscaleStage, check_scale
 from ..weights.discovery.files import ModelFiles
 from ..weights.discovery.layout import find_model_files, resolve_model
-from ..weights.load import AvatarCheckpoint, open_checkpoint
+from ..weights.light_vae import open_light_vae
+from ..weights.load import AvatarCheckpoint, LightVAEFile, open_checkpoint
 from ..weights.lora.merge import LoraFile
 from .plan import RenderPlan
 from .request import AvatarRequest, check_changes, check_decode_latents, check_prompt, check_request
@@ -80,6 +82,10 @@ class Host(Protocol):
 
     def find_lora(self, name: str) -> Path:
         """Return the path of a LoRA; whether a file is there is checked afterwards."""
+        ...
+
+    def find_light_vae(self, name: str) -> Path:
+        """Return the path of a light autoencoder; it is opened afterwards."""
         ...
 
     def find_face_detector(self, name: str | None) -> Path | None:
@@ -124,6 +130,10 @@ class LocalHost:
     def find_lora(self, name: str) -> Path:
         """Return the path as a user wrote it, with ``~`` replaced."""
         return user_path(name, "lora")
+
+    def find_light_vae(self, name: str) -> Path:
+        """Return the path as a user wrote it, with ``~`` replaced."""
+        return user_path(name, "light autoencoder")
 
     def find_face_detector(self, name: str | None) -> Path | None:
         """Return the path as a user wrote it, with ``~`` replaced."""
@@ -255,6 +265,7 @@ def check_values(spec: RenderSpec, inputs: Inputs) -> None:
     _check_graph(spec.placement)
     check_speakers(spec.speakers, len(inputs.masks), spec.speaker_routing, spec.fit)
     _check_frames(spec.frames)
+    _check_motion(spec)
 
 
 def _check_graph(placement: PlacementSpec) -> None:
@@ -274,6 +285,15 @@ def _check_frames(frames: FramesSpec) -> None:
         subject="upscale_by",
     )
     check_scale(frames.upscale_by)
+
+
+def _check_motion(spec: RenderSpec) -> None:
+    require(
+        spec.motion_vae == "full" or spec.model.light_vae != "none",
+        f"motion frames {spec.motion_vae!r}: no light autoencoder is given; name one, or leave it "
+        "out",
+        subject="motion_vae",
+    )
 
 
 def find_backend(placement: PlacementSpec, host: Host) -> Backend:
@@ -378,6 +398,7 @@ def _assemble(
     with about("model", instead_of="size"):  # one of the user's own was checked before
         check_size(spec.size_px or config.size_px)
     place = _place(wanted, model, host)
+    light = _find_light_vae(spec, host, config.vae)
     latents = wanted.decode_latents
     if latents is None:
         latents = default_decode_latents(place.kernel_options_of(VideoVAE))
@@ -405,17 +426,32 @@ def _assemble(
         check_heads(config.dit.num_heads, place.num_devices // place.ring)
         check_lengths([frames * part for part in split_evenly(positions, place.num_devices)])
     plan = RenderPlan(
-        checkpoint=model.checkpoint,
+        checkpoint=model.checkpoint if light is None else model.checkpoint.with_light_vae(light),
         request=request,
         speakers=heard[0],
-        placement=_with_memory(place, wanted, request, model, host, stage, len(heard[0])),
+        placement=_with_memory(place, wanted, request, model, host, (stage, light), len(heard[0])),
         attention=wanted.attention,
         stage=stage,
         sound=heard[1],
         routing=spec.speaker_routing or config.speaker_routing,
+        motion_vae=spec.motion_vae,
     )
     check_cells(plan.speaker_masks(), config)
     return plan
+
+
+def _find_light_vae(spec: RenderSpec, host: Host, model: VAEConfig) -> LightVAEFile | None:
+    """Open what decodes in the place of a model's own autoencoder, if anything does."""
+    if spec.model.light_vae == "none":
+        return None
+    with about("light_vae"):
+        found = open_light_vae(host.find_light_vae(spec.model.light_vae), model)
+    require(
+        spec.motion_vae != "light" or found.config.has_encoder,
+        f"motion frames 'light': {found.path.name} holds a decoder alone; use 'full' or 'shown'",
+        subject="motion_vae",
+    )
+    return found
 
 
 def _pick_face(
@@ -493,13 +529,14 @@ def _with_memory(
     request: AvatarRequest,
     model: OpenedModel,
     host: Host,
-    stage: FrameStage | None,
+    besides: tuple[FrameStage | None, LightVAEFile | None],
     num_speakers: int,
 ) -> Placement:
     """Choose what is resident on the device at the size and number of latents of ``request``."""
     if model.is_hosted:
         return place
     config, packings = model.checkpoint.config, model.checkpoint.packings()
+    stage, light = besides
 
     def sizes() -> ModelSizes:
         found = model_sizes(
@@ -513,6 +550,8 @@ def _with_memory(
             packings=packings,
             num_speakers=num_speakers,
         )
+        if light is not None:
+            found = found.with_light_vae(light.config)
         if stage is None:
             return found
         return found.with_stage(stage.weight_bytes, stage.work_bytes(request.size_px))

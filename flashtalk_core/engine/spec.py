@@ -13,6 +13,7 @@ from typing import Any, Self
 from ..acceleration.kernel_options import Exchange, GraphMode
 from ..config.avatar import FitMode, SpeakerRouting
 from ..config.chunk import ChunkConfig, check_num_frames, check_num_motion_frames
+from ..config.light_vae import MotionVAE
 from ..config.sampling import SamplingConfig, StepRule
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt
@@ -101,6 +102,8 @@ class ModelSpec:
     then, ``none`` does not."""
     loras: tuple[LoraSpec, ...] = ()
     """Merged into the transformer in this order."""
+    light_vae: str = "none"
+    """A file with a light autoencoder, which decodes the video; ``none``: the model's own does."""
 
     def __repr__(self) -> str:
         return f"ModelSpec({_shown(self.name)}, {len(self.loras)} LoRA(s))"
@@ -235,6 +238,8 @@ class RenderSpec:
     model: ModelSpec = field(default_factory=ModelSpec)
     placement: PlacementSpec = field(default_factory=PlacementSpec)
     frames: FramesSpec = field(default_factory=FramesSpec)
+    motion_vae: MotionVAE = "full"
+    """What makes motion frames where a light autoencoder decodes."""
 
     def __repr__(self) -> str:
         prompt = "own prompt" if self.prompt is None else f"prompt {excerpt(self.prompt)!r}"

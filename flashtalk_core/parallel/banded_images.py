@@ -12,6 +12,7 @@ from typing import Self
 from torch import Tensor
 
 from ..geometry import SPATIAL_STRIDE, TEMPORAL_STRIDE, num_latent_frames
+from ..models.vae.coder import FrameCoder
 from ..models.vae.model import VideoVAE, group_sizes
 from .bands import AUTO, Band, VaeGrid, choose_grid
 from .collectives import Collectives
@@ -67,8 +68,10 @@ class BandedImages:
             return 0, 0
         return band.rows.start * SPATIAL_STRIDE, band.columns.start * SPATIAL_STRIDE
 
-    def encode(self, vae: VideoVAE, video: Tensor, num_latents: int = 1) -> Tensor:
+    def encode(self, vae: FrameCoder, video: Tensor, num_latents: int = 1) -> Tensor:
         """Encode the band of this rank, and join those of all; see :class:`ImageSpread`."""
+        if not isinstance(vae, VideoVAE):
+            return vae.encode(video, num_latents)  # on every rank: it costs less than an exchange
         if self.subgroup is None:
             num_frames = num_latent_frames(video.shape[2])
             shape = (video.shape[0], vae.config.z_dim, num_frames, 0, 0)
@@ -76,7 +79,7 @@ class BandedImages:
         spread_autoencoder(vae, self.grid, self.subgroup)
         return self._join(vae.encode(self.band(video, SPATIAL_STRIDE), num_latents), 1)
 
-    def decode(self, vae: VideoVAE, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
+    def decode(self, vae: FrameCoder, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
         """Decode the band of this rank; see :class:`ImageSpread`."""
         if self.subgroup is not None:
             yield from self._decode_band(vae, latent, num_latents)
@@ -87,8 +90,8 @@ class BandedImages:
             num_earlier += count
             yield latent.new_empty(latent.shape[0], 3, num_frames, 0, 0)
 
-    def _decode_band(self, vae: VideoVAE, latent: Tensor, num_latents: int) -> Iterator[Tensor]:
-        if vae.has_light_decoder:
+    def _decode_band(self, vae: FrameCoder, latent: Tensor, num_latents: int) -> Iterator[Tensor]:
+        if not isinstance(vae, VideoVAE) or vae.has_light_decoder:
             # It costs less than an exchange between its layers.
             for frames in vae.decode_groups(latent, num_latents):
                 yield self.band(frames, SPATIAL_STRIDE)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..models.vae.model import VideoVAE
+from ..models.vae.coder import FrameCoder
 
 
 class ImageSpread(Protocol):
@@ -30,12 +30,12 @@ class ImageSpread(Protocol):
         """Row and column of the frame where this rank's band begins."""
         ...
 
-    def encode(self, vae: VideoVAE, video: Tensor, num_latents: int = 1) -> Tensor:
-        """Return the whole latents of whole frames; see :meth:`VideoVAE.encode`."""
+    def encode(self, vae: FrameCoder, video: Tensor, num_latents: int = 1) -> Tensor:
+        """Return the whole latents of whole frames; see :meth:`.VideoVAE.encode`."""
         ...
 
-    def decode(self, vae: VideoVAE, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
-        """Yield bands of the frames of whole latents; see :meth:`VideoVAE.decode_groups`."""
+    def decode(self, vae: FrameCoder, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
+        """Yield bands of the frames of whole latents; see :meth:`.VideoVAE.decode_groups`."""
         ...
 
     def join(self, frames: Tensor) -> Tensor:
@@ -53,11 +53,11 @@ class WholeImage:
     is_whole = True
     corner_px = (0, 0)
 
-    def encode(self, vae: VideoVAE, video: Tensor, num_latents: int = 1) -> Tensor:
+    def encode(self, vae: FrameCoder, video: Tensor, num_latents: int = 1) -> Tensor:
         """Encode; see :class:`ImageSpread`."""
         return vae.encode(video, num_latents)
 
-    def decode(self, vae: VideoVAE, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
+    def decode(self, vae: FrameCoder, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
         """Decode; see :class:`ImageSpread`."""
         return vae.decode_groups(latent, num_latents)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from ..acceleration.kernel_options import GraphMode
 from ..acceleration.step_graph import is_worth_recording
 from ..config.avatar import AvatarConfig
 from ..config.chunk import ChunkConfig
-from ..geometry import num_latent_frames, token_grid
+from ..config.light_vae import LightVAEConfig
+from ..geometry import TEMPORAL_STRIDE, num_latent_frames, token_grid
 from .division import ONE_DEVICE, Division
 
 # Tensors alive at a time, in units of the largest kind each network has. Measured at the full
@@ -21,6 +24,8 @@ measured as 5 and 3."""
 _DECODE_TENSORS = 12
 _DECODE_TENSORS_PER_LATENT = 4
 _TILE_TENSORS = 9
+_IMAGE_TENSORS = 4
+"""Of a TAE's last level, for each latent frame; counted, not measured."""
 _HALO = 1.2
 """What copies of bands together with their halo add; 2 devices measured 1.17."""
 _ENCODER_TENSORS = 4
@@ -135,3 +140,21 @@ def decode_bytes(
     # TAEHV's widths, on a CPU.
     band = 1.0 if config.vae.light_widths else division.largest_band
     return count * frame if band == 1 else round(_HALO * band * count * frame)
+
+
+def light_decode_bytes(
+    config: AvatarConfig,
+    light: LightVAEConfig,
+    size_px: tuple[int, int],
+    dtype: torch.dtype,
+    num_latents: int,
+    *,
+    row_tiles: bool = False,
+) -> int:
+    """Estimate what decoding with a light autoencoder needs; see :func:`decode_bytes`."""
+    if not light.is_tae:
+        narrow = replace(config, vae=light.vae)
+        return decode_bytes(narrow, size_px, dtype, num_latents, row_tiles=row_tiles)
+    height, width = (side // light.vae.light_patch for side in size_px)
+    frames = TEMPORAL_STRIDE * max(light.vae.light_widths[2:]) * height * width
+    return _IMAGE_TENSORS * (1 + num_latents) * frames * dtype.itemsize

@@ -11,10 +11,12 @@ from torch import nn
 from ..acceleration.kernel_options import GraphMode
 from ..config.avatar import AvatarConfig
 from ..config.chunk import ChunkConfig
+from ..config.light_vae import LightVAEConfig
 from ..models.attention import sdpa
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.block import AvatarBlock
 from ..models.transformer.model import AvatarDiT
+from ..models.vae.light_vae import LightVAE
 from ..models.vae.model import VideoVAE
 from ..offload.blocks import spread
 from ..quantization.blocks import convert_block
@@ -60,6 +62,14 @@ class ModelSizes:
         """Return the sizes with a stage that takes frames while they are decoded, in bytes."""
         decode = {tiled: needed + work for tiled, needed in self.decode.items()}
         return replace(self, others=self.others + weights, decode=decode)
+
+    def with_light_vae(self, config: LightVAEConfig) -> ModelSizes:
+        """Return the sizes with a light autoencoder beside the model's own.
+
+        That encodes all the same, which takes more memory than the light one decodes with.
+        """
+        weights = on_meta(lambda: LightVAE(config), self.dtype).parameters()
+        return replace(self, others=self.others + num_bytes(weights))
 
     def peak_bytes(self, plan: MemoryPlan) -> int:
         """Return the most device memory that a session takes, as an estimate from above."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..acceleration.kernel_options import Exchange, KernelOptions
 from ..acceleration.support import is_supported
-from ..models.vae.model import VideoVAE
+from ..models.vae.light_vae import AUTOENCODERS
 from ..parallel.bands import VaeGrid, choose_grid
 from ..quantization.fp8 import choose_format
 from ..quantization.linear_format import LinearFormat
@@ -70,7 +70,7 @@ class Placement:
 
     def device_of(self, kind: type[nn.Module]) -> torch.device:
         """Return where a network of class ``kind`` runs."""
-        return self.vae_device or self.device if kind is VideoVAE else self.device
+        return self.vae_device or self.device if kind in AUTOENCODERS else self.device
 
     def kernel_options_of(self, kind: type[nn.Module]) -> KernelOptions:
         """Return the kernel options of a network of class ``kind``.

@@ -18,6 +18,7 @@ from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import Exchange, KernelOptions
 from ..config.avatar import FitMode, SpeakerRouting
 from ..config.chunk import ChunkConfig
+from ..config.light_vae import MotionVAE
 from ..config.sampling import SamplingConfig
 from ..engine.plan import RenderPlan, library_versions
 from ..engine.request import AvatarRequest, PromptChange
@@ -33,7 +34,8 @@ from ..placement.place import Placement
 from ..settings import read_plain
 from ..weights.discovery.files import ModelFiles, model_files
 from ..weights.discovery.parts import Part
-from ..weights.load import open_checkpoint
+from ..weights.light_vae import open_light_vae
+from ..weights.load import AvatarCheckpoint, open_checkpoint
 from ..weights.lora.merge import LoraFile
 from .channel import Blob
 from .messages import Array
@@ -65,6 +67,8 @@ class Model:
     """Name of the kernel."""
     kernel_options: KernelOptions
     memory: MemoryPlan
+    light_vae: str | None = None
+    """File of what decodes in the place of its autoencoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,7 @@ class Job:
     vae_grid: str
     exchange: Exchange
     ring: int
+    motion_vae: MotionVAE = "full"
 
 
 def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
@@ -132,6 +137,7 @@ def pack_plan(plan: RenderPlan) -> tuple[str, list[Blob]]:
         vae_grid=plan.placement.vae_grid,
         exchange=plan.placement.exchange,
         ring=plan.placement.ring,
+        motion_vae=plan.motion_vae,
     )
     return json.dumps(asdict(job), allow_nan=False), blobs
 
@@ -200,13 +206,17 @@ def unpack_plan(job: Job, blobs: Sequence[bytearray], device: torch.device) -> R
     checkpoint = open_checkpoint(
         _model_files(model.files), choose_attention(model.attention, device), loras
     )
-    if checkpoint.sources.identity != model.identity:
+    if model.light_vae is not None:
+        light = open_light_vae(Path(model.light_vae), checkpoint.config.vae)
+        checkpoint = checkpoint.with_light_vae(light)
+    if _identity_of(checkpoint) != model.identity:
         raise WeightsError(
             f"{model.files.dit[0]}: it or another file of the model changed while a render was "
             "started; start it again"
         )
     return RenderPlan(
         checkpoint=checkpoint,
+        motion_vae=job.motion_vae,
         request=request,
         speakers=_sent_speakers(job.chunk, masks),
         sound=None if masks is None else _sent_audio(job.chunk),
@@ -264,7 +274,7 @@ def _pack_model(plan: RenderPlan) -> Model:
             clip=name(files.clip),
             audio=str(files.audio.absolute()),
         ),
-        identity=checkpoint.sources.identity,
+        identity=_identity_of(checkpoint),
         loras=tuple(
             LoraSpec(str(lora.path.absolute()), lora.strength) for lora in checkpoint.loras
         ),
@@ -272,7 +282,14 @@ def _pack_model(plan: RenderPlan) -> Model:
         attention=plan.attention,
         kernel_options=place.kernel_options,
         memory=place.memory,
+        light_vae=name(None if checkpoint.light_vae is None else checkpoint.light_vae.path),
     )
+
+
+def _identity_of(checkpoint: AvatarCheckpoint) -> str:
+    """Return the identity of every file that a model is read from."""
+    light, own = checkpoint.light_vae, checkpoint.sources.identity
+    return own if light is None else f"{own}; light_vae {light.identity}"
 
 
 def _model_files(files: Files) -> ModelFiles:

@@ -9,12 +9,13 @@ from ..models.encoders.audio import AudioEncoder
 from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder
 from ..models.transformer.model import AvatarDiT
-from ..models.vae.model import VideoVAE
+from ..models.vae.light_vae import AUTOENCODERS
 from .limits import StepClock
 from .messages import Loading, Report, Stage, Step
 
 _NETWORKS: dict[str, type[nn.Module]] = {
-    kind.__name__: kind for kind in (AvatarDiT, VideoVAE, TextEncoder, ClipVision, AudioEncoder)
+    kind.__name__: kind
+    for kind in (AvatarDiT, *AUTOENCODERS, TextEncoder, ClipVision, AudioEncoder)
 }
 
 

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ..config.light_vae import LightVAEConfig
 from ..config.networks import VAEConfig
 from ..errors import WeightsError, about
-from ..excerpt import excerpt
 from ..files.paths import check_file
 from ..models.vae.light_vae import LightVAE
-from .formats.file_border import file_identity
 from .formats.shown import some
 from .formats.source import TensorSource
-from .formats.tensor_file import TensorFile, check_header, open_tensor_file
+from .formats.tensor_file import open_tensor_file
+from .load import LightVAEFile
 from .mapping.key_maps import KeyMap, Target
+from .mapping.light_vae import CAUSAL, CAUSAL_ENCODER, TAE, tae_prefix
 from .mapping.published_names import renamed, with_published_names
 from .mapping.sizes import light_encoder_sizes, named_shapes, numbers_in, vae_sizes
 from .model_sources import Sources
-from .plan import LoadPlan, plan_component
+from .plan import plan_component
 
-_TAE = ("decoder.1.weight", "decoder.3.conv.0.weight")
-"""Layers of every TAE's decoder, whatever stands before their names."""
-_CAUSAL_ENCODER = "encoder.conv1.weight"
-_CAUSAL = (_CAUSAL_ENCODER, "decoder.conv1.weight", "conv1.weight", "conv2.weight")
 _NUM_LEVELS = 4
 _RAW = "lighttae"
 """In the names of LightX2V's TAE files, whose tensors have the names and shapes of all others."""
-_NAMED = ("taew2_1", "lightvae")
 _NAMES_SHOWN = 3
 _KEYS = KeyMap(lambda name: (Target(f"coder.{name}"),))
 _ACCEPTED = (
@@ -38,51 +32,6 @@ _ACCEPTED = (
     "(https://huggingface.co/lightx2v/Autoencoders) or taew2_1 "
     "(https://github.com/madebyollin/taehv)"
 )
-
-
-@dataclass(frozen=True)
-class LightVAEFile:
-    """A light autoencoder whose file was checked; its weights are read when it is used."""
-
-    path: Path
-    config: LightVAEConfig
-    plan: LoadPlan[LightVAE]
-
-    def __repr__(self) -> str:
-        return f"LightVAEFile({excerpt(self.path.name)})"
-
-    @property
-    def identity(self) -> str:
-        """Name, size and time of change of the file; text for a fingerprint."""
-        return file_identity(self.path)
-
-    @property
-    def kind(self) -> str:
-        """What it is, for people."""
-        if not self.config.is_tae:
-            return f"LightVAE, {self.config.vae.dim} wide"
-        latents = "raw" if self.config.has_raw_latents else "normalised"
-        return f"TAE of {latents} latents"
-
-
-def is_light_vae(path: Path) -> bool:
-    """Whether a file is a light autoencoder, for a menu; only its header is read.
-
-    A pickled file, whose table takes longer to read, is told by its name.
-    """
-    try:
-        infos = check_header(path)
-    except WeightsError:
-        return False
-    if infos is None:
-        return any(part in path.name.lower() for part in _NAMED)
-    if _tae_prefix(infos) is not None:
-        return _CAUSAL_ENCODER not in infos  # which is beside a small decoder that it came with
-    try:
-        shapes = named_shapes(with_published_names("vae", (TensorFile(path, infos, (0, 0)),)))
-    except WeightsError:
-        return False
-    return shapes.keys() >= set(_CAUSAL) and shapes[_CAUSAL_ENCODER][0] < VAEConfig.dim
 
 
 def open_light_vae(path: Path, model: VAEConfig) -> LightVAEFile:
@@ -99,7 +48,7 @@ def open_light_vae(path: Path, model: VAEConfig) -> LightVAEFile:
     with about("light_vae"):
         check_file(path, "light autoencoder")
         source = open_tensor_file(path)
-        prefix = _tae_prefix(source.infos)
+        prefix = tae_prefix(source.infos)
         if prefix is not None:
             config, sources = _tae(source, prefix, model)
         else:
@@ -114,7 +63,7 @@ def _tae(source: TensorSource, prefix: str, model: VAEConfig) -> tuple[LightVAEC
 
     A decoder that comes with the autoencoder's own encoder, as the bundled model's does, has none.
     """
-    parts = ("decoder.",) if prefix + _CAUSAL_ENCODER in source.infos else ("decoder.", "encoder.")
+    parts = ("decoder.",) if prefix + CAUSAL_ENCODER in source.infos else ("decoder.", "encoder.")
 
     def name_of(stored: str) -> str | None:
         name = stored.removeprefix(prefix)
@@ -127,7 +76,7 @@ def _tae(source: TensorSource, prefix: str, model: VAEConfig) -> tuple[LightVAEC
         raise WeightsError(
             f"{source.label}: named as a TAE, but its decoder has other layers; {_ACCEPTED}"
         )
-    vae = replace(_wan(model, shapes[_TAE[0]][1]), **sizes)
+    vae = replace(_wan(model, shapes[TAE[0]][1]), **sizes)
     encoder = light_encoder_sizes(shapes)
     if encoder and vae.light_patch != 1:
         raise WeightsError(
@@ -141,7 +90,7 @@ def _causal(source: TensorSource, model: VAEConfig) -> tuple[LightVAEConfig, Sou
     """Return sizes and source of an autoencoder with the layers of Wan 2.1's, fewer of each."""
     sources = with_published_names("vae", (source,))
     shapes = named_shapes(sources)
-    if not shapes.keys() >= set(_CAUSAL):
+    if not shapes.keys() >= set(CAUSAL):
         names = some(sorted(source.infos), _NAMES_SHOWN) or "none"
         raise WeightsError(
             f"{source.label}: no light autoencoder that is known, its {len(source.infos)} tensors "
@@ -168,13 +117,3 @@ def _check_latents(source: TensorSource, found: VAEConfig, model: VAEConfig) -> 
             f"{source.label}: a light autoencoder of {found.z_dim} latent channels, and the model "
             f"has {model.z_dim}; {_ACCEPTED}"
         )
-
-
-def _tae_prefix(names: Collection[str]) -> str | None:
-    """Return what stands before the names of a TAE's layers, ``None`` if it is none."""
-    for name in names:
-        if name.endswith(_TAE[0]):
-            prefix = name.removesuffix(_TAE[0])
-            if all(prefix + each in names for each in _TAE):
-                return prefix
-    return None

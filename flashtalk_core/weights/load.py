@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..config.avatar import AvatarConfig
+from ..config.light_vae import LightVAEConfig
 from ..errors import WeightsError, about
 from ..excerpt import excerpt
 from ..models.attention import Attention, sdpa
@@ -20,12 +21,14 @@ from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder
 from ..models.encoders.tokenizer import Tokenizer
 from ..models.transformer.model import AvatarDiT
+from ..models.vae.light_vae import AUTOENCODERS, LightVAE
 from ..models.vae.model import VideoVAE
 from ..quantization.packed.packing import Packing
 from .discovery.files import ModelFiles, open_files, warn_about_settings
 from .discovery.infinite_talk import is_infinite_talk
 from .discovery.layout import find_model_files, resolve_model
 from .discovery.parts import PARTS, Part
+from .formats.file_border import file_identity
 from .formats.scaled_fp8 import tokenizer_tensor
 from .formats.source import TensorSource
 from .formats.suffixes import SAFETENSORS
@@ -59,6 +62,31 @@ class AvatarModels:
 
 
 @dataclass(frozen=True)
+class LightVAEFile:
+    """A light autoencoder whose file was checked; its weights are read when it is used."""
+
+    path: Path
+    config: LightVAEConfig
+    plan: LoadPlan[LightVAE]
+
+    def __repr__(self) -> str:
+        return f"LightVAEFile({excerpt(self.path.name)})"
+
+    @property
+    def identity(self) -> str:
+        """Name, size and time of change of the file; text for a fingerprint."""
+        return file_identity(self.path)
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+        if not self.config.is_tae:
+            return f"LightVAE, {self.config.vae.dim} wide"
+        latents = "raw" if self.config.has_raw_latents else "normalised"
+        return f"TAE of {latents} latents"
+
+
+@dataclass(frozen=True)
 class AvatarCheckpoint:
     """An avatar model that was checked and from which any component can be loaded."""
 
@@ -76,6 +104,8 @@ class AvatarCheckpoint:
     """What is merged into the transformer."""
     files: ModelFiles | None = None
     """Where it is from; ``None`` of sources that are no files."""
+    light_vae: LightVAEFile | None = None
+    """What decodes in the place of its autoencoder; ``None``: that does."""
 
     def __repr__(self) -> str:
         loras = f", {len(self.loras)} LoRA(s)" if self.loras else ""
@@ -98,6 +128,10 @@ class AvatarCheckpoint:
         """
         loras = (*self.loras, lora)
         return replace(self, dit_plan=_with_loras(self.dit_plan, loras), loras=loras)
+
+    def with_light_vae(self, file: LightVAEFile | None) -> AvatarCheckpoint:
+        """Return this with a light autoencoder beside its own; ``None`` is none."""
+        return replace(self, light_vae=file)
 
     def load(
         self,
@@ -133,6 +167,7 @@ class AvatarCheckpoint:
             TextEncoder: ("text", self.text_plan),
             ClipVision: ("clip", self.clip_plan),
             AudioEncoder: ("audio", self.audio_plan),
+            LightVAE: ("light_vae", None if self.light_vae is None else self.light_vae.plan),
         }
         plan: LoadPlan[ModuleT] | None
         part, plan = plans[kind]
@@ -298,7 +333,7 @@ def _suited_dtype(kind: type[nn.Module], device: torch.device, dtype: torch.dtyp
     """Return the dtype of a component of ``kind`` when ``dtype`` is requested."""
     if kind is AvatarDiT:
         return dtype
-    if kind is VideoVAE:
+    if kind in AUTOENCODERS:
         # Its convolutions take fifty times as long in float16 there.
         is_slow = device.type == "cpu" and dtype == torch.float16
         return torch.float32 if is_slow else dtype

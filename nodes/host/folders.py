@@ -12,11 +12,13 @@ from ...flashtalk_core.files.paths import entries, is_file, is_folder
 from ...flashtalk_core.weights.discovery.infinite_talk import is_infinite_talk
 from ...flashtalk_core.weights.discovery.parts import PARTS, Part
 from ...flashtalk_core.weights.formats.suffixes import READABLE
+from ...flashtalk_core.weights.mapping.light_vae import is_light_vae
 
 OWN_FOLDER = "flashtalk"
 _LORAS = "loras"
 _TEXT = "text_encoders"
 _FACES, _YUNET = ("face_detection", "onnx"), "face_detection_yunet*.onnx"
+_LIGHT_VAES = ("vae_approx", "vae")
 _AUDIO_LAYERS = ("model_patches", "diffusion_models")
 
 # Names of ComfyUI's folders for each part; the pack's own takes whole models as downloaded.
@@ -99,6 +101,17 @@ def lora_files() -> list[str]:
 def lora_path(name: str) -> Path:
     """Return the path of a file that :func:`lora_files` lists; see :func:`part_path`."""
     return _listed_path({_LORAS: _listed(_LORAS)}, name)
+
+
+def light_vae_files() -> list[str]:
+    """Return names of light autoencoders in ComfyUI's folders, for a menu; headers are read."""
+    found = {name for kind in _LIGHT_VAES for name in filter(_is_weights, _listed(kind))}
+    return sorted(name for name in found if is_light_vae(light_vae_path(name)))
+
+
+def light_vae_path(name: str) -> Path:
+    """Return the path of a file in those folders; see :func:`part_path`."""
+    return _listed_path({kind: _listed(kind) for kind in _LIGHT_VAES}, name)
 
 
 def face_detector_path() -> Path | None:

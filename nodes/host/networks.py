@@ -18,12 +18,12 @@ from ...flashtalk_core.acceleration.apply import release_graphs, set_graph
 from ...flashtalk_core.engine.events import RenderEvents
 from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
 from ...flashtalk_core.models.transformer.model import AvatarDiT
-from ...flashtalk_core.models.vae.model import VideoVAE
+from ...flashtalk_core.models.vae.light_vae import AUTOENCODERS, LightVAE
 from ...flashtalk_core.offload.tensors import Offload, synchronize
 from ...flashtalk_core.placement.load import load_network
 from ...flashtalk_core.placement.place import Placement
 from ...flashtalk_core.stages.stage import FrameStage, StageChain
-from ...flashtalk_core.weights.load import AvatarCheckpoint
+from ...flashtalk_core.weights.load import AvatarCheckpoint, LightVAEFile
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -128,7 +128,11 @@ class ManagedNetworks:
         return ManagedResidency(self, plan, events)
 
     def patcher(
-        self, kind: type[nn.Module], placement: Placement, events: RenderEvents
+        self,
+        kind: type[nn.Module],
+        placement: Placement,
+        events: RenderEvents,
+        light_vae: LightVAEFile | None = None,
     ) -> ModelPatcher:
         """Return the patcher of a network, reading its weights once.
 
@@ -137,9 +141,12 @@ class ManagedNetworks:
             placement: Where it runs, and how much of it stays there; with another one than
                 before, the weights are read again.
             events: Gets the loading of each tensor.
+            light_vae: File of a light autoencoder, which is chosen behind the model's loader.
         """
         if self._shared is not None and kind is not AvatarDiT:
-            return self._shared.patcher(kind, placement, events)
+            return self._shared.patcher(kind, placement, events, light_vae)
+        if kind is LightVAE:
+            self._take(light_vae)
         if kind in self._patchers and not _is_alike(kind, placement, self._placements[kind]):
             self.release(kind)
         if kind not in self._patchers:
@@ -149,6 +156,13 @@ class ManagedNetworks:
             self._placements[kind] = placement
         self._follow_graph(kind, placement)
         return self._patchers[kind]
+
+    def _take(self, light_vae: LightVAEFile | None) -> None:
+        """Forget a light autoencoder of another file."""
+        before = self._checkpoint.light_vae
+        if light_vae is None or before is None or light_vae.plan != before.plan:
+            self.release(LightVAE)
+            self._checkpoint = self._checkpoint.with_light_vae(light_vae)
 
     def _follow_graph(self, kind: type[nn.Module], placement: Placement) -> None:
         """Record as the plan of this render has it: its size, or the free memory, may differ."""
@@ -225,7 +239,9 @@ class ManagedResidency:
     @contextmanager
     def acquire(self, kind: type[N]) -> Iterator[N]:
         """Hold a network on its device; ComfyUI makes room for it."""
-        patcher = self._networks.patcher(kind, self._plan.placement, self._events)
+        plan = self._plan
+        light_vae = plan.checkpoint.light_vae
+        patcher = self._networks.patcher(kind, plan.placement, self._events, light_vae)
         self._acquired.append(patcher)
         try:
             # With those that are held already, so that none of them is evicted for this one.
@@ -263,4 +279,4 @@ def _is_alike(kind: type[nn.Module], wanted: Placement, found: Placement) -> boo
         )
         is_same = (ours.float8, ours.packed) == (theirs.float8, theirs.packed)
         return is_same and kept <= room
-    return kind is not VideoVAE or ours.row_tiles == theirs.row_tiles
+    return kind not in AUTOENCODERS or ours.row_tiles == theirs.row_tiles

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .devices import find_device, find_dtype, usable_bytes
-from .folders import face_detector_path, lora_path
+from .folders import face_detector_path, light_vae_path, lora_path
 from .model_files import AUDIO_LAYERS, INPUT_OF, TINY, find_files
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ class ComfyHost:
     def find_lora(self, name: str) -> Path:
         """Return the path of a file in ComfyUI's folders of LoRAs."""
         return lora_path(name)
+
+    def find_light_vae(self, name: str) -> Path:
+        """Return the path of a file in ComfyUI's folders of autoencoders."""
+        return light_vae_path(name)
 
     def find_face_detector(self, name: str | None) -> Path | None:  # noqa: ARG002
         """Return the file in ComfyUI's folders of models, whatever a spec names."""

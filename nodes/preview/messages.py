@@ -41,6 +41,7 @@ NETWORKS = {
     "TextEncoder": "text encoder",
     "ClipVision": "CLIP vision",
     "VideoVAE": "VAE",
+    "LightVAE": "light VAE",
     "AvatarDiT": "transformer",
     "AudioEncoder": "audio encoder",
 }

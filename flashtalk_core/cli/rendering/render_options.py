@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ...batch.row_options import read_size
 from ...config.avatar import SpeakerRouting
+from ...config.light_vae import MotionVAE
 from ...errors import InvalidInputError
 from ...excerpt import excerpt
 from ...files.paths import check_file
@@ -166,6 +167,21 @@ def add_avatar_options(parser: argparse.ArgumentParser) -> None:
         "the model's folder, where they are needed; 'none': no file",
     )
     parser.add_argument(
+        "--vae",
+        default="none",
+        metavar="FILE",
+        help="light autoencoder (LightVAE, TAE) that decodes the video; the model's own encodes "
+        "the portrait",
+    )
+    parser.add_argument(
+        "--vae-motion",
+        choices=get_args(MotionVAE),
+        default="full",
+        help="with --vae, what makes the motion frames of the next chunk and their latents: "
+        "'full', the model's own autoencoder, exactly as without --vae and no faster; 'shown', "
+        "the frames that are shown, which the model's own encodes; 'light', --vae alone",
+    )
+    parser.add_argument(
         "--lora",
         action="append",
         default=[],
@@ -247,7 +263,9 @@ def read_spec(args: argparse.Namespace) -> RenderSpec:
             name=args.model,
             audio_layers=args.audio_layers,
             loras=tuple(map(LoraSpec.parse, args.lora)),
+            light_vae=args.vae,
         ),
+        motion_vae=args.vae_motion,
         placement=PlacementSpec(
             **read_devices(args),
             dtype=args.dtype,

@@ -24,7 +24,6 @@ class ImageCoder(nn.Module):
 
     latent_mean: Tensor
     latent_std: Tensor
-    has_light_decoder = True
 
     def __init__(self, config: LightVAEConfig) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from ..discovery.parts import AUDIO_LAYERS, PARTS, Part
 from ..formats.shown import some
 from ..formats.source import TensorSource
 from .key_maps import Rename, audio_name, clip_name, same_name, text_name
+from .light_vae import CAUSAL_ENCODER, tae_prefix
 from .published_names import published_names
 
 _REQUIRED_TENSORS: dict[Part, tuple[Rename, tuple[str, ...]]] = {
@@ -38,6 +39,10 @@ _NO_IMAGE = (
     "holds a transformer without image layers (img_emb), of text to video or of Wan 2.2; take one "
     "of Wan 2.1 image to video, 14B"
 )
+_ONLY_DECODES = (
+    "holds a light autoencoder (TAE), which only decodes, beside the model's own; choose it with "
+    "--vae, or as light_vae in FlashTalk Parallel Decode, and here the Wan 2.1 VAE"
+)
 _NAMES_SHOWN = 3
 
 
@@ -58,6 +63,9 @@ def check_kind(part: Part, label: str, names: Collection[str]) -> None:
     if not missing:
         return
     title = PARTS[part].title
+    before = tae_prefix(names) if part == "vae" else None
+    if before is not None and before + CAUSAL_ENCODER not in names:
+        raise WeightsError(f"{label}: {_ONLY_DECODES}")
     other = next((kind for kind in _REQUIRED_TENSORS if not _missing_tensors(kind, names)), None)
     if other is not None:
         raise WeightsError(

@@ -52,6 +52,7 @@ BASE = RenderSpec(
     placement=PlacementSpec(device="cpu"),
 )
 FUSED = {"placement.speed": "fused"}
+TINY_VAE = str(resolve_model("tiny") / "vae.safetensors")
 
 # By field: another value, and what else has to be set for it to have an effect.
 OTHERS = {
@@ -78,6 +79,8 @@ OTHERS = {
     "model.name": ("{folder}/model", {}),
     "model.loras.path": ("{folder}/other.safetensors", {}),
     "model.loras.strength": (0.5, {}),
+    "model.light_vae": (TINY_VAE, {}),
+    "motion_vae": ("shown", {"model.light_vae": TINY_VAE}),
     "placement.device": ("other", {}),
     "placement.devices": (("cpu", "cpu"), {"placement.device": "auto"}),
     "placement.vae_device": ("other", {}),
@@ -256,6 +259,9 @@ WRONG = [
     ("model.audio_encoder", "a", "audio"),
     ("model.audio_layers", "gone", "audio_layers"),
     ("model.audio_layers", "", "audio_layers"),
+    ("model.light_vae", "", "light_vae"),
+    ("model.light_vae", "gone", "light_vae"),
+    ("motion_vae", "light", "motion_vae"),
     ("model.loras.path", "", "lora"),
     ("model.loras.path", "gone.safetensors", "lora"),
     ("model.loras.strength", 99.0, "lora_strength"),

@@ -47,7 +47,9 @@ FULL = RenderSpec(
         audio_encoder="a",
         audio_layers="l",
         loras=(LoraSpec("style.safetensors", 0.8), LoraSpec("b.safetensors")),
+        light_vae="taew2_1.safetensors",
     ),
+    motion_vae="shown",
     placement=PlacementSpec(
         device="cuda:1",
         devices=("cuda:1", "cuda:2"),
@@ -208,6 +210,8 @@ SUBJECTS = {
     "model.audio_encoder": "audio",
     "model.audio_layers": "audio_layers",
     "model.loras": "lora",
+    "model.light_vae": "light_vae",
+    "motion_vae": "motion_vae",
     "placement.device": "device",
     "placement.devices": "devices",
     "placement.vae_device": "vae_device",

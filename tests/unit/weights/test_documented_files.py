@@ -8,12 +8,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.errors import FlashTalkError
+from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.weights.discovery.search import in_model_folder
+from flashtalk_core.weights.light_vae import open_light_vae
 from flashtalk_core.weights.lone_transformer import open_transformer
 from flashtalk_core.weights.lora.merge import LoraFile, plan_loras
 from flashtalk_core.weights.mapping.kinds import check_kind
 from tests.gguf_files import write_file
+from tests.unit.weights.light_files import tae
 from tests.unit.weights.mapping.test_published_names import library_transformer_name
 from tests.unit.weights.test_packed import CONFIG, weights
 
@@ -207,11 +211,16 @@ LORAS = {
     "`set_weight`": [{f"{Q}.set_weight": torch.ones(COLUMNS, COLUMNS)}],
     "DoRA": [{f"{Q}.lora_B.weight": UP, f"{Q}.lora_A.weight": DOWN, f"{Q}.dora_scale": BY_ROW}],
 }  # fmt: skip
-TAEHV = "TAEHV (`lighttaew2_1`) as autoencoder"
+TAE = "TAE (`lighttaew2_1`, `taew2_1`) as autoencoder"
+LIGHT = {
+    "the same to decode with, beside the model's own": ("taew2_1", lambda: tae((4, 4, 4, 4), 4)),
+    "LightVAE (`lightvaew2_1`) to decode with": (
+        "lightvaew2_1", lambda: VideoVAE(VAEConfig(dim=8, num_res_blocks=1)).state_dict()),
+}  # fmt: skip
 
 
 def test_the_table_has_the_rows_that_are_tried():
-    assert set(table()) == {*TRANSFORMERS, *NAMES, *LORAS, TAEHV}
+    assert set(table()) == {*TRANSFORMERS, *NAMES, *LORAS, *LIGHT, TAE}
 
 
 def agree(row, tries):
@@ -253,4 +262,12 @@ def test_a_lora(weights, tmp_path, row):
 
 
 def test_another_autoencoder():
-    agree(TAEHV, [lambda: check_kind("vae", "file a", ["decoder.1.weight", "encoder.0.weight"])])
+    names = list(tae((4, 4, 4, 4), 4))
+    agree(TAE, [lambda: check_kind("vae", "file a", names)])
+
+
+@pytest.mark.parametrize("row", LIGHT)
+def test_a_light_autoencoder(tmp_path, row):
+    name, tensors = LIGHT[row]
+    save_file(tensors(), tmp_path / f"{name}.safetensors")
+    agree(row, [lambda: open_light_vae(tmp_path / f"{name}.safetensors", VAEConfig())])

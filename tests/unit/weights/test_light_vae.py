@@ -9,7 +9,8 @@ from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.errors import FlashTalkError, InvalidInputError
 from flashtalk_core.models.vae.light_vae import ImageCoder, LightVAE
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.weights.light_vae import is_light_vae, open_light_vae
+from flashtalk_core.weights.light_vae import open_light_vae
+from flashtalk_core.weights.mapping.light_vae import is_light_vae
 from flashtalk_core.weights.plan import load_module
 
 from .light_files import conv, tae
