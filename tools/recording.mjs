@@ -3,14 +3,14 @@
 // running ComfyUI; recording.py makes an animation of them. On a machine with few cores start
 // ComfyUI with OMP_NUM_THREADS=1, so that the browser has one of them.
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { watch, withBrowser } from '../tests/js/browser.mjs'
 import { VIDEO, centre, load, openComfy, queue, reported } from '../tests/js/comfyui_page.mjs'
+import { record } from './screenshots.mjs'
 
 const ROOT = new URL('../', import.meta.url)
 const WORKFLOW = 'workflows/api/1_first_talking_head.json'
 const SPEECH_S = 4.5
-const PERIOD_MS = 200
 
 const [url, renderer, folder, steps = '4'] = process.argv.slice(2)
 const graph = JSON.parse(await readFile(new URL(WORKFLOW, ROOT), 'utf8'))
@@ -31,23 +31,11 @@ await withBrowser(async (browser) => {
   await page.setViewportSize({ width: 1000, height: 760 }) // a browser without a GPU draws slowly
   const box = await page.locator('.flashtalk-preview').boundingBox()
   const frame = { x: box.x - 12, y: box.y - 155, width: box.width + 24, height: box.height + 165 }
-  let isOver = false
-  const saved = []
-  const record = async () => {
-    while (!isOver) {
-      const due = Date.now() + PERIOD_MS
-      const data = await page.screenshot({ clip: frame, type: 'jpeg', quality: 95 })
-      saved.push(writeFile(`${folder}/${due - PERIOD_MS}.jpg`, data))
-      await page.waitForTimeout(Math.max(0, due - Date.now()))
-    }
-  }
-  await queue(page)
-  const recorded = record()
-  await watch(page, 1.5, VIDEO, 90_000)
-  await page.click('.flashtalk-sound')
-  await reported(page, 'finished')
-  await page.waitForTimeout(2500)
-  isOver = true
-  await recorded
-  await Promise.all(saved)
+  await record(page, frame, folder, async () => {
+    await queue(page)
+    await watch(page, 1.5, VIDEO, 90_000)
+    await page.click('.flashtalk-sound')
+    await reported(page, 'finished')
+    await page.waitForTimeout(2500)
+  })
 })
