@@ -561,7 +561,7 @@ def _with_memory(
         sizes,
         model.device,
         host.free_bytes(model.device),
-        [torch.device(name) for name in place.devices[1:]],
+        [torch.device(name) for name in place.local_devices[1:]],
         stay_packed=stay_packed_on_cpu(config.dit, packings),
     )
     return replace(place, memory=memory)

@@ -48,6 +48,11 @@ class Placement:
         """Devices of the render."""
         return max(1, len(self.devices))
 
+    @property
+    def local_devices(self) -> tuple[str, ...]:
+        """Those of :attr:`devices` that this host has; a cluster's may be more than it has."""
+        return () if self.cluster else self.devices
+
     def grid(self, size_px: tuple[int, int]) -> VaeGrid:
         """Return how frames of a size are divided among the devices.
 
