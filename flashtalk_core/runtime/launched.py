@@ -19,13 +19,16 @@ from tempfile import mkstemp
 from .channel import Channel, ChannelClosed, make_pair
 from .environment import ROOT, local_names, worker_environment
 from .launcher import LaunchSettings
-from .limits import Limits
+from .limits import MAX_LIMIT_S, Limits
 from .messages import RankEnded
 
 _LOOK_S = 0.02
 _LATER_S = 15.0
 """How much longer ranks wait for each other at the start than this process waits for them: it sees
 which of them does not go on, where they see only that one is missing."""
+_EXCHANGE_FACTOR = 10
+"""How much longer than without progress an exchange may wait: for one that goes on, such as rank 0
+that encodes for all. Where nobody does, the process that renders ends them long before."""
 
 
 class Launched:
@@ -88,7 +91,9 @@ class Launched:
             pages=pages,
             devices=tuple(local_names(devices)),
             start_s=limits.start_s + _LATER_S,
-            exchange_s=max(limits.load_s, limits.step_s or 0.0),
+            exchange_s=min(
+                _EXCHANGE_FACTOR * max(limits.load_s, limits.step_s or 0.0), MAX_LIMIT_S
+            ),
             log=self.log,
         )
 

@@ -39,7 +39,8 @@ class Watch:
 
         That is one whose process does not run at all, or the one that is furthest behind: the
         others wait for it. Where one rank is over the limit, the one to blame may still be a
-        moment below it, since its last progress came later.
+        moment below it, since its last progress came later; but while it goes on, as rank 0 does
+        when it alone encodes for long, nobody is.
 
         Args:
             done: Ranks that are not waited for.
@@ -47,17 +48,19 @@ class Watch:
         """
         now_s = self._clock_s()
         passed_s, self._last_s = min(now_s - self._last_s, _LONGEST_PAUSE_S), now_s
-        is_over, waiting = False, []
+        is_over, waited_for = False, []
         for rank, before in enumerate(self._counts):
             progress = self._pages.row(rank).read()
             self._silent_s[rank] += passed_s
             if progress.heartbeat != self._beats[rank]:
                 self._beats[rank], self._silent_s[rank] = progress.heartbeat, 0.0
-            if progress.count != before or rank in done:
-                self._counts[rank], self._idle_s[rank] = progress.count, 0.0
-                continue
-            self._idle_s[rank] += passed_s
+            has_advanced = progress.count != before or rank in done
+            self._counts[rank] = progress.count
+            self._idle_s[rank] = 0.0 if has_advanced else self._idle_s[rank] + passed_s
             is_over = is_over or self._idle_s[rank] > limit_s
-            if self._idle_s[rank] > _LEAST_SHARE * limit_s:
-                waiting.append((self._silent_s[rank] < _SILENT_S, progress.count, rank))
-        return min(waiting)[2] if is_over else None
+            if rank not in done:
+                waited_for.append((self._silent_s[rank] < _SILENT_S, progress.count, rank))
+        if not is_over:
+            return None
+        behind = min(waited_for)[2]
+        return behind if self._idle_s[behind] > _LEAST_SHARE * limit_s else None

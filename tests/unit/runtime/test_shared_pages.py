@@ -187,6 +187,29 @@ def test_weights_that_only_rank_0_reads_do_not_put_it_ahead(file):
     assert blamed(pages) == 1
 
 
+def test_nobody_is_to_blame_while_the_rank_that_is_furthest_behind_goes_on(file):
+    pages, clock = Pages(file), Clock()
+    rows = [pages.row(0), pages.row(1)]
+    for row in rows:
+        row.begin(1)
+        row.enter(Phase.ENCODING)
+    rows[1].mark()  # it waits for what rank 0 encodes, in an exchange
+    watch = Watch(pages, 2, clock)
+    for _ in range(100):
+        rows[0].load()
+        for row in rows:
+            row.beat()
+        assert watch.find_stuck((), 10.0) is None
+        clock.now_s += 0.5
+    clock.now_s += 0.5
+    for _ in range(30):
+        for row in rows:
+            row.beat()
+        found = watch.find_stuck((), 10.0)
+        clock.now_s += 0.5
+    assert found == 0
+
+
 def test_ranks_that_wait_in_an_exchange_are_ahead_of_the_one_that_does_not_come(file):
     pages = Pages(file)
     rows = [pages.row(0), pages.row(1), pages.row(2)]
