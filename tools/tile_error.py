@@ -1,9 +1,11 @@
 """What decoding in overlapping tiles costs: ``python -m tools.tile_error`` prints a table.
 
-The bundled model's autoencoder encodes the example portrait and decodes it whole, in bands with a
-halo (eight ranks, as threads), and in eight tiles as SoulX-FlashTalk does on eight GPUs: every tile
-sees some latent cells of its neighbours, attends to nothing else, and is cut off where the next one
-begins; nothing is blended. Errors are against decoding and encoding the whole image.
+The bundled model's autoencoder, with the decoder of its own that it was trained with, encodes the
+example portrait and decodes it whole, in bands with a halo (eight ranks, as threads), and in eight
+tiles as SoulX-FlashTalk does on eight GPUs: every tile sees some latent cells of its neighbours,
+attends to nothing else, and is cut off where the next one begins; nothing is blended. Errors are
+against decoding and encoding the whole image. The small decoder that the bundled model has would
+show nothing: each rank that has a band runs it whole.
 ``docs/parallel_vae.webp`` shows the whole, the tiles, and their difference, amplified.
 
 Source of the tiles: SoulX-FlashTalk ``decode_dist_2d`` and ``encode_dist_2d`` @ 688982e, whose
@@ -17,6 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from PIL import Image
@@ -31,6 +34,7 @@ from flashtalk_core.parallel.bands import choose_grid
 from flashtalk_core.placement.place import Placement
 from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.weights.load import open_avatar
+from tests.own_decoder import write_model
 from tests.unit.parallel.thread_ranks import run_ranks
 
 ROOT = Path(__file__).parents[1]
@@ -83,10 +87,12 @@ def row(name: str, found: Tensor, expected: Tensor, unit: float, peak: float) ->
 
 
 def read_vae() -> VideoVAE:
-    """Return the bundled model's autoencoder, eager, in float32."""
+    """Return the bundled model's autoencoder with its own decoder, eager, in float32."""
     place = Placement(torch.device("cpu"), torch.float32)
-    with CachedNetworks(open_avatar("tiny"), place).acquire(VideoVAE) as vae:
-        return vae
+    with TemporaryDirectory() as folder:
+        avatar = open_avatar(str(write_model(Path(folder) / "model")))
+        with CachedNetworks(avatar, place).acquire(VideoVAE) as vae:
+            return vae
 
 
 def decode(vae: VideoVAE, latent: Tensor) -> Tensor:

@@ -12,14 +12,16 @@ from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.errors import WorkerError
 from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.runtime.fleet import Fleet
+from tests.own_decoder import write_model
 from tests.unit.runtime.conftest import make_plan, render
 
 MAX_MEAN_LEVELS = 1.0
 """Of 255: bfloat16 rounds in another order."""
 
 
-def check(devices):
-    plan = make_plan(())
+def check(devices, folder):
+    """Check it with the autoencoder's own decoder, whose layers run in bands."""
+    plan = make_plan((), str(write_model(folder / "model")))
     place = replace(plan.placement, device=torch.device("cuda:0"), dtype=torch.bfloat16)
     plan = replace(plan, placement=place)
     alone = render(plan, LocalEngine(CachedNetworks(plan.checkpoint, plan.placement)))
@@ -53,10 +55,10 @@ def check_stops(fleet, plan, expected):
 
 
 @pytest.mark.gpu
-def test_two_processes_on_one_gpu_draw_what_one_does():
-    check(("cuda:0", "cuda:0"))
+def test_two_processes_on_one_gpu_draw_what_one_does(tmp_path):
+    check(("cuda:0", "cuda:0"), tmp_path)
 
 
 @pytest.mark.multigpu
-def test_two_gpus_draw_what_one_does():
-    check(("cuda:0", "cuda:1"))
+def test_two_gpus_draw_what_one_does(tmp_path):
+    check(("cuda:0", "cuda:1"), tmp_path)

@@ -18,6 +18,7 @@ from flashtalk_core.engine.render import render_video
 from flashtalk_core.engine.resolve import Inputs, LocalHost, resolve
 from flashtalk_core.engine.spec import (
     ChunkSpec,
+    ModelSpec,
     PlacementSpec,
     RenderSpec,
     SamplingSpec,
@@ -48,9 +49,10 @@ class Frames(list):
         self.append(frames)
 
 
-def make_plan(devices=DEVICES, **placement):
+def make_plan(devices=DEVICES, model="tiny", **placement):
     """Plan eight frames in two chunks of two steps."""
     spec = RenderSpec(
+        model=ModelSpec(name=model),
         portrait=str(EXAMPLE / "portrait.png"),
         speakers=(Speaker(),),
         duration_s=0.32,
@@ -74,14 +76,20 @@ def render(plan, engine, events=NO_EVENTS):
 
 
 @pytest.fixture(scope="module")
-def plan():
-    return make_plan()
+def model():
+    """Name or folder of the model that is drawn with."""
+    return "tiny"
 
 
 @pytest.fixture(scope="module")
-def by_one():
+def plan(model):
+    return make_plan(model=model)
+
+
+@pytest.fixture(scope="module")
+def by_one(model):
     """What one process draws."""
-    plan = make_plan(())
+    plan = make_plan((), model)
     return render(plan, LocalEngine(CachedNetworks(plan.checkpoint, plan.placement)))
 
 

@@ -1,4 +1,7 @@
-"""Every way to divide a render among processes gives what one process gives."""
+"""Every way to divide a render among processes gives what one process gives.
+
+With the autoencoder's own decoder, whose layers run in bands; the small one is run whole.
+"""
 
 from dataclasses import replace
 
@@ -6,10 +9,16 @@ import pytest
 
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.errors import InvalidInputError
+from tests.own_decoder import write_model
 
 from .conftest import render
 
 pytestmark = pytest.mark.ranks
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(write_model(tmp_path_factory.mktemp("own") / "model"))
 
 
 @pytest.mark.parametrize(
@@ -18,6 +27,7 @@ pytestmark = pytest.mark.ranks
     ids=["ring", "ulysses", "columns", "decoded by one"],
 )
 def test_each_division_renders_what_one_process_does(fleet, plan, by_one, division):
+    assert not plan.checkpoint.config.vae.light_widths
     loaded = []
     reads = not fleet.is_running
     divided = replace(plan, placement=replace(plan.placement, **division))
