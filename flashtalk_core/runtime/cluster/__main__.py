@@ -31,7 +31,7 @@ def main(address: str, text: str) -> int:
         try:
             from .ray_engines import connect
 
-            engines = connect(address, settings.devices, settings.num_threads, settings.step_s)
+            engines = connect(address, settings.devices, settings.num_threads, settings.limits)
         except FlashTalkError as error:
             channel.send(fault_of(error, command=0, rank=0, phase=""))
             return 1

@@ -13,6 +13,7 @@ from ...errors import FlashTalkError, WorkerError
 from ...log import printable_log
 from ..channel import Blob, Channel, ChannelClosed
 from ..faults import fault_of
+from ..limits import Limits
 from ..messages import (
     Array,
     Cancel,
@@ -50,8 +51,8 @@ class BrokerSettings:
     """Of an engine, as the process that renders calls them."""
     num_threads: int
     """Of an engine on the CPU: as many as here, since they round differently otherwise."""
-    step_s: float | None
-    """Limit of a step; see :class:`.limits.Limits`."""
+    limits: Limits
+    """Of an engine that is a fleet."""
 
 
 class EngineLostError(Exception):

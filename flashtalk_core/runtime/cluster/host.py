@@ -55,15 +55,15 @@ Packet = tuple[bytes, list[bytes]]
 class EngineHost:
     """Renders one job after the other, on one device or with a fleet."""
 
-    def __init__(self, devices: Sequence[str], node: str, step_s: float | None = None) -> None:
+    def __init__(self, devices: Sequence[str], node: str, limits: Limits | None = None) -> None:
         """Hold nothing yet.
 
         Args:
             devices: One, or one for each rank of a fleet, as this process calls them.
             node: What this host is called.
-            step_s: Limit of a step of a fleet; see :class:`.limits.Limits`.
+            limits: How long everything may take in a fleet; ``None`` is the usual.
         """
-        self._limits = Limits(step_s=step_s)
+        self._limits = limits or Limits()
         self._devices = tuple(devices)
         self._node = node
         self._thread = ThreadPoolExecutor(1, "engine")

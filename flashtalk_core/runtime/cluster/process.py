@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from json import dumps
@@ -58,9 +58,14 @@ from .head import reach_head
 
 logger = printable_log(logging.getLogger(__name__))
 
-LIMITS = Limits(stop_s=60.0, exit_s=5.0, idle_release_s=None, idle_exit_s=300.0)
+LIMITS = Limits(exit_s=5.0, idle_release_s=None, idle_exit_s=300.0)
 """An idle engine keeps devices that others may wait for; so it ends after five minutes."""
 _POLL_S = 0.2
+_STOP_S = 60.0
+"""Least time for an engine to stop, or to free what it has."""
+_FLEET_S = 30.0
+"""How much longer than its engine this process waits for a fleet: that names the rank that does not
+go on, ends them all and says so, and the render goes on with another engine."""
 
 
 def cluster_engine(address: str, devices: Sequence[str], limits: Limits = LIMITS) -> Fleet:
@@ -118,10 +123,11 @@ class ClusterProcess:
         """Start it and wait until it has joined the cluster.
 
         Raises:
-            WorkerError: If it cannot.
+            WorkerError: If it cannot be started, or cannot join it.
         """
         self._address = address
         self._limits = limits
+        self._is_fleet = len(devices) > 1
         self._command = 0
         self._answer: Finished | Stopped | Fault | None = None
         self._frames: ReceivedFrames | None = None
@@ -131,11 +137,12 @@ class ClusterProcess:
         self.is_running = True
         self.memory: Mapping[int, RankMemory] = {}
         """Of no device: their host looks at them."""
-        log, self._log = mkstemp(prefix="flashtalk-", suffix=".log")
         try:
-            self._start(devices, log)
-        finally:
-            os.close(log)
+            self._start_logged(devices)
+        except OSError as error:
+            raise WorkerError(
+                f"cluster {address}: no process starts: {reason(error)}", subject="cluster"
+            ) from error
         try:
             self._join()
         except BaseException:
@@ -174,7 +181,7 @@ class ClusterProcess:
             self._channel.send(make(self._command), blobs)
         except (ChannelClosed, TimeoutError):
             self._fail()
-        load_s = self._limits.load_s
+        load_s = self._limits.load_s + (self._limits.start_s if self._is_fleet else 0.0)
         usual_s = limit_s or (lambda: load_s)
         yield from self._reports(lambda: max(load_s, usual_s()) if self._is_loading else usual_s())
         answer: Message | None = self._answer
@@ -183,7 +190,7 @@ class ClusterProcess:
 
     def run_quietly(self, make: Callable[[int], Message]) -> None:
         """Carry out a command that reports nothing."""
-        for _ in self.run(make, limit_s=lambda: self._limits.stop_s):
+        for _ in self.run(make, limit_s=lambda: max(self._limits.stop_s, _STOP_S)):
             pass
 
     def settle(self) -> None:
@@ -194,7 +201,8 @@ class ClusterProcess:
             return
         with suppress(ChannelClosed, TimeoutError):
             self._channel.send(Cancel(command=self._command))
-        for _ in self._reports(lambda: max(self._limits.stop_s, self._limits.step_s or 0.0)):
+        limits = self._limits
+        for _ in self._reports(lambda: max(_STOP_S, limits.stop_s, limits.step_s or 0.0)):
             pass
 
     def close(self) -> None:
@@ -218,6 +226,17 @@ class ClusterProcess:
         self._process.wait()
         self._channel.close()
 
+    def _start_logged(self, devices: Sequence[str]) -> None:
+        log, self._log = mkstemp(prefix="flashtalk-", suffix=".log")
+        try:
+            self._start(devices, log)
+        except BaseException:
+            with suppress(OSError):
+                Path(self._log).unlink()
+            raise
+        finally:
+            os.close(log)
+
     def _start(self, devices: Sequence[str], log: int) -> None:
         self._channel, theirs = make_pair(self._limits.start_s)
         settings = BrokerSettings(
@@ -225,10 +244,11 @@ class ClusterProcess:
             channel=theirs.fileno(),
             devices=tuple(devices),
             num_threads=torch.get_num_threads(),
-            step_s=self._limits.step_s,
+            limits=self._limits,
         )
         package = ".".join(Path(__file__).parent.relative_to(ROOT).parts)
-        with theirs:
+        with theirs, ExitStack() as undo:
+            undo.callback(self._channel.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", package, self._address, dumps(asdict(settings))],
                 stdin=subprocess.DEVNULL,
@@ -239,6 +259,7 @@ class ClusterProcess:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+            undo.pop_all()
 
     def _join(self) -> None:
         message = self._receive(self._limits.start_s)
@@ -249,7 +270,7 @@ class ClusterProcess:
     def _reports(self, limit_s: Callable[[], float]) -> Iterator[Report]:
         """Yield what the engine reports until it has answered."""
         while self._answer is None:
-            message = self._receive(limit_s())
+            message = self._receive(limit_s() + (_FLEET_S if self._is_fleet else 0.0))
             if isinstance(message, Waiting):
                 self._is_loading = message.command == self._command
                 yield self._waiting(message)

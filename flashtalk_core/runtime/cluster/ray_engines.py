@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from ...errors import FlashTalkError, InvalidInputError, WorkerError
 from ...excerpt import reason
 from ..channel import Blob
+from ..limits import Limits
 from ..messages import Message, decode, encode
 from .broker import EngineLostError
 from .head import reach_head
@@ -24,16 +25,14 @@ if TYPE_CHECKING:
 _NODE_LABEL = "ray.io/node-id"
 
 
-def connect(
-    address: str, devices: Sequence[str], num_threads: int, step_s: float | None
-) -> RayEngines:
+def connect(address: str, devices: Sequence[str], num_threads: int, limits: Limits) -> RayEngines:
     """Join a cluster that runs.
 
     Args:
         address: ``host:port`` of its head, or ``auto`` for the cluster that this host is in.
         devices: Of each engine: ``cuda`` or ``cpu``, with any number behind a colon.
         num_threads: Of an engine on the CPU.
-        step_s: Limit of a step; see :class:`.limits.Limits`.
+        limits: Of an engine that is a fleet.
 
     Raises:
         WorkerError: If nothing answers there, or this host is not in that cluster.
@@ -47,14 +46,14 @@ def connect(
             "on this host with `ray start --address HOST:PORT`",
             subject="cluster",
         ) from error
-    return RayEngines(address, devices, num_threads, step_s)
+    return RayEngines(address, devices, num_threads, limits)
 
 
 class RayEngines:
     """Starts engines; :class:`.broker.Engines`."""
 
     def __init__(
-        self, address: str, devices: Sequence[str], num_threads: int, step_s: float | None
+        self, address: str, devices: Sequence[str], num_threads: int, limits: Limits
     ) -> None:
         """Start nothing yet; see :func:`connect`."""
         self._address = address
@@ -63,7 +62,7 @@ class RayEngines:
             f"cuda:{rank}" if self._has_gpus else "cpu" for rank in range(len(devices))
         )
         self._num_threads = num_threads
-        self._step_s = step_s
+        self._limits = limits
 
     def start(self, avoided: Collection[str]) -> RayEngine:
         """Return an engine on any host that has room for it; see :class:`.broker.Engines`."""
@@ -94,7 +93,7 @@ class RayEngines:
             options["label_selector"] = {_NODE_LABEL: f"!in({','.join(sorted(avoided))})"}
         # A second thread takes the request to stop.
         make = ray.remote(max_restarts=0, max_concurrency=2, **options)(_Actor)
-        return RayEngine(make.remote(self._devices, self._step_s))
+        return RayEngine(make.remote(self._devices, self._limits))
 
 
 class RayEngine:
@@ -157,13 +156,13 @@ class RayEngine:
 class _Actor:
     """An engine where Ray starts it."""
 
-    def __init__(self, devices: Sequence[str], step_s: float | None) -> None:
+    def __init__(self, devices: Sequence[str], limits: Limits) -> None:
         from .host import EngineHost  # torch, which the process that asks does without
 
         logging.basicConfig(level="INFO", format="%(asctime)s %(name)s: %(message)s")
         self._node = ray.get_runtime_context().get_node_id()
         self._name = f"{socket.gethostname()}, process {os.getpid()}"
-        self._host = EngineHost(devices, self._name, step_s)
+        self._host = EngineHost(devices, self._name, limits)
 
     def place(self) -> tuple[str, str]:
         """Return the identity of the node, and what to call it."""

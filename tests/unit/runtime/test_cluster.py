@@ -1,8 +1,11 @@
 """A render on engines that are lost at any point is the render on one that is not; without Ray."""
 
+import json
+import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict, replace
 from importlib import import_module
 from threading import Thread
 from types import ModuleType
@@ -22,20 +25,26 @@ from flashtalk_core.errors import (
     WorkerError,
 )
 from flashtalk_core.geometry import span_at
+from flashtalk_core.json_text import parse_json
 from flashtalk_core.media.audio.probe import AnalysisStream
 from flashtalk_core.placement.devices import check_cluster
 from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.runtime.channel import Channel, ChannelClosed, make_pair
 from flashtalk_core.runtime.cluster import host as host_module
 from flashtalk_core.runtime.cluster import process as process_module
-from flashtalk_core.runtime.cluster.broker import EngineLostError, serve
+from flashtalk_core.runtime.cluster.broker import BrokerSettings, EngineLostError, serve
 from flashtalk_core.runtime.cluster.host import EngineHost, HostEvents
 from flashtalk_core.runtime.cluster.process import LIMITS, ClusterProcess
+from flashtalk_core.runtime.limits import Limits
 from flashtalk_core.runtime.messages import Ready, decode, encode
+from flashtalk_core.settings import read_plain
 
-from .conftest import make_plan, render
+from .conftest import make_plan, own_resources, render
 
 pytestmark = pytest.mark.e2e
+
+START = ClusterProcess._start
+"""As it is; most tests replace it."""
 
 
 class FakeEngine:
@@ -254,7 +263,7 @@ def ray_engines(monkeypatch):
 
 
 def test_what_ray_raises_at_a_start_is_one_error_of_one_line(ray_engines):
-    engines = ray_engines.RayEngines("head:1", ("cpu",), 1, None)
+    engines = ray_engines.RayEngines("head:1", ("cpu",), 1, LIMITS)
     with pytest.raises(WorkerError) as caught:
         engines.start(())
     assert str(caught.value) == "cluster head:1: no engine can be started: selector"
@@ -403,10 +412,58 @@ def test_an_engine_that_takes_over_has_the_time_of_loading(
     assert len(opened) == 2
 
 
-def test_a_fleet_of_an_engine_has_the_limit_of_a_step():
-    host = EngineHost(("cpu", "cpu"), "a", 7.0)
-    assert host._engine_of(make_plan(()))._limits.step_s == 7
-    assert EngineHost(("cpu", "cpu"), "a")._limits.step_s is None
+def test_a_fleet_of_an_engine_has_all_limits_of_who_asks():
+    limits = replace(LIMITS, load_s=8.0, step_s=7.0)
+    sent = BrokerSettings(parent=1, channel=2, devices=("cpu",), num_threads=1, limits=limits)
+    read = read_plain(BrokerSettings, parse_json(json.dumps(asdict(sent))), "cluster")
+    host = EngineHost(("cpu", "cpu"), "a", read.limits)
+    assert host._engine_of(make_plan(()))._limits == limits
+    assert EngineHost(("cpu", "cpu"), "a")._limits == Limits()
+
+
+def test_a_rank_that_a_fleet_finds_to_hang_is_tried_elsewhere(
+    cluster, engines, plan, by_one, monkeypatch
+):
+    """The fleet of the engine has the same limit, and says it a moment later."""
+    monkeypatch.setattr(process_module, "_POLL_S", 0.02)
+    usual, steps = HostEvents.step, []
+
+    def step(self, number):
+        steps.append(number)
+        if len(steps) == 3:  # the first of the second chunk
+            time.sleep(1.5)
+            raise WorkerError("GPU 1 (rank 1): no progress for 0.5 s in step 1 of chunk 2")
+        usual(self, number)
+
+    monkeypatch.setattr(HostEvents, "step", step)
+    fleet = process_module.cluster_engine("head:1", ("cpu", "cpu"), replace(LIMITS, step_s=0.5))
+    try:
+        assert torch.equal(render(plan, fleet), by_one)
+    finally:
+        fleet.close()
+    assert len(engines.started) == 2
+
+
+@pytest.mark.parametrize("lacks", ["place for the log", "permission"])
+def test_a_process_that_cannot_be_started_is_one_error_and_leaves_nothing(
+    monkeypatch, tmp_path, lacks
+):
+    def fail(*_args, **_settings):
+        raise PermissionError(13, "Permission denied")
+
+    if lacks == "permission":
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        monkeypatch.setattr(subprocess, "Popen", fail)
+        says = "Permission denied"
+    else:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+        says = "No such file or directory"
+    monkeypatch.setattr(ClusterProcess, "_start", START)
+    before = own_resources()
+    with pytest.raises(WorkerError, match=f"^cluster head:1: no process starts: {says}$"):
+        ClusterProcess("head:1", ("cpu",), LIMITS)
+    assert own_resources() == before
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", ":1", "ray://head:10001", "head:x", " "])
