@@ -61,6 +61,8 @@ class Processes:
         self._devices = tuple(devices)
         self._limits = limits
         self._command = 0
+        self._limit_s: Callable[[], float] = lambda: limits.load_s
+        """Of the phase that the command is in."""
         self._answers: dict[int, Finished | Stopped | Fault] = {}
         self._deaths: list[RankEnded] = []
         self._pids: tuple[int, ...] = ()
@@ -126,13 +128,16 @@ class Processes:
         self.settle()
         self._command += 1
         self._answers = {}
+        self._limit_s = limit_s or (lambda: self._limits.load_s)
         message = make(self._command)
         for rank, channel in enumerate(self._launched.ranks):
             try:
                 channel.send(message, blobs)
-            except (ChannelClosed, TimeoutError):
+            except TimeoutError:  # it runs, or is stopped, and does not read
+                self._fail_by_hang(rank, self._limits.start_s)
+            except ChannelClosed:
                 self._fail_by_death(rank)
-        yield from self._reports(limit_s or (lambda: self._limits.load_s))
+        yield from self._reports(self._limit_s)
         self._raise_fault()
 
     def run_quietly(self, make: Callable[[int], Message]) -> None:
@@ -156,7 +161,7 @@ class Processes:
         if self.is_settled:
             return
         self.pages.cancelled = self._command
-        for _ in self._reports(lambda: self._limits.step_s or RELEASE_S):
+        for _ in self._reports(self._limit_s):
             pass
         if self._faults and not self._have_failed_alike:
             self.kill()

@@ -131,6 +131,8 @@ class ClusterProcess:
         self._command = 0
         self._answer: Finished | Stopped | Fault | None = None
         self._frames: ReceivedFrames | None = None
+        self._limit_s: Callable[[], float] = lambda: limits.load_s
+        """Of the phase that the command is in."""
         self._is_waiting = False
         self._is_loading = False
         """Whether the command waits for another engine, or that reads weights."""
@@ -177,13 +179,14 @@ class ClusterProcess:
         self._command += 1
         self._answer = None
         self._is_loading = False
+        load_s = self._limits.load_s + (self._limits.start_s if self._is_fleet else 0.0)
+        usual_s = limit_s or (lambda: load_s)
+        self._limit_s = lambda: max(load_s, usual_s()) if self._is_loading else usual_s()
         try:
             self._channel.send(make(self._command), blobs)
         except (ChannelClosed, TimeoutError):
             self._fail()
-        load_s = self._limits.load_s + (self._limits.start_s if self._is_fleet else 0.0)
-        usual_s = limit_s or (lambda: load_s)
-        yield from self._reports(lambda: max(load_s, usual_s()) if self._is_loading else usual_s())
+        yield from self._reports(self._limit_s)
         answer: Message | None = self._answer
         if isinstance(answer, Fault):
             raise fault_error(answer, [f"engine of cluster {self._address}"], self._log)
@@ -201,8 +204,7 @@ class ClusterProcess:
             return
         with suppress(ChannelClosed, TimeoutError):
             self._channel.send(Cancel(command=self._command))
-        limits = self._limits
-        for _ in self._reports(lambda: max(_STOP_S, limits.stop_s, limits.step_s or 0.0)):
+        for _ in self._reports(lambda: max(_STOP_S, self._limits.stop_s, self._limit_s())):
             pass
 
     def close(self) -> None:

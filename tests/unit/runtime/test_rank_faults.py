@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from flashtalk_core.errors import NoMemoryError, OverflowedError
+from flashtalk_core.errors import NoMemoryError, OverflowedError, WorkerError
+from flashtalk_core.runtime.messages import Release
 
-from .conftest import Seen, fail, fleet_processes, limited, render, wait_until_gone
+from .conftest import Seen, fail, fleet_processes, limited, rank_pid, render, wait_until_gone
 
 
 @pytest.mark.ranks
@@ -42,6 +43,36 @@ def test_memory_for_frames_that_is_missing_is_said_before_weights_are_read(
     assert not seen.loaded
     assert torch.equal(render(plan, fleet), expected)
     assert fleet_processes(os.getpid()) == pids
+
+
+@pytest.mark.ranks
+def test_an_interrupt_while_kernels_are_built_waits_as_long_as_that_may_take(
+    running_fleet, plan, fault, expected, monkeypatch
+):
+    """They are built in the first chunk, in a step that takes longer than others may."""
+    fleet = running_fleet
+    monkeypatch.setattr(fleet, "_limits", replace(fleet._limits, step_s=3))
+    monkeypatch.setattr(fleet._processes, "_limits", fleet._limits)
+    pids = fleet_processes(os.getpid())
+    fault("pause", at=(1, 1))
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render(plan, fleet, Seen(1, stop).events)
+    assert fleet_processes(os.getpid()) == pids
+
+
+@pytest.mark.ranks
+def test_a_process_that_does_not_read_is_said_to_stand_still_not_to_have_ended(running_fleet):
+    fleet = running_fleet
+    workers, pids = fleet._processes, fleet_processes(os.getpid())
+    os.kill(rank_pid(fleet, 1), signal.SIGSTOP)
+    workers._launched.ranks[1]._socket.settimeout(1)
+    with pytest.raises(WorkerError, match=r"^cpu \(rank 1\): no progress for 120 s .*; log: "):
+        list(workers.run(lambda number: Release(command=number, networks=False), [bytes(1 << 24)]))
+    wait_until_gone(pids)
 
 
 STOP_AND_GO = "import os, time; os.kill({0}, {1}); time.sleep(7); os.kill({0}, {2})"

@@ -13,6 +13,7 @@ if sys.orig_argv[-2:-1] == ["flashtalk_core.runtime.worker"] and "RANK_FAULTS" i
     import builtins
     import ctypes
     import signal
+    import time
 
     import torch
 
@@ -50,10 +51,16 @@ if sys.orig_argv[-2:-1] == ["flashtalk_core.runtime.worker"] and "RANK_FAULTS" i
     def be_killed():
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def pause():
+        """Take longer than a step may."""
+        time.sleep(6)
+
     FAULTS = {
         each.__name__: each
-        for each in (block_with_lock, block_without_lock, poison, be_another_version, be_killed)
-    }
+        for each in (
+            block_with_lock, block_without_lock, poison, be_another_version, be_killed, pause
+        )
+    }  # fmt: skip
 
     def fail(at):
         if not REQUEST.exists():
