@@ -9,7 +9,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -59,7 +59,7 @@ class Fleet:
         self,
         devices: Sequence[str],
         limits: Limits | None = None,
-        claim: Callable[[Fleet], None] = lambda _fleet: None,
+        reserve: Callable[[Fleet], AbstractContextManager[None]] = lambda _fleet: nullcontext(),
         start: Callable[[Sequence[str], Limits], Workers] = Processes,
     ) -> None:
         """Start nothing yet.
@@ -67,12 +67,12 @@ class Fleet:
         Args:
             devices: One for each rank, as this process calls them: ``cuda:1``, or ``cpu``.
             limits: How long everything may take; ``None`` is the usual.
-            claim: Called before processes start; raises if another fleet has their devices.
+            reserve: Holds their devices while processes start; raises if another fleet has them.
             start: Starts what renders: processes of this host, or elsewhere.
         """
         self.devices = tuple(devices)
         self._limits = limits or Limits()
-        self._claim = claim
+        self._reserve = reserve
         self._start = start
         self._lock = Lock()
         self._is_rendering = False
@@ -212,8 +212,8 @@ class Fleet:
             check_memory(self.devices, self._processes.memory, needed, PROCESS_BYTES)
             return self._processes
         self.close()
-        self._claim(self)
-        self._processes = processes = self._start(self.devices, self._limits)
+        with self._reserve(self):
+            self._processes = processes = self._start(self.devices, self._limits)
         self._finalizer = weakref.finalize(self, processes.close)
         for rank, ready in sorted(processes.ready.items()):
             logger.info("%s: %s", rank_name(self.devices, rank), ready.device)

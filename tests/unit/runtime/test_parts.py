@@ -163,6 +163,23 @@ def test_fleets_share_no_gpu_and_are_found_again():
     assert fleets.get(DEVICES)._processes is None
 
 
+def test_of_two_fleets_that_start_at_once_only_one_gets_a_gpu_that_both_name():
+    fleets = Fleets()
+    one, other, apart = map(fleets.get, (DEVICES, ("cuda:3", "cuda:4"), ("cuda:1", "cuda:2")))
+    says = r"^devices cuda:3, cuda:4: cuda:3 belongs to devices cuda:0, cuda:3, whose processes sta"
+    with (
+        fleets.reserve(one),
+        fleets.reserve(apart),
+        pytest.raises(InvalidInputError, match=says),
+        fleets.reserve(other),
+    ):
+        pass
+    with pytest.raises(KeyError), fleets.reserve(one):
+        raise KeyError("a start that fails gives the devices back")
+    with fleets.reserve(other):
+        pass
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [("", ()), ("0,1", ("cuda:0", "cuda:1")), (" cpu , cpu ", ("cpu", "cpu")),
