@@ -21,8 +21,6 @@ _DROPPED = (
 )
 _DROPPED_FAMILIES = ("MASTER_", "TORCHELASTIC_", "TORCH_ELASTIC_")
 _DEFAULTS = {
-    # All ranks are on this host: nothing listens to the network.
-    "GLOO_SOCKET_IFNAME": "lo",
     # What a rank writes last is in the log even if it is killed.
     "PYTHONUNBUFFERED": "1",
 }
@@ -33,7 +31,11 @@ MULTICAST_OFF = {
 }
 """Multicast between GPUs: on a host that others use, it can disturb them, and gains nothing in
 all-to-all and point-to-point exchanges."""
-_ALWAYS = {"NCCL_SOCKET_IFNAME": "lo"} | MULTICAST_OFF
+_ALWAYS = {
+    # All ranks are on this host: nothing listens to the network, whatever another program set.
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
+} | MULTICAST_OFF
 ROOT = Path(__file__).parents[2]
 """Folder of the package: its name in ComfyUI is a path that cannot be imported elsewhere."""
 

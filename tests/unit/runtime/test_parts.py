@@ -34,7 +34,7 @@ def test_ranks_get_no_settings_of_other_programs():
     found = worker_environment(
         {"MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x", "RANK": "5", "WORLD_SIZE": "9",
          "PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync", "HOME": "/h",
-         "NCCL_SOCKET_IFNAME": "eth0", "NCCL_NVLS_ENABLE": "1",
+         "NCCL_SOCKET_IFNAME": "eth0", "GLOO_SOCKET_IFNAME": "eth0", "NCCL_NVLS_ENABLE": "1",
          "TORCH_SYMM_MEM_DISABLE_MULTICAST": "0", "NVSHMEM_DISABLE_NVLS": "0",
          "PYTHONUNBUFFERED": "x", "PYTHONPATH": "/mine"},
         ("cpu", "cpu"),
