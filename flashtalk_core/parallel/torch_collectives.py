@@ -50,6 +50,7 @@ class TorchCollectives:
         self._note = note
         self._timeout = timeout
         self._is_whole = self.size == dist.get_world_size()
+        self._subgroups: dict[tuple[tuple[int, ...], ...], TorchCollectives | None] = {}
 
     @property
     def recordable(self) -> bool:
@@ -115,7 +116,16 @@ class TorchCollectives:
         return staged.to(values.device)
 
     def subgroup(self, groups: Sequence[Sequence[int]]) -> Collectives | None:
-        """Split the group; see :class:`.collectives.Collectives`."""
+        """Split the group; see :class:`.collectives.Collectives`.
+
+        The same split is made once: processes keep what groups take until they end.
+        """
+        key = tuple(map(tuple, groups))
+        if key not in self._subgroups:
+            self._subgroups[key] = self._make_subgroup(groups)
+        return self._subgroups[key]
+
+    def _make_subgroup(self, groups: Sequence[Sequence[int]]) -> TorchCollectives | None:
         own = None
         for ranks in groups:  # every process takes part in making every group
             members = [self._ranks[rank] for rank in ranks]

@@ -104,6 +104,8 @@ def exchange_in_a_process(_device):
     group = TorchCollectives(timeout=timedelta(seconds=77))
     halves = group.subgroup([[0], [1]])
     limits_s = [limit_s_of(each) for each in (halves, halves.subgroup([[0]]))]
+    assert group.subgroup([[0], [1]]) is halves, "groups are kept until a process ends"
+    assert group.subgroup([range(2)]) is not halves
     return [limits_s, *(each.tolist() for each in exchange_everything(group))]
 
 
