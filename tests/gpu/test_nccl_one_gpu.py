@@ -34,7 +34,8 @@ LIMIT_S = 120
 @pytest.fixture(autouse=True)
 def ranks_that_share_a_gpu(monkeypatch):
     """What processes that are started find in their environment."""
-    shared = SHARED | {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")[:1]}
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    shared = SHARED | {"CUDA_VISIBLE_DEVICES": first}
     if library := os.environ.get(LIBRARY):
         shared["LD_PRELOAD"] = library
     for name, value in shared.items():
@@ -136,7 +137,9 @@ def compute(device):
     return check_rank(device, TorchCollectives())
 
 
-def test_two_ranks_compute_what_one_device_does(record_property):
-    found = run(compute, 2)
+@pytest.mark.parametrize("num_ranks", [2, 4])
+def test_ranks_compute_what_one_device_does(num_ranks, record_property):
+    """With four ranks by Ulysses with Ring, too, over groups of two."""
+    found = run(compute, num_ranks)
     record_property("relative rms, bound", found[0])
     assert not [name for each in found for name, pair in each.items() if not pair[0] <= pair[1]]
