@@ -35,6 +35,7 @@ WAYS = [
 ]  # fmt: skip
 """Degrees of Ulysses and Ring; there are 6 heads."""
 FEW_WAYS = [(2, 1), (1, 2), (2, 2), (8, 1)]
+REGION_WAYS = [(2, 1), (1, 2), (3, 1), (1, 3), (4, 1), (2, 2), (1, 4)]
 
 
 def name_of(way):
@@ -96,6 +97,19 @@ def test_ranks_may_have_no_positions(transformer, way):
 def test_two_speakers(transformer, way, size):
     expected = velocity(transformer, size, speakers=2)
     assert_equal(of_ranks(way, lambda dit: velocity(dit, size, 2), transformer), expected)
+
+
+@pytest.mark.parametrize("way", REGION_WAYS, ids=name_of)
+@pytest.mark.parametrize("size", [ODD, TINY])
+def test_two_speakers_by_regions(transformer, way, size):
+    """A rank may have no token of a region."""
+
+    def work(dit):
+        return velocity(dit, size, 2, "regions")
+
+    expected = work(transformer)
+    assert not torch.allclose(expected, velocity(transformer, size, 2), atol=1e-2)
+    assert_equal(of_ranks(way, work, transformer), expected)
 
 
 def test_one_transformer_takes_sizes_in_turn(transformer):

@@ -48,21 +48,22 @@ def draw(*shape, seed):
 
 
 @torch.no_grad()
-def velocity(dit, size, speakers=1):
+def velocity(dit, size, speakers=1, routing="rotary"):
     """Return the velocity of a random chunk of ``size`` latent cells."""
-    session, audio = contexts(dit, size, speakers)
+    session, audio = contexts(dit, size, speakers, routing)
     return dit(draw(1, 16, 3, *size, seed=5), torch.tensor([750.0]), session, audio)
 
 
-def contexts(dit, size, speakers=1):
+def contexts(dit, size, speakers=1, routing="rotary"):
     weight = dit.patch_embedding.weight
     inputs = [draw(1, 20, 3, *size, seed=1), draw(1, 6, 20, seed=2), draw(1, 5, 12, seed=3)]
     session = dit.project_session(*(each.to(weight) for each in inputs))
     masks = None
     if speakers > 1:
         masks = (draw(3, 8 * size[0], 8 * size[1], seed=4) > 0).float()
-    windows = draw(speakers, 9, 5, 2, 6, seed=6).to(weight)
-    return session, dit.project_audio(windows, 1.3, masks)
+    num_voices = speakers + (routing == "regions")  # silence is the third
+    windows = draw(num_voices, 9, 5, 2, 6, seed=6).to(weight)
+    return session, dit.project_audio(windows, 1.3, masks, routing)
 
 
 @torch.no_grad()
