@@ -11,13 +11,13 @@ import mmap
 import os
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NoMemoryError
 from ...excerpt import format_size, reason
+from .room import available_bytes
 
 _HEAD_BYTES = 1 << 16
 """Where frames begin: a multiple of any system's page."""
@@ -208,7 +208,7 @@ def reserve_frames(file: int, num_bytes: int) -> None:
         NoMemoryError: If there is not enough.
     """
     try:
-        if num_bytes > _available_bytes():  # the system would end other programs to make room
+        if num_bytes > available_bytes():  # the system would end other programs to make room
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         os.posix_fallocate(file, _HEAD_BYTES, num_bytes)
     except OSError as error:
@@ -225,13 +225,6 @@ def _mapping(file: int, num_bytes: int, offset: int = 0) -> mmap.mmap:
         return mmap.mmap(file, num_bytes, offset=offset)
     except OSError as error:
         raise _no_memory(num_bytes, error) from error
-
-
-def _available_bytes() -> int:
-    """Return the memory of this machine that programs may still take."""
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    values = dict(line.split(":", 1) for line in lines)
-    return int(values["MemAvailable"].split()[0]) * 1024
 
 
 def _no_memory(num_bytes: int, error: OSError) -> NoMemoryError:

@@ -23,6 +23,7 @@ from flashtalk_core.runtime.shared.pages import (
     free_frames,
     reserve_frames,
 )
+from flashtalk_core.runtime.shared.room import available_bytes
 from flashtalk_core.runtime.watch import Watch
 from flashtalk_core.runtime.worker.tickets import StoppedError, Tickets
 
@@ -97,6 +98,34 @@ def test_more_memory_than_there_is_is_not_tried(file, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", fail)
     with pytest.raises(NoMemoryError, match=r"shared memory of 1000000\.0 GB for frames: Cannot"):
         reserve_frames(file, 10**15)
+
+
+@pytest.mark.parametrize(
+    ("limits", "megabytes"),
+    [
+        ({}, 4000),
+        ({"": ("max", 900, 0)}, 4000),
+        ({"": (2000, 900, 300)}, 1400),  # a container, whose group's path lies outside
+        ({"a": (3000, 1000, 0), "a/b": (2500, 1000, 100)}, 1600),
+        ({"a": (1000, 1200, 0), "a/b": ("max", 1000, 0)}, 0),
+        ({"a/b": (9000, 1000, 0)}, 4000),
+    ],
+)
+def test_memory_of_a_container_counts_where_it_has_less_than_the_machine(
+    tmp_path, limits, megabytes
+):
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 9216000 kB\nMemAvailable: 4096000 kB\n")
+    (tmp_path / "proc" / "self" / "cgroup").write_text("1:name=systemd:/x\n0::/a/b\n")
+    for group, (limit, used, cached) in limits.items():
+        folder = tmp_path / "sys" / "fs" / "cgroup" / group
+        folder.mkdir(parents=True, exist_ok=True)
+        text = {"memory.max": limit, "memory.current": used}
+        for name, value in text.items():
+            number = value if value == "max" else value << 20
+            (folder / name).write_text(f"{number}\n")
+        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {cached << 20}\n")
+    assert available_bytes(tmp_path) == megabytes << 20
 
 
 def test_memory_that_runs_out_is_reported_before_it_is_used(file, monkeypatch):
