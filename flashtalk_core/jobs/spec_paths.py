@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..engine.spec import RenderSpec
 from ..files.paths import is_file, is_folder
-from ..media.masks import is_place
+from ..media.places import is_place
 
 _NO_PATHS = {"tiny", "auto", "none"}
 

@@ -5,7 +5,6 @@ Axis legend: H W pixels.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,10 +16,8 @@ from ..config.avatar import FitMode
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 from .image.portrait import fit_image, open_image
+from .places import BOX, HALVES, is_place
 
-HALVES = ("left", "right")
-FACE = "face"
-"""The face of the image that is found, from left to right by the number of the speaker."""
 _FACE_MARGIN = 0.5
 """Of a face's side, around it: hair, neck, and where the head moves."""
 Box = tuple[int, int, int, int]
@@ -30,15 +27,9 @@ _MARGIN = 0.05
 
 Source: the ``face_scale`` of MeiGen-AI/MultiTalk, whose code the authors' two speakers come from.
 """
-_BOX = re.compile(r"\s*(\d{1,6}),\s*(\d{1,6}),\s*(\d{1,6}),\s*(\d{1,6})\s*")
 _WHITE = 127
 _INSIDE = 160
 """Above this a scaled mask counts; the grey that pads an image does not."""
-
-
-def is_place(text: str) -> bool:
-    """Whether a text is a place in an image, and no file: a half, a box, or its face."""
-    return text in (*HALVES, FACE) or _BOX.fullmatch(text) is not None
 
 
 def read_mask(place: str, image: Image.Image, who: str) -> Image.Image:
@@ -155,7 +146,7 @@ def _box_of(place: str, size: tuple[int, int], who: str) -> tuple[int, int, int,
         left = half if place == "right" else 0
         across, down = round(_MARGIN * half), round(_MARGIN * height)
         return left + across, down, left + half - across, height - down
-    found = _BOX.fullmatch(place)
+    found = BOX.fullmatch(place)
     assert found is not None, place
     left, top, across, down = map(int, found.groups())
     if not (across and down and left + across <= width and top + down <= height):

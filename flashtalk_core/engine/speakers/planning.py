@@ -23,7 +23,8 @@ from ...media.audio.dialogue.voices import (
 from ...media.audio.info import AudioInfo
 from ...media.audio.probe import check_measured, probe_audio
 from ...media.audio.source import AudioArray
-from ...media.masks import FACE, Box, check_apart, check_mask, face_places, read_mask
+from ...media.masks import Box, check_apart, check_mask, face_places, read_mask
+from ...media.places import FACE
 from ...models.transformer.regions import token_masks
 from ..spec import RenderSpec, Speaker
 from .planned import PlannedSpeaker

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ...errors import require
 from ...excerpt import excerpt
 from ...media.audio.dialogue.turns import parse_turns
-from ...media.masks import is_place
+from ...media.places import is_place
 from ..spec import Speaker
 
 # The colon behind the disk of a path on Windows belongs to the path.

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.media.masks import check_apart, face_places, fit_masks, is_place, read_mask
+from flashtalk_core.media.masks import check_apart, face_places, fit_masks, read_mask
+from flashtalk_core.media.places import is_place
 
 pytestmark = pytest.mark.cpu
 
