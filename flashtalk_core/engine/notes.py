@@ -11,6 +11,8 @@ from ..acceleration.kernel_options import KernelOptions
 from ..acceleration.support import check_kernel_options
 from ..errors import InvalidInputError
 from ..geometry import SPATIAL_STRIDE
+from ..media.audio.dialogue.periods import dialogue_notes
+from ..media.audio.dialogue.voices import PlacedAudio
 from ..media.audio.notes import audio_notes
 from ..media.video.audio_track import track_notes
 from ..media.video.video_track import WIDELY_PLAYED_PX
@@ -68,8 +70,14 @@ def _audio_notes(plan: RenderPlan) -> list[str]:
 
 
 def set_up_notes(plan: RenderPlan) -> list[str]:
-    """Return those of the notes that are about the model and where it runs."""
-    return [*model_notes(plan.checkpoint), *device_notes(plan)]
+    """Return those of the notes that nothing else logs: about speakers, the model, its devices."""
+    return [*_speaker_notes(plan), *model_notes(plan.checkpoint), *device_notes(plan)]
+
+
+def _speaker_notes(plan: RenderPlan) -> list[str]:
+    """Return those about when speakers are heard."""
+    sources = [each.source for each in plan.voices]
+    return dialogue_notes([each.period for each in sources if isinstance(each, PlacedAudio)])
 
 
 def model_notes(checkpoint: AvatarCheckpoint) -> list[str]:

@@ -79,6 +79,12 @@ def test_what_is_missing_or_does_not_go_together(pack, speech, given, message):
     assert re.search(message, pack.error("TwoSpeakers", speech=speech(), **given))
 
 
+def test_turns_of_a_speaker_that_are_all_after_the_end_are_refused(pack, model, reference, speech):
+    described = pack.run("TwoSpeakers", speech=speech(), turns="1: 0-0.3, 2: 7-9").args[0]
+    said = pack.error("ChunkSampler", model=model, speech=described, reference=reference)
+    assert "input 'speech': turn 2: 7-9: the audio lasts 0.30 s, so speaker 2 is never" in said
+
+
 def test_masks_of_another_size_are_refused_by_the_sampler(pack, model, reference, speech):
     masks = {"mask_1": torch.ones(1, 8, 8), "mask_2": torch.ones(1, 8, 8)}
     described = pack.run("TwoSpeakers", speech=speech(), speech_2=speech(0.2), **masks).args[0]

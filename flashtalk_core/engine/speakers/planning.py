@@ -13,6 +13,7 @@ from ...config.avatar import AvatarConfig, SpeakerRouting
 from ...errors import InvalidInputError, about, require
 from ...excerpt import excerpt
 from ...geometry import token_grid
+from ...media.audio.dialogue.periods import check_heard
 from ...media.audio.dialogue.turns import check_place
 from ...media.audio.dialogue.voices import (
     MixedAudio,
@@ -133,6 +134,7 @@ def plan_speakers(
             _check_voices(spec.speakers, audio)
         offsets, turns = zip(*((each.offset_s, each.turns) for each in spec.speakers), strict=True)
         placed = place_audio(audio, offsets, turns)
+        check_heard([each.period for each in placed])
         planned = tuple(
             PlannedSpeaker(voice.info(), mask) for voice, mask in zip(placed, places, strict=True)
         )

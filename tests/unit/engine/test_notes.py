@@ -14,10 +14,12 @@ from flashtalk_core.engine.notes import (
     division_notes,
     placement_notes,
     render_notes,
+    set_up_notes,
 )
 from flashtalk_core.engine.plan import PlannedSpeaker
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.analysis_mix import AnalysisMix
+from flashtalk_core.media.audio.dialogue.voices import place_audio
 from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.audio.notes import audio_notes
 from flashtalk_core.media.video.audio_track import track_notes
@@ -188,6 +190,13 @@ def test_notes_of_a_plan_for_several_devices_tell_of_its_bands(make_plan, checkp
     plan = make_plan(size_px=(32, 32))
     several = replace(plan, placement=replace(plan.placement, devices=("cpu",) * 5))
     assert "devices: 4 of 5 encode and decode; more bands" in " ".join(device_notes(several))
+
+
+def test_turns_without_audio_are_among_the_notes(make_plan):
+    plan = make_plan()
+    (voice,) = place_audio([plan.audio], [0], [((0.0, 0.1), (700.0, 900.0))])
+    plan = replace(plan, speakers=(PlannedSpeaker(voice.info()),))
+    assert [note for note in set_up_notes(plan) if note.startswith("turn 1: 700-900: the audio")]
 
 
 def test_notes_of_a_whole_plan_come_from_request_audio_and_placement(make_plan, checkpoint):

@@ -21,6 +21,7 @@ from ..info import AudioInfo
 from ..marks import measured_blocks
 from ..resampling import StreamResampler
 from ..source import BLOCK_SAMPLES, Block
+from .periods import VoicePeriod
 from .turns import Turns
 
 _STEREO = ("FL", "FR")
@@ -57,6 +58,12 @@ class PlacedAudio:
     def layout(self) -> str:
         """FFmpeg's name of the channel layout; empty where there is none."""
         return self.audio.layout
+
+    @property
+    def period(self) -> VoicePeriod:
+        """When there is audio."""
+        stop = self.offset_samples + (self.audio.num_samples or 0)
+        return VoicePeriod(self.offset_samples / self.rate_hz, stop / self.rate_hz, self.turns)
 
     @property
     def identity(self) -> str | None:

@@ -6,6 +6,7 @@ import pytest
 from flashtalk_core.engine.speakers.planning import sound_of
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.media.audio.dialogue.analysis import open_analysis
+from flashtalk_core.media.audio.dialogue.periods import check_heard, dialogue_notes
 from flashtalk_core.media.audio.dialogue.turns import check_place, parse_turns
 from flashtalk_core.media.audio.dialogue.voices import place_audio
 from flashtalk_core.media.audio.info import AudioInfo
@@ -58,6 +59,20 @@ def test_turns_share_a_recording_which_the_video_has_whole():
         window = heard.read(4_000, 8_000)
     assert window.shape == (2, 4_000)
     assert np.abs(window[1]).mean() > 10 * np.abs(window[0]).mean()
+
+
+def test_turns_without_audio_are_told_and_a_speaker_without_any_other_is_refused():
+    audio = tone(200, 1.0)
+    placed = place_audio([audio, audio], [0, 0], parse_turns("1: 0-0.5, 2: 0.5-1, 2: 7-9"))
+    check_heard([each.period for each in placed])
+    said = "turn 2: 7-9: the audio lasts 1.00 s, so it is never heard"
+    assert dialogue_notes([each.period for each in placed]) == [said]
+    placed = place_audio([audio, audio], [2, 2], parse_turns("1: 0-1, 1: 2.5-3, 2: 3-9"))
+    assert dialogue_notes([each.period for each in placed])[0] == (
+        "turn 1: 0-1: the audio begins at 2.00 s, so it is never heard"
+    )
+    with pytest.raises(InvalidInputError, match=r"ends at 3.00 s of the video, so speaker 2 is"):
+        check_heard([each.period for each in placed])
 
 
 def test_what_identifies_audio_is_its_place_as_well():
