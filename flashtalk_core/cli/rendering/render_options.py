@@ -101,6 +101,7 @@ def _add_speakers(parser: argparse.ArgumentParser) -> None:
         "--speaker-start",
         type=float,
         nargs="+",
+        action="extend",
         default=[],
         metavar="SECOND",
         help="when the audio of each begins in the video; default: 0",

@@ -172,6 +172,12 @@ def test_a_speaker_is_a_place_and_audio(text, mask, audio):
     )
 
 
+def test_starts_may_be_given_one_by_one():
+    options = ("--speaker", "left:a.wav", "--speaker", "right:b.wav", "--speaker-start", "0.5")
+    found = read(*options, "--speaker-start", "1")
+    assert [each.offset_s for each in found.speakers] == [0.5, 1.0]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
