@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ...errors import about
+from ...excerpt import shown_path
 from . import finished
 from .crop_picture import save_face_picture
 from .device_options import add_device_options, limits_of, say_unused
@@ -114,6 +116,7 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     output = check_output(args.output)
     check_crf(args.crf)
     spec = read_spec(args)
+    _check_unused_audio(args)
     if args.redo is None:
         check_spared(output, source_files(spec))
     if args.extend is not None or args.redo is not None:
@@ -121,6 +124,18 @@ def make_plan(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
     plan = resolve(spec, LocalHost())
     _log_choices(args, spec.placement.memory, plan)
     return spec, plan
+
+
+def _check_unused_audio(args: argparse.Namespace) -> None:
+    """Say that ``--audio`` has no effect where each speaker has their own; it has to be there."""
+    if args.audio is None or not finished.have_audio(args.speaker):
+        return
+    from ...engine.speakers.text import UNUSED_AUDIO
+    from ...files.paths import check_file
+
+    with about("speakers"):
+        check_file(args.audio, "audio")
+    logger.warning("--audio %s: %s", shown_path(args.audio), UNUSED_AUDIO)
 
 
 def _log_choices(args: argparse.Namespace, choice: MemoryChoice, plan: RenderPlan) -> None:

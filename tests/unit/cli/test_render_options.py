@@ -192,6 +192,17 @@ def test_what_is_no_speaker(options, says):
         read(*options)
 
 
+def test_audio_that_nobody_speaks_is_checked_and_said_to_be_unused(tmp_path, capsys):
+    speakers = [f"--speaker={place}:none.wav" for place in ("left", "right")]
+    words = ["render", "-o", str(tmp_path / "a.mp4"), *speakers, "--audio"]
+    assert main([*words, "gone.wav"]) == 2
+    assert "error: audio gone.wav: no such file" in capsys.readouterr().err
+    assert main([*words, str(EXAMPLE / "speech.wav")]) == 2
+    said = capsys.readouterr().err
+    assert "speech.wav: not used; each speaker has audio of their own" in said
+    assert "audio none.wav: no such file" in said
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
