@@ -203,7 +203,7 @@ def _measure(spec: RenderSpec, audio_inputs: Sequence[AudioArray | AudioInfo]) -
 
 
 def _check_voices(speakers: Sequence[Speaker], audio: Sequence[AudioInfo]) -> None:
-    """Check that two speakers do not say the same at the same time."""
+    """Check that two speakers do not say the same at the same time, nor divide what is moved."""
     (one, other), (first, second) = audio, speakers
     require(
         not is_same_source(one, other)
@@ -211,6 +211,16 @@ def _check_voices(speakers: Sequence[Speaker], audio: Sequence[AudioInfo]) -> No
         or first.offset_s != second.offset_s,
         f"audio {one.source}: both speakers have it, so both would say the same; give each audio "
         "of their own, or the turns of each in it",
+        subject="speakers",
+    )
+    # The video has the whole of a recording that is divided, and so it cannot begin twice.
+    require(
+        not is_same_source(one, other)
+        or first.offset_s == second.offset_s
+        or not (first.turns or second.turns),
+        f"speaker starts {first.offset_s:g} {second.offset_s:g}: both speakers take turns in "
+        f"{one.source}, which the video keeps whole; leave the starts out, or give each audio of "
+        "their own",
         subject="speakers",
     )
 

@@ -366,11 +366,12 @@ TWO = tuple(Speaker(audio=str(EXAMPLE / "speech.wav"), mask=mask) for mask in ("
         ([{}, {}], r"^audio .+: both speakers have it, so both would say the same"),
         ([{}, {"mask": "200,0,200,512"}], r"^speaker masks: they overlap in \d+ of 262144 pixels"),
         ([{"mask": "1,1,2,2"}, {}], r"^speaker 1's mask: .+ covers none of 8 cells of 16 pixels"),
+        ([{"turns": ((0.0, 0.2),)}, {}], r"^speaker starts 0.1 0: both speakers take turns"),
         ([{"turns": ((1.0, 2.0), (0.0, 1.0))}, {}], r"^speaker 1 has a turn from 0 to 1 s after"),
     ],
 )
 def test_two_speakers_that_do_not_go_together(changes, message):
-    apart = [{"offset_s": 0.1}, {}] if "both" not in message else [{}, {}]
+    apart = [{}, {}] if "have it" in message else [{"offset_s": 0.1}, {}]
     speakers = [
         replace(each, **(late | change))
         for each, late, change in zip(TWO, apart, changes, strict=True)
@@ -393,7 +394,7 @@ def test_all_that_two_speakers_are_is_in_the_fingerprint():
     assert base.fingerprint() == plan().fingerprint()
     others = [
         plan({"mask": "0,0,200,512"}),
-        plan({"turns": ((0.0, 0.3),)}),
+        plan({"turns": ((0.0, 0.3),)}, {"turns": ((0.3, 0.5),)}),
         plan({"mask": "right"}, {"mask": "left", "offset_s": 0.2}),
         plan(second={"offset_s": 0.25}),
         plan(speaker_routing="rotary"),
