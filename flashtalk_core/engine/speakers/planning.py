@@ -20,6 +20,7 @@ from ...media.audio.dialogue.voices import (
     PlacedAudio,
     is_same_source,
     place_audio,
+    without_silence,
 )
 from ...media.audio.info import AudioInfo
 from ...media.audio.probe import check_measured, probe_audio
@@ -238,4 +239,9 @@ def sound_of(voices: Sequence[PlacedAudio]) -> AudioInfo:
     if len(starts) == 1 and all(is_same_source(first.audio, each.audio) for each in others):
         is_whole = first.num_samples == first.audio.num_samples
         return first.audio if is_whole else replace(first, turns=()).info()
-    return probe_audio(MixedAudio(tuple(voices)), target_lufs=first.audio.target_lufs)
+    mix, near = MixedAudio(tuple(voices)), without_silence(voices)
+    found = probe_audio(MixedAudio(near), target_lufs=first.audio.target_lufs)
+    if near == mix.voices:
+        return found
+    # Marks of other samples prove nothing; those of each voice remain.
+    return replace(found, source=mix, num_samples=mix.num_samples, marks=())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ....errors import require
 from .turns import Turns
 
-_NOTED_S = 60.0
+LONG_SILENCE_S = 60.0
 """Longest silence of everybody that is not reported."""
 
 
@@ -61,7 +61,7 @@ def _never_heard(number: int, voice: VoicePeriod, turn: tuple[float, float]) -> 
 def _gap_notes(voices: Sequence[VoicePeriod]) -> list[str]:
     notes, end_s = [], 0.0
     for voice in sorted(voices, key=lambda each: each.begin_s):
-        if voice.begin_s - end_s > _NOTED_S:
+        if voice.begin_s - end_s > LONG_SILENCE_S:
             minutes = (voice.begin_s - end_s) / 60
             notes.append(
                 f"nobody speaks from {end_s:.2f} to {voice.begin_s:.2f} s of the video, "

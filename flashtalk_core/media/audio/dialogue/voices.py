@@ -21,7 +21,7 @@ from ..info import AudioInfo
 from ..marks import measured_blocks
 from ..resampling import StreamResampler
 from ..source import BLOCK_SAMPLES, Block
-from .periods import VoicePeriod
+from .periods import LONG_SILENCE_S, VoicePeriod
 from .turns import Turns
 
 _STEREO = ("FL", "FR")
@@ -149,6 +149,30 @@ def place_audio(
     return tuple(
         PlacedAudio(each, offset, math.ceil(max(ends) * each.rate_hz), heard)
         for each, offset, heard in zip(audio, offsets, turns, strict=True)
+    )
+
+
+def without_silence(voices: Sequence[PlacedAudio]) -> tuple[PlacedAudio, ...]:
+    """Return voices that are moved together where nobody speaks for long.
+
+    What is measured of their sum is the same, and hours of silence take no time. They are moved
+    by whole seconds, so that samples meet as before.
+    """
+    end_s, cut_s, moved = 0.0, 0, {}
+    for voice in sorted(voices, key=lambda each: each.period.begin_s):
+        cut_s += max(0, math.floor(voice.period.begin_s - end_s - LONG_SILENCE_S))
+        end_s = max(end_s, voice.period.end_s)
+        moved[id(voice)] = cut_s
+    return tuple(
+        replace(
+            each,
+            offset_samples=each.offset_samples - moved[id(each)] * each.rate_hz,
+            num_samples=each.num_samples - cut_s * each.rate_hz,
+            turns=tuple(
+                (begin - moved[id(each)], end - moved[id(each)]) for begin, end in each.turns
+            ),
+        )
+        for each in voices
     )
 
 

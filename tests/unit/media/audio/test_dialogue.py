@@ -75,6 +75,29 @@ def test_turns_without_audio_are_told_and_a_speaker_without_any_other_is_refused
         check_heard([each.period for each in placed])
 
 
+def test_silence_of_hours_is_not_measured_but_told():
+    first, second = tone(200, 1.0), tone(300, 1.0, 24_000, 2)
+    far, near = (
+        place_audio([first, second], [70.0, offset], [((70.0, 70.5),), ()])
+        for offset in (300_000.25, 72.25)
+    )
+    sound, usual = sound_of(far), sound_of(near)
+    assert sound.duration_s == pytest.approx(300_001.25)
+    assert (sound.peak, sound.loudness_lufs) == (usual.peak, pytest.approx(usual.loudness_lufs))
+    assert sound.source.voices == far
+    assert dialogue_notes([each.period for each in far]) == [
+        "nobody speaks from 0.00 to 70.00 s of the video, 1 minute(s); starts are in seconds",
+        "nobody speaks from 71.00 to 300000.25 s of the video, 4999 minute(s); starts are in "
+        "seconds",
+    ]
+
+
+def test_the_sum_after_a_gap_is_what_it_is_without_one():
+    first, second = tone(200, 0.5), tone(300, 0.5)
+    placed = place_audio([first, second], [0.0, 65.5], [(), ()])
+    assert samples(sound_of(placed).source)[:, -8_000:].tobytes() == second.source.samples.tobytes()
+
+
 def test_what_identifies_audio_is_its_place_as_well():
     audio = tone(200, 0.2)
     places = [place_audio([audio], [offset], [()])[0] for offset in (0, 0.1, 0.1)]
