@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ...flashtalk_core.clock import read_time
 from ...flashtalk_core.errors import InvalidInputError, about
 from ...flashtalk_core.excerpt import excerpt, printable
 
@@ -35,14 +36,6 @@ def read_prompt_lines(text: str) -> tuple[PromptChange, ...]:
                 f"prompt changes: '{excerpt(printable(line), 80)}' is not a time, a colon and a "
                 "prompt; write '12.5: She smiles', or '1:05: She smiles' for minutes and seconds"
             )
-        changes.append(PromptChange(_seconds(match["time"]), match["prompt"]))
+        changes.append(PromptChange(read_time(match["time"]), match["prompt"]))
     check_order(changes)
     return tuple(changes)
-
-
-def _seconds(text: str) -> float:
-    """Return the seconds of ``h:mm:ss``, ``m:ss`` or plain seconds."""
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds

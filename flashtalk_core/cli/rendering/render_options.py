@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ...batch.row_options import read_size
+from ...clock import read_time
 from ...config.avatar import SpeakerRouting
 from ...config.light_vae import MotionVAE
 from ...errors import InvalidInputError
@@ -298,7 +299,7 @@ def read_prompt_changes(given: Sequence[tuple[str, str]]) -> tuple[PromptChange,
     changes = []
     for second, prompt in given:
         try:
-            changes.append(PromptChange(float(second), prompt))
+            changes.append(PromptChange(read_time(second), prompt))
         except ValueError as error:
             if isinstance(error, InvalidInputError):
                 raise

@@ -110,6 +110,8 @@ def test_what_identifies_audio_is_its_place_as_well():
         ("1: 0-3, 3: 3-4", "turn '3: 3-4': use the speaker, 1 or 2"),
         ("1: now, 2: 3-4", "turn '1: now'"),
         ("1: 0-3", "speaker 2 has none"),
+        ("1: 0-3, 2:05-1:10", "turn '2:05-1:10': it may begin with a speaker or with minutes"),
+        ("1: 0-3, 2: 0:x-1:10", "turn '2: 0:x-1:10': use the speaker, 1 or 2, and times"),
     ],
 )
 def test_what_is_no_timeline(text, message):
@@ -117,10 +119,22 @@ def test_what_is_no_timeline(text, message):
         parse_turns(text)
 
 
-@pytest.mark.parametrize("turns", [((3.0, 2.0),), ((0.0, 2.0), (1.0, 3.0))])
-def test_turns_are_in_order(turns):
-    with pytest.raises(InvalidInputError, match="list turns in order of time"):
+@pytest.mark.parametrize(
+    ("turns", "message"),
+    [
+        (((3.0, 0.0),), "speaker 1 has a turn from 3 to 0 s: its end is before its start"),
+        (((3.0, 3.0),), "its end is at its start"),
+        (((0.0, 2.0), (1.0, 3.0)), "list turns in order of time"),
+    ],
+)
+def test_turns_are_in_order(turns, message):
+    with pytest.raises(InvalidInputError, match=message):
         check_place(0, turns, "speaker 1")
+
+
+def test_turns_are_written_as_a_clock_shows_them_too():
+    found = parse_turns("1: 0:00-0:03.5, 2:0:03.5-1:05\n1: 65-1:10, 2: 1:00:00-3601")
+    assert found == (((0.0, 3.5), (65.0, 70.0)), ((3.5, 65.0), (3600.0, 3601.0)))
 
 
 def test_live_audio_has_one_speaker():
