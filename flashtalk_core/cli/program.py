@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _DISTRIBUTIONS = {"PIL": "pillow"}
 """Packages that are called otherwise than their module."""
+_NEGATIVE_LIST = re.compile(r"-\d+,")
 _USER_ERROR = 2
 _INTERNAL_ERROR = 1
 _STOPPED = 130
@@ -97,6 +99,20 @@ def build_parser(program: Program) -> argparse.ArgumentParser:
     return parser
 
 
+def with_negative_values(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with lists like ``-1,0,20,20`` joined to their option.
+
+    argparse takes them for options, and would say that the one before lacks its value.
+    """
+    joined: list[str] = []
+    for each in arguments:
+        if joined and _NEGATIVE_LIST.match(each) and joined[-1].startswith("--"):
+            joined[-1] += f"={each}"
+        else:
+            joined.append(each)
+    return joined
+
+
 def run(program: Program, argv: list[str] | None = None) -> int:
     """Run a command.
 
@@ -113,7 +129,7 @@ def run(program: Program, argv: list[str] | None = None) -> int:
     with standard_streams(), log_to_stderr(debug, program.packages), stop_on_termination():
         try:
             program.check(arguments)
-            args = build_parser(program).parse_args(arguments)
+            args = build_parser(program).parse_args(with_negative_values(arguments))
             check_surroundings()
             return int(args.run(args))
         except (Exception, KeyboardInterrupt) as error:

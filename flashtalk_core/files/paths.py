@@ -94,6 +94,17 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_missing(path: Path) -> bool:
+    """Whether nothing is at ``path``; what cannot be looked at may be there."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def is_folder(path: Path) -> bool:
     """Whether a folder can be found at ``path``, whatever its name is like."""
     try:

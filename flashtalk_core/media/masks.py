@@ -6,6 +6,7 @@ Axis legend: H W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..config.avatar import FitMode
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
+from ..files.paths import is_missing
 from .image.portrait import fit_image, open_image
 from .places import BOX, HALVES, is_place
 
@@ -48,8 +50,18 @@ def read_mask(place: str, image: Image.Image, who: str) -> Image.Image:
         mask = Image.new("L", image.size)
         mask.paste(255, _box_of(place, image.size, who))
     else:
-        mask = open_image(place).convert("L")
+        mask = _open_mask(place, f"{who}'s mask {excerpt(place)!r}")
     return check_mask(mask, image, f"{who}'s mask {excerpt(place)!r}")
+
+
+def _open_mask(path: str, what: str) -> Image.Image:
+    require(
+        not is_missing(Path(path)),
+        f"{what}: no such file; use left, right, face, a box X,Y,WIDTH,HEIGHT or an image, and a "
+        "colon before their audio",
+        subject="speakers",
+    )
+    return open_image(path).convert("L")
 
 
 def face_places(faces: Sequence[Box], size: tuple[int, int]) -> tuple[str, str]:
@@ -149,7 +161,8 @@ def _box_of(place: str, size: tuple[int, int], who: str) -> tuple[int, int, int,
     found = BOX.fullmatch(place)
     assert found is not None, place
     left, top, across, down = map(int, found.groups())
-    if not (across and down and left + across <= width and top + down <= height):
+    is_within = left >= 0 and left + across <= width and top >= 0 and top + down <= height
+    if not (is_within and across > 0 and down > 0):
         raise InvalidInputError(
             f"{who}'s box {place}: it has to be within the {width}x{height} pixels of the "
             "portrait, as X,Y,WIDTH,HEIGHT with 1 or more of each",

@@ -7,7 +7,8 @@ import re
 HALVES = ("left", "right")
 FACE = "face"
 """The face of the image that is found, from left to right by the number of the speaker."""
-BOX = re.compile(r"\s*(\d{1,6}),\s*(\d{1,6}),\s*(\d{1,6}),\s*(\d{1,6})\s*")
+BOX = re.compile(r"\s*" + r",\s*".join([r"(-?\d{1,6})"] * 4) + r"\s*")
+"""Whether it is within an image is checked where that is known."""
 
 
 def is_place(text: str) -> bool:

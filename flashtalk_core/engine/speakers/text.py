@@ -59,14 +59,21 @@ def read_speakers(
 
 
 def _read(text: str, audio: str, place: Callable[[str], str]) -> Speaker:
-    found = _MASK_AND_AUDIO.fullmatch(text.strip())
-    assert found is not None, "any text has a first part"
-    mask, own = found.groups()
+    mask, own = _parts(text.strip())
     require(
         bool(mask) and own != "",
         f"speaker {excerpt(text)!r}: write where they are, and their audio after a colon, such as "
         "left:voice.wav, mask.png:voice.wav or 0,0,300,400:voice.wav",
         subject="speakers",
     )
-    where = mask if is_place(mask) else place(mask)
+    word = mask.lower()
+    where = word if is_place(word) else place(mask)
     return Speaker(audio=audio if own is None else place(own), mask=where)
+
+
+def _parts(text: str) -> tuple[str, str | None]:
+    """Return mask and audio, ``None`` without any."""
+    found = _MASK_AND_AUDIO.fullmatch(text)
+    assert found is not None, "any text has a first part"
+    mask, own = found.groups()
+    return mask, own

@@ -161,6 +161,8 @@ def test_every_option_is_in_the_spec():
         ("1,2,3,4:a:b.wav", "1,2,3,4", "a:b.wav"),
         (r"C:\m.png:D:\b.wav", r"C:\m.png", r"D:\b.wav"),
         ("masks/m.png", "masks/m.png", "a.wav"),
+        ("LEFT:B.wav", "left", "B.wav"),
+        ("Face", "face", "a.wav"),
     ],
 )
 def test_a_speaker_is_a_place_and_audio(text, mask, audio):
@@ -170,6 +172,12 @@ def test_a_speaker_is_a_place_and_audio(text, mask, audio):
         Speaker(audio=audio, mask=mask, offset_s=1.5, turns=((0.0, 3.0),)),
         Speaker(audio="a.wav", mask="right", turns=((3.0, 4.0),)),
     )
+
+
+def test_a_box_may_not_begin_outside_of_the_image(tmp_path, capsys):
+    words = ["--speaker", "-1,0,20,20:a.wav", "--speaker", "right:b.wav"]
+    assert main(["render", "-o", str(tmp_path / "a.mp4"), *words]) == 2
+    assert "error: speaker 1's box -1,0,20,20: it has to be within" in capsys.readouterr().err
 
 
 def test_starts_may_be_given_one_by_one():

@@ -41,7 +41,10 @@ def test_each_pixel_of_the_video_is_one_class(fit):
         ("0,0,0,10", "with 1 or more of each"),
         ("small.png", r"64x64 pixels, the portrait has 80x40; draw it on the portrait"),
         ("black.png", r"0 of 3200 pixels are white; paint where"),
-        ("none.png", "no such file"),
+        ("none.png", r"^speaker 2's mask 'none.png': no such file; use left, right, face, a box"),
+        ("0,0,10", "^speaker 2's mask '0,0,10': no such file; use left"),
+        ("-1,0,20,20", "box -1,0,20,20: it has to be within the 80x40 pixels"),
+        (".", r"^image \.: this is a folder"),
     ],
 )
 def test_masks_that_cannot_be_used(place, message, tmp_path, monkeypatch):
