@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ...errors import require
 from ...excerpt import excerpt
+from ...files.paths import is_file
 from ...media.audio.dialogue.turns import parse_turns
 from ...media.places import is_place
 from ..spec import Speaker
@@ -59,7 +61,7 @@ def read_speakers(
 
 
 def _read(text: str, audio: str, place: Callable[[str], str]) -> Speaker:
-    mask, own = _parts(text.strip())
+    mask, own = _parts(text.strip(), place)
     require(
         bool(mask) and own != "",
         f"speaker {excerpt(text)!r}: write where they are, and their audio after a colon, such as "
@@ -71,9 +73,18 @@ def _read(text: str, audio: str, place: Callable[[str], str]) -> Speaker:
     return Speaker(audio=audio if own is None else place(own), mask=where)
 
 
-def _parts(text: str) -> tuple[str, str | None]:
-    """Return mask and audio, ``None`` without any."""
+def _parts(text: str, place: Callable[[str], str]) -> tuple[str, str | None]:
+    """Return mask and audio, ``None`` without any.
+
+    The mask is the longest beginning that is a file: its name may have a colon in it.
+    """
     found = _MASK_AND_AUDIO.fullmatch(text)
     assert found is not None, "any text has a first part"
     mask, own = found.groups()
+    if own is None or is_place(mask.lower()):
+        return mask, own
+    ends = [len(text), *(each.start() for each in reversed(list(re.finditer(":", text))))]
+    for end in ends:
+        if is_file(Path(place(text[:end]))):
+            return text[:end], text[end + 1 :] if end < len(text) else None
     return mask, own

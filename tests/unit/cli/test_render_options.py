@@ -174,6 +174,20 @@ def test_a_speaker_is_a_place_and_audio(text, mask, audio):
     )
 
 
+def test_a_mask_may_have_a_colon_in_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("m", "m:2.png"):
+        (tmp_path / name).touch()
+    texts = ("m:2.png:b:c.wav", "m:2.png", "m:b.wav", "left:2.png")
+    for text, found in zip(
+        texts,
+        (("m:2.png", "b:c.wav"), ("m:2.png", "a.wav"), ("m", "b.wav"), ("left", "2.png")),
+        strict=True,
+    ):
+        first = read("--audio", "a.wav", "--speaker", text, "--speaker", "right").speakers[0]
+        assert (first.mask, first.audio) == found
+
+
 def test_a_box_may_not_begin_outside_of_the_image(tmp_path, capsys):
     words = ["--speaker", "-1,0,20,20:a.wav", "--speaker", "right:b.wav"]
     assert main(["render", "-o", str(tmp_path / "a.mp4"), *words]) == 2
