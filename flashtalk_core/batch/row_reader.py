@@ -62,6 +62,7 @@ class RowReader:
         Raises:
             InvalidInputError: If a value is none of its option.
         """
+        _check_one_a_line(values)
         found = dict(self._defaults)
         for name, value in values.items():
             if name in self.names:
@@ -87,12 +88,30 @@ class RowReader:
         try:
             found = option.read(text)
         except ValueError as error:
-            raise InvalidInputError(f"{shown} {excerpt(text)!r}: {error}") from error
+            several = "; one value a line" if option.kind == "lines" else ""
+            raise InvalidInputError(f"{shown} {excerpt(text)!r}: {error}{several}") from error
         is_whole = not option.is_path or text in _NO_PATHS
         return found if is_whole else self._whole_path(text)
 
     def _whole_path(self, text: str) -> str:
         return whole_path(text, self._folder)
+
+
+def _check_one_a_line(values: Mapping[str, Any]) -> None:
+    """Raise :class:`InvalidInputError` where one line seems to hold the values of two speakers."""
+    speakers, starts = (lines_of(values.get(name) or ()) for name in ("speaker", "speaker_start"))
+    if len(speakers) == 1:
+        raise InvalidInputError(
+            f"--speaker {excerpt(speakers[0])!r}: a place is for two speakers; name both, one "
+            "value a line",
+            subject="speaker",
+        )
+    if len(speakers) > 1 and len(starts) == 1 and "," in str(starts[0]):
+        raise InvalidInputError(
+            f"--speaker-start {excerpt(starts[0])!r}: the start of one speaker, or two? write a "
+            "decimal point, or one value a line",
+            subject="speaker_start",
+        )
 
 
 def _truth(shown: str, value: Any) -> bool:

@@ -107,6 +107,18 @@ def test_numbers_of_spreadsheets_are_read(name, text, value):
 @pytest.mark.parametrize(
     ("values", "says"),
     [
+        (
+            {"speaker": "left:a.wav right:b.wav"},
+            "--speaker 'left:a.wav right:b.wav': a place is "
+            "for two speakers; name both, one value a line",
+        ),
+        ({"speaker": "left:a.wav;right:b.wav"}, "name both, one value a line"),
+        ({"speaker_start": "0 1"}, "--speaker-start '0 1': use a number; one value a line"),
+        (
+            {"speaker": "left\nright", "speaker_start": "0,5"},
+            "--speaker-start '0,5': the start of "
+            "one speaker, or two? write a decimal point, or one value a line",
+        ),
         ({"size": "64"}, "--size '64': write height x width in pixels, such as 768x448"),
         ({"fit": "crop"}, "--fit 'crop': use one of cover, pad"),
         ({"seed": "x"}, "--seed 'x': use a whole number"),
