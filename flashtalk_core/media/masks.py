@@ -113,6 +113,11 @@ def check_mask(mask: Image.Image, image: Image.Image, what: str) -> Image.Image:
         f"{image.width}x{image.height}; draw it on the portrait itself",
         subject="speakers",
     )
+    return check_painted(mask, what)
+
+
+def check_painted(mask: Image.Image, what: str) -> Image.Image:
+    """Return a mask as black and white; raise :class:`InvalidInputError` if nothing is white."""
     white = mask.point(lambda value: 255 if value > _WHITE else 0)
     require(
         white.getbbox() is not None,

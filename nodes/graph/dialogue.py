@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, cast
 
 from ...flashtalk_core.engine.speakers.planning import check_speakers
 from ...flashtalk_core.engine.speakers.text import read_speakers
-from ...flashtalk_core.errors import require
+from ...flashtalk_core.errors import about, require
+from ...flashtalk_core.media.masks import check_painted
 from ..host.media import mask_of
 from .descriptions import Dialogue
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from ...flashtalk_core.config.avatar import SpeakerRouting
@@ -64,7 +66,7 @@ def describe_dialogue(
     )
     speakers = read_speakers(places, "", starts_s, turns)
     found = tuple(
-        mask_of(mask, f"mask_{number}") for number, mask in enumerate(masks, 1) if mask is not None
+        _mask_of(mask, f"mask_{number}") for number, mask in enumerate(masks, 1) if mask is not None
     )
     speakers = tuple(
         replace(each, audio=None, mask=None if found else each.mask) for each in speakers
@@ -73,6 +75,14 @@ def describe_dialogue(
     audio = (second or first).audio
     dialogue = Dialogue(audio, speakers, found, cast("SpeakerRouting | None", routing))
     return replace(first, soundtrack=_soundtrack_of(first, second), dialogue=dialogue)
+
+
+def _mask_of(mask: Tensor, name: str) -> Image:
+    """Return the mask of an input, which is painted somewhere; its size is checked later."""
+    image = mask_of(mask, name)
+    with about(name, instead_of="speakers"):
+        check_painted(image, name)
+    return image
 
 
 def _soundtrack_of(first: SpeechDescription, second: SpeechDescription | None) -> AudioInfo | None:

@@ -85,6 +85,13 @@ def test_turns_of_a_speaker_that_are_all_after_the_end_are_refused(pack, model, 
     assert "input 'speech': turn 2: 7-9: the audio lasts 0.30 s, so speaker 2 is never" in said
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_empty_mask_is_told_at_its_input(pack, speech, number):
+    masks = {f"mask_{each}": torch.full((1, 8, 8), float(each != number)) for each in (1, 2)}
+    said = pack.error("TwoSpeakers", speech=speech(), speech_2=speech(0.2), start_2=0.3, **masks)
+    assert f"input 'mask_{number}': mask_{number}: 0 of 64 pixels are white; paint" in said
+
+
 def test_masks_of_another_size_are_refused_by_the_sampler(pack, model, reference, speech):
     masks = {"mask_1": torch.ones(1, 8, 8), "mask_2": torch.ones(1, 8, 8)}
     described = pack.run("TwoSpeakers", speech=speech(), speech_2=speech(0.2), **masks).args[0]
