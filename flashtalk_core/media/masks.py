@@ -17,7 +17,7 @@ from ..config.avatar import FitMode
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt
 from ..files.paths import is_missing
-from .image.portrait import fit_image, open_image
+from .image.portrait import fit_image, open_mask
 from .places import BOX, HALVES, is_place
 
 _FACE_MARGIN = 0.5
@@ -61,7 +61,7 @@ def _open_mask(path: str, what: str) -> Image.Image:
         "colon before their audio",
         subject="speakers",
     )
-    return open_image(path).convert("L")
+    return open_mask(path)
 
 
 def face_places(faces: Sequence[Box], size: tuple[int, int]) -> tuple[str, str]:

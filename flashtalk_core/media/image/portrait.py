@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -41,12 +42,43 @@ def open_image(path: str | Path) -> Image.Image:
     Raises:
         InvalidInputError: If there is no such file or it holds no usable image.
     """
+    return _open(path, lambda image: image)
+
+
+def open_mask(path: str | Path) -> Image.Image:
+    """Open an image that is white, or painted on transparency, where something is.
+
+    Returns:
+        ``L``: where the image is transparent anywhere its opacity, else its brightness.
+
+    Raises:
+        InvalidInputError: See :func:`open_image`.
+    """
+    return _open(path, _opacity).convert("L")
+
+
+def _open(path: str | Path, change: Callable[[ImageFile], ImageFile]) -> Image.Image:
     path = check_input(path, "image")
     name = f"image {path}"
     with image_errors(path), warnings.catch_warnings(), path.open("rb") as file:
         # Pillow warns about what is weighed here.
         warnings.simplefilter("ignore")
-        return finished_image(read_image(file, name), name)
+        return finished_image(change(read_image(file, name)), name)
+
+
+def _opacity(read: ImageFile) -> ImageFile:
+    """Return the opacity of an image in its place, or the image if it is opaque everywhere."""
+    image = read.image
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    alpha = image.convert("RGBA").getchannel("A") if has_alpha else Image.new("L", image.size, 255)
+    if read.canvas_px is not None:
+        canvas = Image.new("L", read.canvas_px)
+        canvas.paste(alpha, read.place)
+        alpha = canvas
+    lowest, _ = alpha.getextrema()
+    if lowest == 255:
+        return read
+    return ImageFile(alpha, orientation=read.orientation)
 
 
 def image_from_pixels(pixels: NDArray[np.uint8], name: str = "image") -> Image.Image:

@@ -55,6 +55,29 @@ def test_masks_that_cannot_be_used(place, message, tmp_path, monkeypatch):
         read_mask(place, PORTRAIT, "speaker 2")
 
 
+@pytest.mark.parametrize("colour", [0, 255])
+@pytest.mark.parametrize("kind", ["rgba.png", "grey.png", "palette.png", "palette.gif"])
+def test_a_mask_on_transparency_is_where_it_is_painted(tmp_path, kind, colour):
+    alpha = np.zeros((40, 80), np.uint8)
+    alpha[5:20, 10:30] = 255
+    grey = np.full_like(alpha, colour)
+    if kind.startswith("palette"):
+        image = Image.fromarray(alpha // 255).convert("P")
+        image.putpalette([9, 9, 9, colour, colour, colour])
+        image.save(tmp_path / kind, transparency=0)
+    else:
+        planes = [grey] * (3 if kind == "rgba.png" else 1)
+        Image.fromarray(np.dstack([*planes, alpha])).save(tmp_path / kind)
+    assert box(str(tmp_path / kind)) == (10, 5, 30, 20)
+
+
+def test_an_opaque_mask_with_an_alpha_channel_is_read_by_its_brightness(tmp_path):
+    pixels = np.full((40, 80, 4), 255, np.uint8)
+    pixels[:, 30:, :3] = 0
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    assert box(str(tmp_path / "m.png")) == (0, 0, 30, 40)
+
+
 def test_found_faces_get_room_and_keep_apart():
     places = face_places([(10, 10, 16, 16), (40, 12, 16, 20)], PORTRAIT.size)
     assert places == ("2,2,31,32", "33,2,33,38")
