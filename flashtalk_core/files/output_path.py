@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import OutputError, require
 from ..excerpt import excerpt, reason, shown_path
 from .output_lock import check_own_place, lock_output, remove_stale_locks
+from .paths import is_file
 from .whole_file import create, is_open_elsewhere, written_target
 
 _LOCK_SUFFIX = ".partial.lock"
@@ -206,7 +207,7 @@ def check_spared(
         InvalidInputError: If it would.
     """
     taken = [path for path in (output.written if written is None else written) if path.exists()]
-    for source in filter(Path.exists, sources):
+    for source in filter(is_file, sources):
         require(
             not any(path.samefile(source) for path in taken),
             f"output {shown_path(output.final)}: {shown_path(source)} would be overwritten; choose "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, require
 from ...excerpt import shown_path
+from ...files.paths import is_file
 from .running import OpenEngine, render_job, shown_on
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def check_options(args: argparse.Namespace) -> None:
         )
     if args.redo is not None:
         require(
-            args.output.is_file(),
+            is_file(args.output),
             f"video {shown_path(args.output)}: no such file; --redo takes a finished video as -o",
         )
     if args.extend is not None:

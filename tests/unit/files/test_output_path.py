@@ -8,7 +8,12 @@ import pytest
 
 from flashtalk_core.errors import OutputError
 from flashtalk_core.files.output_lock import lock_output
-from flashtalk_core.files.output_path import OutputPath, check_name, check_output
+from flashtalk_core.files.output_path import (
+    OutputPath,
+    check_name,
+    check_output,
+    check_spared,
+)
 
 pytestmark = pytest.mark.cpu
 
@@ -33,6 +38,11 @@ def test_existing_files_keep_their_content(tmp_path):
         (tmp_path / name).write_bytes(b"old")
     check_output(tmp_path / "v.mp4")
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}
+
+
+def test_a_source_whose_name_no_disk_takes_is_none_that_is_replaced(tmp_path):
+    output = check_output(tmp_path / "v.mp4")
+    check_spared(output, [tmp_path / ("a" * 300 + ".wav"), tmp_path / "a\0.png"])
 
 
 @pytest.mark.parametrize("name", ["v.avi", "v", "v.mkv"])
