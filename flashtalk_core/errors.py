@@ -102,3 +102,18 @@ def about(subject: str, *, instead_of: str | None = None) -> Iterator[None]:
         if error.subject is None or error.subject == instead_of:
             error.subject = subject
         raise
+
+
+@contextmanager
+def prefixed(what: str) -> Iterator[None]:
+    """Let errors of weights that are raised within begin with what the file is for.
+
+    Args:
+        what: Its name in the options, such as ``lora``.
+    """
+    try:
+        yield
+    except WeightsError as error:
+        said = Exception.__str__(error)
+        error.args = (said if said.startswith(f"{what} ") else f"{what} {said}",)
+        raise

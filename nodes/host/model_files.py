@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...flashtalk_core.errors import WeightsError
 from ...flashtalk_core.weights.diagnosis import PartError, find_part_errors
-from ...flashtalk_core.weights.discovery.audio_layers import NO_AUDIO_LAYERS, AudioLayers
+from ...flashtalk_core.weights.discovery.audio_layers import BASES, NO_AUDIO_LAYERS, AudioLayers
 from ...flashtalk_core.weights.discovery.choice import choose_model_files
 from ...flashtalk_core.weights.discovery.files import ModelFiles
 from ...flashtalk_core.weights.discovery.layout import find_model_files, resolve_model
@@ -153,8 +153,7 @@ def _transformer(choices: Mapping[str, str]) -> Path | None:
         return None
     if name != AUTO:
         return resolve_choice(folders, name)
-    patterns = _audio_layers(choices).base_patterns
-    return in_part_folders(folders, "dit", patterns).run()[0]
+    return in_part_folders(folders, "dit", BASES).run()[0]
 
 
 def _audio_layers(choices: Mapping[str, str]) -> AudioLayers:

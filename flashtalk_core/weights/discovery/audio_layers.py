@@ -8,19 +8,25 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
-from ...errors import WeightsError, about
+from ...errors import InvalidInputError, WeightsError, about, prefixed
 from ...excerpt import shown_path
-from ...files.paths import entries, is_file, is_folder
+from ...files.paths import check_file, entries, is_file, is_folder
+from ..formats.shown import some
 from ..formats.suffixes import READABLE
-from ..formats.tensor_file import check_header
+from ..formats.tensor_file import check_header, open_tensor_file
 from .infinite_talk import is_infinite_talk
+from .parts import AUDIO_LAYERS
 
 FOLDERS = ("", "model_patches", "diffusion_models")
 """Below a folder of all models, where such files lie."""
 _SEVERAL = "*multi*"
 """Those for several speakers, which are taken last."""
-_BASES = ("wan2?1*i2v*480p*.safetensors", "wan2?1*i2v*.safetensors")
+BASES = ("wan2?1*i2v*480p*.safetensors", "wan2?1*i2v*.safetensors")
+"""Names of transformers that such layers are for, looked for after all others. Without any layers,
+too: the transformer that is there is then told to lack them."""
 _LEVELS = 2
+_NAMES_SHOWN = 3
+_TITLE = "audio layers"
 _AUDIO, _BASE = "audio_proj.", "patch_embedding."
 """What names of tensors of the two kinds of layers contain, whatever is before it."""
 
@@ -33,11 +39,6 @@ class AudioLayers:
     """A file that was chosen; ``None`` looks for one where the transformer has none."""
     places: tuple[Path, ...] = ()
     """Folders in which it is looked for, with two levels of sub-folders; empty: nowhere."""
-
-    @property
-    def base_patterns(self) -> tuple[str, ...]:
-        """Names of transformers that such layers are for; none where there are no layers."""
-        return _BASES if self.chosen or self._found else ()
 
     def complete(self, dit: tuple[Path, ...]) -> tuple[Path, ...]:
         """Return the files of a transformer with those of its audio layers; headers are read.
@@ -67,14 +68,24 @@ NO_AUDIO_LAYERS = AudioLayers()
 
 
 def _check_chosen(path: Path) -> None:
-    if not is_file(path):
-        raise WeightsError(
-            f"audio layers {shown_path(path)}: no such file; choose another or put it back"
-        )
+    try:
+        check_file(path, _TITLE)
+    except InvalidInputError as error:
+        raise WeightsError(str(error)) from error
     if path.suffix.lower() not in READABLE:
         raise WeightsError(
-            f"audio layers {shown_path(path)}: {path.suffix or 'such'} files are not read; choose "
+            f"{_TITLE} {shown_path(path)}: {path.suffix or 'such'} files are not read; choose "
             f"one of {', '.join(READABLE)}"
+        )
+    with prefixed(_TITLE):
+        names = check_header(path)
+        if names is None:
+            names = open_tensor_file(path).infos
+    if not any(_AUDIO in name for name in names):
+        raise WeightsError(
+            f"{_TITLE} {shown_path(path)}: none of its {len(names)} tensors "
+            f"({some(sorted(names), _NAMES_SHOWN) or 'none'}) are audio layers; choose "
+            f"{AUDIO_LAYERS}, or use 'auto'"
         )
 
 

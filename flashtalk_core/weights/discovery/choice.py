@@ -10,7 +10,7 @@ from ...errors import WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import is_file, is_folder
 from ..formats.suffixes import READABLE
-from .audio_layers import NO_AUDIO_LAYERS, AudioLayers
+from .audio_layers import BASES, NO_AUDIO_LAYERS, AudioLayers
 from .files import ModelFiles, model_files
 from .parts import PARTS, Part
 from .search import in_part_folders, library_files, matching_files
@@ -63,7 +63,7 @@ def find_part(
         if part in chosen:
             found = _chosen_files(part, chosen[part])
         else:
-            more = audio_layers.base_patterns if part == "dit" else ()
+            more = BASES if part == "dit" else ()
             found = in_part_folders(places.get(part, ()), part, more).run()
         return audio_layers.complete(found) if part == "dit" else found
 

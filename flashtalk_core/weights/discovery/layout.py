@@ -9,7 +9,7 @@ from typing import get_args
 from ...errors import InvalidInputError, WeightsError, about
 from ...excerpt import shown_path
 from ...files.paths import folder_problem, is_file, is_folder, user_path
-from .audio_layers import FOLDERS, NO_AUDIO_LAYERS, AudioLayers
+from .audio_layers import BASES, FOLDERS, NO_AUDIO_LAYERS, AudioLayers
 from .files import ModelFiles, model_files
 from .parts import PARTS, Part
 from .search import in_model_folder
@@ -91,7 +91,7 @@ def _layers(folder: Path, chosen: Path | None = None) -> AudioLayers:
 def _find(folder: Path, part: Part, layers: AudioLayers) -> tuple[Path, ...]:
     with about(part):
         if part == "dit":
-            return layers.complete(in_model_folder(folder, part, layers.base_patterns).run())
+            return layers.complete(in_model_folder(folder, part, BASES).run())
         search = in_model_folder(folder, part)
         if part != "tokenizer":
             return search.run()

@@ -49,7 +49,9 @@ def file_identity(path: Path) -> str:
 
 def unreadable(path: Path, why: str) -> WeightsError:
     """Return the error for a file that cannot be read."""
-    reason = describe_content(path) or why
+    said = describe_content(path) or why
+    # One word is a code, or the name of an error in the library.
+    told = f" ({said})" if " " in said else ""
     return WeightsError(
-        f"{path}: damaged, cut short or not readable ({reason}); resume or repeat its download"
+        f"{path}: damaged, cut short or not readable{told}; resume or repeat its download"
     )

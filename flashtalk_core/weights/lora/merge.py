@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...errors import WeightsError, require
+from ...errors import WeightsError, prefixed, require
 from ...excerpt import excerpt
 from ...files.paths import check_file
 from ...log import printable_log
@@ -126,7 +126,8 @@ def plan_loras(loras: Sequence[LoraFile], shapes: Shapes) -> LoraMerge:
     names = LayerNames(shapes)
     planned: dict[str, tuple[Factors, ...]] = {}
     for lora in loras:
-        file = open_tensor_file(lora.path)
+        with prefixed("lora"):
+            file = open_tensor_file(lora.path)
         found, unknown = _match(file, names, shapes)
         check_any(file, found, unknown)
         for parameter, parts in found.items():

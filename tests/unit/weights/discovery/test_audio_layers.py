@@ -153,6 +153,36 @@ def test_a_transformer_alone_says_what_is_missing(models):
     )
 
 
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_a_transformer_under_its_own_name_is_found_and_says_it_too(models, choice):
+    (models / LAYERS).unlink()
+    (models / BASE).rename(models / "wan2.1_i2v_480p_tiny.safetensors")
+    spec = ModelSpec(name=str(models), audio_layers=choice)
+    message = refusal(lambda: open_checkpoint(LocalHost().find_files(spec)))
+    assert "wan2.1_i2v_480p_tiny.safetensors: holds a Wan 2.1 transformer without audio" in message
+    assert "choose InfiniteTalk's as audio layers (wan2.1_infiniteTalk_single_fp16" in message
+    assert all(row.problem is None for row in list_parts(models) if row.part == "dit")
+
+
+@pytest.mark.parametrize("name", ["other.safetensors", "other.pth"])
+def test_a_chosen_file_without_audio_layers_is_named(models, tmp_path, name):
+    path, tensors = tmp_path / name, {"a": torch.zeros(2)}
+    torch.save(tensors, path) if path.suffix == ".pth" else save_file(tensors, path)
+    message = refusal(find_model_files, models, path)
+    assert message.startswith(
+        f"audio layers {path}: none of its 1 tensors (a) are audio layers; choose wan2.1_infinite"
+    )
+    path.write_bytes(b"junk that is no file of tensors")
+    message = refusal(find_model_files, models, path)
+    assert message.startswith(f"audio layers {path}: ")
+    assert message.endswith("download it again") or "repeat its download" in message
+
+
+def test_a_folder_is_no_file_of_audio_layers(models):
+    message = refusal(find_model_files, models, models / "model_patches")
+    assert message.endswith("model_patches: this is a folder; name a file in it")
+
+
 def test_audio_layers_alone_say_what_they_belong_to(models):
     (models / LAYERS).rename(models / "flashtalk.safetensors")
     message = refusal(open_checkpoint, find_model_files(models))
