@@ -13,7 +13,7 @@ from ..errors import InvalidInputError
 from ..geometry import SPATIAL_STRIDE
 from ..media.audio.dialogue.periods import dialogue_notes
 from ..media.audio.dialogue.voices import PlacedAudio
-from ..media.audio.notes import audio_notes
+from ..media.audio.notes import audio_notes, soundtrack_notes
 from ..media.video.audio_track import track_notes
 from ..media.video.video_track import WIDELY_PLAYED_PX
 from ..models.vae.model import VideoVAE
@@ -39,7 +39,6 @@ def render_notes(plan: RenderPlan) -> list[str]:
         *request_notes(plan.request, config, audio.duration_s),
         *_audio_notes(plan),
         *track_notes(plan.track),
-        *_frame_notes(plan),
         *set_up_notes(plan),
     ]
 
@@ -53,8 +52,8 @@ def _frame_notes(plan: RenderPlan) -> list[str]:
             "2304x4096 only; a smaller scale plays everywhere"
         )
     soundtrack, speech_s = plan.soundtrack, plan.audio.duration_s
-    if soundtrack is not None and speech_s is not None:
-        missing_s = speech_s - (soundtrack.duration_s or 0)
+    if soundtrack is not None and speech_s is not None and soundtrack.duration_s:
+        missing_s = speech_s - soundtrack.duration_s
         if missing_s > _NOTED_S:
             notes.append(
                 f"soundtrack {soundtrack.source}: it ends {missing_s:.2f} s before the speech; "
@@ -66,12 +65,16 @@ def _frame_notes(plan: RenderPlan) -> list[str]:
 def _audio_notes(plan: RenderPlan) -> list[str]:
     """Return those about the audio of the video and of each speaker, each once."""
     heard = dict.fromkeys((*plan.voices, plan.audio))
-    return list(dict.fromkeys(note for each in heard for note in audio_notes(each)))
+    notes = [note for each in heard for note in audio_notes(each)]
+    if plan.soundtrack is not None:
+        notes += soundtrack_notes(plan.soundtrack)
+    return list(dict.fromkeys(notes))
 
 
 def set_up_notes(plan: RenderPlan) -> list[str]:
-    """Return those of the notes that nothing else logs: about speakers, the model, its devices."""
-    return [*_speaker_notes(plan), *model_notes(plan.checkpoint), *device_notes(plan)]
+    """Return those that nothing logs on its way: about speakers, frames, model, devices."""
+    notes = [*_speaker_notes(plan), *_frame_notes(plan)]
+    return [*notes, *model_notes(plan.checkpoint), *device_notes(plan)]
 
 
 def _speaker_notes(plan: RenderPlan) -> list[str]:

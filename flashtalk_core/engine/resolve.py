@@ -27,7 +27,8 @@ from ..media.audio.source import AudioArray
 from ..media.image.faces.detection import FaceBox, FaceUse, find_faces
 from ..media.image.faces.framing import FacePick, pick_face
 from ..media.image.portrait import check_fit, open_image
-from ..media.masks import FACE, Box
+from ..media.masks import Box
+from ..media.places import FACE
 from ..media.video.video_track import check_frame_size
 from ..models.attention import Attention
 from ..models.half_precision import check_half_precision

@@ -113,7 +113,7 @@ def soundtrack_of(
     """Return a native AUDIO as what is heard instead of ``speech``, ``None`` of none.
 
     Raises:
-        InvalidInputError: If it is a batch, holds no audio, or has ended at ``start_s`` seconds.
+        InvalidInputError: If it is a batch, or holds no audio.
     """
     from ...flashtalk_core.media.audio.probe import measure_soundtrack
 

@@ -18,6 +18,17 @@ def audio_notes(info: AudioInfo) -> list[str]:
     return [f"audio {info.source}: {note}" for note in notes]
 
 
+def soundtrack_notes(info: AudioInfo) -> list[str]:
+    """Return what should be known about what is heard instead of speech, a sentence each."""
+    notes = [*info.problems, *_length_notes(info), *_peak_notes(info)]
+    if not info.num_samples:
+        start_s = info.start_sample / info.rate_hz
+        notes.append(f"it ends before second {start_s:g}, so the video will be silent")
+    elif info.peak < SILENCE_PEAK:
+        notes.append("it is silent, and so will the video be")
+    return [f"soundtrack {info.source}: {note}" for note in notes]
+
+
 def _measured_s(info: AudioInfo) -> float:
     """Return how many seconds were measured: none of audio that had not ended."""
     return (info.num_samples or 0) / info.rate_hz
@@ -55,7 +66,7 @@ def _mouth_notes(info: AudioInfo) -> list[str]:
     return notes
 
 
-def _level_notes(info: AudioInfo) -> list[str]:
+def _peak_notes(info: AudioInfo) -> list[str]:
     if info.peak > _LOUD_PEAK:
         return [f"its peak is {info.peak:.3g} times full scale and will distort; export it again"]
     if info.peak > _CLIPPED_PEAK:
@@ -63,6 +74,12 @@ def _level_notes(info: AudioInfo) -> list[str]:
             f"its peak is {info.peak:.3g} times full scale, what is above 1 is cut off in the "
             "video; export it at a lower level"
         ]
+    return []
+
+
+def _level_notes(info: AudioInfo) -> list[str]:
+    if notes := _peak_notes(info):
+        return notes
     is_measurable = not info.is_silent and _measured_s(info) >= _MEASURABLE_S
     if info.loudness_lufs is None and is_measurable:
         return [

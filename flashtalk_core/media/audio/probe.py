@@ -19,7 +19,7 @@ from .first_pass import FirstPass, Level
 from .info import SILENCE_PEAK, AudioInfo
 from .loudness import TARGET_LUFS
 from .marks import measured_blocks
-from .notes import audio_notes
+from .notes import audio_notes, soundtrack_notes
 from .source import MAX_TIME_S, MIN_DURATION_S, AudioArray, AudioSource
 
 _log = printable_log(logging.getLogger(__name__))
@@ -50,6 +50,21 @@ def probe_audio(
         InvalidInputError: If there is no such file, no audio in it, no samples in the part, or
             a sample that is not a number or beyond any scale.
     """
+    info = _measured(source, start_s, duration_s, target_lufs)
+    for note in audio_notes(info):
+        _log.warning("%s", note)
+    return info
+
+
+def _measured(
+    source: str | Path | AudioSource,
+    start_s: float,
+    duration_s: float | None,
+    target_lufs: float,
+    *,
+    may_be_shorter: bool = False,
+) -> AudioInfo:
+    """See :func:`probe_audio`; ``may_be_shorter`` than asked for, even over before the start."""
     check_part(start_s, duration_s)
     check_target(target_lufs)
     with AudioReader(source) as reader:
@@ -58,8 +73,9 @@ def probe_audio(
         for block in reader.blocks(start, limit):
             first.update(block)
         first.finish()
-        if not first.num_samples:
+        if not first.num_samples and not (may_be_shorter and reader.num_read):
             raise _no_samples(reader, start_s)
+    short = [] if may_be_shorter else _short_part(first, duration_s)
     info = AudioInfo(
         source=reader.source,
         rate_hz=reader.rate_hz,
@@ -74,13 +90,11 @@ def probe_audio(
         missing_s=reader.missing_s if first.num_samples != limit else 0.0,
         mix_peak=first.level.peak,
         analysis_mix=first.analysis_mix,
-        problems=(*reader.notes, *_short_part(first, duration_s)),
+        problems=(*reader.notes, *short),
         marks=first.marks.marks(),
     )
     if first.analysis_mix != AnalysisMix.downmix(reader.layout, reader.channels):
         info = replace(info, **_figures(_level(info)))
-    for note in audio_notes(info):
-        _log.warning("%s", note)
     return info
 
 
@@ -251,6 +265,8 @@ def measure_soundtrack(
 ) -> AudioInfo:
     """Measure what is heard in the video instead of the speech, as far as it is heard.
 
+    It may end earlier: silence follows, or is all of it.
+
     Args:
         source: A path, or audio in memory; one that was measured is measured again if it was for
             other speech, such as that of one speaker of two.
@@ -258,7 +274,7 @@ def measure_soundtrack(
         speech: As it was measured.
 
     Raises:
-        InvalidInputError: If it cannot be read, or has ended by then.
+        InvalidInputError: If it cannot be read, or holds no samples.
     """
     assert speech.duration_s is not None, "the speech was measured"
     duration_s = max(speech.duration_s, MIN_DURATION_S)
@@ -271,4 +287,7 @@ def measure_soundtrack(
     else:
         audio = source
     with about("soundtrack", instead_of="sound_start"), about("soundtrack", instead_of="speakers"):
-        return probe_audio(audio, start_s, duration_s)
+        info = _measured(audio, start_s, duration_s, TARGET_LUFS, may_be_shorter=True)
+    for note in soundtrack_notes(info):
+        _log.warning("%s", note)
+    return info

@@ -21,7 +21,7 @@ from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.analysis_mix import AnalysisMix
 from flashtalk_core.media.audio.dialogue.voices import place_audio
 from flashtalk_core.media.audio.info import AudioInfo
-from flashtalk_core.media.audio.notes import audio_notes
+from flashtalk_core.media.audio.notes import audio_notes, soundtrack_notes
 from flashtalk_core.media.video.audio_track import track_notes
 from flashtalk_core.placement import links
 from flashtalk_core.placement.memory_plan import WHOLE
@@ -215,3 +215,21 @@ def test_notes_of_a_whole_plan_come_from_request_audio_and_placement(make_plan, 
     assert openings == [
         "size 32x48", "prompt change at 3600 s", f"audio {plan.audio.source}", "speed fused",
     ]  # fmt: skip
+
+
+def test_a_soundtrack_moves_no_mouth():
+    silent = audio(is_silent=True, peak=0.0)
+    assert soundtrack_notes(silent) == [
+        "soundtrack speech.wav: it is silent, and so will the video be"
+    ]
+    assert soundtrack_notes(audio(analysis_mix=AnalysisMix((1.0,), offset=0.4))) == []
+    (note,) = soundtrack_notes(audio(peak=3.0))
+    assert note.startswith("soundtrack speech.wav: its peak is 3 times full scale")
+
+
+def test_what_nothing_else_logs_is_in_the_notes_of_a_command(make_plan):
+    plan = make_plan(seconds=2.0)
+    short = replace(plan, soundtrack=audio(num_samples=16_000))
+    note = "soundtrack speech.wav: it ends 1.00 s before the speech; silence follows"
+    assert note in set_up_notes(short)
+    assert render_notes(short).count(note) == 1

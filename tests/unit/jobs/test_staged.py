@@ -10,7 +10,7 @@ import pytest
 from flashtalk_core.engine.events import EventHandlers
 from flashtalk_core.engine.notes import render_notes
 from flashtalk_core.jobs.record import JobRecord
-from flashtalk_core.media.audio.probe import probe_audio
+from flashtalk_core.media.audio.probe import measure_soundtrack, probe_audio
 from flashtalk_core.media.audio.source import AudioArray
 from flashtalk_core.media.video.reading.measure import measure_video
 from flashtalk_core.stages.interpolation import InterpolateStage
@@ -113,3 +113,18 @@ def test_the_soundtrack_is_heard_and_lasts_as_long_as_the_speech(
     assert silent == (seconds < 0.6)
     assert any("silence follows" in note for note in render_notes(with_mix)) == silent
     assert with_mix.fingerprint() == plan.fingerprint()  # nothing of it is seen
+
+
+def test_a_soundtrack_that_ended_before_the_speech_begins_is_silence(
+    plan, open_job, engine, tmp_path, caplog
+):
+    mix = AudioArray("mix", np.full((2, 22_050), 0.3, np.float32), 44_100)
+    over = replace(plan, soundtrack=measure_soundtrack(mix, 3.0, plan.audio))
+    note = "soundtrack mix: it ends before second 3, so the video will be silent"
+    assert caplog.messages == [note]
+    assert note in render_notes(over)
+    open_job(over).render(engine)
+    measured = measure_video(tmp_path / "a.mp4")
+    assert (measured.num_frames, measured.is_exact) == (18, True)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert not any(frame.to_ndarray().any() for frame in container.decode(audio=0))
