@@ -9,13 +9,37 @@ REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 """Lies next to the core in the pack's folder; not where the core alone was installed."""
 
 
+BOUNDS = {
+    "aiohttp": "",
+    "aiortc": ">=1.14,<2",
+    "av": ">=14.2.0,<20",
+    "numpy": ">=1.26,<2.6",
+    "opencv-python-headless": ">=4.11,<5",
+    "pillow": ">=10.1",
+    "ray": ">=2.60,<3",
+    "safetensors": ">=0.4.3",
+    "scipy": ">=1.13",
+    "sentencepiece": ">=0.2.0",
+    "silero-vad": ">=6,<7",
+    "soundfile": ">=0.12.1",
+    "spandrel": ">=0.4.1,<0.5",
+    "torch": ">=2.7,<2.15",
+    "transformers": ">=4.50.3,<6",
+}
+"""Versions of what the extras ask for, as in ``pyproject.toml``, which an installed core lacks."""
+
+
 def install_command(distribution: str) -> str:
     """Return the command that installs a package for the Python that runs this.
 
     There may be several on a machine, and a portable ComfyUI has one of its own, so it names the
-    interpreter and, where the package is one of the pack's own, its list in full.
+    interpreter and, where the package is one of the pack's own, its list in full; else the
+    versions that were tried.
     """
-    what = f'-r "{REQUIREMENTS}"' if distribution in _listed() else distribution
+    bounds = BOUNDS.get(distribution, "")
+    what = f'"{distribution}{bounds}"' if bounds else distribution  # a shell would redirect
+    if distribution in _listed():
+        what = f'-r "{REQUIREMENTS}"'
     return f'"{sys.executable}" -m pip install {what}'
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+from flashtalk_core.packages import BOUNDS
 
 pytestmark = pytest.mark.cpu
 
@@ -52,6 +55,16 @@ def promised():
 
 def test_both_files_ask_comfyui_users_for_the_same():
     assert lines_of("requirements.txt") == PROJECT["project"]["dependencies"]
+
+
+def test_messages_name_the_versions_that_extras_ask_for():
+    extras = PROJECT["project"]["optional-dependencies"]
+    for_users = set(extras) - {"test", "dev", "formats", "fuzz"}
+    asked = requirements([line for name in for_users for line in extras[name]])
+    asked.pop("flashtalk", None)  # an extra with another
+    assert {name: SpecifierSet(bounds) for name, bounds in BOUNDS.items()} == {
+        name: each.specifier for name, each in asked.items()
+    }
 
 
 def test_what_comfyui_brings_is_not_required_again():

@@ -33,8 +33,10 @@ def test_the_command_runs():
     assert done.returncode == 0, done.stderr
 
 
-def test_another_package_comes_by_name():
-    assert install_command("soundfile") == f'"{sys.executable}" -m pip install soundfile'
+def test_another_package_comes_by_name_and_version():
+    assert install_command("fa3-fwd") == f'"{sys.executable}" -m pip install fa3-fwd'
+    spandrel = f'"{sys.executable}" -m pip install "spandrel>=0.4.1,<0.5"'
+    assert install_command("spandrel") == spandrel
 
 
 def test_a_core_that_was_installed_alone_has_no_list(tmp_path, monkeypatch):

@@ -107,6 +107,6 @@ def test_without_aiortc_the_routes_tell_how_to_get_it(monkeypatch):
                 assert answer.status == 501
                 told = await answer.json()
                 assert told["code"] == "package"
-                assert "pip install aiortc" in told["message"]
+                assert 'pip install "aiortc>=1.14,<2"' in told["message"]
 
     asyncio.run(test())

@@ -73,4 +73,4 @@ def test_what_is_no_upscaler_is_refused_with_a_remedy(tmp_path):
 def test_a_missing_library_is_named_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
     (tmp_path / "a.pth").touch()
-    assert "pip install spandrel" in refused(tmp_path / "a.pth")
+    assert 'pip install "spandrel>=0.4.1,<0.5"' in refused(tmp_path / "a.pth")

@@ -49,7 +49,7 @@ def test_an_image_without_a_face_has_none(cv2):
 
 def test_a_missing_opencv_is_an_error_with_its_command(monkeypatch, portrait):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(InvalidInputError, match="pip install opencv-python-headless") as caught:
+    with pytest.raises(InvalidInputError, match=r'"opencv-python-headless>=4.11,<5"') as caught:
         find_faces(portrait)
     assert caught.value.subject == "fit"
 
