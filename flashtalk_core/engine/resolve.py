@@ -18,14 +18,14 @@ from ..config.avatar import FramingConfig
 from ..config.networks import VAEConfig
 from ..config.sampling import SamplingConfig
 from ..errors import InvalidInputError, about, require
-from ..excerpt import excerpt
+from ..excerpt import excerpt, shown_path
 from ..files.paths import user_path
 from ..geometry import check_size
 from ..media.audio.info import AudioInfo
 from ..media.audio.probe import check_part, check_target, measure_soundtrack
 from ..media.audio.source import AudioArray
 from ..media.image.faces.detection import FaceBox, FaceUse, find_faces
-from ..media.image.faces.framing import FacePick, pick_face
+from ..media.image.faces.framing import NO_FACE, FacePick, pick_face
 from ..media.image.portrait import check_fit, open_image
 from ..media.masks import Box
 from ..media.places import FACE
@@ -54,6 +54,7 @@ from ..stages.upscale_file import open_upscaler
 from ..stages.upscaling import UpscaleStage, check_scale
 from ..weights.discovery.files import ModelFiles
 from ..weights.discovery.layout import find_model_files, resolve_model
+from ..weights.formats.tensor_file import check_header
 from ..weights.light_vae import open_light_vae
 from ..weights.load import AvatarCheckpoint, LightVAEFile, open_checkpoint
 from ..weights.lora.merge import LoraFile
@@ -469,6 +470,10 @@ def _pick_face(
     faces = inputs.faces
     if faces is None:
         faces = find_faces(image, host.find_face_detector(spec.face_detector))
+    if inputs.image is None and not faces:
+        raise InvalidInputError(
+            f"image {shown_path(spec.portrait or '')}: {NO_FACE}", subject="fit"
+        )
     return pick_face(image, faces, size_px, framing)
 
 
@@ -477,7 +482,7 @@ def _open_stage(spec: FramesSpec, place: Placement) -> FrameStage | None:
         return None
     # A cluster renders elsewhere, and its frames come here.
     device = choose_device("auto") if place.cluster else place.device
-    return UpscaleStage(open_upscaler(spec.upscale, device), spec.upscale_by)
+    return UpscaleStage(open_upscaler(spec.upscale, device, check_header), spec.upscale_by)
 
 
 def _check_format(stage: FrameStage | None, request: AvatarRequest) -> None:

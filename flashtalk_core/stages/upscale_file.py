@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..borders import library_border
-from ..errors import InvalidInputError, about, require
+from ..errors import InvalidInputError, WeightsError, about, prefixed, require
 from ..excerpt import shown_path
 from ..files.paths import check_file, user_path
 from ..packages import missing_package
@@ -63,13 +63,27 @@ def _read(file: Path) -> Any:
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
+def _unknown(shown: str, reason: str) -> InvalidInputError:
+    # One word is a code, or the name of an error in the library.
+    told = f"spandrel cannot read it ({reason})" if " " in reason else "spandrel knows no such file"
+    return InvalidInputError(
+        f"upscaling model {shown}: {told}; use a .safetensors or .pth file of an upscaler such as "
+        "ESRGAN, Real-ESRGAN, SwinIR or DAT"
+    )
+
+
 @about("upscale")
-def open_upscaler(path: str | Path, device: torch.device) -> FileUpscaler:
+def open_upscaler(
+    path: str | Path,
+    device: torch.device,
+    check_header: Callable[[Path], object] = lambda _path: None,
+) -> FileUpscaler:
     """Read an upscaling network, a few MB to some 100 MB, to the host.
 
     Args:
         path: A ``.safetensors`` or ``.pth`` file of a kind that spandrel knows.
         device: Where it is to run.
+        check_header: Refuses a file that is cut short or none of tensors, which needs no spandrel.
 
     Raises:
         InvalidInputError: If spandrel is not installed, or the file is missing, damaged, or no
@@ -83,15 +97,15 @@ def open_upscaler(path: str | Path, device: torch.device) -> FileUpscaler:
         f"upscaling model {shown}: use a file in {' or '.join(_SUFFIXES)}",
     )
     try:
+        with prefixed("upscaling model"):
+            check_header(file)
+    except WeightsError as error:
+        raise InvalidInputError(str(error)) from error
+    try:
         from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
     except ImportError as error:
         raise InvalidInputError(f"upscaling by a file: {missing_package('spandrel')}") from error
-    with library_border(
-        lambda reason: InvalidInputError(
-            f"upscaling model {shown}: spandrel cannot read it ({reason}); use a .safetensors or "
-            ".pth file of an upscaler such as ESRGAN, Real-ESRGAN, SwinIR or DAT"
-        )
-    ):
+    with library_border(lambda reason: _unknown(shown, reason)):
         found = ModelLoader().load_from_state_dict(canonicalize_state_dict(_read(file)))
     require(
         isinstance(found, ImageModelDescriptor)

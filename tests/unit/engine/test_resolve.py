@@ -23,7 +23,14 @@ from flashtalk_core.engine.resolve import (
     resolve,
 )
 from flashtalk_core.engine.speakers import planning as speaker_planning
-from flashtalk_core.engine.spec import LoraSpec, ModelSpec, PlacementSpec, RenderSpec, Speaker
+from flashtalk_core.engine.spec import (
+    FramesSpec,
+    LoraSpec,
+    ModelSpec,
+    PlacementSpec,
+    RenderSpec,
+    Speaker,
+)
 from flashtalk_core.errors import FlashTalkError, InvalidInputError
 from flashtalk_core.media.audio.probe import probe_audio
 from flashtalk_core.media.audio.source import AudioArray
@@ -634,3 +641,19 @@ def test_a_face_crop_is_the_video_of_the_part_that_it_chose():
     part = request.face.image.crop(request.face.frame)
     by_hand = resolve(replace(spec, fit="cover"), HOST, Inputs(image=part))
     assert plan.fingerprint() == by_hand.fingerprint()
+
+
+def test_an_image_without_a_face_is_named(tmp_path):
+    pytest.importorskip("cv2")
+    path = tmp_path / "grey.png"
+    Image.new("L", (64, 64), 128).save(path)
+    with pytest.raises(InvalidInputError) as caught:
+        resolve(replace(BASE, portrait=str(path), fit="face"), HOST)
+    assert str(caught.value).startswith(f"image {path}: face crop: no face found that looks into")
+
+
+def test_a_damaged_upscaler_is_told_whatever_is_installed(tmp_path):
+    path = tmp_path / "4x.pth"
+    path.write_bytes(b"")
+    with pytest.raises(InvalidInputError, match=r"upscaling model .*4x\.pth: damaged, cut short"):
+        resolve(replace(BASE, frames=FramesSpec(upscale=str(path))), HOST)

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.stages.upscale_file import open_upscaler
 from flashtalk_core.stages.upscaling import UpscaleStage
+from flashtalk_core.weights.formats.tensor_file import check_header
 
 pytestmark = pytest.mark.cpu
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def compact(scale=2, seed=0, *, width=8, layers=1, deviation=0.1):
 
 def refused(path):
     with pytest.raises(InvalidInputError) as caught:
-        open_upscaler(path, CPU)
+        open_upscaler(path, CPU, check_header)
     assert caught.value.subject == "upscale"
     return str(caught.value)
 
@@ -64,13 +65,30 @@ def test_what_is_no_upscaler_is_refused_with_a_remedy(tmp_path):
     (tmp_path / "b.pt").touch()
     assert "use a file in .safetensors or .pth" in refused(tmp_path / "b.pt")
     pytest.importorskip("spandrel")
-    (tmp_path / "c.pth").write_bytes(b"no weights")
-    assert "spandrel cannot read it" in refused(tmp_path / "c.pth")
     save_file({"some.weight": torch.ones(2)}, tmp_path / "d.safetensors")
     assert "use a .safetensors or .pth file of an upscaler" in refused(tmp_path / "d.safetensors")
 
 
 def test_a_missing_library_is_named_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    (tmp_path / "a.pth").touch()
+    torch.save(compact(), tmp_path / "a.pth")
     assert 'pip install "spandrel>=0.4.1,<0.5"' in refused(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.pth", b""),
+        ("cut.pth", b"PK\x03\x04 and no end"),
+        ("page.safetensors", b"<html>"),
+        ("cut.safetensors", b"\xff\0\0\0\0\0\0\0{"),
+    ],
+)
+def test_a_damaged_file_is_told_before_a_missing_library(tmp_path, monkeypatch, name, content):
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    path = tmp_path / name
+    path.write_bytes(content)
+    message = refused(path)
+    assert message.startswith(f"upscaling model {path}: ")
+    assert "pip install" not in message
+    assert "download" in message

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ....errors import InvalidInputError
+from ....errors import InvalidInputError, about
+from ....excerpt import reason, shown_path
+from ....files.paths import check_file
 from ....packages import missing_package
 
 PACKAGE = "opencv-python-headless"
@@ -140,16 +142,19 @@ def _read_cascade(cv2: Any, path: Path) -> Any:
 
 def _by_network(cv2: Any, pixels: NDArray[np.uint8], detector: Path) -> list[NDArray[np.float64]]:
     size = pixels.shape[1], pixels.shape[0]
+    with about("fit"):
+        check_file(detector, "face detector")
     try:
         weights = np.frombuffer(detector.read_bytes(), np.uint8)
         nothing = np.zeros(0, np.uint8)
         network = cv2.FaceDetectorYN.create("onnx", weights, nothing, size, _YUNET_SCORE)
         faces = network.detect(np.ascontiguousarray(pixels[:, :, ::-1]))[1]
     except (OSError, cv2.error, AttributeError) as error:
-        reason = " ".join(str(error).split())[:160]
+        # OpenCV's own words are about its source.
+        why = f" ({reason(error)})" if isinstance(error, OSError) else ""
         raise InvalidInputError(
-            f"face detector {detector}: cannot be used ({reason}); name YuNet's file, "
-            "face_detection_yunet_2023mar.onnx of OpenCV's model zoo",
+            f"face detector {shown_path(detector)}: OpenCV {cv2.__version__} cannot use it{why}; "
+            "name YuNet's file, face_detection_yunet_2023mar.onnx of OpenCV's model zoo",
             subject="fit",
         ) from error
     return [] if faces is None else [np.asarray(face[:4], np.float64) for face in faces]
