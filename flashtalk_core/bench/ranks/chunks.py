@@ -124,15 +124,25 @@ def measure_alone(bench: ChunkBench, worlds: Sequence[int], device: torch.device
 
     Args:
         bench: What to measure.
-        worlds: Ranks, of each of which one is measured: the second where there are more than two,
-            whose band has two neighbours.
+        worlds: Ranks, of each of which one is measured; see :func:`slowest_rank`.
         device: Where.
     """
-    groups = [AbsentRanks(int(world > 2), world) for world in worlds]
+    num_heads = bench.config.dit.num_heads
+    groups = [AbsentRanks(slowest_rank(num_heads, world), world) for world in worlds]
     report = ChunkReport()
     for row in _measure_rank(device, bench, groups)["times"]:
         _summarise(report, [row], bench.config.chunk.num_new_frames)
     return report
+
+
+def slowest_rank(num_heads: int, world: int) -> int:
+    """Return a rank that computes most: it has the most heads.
+
+    That is the first; or the second, if it has as many, where there are more than two: its band has
+    two neighbours.
+    """
+    heads = split_evenly(num_heads, world)
+    return int(world > 2 and heads[1] == heads[0])
 
 
 def _rank(device: torch.device, bench: ChunkBench) -> dict[str, Any]:
@@ -233,7 +243,7 @@ class _SettingRun:
         return compare(division.name, outputs, expected, dict.fromkeys(outputs, bound))
 
     def _exchanged_bytes(self, division: Division) -> int:
-        """Return bytes that rank 0 sends in the self-attentions of a step, by the model."""
+        """Return bytes that this rank sends in the self-attentions of a step, by the model."""
         if division.name == ONE:
             return 0
         config = self.networks.config
@@ -245,12 +255,14 @@ class _SettingRun:
         degrees = sequence_degrees(self.group.size, division.ulysses, division.ring)
         heads = config.dit.num_heads, config.dit.head_dim
         size = torch.finfo(self.bench.dtype).bits // 8
-        return config.dit.num_layers * exchanged_bytes(lengths, heads, degrees, 0, size)
+        return config.dit.num_layers * exchanged_bytes(
+            lengths, heads, degrees, self.group.rank, size
+        )
 
 
 def _summarise(report: ChunkReport, ranks: Sequence[dict[str, Any]], num_new_frames: int) -> None:
     """Add the rows of one division at one setting, measured by all ranks."""
-    first = ranks[0]
+    first = ranks[0]  # it has the most heads and tokens, so that it sends most
     names = {name: first[name] for name in ("division", "mode", "setting", "devices")}
     stages = {
         stage: _slowest([each["stages"][stage] for each in ranks]) for stage in first["stages"]
