@@ -149,7 +149,9 @@ class EngineHost:
         voices = np.frombuffer(samples, np.float32).reshape(self._num_voices, -1)
         self._samples.put(message.first_sample, voices)
         state, self._state = self._state, None
-        if not message.keep_state or state is None:
+        if message.keep_state:
+            assert state is not None, "a chunk of this session was generated before"
+        else:
             given = unpack_tensor(message.motion, motion[0]) if message.motion else None
             state = SessionState(message.index, given, source.fingerprint)
         assert state.chunk_index == message.index, (state.chunk_index, message.index)

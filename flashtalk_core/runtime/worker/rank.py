@@ -246,7 +246,9 @@ class Rank:
         self._events.chunk = message.index + 1
         self._row.enter(Phase.AUDIO, chunk=message.index + 1)
         state = session.state
-        if not message.keep_state or state is None:
+        if message.keep_state:
+            assert state is not None, "a chunk of this session was generated before"
+        else:
             given = unpack_tensor(message.motion, motion[0]) if message.motion else None
             state = SessionState(message.index, given, avatar.fingerprint)
         assert state.chunk_index == message.index, (state.chunk_index, message.index)

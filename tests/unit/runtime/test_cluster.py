@@ -35,8 +35,16 @@ from flashtalk_core.runtime.cluster import process as process_module
 from flashtalk_core.runtime.cluster.broker import BrokerSettings, EngineLostError, serve
 from flashtalk_core.runtime.cluster.host import EngineHost, HostEvents
 from flashtalk_core.runtime.cluster.process import LIMITS, ClusterProcess
+from flashtalk_core.runtime.job import pack_plan
 from flashtalk_core.runtime.limits import Limits
-from flashtalk_core.runtime.messages import Ready, decode, encode
+from flashtalk_core.runtime.messages import (
+    Finished,
+    GenerateChunk,
+    OpenJob,
+    Ready,
+    decode,
+    encode,
+)
 from flashtalk_core.settings import read_plain
 
 from .conftest import make_plan, own_resources, render
@@ -442,6 +450,22 @@ def test_a_rank_that_a_fleet_finds_to_hang_is_tried_elsewhere(
     finally:
         fleet.close()
     assert len(engines.started) == 2
+
+
+def test_a_chunk_that_is_to_go_on_from_a_state_that_is_gone_is_a_fault_not_a_new_beginning(plan):
+    host = EngineHost(("cpu",), "a")
+
+    def answer(message, blobs):
+        *_, (text, _parts) = host.carry_out(encode(message), [bytes(each) for each in blobs])
+        return decode(text)
+
+    text, blobs = pack_plan(plan)
+    assert isinstance(answer(OpenJob(command=1, job=text), blobs), Finished)
+    chunk = GenerateChunk(command=2, index=0, first_sample=0, motion=None, keep_state=True)
+    found = answer(chunk, [bytes(4 * 64)])
+    assert (found.error, found.message) == (
+        "AssertionError", "a chunk of this session was generated before"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("lacks", ["place for the log", "permission"])
