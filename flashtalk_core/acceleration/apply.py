@@ -84,8 +84,7 @@ def set_graph(network: nn.Module, graph: GraphMode, device: torch.device) -> Non
 
     A graph launches the same kernels, so that results are equal to the bit. Never on a device
     other than CUDA, and never for a transformer whose blocks are streamed: their weights change
-    places. With ``auto`` not where it was never tried: on AMD GPUs, and with CUDA's own allocator,
-    which ComfyUI uses by default.
+    places. Nor where they do not work, see :func:`graphs_work`: there ``on`` was refused before.
 
     Args:
         network: Changed in place, with its runner set; others stay as they are. Recordings of

@@ -318,7 +318,8 @@ def find_backend(placement: PlacementSpec, host: Host) -> Backend:
     require(
         placement.graph != "on" or graphs_work(),
         "graph 'on': CUDA graphs need an NVIDIA GPU and PyTorch's own allocator of its memory "
-        "(not backend:cudaMallocAsync); use graph 'auto'",
+        "(not backend:cudaMallocAsync, which ComfyUI takes unless it is started with "
+        "--disable-cuda-malloc); use graph 'auto'",
         subject="graph",
     )
     others = () if is_elsewhere else other_generations(placement.devices)
