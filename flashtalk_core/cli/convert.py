@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..weights.conversion.convert import Conversion, WrittenPart
+
+logger = logging.getLogger(__name__)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,6 +52,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--lora", action="append", default=[], metavar="FILE[:STRENGTH]", help="merge it first"
     )
+    parser.add_argument(
+        "--again", action="store_true", help="write over files that an earlier conversion left"
+    )
     parser.add_argument("--device", default="auto", help="what rounds: auto, cpu, cuda, cuda:1 ...")
     parser.set_defaults(run=run)
 
@@ -57,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from ..engine.spec import LoraSpec
     from ..placement.devices import choose_device
     from ..weights.conversion.convert import convert
-    from ..weights.lone_transformer import open_transformer
+    from ..weights.lone_transformer import lacks_settings, open_transformer
     from ..weights.lora.merge import LoraFile
 
     conversion = _conversion(args)
@@ -66,6 +73,14 @@ def run(args: argparse.Namespace) -> int:
     merged = [LoraFile(Path(each.path), each.strength) for each in loras]
     plan, files = open_transformer(args.model, merged)
     _check_spared([*files, *(lora.path for lora in merged)], conversion)
+    if not args.again:
+        _check_new(conversion)
+    if lacks_settings(plan, args.output.parent):
+        logger.warning(
+            "%s: no shape tells how many heads its attention has; keep the model's flashtalk.json "
+            "beside it, or it cannot be read alone",
+            shown_path(args.output),
+        )
     line = StatusLine()
     line.begin()
 
@@ -107,10 +122,22 @@ def _check_spared(read: Iterable[Path], conversion: Conversion) -> None:
             raise OutputError(f"{shown_path(path)}: is read for it; write to another name")
 
 
+def _check_new(conversion: Conversion) -> None:
+    """Refuse to replace what is there: hours on a CPU, perhaps somebody's only copy."""
+    for path in (conversion.output, conversion.audio_output):
+        if path is not None and os.path.lexists(path):
+            raise OutputError(
+                f"{shown_path(path)}: is there already; write to another name, or over it with "
+                "--again"
+            )
+
+
 def _describe(part: WrittenPart) -> str:
     losses = "".join(
         f"; {count} matrices in {kind}, which lost {100 * mean:.2f} % (at most {100 * most:.2f} %)"
         for kind, (count, mean, most) in part.errors.items()
     )
     size = format_size(part.num_bytes)
-    return f"wrote {shown_path(part.path)}, {part.num_tensors} tensors, {size}, read back{losses}"
+    others = "".join(f"; {note}" for note in part.notes)
+    what = f"{part.num_tensors} tensors, {size}, read back{losses}{others}"
+    return f"wrote {shown_path(part.path)}, {what}"

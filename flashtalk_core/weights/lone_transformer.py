@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from ..errors import WeightsError, about
 from ..excerpt import shown_path
-from ..files.paths import is_file, user_path
+from ..files.paths import is_file, is_folder, user_path
 from ..models.attention import sdpa
 from ..models.transformer.model import AvatarDiT
 from .discovery.json_file import read_json
@@ -43,6 +45,7 @@ def open_transformer(
         WeightsError: If a file is missing, damaged, or holds no whole transformer.
     """
     if len(model) == 1 and not is_file(Path(model[0])):
+        _check_there(model[0])
         files = find_model_files(resolve_model(model[0]))
         return open_checkpoint(files, loras=loras).dit_plan, files.paths
     with about("dit"):
@@ -60,6 +63,36 @@ def open_transformer(
         )
     config = avatar_config(sources)
     return plan_transformer(sources.dit, config, sdpa, loras), paths
+
+
+def lacks_settings(plan: LoadPlan[AvatarDiT], folder: Path) -> bool:
+    """Whether a plan's transformer, as one file in ``folder``, could not be read as it is.
+
+    The number of heads is in no shape: without settings beside the file, 128 numbers a head.
+    """
+    sources = ModelSources(
+        dit=tuple(source for source, _mappings in plan.sources),
+        vae=(),
+        text=(),
+        clip=(),
+        audio=(),
+        settings=_settings(folder / SETTINGS_FILE),
+        dit_config=_settings(folder / "config.json"),
+    )
+    with torch.device("meta"):
+        wanted = plan.build().config.num_heads
+    try:
+        return avatar_config(sources).dit.num_heads != wanted
+    except WeightsError:
+        return True
+
+
+def _check_there(name: str | Path) -> None:
+    if str(name) != "tiny" and str(name).strip() and not is_folder(user_path(name, "model")):
+        raise WeightsError(
+            f"model '{shown_path(name)}': no such file or folder; use 'tiny', a weights folder or "
+            "the file of a transformer"
+        )
 
 
 def _files_at(name: str | Path) -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from ..mapping.key_maps import DIT_KEYS
 from ..plan import LoadPlan, plan_component
 from ..save import replacing
 from ..stored_tensors import TensorMapping
-from .targets import AUDIO, SUFFIXES, Format, TargetTensor, target_tensor
+from .targets import AUDIO, SUFFIXES, Format, TargetTensor, substitutes, target_tensor
 from .writing import Record, WrittenFile, write_file
 
 
@@ -33,6 +33,8 @@ class WrittenPart:
     """Parameters in it."""
     errors: dict[str, tuple[int, float, float]]
     """By format of rounded matrices: their number, and the mean and largest share that was lost."""
+    notes: tuple[str, ...] = ()
+    """Why matrices are of another format than was asked for."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,12 @@ def convert(
         for number, _name in enumerate(names, 1):
             on_tensor("checking", number, total)
         return [
-            _describe(path, file, record, targets)
+            replace(
+                _describe(path, file, record, targets),
+                notes=()
+                if path == conversion.audio_output
+                else substitutes(targets, conversion.form),
+            )
             for (path, _, _), (file, record, targets) in zip(parts, written, strict=True)
         ]
 

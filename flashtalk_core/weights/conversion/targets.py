@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -22,6 +23,8 @@ LIMITS = {"FP8": 0.04, "Q8_0": 0.01, "Q4_K": 0.12}
 AUDIO = re.compile(r"audio_proj\..*|blocks\.\d+\.(audio_cross_attn|norm_x)\..*")
 """Parameters that ComfyUI's own graph reads from a file of their own."""
 _BITS = {"F32": 32, "F16": 16, "BF16": 16, "FP8": 8, "Q8_0": 8.5, "Q4_K": 4.5}
+_BLOCK = {"Q8_0": 32, "Q4_K": 256}
+"""Numbers of a row that are rounded together."""
 _PLAIN = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _LAYER = re.compile(r"blocks\.\d+\..*\.weight")
 _MIN_MATRIX = 4096
@@ -68,12 +71,29 @@ def target_tensor(
     return TargetTensor(name, shape, _PLAIN[dtype], dtype)
 
 
+def substitutes(targets: Iterable[TargetTensor], form: Format) -> tuple[str, ...]:
+    """Return why matrices become something else than the format that was requested."""
+    wanted = form.upper()
+    if wanted not in _BLOCK:
+        return ()
+    other = [each for each in targets if _is_matrix(each.name, each.shape) and each.kind != wanted]
+    rows = sorted({(each.shape[1], each.kind) for each in other})
+    return tuple(
+        f"rows of {length} do not divide by {_BLOCK['Q8_0' if length % 32 else wanted]}, so {kind}"
+        for length, kind in rows
+    )
+
+
+def _is_matrix(name: str, shape: tuple[int, ...]) -> bool:
+    is_large = len(shape) == 2 and prod(shape) >= _MIN_MATRIX
+    return is_large and _LAYER.fullmatch(name) is not None
+
+
 def _rounding(name: str, shape: tuple[int, ...], form: Format) -> str | None:
-    is_layer = len(shape) == 2 and prod(shape) >= _MIN_MATRIX and _LAYER.fullmatch(name)
-    if form == "bf16" or not is_layer:
+    if form == "bf16" or not _is_matrix(name, shape):
         return None
     if form == "fp8":
         return "FP8"
-    if form == "q4_k" and shape[1] % 256 == 0:
+    if form == "q4_k" and shape[1] % _BLOCK["Q4_K"] == 0:
         return "Q4_K"
-    return "Q8_0" if shape[1] % 32 == 0 else None
+    return "Q8_0" if shape[1] % _BLOCK["Q8_0"] == 0 else None

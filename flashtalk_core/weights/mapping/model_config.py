@@ -46,9 +46,10 @@ def avatar_config(model: ModelSources) -> AvatarConfig:
     try:
         config = _avatar_config(model)
     except InvalidInputError as error:
-        raise WeightsError(
-            f"{error}; correct the file, or download it again", subject=error.subject
-        ) from error
+        remedy = "correct the file, or download it again"
+        if not model.settings.values and not model.dit_config.values:
+            remedy = "put its model's flashtalk.json beside it"
+        raise WeightsError(f"{error}; {remedy}", subject=error.subject) from error
     _check_fit(model, config)
     return config
 

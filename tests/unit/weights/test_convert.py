@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.quantization.packed.linear import PackedLinear
 from flashtalk_core.weights.conversion import convert as conversion
 from flashtalk_core.weights.conversion.convert import Conversion, convert
-from flashtalk_core.weights.conversion.targets import AUDIO
+from flashtalk_core.weights.conversion.targets import AUDIO, substitutes, target_tensor
 from flashtalk_core.weights.discovery.layout import resolve_model
 from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 from flashtalk_core.weights.lora.merge import LoraFile, plan_loras
@@ -170,7 +171,7 @@ def test_the_command_prints_what_was_written(tmp_path, capsys):
     shown = capsys.readouterr()
     assert re.fullmatch(
         rf"wrote {path}, 273 tensors, 7\.3 MB, read back; 12 matrices in Q8_0, "
-        r"which lost 0\.5\d % \(at most 0\.5\d %\)\n",
+        r"which lost 0\.5\d % \(at most 0\.5\d %\); rows of 176 do not divide by 32, so BF16\n",
         shown.out,
     )
 
@@ -235,6 +236,14 @@ def test_a_transformer_alone_is_converted_as_in_its_folder(
     found = tmp_path / "found.safetensors"
     assert main(["convert", "--model", *files, "--to", "bf16", "-o", str(found)]) == 0
     assert found.read_bytes() == from_folder
+    again = ["convert", "--model", *files, "--to", "bf16", "-o", str(found)]
+    assert main(again) == 2
+    assert f"{found}: is there already; write to another name, or over it with --again" in (
+        capsys.readouterr().err
+    )
+    found.write_bytes(b"older")
+    assert main([*again, "--again"]) == 0
+    assert found.read_bytes() == from_folder
     assert main(["convert", "--model", *files, "--to", "bf16", "-o", files[0]]) == 2
     assert "is read for it" in capsys.readouterr().err
 
@@ -245,6 +254,7 @@ def test_a_transformer_alone_is_converted_as_in_its_folder(
         (("base",), "transformer without audio layers"),
         (("layers",), "audio layers without the transformer"),
         (("base", "gone"), "gone.safetensors: no such file"),
+        (("gone",), "model '.*gone.safetensors': no such file or folder; use 'tiny', a"),
         (("whole", "layers"), "is in .* too; audio layers of a file"),
     ],
 )
@@ -253,3 +263,28 @@ def test_files_that_are_no_transformer_are_refused(lone, tmp_path, capsys, names
     assert main(["convert", "--model", *files, "--to", "q8_0", "-o", str(tmp_path / "a.gguf")]) == 2
     assert re.search(says, capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_needs_settings_beside_it_says_so_before_and_when_it_is_read(tmp_path, capsys):
+    path = tmp_path / "t8.gguf"
+    assert main(["convert", "--model", "tiny", "--to", "q8_0", "-o", str(path)]) == 0
+    assert f"{path}: no shape tells how many heads" in capsys.readouterr().err
+    once_more = ["convert", "--model", str(path), "--to", "q4_k", "-o", str(tmp_path / "t4.gguf")]
+    assert main(once_more) == 2
+    assert "put its model's flashtalk.json beside it" in capsys.readouterr().err
+    shutil.copy(resolve_model("tiny") / "flashtalk.json", tmp_path)
+    assert main(once_more) == 0
+    shown = capsys.readouterr()
+    assert "rows of 176 do not divide by 32, so BF16" in shown.out
+    assert "heads" not in shown.err
+
+
+def test_matrices_of_another_format_than_was_asked_for_say_why():
+    def note(form, *shape):
+        target = target_tensor("blocks.0.ffn.0.weight", shape, torch.bfloat16, form)
+        return substitutes([target], form)
+
+    assert note("q4_k", 64, 256) == note("q8_0", 64, 96) == note("fp8", 64, 70) == ()
+    assert note("q4_k", 64, 96) == ("rows of 96 do not divide by 256, so Q8_0",)
+    assert note("q4_k", 64, 70) == ("rows of 70 do not divide by 32, so BF16",)
+    assert note("q8_0", 64, 70) == ("rows of 70 do not divide by 32, so BF16",)
