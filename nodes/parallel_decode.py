@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from comfy_api.latest import io
 
+from ..flashtalk_core.config.light_vae import MotionVAE
 from ..flashtalk_core.placement.devices import parse_numbers
 from .graph.errors import attribute_errors
 from .host.devices import DEVICES, find_device
+from .host.model_files import NONE, light_vae_menu
 from .sockets import CATEGORY, ChunksSocket
 
 if TYPE_CHECKING:
@@ -70,6 +72,26 @@ class ParallelDecode(io.ComfyNode):
                     tooltip="Which of the model's GPUs decode, counted from 0 in the order of the "
                     "model: 0,1 for the first two. Empty: all of them.",
                 ),
+                io.Combo.Input(
+                    "light_vae",
+                    options=light_vae_menu(),
+                    default=NONE,
+                    optional=True,
+                    tooltip="Light autoencoder that decodes the video: LightVAE (lightvaew2_1) or "
+                    "TAE (lighttaew2_1, taew2_1), in models/vae_approx or models/vae. The model's "
+                    "own encodes the portrait. Frames are less sharp.",
+                ),
+                io.Combo.Input(
+                    "motion_vae",
+                    options=list(get_args(MotionVAE)),
+                    default="full",
+                    optional=True,
+                    advanced=True,
+                    tooltip="With light_vae: what makes the frames that the next chunk goes on "
+                    "from. 'full', the model's own VAE: the same movements as without, frames "
+                    "come earlier, a chunk is no faster. 'shown', the light frames, encoded by "
+                    "the model's own: faster. 'light': the light one encodes them, too.",
+                ),
             ],
             outputs=[ChunksSocket.Output(display_name="frames")],
         )
@@ -82,6 +104,8 @@ class ParallelDecode(io.ComfyNode):
         latents_per_call: int,
         grid: str,
         devices: str = ALL_DEVICES,
+        light_vae: str = NONE,
+        motion_vae: MotionVAE = "full",
     ) -> io.NodeOutput:
         from .graph.render_plan import decoded_with
 
@@ -91,4 +115,6 @@ class ParallelDecode(io.ComfyNode):
                 find_device(place, SAME_DEVICE)  # its message names this node's default
             latents = None if latents_per_call == AUTO_LATENTS else latents_per_call
             numbers = parse_numbers(devices)
-            return io.NodeOutput(decoded_with(chunks, place, latents, numbers, grid))
+            return io.NodeOutput(
+                decoded_with(chunks, place, latents, numbers, grid, light_vae, motion_vae)
+            )

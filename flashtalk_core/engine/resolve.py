@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import torch
 from PIL.Image import Image
@@ -15,6 +15,7 @@ from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.kernel_options import KernelOptions, check_graph_mode, speed_of
 from ..acceleration.support import choose_kernel_options, default_decode_latents, graphs_work
 from ..config.avatar import FramingConfig
+from ..config.light_vae import MotionVAE
 from ..config.networks import VAEConfig
 from ..config.sampling import SamplingConfig
 from ..errors import InvalidInputError, about, require
@@ -290,6 +291,11 @@ def _check_frames(frames: FramesSpec) -> None:
 
 
 def _check_motion(spec: RenderSpec) -> None:
+    require(
+        spec.motion_vae in get_args(MotionVAE),
+        f"motion frames {excerpt(spec.motion_vae)!r}: use {', '.join(get_args(MotionVAE))}",
+        subject="motion_vae",
+    )
     require(
         spec.motion_vae == "full" or spec.model.light_vae != "none",
         f"motion frames {spec.motion_vae!r}: no light autoencoder is given; name one, or leave it "

@@ -11,11 +11,13 @@ from ...flashtalk_core.engine.spec import ChunkSpec, RenderSpec, SamplingSpec, S
 from ...flashtalk_core.errors import require
 from ...flashtalk_core.parallel.bands import AUTO
 from ...flashtalk_core.stages.stage import FrameStage, chain
+from ..host.model_files import NONE
 from ..host.render_host import ComfyHost
 from .descriptions import RenderDescription, refuse_hosted
 from .sizes import MODEL_RULE
 
 if TYPE_CHECKING:
+    from ...flashtalk_core.config.light_vae import MotionVAE
     from .descriptions import ModelDescription, ReferenceDescription, SpeechDescription
 
 
@@ -80,6 +82,8 @@ def decoded_with(
     num_latents: int | None = None,
     devices: tuple[int, ...] = (),
     grid: str = AUTO,
+    light_vae: str = NONE,
+    motion_vae: MotionVAE = "full",
 ) -> RenderDescription:
     """Return the render with other decoding settings.
 
@@ -90,6 +94,8 @@ def decoded_with(
             autoencoder runs there.
         devices: Numbers of the model's devices that share the autoencoder; empty is all.
         grid: How they share it.
+        light_vae: Name of the light autoencoder that decodes.
+        motion_vae: What makes motion frames then.
 
     Raises:
         InvalidInputError: If there is no such device, or it computes wrongly in the model's
@@ -102,7 +108,13 @@ def decoded_with(
         vae_devices=devices,
         vae_grid=grid,
     )
-    spec = replace(render.spec, placement=placement)
+    is_light = light_vae != NONE
+    spec = replace(
+        render.spec,
+        placement=placement,
+        model=replace(render.spec.model, light_vae=light_vae),
+        motion_vae=motion_vae if is_light else "full",
+    )
     return replace(render, spec=spec, plan=resolve(spec, ComfyHost(), render.inputs))
 
 

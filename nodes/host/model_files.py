@@ -19,6 +19,7 @@ from .folders import (
     audio_layer_files,
     audio_layer_folders,
     audio_layer_path,
+    light_vae_files,
     lora_files,
     part_files,
     part_folders,
@@ -56,6 +57,11 @@ def part_menu(part: Part, *, can_be_none: bool = False) -> list[str]:
 def audio_layers_menu() -> list[str]:
     """Return what can be chosen as audio layers."""
     return [AUTO, NONE, *audio_layer_files()]
+
+
+def light_vae_menu() -> list[str]:
+    """Return what can be chosen as light autoencoder."""
+    return [NONE, *light_vae_files()]
 
 
 def lora_menu() -> list[str]:

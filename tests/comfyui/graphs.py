@@ -23,7 +23,7 @@ NODE_INPUTS = {
     "mask",
     "FlashTalk_ChunkSampler": "model speech reference seed steps rule shift motion_frames "
     "colour_strength chunk_frames",
-    "FlashTalk_ParallelDecode": "chunks device latents_per_call grid devices",
+    "FlashTalk_ParallelDecode": "chunks device latents_per_call grid devices light_vae motion_vae",
     "FlashTalk_StreamPreview": "frames filename_prefix quality container keep_gb",
     "FlashTalk_FrameStage": "frames scale upscale_model interp_model",
     "FlashTalk_FramesToImages": "video start num_frames limit_gb",

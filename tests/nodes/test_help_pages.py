@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.unit.weights.light_files import tae
+
 from .native_parts import native_parts, refusals
 
 pytestmark = pytest.mark.cpu
@@ -147,6 +149,7 @@ def errors_of(pack, make, model, rendered):
         *found,
         *errors_of_batches(pack, make, model),
         *errors_of_loras(pack, model),
+        *errors_of_light_vaes(pack, model),
         *errors_of_stages(pack, model),
         *errors_of_sessions(pack, make, model),
         pack["flashtalk_core.media.image.faces.framing"].NO_FACE,
@@ -182,6 +185,18 @@ def errors_of_loras(pack, model):
     save_file(tensors, folder / "dora.safetensors")
     names = ("other.safetensors", "dora.safetensors")
     return [pack.error("LoRA", model=model, lora=name) for name in names]
+
+
+def errors_of_light_vaes(pack, model):
+    """Return what Parallel Decode says of files that decode nothing here."""
+    folder = Path(pack["folder_paths"].models_dir) / "vae_approx"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"layer": torch.ones(1)}, folder / "taew2_1.pth")
+    save_file(tae((4, 4, 4, 4), 4, z_dim=48), folder / "taew2_2.safetensors")
+    save_file(tae((4, 4, 4, 4), 0), folder / "decoder.safetensors")
+    names = ("taew2_1.pth", "taew2_2.safetensors", "decoder.safetensors")
+    chosen = {"chunks": pack.frames(model), "motion_vae": "light"}
+    return [pack.error("ParallelDecode", light_vae=name, **chosen) for name in names]
 
 
 def errors_of_stages(pack, model):

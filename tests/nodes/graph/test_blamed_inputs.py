@@ -56,6 +56,7 @@ WRONG = {
     ("ParallelDecode", "latents_per_call"): -1,
     ("ParallelDecode", "grid"): "2x2",
     ("ParallelDecode", "devices"): "1",
+    ("ParallelDecode", "light_vae"): "gone.safetensors",
     ("FrameStage", "upscale_model"): 5,
     ("FrameStage", "interp_model"): 5,
     ("StreamPreview", "filename_prefix"): "folder/",
@@ -87,6 +88,7 @@ FINE = {
     ("ChunkSampler", "speech"),
     ("LoRA", "model"),
     ("ParallelDecode", "chunks"),
+    ("ParallelDecode", "motion_vae"),  # without a light one it has no effect, see test_light_vae.py
     ("StreamPreview", "frames"),
     ("FrameStage", "frames"),
     ("FrameStage", "scale"),  # without a model it has no effect, see test_frame_stage.py

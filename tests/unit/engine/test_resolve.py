@@ -269,6 +269,7 @@ WRONG = [
     ("model.light_vae", "", "light_vae"),
     ("model.light_vae", "gone", "light_vae"),
     ("motion_vae", "light", "motion_vae"),
+    ("motion_vae", "half", "motion_vae"),
     ("model.loras.path", "", "lora"),
     ("model.loras.path", "gone.safetensors", "lora"),
     ("model.loras.strength", 99.0, "lora_strength"),
