@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from flashtalk_core.config.light_vae import LightVAEConfig
 from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models.vae.light_vae import LightVAE
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.parallel.banded_images import BandedImages, spread_images
 from flashtalk_core.parallel.collectives import Alone
@@ -75,3 +77,34 @@ def test_bands_of_a_small_decoder_are_cut_from_whole_frames():
 
     for frames in run_ranks(5, work):
         torch.testing.assert_close(frames, whole, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LightVAEConfig(vae=VAEConfig(light_widths=(4, 4, 4, 4)), encoder_width=4, encoder_blocks=1),
+        LightVAEConfig(vae=VAEConfig(dim=4, num_res_blocks=1)),
+    ],
+    ids=["TAE", "LightVAE"],
+)
+def test_bands_of_a_light_autoencoder_are_those_of_whole_frames(config):
+    torch.manual_seed(0)
+    coder = LightVAE(config).eval().coder
+    draws = torch.Generator().manual_seed(1)
+    latent = torch.randn(1, 16, 3, 5, 6, generator=draws)
+    video = torch.rand(1, 3, 5, *SIZE_PX, generator=draws) * 2 - 1
+    with torch.no_grad():
+        whole = torch.cat(list(WHOLE.decode(coder, latent)), dim=2)
+        encoded = WHOLE.encode(coder, video)
+
+    @torch.no_grad()
+    def work(group):
+        own = LightVAE(config).eval()
+        own.coder.load_state_dict(coder.state_dict())
+        spread = spread_images(group, SIZE_PX, "2x1", (0, 2))
+        frames = torch.cat(list(spread.decode(own.coder, latent, 2)), dim=2)
+        return spread.join(frames), spread.encode(own.coder, video)
+
+    for frames, latents in run_ranks(3, work):
+        torch.testing.assert_close(frames, whole, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(latents, encoded, atol=1e-4, rtol=1e-4)
