@@ -117,6 +117,8 @@ def _block_execution(options: KernelOptions, device: torch.device) -> BlockExecu
 def _sequence_runner(vae: VideoVAE, options: KernelOptions, device: torch.device) -> SequenceRunner:
     if options.channels_last:
         keep_channels_last(vae)
+    elif vae.has_light_decoder:
+        keep_channels_last(vae.decoder)  # its images have them so in every mode
     if not options.fused_layers:
         drop_padding(vae)
         return run_sequence

@@ -209,10 +209,10 @@ def _weight(conv: CausalConv3d) -> Tensor:
     return conv.weight if conv.padded_weight is None else conv.padded_weight
 
 
-def keep_channels_last(vae: VideoVAE) -> None:
+def keep_channels_last(network: nn.Module) -> None:
     """Store the weights of all convolutions with channels innermost; values and names stay."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for parameter in vae.parameters():
+    for parameter in network.parameters():
         if parameter.ndim in formats:
             parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
 
