@@ -16,7 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 TIERS = {
     *("cpu", "ranks", "e2e", "bench", "training"),
-    *("browser", "comfyui", "gpu", "multigpu", "manual"),
+    *("browser", "comfyui", "comfyui_gpu", "gpu", "multigpu", "manual"),
 }
 NUM_GPUS = {"gpu": 1, "multigpu": 2}
 NUM_MANUAL = pytest.StashKey[int]()

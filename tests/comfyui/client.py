@@ -60,8 +60,9 @@ class Outcome:
 class Client:
     """A user of one server."""
 
-    def __init__(self, url: str, output: Path):
+    def __init__(self, url: str, output: Path, run_limit_s: float = RUN_LIMIT_S):
         self.url = url
+        self.run_limit_s = run_limit_s
         self.output = output
         self.id: str | None = uuid.uuid4().hex
         """``None`` queues as a script does that listens to nothing."""
@@ -93,13 +94,13 @@ class Client:
 
     def wait(self, prompt_id: str) -> Outcome:
         """Return what became of a prompt once it has ended."""
-        deadline = time.monotonic() + RUN_LIMIT_S
+        deadline = time.monotonic() + self.run_limit_s
         while time.monotonic() < deadline:
             if entry := self.get_json(f"/history/{prompt_id}").get(prompt_id):
                 messages = dict(entry["status"]["messages"])
                 return Outcome(entry["prompt"][2], entry["outputs"], messages)
             time.sleep(POLL_S)
-        raise TimeoutError(f"prompt {prompt_id} did not end within {RUN_LIMIT_S} s")
+        raise TimeoutError(f"prompt {prompt_id} did not end within {self.run_limit_s} s")
 
     def run(self, prompt: dict[str, Any], **pnginfo: Any) -> Outcome:
         """Run a prompt to its end, whatever that is."""

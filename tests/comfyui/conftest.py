@@ -1,40 +1,29 @@
 """One real ComfyUI for all tests of the tier, its log shown with each failure."""
 
-import math
 import os
 import re
 import shutil
-import wave
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from tests.unit.stages.test_upscale_file import compact
 
 from .client import Client
 from .graphs import LARGE_VIDEO, OTHER_MODEL, PORTRAIT, SPEECH, UPSCALER, avatar_graph
-from .install import NoComfyUI, find_install
-from .server import PACK, Server, make_base
+from .inputs import draw_portrait, write_speech
+from .install import require_install
+from .server import PACK, Server, add_log, make_base
 from .websocket import Listener
-
-RATE_HZ = 44_100
-SOUND_S = 6.0
 
 
 @pytest.fixture(scope="session")
 def install():
     """Where ComfyUI is. One that was named but cannot run is an error, none at all is not."""
-    try:
-        return find_install(os.environ)
-    except NoComfyUI as error:
-        reason = str(error)
-    if any(os.environ.get(name) for name in ("COMFYUI_PATH", "COMFYUI_PYTHON")):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    return require_install(os.environ)
 
 
 @pytest.fixture(scope="session")
@@ -89,32 +78,7 @@ def graph(request):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    report = yield
-    server = getattr(item, "funcargs", {}).get("server")
-    if report.failed and server is not None:
-        report.sections.append((f"ComfyUI, all of it in {server.log_path}", server.part()))
-    return report
-
-
-def draw_portrait(path):
-    image = Image.new("RGB", (160, 200), "steelblue")
-    draw = ImageDraw.Draw(image)
-    draw.ellipse((30, 30, 130, 170), "peachpuff")
-    for left in (55, 90):
-        draw.ellipse((left, 75, left + 15, 90), "black")
-    draw.ellipse((60, 125, 100, 140), "firebrick")
-    image.save(path)
-
-
-def write_speech(path):
-    """Write syllables in stereo: a tone that swells four times a second."""
-    time_s = np.arange(round(SOUND_S * RATE_HZ)) / RATE_HZ
-    tone = 0.3 * np.sin(2 * math.pi * 180 * time_s) * np.sin(math.pi * 4 * time_s) ** 2
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes((np.stack([tone, tone / 2], axis=1) * 32767).astype("<i2").tobytes())
+    return add_log(item, (yield))
 
 
 def encode_large_video(path):

@@ -7,9 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 DEFAULT_FOLDER = Path("~/comfy/ComfyUI")
 """Where comfy-cli installs."""
 VENVS = (".venv", "venv")
+FRONT_END = {
+    "comfyui-frontend-package",
+    "comfyui-workflow-templates",
+    "comfyui-embedded-docs",
+}
+"""What only a page needs."""
 ESSENTIAL = re.compile(r"^[A-Za-z0-9._-]+")
 CHECK = """
 import sys
@@ -40,8 +48,23 @@ class Install:
         return tuple(map(int, re.findall(r"\d+", text.partition("__version__")[2])))
 
 
-def find_install(environ: Mapping[str, str]) -> Install:
+def require_install(environ: Mapping[str, str], *, with_page: bool = True) -> Install:
+    """Return where ComfyUI is, or skip the test. One that is named but cannot run is an error."""
+    try:
+        return find_install(environ, with_page=with_page)
+    except NoComfyUI as error:
+        reason = str(error)
+    if any(environ.get(name) for name in ("COMFYUI_PATH", "COMFYUI_PYTHON")):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def find_install(environ: Mapping[str, str], *, with_page: bool = True) -> Install:
     """Find ComfyUI and an interpreter that has what it needs.
+
+    Args:
+        environ: May name both.
+        with_page: Whether it has to have its page, too.
 
     Raises:
         NoComfyUI: If there is none.
@@ -50,7 +73,7 @@ def find_install(environ: Mapping[str, str]) -> Install:
     if not (folder / "main.py").is_file():
         raise NoComfyUI(f"no ComfyUI in {folder}; name its folder in COMFYUI_PATH")
     python = _find_python(folder, environ.get("COMFYUI_PYTHON"))
-    lacking = _lacking_packages(folder, python)
+    lacking = _lacking_packages(folder, python, set() if with_page else FRONT_END)
     if lacking:
         raise NoComfyUI(
             f"{python} lacks {', '.join(lacking)}, which {folder}/requirements.txt asks for; "
@@ -71,10 +94,11 @@ def _find_python(folder: Path, named: str | None) -> Path:
     return found[0] if found else Path(sys.executable)
 
 
-def _lacking_packages(folder: Path, python: Path) -> list[str]:
+def _lacking_packages(folder: Path, python: Path, without: set[str]) -> list[str]:
     lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
     essential = lines[: next((i for i, line in enumerate(lines) if line.startswith("#")), None)]
-    names = [match.group() for line in essential if (match := ESSENTIAL.match(line))]
+    named = [match.group() for line in essential if (match := ESSENTIAL.match(line))]
+    names = [name for name in named if name not in without]
     shown = subprocess.run(
         [python, "-c", CHECK, *names], capture_output=True, text=True, check=True, timeout=60
     )

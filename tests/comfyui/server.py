@@ -1,4 +1,4 @@
-"""A real ComfyUI on a CPU, in a folder of its own, with this pack as a custom node."""
+"""A real ComfyUI, in a folder of its own, with this pack as a custom node."""
 
 import os
 import shutil
@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .install import Install
 
@@ -25,16 +27,22 @@ class BootError(Exception):
 class Server:
     """The process, what it was given and what it says."""
 
-    def __init__(self, install: Install, base: Path):
+    def __init__(
+        self,
+        install: Install,
+        base: Path,
+        flags: Sequence[str] = ("--cpu",),
+        log_name: str = "comfyui.log",
+    ):
         self.base = base
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log_path = base / "comfyui.log"
+        self.log_path = base / log_name
         self.boot_log = ""
         self._mark = 0
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                _command(install, base, self.port),
+                _command(install, base, self.port, flags),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=base,
@@ -93,11 +101,19 @@ def make_base(base: Path, nodes: Path) -> Path:
     return base
 
 
-def _command(install: Install, base: Path, port: int) -> list[str]:
+def add_log(item: Any, report: Any) -> Any:
+    """Return the report of a test, with what its server logged if it failed."""
+    server = getattr(item, "funcargs", {}).get("server")
+    if report.failed and server is not None:
+        report.sections.append((f"ComfyUI, all of it in {server.log_path}", server.part()))
+    return report
+
+
+def _command(install: Install, base: Path, port: int, flags: Sequence[str]) -> list[str]:
     return [
         str(install.python),
         str(install.folder / "main.py"),
-        *("--cpu", "--disable-auto-launch", "--disable-api-nodes"),
+        *(*flags, "--disable-auto-launch", "--disable-api-nodes"),
         *("--base-directory", str(base), "--port", str(port)),
         *("--database-url", "sqlite:///:memory:"),
     ]

@@ -1,0 +1,88 @@
+"""One server in use: prompts are run, and what each took is noted."""
+
+import time
+from itertools import count
+from typing import Any
+
+from tests.comfyui.client import Client
+from tests.comfyui.graphs import avatar_graph
+from tests.comfyui.server import Server
+from tests.comfyui.videos import measure
+from tests.comfyui.websocket import Listener
+
+from .readings import Memory, Report, read_memory
+
+RUN_LIMIT_S = 240
+FRAME_RATE_HZ = 25
+CHUNK_FRAMES = 28
+THREE_CHUNKS_S = 3 * CHUNK_FRAMES / FRAME_RATE_HZ
+FREE_S = 20.0
+_numbers = count()
+"""No two prompts are alike, so that each is rendered."""
+
+
+class Session:
+    """A server, its one user, and the table."""
+
+    def __init__(self, server: Server, flags: str, report: Report, *, is_bounded: bool):
+        self.server = server
+        self.client = Client(server.url, server.base / "output", RUN_LIMIT_S)
+        self.model = ""
+        """In the Model Loader's menu."""
+        self.is_bounded = is_bounded
+        """Whether readings say something of a GPU."""
+        self._flags, self._report = flags or "no options", report
+
+    def graph(self, **settings: Any) -> dict[str, Any]:
+        """Return a prompt with places as ``node__input``; size and steps are the model's own."""
+        number = next(_numbers)
+        own = {
+            "loader.model": self.model,
+            "reference.size": "the model's own",
+            "sampler.seed": number,
+            "sampler.steps": 4,
+            "speech.duration": THREE_CHUNKS_S,
+            "preview.filename_prefix": f"gpu/{number:03}",
+        }
+        return avatar_graph(own | {at.replace("__", ".", 1): v for at, v in settings.items()})
+
+    def note(self, what: str, **values: Any) -> Memory:
+        """Add a row to the table, with what is taken now."""
+        memory = read_memory(self.client, self.server.pid)
+        self._report.add(self._flags, what, memory, **values)
+        return memory
+
+    def render(self, what: str, prompt: dict[str, Any], **values: Any) -> Memory:
+        """Run a prompt to its end and look at its video; note what it took and takes now."""
+        with Listener(self.server.port, self.client.id) as listener:
+            start_s = time.monotonic()
+            outcome = self.client.run(prompt)
+            seconds = time.monotonic() - start_s
+            pace = pace_of(listener) if outcome.is_success else 0.0
+        memory = self.note(what, seconds=seconds, frames_per_s=pace, **values)
+        assert outcome.is_success, outcome.messages
+        duration_s = prompt["speech"]["inputs"]["duration"]
+        found = measure(self.client.video(outcome))
+        assert found.num_frames == round(duration_s * FRAME_RATE_HZ)
+        return memory
+
+    def wait_until_free(self, what: str, most_gb: float) -> Memory:
+        """Wait for ComfyUI to give memory back, which it does when its worker is idle."""
+        start_s, wait_s = time.monotonic(), FREE_S if self.is_bounded else 1.0
+        while time.monotonic() - start_s < wait_s:
+            if read_memory(self.client, self.server.pid).reserved <= most_gb:
+                break
+            time.sleep(0.2)
+        return self.note(what, seconds=time.monotonic() - start_s)
+
+
+def pace_of(listener: Listener) -> float:
+    """Return frames a second between the images of the second and of the last chunk.
+
+    Of two chunks, from the first; 0 of one.
+    """
+    at_s = [message.at_s for message in listener.of_kind("preview")]
+    first = 1 if len(at_s) > 2 else 0
+    if len(at_s) < 2 or at_s[-1] == at_s[first]:
+        return 0.0
+    return CHUNK_FRAMES * (len(at_s) - 1 - first) / (at_s[-1] - at_s[first])

@@ -1,0 +1,146 @@
+"""One ComfyUI without options, the whole day: each test goes on where the one before left it.
+
+In this order: what a prompt takes depends on what is in memory.
+"""
+
+import time
+
+import pytest
+
+from tests.comfyui.graphs import add_node
+from tests.comfyui.websocket import Listener
+
+from .command_line import pace_of_command_line
+from .session import CHUNK_FRAMES, FRAME_RATE_HZ
+from .weight_files import LORA
+
+pytestmark = [pytest.mark.comfyui_gpu, pytest.mark.usefixtures("server")]
+
+SAME_GB = 0.5
+"""By which device or host memory may differ where nothing should have changed."""
+GROWTH_GB = 0.2
+"""Over the last three of five prompts."""
+LONG_CHUNKS = 8
+SLOWER = 0.02
+MOST_STOP_S = 4.0
+"""A step of the full size takes 0.6 s."""
+LEFT_GB = 20.0
+"""Of the device, beside a model in need of room: less than the transformer."""
+
+
+def test_the_second_prompt_reads_nothing_again(shards):
+    first = shards.render("first prompt: load and render", shards.graph())
+    second = shards.render("another text", shards.graph(reference__prompt="A man sings."))
+    third = shards.render("the same text, another seed", shards.graph())
+    if shards.is_bounded:
+        assert first.device > 30
+        assert abs(third.device - second.device) < SAME_GB
+        assert abs(third.host - second.host) < SAME_GB
+
+
+def test_five_prompts_in_a_row_leave_nothing(shards):
+    found = [shards.render(f"in a row, {i + 1} of 5", shards.graph()) for i in range(5)]
+    if shards.is_bounded:
+        assert found[4].device - found[1].device < GROWTH_GB
+        assert found[4].host_own - found[1].host_own < GROWTH_GB
+    assert found[4].handles <= found[1].handles + 2
+    assert found[4].threads <= found[1].threads + 4
+
+
+def test_a_prompt_is_as_fast_as_the_command_line(shards, install, base, report):
+    duration_s = LONG_CHUNKS * CHUNK_FRAMES / FRAME_RATE_HZ
+    shards.render("eight chunks", shards.graph(speech__duration=duration_s))
+    here = report.rows[-1]["frames_per_s"]
+    # Both would not find room: what the server holds is given back first.
+    shards.client.post("/free", unload_models=True, free_memory=True)
+    shards.wait_until_free("/free before the command line", 1.0)
+    start_s = time.monotonic()
+    there = pace_of_command_line(install, base, duration_s)
+    seconds = time.monotonic() - start_s
+    report.add("command line", "eight chunks", seconds=seconds, frames_per_s=there)
+    if shards.is_bounded:
+        assert here > (1 - SLOWER) * there
+
+
+def test_an_interrupt_stops_in_a_step(shards):
+    shards.render("read again after /free", shards.graph())
+    prompt = shards.graph(sampler__steps=60)
+    with Listener(shards.server.port, shards.client.id) as listener:
+        prompt_id = shards.client.queue(prompt)
+        listener.wait_for(is_denoising, 120)
+        start_s = time.monotonic()
+        shards.client.post("/interrupt")
+        listener.wait_for(lambda message: message.kind == "execution_interrupted", 120)
+        stopped_s = time.monotonic() - start_s
+    outcome = shards.client.wait(prompt_id)
+    shards.note("interrupted in a step", seconds=stopped_s)
+    assert outcome.messages["execution_interrupted"]["node_id"] == "preview"
+    shards.render("after the interrupt", shards.graph())
+    if shards.is_bounded:
+        assert stopped_s < MOST_STOP_S
+
+
+def is_denoising(message):
+    """Whether the bar has moved, and no chunk is done yet."""
+    if message.kind != "progress_state":
+        return False
+    bar = message.data["nodes"].get("preview", {})
+    return 0 < bar.get("value", 0) < 700
+
+
+def test_another_model_takes_the_room_and_gives_it_back(shards):
+    prompt = shards.graph()
+    before = shards.render("before another model", prompt)
+    start_s = time.monotonic()
+    outcome = shards.client.run(
+        add_node(prompt, "ballast", "FlashTalkTest_Ballast", left_gb=LEFT_GB)
+    )
+    evicted = shards.note("another model has the room", seconds=time.monotonic() - start_s)
+    assert outcome.is_success, outcome.messages
+    after = shards.render("back after another model", shards.graph())
+    if shards.is_bounded:
+        assert evicted.host_own - before.host_own > 30
+        assert abs(after.device - before.device) < SAME_GB
+        assert after.host_own - before.host_own < SAME_GB
+
+
+def test_a_lora_is_merged_into_weights_of_its_own(shards):
+    shards.render("LoRA: load and render", with_lora(shards.graph(), 1.0))
+    shards.render("the same LoRA again", with_lora(shards.graph(), 1.0))
+    shards.render("another strength of it", with_lora(shards.graph(), 0.5))
+    shards.render("without it again", shards.graph())
+
+
+def with_lora(prompt, strength):
+    lora = {"model": ["loader", 0], "lora": LORA, "strength": strength}
+    prompt = add_node(prompt, "lora", "FlashTalk_LoRA", **lora)
+    prompt["sampler"]["inputs"]["model"] = ["lora", 0]
+    return prompt
+
+
+def test_fp8_takes_less_room(shards):
+    shards.client.post("/free", unload_models=True, free_memory=True)
+    empty = shards.wait_until_free("/free", 1.0)
+    dense = shards.render("after /free", shards.graph())
+    if not shards.is_bounded:
+        return  # a CPU has no products in FP8
+    assert empty.reserved < 1
+    assert dense.device - empty.device > 30
+    shards.client.post("/free", unload_models=True, free_memory=True)
+    shards.wait_until_free("/free", 1.0)
+    small = shards.render("FP8 of the same files: load and render", fp8(shards.graph()))
+    shards.render("FP8 again", fp8(shards.graph()))
+    assert small.device < dense.device - 8
+
+
+def fp8(prompt):
+    prompt["loader"]["inputs"]["float8"] = True
+    return prompt
+
+
+def test_free_gives_everything_back(shards):
+    shards.client.post("/free", unload_models=True, free_memory=True)
+    empty = shards.wait_until_free("/free at the end", 1.0)
+    if shards.is_bounded:
+        assert empty.reserved < 1
+        assert empty.host_own < 6
