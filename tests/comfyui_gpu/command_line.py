@@ -6,22 +6,34 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.comfyui.graphs import PORTRAIT, SPEECH
+from tests.comfyui.graphs import PORTRAIT, SIZE_PX, SPEECH
 from tests.comfyui.install import Install
 from tests.comfyui.server import PACK
 
-from .session import CHUNK_FRAMES
+from .session import CHUNK_FRAMES, STEPS
 
 WRITTEN = re.compile(r"\] (\d+)/(\d+) frames")
 
 
-def pace_of_command_line(install: Install, base: Path, duration_s: float) -> float:
-    """Return frames a second from the second chunk on, or whichever is reported after it."""
+def pace_of_command_line(
+    install: Install, base: Path, duration_s: float, *, is_small: bool
+) -> float:
+    """Return frames a second from the second chunk on, or whichever is reported after it.
+
+    Args:
+        install: Its interpreter has what the command line needs.
+        base: Folder of models and inputs.
+        duration_s: Of the video.
+        is_small: Whether it renders what prompts on a CPU do.
+    """
+    size = (
+        ("--size", f"{SIZE_PX}x{SIZE_PX}", "--steps", "1") if is_small else ("--steps", f"{STEPS}")
+    )
     command = [
         *(str(install.python), "-m", "flashtalk_core", "render"),
         *("--image", str(base / "input" / PORTRAIT), "--audio", str(base / "input" / SPEECH)),
         *("--model", str(base / "models"), "--duration", str(duration_s)),
-        *("--steps", "4", "-o", str(base / "command_line.mp4")),
+        *(*size, "-o", str(base / "command_line.mp4")),
     ]
     lines: list[str] = []
     reports: list[tuple[float, int]] = []

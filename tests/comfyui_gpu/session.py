@@ -16,6 +16,7 @@ RUN_LIMIT_S = 240
 FRAME_RATE_HZ = 25
 CHUNK_FRAMES = 28
 THREE_CHUNKS_S = 3 * CHUNK_FRAMES / FRAME_RATE_HZ
+STEPS = 4
 FREE_S = 20.0
 _numbers = count()
 """No two prompts are alike, so that each is rendered."""
@@ -34,16 +35,16 @@ class Session:
         self._flags, self._report = flags or "no options", report
 
     def graph(self, **settings: Any) -> dict[str, Any]:
-        """Return a prompt with places as ``node__input``; size and steps are the model's own."""
+        """Return a prompt with places as ``node__input``; on a GPU its size is the model's own."""
         number = next(_numbers)
         own = {
             "loader.model": self.model,
-            "reference.size": "the model's own",
             "sampler.seed": number,
-            "sampler.steps": 4,
             "speech.duration": THREE_CHUNKS_S,
             "preview.filename_prefix": f"gpu/{number:03}",
         }
+        if self.is_bounded:  # else the smallest, which all prompts have
+            own |= {"reference.size": "the model's own", "sampler.steps": STEPS}
         return avatar_graph(own | {at.replace("__", ".", 1): v for at, v in settings.items()})
 
     def note(self, what: str, **values: Any) -> Memory:

@@ -55,7 +55,7 @@ def test_a_prompt_is_as_fast_as_the_command_line(shards, install, base, report):
     shards.client.post("/free", unload_models=True, free_memory=True)
     shards.wait_until_free("/free before the command line", 1.0)
     start_s = time.monotonic()
-    there = pace_of_command_line(install, base, duration_s)
+    there = pace_of_command_line(install, base, duration_s, is_small=not shards.is_bounded)
     seconds = time.monotonic() - start_s
     report.add("command line", "eight chunks", seconds=seconds, frames_per_s=there)
     if shards.is_bounded:
@@ -91,10 +91,11 @@ def is_denoising(message):
 def test_another_model_takes_the_room_and_gives_it_back(shards):
     prompt = shards.graph()
     before = shards.render("before another model", prompt)
+    # The model stays in the prompt, so that ComfyUI does not forget it; nothing is rendered.
+    del prompt["preview"]
+    prompt = add_node(prompt, "ballast", "FlashTalkTest_Ballast", left_gb=LEFT_GB)
     start_s = time.monotonic()
-    outcome = shards.client.run(
-        add_node(prompt, "ballast", "FlashTalkTest_Ballast", left_gb=LEFT_GB)
-    )
+    outcome = shards.client.run(prompt)
     evicted = shards.note("another model has the room", seconds=time.monotonic() - start_s)
     assert outcome.is_success, outcome.messages
     after = shards.render("back after another model", shards.graph())
