@@ -15,9 +15,11 @@ from .readings import Memory, Report, read_memory
 RUN_LIMIT_S = 240
 FRAME_RATE_HZ = 25
 CHUNK_FRAMES = 28
-THREE_CHUNKS_S = 3 * CHUNK_FRAMES / FRAME_RATE_HZ
+TWO_CHUNKS_S = 2 * CHUNK_FRAMES / FRAME_RATE_HZ
 STEPS = 4
 FREE_S = 20.0
+EMPTY_GB = 1.0
+"""That torch may keep of a device once everything is given back."""
 _numbers = count()
 """No two prompts are alike, so that each is rendered."""
 
@@ -40,7 +42,7 @@ class Session:
         own = {
             "loader.model": self.model,
             "sampler.seed": number,
-            "speech.duration": THREE_CHUNKS_S,
+            "speech.duration": TWO_CHUNKS_S,
             "preview.filename_prefix": f"gpu/{number:03}",
         }
         if self.is_bounded:  # else the smallest, which all prompts have
@@ -67,11 +69,12 @@ class Session:
         assert found.num_frames == round(duration_s * FRAME_RATE_HZ)
         return memory
 
-    def wait_until_free(self, what: str, most_gb: float) -> Memory:
-        """Wait for ComfyUI to give memory back, which it does when its worker is idle."""
+    def free(self, what: str) -> Memory:
+        """Have ComfyUI give everything back, which it does when its worker is idle."""
+        self.client.post("/free", unload_models=True, free_memory=True)
         start_s, wait_s = time.monotonic(), FREE_S if self.is_bounded else 1.0
         while time.monotonic() - start_s < wait_s:
-            if read_memory(self.client, self.server.pid).reserved <= most_gb:
+            if read_memory(self.client, self.server.pid).reserved <= EMPTY_GB:
                 break
             time.sleep(0.2)
         return self.note(what, seconds=time.monotonic() - start_s)
