@@ -37,7 +37,7 @@ def read_memory(client: Any, pid: int) -> Memory:
         client: Of the server.
         pid: Its process.
     """
-    (device,) = client.get_json("/system_stats")["devices"]
+    device = client.get_json("/system_stats")["devices"][0]
     process = read_process(0, pid)
     return Memory(
         device=_gb(device["vram_total"] - device["vram_free"]),
