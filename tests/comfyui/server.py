@@ -15,7 +15,7 @@ from .install import Install
 
 PACK = Path(__file__).parents[2]
 PACK_NAME = "ComfyUI-FlashTalk"
-BOOT_LIMIT_S = 180
+BOOT_LIMIT_S = 300
 STOP_LIMIT_S = 20
 NOT_COPIED = (".git", ".*cache", "__pycache__", "data", "runs", "tests", "build", "dist", ".venv")
 

@@ -48,6 +48,8 @@ def base(install, tmp_path_factory):
     """The folder ComfyUI works in; the files of the model go with it."""
     named = os.environ.get("COMFYUI_GPU_FOLDER")
     base = Path(named) / "comfyui_gpu" if named else tmp_path_factory.mktemp("comfyui_gpu")
+    if named:
+        shutil.rmtree(base, ignore_errors=True)  # of a run that was killed
     base.mkdir(exist_ok=True)
     try:
         make_base(base, Path(__file__).with_name("probe_nodes.py"))
