@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
 from ..acceleration.kernel_options import Exchange, GraphMode
@@ -16,7 +17,8 @@ from ..config.chunk import ChunkConfig, check_num_frames, check_num_motion_frame
 from ..config.light_vae import MotionVAE
 from ..config.sampling import SamplingConfig, StepRule
 from ..errors import InvalidInputError, about, require
-from ..excerpt import excerpt
+from ..excerpt import excerpt, shown_path
+from ..files.paths import is_file
 from ..json_text import parse_json
 from ..media.audio.dialogue.turns import Turns
 from ..media.audio.loudness import TARGET_LUFS
@@ -78,11 +80,21 @@ class LoraSpec:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a path, or a path and a strength as ``style.safetensors:0.8``."""
+        """Read a path, or a path and a strength as ``style.safetensors:0.8``.
+
+        Raises:
+            InvalidInputError: If there is such a file, and no number behind it.
+        """
         path, colon, strength = text.rpartition(":")
         try:
             return cls(path, float(strength)) if colon else cls(text)
         except ValueError:
+            require(
+                is_file(Path(text)) or not is_file(Path(path)),
+                f"lora {shown_path(path)}: strength {excerpt(strength)!r}: use a number, such as "
+                "0.8, or leave the colon out",
+                subject="lora_strength",
+            )
             return cls(text)  # the colon belongs to the path
 
 

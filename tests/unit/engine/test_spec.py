@@ -17,7 +17,7 @@ from flashtalk_core.engine.spec import (
     SamplingSpec,
     Speaker,
 )
-from flashtalk_core.errors import FlashTalkError
+from flashtalk_core.errors import FlashTalkError, InvalidInputError
 from flashtalk_core.placement.memory_choice import MemoryChoice
 
 pytestmark = pytest.mark.cpu
@@ -296,6 +296,7 @@ def test_a_number_that_json_cannot_say_is_refused():
 def test_a_lora_may_carry_a_strength():
     assert LoraSpec.parse("a:b.safetensors") == LoraSpec("a:b.safetensors", 1.0)
     assert LoraSpec.parse("a:b.safetensors:0.8") == LoraSpec("a:b.safetensors", 0.8)
+    assert LoraSpec.parse("b.safetensors:abc") == LoraSpec("b.safetensors:abc", 1.0)
     assert LoraSpec.parse("b.safetensors:-1") == LoraSpec("b.safetensors", -1.0)
 
 
@@ -310,3 +311,18 @@ def test_a_spec_is_a_short_line():
         FramesSpec(upscale=long),
     ):
         assert len(repr(each)) < 300
+
+
+@pytest.mark.parametrize("strength", ["abc", "", "0,8"])
+def test_the_strength_of_a_lora_that_is_there_has_to_be_a_number(tmp_path, strength):
+    path = tmp_path / "style.safetensors"
+    path.touch()
+    with pytest.raises(InvalidInputError) as caught:
+        LoraSpec.parse(f"{path}:{strength}")
+    assert str(caught.value) == (
+        f"lora {path}: strength {strength!r}: use a number, such as 0.8, or leave the colon out"
+    )
+    assert caught.value.subject == "lora_strength"
+    other = tmp_path / f"style.safetensors:{strength}"
+    other.touch()
+    assert LoraSpec.parse(str(other)) == LoraSpec(str(other))
