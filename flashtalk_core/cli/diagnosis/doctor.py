@@ -34,9 +34,11 @@ REQUIRED = (
     Package("soxr", "soxr", "resampling of audio"),
     Package("PIL", "pillow", "images"),
     Package("av", "av", "reads audio, writes video"),
+    Package("ftfy", "ftfy", "repairs wrongly decoded characters in prompts"),
 )
 OPTIONAL = (
-    Package("ftfy", "ftfy", "repairs wrongly decoded characters in prompts"),
+    Package("cv2", "opencv-python-headless", "finds faces: --fit face, --speaker face"),
+    Package("spandrel", "spandrel", "networks that make frames larger: --upscale"),
     Package("soundfile", "soundfile", "audio files that PyAV cannot read"),
     Package("triton", "triton", "fused mode on GPUs, 1.7 times as fast; SageAttention"),
 )
