@@ -8,9 +8,9 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
-from ...errors import InvalidInputError, WeightsError, about, prefixed
+from ...errors import WeightsError, about, prefixed
 from ...excerpt import shown_path
-from ...files.paths import check_file, entries, is_file, is_folder
+from ...files.paths import entries, is_file, is_folder
 from ..formats.shown import some
 from ..formats.suffixes import READABLE
 from ..formats.tensor_file import check_header, open_tensor_file
@@ -68,10 +68,12 @@ NO_AUDIO_LAYERS = AudioLayers()
 
 
 def _check_chosen(path: Path) -> None:
-    try:
-        check_file(path, _TITLE)
-    except InvalidInputError as error:
-        raise WeightsError(str(error)) from error
+    if is_folder(path):
+        raise WeightsError(f"{_TITLE} {shown_path(path)}: this is a folder; name a file in it")
+    if not is_file(path):
+        raise WeightsError(
+            f"{_TITLE} {shown_path(path)}: no such file; choose another or put it back"
+        )
     if path.suffix.lower() not in READABLE:
         raise WeightsError(
             f"{_TITLE} {shown_path(path)}: {path.suffix or 'such'} files are not read; choose "
