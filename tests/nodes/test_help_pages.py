@@ -168,8 +168,13 @@ def errors_of_two_speakers(pack, make, model):
     half, corner = torch.zeros(2, 1, height, width)
     half[:, :, : width // 2], corner[:, :2, -2:] = 1, 1
     found = [pack.error("TwoSpeakers", speech=pack.speech())]
-    for masks in ((half, half), (torch.ones(1, 64, 64), half), (half, corner)):
-        given = voices | {"mask_1": masks[0], "mask_2": masks[1], "start_2": 0.1}
+    masks = ((half, half), (torch.ones(1, 64, 64), half), (half, corner))
+    shared = {"speech": pack.speech()}
+    for given in (
+        *(voices | {"mask_1": one, "mask_2": other, "start_2": 0.1} for one, other in masks),
+        shared | {"turns": "1: 0-0.1, 2: 700-900"},
+        shared | {"turns": "1: 0-0.1, 2: 0.1-0.2", "start_2": 1.0},
+    ):
         speech = pack.run("TwoSpeakers", **given).args[0]
         found.append(pack.error("ChunkSampler", model=model, speech=speech, reference=reference))
     return found
