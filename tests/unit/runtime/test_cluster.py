@@ -461,7 +461,15 @@ def test_a_chunk_that_is_to_go_on_from_a_state_that_is_gone_is_a_fault_not_a_new
 
     text, blobs = pack_plan(plan)
     assert isinstance(answer(OpenJob(command=1, job=text), blobs), Finished)
-    chunk = GenerateChunk(command=2, index=0, first_sample=0, motion=None, keep_state=True)
+    chunk = GenerateChunk(
+        command=2,
+        session=1,
+        index=0,
+        first_frame=0,
+        first_sample=0,
+        motion=None,
+        keep_state=True,
+    )
     found = answer(chunk, [bytes(4 * 64)])
     assert (found.error, found.message) == (
         "AssertionError", "a chunk of this session was generated before"
