@@ -40,7 +40,6 @@ def load_network(
     placement: Placement,
     kind: type[N],
     *,
-    offload_device: torch.device | None = None,
     events: LoadEvents | None = None,
 ) -> LoadedNetwork[N]:
     """Read a network, and apply the memory plan and its execution mode to it.
@@ -49,8 +48,6 @@ def load_network(
         checkpoint: Its files.
         placement: Where it runs, and how much of it stays there.
         kind: Its class.
-        offload_device: Where it is loaded if it is moved as a whole later; ``None`` is where it
-            runs. A transformer that is resident in part is always loaded where it runs.
         events: Receives the loading of each tensor; ``None`` reports nothing.
     """
     device, dtype = placement.device_of(kind), placement.dtype
@@ -64,9 +61,8 @@ def load_network(
     with torch.inference_mode(False):
         network = checkpoint.load(
             kind,
-            device if offload is not None else offload_device or device,
+            device,
             dtype,
-            runs_on=device,
             before_tensor=None if events is None else partial(events.loading, kind),
             hooks=cast("Sequence[LayerHook[N]]", hooks),
             packed=placement.memory.packed,

@@ -139,7 +139,6 @@ class AvatarCheckpoint:
         device: torch.device,
         dtype: torch.dtype,
         *,
-        runs_on: torch.device | None = None,
         before_tensor: Callable[[], object] | None = None,
         hooks: Sequence[LayerHook[ModuleT]] = (),
         packed: bool = False,
@@ -152,7 +151,6 @@ class AvatarCheckpoint:
             dtype: Of its weights. On a CPU, where half precision is slow, encoders of text,
                 image and audio stay in float32, and the autoencoder is never float16. The
                 text encoder is float16 on no device.
-            runs_on: Where it will run if it is moved later; ``None`` is ``device``.
             before_tensor: Called before each tensor is read; raises to stop. ``None`` does
                 nothing.
             hooks: Called for each layer as it is read; see :func:`load_module`.
@@ -161,6 +159,24 @@ class AvatarCheckpoint:
         Returns:
             The component in evaluation mode, its parameters frozen.
         """
+        part, plan = self._plan_of(kind)
+        if packed and kind is AvatarDiT:
+            plan = replace(plan, kept=self.packings())
+        with about(part):
+            return load_module(
+                plan, device, _suited_dtype(kind, device, dtype), before_tensor, hooks
+            )
+
+    def parameter_bytes(
+        self, kind: type[nn.Module], device: torch.device, dtype: torch.dtype
+    ) -> int:
+        """Return the bytes of a component's parameters as :meth:`load` reads them, unpacked."""
+        _part, plan = self._plan_of(kind)
+        with torch.device("meta"):
+            count = sum(each.numel() for each in plan.build().parameters())
+        return count * _suited_dtype(kind, device, dtype).itemsize
+
+    def _plan_of(self, kind: type[ModuleT]) -> tuple[str, LoadPlan[ModuleT]]:
         plans: dict[type[nn.Module], tuple[str, LoadPlan[Any] | None]] = {
             AvatarDiT: ("dit", self.dit_plan),
             VideoVAE: ("vae", self.vae_plan),
@@ -172,11 +188,7 @@ class AvatarCheckpoint:
         plan: LoadPlan[ModuleT] | None
         part, plan = plans[kind]
         assert plan is not None, f"opened without {kind.__name__}"
-        suited = _suited_dtype(kind, runs_on or device, dtype)
-        if packed and kind is AvatarDiT:
-            plan = replace(plan, kept=self.packings())
-        with about(part):
-            return load_module(plan, device, suited, before_tensor, hooks)
+        return part, plan
 
 
 def open_avatar(model: str | Path, attention: Attention = sdpa) -> AvatarCheckpoint:

@@ -38,6 +38,11 @@ class WholeModelPatcher(ModelPatcher):
     operations.
     """
 
+    def arrive(self, device: torch.device) -> None:
+        """Take note that the network is on ``device``, where it was read to or moved to."""
+        self.model.device = device
+        self.model.model_loaded_weight_memory = self.model_size()
+
     def partially_load(self, device_to: torch.device, *_args: Any, **_kwargs: Any) -> int:
         """Move the whole network to ``device_to`` and return how many bytes that took."""
         if self.model.model_loaded_weight_memory:
@@ -72,7 +77,7 @@ class StreamedModelPatcher(WholeModelPatcher):
         """Take over a network that is on its device already."""
         super().__init__(model, device, offload_device)
         self._offload = offload
-        self._arrive(device)
+        self.arrive(device)
 
     def model_size(self) -> int:
         """Return the bytes that stay on the device."""
@@ -83,7 +88,7 @@ class StreamedModelPatcher(WholeModelPatcher):
         if self.model.model_loaded_weight_memory:
             return 0
         self._offload.move_to(device_to)
-        self._arrive(device_to)
+        self.arrive(device_to)
         return int(self.model.model_loaded_weight_memory)
 
     def detach(self, unpatch_all: bool = True) -> nn.Module:
@@ -93,10 +98,6 @@ class StreamedModelPatcher(WholeModelPatcher):
             self.model.model_loaded_weight_memory = 0
             self.model.device = self.offload_device
         return cast("nn.Module", self.model)
-
-    def _arrive(self, device: torch.device) -> None:
-        self.model.device = device
-        self.model.model_loaded_weight_memory = self.model_size()
 
 
 class ManagedNetworks:
@@ -176,19 +177,23 @@ class ManagedNetworks:
         self, kind: type[nn.Module], placement: Placement, events: RenderEvents
     ) -> ModelPatcher:
         device = placement.device_of(kind)
-        if placement.memory.num_resident is not None and device.type != "cpu":
-            # What is kept in part is read to where it runs, so that room is made first.
-            management.free_memory(placement.memory.peak_bytes, device)
-        loaded = load_network(
-            self._checkpoint,
-            placement,
-            kind,
-            offload_device=_OFFLOAD,
-            events=events,
-        )
+        if device.type != "cpu":
+            # It is read to where it runs, so that room is made first: on the host it would take
+            # its size as well, and what is stored in FP8 would be converted by the processor.
+            management.free_memory(self._room_for(kind, placement), device)
+        loaded = load_network(self._checkpoint, placement, kind, events=events)
         if loaded.offload is not None:
             return StreamedModelPatcher(loaded.network, loaded.offload, device, _OFFLOAD)
-        return WholeModelPatcher(loaded.network, device, _OFFLOAD)
+        patcher = WholeModelPatcher(loaded.network, device, _OFFLOAD)
+        patcher.arrive(device)
+        return patcher
+
+    def _room_for(self, kind: type[nn.Module], placement: Placement) -> int:
+        peak_bytes = placement.memory.peak_bytes
+        if placement.memory.num_resident is not None:
+            return peak_bytes
+        whole = self._checkpoint.parameter_bytes(kind, placement.device_of(kind), placement.dtype)
+        return min(whole, peak_bytes) if peak_bytes else whole
 
     def memory_reason(self, placement: Placement) -> str:
         """Return in a line what a render at ``placement`` finds on its device; see `MemoryPlan`."""

@@ -71,6 +71,7 @@ def test_every_network_has_a_users_word(pack):
     table, load = pack["nodes.preview.messages"], pack["flashtalk_core.weights.load"]
     kinds = {
         pack["flashtalk_core.models.transformer.model"].AvatarDiT,
+        pack["flashtalk_core.models.vae.light_vae"].LightVAE,
         pack["flashtalk_core.models.vae.model"].VideoVAE,
     }
     kinds |= {getattr(load, name) for name in ("AudioEncoder", "ClipVision", "TextEncoder")}
