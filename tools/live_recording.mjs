@@ -1,10 +1,11 @@
 // The page of `python -m flashtalk_core serve` while somebody speaks, is silent, and interrupts, as
-// images for recording.py. Usage: node tools/live_recording.mjs URL FOLDER SHORT.wav LONG.wav
+// images for recording.py; the microphone hears nothing.
+// Usage: node tools/live_recording.mjs URL FOLDER SHORT.wav LONG.wav SILENCE.wav
 
 import { withBrowser } from '../tests/js/browser.mjs'
 import { record } from './screenshots.mjs'
 
-const [url, folder, short, long] = process.argv.slice(2)
+const [url, folder, short, long, silence] = process.argv.slice(2)
 const IDLE_MS = 2000
 const UNTIL_INTERRUPT_MS = 2500
 
@@ -29,4 +30,4 @@ await withBrowser(async (browser) => {
     await says('idle')
     await page.waitForTimeout(IDLE_MS)
   })
-}, long)
+}, silence)
