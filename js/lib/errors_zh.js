@@ -14,6 +14,7 @@ export const SENTENCES = [
   ['writing the {container} file', '正在写入 {container} 文件'],
   ['text encoder', '文本编码器'],
   ['CLIP vision', 'CLIP 视觉编码器'],
+  ['light VAE', '轻量 VAE 自编码器'],
   ['VAE', 'VAE 自编码器'],
   ['transformer', '扩散变换器'],
   ['audio encoder', '音频编码器'],
