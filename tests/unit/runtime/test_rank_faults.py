@@ -68,10 +68,11 @@ def test_an_interrupt_while_kernels_are_built_waits_as_long_as_that_may_take(
 def test_a_process_that_does_not_read_is_said_to_stand_still_not_to_have_ended(running_fleet):
     fleet = running_fleet
     workers, pids = fleet._processes, fleet_processes(os.getpid())
+    blobs = [bytes(1 << 24)]
     os.kill(rank_pid(fleet, 1), signal.SIGSTOP)
     workers._launched.ranks[1]._socket.settimeout(1)
     with pytest.raises(WorkerError, match=r"^cpu \(rank 1\): no progress for 120 s .*; log: "):
-        list(workers.run(lambda number: Release(command=number, networks=False), [bytes(1 << 24)]))
+        list(workers.run(lambda n: Release(command=n, networks=False, session=None), blobs))
     wait_until_gone(pids)
 
 
