@@ -35,10 +35,12 @@ def test_a_video_with_audio(render, older):
 def test_the_command_prints_warnings_progress_and_the_result(render, older):
     lines = render().lines
     assert re.fullmatch(r"warning: size 32x32: .+ is known to work at .+ only", lines[0])
-    assert lines[1].startswith("chunk 1/1 [################....] 4/5 frames, ")
-    assert lines[1].endswith(" left")
-    assert lines[2].startswith("chunk 1/1 [####################] 5/5 frames, ")
-    assert lines[3:] == [f"wrote {older}, 5 frames"]
+    *on_the_way, last = lines[1:-1]  # how often depends on how fast it is
+    assert all(
+        re.fullmatch(r"chunk 1/1 \[#+\.+\] 4/5 frames, .+ left", each) for each in on_the_way
+    )
+    assert last.startswith("chunk 1/1 [####################] 5/5 frames, ")
+    assert lines[-1] == f"wrote {older}, 5 frames"
 
 
 def test_the_bundled_example_needs_no_input(tmp_path, capsys):
