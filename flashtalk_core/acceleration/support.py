@@ -77,15 +77,12 @@ def graphs_work() -> bool:
     return not torch.cuda.is_available() or torch.cuda.get_allocator_backend() == "native"
 
 
-def default_decode_latents(options: KernelOptions, *, is_small: bool) -> int:
-    """Return how many latent frames are decoded at once by default; ``is_small`` is the decoder.
+def default_decode_latents(options: KernelOptions) -> int:
+    """Return how many latent frames are decoded at once by default.
 
-    On a GPU two at a time are nearly as fast as eight, and the first image comes sooner. A small
-    decoder's images are so small on a CPU that three at a time take a tenth less.
+    On a GPU two at a time are nearly as fast as eight, and the first image comes sooner.
     """
-    if options.fused_layers:
-        return 2
-    return 3 if is_small else 1
+    return 2 if options.fused_layers else 1
 
 
 def is_supported(options: KernelOptions, device: torch.device) -> bool:

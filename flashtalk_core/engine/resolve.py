@@ -410,9 +410,7 @@ def _assemble(
     light = _find_light_vae(spec, host, config.vae)
     latents = wanted.decode_latents
     if latents is None:
-        latents = default_decode_latents(
-            place.kernel_options_of(VideoVAE), is_small=bool(config.vae.light_widths)
-        )
+        latents = default_decode_latents(place.kernel_options_of(VideoVAE))
     size_px = spec.size_px or config.size_px
     pick = _pick_face(spec, host, inputs, image, size_px, config.framing)
     request = AvatarRequest(
