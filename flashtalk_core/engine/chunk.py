@@ -273,10 +273,13 @@ def _own_last_frames(
     was no smaller than a light decoder's (docs/MODELS.md has the figures).
     """
     spread, last_frames = model.spread, list[Tensor]()
+    num_left, num_motion = model.chunk.num_frames, model.chunk.num_motion_frames
     for group in _decode(model, latent, light=False):
         _check_finite(group, state.chunk_index, "the VAE's images are", spread)
-        frames = _match(group[0].float(), reference, sampling, spread)
-        last_frames = _append_last(last_frames, frames, model.chunk.num_motion_frames)
+        num_left -= group.shape[2]
+        if num_left < num_motion:  # else none of these is among the last
+            frames = _match(group[0].float(), reference, sampling, spread)
+            last_frames = _append_last(last_frames, frames, num_motion)
     return last_frames
 
 

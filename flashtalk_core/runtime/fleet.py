@@ -225,9 +225,21 @@ class Fleet:
         return processes
 
     def _open_job(self, processes: Workers, plan: RenderPlan, events: RenderEvents) -> OpenedJob:
+        """Let processes prepare a session; what they load goes to ``events``."""
         # Processes keep what they allocated once, for a smaller render too.
         self._peak_bytes = max(self._peak_bytes or 0, plan.placement.memory.peak_bytes)
-        return _open_job(processes, plan, events)
+        frames = processes.share_frames(plan.chunk, plan.request.size_px)
+        text, blobs = pack_plan(plan)
+        session = 0
+
+        def message(number: int) -> OpenJob:
+            nonlocal session
+            session = number
+            return OpenJob(command=number, job=text)
+
+        for report in processes.run(message, blobs):
+            pass_on(report, events)
+        return OpenedJob(processes, frames, session)
 
     def _end_job(self, processes: Workers, *, networks: bool, session: int | None = None) -> None:
         """Stop what runs, and free a session; after a failure the next render starts again."""
@@ -405,31 +417,6 @@ class FleetSource:
             motion = self.job.frames.read_motion()
             self._last = SessionState(state.chunk_index + 1, motion, state.fingerprint)
         return FrameGroup(frames, self._last)
-
-
-def _open_job(processes: Workers, plan: RenderPlan, events: RenderEvents) -> OpenedJob:
-    """Let processes prepare a session.
-
-    Args:
-        processes: Which run.
-        plan: Of the video.
-        events: Receives what is loaded.
-
-    Raises:
-        FlashTalkError: If one of them cannot.
-    """
-    frames = processes.share_frames(plan.chunk, plan.request.size_px)
-    text, blobs = pack_plan(plan)
-    session = 0
-
-    def message(number: int) -> OpenJob:
-        nonlocal session
-        session = number
-        return OpenJob(command=number, job=text)
-
-    for report in processes.run(message, blobs):
-        pass_on(report, events)
-    return OpenedJob(processes, frames, session)
 
 
 def _release(command: int, *, networks: bool = False, session: int | None = None) -> Release:

@@ -105,19 +105,24 @@ def lora_path(name: str) -> Path:
 
 def light_vae_files() -> list[str]:
     """Return names of light autoencoders in ComfyUI's folders, for a menu; headers are read."""
-    found = {name for kind in _LIGHT_VAES for name in filter(_is_weights, _listed(kind))}
-    return sorted(name for name in found if is_light_vae(light_vae_path(name)))
+    listed = _light_vae_names()
+    found = {name for names in listed.values() for name in filter(_is_weights, names)}
+    return sorted(name for name in found if is_light_vae(_listed_path(listed, name)))
 
 
 def light_vae_path(name: str) -> Path:
     """Return the path of a file in those folders; see :func:`part_path`."""
-    return _listed_path({kind: _listed(kind) for kind in _LIGHT_VAES}, name)
+    return _listed_path(_light_vae_names(), name)
 
 
 def face_detector_path() -> Path | None:
     """Return YuNet's file below ComfyUI's folder of models, ``None`` if there is none."""
     places = (path for kind in _FACES for folder in _paths(kind) for path in entries(folder))
     return next((path for path in places if fnmatch(path.name.lower(), _YUNET)), None)
+
+
+def _light_vae_names() -> dict[str, list[str]]:
+    return {kind: _listed(kind) for kind in _LIGHT_VAES}
 
 
 def _menu_of(part: Part) -> dict[str, list[str]]:

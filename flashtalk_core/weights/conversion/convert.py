@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -105,12 +105,7 @@ def convert(
         for number, _name in enumerate(names, 1):
             on_tensor("checking", number, total)
         return [
-            replace(
-                _describe(path, file, record, targets),
-                notes=()
-                if path == conversion.audio_output
-                else substitutes(targets, conversion.form),
-            )
+            _describe(path, file, record, targets, _form_of(path, conversion))
             for (path, _, _), (file, record, targets) in zip(parts, written, strict=True)
         ]
 
@@ -163,12 +158,18 @@ class _Tensors:
         return value.reshape(target.shape)
 
 
+def _form_of(path: Path, conversion: Conversion) -> Format:
+    """Return the format that was asked for a file; audio layers in their own are not rounded."""
+    return "bf16" if path == conversion.audio_output else conversion.form
+
+
 def _describe(
-    path: Path, file: WrittenFile, record: Record, targets: Sequence[TargetTensor]
+    path: Path, file: WrittenFile, record: Record, targets: Sequence[TargetTensor], form: Format
 ) -> WrittenPart:
     by_kind: dict[str, list[float]] = {}
     for target in targets:
         if target.name in record.errors:
             by_kind.setdefault(target.kind, []).append(record.errors[target.name])
     errors = {kind: (len(v), sum(v) / len(v), max(v)) for kind, v in by_kind.items()}
-    return WrittenPart(path, file.path.stat().st_size, len(targets), errors)
+    notes = substitutes(targets, form)
+    return WrittenPart(path, file.path.stat().st_size, len(targets), errors, notes)
