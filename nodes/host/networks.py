@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -17,8 +17,10 @@ from torch import nn
 from ...flashtalk_core.acceleration.apply import release_graphs, set_graph
 from ...flashtalk_core.engine.events import RenderEvents
 from ...flashtalk_core.engine.plan import RenderPlan, working_bytes
+from ...flashtalk_core.models.encoders.audio import AudioEncoder
 from ...flashtalk_core.models.transformer.model import AvatarDiT
 from ...flashtalk_core.models.vae.light_vae import AUTOENCODERS, LightVAE
+from ...flashtalk_core.models.vae.model import VideoVAE
 from ...flashtalk_core.offload.tensors import Offload, synchronize
 from ...flashtalk_core.placement.load import load_network
 from ...flashtalk_core.placement.place import Placement
@@ -27,8 +29,11 @@ from ...flashtalk_core.weights.load import AvatarCheckpoint, LightVAEFile
 
 N = TypeVar("N", bound=nn.Module)
 
-_OFFLOAD = torch.device("cpu")
-"""Where networks wait: never on a GPU, whose memory they would fill before room is made."""
+_HOST = torch.device("cpu")
+_NOWHERE = torch.device("meta")
+"""Where a whole network goes that is evicted. It is read again, from files that the system keeps in
+memory as long as there is room: to move 38 GB to the host took longer, and took them twice."""
+_OF_EVERY_CHUNK = (AvatarDiT, VideoVAE, LightVAE, AudioEncoder)
 
 
 class WholeModelPatcher(ModelPatcher):
@@ -59,7 +64,7 @@ class WholeModelPatcher(ModelPatcher):
         return 0
 
     def detach(self, unpatch_all: bool = True) -> nn.Module:
-        """Move the network to the host, and free what recordings of it take on the device."""
+        """Take the network off its device, and free what recordings of it take there."""
         if unpatch_all:
             release_graphs(self.model)
         return cast("nn.Module", super().detach(unpatch_all))
@@ -134,8 +139,9 @@ class ManagedNetworks:
         placement: Placement,
         events: RenderEvents,
         light_vae: LightVAEFile | None = None,
+        kept: Sequence[ModelPatcher] = (),
     ) -> ModelPatcher:
-        """Return the patcher of a network, reading its weights once.
+        """Return the patcher of a network, reading its weights where it is not in memory.
 
         Args:
             kind: Class of the network.
@@ -143,17 +149,18 @@ class ManagedNetworks:
                 before, the weights are read again.
             events: Gets the loading of each tensor.
             light_vae: File of a light autoencoder, which is chosen behind the model's loader.
+            kept: What is not evicted for it.
         """
         if self._shared is not None and kind is not AvatarDiT:
-            return self._shared.patcher(kind, placement, events, light_vae)
+            return self._shared.patcher(kind, placement, events, light_vae, kept)
         if kind is LightVAE:
             self._take(light_vae)
-        if kind in self._patchers and not _is_alike(kind, placement, self._placements[kind]):
+        if kind in self._patchers and not self._serves(kind, placement):
             self.release(kind)
         if kind not in self._patchers:
             # ComfyUI runs nodes in inference mode, but moves models outside of it too.
             with torch.inference_mode(False):
-                self._patchers[kind] = self._read(kind, placement, events)
+                self._patchers[kind] = self._read(kind, placement, events, kept)
             self._placements[kind] = placement
         self._follow_graph(kind, placement)
         return self._patchers[kind]
@@ -173,18 +180,29 @@ class ManagedNetworks:
             memory = replace(found.memory, graph=graph)
             self._placements[kind] = replace(found, memory=memory)
 
+    def _serves(self, kind: type[nn.Module], placement: Placement) -> bool:
+        """Whether what was read of a network is there still, and serves ``placement``."""
+        is_there = self._patchers[kind].current_loaded_device() != _NOWHERE
+        return is_there and _is_alike(kind, placement, self._placements[kind])
+
     def _read(
-        self, kind: type[nn.Module], placement: Placement, events: RenderEvents
+        self,
+        kind: type[nn.Module],
+        placement: Placement,
+        events: RenderEvents,
+        kept: Sequence[ModelPatcher],
     ) -> ModelPatcher:
         device = placement.device_of(kind)
         if device.type != "cpu":
             # It is read to where it runs, so that room is made first: on the host it would take
             # its size as well, and what is stored in FP8 would be converted by the processor.
-            management.free_memory(self._room_for(kind, placement), device)
+            loaded_models = management.current_loaded_models
+            keep_loaded = [entry for entry in loaded_models if entry.model in kept]
+            management.free_memory(self._room_for(kind, placement), device, keep_loaded)
         loaded = load_network(self._checkpoint, placement, kind, events=events)
         if loaded.offload is not None:
-            return StreamedModelPatcher(loaded.network, loaded.offload, device, _OFFLOAD)
-        patcher = WholeModelPatcher(loaded.network, device, _OFFLOAD)
+            return StreamedModelPatcher(loaded.network, loaded.offload, device, _HOST)
+        patcher = WholeModelPatcher(loaded.network, device, _NOWHERE)
         patcher.arrive(device)
         return patcher
 
@@ -240,18 +258,25 @@ class ManagedResidency:
         self._plan = plan
         self._events = events
         self._acquired = _patchers_of(plan.stage)  # which run while frames are decoded
+        self._kept: dict[type[nn.Module], ModelPatcher] = {}
 
     @contextmanager
     def acquire(self, kind: type[N]) -> Iterator[N]:
-        """Hold a network on its device; ComfyUI makes room for it."""
+        """Hold a network on its device; ComfyUI makes room for it.
+
+        Not by evicting another one of every chunk: with ``--disable-smart-memory`` it would
+        evict all others each time, and each would be read again in every chunk.
+        """
         plan = self._plan
         light_vae = plan.checkpoint.light_vae
-        patcher = self._networks.patcher(kind, plan.placement, self._events, light_vae)
+        beside = self._beside(kind)
+        patcher = self._networks.patcher(kind, plan.placement, self._events, light_vae, beside)
         self._acquired.append(patcher)
+        if kind in _OF_EVERY_CHUNK:
+            self._kept[kind] = patcher
         try:
-            # With those that are held already, so that none of them is evicted for this one.
             management.load_models_gpu(
-                self._acquired,
+                [*beside, patcher],
                 memory_required=working_bytes(kind, self._plan),
                 force_full_load=True,
             )
@@ -259,8 +284,16 @@ class ManagedResidency:
         finally:
             self._acquired.remove(patcher)
 
+    def _beside(self, kind: type[nn.Module]) -> list[ModelPatcher]:
+        """Return what is on its device and stays there while another network is acquired."""
+        if kind not in _OF_EVERY_CHUNK:
+            return list(self._acquired)
+        kept = (each for other, each in self._kept.items() if other is not kind)
+        return [*self._acquired, *(each for each in kept if each.loaded_size())]
+
     def release(self, kind: type[nn.Module]) -> None:
         """Forget a network; the next :meth:`acquire` reads its weights again."""
+        self._kept.pop(kind, None)
         self._networks.release(kind)
 
 

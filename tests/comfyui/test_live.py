@@ -101,7 +101,7 @@ def test_text_to_speech_is_spoken_watched_and_recorded_until_the_end(comfy, list
     outcome = comfy.wait(prompt_id)
     assert outcome.is_success, outcome.messages
     video = measure(comfy.video(outcome, "live"))
-    assert video.num_frames > 25
+    assert video.num_frames > 12, "the half second that was played"
     assert video.is_exact
     last = told(listener, lambda data: data["state"] == "finished")
     assert last["reason"] == "closed"

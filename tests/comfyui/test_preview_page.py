@@ -93,7 +93,7 @@ def shows_image(seen):
     ],
 )
 def test_a_run_is_seen_and_leaves_nothing_in_the_workflow(play, graph, renderer, way, source):
-    prompt = graph(speech__duration=4.0)
+    prompt = graph(speech__duration=6.0, sampler__steps=8)  # it must go on for a second look
     seen = play("plays", renderer, prompt, way)
     assert source in seen["later"]["src"]
     assert seen["idle"]["isVue"] == (renderer == "nodes2")
@@ -224,7 +224,7 @@ def test_the_reason_of_a_failure_is_said_in_the_preview(play, graph, renderer):
 def test_a_closed_tab_is_no_loss(play, graph, renderer):
     seed = 15 + RENDERERS.index(renderer)
     # Many steps: it must go on while the page is opened again, on a busy machine, too.
-    prompt = graph(speech__duration=6.0, sampler__seed=seed, sampler__steps=16)
+    prompt = graph(speech__duration=6.0, sampler__seed=seed, sampler__steps=48)
     seen = play("survivesAClosedTab", renderer, prompt)
     assert seen["live"]["mode"] == "live"
     assert shows_image(seen["live"])

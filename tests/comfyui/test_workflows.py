@@ -19,6 +19,7 @@ RATE_HZ = 22_050
 """Of the bundled speech."""
 QUICK = {
     "FlashTalk_AudioEncode": {"start": 0.0, "duration": DURATION_S},
+    "FlashTalk_TwoSpeakers": {"turns": "1: 0-0.6, 2: 0.6-1.1"},
     "FlashTalk_ChunkSampler": {"steps": 1},
     SINK: {"keep_gb": 0.0},
     LIVE: {"steps": 1, "chunk_frames": 17, "max_minutes": 0.1, "allow_slow": True},

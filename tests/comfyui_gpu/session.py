@@ -17,9 +17,10 @@ FRAME_RATE_HZ = 25
 CHUNK_FRAMES = 28
 TWO_CHUNKS_S = 2 * CHUNK_FRAMES / FRAME_RATE_HZ
 STEPS = 4
-FREE_S = 20.0
+FREE_S = 30.0
 EMPTY_GB = 1.0
 """That torch may keep of a device once everything is given back."""
+EMPTY_HOST_GB = 6.0
 _numbers = count()
 """No two prompts are alike, so that each is rendered."""
 
@@ -74,7 +75,8 @@ class Session:
         self.client.post("/free", unload_models=True, free_memory=True)
         start_s, wait_s = time.monotonic(), FREE_S if self.is_bounded else 1.0
         while time.monotonic() - start_s < wait_s:
-            if read_memory(self.client, self.server.pid).reserved <= EMPTY_GB:
+            memory = read_memory(self.client, self.server.pid)
+            if memory.reserved <= EMPTY_GB and memory.host_own <= EMPTY_HOST_GB:
                 break
             time.sleep(0.2)
         return self.note(what, seconds=time.monotonic() - start_s)

@@ -11,7 +11,7 @@ from tests.comfyui.graphs import add_node
 from tests.comfyui.websocket import Listener
 
 from .command_line import pace_of_command_line
-from .session import CHUNK_FRAMES, EMPTY_GB, FRAME_RATE_HZ
+from .session import CHUNK_FRAMES, EMPTY_GB, EMPTY_HOST_GB, FRAME_RATE_HZ
 from .weight_files import LORA
 
 pytestmark = [pytest.mark.comfyui_gpu, pytest.mark.usefixtures("server")]
@@ -102,8 +102,8 @@ def test_another_model_takes_the_room_and_gives_it_back(shards):
     assert outcome.is_success, outcome.messages
     after = shards.render("back after another model", shards.graph())
     if shards.is_bounded:
-        assert evicted.host_own - before.host_own > 30
-        assert evicted.host_own - after.host_own > 30
+        assert evicted.host_own < before.host_own + SAME_GB  # it is forgotten, and read again
+        assert after.host_own < before.host_own + SAME_GB
         assert after.device < before.device + SAME_GB  # the text encoder is not needed again
 
 
@@ -139,4 +139,4 @@ def test_free_gives_everything_back(shards):
     empty = shards.free("/free at the end")
     if shards.is_bounded:
         assert empty.reserved <= EMPTY_GB
-        assert empty.host_own < 6
+        assert empty.host_own <= EMPTY_HOST_GB

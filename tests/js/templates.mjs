@@ -7,6 +7,7 @@ import { withBrowser } from './browser.mjs'
 import { pause, ready, reported } from './comfyui_page.mjs'
 
 const CARD = '[data-testid^="template-workflow-"]'
+const SIZE = { width: 1600, height: 900 }
 const WORKFLOWS = new URL('../../workflows/', import.meta.url)
 const NUM_CARDS = readdirSync(WORKFLOWS).filter((name) => name.endsWith('.json')).length
 
@@ -26,8 +27,7 @@ const scenarios = {
   /** The first card, and Run; a chunk of the speech does. */
   async runs(page) {
     await browse(page)
-    await page.locator(CARD).first().click()
-    await opened(page)
+    await choose(page, 0)
     const { nodes, faulty, scale } = await marks(page)
     const errors = await page.getByText('errors found').count()
     await set(page, 'FlashTalk_AudioEncode', 'duration', 1.12)
@@ -40,8 +40,7 @@ const scenarios = {
   /** Template 2 on a machine that has none of its files. */
   async misses(page) {
     await browse(page)
-    await page.locator(CARD).nth(1).click()
-    await opened(page)
+    await choose(page, 1)
     const details = page.getByText('View details').first()
     const hasPanel = await details.waitFor({ timeout: 60_000 }).then(() => true, () => false)
     if (!hasPanel) return { panel: null } // pages before 1.49 list no missing models
@@ -53,8 +52,7 @@ const scenarios = {
   /** Entries of menus, as they are shown and as they are saved. */
   async translates(page) {
     await browse(page)
-    await page.locator(CARD).first().click()
-    await opened(page)
+    await choose(page, 0)
     return page.evaluate(() => {
       const loader = window.app.graph.nodes.find(({ type }) => type === 'FlashTalk_ModelLoader')
       const { options, value } = loader.widgets.find(({ name }) => name === 'model')
@@ -63,11 +61,19 @@ const scenarios = {
   },
 }
 
+/** Open a card, in a window of the usual size. */
+async function choose(page, number) {
+  await page.setViewportSize(SIZE)
+  await page.locator(CARD).nth(number).click()
+  await opened(page)
+}
+
 async function browse(page) {
   await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.BrowseTemplates'))
   const entry = page.getByText(folder, { exact: true }).first()
   await entry.scrollIntoViewIfNeeded()
   await entry.click()
+  await page.setViewportSize({ width: SIZE.width, height: 1400 }) // only cards in view have images
   await page.waitForFunction(([selector, count]) => {
     const images = [...document.querySelectorAll(`${selector} img`)]
     return images.length === count && images.every((image) => image.complete)
@@ -101,7 +107,7 @@ const settings = {
 }
 const seen = await withBrowser(async (browser) => {
   await fetch(`${url}/settings`, { method: 'POST', body: JSON.stringify(settings) })
-  const page = await browser.newPage({ viewport: { width: 1600, height: 900 } })
+  const page = await browser.newPage({ viewport: SIZE })
   const pageErrors = []
   page.on('pageerror', (error) => pageErrors.push(String(error)))
   page.on('console', (line) => {

@@ -43,14 +43,32 @@ def test_a_render_leaves_to_comfyui_what_the_next_one_needs(pack, own_model, man
     assert all(each.loaded_size() == each.model_size() > 0 for each in held.values())
 
 
-def test_free_takes_networks_off_and_the_next_render_brings_them_back(pack, own_model, management):
+def test_free_forgets_networks_and_the_next_render_reads_them_again(pack, own_model, management):
     first = pack.preview(pack.frames(own_model), keep_gb=0.0)
     patchers = on_device(management)
     management.unload_all_models()
     assert {each.loaded_size() for each in patchers.values()} == {0}
+    tensors = [each for patcher in patchers.values() for each in patcher.model.parameters()]
+    assert all(each.is_meta for each in tensors), "they take no memory"
     second = pack.preview(pack.frames(own_model), keep_gb=0.0)
-    assert on_device(management) == patchers
+    assert set(on_device(management)) == set(patchers)
+    assert not set(on_device(management).values()) & set(patchers.values())
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_no_network_of_every_chunk_is_evicted_for_another_one(
+    pack, own_model, management, monkeypatch
+):
+    monkeypatch.setattr(management, "DISABLE_SMART_MEMORY", True)
+    read, load = [], type(own_model.checkpoint).load
+
+    def noted(checkpoint, kind, *args, **kwargs):
+        read.append(kind.__name__)
+        return load(checkpoint, kind, *args, **kwargs)
+
+    monkeypatch.setattr(type(own_model.checkpoint), "load", noted)
+    pack.preview(pack.frames(own_model), keep_gb=0.0)
+    assert len(read) == len(set(read)) == 5, read  # in two chunks
 
 
 def test_a_network_is_never_taken_off_in_part(pack, own_model, management):

@@ -9,6 +9,9 @@ asked_bytes = []
 current_loaded_models = []
 """Patchers of models that are on their device: weak references, the last used first."""
 
+DISABLE_SMART_MEMORY = False
+"""Whether what is loaded makes everything else leave, as with ``--disable-smart-memory``."""
+
 _state = {"interrupted": False}
 
 
@@ -53,6 +56,8 @@ def should_use_fp16(device):
 def load_models_gpu(models, *, memory_required=0, force_full_load=False):
     asked_bytes.append(memory_required)
     assert force_full_load, "a network that is not made of ComfyUI's layers is loaded as a whole"
+    if DISABLE_SMART_MEMORY:
+        _unload([entry for entry in current_loaded_models if entry() not in models])
     for patcher in models:
         known = [entry for entry in current_loaded_models if entry() not in (None, patcher)]
         patcher.partially_load(patcher.load_device, 1e32, force_patch_weights=False)
@@ -61,8 +66,12 @@ def load_models_gpu(models, *, memory_required=0, force_full_load=False):
 
 def unload_all_models():
     """Take every model off its device, as /free does."""
-    for entry in current_loaded_models:
+    _unload(list(current_loaded_models))
+
+
+def _unload(entries):
+    for entry in entries:
         patcher = entry()
         if patcher is not None and not patcher.partially_unload(patcher.offload_device, 1e32):
             patcher.detach()
-    current_loaded_models.clear()
+        current_loaded_models.remove(entry)

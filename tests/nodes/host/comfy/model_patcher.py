@@ -9,6 +9,10 @@ class ModelPatcher:
         self.load_device = load_device
         self.offload_device = offload_device
         model.model_loaded_weight_memory = 0
+        model.device = offload_device
+
+    def current_loaded_device(self):
+        return self.model.device
 
     def model_size(self):
         return sum(each.nbytes for each in self.model.state_dict().values())
@@ -18,6 +22,7 @@ class ModelPatcher:
 
     def patch_model(self, device_to):
         self.model.to(device_to)
+        self.model.device = device_to
         self.model.model_loaded_weight_memory = self.model_size()
 
     def partially_load(self, device_to, extra_memory=0, force_patch_weights=False):
@@ -29,5 +34,6 @@ class ModelPatcher:
     def detach(self, unpatch_all=True):
         if unpatch_all:
             self.model.to(self.offload_device)
+            self.model.device = self.offload_device
             self.model.model_loaded_weight_memory = 0
         return self.model
