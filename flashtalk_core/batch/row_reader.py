@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..clock import read_time, split_time
 from ..errors import InvalidInputError, about
 from ..excerpt import excerpt
 from .row_options import (
@@ -122,7 +123,10 @@ def _truth(shown: str, value: Any) -> bool:
 
 
 def _second_and_prompt(shown: str, value: Any) -> tuple[str, str]:
-    """Read ``12.5: She smiles``, or a list of the two."""
+    """Read ``12.5: She smiles`` or ``1:05: She nods``, or a list of the two."""
+    timed = None if isinstance(value, list) else split_time(str(value))
+    if timed is not None:
+        return timed
     if isinstance(value, list):
         parts = [str(each) for each in value]
     else:
@@ -197,7 +201,7 @@ def _change(second: str, prompt: str) -> PromptChange:
     from ..engine.request import PromptChange
 
     try:
-        start_s = read_number(second)
+        start_s = read_time(second) if ":" in second else read_number(second)
     except ValueError as error:
         raise InvalidInputError(
             f"--prompt-at {excerpt(second)!r}: no number of seconds; write 12.5: A prompt",
