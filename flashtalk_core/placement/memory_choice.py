@@ -14,7 +14,11 @@ import torch
 
 from ..errors import InvalidInputError, require
 from ..excerpt import excerpt, format_size
-from ..quantization.fp8 import fp8_missing_reason, fp8_unsupported_reason
+from ..quantization.fp8 import (
+    fp8_missing_reason,
+    fp8_unsupported_reason,
+    multiplies_fp8,
+)
 from .memory_plan import WHOLE, MemoryChoice, MemoryPlan
 from .memory_sizes import ModelSizes
 
@@ -80,7 +84,7 @@ def choose_memory(
         choice: What the user requested.
         sizes: What the model takes.
         memory: Of the device.
-        fp8_unsupported: Why the device cannot multiply FP8, for users; ``None`` if it can.
+        fp8_unsupported: Why the device cannot run FP8, for users; ``None`` if it can.
 
     Returns:
         The plan, with the reason for it.
@@ -117,7 +121,10 @@ def _uses_fp8(
     if choice.float8 is not None or choice.mode != "auto":
         return bool(choice.float8)
     blocks = MemoryPlan(num_resident=sizes.num_blocks, row_tiles=True)
-    supports_fp8 = supports_fp8 and (sizes.packed is None or sizes.packed.is_fp8)
+    supports_fp8 = supports_fp8 and (
+        # Where it is only kept in FP8, the file's own FP8 is better.
+        sizes.packed is None or (sizes.packed.is_fp8 and not sizes.stores_fp8)
+    )
     return supports_fp8 and sizes.peak_bytes(blocks) > memory.total - SYSTEM_BYTES
 
 
@@ -197,7 +204,8 @@ def _explained(
     plan: MemoryPlan, sizes: ModelSizes, memory: DeviceMemory, why_dtype: str
 ) -> MemoryPlan:
     """Return ``plan`` with its reason."""
-    name = "FP8" if plan.float8 else _name(sizes.dtype)
+    products = f", multiplied in {_name(sizes.dtype)}" if sizes.stores_fp8 else ""
+    name = f"FP8{products}" if plan.float8 else _name(sizes.dtype)
     name = "the file's own form" if plan.packed else name
     needed = _needed(sizes.peak_bytes(plan), memory.free)
     if plan.num_resident is None:
@@ -235,35 +243,56 @@ def plan_memory(
     Args:
         choice: What the user requested.
         sizes: Counts what the model takes; called only where that matters.
-        device: Where the model runs. Only the memory of CUDA devices is known, others are
-            assumed to have enough.
+        device: Where the model runs. CPUs are assumed to have enough memory, as are devices that
+            do not tell it.
         free_bytes: Device memory that may be used; ``None`` queries the device.
         others: GPUs that render together with ``device``, in processes of their own. The smallest
             card decides; only their size is queried, which makes no context of CUDA on them.
         stay_packed: Whether layers stay packed on a CPU; see :func:`.stay_packed_on_cpu`.
     """
-    if device.type != "cuda" and choice.mode != "offload":
+    known = device_memory(device, free_bytes)
+    if known is None and choice.mode != "offload":
         packed = stay_packed and device.type == "cpu" and not choice.float8
         return replace(WHOLE, float8=bool(choice.float8), packed=packed)
-    memory = DeviceMemory.unlimited()
-    if device.type == "cuda":
-        memory = _smallest(
-            free_memory(device) if free_bytes is None else free_bytes, device, others
-        )
+    memory = known or DeviceMemory.unlimited()
+    if others:
+        memory = _smallest(memory.free, device, others)
     # Trying products out would take memory of GPUs that this process does not use.
     reasons = (fp8_unsupported_reason(device), *map(fp8_missing_reason, others))
-    return choose_memory(choice, sizes(), memory, fp8_unsupported=next(filter(None, reasons), None))
+    unsupported = next(filter(None, reasons), None)
+    stores_fp8 = unsupported is None and device.type != "cpu" and not multiplies_fp8(device)
+    counted = replace(sizes(), stores_fp8=stores_fp8)
+    return choose_memory(choice, counted, memory, fp8_unsupported=unsupported)
+
+
+def device_memory(device: torch.device, free_bytes: int | None = None) -> DeviceMemory | None:
+    """Return the memory of a GPU; ``None`` where it is not known, as of a CPU.
+
+    Args:
+        device: Which.
+        free_bytes: What may be used of it; ``None`` asks the device.
+    """
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        return DeviceMemory(free_memory(device) if free_bytes is None else free_bytes, total)
+    if device.type == "mps" and torch.backends.mps.is_available():
+        total = torch.mps.recommended_max_memory()
+        free = total - torch.mps.current_allocated_memory()
+    elif device.type == "xpu" and torch.xpu.is_available():
+        free, total = torch.xpu.mem_get_info(device)
+        free += torch.xpu.memory_reserved(device) - torch.xpu.memory_allocated(device)
+    else:
+        return None
+    return DeviceMemory(free if free_bytes is None else free_bytes, total)
 
 
 def _smallest(
     free_bytes: int, device: torch.device, others: Sequence[torch.device]
 ) -> DeviceMemory:
-    """Return the memory that every device has; others are taken to be free but for the system."""
+    """Return the memory that every GPU has; others are taken to be free but for the system."""
     devices = (device, *others)
     cards = [torch.cuda.get_device_properties(each) for each in devices]
     totals = [card.total_memory for card in cards]
-    if not others:
-        return DeviceMemory(free_bytes, totals[0])
     frees = [free_bytes, *(total - SYSTEM_BYTES for total in totals[1:])]
     names = [
         f"GPU {each.index or 0} ({card.name})" for each, card in zip(devices, cards, strict=True)

@@ -21,7 +21,7 @@ from ..models.vae.model import VideoVAE
 from ..offload.blocks import spread
 from ..quantization.blocks import convert_block
 from ..quantization.fp8 import choose_format
-from ..quantization.packed.packing import Packing
+from ..quantization.packed.packing import Packing, unpacking_bytes
 from .activation_sizes import decode_bytes, recording_bytes, session_bytes, step_bytes
 from .block_sizes import BlockBytes, PackedBlocks, block_bytes, num_bytes, on_meta, packed_blocks
 from .division import ONE_DEVICE, Division
@@ -57,6 +57,10 @@ class ModelSizes:
     """What CUDA graphs keep on the device, with plans that have them."""
     packed: PackedBlocks | None = None
     """What blocks take that stay packed; ``None`` if the files have none packed."""
+    fp8_unpacking: int = 0
+    """What unpacking the largest weight in FP8 takes, on a device that does not multiply it."""
+    stores_fp8: bool = False
+    """Whether the device is such a one."""
 
     def with_stage(self, weights: int, work: int) -> ModelSizes:
         """Return the sizes with a stage that takes frames while they are decoded, in bytes."""
@@ -80,6 +84,8 @@ class ModelSizes:
             assert self.packed is not None
             blocks = self.packed.blocks
             work = max(work, self.step + self.packed.unpacking)
+        if plan.float8 and self.stores_fp8:
+            work = max(work, self.step + self.fp8_unpacking)
         if plan.num_resident is None:
             weights = sum(map(sum, blocks))
         else:
@@ -148,6 +154,7 @@ def model_sizes(
         graph=graph,
         recordings=recording_bytes(config, size_px, chunk, dtype, graph, division),
         packed=packed_blocks(config.dit, dtype, packings or {}),
+        fp8_unpacking=unpacking_bytes((config.dit.ffn_dim, config.dit.dim), dtype),
     )
 
 

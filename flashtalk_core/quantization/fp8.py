@@ -1,5 +1,7 @@
 """Linear layers in FP8 (e4m3), scaled row by row, for inference.
 
+GPUs without products of FP8 keep the weights in it and multiply in the tokens' dtype.
+
 Axis legend: R rows (tokens), I inputs, O outputs.
 """
 
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 
 from ..excerpt import first_line
 from .linear_format import DENSE, LinearFormat, Rows, ScaledRows
+from .packed.linear import PackedLinear
+from .packed.scaled import FP8_E4M3
 
 FLOAT8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FLOAT8).max
@@ -24,6 +28,8 @@ _SIZE_MULTIPLE = 16
 """The kernels take matrices of multiples of this only."""
 # Hopper and Ada multiply FP8; earlier GPUs do not.
 _MIN_CAPABILITY = (8, 9)
+_WITHOUT_PRODUCTS = ("cpu", "meta")
+"""Kinds of device where :class:`Float8Linear` multiplies in float32, or not at all."""
 
 
 def quantise_rows(x: Tensor) -> ScaledRows:
@@ -97,7 +103,11 @@ class _FP8:
     """:class:`LinearFormat` of :class:`Float8Linear`."""
 
     def convert(self, linear: nn.Linear, device: torch.device) -> nn.Module:
-        return Float8Linear(linear, _choose_product(device)) if _is_multiple(linear) else linear
+        if not _is_multiple(linear):
+            return linear
+        if device.type in _WITHOUT_PRODUCTS or multiplies_fp8(device):
+            return Float8Linear(linear, _choose_product(device))
+        return _stored(linear)
 
     def prepare_rows(self, x: Tensor, dtype: torch.dtype) -> Rows:  # noqa: ARG002
         return quantise_rows(x)
@@ -149,23 +159,53 @@ class Float8Linear(nn.Module):
         return self.product(rows, self.weight, scale, self.weight_scale, self.bias).to(dtype)
 
 
-def fp8_unsupported_reason(device: torch.device) -> str | None:
-    """Return why ``device`` cannot run :class:`Float8Linear`, ``None`` if it can.
+def _stored(linear: nn.Linear) -> PackedLinear:
+    """Return ``linear`` with its weight in FP8, which is unpacked for each product."""
+    layer = PackedLinear(linear, FP8_E4M3)
+    layer.set_parts(_quantise_in_tiles(linear.weight.detach()))
+    return layer
 
-    Products are tried out, which takes memory of a GPU.
+
+def fp8_unsupported_reason(device: torch.device) -> str | None:
+    """Return why ``device`` cannot run layers in FP8, ``None`` if it can.
+
+    It multiplies FP8, or keeps weights in it; which one is tried out, and takes memory of a GPU.
     """
+    if device.type == "cpu" or multiplies_fp8(device) or _keeps_fp8(device):
+        return None
     reason = fp8_missing_reason(device)
-    if reason is not None or device.type == "cpu":
+    if reason is not None:
         return reason
     by_row = _product_error(product_by_row, device)
-    if by_row is None or _product_error(product_by_tensor, device) is None:
-        return None
     name = torch.cuda.get_device_name(device)
     return f"float8 on {name}: this PyTorch cannot multiply FP8 ({by_row})"
 
 
+def multiplies_fp8(device: torch.device) -> bool:
+    """Whether a GPU has products of FP8; others may keep weights in it all the same."""
+    if device.type != "cuda" or fp8_missing_reason(device) is not None:
+        return False
+    products = (product_by_row, product_by_tensor)
+    return any(_product_error(product, device) is None for product in products)
+
+
+@cache
+def _keeps_fp8(device: torch.device) -> bool:
+    """Whether a device turns FP8 into other numbers, which is tried."""
+    try:
+        torch.ones(2, 2, device=device).to(FLOAT8).float()
+    except torch.OutOfMemoryError:
+        raise  # does not concern FP8
+    except Exception:  # back ends raise anything
+        return False
+    return True
+
+
 def fp8_missing_reason(device: torch.device) -> str | None:
-    """Return why a device of its kind has no FP8, ``None`` if it has; the device is not used."""
+    """Return why a device of its kind does not multiply FP8, ``None`` if it does.
+
+    The device is not used.
+    """
     if device.type == "cpu":
         return None
     if device.type != "cuda" or torch.version.hip is not None:

@@ -222,6 +222,7 @@ def plan_memory(pack, monkeypatch):
     core = "flashtalk_core.placement."
     for name in ("fp8_unsupported_reason", "fp8_missing_reason"):
         monkeypatch.setattr(pack[core + "memory_choice"], name, lambda _gpu: None)
+    monkeypatch.setattr(pack[core + "memory_choice"], "multiplies_fp8", lambda _gpu: True)
     blocks = {False: (0, 0, 800_000_000), True: (0, 0, 400_000_000)}
     sizes = pack[core + "memory_sizes"].ModelSizes(
         dtype=torch.bfloat16, num_blocks=60, blocks=blocks, others=2 * GB, step=2 * GB,

@@ -19,6 +19,7 @@ from flashtalk_core.models.transformer.runner import BlockRunner, run_eager
 from flashtalk_core.quantization import fp8
 from flashtalk_core.quantization.blocks import convert_blocks
 from flashtalk_core.quantization.fp8 import FP8, Float8Linear, choose_format, quantise_rows
+from flashtalk_core.quantization.linear_format import format_of, multiply_rows
 
 CPU = pytest.mark.cpu
 GPU = pytest.mark.gpu
@@ -180,6 +181,23 @@ def test_an_old_gpu_is_reported_to_lack_float8(monkeypatch):
 
 
 @CPU
+def test_a_gpu_without_fp8_products_keeps_weights_in_fp8_and_multiplies_in_its_dtype(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX 3090")
+    linear = torch.nn.Linear(64, 48, dtype=torch.bfloat16)
+    stored = FP8.convert(linear, torch.device("cuda"))
+    multiplied = FP8.convert(linear, torch.device("cpu"))
+    assert sum(each.nbytes for each in stored.buffers()) == 64 * 48 + 4 * 48
+    x = torch.randn(5, 64, dtype=torch.bfloat16)
+    expected = linear(x)
+    # Rows stay as they are, so that it errs less than products of FP8 do.
+    assert relative_rms(stored(x), expected) < 0.8 * relative_rms(multiplied(x), expected)
+    assert relative_rms(stored(x), expected) < 0.04
+    rows = format_of(stored).prepare_rows(x, x.dtype)
+    assert torch.equal(multiply_rows(stored, rows, x.dtype), stored(x))
+
+
+@CPU
 def test_without_triton_a_gpu_runs_eagerly_and_says_why(monkeypatch, caplog):
     real = importlib.util.find_spec
     hidden = {"triton": None}
@@ -312,6 +330,7 @@ def test_the_fast_autoencoder_agrees_with_the_plain_one_on_a_gpu():
 def test_a_build_without_scales_by_row_applies_them_afterwards(monkeypatch):
     """On a CPU: the choice and the arithmetic around PyTorch's product, which needs a GPU."""
     monkeypatch.setattr(fp8, "_product_error", lambda product, device: "not compiled in")
+    monkeypatch.setattr(fp8, "multiplies_fp8", lambda device: True)
     layer = FP8.convert(torch.nn.Linear(32, 48), torch.device("cuda"))
     assert layer.product is fp8.product_by_tensor
 

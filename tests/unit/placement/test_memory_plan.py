@@ -11,13 +11,14 @@ import torch
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.parallel.bands import choose_grid
-from flashtalk_core.placement.block_sizes import stay_packed_on_cpu
+from flashtalk_core.placement.block_sizes import PackedBlocks, stay_packed_on_cpu
 from flashtalk_core.placement.division import Division
 from flashtalk_core.placement.memory_choice import (
     PROCESS_BYTES,
     SYSTEM_BYTES,
     DeviceMemory,
     choose_memory,
+    device_memory,
     plan_memory,
 )
 from flashtalk_core.placement.memory_plan import MODES, WHOLE, MemoryChoice, MemoryPlan
@@ -222,6 +223,44 @@ def test_8_bit_floats_need_a_device_that_has_them(sizes, mode):
 def test_8_bit_floats_are_refused_with_what_the_device_lacks(sizes):
     with pytest.raises(InvalidInputError, match=r"^memory float8: float8 on mps: it runs on NVID"):
         plan_memory(MemoryChoice.parse("float8"), lambda: sizes, torch.device("mps"))
+
+
+@pytest.mark.parametrize(("total_gb", "blocks"), [(8, 0), (12, 4), (24, 32)])
+def test_cards_without_fp8_products_keep_blocks_in_fp8_too(sizes, total_gb, blocks):
+    memory = DeviceMemory(round((total_gb - 1.5) * GB), total_gb * 10**9)
+    stored = replace(sizes, stores_fp8=True)
+    plan = choose_memory(MemoryChoice(), stored, memory, fp8_unsupported=None)
+    multiplied = choose_memory(MemoryChoice(), sizes, memory, fp8_unsupported=None)
+    assert plan.float8
+    assert blocks <= plan.num_resident <= multiplied.num_resident
+    assert "in FP8, multiplied in bfloat16, the others on the host" in plan.reason
+    assert stored.peak_bytes(plan) >= sizes.peak_bytes(plan)
+
+
+def test_a_file_in_fp8_is_not_rounded_again_where_fp8_is_only_kept(sizes):
+    packed = PackedBlocks((sizes.blocks[True],) * NUM_BLOCKS, 10**9, is_fp8=True)
+    memory = DeviceMemory(round(22.5 * GB), 24 * 10**9)
+    for stores_fp8, float8 in ((False, True), (True, False)):
+        counted = replace(sizes, packed=packed, stores_fp8=stores_fp8)
+        plan = choose_memory(MemoryChoice(), counted, memory, fp8_unsupported=None)
+        assert (plan.float8, plan.packed) == (float8, not float8)
+
+
+def test_plans_know_the_memory_of_apples_and_intels_gpus(sizes, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 48 * 10**9)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 10**9)
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "mem_get_info", lambda _device: (11 * 10**9, 16 * 10**9))
+    monkeypatch.setattr(torch.xpu, "memory_reserved", lambda _device: 3 * 10**9)
+    monkeypatch.setattr(torch.xpu, "memory_allocated", lambda _device: 10**9)
+    assert device_memory(torch.device("mps")) == DeviceMemory(47 * 10**9, 48 * 10**9)
+    assert device_memory(torch.device("xpu")) == DeviceMemory(13 * 10**9, 16 * 10**9)
+    assert device_memory(torch.device("xpu"), 10**9) == DeviceMemory(10**9, 16 * 10**9)
+    assert device_memory(torch.device("cpu")) is None
+    plan = plan_memory(MemoryChoice(), lambda: sizes, torch.device("xpu"))
+    assert 0 < plan.num_resident < NUM_BLOCKS
+    assert plan_memory(MemoryChoice(), lambda: sizes, torch.device("mps")).num_resident is None
 
 
 @pytest.mark.parametrize(
