@@ -13,6 +13,7 @@ from ...placement.devices import DTYPES, choose_device, choose_dtype
 from ..rendering.kernel_options import add_switches, read_disabled
 from ..rendering.render_options import EXAMPLE, parse_size
 from ..tables import print_parts, print_rows
+from .attention import add_attention
 from .batch import add_batch
 from .cards import add_cards
 from .cold import add_cold
@@ -49,6 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_links(parts)
     add_ranks(parts)
     add_launches(parts)
+    add_attention(parts)
     add_batch(parts)
     add_live(parts)
     add_speakers(parts)
