@@ -17,6 +17,7 @@ from .attention import add_attention
 from .batch import add_batch
 from .cards import add_cards
 from .cold import add_cold
+from .convolutions import add_convolutions
 from .launches import add_launches
 from .links import add_links
 from .live import add_live
@@ -51,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_ranks(parts)
     add_launches(parts)
     add_attention(parts)
+    add_convolutions(parts)
     add_batch(parts)
     add_live(parts)
     add_speakers(parts)
