@@ -127,18 +127,29 @@ class TritonKernels:
 
     def attend(self, q: Tensor, text: ContextKeys, image: ContextKeys) -> Tensor:
         """See :class:`BlockKernels`."""
-        num_rows, num_heads, head_dim = q.shape
+        head_dim = q.shape[2]
         if q.dtype == torch.float32 or head_dim < 16 or not _is_power(head_dim):
             return self._eager.attend(q, text, image)
-        out = torch.empty_like(q)
-        tensors = [x.contiguous() for x in (text.keys, text.values, image.keys, image.values)]
-        launch(
-            context.attend, (-(-num_rows // _BLOCK_Q), num_heads), q, q, *tensors, out, num_rows,
-            len(text.keys), len(image.keys), math.log(text.last_count),
-            math.log(image.last_count), head_dim**-0.5, num_heads * head_dim, head_dim,
-            _BLOCK_Q, _BLOCK_K, num_warps=4,
-        )  # fmt: skip
-        return out
+        return attend_context(q, text, image, _BLOCK_Q, _BLOCK_K, num_warps=4)
+
+
+def attend_context(
+    q: Tensor, text: ContextKeys, image: ContextKeys, block_q: int, block_k: int, **options: int
+) -> Tensor:
+    """Attend with tiles of ``block_q`` queries and ``block_k`` keys; see :class:`BlockKernels`.
+
+    ``options`` are those of the launch: the number of warps, and of stages.
+    """
+    num_rows, num_heads, head_dim = q.shape
+    out = torch.empty_like(q)
+    tensors = [x.contiguous() for x in (text.keys, text.values, image.keys, image.values)]
+    launch(
+        context.attend, (-(-num_rows // block_q), num_heads), q, q, *tensors, out, num_rows,
+        len(text.keys), len(image.keys), math.log(text.last_count),
+        math.log(image.last_count), head_dim**-0.5, num_heads * head_dim, head_dim,
+        block_q, block_k, **options,
+    )  # fmt: skip
+    return out
 
 
 def _outputs(x: Tensor, rows: LinearFormat) -> tuple[Tensor, Tensor | None]:
