@@ -17,8 +17,8 @@ from .launch import launch
 BLOCK = 128
 """Keys of a block, which share one scale."""
 _ROWS = 64
-_TILES = 4
-"""Blocks that one program summarises."""
+_SUMMARISED = (32, 16)
+"""Rows at a time, and how often, in one program that summarises."""
 MAGIC = tl.constexpr(12582912.0)
 """1.5 * 2**23: floats of this size count in ones, so that their bits are those of an integer."""
 MAGIC_BITS = tl.constexpr(0x4B400000)
@@ -146,7 +146,7 @@ def quantise_heads(q: Tensor, k: Tensor, v: Tensor) -> Int8Heads:
     k_means, _ = _channel_range(k)
     v_means, v_largest = _channel_range(v)
     num_blocks, width = -(-len(k) // BLOCK), heads * head_dim
-    sizes = {"head_dim": head_dim, "num_warps": 4}
+    sizes = {"head_dim": head_dim, "num_warps": 16}
     found = _empty_heads(q, k, num_blocks)._replace(
         v_means=v_means, v_scales=v_largest.clamp(min=1e-12) / 127
     )
@@ -187,11 +187,12 @@ def _channel_range(x: Tensor) -> tuple[Tensor, Tensor]:
     Both are ``(N, D)`` float32.
     """
     length, heads, head_dim = x.shape
-    parts = -(-length // (BLOCK * _TILES))
+    rows, tiles = _SUMMARISED
+    parts = -(-length // (rows * tiles))
     found = x.new_empty(3, heads, parts, head_dim, dtype=torch.float32)
     launch(
         _summarise, (parts, heads), x, x, *found, length, heads * head_dim, parts,
-        head_dim, BLOCK, _TILES, num_warps=4,
+        head_dim, rows, tiles, num_warps=4,
     )  # fmt: skip
     means = found[0].sum(dim=1) / length
     return means, torch.maximum(found[2].amax(dim=1) - means, means - found[1].amin(dim=1))
