@@ -175,6 +175,10 @@ class DiTRecipe:
     """Share of samples without prompt."""
     mouth_weight: float = 3.0
     """Weight of the latent cells in which mouths are."""
+    eye_weight: float = 1.0
+    """Weight of those in which eyes are."""
+    coded_movement: bool = False
+    """Whether sway and blinks are coded in the noise (``stage_1/movement_codes.py``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +211,9 @@ class DistillRecipe:
     """Whether the student's prediction of the motion latents follows the teacher's."""
     causal: bool = False
     """Whether the student attends to earlier latent frames only; teacher and critic do not."""
+    coded_movement: bool = False
+    """Whether teacher and critic judge with the movement codes of the noise that the student began
+    with. Of use after a Stage 1 with codes."""
     noised_teacher_motion: bool = False
     """Whether the teacher is shown motion latents as noisy as the rest, instead of clean ones."""
     damaged_motion_share: float = 0.0
@@ -306,6 +313,14 @@ class TinyRecipe:
     decoder: DecoderRecipe = field(default_factory=DecoderRecipe)
     dit: DiTRecipe = field(default_factory=DiTRecipe)
     distill: DistillRecipe = _DISTILL
+
+    def with_coded_movement(self) -> TinyRecipe:
+        """Return the recipe whose heads sway and eyes blink as the noise says."""
+        return replace(
+            self,
+            dit=replace(self.dit, coded_movement=True, eye_weight=3.0),
+            distill=replace(self.distill, coded_movement=True, head_weight=0.1),
+        )
 
 
 def changed_settings(settings: DataclassInstance) -> dict[str, Any]:

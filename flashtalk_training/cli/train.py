@@ -66,6 +66,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--max-chunks", type=int, help="longest roll-out of stage distill; default: the recipe's"
     )
     parser.add_argument(
+        "--coded-movement",
+        action="store_true",
+        help="stages dit and distill: let the noise say how heads sway and when eyes blink",
+    )
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="RUNS",
+        help="stage dit: begin with the averaged weights of this run, the budget unspent; "
+        "a state in --runs is gone on with instead",
+    )
+    parser.add_argument(
         "--sharded", action="store_true",
         help="stage distill under torchrun: shard the weights over the processes (FSDP2)",
     )  # fmt: skip
@@ -78,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     _check(args, names)
     job = _make_job(args)
     for stage in names:
+        if stage == "dit" and args.start_from is not None:
+            _start_from(args.start_from, args.runs)
         if stage in TRAINED:
             if not _train(stage, job, args.part_s):
                 break
@@ -138,12 +152,20 @@ def _make_job(args: argparse.Namespace) -> TrainingJob:
         recipe = replace(recipe, dit=replace(recipe.dit, num_clips=args.clips))
     if args.max_chunks is not None:
         recipe = replace(recipe, distill=recipe.distill.with_max_chunks(args.max_chunks))
+    if args.coded_movement:
+        recipe = recipe.with_coded_movement()
     files = TrainingFiles(
         corpus=args.data / "corpus.safetensors",
         tokenizer=args.data / "spiece.model",
         runs=args.runs,
     )
     return TrainingJob(tiny_config(), recipe, files, choose_device(args.device))
+
+
+def _start_from(source: Path, runs: Path) -> None:
+    from ..runs.states import begin_from
+
+    begin_from(source, runs, "dit")
 
 
 def _train(stage: str, job: TrainingJob, part_s: float) -> bool:

@@ -21,6 +21,11 @@ _SMILE = (0.22, 0.90, -0.35)
 _BROW = (0.0, 0.25, -0.45)
 _SWAY = (0.10, 0.45, 1.0)
 _NUM_WAVES = 4
+_SLOWEST_HZ, _RANGE_HZ, _POWER = 0.07, 0.63, 1.5
+NUM_SWAY_CURVES = 10
+"""Curves that a head and its features sway along."""
+BLINK_EVERY_S = 3.3
+"""Mean time from blink to blink."""
 
 
 class FaceMotion(NamedTuple):
@@ -66,6 +71,15 @@ class FaceMotion(NamedTuple):
         return self._replace(mouth=mouth)
 
 
+class MotionCurves(NamedTuple):
+    """What movement is drawn from, whatever the mood."""
+
+    sway: Tensor
+    """``(10, B, F)`` of about unit deviation, independent of each other."""
+    blink: Tensor
+    """``(B, F)``, 0 open to 1 shut."""
+
+
 def sample_motion(
     batch: int,
     frames: int,
@@ -85,9 +99,26 @@ def sample_motion(
     Returns:
         Movement on the CPU; put the mouth in with :meth:`FaceMotion.with_mouth`.
     """
+    return curves_motion(sample_curves(batch, frames, generator), liveliness, expression)
+
+
+def sample_curves(batch: int, frames: int, generator: Generator) -> MotionCurves:
+    """Draw the curves that :func:`curves_motion` makes movement of; see :func:`sample_motion`."""
+    return MotionCurves(
+        _waves(batch, frames, NUM_SWAY_CURVES, generator), _blinks(batch, frames, generator)
+    )
+
+
+def curves_motion(
+    curves: MotionCurves, liveliness: Tensor | int = 1, expression: Tensor | int = 0
+) -> FaceMotion:
+    """Return movement along curves, as wide as ``liveliness`` asks for; see :func:`sample_motion`.
+
+    Moods are put in here, curves are the same for all.
+    """
+    sway, (batch, frames) = curves.sway, curves.blink.shape
     mood = torch.as_tensor(expression).expand(batch).cpu()
     amount = torch.tensor(_SWAY)[torch.as_tensor(liveliness).expand(batch).cpu()][:, None]
-    sway = _waves(batch, frames, 10, generator)
     return FaceMotion(
         x=0.075 * amount * sway[0],
         y=0.035 * amount * sway[1],
@@ -95,7 +126,7 @@ def sample_motion(
         scale=1.0 + 0.035 * amount * sway[3],
         turn=(0.8 * amount * (0.7 * sway[0] + 0.5 * sway[4])).clamp(-1, 1),
         nod=(0.6 * amount * sway[5]).clamp(-1, 1),
-        blink=_blinks(batch, frames, generator),
+        blink=curves.blink,
         gaze_x=0.4 * amount * sway[6],
         gaze_y=0.25 * amount * sway[7],
         brow=(torch.tensor(_BROW)[mood][:, None] + 0.5 * amount * sway[8]).clamp(-1, 1),
@@ -116,10 +147,20 @@ def rest_motion(batch: int, frames: int = 1, expression: Tensor | int = 0) -> Fa
     return FaceMotion(**fields)
 
 
+def sway_correlation(delay_s: Tensor) -> Tensor:
+    """Return how much a curve of sway is correlated with itself ``delay_s`` later, any shape."""
+    evenly = (torch.arange(1000, dtype=delay_s.dtype) + 0.5) / 1000
+    return (2 * math.pi * _frequency_hz(evenly) * delay_s[..., None]).cos().mean(dim=-1)
+
+
+def _frequency_hz(share: Tensor) -> Tensor:
+    return _SLOWEST_HZ + _RANGE_HZ * share**_POWER
+
+
 def _waves(batch: int, frames: int, curves: int, generator: Generator) -> Tensor:
     """Return ``(curves, B, F)`` smooth curves of about unit deviation."""
     shape = (curves, batch, _NUM_WAVES, 1)
-    frequency_hz = 0.07 + 0.63 * torch.rand(shape, generator=generator) ** 1.5
+    frequency_hz = _frequency_hz(torch.rand(shape, generator=generator))
     phase = 2 * math.pi * torch.rand(shape, generator=generator)
     time_s = torch.arange(frames) / FRAME_RATE_HZ
     waves = torch.sin(2 * math.pi * frequency_hz * time_s + phase)

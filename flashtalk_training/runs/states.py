@@ -73,6 +73,23 @@ def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, fl
     return tensors, notes
 
 
+def begin_from(source: Path, folder: Path, name: str) -> None:
+    """Let a stage begin with the averaged weights of another run, its budget unspent.
+
+    A state in ``folder`` is kept.
+
+    Raises:
+        InvalidInputError: If ``source`` has no whole state ``name``.
+    """
+    if load_notes(folder, name) is not None:
+        return
+    saved = load_state(source, name)
+    if saved is None:
+        raise InvalidInputError(f"{source}: no state {name!r} to begin from; name another folder")
+    average = {key: value for key, value in saved[0].items() if key.startswith("average.")}
+    save_state(folder, name, average, {_STEP: 0.0, "spent_s": 0.0})
+
+
 def load_notes(folder: Path, name: str) -> dict[str, float] | None:
     """Read the notes of a state alone; ``None`` if there is nothing.
 

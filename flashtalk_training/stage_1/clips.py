@@ -26,9 +26,11 @@ from ..drawn_faces.faces import (
     sample_identity,
     sample_motion,
 )
+from ..drawn_faces.motion import curves_motion, sample_curves
 from ..recipe import DiTRecipe
 from ..speech.prompts import Mood
 from .audio_windows import AudioBank, Windows, disturb, draw_windows
+from .movement_codes import CodeLayout, movement_codes
 
 RENDER_BATCH = 32
 """Clips rendered at a time; the clips of a bank are a multiple."""
@@ -52,6 +54,8 @@ class ClipBatch:
     """Audio features, ``(B, F, 5, S, M)`` float32."""
     prompts: Tensor
     """Index of each clip's wording, ``(B,)`` int64."""
+    codes: Tensor
+    """Movement codes for two motion latents and for one, ``(B, 2, N)`` float32; N is 0 without."""
 
 
 class ClipBank:
@@ -101,6 +105,9 @@ class ClipBank:
             count, chunk.num_frames + 2 * _CONTEXT, dit.audio_blocks, dit.audio_channels
         )
         self._prompts = torch.zeros(count, dtype=torch.long, device=device)
+        self._layout = CodeLayout.of_frames(chunk.num_frames, chunk.num_motion_frames)
+        num_codes = self._layout.num_codes if recipe.coded_movement else 0
+        self._codes = torch.zeros(count, 2, num_codes, device=device)
         self._next = 0
 
     def _latent_shape(self) -> tuple[int, int, int, int]:
@@ -133,9 +140,8 @@ class ClipBank:
         prompts = torch.randint(len(self._moods), (RENDER_BATCH,), generator=generator)
         mood = torch.tensor([self._moods[i] for i in prompts])
         identity = sample_identity(faces, generator).to(device)
-        motion = sample_motion(
-            RENDER_BATCH, chunk.num_frames, generator, mood[:, 1], mood[:, 0]
-        ).to(device)
+        curves = sample_curves(RENDER_BATCH, chunk.num_frames, generator)
+        motion = curves_motion(curves, mood[:, 1], mood[:, 0]).to(device)
         start = chunk.audio_lookback_frames - chunk.num_motion_frames
         clip = slice(start, start + chunk.num_frames)
         motion = motion.with_mouth(audio.mouth[:, clip])
@@ -151,6 +157,9 @@ class ClipBank:
         self._portraits[places] = portrait.half()
         self._features[rows] = self._encode_audio(audio, clip).half()
         self._prompts[rows] = prompts.to(device)
+        if self._recipe.coded_movement:
+            both = [movement_codes(curves, self._layout, single=single) for single in (False, True)]
+            self._codes[rows] = torch.stack(both, dim=1).to(device)
         self._next = rows.stop % self._recipe.num_clips
 
     def _portrait(self, identity: FaceIdentity, faces: int) -> Tensor:
@@ -195,4 +204,5 @@ class ClipBank:
             damaged=self._damaged[rows].float(),
             windows=self._features[rows][:, places].float(),
             prompts=self._prompts[rows],
+            codes=self._codes[rows],
         )

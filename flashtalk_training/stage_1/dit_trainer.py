@@ -27,6 +27,7 @@ from ..recipe import DiTRecipe
 from ..runs.seeds import MEASURE_SEED, fixed_draws
 from ..runs.training_run import Moment, TrainingRun
 from .clips import ClipBank, ClipBatch
+from .movement_codes import CodeLayout, with_codes
 
 _BRANCH_ENDS = (
     "self_attn.o.weight", "cross_attn.o.weight", "audio_cross_attn.proj.weight", "ffn.2.weight",
@@ -105,11 +106,13 @@ def initialise(dit: AvatarDiT) -> None:
     nn.init.zeros_(dit.head.head.weight)
 
 
-def mouth_weights(shape: tuple[int, ...], weight: float) -> Tensor:
-    """Return ``(1, 1, 1, h, w)`` weights with ``weight`` on the cells in which mouths are."""
+def cell_weights(shape: tuple[int, ...], mouth: float, eyes: float = 1.0) -> Tensor:
+    """Return ``(1, 1, 1, h, w)``: 1, but ``mouth`` and ``eyes`` on the cells in which these are."""
     height, width = shape[-2:]
     weights = torch.ones(1, 1, 1, height, width)
-    weights[..., height // 2 : height - height // 8, width // 4 : width - width // 4] = weight
+    rows, aside = slice(height * 3 // 8, height // 2), width // 4
+    weights[..., rows, aside : width - aside] = eyes
+    weights[..., height // 2 : height - height // 8, width // 4 : width - width // 4] = mouth
     return weights
 
 
@@ -130,6 +133,8 @@ class DiTTrainer:
         torch.manual_seed(seed)
         self._config, self._recipe, self._device = config, recipe, device
         self._bank, self._held_out, self._tokens = bank, held_out, tokens
+        chunk = config.chunk
+        self._layout = CodeLayout.of_frames(chunk.num_frames, chunk.num_motion_frames)
         self.model = Stage1Model(config).to(device)
         self._training = TrainingRun("dit", self.model, recipe.optimiser, folder, seed)
         compiles = device.type == "cuda"
@@ -153,6 +158,9 @@ class DiTTrainer:
         level = shift_timesteps(torch.rand(count, device=device), recipe.train_shift)
         noise = torch.randn_like(clean)
         single = torch.rand(count, device=device) < recipe.single_motion_share
+        if recipe.coded_movement:
+            codes = torch.where(single[:, None], batch.codes[:, 1], batch.codes[:, 0])
+            noise = with_codes(noise, codes, self._layout)
         motion = torch.zeros(count, 1, clean.shape[2], 1, 1, device=device)
         motion[:, :, 0] = 1
         motion[:, :, 1] = (~single).float().view(-1, 1, 1, 1)
@@ -170,7 +178,8 @@ class DiTTrainer:
                 latent, level, condition, batch.portraits, self._tokens.ids[prompts],
                 self._tokens.mask[prompts], windows,
             )  # fmt: skip
-        weights = mouth_weights(clean.shape, recipe.mouth_weight).to(device) * (1 - motion)
+        weights = cell_weights(clean.shape, recipe.mouth_weight, recipe.eye_weight)
+        weights = weights.to(device) * (1 - motion)
         return flow_matching_loss(velocity, clean, noise, weights)
 
     def _motion_start(self, batch: ClipBatch) -> Tensor:

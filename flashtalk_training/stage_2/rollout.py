@@ -140,7 +140,8 @@ class Roller:
     @torch.no_grad()
     def chunk(self, velocity: Velocity, windows: Tensor, motion: Tensor, draw: DrawNoise) -> Tensor:
         """Denoise a whole chunk, ``(B, 16, T, h, w)``, its motion latents as given."""
-        x = self._denoise(velocity, windows, motion, draw, len(self.levels) - 1)
+        noise = draw(self._shape(motion))
+        x = self._denoise(velocity, windows, motion, noise, draw, len(self.levels) - 1)
         return _with_motion(x, motion)
 
     @torch.no_grad()
@@ -158,33 +159,44 @@ class Roller:
         """Encode the last frames of a chunk, ``(B, 16, m, h, w)``."""
         return self.encode(frames[:, :, -self.num_motion_frames :])
 
+    def _shape(self, motion: Tensor) -> tuple[int, ...]:
+        batch, channels, _, *cells = motion.shape
+        return (batch, channels, self.num_latents, *cells)
+
     def _denoise(
-        self, velocity: Velocity, windows: Tensor, motion: Tensor, draw: DrawNoise, num_steps: int
+        self,
+        velocity: Velocity,
+        windows: Tensor,
+        motion: Tensor,
+        noise: Tensor,
+        draw: DrawNoise,
+        num_steps: int,
     ) -> Tensor:
         """Take the first ``num_steps`` steps from pure noise."""
-        batch, channels, _, *cells = motion.shape
-        shape = (batch, channels, self.num_latents, *cells)
-        x = draw(shape)
+        x, batch = noise, noise.shape[0]
         for level, next_level in list(pairwise(self.levels))[:num_steps]:
             x = _with_motion(x, motion)
             speed = velocity(x, x.new_full((batch,), level), windows).float()
             if self.rule == "renoise":
-                x = renoise_step(x, speed, level, next_level, lambda: draw(shape))
+                x = renoise_step(x, speed, level, next_level, lambda: draw(tuple(noise.shape)))
             else:
                 x = euler_step(x, speed, level, next_level)
         return x
 
     def judged(
         self, velocity: Velocity, windows: Tensor, motion: Tensor, draw: DrawNoise, step: int
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Return the data that one step predicts; only that step may carry a gradient.
 
-        The motion latents of the result are the model's own prediction of them.
+        The motion latents of the data are the model's own prediction of them. The second is the
+        noise that the chunk began with.
         """
+        noise = draw(self._shape(motion))
         with torch.no_grad():
-            x = _with_motion(self._denoise(velocity, windows, motion, draw, step), motion)
+            x = self._denoise(velocity, windows, motion, noise, draw, step)
+            x = _with_motion(x, motion)
         level = x.new_full((x.shape[0],), self.levels[step])
-        return predicted_data(x, velocity(x, level, windows).float(), level)
+        return predicted_data(x, velocity(x, level, windows).float(), level), noise
 
 
 class Rollout(NamedTuple):
@@ -194,6 +206,8 @@ class Rollout(NamedTuple):
     """Clean latents that chunk K's chosen step predicts, ``(B, 16, T, h, w)``."""
     motion: Tensor
     """Motion latents that chunk K goes on from, ``(B, 16, m, h, w)``."""
+    noise: Tensor
+    """What chunk K was denoised from, ``(B, 16, T, h, w)``."""
 
     def joined(self) -> Tensor:
         """Return chunk K with the motion latents that it goes on from."""
@@ -246,8 +260,8 @@ def roll_out(
         motion = seen = roller.next_motion(frames)
         if disturb is not None and index == last:
             seen = roller.next_motion(disturb(frames))
-    data = roller.judged(velocity, windows[last], seen, draw, plan.step)
-    return Rollout(data, motion)
+    data, noise = roller.judged(velocity, windows[last], seen, draw, plan.step)
+    return Rollout(data, motion, noise)
 
 
 def _with_motion(x: Tensor, motion: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from ..runs.capture import Captured
 from ..runs.curves import Curve
 from ..runs.ranks import agreed, average_gradients, rank
 from ..runs.seeds import part_seed
+from ..stage_1.movement_codes import CodeLayout, read_codes, with_codes
 from .auxiliary_losses import auxiliary_loss
 from .causal import attend_causally
 from .replay_buffer import SessionReplayBuffer
@@ -92,6 +93,8 @@ class DistillTrainer:
         self._curve = Curve(folder / "distill.csv")
         if rank() == 0:
             self._curve.cut("step", self._state.step)
+        chunk = config.chunk
+        self._layout = CodeLayout.of_frames(chunk.num_frames, chunk.num_motion_frames)
         self._raw_levels = noise_levels(recipe.steps, 1.0).tolist()
         self._vae = vae
         self._roller = self._make_roller()
@@ -248,6 +251,9 @@ class DistillTrainer:
     def _noised(self, rollout: Rollout, plan: RolloutPlan) -> tuple[Tensor, Tensor, Tensor]:
         """Noise the student's data to a level of its step; the motion latents stay clean.
 
+        With coded movement this noise has the codes that the student moved by: other codes would
+        ask teacher and critic for another movement than that of the data.
+
         Returns:
             Noisy latents, the noise, and the levels ``(B,)``.
         """
@@ -256,6 +262,8 @@ class DistillTrainer:
         raw = low + (high - low) * torch.rand(data.shape[0], device=data.device)
         level = shift_timesteps(raw, self._recipe.shift).clamp(0.02, 0.98)
         noise = self._draw_noise(tuple(data.shape))
+        if self._recipe.coded_movement:
+            noise = with_codes(noise, read_codes(rollout.noise, self._layout), self._layout)
         noisy = noisy_latent(data, noise, level)
         return torch.cat([motion, noisy[:, :, motion.shape[2] :]], dim=2), noise, level
 

@@ -8,7 +8,13 @@ from flashtalk_core.errors import InvalidInputError
 from flashtalk_training.recipe import OptimiserRecipe
 from flashtalk_training.runs.curves import Curve, read_curve
 from flashtalk_training.runs.progress import Average, Clock, learning_rate
-from flashtalk_training.runs.states import SHARD_BYTES, load_notes, load_state, save_state
+from flashtalk_training.runs.states import (
+    SHARD_BYTES,
+    begin_from,
+    load_notes,
+    load_state,
+    save_state,
+)
 from flashtalk_training.runs.training_run import TrainingRun
 
 pytestmark = pytest.mark.training
@@ -207,3 +213,20 @@ def test_a_curve_takes_in_values_that_come_later_or_not_always(tmp_path):
     assert path.read_text().splitlines()[0] == "step,critic,student"
     points = [{"step": 1, "critic": 0.5}, {"step": 2, "critic": 0.25, "student": 0.12346}]
     assert read_curve(path) == [*points, {"step": 3, "critic": 0.125}]
+
+
+def test_a_stage_begins_from_the_average_of_another_run_with_its_budget_unspent(tmp_path):
+    source, folder = tmp_path / "source", tmp_path / "folder"
+    train(source, 0.6)
+    begin_from(source, folder, "toy")
+    tensors, notes = load_state(folder, "toy")
+    assert notes == {"step": 0.0, "spent_s": 0.0}
+    assert tensors.keys() == {"average.weight", "average.bias"}
+    begun, model = train(folder, 1e-9)
+    assert begun.step == 1
+    before = load_state(source, "toy")[0]["average.weight"]
+    assert (model.weight - before).abs().max() < 0.06
+    begin_from(source, folder, "toy")
+    assert load_notes(folder, "toy")["step"] == 1
+    with pytest.raises(InvalidInputError, match="no state 'other' to begin from"):
+        begin_from(source, folder, "other")

@@ -16,6 +16,7 @@ from flashtalk_training.stage_1.audio_windows import AudioBank
 from flashtalk_training.stage_1.clips import ClipBank
 from flashtalk_training.stage_1.dit_trainer import DiTTrainer, PromptTokens
 from flashtalk_training.stage_1.faces_source import spoken_mouths
+from flashtalk_training.stage_1.movement_codes import CodeLayout, read_codes
 from flashtalk_training.stage_1.vae_trainer import VAETrainer
 from flashtalk_training.vocabulary import make_tokenizer
 
@@ -108,6 +109,36 @@ def test_stage_1_trains_transformer_and_towers_alike(config, bank, tokens, tmp_p
     for part in ("dit.blocks.0.self_attn.q", "dit.audio_proj", "dit.img_emb", "text.", "clip."):
         assert any(name.startswith(part) for name in moved), part
     assert (tmp_path / "dit.csv").is_file()
+
+
+def test_stage_1_trains_on_noise_that_tells_the_movement(config, corpus, tokens, tmp_path):
+    recipe = DiTRecipe(
+        num_clips=32, batch=2, optimiser=OPTIMISER, coded_movement=True, eye_weight=3.0
+    )
+    bank = ClipBank(
+        config,
+        recipe,
+        VideoVAE(config.vae).requires_grad_(False),
+        AudioEncoder(config.audio).requires_grad_(False),
+        AudioBank.from_corpus(corpus, False, DEVICE),
+        list(prompt_vocabulary().values()),
+        DEVICE,
+        seed=0,
+    )
+    bank.fill()
+    trainer = DiTTrainer(config, recipe, bank, bank, tokens, DEVICE, tmp_path, seed=0)
+    seen = []
+    trainer._predict = lambda latent, level, *_: seen.append((latent, level)) or latent
+    batch = bank.draw(32)
+    torch.manual_seed(0)
+    trainer._flow_loss(batch)
+    latent, level = seen[0]
+    layout = CodeLayout.of_frames(config.chunk.num_frames, config.chunk.num_motion_frames)
+    clean = read_codes(batch.latents, layout)
+    noise = (read_codes(latent, layout) - (1 - level[:, None]) * clean) / level[:, None]
+    off = (noise[:, None] - batch.codes).abs().amax(dim=-1).amin(dim=1)
+    assert off[level > 0.2].max() < 1e-3
+    run_one_step(DiTTrainer(config, recipe, bank, bank, tokens, DEVICE, tmp_path, seed=0))
 
 
 @pytest.mark.parametrize(("image_share", "frames"), [(1.0, 1), (0.0, 9)])

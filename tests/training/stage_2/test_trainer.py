@@ -9,6 +9,7 @@ from flashtalk_core.errors import InvalidInputError
 from flashtalk_training.recipe import DistillRecipe
 from flashtalk_training.runs.curves import read_curve
 from flashtalk_training.runs.states import load_state, save_state
+from flashtalk_training.stage_1.movement_codes import CodeLayout, read_codes
 from flashtalk_training.stage_2.rollout_plan import RolloutPlan
 from flashtalk_training.stage_2.states import STATE, is_distilled
 from flashtalk_training.stage_2.trainer import DistillTrainer
@@ -57,6 +58,18 @@ def test_student_and_critic_train_and_the_teacher_does_not(config, networks, tmp
     assert ["student_loss" in point for point in curve(tmp_path)] == [False, True]
 
 
+def test_teacher_and_critic_see_the_codes_that_the_student_began_with(config, networks, tmp_path):
+    trainer = make(config, networks, tmp_path, coded_movement=True)
+    plan = RolloutPlan(2, 1)
+    scene = networks[2].draw(2, 2, 2)
+    with torch.no_grad():
+        rollout = trainer.roll(scene, plan)
+        _, noise, _ = trainer._noised(rollout, plan)
+    layout = CodeLayout.of_frames(config.chunk.num_frames, config.chunk.num_motion_frames)
+    assert not torch.allclose(noise, rollout.noise, atol=0.1)
+    assert torch.allclose(read_codes(noise, layout), read_codes(rollout.noise, layout), atol=1e-5)
+
+
 def test_rates_fall_in_a_straight_line(config, networks, tmp_path):
     changes = {"student_rate": 8e-4, "critic_rate": 4e-4, "final_rate_share": 0.25}
     trainer = make(config, networks, tmp_path, student_every=1, num_steps=3, **changes)
@@ -95,6 +108,7 @@ def test_the_critic_learns_from_new_latents_alone(config, networks, tmp_path):
         {},
         {"lasting_sessions": 2, "fresh_share": 0.0, "anchor_weight": 1.0, "num_steps": 7},
         {"final_rate_share": 0.1, "anchor_weight": 1.0, "anchor_static": True},
+        {"coded_movement": True},
         {"mouth_weight": 1.0, "border_weight": 1.0, "head_weight": 1.0, "decoded_batch": 1},
     ],
 )
