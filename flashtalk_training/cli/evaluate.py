@@ -16,7 +16,7 @@ from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.files.whole_file import check_replacing, replacing
 from flashtalk_core.placement.devices import DTYPES
 
-PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor")
+PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor", "joins")
 _ROUND_TRIPS = 10
 
 
@@ -30,7 +30,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--data", type=Path, default=Path("data"), help="speech corpus")
     parser.add_argument("--clips", type=parse_count, default=50, help="number of clips")
     parser.add_argument(
-        "--chunks", type=parse_count, default=100, help="length of the drift run, chunks"
+        "--chunks",
+        type=parse_count,
+        default=100,
+        help="length of a run, in drift and joins",
     )
     parser.add_argument(
         "--faces",
@@ -101,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     from flashtalk_core.placement.devices import choose_device, choose_dtype
     from flashtalk_core.weights.load import load_avatar
 
-    from ..evaluation import drift, measures, movement
+    from ..evaluation import drift, joins, measures, movement
     from ..evaluation.batched_sessions import HeldOutFaces
     from ..evaluation.eval_clip import held_out_clips
     from ..speech.corpus_file import load_corpus
@@ -109,6 +112,10 @@ def run(args: argparse.Namespace) -> int:
     require(
         "lips" not in args.parts or args.clips > 1,
         f"--clips {args.clips}: lips are compared with the audio of another clip; use 2 or more",
+    )
+    require(
+        "joins" not in args.parts or args.chunks > 1,
+        f"--chunks {args.chunks}: joins are between chunks; use 2 or more",
     )
     if args.output is not None:
         check_report(args.output)
@@ -134,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
             "model": movement.evaluate_movement(models, corpus, sampling, held_out),
             "drawn": movement.measure_drawn_movement(models.config, held_out, device),
         },
+        "joins": lambda: joins.evaluate_joins(models, corpus, sampling, args.chunks, held_out),
         "floor": lambda: movement.measure_drawn_drift(models, sampling, held_out),
     }
     results: dict[str, object] = {"model": models.config.name, "sampling": asdict(sampling)}

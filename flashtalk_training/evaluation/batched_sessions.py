@@ -27,7 +27,7 @@ from ..drawn_faces.faces import FaceIdentity, render, rest_motion
 from ..losses import guided
 from ..runs.capture import Captured
 from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
-from ..stage_2.rollout import Portraits, Roller, correct_colours
+from ..stage_2.rollout import ChunkOverlap, Portraits, Roller, correct_colours
 from ..stage_2.scenes import chunk_windows
 from .eval_clip import held_out_face, held_out_speech
 
@@ -131,6 +131,19 @@ class Sessions:
                 frames = correct_colours(ended, self._portraits, self._roller.colour_strength)
             before = frames[:, :, -1:]
             motion = self._roller.next_motion(frames)
+
+    @torch.no_grad()
+    def overlaps(self, num_chunks: int) -> Iterator[ChunkOverlap]:
+        """Play chunk by chunk and yield each join, one less than there are chunks."""
+        motion, before = self._portraits.first_motion, None
+        for index in range(num_chunks):
+            windows = self._audio_windows(chunk_span(index, self._models.config.chunk))
+            latent = self._make(windows, motion, self._noise(index))
+            overlap = self._roller.overlap(latent, self._portraits, before)
+            if before is not None:
+                yield overlap
+            before = overlap.frames[:, :, -1]
+            motion = self._roller.next_motion(overlap.frames)
 
     def _make_chunk(self, windows: Tensor, motion: Tensor, noise: Tensor) -> Tensor:
         """Denoise a chunk, drawing the noise ``(draws, B, 16, T, h, w)`` one after the other."""

@@ -64,7 +64,9 @@ def measure_drawn_movement(
     portraits, shut = (held_out.portraits(config.size_px, blink).to(device) for blink in (0.0, 1.0))
     length = config.chunk.num_new_frames
     return {
-        liveliness: _measure(_drawn(config, held_out, number, device, length), portraits, shut)
+        liveliness: _measure(
+            draw_moving(config, held_out, number, device, length, _CHUNKS), portraits, shut
+        )
         for number, liveliness in enumerate(LIVELINESS)
     }
 
@@ -91,7 +93,9 @@ def measure_drawn_drift(
     encoded = Portraits.encode(vae, portraits.to(weight) * 2 - 1)
     for number, liveliness in enumerate(LIVELINESS):
         rows: dict[str, list[Tensor]] = {}
-        for frames in _drawn(config, held_out, number, weight.device, config.chunk.num_frames):
+        for frames in draw_moving(
+            config, held_out, number, weight.device, config.chunk.num_frames, _CHUNKS
+        ):
             latent = roller.encode(frames.transpose(1, 2) * 2 - 1)
             shown = (roller.show(latent, encoded).transpose(1, 2) + 1) / 2
             for end, images in (("", frames), ("_shown", shown)):
@@ -114,14 +118,23 @@ def _measure(chunks: Iterator[Tensor], portraits: Tensor, shut: Tensor) -> dict[
     }
 
 
-def _drawn(
-    config: AvatarConfig, held_out: HeldOutFaces, liveliness: int, device: torch.device, length: int
+def draw_moving(
+    config: AvatarConfig,
+    held_out: HeldOutFaces,
+    liveliness: int,
+    device: torch.device,
+    length: int,
+    chunks: int,
 ) -> Iterator[Tensor]:
-    """Draw the faces in movement, as many chunks as in a run, ``length`` frames each."""
+    """Draw the faces in movement, talking, in ``chunks`` of ``length`` frames each.
+
+    Yields:
+        ``(B, length, 3, H, W)`` in ``[0, 1]``, each going on from the one before.
+    """
     generator = Generator().manual_seed(held_out.first_face)
-    motion = sample_motion(held_out.count, _CHUNKS * length, generator, liveliness)
-    mouths = random_mouths(held_out.count, _CHUNKS * length, generator)
+    motion = sample_motion(held_out.count, chunks * length, generator, liveliness)
+    mouths = random_mouths(held_out.count, chunks * length, generator)
     motion = motion.with_mouth(mouths).to(device)
     identity = held_out.identities().to(device)
-    for first in range(0, _CHUNKS * length, length):
+    for first in range(0, chunks * length, length):
         yield render(identity, motion.frames(slice(first, first + length)), config.size_px)

@@ -99,6 +99,19 @@ def correct_colours(frames: Tensor, portraits: Portraits, strength: float) -> Te
     return matched
 
 
+class ChunkOverlap(NamedTuple):
+    """A chunk as decoded, its hidden motion frames included, and the frame shown before it."""
+
+    before: Tensor
+    """Last frame of the chunk before, ``(B, 3, H, W)`` in ``[-1, 1]``."""
+    frames: Tensor
+    """As shown, ``(B, 3, F, H, W)``."""
+    unmatched: Tensor
+    """Before the match of colours, same shape."""
+    num_motion: int
+    """Leading frames that are hidden; the last of them is ``before``, drawn again."""
+
+
 @dataclass(frozen=True)
 class Roller:
     """The networks around the transformer, and how chunks are denoised and chained."""
@@ -148,6 +161,14 @@ class Roller:
     def show(self, latent: Tensor, portraits: Portraits) -> Tensor:
         """Decode and correct a chunk, ``(B, 3, F, H, W)``."""
         return correct_colours(self.decode(latent), portraits, self.colour_strength)
+
+    @torch.no_grad()
+    def overlap(self, latent: Tensor, portraits: Portraits, before: Tensor | None) -> ChunkOverlap:
+        """Decode a chunk whole, with what was shown ``before`` it, ``(B, 3, H, W)`` or nothing."""
+        unmatched = self.decode(latent)
+        frames = correct_colours(unmatched, portraits, self.colour_strength)
+        shown = frames[:, :, 0] if before is None else before
+        return ChunkOverlap(shown, frames, unmatched, self.num_motion_frames)
 
     @torch.no_grad()
     def end(self, latent: Tensor) -> Tensor:
