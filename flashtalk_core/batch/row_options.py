@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from ..acceleration.kernel_options import GRAPH_MODES, SPEED_WORDS, KernelOptions
 from ..config.avatar import FitMode, SpeakerRouting
 from ..config.light_vae import MotionVAE
-from ..config.sampling import StepRule
+from ..config.sampling import ColourArea, StepRule
 from ..excerpt import excerpt
 from ..placement.devices import DTYPES
 
@@ -88,6 +88,7 @@ ROW_OPTIONS: Mapping[str, RowOption] = {
     "shift": _NUMBER,
     "seed": _WHOLE,
     "colour_strength": _NUMBER,
+    "colour_area": RowOption(read=one_of(*get_args(ColourArea))),
     "mouth_strength": _NUMBER,
     "soundtrack": RowOption(is_path=True),
     "upscale": RowOption(is_path=True),

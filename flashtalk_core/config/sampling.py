@@ -8,6 +8,8 @@ from typing import Literal
 from ..errors import require
 
 StepRule = Literal["renoise", "euler"]
+ColourArea = Literal["frame", "no-mouth"]
+"""Pixels whose colours are measured: all of a frame, or those around the place of mouths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,9 @@ class SamplingConfig:
     """Seed of the noise; chunk ``k`` draws from ``(seed, k)``."""
     colour_strength: float = 1.0
     """Blend of the colour match towards the portrait, 0 to 1."""
+    colour_area: ColourArea = "frame"
+    """Pixels whose colours are matched: ``frame`` as the authors do, ``no-mouth`` leaves out where
+    mouths are."""
     mouth_strength: float = 1.0
     """Factor on the audio tokens, 0 to 3; 1 is as trained."""
 
@@ -52,6 +57,11 @@ class SamplingConfig:
             0 <= self.colour_strength <= 1,
             f"colour strength {self.colour_strength}: use 0 (off) to 1 (full)",
             subject="colour_strength",
+        )
+        require(
+            self.colour_area in ("frame", "no-mouth"),
+            f"colour area {self.colour_area!r}: use 'frame' or 'no-mouth'",
+            subject="colour_area",
         )
         require(
             0 <= self.mouth_strength <= 3,

@@ -20,7 +20,7 @@ from ..config.light_vae import MotionVAE
 from ..config.sampling import SamplingConfig
 from ..errors import OverflowedError
 from ..geometry import num_latent_frames
-from ..media.image.colour import match_colours
+from ..media.image.colour import match_colours, outside_mouth
 from ..models.transformer.model import AvatarDiT
 from ..models.transformer.step import AudioContext
 from ..models.vae.light_vae import ImageCoder, LightVAE
@@ -225,7 +225,12 @@ def _match(
 ) -> Tensor:
     """Give ``(3, f, H, W)``, which may be a part of the frames, the portrait's colours."""
     total = None if spread.is_whole else spread.total
-    return match_colours(frames, reference.colour, sampling.colour_strength, total)
+    colour, weights = reference.colour, None
+    if sampling.colour_area == "no-mouth":
+        part = frames.shape[-2], frames.shape[-1]
+        weights = outside_mouth(part, spread.corner_px, colour.size_px, frames.device)
+        colour = colour.of("no-mouth")
+    return match_colours(frames, colour, sampling.colour_strength, total, weights)
 
 
 def _state_after(state: SessionState, motion_frames: Tensor) -> SessionState:

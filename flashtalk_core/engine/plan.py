@@ -17,6 +17,7 @@ from ..acceleration.attention_kernels import KERNELS, is_installed
 from ..config.avatar import AvatarConfig, SpeakerRouting
 from ..config.chunk import ChunkConfig
 from ..config.light_vae import MotionVAE
+from ..config.sampling import SamplingConfig
 from ..excerpt import excerpt
 from ..media.audio.info import AudioInfo
 from ..media.audio.source import SampleReader
@@ -178,7 +179,7 @@ class RenderPlan:
             size_px=request.size_px,
             fit=request.fit,
             prompts=prompts if request.context is None else [],
-            sampling=asdict(request.sampling),
+            sampling=_sampled(request.sampling),
             chunk=asdict(self.chunk),
             num_decode_latents=request.num_decode_latents,
             sound=self.audio.identity,
@@ -212,6 +213,14 @@ class RenderPlan:
         return [place.num_devices, grid, place.exchange, place.ring]
 
 
+def _sampled(sampling: SamplingConfig) -> dict[str, object]:
+    """Return the settings; the authors' area has no entry: older fingerprints stay valid."""
+    values = asdict(sampling)
+    if sampling.colour_area == "frame":
+        del values["colour_area"]
+    return values
+
+
 class Engine(Protocol):
     """Renders plans, one at a time."""
 
@@ -238,6 +247,7 @@ def _drawn_by(config: AvatarConfig) -> dict[str, object]:
         for name, value in asdict(config).items()
         if name not in ("framing", "speaker_routing")
     }
+    found["sampling"] = _sampled(config.sampling)
     if not config.vae.light_widths:
         # Fields that the autoencoder once had not: older fingerprints stay valid.
         kept = (item for item in found["vae"].items() if not item[0].startswith("light_"))

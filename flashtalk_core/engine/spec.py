@@ -15,7 +15,7 @@ from ..acceleration.kernel_options import Exchange, GraphMode
 from ..config.avatar import FitMode, SpeakerRouting
 from ..config.chunk import ChunkConfig, check_num_frames, check_num_motion_frames
 from ..config.light_vae import MotionVAE
-from ..config.sampling import SamplingConfig, StepRule
+from ..config.sampling import ColourArea, SamplingConfig, StepRule
 from ..errors import InvalidInputError, about, require
 from ..excerpt import excerpt, shown_path
 from ..files.paths import is_file
@@ -130,6 +130,7 @@ class SamplingSpec:
     shift: float | None = None
     seed: int | None = None
     colour_strength: float | None = None
+    colour_area: ColourArea | None = None
     mouth_strength: float | None = None
 
     def over(self, defaults: SamplingConfig) -> SamplingConfig:

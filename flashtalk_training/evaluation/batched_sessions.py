@@ -63,7 +63,7 @@ class Sessions:
         self._audio_inputs = audio_inputs
         self._weight = models.dit.patch_embedding.weight
         images = (portraits * 2 - 1).to(next(vae.parameters()))
-        self._portraits = Portraits.encode(vae, images)
+        self._portraits = Portraits.encode(vae, images, sampling.colour_area)
         self._context = self._project(images)
         self._roller = Roller.around(vae, config, sampling)
         self._listen = Captured(self._analyse)

@@ -154,7 +154,7 @@ def evaluate_round_trips(
     vae, config = models.vae, models.config
     portraits = held_out.portraits(config.size_px).to(next(vae.parameters()))
     roller = Roller.around(vae, config, sampling)
-    encoded = Portraits.encode(vae, portraits * 2 - 1)
+    encoded = Portraits.encode(vae, portraits * 2 - 1, sampling.colour_area)
     frames, _ = _start_frames(portraits, _UNDAMAGED, config.chunk.num_motion_frames)
     rows = []
     for trip in range(1, round_trips + 1):

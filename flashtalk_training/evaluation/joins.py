@@ -77,7 +77,7 @@ def _drawn(
     chunk, weight = models.config.chunk, next(models.vae.parameters())
     roller = Roller.around(models.vae, models.config, sampling)
     portraits = held_out.portraits(models.config.size_px).to(weight)
-    encoded = Portraits.encode(models.vae, portraits * 2 - 1)
+    encoded = Portraits.encode(models.vae, portraits * 2 - 1, sampling.colour_area)
     video = torch.cat(
         list(draw_moving(models.config, held_out, _CALM, device, chunk.num_new_frames, chunks + 1)),
         dim=1,

@@ -90,7 +90,7 @@ def measure_drawn_drift(
     weight = next(vae.parameters())
     portraits = held_out.portraits(config.size_px).to(weight.device)
     roller = Roller.around(vae, config, sampling)
-    encoded = Portraits.encode(vae, portraits.to(weight) * 2 - 1)
+    encoded = Portraits.encode(vae, portraits.to(weight) * 2 - 1, sampling.colour_area)
     for number, liveliness in enumerate(LIVELINESS):
         rows: dict[str, list[Tensor]] = {}
         for frames in draw_moving(

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from flashtalk_core.config.avatar import AvatarConfig
-from flashtalk_core.config.sampling import SamplingConfig, StepRule
+from flashtalk_core.config.sampling import ColourArea, SamplingConfig, StepRule
 from flashtalk_core.geometry import num_latent_frames
-from flashtalk_core.media.image.colour import ColourReference, match_colours
+from flashtalk_core.media.image.colour import ColourReference, match_colours, outside_mouth
 from flashtalk_core.models.vae.layers import CausalConv3d, Upsample, run_sequence
 from flashtalk_core.models.vae.light_decoder import LightDecoder
 from flashtalk_core.models.vae.model import VideoVAE
@@ -43,20 +43,24 @@ class Portraits:
     """Lab mean of the images, ``(B, 3)``."""
     colour_std: Tensor
     """Lab deviation of the images, ``(B, 3)``."""
+    colour_area: ColourArea = "frame"
+    """Pixels of which they are."""
 
     @classmethod
-    def encode(cls, vae: VideoVAE, images: Tensor) -> Portraits:
-        """Encode ``(B, 3, H, W)`` in ``[-1, 1]``."""
-        references = [ColourReference.from_image(image) for image in images]
+    def encode(cls, vae: VideoVAE, images: Tensor, colour_area: ColourArea = "frame") -> Portraits:
+        """Encode ``(B, 3, H, W)`` in ``[-1, 1]``, colours measured in ``colour_area``."""
+        references = [ColourReference.from_image(image).of(colour_area) for image in images]
         return cls(
             encode_clip(vae, images[:, :, None]),
             torch.stack([reference.mean for reference in references]),
             torch.stack([reference.std for reference in references]),
+            colour_area,
         )
 
     def pick(self, rows: Tensor | slice) -> Portraits:
         """Return the portraits of some sessions."""
-        return Portraits(self.first_motion[rows], self.colour_mean[rows], self.colour_std[rows])
+        means, deviations = self.colour_mean[rows], self.colour_std[rows]
+        return Portraits(self.first_motion[rows], means, deviations, self.colour_area)
 
 
 def encode_clip(vae: VideoVAE, video: Tensor) -> Tensor:
@@ -91,9 +95,13 @@ def decode_end(vae: VideoVAE, latent: Tensor, num_frames: int) -> Tensor:
 
 def correct_colours(frames: Tensor, portraits: Portraits, strength: float) -> Tensor:
     """Match each session's frames ``(B, 3, F, H, W)`` to its portrait, as inference does."""
+    weights = None
+    if portraits.colour_area == "no-mouth":
+        size = frames.shape[-2], frames.shape[-1]
+        weights = outside_mouth(size, device=frames.device)
 
     def match(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        return match_colours(frames, ColourReference(mean, std), strength)
+        return match_colours(frames, ColourReference(mean, std), strength, weights=weights)
 
     matched: Tensor = torch.vmap(match)(frames, portraits.colour_mean, portraits.colour_std)
     return matched

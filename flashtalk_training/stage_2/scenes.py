@@ -105,7 +105,7 @@ class SceneBank:
             [encode_condition(vae, part[:, :, None], config.chunk.num_frames) for part in parts]
         )
         self._clip = torch.cat([towers.clip(part) for part in parts])
-        self._portraits = Portraits.encode(vae, images)
+        self._portraits = Portraits.encode(vae, images, config.sampling.colour_area)
         self._text = towers.text(tokens.ids, tokens.mask) * tokens.mask[..., None]
 
     def still(self, faces: Tensor) -> Tensor:

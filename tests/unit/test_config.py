@@ -46,6 +46,7 @@ ALL = (
         ({"seed": -1}, "seed -1: use a whole number from 0 to 2**63 - 1"),
         ({"seed": 2**63}, "seed 9223372036854775808: use a whole number from 0 to 2**63 - 1"),
         ({"colour_strength": 1.5}, "colour strength 1.5: use 0 (off) to 1 (full)"),
+        ({"colour_area": "mouth"}, "colour area 'mouth': use 'frame' or 'no-mouth'"),
         ({"colour_strength": math.nan}, "colour strength nan: use 0 (off) to 1 (full)"),
         ({"mouth_strength": 4}, "mouth strength 4: use 0 to 3 (1 is as trained)"),
         ({"mouth_strength": -0.1}, "mouth strength -0.1: use 0 to 3 (1 is as trained)"),

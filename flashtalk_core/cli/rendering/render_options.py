@@ -207,6 +207,12 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         "--colour-strength", type=float, help="match of colours to the portrait, 0 (off) to 1"
     )
     sampling.add_argument(
+        "--colour-area",
+        choices=("frame", "no-mouth"),
+        help="pixels whose colours are matched: all, or those around the place of mouths, so that "
+        "an open mouth shifts no colours",
+    )
+    sampling.add_argument(
         "--mouth-strength", type=float, help="movement of the mouth, 0 to 3; 1 is as trained"
     )
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...config.sampling import ColourArea
+
 # sRGB primaries under D65, and the white point they are divided by.
 _RGB_TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
@@ -29,6 +31,35 @@ _KAPPA = 903.3
 # A frame flatter than this in a Lab channel has no contrast to stretch: what deviation is left
 # is rounding, which would otherwise be blown up to the contrast of the image.
 _FLAT = 1e-3
+_MOUTH_ROWS, _MOUTH_COLUMNS = (0.5, 0.9), (0.22, 0.78)
+"""Where mouths are in a portrait of head and shoulders that sways, shares of height and width."""
+
+
+def outside_mouth(
+    size_px: tuple[int, int],
+    corner_px: tuple[int, int] = (0, 0),
+    whole_px: tuple[int, int] | None = None,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Mark the pixels around the place of mouths, ``(H, W)`` float32 of 0 and 1.
+
+    Args:
+        size_px: Height and width of a frame, or of a part of it.
+        corner_px: Row and column of the frame where the part begins.
+        whole_px: Height and width of the whole frame; ``None`` if it is no part.
+        device: Where the marks go.
+    """
+    (rows, columns), whole = size_px, whole_px or size_px
+    places = zip((rows, columns), corner_px, whole, strict=True)
+    row, column = (
+        (torch.arange(count, device=device) + first + 0.5) / length
+        for count, first, length in places
+    )
+    inside = [
+        (place > low) & (place < high)
+        for place, (low, high) in ((row, _MOUTH_ROWS), (column, _MOUTH_COLUMNS))
+    ]
+    return 1 - (inside[0][:, None] & inside[1]).float()
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
@@ -75,12 +106,28 @@ class ColourReference:
     """Mean of L, a and b, ``(3,)`` float32."""
     std: Tensor
     """Population standard deviation of L, a and b, ``(3,)`` float32."""
+    no_mouth: ColourReference | None = None
+    """The same of the pixels around the place of mouths; ``None`` where nobody asks for it."""
+    size_px: tuple[int, int] | None = None
+    """Height and width of the image, where ``no_mouth`` is."""
 
     @classmethod
     def from_image(cls, image: Tensor) -> ColourReference:
-        """Measure ``image``, ``(3, H, W)`` in ``[-1, 1]``."""
-        mean, std = _statistics(rgb_to_lab((image.float() + 1) / 2))
-        return cls(mean.reshape(3), std.reshape(3))
+        """Measure ``image``, ``(3, H, W)`` in ``[-1, 1]``, and what is around its mouth."""
+        lab = rgb_to_lab((image.float() + 1) / 2)
+        height, width = lab.shape[-2:]
+        weights = outside_mouth((height, width), device=lab.device)
+        mean, std = _statistics(lab)
+        mean_around, std_around = _statistics_of_parts(lab, _same, weights)
+        no_mouth = cls(mean_around.reshape(3), std_around.reshape(3))
+        return cls(mean.reshape(3), std.reshape(3), no_mouth, (height, width))
+
+    def of(self, area: ColourArea) -> ColourReference:
+        """Return the statistics of an area."""
+        if area == "frame":
+            return self
+        assert self.no_mouth is not None
+        return self.no_mouth
 
 
 def match_colours(
@@ -88,8 +135,12 @@ def match_colours(
     reference: ColourReference,
     strength: float = 1.0,
     total: Callable[[Tensor], Tensor] | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Give each frame the Lab mean and deviation of the reference.
+
+    By the authors' rule all pixels are measured, so that an open mouth shifts the colours of all
+    else a little; with weights these are measured alone, and still all are changed.
 
     Args:
         frames: ``(3, F, H, W)`` in ``[-1, 1]``, any float dtype and device; the sums are done
@@ -98,6 +149,8 @@ def match_colours(
         strength: Share of the matched frame in the result, 0 (returns ``frames``) to 1.
         total: Adds up sums over the parts of a frame, if ``frames`` are a part, which may have no
             pixels; called equally often for each part. ``None`` where they are whole.
+        weights: How much each pixel is measured, ``(H, W)`` float32, such as of
+            :func:`outside_mouth`; ``reference`` is then of the same. ``None`` for all alike.
 
     Returns:
         ``(3, F, H, W)``, the dtype of ``frames``.
@@ -109,7 +162,10 @@ def match_colours(
         return frames
     rgb = (frames.float() + 1) / 2
     lab = rgb_to_lab(rgb)
-    mean, std = _statistics(lab) if total is None else _statistics_of_parts(lab, total)
+    if total is None and weights is None:
+        mean, std = _statistics(lab)
+    else:
+        mean, std = _statistics_of_parts(lab, total or _same, weights)
     scale = reference.std.to(lab).reshape(3, 1, 1, 1) / torch.where(std < _FLAT, 1.0, std)
     goal = reference.mean.to(lab).reshape(3, 1, 1, 1)
     matched = lab_to_rgb(torch.addcmul(goal, lab - mean, scale))
@@ -123,13 +179,23 @@ def _statistics(lab: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (lab - mean).square().mean(dim=(-2, -1), keepdim=True).sqrt()
 
 
-def _statistics_of_parts(lab: Tensor, total: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def _same(values: Tensor) -> Tensor:
+    return values
+
+
+def _statistics_of_parts(
+    lab: Tensor, total: Callable[[Tensor], Tensor], weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return what :func:`_statistics` returns of whole frames, from one part of each."""
-    sums = lab.sum(dim=(-2, -1), keepdim=True)
-    num_pixels = torch.full_like(sums, lab.shape[-2] * lab.shape[-1])
-    sums, num_pixels = total(torch.stack([sums, num_pixels]))
+
+    def added(values: Tensor) -> Tensor:
+        return (values if weights is None else values * weights).sum(dim=(-2, -1), keepdim=True)
+
+    sums = added(lab)
+    count = lab.new_tensor(lab.shape[-2] * lab.shape[-1]) if weights is None else weights.sum()
+    sums, num_pixels = total(torch.stack([sums, count.expand_as(sums)]))
     mean = sums / num_pixels
-    squares = total((lab - mean).square().sum(dim=(-2, -1), keepdim=True))
+    squares = total(added((lab - mean).square()))
     return mean, (squares / num_pixels).sqrt()
 
 

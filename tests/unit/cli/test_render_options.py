@@ -40,7 +40,9 @@ from tests.unit.runtime.conftest import make_plan
 
 pytestmark = pytest.mark.cpu
 
-UNSET = dict.fromkeys(("steps", "rule", "shift", "seed", "colour_strength", "mouth_strength"))
+UNSET = dict.fromkeys(
+    ("steps", "rule", "shift", "seed", "colour_strength", "colour_area", "mouth_strength")
+)
 
 
 def test_size_is_height_by_width():
@@ -114,7 +116,7 @@ def test_every_option_is_in_the_spec():
         *("--size", "64x96", "--fit", "pad", "--prompt", "She sings"),
         *("--prompt-at", "2", "She nods", "--prompt-at", "3.5", "She smiles"),
         *("--steps", "2", "--rule", "renoise", "--shift", "3", "--seed", "5"),
-        *("--colour-strength", "0.5", "--mouth-strength", "2"),
+        *("--colour-strength", "0.5", "--colour-area", "no-mouth", "--mouth-strength", "2"),
         *("--device", "cpu", "--dtype", "bfloat16", "--attention", "sdpa", "--speed", "fused"),
         *("--no-fused-layers", "--memory", "offload:3", "--float8", "--decode-latents", "4"),
         *("--graph", "off", "--devices", "0,2", "--vae-grid", "2x1", "--vae-devices", "0, 1"),
@@ -130,7 +132,13 @@ def test_every_option_is_in_the_spec():
         size_px=(64, 96),
         fit="pad",
         sampling=SamplingSpec(
-            steps=2, rule="renoise", shift=3.0, seed=5, colour_strength=0.5, mouth_strength=2.0
+            steps=2,
+            rule="renoise",
+            shift=3.0,
+            seed=5,
+            colour_strength=0.5,
+            colour_area="no-mouth",
+            mouth_strength=2.0,
         ),
         model=ModelSpec(
             name="folder", loras=(LoraSpec("a:b.safetensors", 0.8), LoraSpec("c.safetensors"))

@@ -11,8 +11,9 @@ from PIL import Image
 from flashtalk_core.acceleration.kernel_options import KernelOptions
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.config.networks import VAEConfig
+from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine import plan as planning
-from flashtalk_core.engine.plan import PlannedSpeaker, fingerprint
+from flashtalk_core.engine.plan import PlannedSpeaker, _drawn_by, _sampled, fingerprint
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.media.audio.probe import probe_audio
@@ -42,6 +43,7 @@ OTHERS = {
     "shift": {"shift": 4.0},
     "rule": {"rule": "renoise"},
     "colour": {"colour_strength": 0.5},
+    "area": {"colour_area": "no-mouth"},
     "mouth": {"mouth_strength": 0.5},
     "chunk": {"chunk": ChunkConfig(num_frames=41)},
     "motion": {"chunk": ChunkConfig(num_motion_frames=9)},
@@ -61,6 +63,12 @@ def test_every_setting_counts(make_plan):
     found = {name: plan.fingerprint() for name, plan in plans.items()}
     same = [(a, b) for a, b in itertools.combinations(found, 2) if found[a] == found[b]]
     assert same == []
+
+
+def test_the_authors_area_leaves_older_fingerprints_as_they_were(make_plan):
+    assert "colour_area" not in _sampled(SamplingConfig())
+    assert "colour_area" not in _drawn_by(make_plan().checkpoint.config)["sampling"]
+    assert _sampled(SamplingConfig(colour_area="no-mouth"))["colour_area"] == "no-mouth"
 
 
 def test_blocks_on_the_host_do_not_count(make_plan):

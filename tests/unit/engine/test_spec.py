@@ -36,7 +36,13 @@ FULL = RenderSpec(
     fit="face",
     face_detector="yunet.onnx",
     sampling=SamplingSpec(
-        steps=2, rule="renoise", shift=0.1, seed=2**63 - 1, colour_strength=0.3, mouth_strength=2.0
+        steps=2,
+        rule="renoise",
+        shift=0.1,
+        seed=2**63 - 1,
+        colour_strength=0.3,
+        colour_area="no-mouth",
+        mouth_strength=2.0,
     ),
     chunk=ChunkSpec(num_frames=41, num_motion_frames=9),
     model=ModelSpec(
@@ -200,6 +206,7 @@ SUBJECTS = {
     "sampling.shift": "shift",
     "sampling.seed": "seed",
     "sampling.colour_strength": "colour_strength",
+    "sampling.colour_area": "colour_area",
     "sampling.mouth_strength": "mouth_strength",
     "chunk.num_frames": "chunk_frames",
     "chunk.num_motion_frames": "motion_frames",

@@ -45,12 +45,12 @@ def model_of(toy, spread, num_latents=1):
     return replace(toy.model, networks=networks, spread=spread, num_decode_latents=num_latents)
 
 
-def chunks_of(toy, model, count=2):
+def chunks_of(toy, model, count=2, sampling=SAMPLING):
     """Return the groups of successive chunks."""
     state, groups = SessionState(fingerprint="f"), []
     for index in range(count):
         windows = toy.windows(index)
-        groups += generate_chunk(model, toy.reference, windows, state, SAMPLING)
+        groups += generate_chunk(model, toy.reference, windows, state, sampling)
         state = groups[-1].state
     return groups
 
@@ -91,6 +91,20 @@ def test_chunks_are_those_of_one_device(toy, heights, widths, world, num_latents
     for groups in ranks[grid.size :]:
         assert {group.frames.shape[-2:] for group in groups} == {(0, 0)}
         assert to_images(groups[0].frames).shape[1:] == (0, 0, 3)
+
+
+def test_bands_leave_the_mouth_out_as_one_device_does(toy):
+    sampling = replace(SAMPLING, colour_area="no-mouth")
+    expected = chunks_of(toy, toy.model, 1, sampling)
+
+    def work(group):
+        spread = BandedImages.over(VaeGrid((2, 2), (2, 4)), group)
+        return chunks_of(toy, model_of(toy, spread), 1, sampling)
+
+    frames = torch.cat([group.frames for group in expected], dim=1)
+    torch.testing.assert_close(whole_frames(run_ranks(4, work)), frames, atol=1e-5, rtol=0)
+    by_authors = torch.cat([group.frames for group in chunks_of(toy, toy.model, 1)], dim=1)
+    assert not torch.allclose(frames, by_authors, atol=1e-3)
 
 
 def test_a_portrait_is_encoded_in_bands(toy):

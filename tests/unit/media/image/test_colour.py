@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from flashtalk_core.media.image.colour import ColourReference, lab_to_rgb, match_colours, rgb_to_lab
+from flashtalk_core.media.image.colour import (
+    ColourReference,
+    lab_to_rgb,
+    match_colours,
+    outside_mouth,
+    rgb_to_lab,
+)
 from tests.unit.parallel.thread_ranks import run_ranks
 
 pytestmark = pytest.mark.cpu
@@ -81,3 +87,55 @@ def test_parts_of_a_frame_are_matched_as_the_whole():
 
     matched = torch.cat(run_ranks(3, work), dim=-2)
     torch.testing.assert_close(matched, match_colours(frames, reference), atol=1e-5, rtol=0)
+
+
+def open_mouth(image, area):
+    """Return the image matched to itself with a red patch where mouths are."""
+    frames = image[:, None].clone()
+    frames[:, :, 14:18, 6:10] = torch.tensor([-0.2, -1.0, -1.0]).reshape(3, 1, 1, 1)
+    reference = ColourReference.from_image(image).of(area)
+    weights = outside_mouth((24, 16)) if area == "no-mouth" else None
+    return match_colours(frames, reference, weights=weights)[:, 0]
+
+
+def test_an_open_mouth_shifts_no_colours_where_it_is_left_out():
+    image = random_frames(10, low=-0.5, high=0.5)[:, 0]
+    around = outside_mouth((24, 16)).bool()
+    off = {
+        area: (open_mouth(image, area) - image)[:, around].abs().mean()
+        for area in ("frame", "no-mouth")
+    }
+    assert off["frame"] > 0.01
+    assert off["no-mouth"] < 1e-3
+
+
+def test_what_is_left_out_is_matched_like_all_else():
+    image = random_frames(11, low=-0.5, high=0.5)[:, 0]
+    reference = ColourReference.from_image(image).of("no-mouth")
+    weights = outside_mouth((24, 16))
+    faded = image[:, None] * 0.5 + 0.2
+    matched = match_colours(faded, reference, weights=weights)
+    inside = weights == 0
+    before, after = ((each[:, 0] - image)[:, inside].abs().mean() for each in (faded, matched))
+    assert after < 0.2 * before
+
+
+def test_parts_of_a_frame_are_marked_as_the_whole_is():
+    whole = outside_mouth((24, 16))
+    assert 0 < whole.mean() < 1
+    assert torch.equal(outside_mouth((10, 7), (9, 4), (24, 16)), whole[9:19, 4:11])
+
+
+def test_bands_around_the_mouth_are_matched_as_the_whole_frame_is():
+    image, frames = random_frames(12)[:, 0], random_frames(13)
+    reference = ColourReference.from_image(image).of("no-mouth")
+    parts = frames.split([9, 15, 0], dim=-2)
+
+    def work(group):
+        part, corner = parts[group.rank], (0, 9, 24)[group.rank]
+        weights = outside_mouth((part.shape[-2], 16), (corner, 0), (24, 16))
+        return match_colours(part, reference, 1.0, group.sum, weights)
+
+    matched = torch.cat(run_ranks(3, work), dim=-2)
+    whole = match_colours(frames, reference, weights=outside_mouth((24, 16)))
+    torch.testing.assert_close(matched, whole, atol=1e-5, rtol=0)
