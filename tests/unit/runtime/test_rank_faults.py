@@ -19,17 +19,6 @@ from .conftest import Seen, fail, fleet_processes, limited, rank_pid, render, wa
 
 
 @pytest.mark.ranks
-def test_what_is_no_number_on_one_rank_is_one_error_of_all(fleet, plan, fault, expected):
-    """Every rank gets all tokens, so that all see it, and the exchanges match."""
-    pids = fleet_processes(os.getpid())
-    fault("poison", ranks=[1], at=(1, 1))
-    said = fail(fleet, plan, Seen(), OverflowedError)
-    assert said.startswith("chunk 1: the model's output is NaN or infinite; use another dtype")
-    assert fleet_processes(os.getpid()) == pids
-    fleet.close()  # the rank stays poisoned
-
-
-@pytest.mark.ranks
 def test_memory_for_frames_that_is_missing_is_said_before_weights_are_read(
     running_fleet, plan, expected
 ):
@@ -41,6 +30,21 @@ def test_memory_for_frames_that_is_missing_is_said_before_weights_are_read(
         said = fail(fleet, plan, seen, NoMemoryError)
     assert re.match(r"shared memory of [0-9.]+ kB for frames: File too large; free some", said)
     assert not seen.loaded
+    assert torch.equal(render(plan, fleet), expected)
+    assert fleet_processes(os.getpid()) == pids
+
+
+@pytest.mark.ranks
+def test_what_is_no_number_on_one_rank_is_one_error_of_all(
+    running_fleet, plan, fault, fault_file, expected
+):
+    """Every rank gets all tokens, so that all see it, and the exchanges match."""
+    fleet = running_fleet
+    pids = fleet_processes(os.getpid())
+    fault("poison", ranks=[1], at=(1, 1))
+    said = fail(fleet, plan, Seen(), OverflowedError)
+    assert said.startswith("chunk 1: the model's output is NaN or infinite; use another dtype")
+    fault_file.unlink()
     assert torch.equal(render(plan, fleet), expected)
     assert fleet_processes(os.getpid()) == pids
 

@@ -40,9 +40,14 @@ if sys.orig_argv[-2:-1] == ["flashtalk_core.runtime.worker"] and "RANK_FAULTS" i
         block(ctypes.CDLL(None))
 
     def poison():
-        """Let this rank's tokens be NaN from now on."""
+        """Let this rank's tokens be NaN while that is requested."""
         real_head = OutputHead.forward
-        OutputHead.forward = lambda *given: real_head(*given) * torch.nan
+
+        def head(*given):
+            is_requested = REQUEST.exists() and '"poison"' in REQUEST.read_text()
+            return real_head(*given) * (torch.nan if is_requested else 1)
+
+        OutputHead.forward = head
 
     def be_another_version():
         rank = sys.modules["flashtalk_core.runtime.worker.rank"]
