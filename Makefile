@@ -11,7 +11,7 @@ test:
 	python -m pytest --quiet
 
 test-ranks:
-	python -m pytest --quiet -m ranks
+	python -m pytest --quiet -m ranks -n 2 --dist loadfile
 
 test-e2e:
 	python -m pytest --quiet -m e2e -n 2
