@@ -109,8 +109,8 @@ class ModelLoader(io.ComfyNode):
                     default="auto",
                     advanced=True,
                     tooltip="Attention kernel. 'auto' takes FlashAttention where it is "
-                    "installed, else PyTorch's own ('sdpa', on Hopper GPUs 'sdpa-cudnn'); 'sage', "
-                    "'int8' and 'flash-attn-3-fp8' are 8-bit and change the image a little.",
+                    "installed, else PyTorch's own ('sdpa', on Hopper GPUs 'sdpa-cudnn'); 'sage' "
+                    "and 'flash-attn-3-fp8' are 8-bit and change the image a little.",
                 ),
                 io.Combo.Input(
                     "device",

@@ -21,7 +21,6 @@ from ..excerpt import excerpt
 from ..log import printable_log
 from ..models.attention import Attention, sdpa
 from ..packages import missing_package
-from .fallback import Fallback
 
 logger = printable_log(logging.getLogger(__name__))
 
@@ -158,42 +157,6 @@ def _flash_attn_2() -> Callable[..., Tensor]:
     return flash_attn_func
 
 
-class Int8Attention:
-    """Attention in 8-bit integers by a kernel of this project; see :mod:`.triton.int8_attention`.
-
-    Each head is scaled by itself, so that the result does not depend on how many devices share
-    them.
-    """
-
-    __name__ = "int8"
-
-    def __init__(self, kernel: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
-        """Attend with ``kernel``, which takes one sequence, ``(L, N, D)``."""
-        self._kernel = Fallback("int8", kernel, _attend_one)
-
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend; see :class:`Attention`. With few keys scaling does not pay."""
-        is_taken = q.device.type == "cuda" and q.dtype in (torch.float16, torch.bfloat16)
-        if not is_taken or q.shape[3] != INT8_HEAD_DIM or k.shape[1] < max(q.shape[1], 1):
-            return sdpa(q, k, v)
-        parts = [self._kernel(*each) for each in zip(q, k, v, strict=True)]
-        return parts[0][None] if len(parts) == 1 else torch.stack(parts)
-
-
-INT8_HEAD_DIM = 128
-"""The only head dim of :class:`Int8Attention`."""
-
-
-def _attend_one(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return sdpa(q[None], k[None], v[None])[0]
-
-
-def _int8() -> Int8Attention:
-    from .triton.int8_attention import attend
-
-    return Int8Attention(attend)
-
-
 def _sage() -> Callable[..., Tensor]:
     from sageattention import sageattn
 
@@ -237,7 +200,7 @@ class AttentionKernel:
     def load(self) -> Attention:
         """Import the kernel; inputs that it does not support go to :func:`sdpa`."""
         kernel = self.build()
-        if isinstance(kernel, Float8Attention | Int8Attention):
+        if isinstance(kernel, Float8Attention):
             return kernel
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -269,17 +232,6 @@ KERNELS = (
         lambda: Float8Attention(_flash_attn_3()),
         min_capability=(9, 0),
         max_capability=(9, 9),
-        exact=False,
-    ),
-    AttentionKernel(
-        "int8",
-        ("triton",),
-        ("triton",),
-        "a fifth of the attention's time on Hopper GPUs; 8-bit integers",
-        _int8,
-        min_capability=(9, 0),
-        max_capability=(9, 9),
-        head_dims=(INT8_HEAD_DIM,),
         exact=False,
     ),
     AttentionKernel(

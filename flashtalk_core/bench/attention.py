@@ -79,42 +79,14 @@ def _measure(
 
 def _candidates(device: torch.device) -> Iterator[tuple[str, Callable[[], Attention]]]:
     """Yield kernels by name, loaded when they are called."""
-    own_last = sorted(KERNELS, key=lambda kernel: kernel.name == "int8")
-    for kernel in own_last:  # after an illegal access nothing else runs in this process
+    for kernel in KERNELS:
         if not is_installed(kernel) or not kernel.runs_on(device):
             continue
-        yield kernel.name, partial(_load, kernel)
-        if kernel.name == "int8":
-            yield "int8: 8 bits before", _int8_alone
+        yield kernel.name, kernel.load
         if kernel.name == "flash-attn-3-fp8":
             for name in ("smooth", "centre", "rotate", "smooth, centre, rotate"):
                 change = partial(_changed, kernel, frozenset(name.split(", ")))
                 yield f"{kernel.name}: {name}", change
-
-
-def _load(kernel: AttentionKernel) -> Attention:
-    if kernel.name != "int8":
-        return kernel.load()
-    from ..acceleration.triton.int8_attention import attend
-
-    # Without the fallback, which would be measured in its place.
-    return lambda q, k, v: attend(q[0], k[0], v[0])[None]
-
-
-def _int8_alone() -> Attention:
-    """Return attention in 8-bit integers that keeps what it made of its last inputs."""
-    from ..acceleration.triton.int8_attention import attend_int8
-    from ..acceleration.triton.int8_rows import Int8Heads, quantise_heads
-
-    kept: dict[int, Int8Heads] = {}
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if q.data_ptr() not in kept:
-            kept.clear()
-            kept[q.data_ptr()] = quantise_heads(q[0], k[0], v[0])
-        return attend_int8(kept[q.data_ptr()], torch.empty_like(q[0]), k.shape[1])[None]
-
-    return attend
 
 
 def _changed(kernel: AttentionKernel, changes: frozenset[str]) -> Attention:

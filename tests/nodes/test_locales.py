@@ -12,7 +12,7 @@ LOCALES = Path(__file__).parents[2] / "locales"
 LANGUAGES = ("en", "zh")
 # Choices that are called the same in every language: kernels, formats, devices, rules of steps.
 NAMES = re.compile(
-    r"cpu|gpu:\d|b?float\d\d|sdpa(-cudnn)?|sage|int8|flash-attn(-3(-fp8)?)?|\d+x\d+|mp4|mov|mkv|renoise|euler"
+    r"cpu|gpu:\d|b?float\d\d|sdpa(-cudnn)?|sage|flash-attn(-3(-fp8)?)?|\d+x\d+|mp4|mov|mkv|renoise|euler"
 )
 # Texts that stay as they are in Chinese, too.
 ABBREVIATIONS = {"VAE"}
