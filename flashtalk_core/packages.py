@@ -24,7 +24,6 @@ BOUNDS = {
     "soundfile": ">=0.12.1",
     "spandrel": ">=0.4.1,<0.5",
     "torch": ">=2.7,<2.15",
-    "transformers": ">=4.50.3,<6",
 }
 """Versions of what the extras ask for, as in ``pyproject.toml``, which an installed core lacks."""
 

@@ -167,8 +167,7 @@ def check_surroundings() -> None:
         ) from error
     require(
         sys.flags.optimize < _WITHOUT_DOCSTRINGS,
-        "python -OO: the package transformers needs the docstrings that it removes; use -O, or "
-        "neither",
+        "python -OO: the docstrings that it removes are needed; use -O, or neither",
     )
 
 

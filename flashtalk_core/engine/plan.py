@@ -52,7 +52,7 @@ _LIBRARIES = (
     "triton",
     "triton-windows",
     "pytorch-triton-rocm",
-    "transformers",
+    "transformers",  # decides nothing any more; renders of before, interrupted, still go on
     "av",
     "numpy",
     "pillow",

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 REQUIRED = (
     Package("torch", "torch", "runs the networks"),
-    Package("transformers", "transformers", "encoders of text, image and audio"),
     Package("safetensors", "safetensors", "reads weights"),
     Package("sentencepiece", "sentencepiece", "splits prompts into tokens"),
     Package("numpy", "numpy", "arrays of audio and images"),

@@ -5,7 +5,7 @@ Axis legend: B batch, S samples, C channels of the convolutions, F video frames.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 from ...config.networks import AudioEncoderConfig
 from ..grouped_convolution import multiply_groups
 from ..half_precision import guard_convolutions
+from .wav2vec2 import Encoder, FeatureExtractor, FeatureProjection
 
 
 def normalise_samples(samples: Tensor) -> Tensor:
@@ -47,20 +48,16 @@ def run_encoder(encoder: AudioEncoder, samples: Tensor, num_frames: int) -> Tens
 class AudioEncoder(nn.Module):
     """wav2vec2 whose features are resampled to video frames before its transformer.
 
-    The layers are those of ``transformers``; parameter names are theirs. They are called one
-    by one here, because the library's own forward cannot resample between them.
+    Parameter names are those of the published weights.
     """
 
     def __init__(self, config: AudioEncoderConfig) -> None:
         super().__init__()
-        from transformers import Wav2Vec2Model
-
         self.config = config
         self.execution: EncoderExecution = run_encoder
-        model = Wav2Vec2Model(_library_config(config))
-        self.feature_extractor = model.feature_extractor
-        self.feature_projection = model.feature_projection
-        self.encoder = model.encoder
+        self.feature_extractor = FeatureExtractor(config)
+        self.feature_projection = FeatureProjection(config)
+        self.encoder = Encoder(config)
         guard_convolutions(self)
         multiply_groups(self.encoder.pos_conv_embed.conv)
 
@@ -90,7 +87,7 @@ class AudioEncoder(nn.Module):
         features = functional.interpolate(
             features, size=num_frames, mode="linear", align_corners=True
         )
-        hidden, _ = self.feature_projection(features.transpose(1, 2))
+        hidden = self.feature_projection(features.transpose(1, 2))
         return torch.stack(self._run_layers(hidden), dim=2)
 
     def _run_layers(self, hidden: Tensor) -> list[Tensor]:
@@ -101,40 +98,9 @@ class AudioEncoder(nn.Module):
             hidden = self.encoder.layer_norm(hidden)
         outputs = []
         for layer in self.encoder.layers:
-            result = layer(hidden)
-            # A tuple before release 5 of the library.
-            hidden = result[0] if isinstance(result, tuple) else result
+            hidden = layer(hidden)
             outputs.append(hidden)
         if stable:
-            # The library lists the last state after the closing norm, the others before it.
+            # The authors use the last state after the closing norm, the others before it.
             outputs[-1] = self.encoder.layer_norm(outputs[-1])
         return outputs
-
-
-def _library_config(config: AudioEncoderConfig) -> Any:
-    from transformers import Wav2Vec2Config
-
-    return Wav2Vec2Config(
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        conv_dim=list(config.conv_dim),
-        conv_kernel=list(config.conv_kernel),
-        conv_stride=list(config.conv_stride),
-        conv_bias=config.conv_bias,
-        feat_extract_norm=config.feat_extract_norm,
-        do_stable_layer_norm=config.do_stable_layer_norm,
-        num_conv_pos_embeddings=config.num_conv_pos_embeddings,
-        num_conv_pos_embedding_groups=config.num_conv_pos_embedding_groups,
-        layer_norm_eps=config.layer_norm_eps,
-        # Nothing random: the encoder is small, or frozen.
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        feat_proj_dropout=0.0,
-        layerdrop=0.0,
-        # Without masking there is no ``masked_spec_embed`` among the parameters.
-        mask_time_prob=0.0,
-        mask_feature_prob=0.0,
-    )

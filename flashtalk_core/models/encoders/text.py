@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ...config.networks import TextEncoderConfig
+from .umt5 import TextStack
 
 if TYPE_CHECKING:
     from .tokenizer import Tokenizer
@@ -18,32 +19,13 @@ if TYPE_CHECKING:
 class TextEncoder(nn.Module):
     """Encoder half of umT5, with a relative position bias in every layer.
 
-    The layers are those of ``transformers``; parameter names are theirs.
+    Parameter names are those of the published weights.
     """
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
-        from transformers import UMT5Config, UMT5EncoderModel
-
         self.config = config
-        # The feed-forward is gated by the tanh form of GELU; the epsilon is 1e-6.
-        # Source: SoulX-FlashTalk ``t5.py`` @ 688982e.
-        settings = UMT5Config(
-            vocab_size=config.vocab_size,
-            d_model=config.dim,
-            d_kv=config.dim_attn // config.num_heads,
-            d_ff=config.dim_ffn,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            relative_attention_num_buckets=config.num_buckets,
-            relative_attention_max_distance=128,
-            dropout_rate=0.0,
-            layer_norm_epsilon=1e-6,
-            feed_forward_proj="gated-gelu",
-            use_cache=False,
-        )
-        # Only the stack is stored: its parent shares one embedding under two names.
-        self.encoder = UMT5EncoderModel(settings).encoder
+        self.encoder = TextStack(config)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Encode token ids.
@@ -57,7 +39,8 @@ class TextEncoder(nn.Module):
 
         Source: SoulX-FlashTalk ``T5Encoder`` @ 688982e.
         """
-        return self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        context: Tensor = self.encoder(ids, mask)
+        return context
 
 
 def encode_prompt(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ...config.networks import DiTConfig
 from ..attention import Attention
+from ..initial import drawn
 from .norms import LayerNorm, RMSNorm
 from .regions import SpeakerRegions, hear_regions
 from .rope import rotate
@@ -184,7 +184,7 @@ class AvatarBlock(nn.Module):
             nn.GELU(approximate="tanh"),
             nn.Linear(config.ffn_dim, dim),
         )
-        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        self.modulation = drawn(1, 6, dim, divisor=dim**0.5)
 
     def forward(
         self,

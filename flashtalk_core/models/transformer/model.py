@@ -18,6 +18,7 @@ from ...config.networks import DiTConfig
 from ...geometry import token_grid
 from ..attention import Attention, sdpa
 from ..half_precision import guard_convolutions
+from ..initial import drawn
 from .audio_projection import AudioProjection
 from .block import AvatarBlock
 from .layout import WHOLE, Grid, TokenLayout
@@ -63,7 +64,7 @@ class OutputHead(nn.Module):
         patch_volume = config.patch_size[0] * config.patch_size[1] * config.patch_size[2]
         self.norm = LayerNorm(config.dim, config.eps, elementwise_affine=False)
         self.head = nn.Linear(config.dim, patch_volume * config.out_dim)
-        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+        self.modulation = drawn(1, 2, config.dim, divisor=config.dim**0.5)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Map tokens ``(B, L, C)`` and time ``(B, C)`` float32 to patches, float32."""

@@ -134,7 +134,7 @@ def test_python_without_docstrings():
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith("error: python -OO: the package transformers needs")
+    assert done.stderr.startswith("error: python -OO: the docstrings that it removes are needed")
     assert done.stderr.count("\n") == 1
 
 

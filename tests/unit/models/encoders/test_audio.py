@@ -1,5 +1,8 @@
 """Audio encoder: both kinds of norm, frames, training."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -40,17 +43,23 @@ def test_every_layer_is_returned_at_the_frame_rate(config):
     assert hidden.isfinite().all()
 
 
-@pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
-def test_hidden_states_are_those_the_library_lists(config):
+@pytest.mark.parametrize("num_taps", [8, 7], ids=["even", "odd"])
+@pytest.mark.parametrize("bias", [False, True], ids=["plain", "biased"])
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("stable", [False, True], ids=["behind", "before"])
+def test_hidden_states_are_those_the_library_lists(num_taps, bias, norm, stable):
     """Without resampling the result is the library's own list of hidden states."""
-    from transformers import Wav2Vec2Model
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-    from flashtalk_core.models.encoders.audio import _library_config
-
-    model = build(config).eval()
-    library = Wav2Vec2Model(_library_config(config)).eval()
+    sizes = SIZES | {
+        "num_conv_pos_embeddings": num_taps, "conv_bias": bias, "feat_extract_norm": norm,
+        "do_stable_layer_norm": stable,
+    }  # fmt: skip
+    model = build(AudioEncoderConfig(**sizes)).eval()
+    unmasked = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    library = Wav2Vec2Model(Wav2Vec2Config(**sizes, **unmasked)).eval()
     library.load_state_dict(model.state_dict())
-    samples = speech()
+    samples = speech(48_000)
     with torch.no_grad():
         expected = library(normalise_samples(samples), output_hidden_states=True)
         hidden = model(samples, expected.last_hidden_state.shape[1])
@@ -91,3 +100,24 @@ def test_training_mode_draws_nothing_at_random():
     model = build(BASE).train()
     with torch.no_grad():
         assert model(speech(), 25).equal(model(speech(), 25))
+
+
+def test_a_network_without_memory_is_built_without_the_compiler():
+    """PyTorch imports its compiler, seconds long, for a draw or a norm on the meta device."""
+    script = (
+        "import sys, torch\n"
+        "from flashtalk_core.config.avatar import AvatarConfig\n"
+        "from flashtalk_core.models.encoders.audio import AudioEncoder\n"
+        "from flashtalk_core.models.encoders.clip_vision import ClipVision\n"
+        "from flashtalk_core.models.encoders.text import TextEncoder\n"
+        "from flashtalk_core.models.transformer.model import AvatarDiT\n"
+        "config = AvatarConfig()\n"
+        "with torch.device('meta'):\n"
+        "    AudioEncoder(config.audio), ClipVision(config.clip), TextEncoder(config.text)\n"
+        "    AvatarDiT(config.dit)\n"
+        "sys.exit(' '.join({'torch._dynamo', 'sympy', 'transformers'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.strip() == ""

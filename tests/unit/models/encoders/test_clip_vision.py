@@ -28,12 +28,9 @@ def test_the_last_block_and_the_closing_norm_are_not_built(tower):
     assert not any(".layers.2." in name or "post" in name for name in names)
 
 
-def test_gelu_is_the_exact_one_and_epsilons_are_the_authors(tower):
+def test_epsilons_are_the_authors(tower):
     epsilons = {m.eps for m in tower.modules() if isinstance(m, torch.nn.LayerNorm)}
-    activation = tower.encoder.layers[0].mlp.activation_fn
-    values = torch.linspace(-3, 3, 50)
     assert epsilons == {1e-5}
-    assert activation(values).equal(torch.nn.functional.gelu(values))
 
 
 def test_half_precision_weights_take_float_images(tower):
@@ -44,7 +41,21 @@ def test_half_precision_weights_take_float_images(tower):
     assert tokens.isfinite().all()
 
 
-def test_positions_exist_when_built_without_memory():
-    with torch.device("meta"):
-        empty = ClipVision(CONFIG)
-    assert all(buffer.device.type == "cpu" for buffer in empty.buffers())
+def test_tokens_are_those_of_the_library(tower):
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    sizes = CLIPVisionConfig(
+        image_size=32, patch_size=8, hidden_size=24, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=2, hidden_act="gelu", layer_norm_eps=1e-5,
+    )  # fmt: skip
+    library = CLIPVisionModel(sizes).eval()
+    library = getattr(library, "vision_model", library)  # a wrapper before release 5
+    missing = library.load_state_dict(tower.state_dict(), strict=False)
+    assert not missing.unexpected_keys
+    assert all("post" in name or "position_ids" in name for name in missing.missing_keys)
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        embedded = library.pre_layrnorm(library.embeddings(pixels))
+        expected = library.encoder(inputs_embeds=embedded).last_hidden_state
+        tokens = tower.encoder(tower.pre_layrnorm(tower.embeddings(pixels)))
+    torch.testing.assert_close(tokens, expected, atol=1e-5, rtol=1e-5)
