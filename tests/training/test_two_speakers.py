@@ -26,6 +26,9 @@ SECONDS, RATE_HZ = 4, 25
 STARTS_S = (3.2, 9.8)
 """Where in the example's speech each voice is from: two stretches that have nothing in common."""
 REACH_FRAMES = 3
+_CORNER_PX = 20
+_CORNERS = (0, 108, 128, 236)
+"""Left edges of the upper corners of both halves, where no head is."""
 
 
 def draw_two():
@@ -88,3 +91,12 @@ def test_each_face_moves_with_its_own_voice_only(frames, tracks):
         opened = measure_mouth_opening(images[..., half]).numpy()
         assert np.corrcoef(opened, own)[0, 1] >= 0.85
         assert largest_correlation(opened, other) <= 0.2
+
+
+def test_what_is_behind_them_stays_still(frames):
+    images = frames.permute(0, 3, 1, 2).float()
+    tops = torch.cat([images[..., :_CORNER_PX, left : left + _CORNER_PX] for left in _CORNERS], 3)
+    mouths = torch.cat([images[..., 80:112, left + 48 : left + 80] for left in (0, 128)], 3)
+    moved, spoken = (part.diff(dim=0).abs().mean().item() for part in (tops, mouths))
+    assert moved < 1.2
+    assert moved < 0.3 * spoken

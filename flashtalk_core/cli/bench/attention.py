@@ -13,8 +13,8 @@ from ..tables import print_parts
 from .shared_options import add_model, sizes_of
 
 if TYPE_CHECKING:
-    from ...bench.attention import AttentionRow
-    from ...bench.context_tiles import ContextRow
+    from ...bench.kernels.attention import AttentionRow
+    from ...bench.kernels.context_tiles import ContextRow
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ def add_attention(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_attention(args: argparse.Namespace) -> int:
     """Measure; 0 if no kernel failed, else 1."""
-    from ...bench.attention import bench_attention
-    from ...bench.context_tiles import measure_tiles
+    from ...bench.kernels.attention import bench_attention
+    from ...bench.kernels.context_tiles import measure_tiles
     from ...errors import require
     from ...geometry import check_size, num_latent_frames
 

@@ -35,7 +35,7 @@ def run_convolutions(args: argparse.Namespace) -> int:
     """Measure."""
     from ...acceleration.apply import set_execution
     from ...acceleration.support import choose_kernel_options
-    from ...bench.convolutions import measure_convolutions, measure_ways
+    from ...bench.kernels.convolutions import measure_convolutions, measure_ways
     from ...bench.random_networks import random_inputs, random_networks
     from ...errors import require
     from ...geometry import check_size

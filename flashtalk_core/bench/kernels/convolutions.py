@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..acceleration.recording import capture
-from ..excerpt import first_line
-from ..geometry import num_latent_frames
-from ..models.vae.model import VideoVAE
-from .random_networks import ChunkInputs, Networks
-from .stage_clock import measure_one
+from ...acceleration.recording import capture
+from ...excerpt import first_line
+from ...geometry import num_latent_frames
+from ...models.vae.model import VideoVAE
+from ..random_networks import ChunkInputs, Networks
+from ..stage_clock import measure_one
 
 _WARMUPS = 2
 Call = Callable[[], Tensor]

@@ -12,10 +12,15 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from ..acceleration.attention_kernels import KERNELS, AttentionKernel, Float8Attention, is_installed
-from ..excerpt import first_line
-from ..models.attention import Attention
-from .stage_clock import measure_one
+from ...acceleration.attention_kernels import (
+    KERNELS,
+    AttentionKernel,
+    Float8Attention,
+    is_installed,
+)
+from ...excerpt import first_line
+from ...models.attention import Attention
+from ..stage_clock import measure_one
 
 _CHECKED_QUERIES, _CHECKED_HEADS = 512, 4
 _WARMUPS = 3

@@ -12,9 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..acceleration.block_ops import ContextKeys, EagerKernels
-from ..excerpt import first_line
-from .stage_clock import measure_one
+from ...acceleration.block_ops import ContextKeys, EagerKernels
+from ...excerpt import first_line
+from ..stage_clock import measure_one
 
 TILES = (
     (64, 32, 4, 3),
@@ -83,7 +83,7 @@ def measure_tiles(
 def _attend(
     q: Tensor, text: ContextKeys, image: ContextKeys, tile: tuple[int, int, int, int]
 ) -> Tensor:
-    from ..acceleration.triton.block import attend_context
+    from ...acceleration.triton.block import attend_context
 
     block_q, block_k, num_warps, num_stages = tile
     return attend_context(
