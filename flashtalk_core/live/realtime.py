@@ -10,7 +10,7 @@ from threading import Event, Lock, Thread
 
 from .clock import LEAD_S, LiveSink, PlayoutClock
 from .decide import ChunkCost
-from .scheduler import Scheduler, Seat
+from .scheduler import Scheduler, Seat, SeatError
 from .session import Drawer, Job, LiveSession
 
 _LONGEST_WAIT_S = 0.5
@@ -41,7 +41,7 @@ class DrawingThread(Thread):
         self._is_ending = False
 
     def add(self, seat: Seat, on_error: Callable[[BaseException], object]) -> None:
-        """Draw for a session as well; what drawing raises ends that session alone."""
+        """Draw for a session as well; what it or drawing raises ends that session alone."""
         with self._lock:
             self.scheduler.seats.append(seat)
             self._on_error[seat] = on_error
@@ -103,8 +103,12 @@ class DrawingThread(Thread):
                 self._news.wait(_LONGEST_WAIT_S)
 
     def _draw_next(self) -> bool:
-        with self._lock:
-            found = self.scheduler.pick(self._now_s())
+        try:
+            with self._lock:
+                found = self.scheduler.pick(self._now_s())
+        except SeatError as failed:
+            self._fail(failed.seat, failed.error)
+            return True
         if found is not None:
             self._draw(*found)
         return found is not None
@@ -125,11 +129,15 @@ class DrawingThread(Thread):
         try:
             self._draw_chunk(seat, job)
         except BaseException as error:  # the border between one session and the others
-            with self._lock:
-                report = self._on_error.get(seat)
-            self.remove(seat)
-            if report is not None:
-                report(error)
+            self._fail(seat, error)
+
+    def _fail(self, seat: Seat, error: BaseException) -> None:
+        """End a session by what it raised, if it has not ended."""
+        with self._lock:
+            report = self._on_error.get(seat)
+        self.remove(seat)
+        if report is not None:
+            report(error)
 
     def _draw_chunk(self, seat: Seat, job: Job) -> None:
         start_s = self._now_s()

@@ -190,9 +190,12 @@ class LiveApp:
         return web.Response(text=prometheus(_metrics(self._hub.stats())), headers=_HEADERS)
 
     async def health(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        """Tell that the server runs."""
+        """Tell that the server runs and draws."""
         from aiohttp import web
 
+        if not self._hub.is_drawing:
+            text = "nothing is drawn any more: start the server again; its log says why\n"
+            return web.Response(status=503, text=text, headers=_HEADERS)
         return web.Response(text="ok\n", headers=_HEADERS)
 
     async def page(self, request: web.Request) -> web.FileResponse:  # noqa: ARG002

@@ -69,6 +69,11 @@ class LiveHub:
         """Most sessions."""
         return self.limits.sessions or SESSIONS_PER_SPEAKER * self.capacity
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether the thread runs that draws for all sessions; without it none is shown speech."""
+        return self._drawing.is_alive()
+
     def start(self) -> None:
         """Prepare the server's own portrait, measure how many may speak, and begin to draw.
 

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import functools
 import io
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 from PIL import Image  # noqa: E402
 
+from flashtalk_core.live.decide import ChunkCost  # noqa: E402
 from flashtalk_core.serve.protocol import message  # noqa: E402
 from tests.unit.serve.lamp import Lamp, make_hub, next_of, serving, speech  # noqa: E402
 
@@ -326,6 +328,22 @@ async def drawing_fails(scene):
     return f"{told['message']}; {closed['reason']}; " + await scene.still_speaks()
 
 
+async def decision_fails(scene):
+    socket, ready = await scene.start()
+    broken = scene.hub.find(ready["session"]).live
+    broken.costs[28] = ChunkCost(28, math.nan, math.nan)  # no frame follows from it
+    broken.wake()
+    closed = await next_of(socket, "closed")
+    health = await scene.client.get(f"{scene.address}/health")
+    return f"{closed['reason']}; health {health.status}; " + await scene.still_speaks()
+
+
+async def drawing_thread_dies(scene):
+    await asyncio.to_thread(scene.hub._drawing.stop)
+    health = await scene.client.get(f"{scene.address}/health")
+    return f"{health.status}: {await health.text()}"
+
+
 async def encoder_fails(scene):
     session = scene.hub.find(scene.session)
 
@@ -384,6 +402,8 @@ FAULTS = [
     (client_reads_nothing, "dropped"),
     (viewer_reads_nothing, "1 dropped; played 0.2"),
     (drawing_fails, "the session ends: out of luck; error; played 0.2"),
+    (decision_fails, "error; health 200; played 0.2"),
+    (drawing_thread_dies, "503: nothing is drawn any more: start the server again"),
     (encoder_fails, "0 outputs; played 0.2"),
     (server_stops, "server"),
 ]  # fmt: skip
@@ -405,7 +425,7 @@ def test_a_fault_is_told_and_others_do_not_notice(act, expected):
             session = (await next_of(socket, "ready"))["session"]
             found = await act(Scene(hub, address, client, socket, session))
             assert expected in found
-            if act is not server_stops:
+            if act not in (server_stops, drawing_thread_dies):
                 assert (await next_of(other, "played"))["seconds"] == 0.8
 
     asyncio.run(asyncio.wait_for(run(), 30))
