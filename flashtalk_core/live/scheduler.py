@@ -1,4 +1,8 @@
-"""Whose chunk is drawn next where several sessions share what draws: earliest deadline first."""
+"""Whose chunk is drawn next where several sessions share what draws.
+
+Of those who speak the one whose next frame is due first; of those who wait the one that has waited
+longest, where its first frame is due before any of theirs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .clock import PlayoutClock
+from .decide import Draw
 from .session import Drawer, Job, LiveSession
 
 MOST_LOAD = 0.9
@@ -46,7 +51,7 @@ class Scheduler:
     seats: list[Seat] = field(default_factory=list)
 
     def pick(self, now_s: float) -> tuple[Seat, Job] | None:
-        """Begin the chunk that is due first, or return ``None`` if nobody needs one.
+        """Begin the chunk that is to be drawn now, or return ``None`` if nobody needs one.
 
         Args:
             now_s: Of the clocks.
@@ -54,28 +59,24 @@ class Scheduler:
         Raises:
             SeatError: If a session fails at it; the others can be asked again without its seat.
         """
-        for _, number, reserve in sorted(self._due(now_s)):
-            seat = self.seats[number]
-            with _named(seat):
-                job = seat.session.next_job(seat.clock.to_next(now_s), reserve)
-            if job is not None:
-                return seat, job
-        return None
-
-    def _due(self, now_s: float) -> list[tuple[float, int, int]]:
-        """Return when chunks that could be begun are due, with the number of a seat and reserve."""
         speaking = [_speaks(seat) for seat in self.seats]
         is_full = self.capacity is not None and sum(speaking) >= self.capacity
-        due: list[tuple[float, int, int]] = []
-        for number, (seat, speaks) in enumerate(zip(self.seats, speaking, strict=True)):
-            with _named(seat):
-                reserve = self._reserve(seat, sum(speaking) - speaks)
-                first = seat.session.next_first(
-                    seat.clock.to_next(now_s), reserve, may_start=speaks or not is_full
-                )
-            if first is not None:
-                due.append((seat.clock.due_s(first), number, reserve))
-        return due
+        due: list[_Due] = []
+        waiting: list[_Due] = []
+        for seat, speaks in zip(self.seats, speaking, strict=True):
+            reserve = self._reserve(seat, sum(speaking) - speaks)
+            draw = _next_draw(seat, now_s, reserve, may_start=speaks or not is_full)
+            if draw is not None:
+                is_start = draw.kind == "start" and not speaks
+                (waiting if is_start else due).append(_Due(seat, draw.first, reserve))
+        # When an utterance can begin moves on with the clock, so it says nothing of who has waited
+        # longer; when a frame is due that follows others does not.
+        due += sorted(waiting, key=_waits_from_s)[:1]
+        for one in sorted(due, key=_due_s):
+            job = _begin(one, now_s)
+            if job is not None:
+                return one.seat, job
+        return None
 
     def _reserve(self, seat: Seat, num_others: int) -> int:
         """Return how much later speech begins, so that as many chunks of others may be drawn first.
@@ -83,8 +84,27 @@ class Scheduler:
         At least one other may begin later than this one.
         """
         most = min(self.capacity or len(self.seats), len(self.seats)) - 1
-        cost = max(seat.session.costs.values(), key=lambda one: one.num_new)
-        return math.ceil(min(most, max(1, num_others)) * cost.all_frames)
+        with _named(seat):
+            cost = max(seat.session.costs.values(), key=lambda one: one.num_new)
+            return math.ceil(min(most, max(1, num_others)) * cost.all_frames)
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A chunk that may be begun."""
+
+    seat: Seat
+    first: int
+    """Its first frame."""
+    reserve: int
+
+
+def _due_s(one: _Due) -> float:
+    return one.seat.clock.due_s(one.first)
+
+
+def _waits_from_s(one: _Due) -> float:
+    return one.seat.clock.due_s(one.seat.session.waits_from)
 
 
 @contextmanager
@@ -99,3 +119,13 @@ def _named(seat: Seat) -> Iterator[None]:
 def _speaks(seat: Seat) -> bool:
     with _named(seat):
         return seat.session.is_speaking
+
+
+def _next_draw(seat: Seat, now_s: float, reserve: int, *, may_start: bool) -> Draw | None:
+    with _named(seat):
+        return seat.session.next_draw(seat.clock.to_next(now_s), reserve, may_start=may_start)
+
+
+def _begin(one: _Due, now_s: float) -> Job | None:
+    with _named(one.seat):
+        return one.seat.session.next_job(one.seat.clock.to_next(now_s), one.reserve)

@@ -90,6 +90,7 @@ class LiveSession:
         self._is_stale = False
         self._num_pushes = 0
         self._pushed_at = 0
+        self._waits_from: int | None = None
 
     # Whoever speaks
 
@@ -129,10 +130,16 @@ class LiveSession:
 
     # Whoever draws
 
-    def next_first(
+    @property
+    def waits_from(self) -> int:
+        """The frame that was to leave next when sound began to wait for a place; now if none."""
+        with self.changed:
+            return self._timeline.playhead if self._waits_from is None else self._waits_from
+
+    def next_draw(
         self, to_next: float = 0.0, reserve: int = 0, *, may_start: bool = True
-    ) -> int | None:
-        """Return the first frame of the chunk to draw now, or ``None``; nothing is begun.
+    ) -> Draw | None:
+        """Return what is to be drawn now, or ``None``; nothing is begun.
 
         Args:
             to_next: Time until the next frame leaves, in frames.
@@ -140,10 +147,10 @@ class LiveSession:
             may_start: Whether an utterance may begin.
         """
         with self.changed:
-            found = self._next_draw(to_next, reserve)
+            found = self._find_draw(to_next, reserve)
             if found is None or (found[0].kind == "start" and not may_start):
                 return None
-            return found[0].first
+            return found[0]
 
     def next_job(self, to_next: float = 0.0, reserve: int = 0) -> Job | None:
         """Return the chunk to draw now, or ``None``; one at a time.
@@ -153,7 +160,7 @@ class LiveSession:
             reserve: See :class:`View`.
         """
         with self.changed:
-            found = self._next_draw(to_next, reserve)
+            found = self._find_draw(to_next, reserve)
             return None if found is None else self._begin(*found)
 
     def add(self, job: Job, frames: Tensor, state: SessionState | None = None) -> bool:
@@ -246,10 +253,17 @@ class LiveSession:
     # Parts
 
     def _notify(self) -> None:
+        self._note_waiting()
         self.changed.notify_all()
         self.on_change()
 
-    def _next_draw(self, to_next: float, reserve: int) -> tuple[Draw, View] | None:
+    def _note_waiting(self) -> None:
+        if not self.sound.waiting_frames:
+            self._waits_from = None
+        elif self._waits_from is None:
+            self._waits_from = self._timeline.playhead
+
+    def _find_draw(self, to_next: float, reserve: int) -> tuple[Draw, View] | None:
         """Decide until there is something to draw, or nothing."""
         if self._job is not None:
             return None
@@ -258,6 +272,7 @@ class LiveSession:
             action = decide(view, self.policy)
             if isinstance(action, Join):
                 self.sound.attach(self.sound.stop)
+                self._note_waiting()
                 continue
             if isinstance(action, Rest):
                 self._timeline.rest(view.drawn - self.policy.fade)
@@ -289,6 +304,7 @@ class LiveSession:
                 # In the silence before it idle frames are better than a picture that is held.
                 self._timeline.rest(max(view.sound_stop, view.drawn - self.policy.fade))
             self.sound.attach(action.first)
+            self._note_waiting()
         chunk = self._chunks[action.num_new]
         index = self.counts.chunks
         state = self._timeline.cut(action.first, index, self.fingerprint)

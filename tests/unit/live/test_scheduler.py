@@ -66,6 +66,22 @@ def test_no_more_speak_at_a_time_than_can_and_the_others_wait():
         assert rig.session.counts.held == 0
 
 
+def test_who_has_waited_longest_speaks_first():
+    rigs, run = several(4, 0.4, capacity=1)
+    order = []
+    for place, rig in enumerate(reversed(rigs)):
+        run.at(1.0 + place * 0.1, lambda rig=rig: (rig.session.push(speech(56)), rig.session.end()))
+        order.append(rig)
+    # One who has spoken speaks again before the last has, and comes after all who wait.
+    again = order[0]
+    run.at(5.0, lambda: (again.session.push(speech(28)), again.session.end()))
+    run.run(20.0)
+    starts = [rig.out.first_lit() for rig in order]
+    assert starts == sorted(starts)
+    assert again.out.first_lit(starts[0] + 60) > starts[-1]
+    assert all(rig.session.counts.held == 0 for rig in rigs)
+
+
 def test_without_a_limit_too_many_hold_pictures_but_lose_no_sound():
     rigs, run = several(4, 0.5)
     for rig in rigs:
