@@ -82,8 +82,14 @@ class StepGuard:
     """What is being drawn."""
 
     def loading(self, kind: type[nn.Module], /) -> object:
-        """Pass on."""
+        """Pass on, and note it."""
+        self.note_loading()
         return self.events.loading(kind)
+
+    def note_loading(self) -> None:
+        """Note that weights are read for what is drawn; for a host that hears of it first."""
+        if self.job is not None:
+            self.job.has_loaded = True
 
     def ready(self) -> object:
         """Pass on."""

@@ -151,7 +151,7 @@ class DrawingThread(Thread):
         finally:
             groups.close()
             seat.session.give_up(job)
-        if job.is_cancelled or first_s is None:
+        if job.is_cancelled or job.has_loaded or first_s is None:
             return
         rate_hz = job.chunk.frame_rate_hz
         took_s = self._now_s() - start_s

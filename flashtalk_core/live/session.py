@@ -39,6 +39,8 @@ class Job:
     is_cancelled: bool = False
     num_added: int = 0
     """Frames that were drawn so far."""
+    has_loaded: bool = False
+    """Whether weights were read for it, so that others take less time."""
 
 
 class Drawer(Protocol):
@@ -206,11 +208,15 @@ class LiveSession:
             self._notify()
 
     def note_cost(self, cost: ChunkCost) -> None:
-        """Remember how long a chunk took: at once if longer than expected, else by and by."""
+        """Remember how long a chunk took: at once if longer than expected, else by and by.
+
+        At most twice what was expected: a single chunk that something held up says little of the
+        next one, and an utterance begins as much later as chunks are expected to take.
+        """
         with self.changed:
             old = self.costs[cost.num_new]
-            first = max(cost.first_frames, 0.8 * old.first_frames + 0.2 * cost.first_frames)
-            whole = max(cost.all_frames, 0.8 * old.all_frames + 0.2 * cost.all_frames)
+            first = _expected(old.first_frames, cost.first_frames)
+            whole = _expected(old.all_frames, cost.all_frames)
             self.costs[cost.num_new] = replace(old, first_frames=first, all_frames=whole)
 
     # The clock
@@ -343,6 +349,10 @@ class LiveSession:
             self._job = None
             self._timeline.give_up()
             self.counts.cancelled_chunks += 1
+
+
+def _expected(before: float, took: float) -> float:
+    return min(2 * before, max(took, 0.8 * before + 0.2 * took))
 
 
 def _busy(job: Job | None) -> Literal["", "speech", "silence"]:

@@ -14,7 +14,7 @@ from ...flashtalk_core.engine.notes import placement_notes, render_notes
 from ...flashtalk_core.errors import OutputError
 from ...flashtalk_core.files.output_path import check_output
 from ...flashtalk_core.files.paths import is_file
-from ...flashtalk_core.live.engine import CancelledError
+from ...flashtalk_core.live.engine import CancelledError, StepGuard
 from ...flashtalk_core.live.realtime import DrawingThread
 from ...flashtalk_core.log import printable_log
 from ...flashtalk_core.serve.avatars import open_avatar
@@ -90,6 +90,7 @@ class SessionJob:
         self._node, self._render, self._settings = node, render, settings
         self._opening, self._encoder, self._record = opening, encoder, record
         self._stop = StopRequest()
+        self._guard: StepGuard | None = None
 
     def run(self, prefix: str, node_id: str | None, workflow: str | None) -> OutputFile:
         """Run the session to its end; return its recording.
@@ -120,6 +121,7 @@ class SessionJob:
             check = self._stop.check
             with open_avatar(engine, plan, settings.policy, length, check, events) as avatar:
                 settings.check_speed(avatar.factor)
+                self._guard = avatar.engine.guard
                 self._play(avatar, output, page)
         if node_id is not None:
             written_files().add(node_id, output.path)
@@ -128,6 +130,8 @@ class SessionJob:
     def _events(self, page: SessionPage) -> EventHandlers:
         def loading(kind: type) -> None:
             self._stop.check()
+            if self._guard is not None:  # ComfyUI's management brings the networks, not the engine
+                self._guard.note_loading()
             page.reading(kind)
 
         return EventHandlers(

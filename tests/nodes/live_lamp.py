@@ -36,8 +36,10 @@ class Lamp:
         self.size_px, self.fingerprint = plan.request.size_px, "lamp"
         self.state_module = pack["flashtalk_core.engine.state"]
         self.fault = None
+        self.load = lambda: None
 
     def generate(self, span, state):
+        self.load()
         self.events.step(0)
         if self.fault is not None and np.abs(self._levels(span)).max() > 0:
             raise self.fault
@@ -64,12 +66,20 @@ class LampEngine:
 
     def __init__(self, pack, factor):
         self.pack, self.factor, self.fault = pack, factor, None
+        self.residency_events, self.is_unloaded = None, False
 
     @contextmanager
     def open(self, plan, audio, events):
         lamp = Lamp(self.pack, plan, audio, events, self.factor)
-        lamp.fault = self.fault
+        lamp.fault, lamp.load = self.fault, self.load
         yield lamp
+
+    def load(self):
+        """Read weights, once they were unloaded: what provides networks tells of it."""
+        if self.is_unloaded:
+            self.residency_events.loading(self.pack["flashtalk_core.models.vae.model"].VideoVAE)
+            time.sleep(0.5)
+            self.is_unloaded = False
 
 
 class RunningNode:

@@ -34,7 +34,12 @@ def engine(pack, model, monkeypatch):
     """What draws instead of the model; its speed can be set."""
     lamp = LampEngine(pack, factor=0.1)
     kind = pack["nodes.graph.descriptions"].ModelDescription
-    monkeypatch.setattr(kind, "engine_for", lambda *_: lamp)
+
+    def engine_for(_model, _plan, events):
+        lamp.residency_events = events
+        return lamp
+
+    monkeypatch.setattr(kind, "engine_for", engine_for)
     pack["nodes.preview.streams"].last_messages.cache_clear()
     return lamp
 
@@ -129,17 +134,23 @@ class PromptQueue:
 
 
 @running
-async def test_memory_is_freed_on_request_once_nobody_speaks(live, pack, monkeypatch):
-    queue, unloaded = PromptQueue(), []
+async def test_memory_is_freed_on_request_once_nobody_speaks(live, engine, pack, monkeypatch):
+    queue, unloaded, noted = PromptQueue(), [], []
     server = pack["server"].PromptServer.instance
     monkeypatch.setattr(server, "prompt_queue", queue, raising=False)
     management = pack["comfy.model_management"]
-    monkeypatch.setattr(management, "unload_all_models", lambda: unloaded.append(is_speaking()))
     node = live()
 
-    def is_speaking():
+    def session():
         (found,) = pack["nodes.preview.open_sessions"].open_sessions().values()
-        return found.session.live.is_speaking
+        return found.session.live
+
+    def unload():
+        unloaded.append(session().is_speaking)
+        engine.is_unloaded = True
+        session().note_cost = noted.append
+
+    monkeypatch.setattr(management, "unload_all_models", unload)
 
     async with node.serving() as (address, client, _):
         await client.post(f"{address}/say", data=sound(1.0))
@@ -150,8 +161,13 @@ async def test_memory_is_freed_on_request_once_nobody_speaks(live, pack, monkeyp
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.6)
         assert await (await client.post(f"{address}/say", data=sound(0.4))).json()
+        async with asyncio.timeout(10):
+            while not noted:
+                await asyncio.sleep(0.05)
         await client.post(f"{address}/end")
     assert unloaded == [False]
+    assert not engine.is_unloaded
+    assert max(cost.all_frames for cost in noted) < 0.5 * 25, "the time of loading is no chunk's"
     assert queue.flags == {"unload_models": False, "free_memory": True}
 
 

@@ -114,6 +114,27 @@ def test_costs_follow_what_chunks_take(rig):
     assert run.session.costs[28].all_frames < before
 
 
+def test_a_chunk_that_weights_were_read_for_says_nothing_of_others(rig):
+    run, stop = rig(0.2), threading.Event()
+    engine, sink = start(run, stop, 75, step_s=0.001)
+    before = run.session.costs[28]
+
+    class Unloaded(Slow):
+        def generate(self, span, state):
+            if not self.steps:
+                self.guard.loading(torch.nn.Linear)
+                time.sleep(0.6)
+            yield from super().generate(span, state)
+
+    slow = engine.sources[28]
+    engine = LiveEngine({28: Unloaded(slow.lamp, slow.guard, 0.001)}, slow.guard)
+    run.session.push(speech(28))
+    run.session.end()
+    run_live(run.session, engine, sink, stop)
+    assert run.session.counts.chunks > 1
+    assert run.session.costs[28].all_frames < before.all_frames
+
+
 @pytest.mark.parametrize("where", ["drawing", "sink"])
 def test_what_fails_ends_the_session_and_is_raised(rig, where):
     run, stop = rig(0.5), threading.Event()

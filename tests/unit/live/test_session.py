@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from flashtalk_core.live.decide import Policy
+from flashtalk_core.live.decide import ChunkCost, Policy
 from tests.unit.live.conftest import speech
 
 pytestmark = pytest.mark.cpu
@@ -180,3 +180,22 @@ def test_a_short_chunk_hears_what_is_known_after_it(rig, length, pushed, ended, 
     job = session.next_job()
     assert job.span.window.stop == job.span.shown.stop + beyond
     assert len(job.span.window) == 200
+
+
+def test_one_chunk_that_was_held_up_hardly_delays_the_next_response(rig):
+    run = rig(0.3, first=0.5)
+    run.session.note_cost(ChunkCost(28, 250, 254))
+    run.say(1.0, 40)
+    run.run.run(6.0)
+    chunk = 0.3 * 28
+    assert run.out.first_lit() - 25 <= 2 * chunk
+    for _ in range(20):
+        run.session.note_cost(ChunkCost(28, chunk / 2, chunk))
+    assert run.session.costs[28].all_frames == pytest.approx(chunk, rel=0.05)
+
+
+def test_what_chunks_take_from_now_on_is_expected_soon(rig):
+    run = rig(0.1)
+    for _ in range(4):
+        run.session.note_cost(ChunkCost(28, 20, 22))
+    assert run.session.costs[28] == ChunkCost(28, 20, 22)
