@@ -281,6 +281,10 @@ def _metrics(stats: dict[str, Any]) -> dict[str, tuple[str, str, float]]:
             "gauge", "Frames of open sessions that showed the last picture again.",
             sum(row["held"] for row in rows),
         ),
+        "flashtalk_clock_moves": (
+            "gauge", "Times that clocks of open sessions stood still for a second and were moved.",
+            sum(row["clock_moves"] for row in rows),
+        ),
         "flashtalk_lateness_p99_ms": (
             "gauge", "99 % of an open session's frames left at most so late; the worst session.",
             worst("lateness_p99_ms"),

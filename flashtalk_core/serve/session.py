@@ -321,6 +321,7 @@ class ServedSession:
             "viewers": 0 if self._stream is None else self._stream.num_viewers,
             "waiting_frames": self.sound.waiting_frames,
             "drawn_frames": self.live.num_drawn,
+            "clock_moves": self._seat.clock.num_moves,
             **self.meter.row(self.live.counts),
         }
 

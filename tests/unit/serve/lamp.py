@@ -89,10 +89,20 @@ class Silence:
         return np.zeros(stop_sample - start_sample, np.float32)
 
 
-def make_hub(factor=0.1, *, chunk_frames=None, record=None, allow_slow=False, **limits):
+def make_hub(
+    factor=0.1,
+    *,
+    chunk_frames=None,
+    record=None,
+    allow_slow=False,
+    now_s=time.monotonic,
+    **limits,
+):
     """Return a hub that is ready."""
     avatars = LampAvatars(factor, chunk_frames)
-    hub = LiveHub(avatars, ServerLimits(**limits), record=record, allow_slow=allow_slow)
+    hub = LiveHub(
+        avatars, ServerLimits(**limits), record=record, allow_slow=allow_slow, now_s=now_s
+    )
     hub.start()
     return hub
 

@@ -244,3 +244,22 @@ async def test_numbers_are_told_to_those_who_may_know_them():
         ready = await next_of(socket, "ready")
         assert "secret" not in str(ready)
         await socket.close()
+
+
+@running
+async def test_a_clock_that_was_moved_is_told():
+    slept_s = 0.0
+    async with serving(make_hub(now_s=lambda: time.monotonic() + slept_s)) as (address, client):
+        assert (await client.post(f"{address}/sessions")).status == 201
+
+        async def moves():
+            stats = await (await client.get(f"{address}/stats")).json()
+            return stats["per_session"][0]["clock_moves"]
+
+        before = await moves()
+        slept_s = 5.0
+        while await moves() == before:
+            await asyncio.sleep(0.05)
+        text = await (await client.get(f"{address}/metrics")).text()
+        values = dict(line.split() for line in text.splitlines() if not line.startswith("#"))
+        assert float(values["flashtalk_clock_moves"]) > before
