@@ -150,6 +150,7 @@ def open_engine(
     sound: SampleReader,
     chunks: Sequence[ChunkConfig],
     events: RenderEvents = NO_EVENTS,
+    between: Callable[[], object] = lambda: None,
 ) -> Iterator[LiveEngine]:
     """Prepare a session for chunks of each length.
 
@@ -159,6 +160,7 @@ def open_engine(
         sound: What the model hears.
         chunks: Of :func:`live_chunk`; several share what does not depend on their length.
         events: Receives the steps and stages of each chunk.
+        between: Called after each length, once its portrait and prompt are encoded.
     """
     guard = StepGuard(events)
     with ExitStack() as stack:
@@ -167,6 +169,7 @@ def open_engine(
             request = replace(plan.request, chunk=chunk)
             opened = engine.open(replace(plan, request=request), sound, guard)
             sources[chunk.num_new_frames] = stack.enter_context(opened)
+            between()
         yield LiveEngine(sources, guard)
 
 
@@ -206,6 +209,7 @@ def prepare_idle(
     for num_new in sorted(set(engine.sources)):
         if num_new != longest or policy.idle != "bank":  # the first one warmed up
             costs[num_new] = _draw_timed(engine, num_new, first, state, clock_s)[2]
+            between()
     if policy.idle == "bank":
         return close_loop(torch.cat(drawn)), costs
     return IdleLoop.of(portrait_of(plan)[None]), costs

@@ -118,13 +118,12 @@ def open_avatar(
         policy: How its sessions are played.
         chunk_frames: Lengths of chunk that may be drawn, motion frames included, the shortest
             first.
-        between: Called between the chunks that are drawn here.
+        between: Called between the chunks that are drawn here, and the lengths that are opened.
         events: Receives loading, and the steps of all chunks.
     """
     chunks = live_chunks(plan.chunk, chunk_frames, policy.look_ahead)
     ear = Ear(LiveSound(chunk=chunks[-1]))
-    with open_engine(engine, plan, ear, chunks, events) as opened:
-        between()
+    with open_engine(engine, plan, ear, chunks, events, between) as opened:
         idle, costs = prepare_idle(opened, plan, policy, between=between)
         yield Avatar(plan, opened, ear, policy, idle, costs)
 
@@ -217,7 +216,8 @@ class Avatars:
         Args:
             plan: Of :meth:`plan`.
             policy: Of the session.
-            between: Called between the chunks that are drawn for it.
+            between: Called between the chunks that are drawn for it, and the lengths of chunk that
+                it is encoded for.
         """
         found, key = self.find(plan, policy), _key(plan, policy)
         if found is not None:

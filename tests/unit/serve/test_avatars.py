@@ -22,10 +22,11 @@ class LampEngine:
     """Renders by lamps, and notes whose were closed."""
 
     def __init__(self):
-        self.closed = []
+        self.closed, self.num_opened = [], 0
 
     @contextmanager
     def open(self, plan, audio, events):
+        self.num_opened += 1
         yield Lamp(plan.chunk, audio, 0.0)
         self.closed.append(plan.request.prompt)
 
@@ -95,4 +96,12 @@ def test_a_portrait_in_use_is_not_closed_for_others(monkeypatch):
         avatars.hold(number, plan(number), POLICY)
         avatars.prepare(plan(number), POLICY)
     assert len(avatars) == 3
+    avatars.close()
+
+
+def test_others_are_drawn_between_the_lengths_that_a_portrait_is_encoded_for():
+    engine, seen = LampEngine(), []
+    avatars = Avatars(plan_live(spec_of()), engine, (17, 25, 33))
+    avatars.prepare(avatars.plan(), POLICY, lambda: seen.append(engine.num_opened))
+    assert seen == [0, 1, 2, 3, *[3] * 4]  # then after each chunk, two of the longest
     avatars.close()
