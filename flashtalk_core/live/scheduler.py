@@ -47,7 +47,8 @@ class Scheduler:
     """Chooses among sessions; one chunk is drawn at a time."""
 
     capacity: int | None = None
-    """Sessions that may speak at the same time; an utterance more waits. ``None`` is any number."""
+    """Sessions that may speak at the same time; an utterance more waits, for as long as those who
+    speak go on without a gap. ``None`` is any number."""
     seats: list[Seat] = field(default_factory=list)
 
     def pick(self, now_s: float) -> tuple[Seat, Job] | None:

@@ -82,6 +82,17 @@ def test_who_has_waited_longest_speaks_first():
     assert all(rig.session.counts.held == 0 for rig in rigs)
 
 
+def test_who_speaks_without_a_gap_keeps_the_place_as_documented():
+    rigs, run = several(2, 0.4, capacity=1)
+    talker, other = rigs
+    for number in range(10):  # utterances, each before the last one has left
+        run.at(1.0 + number, lambda: (talker.session.push(speech(28)), talker.session.end()))
+    run.at(1.1, lambda: (other.session.push(speech(28)), other.session.end()))
+    run.run(16.0)
+    assert [float(one.seconds) for one in talker.out.played] == [1.12] * 10
+    assert other.out.first_lit() >= talker.out.first_lit() + 280
+
+
 def test_without_a_limit_too_many_hold_pictures_but_lose_no_sound():
     rigs, run = several(4, 0.5)
     for rig in rigs:
