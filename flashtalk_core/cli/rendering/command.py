@@ -84,12 +84,13 @@ def open_engine(
     ``limits`` are fields of :class:`.runtime.limits.Limits`.
     """
     from ...engine.build import LocalEngine
+    from ...engine.encoding_cache import EncodingMemo
     from ...placement.residency import CachedNetworks
 
     place = plan.placement
     if not place.devices and not place.cluster:
         say_unused(limits or {})
-        yield LocalEngine(CachedNetworks(plan.checkpoint, place, events))
+        yield LocalEngine(CachedNetworks(plan.checkpoint, place, events), EncodingMemo())
         return
     from ...runtime.fleet import Fleet
     from ...runtime.limits import Limits

@@ -23,7 +23,7 @@ from flashtalk_core.cli.rendering.render_options import (
 )
 from flashtalk_core.config.phase_limits import read_limits
 from flashtalk_core.config.sampling import SamplingConfig
-from flashtalk_core.engine.events import NO_EVENTS
+from flashtalk_core.engine.events import NO_EVENTS, EventHandlers
 from flashtalk_core.engine.request import PromptChange
 from flashtalk_core.engine.spec import (
     LoraSpec,
@@ -34,6 +34,8 @@ from flashtalk_core.engine.spec import (
     Speaker,
 )
 from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.models.encoders.clip_vision import ClipVision
+from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.placement.memory_choice import MemoryChoice
 from flashtalk_core.runtime.limits import Limits
 from tests.unit.runtime.conftest import make_plan
@@ -284,6 +286,16 @@ def test_limits_that_hold_for_nothing_are_said(caplog):
     with open_engine(make_plan(()), NO_EVENTS, {"load_s": 1800.0, "step_s": 90.0}):
         pass
     assert "--limit load=1800 --step-limit 90: not used, one device renders" in caplog.text
+
+
+def test_one_device_encodes_a_prompt_and_an_image_once_as_several_do():
+    plan, read = make_plan(()), set()
+    with open_engine(plan, EventHandlers(loading=read.add)) as engine:
+        with engine.open(plan, None, NO_EVENTS):
+            assert {TextEncoder, ClipVision} < read
+        read.clear()
+        with engine.open(plan, None, NO_EVENTS):
+            assert read == set()
 
 
 @pytest.mark.parametrize("command", ["render", "batch"])
