@@ -210,6 +210,12 @@ class ServedSession:
             self._wake, self._left_s = lambda: None, self._now_s()
         self.end()
 
+    def forsake(self) -> None:
+        """Note that the client it was begun for never heard of it: nobody may come to it."""
+        with self._lock:
+            if not self._client:
+                self._left_s = self._now_s()
+
     def is_client(self, client: int) -> bool:
         """Return whether no other client has taken over."""
         return client == self._client

@@ -74,6 +74,9 @@ class Talker:
             self._hub.counts.refused += 1
             await self._refuse(error)
             return
+        except ConnectionError:
+            _log.debug("a client left before it was told of its session")
+            return
         output: OutputThread | None = None
         if start.format != "none":
             frames = FrameOutput(start.format, self._offer)
@@ -125,7 +128,12 @@ class Talker:
         session = await self._hub.enter(replace(start, token=""))
         wanted = session.start if start.session else start
         own = {"rate": wanted.rate, "channels": wanted.channels, "format": wanted.format}
-        await self._socket.send_str(message("ready", **self._hub.welcome(session) | own))
+        try:
+            await self._socket.send_str(message("ready", **self._hub.welcome(session) | own))
+        except BaseException:
+            if not start.session:
+                session.forsake()
+            raise
         return session, wanted
 
     async def _refuse(self, error: Exception) -> None:
