@@ -22,7 +22,7 @@ from .encoders import FragmentOutput, RecordingOutput
 from .limits import SESSIONS_PER_SPEAKER, ServerLimits
 from .meters import ServerCounts
 from .protocol import RefusedError, Start
-from .session import ServedSession
+from .session import Recorder, ServedSession
 
 PREPARE_TIMEOUT_S = 120.0
 """How long a client waits for its portrait."""
@@ -62,6 +62,7 @@ class LiveHub:
         self._sessions: dict[str, ServedSession] = {}
         self._places: set[object] = set()
         self._taken: dict[str, object] = {}
+        self._num_recordings = 0
         self._lock = Lock()
 
     @property
@@ -199,13 +200,8 @@ class LiveHub:
         Raises:
             FlashTalkError: If its sound or its recording cannot be as they are wanted.
         """
-        recorder = None
-        if self._record is not None:
-            stamp = time.strftime("%Y%m%d-%H%M%S")
-            path = self._record / f"live-{stamp}-{self.counts.sessions + 1:04d}.mp4"
-            recorder = partial(RecordingOutput, path)
         session = ServedSession(
-            avatar, start, self._drawing, self.limits, FragmentOutput, recorder, self._now_s
+            avatar, start, self._drawing, self.limits, FragmentOutput, self._recorder(), self._now_s
         )
         with self._lock:
             self._places.discard(place)
@@ -213,6 +209,16 @@ class LiveHub:
             self._taken[session.id] = place
             self.counts.sessions += 1
         return session
+
+    def _recorder(self) -> Recorder | None:
+        """Return what records the next session, into a file that no other session has."""
+        if self._record is None:
+            return None
+        with self._lock:  # clients that come together open their sessions in several threads
+            self._num_recordings += 1
+            number = self._num_recordings
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        return partial(RecordingOutput, self._record / f"live-{stamp}-{number:04d}.mp4")
 
     def find(self, name: str) -> ServedSession:
         """Return a session by its id.

@@ -53,3 +53,16 @@ def test_a_client_that_leaves_before_ready_keeps_its_place_no_longer_than_one_th
         assert answer.status == 201
 
     running(test, hub)
+
+
+def test_each_of_sessions_that_begin_together_has_a_recording_of_its_own(tmp_path):
+    hub = make_hub(0.01, record=tmp_path, sessions=6)
+
+    async def test(address, client):
+        posts = (client.post(f"{address}/sessions") for _ in range(6))
+        assert [one.status for one in await asyncio.gather(*posts)] == [201] * 6
+
+    running(test, hub)
+    recorded = [path.name for path in tmp_path.iterdir()]
+    assert sorted(name[-8:-4] for name in recorded) == [f"{number:04d}" for number in range(1, 7)]
+    assert all(path.stat().st_size for path in tmp_path.iterdir())
