@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from ..engine.plan import RenderPlan
 from ..live.audio.framer import AudioFormat
 from ..live.audio.gate import Gate
 from ..live.audio.sound import LiveSound
+from ..live.audio.utterance import Played
 from ..live.clock import LEAD_S, PlayoutClock
 from ..live.decide import ChunkCost, Policy
 from ..live.idle import IdleLoop
@@ -28,7 +29,7 @@ from ..streaming.broadcast import Broadcast
 from .limits import ServerLimits
 from .meters import SessionMeter
 from .outputs import QUEUED_FRAMES, RECORDED_FRAMES, Output, OutputThread
-from .protocol import Start
+from .protocol import RefusedError, Start
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -150,6 +151,8 @@ class ServedSession:
         self._outputs: tuple[OutputThread, ...] = ()
         self._stream: Broadcast | None = None
         self._stop = Event()
+        self._is_silent = False
+        """Whether no sound is taken any more, since nothing could be told of it."""
         self._encoder = encoder
         if recorder is not None:
             writer = recorder(self.size_px, self.sound.format, avatar.note)
@@ -172,9 +175,16 @@ class ServedSession:
         return self.sound.last_number
 
     def push(self, samples: Block, utterance: int | None = None) -> None:
-        """Append sound; see :meth:`LiveSession.push`."""
+        """Append sound; see :meth:`LiveSession.push`.
+
+        Raises:
+            FlashTalkError: If it cannot be taken, or the session is over.
+        """
         before = self.sound.last_number, self.sound.num_pushes
-        self.live.push(samples, utterance)
+        with self.live.changed:
+            if self._is_silent:
+                raise RefusedError("session", "the session is over; start a new one")
+            self.live.push(samples, utterance)
         if (self.sound.last_number, self.sound.num_pushes) != before:
             self._spoke_s = self._now_s()
             self.meter.note_said(self.sound.last_number, self._spoke_s)
@@ -228,6 +238,14 @@ class ServedSession:
             found = list(self._events)
             self._events.clear()
             return found
+
+    def give_back(self, events: list[Fields]) -> None:
+        """Keep events of :meth:`take_events` that did not reach the client, before newer ones."""
+        with self._lock:
+            room = _MAX_EVENTS - len(self._events)
+            self._events.extendleft(reversed(events[-room:] if room else []))
+            wake = self._wake
+        _call(wake)
 
     # Whoever watches
 
@@ -288,6 +306,7 @@ class ServedSession:
         self._drawing.remove(self._seat)
         self.live.wake()
         self._clock.join()
+        self._tell_rest()
         with self._lock:
             outputs, self._outputs = self._outputs, ()
         for output in outputs:
@@ -338,14 +357,7 @@ class ServedSession:
         self.meter.note_shown(shown, now_s, LEAD_S)
         for output in self._outputs:
             output.put(shown)
-        for played in shown.played:
-            self._tell(
-                "played",
-                utterance=played.utterance,
-                frame=shown.frame,
-                seconds=float(played.seconds),
-                interrupted=played.interrupted,
-            )
+        self._tell_played(shown.frame, shown.played)
         if shown.utterance != self._utterance:
             self._utterance = shown.utterance
             if shown.utterance is None:
@@ -354,6 +366,24 @@ class ServedSession:
                 self._tell("speaking", utterance=shown.utterance, frame=shown.frame)
         if shown.utterance is not None:
             self._spoke_s = now_s
+
+    def _tell_played(self, frame: int, reports: Iterable[Played]) -> None:
+        for played in reports:
+            self._tell(
+                "played",
+                utterance=played.utterance,
+                frame=frame,
+                seconds=float(played.seconds),
+                interrupted=played.interrupted,
+            )
+
+    def _tell_rest(self) -> None:
+        """Report the utterances that had not left whole; no frame leaves any more."""
+        with self.live.changed:
+            self._is_silent = True
+            self.live.clear()
+            reports = self.sound.take_played()
+        self._tell_played(self.live.playhead, reports)
 
     def _run_clock(self) -> None:
         try:

@@ -196,13 +196,29 @@ class Talker:
         """Send events, until the session is over, or the client too slow or replaced."""
         while not self._is_slow and session.is_client(client):
             self._news.clear()
-            for event in session.take_events(client):
-                self._hub.counts.utterances += event["type"] == "speaking"
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
-                    await self._socket.send_str(json.dumps(event))
-                if event["type"] == "closed":
-                    return
+            if await self._tell_all(session, client):
+                return
             await self._news.wait()
+
+    async def _tell_all(self, session: ServedSession, client: int) -> bool:
+        """Send what happened; what cannot be sent is for the next client.
+
+        Returns:
+            Whether the session is over.
+        """
+        events = session.take_events(client)
+        try:
+            while events and session.is_client(client):
+                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                    await self._socket.send_str(json.dumps(events[0]))
+                event = events.pop(0)
+                self._hub.counts.utterances += event["type"] == "speaking"
+                if event["type"] == "closed":
+                    return True
+        finally:
+            if events:
+                session.give_back(events)
+        return False
 
     async def _send(self) -> None:
         while True:

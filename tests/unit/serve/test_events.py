@@ -1,0 +1,129 @@
+"""What a client is told, when its session ends or its connection breaks."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import pytest
+
+aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
+from flashtalk_core.serve.access import Access  # noqa: E402
+from flashtalk_core.serve.talker import Talker  # noqa: E402
+from tests.unit.serve.lamp import make_hub, next_of, serving, speech  # noqa: E402
+
+pytestmark = pytest.mark.cpu
+
+
+def running(test, hub, **access):
+    """Run a test on a loop of its own, with a server."""
+
+    async def run():
+        async with serving(hub, **access) as (address, client), asyncio.timeout(30):
+            await test(address, client)
+
+    asyncio.run(run())
+
+
+async def close(hub, socket):
+    await socket.send_json({"type": "close"})
+
+
+async def wait(hub, socket):
+    """Reach a limit."""
+
+
+async def stop(hub, socket):
+    await asyncio.to_thread(hub.stop)
+
+
+async def fail(hub, socket):
+    (session,) = hub._sessions.values()
+
+    def show(shown, now_s):
+        raise RuntimeError("out of luck")
+
+    session.show = show
+
+
+@pytest.mark.parametrize(
+    ("act", "limits", "reason"),
+    [
+        (close, {}, "closed"),
+        (wait, {"session_s": 2.0}, "limit"),
+        (stop, {}, "server"),
+        (fail, {}, "error"),
+    ],
+)
+def test_each_utterance_is_reported_once_however_its_session_ends(act, limits, reason):
+    hub = make_hub(0.05, **limits)
+
+    async def test(address, client):
+        socket = await client.ws_connect(f"{address}/live")
+        await socket.send_json({"type": "start"})
+        await next_of(socket, "ready")
+        for frames in (200, 50):  # one that plays, one that waits
+            await socket.send_bytes(speech(frames))
+            await socket.send_json({"type": "end"})
+        await next_of(socket, "speaking")
+        await asyncio.sleep(0.2)
+        await act(hub, socket)
+        told = []
+        while not told or told[-1]["type"] != "closed":
+            told.append(await next_of(socket, "played", "closed"))
+        assert told.pop()["reason"] == reason
+        assert [(one["utterance"], one["interrupted"]) for one in told] == [(1, True), (2, True)]
+        assert 0 < told[0]["seconds"] < 4
+        assert told[1]["seconds"] == 0
+        await socket.close()
+
+    running(test, hub)
+
+
+class Line:
+    """A socket whose client sends ``start``, and takes some messages before it is gone."""
+
+    def __init__(self, start, num_taken):
+        self.start, self.num_taken, self.told = start, num_taken, []
+        self.is_full = asyncio.Event()
+
+    async def receive(self, _timeout):
+        return SimpleNamespace(type=aiohttp.WSMsgType.TEXT, data=json.dumps(self.start))
+
+    async def send_str(self, text):
+        if len(self.told) == self.num_taken:
+            raise ConnectionResetError
+        self.told.append(json.loads(text))
+        if len(self.told) == self.num_taken:
+            self.is_full.set()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        await asyncio.Event().wait()
+
+    async def close(self, **_how):
+        """Do nothing: it is gone."""
+
+
+def test_events_that_did_not_reach_a_client_reach_the_next_one():
+    hub = make_hub(0.05)
+
+    async def test(address, client):
+        ready = await (await client.post(f"{address}/sessions")).json()
+        session = hub.find(ready["session"])
+        await client.post(f"{address}/sessions/{session.id}/say", data=speech(5))
+        while len(session._events) < 3:
+            await asyncio.sleep(0.02)
+        start = {"type": "start", "session": session.id}
+        access, headers = Access(host="127.0.0.1"), {"Host": "127.0.0.1"}
+        first, second = Line(start, 2), Line(start, 3)
+        await Talker(hub, access, first).run(headers)
+        talking = asyncio.create_task(Talker(hub, access, second).run(headers))
+        await second.is_full.wait()
+        await asyncio.to_thread(hub.close, session, "closed")
+        await talking
+        kinds = [one["type"] for one in first.told + second.told]
+        assert kinds == ["ready", "speaking", "ready", "played", "idle"]
+
+    running(test, hub)
