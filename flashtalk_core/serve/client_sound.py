@@ -5,6 +5,7 @@ Axis legend: C channels, n samples.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -14,7 +15,10 @@ from ..live.audio.framer import AudioFormat
 from ..media.audio.resampling import StreamResampler
 from ..media.audio.source import Block
 from .limits import MAX_MESSAGE_BYTES
-from .protocol import samples_of
+from .protocol import RefusedError, samples_of
+
+TURN_S = 60.0
+"""How long an utterance that is posted waits for the one before it: as long as sound may wait."""
 
 
 class Listener(Protocol):
@@ -25,8 +29,13 @@ class Listener(Protocol):
         """Number of the utterance that began last; 0 before the first."""
         ...
 
-    def push(self, samples: Block, utterance: int | None = None) -> None:
-        """Append sound."""
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Held by who speaks a whole utterance."""
+        ...
+
+    def push(self, samples: Block, utterance: int | None = None) -> bool:
+        """Append sound; return whether it will be spoken."""
         ...
 
     def end(self) -> None:
@@ -57,8 +66,11 @@ class ClientSound:
         self._sound = sound
         self._resampler: StreamResampler | None = None
 
-    def push(self, data: bytes, utterance: int | None = None) -> None:
+    def push(self, data: bytes, utterance: int | None = None) -> bool:
         """Append sound, s16le; see :meth:`.session.ServedSession.push`.
+
+        Returns:
+            Whether it will be spoken.
 
         Raises:
             InvalidInputError: If it is no whole number of samples, or too much of it waits.
@@ -69,7 +81,7 @@ class ClientSound:
             block = np.repeat(mono, self._sound.channels, axis=0)
         if self.rate_hz != self._sound.rate_hz:
             block = self._resampled(block)
-        self._push(block, utterance)
+        return self._push(block, utterance)
 
     def end(self, utterance: int | None = None) -> None:
         """End the utterance."""
@@ -91,21 +103,41 @@ class ClientSound:
             self._resampler = StreamResampler(self.rate_hz, sound.rate_hz, sound.channels)
         return self._resampler.process(block)
 
-    def _push(self, block: Block, utterance: int | None) -> None:
-        if block.shape[1]:
-            self.session.push(block, utterance)
+    def _push(self, block: Block, utterance: int | None) -> bool:
+        return not block.shape[1] or self.session.push(block, utterance)
 
 
 async def say(sound: ClientSound, data: AsyncIterator[bytes]) -> tuple[int | None, float]:
     """Speak one utterance, taken as it arrives; what came is spoken, also if the client leaves.
+
+    Of several for one session each waits until the one before it has come.
 
     Args:
         sound: Of the client.
         data: The sound, s16le, cut anywhere.
 
     Returns:
-        The number of the utterance, ``None`` of no sound, and the seconds that were taken.
+        The number of the utterance, ``None`` of no sound, and the seconds that were taken: less
+        than came where a clear or somebody else ended it.
+
+    Raises:
+        RefusedError: If another one goes on for too long.
     """
+    turn = sound.session.turn
+    try:
+        async with asyncio.timeout(TURN_S):
+            await turn.acquire()
+    except TimeoutError:
+        raise RefusedError(
+            "busy", f"an utterance that is posted has not ended in {TURN_S:g} s; try again later", 5
+        ) from None
+    try:
+        return await _say(sound, data)
+    finally:
+        turn.release()
+
+
+async def _say(sound: ClientSound, data: AsyncIterator[bytes]) -> tuple[int | None, float]:
     session = sound.session
     session.end()
     before = session.last_utterance
@@ -117,10 +149,10 @@ async def say(sound: ClientSound, data: AsyncIterator[bytes]) -> tuple[int | Non
             whole = len(taken) - len(taken) % frame_bytes
             rest = taken[whole:]
             for start in range(0, whole, MAX_MESSAGE_BYTES):
-                sound.push(taken[start : min(whole, start + MAX_MESSAGE_BYTES)], number)
+                piece = taken[start : min(whole, start + MAX_MESSAGE_BYTES)]
+                num_bytes += len(piece) * sound.push(piece, number)
                 last = session.last_utterance
                 number = number or (last if last != before else None)
-            num_bytes += whole
     finally:
         sound.end(number)
     last = session.last_utterance

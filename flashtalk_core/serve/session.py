@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -144,6 +145,8 @@ class ServedSession:
         clock = PlayoutClock(self.live, rate_hz, self.began_s)
         self.meter = SessionMeter(clock.due_s)
         self._lock = Lock()
+        self.turn = asyncio.Lock()
+        """Held by who speaks a whole utterance."""
         self._events: deque[Fields] = deque(maxlen=_MAX_EVENTS)
         self._wake: Callable[[], object] = lambda: None
         self._client = 0
@@ -174,20 +177,25 @@ class ServedSession:
         """Number of the utterance that began last; 0 before the first."""
         return self.sound.last_number
 
-    def push(self, samples: Block, utterance: int | None = None) -> None:
+    def push(self, samples: Block, utterance: int | None = None) -> bool:
         """Append sound; see :meth:`LiveSession.push`.
+
+        Returns:
+            Whether it will be spoken: it is not of an utterance that ended, nor silence.
 
         Raises:
             FlashTalkError: If it cannot be taken, or the session is over.
         """
-        before = self.sound.last_number, self.sound.num_pushes
         with self.live.changed:
             if self._is_silent:
                 raise RefusedError("session", "the session is over; start a new one")
+            before = self.sound.num_pushes
             self.live.push(samples, utterance)
-        if (self.sound.last_number, self.sound.num_pushes) != before:
-            self._spoke_s = self._now_s()
-            self.meter.note_said(self.sound.last_number, self._spoke_s)
+            is_taken = self.sound.num_pushes != before
+            if is_taken:
+                self._spoke_s = self._now_s()
+                self.meter.note_said(self.sound.last_number, self._spoke_s)
+            return is_taken
 
     def end(self) -> None:
         """End the utterance."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...flashtalk_core.errors import FlashTalkError, InvalidInputError, require
 from ...flashtalk_core.serve.client_sound import ClientSound, say
 from ...flashtalk_core.serve.limits import MAX_MESSAGE_BYTES
-from ...flashtalk_core.serve.protocol import Start, parse_start
+from ...flashtalk_core.serve.protocol import RefusedError, Start, parse_start
 from ...flashtalk_core.serve.session import ServedSession
 from ...flashtalk_core.serve.talker import Talker
 from ...flashtalk_core.streaming.broadcast import TooManyViewersError
@@ -151,8 +151,13 @@ def _answering(answer: Answer) -> Handler:
             return web.json_response(await answer(request, found), headers=answer_headers())
         except FlashTalkError as error:
             found.counts.refused += 1
-            told = {"code": "input", "message": str(error)}
-            return web.json_response(told, status=400, headers=answer_headers())
+            code, status, headers = "input", 400, answer_headers()
+            if isinstance(error, RefusedError):
+                code, status = error.code, 404
+                if error.retry_after_s is not None:
+                    status, headers = 503, headers | {"Retry-After": str(error.retry_after_s)}
+            told = {"code": code, "message": str(error)}
+            return web.json_response(told, status=status, headers=headers)
 
     return handle
 

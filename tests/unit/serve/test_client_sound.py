@@ -7,7 +7,9 @@ import pytest
 
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.live.audio.framer import AudioFormat
+from flashtalk_core.serve import client_sound
 from flashtalk_core.serve.client_sound import ClientSound, say
+from flashtalk_core.serve.protocol import RefusedError
 
 pytestmark = pytest.mark.cpu
 
@@ -19,11 +21,13 @@ class Heard:
 
     def __init__(self):
         self.blocks, self.num_ends, self.last_utterance, self._is_open = [], 0, 0, False
+        self.turn = asyncio.Lock()
 
     def push(self, samples, utterance=None):
         self.last_utterance += not self._is_open
         self._is_open = True
         self.blocks.append(samples)
+        return True
 
     def end(self):
         self.num_ends += 1
@@ -88,6 +92,26 @@ def test_a_clear_forgets_what_the_resampler_holds():
     sound.clear()
     sound.end()
     assert len(heard.samples) == 0
+
+
+def test_an_utterance_waits_for_its_turn_only_so_long(monkeypatch):
+    monkeypatch.setattr(client_sound, "TURN_S", 0.05)
+    heard, may_end = Heard(), asyncio.Event()
+
+    async def stalled():
+        yield tone(24_000)
+        await may_end.wait()
+
+    async def test():
+        first = asyncio.create_task(say(ClientSound(heard, SESSION, 24_000), stalled()))
+        await asyncio.sleep(0.01)
+        with pytest.raises(RefusedError, match="has not ended in") as refused:
+            await say(ClientSound(heard, SESSION, 24_000), cut(tone(24_000), 1000))
+        assert (refused.value.code, heard.num_ends) == ("busy", 1)
+        may_end.set()
+        assert await first == (1, 0.5)
+
+    asyncio.run(test())
 
 
 def test_half_a_sample_is_refused():

@@ -127,3 +127,52 @@ def test_events_that_did_not_reach_a_client_reach_the_next_one():
         assert kinds == ["ready", "speaking", "ready", "played", "idle"]
 
     running(test, hub)
+
+
+async def slowly(frames, pieces):
+    for _ in range(pieces):
+        yield speech(frames)
+        await asyncio.sleep(0.05)
+
+
+def test_utterances_that_are_posted_together_are_all_spoken_whole():
+    hub = make_hub(0.05)
+
+    async def test(address, client):
+        socket = await client.ws_connect(f"{address}/live")
+        await socket.send_json({"type": "start"})
+        url = f"{address}/sessions/{(await next_of(socket, 'ready'))['session']}/say"
+        answers = await asyncio.gather(*(client.post(url, data=slowly(2, 5)) for _ in range(3)))
+        told = [await answer.json() for answer in answers]
+        assert sorted(one["utterance"] for one in told) == [1, 2, 3]
+        assert [one["seconds"] for one in told] == [0.4] * 3
+        for number in (1, 2, 3):
+            played = await next_of(socket, "played")
+            assert (played["utterance"], played["seconds"]) == (number, 0.4)
+            assert not played["interrupted"]
+        await socket.close()
+
+    running(test, hub)
+
+
+def test_a_post_that_was_cut_short_is_told_how_much_was_taken():
+    hub = make_hub(0.05)
+
+    async def test(address, client):
+        socket = await client.ws_connect(f"{address}/live")
+        await socket.send_json({"type": "start"})
+        session = hub.find((await next_of(socket, "ready"))["session"])
+
+        async def body():
+            yield speech(5)
+            while session.last_utterance < 1:
+                await asyncio.sleep(0.01)
+            await socket.send_json({"type": "clear"})
+            assert (await next_of(socket, "played"))["interrupted"]
+            yield speech(20)
+
+        answer = await client.post(f"{address}/sessions/{session.id}/say", data=body())
+        assert await answer.json() == {"utterance": 1, "seconds": 0.2}
+        await socket.close()
+
+    running(test, hub)
