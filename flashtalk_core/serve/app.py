@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FlashTalkError
 from ..json_text import parse_json
+from ..log import printable_log
 from ..streaming.broadcast import TooManyViewersError
 from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .access import Access
@@ -26,6 +28,8 @@ from .webrtc.routes import WebRtc
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+_log = printable_log(logging.getLogger(__name__))
 
 _CHECK_S = 1.0
 _HEARTBEAT_S = 10.0
@@ -211,16 +215,29 @@ class LiveApp:
         return self._hub.find(request.match_info["session"])
 
     async def _watch(self, _app: web.Application) -> AsyncIterator[None]:
+        closing: set[asyncio.Task[None]] = set()
+
         async def check() -> None:
             while True:
                 await asyncio.sleep(_CHECK_S)
-                await asyncio.to_thread(self._hub.close_finished)
+                for session, reason in self._hub.finished():
+                    task = asyncio.create_task(self._close(session, reason))
+                    closing.add(task)
+                    task.add_done_callback(closing.discard)
 
         task = asyncio.create_task(check())
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        await asyncio.gather(*closing)
+
+    async def _close(self, session: ServedSession, reason: str) -> None:
+        """End a session; what goes wrong then is no matter of the others."""
+        try:
+            await asyncio.to_thread(self._hub.close, session, reason)
+        except Exception:
+            _log.exception("session %s could not be ended properly", session.id[:6])
 
     async def _stop(self, _app: web.Application) -> None:
         # Before connections are waited for: they end with their sessions.

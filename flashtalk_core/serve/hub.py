@@ -240,15 +240,15 @@ class LiveHub:
                 return
             self.counts.failed_sessions += session.error is not None
             place = self._taken.pop(session.id)
-        session.close(reason)
-        self.avatars.leave(place)
+        try:
+            session.close(reason)
+        finally:
+            self.avatars.leave(place)
 
-    def close_finished(self) -> None:
-        """End the sessions whose time is over."""
-        for session in list(self._sessions.values()):
-            reason = session.why_over()
-            if reason:
-                self.close(session, reason)
+    def finished(self) -> list[tuple[ServedSession, str]]:
+        """Return the sessions whose time is over, and why; :meth:`close` ends them."""
+        found = [(session, session.why_over()) for session in list(self._sessions.values())]
+        return [(session, reason) for session, reason in found if reason]
 
     def stop(self) -> None:
         """End all sessions, and stop drawing."""

@@ -24,6 +24,9 @@ _log = printable_log(logging.getLogger(__name__))
 QUEUED_FRAMES = 50
 """Frames that may wait for one output, 2 s; one that falls further behind is ended."""
 RECORDED_FRAMES = 500
+FINISH_S = 30.0
+"""How long an output may take for what waits, once its session ends: a recording may be 20 s
+behind."""
 _JPEG_QUALITY = 90
 
 
@@ -78,10 +81,15 @@ class OutputThread(Thread):
             self._is_behind = True
 
     def finish(self) -> None:
-        """End after what waits, and wait for it; not from its own thread."""
+        """End after what waits, and wait for it, but not for ever; not from its own thread."""
         self._is_closed = True
-        self._queue.put(None)
-        self.join()
+        try:
+            self._queue.put(None, timeout=FINISH_S)
+        except Full:
+            self._is_behind = True
+        self.join(FINISH_S)
+        if self.is_alive():
+            _log.error("%s did not end in %g s and was left behind", self.name, FINISH_S)
 
     def run(self) -> None:
         """Hand over frames until it is closed."""

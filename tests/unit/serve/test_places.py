@@ -6,6 +6,7 @@ from threading import Event
 import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
+from flashtalk_core.serve import outputs  # noqa: E402
 from tests.unit.serve.lamp import make_hub, serving  # noqa: E402
 
 pytestmark = pytest.mark.cpu
@@ -66,3 +67,59 @@ def test_each_of_sessions_that_begin_together_has_a_recording_of_its_own(tmp_pat
     recorded = [path.name for path in tmp_path.iterdir()]
     assert sorted(name[-8:-4] for name in recorded) == [f"{number:04d}" for number in range(1, 7)]
     assert all(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_a_session_that_cannot_be_ended_keeps_no_other_one_open(monkeypatch):
+    hub = make_hub(0.01, session_s=0.5, sessions=3)
+    may_end = Event()
+
+    def wait(reason):
+        may_end.wait(20)
+
+    def fail(reason):
+        raise RuntimeError("out of luck")
+
+    async def test(address, client):
+        sessions = []
+        for _ in range(3):
+            answer = await client.post(f"{address}/sessions")
+            sessions.append(hub.find((await answer.json())["session"]))
+        ends = [sessions[0].close, sessions[1].close]
+        monkeypatch.setattr(sessions[0], "close", fail)
+        monkeypatch.setattr(sessions[1], "close", wait)
+        await until(lambda: not hub.stats()["open_sessions"])
+        assert sessions[2]._stop.is_set()
+        assert (await client.post(f"{address}/sessions")).status == 201
+        await until(lambda: not hub.stats()["open_sessions"])  # and looked at again
+        may_end.set()
+        for end in ends:
+            end("limit")
+
+    running(test, hub)
+
+
+def test_an_output_that_hangs_is_left_behind(monkeypatch):
+    monkeypatch.setattr(outputs, "FINISH_S", 0.1)
+    hub, is_taking, may_end = make_hub(0.01), Event(), Event()
+
+    class Hung:
+        def take(self, shown):
+            is_taking.set()
+            may_end.wait(20)
+
+        def close(self, *, is_whole):
+            """Do nothing."""
+
+    async def test(address, client):
+        answer = await client.post(f"{address}/sessions")
+        session = hub.find((await answer.json())["session"])
+        hung = session.add_output("hung", Hung(), capacity=1)
+        await until(is_taking.is_set)
+        async with asyncio.timeout(3):
+            assert (await client.delete(f"{address}/sessions/{session.id}")).status == 200
+        assert hung.is_alive()
+        may_end.set()
+        await asyncio.to_thread(hung.join, 3)
+        assert not hung.is_alive()
+
+    running(test, hub)
