@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ..errors import require
 from ..excerpt import excerpt
+from .limits import MAX_GUESTS
 from .protocol import RefusedError
 
 _BEARER = "bearer "
@@ -85,6 +86,54 @@ class Access:
                 f"page {origin!r} is of another site; start the server with --allow-origin "
                 f"{origin} if it may use it",
             )
+
+
+class Guests:
+    """Sockets whose clients have yet to show that they may use the server; on its loop."""
+
+    def __init__(self, access: Access) -> None:
+        """Begin without guests."""
+        self.access = access
+        self.num_guests = 0
+
+    def admit(self, headers: Mapping[str, str]) -> Guest:
+        """Let a client in, to send its first message.
+
+        Raises:
+            RefusedError: If too many are about to.
+        """
+        guest = Guest(self)
+        try:
+            guest.check(headers)
+        except RefusedError:
+            if self.num_guests > MAX_GUESTS:
+                guest.leave()
+                raise RefusedError(
+                    "busy",
+                    f"{MAX_GUESTS} clients have yet to send their token; send it in the headers, "
+                    "or try again later",
+                    5,
+                ) from None
+        return guest
+
+
+class Guest:
+    """One of them; it counts until its token was seen, or it leaves."""
+
+    def __init__(self, guests: Guests) -> None:
+        """Count it."""
+        self._guests, self._is_counted = guests, True
+        guests.num_guests += 1
+
+    def check(self, headers: Mapping[str, str], token: str = "") -> None:
+        """Check a token; see :meth:`Access.check`."""
+        self._guests.access.check(headers, token)
+        self.leave()
+
+    def leave(self) -> None:
+        """Count it no longer."""
+        self._guests.num_guests -= self._is_counted
+        self._is_counted = False
 
 
 def is_loopback(host: str) -> bool:

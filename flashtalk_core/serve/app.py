@@ -13,7 +13,7 @@ from ..json_text import parse_json
 from ..log import printable_log
 from ..streaming.broadcast import TooManyViewersError
 from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
-from .access import Access
+from .access import Access, Guests
 from .client_sound import ClientSound, say
 from .hub import LiveHub
 from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
@@ -34,6 +34,12 @@ _log = printable_log(logging.getLogger(__name__))
 _CHECK_S = 1.0
 _HEARTBEAT_S = 10.0
 _FIRST_MESSAGE_BYTES = MAX_PORTRAIT_BYTES * 4 // 3 + MAX_MESSAGE_BYTES
+_SOCKET: dict[str, Any] = {
+    "heartbeat": _HEARTBEAT_S,
+    "max_msg_size": _FIRST_MESSAGE_BYTES,
+    # Sound and pictures become no smaller by it, and a few bytes could stand for many.
+    "compress": False,
+}
 _STATUS = {
     "token": 401, "origin": 403, "host": 403, "session": 404, "type": 415, "package": 501,
     "full": 503, "busy": 503,
@@ -62,6 +68,7 @@ class LiveApp:
             ice_servers: What WebRTC asks for ways to its clients; nobody by default.
         """
         self._hub, self._access, self._page = hub, access, page
+        self._guests = Guests(access)
         self._webrtc = WebRtc(hub, access, ice_servers)
 
     def make(self) -> web.Application:
@@ -96,9 +103,13 @@ class LiveApp:
         from aiohttp import web
 
         self._access.check_page(request.headers)
-        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=_FIRST_MESSAGE_BYTES)
-        await socket.prepare(request)
-        await Talker(self._hub, self._access, socket).run(request.headers)
+        socket = web.WebSocketResponse(**_SOCKET)
+        guest = self._guests.admit(request.headers)
+        try:
+            await socket.prepare(request)
+            await Talker(self._hub, guest, socket).run(request.headers)
+        finally:
+            guest.leave()
         return socket
 
     async def omnirt(self, request: web.Request) -> web.WebSocketResponse:
@@ -106,7 +117,7 @@ class LiveApp:
         from aiohttp import web
 
         self._access.check(request.headers)
-        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=_FIRST_MESSAGE_BYTES)
+        socket = web.WebSocketResponse(**_SOCKET)
         await socket.prepare(request)
         await OmnirtClient(self._hub, socket).run()
         return socket

@@ -9,6 +9,8 @@ from ..errors import require
 MAX_MESSAGE_BYTES = 256 * 1024
 """Of a message of sound or text."""
 MAX_PORTRAIT_BYTES = 20 * 2**20
+MAX_GUESTS = 16
+"""Sockets whose clients have not sent their token yet: each may send a portrait with it."""
 MAX_PROMPT_CHARACTERS = 2_000
 WRITE_TIMEOUT_S = 10.0
 """How long a client may take for one message before it is dropped."""

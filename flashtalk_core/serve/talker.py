@@ -123,8 +123,9 @@ class Talker:
         fields = parse_message(first.data)
         if fields["type"] != "start":
             raise InvalidInputError(f"the first message is {fields['type']!r}; send 'start' first")
+        token = fields.get("token")  # looked at before a portrait is decoded
+        self._access.check(headers, token if isinstance(token, str) else "")
         start = parse_start(fields)
-        self._access.check(headers, start.token)
         session = await self._hub.enter(replace(start, token=""))
         wanted = session.start if start.session else start
         own = {"rate": wanted.rate, "channels": wanted.channels, "format": wanted.format}

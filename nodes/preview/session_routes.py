@@ -73,7 +73,9 @@ async def talk(request: web.Request) -> web.StreamResponse:
     from aiohttp import web
 
     check_asker(request)
-    line = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES)
+    line = web.WebSocketResponse(
+        heartbeat=_HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False
+    )
     if not line.can_prepare(request):
         return await serve_message(request)
     door = LiveDoor(_find(request), request.path)
