@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -17,12 +18,15 @@ from ..excerpt import excerpt
 from ..live.decide import Idle, Policy
 from ..live.realtime import DrawingThread
 from ..live.scheduler import MOST_LOAD, num_speakers
+from ..log import printable_log
 from .avatars import Avatar, Avatars
 from .encoders import FragmentOutput, RecordingOutput
 from .limits import SESSIONS_PER_SPEAKER, ServerLimits
 from .meters import ServerCounts
 from .protocol import RefusedError, Start
 from .session import Recorder, ServedSession
+
+_log = printable_log(logging.getLogger(__name__))
 
 PREPARE_TIMEOUT_S = 120.0
 """How long a client waits for its portrait."""
@@ -63,6 +67,7 @@ class LiveHub:
         self._places: set[object] = set()
         self._taken: dict[str, object] = {}
         self._num_recordings = 0
+        self._is_stopped = False
         self._lock = Lock()
 
     @property
@@ -142,6 +147,11 @@ class LiveHub:
                 f"the portrait was not ready in {PREPARE_TIMEOUT_S:g} s; try again later",
                 _RETRY_S,
             ) from None
+        except asyncio.CancelledError:
+            if found.cancelled():
+                with self._lock:
+                    self._check_open()
+            raise
 
     def welcome(self, session: ServedSession) -> dict[str, Any]:
         """Return what a client is told of its session."""
@@ -157,6 +167,7 @@ class LiveHub:
             RefusedError: If there is none.
         """
         with self._lock:
+            self._check_open()
             taken = len(self._sessions) + len(self._places)
             if taken >= self.max_sessions:
                 raise RefusedError(
@@ -191,24 +202,45 @@ class LiveHub:
         return self.call(lambda: self.avatars.prepare(plan, policy, draw_due))
 
     def call(self, task: Callable[[], object]) -> Future[object]:
-        """Run a task in the thread that draws, once no session needs a chunk."""
-        return self._drawing.call(task)
+        """Run a task in the thread that draws, once no session needs a chunk.
+
+        Raises:
+            RefusedError: If the server stops; tasks that wait then are cancelled.
+        """
+        with self._lock:
+            self._check_open()
+            return self._drawing.call(task)
 
     def open(self, avatar: Avatar, start: Start, place: object) -> ServedSession:
         """Begin a session in a place of :meth:`admit`.
 
         Raises:
-            FlashTalkError: If its sound or its recording cannot be as they are wanted.
+            FlashTalkError: If its sound or its recording cannot be as they are wanted, or the
+                server stops.
         """
         session = ServedSession(
             avatar, start, self._drawing, self.limits, FragmentOutput, self._recorder(), self._now_s
         )
-        with self._lock:
-            self._places.discard(place)
-            self._sessions[session.id] = session
-            self._taken[session.id] = place
-            self.counts.sessions += 1
+        try:
+            with self._lock:
+                self._check_open()
+                self._places.discard(place)
+                self._sessions[session.id] = session
+                self._taken[session.id] = place
+                self.counts.sessions += 1
+        except RefusedError:
+            session.close("server")
+            raise
         return session
+
+    def _check_open(self) -> None:
+        """Check, with the lock held, that sessions may begin.
+
+        Raises:
+            RefusedError: If the server stops.
+        """
+        if self._is_stopped:
+            raise RefusedError("busy", "the server stops; try again later", _RETRY_S)
 
     def _recorder(self) -> Recorder | None:
         """Return what records the next session, into a file that no other session has."""
@@ -251,9 +283,14 @@ class LiveHub:
         return [(session, reason) for session, reason in found if reason]
 
     def stop(self) -> None:
-        """End all sessions, and stop drawing."""
+        """End all sessions, and stop drawing; none begins any more."""
+        with self._lock:
+            self._is_stopped = True
         for session in list(self._sessions.values()):
-            self.close(session, "server")
+            try:
+                self.close(session, "server")
+            except Exception:  # the border between one session and the others
+                _log.exception("session %s could not be ended properly", session.id[:6])
         self._drawing.stop()
         self.avatars.close()
 

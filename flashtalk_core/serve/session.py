@@ -38,6 +38,7 @@ _ID_BYTES = 24
 _RING_BYTES = 16 * 2**20
 _MAX_EVENTS = 256
 """Events that are kept for a client that is away; the oldest are dropped."""
+_OVER = "the session is over; start a new one"
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
 Fields = dict[str, Any]
@@ -144,7 +145,7 @@ class ServedSession:
         rate_hz = chunks[-1].frame_rate_hz
         clock = PlayoutClock(self.live, rate_hz, self.began_s)
         self.meter = SessionMeter(clock.due_s)
-        self._lock = Lock()
+        self._lock, self._encoding = Lock(), Lock()
         self.turn = asyncio.Lock()
         """Held by who speaks a whole utterance."""
         self._events: deque[Fields] = deque(maxlen=_MAX_EVENTS)
@@ -188,7 +189,7 @@ class ServedSession:
         """
         with self.live.changed:
             if self._is_silent:
-                raise RefusedError("session", "the session is over; start a new one")
+                raise RefusedError("session", _OVER)
             before = self.sound.num_pushes
             self.live.push(samples, utterance)
             is_taken = self.sound.num_pushes != before
@@ -258,16 +259,21 @@ class ServedSession:
     # Whoever watches
 
     def stream(self) -> Broadcast:
-        """Return the fragments for viewers; they are encoded from the first call on."""
-        with self._lock:
+        """Return the fragments for viewers; they are encoded from the first call on.
+
+        Raises:
+            FlashTalkError: If the session is over, or its video cannot be encoded.
+        """
+        with self._encoding:
             if self._stream is not None and not self._stream.is_closed:
                 return self._stream
-            self._stream = stream = Broadcast(_RING_BYTES, self._limits.viewers)
-        encoder = self._encoder(stream, self.size_px, self.sound.format)
-        self.add_output(
-            "encoder", encoder, on_first=lambda frame: self._tell("stream", frame=frame)
-        )
-        return stream
+            stream = Broadcast(_RING_BYTES, self._limits.viewers)
+            encoder = self._encoder(stream, self.size_px, self.sound.format)
+            self.add_output(
+                "encoder", encoder, on_first=lambda frame: self._tell("stream", frame=frame)
+            )
+            self._stream = stream
+            return stream
 
     def add_output(
         self,
@@ -276,11 +282,18 @@ class ServedSession:
         capacity: int = QUEUED_FRAMES,
         on_first: Callable[[int], object] = lambda _: None,
     ) -> OutputThread:
-        """Let an output take the frames from now on, until it falls behind."""
-        thread = OutputThread(name, output, self._forget, capacity, on_first)
+        """Let an output take the frames from now on, until it falls behind.
+
+        Raises:
+            RefusedError: If the session is over; the output is closed then.
+        """
         with self._lock:
-            self._outputs = (*self._outputs, thread)
-        return thread
+            if not self._stop.is_set():
+                thread = OutputThread(name, output, self._forget, capacity, on_first)
+                self._outputs = (*self._outputs, thread)
+                return thread
+        output.close(is_whole=False)
+        raise RefusedError("session", _OVER)
 
     def remove_output(self, thread: OutputThread) -> None:
         """Let an output take no more."""

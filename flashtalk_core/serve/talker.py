@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,7 +81,8 @@ class Talker:
         output: OutputThread | None = None
         if start.format != "none":
             frames = FrameOutput(start.format, self._offer)
-            output = session.add_output(f"{start.format} client", frames)
+            with suppress(RefusedError):  # it is over, as the client is told below
+                output = session.add_output(f"{start.format} client", frames)
         client = session.attach(self._wake)
         sound = ClientSound(session, session.sound.format, start.rate, start.channels)
         listening = self._listen(session, client, sound)

@@ -92,7 +92,10 @@ async def stream(request: web.Request) -> web.StreamResponse:
     session = _find(request).session
     if request.method == "HEAD":
         return web.Response(headers=VIDEO_HEADERS | answer_headers())
-    broadcast = await asyncio.to_thread(session.stream)
+    try:
+        broadcast = await asyncio.to_thread(session.stream)
+    except RefusedError as error:  # it ends just now
+        raise web.HTTPNotFound(text=f"{error}\n", headers=answer_headers()) from None
     start_ms = parse_start_ms(request.query.get(FROM, ""))
     try:
         return await send_stream(broadcast, request, answer_headers(), start_ms)

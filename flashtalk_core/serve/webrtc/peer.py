@@ -24,6 +24,7 @@ from ...live.audio.sound import LiveSound
 from ...log import printable_log
 from ...media.audio.source import Block
 from ..outputs import Output, OutputThread
+from ..protocol import RefusedError
 from .ice import IceServer
 from .pieces import Arrivals
 from .tracks import SessionTracks
@@ -47,7 +48,7 @@ class Session(Protocol):
     id: str
     sound: LiveSound
 
-    def push(self, samples: Block) -> None:
+    def push(self, samples: Block) -> object:
         """Append sound."""
         ...
 
@@ -170,7 +171,10 @@ class Peer:
         elif state == "connected":
             self._timer.cancel()
             if self._tracks is not None and self._output is None and not self._is_closed:
-                self._output = self.session.add_output("WebRTC", self._tracks)
+                try:
+                    self._output = self.session.add_output("WebRTC", self._tracks)
+                except RefusedError:  # the session is over
+                    self._end()
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         sound = self.session.sound

@@ -1,12 +1,14 @@
 """Places of the server: who holds one, and when it is given back."""
 
 import asyncio
+import threading
 from threading import Event
 
 import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 from flashtalk_core.serve import outputs  # noqa: E402
+from flashtalk_core.serve.protocol import RefusedError  # noqa: E402
 from tests.unit.serve.lamp import make_hub, serving  # noqa: E402
 
 pytestmark = pytest.mark.cpu
@@ -121,5 +123,97 @@ def test_an_output_that_hangs_is_left_behind(monkeypatch):
         may_end.set()
         await asyncio.to_thread(hung.join, 3)
         assert not hung.is_alive()
+
+    running(test, hub)
+
+
+def test_nothing_begins_while_the_server_stops_or_after(monkeypatch):
+    hub = make_hub(0.01)
+    is_waited_for, may_go_on = Event(), Event()
+    prepare = hub.avatars.prepare
+
+    def slow(plan, policy, between=lambda: None):
+        is_waited_for.set()
+        may_go_on.wait(5)
+        return prepare(plan, policy, between)
+
+    async def test(address, client):
+        monkeypatch.setattr(hub.avatars, "prepare", slow)
+        wanted = ({"prompt": prompt} for prompt in ("first", "second"))
+        posts = [
+            asyncio.create_task(client.post(f"{address}/sessions", json=one)) for one in wanted
+        ]
+        await until(is_waited_for.is_set)
+        await until(lambda: hub._drawing._tasks)  # the other one waits for its turn
+        stopping = asyncio.create_task(asyncio.to_thread(hub.stop))
+        await until(lambda: hub._drawing._is_ending)
+        posts.append(asyncio.create_task(client.post(f"{address}/sessions")))
+        may_go_on.set()
+        for post in posts:
+            answer = await asyncio.wait_for(post, 5)
+            assert (answer.status, (await answer.json())["code"]) == (503, "busy")
+        await stopping
+        assert not hub._sessions
+        assert not hub._places
+        with pytest.raises(RefusedError):
+            hub.call(lambda: None)
+
+    running(test, hub)
+
+
+def test_a_session_that_is_over_takes_no_output_more():
+    hub = make_hub(0.01)
+    before = threading.active_count()
+    closed = []
+
+    class Kept:
+        def take(self, shown):
+            """Do nothing."""
+
+        def close(self, *, is_whole):
+            closed.append(is_whole)
+
+    async def test(address, client):
+        answer = await client.post(f"{address}/sessions")
+        session = hub.find((await answer.json())["session"])
+        await asyncio.to_thread(hub.close, session, "closed")
+        for begin in (lambda: session.add_output("late", Kept()), session.stream):
+            with pytest.raises(RefusedError, match="the session is over"):
+                begin()
+        assert closed == [False]
+        assert not [one for one in threading.enumerate() if one.name.startswith("live-late")]
+
+    running(test, hub)
+    assert threading.active_count() <= before
+
+
+def test_viewers_that_come_together_watch_one_stream():
+    hub = make_hub(0.01)
+
+    async def test(address, client):
+        answer = await client.post(f"{address}/sessions")
+        session = hub.find((await answer.json())["session"])
+        streams = await asyncio.gather(*(asyncio.to_thread(session.stream) for _ in range(4)))
+        assert len(set(streams)) == 1
+        assert [one.name for one in session._outputs] == ["live-encoder"]
+
+    running(test, hub)
+
+
+def test_an_encoder_that_cannot_begin_leaves_room_for_the_next(monkeypatch):
+    hub = make_hub(0.01)
+
+    def fail(*_args):
+        raise RuntimeError("out of luck")
+
+    async def test(address, client):
+        answer = await client.post(f"{address}/sessions")
+        session = hub.find((await answer.json())["session"])
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "_encoder", fail)
+            with pytest.raises(RuntimeError):
+                session.stream()
+        session.stream()
+        assert [one.name for one in session._outputs] == ["live-encoder"]
 
     running(test, hub)
