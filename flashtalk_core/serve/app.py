@@ -20,7 +20,7 @@ from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
 from .meters import prometheus
 from .omnirt import PATH, OmnirtClient
 from .page_files import PageFiles
-from .protocol import RefusedError, parse_start
+from .protocol import RefusedError, code_of, parse_start, told_of
 from .session import ServedSession
 from .talker import Talker
 from .webrtc.ice import IceServer
@@ -42,7 +42,7 @@ _SOCKET: dict[str, Any] = {
 }
 _STATUS = {
     "token": 401, "origin": 403, "host": 403, "session": 404, "type": 415, "package": 501,
-    "full": 503, "busy": 503,
+    "internal": 500, "full": 503, "busy": 503,
 }  # fmt: skip
 _OF_SOCKETS = {"token", "session", "format"}
 """Fields of ``start`` that a request without a socket has no use for."""
@@ -269,12 +269,12 @@ def _refusing(hub: LiveHub) -> Any:
         except ConnectionError:
             return web.Response(status=400)  # nobody reads it
         except FlashTalkError as error:
-            code = error.code if isinstance(error, RefusedError) else "input"
+            code = code_of(error)
             hub.counts.refused += 1
             headers = dict(_HEADERS)
             if isinstance(error, RefusedError) and error.retry_after_s is not None:
                 headers["Retry-After"] = str(error.retry_after_s)
-            answer = {"code": code, "message": str(error)}
+            answer = {"code": code, "message": told_of(error)}
             return web.json_response(answer, status=_STATUS.get(code, 400), headers=headers)
 
     return refuse

@@ -7,7 +7,6 @@ live sessions need. What opentalking speaks.
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 import time
 from collections.abc import Callable
@@ -23,17 +22,22 @@ from ..excerpt import excerpt
 from ..geometry import span_at
 from ..live.audio.sound import LiveSound
 from ..live.session import Job
-from ..log import printable_log
 from .avatars import Avatar, SessionDrawer
 from .limits import WRITE_TIMEOUT_S, ServerLimits
 from .meters import ServerCounts
 from .outputs import jpeg_of
-from .protocol import RefusedError, Start, message, parse_message, parse_start, samples_of
+from .protocol import (
+    RefusedError,
+    Start,
+    message,
+    parse_message,
+    parse_start,
+    samples_of,
+    told_of,
+)
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-_log = printable_log(logging.getLogger(__name__))
 
 PATH = "/v1/audio2video/flashtalk"
 SOUND, PICTURES = b"AUDI", b"VIDX"
@@ -150,14 +154,14 @@ class OmnirtClient:
             return await (self._obey(data) if isinstance(data, str) else self._draw(data))
         except FlashTalkError as error:
             self._hub.counts.refused += 1
-            fields: dict[str, Any] = {"message": str(error)}
+            fields: dict[str, Any] = {"message": told_of(error)}
             if isinstance(error, RefusedError):
                 fields |= {"code": error.code, "retry_after": error.retry_after_s}
             return message("error", **fields)
         except Exception as error:  # the border between one client and the others
-            _log.exception("a chunk failed")
             self._end()
-            return message("error", message=f"the session ends: {error}; send 'init' again")
+            text = f"the session ends: {told_of(error)}; send 'init' again"
+            return message("error", message=text)
 
     async def _obey(self, text: str) -> str:
         fields = parse_message(text)
@@ -174,10 +178,10 @@ class OmnirtClient:
         self._place = self._hub.admit()
         try:
             avatar = await self._hub.find_avatar(start, self._place)
+            self._session = session = ChunkByChunk(avatar)
         except BaseException:
             self._hub.release(self._place)
             raise
-        self._session = session = ChunkByChunk(avatar)
         self._ends_s = time.monotonic() + self._hub.limits.session_s
         self._hub.counts.sessions += 1
         height, width = session.size_px

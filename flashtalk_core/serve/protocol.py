@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import binascii
 import json
+import logging
+import secrets
 import struct
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -15,8 +17,11 @@ from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..live.decide import Idle
 from ..live.shown import Shown
+from ..log import printable_log
 from ..media.audio.source import Block
 from .limits import MAX_PORTRAIT_BYTES, MAX_PROMPT_CHARACTERS
+
+_log = printable_log(logging.getLogger(__name__))
 
 Format = Literal["none", "jpeg", "i420", "rgb"]
 """What a client gets as binary messages: nothing, or a picture and its sound."""
@@ -46,6 +51,26 @@ class RefusedError(FlashTalkError):
         super().__init__(message)
         self.code = code
         self.retry_after_s = retry_after_s
+
+
+def code_of(error: BaseException) -> str:
+    """Return what an error is, for programs."""
+    if isinstance(error, RefusedError):
+        return error.code
+    return "input" if isinstance(error, InvalidInputError) else "internal"
+
+
+def told_of(error: BaseException) -> str:
+    """Return what a client is told of an error.
+
+    What is none of the client's doing may name files and machines: it goes to the log, and the
+    client gets the number to find it there.
+    """
+    if code_of(error) != "internal":
+        return str(error)
+    number = secrets.token_hex(4)
+    _log.error("error %s, as a client was told: %s", number, error, exc_info=error)
+    return f"an error of the server; its log has it as {number}"
 
 
 @dataclass(frozen=True, kw_only=True)

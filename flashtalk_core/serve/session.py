@@ -30,7 +30,7 @@ from ..streaming.broadcast import Broadcast
 from .limits import ServerLimits
 from .meters import SessionMeter
 from .outputs import QUEUED_FRAMES, RECORDED_FRAMES, Output, OutputThread
-from .protocol import RefusedError, Start
+from .protocol import RefusedError, Start, told_of
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -415,7 +415,7 @@ class ServedSession:
     def _fail(self, error: BaseException) -> None:
         _log.error("session %s ends: %s", self.id[:6], error, exc_info=error)
         self.error = error
-        self._tell("error", code="internal", message=f"the session ends: {error}")
+        self._tell("error", code="internal", message=f"the session ends: {told_of(error)}")
         self._stop.set()
         self.live.wake()
 

@@ -16,7 +16,15 @@ from .client_sound import ClientSound
 from .limits import MAX_MESSAGE_BYTES, WRITE_TIMEOUT_S
 from .meters import ServerCounts
 from .outputs import FrameOutput, OutputThread
-from .protocol import RefusedError, Start, message, parse_message, parse_start
+from .protocol import (
+    RefusedError,
+    Start,
+    code_of,
+    message,
+    parse_message,
+    parse_start,
+    told_of,
+)
 from .session import ServedSession
 
 if TYPE_CHECKING:
@@ -71,7 +79,7 @@ class Talker:
         """Serve the client until it leaves or its session ends; ``headers`` of its request."""
         try:
             session, start = await self._begin(headers)
-        except (FlashTalkError, TimeoutError) as error:
+        except FlashTalkError as error:
             self._hub.counts.refused += 1
             await self._refuse(error)
             return
@@ -119,7 +127,10 @@ class Talker:
         """Return the session, and how this client wants its sound and pictures."""
         from aiohttp import WSMsgType
 
-        first = await self._socket.receive(START_TIMEOUT_S)
+        try:
+            first = await self._socket.receive(START_TIMEOUT_S)
+        except TimeoutError:
+            raise InvalidInputError(f"no first message in {START_TIMEOUT_S:g} s") from None
         if first.type is not WSMsgType.TEXT:
             raise InvalidInputError("the first message is no text; send 'start' first")
         fields = parse_message(first.data)
@@ -140,12 +151,9 @@ class Talker:
         return session, wanted
 
     async def _refuse(self, error: Exception) -> None:
-        text = str(error) or f"no first message in {START_TIMEOUT_S:g} s"
-        fields: dict[str, Any] = {"code": "input", "message": text}
-        if isinstance(error, RefusedError):
-            fields["code"] = error.code
-            if error.retry_after_s is not None:
-                fields["retry_after"] = error.retry_after_s
+        fields: dict[str, Any] = {"code": code_of(error), "message": told_of(error)}
+        if isinstance(error, RefusedError) and error.retry_after_s is not None:
+            fields["retry_after"] = error.retry_after_s
         try:
             await self._socket.send_str(message("error", **fields))
             again = 1013 if fields["code"] in ("full", "busy") else 1008
@@ -173,7 +181,9 @@ class Talker:
                     await self._obey(session, sound, parse_message(received.data))
             except FlashTalkError as error:
                 self._hub.counts.refused += 1
-                await self._socket.send_str(message("error", code="input", message=str(error)))
+                await self._socket.send_str(
+                    message("error", code=code_of(error), message=told_of(error))
+                )
 
     async def _obey(
         self, session: ServedSession, sound: ClientSound, fields: dict[str, Any]

@@ -176,3 +176,22 @@ def test_a_post_that_was_cut_short_is_told_how_much_was_taken():
         await socket.close()
 
     running(test, hub)
+
+
+def test_what_goes_wrong_in_the_server_is_told_by_a_number_alone(tmp_path, caplog):
+    hub = make_hub(0.05, record=tmp_path / "secret" / "missing")
+
+    async def test(address, client):
+        answer = await client.post(f"{address}/sessions")
+        assert answer.status == 500
+        socket = await client.ws_connect(f"{address}/live")
+        await socket.send_json({"type": "start"})
+        for told in (await answer.json(), await next_of(socket, "error")):
+            assert told["code"] == "internal"
+            assert "secret" not in told["message"]
+            assert f"error {told['message'].split()[-1]}, as a client" in caplog.text
+        await socket.close()
+
+    running(test, hub)
+    assert "secret" in caplog.text
+    assert not hub._places

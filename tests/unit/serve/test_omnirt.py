@@ -4,12 +4,14 @@ import asyncio
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
+from flashtalk_core.serve import omnirt  # noqa: E402
 from flashtalk_core.serve.omnirt import LENGTH, PATH  # noqa: E402
 from tests.unit.serve.lamp import EXAMPLE, SIZE_PX, make_hub, serving, speech  # noqa: E402
 
@@ -150,7 +152,25 @@ def test_a_token_is_asked_for():
     running(test, token="secret")
 
 
-def test_a_client_that_says_nothing_is_let_go_and_one_whose_chunk_fails_begins_anew(monkeypatch):
+def test_a_session_that_cannot_begin_gives_its_place_back(monkeypatch):
+    hub = make_hub(0.01, sessions=1)
+
+    async def test(address, client):
+        async with client.ws_connect(address + PATH) as socket:
+            with monkeypatch.context() as patch:
+                patch.setattr(omnirt, "SessionDrawer", lambda *_: 1 / 0)
+                await socket.send_json(INIT)
+                assert (await told(socket))["type"] == "error"
+            assert not hub._places
+            await socket.send_json(INIT)
+            assert (await told(socket))["type"] == "init_ok"
+
+    running(test, hub)
+
+
+def test_a_client_that_says_nothing_is_let_go_and_one_whose_chunk_fails_begins_anew(
+    monkeypatch, caplog
+):
     hub = make_hub(0.01, idle_s=1.0, sessions=1)
 
     async def test(address, client):
@@ -162,7 +182,10 @@ def test_a_client_that_says_nothing_is_let_go_and_one_whose_chunk_fails_begins_a
             with monkeypatch.context() as patch:
                 patch.setattr(source, "generate", lambda span, state: 1 / 0)
                 await socket.send_bytes(b"AUDI" + speech(28))
-                assert "division by zero; send 'init' again" in (await told(socket))["message"]
+                text = (await told(socket))["message"]
+                assert "division" not in text
+                number = re.search(r"its log has it as (\w+); send 'init' again", text)[1]
+                assert f"error {number}, as a client was told: division by zero" in caplog.text
             await socket.send_json(INIT)
             await told(socket)
             await socket.send_bytes(b"AUDI" + speech(28))
