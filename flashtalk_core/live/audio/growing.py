@@ -9,8 +9,13 @@ from collections import deque
 from collections.abc import Iterator
 from threading import Condition
 
+import numpy as np
+
 from ...errors import InvalidInputError
 from ...media.audio.source import Block
+
+_MERGED_SAMPLES = 4096
+"""Up to which blocks are made into one."""
 
 
 class GrowingAudio:
@@ -57,11 +62,19 @@ class GrowingAudio:
     def append(self, block: Block) -> None:
         """Take the next samples, ``(C, n)``; they are not to be changed afterwards."""
         with self._changed:
-            self._blocks.append(block)
+            self._keep(block)
             self._stop += block.shape[1]
             while self._stop - self._first - self._blocks[0].shape[1] >= self._max_samples:
                 self._first += self._blocks.popleft().shape[1]
             self._changed.notify_all()
+
+    def _keep(self, block: Block) -> None:
+        """Add to what is held; of small blocks one is made, since each array has a head as well."""
+        last = self._blocks[-1] if self._blocks else None
+        if last is not None and last.shape[1] + block.shape[1] <= _MERGED_SAMPLES:
+            self._blocks[-1] = np.concatenate([last, block], axis=1)
+        else:
+            self._blocks.append(block)
 
     def close(self) -> None:
         """Say that nothing follows."""

@@ -232,3 +232,13 @@ def test_memory_holds_what_the_model_may_still_hear():
         left(sound, range(25 * second, 25 * second + 25))
     assert sound.may_grow
     assert len(sound._placed) <= 200 + 33 + 2
+
+
+def test_memory_holds_few_blocks_however_small_they_come():
+    sound = LiveSound()
+    samples = ramp(20_000)
+    for at in range(20_000):
+        sound.push(samples[:, at : at + 1])
+    assert len(sound._all._blocks) <= 10
+    sound.close()
+    assert np.array_equal(np.concatenate(list(sound.blocks()), axis=1), samples)
