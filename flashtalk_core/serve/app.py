@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FlashTalkError
@@ -232,15 +231,20 @@ class LiveApp:
             while True:
                 await asyncio.sleep(_CHECK_S)
                 for session, reason in self._hub.finished():
-                    task = asyncio.create_task(self._close(session, reason))
-                    closing.add(task)
-                    task.add_done_callback(closing.discard)
+                    ending = asyncio.create_task(self._close(session, reason))
+                    closing.add(ending)
+                    ending.add_done_callback(closing.discard)
 
-        task = asyncio.create_task(check())
+        async def rest() -> None:
+            while True:
+                await asyncio.sleep(_CHECK_S)
+                await asyncio.to_thread(self._hub.end_unwatched)
+
+        tasks = [asyncio.create_task(check()), asyncio.create_task(rest())]
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*closing)
 
     async def _close(self, session: ServedSession, reason: str) -> None:

@@ -282,6 +282,14 @@ class LiveHub:
         found = [(session, session.why_over()) for session in list(self._sessions.values())]
         return [(session, reason) for session, reason in found if reason]
 
+    def end_unwatched(self) -> None:
+        """Let no video be encoded that nobody watches."""
+        for session in list(self._sessions.values()):
+            try:
+                session.end_unwatched()
+            except Exception:  # the border between one session and the others
+                _log.exception("the encoder of session %s could not be ended", session.id[:6])
+
     def stop(self) -> None:
         """End all sessions, and stop drawing; none begins any more."""
         with self._lock:

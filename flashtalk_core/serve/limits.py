@@ -14,6 +14,8 @@ MAX_GUESTS = 16
 MAX_PROMPT_CHARACTERS = 2_000
 WRITE_TIMEOUT_S = 10.0
 """How long a client may take for one message before it is dropped."""
+UNWATCHED_S = 30.0
+"""How long the video of a session is encoded while nobody watches it."""
 SESSIONS_PER_SPEAKER = 4
 """Sessions for each that may speak at the same time: most listen."""
 

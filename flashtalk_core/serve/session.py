@@ -27,7 +27,7 @@ from ..live.shown import Shown
 from ..log import printable_log
 from ..media.audio.source import Block
 from ..streaming.broadcast import Broadcast
-from .limits import ServerLimits
+from .limits import UNWATCHED_S, ServerLimits
 from .meters import SessionMeter
 from .outputs import QUEUED_FRAMES, RECORDED_FRAMES, Output, OutputThread
 from .protocol import RefusedError, Start, told_of
@@ -154,6 +154,8 @@ class ServedSession:
         self._utterance: int | None = None
         self._outputs: tuple[OutputThread, ...] = ()
         self._stream: Broadcast | None = None
+        self._encoder_thread: OutputThread | None = None
+        self._watched_s = self.began_s
         self._stop = Event()
         self._is_silent = False
         """Whether no sound is taken any more, since nothing could be told of it."""
@@ -266,14 +268,28 @@ class ServedSession:
         """
         with self._encoding:
             if self._stream is not None and not self._stream.is_closed:
+                self._watched_s = self._now_s()  # somebody is about to
                 return self._stream
             stream = Broadcast(_RING_BYTES, self._limits.viewers)
             encoder = self._encoder(stream, self.size_px, self.sound.format)
-            self.add_output(
+            self._encoder_thread = self.add_output(
                 "encoder", encoder, on_first=lambda frame: self._tell("stream", frame=frame)
             )
-            self._stream = stream
+            self._stream, self._watched_s = stream, self._now_s()
             return stream
+
+    def end_unwatched(self) -> None:
+        """Encode no longer if nobody has watched for a while; the next viewer begins anew."""
+        with self._encoding:
+            stream, thread = self._stream, self._encoder_thread
+            if stream is None or stream.is_closed or thread is None:
+                return
+            if stream.num_viewers:
+                self._watched_s = self._now_s()
+            if self._now_s() - self._watched_s < UNWATCHED_S:
+                return
+            self._stream = self._encoder_thread = None
+        self.remove_output(thread)
 
     def add_output(
         self,

@@ -8,6 +8,7 @@ import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 from flashtalk_core.serve import outputs  # noqa: E402
+from flashtalk_core.serve import session as served  # noqa: E402
 from flashtalk_core.serve.protocol import RefusedError  # noqa: E402
 from tests.unit.serve.lamp import make_hub, serving  # noqa: E402
 
@@ -215,5 +216,32 @@ def test_an_encoder_that_cannot_begin_leaves_room_for_the_next(monkeypatch):
                 session.stream()
         session.stream()
         assert [one.name for one in session._outputs] == ["live-encoder"]
+
+    running(test, hub)
+
+
+def test_a_video_that_nobody_watches_is_encoded_no_longer_and_begins_anew(monkeypatch):
+    monkeypatch.setattr(served, "UNWATCHED_S", 0.5)
+    hub = make_hub(0.01)
+
+    async def watched(answer):
+        async for data in answer.content.iter_any():
+            if b"moof" in data:
+                return True
+        return False
+
+    async def test(address, client):
+        ready = await (await client.post(f"{address}/sessions")).json()
+        session = hub.find(ready["session"])
+        for _ in range(2):
+            answer = await client.get(address + ready["stream"])
+            assert await watched(answer)
+            await asyncio.sleep(2)  # longer than that, and it goes on while somebody watches
+            assert [one.name for one in session._outputs] == ["live-encoder"]
+            answer.close()
+            await until(lambda: not session._outputs)
+        await until(
+            lambda: not [one for one in threading.enumerate() if one.name == "live-encoder"]
+        )
 
     running(test, hub)
