@@ -80,6 +80,11 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("live")
     add_chunks(group)
     group.add_argument(
+        "--vad",
+        action="store_true",
+        help="microphones: the gate asks the network silero-vad as well, an optional package",
+    )
+    group.add_argument(
         "--allow-slow", action="store_true", help="start though chunks take longer than they last"
     )
 
@@ -91,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise InvalidInputError(missing_package("aiohttp")) from error
     from ..engine.events import NO_EVENTS
+    from ..live.audio.silero import SileroDetector
     from ..live.decide import Policy
     from ..live.engine import live_chunks
     from ..live.plan import plan_live
@@ -113,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         _make_folder(args.record)
     asyncio.run(_check_port(args))
+    if args.vad:
+        SileroDetector(16_000)  # so that a package that is missing is told at once
     plan = plan_live(read_spec(args))
     live_chunks(plan.chunk, args.chunk_frames, Policy(look_ahead=args.look_ahead).look_ahead)
     with open_engine(plan, NO_EVENTS, limits_of(args)) as opened, _shared(opened) as engine:
@@ -147,6 +155,7 @@ def _hub(
     args: argparse.Namespace, plan: RenderPlan, engine: Engine, limits: ServerLimits
 ) -> LiveHub:
     from ..engine.resolve import LocalHost
+    from ..live.audio.silero import SileroDetector
     from ..serve.avatars import Avatars
     from ..serve.hub import LiveHub
 
@@ -158,6 +167,7 @@ def _hub(
         look_ahead=args.look_ahead,
         record=args.record,
         allow_slow=args.allow_slow,
+        detector=SileroDetector if args.vad else None,
     )
 
 

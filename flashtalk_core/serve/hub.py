@@ -24,7 +24,7 @@ from .encoders import FragmentOutput, RecordingOutput
 from .limits import SESSIONS_PER_SPEAKER, ServerLimits
 from .meters import ServerCounts
 from .protocol import RefusedError, Start
-from .session import Recorder, ServedSession
+from .session import Detector, Recorder, ServedSession
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -44,6 +44,7 @@ class LiveHub:
         look_ahead: int = 0,
         record: Path | None = None,
         allow_slow: bool = False,
+        detector: Detector | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin without sessions; :meth:`start` makes it ready.
@@ -54,6 +55,7 @@ class LiveHub:
             look_ahead: Frames of sound after a chunk that it is drawn with.
             record: Folder for recordings of what was shown; ``None`` records nothing.
             allow_slow: Whether chunks may take longer than they last.
+            detector: See :class:`ServedSession`.
             now_s: Gives the time.
         """
         self.avatars, self.limits = avatars, limits
@@ -61,7 +63,7 @@ class LiveHub:
         self.factor = math.nan
         self.capacity = 1
         self._look_ahead, self._record, self._allow_slow = look_ahead, record, allow_slow
-        self._now_s = now_s
+        self._detector, self._now_s = detector, now_s
         self._drawing = DrawingThread(now_s=now_s)
         self._sessions: dict[str, ServedSession] = {}
         self._places: set[object] = set()
@@ -219,7 +221,14 @@ class LiveHub:
                 server stops.
         """
         session = ServedSession(
-            avatar, start, self._drawing, self.limits, FragmentOutput, self._recorder(), self._now_s
+            avatar,
+            start,
+            self._drawing,
+            self.limits,
+            FragmentOutput,
+            self._recorder(),
+            self._detector,
+            self._now_s,
         )
         try:
             with self._lock:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ..config.chunk import ChunkConfig
 from ..engine.plan import RenderPlan
 from ..live.audio.framer import AudioFormat
-from ..live.audio.gate import Gate
+from ..live.audio.gate import Gate, SpeechDetector
 from ..live.audio.sound import LiveSound
 from ..live.audio.utterance import Played
 from ..live.clock import LEAD_S, PlayoutClock
@@ -46,6 +46,9 @@ Encoder = Callable[[Broadcast, tuple[int, int], AudioFormat], Output]
 """Makes what encodes frames of a size, with their sound, for the viewers of a stream."""
 Recorder = Callable[[tuple[int, int], AudioFormat, str], Output]
 """Makes what writes them into a file, with a note of how they were made."""
+
+Detector = Callable[[int], SpeechDetector]
+"""Makes what judges sound of a rate, Hz."""
 
 
 class Portrayed(Protocol):
@@ -102,6 +105,7 @@ class ServedSession:
         limits: ServerLimits,
         encoder: Encoder,
         recorder: Recorder | None = None,
+        detector: Detector | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with idle frames.
@@ -113,6 +117,8 @@ class ServedSession:
             limits: Of the server.
             encoder: Makes what encodes for viewers, once there are some.
             recorder: Makes what records what was shown; ``None`` records nothing.
+            detector: Makes what judges what a microphone hears, beside its level; ``None`` goes by
+                level alone.
             now_s: Gives the time, that of ``drawing``.
 
         Raises:
@@ -122,7 +128,7 @@ class ServedSession:
         self.avatar, self.start = avatar, start
         self.error: BaseException | None = None
         chunks = avatar.chunks
-        gate = Gate(start.rate) if start.source == "microphone" else None
+        gate = _gate(start, detector)
         self.sound = LiveSound(
             start.rate,
             start.channels,
@@ -444,6 +450,13 @@ class ServedSession:
     def _forget(self, thread: OutputThread) -> None:
         with self._lock:
             self._outputs = tuple(one for one in self._outputs if one is not thread)
+
+
+def _gate(start: Start, detector: Detector | None) -> Gate | None:
+    """Return what makes silence of what is no speech; ``None`` where speech alone is sent."""
+    if start.source != "microphone":
+        return None
+    return Gate(start.rate, detector=None if detector is None else detector(start.rate))
 
 
 def _call(wake: Callable[[], object]) -> None:

@@ -1,5 +1,6 @@
 """What ``serve`` refuses, before it reads any weights."""
 
+import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -27,6 +28,7 @@ def taken_port():
         ("--sessions 0", "sessions 0: use 1 to 1000"),
         ("--chunk-frames 10", "chunk of 10 frames: use 4n + 1"),
         ("--look-ahead 99", "look-ahead 99"),
+        ("--vad", '"silero-vad>=6,<7"`, or go by level alone'),
     ],
 )
 def test_it_says_what_cannot_be(line, message, taken_port, monkeypatch, capsys):
@@ -34,6 +36,7 @@ def test_it_says_what_cannot_be(line, message, taken_port, monkeypatch, capsys):
         pytest.fail("weights were read")
 
     monkeypatch.setattr("flashtalk_core.cli.serve.open_engine", open_engine)
+    monkeypatch.setitem(sys.modules, "silero_vad", None)
     monkeypatch.delenv("FLASHTALK_TOKEN", raising=False)
     options = ["--port", "0", "--size", "32x32", *line.format(port=taken_port).split()]
     assert main(["serve", *options]) == 2

@@ -95,13 +95,19 @@ def make_hub(
     chunk_frames=None,
     record=None,
     allow_slow=False,
+    detector=None,
     now_s=time.monotonic,
     **limits,
 ):
     """Return a hub that is ready."""
     avatars = LampAvatars(factor, chunk_frames)
     hub = LiveHub(
-        avatars, ServerLimits(**limits), record=record, allow_slow=allow_slow, now_s=now_s
+        avatars,
+        ServerLimits(**limits),
+        record=record,
+        allow_slow=allow_slow,
+        detector=detector,
+        now_s=now_s,
     )
     hub.start()
     return hub

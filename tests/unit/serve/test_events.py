@@ -195,3 +195,31 @@ def test_what_goes_wrong_in_the_server_is_told_by_a_number_alone(tmp_path, caplo
     running(test, hub)
     assert "secret" in caplog.text
     assert not hub._places
+
+
+class Deaf:
+    """Hears speech in the second half of each second alone."""
+
+    def __init__(self, rate_hz):
+        self.rate_hz, self.num_samples = rate_hz, 0
+
+    def is_speech(self, block):
+        at, self.num_samples = self.num_samples, self.num_samples + block.shape[1]
+        return at % self.rate_hz >= self.rate_hz / 2
+
+
+@pytest.mark.parametrize(("detector", "num_utterances"), [(None, 1), (Deaf, 2)])
+def test_a_microphone_is_judged_by_the_servers_detector_as_well(detector, num_utterances):
+    hub = make_hub(0.05, detector=detector)
+
+    async def test(address, client):
+        socket = await client.ws_connect(f"{address}/live")
+        await socket.send_json({"type": "start", "source": "microphone"})
+        session = hub.find((await next_of(socket, "ready"))["session"])
+        await socket.send_bytes(speech(25, 0.0) + speech(50))
+        await socket.send_json({"type": "end"})
+        await next_of(socket, "played")
+        assert session.last_utterance == num_utterances
+        await socket.close()
+
+    running(test, hub)
