@@ -112,15 +112,17 @@ async def test_eight_speak_at_once_and_the_ninth_is_refused_at_once():
         for socket in sockets:
             await socket.send_bytes(speech(60))
             await socket.send_json({"type": "end"})
-        start_s = time.perf_counter()
-        answer = await client.post(f"{address}/sessions")
-        took_s = time.perf_counter() - start_s
-        assert answer.status == 503
+        took_s = []
+        for _ in range(5):
+            start_s = time.perf_counter()
+            answer = await client.post(f"{address}/sessions")
+            took_s.append(time.perf_counter() - start_s)
+            assert answer.status == 503
         assert answer.headers["Retry-After"] == "5"
         told = await answer.json()
         assert told["code"] == "full"
         assert "8 sessions are open, and at most 8 can be" in told["message"]
-        assert took_s < 0.5  # 50 ms on a machine of its own; it waits for nobody
+        assert min(took_s) < 0.05  # others use the machine as well, but not all the time
         for played in await asyncio.gather(*(next_of(one, "played") for one in sockets)):
             assert played | {"frame": 0} == {
                 "type": "played", "frame": 0, "utterance": 1, "seconds": 2.4, "interrupted": False,
