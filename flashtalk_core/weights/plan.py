@@ -244,6 +244,11 @@ def _check_stored(source: TensorSource, name: str, info: TensorInfo, scale: Scal
             "take the bf16, fp16, fp8 or GGUF version of this file"
         )
     if scale is None:
+        if info.needs_scale:
+            raise WeightsError(
+                f"{source.label}: {shown(name)} is described as FP8 with a scale, and no file has "
+                "that; download all files of it again, or take the bf16, fp16 or GGUF version"
+            )
         return
     stored = scale.source.infos[scale.name]
     if not is_scale_shape(stored.shape, info.shape):

@@ -87,9 +87,7 @@ def with_forms(
                 f"layer {excerpt(layer)} is of the format {excerpt(config['format'])}, known are "
                 f"{', '.join(_MAKERS)}"
             )
-        info = make(_Layer(layer, infos, dtypes, config))
-        if info is not None:
-            found[name] = info
+        found[name] = make(_Layer(layer, infos, dtypes, config))
     return found
 
 
@@ -151,12 +149,12 @@ class _Layer:
             )
 
 
-def _fp8(layer: _Layer) -> TensorInfo | None:
-    """Return the form of FP8 that is stored as bytes; other FP8 has its scale beside it."""
+def _fp8(layer: _Layer) -> TensorInfo:
+    """Return the form of FP8 that is stored as bytes; other FP8 needs a scale beside it."""
     dtype, packing = _FP8[layer.config["format"]]
     layer.check("weight", dtype, torch.uint8)
     if layer.dtype("weight") == dtype:
-        return None
+        return TensorInfo(layer.shape, dtype, needs_scale=True)
     scale = layer.number_or_rows("weight_scale")
 
     def arrange(weight: Tensor, factor: Tensor) -> Parts:
@@ -230,7 +228,7 @@ def _num_blocks(layer: _Layer, num_columns: int, length: int) -> int:
     return num_columns // length
 
 
-_MAKERS: dict[str, Callable[[_Layer], TensorInfo | None]] = {
+_MAKERS: dict[str, Callable[[_Layer], TensorInfo]] = {
     "float8_e4m3fn": _fp8,
     "float8_e5m2": _fp8,
     "int8_tensorwise": _int8,

@@ -44,6 +44,8 @@ class TensorInfo:
     """Of its numbers; ``None`` for whole numbers and types that are not floating point."""
     form: StoredForm | None = None
     """``None`` where the numbers are stored as they are. Otherwise reading returns them packed."""
+    needs_scale: bool = False
+    """Whether its file says that a scale belongs to it, which may lie in another source."""
 
     @classmethod
     def of(cls, tensor: Tensor) -> Self:

@@ -102,9 +102,9 @@ def write(folder, tensors, config, *, in_header=False, **more):
     return folder / "a.safetensors"
 
 
-def load(path, kept=False):
+def load(*paths, kept=False):
     build = lambda: torch.nn.ModuleDict({"layer": torch.nn.Linear(COLUMNS, ROWS)})  # noqa: E731
-    plan = plan_component(build, [open_tensor_file(path)], KeyMap(same_name))
+    plan = plan_component(build, list(map(open_tensor_file, paths)), KeyMap(same_name))
     if kept:
         plan = replace(plan, kept=plan.packings(""))
     return load_module(plan, CPU, torch.float32)["layer"]
@@ -208,6 +208,25 @@ def test_what_cannot_be_unpacked_is_refused_before_anything_loads(tmp_path, make
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
     assert "take the bf16, fp16" in str(caught.value)
+
+
+@pytest.mark.parametrize("in_header", [False, True])
+def test_fp8_without_the_scale_that_it_is_described_with_is_refused(tmp_path, in_header):
+    tensors, config, _expected = fp8_as_it_is()
+    path = write(tmp_path, *without("weight_scale")(tensors, config), in_header=in_header)
+    with pytest.raises(WeightsError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"{path}: layer.weight is described as FP8 with a scale, and no file has that; download "
+        "all files of it again, or take the bf16, fp16 or GGUF version"
+    )
+
+
+def test_the_scale_of_fp8_may_lie_in_another_shard(tmp_path):
+    tensors, config, expected = fp8_as_it_is()
+    path = write(tmp_path, *without("weight_scale")(tensors, config))
+    save_file({"layer.weight_scale": tensors["weight_scale"]}, tmp_path / "b.safetensors")
+    assert torch.equal(load(path, tmp_path / "b.safetensors").weight, expected)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"layers": 3}'])
