@@ -12,9 +12,10 @@ FP8_MARKER = "scaled_fp8"
 TOKENIZER_TENSOR = "spiece_model"
 SCALE_SUFFIX = "scale_weight"
 
-_SCALE_SUFFIXES = (SCALE_SUFFIX, "weight_scale")
+SCALE_SUFFIXES = (SCALE_SUFFIX, "weight_scale")
+"""Both spellings of a scale's name."""
 _SIDECAR_SUFFIXES = (
-    *_SCALE_SUFFIXES,
+    *SCALE_SUFFIXES,
     "weight_scale_2",
     "scale_input",
     "input_scale",
@@ -42,7 +43,7 @@ def scale_name(name: str, names: Collection[str]) -> str | None:
     layer, _, leaf = name.rpartition(".")
     if leaf != "weight":
         return None
-    candidates = (f"{layer}.{suffix}" for suffix in _SCALE_SUFFIXES)
+    candidates = (f"{layer}.{suffix}" for suffix in SCALE_SUFFIXES)
     return next((candidate for candidate in candidates if candidate in names), None)
 
 

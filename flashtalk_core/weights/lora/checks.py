@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ...errors import WeightsError
+from ..formats.scaled_fp8 import SCALE_SUFFIXES, is_scale_shape, scale_name
 from ..formats.shown import shown, some
 from ..formats.source import TensorSource, without_ones
 from .forms import Form, Shape, Sizes, form_of
@@ -40,7 +41,7 @@ def check_any(file: TensorSource, found: Mapping[str, object], unknown: Sequence
 
 
 def check_stored(file: TensorSource, parts: Mapping[str, str]) -> None:
-    """Refuse tensors that are no floating-point numbers, and a scale of several."""
+    """Refuse tensors that are no floating-point numbers, and scales that cannot be applied."""
     for part, name in parts.items():
         info = file.infos[name]
         if part == "alpha" and math.prod(info.shape) != 1:
@@ -53,6 +54,27 @@ def check_stored(file: TensorSource, parts: Mapping[str, str]) -> None:
                 f"lora {file.label}: {shown(name)} is stored in a quantised form that is not "
                 "read; take the bf16, fp16 or fp32 version of this file"
             )
+        if part != "alpha":
+            _check_scale(file, name)
+
+
+def _check_scale(file: TensorSource, name: str) -> None:
+    """Refuse a tensor that has a scale of another form than is applied, or has lost its own."""
+    info, applied = file.infos[name], scale_name(name, file.infos)
+    owners = (name, name.rpartition(".")[0])
+    known = [f"{owner}.{suffix}" for owner in owners for suffix in SCALE_SUFFIXES]
+    found = next((each for each in known if each in file.infos), None)
+    if found is None:
+        wrong = f"{shown(name)} has lost the scale of its FP8" if info.needs_scale else None
+    else:
+        stored = file.infos[found]
+        fits = found == applied and is_scale_shape(stored.shape, info.shape)
+        is_read = fits and stored.dtype is not None
+        wrong = None if is_read else f"{shown(found)} is no scale that is known for {shown(name)}"
+    if wrong is not None:
+        raise WeightsError(
+            f"lora {file.label}: {wrong}; take the bf16, fp16 or fp32 version of this file"
+        )
 
 
 def check_parts(file: TensorSource, parameter: str, parts: Mapping[str, str], shape: Shape) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from ...excerpt import excerpt
 from ...files.paths import check_file
 from ...log import printable_log
 from ..formats.file_border import file_identity
+from ..formats.scaled_fp8 import FP8_MARKER, dequantise, is_sidecar, scale_name
 from ..formats.shown import shown, some
-from ..formats.source import TensorSource
+from ..formats.source import ReadTensor, TensorSource
 from ..formats.tensor_file import open_tensor_file
 from .checks import NAMES_SHOWN, check_any, check_parts, check_stored, is_of_other_input
 from .forms import form_of
@@ -71,7 +72,10 @@ class Factors:
     def added_to(self, weight: Tensor) -> Tensor:
         """Return ``weight``, float32 of any shape, with this added to it."""
         with self.file.reading() as read:
-            found = {part: read(name).to(weight.device) for part, name in self.names.items()}
+            found = {
+                part: self._numbers(read, name).to(weight.device)
+                for part, name in self.names.items()
+            }
         if "set" in found:
             # New values have no strength, as in ComfyUI: half of them would be those of no model.
             weight = found["set"].float().reshape(weight.shape)
@@ -85,6 +89,12 @@ class Factors:
         if "alpha" in found and rank is not None:
             scale *= self._alpha(found["alpha"]) / rank
         return weight + scale * matrix.reshape(weight.shape)
+
+    def _numbers(self, read: ReadTensor, name: str) -> Tensor:
+        """Return a tensor; one of FP8 with a scale beside it is multiplied by that."""
+        scale = scale_name(name, self.file.infos)
+        stored = read(name)
+        return stored if scale is None else dequantise(stored, read(scale), torch.float32)
 
     def _alpha(self, stored: Tensor) -> float:
         alpha = math.nan if stored.is_complex() else float(stored)
@@ -178,4 +188,11 @@ def _match(
     others = [n for n, parts in found.items() if is_of_other_input(file, n, parts, shapes[n])]
     for parameter in others:
         unknown += found.pop(parameter).values()
-    return found, unknown
+    used = {name for parts in found.values() for name in parts.values()}
+    return found, [key for key in unknown if not _goes_with(key, used)]
+
+
+def _goes_with(key: str, used: Collection[str]) -> bool:
+    """Whether a tensor is a scale or the like of one in ``used``, or the mark of such a file."""
+    layer, _, leaf = key.rpartition(".")
+    return leaf == FP8_MARKER or (is_sidecar(key) and f"{layer}.weight" in used)

@@ -243,6 +243,62 @@ def test_a_long_list_of_what_is_not_known_is_whole(checkpoint, factors, tmp_path
     assert all(name in whole for name in others)
 
 
+def in_fp8(path, factors, suffix, by_row):
+    """Write LoRA factors in FP8 with scales, and return what these numbers are."""
+    tensors, numbers = {"scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}, {}
+    for name, pair in factors.items():
+        read = []
+        for part, value in zip(("lora_down", "lora_up"), pair, strict=True):
+            scale = (value.abs().amax(1, keepdim=True) if by_row else value.abs().max()) / 448
+            stored = (value / scale).to(torch.float8_e4m3fn)
+            key = f"diffusion_model.{name}.{part}"
+            tensors |= {f"{key}.weight": stored, f"{key}.{suffix}": scale}
+            tensors[f"{key}.scale_input"] = torch.ones(())
+            read.append(stored.float() * scale)
+        numbers[name] = tuple(read)
+    save_file(tensors, path)
+    return numbers
+
+
+@pytest.mark.parametrize("by_row", [False, True])
+@pytest.mark.parametrize("suffix", ["scale_weight", "weight_scale"])
+def test_factors_in_fp8_are_multiplied_by_their_scales(
+    checkpoint, weights, factors, tmp_path, caplog, suffix, by_row
+):
+    numbers = in_fp8(tmp_path / "a.safetensors", factors, suffix, by_row)
+    dit = load(checkpoint, [LoraFile(tmp_path / "a.safetensors")])
+    assert_weights(dit, merged_by_hand(weights, numbers, 1.0))
+    assert caplog.records == []
+
+
+FP8_PAIR = {
+    "lora_down.weight": torch.ones(3, 32).to(torch.float8_e4m3fn),
+    "lora_up.weight": torch.ones(32, 3).to(torch.float8_e4m3fn),
+}
+DESCRIBED = torch.tensor(list(b'{"format": "float8_e4m3fn"}'), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"lora_up.scale_weight": torch.ones(5)}, "lora_up.scale_weight is no scale that is known"),
+        ({"lora_up.weight_scale": torch.ones(1).byte()}, "lora_up.weight_scale is no scale"),
+        ({"lora_up.comfy_quant": DESCRIBED}, "lora_up.weight has lost the scale of its FP8"),
+        ({"diff": torch.ones(32, 32), "scale_weight": torch.ones(1)}, "q.scale_weight is no scale"),
+        (
+            {"diff": torch.ones(32, 32), "diff.scale_weight": torch.ones(1)},
+            "q.diff.scale_weight is no scale",
+        ),
+    ],
+)
+def test_scales_that_are_not_applied_are_refused(checkpoint, tmp_path, more, says):
+    name = "diffusion_model.blocks.0.self_attn.q"
+    tensors = {f"{name}.{key}": value for key, value in (FP8_PAIR | more).items()}
+    message = refused(checkpoint, tmp_path, tensors)
+    assert says in message
+    assert message.endswith("; take the bf16, fp16 or fp32 version of this file")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
