@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OutputError
-from ..excerpt import format_size, shown_path
+from ..excerpt import excerpt, format_size, shown_path
 from .status_line import StatusLine
 from .terminal import write_out
 
@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     loras = [LoraSpec.parse(text) for text in args.lora]
     merged = [LoraFile(Path(each.path), each.strength) for each in loras]
     plan, files = open_transformer(args.model, merged)
+    _check_kind_kept([source.name for source, _mappings in plan.sources], conversion)
     _check_spared([*files, *(lora.path for lora in merged)], conversion)
     if not args.again:
         _check_new(conversion)
@@ -112,6 +113,28 @@ def _conversion(args: argparse.Namespace) -> Conversion:
     if len({path.absolute() for path, _ in wanted}) < len(wanted):
         raise OutputError(f"{shown_path(args.output)}: named twice; use two files")
     return Conversion(args.to, args.output, args.audio_layers)
+
+
+def _check_kind_kept(read: Iterable[str], conversion: Conversion) -> None:
+    """Refuse names that would make FlashTalk of InfiniteTalk: nothing in a file tells them apart.
+
+    Args:
+        read: Names of the transformer's files.
+        conversion: What is written.
+    """
+    from ..weights.discovery.infinite_talk import is_infinite_talk
+
+    outputs = [path for path in (conversion.output, conversion.audio_output) if path is not None]
+    kind = next(filter(is_infinite_talk, read), None)
+    if kind is None or any(is_infinite_talk(path.name) for path in outputs):
+        return
+    # The audio layers, where they are apart: the others are Wan 2.1's own.
+    path = outputs[-1]
+    raise OutputError(
+        f"{shown_path(path)}: {excerpt(kind)} is InfiniteTalk's, which is known by the name alone, "
+        "and this one would get FlashTalk's frames and steps; call it "
+        f"{excerpt(f'{path.stem}-infinitetalk{path.suffix}')}"
+    )
 
 
 def _check_spared(read: Iterable[Path], conversion: Conversion) -> None:

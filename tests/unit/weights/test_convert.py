@@ -265,6 +265,36 @@ def test_files_that_are_no_transformer_are_refused(lone, tmp_path, capsys, names
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def infinite_talk(lone, tmp_path):
+    """The two files of an InfiniteTalk, the second by its name."""
+    shutil.copy(lone / "base.safetensors", tmp_path / "base.safetensors")
+    shutil.copy(lone / "layers.safetensors", tmp_path / "InfiniteTalk.safetensors")
+    shutil.copy(lone / "config.json", tmp_path)
+    return [str(tmp_path / name) for name in ("base.safetensors", "InfiniteTalk.safetensors")]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name"),
+    [
+        (["wan-talk-q8.gguf"], "wan-talk-q8-infinitetalk.gguf"),
+        (["base-q8.gguf", "--audio-layers", "audio.safetensors"], "audio-infinitetalk.safetensors"),
+    ],
+)
+def test_infinitetalk_is_not_written_under_a_name_that_makes_flashtalk_of_it(
+    infinite_talk, tmp_path, monkeypatch, capsys, outputs, name
+):
+    monkeypatch.chdir(tmp_path)
+    command = ["convert", "--model", *infinite_talk, "--to", "q8_0", "-o"]
+    assert main([*command, *outputs]) == 2
+    message = capsys.readouterr().err
+    assert f"{outputs[-1]}: InfiniteTalk.safetensors is InfiniteTalk's" in message
+    assert message.endswith(f"call it {name}\n")
+    assert not (tmp_path / outputs[0]).exists()
+    assert main([*command, *outputs[:-1], name]) == 0
+    assert (tmp_path / name).exists()
+
+
 def test_a_file_that_needs_settings_beside_it_says_so_before_and_when_it_is_read(tmp_path, capsys):
     path = tmp_path / "t8.gguf"
     assert main(["convert", "--model", "tiny", "--to", "q8_0", "-o", str(path)]) == 0
