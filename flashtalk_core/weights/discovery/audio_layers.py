@@ -21,7 +21,9 @@ FOLDERS = ("", "model_patches", "diffusion_models")
 """Below a folder of all models, where such files lie."""
 _SEVERAL = "*multi*"
 """Those for several speakers, which are taken last."""
-BASES = ("wan2?1*i2v*480p*.safetensors", "wan2?1*i2v*.safetensors")
+BASES = tuple(
+    f"wan2?1*i2v{size}*{ending}" for size in ("*480p", "") for ending in (".safetensors", ".gguf")
+)
 """Names of transformers that such layers are for, looked for after all others. Without any layers,
 too: the transformer that is there is then told to lack them."""
 _LEVELS = 2

@@ -12,9 +12,12 @@ from flashtalk_core.engine.resolve import LocalHost
 from flashtalk_core.engine.spec import ModelSpec
 from flashtalk_core.errors import WeightsError
 from flashtalk_core.models.transformer.model import AvatarDiT
+from flashtalk_core.weights.discovery.audio_layers import AudioLayers
+from flashtalk_core.weights.discovery.choice import find_part
 from flashtalk_core.weights.discovery.layout import find_model_files, list_parts, resolve_model
 from flashtalk_core.weights.load import open_checkpoint
 from flashtalk_core.weights.lora.merge import LoraFile
+from tests.gguf_files import write_file
 from tests.large_files import plain, scaled, shapes_of, write_large_model, write_sparse
 
 pytestmark = pytest.mark.cpu
@@ -61,6 +64,11 @@ def write(path, tensors):
     return path
 
 
+def write_gguf_base(path):
+    dit = open_checkpoint(TINY).load(AvatarDiT, CPU, torch.float32)
+    return write_file(path, halves(dict(dit.named_parameters()))[0], "Q8_0")
+
+
 def refusal(call, *args):
     with pytest.raises(WeightsError) as caught:
         call(*args)
@@ -74,6 +82,29 @@ def test_both_halves_make_the_transformer(models):
     expected = dict(open_checkpoint(TINY).load(AvatarDiT, CPU, torch.float32).named_parameters())
     found = open_checkpoint(files).load(AvatarDiT, CPU, torch.float32)
     assert all(value.equal(expected[name]) for name, value in found.named_parameters())
+
+
+@pytest.mark.parametrize(
+    "name", ["wan2.1-i2v-14b-480p-Q4_K_M.gguf", "Wan2_1-I2V-14B-720P-Q8_0.gguf"]
+)
+def test_the_transformer_may_be_gguf(models, name):
+    """In one folder of the whole model, and in folders of parts, as the Model Loader has them."""
+    (models / BASE).unlink()
+    path = write_gguf_base(models / "diffusion_models" / name)
+    files = find_model_files(models)
+    assert files.dit == (path, models / LAYERS)
+    checkpoint = open_checkpoint(files)
+    assert checkpoint.is_infinite_talk
+    assert checkpoint.packings()
+    places = {"dit": [models / "diffusion_models"]}
+    layers = AudioLayers(places=(models / "model_patches",))
+    assert find_part("dit", places, {}, layers) == files.dit
+
+
+def test_480p_goes_before_other_sizes_in_any_format(models):
+    path = write_gguf_base(models / "wan2.1-i2v-14b-480p-Q8_0.gguf")
+    (models / BASE).rename(models / "wan2.1_i2v_720p_14B_fp16.safetensors")
+    assert find_model_files(models).dit == (path, models / LAYERS)
 
 
 def test_the_defaults_are_those_of_infinitetalk(models):
