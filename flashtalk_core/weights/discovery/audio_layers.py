@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
@@ -43,7 +43,9 @@ class AudioLayers:
     """Folders in which it is looked for, with two levels of sub-folders; empty: nowhere."""
 
     def complete(self, dit: tuple[Path, ...]) -> tuple[Path, ...]:
-        """Return the files of a transformer with those of its audio layers; headers are read.
+        """Return the files of a transformer with those of its audio layers.
+
+        Headers are read, and the table of a pickled transformer.
 
         Raises:
             WeightsError: If the chosen file is none, or the transformer's are damaged.
@@ -82,9 +84,7 @@ def _check_chosen(path: Path) -> None:
             f"one of {', '.join(READABLE)}"
         )
     with prefixed(_TITLE):
-        names = check_header(path)
-        if names is None:
-            names = open_tensor_file(path).infos
+        names = _names_in(path)
     if not any(_AUDIO in name for name in names):
         raise WeightsError(
             f"{_TITLE} {shown_path(path)}: none of its {len(names)} tensors "
@@ -102,9 +102,13 @@ def _named(folder: Path, levels: int) -> Iterator[Path]:
 
 
 def _lack_audio(paths: tuple[Path, ...]) -> bool:
-    headers = [check_header(path) for path in paths]
-    known = None not in headers
-    return known and not any(_AUDIO in name for header in headers for name in header or ())
+    return not any(_AUDIO in name for path in paths for name in _names_in(path))
+
+
+def _names_in(path: Path) -> Collection[str]:
+    """Return the names of a file's tensors, by its header, or by its table if it is pickled."""
+    header = check_header(path)
+    return open_tensor_file(path).infos if header is None else header
 
 
 def _hold_audio_alone(path: Path) -> bool:

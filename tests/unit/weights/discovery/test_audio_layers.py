@@ -101,6 +101,16 @@ def test_the_transformer_may_be_gguf(models, name):
     assert find_part("dit", places, {}, layers) == files.dit
 
 
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_a_pickled_transformer_gets_them_if_it_has_none(models, is_whole):
+    tensors = load_file(TINY.dit[0])
+    path = models / "diffusion_models" / "wan.pth"
+    torch.save(tensors if is_whole else halves(tensors)[0], path)
+    layers = AudioLayers(places=(models / "model_patches",))
+    found = find_part("dit", {}, {"dit": path}, layers)
+    assert found == ((path,) if is_whole else (path, models / LAYERS))
+
+
 def test_480p_goes_before_other_sizes_in_any_format(models):
     path = write_gguf_base(models / "wan2.1-i2v-14b-480p-Q8_0.gguf")
     (models / BASE).rename(models / "wan2.1_i2v_720p_14B_fp16.safetensors")
