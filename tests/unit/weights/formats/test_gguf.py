@@ -1,6 +1,8 @@
 """GGUF files are read in the layouts that converters write, and damaged ones are refused."""
 
+import os
 import struct
+import time
 
 import pytest
 import torch
@@ -157,6 +159,46 @@ def test_damaged_files_are_refused_with_what_is_wrong(tmp_path, content, says):
         open_tensor_file(path)
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
+
+
+def renamed_inside(path, name, time_ns):
+    """Give the only tensor of a file another name, in its place, and the file this time."""
+    content = path.read_bytes()
+    (known,) = open_tensor_file(path).infos
+    path.write_bytes(content.replace(text(known.encode()), text(name.encode())))
+    os.utime(path, ns=(time_ns, time_ns))
+    return path
+
+
+def names_in(path):
+    return set(open_tensor_file(path).infos)
+
+
+def test_a_header_is_parsed_once_as_long_as_its_file_is_the_same(tmp_path):
+    """A change that neither size nor time tells is not seen: nothing was parsed anew."""
+    path = renamed_inside(write_file(tmp_path / "a.gguf", {"x": torch.ones(2)}), "a", 10**18)
+    assert names_in(path) == {"a"}
+    renamed_inside(path, "b", 10**18)
+    assert names_in(path) == {"a"}
+    os.utime(path, ns=(10**18 + 1, 10**18 + 1))
+    assert names_in(path) == {"b"}
+
+
+def test_a_header_of_a_file_that_was_just_written_is_parsed_anew(tmp_path):
+    now = time.time_ns()
+    path = renamed_inside(write_file(tmp_path / "a.gguf", {"x": torch.ones(2)}), "a", now)
+    assert names_in(path) == {"a"}
+    assert names_in(renamed_inside(path, "b", now)) == {"b"}
+
+
+def test_few_headers_are_kept(tmp_path):
+    path = renamed_inside(write_file(tmp_path / "a.gguf", {"x": torch.ones(2)}), "a", 10**18)
+    assert names_in(path) == {"a"}
+    renamed_inside(path, "b", 10**18)
+    for number in range(4):
+        other = write_file(tmp_path / f"{number}.gguf", {"x": torch.ones(2)})
+        assert names_in(renamed_inside(other, "y", 10**18)) == {"y"}
+    assert names_in(path) == {"b"}
 
 
 def test_a_file_that_changed_is_not_read(tmp_path):
