@@ -82,7 +82,12 @@ def build_avatar(
         InvalidInputError: If the request does not fit the model.
     """
     check_request(plan.request, plan.checkpoint.config)
-    warn_about_request(plan.request, plan.checkpoint.config, plan.audio.duration_s)
+    warn_about_request(
+        plan.request,
+        plan.checkpoint.config,
+        plan.audio.duration_s,
+        is_training_known=plan.checkpoint.sources.is_training_known,
+    )
     memo = memo or EncodingMemo()
     encodings = encode_inputs(plan, networks, memo)
     mark = plan.fingerprint()

@@ -36,7 +36,12 @@ def render_notes(plan: RenderPlan) -> list[str]:
     """
     config, audio = plan.checkpoint.config, plan.audio
     return [
-        *request_notes(plan.request, config, audio.duration_s),
+        *request_notes(
+            plan.request,
+            config,
+            audio.duration_s,
+            is_training_known=plan.checkpoint.sources.is_training_known,
+        ),
         *_audio_notes(plan),
         *track_notes(plan.track),
         *set_up_notes(plan),
@@ -91,7 +96,8 @@ def model_notes(checkpoint: AvatarCheckpoint) -> list[str]:
             f"{checkpoint.sources.unidentified}: whether another render has the same settings "
             "cannot be told, so this one is not kept, and not continued after an interruption"
         )
-    if checkpoint.is_infinite_talk and not checkpoint.loras:
+    has_loras = checkpoint.loras or checkpoint.sources.has_host_loras
+    if checkpoint.is_infinite_talk and not has_loras:
         notes.append(
             "InfiniteTalk without a LoRA: its weights are for 40 steps with guidance, which is not "
             "known here; add a LoRA for few steps without guidance, such as lightx2v's"

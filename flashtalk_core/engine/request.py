@@ -161,7 +161,11 @@ def check_request(request: AvatarRequest, config: AvatarConfig) -> None:
 
 
 def request_notes(
-    request: AvatarRequest, config: AvatarConfig, duration_s: float | None = None
+    request: AvatarRequest,
+    config: AvatarConfig,
+    duration_s: float | None = None,
+    *,
+    is_training_known: bool = True,
 ) -> list[str]:
     """Return what is possible but not known to work, or without effect, a sentence each.
 
@@ -169,6 +173,7 @@ def request_notes(
         request: The request.
         config: Of its model.
         duration_s: Length of the audio in seconds; ``None`` where it is not known.
+        is_training_known: Whether ``config`` has what the model was trained with.
     """
     notes = []
     if request.size_px not in config.known_sizes_px:
@@ -177,13 +182,7 @@ def request_notes(
         notes.append(f"size {height}x{width}: {config.name} is known to work at {known} only")
     if request.face is not None:
         notes += request.face.notes()
-    chunk, trained = request.chunk_of(config), config.chunk
-    frames, motion = chunk.num_frames, chunk.num_motion_frames
-    if (frames, motion) != (trained.num_frames, trained.num_motion_frames):
-        notes.append(
-            f"chunks of {frames} frames, {motion} of them motion frames: {config.name} was "
-            f"trained with {trained.num_frames} and {trained.num_motion_frames}"
-        )
+    notes += _training_notes(request, config) if is_training_known else _rule_notes(request)
     notes += (
         f"prompt change at {change.start_s:g} s: the audio lasts {duration_s:.2f} s, so it is "
         "never reached"
@@ -193,9 +192,35 @@ def request_notes(
     return notes
 
 
+def _training_notes(request: AvatarRequest, config: AvatarConfig) -> list[str]:
+    """Return in what a request differs from the model's training."""
+    chunk, trained = request.chunk_of(config), config.chunk
+    frames, motion = chunk.num_frames, chunk.num_motion_frames
+    if (frames, motion) == (trained.num_frames, trained.num_motion_frames):
+        return []
+    return [
+        f"chunks of {frames} frames, {motion} of them motion frames: {config.name} was "
+        f"trained with {trained.num_frames} and {trained.num_motion_frames}"
+    ]
+
+
+def _rule_notes(request: AvatarRequest) -> list[str]:
+    """Return what has to be set for a model whose training is not known."""
+    if request.sampling.rule != "renoise":
+        return []
+    return [
+        "rule renoise: the model's loader does not tell its file, so whether this is its rule is "
+        "not known; renoise is for FlashTalk's weights, InfiniteTalk's need rule 'euler'"
+    ]
+
+
 def warn_about_request(
-    request: AvatarRequest, config: AvatarConfig, duration_s: float | None = None
+    request: AvatarRequest,
+    config: AvatarConfig,
+    duration_s: float | None = None,
+    *,
+    is_training_known: bool = True,
 ) -> None:
     """Log the notes of :func:`request_notes`."""
-    for note in request_notes(request, config, duration_s):
+    for note in request_notes(request, config, duration_s, is_training_known=is_training_known):
         logger.warning("%s", note)

@@ -289,7 +289,12 @@ class FleetSessions:
         """
         fleet = self._fleet
         check_request(plan.request, plan.checkpoint.config)
-        warn_about_request(plan.request, plan.checkpoint.config, plan.audio.duration_s)
+        warn_about_request(
+            plan.request,
+            plan.checkpoint.config,
+            plan.audio.duration_s,
+            is_training_known=plan.checkpoint.sources.is_training_known,
+        )
         processes = self._running(plan)
         self._num_open += 1
         source, is_out_of_memory = None, False

@@ -48,6 +48,10 @@ class ModelSources:
     unidentified: str = ""
     """What ``identity`` does not tell although images depend on it, as of a transformer that a
     host has patched; empty where it tells all."""
+    is_training_known: bool = True
+    """Whether the names of the transformer's sources tell how it was trained."""
+    has_host_loras: bool = False
+    """Whether a host has LoRAs added to the transformer."""
 
     def __repr__(self) -> str:
         more = f" and {len(self.dit) - 1} more" if len(self.dit) > 1 else ""

@@ -13,6 +13,7 @@ from torch import nn
 from ...flashtalk_core.engine.encoding_cache import EncodingMemo
 from ...flashtalk_core.engine.resolve import OpenedModel, find_backend
 from ...flashtalk_core.engine.spec import ModelSpec, PlacementSpec
+from ...flashtalk_core.weights.discovery.infinite_talk import is_infinite_talk
 from ...flashtalk_core.weights.load import check_sources
 from ...flashtalk_core.weights.model_sources import ModelSources, Settings
 from ..graph.descriptions import ModelDescription
@@ -63,7 +64,8 @@ def describe_native(model: Any, patch: Any, vae: Any, encoder: Any) -> ModelDesc
     check_fit(network, layers)
     decoder, ears = check_vae(vae), check_encoder(encoder, layers)
     identity = model_identity(model)
-    audio = NativeTensors("MODEL_PATCH", "MODEL_PATCH", weights_identity(layers), run_infos(layers))
+    audio_name = _name_with_file("MODEL_PATCH", patch)
+    audio = NativeTensors(audio_name, audio_name, weights_identity(layers), run_infos(layers))
     sources = ModelSources(
         dit=(_transformer(model, network, identity), audio),
         vae=(_stored("VAE", decoder),),
@@ -72,6 +74,9 @@ def describe_native(model: Any, patch: Any, vae: Any, encoder: Any) -> ModelDesc
         audio=(_stored("AUDIO_ENCODER", ears),),
         settings=Settings("connected models", _settings(model, network, decoder, ears)),
         unidentified=identity.unknown,
+        # ComfyUI's own loader of MODEL_PATCH, for one, tells no file.
+        is_training_known=is_infinite_talk(_file_of(model)) or bool(_file_of(patch)),
+        has_host_loras=bool(model.patches),
     )
     placement = PlacementSpec(device=_name_of(model.load_device))
     host = ComfyHost()
@@ -95,12 +100,18 @@ def describe_native(model: Any, patch: Any, vae: Any, encoder: Any) -> ModelDesc
 
 
 def _transformer(model: ModelPatcher, network: nn.Module, identity: ModelIdentity) -> NativeTensors:
-    name = f"MODEL ({_file_of(model)})" if _file_of(model) else "MODEL"
+    name = _name_with_file("MODEL", model)
     return NativeTensors(name, name, identity.text, run_infos(network))
 
 
 def _stored(name: str, network: nn.Module) -> NativeTensors:
     return NativeTensors(name, name, weights_identity(network), stored_infos(network), network)
+
+
+def _name_with_file(kind: str, patcher: ModelPatcher) -> str:
+    """Return the kind of a patcher with its file, by whose name InfiniteTalk is known."""
+    file = _file_of(patcher)
+    return f"{kind} ({file})" if file else kind
 
 
 def _file_of(patcher: ModelPatcher) -> str:

@@ -1,5 +1,6 @@
 """What Model from Native takes and refuses; what ComfyUI does with it is in `tests/comfyui`."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,8 @@ import torch
 from torch import nn
 
 from .native_parts import native_parts, patcher_of, refusals
+
+TEMPLATE = Path(__file__).parents[2] / "workflows" / "api" / "8_native_model.json"
 
 pytestmark = pytest.mark.cpu
 
@@ -69,6 +72,47 @@ def test_a_lora_makes_another_render_and_unknown_patches_make_one_that_is_not_ke
     assert not unknown.is_repeatable
     (note,) = pack["flashtalk_core.engine.notes"].model_notes(unknown.checkpoint)
     assert note.startswith("MODEL with optimized_attention_override: whether")
+
+
+def template_notes(pack, parts, **settings):
+    """Return the notes of a render with the template's files, LoRA and sampler, and those."""
+    prompt = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    nodes = {node["class_type"]: node["inputs"] for node in prompt.values()}
+    parts["model"].cached_patcher_init = (print, (nodes["UNETLoader"]["unet_name"], {}))
+    parts["model"].patches = {"diffusion_model.blocks.0.ffn.0.weight": [(1.0, torch.ones(3), 1.0)]}
+    sampler = nodes["FlashTalk_ChunkSampler"]
+    given = {name: value for name, value in sampler.items() if not isinstance(value, list)}
+    described = pack.run("ModelFromNative", **parts).args[0]
+    inputs = {"model": described, "speech": pack.speech(), "reference": encoded(pack)}
+    plan = pack.run("ChunkSampler", **inputs, **given | settings).args[0].plan
+    notes = pack["flashtalk_core.engine.notes"].render_notes(plan)
+    return plan, [note for note in notes if not note.startswith("size ")]
+
+
+def test_the_template_is_not_told_of_a_training_that_no_loader_tells(pack, parts):
+    plan, notes = template_notes(pack, parts)
+    assert (plan.chunk.num_frames, plan.request.sampling.rule) == (81, "euler")
+    assert not any("trained with" in note or "rule" in note for note in notes), notes
+    plan, notes = template_notes(pack, parts, rule="the model's own")
+    assert plan.request.sampling.rule == "renoise"
+    (note,) = [note for note in notes if note.startswith("rule renoise: ")]
+    assert note.endswith("InfiniteTalk's need rule 'euler'")
+
+
+def test_a_patch_whose_loader_tells_its_file_is_known_by_it(pack, parts):
+    patch = parts["model_patch"] = patcher_of(pack, parts["model_patch"].model)
+    patch.cached_patcher_init = (print, ("patches/wan2.1_infiniteTalk_single_fp16.safetensors",))
+    plan, notes = template_notes(pack, parts, rule="the model's own")
+    assert plan.request.sampling.rule == "euler"
+    assert not any("trained with" in note or "InfiniteTalk without" in note for note in notes), (
+        notes
+    )
+    _plan, notes = template_notes(pack, parts, chunk_frames=33, motion_frames=5)
+    assert any(note.endswith("was trained with 81 and 9") for note in notes)
+    parts["model"].patches = {}
+    bare = pack.run("ModelFromNative", **parts).args[0].checkpoint
+    (note,) = pack["flashtalk_core.engine.notes"].model_notes(bare)
+    assert note.startswith("InfiniteTalk without a LoRA: ")
 
 
 def test_matrices_that_a_loader_keeps_packed_count_by_what_they_compute(pack, parts, monkeypatch):
