@@ -152,8 +152,14 @@ def stages_of(upscale_model: Any, interp_model: Any, scale: float | None) -> lis
         scale: How much larger frames become; ``None`` is what the model does.
 
     Raises:
-        InvalidInputError: If one of them cannot be used.
+        InvalidInputError: If one of them cannot be used, or ``scale`` is given without an
+            upscaling model.
     """
+    require(
+        upscale_model is not None or scale is None,
+        f"upscaling by {scale}: no upscaling model is given; connect one, or set 0",
+        subject="upscale_by",
+    )
     stages: list[FrameStage] = []
     if interp_model is not None:
         stages.append(InterpolateStage(interpolator_of(interp_model)))

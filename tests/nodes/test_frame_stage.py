@@ -100,6 +100,15 @@ def test_without_models_frames_stay_as_they_are(pack, model):
     assert stage(pack, frames).plan.video_fingerprint() == frames.plan.video_fingerprint()
 
 
+def test_a_scale_without_an_upscaling_model_is_refused(pack, model, interp_model):
+    for given in ({}, {"interp_model": interp_model}):
+        message = pack.error("FrameStage", frames=pack.frames(model), scale=2.0, **given)
+        assert message == (
+            "FlashTalk Frame Stage, input 'scale': upscaling by 2.0: no upscaling model is given; "
+            "connect one, or set 0"
+        )
+
+
 def test_stages_in_a_row_and_parallel_decode_behind_them(pack, model, upscale_model, interp_model):
     once = stage(pack, pack.frames(model), upscale_model=upscale_model, scale=1.0)
     twice = stage(pack, once, upscale_model=upscale_model)

@@ -217,7 +217,7 @@ def errors_of_stages(pack, model):
         found.append(str(caught.value))
     other = {name: object() for name in ("upscale_model", "interp_model")}
     refused = (pack.error("FrameStage", frames=frames, **{name: other[name]}) for name in other)
-    return [*found, *refused]
+    return [*found, *refused, pack.error("FrameStage", frames=frames, scale=2.0)]
 
 
 def errors_of_batches(pack, make, model):
