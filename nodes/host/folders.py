@@ -176,16 +176,25 @@ def _is_named(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch(step, pattern) for step in steps for pattern in patterns)
 
 
-def _weights(folder: Path, depth: int) -> list[Path]:
-    """Return files of weights in a folder and ``depth`` levels of its sub-folders."""
+def _weights(folder: Path, depth: int, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Return files of weights in a folder and ``depth`` levels of its sub-folders, links included.
+
+    Args:
+        folder: The folder.
+        depth: Levels of sub-folders.
+        above: Folders that lead to it, resolved: a link back to one of them is not followed.
+    """
+    above = (*above, folder.resolve())
     found = [e for e in entries(folder) if not e.name.startswith(".")]
     files = [path for path in found if path.suffix.lower() in READABLE and is_file(path)]
     inner = [path for path in found if is_folder(path)] if depth else []
-    return files + [file for path in inner for file in _weights(path, depth - 1)]
+    inner = [path for path in inner if path.resolve() not in above]
+    return files + [file for path in inner for file in _weights(path, depth - 1, above)]
 
 
 def _gguf_files(kind: str) -> Iterator[str]:
     """Yield files that ComfyUI does not list: it reads none of this kind itself."""
     for parent in _paths(kind):
-        for path in parent.rglob("*.gguf"):
-            yield str(path.relative_to(parent))
+        for path in _weights(parent, _DEPTH):
+            if path.suffix.lower() == ".gguf":
+                yield str(path.relative_to(parent))

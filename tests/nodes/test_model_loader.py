@@ -94,6 +94,22 @@ def test_gguf_text_encoders_are_listed_though_comfyui_does_not_list_them(
     assert "umt5-xxl-encoder-Q8_0.gguf: 4 bytes that are no GGUF file" in message
 
 
+def test_gguf_files_in_linked_folders_are_listed_once_and_those_in_hidden_ones_never(
+    pack, tmp_path, monkeypatch
+):
+    home, elsewhere = tmp_path / "models" / "text_encoders", tmp_path / "elsewhere"
+    (home / ".cache").mkdir(parents=True)
+    elsewhere.mkdir()
+    for folder in (home / ".cache", elsewhere):
+        (folder / "umt5-xxl-encoder-Q8_0.GGUF").write_bytes(b"GGUF")
+    (home / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(home)
+    (elsewhere / "round").symlink_to(elsewhere)
+    folders = pack["nodes.host.folders"]
+    monkeypatch.setattr(folders.folder_paths, "get_filename_list", lambda name: [])
+    assert folders.part_files("text") == ["linked/umt5-xxl-encoder-Q8_0.GGUF"]
+
+
 @pytest.mark.parametrize("choice", ["auto", "My-FlashTalk/toy_flashtalk.safetensors"])
 def test_parts_are_found_by_their_usual_names(pack, installed, choice):
     found = pack.run("ModelLoader", model=choice).args[0].checkpoint.sources
