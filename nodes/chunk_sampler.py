@@ -58,7 +58,8 @@ class ChunkSampler(io.ComfyNode):
                     min=1,
                     max=29,
                     step=4,
-                    tooltip="Frames a chunk takes over from the one before: 5 as trained.",
+                    tooltip="Frames a chunk takes over from the one before, as trained: 5 "
+                    "(FlashTalk) or 9 (InfiniteTalk).",
                 ),
                 colour_input(),
                 io.Int.Input(
@@ -68,7 +69,8 @@ class ChunkSampler(io.ComfyNode):
                     max=105,
                     step=4,
                     advanced=True,
-                    tooltip="Frames of a chunk, those taken over included: 33 as trained.",
+                    tooltip="Frames of a chunk, those taken over included, as trained: 33 "
+                    "(FlashTalk) or 81 (InfiniteTalk).",
                 ),
             ],
             outputs=[ChunksSocket.Output(display_name="chunks")],

@@ -45,7 +45,8 @@ def shift_input(*, advanced: bool = False) -> io.Float.Input:
         max=100.0,
         step=0.1,
         advanced=advanced or None,
-        tooltip="Weight on noisy steps: 5 as trained, 1 spreads them evenly.",
+        tooltip="Weight on noisy steps: 5 for FlashTalk, 3 for InfiniteTalk; 1 spreads them "
+        "evenly.",
     )
 
 

@@ -193,15 +193,18 @@ def request_notes(
 
 
 def _training_notes(request: AvatarRequest, config: AvatarConfig) -> list[str]:
-    """Return in what a request differs from the model's training."""
+    """Return in what a request differs from the model's training and use."""
+    notes, shift = [], request.sampling.shift
     chunk, trained = request.chunk_of(config), config.chunk
     frames, motion = chunk.num_frames, chunk.num_motion_frames
-    if (frames, motion) == (trained.num_frames, trained.num_motion_frames):
-        return []
-    return [
-        f"chunks of {frames} frames, {motion} of them motion frames: {config.name} was "
-        f"trained with {trained.num_frames} and {trained.num_motion_frames}"
-    ]
+    if (frames, motion) != (trained.num_frames, trained.num_motion_frames):
+        notes.append(
+            f"chunks of {frames} frames, {motion} of them motion frames: {config.name} was "
+            f"trained with {trained.num_frames} and {trained.num_motion_frames}"
+        )
+    if shift != config.sampling.shift:
+        notes.append(f"shift {shift:g}: {config.name}'s own is {config.sampling.shift:g}")
+    return notes
 
 
 def _rule_notes(request: AvatarRequest) -> list[str]:

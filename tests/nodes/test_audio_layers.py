@@ -103,6 +103,7 @@ def test_a_render_says_how_it_was_trained_and_what_it_needs(pack, models):
     ]
     assert "InfiniteTalk was trained with 81 and 9" in notes[0]
     assert "was trained with" not in notes[1]
+    assert all("shift 5: InfiniteTalk's own is 3" in each for each in notes)
     assert all("InfiniteTalk without a LoRA: " in each for each in notes)
 
 

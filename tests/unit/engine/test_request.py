@@ -90,6 +90,16 @@ def test_chunks_the_model_was_not_trained_with_warn(caplog):
     assert "was trained with 33 and 5" in caplog.text
 
 
+def test_a_shift_that_is_not_the_models_warns(caplog):
+    config = replace(CONFIG, sampling=SamplingConfig(shift=3.0), name="InfiniteTalk")
+    warn_about_request(ask(), config)
+    assert "shift 5: InfiniteTalk's own is 3" in caplog.text
+    caplog.clear()
+    warn_about_request(ask(sampling=SamplingConfig(shift=3.0)), config)
+    warn_about_request(ask(), config, is_training_known=False)
+    assert "shift" not in caplog.text
+
+
 def test_changes_behind_the_end_warn(caplog):
     changes = tuple(PromptChange(second, "a") for second in (1, 2.0, 3))
     with caplog.at_level(logging.WARNING):
