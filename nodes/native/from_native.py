@@ -21,8 +21,9 @@ class ModelFromNative(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Makes a model of what ComfyUI's own loaders have read. Its transformer runs in "
-                "ComfyUI, so LoRA stacks, GGUF loaders, attention, compile and caching nodes work "
-                "on it. Slower than FlashTalk Model Loader."
+                "ComfyUI, with the patches of MODEL. LoRAs, EasyCache and an attention override "
+                "were tried with a tiny model on a CPU; GGUF loaders, Sage and compile nodes were "
+                "not. Slower than FlashTalk Model Loader."
             ),
             search_aliases=[
                 "MODEL",
@@ -36,7 +37,7 @@ class ModelFromNative(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     tooltip="Wan 2.1 I2V 14B, or FlashTalk's transformer without audio layers, "
-                    "from Load Diffusion Model or a GGUF loader, through any patches.",
+                    "from Load Diffusion Model or a GGUF loader, with its patches.",
                 ),
                 io.ModelPatch.Input(
                     "model_patch",

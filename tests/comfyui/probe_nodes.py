@@ -151,12 +151,33 @@ class NativeTiny:
         )
 
 
+class ScaledAttention:
+    """Overrides attention as nodes of other packs do: ComfyUI's own, times a factor."""
+
+    CATEGORY = "test"
+    FUNCTION = "run"
+    RETURN_TYPES = ("MODEL",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "factor": ("FLOAT", {"default": 1.0})}}
+
+    def run(self, model, factor):
+        patched = model.clone()
+        options = patched.model_options["transformer_options"]
+        options["optimized_attention_override"] = lambda attend, *args, **named: (
+            attend(*args, **named) * factor
+        )
+        return (patched,)
+
+
 def _names(networks):
     return [type(network).__name__ for network in networks if PACK in type(network).__module__]
 
 
 NODE_CLASS_MAPPINGS = {
     "FlashTalkTest_NativeTiny": NativeTiny,
+    "FlashTalkTest_ScaledAttention": ScaledAttention,
     "FlashTalkTest_TwoSounds": TwoSounds,
     "FlashTalkTest_SmallInterpolator": SmallInterpolator,
     "FlashTalkTest_Memory": Memory,

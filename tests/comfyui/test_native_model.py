@@ -79,6 +79,34 @@ def test_a_lora_of_a_native_loader_is_that_of_the_own_node(comfy, server, graph,
     assert_alike(ours, drawn(comfy, native))
 
 
+@pytest.mark.parametrize(
+    ("node", "without_effect", "effect"),
+    [
+        ("EasyCache", {"reuse_threshold": 0.0}, {"reuse_threshold": 3.0}),
+        ("FlashTalkTest_ScaledAttention", {"factor": 1.0}, {"factor": 0.5}),
+    ],
+)
+def test_what_a_node_puts_into_a_model_reaches_the_steps(
+    comfy, native_graph, node, without_effect, effect
+):
+    def patched(**values):
+        prompt = native_graph(**settings)
+        prompt = add_node(prompt, "patch", node, model=["parts", 0], **values)
+        prompt["native"]["inputs"]["model"] = ["patch", 0]
+        return drawn(comfy, prompt)
+
+    settings = {"sampler__steps": 6, "sampler__rule": "euler", "preview__quality": 0}
+    if node == "EasyCache":
+        # Of six steps those between may be left out.
+        common = {"start_percent": 0.0, "end_percent": 1.0, "verbose": False}
+        without_effect, effect = without_effect | common, effect | common
+    plain = drawn(comfy, native_graph(**settings))
+    assert_alike(patched(**without_effect), plain)
+    changed = patched(**effect)
+    assert changed.shape == plain.shape
+    assert np.abs(changed - plain).mean() > 2 * MEAN_LEVELS
+
+
 def test_a_native_render_is_kept_and_copied(comfy, native_graph):
     first = comfy.render(native_graph(preview__keep_gb=1.0, preview__filename_prefix="kept/one"))
     again = comfy.render(native_graph(preview__keep_gb=1.0, preview__filename_prefix="kept/two"))
