@@ -94,7 +94,7 @@ def _run_chunk(
 ) -> tuple[Tensor, SessionState]:
     prefix = f"chunk{state.chunk_index}"
     windows = golden[f"{prefix}.audio"].to(reference.motion_latent.device)
-    noise = _replay(golden[f"{prefix}.noise_init"], golden[f"{prefix}.noise_steps"])
+    noise = replayed_noise(golden[f"{prefix}.noise_init"], golden[f"{prefix}.noise_steps"])
     chunk = generate_chunk(model, reference, windows, state, sampling, draw_noise=noise)
     groups = list(chunk)
     next_state = groups[-1].state
@@ -102,8 +102,8 @@ def _run_chunk(
     return torch.cat([group.frames for group in groups], dim=1), next_state
 
 
-def _replay(start: Tensor, steps: Tensor) -> DrawNoise:
-    """Draw recorded noise in order; the authors' last draw is multiplied by zero."""
+def replayed_noise(start: Tensor, steps: Tensor) -> DrawNoise:
+    """Return what draws recorded noise in order; the authors' last draw is multiplied by zero."""
     recorded = iter([start, *steps])
 
     def draw(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -44,8 +44,8 @@ _BEFORE_FEED_FORWARD = "attn2_patch"
 class NativeDenoiser:
     """See :class:`ChunkDenoiser` of the core.
 
-    Everything goes through ``CFGGuider``, as ComfyUI's samplers do, so that whatever other nodes
-    have put into the model works: LoRAs, attention, wrappers, caches. ComfyUI loads model and
+    Everything goes through ``CFGGuider``, as ComfyUI's samplers do, so that what other nodes
+    have put into the model takes part: LoRAs, attention, wrappers, caches. ComfyUI loads model and
     audio layers, and stops within a step when it is asked to.
     """
 
@@ -84,7 +84,7 @@ class NativeDenoiser:
         events: RenderEvents,
     ) -> Tensor:
         """Denoise a chunk with this package's steps and noise; see :class:`ChunkDenoiser`."""
-        self._set_audio(windows, sampling.mouth_strength)
+        self.set_audio(windows, sampling.mouth_strength)
         events.stage("audio projection")
         shape = (1, motion.shape[1], num_latent_frames(windows.shape[1]), *motion.shape[-2:])
 
@@ -113,7 +113,7 @@ class NativeDenoiser:
         )
         return self.model.model.process_latent_in(drawn)
 
-    def _set_audio(self, windows: Tensor, strength: float) -> None:
+    def set_audio(self, windows: Tensor, strength: float) -> None:
         """Put the audio of a chunk to where the audio layers find it.
 
         Args:

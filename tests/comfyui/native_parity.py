@@ -5,6 +5,7 @@ Run by ComfyUI's interpreter: ``native_parity.py COMFYUI PACK``.
 
 import json
 import sys
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -81,7 +82,7 @@ def velocity(denoiser, golden):
     reference = denoiser.project(
         portrait(golden["in.condition"], golden["in.clip"]), golden["in.text"]
     )
-    denoiser._set_audio(golden["in.audio"], 1.0)
+    denoiser.set_audio(golden["in.audio"], 1.0)
     latent, level = golden["in.latent"][None], golden["in.timestep"] / 1000
     found = []
 
@@ -111,7 +112,7 @@ def chunk_errors(core, denoiser, decoder, config, golden):
     colour = import_module(f"{core}media.image.colour").ColourReference
     state = import_module(f"{core}engine.state").SessionState()
     networks = import_module(f"{core}placement.provider").FixedNetworks(decoder)
-    replay = import_module(f"{core}parity.pipeline")._replay
+    replay = import_module(f"{core}parity.pipeline").replayed_noise
     sampling = import_module(f"{core}config.sampling").SamplingConfig(colour_strength=0.0)
     model = chunks.ChunkModel(networks, config.chunk, denoiser=denoiser)
     encoded = portrait(
@@ -119,9 +120,11 @@ def chunk_errors(core, denoiser, decoder, config, golden):
         golden["prepared.clip"],
         golden["prepared.motion_latent"][None],
     )
-    reference = denoiser.project(encoded, golden["in.text"])
     size = [8 * side for side in golden["prepared.motion_latent"].shape[-2:]]
-    object.__setattr__(reference, "colour", colour.from_image(torch.zeros(3, *size)))
+    reference = replace(
+        denoiser.project(encoded, golden["in.text"]),
+        colour=colour.from_image(torch.zeros(3, *size)),
+    )
     for index in range(3):
         name = f"chunk{index}"
         noise = replay(golden[f"{name}.noise_init"], golden[f"{name}.noise_steps"])
