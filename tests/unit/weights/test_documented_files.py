@@ -11,7 +11,10 @@ from safetensors.torch import save_file
 from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.errors import FlashTalkError
 from flashtalk_core.models.vae.model import VideoVAE
+from flashtalk_core.weights.discovery.audio_layers import BASES
+from flashtalk_core.weights.discovery.parts import AUDIO_FOLDER, DEEP_AUDIO_FOLDER, PARTS
 from flashtalk_core.weights.discovery.search import in_model_folder
+from flashtalk_core.weights.formats.suffixes import READABLE
 from flashtalk_core.weights.light_vae import open_light_vae
 from flashtalk_core.weights.lone_transformer import open_transformer
 from flashtalk_core.weights.lora.merge import LoraFile, plan_loras
@@ -31,15 +34,32 @@ ROWS, COLUMNS = CONFIG.ffn_dim, CONFIG.dim
 E4M3 = torch.float8_e4m3fn
 
 
-def table():
-    """Return the last cell of each row, by the first one."""
-    text = DOCUMENT.read_text("utf-8").partition("\n## Before and after\n")[2].partition("\n## ")[0]
+def last_cells(text):
+    """Return the third cell of each row of a table, by the first one."""
     cells = [
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         for line in text.splitlines()
         if line.startswith("| ")
     ]
     return {row[0]: row[2] for row in cells[1:]}
+
+
+def table():
+    text = DOCUMENT.read_text("utf-8")
+    return last_cells(text.partition("\n## Before and after\n")[2].partition("\n## ")[0])
+
+
+def documented_names():
+    """Return the names that ``auto`` is said to find, in lower case, by the title of the part."""
+    rows = last_cells(DOCUMENT.read_text("utf-8").partition("\n## ")[0])
+    endings = (*READABLE, ".json", "/")
+    return {
+        title: {
+            (name if name.endswith(endings) else f"{name}.safetensors").lower()
+            for name in re.findall("`([^`]+)`", cell)
+        }
+        for title, cell in rows.items()
+    }
 
 
 def saved(folder, tensors, name="model.safetensors", metadata=None):
@@ -217,6 +237,22 @@ LIGHT = {
     "LightVAE (`lightvaew2_1`) to decode with": (
         "lightvaew2_1", lambda: VideoVAE(VAEConfig(dim=8, num_res_blocks=1)).state_dict()),
 }  # fmt: skip
+
+
+TITLES = {
+    "dit": "transformer", "vae": "autoencoder", "text": "text encoder", "clip": "image encoder",
+    "audio": "audio encoder",
+}  # fmt: skip
+MORE = {
+    "dit": (*BASES, *(f"{folder}/" for folder in PARTS["dit"].own_folders)),
+    "audio": (f"{AUDIO_FOLDER}/", f"{DEEP_AUDIO_FOLDER}/"),
+}
+
+
+@pytest.mark.parametrize("part", TITLES)
+def test_the_names_that_are_found_are_those_of_the_document(part):
+    found = {name.lower() for name in (*PARTS[part].patterns, *MORE.get(part, ()))}
+    assert documented_names()[TITLES[part]] == found
 
 
 def test_the_table_has_the_rows_that_are_tried():
