@@ -20,6 +20,8 @@ logger = printable_log(logging.getLogger(__name__))
 _TRITON = "triton-windows" if sys.platform == "win32" else "triton"
 _MIN_CAPABILITY = (8, 0)
 """Triton's kernels here use bfloat16, which older GPUs lack."""
+_AMD_WITHOUT_PRODUCTS = "gfx10"
+"""RDNA 1 and 2, which call themselves 10.1 and 10.3; ComfyUI keeps ``tl.dot`` from them, too."""
 
 
 def choose_kernel_options(
@@ -115,6 +117,14 @@ def check_kernel_options(options: KernelOptions, device: torch.device) -> None:
 
 def _check_generations(devices: Sequence[torch.device]) -> None:
     for device in devices:
+        architecture = _amd_architecture(device)
+        require(
+            not architecture.startswith(_AMD_WITHOUT_PRODUCTS),
+            f"fused and compiled execution on {torch.cuda.get_device_name(device)} "
+            f"({architecture}): AMD's GPUs before RDNA 3 have no matrix products for its kernels; "
+            "use speed 'plain'",
+            subject="speed",
+        )
         capability = torch.cuda.get_device_capability(device)
         require(
             capability >= _MIN_CAPABILITY,
@@ -123,6 +133,13 @@ def _check_generations(devices: Sequence[torch.device]) -> None:
             "'plain'",
             subject="speed",
         )
+
+
+def _amd_architecture(device: torch.device) -> str:
+    """Return the name of an AMD GPU's architecture, such as ``gfx1030``, empty for others."""
+    if torch.version.hip is None:
+        return ""
+    return str(torch.cuda.get_device_properties(device).gcnArchName)
 
 
 def _try_triton(device: torch.device) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -195,6 +196,23 @@ def test_a_gpu_without_fp8_products_keeps_weights_in_fp8_and_multiplies_in_its_d
     assert relative_rms(stored(x), expected) < 0.04
     rows = format_of(stored).prepare_rows(x, x.dtype)
     assert torch.equal(multiply_rows(stored, rows, x.dtype), stored(x))
+
+
+@CPU
+@pytest.mark.parametrize(("name", "is_taken"), [("gfx1030", False), ("gfx1100", True)])
+def test_amd_gpus_without_matrix_products_run_eagerly(monkeypatch, name, is_taken):
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (int(name[3:5]), 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Radeon")
+    properties = SimpleNamespace(gcnArchName=name)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace())
+    monkeypatch.setattr(support, "_try_triton", lambda device: None)
+    expected = KernelOptions() if is_taken else KernelOptions.eager()
+    assert choose_kernel_options("auto", torch.device("cuda")) == expected
+    if not is_taken:
+        with pytest.raises(InvalidInputError, match=r"\(gfx1030\): AMD's GPUs before RDNA 3"):
+            choose_kernel_options("fused", torch.device("cuda"))
 
 
 @CPU
