@@ -14,6 +14,9 @@ from ...flashtalk_core.errors import InvalidInputError
 _STEP_BYTES = 500_000_000
 """Steps in which free memory counts: a little more or less of it must not change a plan."""
 
+_WITH_MEMORY = ("cuda", "xpu", "mps")
+"""Kinds of device that tell how much of their memory is free."""
+
 MAX_GPUS = 8
 DEVICES = ("auto", "cpu", *(f"gpu:{index}" for index in range(MAX_GPUS)))
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -80,7 +83,7 @@ def usable_bytes(device: torch.device) -> int | None:
 
     What models of ComfyUI and the processes of a fleet take of it counts as free: these make room.
     """
-    if device.type != "cuda":
+    if device.type not in _WITH_MEMORY:
         return None
     free = _own_and_free_bytes(device)
     free += _fleet_bytes(device, free) - round(management.extra_reserved_memory())
@@ -133,5 +136,8 @@ def _fleet_bytes(device: torch.device, free_bytes: int) -> int:
 
 def _own_and_free_bytes(device: torch.device) -> int:
     """Return the memory of a GPU that is free or of this process."""
-    free, _total = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device)
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    kind = torch.xpu if device.type == "xpu" else torch.cuda
+    free, _total = kind.mem_get_info(device)
+    return int(free + kind.memory_reserved(device))

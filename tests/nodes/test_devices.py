@@ -67,3 +67,14 @@ def test_a_remedy_names_only_what_the_menu_has(pack):
             assert choice in menu.options, (name, menu.id, message)
             checked.add((name, menu.id))
     assert {("ModelLoader", "device"), ("ParallelDecode", "device")} <= checked
+
+
+def test_what_comfyui_holds_of_intels_and_apples_gpus_counts_as_free(pack, management, monkeypatch):
+    usable_bytes = pack["nodes.host.devices"].usable_bytes
+    monkeypatch.setattr(management, "extra_reserved_memory", lambda: 5e8, raising=False)
+    monkeypatch.setattr(torch.xpu, "mem_get_info", lambda _device: (9 * 10**9, 16 * 10**9))
+    monkeypatch.setattr(torch.xpu, "memory_reserved", lambda _device: 4 * 10**9)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 48 * 10**9)
+    assert usable_bytes(torch.device("xpu")) == 12_500_000_000
+    assert usable_bytes(torch.device("mps")) == 47_500_000_000
+    assert usable_bytes(torch.device("cpu")) is None
