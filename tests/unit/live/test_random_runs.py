@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from fractions import Fraction
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -129,4 +130,12 @@ def test_stalls_ends_and_clears(rig, seed):
     check_frames(run)
     check_played(run)
     if run.session.policy.idle != "draw":
-        assert run.session.counts.held <= 10  # sound was late, for less than it is waited for
+        # Sound was late, each time for less than it is waited for.
+        held = [
+            len(list(group)) for is_held, group in groupby(run.rig.out.shown, _is_held) if is_held
+        ]
+        assert max(held, default=0) <= run.session.policy.slack + run.session.policy.grace + 3
+
+
+def _is_held(one):
+    return one.is_held
