@@ -124,14 +124,11 @@ def _truth(shown: str, value: Any) -> bool:
 
 def _second_and_prompt(shown: str, value: Any) -> tuple[str, str]:
     """Read ``12.5: She smiles`` or ``1:05: She nods``, or a list of the two."""
-    timed = None if isinstance(value, list) else split_time(str(value))
-    if timed is not None:
-        return timed
     if isinstance(value, list):
         parts = [str(each) for each in value]
     else:
-        second, colon, prompt = str(value).partition(":")
-        parts = [second.strip(), prompt.strip()] if colon else []
+        # What begins with no time is split as well, so that the message is about its second.
+        parts = [part.strip() for part in split_time(str(value)) or str(value).split(":", 1)]
     if len(parts) != 2 or not all(parts):
         raise InvalidInputError(
             f"{shown} {excerpt(value)!r}: write a second, a colon and a prompt, such as '12.5: "

@@ -34,10 +34,8 @@ def run_one_step(trainer):
 OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=1, ema_decay=0.9, report_every=1)
 
 
-@pytest.fixture(scope="module")
-def bank(config, corpus):
-    recipe = DiTRecipe(num_clips=32, batch=2)
-    bank = ClipBank(
+def make_bank(config, recipe, corpus):
+    return ClipBank(
         config,
         recipe,
         VideoVAE(config.vae).requires_grad_(False),
@@ -47,6 +45,12 @@ def bank(config, corpus):
         DEVICE,
         seed=0,
     )
+
+
+@pytest.fixture(scope="module")
+def bank(config, corpus):
+    recipe = DiTRecipe(num_clips=32, batch=2)
+    bank = make_bank(config, recipe, corpus)
     torch.manual_seed(0)
     bank.fill()
     return bank
@@ -115,16 +119,7 @@ def test_stage_1_trains_on_noise_that_tells_the_movement(config, corpus, tokens,
     recipe = DiTRecipe(
         num_clips=32, batch=2, optimiser=OPTIMISER, coded_movement=True, eye_weight=3.0
     )
-    bank = ClipBank(
-        config,
-        recipe,
-        VideoVAE(config.vae).requires_grad_(False),
-        AudioEncoder(config.audio).requires_grad_(False),
-        AudioBank.from_corpus(corpus, False, DEVICE),
-        list(prompt_vocabulary().values()),
-        DEVICE,
-        seed=0,
-    )
+    bank = make_bank(config, recipe, corpus)
     bank.fill()
     trainer = DiTTrainer(config, recipe, bank, bank, tokens, DEVICE, tmp_path, seed=0)
     seen = []
