@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..rendering.kernel_options import SPEED_WORDS
+from ...placement.devices import choose_device, choose_dtype
 from ..rendering.render_options import parse_size
 from ..tables import print_parts
-from .shared_options import add_model, sizes_of
+from .shared_options import add_execution, add_model, sizes_of
 
 
 def add_convolutions(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,12 +21,7 @@ def add_convolutions(parts: argparse._SubParsersAction[argparse.ArgumentParser])
     add_model(part)
     part.add_argument("--size", type=parse_size, metavar="HxW", help="default: the model's")
     part.add_argument("--decode-latents", type=int, default=8, help="latent frames at once")
-    part.add_argument(
-        "--speed", choices=SPEED_WORDS, default="auto", help="execution mode of the networks"
-    )
-    part.add_argument("--repeats", type=int, default=5, help="measured calls of each")
-    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
-    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    add_execution(part)
     part.set_defaults(run=run_convolutions)
 
 

@@ -7,11 +7,10 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ...placement.devices import DTYPES, choose_device, choose_dtype
-from ..rendering.kernel_options import SPEED_WORDS
+from ...placement.devices import choose_device, choose_dtype
 from ..rendering.render_options import parse_size
 from ..tables import print_parts
-from .shared_options import add_model, sizes_of
+from .shared_options import add_execution, add_model, sizes_of
 
 if TYPE_CHECKING:
     from ...bench.launches.steps import StepRow
@@ -32,12 +31,7 @@ def add_launches(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     part.add_argument("--sizes", type=parse_size, nargs="+", metavar="HxW", default=SIZES_PX)
     part.add_argument("--no-float8", action="store_true", help="in the dtype only, not in FP8 too")
     part.add_argument("--attention", default="auto", help="kernel")
-    part.add_argument(
-        "--speed", choices=SPEED_WORDS, default="auto", help="execution mode of the networks"
-    )
-    part.add_argument("--repeats", type=int, default=5, help="measured calls of each")
-    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
-    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
+    add_execution(part)
     part.set_defaults(run=run_launches)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ...placement.devices import DTYPES
+from ..rendering.kernel_options import SPEED_WORDS
+
 if TYPE_CHECKING:
     from ...config.avatar import AvatarConfig
 
@@ -14,6 +17,16 @@ def add_model(part: argparse.ArgumentParser) -> None:
     part.add_argument(
         "--model", default="full", help="sizes: 'full', 'tiny' or a folder of weights"
     )
+
+
+def add_execution(part: argparse.ArgumentParser) -> None:
+    """Add the options of a part that measures calls of networks one by one."""
+    part.add_argument(
+        "--speed", choices=SPEED_WORDS, default="auto", help="execution mode of the networks"
+    )
+    part.add_argument("--repeats", type=int, default=5, help="measured calls of each")
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
 
 
 def sizes_of(model: str) -> AvatarConfig:
