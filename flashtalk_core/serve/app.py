@@ -19,7 +19,7 @@ from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
 from .meters import prometheus
 from .omnirt import PATH, OmnirtClient
 from .page_files import PageFiles
-from .protocol import RefusedError, code_of, parse_start, told_of
+from .protocol import RefusedError, code_of, message_for_client, parse_start
 from .session import ServedSession
 from .talker import Talker
 from .webrtc.ice import IceServer
@@ -278,7 +278,7 @@ def _refusing(hub: LiveHub) -> Any:
             headers = dict(_HEADERS)
             if isinstance(error, RefusedError) and error.retry_after_s is not None:
                 headers["Retry-After"] = str(error.retry_after_s)
-            answer = {"code": code, "message": told_of(error)}
+            answer = {"code": code, "message": message_for_client(error)}
             return web.json_response(answer, status=_STATUS.get(code, 400), headers=headers)
 
     return refuse

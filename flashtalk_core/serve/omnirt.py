@@ -30,10 +30,10 @@ from .protocol import (
     RefusedError,
     Start,
     message,
+    message_for_client,
     parse_message,
     parse_start,
     samples_of,
-    told_of,
 )
 
 if TYPE_CHECKING:
@@ -154,13 +154,13 @@ class OmnirtClient:
             return await (self._obey(data) if isinstance(data, str) else self._draw(data))
         except FlashTalkError as error:
             self._hub.counts.refused += 1
-            fields: dict[str, Any] = {"message": told_of(error)}
+            fields: dict[str, Any] = {"message": message_for_client(error)}
             if isinstance(error, RefusedError):
                 fields |= {"code": error.code, "retry_after": error.retry_after_s}
             return message("error", **fields)
         except Exception as error:  # the border between one client and the others
             self._end()
-            text = f"the session ends: {told_of(error)}; send 'init' again"
+            text = f"the session ends: {message_for_client(error)}; send 'init' again"
             return message("error", message=text)
 
     async def _obey(self, text: str) -> str:

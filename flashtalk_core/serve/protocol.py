@@ -60,8 +60,8 @@ def code_of(error: BaseException) -> str:
     return "input" if isinstance(error, InvalidInputError) else "internal"
 
 
-def told_of(error: BaseException) -> str:
-    """Return what a client is told of an error.
+def message_for_client(error: BaseException) -> str:
+    """Return the message of an error for a client.
 
     What is none of the client's doing may name files and machines: it goes to the log, and the
     client gets the number to find it there.

@@ -30,7 +30,7 @@ from ..streaming.broadcast import Broadcast
 from .limits import UNWATCHED_S, ServerLimits
 from .meters import SessionMeter
 from .outputs import QUEUED_FRAMES, RECORDED_FRAMES, Output, OutputThread
-from .protocol import RefusedError, Start, told_of
+from .protocol import RefusedError, Start, message_for_client
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -437,7 +437,9 @@ class ServedSession:
     def _fail(self, error: BaseException) -> None:
         _log.error("session %s ends: %s", self.id[:6], error, exc_info=error)
         self.error = error
-        self._tell("error", code="internal", message=f"the session ends: {told_of(error)}")
+        self._tell(
+            "error", code="internal", message=f"the session ends: {message_for_client(error)}"
+        )
         self._stop.set()
         self.live.wake()
 

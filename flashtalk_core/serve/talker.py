@@ -21,9 +21,9 @@ from .protocol import (
     Start,
     code_of,
     message,
+    message_for_client,
     parse_message,
     parse_start,
-    told_of,
 )
 from .session import ServedSession
 
@@ -151,7 +151,7 @@ class Talker:
         return session, wanted
 
     async def _refuse(self, error: Exception) -> None:
-        fields: dict[str, Any] = {"code": code_of(error), "message": told_of(error)}
+        fields: dict[str, Any] = {"code": code_of(error), "message": message_for_client(error)}
         if isinstance(error, RefusedError) and error.retry_after_s is not None:
             fields["retry_after"] = error.retry_after_s
         try:
@@ -182,7 +182,7 @@ class Talker:
             except FlashTalkError as error:
                 self._hub.counts.refused += 1
                 await self._socket.send_str(
-                    message("error", code=code_of(error), message=told_of(error))
+                    message("error", code=code_of(error), message=message_for_client(error))
                 )
 
     async def _obey(

@@ -48,13 +48,15 @@ def run_attention(args: argparse.Namespace) -> int:
     heads = (num_tokens, config.dit.num_heads, config.dit.head_dim)
     tiles = measure_tiles(*heads, config.dit.clip_tokens, device, args.repeats)
     kernels = bench_attention(*heads, device, args.repeats)
-    # Each is told at once: a kernel that never ends must not hide the others.
-    parts = {name: list(map(_told, rows)) for name, rows in (("context", tiles), ("self", kernels))}
+    # Each is logged at once: a kernel that never ends must not hide the others.
+    parts = {
+        name: list(map(_logged, rows)) for name, rows in (("context", tiles), ("self", kernels))
+    }
     print_parts(args, parts)
     return 1 if any(row["failure"] for rows in parts.values() for row in rows) else 0
 
 
-def _told(row: AttentionRow | ContextRow) -> dict[str, Any]:
+def _logged(row: AttentionRow | ContextRow) -> dict[str, Any]:
     values = asdict(row)
     logger.info("measured: %s", values)
     return values
