@@ -76,10 +76,50 @@ window.listenToVideo = async () => {
   await context.resume()
 }
 
+/** Blocks of what the microphone hears, as the page's own worklet gives them. */
+const BLOCKS = `registerProcessor('blocks', class extends AudioWorkletProcessor {
+  block = []
+  process([[samples]]) {
+    if (samples) this.block.push(...samples)
+    if (this.block.length >= 960) this.port.postMessage(this.block.splice(0, 960))
+    return true
+  }
+})`
+
+/** Speak into a session and watch it by one connection, in a video of its own. */
+window.talkByWebRTC = async () => {
+  const open = { rate: 48_000, source: 'microphone' }
+  const { session } = await (await fetch('/sessions', { method: 'POST', body: JSON.stringify(open) })).json()
+  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true })
+  const context = new AudioContext({ sampleRate: 48_000 })
+  await context.audioWorklet.addModule(URL.createObjectURL(new Blob([BLOCKS], { type: 'text/javascript' })))
+  const blocks = new AudioWorkletNode(context, 'blocks')
+  blocks.port.onmessage = ({ data }) => hear(data)
+  context.createMediaStreamSource(microphone).connect(blocks)
+  const connection = new RTCPeerConnection({ iceServers: [] })
+  connection.addTrack(microphone.getAudioTracks()[0], microphone)
+  connection.addTransceiver('video', { direction: 'recvonly' })
+  const video = document.createElement('video')
+  Object.assign(video, { autoplay: true, muted: true, srcObject: new MediaStream() })
+  connection.ontrack = ({ track }) => video.srcObject.addTrack(track)
+  await connection.setLocalDescription(await connection.createOffer())
+  await new Promise((done) => {
+    connection.onicegatheringstatechange = () => connection.iceGatheringState === 'complete' && done()
+    if (connection.iceGatheringState === 'complete') done()
+  })
+  const answer = await fetch(`/sessions/${session}/offer`, {
+    method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: connection.localDescription.sdp,
+  })
+  if (!answer.ok) throw new Error(await answer.text())
+  await connection.setRemoteDescription({ type: 'answer', sdp: await answer.text() })
+  document.body.replaceChildren(video)
+  window.hangUp = () => connection.close()
+}
+
 /** The lamp is 100 where it is silent, and up to 200. */
 const LIT = 108
 
-/** Note each picture of the video, and those that light up. */
+/** Note each picture of the video, when it is shown and what is played then, and those that light up. */
 window.watchVideo = () => {
   const video = document.querySelector('video')
   const context = new OffscreenCanvas(8, 8).getContext('2d', { willReadFrequently: true })
@@ -93,7 +133,7 @@ window.watchVideo = () => {
       if (darkMs && expectedDisplayTime - darkMs > 300) seen.lit.push(expectedDisplayTime)
       darkMs = 0
     }
-    seen.frames.push([expectedDisplayTime, mediaTime])
+    seen.frames.push([expectedDisplayTime, mediaTime, performance.now(), video.currentTime])
     video.requestVideoFrameCallback(look)
   }
   video.requestVideoFrameCallback(look)

@@ -59,6 +59,19 @@ async function repeatsWhatIsSaid(browser, url) {
   return { open, latency, muted, counts, pressed, sent, pageErrors: page.pageErrors }
 }
 
+/** One connection of WebRTC for both ways, from an empty page of the same server. */
+async function isRepeatedByWebRTC(browser, url) {
+  const page = await openPage(browser, { bypassCSP: true }) // no page of ours asks for WebRTC
+  await page.goto(`${url}/stats`) // of the same origin, without scripts
+  await page.evaluate(() => window.talkByWebRTC())
+  await page.waitForFunction(() => document.querySelector('video').currentTime > 0.5)
+  await page.evaluate(() => window.watchVideo())
+  await page.waitForFunction(() => window.seen.lit.length >= 8)
+  const seen = await report(page)
+  await page.evaluate(() => window.hangUp())
+  return { ...seen, pageErrors: page.pageErrors }
+}
+
 /** A file that is interrupted by the button, and once more by a voice. */
 async function isInterrupted(browser, url, file) {
   const page = await openPage(browser, { bypassCSP: true }) // what measures is no file
@@ -159,5 +172,5 @@ async function worksWithoutAMicrophone(browser, url, file) {
 }
 
 export const scenarios = {
-  repeatsWhatIsSaid, isInterrupted, staysInStep, comesBack, worksWithoutAMicrophone,
+  repeatsWhatIsSaid, isRepeatedByWebRTC, isInterrupted, staysInStep, comesBack, worksWithoutAMicrophone,
 }
