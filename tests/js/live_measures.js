@@ -113,7 +113,10 @@ window.talkByWebRTC = async () => {
   if (!answer.ok) throw new Error(await answer.text())
   await connection.setRemoteDescription({ type: 'answer', sdp: await answer.text() })
   document.body.replaceChildren(video)
-  window.hangUp = () => connection.close()
+  window.hangUp = async () => {
+    connection.close()
+    await fetch(`/sessions/${session}`, { method: 'DELETE' })
+  }
 }
 
 /** The lamp is 100 where it is silent, and up to 200. */

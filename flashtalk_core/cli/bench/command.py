@@ -22,7 +22,7 @@ from .launches import add_launches
 from .links import add_links
 from .live import add_live
 from .ranks import add_ranks
-from .shared_options import add_model, sizes_of
+from .shared_options import DECODERS, add_model, sizes_of, with_decoder
 from .soak import add_soak
 from .speakers import add_speakers
 
@@ -98,6 +98,13 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="HxW:STEPS:LATENTS[:FRAMES]",
         help="time whole chunks of the faster modes at these, too; with FRAMES, those of a live "
         "session of that length",
+    )
+    part.add_argument(
+        "--decoder",
+        choices=DECODERS,
+        default="own",
+        help="what decodes: the model's own autoencoder; a decoder of the size of the TAE files for "
+        "Wan 2.1; the autoencoder at a quarter of its width (LightVAE), which then encodes as well",
     )
     part.add_argument(
         "--decode-latents",
@@ -192,7 +199,7 @@ def _stage_bench(args: argparse.Namespace) -> StageBench:
     require(min(args.decode_latents) >= 1, f"decode latents {args.decode_latents}: use 1 or more")
     device = choose_device(args.device)
     modes = _modes(args, device)
-    config = sizes_of(args.model)
+    config = with_decoder(sizes_of(args.model), args.decoder)
     size_px = args.size or config.size_px
     check_size(size_px)
     steps = config.sampling.steps if args.steps is None else args.steps

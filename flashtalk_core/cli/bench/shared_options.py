@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...placement.devices import DTYPES
@@ -10,6 +11,10 @@ from ..rendering.kernel_options import SPEED_WORDS
 
 if TYPE_CHECKING:
     from ...config.avatar import AvatarConfig
+
+
+DECODERS = ("own", "tae", "quarter")
+"""What decodes where the networks are random."""
 
 
 def add_model(part: argparse.ArgumentParser) -> None:
@@ -35,6 +40,16 @@ def sizes_of(model: str) -> AvatarConfig:
     from ...weights.load import open_avatar
 
     return AvatarConfig() if model == "full" else open_avatar(model).config
+
+
+def with_decoder(config: AvatarConfig, decoder: str) -> AvatarConfig:
+    """Return the sizes with another decoder, as ``--decoder`` names it: one of :data:`DECODERS`."""
+    vae = config.vae
+    if decoder == "tae":
+        vae = replace(vae, light_widths=(256, 128, 64, 64), light_blocks=3, light_patch=1)
+    elif decoder == "quarter":
+        vae = replace(vae, dim=vae.dim // 4, light_widths=())
+    return replace(config, vae=vae)
 
 
 def count_ranks(args: argparse.Namespace, reason: str) -> int:

@@ -17,10 +17,13 @@ from flashtalk_core.bench.operations import Rates, count_operations
 from flashtalk_core.bench.random_networks import random_inputs, random_networks
 from flashtalk_core.bench.stage_clock import StageClock, measure
 from flashtalk_core.bench.stages import Setting
+from flashtalk_core.cli.bench.shared_options import DECODERS, with_decoder
 from flashtalk_core.cli.main import main
+from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.engine.state import SessionState
 from flashtalk_core.models.attention import sdpa
+from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.bench
@@ -179,6 +182,18 @@ def test_the_command_prints_stages_and_agreement(capsys):
     assert rows["float8", "32x48:2:3 chunk"]["median_ms"] > 0
     assert all(row["passed"] for row in found["agreements"])
     assert len(found["agreements"]) == 5
+
+
+def test_smaller_decoders_take_the_place_of_the_autoencoders():
+    def count(decoder):
+        with torch.device("meta"):
+            vae = VideoVAE(with_decoder(AvatarConfig(), decoder).vae)
+        return [sum(p.numel() for p in part.parameters()) for part in (vae.encoder, vae.decoder)]
+
+    own, tae, quarter = (count(decoder) for decoder in DECODERS)
+    assert tae[0] == own[0]
+    assert tae[1] < own[1] / 5
+    assert quarter == pytest.approx([one / 16 for one in own], rel=0.05)
 
 
 @pytest.mark.parametrize(
