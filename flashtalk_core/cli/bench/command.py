@@ -103,7 +103,7 @@ def _add_stages(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--decoder",
         choices=DECODERS,
         default="own",
-        help="what decodes: the model's own autoencoder; a decoder of the size of the TAE files for "
+        help="what decodes: the model's own autoencoder; a decoder as small as TAE files for "
         "Wan 2.1; the autoencoder at a quarter of its width (LightVAE), which then encodes as well",
     )
     part.add_argument(
