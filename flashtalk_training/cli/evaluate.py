@@ -7,14 +7,18 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flashtalk_core.cli.rendering.render_options import read_sampling
 from flashtalk_core.cli.terminal import write_out
 from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.files.whole_file import check_replacing, replacing
 from flashtalk_core.placement.devices import DTYPES
+
+if TYPE_CHECKING:
+    from flashtalk_core.weights.load import AvatarModels
 
 PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor", "joins")
 _ROUND_TRIPS = 10
@@ -40,6 +44,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=parse_count,
         default=4,
         help="number of faces, in all parts but lips and vae",
+    )
+    parser.add_argument(
+        "--chunk-frames",
+        type=parse_count,
+        help="frames of a chunk, motion frames included; default: the model's",
+    )
+    parser.add_argument(
+        "--look-ahead",
+        type=int,
+        help="frames of sound after a chunk, as in a live session (0: none); default: all",
     )
     parser.add_argument("--silence-s", type=parse_count, default=60, help="seconds of silence")
     parser.add_argument("--steps", type=int, help="default: the model's")
@@ -99,6 +113,14 @@ def _output_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _with_chunks(models: AvatarModels, args: argparse.Namespace) -> AvatarModels:
+    """Return the model with chunks of the length, and the sound after them, that were asked for."""
+    from ..chunk_lengths import chunk_of
+
+    chunk = chunk_of(models.config.chunk, args.chunk_frames, args.look_ahead)
+    return replace(models, config=replace(models.config, chunk=chunk))
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure and write."""
     from flashtalk_core.errors import require
@@ -122,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
         check_report(args.output)
     device = choose_device(args.device)
     models = load_avatar(args.model, device, choose_dtype(args.dtype, device))
+    models = _with_chunks(models, args)
     corpus = load_corpus(args.data / "corpus.safetensors")
     sampling = read_sampling(args).over(models.config.sampling)
     held_out = HeldOutFaces(args.faces)
@@ -146,6 +169,8 @@ def run(args: argparse.Namespace) -> int:
         "floor": lambda: movement.measure_drawn_drift(models, sampling, held_out),
     }
     results: dict[str, object] = {"model": models.config.name, "sampling": asdict(sampling)}
+    results["chunk_frames"] = models.config.chunk.num_frames
+    results["look_ahead"] = args.look_ahead
     for part in args.parts:
         start = time.monotonic()
         results[part] = parts[part]()

@@ -30,6 +30,8 @@ def refusal(capsys, *arguments):
         (["lips", "--clips", "1"], "--clips 1: lips are compared with the audio of another clip"),
         (["--dtype", "int8"], "int8"),
         (["vae", "--data", "/no/such"], "/no/such"),
+        (["lips", "--chunk-frames", "18"], "chunk of 18 frames: use 4n + 1, from 9 to 197"),
+        (["lips", "--look-ahead", "26"], "look-ahead 26: use 0 to 25 frames"),
     ],
 )
 def test_wrong_arguments_are_one_line(capsys, arguments, said):
