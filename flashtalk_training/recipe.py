@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 TINY_SIZE_PX = (128, 128)
+_LIVE_LENGTHS = (33, 21, 17)
+"""Frames of the chunks of live sessions, motion frames included."""
+
+
+def _require_share(name: str, share: float) -> None:
+    require(0 <= share <= 1, f"{name} {share} is no share; use a number from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +185,14 @@ class DiTRecipe:
     """Weight of those in which eyes are."""
     coded_movement: bool = False
     """Whether sway and blinks are coded in the noise (``stage_1/movement_codes.py``)."""
+    chunk_lengths: tuple[int, ...] = ()
+    """Frames of a chunk, motion frames included, of which one is drawn for each step; empty for
+    the model's own alone."""
+    live_share: float = 0.0
+    """Share of samples that hear nothing after their chunk, as in a live session."""
+
+    def __post_init__(self) -> None:
+        _require_share("live_share", self.live_share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,8 +268,7 @@ class DistillRecipe:
     def __post_init__(self) -> None:
         SamplingConfig(steps=self.steps, rule=self.rule)  # refuses what is impossible
         for name in ("damaged_motion_share", "fresh_share", "final_rate_share", "ema_decay"):
-            share = getattr(self, name)
-            require(0 <= share <= 1, f"{name} {share} is no share; use a number from 0 to 1")
+            _require_share(name, getattr(self, name))
         count = self.lasting_sessions
         require(
             count == 0 or (count >= self.batch and self.max_chunks > 1),

@@ -1,5 +1,8 @@
 """A bank of drawn clips, encoded once, from which the transformer is trained.
 
+A clip is as long as a chunk of the model; the first frames and latents of it, which depend on
+nothing after them, serve as a shorter one.
+
 Axis legend: N clips, P faces, F pixel frames, T latent frames, h w latent cells, S hidden layers,
 M audio features.
 """
@@ -17,6 +20,7 @@ from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.vae.model import VideoVAE
 
+from ..chunk_lengths import check_lengths
 from ..drawn_faces.damage import damage_at_random
 from ..drawn_faces.faces import (
     FaceIdentity,
@@ -26,16 +30,15 @@ from ..drawn_faces.faces import (
     sample_identity,
     sample_motion,
 )
-from ..drawn_faces.motion import curves_motion, sample_curves
+from ..drawn_faces.motion import MotionCurves, curves_motion, sample_curves
 from ..recipe import DiTRecipe
 from ..speech.prompts import Mood
-from .audio_windows import AudioBank, Windows, disturb, draw_windows
+from .audio_windows import AudioBank, disturb, draw_windows
+from .clip_audio import ClipAudio
 from .movement_codes import CodeLayout, movement_codes
 
 RENDER_BATCH = 32
 """Clips rendered at a time; the clips of a bank are a multiple."""
-_CONTEXT = 2
-"""Audio frames on either side of a frame of the clip."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class ClipBank:
         self._encode_whole = (
             torch.compile(self._encode, dynamic=False) if compiles else self._encode
         )
-        chunk, dit, latent = config.chunk, config.dit, self._latent_shape()
+        chunk, latent = config.chunk, self._latent_shape()
         count, faces = recipe.num_clips, recipe.num_clips // recipe.clips_per_face
         empty = partial(torch.zeros, device=device, dtype=torch.float16)
         self._latents = empty(count, *latent)
@@ -101,14 +104,23 @@ class ClipBank:
         )
         self._images = empty(faces, *latent)
         self._portraits = empty(faces, 3, *config.size_px)
-        self._features = empty(
-            count, chunk.num_frames + 2 * _CONTEXT, dit.audio_blocks, dit.audio_channels
-        )
+        self._lengths = recipe.chunk_lengths or (chunk.num_frames,)
+        check_lengths(chunk, recipe.chunk_lengths)
+        live_lengths = self._lengths if recipe.live_share else ()
+        self._heard = ClipAudio(config, count, live_lengths, device)
         self._prompts = torch.zeros(count, dtype=torch.long, device=device)
-        self._layout = CodeLayout.of_frames(chunk.num_frames, chunk.num_motion_frames)
-        num_codes = self._layout.num_codes if recipe.coded_movement else 0
-        self._codes = torch.zeros(count, 2, num_codes, device=device)
+        # Codes lie elsewhere in noise of another length, and there are fewer.
+        self._codes = {
+            length: torch.zeros(count, 2, self._num_codes(length), device=device)
+            for length in dict.fromkeys((chunk.num_frames, *self._lengths))
+        }
         self._next = 0
+
+    def _layout(self, num_frames: int) -> CodeLayout:
+        return CodeLayout.of_frames(num_frames, self._config.chunk.num_motion_frames)
+
+    def _num_codes(self, num_frames: int) -> int:
+        return self._layout(num_frames).num_codes if self._recipe.coded_movement else 0
 
     def _latent_shape(self) -> tuple[int, int, int, int]:
         vae = self._config.vae
@@ -135,7 +147,7 @@ class ClipBank:
     def _refresh_batch(self) -> None:
         per_face = self._recipe.clips_per_face
         faces = RENDER_BATCH // per_face
-        generator, device, chunk = self._generator, self._device, self._config.chunk
+        generator, device, chunk = self._generator, self._device, self._heard.drawn
         audio = disturb(draw_windows(self._audio_inputs, RENDER_BATCH, chunk))
         prompts = torch.randint(len(self._moods), (RENDER_BATCH,), generator=generator)
         mood = torch.tensor([self._moods[i] for i in prompts])
@@ -155,12 +167,20 @@ class ClipBank:
         self._damaged[rows] = self._encode(motion_frames).half()
         self._images[places] = self._encode_images(portrait, per_face).half()
         self._portraits[places] = portrait.half()
-        self._features[rows] = self._encode_audio(audio, clip).half()
+        self._heard.store(rows, self._audio, audio)
         self._prompts[rows] = prompts.to(device)
         if self._recipe.coded_movement:
-            both = [movement_codes(curves, self._layout, single=single) for single in (False, True)]
-            self._codes[rows] = torch.stack(both, dim=1).to(device)
+            self._store_codes(rows, curves)
         self._next = rows.stop % self._recipe.num_clips
+
+    def _store_codes(self, rows: slice, curves: MotionCurves) -> None:
+        for length, kept in self._codes.items():
+            begun = MotionCurves(curves.sway[..., :length], curves.blink[:, :length])
+            both = [
+                movement_codes(begun, self._layout(length), single=single)
+                for single in (False, True)
+            ]
+            kept[rows] = torch.stack(both, dim=1).to(self._device)
 
     def _portrait(self, identity: FaceIdentity, faces: int) -> Tensor:
         """Draw portraits from outside the clips, ``(P, 3, H, W)``: mostly at rest, mouth shut."""
@@ -186,23 +206,26 @@ class ClipBank:
         video[: portrait.shape[0], :, 0] = portrait
         return self._encode_whole(video)[: RENDER_BATCH // per_face]
 
-    def _encode_audio(self, audio: Windows, clip: slice) -> Tensor:
-        features = self._audio(audio.samples, self._config.chunk.audio_context_frames)
-        return features[:, clip.start - _CONTEXT : clip.stop + _CONTEXT]
+    def draw(self, batch: int, num_frames: int | None = None, live_share: float = 0.0) -> ClipBatch:
+        """Draw random samples.
 
-    def draw(self, batch: int) -> ClipBatch:
-        """Draw random samples."""
+        Args:
+            batch: B.
+            num_frames: F, the model's own length or one of the recipe's; ``None`` for the former.
+            live_share: Share of samples that hear nothing after their end; without it nothing is
+                drawn for it.
+        """
         rows = torch.randint(self._latents.shape[0], (batch,), device=self._device)
         faces = rows // self._recipe.clips_per_face
-        frames = self._config.chunk.num_frames
-        around = torch.arange(2 * _CONTEXT + 1, device=self._device)
-        places = torch.arange(frames, device=self._device)[:, None] + around
+        length = num_frames or self._config.chunk.num_frames
+        first = slice(num_latent_frames(length))
+        is_live = torch.rand(batch, device=self._device) < live_share if live_share else None
         return ClipBatch(
-            latents=self._latents[rows].float(),
-            images=self._images[faces].float(),
+            latents=self._latents[rows][:, :, first].float(),
+            images=self._images[faces][:, :, first].float(),
             portraits=self._portraits[faces].float(),
             damaged=self._damaged[rows].float(),
-            windows=self._features[rows][:, places].float(),
+            windows=self._heard.read(rows, length, is_live),
             prompts=self._prompts[rows],
-            codes=self._codes[rows],
+            codes=self._codes[length][rows],
         )

@@ -33,6 +33,8 @@ _BRANCH_ENDS = (
     "self_attn.o.weight", "cross_attn.o.weight", "audio_cross_attn.proj.weight", "ffn.2.weight",
 )  # fmt: skip
 """Last layer of every residual branch."""
+_LENGTH_DIMS = {0: 2, 2: 2, 6: 1}
+"""Inputs of the model by place, and the dimension that is as long as the chunk."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,25 @@ def initialise(dit: AvatarDiT) -> None:
     nn.init.zeros_(dit.head.head.weight)
 
 
+def compiled(model: Stage1Model, *, has_lengths: bool) -> Callable[..., Tensor]:
+    """Return ``model`` compiled, once for all.
+
+    Args:
+        model: What is compiled; its arguments are those of the result.
+        has_lengths: Whether it is given chunks of several lengths, which then share one graph.
+    """
+    if not has_lengths:
+        return torch.compile(model, dynamic=False)
+    predict = torch.compile(model)
+
+    def run(*inputs: Tensor) -> Tensor:
+        for index, dim in _LENGTH_DIMS.items():
+            torch._dynamo.maybe_mark_dynamic(inputs[index], dim)
+        return predict(*inputs)
+
+    return run
+
+
 def cell_weights(shape: tuple[int, ...], mouth: float, eyes: float = 1.0) -> Tensor:
     """Return ``(1, 1, 1, h, w)``: 1, but ``mouth`` and ``eyes`` on the cells in which these are."""
     height, width = shape[-2:]
@@ -133,34 +154,52 @@ class DiTTrainer:
         torch.manual_seed(seed)
         self._config, self._recipe, self._device = config, recipe, device
         self._bank, self._held_out, self._tokens = bank, held_out, tokens
-        chunk = config.chunk
-        self._layout = CodeLayout.of_frames(chunk.num_frames, chunk.num_motion_frames)
         self.model = Stage1Model(config).to(device)
         self._training = TrainingRun("dit", self.model, recipe.optimiser, folder, seed)
-        compiles = device.type == "cuda"
-        self._predict = torch.compile(self.model, dynamic=False) if compiles else self.model
+        self._predict: Callable[..., Tensor] = self.model
+        if device.type == "cuda":
+            lengths = {config.chunk.num_frames, *recipe.chunk_lengths}
+            self._predict = compiled(self.model, has_lengths=len(lengths) > 1)
 
     def run(
-        self, budget_s: float, part_s: float, now: Callable[[], float] = time.monotonic
+        self,
+        budget_s: float,
+        part_s: float,
+        now: Callable[[], float] = time.monotonic,
+        on_report: Callable[[], None] | None = None,
     ) -> bool:
-        """Train for one part of the budget and return whether the budget is spent."""
-        return self._training.run(budget_s, part_s, self._loss, self.measure, now)
+        """Train for one part of the budget and return whether the budget is spent.
+
+        ``on_report`` is called after each measure, when all that is compiled has been.
+        """
+
+        def report() -> dict[str, float]:
+            values = self.measure()
+            if on_report is not None:
+                on_report()
+            return values
+
+        return self._training.run(budget_s, part_s, self._loss, report, now)
 
     def _loss(self, moment: Moment) -> Tensor:
         if moment.step and moment.step % self._recipe.refresh_every == 0:
             self._bank.refresh(self._recipe.refresh_clips)
-        return self._flow_loss(self._bank.draw(self._recipe.batch))
+        recipe, length = self._recipe, None
+        if recipe.chunk_lengths:
+            length = recipe.chunk_lengths[int(torch.randint(len(recipe.chunk_lengths), ()))]
+        return self._flow_loss(self._bank.draw(recipe.batch, length, recipe.live_share))
 
     def _flow_loss(self, batch: ClipBatch) -> Tensor:
         """Return the flow-matching loss of one batch, some of its conditions dropped."""
         recipe, clean = self._recipe, batch.latents
-        count, device = clean.shape[0], clean.device
+        count, device, num_frames = clean.shape[0], clean.device, batch.windows.shape[1]
         level = shift_timesteps(torch.rand(count, device=device), recipe.train_shift)
         noise = torch.randn_like(clean)
         single = torch.rand(count, device=device) < recipe.single_motion_share
         if recipe.coded_movement:
             codes = torch.where(single[:, None], batch.codes[:, 1], batch.codes[:, 0])
-            noise = with_codes(noise, codes, self._layout)
+            layout = CodeLayout.of_frames(num_frames, self._config.chunk.num_motion_frames)
+            noise = with_codes(noise, codes, layout)
         motion = torch.zeros(count, 1, clean.shape[2], 1, 1, device=device)
         motion[:, :, 0] = 1
         motion[:, :, 1] = (~single).float().view(-1, 1, 1, 1)
@@ -171,7 +210,7 @@ class DiTTrainer:
         no_text = dice < recipe.drop_all + recipe.drop_text
         prompts = torch.where(no_text, self._tokens.ids.shape[0] - 1, batch.prompts)
         windows = batch.windows * ~no_audio.view(-1, 1, 1, 1, 1)
-        mask = image_mask(self._config.chunk.num_frames, *clean.shape[-2:]).to(device)
+        mask = image_mask(num_frames, *clean.shape[-2:]).to(device)
         condition = torch.cat([mask.expand(count, -1, -1, -1, -1), batch.images], dim=1)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             velocity = self._predict(
@@ -194,9 +233,20 @@ class DiTTrainer:
         start[:, :, :num_motion] = torch.where(is_damaged, batch.damaged, start[:, :, :num_motion])
         return start
 
-    @torch.no_grad()
     def measure(self) -> dict[str, float]:
-        """Return the loss on held-out faces and voices, the same noise every time."""
-        with fixed_draws(self._device, MEASURE_SEED):
-            loss = self._flow_loss(self._held_out.draw(self._recipe.batch))
-        return {"held_out_loss": loss.item()}
+        """Return the loss on held-out faces and voices, the same noise every time.
+
+        A recipe of live chunks adds that of its shortest ones with nothing to hear after them.
+        """
+        recipe = self._recipe
+        values = {"held_out_loss": self._held_out_loss(None, 0.0)}
+        if recipe.live_share:
+            shortest = min(recipe.chunk_lengths, default=None)
+            values["held_out_live_loss"] = self._held_out_loss(shortest, 1.0)
+        return values
+
+    def _held_out_loss(self, num_frames: int | None, live_share: float) -> float:
+        # With gradients, though none is wanted: without them the network would be compiled again.
+        with fixed_draws(self._device, MEASURE_SEED), torch.enable_grad():
+            batch = self._held_out.draw(self._recipe.batch, num_frames, live_share)
+            return self._flow_loss(batch).item()

@@ -6,19 +6,14 @@ import pytest
 import torch
 
 from flashtalk_core.config.avatar import AvatarConfig
-from flashtalk_core.models.encoders.audio import AudioEncoder
-from flashtalk_core.models.encoders.tokenizer import Tokenizer
-from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.recipe import AudioRecipe, DiTRecipe, OptimiserRecipe, VAERecipe
 from flashtalk_training.speech.prompts import prompt_vocabulary
 from flashtalk_training.stage_1.audio_trainer import AudioTrainer
-from flashtalk_training.stage_1.audio_windows import AudioBank
-from flashtalk_training.stage_1.clips import ClipBank
-from flashtalk_training.stage_1.dit_trainer import DiTTrainer, PromptTokens
+from flashtalk_training.stage_1.dit_trainer import DiTTrainer
 from flashtalk_training.stage_1.faces_source import spoken_mouths
 from flashtalk_training.stage_1.movement_codes import CodeLayout, read_codes
 from flashtalk_training.stage_1.vae_trainer import VAETrainer
-from flashtalk_training.vocabulary import make_tokenizer
+from tests.training.toy_networks import toy_clips, toy_tokens
 
 pytestmark = pytest.mark.training
 
@@ -34,23 +29,10 @@ def run_one_step(trainer):
 OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=1, ema_decay=0.9, report_every=1)
 
 
-def make_bank(config, recipe, corpus):
-    return ClipBank(
-        config,
-        recipe,
-        VideoVAE(config.vae).requires_grad_(False),
-        AudioEncoder(config.audio).requires_grad_(False),
-        AudioBank.from_corpus(corpus, False, DEVICE),
-        list(prompt_vocabulary().values()),
-        DEVICE,
-        seed=0,
-    )
-
-
 @pytest.fixture(scope="module")
 def bank(config, corpus):
     recipe = DiTRecipe(num_clips=32, batch=2)
-    bank = make_bank(config, recipe, corpus)
+    bank = toy_clips(config, recipe, corpus)
     torch.manual_seed(0)
     bank.fill()
     return bank
@@ -58,10 +40,7 @@ def bank(config, corpus):
 
 @pytest.fixture(scope="module")
 def tokens(config, tmp_path_factory):
-    path = tmp_path_factory.mktemp("tokens") / "spiece.model"
-    make_tokenizer(path, config.text.vocab_size)
-    tokenizer = Tokenizer.from_file(path)
-    return PromptTokens.encode(list(prompt_vocabulary()), tokenizer, config.dit.text_len, DEVICE)
+    return toy_tokens(config, tmp_path_factory.mktemp("tokens") / "spiece.model")
 
 
 def test_a_refreshed_bank_holds_new_clips_with_their_faces_and_audio(bank):
@@ -119,7 +98,7 @@ def test_stage_1_trains_on_noise_that_tells_the_movement(config, corpus, tokens,
     recipe = DiTRecipe(
         num_clips=32, batch=2, optimiser=OPTIMISER, coded_movement=True, eye_weight=3.0
     )
-    bank = make_bank(config, recipe, corpus)
+    bank = toy_clips(config, recipe, corpus)
     bank.fill()
     trainer = DiTTrainer(config, recipe, bank, bank, tokens, DEVICE, tmp_path, seed=0)
     seen = []
