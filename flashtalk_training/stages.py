@@ -25,6 +25,7 @@ from flashtalk_core.weights.save import replacing
 
 from .evaluation.validation import Validation
 from .recipe import TinyRecipe, with_light_decoder
+from .runs.kernels import KernelCache
 from .runs.seeds import HELD_OUT_SEED, STATISTICS_SEED, fixed_draws, part_seed
 from .runs.sharding import shard
 from .runs.states import load_notes, load_state
@@ -136,6 +137,7 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     if job.is_done("dit"):
         return True
     files, recipe, device = job.files, job.recipe.dit, job.device
+    kernels = KernelCache(files.runs, device)
     vae = trained_vae(files.runs, job.config.vae, device)
     job = dataclasses.replace(job, config=dataclasses.replace(job.config, vae=vae.config))
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
@@ -145,7 +147,7 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     bank = _filled_bank(job, recipe.num_clips, False, seed, vae, audio)
     held_out = _filled_bank(job, recipe.num_held_out_clips, True, HELD_OUT_SEED, vae, audio)
     trainer = DiTTrainer(job.config, recipe, bank, held_out, tokens, device, files.runs, _DIT_SEED)
-    return trainer.run(job.recipe.budgets_s["dit"], part_s)
+    return trainer.run(job.recipe.budgets_s["dit"], part_s, on_report=kernels.save)
 
 
 def distill(job: TrainingJob, part_s: float, *, sharded: bool = False) -> bool:
