@@ -59,6 +59,13 @@ def config():
 
 
 @pytest.fixture(scope="session")
+def long_config(config):
+    """Chunks long enough for shorter ones."""
+    chunk = ChunkConfig(num_frames=17, audio_context_frames=40, audio_lookback_frames=20)
+    return dataclasses.replace(config, chunk=chunk)
+
+
+@pytest.fixture(scope="session")
 def corpus():
     """Two segments to train on, two held out, of noise and random mouths."""
     generator = np.random.default_rng(0)

@@ -6,7 +6,6 @@ import itertools
 import pytest
 import torch
 
-from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.live.engine import live_chunk
 from flashtalk_core.models.encoders.audio import AudioEncoder
@@ -29,12 +28,6 @@ LENGTHS = (17, 13, 9)
 OPTIMISER = OptimiserRecipe(learning_rate=1e-3, warmup_steps=1, ema_decay=0.9, report_every=1)
 RECIPE = DiTRecipe(num_clips=32, batch=4, optimiser=OPTIMISER)
 LIVE = dataclasses.replace(RECIPE, chunk_lengths=LENGTHS, live_share=0.5, coded_movement=True)
-
-
-@pytest.fixture(scope="module")
-def long_config(config):
-    chunk = ChunkConfig(num_frames=17, audio_context_frames=40, audio_lookback_frames=20)
-    return dataclasses.replace(config, chunk=chunk)
 
 
 @pytest.fixture(scope="module")
