@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 _SHUT = 0.1
 """Openings below this are called shut."""
 _TOGETHER = 25
-"""Sessions played in one batch."""
+"""Sessions played in one batch on a GPU. Elsewhere each is alone, and ends with its clip; noise is
+the same."""
 _FIRST_SILENT_FACE = 700
 _SETTLING_FRAMES = 10
 """Frames after the end of speech, 0.4 s, from which on a mouth must be shut."""
@@ -97,8 +98,9 @@ def _measured_shapes(
     """Play the clips in batches; return the mouth's height and width in every frame, (F, 2)."""
     measured: list[Tensor] = []
     new = models.config.chunk.num_new_frames
-    for first in range(0, len(clips), _TOGETHER):
-        group = clips[first : first + _TOGETHER]
+    together = _TOGETHER if models.dit.patch_embedding.weight.is_cuda else 1
+    for first in range(0, len(clips), together):
+        group = clips[first : first + together]
         sessions = Sessions(
             models,
             torch.stack([clip.portrait for clip in group]),
