@@ -24,6 +24,9 @@ _LIVE_LENGTHS = (33, 21, 17)
 """Frames of the chunks of live sessions, motion frames included."""
 
 
+_SHARES = ("damaged_motion_share", "live_share", "fresh_share", "final_rate_share", "ema_decay")
+
+
 def _require_share(name: str, share: float) -> None:
     require(0 <= share <= 1, f"{name} {share} is no share; use a number from 0 to 1")
 
@@ -253,6 +256,11 @@ class DistillRecipe:
     """Size of the session replay buffer: sessions continued in later steps instead of starting from
     the portrait; 0 for none. They reach the drift of hundreds of chunks. Needs ``max_chunks`` of 2
     at least."""
+    chunk_lengths: tuple[int, ...] = ()
+    """Frames of a chunk, motion frames included, of which one is drawn for each step; empty for
+    the model's own alone."""
+    live_share: float = 0.0
+    """Share of steps whose sessions hear nothing after each chunk, as live ones do."""
     fresh_share: float = 0.05
     """Share of steps whose sessions start from the portrait and replace the oldest lasting ones."""
     student_every: int = 3
@@ -267,8 +275,13 @@ class DistillRecipe:
 
     def __post_init__(self) -> None:
         SamplingConfig(steps=self.steps, rule=self.rule)  # refuses what is impossible
-        for name in ("damaged_motion_share", "fresh_share", "final_rate_share", "ema_decay"):
+        for name in _SHARES:
             _require_share(name, getattr(self, name))
+        require(
+            not (self.causal and self.chunk_lengths),
+            f"chunk_lengths {list(self.chunk_lengths)}: a causal student has one length; leave "
+            "them out, or set causal to false",
+        )
         count = self.lasting_sessions
         require(
             count == 0 or (count >= self.batch and self.max_chunks > 1),
@@ -326,6 +339,11 @@ class TinyRecipe:
     decoder: DecoderRecipe = field(default_factory=DecoderRecipe)
     dit: DiTRecipe = field(default_factory=DiTRecipe)
     distill: DistillRecipe = _DISTILL
+
+    def with_live_chunks(self) -> TinyRecipe:
+        """Return the recipe that also trains on the chunks of live sessions."""
+        live: dict[str, Any] = {"chunk_lengths": _LIVE_LENGTHS, "live_share": 0.5}
+        return replace(self, dit=replace(self.dit, **live), distill=replace(self.distill, **live))
 
     def with_coded_movement(self) -> TinyRecipe:
         """Return the recipe whose heads sway and eyes blink as the noise says."""

@@ -71,6 +71,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="stages dit and distill: let the noise say how heads sway and when eyes blink",
     )
     parser.add_argument(
+        "--live",
+        action="store_true",
+        help="stages dit and distill: train on the chunks of live sessions too: shorter ones, and "
+        "such that hear nothing after their end",
+    )
+    parser.add_argument(
         "--start-from",
         type=Path,
         metavar="RUNS",
@@ -154,6 +160,8 @@ def _make_job(args: argparse.Namespace) -> TrainingJob:
         recipe = replace(recipe, distill=recipe.distill.with_max_chunks(args.max_chunks))
     if args.coded_movement:
         recipe = recipe.with_coded_movement()
+    if args.live:
+        recipe = recipe.with_live_chunks()
     files = TrainingFiles(
         corpus=args.data / "corpus.safetensors",
         tokenizer=args.data / "spiece.model",

@@ -56,7 +56,8 @@ def _expected_instead(value: Any, hint: Any, least: int) -> str:
         return "" if value in parts else " or ".join(repr(part) for part in parts)
     if origin is tuple or hint == list[int]:
         is_list = isinstance(value, list) and bool(value)
-        kinds = parts * len(value) if is_list and hint == list[int] else parts
+        is_any_length = hint in (list[int], tuple[int, ...])
+        kinds = (int,) * len(value) if is_list and is_any_length else parts
         fits = is_list and len(value) == len(kinds)
         pairs = zip(value, kinds, strict=True) if fits else ()
         fits = fits and not any(_expected_instead(*pair, 0) for pair in pairs)

@@ -129,8 +129,11 @@ def _recipe(where: str, name: str, common: dict[str, Any], changes: Any) -> Dist
     is_name = re.fullmatch(r"\w[\w.-]*", name) is not None
     require(is_name, f"{where}: the name is a folder's; use letters, digits, '.', '-' and '_'")
     changed = check_settings(where, DistillRecipe, changes)
+    settings = {**common, **changed}
+    if "chunk_lengths" in settings:
+        settings["chunk_lengths"] = tuple(settings["chunk_lengths"])
     with _named(where):
-        return DistillRecipe(**{**common, **changed})
+        return DistillRecipe(**settings)
 
 
 def _row(where: str, values: Any) -> Row:

@@ -72,7 +72,7 @@ def portrait_loss(
         faces: Rows of the bank, ``(B,)``.
         num_motion: Leading motion latents, which are left out.
     """
-    still = bank.still(faces)
+    still = bank.still(faces)[:, :, : data.shape[2]]
     cells = still.shape[-1]
     if not recipe.anchor_static:
         mask = anchor_mask(cells, recipe.anchor_inner, data.device)

@@ -15,7 +15,9 @@ import torch
 from torch import Generator, Tensor
 
 from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.reference import encode_condition
+from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.media.audio.windows import window_features
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.vae.model import VideoVAE
@@ -94,7 +96,7 @@ class SceneBank:
             seed: Of the faces.
         """
         self._config, self._audio, self._audio_inputs = config, audio, audio_inputs
-        self._listen = Captured(self._analyse)
+        self._listen: dict[ChunkConfig, Captured] = {}
         device = vae.conv1.weight.device
         identity = sample_identity(num_faces, Generator().manual_seed(seed)).to(device)
         motion = rest_motion(num_faces).to(device)
@@ -141,6 +143,7 @@ class SceneBank:
         num_chunks: int,
         max_chunks: int,
         conditioning: Conditioning | None = None,
+        chunk: ChunkConfig | None = None,
     ) -> SceneBatch:
         """Draw sessions of ``num_chunks``; draws are the same whatever ``num_chunks`` is.
 
@@ -149,25 +152,26 @@ class SceneBank:
             num_chunks: Chunks whose audio windows are returned, K.
             max_chunks: Largest K that is ever asked for.
             conditioning: Who talks; ``None`` draws it.
+            chunk: Arithmetic of the chunks, at most as long as the model's; ``None`` for its own.
         """
+        chunk = chunk or self._config.chunk
         device = self._condition.device
         faces = torch.randint(len(self._condition), (batch,), device=device)
         prompts = torch.randint(len(self._text) - 1, (batch,), device=device)
         faces, prompts = conditioning = conditioning or Conditioning(faces, prompts)
         conditions = Conditions(
-            self._condition[faces],
+            self._condition[faces][:, :, : num_latent_frames(chunk.num_frames)],
             self._clip[faces],
             self._text[prompts],
             self._text[-1:].expand(batch, -1, -1),
         )
-        windows, openings = self._draw_audio(batch, num_chunks, max_chunks)
+        windows, openings = self._draw_audio(batch, num_chunks, max_chunks, chunk)
         portraits = self._portraits.pick(faces)
         return SceneBatch(conditioning, portraits, conditions, windows, openings)
 
     def _draw_audio(
-        self, batch: int, num_chunks: int, max_chunks: int
+        self, batch: int, num_chunks: int, max_chunks: int, chunk: ChunkConfig
     ) -> tuple[list[Tensor], list[Tensor]]:
-        chunk = self._config.chunk
         length = chunk.audio_context_frames
         longer = length + (max_chunks - 1) * chunk.num_new_frames
         speech = disturb(
@@ -177,16 +181,23 @@ class SceneBank:
         )
         step = chunk.samples_per_frame
         shown = chunk.audio_lookback_frames - chunk.num_motion_frames
-        windows, openings = [], []
+        windows, openings, listen = [], [], self._listener(chunk)
         for first in range(0, num_chunks * chunk.num_new_frames, chunk.num_new_frames):
-            windows.append(self._listen(speech.samples[:, first * step : (first + length) * step]))
+            windows.append(listen(speech.samples[:, first * step : (first + length) * step]))
             start = first + shown
             openings.append(speech.mouth[:, start : start + chunk.num_frames, 0])
         return windows, openings
 
-    def _analyse(self, samples: Tensor) -> Tensor:
-        features = self._audio(samples, self._config.chunk.audio_context_frames)
-        return chunk_windows(features, self._config)
+    def _listener(self, chunk: ChunkConfig) -> Captured:
+        """Return what analyses a chunk's window; other chunks are other frames of it."""
+        if chunk not in self._listen:
+            config = dataclasses.replace(self._config, chunk=chunk)
+
+            def analyse(samples: Tensor) -> Tensor:
+                return chunk_windows(self._audio(samples, chunk.audio_context_frames), config)
+
+            self._listen[chunk] = Captured(analyse)
+        return self._listen[chunk]
 
 
 def chunk_windows(features: Tensor, config: AvatarConfig) -> Tensor:

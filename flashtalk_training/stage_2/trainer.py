@@ -25,6 +25,7 @@ from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.sampling.schedule import noise_levels, shift_timesteps
 
+from ..chunk_lengths import check_lengths
 from ..drawn_faces.damage import drift_at_random
 from ..losses import flow_matching_loss, guided, matching_loss, noisy_latent
 from ..recipe import DistillRecipe
@@ -73,6 +74,7 @@ class DistillTrainer:
             spread: Spreads the weights of a transformer over ranks, in place
                 (:func:`~.sharding.shard`); ``None`` keeps all of them on each.
         """
+        check_lengths(config.chunk, recipe.chunk_lengths)
         self._config, self._recipe, self._bank, self._seed = config, recipe, bank, seed
         self.teacher = teacher.requires_grad_(False)
         self.student = copy.deepcopy(teacher).requires_grad_(True)
@@ -93,8 +95,6 @@ class DistillTrainer:
         self._curve = Curve(folder / "distill.csv")
         if rank() == 0:
             self._curve.cut("step", self._state.step)
-        chunk = config.chunk
-        self._layout = CodeLayout.of_frames(chunk.num_frames, chunk.num_motion_frames)
         self._raw_levels = noise_levels(recipe.steps, 1.0).tolist()
         self._vae = vae
         self._roller = self._make_roller()
@@ -165,12 +165,17 @@ class DistillTrainer:
         # Ranks draw sessions and noise of their own, but share the plan.
         torch.manual_seed(seed + _RANK_SEED * rank())
         generator = torch.Generator().manual_seed(seed)
-        plan = draw_plan(recipe.max_chunks, recipe.steps, generator)
+        plan = draw_plan(
+            recipe.max_chunks, recipe.steps, generator, recipe.chunk_lengths, recipe.live_share
+        )
         batch = None
         if recipe.lasting_sessions:
             batch = self._replay.sample(recipe.batch, recipe.fresh_share, generator)
         conditioning, start = (None, None) if batch is None else (batch.conditioning, batch.motion)
-        scene = self._bank.draw(recipe.batch, plan.num_chunks, recipe.max_chunks, conditioning)
+        scene = self._bank.draw(
+            recipe.batch, plan.num_chunks, recipe.max_chunks, conditioning,
+            plan.chunk_of(self._config.chunk),
+        )  # fmt: skip
         is_student_step = (self.step + 1) % recipe.student_every == 0
         with torch.set_grad_enabled(is_student_step):
             rollout = self.roll(scene, plan, start)
@@ -196,8 +201,8 @@ class DistillTrainer:
 
         disturb = partial(drift_at_random, share=share) if share else None
         return roll_out(
-            self._roller, velocity_of(self.student, given), scene.portraits, scene.windows, plan,
-            self._draw_noise, advance, disturb, start,
+            self._roller_of(given.condition), velocity_of(self.student, given), scene.portraits,
+            scene.windows, plan, self._draw_noise, advance, disturb, start,
         )  # fmt: skip
 
     def _advance_chunk(
@@ -205,7 +210,12 @@ class DistillTrainer:
     ) -> Tensor:
         """Denoise a chunk and decode its last frames."""
         velocity = velocity_of(self.student, Conditions(condition, clip, text, text))
-        return self._roller.end(self._roller.chunk(velocity, windows, motion, self._draw_noise))
+        roller = self._roller_of(condition)
+        return roller.end(roller.chunk(velocity, windows, motion, self._draw_noise))
+
+    def _roller_of(self, condition: Tensor) -> Roller:
+        """Return the roller of chunks as long as ``condition``, ``(B, 20, T, h, w)``."""
+        return dataclasses.replace(self._roller, num_latents=condition.shape[2])
 
     def student_loss(self, rollout: Rollout, scene: SceneBatch, plan: RolloutPlan) -> Tensor:
         """Return the loss whose gradient reaches the student through ``rollout.data`` alone."""
@@ -263,7 +273,9 @@ class DistillTrainer:
         level = shift_timesteps(raw, self._recipe.shift).clamp(0.02, 0.98)
         noise = self._draw_noise(tuple(data.shape))
         if self._recipe.coded_movement:
-            noise = with_codes(noise, read_codes(rollout.noise, self._layout), self._layout)
+            num_motion = num_latent_frames(self._config.chunk.num_motion_frames)
+            layout = CodeLayout(data.shape[2], num_motion)
+            noise = with_codes(noise, read_codes(rollout.noise, layout), layout)
         noisy = noisy_latent(data, noise, level)
         return torch.cat([motion, noisy[:, :, motion.shape[2] :]], dim=2), noise, level
 

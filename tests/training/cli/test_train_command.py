@@ -1,9 +1,11 @@
 """The command that trains: what it refuses, and where it stops."""
 
+import argparse
 import importlib.util
 
 import pytest
 
+from flashtalk_training.cli import train
 from flashtalk_training.cli.main import main
 from flashtalk_training.speech.corpus_file import corpus_minutes, save_corpus
 
@@ -37,6 +39,16 @@ def test_a_report_without_its_package_is_refused_at_the_start(tmp_path, monkeypa
     assert main(["train", "tokenizer", "report"]) == 2
     assert "package matplotlib is not installed; run " in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [[], ["--live"], ["--live", "--coded-movement"]])
+def test_what_is_trained_follows_the_options(options):
+    parser = argparse.ArgumentParser()
+    train.add_parser(parser.add_subparsers())
+    recipe = train._make_job(parser.parse_args(["train", "--device", "cpu", *options])).recipe
+    for part in (recipe.dit, recipe.distill):
+        assert part.chunk_lengths == ((33, 21, 17) if "--live" in options else ())
+        assert part.coded_movement == ("--coded-movement" in options)
 
 
 def test_a_tokenizer_that_is_there_is_kept_unless_asked_for_again(tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.live.engine import live_chunk
 from flashtalk_core.media.image.colour import ColourReference, match_colours
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.stage_2.rollout import (
@@ -181,4 +183,14 @@ def test_nothing_has_a_gradient_where_the_caller_wants_none(roller, portraits):
 def test_every_rollout_length_and_step_is_drawn():
     generator = torch.Generator().manual_seed(0)
     plans = {draw_plan(3, 4, generator) for _ in range(300)}
-    assert plans == {(chunks, step) for chunks in (1, 2, 3) for step in range(4)}
+    assert plans == {RolloutPlan(chunks, step) for chunks in (1, 2, 3) for step in range(4)}
+
+
+def test_every_length_of_chunk_is_drawn_live_and_not():
+    generator = torch.Generator().manual_seed(0)
+    plans = [draw_plan(1, 1, generator, (33, 17), 0.25) for _ in range(400)]
+    assert {plan.num_frames for plan in plans} == {33, 17}
+    assert 0.15 < sum(plan.is_live for plan in plans) / 400 < 0.35
+    live = RolloutPlan(1, 0, 17, True).chunk_of(ChunkConfig())
+    assert live == live_chunk(ChunkConfig(), 17)
+    assert RolloutPlan(1, 0).chunk_of(ChunkConfig()) == ChunkConfig()
