@@ -231,6 +231,9 @@ class DistillRecipe:
     coded_movement: bool = False
     """Whether teacher and critic judge with the movement codes of the noise that the student began
     with. Of use after a Stage 1 with codes."""
+    phased: bool = False
+    """Whether a step is judged by where it ends instead of by the data that it predicts
+    (``stage_2/phases.py``). Needs the rule ``euler``."""
     noised_teacher_motion: bool = False
     """Whether the teacher is shown motion latents as noisy as the rest, instead of clean ones."""
     damaged_motion_share: float = 0.0
@@ -277,6 +280,11 @@ class DistillRecipe:
         SamplingConfig(steps=self.steps, rule=self.rule)  # refuses what is impossible
         for name in _SHARES:
             _require_share(name, getattr(self, name))
+        require(
+            self.rule == "euler" or not self.phased,
+            f"phased with rule {self.rule!r}: a phase ends where a step of Euler's does; use "
+            "'euler', or set phased to false",
+        )
         require(
             not (self.causal and self.chunk_lengths),
             f"chunk_lengths {list(self.chunk_lengths)}: a causal student has one length; leave "

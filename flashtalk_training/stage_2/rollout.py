@@ -214,18 +214,20 @@ class Roller:
 
     def judged(
         self, velocity: Velocity, windows: Tensor, motion: Tensor, draw: DrawNoise, step: int
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the data that one step predicts; only that step may carry a gradient.
 
         The motion latents of the data are the model's own prediction of them. The second is the
-        noise that the chunk began with.
+        noise that the chunk began with, the third where a step of Euler's ends.
         """
         noise = draw(self._shape(motion))
         with torch.no_grad():
             x = self._denoise(velocity, windows, motion, noise, draw, step)
             x = _with_motion(x, motion)
         level = x.new_full((x.shape[0],), self.levels[step])
-        return predicted_data(x, velocity(x, level, windows).float(), level), noise
+        speed = velocity(x, level, windows).float()
+        reached = euler_step(x, speed.detach(), self.levels[step], self.levels[step + 1])
+        return predicted_data(x, speed, level), noise, reached
 
 
 class Rollout(NamedTuple):
@@ -237,6 +239,8 @@ class Rollout(NamedTuple):
     """Motion latents that chunk K goes on from, ``(B, 16, m, h, w)``."""
     noise: Tensor
     """What chunk K was denoised from, ``(B, 16, T, h, w)``."""
+    reached: Tensor
+    """Where the chosen step of Euler's ends, at the next noise level, same shape; no gradient."""
 
     def joined(self) -> Tensor:
         """Return chunk K with the motion latents that it goes on from."""
@@ -289,8 +293,8 @@ def roll_out(
         motion = seen = roller.next_motion(frames)
         if disturb is not None and index == last:
             seen = roller.next_motion(disturb(frames))
-    data, noise = roller.judged(velocity, windows[last], seen, draw, plan.step)
-    return Rollout(data, motion, noise)
+    data, noise, reached = roller.judged(velocity, windows[last], seen, draw, plan.step)
+    return Rollout(data, motion, noise, reached)
 
 
 def _with_motion(x: Tensor, motion: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from ..runs.seeds import part_seed
 from ..stage_1.movement_codes import CodeLayout, read_codes, with_codes
 from .auxiliary_losses import auxiliary_loss
 from .causal import attend_causally
+from .phases import Phase
 from .replay_buffer import SessionReplayBuffer
 from .rollout import Roller, Rollout, roll_out
 from .rollout_plan import RolloutPlan, draw_plan
@@ -226,7 +227,8 @@ class DistillTrainer:
             given, windows = scene.conditions, scene.windows[chunk]
             shown = noisy
             if recipe.noised_teacher_motion:
-                shown = noisy_latent(rollout.joined(), noise, level)
+                motion = noisy_latent(rollout.motion, noise[:, :, :num_motion], level)
+                shown = torch.cat([motion, noisy[:, :, num_motion:]], dim=2)
             real = self._teacher_data(shown, level, given, windows)
             fake = self._criticise(given.condition, given.clip, given.text, windows, noisy, level)
         loss = matching_loss(rollout.data, real, fake, num_motion, recipe.align_motion)
@@ -256,13 +258,20 @@ class DistillTrainer:
         velocity = velocity_of(self.critic, scene.conditions)(noisy, level, windows)
         weights = torch.ones_like(noisy[:1, :1])
         weights[:, :, : rollout.motion.shape[2]] = 0
-        return flow_matching_loss(velocity, rollout.data.detach(), noise, weights)
+        clean = rollout.data.detach()
+        if self._recipe.phased:
+            phase = self._phase(plan, level)
+            clean, noise, share = phase.target(rollout.reached, noise)
+            weights = weights * share
+        return flow_matching_loss(velocity, clean, noise, weights)
+
+    def _phase(self, plan: RolloutPlan, level: Tensor) -> Phase:
+        return Phase(self._roller.levels[plan.step + 1], level)
 
     def _noised(self, rollout: Rollout, plan: RolloutPlan) -> tuple[Tensor, Tensor, Tensor]:
         """Noise the student's data to a level of its step; the motion latents stay clean.
 
-        With coded movement this noise has the codes that the student moved by: other codes would
-        ask teacher and critic for another movement than that of the data.
+        In phases, what the step has reached is noised further instead.
 
         Returns:
             Noisy latents, the noise, and the levels ``(B,)``.
@@ -272,12 +281,26 @@ class DistillTrainer:
         raw = low + (high - low) * torch.rand(data.shape[0], device=data.device)
         level = shift_timesteps(raw, self._recipe.shift).clamp(0.02, 0.98)
         noise = self._draw_noise(tuple(data.shape))
-        if self._recipe.coded_movement:
-            num_motion = num_latent_frames(self._config.chunk.num_motion_frames)
-            layout = CodeLayout(data.shape[2], num_motion)
-            noise = with_codes(noise, read_codes(rollout.noise, layout), layout)
-        noisy = noisy_latent(data, noise, level)
+        if not self._recipe.phased:
+            noise = self._with_codes(noise, rollout)
+            noisy = noisy_latent(data, noise, level)
+        else:
+            phase = self._phase(plan, level.clamp(min=self._roller.levels[plan.step + 1]))
+            level = phase.level
+            noise = self._with_codes(noise, rollout, phase.codes_share())
+            noisy = phase.noised(rollout.reached, noise)
         return torch.cat([motion, noisy[:, :, motion.shape[2] :]], dim=2), noise, level
+
+    def _with_codes(self, noise: Tensor, rollout: Rollout, share: Tensor | float = 1.0) -> Tensor:
+        """Give noise the codes that the student moved by, times ``share``, ``(B, 1)``.
+
+        Other codes would ask teacher and critic for another movement than that of the data.
+        """
+        if not self._recipe.coded_movement:
+            return noise
+        num_motion = num_latent_frames(self._config.chunk.num_motion_frames)
+        layout = CodeLayout(noise.shape[2], num_motion)
+        return with_codes(noise, share * read_codes(rollout.noise, layout), layout)
 
     def _update(
         self, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float, loss: Tensor

@@ -91,7 +91,7 @@ def judged(config, corpus, tmp_path_factory):
     still = bank.still(scene.conditioning.faces)
     data = still + 0.1 * torch.randn_like(still)
     roller = Roller.around(vae, config, config.sampling)
-    return bank, vae, roller, Rollout(data, data[:, :, :2] + 1, data), scene, 1
+    return bank, vae, roller, Rollout(data, data[:, :, :2] + 1, data, data), scene, 1
 
 
 def truth(judged, data=None, **weights):
