@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 
+from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.errors import require
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.weights.load import AvatarModels
 
+from ..chunk_lengths import check_lengths, chunk_of
 from ..evaluation.batched_sessions import HeldOutFaces
 from ..evaluation.drift import RECOVERY_CHUNKS, evaluate_drift, evaluate_recovery
 from ..evaluation.eval_clip import held_out_clips
@@ -63,6 +65,7 @@ class Workbench:
             experiment: Its students are trained in folders of their own under the job's runs.
         """
         files, device = job.files, job.device
+        _check_chunks(job.config.chunk, experiment)
         self._experiment, self._runs = experiment, files.runs
         self._device = device
         vae = trained_vae(files.runs, job.config.vae, device)
@@ -143,19 +146,21 @@ class Workbench:
     def models(self, row: Row, seed: int) -> AvatarModels:
         """Return the model of a row: Stage 1, with a student's transformer in its place if any."""
         dit, model = self._stage_1.dit, self._stage_1
+        config = self._job.config
+        chunk = _chunk(config.chunk, row)
+        config = dataclasses.replace(config, chunk=chunk)
         if row.student is not None:
-            dit = self._student(row.student, seed)
+            dit = self._student(row.student, seed, chunk.num_frames)
         vae = self._vae
         if self._device.type == "cuda":
             vae = copy.deepcopy(vae).half()
-        config = self._job.config
         return AvatarModels(config, dit, vae, model.text, self._tokenizer, model.clip, self._audio)
 
-    def _student(self, student: str, seed: int) -> AvatarDiT:
+    def _student(self, student: str, seed: int, num_frames: int) -> AvatarDiT:
         dit = copy.deepcopy(self._stage_1.dit)
         load_average(dit, self.folder(student, seed), STATE, "dit.")
         if self._experiment.students[student].causal:
-            attend_causally(dit, num_latent_frames(self._job.config.chunk.num_frames))
+            attend_causally(dit, num_latent_frames(num_frames))
         return dit
 
     def _sampling(self, row: Row, seed: int) -> SamplingConfig:
@@ -174,6 +179,19 @@ class Workbench:
             if index == 1:
                 start = time.perf_counter()
         return _SPEED_CHUNKS * last.shape[1] / (time.perf_counter() - start)
+
+
+def _chunk(chunk: ChunkConfig, row: Row) -> ChunkConfig:
+    """Return the arithmetic of a row's chunks, where that of the model is ``chunk``."""
+    return chunk_of(chunk, row.chunk_frames, 0 if row.live else None)
+
+
+def _check_chunks(chunk: ChunkConfig, experiment: Experiment) -> None:
+    """Raise for chunks that cannot be, before anything is trained."""
+    for row in experiment.rows:
+        _chunk(chunk, row)
+    for recipe in experiment.students.values():
+        check_lengths(chunk, recipe.chunk_lengths)
 
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:

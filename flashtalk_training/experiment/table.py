@@ -39,6 +39,10 @@ class Row:
     """Length of the drift run."""
     recovery: bool = False
     """Whether recovery from damaged motion frames is measured."""
+    chunk_frames: int | None = None
+    """Frames of the chunks that are played, motion frames included; ``None`` for the model's."""
+    live: bool = False
+    """Whether nothing is heard after a chunk, as in a live session."""
 
 
 @dataclass(frozen=True)
@@ -195,4 +199,5 @@ def missing(experiment: Experiment, results: Iterable[dict[str, Any]]) -> list[C
 
 def sampling_mode(row: Row) -> str:
     """Name what a row's speed depends on."""
-    return f"{row.steps} steps, {'guided' if row.guidance else 'not guided'}"
+    chunks = "" if row.chunk_frames is None else f", chunks of {row.chunk_frames}"
+    return f"{row.steps} steps, {'guided' if row.guidance else 'not guided'}{chunks}"

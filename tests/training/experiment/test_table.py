@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from flashtalk_core.errors import FlashTalkError, InvalidInputError
+from flashtalk_core.live.engine import live_chunk
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.experiment.cells import Workbench
@@ -98,6 +99,26 @@ def test_a_tokenizer_that_is_missing_is_reported(job, table, tmp_path):
     files = dataclasses.replace(job.files, tokenizer=tmp_path / "spiece.model")
     with pytest.raises(InvalidInputError, match="train tokenizer"):
         Workbench(dataclasses.replace(job, files=files), load_experiment(table))
+
+
+def test_a_row_is_played_with_its_own_chunks(job, table):
+    bench = Workbench(job, load_experiment(table))
+    plain, live = (
+        bench.models(row, 0).config.chunk
+        for row in (Row(name="a"), Row(name="b", chunk_frames=13, live=True))
+    )
+    assert plain == job.config.chunk
+    assert live == live_chunk(job.config.chunk, 13)
+
+
+def test_chunks_that_cannot_be_are_refused_before_anything_is_trained(job, table):
+    experiment = load_experiment(table)
+    for changes, said in (
+        ({"rows": (Row(name="a", chunk_frames=12),)}, "chunk of 12 frames: use 4n"),
+        ({"students": {"k": DistillRecipe(chunk_lengths=(13,))}}, "13 frames: training clips have"),
+    ):
+        with pytest.raises(InvalidInputError, match=said):
+            Workbench(job, dataclasses.replace(experiment, **changes))
 
 
 def test_students_with_other_faces_do_not_share_them(job, table):
