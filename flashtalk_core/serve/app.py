@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FlashTalkError
 from ..json_text import parse_json
-from ..log import printable_log
 from ..streaming.broadcast import TooManyViewersError
 from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .access import Access, Guests
@@ -27,8 +25,6 @@ from .webrtc.routes import WebRtc
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-_log = printable_log(logging.getLogger(__name__))
 
 _CHECK_S = 1.0
 _HEARTBEAT_S = 10.0
@@ -230,29 +226,17 @@ class LiveApp:
         async def check() -> None:
             while True:
                 await asyncio.sleep(_CHECK_S)
+                self._hub.end_unwatched()
                 for session, reason in self._hub.finished():
-                    ending = asyncio.create_task(self._close(session, reason))
+                    ending = asyncio.create_task(asyncio.to_thread(self._hub.end, session, reason))
                     closing.add(ending)
                     ending.add_done_callback(closing.discard)
 
-        async def rest() -> None:
-            while True:
-                await asyncio.sleep(_CHECK_S)
-                await asyncio.to_thread(self._hub.end_unwatched)
-
-        tasks = [asyncio.create_task(check()), asyncio.create_task(rest())]
+        checking = asyncio.create_task(check())
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
         await asyncio.gather(*closing)
-
-    async def _close(self, session: ServedSession, reason: str) -> None:
-        """End a session; what goes wrong then is no matter of the others."""
-        try:
-            await asyncio.to_thread(self._hub.close, session, reason)
-        except Exception:
-            _log.exception("session %s could not be ended properly", session.id[:6])
 
     async def _stop(self, _app: web.Application) -> None:
         # Before connections are waited for: they end with their sessions.

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -286,13 +286,20 @@ class LiveHub:
         finally:
             self.avatars.leave(place)
 
+    def end(self, session: ServedSession, reason: str) -> None:
+        """End a session; what goes wrong then is no matter of the others, and goes to the log."""
+        try:
+            self.close(session, reason)
+        except Exception:  # the border between one session and the others
+            _log.exception("session %s could not be ended properly", session.id[:6])
+
     def finished(self) -> list[tuple[ServedSession, str]]:
-        """Return the sessions whose time is over, and why; :meth:`close` ends them."""
+        """Return the sessions whose time is over, and why; :meth:`end` ends them."""
         found = [(session, session.why_over()) for session in list(self._sessions.values())]
         return [(session, reason) for session, reason in found if reason]
 
     def end_unwatched(self) -> None:
-        """Let no video be encoded that nobody watches."""
+        """Let no video be encoded that nobody watches; returns at once."""
         for session in list(self._sessions.values()):
             try:
                 session.end_unwatched()
@@ -300,14 +307,14 @@ class LiveHub:
                 _log.exception("the encoder of session %s could not be ended", session.id[:6])
 
     def stop(self) -> None:
-        """End all sessions, and stop drawing; none begins any more."""
+        """End all sessions at once, and stop drawing; none begins any more."""
         with self._lock:
             self._is_stopped = True
-        for session in list(self._sessions.values()):
-            try:
-                self.close(session, "server")
-            except Exception:  # the border between one session and the others
-                _log.exception("session %s could not be ended properly", session.id[:6])
+            sessions = list(self._sessions.values())
+        # Each may wait for its outputs, so one after the other they would take as often as long.
+        with ThreadPoolExecutor(max(1, len(sessions)), "live-end") as ends:
+            for session in sessions:
+                ends.submit(self.end, session, "server")
         self._drawing.stop()
         self.avatars.close()
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import Full, Queue
 from threading import Thread
 from typing import Protocol
@@ -66,7 +68,8 @@ class OutputThread(Thread):
         self._output = output
         self._on_end = on_end
         self._on_first: Callable[[int], object] | None = on_first
-        self._queue: Queue[Shown | None] = Queue(capacity)
+        self._capacity = capacity
+        self._queue: Queue[Shown | None] = Queue(capacity + 1)  # with room for the end
         self._is_behind = False
         self._is_closed = False
         self.start()
@@ -75,19 +78,20 @@ class OutputThread(Thread):
         """Hand over a frame; returns at once."""
         if self._is_behind or self._is_closed:
             return
-        try:
+        if self._queue.qsize() >= self._capacity:
+            self._is_behind = True
+        else:
             self._queue.put_nowait(shown)
-        except Full:
-            self._is_behind = True
 
-    def finish(self) -> None:
-        """End after what waits, and wait for it, but not for ever; not from its own thread."""
+    def end(self) -> None:
+        """Take no more, and end after what waits; returns at once."""
         self._is_closed = True
-        try:
-            self._queue.put(None, timeout=FINISH_S)
-        except Full:
-            self._is_behind = True
-        self.join(FINISH_S)
+        with suppress(Full):  # it was told before
+            self._queue.put_nowait(None)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the end, but not for ever; not from its own thread."""
+        self.join(timeout_s)
         if self.is_alive():
             _log.error("%s did not end in %g s and was left behind", self.name, FINISH_S)
 
@@ -105,9 +109,7 @@ class OutputThread(Thread):
                     self._on_first = None
                 self._output.take(shown)
             if not is_whole:
-                _log.warning(
-                    "%s fell %d frames behind and was ended", self.name, self._queue.maxsize
-                )
+                _log.warning("%s fell %d frames behind and was ended", self.name, self._capacity)
         except Exception:  # the border between a session and one that takes its frames
             _log.exception("%s failed and was ended", self.name)
         try:
@@ -117,8 +119,18 @@ class OutputThread(Thread):
         if not self._is_closed:
             self._on_end(self)
             self._is_closed = True
-        while not self._queue.empty():  # else who ends it could wait for room
+        while not self._queue.empty():  # whoever knows the thread would hold the frames with it
             self._queue.get_nowait()
+
+
+def finish(threads: Iterable[OutputThread]) -> None:
+    """End outputs after what waits; all together may take as long as one, :data:`FINISH_S`."""
+    threads = list(threads)
+    for thread in threads:
+        thread.end()
+    ends_s = time.monotonic() + FINISH_S
+    for thread in threads:
+        thread.wait(max(0.0, ends_s - time.monotonic()))
 
 
 class FrameOutput:

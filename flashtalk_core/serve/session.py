@@ -29,7 +29,7 @@ from ..media.audio.source import Block
 from ..streaming.broadcast import Broadcast
 from .limits import UNWATCHED_S, ServerLimits
 from .meters import SessionMeter
-from .outputs import QUEUED_FRAMES, RECORDED_FRAMES, Output, OutputThread
+from .outputs import QUEUED_FRAMES, RECORDED_FRAMES, Output, OutputThread, finish
 from .protocol import RefusedError, Start, message_for_client
 
 _log = printable_log(logging.getLogger(__name__))
@@ -285,8 +285,13 @@ class ServedSession:
             return stream
 
     def end_unwatched(self) -> None:
-        """Encode no longer if nobody has watched for a while; the next viewer begins anew."""
-        with self._encoding:
+        """Encode no longer if nobody has watched for a while; the next viewer begins anew.
+
+        Returns at once, so whoever draws may call it.
+        """
+        if not self._encoding.acquire(blocking=False):
+            return  # somebody begins to watch
+        try:
             stream, thread = self._stream, self._encoder_thread
             if stream is None or stream.is_closed or thread is None:
                 return
@@ -295,7 +300,10 @@ class ServedSession:
             if self._now_s() - self._watched_s < UNWATCHED_S:
                 return
             self._stream = self._encoder_thread = None
-        self.remove_output(thread)
+        finally:
+            self._encoding.release()
+        self._forget(thread)
+        thread.end()
 
     def add_output(
         self,
@@ -320,7 +328,7 @@ class ServedSession:
     def remove_output(self, thread: OutputThread) -> None:
         """Let an output take no more."""
         self._forget(thread)
-        thread.finish()
+        finish([thread])
 
     # The server
 
@@ -352,8 +360,7 @@ class ServedSession:
         self._tell_rest()
         with self._lock:
             outputs, self._outputs = self._outputs, ()
-        for output in outputs:
-            output.finish()
+        finish(outputs)
         self.sound.close()
         self._tell("closed", reason=reason)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from threading import Event
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 from flashtalk_core.serve import outputs  # noqa: E402
 from flashtalk_core.serve import session as served  # noqa: E402
+from flashtalk_core.serve.outputs import OutputThread  # noqa: E402
 from flashtalk_core.serve.protocol import RefusedError  # noqa: E402
 from tests.unit.serve.lamp import make_hub, serving  # noqa: E402
 
@@ -124,6 +126,75 @@ def test_an_output_that_hangs_is_left_behind(monkeypatch):
         may_end.set()
         await asyncio.to_thread(hung.join, 3)
         assert not hung.is_alive()
+
+    running(test, hub)
+
+
+def test_a_server_that_stops_ends_all_sessions_at_once(monkeypatch, caplog):
+    hub = make_hub(0.01, sessions=4)
+    together = threading.Barrier(4, timeout=10)
+
+    class Slow:
+        def take(self, shown):
+            """Do nothing."""
+
+        def close(self, *, is_whole):
+            together.wait()  # the ends of all sessions, or it breaks
+
+    async def test(address, client):
+        for _ in range(4):
+            answer = await client.post(f"{address}/sessions")
+            hub.find((await answer.json())["session"]).add_output("slow", Slow())
+        await asyncio.to_thread(hub.stop)
+        assert not hub._sessions
+
+    running(test, hub)
+    assert not together.broken
+    assert not caplog.records
+
+
+def test_outputs_that_hang_together_are_waited_for_as_long_as_one(monkeypatch):
+    monkeypatch.setattr(outputs, "FINISH_S", 0.3)
+    may_end = Event()
+
+    class Hung:
+        def take(self, shown):
+            """Do nothing."""
+
+        def close(self, *, is_whole):
+            may_end.wait(20)
+
+    hung = [OutputThread(f"hung {number}", Hung(), lambda _: None) for number in range(5)]
+    begun_s = time.monotonic()
+    outputs.finish(hung)
+    assert 0.3 <= time.monotonic() - begun_s < 1.2
+    assert all(one.is_alive() for one in hung)
+    may_end.set()
+    outputs.finish(hung)
+    assert not any(one.is_alive() for one in hung)
+
+
+def test_an_encoder_that_hangs_unwatched_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(served, "UNWATCHED_S", 0.0)
+    hub, may_end = make_hub(0.01), Event()
+
+    class Hung:
+        def take(self, shown):
+            """Do nothing."""
+
+        def close(self, *, is_whole):
+            may_end.wait(20)
+
+    async def test(address, client):
+        answer = await client.post(f"{address}/sessions")
+        session = hub.find((await answer.json())["session"])
+        monkeypatch.setattr(session, "_encoder", lambda *_: Hung())
+        session.stream()
+        begun_s = time.monotonic()
+        session.end_unwatched()
+        assert time.monotonic() - begun_s < 1.0
+        assert not session._outputs
+        may_end.set()
 
     running(test, hub)
 
