@@ -170,6 +170,7 @@ class SessionJob:
         if self._stop.is_asked():
             found.reason = "stopped"
         found.reason = found.reason or found.session.why_over()
+        found.session.end_unwatched()
         if not found.session.live.is_speaking and unload_if_asked():
             _log.info("models were unloaded, as /free asked; the next speech loads them")
         return bool(found.reason)

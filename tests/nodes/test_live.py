@@ -172,6 +172,30 @@ async def test_memory_is_freed_on_request_once_nobody_speaks(live, engine, pack,
 
 
 @running
+async def test_a_video_that_nobody_watches_is_encoded_no_longer_and_begins_anew(
+    live, pack, monkeypatch
+):
+    monkeypatch.setattr(pack["flashtalk_core.serve.session"], "UNWATCHED_S", 0.3)
+    node = live()
+
+    def encoders():
+        (found,) = pack["nodes.preview.open_sessions"].open_sessions().values()
+        return [one for one in found.session._outputs if one.name == "live-encoder"]
+
+    async with node.serving() as (address, client, _):
+        for _ in range(2):
+            async with client.get(f"{address}/stream") as video:
+                assert (await video.content.readexactly(8))[4:] == b"ftyp"
+                await asyncio.sleep(1)  # longer than that, and it goes on while somebody watches
+                assert len(encoders()) == 1
+            async with asyncio.timeout(10):
+                while encoders():
+                    await asyncio.sleep(0.05)
+        await client.post(f"{address}/end")
+    assert path_of(node).is_file()
+
+
+@running
 async def test_a_microphone_is_heard_through_the_gate(live):
     node = live(source="microphone")
     async with node.serving() as (address, client, _):
