@@ -182,8 +182,9 @@ def _advanced() -> list[Any]:
             max=105,
             step=4,
             advanced=True,
-            tooltip="Frames of a chunk, 5 taken over included: 33 as trained. A microphone waits "
-            "for a whole chunk, so shorter ones answer sooner, and cost more.",
+            tooltip="Frames of a chunk, those taken over included, as trained: 33 (FlashTalk) or "
+            "81 (InfiniteTalk). A microphone waits for a whole chunk, so shorter ones answer "
+            "sooner, and cost more.",
         ),
         shift_input(advanced=True),
         colour_input(advanced=True),

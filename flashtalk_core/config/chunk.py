@@ -23,7 +23,7 @@ def check_num_motion_frames(num_motion_frames: int, num_frames: int) -> None:
     require(
         num_motion_frames % 4 == 1 and 1 <= num_motion_frames < num_frames,
         f"motion frames {num_motion_frames}: need 1, 5, 9 ... and fewer than the "
-        f"{num_frames} frames of a chunk; use {max(1, num_frames - 4)} or less",
+        f"{num_frames} frames of a chunk; use {max(1, num_frames - 4)} or less, or longer chunks",
         subject="motion_frames",
     )
 

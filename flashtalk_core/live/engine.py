@@ -62,7 +62,7 @@ def live_chunks(
         require(
             chunk.num_motion_frames < length <= longest and length % 4 == 1,
             f"chunk of {length} frames: use 4n + 1, from {chunk.num_motion_frames + 4} to "
-            f"{(longest - 1) // 4 * 4 + 1}; 33 is as trained",
+            f"{(longest - 1) // 4 * 4 + 1}; 33 (FlashTalk) or 81 (InfiniteTalk) is as trained",
             subject="chunk_frames",
         )
     require(

@@ -44,6 +44,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "lora_strength": ("lora_strength", "strength", "model"),
     "memory": ("memory", "model"),
     "interpolation": ("interp_model", "frames"),
+    "motion_frames": ("motion_frames", "chunk_frames"),
     "motion_vae": ("motion_vae", "chunks"),
     "mouth_strength": ("mouth_strength", "speech"),
     "output": ("filename_prefix",),

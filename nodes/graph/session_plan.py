@@ -12,7 +12,6 @@ from .descriptions import ReferenceDescription, SpeechDescription
 from .sizes import MIN_CHUNK_FRAMES, MODEL_RULE
 
 _SAMPLER = ("seed", "steps", "shift", "colour_strength", "chunk_frames")
-_MOTION_FRAMES = 5
 
 
 def unknown_speech() -> SpeechDescription:
@@ -21,7 +20,7 @@ def unknown_speech() -> SpeechDescription:
 
 
 def sampler_settings(reference: ReferenceDescription, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the node's widgets as those of the Chunk Sampler.
+    """Return the node's widgets as those of the Chunk Sampler; motion frames are the model's own.
 
     Raises:
         InvalidInputError: If a live session cannot have such chunks, or prompts that change.
@@ -36,9 +35,9 @@ def sampler_settings(reference: ReferenceDescription, values: Mapping[str, Any])
     num_frames = values["chunk_frames"]
     require(
         num_frames >= MIN_CHUNK_FRAMES,
-        f"chunk of {num_frames} frames: a live session needs {MIN_CHUNK_FRAMES} or more; 33 is as "
-        "trained",
+        f"chunk of {num_frames} frames: a live session needs {MIN_CHUNK_FRAMES} or more; 33 "
+        "(FlashTalk) or 81 (InfiniteTalk) is as trained",
         subject="chunk_frames",
     )
     settings = {name: values[name] for name in _SAMPLER}
-    return settings | {"rule": MODEL_RULE, "motion_frames": _MOTION_FRAMES}
+    return settings | {"rule": MODEL_RULE, "motion_frames": None}

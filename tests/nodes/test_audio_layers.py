@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from flashtalk_core.config.chunk import ChunkConfig
+from flashtalk_core.weights.discovery.infinite_talk import defaults_of
+
 pytestmark = pytest.mark.cpu
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows" / "api"
@@ -121,3 +124,29 @@ def test_the_template_has_the_numbers_of_this_model(pack, models, make):
     assert plan.chunk == config.chunk
     assert (plan.chunk.num_frames, plan.chunk.num_motion_frames) == (81, 9)
     assert asdict(plan.request.sampling) == asdict(config.sampling) | {"seed": given["seed"]}
+
+
+@pytest.mark.parametrize("name", ["ChunkSampler", "Live"])
+def test_tooltips_name_the_length_of_chunk_that_each_model_was_trained_with(pack, name):
+    inputs = pack.nodes[f"FlashTalk_{name}"].GET_SCHEMA().inputs
+    (tooltip,) = (each.tooltip for each in inputs if each.id == "chunk_frames")
+    other = defaults_of([LAYERS])["chunk"]["num_frames"]
+    wanted = f"as trained: {ChunkConfig().num_frames} (FlashTalk) or {other} (InfiniteTalk)"
+    assert wanted in tooltip
+
+
+def test_a_live_session_has_the_motion_frames_of_its_model(pack, models, make):
+    plans = pack["nodes.graph.session_plan"]
+    values = {"seed": 0, "steps": 4, "shift": 3.0, "colour_strength": 1.0, "chunk_frames": 81}
+    reference = pack.reference()
+
+    def chunk_of(model):
+        settings = plans.sampler_settings(reference, values)
+        describe = pack["nodes.graph.render_plan"].describe_render
+        return describe(model, plans.unknown_speech(), reference, settings).plan.chunk
+
+    model = pack.run("ModelLoader", model=BASE, audio_layers=LAYERS).args[0]
+    assert chunk_of(model) == model.checkpoint.config.chunk
+    assert chunk_of(pack.run("ModelLoader").args[0]).num_motion_frames == 5
+    message = pack.error("Live", model=model, reference=reference, chunk_frames=9)
+    assert message.startswith("FlashTalk Live, input 'chunk_frames': motion frames 9: need 1, 5, 9")

@@ -83,17 +83,17 @@ def test_sampling_at_its_limits(values):
         (
             {"num_motion_frames": 4},
             "motion frames 4: need 1, 5, 9 ... and fewer than the 33 frames of a "
-            "chunk; use 29 or less",
+            "chunk; use 29 or less, or longer chunks",
         ),
         (
             {"num_motion_frames": 33},
             "motion frames 33: need 1, 5, 9 ... and fewer than the 33 frames of a "
-            "chunk; use 29 or less",
+            "chunk; use 29 or less, or longer chunks",
         ),
         (
             {"num_motion_frames": -3},
             "motion frames -3: need 1, 5, 9 ... and fewer than the 33 frames of a "
-            "chunk; use 29 or less",
+            "chunk; use 29 or less, or longer chunks",
         ),
     ],
     ids=str,
