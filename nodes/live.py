@@ -188,4 +188,12 @@ def _advanced() -> list[Any]:
         ),
         shift_input(advanced=True),
         colour_input(advanced=True),
+        io.Boolean.Input(
+            "vad",
+            default=False,
+            optional=True,
+            advanced=True,
+            tooltip="The network silero-vad, an optional package, has to agree that a microphone "
+            "hears speech; otherwise the level alone decides.",
+        ),
     ]

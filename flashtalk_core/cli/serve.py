@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..serve.app import LiveApp
     from ..serve.hub import LiveHub
     from ..serve.limits import ServerLimits
+    from ..serve.session import Detector
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise InvalidInputError(missing_package("aiohttp")) from error
     from ..engine.events import NO_EVENTS
-    from ..live.audio.silero import SileroDetector
+    from ..live.audio.silero import find_silero
     from ..live.decide import Policy
     from ..live.engine import live_chunks
     from ..live.plan import plan_live
@@ -119,12 +120,11 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         _make_folder(args.record)
     asyncio.run(_check_port(args))
-    if args.vad:
-        SileroDetector(16_000)  # so that a package that is missing is told at once
+    detector = find_silero() if args.vad else None
     plan = plan_live(read_spec(args))
     live_chunks(plan.chunk, args.chunk_frames, Policy(look_ahead=args.look_ahead).look_ahead)
     with open_engine(plan, NO_EVENTS, limits_of(args)) as opened, _shared(opened) as engine:
-        hub = _hub(args, plan, engine, limits)
+        hub = _hub(args, plan, engine, limits, detector)
         logger.info("drawing the idle frames, and measuring chunks")
         hub.start()
         _listen(LiveApp(hub, access, find_page(), ice_servers), hub, args, tls)
@@ -152,22 +152,25 @@ async def _check_port(args: argparse.Namespace) -> None:
 
 
 def _hub(
-    args: argparse.Namespace, plan: RenderPlan, engine: Engine, limits: ServerLimits
+    args: argparse.Namespace,
+    plan: RenderPlan,
+    engine: Engine,
+    limits: ServerLimits,
+    detector: Detector | None,
 ) -> LiveHub:
     from ..engine.resolve import LocalHost
-    from ..live.audio.silero import SileroDetector
     from ..serve.avatars import Avatars
     from ..serve.hub import LiveHub
 
-    detector = LocalHost().find_face_detector(args.face_detector)
-    avatars = Avatars(plan, engine, args.chunk_frames, detector)
+    faces = LocalHost().find_face_detector(args.face_detector)
+    avatars = Avatars(plan, engine, args.chunk_frames, faces)
     return LiveHub(
         avatars,
         limits,
         look_ahead=args.look_ahead,
         record=args.record,
         allow_slow=args.allow_slow,
-        detector=SileroDetector if args.vad else None,
+        detector=detector,
     )
 
 

@@ -38,6 +38,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "dtype": ("dtype", "model"),
     "fit": ("fit", "reference"),
     "float8": ("float8", "model"),
+    "gate": ("vad",),
     "light_vae": ("light_vae", "chunks"),
     "limits": ("limits", "model"),
     "lora": ("lora", "model"),

@@ -146,7 +146,13 @@ class SessionJob:
             page.note([SLOW.format(factor=avatar.factor)])
         recorder = self._record(output.path)
         session = ServedSession(
-            avatar, settings.start, drawing, settings.limits, self._encoder, recorder
+            avatar,
+            settings.start,
+            drawing,
+            settings.limits,
+            self._encoder,
+            recorder,
+            settings.detector,
         )
         found = OpenSession(session, avatar.factor)
         self._stop.is_playing = True

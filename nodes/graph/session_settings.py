@@ -6,13 +6,14 @@ Axis legend: C channels, n samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ...flashtalk_core.errors import require
+from ...flashtalk_core.live.audio.silero import find_silero
 from ...flashtalk_core.live.audio.sound import MAX_WAITING_S
 from ...flashtalk_core.live.decide import Idle, Policy
 from ...flashtalk_core.live.scheduler import MOST_LOAD
@@ -21,6 +22,7 @@ from ...flashtalk_core.serve.limits import ServerLimits
 from ...flashtalk_core.serve.protocol import Source, Start
 
 if TYPE_CHECKING:
+    from ...flashtalk_core.live.audio.gate import SpeechDetector
     from ...flashtalk_core.media.audio.source import AudioArray, Block
 
 RATES_HZ: dict[Source, int] = {"microphone": 48_000, "speech": 24_000}
@@ -36,14 +38,17 @@ class SessionSettings:
     policy: Policy
     limits: ServerLimits
     allow_slow: bool
+    detector: Callable[[int], SpeechDetector] | None = None
+    """Makes what judges what a microphone hears, beside its level; ``None`` goes by level alone."""
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
         """Return the settings of the node's widgets.
 
         Raises:
-            InvalidInputError: If a value is out of range.
+            InvalidInputError: If a value is out of range, or the package of ``vad`` is missing.
         """
+        asks_network = values.get("vad", False) and values["source"] == "microphone"
         idle: Idle = values["idle"]
         for name in ("max_minutes", "idle_minutes"):
             minutes = values[name]
@@ -63,6 +68,7 @@ class SessionSettings:
             policy=Policy(idle=idle, look_ahead=values["look_ahead"]),
             limits=limits,
             allow_slow=values["allow_slow"],
+            detector=find_silero() if asks_network else None,
         )
 
     @property

@@ -29,7 +29,7 @@ NODE_INPUTS = {
     "FlashTalk_FramesToImages": "video start num_frames limit_gb",
     "FlashTalk_Batch": "model manifest prompt seed steps size fit folder quality image audio",
     "FlashTalk_Live": "model reference source idle max_minutes seed steps filename_prefix "
-    "idle_minutes allow_slow look_ahead chunk_frames shift colour_strength opening",
+    "idle_minutes allow_slow look_ahead chunk_frames shift colour_strength opening vad",
     "FlashTalk_ModelFromNative": "model model_patch vae audio_encoder",
     "FlashTalk_TwoSpeakers": "speech places start_1 start_2 turns routing speech_2 mask_1 mask_2",
 }

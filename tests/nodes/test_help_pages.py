@@ -247,6 +247,7 @@ def errors_of_sessions(pack, make, model):
         str(caught.value),
         pack.error("Live", **whole | {"reference": changing}),
         pack.error("Live", **whole, opening=make.audio(61.0, 8_000)),
+        pack.error("Live", **whole, vad=True),
     ]
 
 
@@ -284,7 +285,7 @@ def pattern_of(quoted):
 
 
 def test_messages_on_the_pages_are_those_of_the_nodes(pack, make, model, rendered, monkeypatch):
-    for missing in ("sageattention", "cv2"):
+    for missing in ("sageattention", "cv2", "silero_vad"):
         monkeypatch.setitem(sys.modules, missing, None)
     messages = "\n".join(errors_of(pack, make, model, rendered))
     for path in PAGES.rglob("*.md"):

@@ -2,8 +2,10 @@
 
 import asyncio
 import functools
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -208,6 +210,42 @@ async def test_a_microphone_is_heard_through_the_gate(live):
             assert "choose 'speech' as source" in (await answer.json())["message"]
         async with client.post(f"{address}/hear?rate=12", data=b"") as answer:
             assert (await answer.json())["message"] == "start: rate 12: use 8000 to 48000"
+        await client.post(f"{address}/end")
+    assert path_of(node).is_file()
+
+
+@pytest.mark.parametrize("likely", [0.9, 0.1])
+@running
+async def test_a_network_has_to_agree_that_a_microphone_hears_speech(
+    live, pack, monkeypatch, likely
+):
+    network = SimpleNamespace(load_silero_vad=lambda: lambda window, rate_hz: likely)
+    monkeypatch.setitem(sys.modules, "silero_vad", network)
+    node = live(source="microphone", vad=True)
+    async with node.serving() as (address, client, _):
+        (found,) = pack["nodes.preview.open_sessions"].open_sessions().values()
+        for piece in words(1.0):
+            await client.post(f"{address}/hear?rate=16000", data=piece)
+        assert (found.session.last_utterance > 0) == (likely > 0.5)
+        await client.post(f"{address}/end")
+    assert path_of(node).is_file()
+
+
+def test_a_network_that_is_not_installed_is_named_before_weights_are_read(pack, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "silero_vad", None)
+    kind = pack["nodes.graph.descriptions"].ModelDescription
+    monkeypatch.setattr(kind, "engine_for", lambda *_: pytest.fail("weights were read"))
+    given = {"model": model, "reference": pack.reference(), "source": "microphone", "vad": True}
+    message = pack.error("Live", **given | SMALL)
+    assert message.startswith("FlashTalk Live, input 'vad': speech detector 'silero': package")
+    assert message.endswith('"silero-vad>=6,<7"`, or go by level alone')
+
+
+@running
+async def test_what_is_sent_as_speech_needs_no_network(live, monkeypatch):
+    monkeypatch.setitem(sys.modules, "silero_vad", None)
+    node = live(vad=True)
+    async with node.serving() as (address, client, _):
         await client.post(f"{address}/end")
     assert path_of(node).is_file()
 

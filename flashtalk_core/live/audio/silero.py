@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class SileroDetector:
         self._pending = np.zeros(0, np.float32)
         self._is_speech = False
 
-    @torch.no_grad()
+    @torch.inference_mode()  # as ComfyUI loads it; what is made in it is changed in it alone
     def is_speech(self, block: Block) -> bool:
         """Return whether the newest window up to the end of ``(C, n)`` is speech."""
         mono = self._resampler.process(block.mean(axis=0, keepdims=True))
@@ -58,3 +59,13 @@ class SileroDetector:
             likely = float(self._network(torch.from_numpy(window), _RATE_HZ))
             self._is_speech = likely >= self._threshold
         return self._is_speech
+
+
+def find_silero() -> Callable[[int], SileroDetector]:
+    """Return what makes detectors for a rate, Hz; that none can be made is told at once.
+
+    Raises:
+        InvalidInputError: If silero-vad is not installed.
+    """
+    SileroDetector(_RATE_HZ)
+    return SileroDetector
