@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ..errors import require
 from ..excerpt import excerpt
-from .limits import MAX_GUESTS
+from .limits import MAX_FIRST_BYTES, MAX_GUEST_BYTES, MAX_GUESTS
 from .protocol import RefusedError
 
 _BEARER = "bearer "
@@ -129,6 +129,16 @@ class Guest:
         """Check a token; see :meth:`Access.check`."""
         self._guests.access.check(headers, token)
         self.leave()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it may use the server."""
+        return not self._is_counted
+
+    @property
+    def max_first_bytes(self) -> int:
+        """Of its first message."""
+        return MAX_FIRST_BYTES if self.is_known else MAX_GUEST_BYTES
 
     def leave(self) -> None:
         """Count it no longer."""

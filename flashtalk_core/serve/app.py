@@ -13,13 +13,13 @@ from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .access import Access, Guests
 from .client_sound import ClientSound, say
 from .hub import LiveHub
-from .limits import MAX_MESSAGE_BYTES, MAX_PORTRAIT_BYTES
+from .limits import HEARD_BYTES, MAX_FIRST_BYTES
 from .meters import prometheus
 from .omnirt import PATH, OmnirtClient
 from .page_files import PageFiles
 from .protocol import RefusedError, code_of, message_for_client, parse_start
 from .session import ServedSession
-from .talker import Talker
+from .talker import Talker, make_socket
 from .webrtc.ice import IceServer
 from .webrtc.routes import WebRtc
 
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 _CHECK_S = 1.0
-_HEARTBEAT_S = 10.0
-_FIRST_MESSAGE_BYTES = MAX_PORTRAIT_BYTES * 4 // 3 + MAX_MESSAGE_BYTES
-_SOCKET: dict[str, Any] = {
-    "heartbeat": _HEARTBEAT_S,
-    "max_msg_size": _FIRST_MESSAGE_BYTES,
-    # Sound and pictures become no smaller by it, and a few bytes could stand for many.
-    "compress": False,
-}
 _STATUS = {
     "token": 401, "origin": 403, "host": 403, "session": 404, "type": 415, "package": 501,
     "internal": 500, "full": 503, "busy": 503,
@@ -70,9 +62,7 @@ class LiveApp:
         """Return the application, for aiohttp to run."""
         from aiohttp import web
 
-        app = web.Application(
-            middlewares=[_refusing(self._hub)], client_max_size=_FIRST_MESSAGE_BYTES
-        )
+        app = web.Application(middlewares=[_refusing(self._hub)], client_max_size=MAX_FIRST_BYTES)
         routes = app.router
         routes.add_get("/live", self.talk)
         routes.add_post("/sessions", self.create)
@@ -95,11 +85,9 @@ class LiveApp:
 
     async def talk(self, request: web.Request) -> web.WebSocketResponse:
         """Let a client speak; see :class:`Talker`."""
-        from aiohttp import web
-
         self._access.check_page(request.headers)
-        socket = web.WebSocketResponse(**_SOCKET)
         guest = self._guests.admit(request.headers)
+        socket = make_socket(MAX_FIRST_BYTES if guest.is_known else HEARD_BYTES)
         try:
             await socket.prepare(request)
             await Talker(self._hub, guest, socket).run(request.headers)
@@ -109,10 +97,8 @@ class LiveApp:
 
     async def omnirt(self, request: web.Request) -> web.WebSocketResponse:
         """Draw chunk by chunk for a client of omnirt's; see :class:`OmnirtClient`."""
-        from aiohttp import web
-
         self._access.check(request.headers)
-        socket = web.WebSocketResponse(**_SOCKET)
+        socket = make_socket(MAX_FIRST_BYTES)
         await socket.prepare(request)
         await OmnirtClient(self._hub, socket).run()
         return socket

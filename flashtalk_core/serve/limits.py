@@ -9,8 +9,15 @@ from ..errors import require
 MAX_MESSAGE_BYTES = 256 * 1024
 """Of a message of sound or text."""
 MAX_PORTRAIT_BYTES = 20 * 2**20
+MAX_FIRST_BYTES = MAX_PORTRAIT_BYTES * 4 // 3 + MAX_MESSAGE_BYTES
+"""Of a first message with a portrait in Base64, by a client that may use the server."""
 MAX_GUESTS = 16
-"""Sockets whose clients have not sent their token yet: each may send a portrait with it."""
+"""Sockets whose clients have not sent their token yet."""
+MAX_GUEST_BYTES = 64 * 1024
+"""Of their first message, which is read for the token in it: 28 MB of brackets take many seconds,
+in which Python does nothing else."""
+HEARD_BYTES = 4 * 2**20
+"""Up to which a message that is too long is answered; the connection ends at more."""
 MAX_PROMPT_CHARACTERS = 2_000
 WRITE_TIMEOUT_S = 10.0
 """How long a client may take for one message before it is dropped."""

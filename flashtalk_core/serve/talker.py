@@ -34,8 +34,22 @@ _log = printable_log(logging.getLogger(__name__))
 
 START_TIMEOUT_S = 10.0
 """How long a client may take for its first message."""
+HEARTBEAT_S = 10.0
+"""How often a client is asked whether it is there, in seconds."""
 QUEUED_MESSAGES = 100
 """Pictures that may wait for a client, 4 s; one that is further behind is dropped."""
+
+
+def make_socket(max_bytes: int) -> web.WebSocketResponse:
+    """Return a WebSocket for an upgrade; the connection ends at a message of more bytes."""
+    from aiohttp import web
+
+    return web.WebSocketResponse(
+        heartbeat=HEARTBEAT_S,
+        max_msg_size=max_bytes + 1,  # aiohttp takes what is shorter
+        # Sound and pictures become no smaller by it, and a few bytes could stand for many.
+        compress=False,
+    )
 
 
 class Host(Protocol):
@@ -57,7 +71,12 @@ class Host(Protocol):
 
 
 class Guard(Protocol):
-    """Who may use the server; see :class:`.access.Access`."""
+    """Who may use the server; see :class:`.access.Guest`."""
+
+    @property
+    def max_first_bytes(self) -> int:
+        """Of the first message."""
+        ...
 
     def check(self, headers: Mapping[str, str], token: str = "") -> None:
         """Raise :class:`RefusedError` unless a request, with this token, may use it."""
@@ -133,6 +152,12 @@ class Talker:
             raise InvalidInputError(f"no first message in {START_TIMEOUT_S:g} s") from None
         if first.type is not WSMsgType.TEXT:
             raise InvalidInputError("the first message is no text; send 'start' first")
+        require(
+            len(first.data) <= self._access.max_first_bytes,
+            f"first message of {len(first.data):,} bytes: at most {self._access.max_first_bytes:,} "
+            "are read of a client that is not known; send the token in the headers, "
+            "'Authorization: Bearer TOKEN', to send more, as a portrait",
+        )
         fields = parse_message(first.data)
         if fields["type"] != "start":
             raise InvalidInputError(f"the first message is {fields['type']!r}; send 'start' first")

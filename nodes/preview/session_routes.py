@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...flashtalk_core.errors import FlashTalkError, InvalidInputError, require
 from ...flashtalk_core.serve.client_sound import ClientSound, say
-from ...flashtalk_core.serve.limits import MAX_MESSAGE_BYTES
+from ...flashtalk_core.serve.limits import HEARD_BYTES, MAX_MESSAGE_BYTES
 from ...flashtalk_core.serve.protocol import RefusedError, Start, parse_start
 from ...flashtalk_core.serve.session import ServedSession
-from ...flashtalk_core.serve.talker import Talker
+from ...flashtalk_core.serve.talker import Talker, make_socket
 from ...flashtalk_core.streaming.broadcast import TooManyViewersError
 from ...flashtalk_core.streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .messages import FROM
@@ -22,14 +22,14 @@ from .streams import RETRY_AFTER_S, answer_headers, check_asker, serve_message
 if TYPE_CHECKING:
     from aiohttp import web
 
-_HEARTBEAT_S = 10.0
-
 
 class LiveDoor:
     """How a client of the live protocol gets to a session that a node runs; ``Host`` and ``Guard``.
 
     Its request was checked before.
     """
+
+    max_first_bytes = MAX_MESSAGE_BYTES
 
     def __init__(self, found: OpenSession, path: str) -> None:
         """Lead to ``found``, whose address is ``path``."""
@@ -70,12 +70,8 @@ def handlers() -> dict[str, Callable[[web.Request], Awaitable[web.StreamResponse
 
 async def talk(request: web.Request) -> web.StreamResponse:
     """Let a client speak by the live protocol; what is no WebSocket gets the last message."""
-    from aiohttp import web
-
     check_asker(request)
-    line = web.WebSocketResponse(
-        heartbeat=_HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False
-    )
+    line = make_socket(HEARD_BYTES)
     if not line.can_prepare(request):
         return await serve_message(request)
     door = LiveDoor(_find(request), request.path)

@@ -13,6 +13,7 @@ import pytest
 from flashtalk_core.media.video.reading.measure import measure_video
 
 aiohttp = pytest.importorskip("aiohttp", reason="the routes need ComfyUI's server")
+from flashtalk_core.serve.limits import MAX_MESSAGE_BYTES  # noqa: E402
 from tests.nodes.live_lamp import LampEngine, RunningNode, next_of, sound, words  # noqa: E402
 
 pytestmark = pytest.mark.cpu
@@ -116,6 +117,9 @@ async def test_a_client_of_the_live_protocol_speaks_at_its_own_rate_and_interrup
         await client.post(f"{address}/clear")
         played = await next_of(socket, "played")
         assert (played["utterance"], played["interrupted"]) == (2, True)
+        await socket.send_bytes(bytes(MAX_MESSAGE_BYTES))
+        await socket.send_bytes(bytes(MAX_MESSAGE_BYTES + 4))
+        assert "send at most 262,144 at a time" in (await next_of(socket, "error"))["message"]
         await socket.send_json({"type": "close"})
         assert (await next_of(socket, "closed"))["reason"] == "closed"
     assert max(brightness(path_of(node))) > 125

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
-from flashtalk_core.serve.access import Access  # noqa: E402
+from flashtalk_core.serve.access import Access, Guests  # noqa: E402
 from flashtalk_core.serve.talker import Talker  # noqa: E402
 from tests.unit.serve.lamp import make_hub, next_of, serving, speech  # noqa: E402
 
@@ -116,10 +116,10 @@ def test_events_that_did_not_reach_a_client_reach_the_next_one():
         while len(session._events) < 3:
             await asyncio.sleep(0.02)
         start = {"type": "start", "session": session.id}
-        access, headers = Access(host="127.0.0.1"), {"Host": "127.0.0.1"}
+        guests, headers = Guests(Access(host="127.0.0.1")), {"Host": "127.0.0.1"}
         first, second = Line(start, 2), Line(start, 3)
-        await Talker(hub, access, first).run(headers)
-        talking = asyncio.create_task(Talker(hub, access, second).run(headers))
+        await Talker(hub, guests.admit(headers), first).run(headers)
+        talking = asyncio.create_task(Talker(hub, guests.admit(headers), second).run(headers))
         await second.is_full.wait()
         await asyncio.to_thread(hub.close, session, "closed")
         await talking

@@ -1,12 +1,19 @@
 """Clients of which nobody knows yet whether they may use the server."""
 
 import asyncio
+import base64
+import json
+from contextlib import suppress
 
 import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 from flashtalk_core.serve import talker  # noqa: E402
-from flashtalk_core.serve.limits import MAX_GUESTS  # noqa: E402
+from flashtalk_core.serve.limits import (  # noqa: E402
+    HEARD_BYTES,
+    MAX_GUEST_BYTES,
+    MAX_GUESTS,
+)
 from flashtalk_core.serve.omnirt import PATH  # noqa: E402
 from tests.unit.serve.lamp import make_hub, next_of, serving  # noqa: E402
 
@@ -36,6 +43,38 @@ def test_the_token_is_looked_at_before_anything_else_of_the_first_message():
         await socket.send_json({"type": "start", "portrait": "?", "token": "secret"})
         told = await next_of(socket, "error")
         assert (told["code"], "no Base64" in told["message"]) == ("input", True)
+
+    running(test, token="secret")
+
+
+def test_a_long_first_message_is_not_read_before_its_client_is_known():
+    portrait = base64.b64encode(bytes(HEARD_BYTES)).decode()
+
+    def start(num_bytes):
+        fields = {"type": "start", "token": "secret", "portrait": ""}
+        fields["portrait"] = portrait[: num_bytes - len(json.dumps(fields))]
+        return json.dumps(fields)
+
+    async def test(address, client):
+        live = f"{address}/live"
+        async with client.ws_connect(live) as socket:
+            await socket.send_str(start(MAX_GUEST_BYTES))  # is read
+            assert " portrait" in (await next_of(socket, "error"))["message"]
+        for size in (MAX_GUEST_BYTES + 1, HEARD_BYTES):
+            async with client.ws_connect(live) as socket:
+                await socket.send_str(start(size))
+                told = (await next_of(socket, "error"))["message"]
+                assert told.startswith(f"first message of {size:,} bytes: at most 65,536")
+                assert "send the token in the headers" in told
+        async with client.ws_connect(live) as socket:
+            with suppress(ConnectionError):  # it may end before all is sent
+                await socket.send_str(start(HEARD_BYTES + 1))
+            received = await socket.receive(10)
+            assert received.type is not aiohttp.WSMsgType.TEXT
+            assert socket.closed
+        async with client.ws_connect(live, headers=KNOWN) as socket:
+            await socket.send_str(start(HEARD_BYTES + 1))
+            assert " portrait" in (await next_of(socket, "error"))["message"]
 
     running(test, token="secret")
 
