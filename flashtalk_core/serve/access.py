@@ -78,7 +78,7 @@ class Access:
                 "host", f"host {host!r}: without a token, use localhost or 127.0.0.1"
             )
         origin = headers.get("Origin", "").lower()
-        if not origin or origin in map(str.lower, self.origins):
+        if not origin or self.is_allowed(origin):
             return
         if urlsplit(origin).netloc != host:
             raise RefusedError(
@@ -86,6 +86,10 @@ class Access:
                 f"page {origin!r} is of another site; start the server with --allow-origin "
                 f"{origin} if it may use it",
             )
+
+    def is_allowed(self, origin: str) -> bool:
+        """Return whether pages of another site with this origin may use the server."""
+        return origin.lower() in map(str.lower, self.origins)
 
 
 class Guests:

@@ -34,6 +34,12 @@ _STATUS = {
 _OF_SOCKETS = {"token", "session", "format"}
 """Fields of ``start`` that a request without a socket has no use for."""
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_SHARED = {
+    "Access-Control-Allow-Methods": "GET, POST, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
+"""What a browser is told that asks whether a page of another site may make a request."""
 
 
 class LiveApp:
@@ -79,6 +85,8 @@ class LiveApp:
             routes.add_static("/page", self._page.page)
             routes.add_static("/lib", self._page.player)
         self._webrtc.add_to(app)
+        routes.add_route("OPTIONS", "/{path:.*}", self.ask)
+        app.on_response_prepare.append(self._share)
         app.cleanup_ctx.append(self._watch)
         app.on_shutdown.append(self._stop)
         return app
@@ -200,6 +208,21 @@ class LiveApp:
 
         assert self._page is not None, "the route exists with a page only"
         return web.FileResponse(self._page.page / "index.html", headers=_HEADERS)
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """Tell a browser what the pages of other sites may do that are allowed."""
+        from aiohttp import web
+
+        self._access.check_page(request.headers)
+        return web.Response(status=204, headers=_HEADERS | _SHARED)
+
+    async def _share(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Let such a page read an answer."""
+        origin = request.headers.get("Origin", "")
+        response.headers["Vary"] = "Origin"
+        if self._access.is_allowed(origin):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = "Location, Retry-After"
 
     def _session(self, request: web.Request) -> ServedSession:
         """Return the session of a request; its id is the permission."""

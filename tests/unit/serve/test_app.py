@@ -249,6 +249,32 @@ async def test_numbers_are_told_to_those_who_may_know_them():
 
 
 @running
+async def test_pages_that_are_allowed_can_read_answers_in_a_browser():
+    hub, own = make_hub(0.01), "https://tool.example"
+    token = {"Authorization": "Bearer secret"}
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    async with serving(hub, token="secret", origins=(own,)) as (address, client):
+        ready = await (await client.post(f"{address}/sessions", headers=token)).json()
+        video = address + ready["stream"]
+        for origin, allowed in ((own, own), ("https://evil.example", None)):
+            page = {"Origin": origin}
+            async with client.options(f"{address}/sessions", headers=page | asked) as answer:
+                assert answer.status == (204 if allowed else 403)
+                shared = answer.headers.get("Access-Control-Allow-Headers", "")
+                assert ("Authorization" in shared) == bool(allowed)
+            async with client.post(f"{address}/sessions", headers=page | token) as answer:
+                assert answer.status == (201 if allowed else 403)
+                assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+            async with client.get(video, headers=page) as answer:
+                assert answer.status == (200 if allowed else 403)
+                assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+                assert answer.headers["Vary"] == "Origin"
+
+
+@running
 async def test_a_clock_that_was_moved_is_told():
     slept_s = 0.0
     async with serving(make_hub(now_s=lambda: time.monotonic() + slept_s)) as (address, client):
