@@ -17,7 +17,7 @@ from .limits import HEARD_BYTES, MAX_FIRST_BYTES
 from .meters import prometheus
 from .omnirt import PATH, OmnirtClient
 from .page_files import PageFiles
-from .protocol import RefusedError, code_of, message_for_client, parse_start
+from .protocol import Refusal, RefusedError, parse_start
 from .session import ServedSession
 from .talker import Talker, make_socket
 from .webrtc.ice import IceServer
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 _CHECK_S = 1.0
-_STATUS = {
-    "token": 401, "origin": 403, "host": 403, "session": 404, "type": 415, "package": 501,
-    "internal": 500, "full": 503, "busy": 503,
-}  # fmt: skip
 _OF_SOCKETS = {"token", "session", "format"}
 """Fields of ``start`` that a request without a socket has no use for."""
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -68,7 +64,9 @@ class LiveApp:
         """Return the application, for aiohttp to run."""
         from aiohttp import web
 
-        app = web.Application(middlewares=[_refusing(self._hub)], client_max_size=MAX_FIRST_BYTES)
+        app = web.Application(
+            middlewares=[_refusing(self._hub, self._access)], client_max_size=MAX_FIRST_BYTES
+        )
         routes = app.router
         routes.add_get("/live", self.talk)
         routes.add_post("/sessions", self.create)
@@ -85,7 +83,6 @@ class LiveApp:
             routes.add_static("/page", self._page.page)
             routes.add_static("/lib", self._page.player)
         self._webrtc.add_to(app)
-        routes.add_route("OPTIONS", "/{path:.*}", self.ask)
         app.on_response_prepare.append(self._share)
         app.cleanup_ctx.append(self._watch)
         app.on_shutdown.append(self._stop)
@@ -209,15 +206,8 @@ class LiveApp:
         assert self._page is not None, "the route exists with a page only"
         return web.FileResponse(self._page.page / "index.html", headers=_HEADERS)
 
-    async def ask(self, request: web.Request) -> web.Response:
-        """Tell a browser what the pages of other sites may do that are allowed."""
-        from aiohttp import web
-
-        self._access.check_page(request.headers)
-        return web.Response(status=204, headers=_HEADERS | _SHARED)
-
     async def _share(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let such a page read an answer."""
+        """Let pages of other sites read an answer that are allowed to."""
         origin = request.headers.get("Origin", "")
         response.headers["Vary"] = "Origin"
         if self._access.is_allowed(origin):
@@ -255,24 +245,27 @@ class LiveApp:
 Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
 
 
-def _refusing(hub: LiveHub) -> Any:
-    """Return a middleware that turns errors of this project into answers."""
+def _refusing(hub: LiveHub, access: Access) -> Any:
+    """Return a middleware that turns errors of this project into answers.
+
+    It also tells browsers that ask first what pages of other sites may do, whatever the path.
+    """
     from aiohttp import web
 
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            if request.method == "OPTIONS":
+                access.check_page(request.headers)
+                return web.Response(status=204, headers=_HEADERS | _SHARED)
             return await handler(request)
         except ConnectionError:
             return web.Response(status=400)  # nobody reads it
         except FlashTalkError as error:
-            code = code_of(error)
             hub.counts.refused += 1
-            headers = dict(_HEADERS)
-            if isinstance(error, RefusedError) and error.retry_after_s is not None:
-                headers["Retry-After"] = str(error.retry_after_s)
-            answer = {"code": code, "message": message_for_client(error)}
-            return web.json_response(answer, status=_STATUS.get(code, 400), headers=headers)
+            told = Refusal.of(error)
+            headers = _HEADERS | told.headers
+            return web.json_response(told.body, status=told.status, headers=headers)
 
     return refuse
 

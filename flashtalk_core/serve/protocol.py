@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 import struct
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -35,6 +36,11 @@ HELD, SPEAKING = 1, 2
 """Flags: the picture is the last one again; the sound is of an utterance."""
 _FULL_SCALE = 32767.0
 _FRAME_RATE_HZ = 25
+_STATUS = {
+    "token": 401, "origin": 403, "host": 403, "session": 404, "type": 415, "package": 501,
+    "internal": 500, "full": 503, "busy": 503,
+}  # fmt: skip
+"""Of answers, by the code of an error; 400 for others."""
 
 
 class RefusedError(FlashTalkError):
@@ -71,6 +77,44 @@ def message_for_client(error: BaseException) -> str:
     number = secrets.token_hex(4)
     _log.error("error %s, as a client was told: %s", number, error, exc_info=error)
     return f"an error of the server; its log has it as {number}"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What is answered where an error was raised."""
+
+    status: int
+    body: dict[str, str]
+    headers: dict[str, str]
+    """When to try again, where that helps."""
+
+    @classmethod
+    def of(cls, error: FlashTalkError) -> Refusal:
+        """Return what a client is told of an error."""
+        code, headers = code_of(error), {}
+        if isinstance(error, RefusedError) and error.retry_after_s is not None:
+            headers["Retry-After"] = str(error.retry_after_s)
+        body = {"code": code, "message": message_for_client(error)}
+        return cls(_STATUS.get(code, 400), body, headers)
+
+
+async def read_body(parts: AsyncIterator[bytes], max_bytes: int, what: str) -> bytes:
+    """Return a body that comes in parts; no more than it may have is held.
+
+    Args:
+        parts: Of it.
+        max_bytes: It may have.
+        what: It is, for the error.
+
+    Raises:
+        RefusedError: If it is longer.
+    """
+    body = bytearray()
+    async for part in parts:
+        body += part
+        if len(body) > max_bytes:
+            raise RefusedError("input", f"{what} is longer than {max_bytes:,} bytes; send less")
+    return bytes(body)
 
 
 @dataclass(frozen=True, kw_only=True)

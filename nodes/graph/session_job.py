@@ -166,7 +166,7 @@ class SessionJob:
             drawing.draw_until(lambda: self._is_over(found))
         finally:
             open_sessions().pop(session.id, None)
-            session.close(found.reason)
+            session.close(found.reason or "error")
             drawing.stop()
             self._stop.is_playing = False
         page.end(found.reason)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ...flashtalk_core.errors import FlashTalkError, InvalidInputError, require
 from ...flashtalk_core.serve.client_sound import ClientSound, say
 from ...flashtalk_core.serve.limits import HEARD_BYTES, MAX_MESSAGE_BYTES
-from ...flashtalk_core.serve.protocol import RefusedError, Start, parse_start
+from ...flashtalk_core.serve.protocol import (
+    Refusal,
+    RefusedError,
+    Start,
+    parse_start,
+    read_body,
+)
 from ...flashtalk_core.serve.session import ServedSession
 from ...flashtalk_core.serve.talker import Talker, make_socket
 from ...flashtalk_core.streaming.broadcast import TooManyViewersError
@@ -120,7 +126,7 @@ async def hear(request: web.Request, found: OpenSession) -> dict[str, Any]:
     heard = found.heard
     if heard is None or (heard.rate_hz, heard.channels) != (rate, channels):
         heard = found.heard = ClientSound(session, session.sound.format, rate, channels)
-    heard.push(await request.read())
+    heard.push(await read_body(request.content.iter_any(), MAX_MESSAGE_BYTES, "the sound"))
     return {"waiting": session.sound.waiting_frames}
 
 
@@ -152,13 +158,9 @@ def _answering(answer: Answer) -> Handler:
             return web.json_response(await answer(request, found), headers=answer_headers())
         except FlashTalkError as error:
             found.counts.refused += 1
-            code, status, headers = "input", 400, answer_headers()
-            if isinstance(error, RefusedError):
-                code, status = error.code, 404
-                if error.retry_after_s is not None:
-                    status, headers = 503, headers | {"Retry-After": str(error.retry_after_s)}
-            told = {"code": code, "message": str(error)}
-            return web.json_response(told, status=status, headers=headers)
+            told = Refusal.of(error)
+            headers = answer_headers() | told.headers
+            return web.json_response(told.body, status=told.status, headers=headers)
 
     return handle
 

@@ -214,6 +214,11 @@ async def test_a_microphone_is_heard_through_the_gate(live):
             assert "choose 'speech' as source" in (await answer.json())["message"]
         async with client.post(f"{address}/hear?rate=12", data=b"") as answer:
             assert (await answer.json())["message"] == "start: rate 12: use 8000 to 48000"
+        long = bytes(MAX_MESSAGE_BYTES + 2)
+        async with client.post(f"{address}/hear?rate=48000", data=long) as answer:
+            assert answer.status == 400
+            message = (await answer.json())["message"]
+            assert message == "the sound is longer than 262,144 bytes; send less"
         await client.post(f"{address}/end")
     assert path_of(node).is_file()
 
@@ -257,10 +262,13 @@ async def test_what_is_sent_as_speech_needs_no_network(live, monkeypatch):
 @running
 async def test_comfyuis_stop_keeps_the_recording(pack, live, tmp_path):
     node = live()
-    async with node.serving() as (address, client, _):
+    async with node.serving() as (address, client, _), client.ws_connect(address) as socket:
+        await socket.send_json({"type": "start"})
+        await next_of(socket, "ready")
         await client.post(f"{address}/say", data=sound(0.4))
         await node.told(lambda message: message["speaking"])
         pack["comfy.model_management"].interrupt_current_processing()
+        assert (await next_of(socket, "closed"))["reason"] == "stopped"
         await node.ended()
     stopped = pack["comfy.model_management"].InterruptProcessingException
     assert isinstance(node.error, stopped)

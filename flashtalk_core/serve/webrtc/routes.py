@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...packages import missing_package
 from ..access import Access
-from ..protocol import RefusedError, Start
+from ..protocol import RefusedError, Start, read_body
 from ..session import ServedSession
 from .ice import IceServer
 
@@ -38,8 +38,8 @@ class Sessions(Protocol):
         """Return a session by its id."""
         ...
 
-    def close(self, session: ServedSession, reason: str) -> None:
-        """End a session."""
+    def end(self, session: ServedSession, reason: str) -> None:
+        """End a session; what goes wrong then goes to the log."""
         ...
 
 
@@ -118,11 +118,7 @@ class WebRtc:
             raise RefusedError("package", f"no WebRTC: {missing_package('aiortc')}") from error
         if request.content_type != _SDP:
             raise RefusedError("type", f"the body is {request.content_type}; send {_SDP}")
-        body = bytearray()
-        async for part in request.content.iter_any():
-            body += part
-            if len(body) > MAX_OFFER_BYTES:
-                raise RefusedError("input", f"the offer is longer than {MAX_OFFER_BYTES} bytes")
+        body = await read_body(request.content.iter_any(), MAX_OFFER_BYTES, "the offer")
         try:
             return body.decode()
         except UnicodeDecodeError:
@@ -160,4 +156,4 @@ class WebRtc:
         session = self._begun.pop(peer.session.id, None)
         if session is not None:
             loop = asyncio.get_running_loop()
-            loop.run_in_executor(None, self._hub.close, session, "gone")
+            loop.run_in_executor(None, self._hub.end, session, "gone")

@@ -1,5 +1,6 @@
 """Messages as the server reads and writes them."""
 
+import asyncio
 import base64
 import json
 
@@ -7,16 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from flashtalk_core.errors import InvalidInputError
+from flashtalk_core.errors import InvalidInputError, OutputError
 from flashtalk_core.live.shown import Shown
 from flashtalk_core.serve.protocol import (
     FRAME,
     MAGIC,
+    Refusal,
+    RefusedError,
     Start,
     pack_frame,
     parse_message,
     parse_start,
     pcm_of,
+    read_body,
     samples_of,
 )
 
@@ -106,3 +110,41 @@ def test_a_frame_carries_its_sound():
     assert data[FRAME.size : FRAME.size + 7] == b"picture"
     assert (samples_of(data[FRAME.size + 7 :], 2) == sound).all()
     assert json.loads('{"type": "end"}') == parse_message('{"type": "end"}')
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "headers"),
+    [
+        (InvalidInputError("rate 3: use 8000"), 400, "input", {}),
+        (RefusedError("input", "too long"), 400, "input", {}),
+        (RefusedError("session", "it ended"), 404, "session", {}),
+        (RefusedError("token", "none"), 401, "token", {}),
+        (RefusedError("busy", "later", 7), 503, "busy", {"Retry-After": "7"}),
+    ],
+)
+def test_an_error_is_answered_with_its_code_and_message(error, status, code, headers):
+    told = Refusal.of(error)
+    assert told == Refusal(status, {"code": code, "message": str(error)}, headers)
+
+
+def test_an_error_of_the_server_is_told_by_a_number_alone(caplog):
+    told = Refusal.of(OutputError("/secret/place: disk full"))
+    assert (told.status, told.body["code"]) == (500, "internal")
+    assert "secret" not in told.body["message"]
+    assert told.body["message"].split()[-1] in caplog.text
+
+
+def test_no_more_is_read_of_a_body_than_it_may_have():
+    num_read = 0
+
+    async def parts():
+        nonlocal num_read
+        for _ in range(9):
+            num_read += 1
+            yield bytes(10)
+
+    assert asyncio.run(read_body(parts(), 90, "the sound")) == bytes(90)
+    num_read = 0
+    with pytest.raises(RefusedError, match="the sound is longer than 25 bytes; send less"):
+        asyncio.run(read_body(parts(), 25, "the sound"))
+    assert num_read == 3
