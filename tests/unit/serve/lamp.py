@@ -18,6 +18,7 @@ from flashtalk_core.serve.app import LiveApp
 from flashtalk_core.serve.avatars import Avatar, Avatars, Ear
 from flashtalk_core.serve.hub import LiveHub
 from flashtalk_core.serve.limits import ServerLimits
+from flashtalk_core.serve.page_files import find_page
 
 EXAMPLE = Path(__file__).parents[3] / "flashtalk_core" / "assets" / "example"
 SIZE_PX = (32, 32)
@@ -118,7 +119,7 @@ async def serving(hub, **access):
     """Serve a hub at a free port; gives its address and a client."""
     from tests.nodes.local_server import running
 
-    app = LiveApp(hub, Access(host="127.0.0.1", **access)).make()
+    app = LiveApp(hub, Access(host="127.0.0.1", **access), find_page()).make()
     async with running(app) as (address, client):
         yield address, client
 

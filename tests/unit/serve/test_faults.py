@@ -16,6 +16,7 @@ import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 from PIL import Image  # noqa: E402
+from yarl import URL  # noqa: E402
 
 from flashtalk_core.live.decide import ChunkCost  # noqa: E402
 from flashtalk_core.serve.protocol import message  # noqa: E402
@@ -204,8 +205,11 @@ async def other_host(scene):
 
 
 async def out_of_the_folder(scene):
-    answer = await scene.client.get(f"{scene.address}/page/%2e%2e/app.py")
-    return f"{answer.status}"
+    states = []
+    for path in ("page.js", "../app.py", "%2e%2e/app.py", "..%2fapp.py", "/etc/passwd"):
+        url = URL(f"{scene.address}/page/{path}", encoded=True)  # as it is, dots and all
+        states.append((await scene.client.get(url)).status)
+    return " ".join(map(str, states))
 
 
 # Requests
@@ -392,7 +396,7 @@ FAULTS = [
                "again later"),
     (other_origin, "403: page 'https://evil.example' is of another site"),
     (other_host, "403: host 'evil.example': without a token, use localhost or 127.0.0.1"),
-    (out_of_the_folder, "404"),
+    (out_of_the_folder, "200 404 404 404 404"),
     (post_is_no_json, "400: the body is no JSON; send the fields of 'start'"),
     (post_is_a_list, "400: the body is no JSON object"),
     (post_is_of_a_socket, "400: start: format, session: of a WebSocket alone; leave it out"),
