@@ -13,6 +13,8 @@ import { PreviewView } from './view.js'
 
 /** How fast the level falls, a refresh. */
 const FALL = 0.6
+/** How long a video that is over is left so: at the end of a session that is told soon after. */
+const REVIVE_MS = 1000
 
 /** @typedef {import('./live_messages.js').LiveMessage} LiveMessage */
 
@@ -30,6 +32,8 @@ export class LiveView extends PreviewView {
     this.peak = 0
     this.isEnding = false
     this.why = ''
+    /** @type {number | null} when the video was first seen to be over, while the session goes on */
+    this.overMs = null
     this.strip = new LiveStrip(urlOf, {
       microphone: () => this.toggleMicrophone(),
       interrupt: () => void this.post(CLEAR),
@@ -47,6 +51,26 @@ export class LiveView extends PreviewView {
   get listening() {
     const message = /** @type {LiveMessage | null} */ (/** @type {unknown} */ (this.message))
     return message?.state === LIVE && message.session && !this.activity ? message : null
+  }
+
+  /**
+   * @param {import('./messages.js').StreamMessage} message
+   * @param {import('./messages.js').FileMessage[]} [takes]
+   */
+  show(message, takes) {
+    super.show(message, takes)
+    this.revive()
+  }
+
+  /** Watch again where the server ended the video, not the session: its encoder fell behind. */
+  revive() {
+    const { listening, player } = this
+    if (!listening?.session || !player.isOver) {
+      this.overMs = null
+      return
+    }
+    this.overMs ??= performance.now()
+    if (performance.now() - this.overMs >= REVIVE_MS) this.showLive(listening.session)
   }
 
   /** @param {string} session */

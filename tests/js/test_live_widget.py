@@ -81,6 +81,25 @@ def test_the_feed_drops_what_is_late_and_stops_where_it_is_refused(run_module):
     assert seen == {"waiting": 2, "lost": 1, "more": 0}
 
 
+def test_a_video_that_is_over_before_its_session_is_watched_again(run_module):
+    seen = run_module("""
+        import { LiveView } from './live_view.js'
+        let nowMs = 5000
+        performance.now = () => nowMs
+        const shown = [], player = { isOver: true }
+        const showLive = (session) => { shown.push([nowMs, session]); player.isOver = false }
+        const view = { listening: { session: 'abc' }, player, overMs: null, showLive }
+        const look = (atMs) => { nowMs = atMs; LiveView.prototype.revive.call(view) }
+        for (const atMs of [5000, 5500, 6000, 7000]) look(atMs)
+        player.isOver = true // again, and the session ends before long
+        for (const atMs of [9000, 9900]) look(atMs)
+        view.listening = null
+        for (const atMs of [10500, 12000]) look(atMs)
+        console.log(JSON.stringify(shown))
+    """)
+    assert seen == [[6000, "abc"]]
+
+
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
