@@ -219,12 +219,16 @@ class ServedSession:
     def attach(self, wake: Callable[[], object]) -> int:
         """Let a client be told of events, instead of one that is there; return its number.
 
-        ``wake`` is called where there are events, and once another client has taken over.
+        ``wake`` is called where there are events, and once another client has taken over. What one
+        that is there was saying is over then, as where it leaves.
         """
         with self._lock:
+            is_there = self._client > 0 and self._left_s is None
             before, self._wake, self._left_s = self._wake, wake, None
             self._client += 1
             client = self._client
+        if is_there:
+            self.end()
         _call(before)
         _call(wake)
         return client

@@ -179,6 +179,7 @@ class Peer:
     async def _listen(self, track: MediaStreamTrack) -> None:
         sound = self.session.sound
         arrivals = Arrivals(sound.rate_hz, sound.channels)
+        drops = False
         try:
             while not self.session.why_over():
                 frame = await track.recv()
@@ -188,8 +189,11 @@ class Peer:
                 samples = samples.reshape(-1, len(frame.layout.channels))
                 try:
                     self.session.push(arrivals.process(frame.pts, frame.sample_rate, samples))
+                    drops = False
                 except FlashTalkError as error:
-                    _log.warning("session %s drops sound: %s", self.session.id[:6], error)
+                    if not drops:  # once, and not fifty times a second
+                        _log.warning("session %s drops sound: %s", self.session.id[:6], error)
+                    drops = True
         except MediaStreamError:
             _log.debug("a client's sound has ended")
         finally:

@@ -129,6 +129,30 @@ def test_events_that_did_not_reach_a_client_reach_the_next_one():
     running(test, hub)
 
 
+def test_what_a_client_was_saying_is_over_where_another_takes_its_place():
+    hub = make_hub(0.05)
+
+    async def test(address, client):
+        first = await client.ws_connect(f"{address}/live")
+        await first.send_json({"type": "start"})
+        session = (await next_of(first, "ready"))["session"]
+        await first.send_bytes(speech(20))  # and no end
+        await next_of(first, "speaking")
+        second = await client.ws_connect(f"{address}/live")
+        await second.send_json({"type": "start", "session": session})
+        assert (await next_of(second, "ready"))["utterance"] == 1
+        await second.send_bytes(speech(5))
+        await second.send_json({"type": "end"})
+        for number, seconds in ((1, 0.8), (2, 0.2)):
+            played = await next_of(second, "played")
+            assert (played["utterance"], played["seconds"]) == (number, seconds)
+            assert not played["interrupted"]
+        await first.close()
+        await second.close()
+
+    running(test, hub)
+
+
 async def slowly(frames, pieces):
     for _ in range(pieces):
         yield speech(frames)

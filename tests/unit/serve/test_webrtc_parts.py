@@ -110,3 +110,50 @@ def test_without_aiortc_the_routes_tell_how_to_get_it(monkeypatch):
                 assert 'pip install "aiortc>=1.14,<2"' in told["message"]
 
     asyncio.run(test())
+
+
+def test_sound_that_cannot_be_taken_is_logged_once(caplog):
+    pytest.importorskip("aiortc", reason="WebRTC needs aiortc")
+    import asyncio
+
+    from aiortc.mediastreams import MediaStreamError
+    from av import AudioFrame
+
+    from flashtalk_core.live.audio.sound import LiveSound
+    from flashtalk_core.serve.webrtc.peer import Peer
+
+    takes = iter([False, False, True, False, False])
+
+    class Session:
+        id, sound = "a session", LiveSound(48_000)
+
+        def push(self, samples):
+            if not next(takes):
+                raise InvalidInputError("60.1 s would wait to be played")
+
+        def end(self):
+            """Do nothing."""
+
+        def why_over(self):
+            return ""
+
+    class Track:
+        num_frames = 0
+
+        async def recv(self):
+            if self.num_frames == 5:
+                raise MediaStreamError
+            frame = AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), layout="mono")
+            frame.sample_rate, frame.pts = 48_000, 960 * self.num_frames
+            self.num_frames += 1
+            return frame
+
+    async def listen():
+        peer = Peer(Session(), (), lambda _: None, speaks=True, watches=False)
+        await peer._listen(Track())
+        await peer._closing
+
+    asyncio.run(listen())
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [
+        "session a sess drops sound: 60.1 s would wait to be played"
+    ] * 2
