@@ -8,6 +8,7 @@ from threading import Event
 import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
+from flashtalk_core.errors import InvalidInputError  # noqa: E402
 from flashtalk_core.serve import outputs  # noqa: E402
 from flashtalk_core.serve import session as served  # noqa: E402
 from flashtalk_core.serve.outputs import OutputThread  # noqa: E402
@@ -316,3 +317,20 @@ def test_a_video_that_nobody_watches_is_encoded_no_longer_and_begins_anew(monkey
         )
 
     running(test, hub)
+
+
+@pytest.mark.parametrize(
+    ("factor", "speakers"), [(0.05, 18), (0.1, 9), (0.3, 3), (0.45, 2), (0.46, 1), (0.9, 1)]
+)
+def test_as_many_may_speak_as_chunks_leave_time_for(factor, speakers):
+    hub = make_hub(factor)
+    assert (hub.capacity, hub.max_sessions) == (speakers, 4 * speakers)
+    hub.stop()
+
+
+def test_a_server_whose_chunks_take_too_long_begins_only_where_that_is_allowed():
+    with pytest.raises(InvalidInputError, match=r"a chunk takes 0\.91 times as long"):
+        make_hub(0.91)
+    hub = make_hub(0.91, allow_slow=True)
+    assert hub.capacity == 1
+    hub.stop()
