@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FlashTalkError
@@ -220,14 +221,17 @@ class LiveApp:
         return self._hub.find(request.match_info["session"])
 
     async def _watch(self, _app: web.Application) -> AsyncIterator[None]:
-        closing: set[asyncio.Task[None]] = set()
+        closing: set[asyncio.Future[None]] = set()
+        loop = asyncio.get_running_loop()
+        # Threads of their own: each may wait long, and those of the loop begin other sessions.
+        ends = ThreadPoolExecutor(self._hub.max_sessions, "live-end")
 
         async def check() -> None:
             while True:
                 await asyncio.sleep(_CHECK_S)
                 self._hub.end_unwatched()
                 for session, reason in self._hub.finished():
-                    ending = asyncio.create_task(asyncio.to_thread(self._hub.end, session, reason))
+                    ending = loop.run_in_executor(ends, self._hub.close_or_log, session, reason)
                     closing.add(ending)
                     ending.add_done_callback(closing.discard)
 
@@ -236,6 +240,7 @@ class LiveApp:
         checking.cancel()
         await asyncio.gather(checking, return_exceptions=True)
         await asyncio.gather(*closing)
+        ends.shutdown(wait=False)
 
     async def _stop(self, _app: web.Application) -> None:
         # Before connections are waited for: they end with their sessions.

@@ -286,7 +286,7 @@ class LiveHub:
         finally:
             self.avatars.leave(place)
 
-    def end(self, session: ServedSession, reason: str) -> None:
+    def close_or_log(self, session: ServedSession, reason: str) -> None:
         """End a session; what goes wrong then is no matter of the others, and goes to the log."""
         try:
             self.close(session, reason)
@@ -294,7 +294,7 @@ class LiveHub:
             _log.exception("session %s could not be ended properly", session.id[:6])
 
     def finished(self) -> list[tuple[ServedSession, str]]:
-        """Return the sessions whose time is over, and why; :meth:`end` ends them."""
+        """Return the sessions whose time is over, and why; :meth:`close_or_log` ends them."""
         found = [(session, session.why_over()) for session in list(self._sessions.values())]
         return [(session, reason) for session, reason in found if reason]
 
@@ -314,7 +314,7 @@ class LiveHub:
         # Each may wait for its outputs, so one after the other they would take as often as long.
         with ThreadPoolExecutor(max(1, len(sessions)), "live-end") as ends:
             for session in sessions:
-                ends.submit(self.end, session, "server")
+                ends.submit(self.close_or_log, session, "server")
         self._drawing.stop()
         self.avatars.close()
 

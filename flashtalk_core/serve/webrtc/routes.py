@@ -38,7 +38,7 @@ class Sessions(Protocol):
         """Return a session by its id."""
         ...
 
-    def end(self, session: ServedSession, reason: str) -> None:
+    def close_or_log(self, session: ServedSession, reason: str) -> None:
         """End a session; what goes wrong then goes to the log."""
         ...
 
@@ -156,4 +156,4 @@ class WebRtc:
         session = self._begun.pop(peer.session.id, None)
         if session is not None:
             loop = asyncio.get_running_loop()
-            loop.run_in_executor(None, self._hub.end, session, "gone")
+            loop.run_in_executor(None, self._hub.close_or_log, session, "gone")

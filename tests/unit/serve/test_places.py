@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
@@ -100,6 +101,27 @@ def test_a_session_that_cannot_be_ended_keeps_no_other_one_open(monkeypatch):
         may_end.set()
         for end in ends:
             end("limit")
+
+    running(test, hub)
+
+
+def test_ends_that_take_long_leave_threads_for_who_begins(monkeypatch):
+    hub, may_end = make_hub(0.01, session_s=0.5, sessions=5), Event()
+
+    async def test(address, client):
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        closes = []
+        for _ in range(4):
+            answer = await client.post(f"{address}/sessions")
+            session = hub.find((await answer.json())["session"])
+            closes.append(session.close)
+            monkeypatch.setattr(session, "close", lambda _reason: may_end.wait(20))
+        await until(lambda: not hub.stats()["open_sessions"])
+        async with asyncio.timeout(3):
+            assert (await client.post(f"{address}/sessions")).status == 201
+        may_end.set()
+        for close in closes:
+            close("limit")
 
     running(test, hub)
 
