@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ..errors import require
 from ..excerpt import excerpt
-from .limits import MAX_FIRST_BYTES, MAX_GUEST_BYTES, MAX_GUESTS
+from .limits import MAX_GUEST_BYTES, MAX_GUESTS
 from .protocol import RefusedError
 
 _BEARER = "bearer "
@@ -139,10 +139,18 @@ class Guest:
         """Whether it may use the server."""
         return not self._is_counted
 
-    @property
-    def max_first_bytes(self) -> int:
-        """Of its first message."""
-        return MAX_FIRST_BYTES if self.is_known else MAX_GUEST_BYTES
+    def check_size(self, num_bytes: int) -> None:
+        """Check that a first message may be read; a long one is, of a client that is known.
+
+        Raises:
+            InvalidInputError: If it may not.
+        """
+        require(
+            self.is_known or num_bytes <= MAX_GUEST_BYTES,
+            f"first message of {num_bytes:,} bytes: at most {MAX_GUEST_BYTES:,} are read of a "
+            "client that is not known; send the token in the headers, 'Authorization: Bearer "
+            "TOKEN', to send more, as a portrait",
+        )
 
     def leave(self) -> None:
         """Count it no longer."""

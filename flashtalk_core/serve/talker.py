@@ -73,9 +73,8 @@ class Host(Protocol):
 class Guard(Protocol):
     """Who may use the server; see :class:`.access.Guest`."""
 
-    @property
-    def max_first_bytes(self) -> int:
-        """Of the first message."""
+    def check_size(self, num_bytes: int) -> None:
+        """Raise :class:`InvalidInputError` if a first message is too long to be read."""
         ...
 
     def check(self, headers: Mapping[str, str], token: str = "") -> None:
@@ -152,12 +151,7 @@ class Talker:
             raise InvalidInputError(f"no first message in {START_TIMEOUT_S:g} s") from None
         if first.type is not WSMsgType.TEXT:
             raise InvalidInputError("the first message is no text; send 'start' first")
-        require(
-            len(first.data) <= self._access.max_first_bytes,
-            f"first message of {len(first.data):,} bytes: at most {self._access.max_first_bytes:,} "
-            "are read of a client that is not known; send the token in the headers, "
-            "'Authorization: Bearer TOKEN', to send more, as a portrait",
-        )
+        self._access.check_size(len(first.data))
         fields = parse_message(first.data)
         if fields["type"] != "start":
             raise InvalidInputError(f"the first message is {fields['type']!r}; send 'start' first")

@@ -35,8 +35,6 @@ class LiveDoor:
     Its request was checked before.
     """
 
-    max_first_bytes = MAX_MESSAGE_BYTES
-
     def __init__(self, found: OpenSession, path: str) -> None:
         """Lead to ``found``, whose address is ``path``."""
         self._found, self._path = found, path
@@ -44,6 +42,18 @@ class LiveDoor:
 
     def check(self, headers: Mapping[str, str], token: str = "") -> None:
         """Let everybody in."""
+
+    def check_size(self, num_bytes: int) -> None:
+        """Check that a first message holds no portrait, before it is read.
+
+        Raises:
+            InvalidInputError: If it is too long for anything else.
+        """
+        require(
+            num_bytes <= MAX_MESSAGE_BYTES,
+            f"first message of {num_bytes:,} bytes: send at most {MAX_MESSAGE_BYTES:,}; portrait "
+            "and prompt are those of the workflow",
+        )
 
     async def enter(self, start: Start) -> ServedSession:
         """Return the session.

@@ -381,6 +381,10 @@ async def test_other_sites_can_neither_watch_nor_speak_nor_end(live):
             await socket.send_json({"type": "start", "prompt": "another"})
             refused = await next_of(socket, "error")
             assert refused["message"].startswith("start: prompt: this session's are those")
+        async with client.ws_connect(address) as socket:
+            await socket.send_json({"type": "start", "portrait": "A" * MAX_MESSAGE_BYTES})
+            refused = await next_of(socket, "error")
+            assert refused["message"].startswith("first message of 262,177 bytes: send at most")
         await client.post(f"{address}/end")
     assert node.error is None
 
