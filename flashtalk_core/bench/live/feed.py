@@ -14,6 +14,7 @@ import numpy as np
 from ...errors import require
 from ...live.session import LiveSession
 from ...media.audio.decoding.reader import AudioReader
+from ...media.audio.probe import check_part
 from ...media.audio.source import Block
 from .watch import Watch
 
@@ -41,6 +42,7 @@ def read_samples(path: Path, start_s: float, duration_s: float | None) -> Sample
     Raises:
         InvalidInputError: If there is no such file, or no sound in that part of it.
     """
+    check_part(start_s, duration_s)
     with AudioReader(path) as reader:
         rate_hz = reader.rate_hz
         limit = None if duration_s is None else round(duration_s * rate_hz)

@@ -18,9 +18,10 @@ from ...engine.plan import RenderPlan
 from ...engine.render import describe
 from ...engine.spec import RenderSpec
 from ...errors import require
+from ...files.output_path import check_output
 from ...live.audio.gate import Gate
 from ...live.audio.silero import SileroDetector
-from ...live.audio.sound import LiveSound
+from ...live.audio.sound import MAX_WAITING_S, LiveSound
 from ...live.clock import LEAD_S
 from ...live.decide import ChunkCost, Policy, first_cost
 from ...live.engine import LiveEngine, live_chunks, open_engine, prepare_idle
@@ -36,6 +37,9 @@ from .watch import Watch
 logger = logging.getLogger(__name__)
 
 _TAIL_S = 4.0
+_MOST_SPEED, _MOST_DECLARED = 1000.0, 1000.0
+_MOST_WAITING_S = MAX_WAITING_S - 10.0
+"""Some of it waits for the first frame as well."""
 _MOST_FACTOR = 0.95
 """Time of a chunk over its length up to which a session is played in real time."""
 
@@ -81,25 +85,18 @@ def measure_live(bench: LiveBench) -> LiveReport:
     Raises:
         InvalidInputError: If something cannot be used, or chunks take longer than they last.
     """
-    require(bench.speed > 0, f"speed {bench.speed:g}: use more than 0")
-    require(
-        bench.factor is None or bench.factor > 0, f"factor {bench.factor}: use more than 0, as 0.6"
-    )
-    require(
-        bench.is_gated or not bench.asks_network,
-        "--vad with --no-gate: it is the gate that asks the network; leave one of them out",
-    )
+    _check(bench)
     speech = bench.spec.speakers[0].audio
     assert speech is not None, "the command names one"
     samples = read_samples(Path(speech), bench.spec.start_s, bench.spec.duration_s)
+    _check_times(bench, samples)
     detector = SileroDetector(samples.rate_hz) if bench.asks_network else None
     gate = Gate(samples.rate_hz, detector=detector) if bench.is_gated else None
     sound = LiveSound(
         samples.rate_hz, len(samples.block), layout=samples.layout, gate=gate, name=speech
     )
     plan = plan_live(bench.spec, sound)
-    lengths = sorted(set(bench.chunk_frames))
-    chunks = live_chunks(plan.chunk, lengths, bench.policy.look_ahead)
+    chunks = live_chunks(plan.chunk, sorted(bench.chunk_frames), bench.policy.look_ahead)
     local = LocalEngine(CachedNetworks(plan.checkpoint, plan.placement), EncodingMemo())
     with open_engine(local, plan, sound, chunks) as engine:
         logger.info("drawing the idle frames, and measuring chunks")
@@ -109,6 +106,39 @@ def measure_live(bench: LiveBench) -> LiveReport:
         expected_s = _expected_s(session, bench)
         watch = _play(bench, session, engine, plan, samples)
     return _report(session, watch, measured, expected_s, gate)
+
+
+def _check(bench: LiveBench) -> None:
+    """Check what can be checked before anything is read."""
+    require(0.1 <= bench.speed <= _MOST_SPEED, f"speed {bench.speed:g}: use 0.1 to {_MOST_SPEED:g}")
+    require(
+        bench.factor is None or 0 < bench.factor <= _MOST_DECLARED,
+        f"factor {bench.factor}: use more than 0, as 0.6, and at most {_MOST_DECLARED:g}",
+    )
+    require(
+        bench.is_gated or not bench.asks_network,
+        "--vad with --no-gate: it is the gate that asks the network; leave one of them out",
+    )
+    if bench.output is not None:
+        check_output(bench.output)
+
+
+def _check_times(bench: LiveBench, samples: Samples) -> None:
+    """Check what depends on how long the sound is."""
+    sound_s = samples.block.shape[1] / samples.rate_hz
+    for clear_s in bench.clears_s:
+        require(
+            0 <= clear_s <= sound_s + _TAIL_S,
+            f"clear at {clear_s:g} s: use 0 to {sound_s + _TAIL_S:.1f}, the audio lasts "
+            f"{sound_s:.1f} s",
+        )
+    waiting_s = sound_s * (1 - 1 / bench.speed)
+    require(
+        bench.is_gated or waiting_s <= _MOST_WAITING_S,
+        f"audio of {sound_s:.0f} s at speed {bench.speed:g}: {waiting_s:.0f} s of it would wait to "
+        f"be played, and at most {_MOST_WAITING_S:g} may; use a shorter --duration or a lower "
+        "--speed",
+    )
 
 
 def _declared(cost: ChunkCost, factor: float | None) -> ChunkCost:

@@ -11,10 +11,11 @@ import torch
 
 from ...config.chunk import ChunkConfig
 from ...engine.state import FrameGroup, SessionState
+from ...errors import require
 from ...live.audio.sound import LiveSound
 from ...live.clock import LEAD_S
 from ...live.decide import ChunkCost, Policy
-from ...live.engine import live_chunk
+from ...live.engine import live_chunks
 from ...live.idle import IdleLoop
 from ...live.scheduler import num_speakers
 from ...live.session import Job, LiveSession
@@ -137,8 +138,12 @@ class _Blank:
 
 
 def simulate_mix(bench: MixBench) -> MixRow:
-    """Let agents speak, pause and be interrupted at random, and return what became of it."""
-    chunk = live_chunk(ChunkConfig(), bench.num_frames)
+    """Let agents speak, pause and be interrupted at random, and return what became of it.
+
+    Raises:
+        InvalidInputError: If there are no chunks of such a length, or nobody was answered.
+    """
+    (chunk,) = live_chunks(ChunkConfig(), [bench.num_frames])
     num_new, rate_hz = chunk.num_new_frames, chunk.frame_rate_hz
     factor = bench.chunk_s * rate_hz / num_new
     capacity = bench.capacity or max(1, num_speakers(factor))
@@ -168,6 +173,11 @@ def _row(bench: MixBench, capacity: int, agents: list[_Agent], until_s: float) -
     clears = [one for agent in agents for one in agent.clears_s]
     chunks = sum(agent.session.counts.chunks for agent in agents)
     rate_hz = agents[0].session.chunks[0].frame_rate_hz
+    require(
+        bool(responses),
+        f"chunks of {1000 * bench.chunk_s:g} ms: nobody was answered in {bench.minutes:g} minutes; "
+        "use a smaller --chunk-ms, or more --minutes",
+    )
     at = [float(one) for one in np.quantile(responses, (0.5, 0.95, 1), method="higher")]
     return MixRow(
         sessions=bench.sessions,

@@ -16,8 +16,8 @@ class UtteranceRow:
     utterance: int
     said_s: float
     """When its first sample was there, seconds since the session's start."""
-    response_s: float = float("nan")
-    """From then until its first frame was due to be shown."""
+    response_s: float | None = None
+    """From then until its first frame was due to be shown; ``None`` where none was."""
     played_s: float = 0.0
     """Seconds of it that left."""
     interrupted: bool = False
@@ -63,7 +63,7 @@ class Watch:
         self.late_s.append(now_s - due_s)
         if shown.utterance is not None:
             row = self.utterances[shown.utterance]
-            if row.response_s != row.response_s:  # not a number: its first frame
+            if row.response_s is None:  # its first frame
                 row.response_s = due_s - row.said_s
             row.held_frames += shown.is_held
             for clear in self.clears:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
+from ...errors import require
 from ..tables import print_rows
+
+_MOST_CHUNK_MS, _MOST_SESSIONS, _MOST_MINUTES = 60_000, 1000, 10_080
+"""A minute, what ``serve`` takes, and a week."""
 
 
 def add_speakers(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,12 +28,9 @@ def add_speakers(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def run_speakers(args: argparse.Namespace) -> int:
     """Simulate each number of sessions, and print a row for it."""
     from ...bench.live.mix import MixBench, simulate_mix
-    from ...errors import require
 
+    _check(args)
     first_ms = args.chunk_ms if args.first_ms is None else args.first_ms
-    require(0 < first_ms <= args.chunk_ms, f"first-ms {first_ms:g}: use 0 to {args.chunk_ms:g}")
-    require(args.minutes >= 1, f"minutes {args.minutes:g}: use 1 or more")
-    require(min(args.sessions) >= 1, f"sessions {min(args.sessions)}: use 1 or more")
     rows = [
         simulate_mix(
             MixBench(
@@ -45,3 +46,21 @@ def run_speakers(args: argparse.Namespace) -> int:
     ]
     print_rows(args, [asdict(row) for row in rows])
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    require(
+        0 < args.chunk_ms <= _MOST_CHUNK_MS,
+        f"chunk-ms {args.chunk_ms:g}: use more than 0, up to {_MOST_CHUNK_MS}",
+    )
+    require(
+        args.first_ms is None or 0 < args.first_ms <= args.chunk_ms,
+        f"first-ms {args.first_ms}: use more than 0, up to chunk-ms, {args.chunk_ms:g}",
+    )
+    require(args.capacity is None or args.capacity >= 1, f"capacity {args.capacity}: use 1 or more")
+    require(
+        1 <= args.minutes <= _MOST_MINUTES,
+        f"minutes {args.minutes:g}: use 1 to {_MOST_MINUTES}",
+    )
+    for sessions in args.sessions:
+        require(1 <= sessions <= _MOST_SESSIONS, f"sessions {sessions}: use 1 to {_MOST_SESSIONS}")

@@ -1,6 +1,7 @@
 """`bench live` with the bundled model, 32 x 32."""
 
 import json
+import wave
 
 import av
 import pytest
@@ -51,16 +52,62 @@ def test_more_than_real_time_is_refused_before_it_begins(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--speed", "0"], "speed 0: use more than 0"),
+        (["--speed", "0"], "speed 0: use 0.1 to 1000"),
+        (["--speed", "inf"], "speed inf: use 0.1 to 1000"),
         (["--factor", "-1"], "factor -1"),
+        (["--factor", "inf"], "factor inf: use more than 0, as 0.6, and at most 1000"),
         (["--start", "1000"], "nothing after 1000 s"),
+        (["--start", "nan"], "audio start nan s: use 0 or a later second"),
+        (["--duration", "-1"], "audio duration -1.0 s: use more than 0 s"),
+        (["--duration", "inf"], "audio duration inf s"),
+        (["--clear-at", "1", "nan"], "clear at nan s: use 0 to 14.0, the audio lasts 10.0 s"),
+        (["--clear-at", "inf"], "clear at inf s: use 0 to 14.0"),
+        (["--no-gate", "--speed", "10", "--audio", "{minutes}", "--duration", "90"],
+         "audio of 90 s at speed 10: 81 s of it would wait to be played, and at most 50 may"),
+        (["-o", "none/live.mp4"], "no folder none; create it first"),
+        (["-o", "live.avi"], "'.avi' is not written; use a name in .mp4"),
         (["--vad", "--no-gate"], "leave one of them out"),
         (["--chunk-frames", "32"], "chunk of 32 frames: use 4n + 1"),
+        (["--chunk-frames", "17", "17"], "one is named twice"),
         (["--look-ahead", "-1"], "look-ahead -1: use 0 to 25 frames"),
     ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_weights_are_read(
+    capsys, monkeypatch, tmp_path, options, message
+):
+    def open_engine(*_given):
+        pytest.fail("weights were read")
+
+    monkeypatch.setattr("flashtalk_core.bench.live.measure.LocalEngine", open_engine)
+    monkeypatch.chdir(tmp_path)
+    minutes = tmp_path / "minutes.wav"
+    with wave.open(str(minutes), "wb") as file:
+        file.setparams((1, 2, 1000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 1000 * 120))
+    assert main([*SMALL, *(option.format(minutes=minutes) for option in options)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_never_left_has_no_response(capsys):
+    found = measure(capsys, "--duration", "1", "--factor", "0.5", "--no-gate", "--clear-at", "0.1")
+    assert found["utterances"][0]["response_s"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--chunk-ms 0", "chunk-ms 0: use more than 0, up to 60000"),
+        ("--chunk-ms inf", "chunk-ms inf: use"),
+        ("--chunk-ms 500 --first-ms 501", "first-ms 501.0: use more than 0, up to chunk-ms, 500"),
+        ("--chunk-ms 500 --capacity 0", "capacity 0: use 1 or more"),
+        ("--chunk-ms 500 --minutes inf", "minutes inf: use 1 to 10080"),
+        ("--chunk-ms 500 --sessions 1 0", "sessions 0: use 1 to 1000"),
+        ("--chunk-ms 500 --chunk-frames 10", "chunk of 10 frames: use 4n + 1, from 9"),
+        ("--chunk-ms 60000 --minutes 1 --sessions 1", "nobody was answered in 1 minutes; use a"),
+    ],
 )
-def test_what_cannot_be_is_refused(capsys, options, message):
-    assert main([*SMALL, *options]) != 0
+def test_speakers_that_cannot_be_simulated_are_refused(capsys, options, message):
+    assert main(["bench", "speakers", *options.split()]) == 2
     assert message in capsys.readouterr().err
 
 
