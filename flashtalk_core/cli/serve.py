@@ -7,7 +7,8 @@ import asyncio
 import logging
 import os
 import ssl
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,6 @@ from .rendering.device_options import add_device_options, limits_of
 from .rendering.render_options import OF_FILES_ONLY, add_avatar_options, parse_path, read_spec
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from ..engine.plan import Engine, RenderPlan
     from ..serve.app import LiveApp
     from ..serve.hub import LiveHub
@@ -117,9 +116,9 @@ def run(args: argparse.Namespace) -> int:
         idle_s=args.idle_limit,
         reconnect_s=args.reconnect,
     )
+    args.port = asyncio.run(_find_port(args))
     if args.record is not None:
         _make_folder(args.record)
-    asyncio.run(_check_port(args))
     detector = find_silero() if args.vad else None
     plan = plan_live(read_spec(args))
     live_chunks(plan.chunk, args.chunk_frames, Policy(look_ahead=args.look_ahead).look_ahead)
@@ -138,17 +137,30 @@ def _shared(engine: Engine) -> AbstractContextManager[Engine]:
     return engine.share() if isinstance(engine, Fleet) else nullcontext(engine)
 
 
-async def _check_port(args: argparse.Namespace) -> None:
-    """Listen for a moment, so that a port that is taken is told before weights are read."""
-    try:
+async def _find_port(args: argparse.Namespace) -> int:
+    """Listen for a moment, so that a port that is taken is told before weights are read.
+
+    Returns:
+        The port, one that is free for 0.
+    """
+    with _told(args):
         server = await asyncio.start_server(lambda *_: None, args.host, args.port)
+    port: int = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return port
+
+
+@contextmanager
+def _told(args: argparse.Namespace) -> Iterator[None]:
+    """Say what is wrong with an address that cannot be listened at."""
+    try:
+        yield
     except OSError as error:
         raise InvalidInputError(
             f"--host {args.host} --port {args.port}: the server cannot listen there "
             f"({error.strerror}); use another --port, 0 for any that is free, or --host 127.0.0.1"
         ) from error
-    server.close()
-    await server.wait_closed()
 
 
 def _hub(
@@ -179,23 +191,17 @@ def _listen(
 ) -> None:
     from aiohttp import web
 
-    app = live.make()
-    _say_where(app, args, hub, is_secure=tls is not None)
-    web.run_app(app, host=args.host, port=args.port, ssl_context=tls, print=None)
-
-
-def _say_where(
-    app: web.Application, args: argparse.Namespace, hub: LiveHub, *, is_secure: bool
-) -> None:
-    async def say(_app: web.Application) -> None:
-        scheme = "https" if is_secure else "http"
+    def say_where(*_: object) -> None:  # called once it listens
+        host = f"[{args.host}]" if ":" in args.host else args.host
         logger.info(
             "%s://%s:%d: a chunk takes %.2f times its length; %d may speak at a time, in %d "
             "sessions at most",
-            scheme, args.host, args.port, hub.factor, hub.capacity, hub.max_sessions,
+            "http" if tls is None else "https", host, args.port,
+            hub.factor, hub.capacity, hub.max_sessions,
         )  # fmt: skip
 
-    app.on_startup.append(say)
+    with _told(args):  # since it was tried, another program may have come there
+        web.run_app(live.make(), host=args.host, port=args.port, ssl_context=tls, print=say_where)
 
 
 def _tls(args: argparse.Namespace) -> ssl.SSLContext | None:
@@ -213,7 +219,10 @@ def _tls(args: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def _make_folder(folder: Path) -> None:
+    from ..files.output_path import check_output
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"--record {folder}: cannot be made ({error.strerror})") from error
+    check_output(folder / "live-check.mp4")

@@ -29,6 +29,13 @@ class Access:
 
     def __post_init__(self) -> None:
         require(
+            bool(self.host.strip()), "--host: empty; use 0.0.0.0 for all addresses, or 127.0.0.1"
+        )
+        require(
+            self.token == self.token.strip(),
+            "--token: it begins or ends with a space, which headers lose; leave that out",
+        )
+        require(
             bool(self.token) or is_loopback(self.host),
             f"--host {self.host}: others can reach it; set --token, or use --host 127.0.0.1",
         )

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -255,6 +256,8 @@ class LiveHub:
         """Return what records the next session, into a file that no other session has."""
         if self._record is None:
             return None
+        with suppress(OSError):  # told by the recording, which finds no folder
+            self._record.mkdir(parents=True, exist_ok=True)
         with self._lock:  # clients that come together open their sessions in several threads
             self._num_recordings += 1
             number = self._num_recordings

@@ -23,6 +23,12 @@ def test_a_page_that_is_allowed_may_be_named_in_any_case():
     access.check(LOCAL | {"Origin": "https://a.example:8443"})
 
 
+@pytest.mark.parametrize("token", [" secret", "secret\n", "\u00a0"])
+def test_a_token_that_no_header_brings_whole_is_refused(token):
+    with pytest.raises(InvalidInputError, match="it begins or ends with a space"):
+        Access(host="localhost", token=token)
+
+
 @pytest.mark.parametrize("token", ["\udcff", "töken"])
 def test_tokens_of_any_text_are_compared(token):
     with pytest.raises(RefusedError, match="no valid token"):
@@ -35,7 +41,7 @@ def test_on_loopback_no_token_is_needed(host):
     Access(host=host).check(LOCAL)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_elsewhere_a_token_is_needed(host):
     with pytest.raises(InvalidInputError, match="set --token"):
         Access(host=host)

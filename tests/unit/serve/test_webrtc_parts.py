@@ -70,17 +70,26 @@ def test_a_sender_that_was_away_or_changes_its_codec_goes_on_where_it_is():
     ("text", "wanted"),
     [
         ("stun:example.org:3478", IceServer("stun:example.org:3478")),
-        ("turn:me:secret@[::1]:3478?transport=tcp",
-         IceServer("turn:[::1]:3478?transport=tcp", "me", "secret")),
+        ("turn:me:secret@10.0.0.1:3478?transport=tcp",
+         IceServer("turn:10.0.0.1:3478?transport=tcp", "me", "secret")),
+        ("turns:me:secret@a.org", IceServer("turns:a.org", "me", "secret")),
     ],
 )  # fmt: skip
-def test_ice_servers_are_read(text, wanted):
-    assert IceServer.parse(text) == wanted
+def test_ice_servers_are_read_as_aiortc_reads_them(text, wanted):
+    found = IceServer.parse(text)
+    assert found == wanted
+    transport = pytest.importorskip("aiortc.rtcicetransport", reason="needs aiortc")
+    assert transport.parse_stun_turn_uri(found.url)["host"] in found.url
 
 
 @pytest.mark.parametrize(
-    "text", ["", "http://a.org", "stun:", "turn:a.org", "stun:me:secret@a.org", "turn:me@a.org"]
-)
+    "text",
+    [
+        "", "http://a.org", "stun:", "turn:a.org", "stun:me:secret@a.org", "turn:me@a.org",
+        "stun:[::1]:3478", "stun:a.org:99999", "stun:a.org:0", "stun:a.org:x", "stun:a.org:1:2",
+        "stun:a.org?transport=tcp", "stun://a.org",
+    ],
+)  # fmt: skip
 def test_what_is_no_ice_server_is_told_without_its_password(text):
     with pytest.raises(InvalidInputError, match="use stun:HOST:PORT") as told:
         IceServer.parse(text)
