@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FlashTalkError
+from ..errors import FlashTalkError, InvalidInputError
 from ..json_text import parse_json
 from ..streaming.broadcast import TooManyViewersError
 from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
@@ -18,7 +18,7 @@ from .limits import HEARD_BYTES, MAX_FIRST_BYTES
 from .meters import prometheus
 from .omnirt import PATH, OmnirtClient
 from .page_files import PageFiles
-from .protocol import Refusal, RefusedError, parse_start
+from .protocol import Refusal, RefusedError, check_parts, parse_start
 from .session import ServedSession
 from .talker import Talker, make_socket
 from .webrtc.ice import IceServer
@@ -114,10 +114,7 @@ class LiveApp:
         from aiohttp import web
 
         self._access.check(request.headers)
-        try:
-            fields = parse_json(await request.read() or b"{}")
-        except ValueError:
-            raise RefusedError("input", "the body is no JSON; send the fields of 'start'") from None
+        fields = _fields_of(await request.read())
         if not isinstance(fields, dict):
             raise RefusedError("input", "the body is no JSON object; send the fields of 'start'")
         unused = sorted(_OF_SOCKETS & fields.keys())
@@ -245,6 +242,18 @@ class LiveApp:
     async def _stop(self, _app: web.Application) -> None:
         # Before connections are waited for: they end with their sessions.
         await asyncio.to_thread(self._hub.stop)
+
+
+def _fields_of(body: bytes) -> Any:
+    """Return the JSON of a request; no body stands for no fields."""
+    try:
+        text = body.decode("utf-8-sig") or "{}"
+        check_parts(text)
+        return parse_json(text)
+    except InvalidInputError:
+        raise
+    except ValueError:
+        raise RefusedError("input", "the body is no JSON; send the fields of 'start'") from None
 
 
 Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]

@@ -8,6 +8,9 @@ from ..errors import require
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """Of a message of sound or text."""
+MAX_JSON_PARTS = 10_000
+"""Commas, lists and objects in a text: as large as a portrait, it could hold millions, and nothing
+else would run until they are read."""
 MAX_PORTRAIT_BYTES = 20 * 2**20
 MAX_FIRST_BYTES = MAX_PORTRAIT_BYTES * 4 // 3 + MAX_MESSAGE_BYTES
 """Of a first message with a portrait in Base64, by a client that may use the server."""

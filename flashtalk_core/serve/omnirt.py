@@ -225,7 +225,8 @@ def _start_of(fields: dict[str, Any]) -> Start:
         InvalidInputError: If a value cannot be used.
     """
     known = {"ref_image": "portrait", "prompt": "prompt", "seed": "seed"}
-    wanted = {ours: fields.get(name) or None for name, ours in known.items()}
+    given = {ours: fields.get(name) for name, ours in known.items()}
+    wanted = {ours: None if value == "" else value for ours, value in given.items()}
     try:
         return parse_start({**wanted, "idle": "still"})
     except InvalidInputError as error:

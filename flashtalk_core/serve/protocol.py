@@ -20,7 +20,7 @@ from ..live.decide import Idle
 from ..live.shown import Shown
 from ..log import printable_log
 from ..media.audio.source import Block
-from .limits import MAX_PORTRAIT_BYTES, MAX_PROMPT_CHARACTERS
+from .limits import MAX_JSON_PARTS, MAX_PORTRAIT_BYTES, MAX_PROMPT_CHARACTERS
 
 _log = printable_log(logging.getLogger(__name__))
 
@@ -142,6 +142,7 @@ def parse_message(text: str) -> dict[str, Any]:
     Raises:
         InvalidInputError: If it is no JSON object with a ``type``.
     """
+    check_parts(text)
     try:
         found = parse_json(text)
     except ValueError as error:
@@ -152,6 +153,20 @@ def parse_message(text: str) -> dict[str, Any]:
     )
     assert isinstance(found, dict)
     return found
+
+
+def check_parts(text: str) -> None:
+    """Check that JSON is read as quickly as a portrait is.
+
+    Raises:
+        InvalidInputError: If it has too many parts.
+    """
+    num_parts = sum(map(text.count, ",[{"))
+    require(
+        num_parts <= MAX_JSON_PARTS,
+        f"message of {num_parts:,} parts: JSON of a message has a few; at most {MAX_JSON_PARTS:,} "
+        "are read",
+    )
 
 
 def parse_start(fields: dict[str, Any]) -> Start:
@@ -168,9 +183,9 @@ def parse_start(fields: dict[str, Any]) -> Start:
         f"start: unknown {excerpt(', '.join(unknown), 80)}; known are {', '.join(known)}",
     )
     for name, allowed in (("format", Format), ("source", Source), ("idle", Idle)):
-        value = fields.get(name, get_args(allowed)[0])
+        value = fields.get(name)
         require(
-            value in get_args(allowed),
+            value is None or value in get_args(allowed),
             f"start: {name} {excerpt(str(value), 40)!r}: use {', '.join(get_args(allowed))}",
         )
     for name in ("token", "session", "prompt"):
@@ -182,7 +197,7 @@ def parse_start(fields: dict[str, Any]) -> Start:
         value = fields.get(name)
         require(
             value is None or least <= value <= most,
-            f"start: {name} {value}: use {least} to {most}",
+            f"start: {name} {excerpt(value, 40)}: use {least} to {most}",
         )
     rate = fields.get("rate") or _FRAME_RATE_HZ
     require(

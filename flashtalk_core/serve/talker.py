@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import FlashTalkError, InvalidInputError, require
+from ..excerpt import excerpt
 from ..log import printable_log
 from .client_sound import ClientSound
 from .limits import MAX_MESSAGE_BYTES, WRITE_TIMEOUT_S
@@ -154,7 +155,8 @@ class Talker:
         self._access.check_size(len(first.data))
         fields = parse_message(first.data)
         if fields["type"] != "start":
-            raise InvalidInputError(f"the first message is {fields['type']!r}; send 'start' first")
+            kind = excerpt(fields["type"], 40)
+            raise InvalidInputError(f"the first message is {kind!r}; send 'start' first")
         token = fields.get("token")  # looked at before a portrait is decoded
         self._access.check(headers, token if isinstance(token, str) else "")
         start = parse_start(fields)
@@ -214,14 +216,14 @@ class Talker:
             self._hub.counts.clears += 1
             sound.clear()
         elif kind == "ping":
-            await self._socket.send_str(json.dumps({**fields, "type": "pong"}))
+            await self._socket.send_str(_pong(fields))
         elif kind == "stats":
             await self._socket.send_str(message("stats", **session.row()))
         elif kind == "close":
             await asyncio.to_thread(self._hub.close, session, "closed")
         else:
             raise InvalidInputError(
-                f"message {kind!r}: unknown; use end, clear, ping, stats or close"
+                f"message {excerpt(kind, 40)!r}: unknown; use end, clear, ping, stats or close"
             )
 
     async def _tell(self, session: ServedSession, client: int) -> None:
@@ -272,3 +274,13 @@ class Talker:
             self._news.set()
             return
         self._out.put_nowait(data)
+
+
+def _pong(fields: dict[str, Any]) -> str:
+    try:
+        return json.dumps({**fields, "type": "pong"}, allow_nan=False)
+    except ValueError:
+        raise InvalidInputError(
+            "message 'ping': it holds NaN or an infinite number, which JSON has no word for; send "
+            "numbers"
+        ) from None

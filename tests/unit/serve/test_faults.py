@@ -94,6 +94,23 @@ async def unknown_type(scene):
     return await scene.error() + "; " + await scene.still_speaks()
 
 
+async def unknown_type_is_long(scene):
+    await scene.socket.send_json({"type": "x" * 200_000})
+    told = await scene.error()
+    assert len(told) < 200
+    return told + "; " + await scene.still_speaks()
+
+
+async def ping_is_no_number(scene):
+    await scene.socket.send_str('{"type": "ping", "x": [NaN, 1e999]}')
+    return await scene.error() + "; " + await scene.still_speaks()
+
+
+async def started_twice(scene):
+    await scene.socket.send_json({"type": "start"})
+    return await scene.error() + "; " + await scene.still_speaks()
+
+
 async def flood(scene):
     for _ in range(21):
         await scene.socket.send_bytes(speech(75))
@@ -136,7 +153,7 @@ async def first_message_is_sound(scene):
 
 async def first_message_is_no_start(scene):
     socket = await scene.client.ws_connect(f"{scene.address}/live")
-    await socket.send_str(message("clear"))
+    await socket.send_str(message("clear" * 1000))
     told = await next_of(socket, "error")
     return f"{told['code']}: {told['message']}"
 
@@ -376,6 +393,9 @@ FAULTS = [
                  "samples a message; played 0.2"),
     (no_json, "input: message {end}: no JSON"),
     (unknown_type, "input: message 'stop': unknown; use end, clear, ping, stats or close; played"),
+    (unknown_type_is_long, "message 'xxx"),
+    (ping_is_no_number, "input: message 'ping': it holds NaN or an infinite number"),
+    (started_twice, "message 'start': unknown; use end, clear, ping, stats or close; played"),
     (flood, "would wait to be played; at most 60 s may, send the rest when some of it has left; "
             "played 0.2"),
     (large_message, "message of 300,000 bytes; send at most 262,144 at a time; played 0.2"),
@@ -383,7 +403,7 @@ FAULTS = [
     (clear_before_a_frame, "played 0.0"),
     (end_without_sound, "played 0.2"),
     (first_message_is_sound, "input: the first message is no text; send 'start' first"),
-    (first_message_is_no_start, "input: the first message is 'clear'; send 'start' first"),
+    (first_message_is_no_start, "clear'; send 'start' first"),
     (no_first_message, "input: no first message in 0.2 s"),
     (unknown_session, "session: session 'nobody': it ended, or never was; start a new one"),
     (ended_session, "it ended, or never was"),

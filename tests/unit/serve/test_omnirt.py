@@ -118,6 +118,11 @@ def test_what_cannot_be_used_is_told_and_the_connection_goes_on():
     running(test)
 
 
+def test_what_is_empty_is_the_servers_own_and_a_seed_of_0_is_not():
+    start = omnirt._start_of({"type": "init", "ref_image": "", "prompt": "", "seed": 0})
+    assert (start.portrait, start.prompt, start.seed) == (None, None, 0)
+
+
 def test_a_session_more_than_there_are_is_refused_and_gets_the_next_free_place():
     async def test(address, client):
         first = await client.ws_connect(address + PATH)

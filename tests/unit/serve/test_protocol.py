@@ -36,6 +36,11 @@ pytestmark = pytest.mark.cpu
         ('{"type": 3}', "send a JSON object with a 'type'"),
         ('{"type": "end", "type": "clear"}', "key 'type' is there twice"),
         ("[" * 5000, "no JSON"),
+        (
+            "[" + "[]," * 9_000_000 + "1]",
+            "message of 18,000,001 parts: JSON of a message has a few",
+        ),
+        ('{"type": "end", "x": [' + "1," * 10_000 + "1]}", "at most 10,000 are read"),
     ],
 )
 def test_what_is_no_message_is_refused(text, message):
@@ -46,7 +51,9 @@ def test_what_is_no_message_is_refused(text, message):
 
 
 def test_a_start_says_what_it_says_and_the_rest_is_the_default():
-    start = parse_start({"type": "start", "rate": 24_000, "format": "rgb", "prompt": None})
+    start = parse_start(
+        {"type": "start", "rate": 24_000, "format": "rgb", "prompt": None, "idle": None}
+    )
     assert start == Start(rate=24_000, format="rgb")
     picture = b"an image"
     text = base64.b64encode(picture).decode()
@@ -70,6 +77,7 @@ def test_a_start_says_what_it_says_and_the_rest_is_the_default():
         ({"rate": 16e3}, "is not a whole number"),
         ({"channels": 3}, "channels 3: use 1 to 2"),
         ({"seed": -1}, "seed -1: use 0 to"),
+        ({"seed": 10**4000}, "seed 1000"),
         ({"prompt": 5}, "prompt '5' is not a text"),
         ({"prompt": "x" * 2001}, "prompt of 2001 characters; use at most 2000"),
         ({"portrait": 7}, "portrait is no text"),
