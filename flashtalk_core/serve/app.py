@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FlashTalkError, InvalidInputError
+from ..excerpt import excerpt
 from ..json_text import parse_json
 from ..streaming.broadcast import TooManyViewersError
 from ..streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .access import Access, Guests
-from .client_sound import ClientSound, say
+from .client_sound import ClientSound, format_of, say
 from .hub import LiveHub
 from .limits import HEARD_BYTES, MAX_FIRST_BYTES
-from .meters import prometheus
+from .meters import ServerCounts, metrics_of, prometheus
 from .omnirt import PATH, OmnirtClient
 from .page_files import PageFiles
 from .protocol import Refusal, RefusedError, check_parts, parse_start
@@ -66,7 +67,8 @@ class LiveApp:
         from aiohttp import web
 
         app = web.Application(
-            middlewares=[_refusing(self._hub, self._access)], client_max_size=MAX_FIRST_BYTES
+            middlewares=[_refusing(self._hub.counts, self._access)],
+            client_max_size=MAX_FIRST_BYTES,
         )
         routes = app.router
         routes.add_get("/live", self.talk)
@@ -144,8 +146,7 @@ class LiveApp:
             raise RefusedError(
                 "input", 'the session hears a microphone; begin one with "source": "speech"'
             )
-        start = session.start
-        sound = ClientSound(session, session.sound.format, start.rate, start.channels)
+        sound = ClientSound(session, session.sound.format, *format_of(request.query, session.start))
         number, seconds = await say(sound, request.content.iter_any())
         answer = {"utterance": number, "seconds": seconds}
         return web.json_response(answer, headers=_HEADERS)
@@ -186,7 +187,7 @@ class LiveApp:
         from aiohttp import web
 
         self._access.check(request.headers)
-        return web.Response(text=prometheus(_metrics(self._hub.stats())), headers=_HEADERS)
+        return web.Response(text=prometheus(metrics_of(self._hub.stats())), headers=_HEADERS)
 
     async def health(self, request: web.Request) -> web.Response:  # noqa: ARG002
         """Tell that the server runs and draws."""
@@ -259,8 +260,8 @@ def _fields_of(body: bytes) -> Any:
 Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
 
 
-def _refusing(hub: LiveHub, access: Access) -> Any:
-    """Return a middleware that turns errors of this project into answers.
+def _refusing(counts: ServerCounts, access: Access) -> Any:
+    """Return a middleware that turns errors into answers, and counts them.
 
     It also tells browsers that ask first what pages of other sites may do, whatever the path.
     """
@@ -275,58 +276,40 @@ def _refusing(hub: LiveHub, access: Access) -> Any:
             return await handler(request)
         except ConnectionError:
             return web.Response(status=400)  # nobody reads it
-        except FlashTalkError as error:
-            hub.counts.refused += 1
+        except web.HTTPError as error:
+            counts.refused += 1
+            kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+            code, message = _of_http(error, request)
+            return _answer(error.status, code, message, kept)
+        except Exception as error:
+            if not isinstance(error, FlashTalkError) and request.writer.output_size:
+                raise  # in the middle of an answer
+            counts.refused += 1
             told = Refusal.of(error)
-            headers = _HEADERS | told.headers
-            return web.json_response(told.body, status=told.status, headers=headers)
+            return _answer(told.status, told.body["code"], told.body["message"], told.headers)
 
     return refuse
 
 
-def _metrics(stats: dict[str, Any]) -> dict[str, tuple[str, str, float]]:
-    """Return the metrics of ``/metrics``."""
-    rows = stats["per_session"]
+def _answer(status: int, code: str, message: str, headers: dict[str, str]) -> web.Response:
+    from aiohttp import web
 
-    def worst(name: str) -> float:
-        return max((row[name] for row in rows if row[name] is not None), default=float("nan"))
+    told = {"code": code, "message": message}
+    return web.json_response(told, status=status, headers=_HEADERS | headers)
 
-    return {
-        "flashtalk_chunk_factor": ("gauge", "Time of a chunk over its length.", stats["factor"]),
-        "flashtalk_speakers_max": ("gauge", "Sessions that may speak.", stats["capacity"]),
-        "flashtalk_speakers": ("gauge", "Sessions that speak.", stats["speaking"]),
-        "flashtalk_sessions_max": ("gauge", "Sessions that may be open.", stats["max_sessions"]),
-        "flashtalk_sessions": ("gauge", "Sessions that are open.", stats["open_sessions"]),
-        "flashtalk_sessions_total": ("counter", "Sessions so far.", stats["sessions"]),
-        "flashtalk_failed_sessions_total": (
-            "counter", "Sessions that ended by an error.", stats["failed_sessions"],
-        ),
-        "flashtalk_refused_total": (
-            "counter", "Sessions and messages that were refused.", stats["refused"],
-        ),
-        "flashtalk_utterances_total": ("counter", "Utterances so far.", stats["utterances"]),
-        "flashtalk_clears_total": ("counter", "Interruptions so far.", stats["clears"]),
-        "flashtalk_dropped_clients_total": (
-            "counter", "Clients that did not take what was sent.", stats["dropped_clients"],
-        ),
-        "flashtalk_held_frames": (
-            "gauge", "Frames of open sessions that showed the last picture again.",
-            sum(row["held"] for row in rows),
-        ),
-        "flashtalk_clock_moves": (
-            "gauge", "Times that clocks of open sessions stood still for a second and were moved.",
-            sum(row["clock_moves"] for row in rows),
-        ),
-        "flashtalk_lateness_p99_ms": (
-            "gauge", "99 % of an open session's frames left at most so late; the worst session.",
-            worst("lateness_p99_ms"),
-        ),
-        "flashtalk_response_max_ms": (
-            "gauge", "From the first sound of an utterance to its first frame; the longest.",
-            worst("response_max_ms"),
-        ),
-        "flashtalk_clear_max_ms": (
-            "gauge", "From an interruption to the last frame of speech; the longest.",
-            worst("clear_max_ms"),
-        ),
-    }  # fmt: skip
+
+def _of_http(error: web.HTTPError, request: web.Request) -> tuple[str, str]:
+    """Return code and message of what aiohttp refuses."""
+    from aiohttp import web
+
+    path = excerpt(request.path, 80)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = " or ".join(sorted(error.allowed_methods))
+        return "method", f"{request.method} {path}: use {allowed}"
+    if error.status == 404:
+        return "path", f"{path}: there is nothing; docs/LIVE_PROTOCOL.md has the paths"
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return "input", f"body of {path}: too large; {excerpt(error.text or '', 80)}"
+    if request.method == "GET" and "Upgrade" not in request.headers:
+        return "input", f"{path}: a WebSocket; connect as a client of one (ws:// or wss://)"
+    return "input", f"{path}: {excerpt(error.text or error.reason, 160)}"

@@ -83,6 +83,54 @@ class ServerCounts:
     failed_sessions: int = 0
 
 
+def metrics_of(stats: dict[str, Any]) -> dict[str, tuple[str, str, float]]:
+    """Return the metrics of ``/metrics``, as :func:`prometheus` takes them, from ``/stats``."""
+    rows = stats["per_session"]
+
+    def worst(name: str) -> float:
+        return max((row[name] for row in rows if row[name] is not None), default=float("nan"))
+
+    return {
+        "flashtalk_chunk_factor": ("gauge", "Time of a chunk over its length.", stats["factor"]),
+        "flashtalk_speakers_max": ("gauge", "Sessions that may speak.", stats["capacity"]),
+        "flashtalk_speakers": ("gauge", "Sessions that speak.", stats["speaking"]),
+        "flashtalk_sessions_max": ("gauge", "Sessions that may be open.", stats["max_sessions"]),
+        "flashtalk_sessions": ("gauge", "Sessions that are open.", stats["open_sessions"]),
+        "flashtalk_sessions_total": ("counter", "Sessions so far.", stats["sessions"]),
+        "flashtalk_failed_sessions_total": (
+            "counter", "Sessions that ended by an error.", stats["failed_sessions"],
+        ),
+        "flashtalk_refused_total": (
+            "counter", "Sessions and messages that were refused.", stats["refused"],
+        ),
+        "flashtalk_utterances_total": ("counter", "Utterances so far.", stats["utterances"]),
+        "flashtalk_clears_total": ("counter", "Interruptions so far.", stats["clears"]),
+        "flashtalk_dropped_clients_total": (
+            "counter", "Clients that did not take what was sent.", stats["dropped_clients"],
+        ),
+        "flashtalk_held_frames": (
+            "gauge", "Frames of open sessions that showed the last picture again.",
+            sum(row["held"] for row in rows),
+        ),
+        "flashtalk_clock_moves": (
+            "gauge", "Times that clocks of open sessions stood still for a second and were moved.",
+            sum(row["clock_moves"] for row in rows),
+        ),
+        "flashtalk_lateness_p99_ms": (
+            "gauge", "99 % of an open session's frames left at most so late; the worst session.",
+            worst("lateness_p99_ms"),
+        ),
+        "flashtalk_response_max_ms": (
+            "gauge", "From the first sound of an utterance to its first frame; the longest.",
+            worst("response_max_ms"),
+        ),
+        "flashtalk_clear_max_ms": (
+            "gauge", "From an interruption to the last frame of speech; the longest.",
+            worst("clear_max_ms"),
+        ),
+    }  # fmt: skip
+
+
 def prometheus(values: dict[str, tuple[str, str, float]]) -> str:
     """Return metrics as Prometheus reads them.
 

@@ -89,7 +89,7 @@ class Refusal:
     """When to try again, where that helps."""
 
     @classmethod
-    def of(cls, error: FlashTalkError) -> Refusal:
+    def of(cls, error: BaseException) -> Refusal:
         """Return what a client is told of an error."""
         code, headers = code_of(error), {}
         if isinstance(error, RefusedError) and error.retry_after_s is not None:

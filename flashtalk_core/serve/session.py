@@ -186,6 +186,11 @@ class ServedSession:
         """Number of the utterance that began last; 0 before the first."""
         return self.sound.last_number
 
+    @property
+    def waiting_s(self) -> float:
+        """Sound that has not left, seconds."""
+        return self.sound.waiting_s
+
     def push(self, samples: Block, utterance: int | None = None) -> bool:
         """Append sound; see :meth:`LiveSession.push`.
 

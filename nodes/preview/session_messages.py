@@ -16,8 +16,6 @@ ROUTE = "/flashtalk/live/{session}"
 STREAM, SAY, HEAR, CLEAR, END = "/stream", "/say", "/hear", "/clear", "/end"
 """Behind it: the video; an utterance as a body; what a microphone hears, piece by piece; stop
 speaking; end the session."""
-RATE, CHANNELS = "rate", "channels"
-"""In the query: of the sound that is sent."""
 
 IDLE_FRAMES = "drawing the idle frames, and measuring chunks"
 SLOW = (

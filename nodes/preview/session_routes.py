@@ -6,23 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...flashtalk_core.errors import FlashTalkError, InvalidInputError, require
-from ...flashtalk_core.serve.client_sound import ClientSound, say
+from ...flashtalk_core.errors import FlashTalkError, require
+from ...flashtalk_core.serve.client_sound import ClientSound, format_of, say
 from ...flashtalk_core.serve.limits import HEARD_BYTES, MAX_MESSAGE_BYTES
-from ...flashtalk_core.serve.protocol import (
-    Refusal,
-    RefusedError,
-    Start,
-    parse_start,
-    read_body,
-)
+from ...flashtalk_core.serve.protocol import Refusal, RefusedError, Start, read_body
 from ...flashtalk_core.serve.session import ServedSession
 from ...flashtalk_core.serve.talker import Talker, make_socket
 from ...flashtalk_core.streaming.broadcast import TooManyViewersError
 from ...flashtalk_core.streaming.http_viewer import VIDEO_HEADERS, parse_start_ms, send_stream
 from .messages import FROM
 from .open_sessions import OpenSession, open_sessions
-from .session_messages import CHANNELS, CLEAR, CLOSED, END, HEAR, RATE, SAY, STREAM
+from .session_messages import CLEAR, CLOSED, END, HEAR, SAY, STREAM
 from .streams import RETRY_AFTER_S, answer_headers, check_asker, serve_message
 
 if TYPE_CHECKING:
@@ -123,7 +117,7 @@ async def speak(request: web.Request, found: OpenSession) -> dict[str, Any]:
         session.start.source == "speech",
         "the session hears a microphone; choose 'speech' as source in FlashTalk Live",
     )
-    rate, channels = _format(request, session.start)
+    rate, channels = format_of(request.query, session.start)
     sound = ClientSound(session, session.sound.format, rate, channels)
     number, seconds = await say(sound, request.content.iter_any())
     return {"utterance": number, "seconds": seconds}
@@ -132,7 +126,7 @@ async def speak(request: web.Request, found: OpenSession) -> dict[str, Any]:
 async def hear(request: web.Request, found: OpenSession) -> dict[str, Any]:
     """Hear a piece of what a microphone picks up; pieces of one follow each other."""
     session = found.session
-    rate, channels = _format(request, session.start)
+    rate, channels = format_of(request.query, session.start)
     heard = found.heard
     if heard is None or (heard.rate_hz, heard.channels) != (rate, channels):
         heard = found.heard = ClientSound(session, session.sound.format, rate, channels)
@@ -183,16 +177,3 @@ def _find(request: web.Request) -> OpenSession:
         told = "no such session: it ended, or never was\n"
         raise web.HTTPNotFound(text=told, headers=answer_headers())
     return found
-
-
-def _format(request: web.Request, start: Start) -> tuple[int, int]:
-    """Return rate and channels of a body; what the query does not say is the session's."""
-    fields: dict[str, Any] = {}
-    for name, key in (("rate", RATE), ("channels", CHANNELS)):
-        text = request.query.get(key, "")
-        try:
-            fields[name] = int(text) if text else getattr(start, name)
-        except ValueError:
-            raise InvalidInputError(f"{key} {text[:40]!r}: use a whole number") from None
-    found = parse_start(fields)
-    return found.rate, found.channels

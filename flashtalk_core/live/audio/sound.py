@@ -172,6 +172,13 @@ class LiveSound:
         return 0 if found is None or found.is_attached else len(found.waiting)
 
     @property
+    def waiting_s(self) -> float:
+        """Sound that has not left, seconds; at most :data:`MAX_WAITING_S`."""
+        with self.lock:
+            frames = sum(len(one.waiting) + one.num_placed for one in self._open)
+        return frames / self.format.frame_rate_hz
+
+    @property
     def is_waiting_whole(self) -> bool:
         """Whether what waits for a place is all there is of its utterance."""
         found = self._unplaced()
@@ -261,8 +268,7 @@ class LiveSound:
     # Parts
 
     def _check_room(self, num_samples: int) -> None:
-        frames = sum(len(one.waiting) + one.num_placed for one in self._open)
-        seconds = frames / self.format.frame_rate_hz + num_samples / self.rate_hz
+        seconds = self.waiting_s + num_samples / self.rate_hz
         require(
             seconds <= MAX_WAITING_S,
             f"audio {self}: {seconds:.1f} s would wait to be played; at most {MAX_WAITING_S} s "

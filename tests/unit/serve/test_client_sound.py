@@ -1,6 +1,7 @@
 """Sound of clients in other formats than their session's, and utterances that are posted."""
 
 import asyncio
+import re
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ class Heard:
 
     def __init__(self):
         self.blocks, self.num_ends, self.last_utterance, self._is_open = [], 0, 0, False
-        self.turn = asyncio.Lock()
+        self.turn, self.waiting_s = asyncio.Lock(), 0.0
 
     def push(self, samples, utterance=None):
         self.last_utterance += not self._is_open
@@ -112,6 +113,46 @@ def test_an_utterance_waits_for_its_turn_only_so_long(monkeypatch):
         assert await first == (1, 0.5)
 
     asyncio.run(test())
+
+
+def test_what_has_no_room_yet_is_taken_as_the_rest_is_played():
+    heard = Heard()
+    heard.waiting_s = 59.0
+
+    async def test():
+        posted = asyncio.create_task(
+            say(ClientSound(heard, SESSION, 24_000), cut(tone(24_000), 4_800))
+        )
+        await asyncio.sleep(0.01)
+        assert (posted.done(), len(heard.samples)) == (False, 0)
+        heard.waiting_s = 5.0
+        assert await posted == (1, 0.5)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (
+            b"RIFF\x24\x00\x00\x00WAVE",
+            "a WAV file: send samples alone, s16le, 1 channel(s) of 24000",
+        ),
+        (b"OggS\x00\x02", "an Ogg file: .* decode it"),
+        (b"ID3\x04\x00\x00", "an MP3 file"),
+    ],
+)
+def test_a_file_is_no_sound(start, message):
+    heard = Heard()
+    sound = ClientSound(heard, SESSION, 24_000)
+    with pytest.raises(InvalidInputError, match=re.escape(message).replace(r"\.\*", ".*")):
+        sound.push(start)
+    sound.push(tone(24_000))
+    sound.push(b"RIFF")  # in the middle it is sound
+    assert len(heard.samples) == 12_002
+    sound.end()
+    with pytest.raises(InvalidInputError):
+        sound.push(start)
 
 
 def test_half_a_sample_is_refused():

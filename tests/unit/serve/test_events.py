@@ -203,6 +203,7 @@ def test_a_post_that_was_cut_short_is_told_how_much_was_taken():
 
 
 def test_what_goes_wrong_in_the_server_is_told_by_a_number_alone(tmp_path, caplog):
+    (tmp_path / "secret").touch()
     hub = make_hub(0.05, record=tmp_path / "secret" / "missing")
 
     async def test(address, client):

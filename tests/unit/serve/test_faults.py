@@ -256,6 +256,69 @@ async def say_to_a_microphone(scene):
     return f"{answer.status}: {(await answer.json())['message']}"
 
 
+async def http_where_sockets_are(scene):
+    answer = await scene.client.get(f"{scene.address}/live")
+    return f"{answer.status} {await told(answer)}"
+
+
+async def no_such_path(scene):
+    answer = await scene.client.get(f"{scene.address}/lives")
+    return f"{answer.status} {await told(answer)}"
+
+
+async def no_such_method(scene):
+    answer = await scene.client.get(scene.url("/say"))
+    return f"{answer.status} {await told(answer)} ({answer.headers['Allow']})"
+
+
+async def body_is_huge(scene):
+    answer = await scene.client.post(
+        f"{scene.address}/sessions", data=io.BytesIO(bytes(30 * 2**20))
+    )
+    return f"{answer.status} {await told(answer)}"
+
+
+async def body_is_of_millions_of_parts(scene):
+    body = b'{"x": [' + b"[]," * 9_000_000 + b"1]}"
+    answer = await scene.client.post(f"{scene.address}/sessions", data=io.BytesIO(body))
+    return f"{answer.status} {await told(answer)}"
+
+
+async def request_fails(scene):
+    scene.hub.avatars.plan = lambda *_: 1 / 0
+    answer = await scene.client.post(f"{scene.address}/sessions", json={"prompt": "x"})
+    found = f"{answer.status} {await told(answer)}"
+    assert "division" not in found
+    return found
+
+
+async def told(answer):
+    fields = await answer.json()
+    return f"{fields['code']}: {fields['message']}"
+
+
+async def say_a_file(scene):
+    wave = b"RIFF" + bytes(4) + b"WAVEfmt " + bytes(28)
+    await scene.socket.send_bytes(wave)
+    posted = await scene.client.post(scene.url("/say"), data=wave + speech(5))
+    assert await told(posted) == await scene.error()
+    return f"{posted.status} {await told(posted)}; " + await scene.still_speaks()
+
+
+async def say_at_another_rate(scene):
+    answer = await scene.client.post(scene.url("/say?rate=8000&channels=2"), data=bytes(32_000))
+    wrong = await scene.client.post(scene.url("/say?rate=x"), data=bytes(32_000))
+    return f"{(await answer.json())['seconds']} s; {wrong.status} {await told(wrong)}"
+
+
+async def say_more_than_may_wait(scene):
+    answer = await scene.client.post(scene.url("/say"), data=io.BytesIO(speech(25 * 61)))
+    seconds = (await answer.json())["seconds"]
+    await scene.socket.send_json({"type": "clear"})
+    await next_of(scene.socket, "played")
+    return f"{seconds} s; " + await scene.still_speaks()
+
+
 async def say_half_a_sample(scene):
     answer = await scene.client.post(scene.url("/say"), data=bytes(32_001))
     return f"{(await answer.json())['seconds']} s"
@@ -421,6 +484,16 @@ FAULTS = [
     (post_is_a_list, "400: the body is no JSON object"),
     (post_is_of_a_socket, "400: start: format, session: of a WebSocket alone; leave it out"),
     (say_to_a_microphone, "400: the session hears a microphone; begin one with"),
+    (http_where_sockets_are, "400 input: /live: a WebSocket; connect as a client of one"),
+    (no_such_path, "404 path: /lives: there is nothing; docs/LIVE_PROTOCOL.md has the paths"),
+    (no_such_method, "/say: use POST (POST)"),
+    (body_is_huge, "413 input: body of /sessions: too large"),
+    (body_is_of_millions_of_parts, "400 input: message of 18,000,002 parts"),
+    (request_fails, "500 internal: an error of the server; its log has it as "),
+    (say_a_file, "400 input: sound that begins as a WAV file: send samples alone, s16le, "
+                 "1 channel(s) of 16000 Hz; leave out its header (tail -c +45); played 0.2"),
+    (say_at_another_rate, "1.0 s; 400 input: rate 'x': use a whole number"),
+    (say_more_than_may_wait, "61.0 s; played 0.2"),
     (say_half_a_sample, "1.0 s"),
     (say_breaks_off, "played 0.4"),
     (seventeen_viewers, "16 watch; 503"),

@@ -64,16 +64,17 @@ def test_a_client_that_leaves_before_ready_keeps_its_place_no_longer_than_one_th
 
 
 def test_each_of_sessions_that_begin_together_has_a_recording_of_its_own(tmp_path):
-    hub = make_hub(0.01, record=tmp_path, sessions=6)
+    folder = tmp_path / "somebody" / "removed it"
+    hub = make_hub(0.01, record=folder, sessions=6)
 
     async def test(address, client):
         posts = (client.post(f"{address}/sessions") for _ in range(6))
         assert [one.status for one in await asyncio.gather(*posts)] == [201] * 6
 
     running(test, hub)
-    recorded = [path.name for path in tmp_path.iterdir()]
+    recorded = [path.name for path in folder.iterdir()]
     assert sorted(name[-8:-4] for name in recorded) == [f"{number:04d}" for number in range(1, 7)]
-    assert all(path.stat().st_size for path in tmp_path.iterdir())
+    assert all(path.stat().st_size for path in folder.iterdir())
 
 
 def test_a_session_that_cannot_be_ended_keeps_no_other_one_open(monkeypatch):
