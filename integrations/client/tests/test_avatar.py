@@ -161,6 +161,16 @@ async def test_a_session_without_pictures_is_told_of_events(session, tone):
     assert watcher.items == [Speaking(1), Played(1, pytest.approx(0.4), False), Idle()]
 
 
+async def test_a_file_is_refused_before_it_is_an_utterance(session, tone):
+    avatar, watcher = await session(pictures="none")
+    with pytest.raises(ValueError, match="samples alone, s16le at 24000 Hz"):
+        await avatar.push(b"RIFF" + bytes(40) + tone(0.2))
+    await avatar.push(tone(0.2))
+    await avatar.end()
+    await watcher.until_played(1)
+    assert watcher.played == [Played(1, pytest.approx(0.2), False)]
+
+
 async def test_jpeg_is_decoded(session):
     pytest.importorskip("PIL")
     avatar, watcher = await session(pictures="jpeg")

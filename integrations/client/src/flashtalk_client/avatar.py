@@ -23,6 +23,8 @@ MAX_AHEAD_S = 50.0
 RECONNECT_S = 30.0
 """How long a server that is gone is tried; it keeps a session as long."""
 _MESSAGE_BYTES = 64 * 1024
+_FILES = (b"RIFF", b"OggS", b"fLaC", b"ID3\x03", b"ID3\x04", b"\x1aE\xdf\xa3")
+"""What WAV, Ogg, FLAC, MP3 and WebM files begin with; servers take none of them."""
 _POLL_S = 0.1
 _LONGEST_PAUSE_S = 4.0
 
@@ -101,9 +103,15 @@ class LiveAvatar:
 
         Raises:
             ConnectionError: If the session is closed.
+            ValueError: If the utterance begins as a sound file does.
         """
         num_clears = self._num_clears
         data = self._rest + sound
+        if not self._is_open and data[:4] in _FILES:
+            raise ValueError(
+                f"sound that begins with {data[:4]!r} is a file: push its samples alone, s16le at "
+                f"{self._start.rate} Hz; of a WAV file leave out the header, decode others"
+            )
         whole = len(data) - len(data) % (2 * self._start.channels)
         self._rest = data[whole:]
         for first in range(0, whole, _MESSAGE_BYTES):
