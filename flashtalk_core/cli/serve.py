@@ -200,8 +200,25 @@ def _listen(
             hub.factor, hub.capacity, hub.max_sessions,
         )  # fmt: skip
 
-    with _told(args):  # since it was tried, another program may have come there
+    # Since it was tried, another program may have come there.
+    with _told(args), _without_junk():
         web.run_app(live.make(), host=args.host, port=args.port, ssl_context=tls, print=say_where)
+
+
+@contextmanager
+def _without_junk() -> Iterator[None]:
+    """Log no tracebacks of requests that are no HTTP, which anybody may send; they get a 400."""
+    from aiohttp.http import HttpProcessingError
+
+    def is_none(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+    log = logging.getLogger("aiohttp.server")
+    log.addFilter(is_none)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_none)
 
 
 def _tls(args: argparse.Namespace) -> ssl.SSLContext | None:

@@ -87,6 +87,12 @@ class Access:
         origin = headers.get("Origin", "").lower()
         if not origin or self.is_allowed(origin):
             return
+        if origin == "null":
+            raise RefusedError(
+                "origin",
+                "a page of no site, as a file or in a sandbox: open it from a server, and name "
+                "that with --allow-origin",
+            )
         if urlsplit(origin).netloc != host:
             raise RefusedError(
                 "origin",

@@ -310,6 +310,6 @@ def _of_http(error: web.HTTPError, request: web.Request) -> tuple[str, str]:
         return "path", f"{path}: there is nothing; docs/LIVE_PROTOCOL.md has the paths"
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return "input", f"body of {path}: too large; {excerpt(error.text or '', 80)}"
-    if request.method == "GET" and "Upgrade" not in request.headers:
+    if isinstance(error, web.HTTPBadRequest) and "Upgrade" not in request.headers:
         return "input", f"{path}: a WebSocket; connect as a client of one (ws:// or wss://)"
     return "input", f"{path}: {excerpt(error.text or error.reason, 160)}"

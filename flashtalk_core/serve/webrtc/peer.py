@@ -122,7 +122,7 @@ class Peer:
             await self.close()
             if isinstance(error, FlashTalkError):
                 raise
-            text = excerpt(f"{type(error).__name__}: {error}", 200)
+            text = excerpt(str(error), 200) or "it is no SDP, or not all of it"
             raise InvalidInputError(f"the offer cannot be used: {text}") from error
         return str(self._connection.localDescription.sdp)
 

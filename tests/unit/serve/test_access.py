@@ -105,3 +105,8 @@ def test_pages_of_other_sites_are_refused(host, origin, code):
     with pytest.raises(RefusedError) as error:
         access.check_page(headers)
     assert error.value.code == code
+
+
+def test_a_page_without_a_site_is_told_what_helps():
+    with pytest.raises(RefusedError, match="open it from a server"):
+        Access(host="127.0.0.1").check_page({"Host": "localhost", "Origin": "null"})

@@ -163,7 +163,7 @@ def test_what_is_no_offer_is_refused_and_leaves_nothing():
             (b"v=0", {}, 415, "send application/sdp"),
             (b"", sdp, 400, "no sound"),
             (b"dance", sdp, 400, "offer"),
-            (b"v=0\r\nm=audio nowhere", sdp, 400, "cannot be used"),
+            (b"v=0\r\nm=audio nowhere", sdp, 400, "cannot be used: it is no SDP, or not all of it"),
             (b"\xff\xfe", sdp, 400, "no text"),
             (bytes(70_000), sdp, 400, "longer than"),
         ):
