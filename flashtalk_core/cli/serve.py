@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TOKEN = "FLASHTALK_TOKEN"
+_SHUTDOWN_S = 5.0
+"""How long requests may take to end once their sessions have."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -200,9 +202,20 @@ def _listen(
             hub.factor, hub.capacity, hub.max_sessions,
         )  # fmt: skip
 
+    app = live.make()
     # Since it was tried, another program may have come there.
     with _told(args), _without_junk():
-        web.run_app(live.make(), host=args.host, port=args.port, ssl_context=tls, print=say_where)
+        try:
+            web.run_app(
+                app,
+                host=args.host,
+                port=args.port,
+                ssl_context=tls,
+                print=say_where,
+                shutdown_timeout=_SHUTDOWN_S,
+            )
+        except web.GracefulExit:  # a second Ctrl-C
+            raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -201,8 +201,17 @@ class LiveHub:
         ready = self.avatars.find(plan, policy)
         if ready is not None:
             return ready
-        draw_due = self._drawing.draw_due
-        return self.call(lambda: self.avatars.prepare(plan, policy, draw_due))
+        return self.call(lambda: self.avatars.prepare(plan, policy, self._draw_between))
+
+    def _draw_between(self) -> None:
+        """Draw what sessions need between the parts of a portrait; give it up if the server stops.
+
+        Raises:
+            RefusedError: If it does.
+        """
+        self._drawing.draw_due()
+        with self._lock:
+            self._check_open()
 
     def call(self, task: Callable[[], object]) -> Future[object]:
         """Run a task in the thread that draws, once no session needs a chunk.

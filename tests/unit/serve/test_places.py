@@ -257,6 +257,31 @@ def test_nothing_begins_while_the_server_stops_or_after(monkeypatch):
     running(test, hub)
 
 
+def test_a_server_that_stops_gives_up_a_portrait_between_its_parts(monkeypatch):
+    hub = make_hub(0.01)
+    prepare, num_parts = hub.avatars.prepare, 0
+
+    def of_parts(plan, policy, between=lambda: None):
+        nonlocal num_parts
+        for _ in range(100):
+            between()
+            num_parts += 1
+            time.sleep(0.05)
+        return prepare(plan, policy, between)
+
+    async def test(address, client):
+        monkeypatch.setattr(hub.avatars, "prepare", of_parts)
+        post = asyncio.create_task(client.post(f"{address}/sessions", json={"prompt": "another"}))
+        await until(lambda: num_parts)
+        await asyncio.to_thread(hub.stop)
+        answer = await post
+        assert (answer.status, (await answer.json())["code"]) == (503, "busy")
+        assert not hub.is_drawing
+        assert num_parts < 50
+
+    running(test, hub)
+
+
 def test_a_session_that_is_over_takes_no_output_more():
     hub = make_hub(0.01)
     before = threading.active_count()
