@@ -29,7 +29,7 @@ REQUIRED = (
     Package("safetensors", "safetensors", "reads weights"),
     Package("sentencepiece", "sentencepiece", "splits prompts into tokens"),
     Package("numpy", "numpy", "arrays of audio and images"),
-    Package("scipy", "scipy", "loudness"),
+    Package("scipy", "scipy", "removes rumble from recordings"),
     Package("soxr", "soxr", "resampling of audio"),
     Package("PIL", "pillow", "images"),
     Package("av", "av", "reads audio, writes video"),

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from .sections import SectionFilter, high_pass
+
 TARGET_LUFS = -23.0
 """Loudness of the analysed audio. Source: SoulX-FlashTalk ``loudness_norm`` @ 688982e."""
 
@@ -27,22 +29,16 @@ class LoudnessMeter:
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
         self.num_samples = 0
-        self._filter = _k_weighting(rate_hz)
-        self._filter_state = np.zeros((len(self._filter), 2))
+        self._filter = SectionFilter(_k_weighting(rate_hz), 1)
         self._energies = np.zeros(64)
         self._num_energies = 0
         self._next_edge = self._edge(1)
 
     def update(self, block: NDArray[np.floating]) -> None:
         """Measure the next samples, ``(n,)`` of any float dtype."""
-        from scipy.signal import sosfilt
-
         if not len(block):
             return
-        weighted, self._filter_state = sosfilt(
-            self._filter, np.asarray(block, np.float64), zi=self._filter_state
-        )
-        power = np.square(weighted)
+        power = np.square(self._filter.process(block[None])[0])
         while len(power):
             room = self._next_edge - self.num_samples
             self._add(float(power[:room].sum()))
@@ -104,7 +100,7 @@ def _k_weighting(rate_hz: int) -> NDArray[np.float64]:
     Source: pyloudnorm 0.2.0 ``K-weighting``: the cookbook's shelf (+4 dB, 1500 Hz, Q 1/sqrt 2)
     and high-pass (38 Hz, Q 0.5), which differ slightly from the standard's own tables.
     """
-    return np.stack([_high_shelf(rate_hz, 4.0, 1500.0), _high_pass(rate_hz, 38.0, 0.5)])
+    return np.stack([_high_shelf(rate_hz, 4.0, 1500.0), high_pass(rate_hz, 38.0, 0.5)])
 
 
 def _high_shelf(rate_hz: int, gain_db: float, corner_hz: float) -> NDArray[np.float64]:
@@ -117,12 +113,3 @@ def _high_shelf(rate_hz: int, gain_db: float, corner_hz: float) -> NDArray[np.fl
     numerator[2] = up + down * cosine - slope
     denominator = [up - down * cosine + slope, 2 * (down - up * cosine), up - down * cosine - slope]
     return np.concatenate([amplitude * numerator, denominator]) / denominator[0]
-
-
-def _high_pass(rate_hz: int, corner_hz: float, q: float) -> NDArray[np.float64]:
-    omega = 2.0 * math.pi * (corner_hz / rate_hz)
-    alpha = math.sin(omega) / (2.0 * q)
-    cosine = math.cos(omega)
-    half = (1 + cosine) / 2
-    section = np.array([half, -(1 + cosine), half, 1 + alpha, -2 * cosine, 1 - alpha])
-    return section / section[3]

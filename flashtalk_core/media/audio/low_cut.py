@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .sections import SectionFilter, butterworth_high_pass
+
 _CORNER_HZ = 65.0
 """Half is left here, all above 82 Hz, where the deepest voices begin, nothing below 48 Hz."""
 _REACH_S = 0.05
@@ -65,14 +67,9 @@ class HighMeter:
     """Butterworth high-pass over ``(C, n)`` in blocks, cheap, for powers only."""
 
     def __init__(self, rate_hz: int, channels: int) -> None:
-        from scipy.signal import butter
-
-        self._sections = butter(_METER_ORDER, _METER_CORNER_HZ, "high", fs=rate_hz, output="sos")
-        self._state = np.zeros((len(self._sections), channels, 2))
+        sections = butterworth_high_pass(rate_hz, _METER_CORNER_HZ, _METER_ORDER)
+        self._filter = SectionFilter(sections, channels)
 
     def process(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the next samples, ``(C, n)``, without what is low."""
-        from scipy.signal import sosfilt
-
-        cut, self._state = sosfilt(self._sections, block, axis=1, zi=self._state)
-        return np.asarray(cut, np.float64)
+        return self._filter.process(block)
