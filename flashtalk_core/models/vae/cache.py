@@ -26,3 +26,7 @@ class CausalCache:
     def put(self, layer: str, frames: Tensor) -> None:
         """Store ``frames`` for ``layer`` without a copy, if they were made for this."""
         self._frames[layer] = frames
+
+    def entries(self) -> dict[str, Tensor]:
+        """Return what is stored now, by layer."""
+        return dict(self._frames)

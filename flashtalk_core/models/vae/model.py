@@ -18,6 +18,7 @@ from .cache import CausalCache
 from .coders import Decoder, Encoder
 from .layers import CausalConv3d, SequenceRunner, name_causal_layers, run_sequence
 from .light_decoder import LightDecoder
+from .repeats import RepeatRunner
 
 
 class VideoVAE(nn.Module):
@@ -73,11 +74,19 @@ class VideoVAE(nn.Module):
             num_latents = 2  # motion frames: a call for the first frame costs half of another
         latents = _boundaries(total, num_latents)
         boundaries = [max(0, 1 + TEMPORAL_STRIDE * (boundary - 1)) for boundary in latents]
+        run = self._encoder_runner(video, len(boundaries) - 1)
         moments = [
-            self.encoder(video[:, :, start:stop], cache, self.runner)
+            self.encoder(video[:, :, start:stop], cache, run)
             for start, stop in pairwise(boundaries)
         ]
         return self.normalise(self.moments_to_mean(torch.cat(moments, dim=2)))
+
+    def _encoder_runner(self, video: Tensor, num_calls: int) -> SequenceRunner:
+        """Return what runs the encoder's layers on a clip in ``num_calls`` calls."""
+        # Where memory is short each layer's last result is not held.
+        is_plain = video.device.type == "cpu" and self.runner is run_sequence
+        can_repeat = num_calls > 2 and is_plain and not torch.is_grad_enabled()
+        return RepeatRunner() if can_repeat else self.runner
 
     def decode_groups(self, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
         """Decode latents group by group; the first latent frame belongs to the first group.
