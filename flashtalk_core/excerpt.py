@@ -16,8 +16,9 @@ def excerpt(value: object, limit: int = 60) -> str:
     """Return ``str(value)`` on one line, its middle left out where it is longer than ``limit``."""
     text = str(value)
     shown = text if len(text) <= limit else text[:limit] + text[-limit:]
-    # Control characters and line breaks would tear the line apart.
-    shown = "".join(char if char.isprintable() else " " for char in shown)
+    if not shown.isprintable():
+        # Control characters and line breaks would tear the line apart.
+        shown = "".join(char if char.isprintable() else " " for char in shown)
     if len(text) <= limit:
         return shown
     length = limit - len(_GAP)

@@ -32,7 +32,7 @@ from .formats.file_border import file_identity
 from .formats.scaled_fp8 import tokenizer_tensor
 from .formats.source import TensorSource
 from .formats.suffixes import SAFETENSORS
-from .formats.tensor_file import open_tensor_file
+from .formats.tensor_file import TensorFile, open_tensor_file
 from .lora.merge import LoraFile, plan_loras
 from .mapping.key_maps import AUDIO_KEYS, DIT_KEYS, TEXT_KEYS, VAE_KEYS, KeyMap, clip_keys
 from .mapping.kinds import check_sources_kind
@@ -40,6 +40,7 @@ from .mapping.model_config import avatar_config
 from .mapping.published_names import with_published_names
 from .model_sources import ModelSources, Sources
 from .plan import LayerHook, LoadPlan, ModuleT, load_module, plan_component
+from .unfilled import unfilled
 
 _BLOCKS = "blocks."
 """What the parameters of a transformer's blocks begin with."""
@@ -167,12 +168,25 @@ class AvatarCheckpoint:
                 plan, device, _suited_dtype(kind, device, dtype), before_tensor, hooks
             )
 
+    def files_of(self, kind: type[nn.Module]) -> tuple[Path, ...]:
+        """Return the files of a component; none of what is no file, or is not there."""
+        if kind is LightVAE:
+            return () if self.light_vae is None else (self.light_vae.path,)
+        sources: dict[type[nn.Module], Sources] = {
+            AvatarDiT: self.sources.dit,
+            VideoVAE: self.sources.vae,
+            TextEncoder: self.sources.text,
+            ClipVision: self.sources.clip,
+            AudioEncoder: self.sources.audio,
+        }
+        return tuple(each.path for each in sources[kind] if isinstance(each, TensorFile))
+
     def parameter_bytes(
         self, kind: type[nn.Module], device: torch.device, dtype: torch.dtype
     ) -> int:
         """Return the bytes of a component's parameters as :meth:`load` reads them, unpacked."""
         _part, plan = self._plan_of(kind)
-        with torch.device("meta"):
+        with unfilled():
             count = sum(each.numel() for each in plan.build().parameters())
         return count * _suited_dtype(kind, device, dtype).itemsize
 

@@ -22,6 +22,7 @@ from .formats.source import ReadTensor, TensorInfo, TensorSource, without_ones
 from .lora.merge import LoraMerge
 from .mapping.key_maps import KeyMap, Target
 from .stored_tensors import Scale, TensorMapping
+from .unfilled import unfilled
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ModuleT_contra = TypeVar("ModuleT_contra", bound=nn.Module, contravariant=True)
@@ -87,7 +88,7 @@ def plan_component(
     """
     sources = tuple(sources)
     label = sources[0].label if sources else ""
-    with library_border(lambda why: _impossible(label, why)), torch.device("meta"):
+    with library_border(lambda why: _impossible(label, why)), unfilled():
         shapes = {name: tuple(value.shape) for name, value in build().named_parameters()}
     planned = []
     found: set[str] = set()
@@ -148,7 +149,7 @@ def load_module(
     Returns:
         The component in evaluation mode, its parameters frozen.
     """
-    with torch.device("meta"):
+    with unfilled():
         module = plan.build()
     _place_buffers(module, device)
     pack_layers(module, plan.kept)
@@ -221,7 +222,7 @@ def _map_tensors(
             unknown.append(name)
             continue
         scale_of_it = None if info.form is not None else scale_name(name, holders)
-        scale = None if scale_of_it is None else Scale(scale_of_it, holders[scale_of_it])
+        scale = None if scale_of_it is None else _scale(scale_of_it, source, holders)
         _check_stored(source, name, info, scale)
         for target in targets:
             _check_shape(source, name, info, target, shapes[target.name])
@@ -231,6 +232,11 @@ def _map_tensors(
             f"{source.label}: {_some(unknown, len(source.infos))} not known; "
             "is this the right file for this model?"
         )
+
+
+def _scale(name: str, source: TensorSource, holders: Mapping[str, TensorSource]) -> Scale:
+    is_beside = name in source.infos
+    return Scale(name, source if is_beside else holders[name], is_beside)
 
 
 def _some(names: list[str], total: int) -> str:

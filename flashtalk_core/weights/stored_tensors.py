@@ -22,9 +22,13 @@ class Scale:
 
     name: str
     source: TensorSource
+    is_beside: bool
+    """Whether it lies in the source of the tensor itself."""
 
-    def read(self) -> Tensor:
-        """Return the scale."""
+    def read(self, read_beside: ReadTensor) -> Tensor:
+        """Return the scale; ``read_beside`` reads what lies beside the tensor."""
+        if self.is_beside:
+            return read_beside(self.name)  # each opening reads a header of thousands of names
         with self.source.reading() as read:
             return read(self.name)
 
@@ -57,7 +61,7 @@ class TensorMapping:
             return found.reshape(self.info.shape).to(device)
         stored = read(self.name).to(stage)
         if self.scale is not None:
-            return dequantise(stored, self.scale.read().to(stage), dtype).to(device)
+            return dequantise(stored, self.scale.read(read).to(stage), dtype).to(device)
         # Copied even when nothing changes: the source must not stay memory-mapped.
         return stored.to(dtype, copy=stage.type == "cpu").to(device)
 
@@ -66,7 +70,7 @@ class TensorMapping:
         if self.info.form is not None:
             parts = self._stored_parts(read)
         else:
-            one = torch.ones(1, 1) if self.scale is None else self.scale.read().float()
+            one = torch.ones(1, 1) if self.scale is None else self.scale.read(read).float()
             parts = (read(self.name), one.reshape(-1, 1))
         # Copied even when nothing changes: the source must not stay memory-mapped.
         copy = device.type == "cpu"

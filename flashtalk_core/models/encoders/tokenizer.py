@@ -50,7 +50,7 @@ class Tokenizer:
             self._processor.EncodeAsIds("a")
         if self.eos_id < 0:
             raise WeightsError(f"{source}: the vocabulary has no end-of-sequence token")
-        self._repair = _text_repair()
+        self._repair: Callable[[str], str] | None = None
 
     @classmethod
     def from_file(cls, path: Path) -> Tokenizer:
@@ -118,7 +118,14 @@ class Tokenizer:
 
     def clean(self, text: str) -> str:
         """Repair broken Unicode, resolve HTML entities twice, collapse white space."""
-        return " ".join(html.unescape(html.unescape(self._repair(text))).split())
+        return " ".join(html.unescape(html.unescape(self._repaired(text))).split())
+
+    def _repaired(self, text: str) -> str:
+        if text.isascii() and text.isprintable() and "&" not in text:
+            return text  # as ftfy would, whose import takes longer than an encoding
+        if self._repair is None:
+            self._repair = _text_repair()
+        return self._repair(text)
 
 
 def _text_repair() -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from flashtalk_core.weights.formats.scaled_fp8 import dequantise
 from flashtalk_core.weights.formats.tensor_file import open_tensor_file
 from flashtalk_core.weights.mapping.key_maps import KeyMap, Target, same_name
 from flashtalk_core.weights.plan import load_module, plan_component
+from tests.memory_source import MemorySource
 
 pytestmark = pytest.mark.cpu
 
@@ -49,6 +51,36 @@ def load(tensors, path, build, keys=KeyMap(same_name), dtype=torch.float32):  # 
     save_file(tensors, path)
     plan = plan_component(build, [open_tensor_file(path)], keys)
     return load_module(plan, torch.device("cpu"), dtype)
+
+
+def test_scales_are_read_without_opening_their_file_again(tmp_path):
+    """Opening reads the header of a file, of which FP8 files have one scale for each matrix."""
+    tensors = {}
+    for index in range(3):
+        rows = quantise_rows(torch.randn(4, 8))
+        tensors |= {f"{index}.weight": rows[0], f"{index}.scale_weight": rows[1].reshape(4, 1)}
+    save_file(tensors, tmp_path / "a.safetensors")
+    file = open_tensor_file(tmp_path / "a.safetensors")
+    opened = []
+
+    class Counted(MemorySource):
+        infos = file.infos
+
+        @contextmanager
+        def reading(self):
+            opened.append(self.name)
+            with file.reading() as read:
+                yield read
+
+    plan = plan_component(
+        lambda: nn.Sequential(*(nn.Linear(8, 4, bias=False) for _ in range(3))),
+        [Counted("a", tensors)],
+        KeyMap(same_name),
+    )
+    found = load_module(plan, torch.device("cpu"), torch.float32)
+    assert opened == ["a"]
+    expected = dequantise(tensors["2.weight"], tensors["2.scale_weight"], torch.float32)
+    assert torch.equal(found[2].weight, expected)
 
 
 def test_peak_memory_is_the_model_and_one_shard(tmp_path):

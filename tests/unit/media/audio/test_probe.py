@@ -1,5 +1,7 @@
 import logging
 import re
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -38,6 +40,17 @@ def whole(info, num_samples, step=17_920):
     with AnalysisStream(info) as stream:
         parts = [stream.read(s, s + step) for s in range(0, num_samples, step)]
     return np.concatenate(parts)[:num_samples]
+
+
+def test_speech_is_measured_without_packages_that_take_long_to_import(save, make):
+    path = save(make.voice(16_000, 16_000))
+    script = f"""
+import sys
+from flashtalk_core.media.audio.probe import probe_audio
+assert probe_audio({str(path)!r}).loudness_lufs < 0
+assert not {{"scipy", "torch"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("rate_hz", RATES)

@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 
+import ftfy
 import pytest
 import sentencepiece
 import torch
@@ -85,10 +86,23 @@ def test_absent_repair_library_is_reported_once(model, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         tokenizer = Tokenizer(model)
         tokenizer("talking")
-        tokenizer("static")
+        assert not caplog.records  # nothing to repair in it
+        tokenizer("talking \u2026")
+        tokenizer("static &amp;")
     assert [record.message for record in caplog.records if "ftfy" in record.message] == [
         f"wrongly decoded characters in prompts stay as they are: {missing_package('ftfy')}"
     ]
+
+
+def test_nothing_is_left_out_that_the_repair_library_would_change(model):
+    tokenizer = Tokenizer(model)
+    for text in [
+        *map(chr, range(0x20, 0x7F)),
+        "a <b> \"c\" 'd' -- e... ",
+        "sch\u00c3\u00b6n",
+        "\x1b[1m\x00",
+    ]:
+        assert tokenizer.clean(text) == " ".join(ftfy.fix_text(text).split())
 
 
 @pytest.mark.parametrize("start", range(0, 900, 61))
