@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import about
 from ...excerpt import shown_path
+from ..collection import uncollected
 from . import finished
 from .crop_picture import save_face_picture
 from .device_options import add_device_options, limits_of, say_unused
@@ -53,16 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from ...engine.notes import set_up_notes
+    with uncollected():
+        spec, plan = _checked(args)
     from ...engine.render import describe
     from ...jobs.job import Job, JobOptions
-    from ...jobs.spec_paths import source_files
 
-    spec, plan = make_plan(args)
-    for note in set_up_notes(plan):
-        logger.warning("%s", note)
-    if plan.request.face is not None:
-        save_face_picture(plan.request.face, args.output, source_files(spec))
     engine = partial(open_engine, limits=limits_of(args))
     if args.extend is not None:
         return finished.run_extend(args, spec, plan, engine)
@@ -73,6 +69,19 @@ def _run(args: argparse.Namespace) -> int:
     )
     render_job(Job(plan, spec, args.output, options), plan, engine)
     return 0
+
+
+def _checked(args: argparse.Namespace) -> tuple[RenderSpec, RenderPlan]:
+    """Import what renders, check everything, and say what should be known."""
+    from ...engine.notes import set_up_notes
+    from ...jobs.spec_paths import source_files
+
+    spec, plan = make_plan(args)
+    for note in set_up_notes(plan):
+        logger.warning("%s", note)
+    if plan.request.face is not None:
+        save_face_picture(plan.request.face, args.output, source_files(spec))
+    return spec, plan
 
 
 @contextmanager
@@ -90,7 +99,8 @@ def open_engine(
     place = plan.placement
     if not place.devices and not place.cluster:
         say_unused(limits or {})
-        yield LocalEngine(CachedNetworks(plan.checkpoint, place, events), EncodingMemo())
+        networks = CachedNetworks(plan.checkpoint, place, events)
+        yield LocalEngine(networks, EncodingMemo())
         return
     from ...runtime.fleet import Fleet
     from ...runtime.limits import Limits
