@@ -51,9 +51,9 @@ class ParallelDecode(io.ComfyNode):
                     min=AUTO_LATENTS,
                     max=8,
                     tooltip="Latent frames decoded at once, 4 video frames each. 0 chooses: 2 "
-                    "with fused layers, else 1. More is faster on a large GPU and takes more "
-                    "memory; the first frames of a chunk come later. The image is the same up to "
-                    "rounding.",
+                    "with fused layers, 3 for a model with a small decoder on a CPU, else 1. More "
+                    "is faster on a large GPU and takes more memory; the first frames of a chunk "
+                    "come later. The image is the same up to rounding.",
                 ),
                 io.Combo.Input(
                     "grid",

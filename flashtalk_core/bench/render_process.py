@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import FlashTalkError
@@ -25,6 +26,31 @@ with open("/proc/self/status") as file:
 print(peak)
 sys.exit(code)
 """
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Renders that were started, each in a process of its own, up to the first written frame."""
+
+    seconds: tuple[float, ...]
+    """By the clock, see :func:`seconds_to_first_frame`."""
+    cpu_s: tuple[float, ...]
+    """Of all cores together, until the process has ended; 0 where the system does not tell."""
+
+
+def measure_starts(arguments: Sequence[str], count: int) -> Starts:
+    """Start ``render`` several times, one after another; see :func:`seconds_to_first_frame`."""
+    seconds, cpu_s = [], []
+    for _ in range(count):
+        before_s = _children_cpu_s()
+        seconds.append(seconds_to_first_frame(arguments))
+        cpu_s.append(_children_cpu_s() - before_s)
+    return Starts(tuple(seconds), tuple(cpu_s))
+
+
+def _children_cpu_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def seconds_to_first_frame(arguments: Sequence[str]) -> float:

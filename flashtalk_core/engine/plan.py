@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
@@ -81,6 +81,9 @@ class RenderPlan:
     """How two speakers are told apart."""
     motion_vae: MotionVAE = "full"
     """What makes motion frames; without effect unless a light autoencoder decodes."""
+    older_decode_latents: int | None = None
+    """Latent frames decoded at once by renders of the same spec that an earlier version began, as
+    its default was another one; ``None`` if it was the same."""
 
     def __post_init__(self) -> None:
         has_two = len(self.speakers) == 2
@@ -134,6 +137,16 @@ class RenderPlan:
     def num_decode_latents(self) -> int:
         """Latent frames that are decoded at once; row tiles are for where memory is short."""
         return 1 if self.placement.memory.row_tiles else self.request.num_decode_latents
+
+    def as_begun_before(self) -> RenderPlan | None:
+        """Return this as an earlier version planned it, whose interrupted renders go on as begun.
+
+        ``None`` if it planned the same.
+        """
+        if self.older_decode_latents is None:
+            return None
+        request = replace(self.request, num_decode_latents=self.older_decode_latents)
+        return replace(self, request=request, older_decode_latents=None)
 
     def fitted_image(self) -> Tensor:
         """Return the portrait at the size of the video, ``(3, H, W)`` float32 in ``[-1, 1]``."""

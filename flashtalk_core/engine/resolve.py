@@ -408,9 +408,7 @@ def _assemble(
         check_size(spec.size_px or config.size_px)
     place = _place(wanted, model, host)
     light = _find_light_vae(spec, host, config.vae)
-    latents = wanted.decode_latents
-    if latents is None:
-        latents = default_decode_latents(place.kernel_options_of(VideoVAE))
+    latents, older_latents = _decode_latents(wanted, place, config.vae, light)
     size_px = spec.size_px or config.size_px
     pick = _pick_face(spec, host, inputs, image, size_px, config.framing)
     request = AvatarRequest(
@@ -444,9 +442,24 @@ def _assemble(
         sound=heard[1],
         routing=spec.speaker_routing or config.speaker_routing,
         motion_vae=spec.motion_vae,
+        older_decode_latents=older_latents,
     )
     check_cells(plan.speaker_masks(), config)
     return plan
+
+
+def _decode_latents(
+    wanted: PlacementSpec, place: Placement, vae: VAEConfig, light: LightVAEFile | None
+) -> tuple[int, int | None]:
+    """Return how many latent frames are decoded at once, and the default of before if not that."""
+    if wanted.decode_latents is not None:
+        return wanted.decode_latents, None
+    options = place.kernel_options_of(VideoVAE)
+    is_on_cpu = not place.cluster and place.device_of(VideoVAE).type == "cpu"
+    is_light = light is None and bool(vae.light_widths)
+    found = default_decode_latents(options, is_light_on_cpu=is_on_cpu and is_light)
+    before = default_decode_latents(options)
+    return found, None if found == before else before
 
 
 def _find_light_vae(spec: RenderSpec, host: Host, model: VAEConfig) -> LightVAEFile | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,14 @@ def find_job(output: OutputPath) -> HalfJob | None:
     return _read(output.state) if output.state.is_file() else None
 
 
-def find_interrupted(folder: Path, key: str) -> OutputPath | None:
-    """Return the newest interrupted render of a folder with this key, if none runs now.
+def find_interrupted(folder: Path, keys: Collection[str]) -> OutputPath | None:
+    """Return the newest interrupted render of a folder with one of these keys, if none runs now.
 
     Args:
         folder: Where to look; one that is not there has none.
-        key: Hash of everything that determines the video; see :func:`.job.render_key`.
+        keys: Hashes of everything that determines the video; see :func:`.job.resumable_keys`.
     """
-    found = [job for job in list_jobs(folder) if job.record and job.record.key == key]
+    found = [job for job in list_jobs(folder) if job.record and job.record.key in keys]
     found.sort(key=lambda job: -_saved_s(job))
     return next((job.output for job in found if is_free(job.output)), None)
 

@@ -37,6 +37,12 @@ def render_key(plan: RenderPlan, crf: int) -> str:
     return hash_of(plan=plan.video_fingerprint(), crf=crf, threads=num_encoder_threads())
 
 
+def resumable_keys(plan: RenderPlan, crf: int) -> tuple[str, ...]:
+    """Return the keys of interrupted renders that go on as this one, its own first."""
+    before = plan.as_begun_before()
+    return tuple(render_key(each, crf) for each in (plan, before) if each is not None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
     """How a render is written."""
@@ -193,6 +199,7 @@ class Job:
             return None
         try:
             record = JobRecord.read(path)
+            self._go_on_as_begun(record)
             if record.key != self.key:
                 changes = describe_changes(record.spec, self._spec)
                 raise InvalidInputError(f"with other settings: {changes}")
@@ -208,6 +215,12 @@ class Job:
             )
             return None
         return record
+
+    def _go_on_as_begun(self, record: JobRecord) -> None:
+        """Take the defaults of an earlier version if it began the render."""
+        before = self._plan.as_begun_before()
+        if before is not None and record.key == render_key(before, self._crf):
+            self._plan, self.key = before, record.key
 
     def _check_counts(self, record: JobRecord) -> None:
         """Check what nothing but the plan can tell.

@@ -28,7 +28,7 @@ from ...flashtalk_core.engine.events import EventHandlers
 from ...flashtalk_core.engine.resolve import Inputs, resolve
 from ...flashtalk_core.errors import InvalidInputError, require
 from ...flashtalk_core.jobs.folder import find_interrupted
-from ...flashtalk_core.jobs.job import render_file, render_key
+from ...flashtalk_core.jobs.job import render_file, resumable_keys
 from ...flashtalk_core.log import printable_log
 from ..host.output import OutputFile, folder_below, input_path, output_file
 from ..host.render_host import ComfyHost
@@ -150,7 +150,7 @@ class _Batch:
         if settings.manifest:
             name = input_path(settings.manifest).name + SUFFIX
             self._results = ResultFile(folder_below(settings.folder) / name)
-        self._keys: dict[str, str] = {}
+        self._keys: dict[str, tuple[str, ...]] = {}
         """What decides each video, by number of row."""
         self._lines: dict[str, str] = {}
         self._videos: dict[str, Path] = {}
@@ -230,15 +230,15 @@ class _Batch:
         _stop_if_asked()
         plan = self._renderer.plan(row)
         if plan.is_repeatable:
-            self._keys[row.number] = render_key(plan, row.crf)
+            self._keys[row.number] = resumable_keys(plan, row.crf)
         return facts_of(plan, row.crf)
 
     def _going_on(self, row: CheckedRow, taken: set[Path]) -> CheckedRow:
         """Return a row of lists, whose video gets a new name, with that of an interrupted run."""
-        key = self._keys.get(row.row.number)
-        if self._results is not None or key is None:
+        keys = self._keys.get(row.row.number)
+        if self._results is not None or keys is None:
             return row
-        found = find_interrupted(row.row.output.parent, key)
+        found = find_interrupted(row.row.output.parent, keys)
         if found is None or found.final in taken:
             return row
         taken.add(found.final)

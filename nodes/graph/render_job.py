@@ -14,7 +14,7 @@ from ...flashtalk_core.errors import OutputError
 from ...flashtalk_core.excerpt import reason
 from ...flashtalk_core.files.render_store import RenderStore
 from ...flashtalk_core.jobs.folder import find_interrupted
-from ...flashtalk_core.jobs.job import Job, JobOptions, render_key
+from ...flashtalk_core.jobs.job import Job, JobOptions, render_key, resumable_keys
 from ...flashtalk_core.log import printable_log
 from ...flashtalk_core.media.video.remux import remux_video
 from ..host.output import OutputFile, new_output, store_folder
@@ -98,7 +98,7 @@ class RenderJob:
             if plan.is_repeatable and self._copy(key, output.path, preview):
                 preview.finish(output, is_copy=True)
                 return output
-            output = self._interrupted(output, key) or output
+            output = self._interrupted(output) or output
             video = output.path.with_suffix(".mp4")
             live = preview.open_stream()
             options = JobOptions(crf=self._crf, metadata=self._metadata, sinks=[live])
@@ -119,11 +119,12 @@ class RenderJob:
         preview.finish(output)
         return output
 
-    def _interrupted(self, output: OutputFile, key: str) -> OutputFile | None:
+    def _interrupted(self, output: OutputFile) -> OutputFile | None:
         """Return the file of an interrupted run with the same settings, to go on with it."""
-        if not self._render.plan.is_repeatable:
+        plan = self._render.plan
+        if not plan.is_repeatable:
             return None
-        found = find_interrupted(output.path.parent, key)
+        found = find_interrupted(output.path.parent, resumable_keys(plan, self._crf))
         if found is None:
             return None
         return replace(output, path=found.final.with_suffix(output.path.suffix))

@@ -78,11 +78,11 @@ def test_decoding_is_described(pack, chunks):
     found = pack.run("ParallelDecode", chunks=chunks, device="cpu", latents_per_call=8).args[0]
     assert found.plan.request.num_decode_latents == 8
     assert found.plan.placement.vae_device == torch.device("cpu")
-    assert chunks.plan.request.num_decode_latents == 1
+    assert chunks.plan.request.num_decode_latents == 3
 
 
 @pytest.mark.parametrize(("speed", "device", "expected"), [
-    ("plain", "with the model", 1), ("fused", "with the model", 2), ("fused", "cpu", 2),
+    ("plain", "with the model", 3), ("fused", "with the model", 2), ("fused", "cpu", 2),
 ])  # fmt: skip
 def test_latents_that_are_not_set_are_as_many_as_render_takes(pack, parts, speed, device, expected):
     model = pack.run("ModelLoader", device="cpu", speed=speed).args[0]
@@ -116,7 +116,7 @@ def test_decoding_several_latents_at_once_gives_the_same_frames(pack, model, mon
         writer, "write", lambda self, frames: (written.append(frames), write(self, frames))
     )
     frames = pack.frames(model, chunk_frames=17)
-    more = pack.run("ParallelDecode", chunks=frames, latents_per_call=3).args[0]
+    more = pack.run("ParallelDecode", chunks=frames, latents_per_call=1).args[0]
     videos = []
     for each in (frames, more):
         pack.preview(each)

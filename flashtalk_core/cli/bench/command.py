@@ -6,6 +6,7 @@ import argparse
 import logging
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ def _add_speed(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     part = parts.add_parser("speed", help=text, description=text)
     part.add_argument("--model", default="tiny", help="'tiny' or a folder of weights")
     part.add_argument("--duration", type=float, default=20.0, help="timed audio, seconds")
+    part.add_argument("--starts", type=int, default=1, help="how often a render is started")
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     part.add_argument("--dtype", choices=("auto", *DTYPES), default="auto")
     part.set_defaults(run=run_speed)
@@ -147,18 +149,19 @@ def _add_av(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run_speed(args: argparse.Namespace) -> int:
     """Time a render in this process, and the start of one in a process of its own."""
-    from ...bench.render_process import seconds_to_first_frame
+    from ...bench.render_process import measure_starts
     from ...bench.speed import measure_speed
     from ...engine.spec import ModelSpec, PlacementSpec, RenderSpec
+    from ...errors import require
     from ...placement.memory_plan import MemoryChoice
 
     choose_device(args.device)  # a wrong name is reported before a render starts
+    require(args.starts >= 1, f"starts {args.starts}: use 1 or more")
     eager = PlacementSpec(
         device=args.device,
         dtype=args.dtype,
         speed="plain",
         memory=MemoryChoice("resident"),
-        decode_latents=1,
     )
     spec = RenderSpec(
         portrait=str(EXAMPLE / "portrait.png"), model=ModelSpec(name=args.model), placement=eager
@@ -166,9 +169,14 @@ def run_speed(args: argparse.Namespace) -> int:
     with TemporaryDirectory() as folder:
         options = ["-o", f"{folder}/first.mp4", "--model", args.model]
         options += ["--device", args.device, "--dtype", args.dtype]
-        first_s = seconds_to_first_frame(options)
+        starts = measure_starts(options, args.starts)
         found = measure_speed(spec, args.duration, Path(folder))
-    row = asdict(found) | {"seconds_to_first_frame": first_s}
+    row = asdict(found) | {
+        "seconds_to_first_frame": median(starts.seconds),
+        "least": min(starts.seconds),
+        "most": max(starts.seconds),
+        "cpu_seconds": median(starts.cpu_s),
+    }
     print_rows(args, [row])
     return 0
 

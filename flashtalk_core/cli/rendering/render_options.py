@@ -152,7 +152,7 @@ def add_avatar_options(parser: argparse.ArgumentParser) -> None:
         "--decode-latents",
         type=int,
         help="latent frames decoded at once, 4 video frames each; default: 2 with fused layers, "
-        "else 1",
+        "3 for a model with a small decoder on a CPU, else 1",
     )
     parser.add_argument(
         "--memory",

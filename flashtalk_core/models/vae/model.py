@@ -100,14 +100,16 @@ class VideoVAE(nn.Module):
         Args:
             latent: Normalised latents, ``(B, 16, T, h, w)``.
             num_latents: Latent frames in a call, 1 or more, without the first one, which stands
-                for a single frame and is a call of its own only where groups are of 1. The last
-                group holds what is left.
+                for a single frame and is a call of its own only where groups are of 1. A small
+                decoder on a CPU counts it. The last group holds what is left.
 
         Returns:
             ``(B, 3, 4 * n, H, W)`` for each group of n, the first latent frame counting for 1
             frame, clamped to ``[-1, 1]``.
         """
-        return decode_in_groups(self.decode_group, latent, num_latents)
+        # To a small decoder the first latent frame is as much work as any other.
+        is_even = self.has_light_decoder and latent.device.type == "cpu"
+        return decode_in_groups(self.decode_group, latent, num_latents, counts_first=is_even)
 
     def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
         """Decode the next latent frames of a clip; see :meth:`decode_groups`."""
@@ -133,11 +135,18 @@ class VideoVAE(nn.Module):
 
 
 def decode_in_groups(
-    decode_group: Callable[[Tensor, CausalCache], Tensor], latent: Tensor, num_latents: int
+    decode_group: Callable[[Tensor, CausalCache], Tensor],
+    latent: Tensor,
+    num_latents: int,
+    *,
+    counts_first: bool = False,
 ) -> Iterator[Tensor]:
-    """Yield what ``decode_group`` returns for each group; see :meth:`VideoVAE.decode_groups`."""
+    """Yield what ``decode_group`` returns for each group; see :meth:`VideoVAE.decode_groups`.
+
+    ``counts_first`` says whether the first latent frame counts in its group as any other.
+    """
     cache = CausalCache()
-    for start, stop in pairwise(_boundaries(latent.shape[2], num_latents)):
+    for start, stop in pairwise(_boundaries(latent.shape[2], num_latents, counts_first)):
         yield decode_group(latent[:, :, start:stop], cache)
 
 
@@ -154,8 +163,8 @@ def group_sizes(total: int, num_latents: int) -> list[int]:
     return [stop - start for start, stop in pairwise(_boundaries(total, num_latents))]
 
 
-def _boundaries(total: int, num_latents: int) -> list[int]:
+def _boundaries(total: int, num_latents: int, counts_first: bool = False) -> list[int]:
     """Return the starts of groups of latent frames, and the end of the last one."""
     assert num_latents >= 1, num_latents
-    first = 1 if num_latents == 1 else 1 + num_latents
+    first = num_latents if counts_first or num_latents == 1 else 1 + num_latents
     return [0, *range(first, total, num_latents), total]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from flashtalk_core.bench.render_process import seconds_to_first_frame
+from flashtalk_core.bench.render_process import measure_starts, seconds_to_first_frame
 from flashtalk_core.bench.speed import measure_speed
 from flashtalk_core.cli.main import main
 from flashtalk_core.cli.rendering.render_options import EXAMPLE
@@ -72,6 +72,14 @@ def test_the_first_frame_is_waited_for_from_outside(tmp_path):
     assert 0 < found_s < time.monotonic() - start_s
     # The rest was not waited for.
     assert not (tmp_path / "first.mp4").exists()
+
+
+def test_starts_are_measured_one_by_one(tmp_path):
+    options = ["-o", str(tmp_path / "first.mp4"), "--steps", "1", "--size", "32x32"]
+    found = measure_starts(options, 2)
+    assert len(found.seconds) == len(found.cpu_s) == 2
+    assert min(found.seconds) > 0
+    assert min(found.cpu_s) > 0.5  # importing PyTorch alone takes more
 
 
 def test_a_relative_model_is_found_from_the_folder_of_the_user(tmp_path, monkeypatch):

@@ -99,7 +99,7 @@ OTHERS = {
     "placement.memory.mode": ("offload", {}),
     "placement.memory.num_resident": (1, {"placement.memory.mode": "offload"}),
     "placement.memory.float8": (True, {}),
-    "placement.decode_latents": (3, {}),
+    "placement.decode_latents": (5, {}),
     "placement.vae_devices": ((0,), {}),
     "placement.vae_grid": ("rows", {}),
     "placement.ring": (2, {"placement.device": "auto", "placement.devices": ("cpu", "cpu")}),
@@ -523,6 +523,29 @@ def test_what_is_in_memory_goes_next_to_the_spec(opened, monkeypatch):
     assert resolve(spec, HOST, measured).fingerprint() == plan.fingerprint()
     assert "model" in repr(inputs)
     assert len(repr(inputs)) < 100
+
+
+@pytest.mark.parametrize(
+    ("placement", "expected", "older"),
+    [
+        (PlacementSpec(device="cpu"), 3, 1),
+        (PlacementSpec(device="cpu", decode_latents=1), 1, None),
+        (PlacementSpec(device="cpu", decode_latents=3), 3, None),
+        (PlacementSpec(device="cpu", speed="fused"), 2, None),
+    ],
+)
+def test_a_small_decoder_on_a_cpu_decodes_three_latents_at_once(placement, expected, older):
+    plan = resolve(replace(BASE, placement=placement), HOST)
+    assert (plan.request.num_decode_latents, plan.older_decode_latents) == (expected, older)
+    before = plan.as_begun_before()
+    assert (None if before is None else before.request.num_decode_latents) == older
+
+
+def test_a_plan_as_begun_before_has_the_fingerprint_it_had():
+    named = replace(BASE, placement=replace(BASE.placement, decode_latents=1))
+    plan = resolve(BASE, HOST)
+    assert plan.as_begun_before().fingerprint() == resolve(named, HOST).fingerprint()
+    assert plan.fingerprint() != resolve(named, HOST).fingerprint()
 
 
 def test_what_was_encoded_elsewhere_has_to_fit(opened):

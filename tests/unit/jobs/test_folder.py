@@ -1,6 +1,7 @@
 """The interrupted renders of a folder are listed, removed and bounded."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from flashtalk_core.files.output_lock import lock_output
 from flashtalk_core.files.output_path import OutputPath
 from flashtalk_core.jobs.folder import (
     MAX_JOBS,
+    find_interrupted,
     find_job,
     limit_jobs,
     list_jobs,
@@ -44,6 +46,14 @@ def test_jobs_are_listed_by_name(outputs, tmp_path):
     assert jobs[1].record.num_frames == 84
     assert jobs[1].num_bytes == outputs[0].state.stat().st_size + 5
     assert find_job(OutputPath(tmp_path / "d.mp4")) is None
+
+
+def test_the_newest_of_interrupted_renders_is_found_by_any_of_its_keys(outputs, tmp_path):
+    replace(RECORD, saved_s=RECORD.saved_s + 1).write(outputs[2].state)
+    assert find_interrupted(tmp_path, ("new", RECORD.key)) == outputs[2]
+    assert find_interrupted(tmp_path, ("new",)) is None
+    with lock_output(outputs[2].final, outputs[2].lock):  # it runs
+        assert find_interrupted(tmp_path, (RECORD.key,)) == outputs[1]
 
 
 def test_a_job_is_removed_with_its_video(outputs, tmp_path):

@@ -49,6 +49,24 @@ def test_a_render_goes_on_after_its_last_whole_chunk(plan, engine, open_job, who
     assert not job.writer.output.state.exists()
 
 
+def test_one_of_an_earlier_version_goes_on_with_the_latents_it_began_with(
+    plan, engine, open_job, stopped, whole
+):
+    request = replace(plan.request, num_decode_latents=3)
+    later = replace(plan, request=request, older_decode_latents=1)
+    job = open_job(later)
+    assert (job.num_done, job.key) == (12, open_job(plan).key)
+    assert finish(job, engine) == NUM_FRAMES - 12
+    assert job.writer.output.final.read_bytes() == whole
+    assert open_job(later).key != job.key  # nothing of it is left
+
+
+def test_latents_that_were_named_are_no_earlier_default(plan, open_job, stopped, caplog):
+    job = open_job(replace(plan, request=replace(plan.request, num_decode_latents=3)))
+    assert job.num_done == 0
+    assert "starts anew" in caplog.text
+
+
 def test_it_may_be_interrupted_again_and_again(plan, engine, open_job, whole, tmp_path):
     for _ in range(1, NUM_CHUNKS):
         stop_after(open_job(plan), engine, 1)
