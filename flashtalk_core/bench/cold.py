@@ -21,6 +21,7 @@ from ..acceleration.attention_kernels import choose_attention
 from ..acceleration.support import choose_kernel_options
 from ..config.avatar import AvatarConfig
 from ..errors import FlashTalkError
+from ..files.read_ahead import ReadAhead, drop_from_cache
 from ..models.attention import sdpa
 from ..models.encoders.audio import AudioEncoder
 from ..models.transformer.model import AvatarDiT
@@ -47,6 +48,10 @@ class ColdStart:
 
     caches: str
     """Of the compilers, on disk: ``empty`` or ``warm``."""
+    disk_gb_per_s: float | None
+    """Of the disk, reading the same files just before; ``None`` where they were left in memory."""
+    over_disk: float | None
+    """``to_read`` over what the disk takes for as many bytes."""
     to_import: float
     to_read: float
     """From the files to the device, changes of the weights for the execution mode included."""
@@ -71,7 +76,8 @@ def measure_cold_starts(
     Args:
         config: Sizes; the text encoder and the vision tower are left out.
         options: ``speed``, ``float8``, ``attention``, ``device``, ``dtype``, ``size_px``,
-            ``other_size_px``, ``steps`` and ``decode_latents``, as plain values.
+            ``other_size_px``, ``steps``, ``decode_latents``, ``from_disk`` and ``read_ahead``, as
+            plain values.
         folder: Where weights and caches go; what is written stays.
         progress: Called with the name of each part when it begins.
 
@@ -82,9 +88,37 @@ def measure_cold_starts(
     _write_weights(config, folder, options)
     found = []
     for caches in ("empty", "warm"):
+        rate = None
+        if options["from_disk"]:
+            progress("reading the files from the disk")
+            rate = _disk_bytes_per_s(folder)
         progress(f"start with {caches} caches")
-        found.append(ColdStart(caches=caches, **_start(config, folder, options)))
+        found.append(_measured(caches, rate, _start(config, folder, options)))
     return found
+
+
+def _measured(caches: str, rate: float | None, laps: dict[str, float]) -> ColdStart:
+    if rate is None:
+        return ColdStart(caches=caches, disk_gb_per_s=None, over_disk=None, **laps)
+    over_disk = laps["to_read"] * rate / (1e9 * laps["gigabytes"])
+    return ColdStart(caches=caches, disk_gb_per_s=rate / 1e9, over_disk=over_disk, **laps)
+
+
+def _disk_bytes_per_s(folder: Path) -> float:
+    """Read the weights from the disk as fast as it gives them; none of them stays in memory."""
+    paths = _paths(folder)
+    drop_from_cache(paths)
+    reading = ReadAhead(paths, sum(path.stat().st_size for path in paths))
+    start_s = time.monotonic()
+    reading.start()
+    reading.wait()
+    rate = reading.num_bytes / (time.monotonic() - start_s)
+    drop_from_cache(paths)
+    return rate
+
+
+def _paths(folder: Path) -> list[Path]:
+    return [folder / f"{name}.safetensors" for name in _FILES]
 
 
 def _write_weights(config: AvatarConfig, folder: Path, options: dict[str, Any]) -> None:
@@ -122,6 +156,8 @@ def report_start(folder: str, start_s: str, values: str) -> None:
     config = _config(options)
     paths = choose_kernel_options(options["speed"], device)
     attention = choose_attention(options["attention"], device)
+    if options["read_ahead"]:
+        ReadAhead(_paths(Path(folder))).start()
     networks = Networks(
         config,
         _read(folder, "dit", partial(AvatarDiT, config.dit, attention), device, dtype),
@@ -138,7 +174,7 @@ def report_start(folder: str, start_s: str, values: str) -> None:
         inputs = random_inputs(networks, tuple(size_px), options["steps"])
         run_chunk(networks, inputs, options["decode_latents"], StageClock(device))
         laps.end(name)
-    size = sum((Path(folder) / f"{name}.safetensors").stat().st_size for name in _FILES)
+    size = sum(path.stat().st_size for path in _paths(Path(folder)))
     sys.stdout.write(json.dumps(laps.found | {"gigabytes": size / 1e9}) + "\n")
 
 

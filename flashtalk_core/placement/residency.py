@@ -14,6 +14,7 @@ from ..weights.load import AvatarCheckpoint
 from .load import LoadedNetwork, load_network
 from .place import Placement
 from .provider import LoadEvents
+from .reading_ahead import NetworksAhead
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -29,6 +30,8 @@ class CachedNetworks:
         checkpoint: AvatarCheckpoint,
         placement: Placement,
         events: LoadEvents | None = None,
+        *,
+        reads_ahead: bool = False,
     ) -> None:
         """Read nothing yet.
 
@@ -36,16 +39,20 @@ class CachedNetworks:
             checkpoint: Files of the networks.
             placement: Where they run.
             events: Receives the loading of each tensor; ``None`` reports nothing.
+            reads_ahead: Whether files of the networks after it are read while one is, and runs.
         """
         self._checkpoint = checkpoint
         self._placement = placement
         self._events = events
         self._networks: dict[type[nn.Module], LoadedNetwork[Any]] = {}
+        self._ahead = NetworksAhead() if reads_ahead else None
 
     @contextmanager
     def acquire(self, kind: type[N]) -> Iterator[N]:
         """Hold a network on its device; see :class:`.provider.Residency`."""
         if kind not in self._networks:
+            if self._ahead is not None:
+                self._ahead.begin(self._checkpoint, kind, self._networks)
             self._networks[kind] = load_network(
                 self._checkpoint, self._placement, kind, events=self._events
             )

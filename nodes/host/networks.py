@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -24,6 +24,7 @@ from ...flashtalk_core.models.vae.model import VideoVAE
 from ...flashtalk_core.offload.tensors import Offload, synchronize
 from ...flashtalk_core.placement.load import load_network
 from ...flashtalk_core.placement.place import Placement
+from ...flashtalk_core.placement.reading_ahead import NETWORKS, NetworksAhead
 from ...flashtalk_core.stages.stage import FrameStage, StageChain
 from ...flashtalk_core.weights.load import AvatarCheckpoint, LightVAEFile
 
@@ -124,6 +125,7 @@ class ManagedNetworks:
         self._shared = shared
         self._patchers: dict[type[nn.Module], ModelPatcher] = {}
         self._placements: dict[type[nn.Module], Placement] = {}
+        self._ahead = NetworksAhead()
 
     def __repr__(self) -> str:
         read = ", ".join(kind.__name__ for kind in self._patchers)
@@ -158,12 +160,19 @@ class ManagedNetworks:
         if kind in self._patchers and not self._serves(kind, placement):
             self.release(kind)
         if kind not in self._patchers:
+            self._ahead.begin(self._checkpoint, kind, self._there())
             # ComfyUI runs nodes in inference mode, but moves models outside of it too.
             with torch.inference_mode(False):
                 self._patchers[kind] = self._read(kind, placement, events, kept)
             self._placements[kind] = placement
         self._follow_graph(kind, placement)
         return self._patchers[kind]
+
+    def _there(self) -> Collection[type[nn.Module]]:
+        """Return the networks that a render need not read."""
+        if self._shared is None:
+            return self._patchers
+        return {*self._patchers, *(kind for kind in NETWORKS if kind is not AvatarDiT)}
 
     def _take(self, light_vae: LightVAEFile | None) -> None:
         """Forget a light autoencoder of another file."""

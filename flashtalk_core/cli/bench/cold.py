@@ -30,6 +30,17 @@ def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     part.add_argument(
         "--folder", type=Path, help="where the weights go; default: a temporary folder"
     )
+    part.add_argument(
+        "--from-disk",
+        action="store_true",
+        help="let the system forget the files before each start, and measure the disk's own rate",
+    )
+    part.add_argument(
+        "--no-read-ahead",
+        dest="read_ahead",
+        action="store_false",
+        help="read tensors one by one, as they are asked for",
+    )
     part.add_argument("--speed", choices=SPEED_WORDS, default="auto")
     part.add_argument("--float8", action="store_true", help="large layers in FP8")
     part.add_argument("--attention", default="auto")
@@ -48,6 +59,7 @@ def run_cold(args: argparse.Namespace) -> int:
     from ...acceleration.support import choose_kernel_options
     from ...bench.cold import measure_cold_starts
     from ...errors import require
+    from ...files.read_ahead import can_read_ahead
     from ...geometry import check_size
     from ...placement.memory_choice import check_choice
     from ...placement.memory_plan import MemoryChoice
@@ -64,6 +76,10 @@ def run_cold(args: argparse.Namespace) -> int:
         args.folder is None or args.folder.is_dir(),
         f"folder {args.folder}: no such folder; make it, or leave --folder out",
     )
+    require(
+        not args.from_disk or can_read_ahead(),
+        "--from-disk: files can be forgotten and read at a place on Linux only; leave it out",
+    )
     sizes = (args.size or config.size_px, args.other_size)
     for size_px in sizes:
         check_size(size_px)
@@ -77,6 +93,8 @@ def run_cold(args: argparse.Namespace) -> int:
         "other_size_px": sizes[1],
         "steps": replace(config.sampling, steps=args.steps).steps,
         "decode_latents": args.decode_latents,
+        "from_disk": args.from_disk,
+        "read_ahead": args.read_ahead,
     }
     config = replace(config, dit=replace(config.dit, num_layers=layers))
     with TemporaryDirectory(dir=args.folder) as folder:

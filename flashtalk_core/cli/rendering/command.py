@@ -99,7 +99,7 @@ def open_engine(
     place = plan.placement
     if not place.devices and not place.cluster:
         say_unused(limits or {})
-        networks = CachedNetworks(plan.checkpoint, place, events)
+        networks = CachedNetworks(plan.checkpoint, place, events, reads_ahead=True)
         yield LocalEngine(networks, EncodingMemo())
         return
     from ...runtime.fleet import Fleet

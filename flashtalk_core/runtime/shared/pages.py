@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import NoMemoryError
 from ...excerpt import format_size, reason
-from .room import available_bytes
+from ...files.room import available_bytes
 
 _HEAD_BYTES = 1 << 16
 """Where frames begin: a multiple of any system's page."""

@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from flashtalk_core.bench.cold import _Laps, _read, _write_weights, report_start
+from flashtalk_core.bench.cold import (
+    _disk_bytes_per_s,
+    _Laps,
+    _measured,
+    _read,
+    _write_weights,
+    report_start,
+)
 from flashtalk_core.cli.main import main
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.weights.load import open_avatar
@@ -17,7 +24,7 @@ CPU = torch.device("cpu")
 OPTIONS = {
     "speed": "fused", "float8": True, "attention": "sdpa", "device": "cpu", "dtype": "float32",
     "size_px": (32, 32), "other_size_px": (32, 48), "steps": 1, "decode_latents": 8,
-    "layers": 1, "model": "FlashTalk-tiny",
+    "layers": 1, "model": "FlashTalk-tiny", "from_disk": True, "read_ahead": True,
 }  # fmt: skip
 
 
@@ -33,6 +40,17 @@ def test_what_is_written_is_read_as_a_render_reads_it(tmp_path):
     dit = _read(str(tmp_path), "dit", lambda: AvatarDiT(config.dit), CPU, torch.float32)
     assert len(dit.blocks) == 1
     assert float(dit.blocks[0].ffn[0].weight.std()) > 0
+
+
+@pytest.mark.bench
+def test_the_rate_is_that_of_the_bytes_that_a_start_reads(tmp_path):
+    _write_weights(one_block(), tmp_path, OPTIONS)
+    rate = _disk_bytes_per_s(tmp_path)
+    assert 1e6 < rate < 1e12
+    laps = {"to_import": 1.0, "to_read": 3.0, "gigabytes": 2e-9 * rate, "to_first_chunk": 1.0,
+            "second_chunk": 1.0, "other_size": 1.0, "first_size_again": 1.0}  # fmt: skip
+    assert _measured("warm", rate, laps).over_disk == pytest.approx(1.5)
+    assert _measured("warm", None, laps).over_disk is None
 
 
 @pytest.mark.bench

@@ -14,6 +14,7 @@ import torch
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.state import FrameGroup, SessionState
 from flashtalk_core.errors import NoMemoryError
+from flashtalk_core.files.room import available_bytes
 from flashtalk_core.runtime.limits import Limits, StepClock
 from flashtalk_core.runtime.shared.frames import SharedFrames, frame_bytes
 from flashtalk_core.runtime.shared.pages import (
@@ -23,7 +24,6 @@ from flashtalk_core.runtime.shared.pages import (
     free_frames,
     reserve_frames,
 )
-from flashtalk_core.runtime.shared.room import available_bytes
 from flashtalk_core.runtime.watch import Watch
 from flashtalk_core.runtime.worker.tickets import StoppedError, Tickets
 
