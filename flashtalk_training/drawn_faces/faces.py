@@ -7,14 +7,14 @@ the head is 1.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from . import sdf
 from .appearance import FaceIdentity, sample_identity
 from .motion import FaceMotion, rest_motion, sample_motion
+from .mouth_layer import MOUTH_COLOUR, paint_mouth
+from .scene import HEAD_SCALE, Scene, spread, stage
 
 __all__ = [
     "MOUTH_COLOUR",
@@ -26,42 +26,9 @@ __all__ = [
     "sample_motion",
 ]
 
-MOUTH_COLOUR = (0.46, 0.03, 0.08)
-"""Inside of the mouth; nothing else in an image comes near it."""
-_TONGUE = (0.72, 0.20, 0.24)
-_TEETH = (0.97, 0.96, 0.93)
 _EYE_WHITE = (0.97, 0.97, 0.96)
-_HEAD_SCALE = 0.63
-_HEAD_Y = -0.03
 
-
-class _Scene(NamedTuple):
-    """An image being painted, and the coordinates shapes are placed in."""
-
-    canvas: Tensor
-    """``(B, F, 3, H, W)``."""
-    face: FaceIdentity
-    """Scalars ``(B, 1, 1, 1)``, colours ``(B, 1, 3, 1, 1)``."""
-    motion: FaceMotion
-    """Fields ``(B, F, 1, 1)``, the mouth ``(6, B, F, 1, 1)``."""
-    image_x: Tensor
-    image_y: Tensor
-    image_pixel: Tensor
-    x: Tensor
-    """Head units, ``(B, F, H, W)``."""
-    y: Tensor
-    feature_x: Tensor
-    """Head units that slide with the turn of the head."""
-    feature_y: Tensor
-    pixel: Tensor
-    """Pixel in head units, ``(B, F, 1, 1)``."""
-
-    def paint(self, colour: Tensor | tuple[float, float, float], alpha: Tensor) -> _Scene:
-        """Blend ``colour`` over the image with ``alpha`` ``(B, F, H, W)``."""
-        if isinstance(colour, tuple):
-            colour = self.canvas.new_tensor(colour).view(3, 1, 1)
-        canvas = self.canvas + alpha.unsqueeze(2) * (colour - self.canvas)
-        return self._replace(canvas=canvas)
+_Scene = Scene[FaceIdentity]
 
 
 def render(
@@ -77,39 +44,12 @@ def render(
     Returns:
         Images, ``(B, F, 3, H, W)`` float32 in ``[0, 1]``.
     """
-    scene = _stage(identity, motion, size_px)
-    for layer in (_backdrop, _hair_behind, _body, _head, _nose, _eyes, _brows, _beard, _mouth):
+    scene = stage(FaceIdentity(*map(spread, identity)), motion, size_px)
+    for layer in (_backdrop, _hair_behind, _body, _head, _nose, _eyes, _brows, _beard, paint_mouth):
         scene = layer(scene)
     for layer in (_hair_front, _glasses):
         scene = layer(scene)
     return scene.canvas.clamp(0.0, 1.0)
-
-
-def _stage(identity: FaceIdentity, motion: FaceMotion, size_px: tuple[int, int]) -> _Scene:
-    height, width = size_px
-    device = identity.skin.device
-    face = FaceIdentity(
-        *(v.view(-1, 1, 3, 1, 1) if v.ndim == 2 else v.view(-1, 1, 1, 1) for v in identity)
-    )
-    planes = [value[..., None, None] for value in motion[:-1]]
-    move = FaceMotion(*[*planes, motion.mouth.movedim(-1, 0)[..., None, None]])
-    pixel = torch.full((1, 1, 1, 1), 2.0 / height, device=device)
-    image_x = ((torch.arange(width, device=device) + 0.5) * 2.0 - width).view(1, 1, 1, -1) / height
-    image_y = ((torch.arange(height, device=device) + 0.5) * 2.0 - height).view(
-        1, 1, -1, 1
-    ) / height
-    size = _HEAD_SCALE * move.scale
-    dx, dy = image_x - move.x, image_y - move.y - _HEAD_Y
-    # The head turns about the neck, so that a roll also carries it sideways.
-    pivot = 0.9 * _HEAD_SCALE
-    cos, sin = move.roll.cos(), move.roll.sin()
-    x = (cos * dx + sin * (dy - pivot)) / size
-    y = (-sin * dx + cos * (dy - pivot) + pivot) / size
-    canvas = torch.zeros(identity.skin.shape[0], motion.x.shape[1], 3, height, width, device=device)
-    return _Scene(
-        canvas, face, move, image_x, image_y, pixel, x, y,
-        x - 0.09 * move.turn, y - 0.06 * move.nod, pixel / size,
-    )  # fmt: skip
 
 
 def _backdrop(scene: _Scene) -> _Scene:
@@ -143,7 +83,7 @@ def _body(scene: _Scene) -> _Scene:
     y = scene.image_y - 0.20 * move.y
     top = 0.66
     lean = (scene.image_x - 0.30 * move.x) - 0.7 * move.x * (top - y).clamp(0.0, 0.5)
-    neck_half = face.neck_width * _HEAD_SCALE + 0.05 * (y - 0.5).clamp(min=0.0)
+    neck_half = face.neck_width * HEAD_SCALE + 0.05 * (y - 0.5).clamp(min=0.0)
     neck = sdf.cover(sdf.rounded_box(lean, y - 0.55, neck_half, 0.5, 0.05), pixel)
     shoulders = sdf.ellipse(x, y - top - 0.62, face.shoulder_width, 0.60)
     opening = sdf.ellipse(x, y - top - 0.05, face.neck_width * 0.68, 0.08 + face.collar_depth)
@@ -233,39 +173,6 @@ def _beard(scene: _Scene) -> _Scene:
     soft = sdf.smoothstep(0.5 + cheek / 0.08) * sdf.smoothstep((scene.y - 0.12) / 0.25)
     colour = torch.lerp(face.skin, face.hair * 0.9, 0.85)
     return scene.paint(colour, face.beard * head * soft)
-
-
-def _mouth(scene: _Scene) -> _Scene:
-    face, move, pixel = scene.face, scene.motion, scene.pixel
-    opening, width, rounded, closure, teeth, tongue = move.mouth
-    half = (
-        0.345
-        * face.mouth_width
-        * (1.0 + 0.24 * width - 0.40 * rounded + 0.14 * move.smile.clamp(min=0.0))
-    )
-    x = scene.feature_x
-    bend = 0.11 * move.smile * (1.0 - 0.5 * rounded)
-    y = scene.feature_y - face.mouth_y + bend * (((x / half) ** 2).clamp(max=1.6) - 0.4)
-    height = 0.42 * opening
-    up, down = 0.30 * height, 0.70 * height
-    plump = face.lip_thickness * (1.0 - 0.55 * closure + 0.30 * rounded)
-    upper = y < 0
-    outer = sdf.ellipse(
-        x, y, half + 0.02, torch.where(upper, up + 0.055 * plump, down + 0.075 * plump)
-    )
-    scene = scene.paint(face.lip, sdf.cover(outer, pixel))
-    seam = sdf.stroke(x, y, half * 0.92, 0.012)
-    scene = scene.paint(face.lip * 0.62, 0.9 * sdf.cover(seam, pixel))
-    inner = sdf.ellipse(x, y, half * 0.90, torch.where(upper, up, down) + 0.004)
-    # A gap thinner than a pixel covers it in proportion to its height.
-    gap = sdf.cover(inner, pixel) * (height / (1.2 * pixel)).clamp(max=1.0)
-    scene = scene.paint(MOUTH_COLOUR, gap)
-    lump = sdf.ellipse(x, y - down * 1.02, half * 0.62, 0.45 * down + 0.004)
-    scene = scene.paint(_TONGUE, gap * tongue * sdf.cover(lump, pixel))
-    row = sdf.cover(y + up - (0.22 * height).clamp(max=0.075), pixel) * sdf.cover(
-        x.abs() - half * 0.72, pixel
-    )
-    return scene.paint(_TEETH, gap * teeth * row)
 
 
 def _hair_front(scene: _Scene) -> _Scene:
