@@ -26,6 +26,7 @@ TRAINING = {
     ("evaluate",): "evaluate",
     ("experiment",): "experiment",
     ("lips",): "lips",
+    ("faces",): "faces",
     ("bench", "lips"): "lips",
 }
 """Commands of the package ``flashtalk_training``, by what may be typed for them here."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flashtalk_core.weights.load import AvatarModels
 
 PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor", "joins")
+STYLES = ("trained", "older")
+"""Names of ``drawn_faces.styles.STYLES``, which a test holds this to."""
 _ROUND_TRIPS = 10
 
 
@@ -55,6 +57,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         help="frames of sound after a chunk, as in a live session (0: none); default: all",
     )
+    parser.add_argument(
+        "--style", choices=STYLES, default=STYLES[0],
+        help="how faces are drawn: as in training (the default), or older ones never trained on",
+    )  # fmt: skip
     parser.add_argument("--silence-s", type=parse_count, default=60, help="seconds of silence")
     parser.add_argument("--steps", type=int, help="default: the model's")
     parser.add_argument("--rule", choices=("renoise", "euler"), help="default: the model's")
@@ -127,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
     from flashtalk_core.placement.devices import choose_device, choose_dtype
     from flashtalk_core.weights.load import load_avatar
 
+    from ..drawn_faces import styles
     from ..evaluation import drift, joins, measures, movement
     from ..evaluation.batched_sessions import HeldOutFaces
     from ..evaluation.eval_clip import held_out_clips
@@ -147,16 +154,17 @@ def run(args: argparse.Namespace) -> int:
     models = _with_chunks(models, args)
     corpus = load_corpus(args.data / "corpus.safetensors")
     sampling = read_sampling(args).over(models.config.sampling)
-    held_out = HeldOutFaces(args.faces)
+    style = styles.STYLES[args.style]
+    held_out = HeldOutFaces(args.faces, style=style)
     parts: dict[str, Callable[[], object]] = {
         "lips": lambda: measures.evaluate_lips(
-            models, held_out_clips(corpus, args.clips, models.config.size_px), sampling
+            models, held_out_clips(corpus, args.clips, models.config.size_px, style), sampling
         ),
-        "vae": lambda: measures.evaluate_vae(models, args.clips),
+        "vae": lambda: measures.evaluate_vae(models, args.clips, style),
         "trips": lambda: drift.evaluate_round_trips(models, sampling, _ROUND_TRIPS, held_out),
         "drift": lambda: drift.evaluate_drift(models, corpus, sampling, args.chunks, held_out),
         "silence": lambda: measures.evaluate_silence(
-            models, corpus, sampling, args.silence_s, args.faces
+            models, corpus, sampling, args.silence_s, args.faces, style=style
         ),
         "recovery": lambda: drift.evaluate_recovery(
             models, corpus, sampling, drift.RECOVERY_CHUNKS, held_out
@@ -168,9 +176,13 @@ def run(args: argparse.Namespace) -> int:
         "joins": lambda: joins.evaluate_joins(models, corpus, sampling, args.chunks, held_out),
         "floor": lambda: movement.measure_drawn_drift(models, sampling, held_out),
     }
-    results: dict[str, object] = {"model": models.config.name, "sampling": asdict(sampling)}
-    results["chunk_frames"] = models.config.chunk.num_frames
-    results["look_ahead"] = args.look_ahead
+    results: dict[str, object] = {
+        "model": models.config.name,
+        "style": style.name,
+        "sampling": asdict(sampling),
+        "chunk_frames": models.config.chunk.num_frames,
+        "look_ahead": args.look_ahead,
+    }
     for part in args.parts:
         start = time.monotonic()
         results[part] = parts[part]()

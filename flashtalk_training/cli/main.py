@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flashtalk_core.cli.program import Program, run
 
-from . import evaluate, experiment, lips, train
+from . import evaluate, experiment, faces, lips, train
 
 PROGRAM = Program(
     name="python -m flashtalk_training",
     description="Train avatar models, measure them, and compare training recipes.",
-    commands=(train, evaluate, experiment, lips),
+    commands=(train, evaluate, experiment, lips, faces),
     packages=("flashtalk_core", "flashtalk_training"),
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from flashtalk_core.models.transformer.step import AudioContext, SessionContext
 from flashtalk_core.sampling.noise import ChunkNoise
 from flashtalk_core.weights.load import AvatarModels
 
-from ..drawn_faces.faces import FaceIdentity, render, rest_motion
+from ..drawn_faces.styles import TRAINED, Style
 from ..losses import guided
 from ..runs.capture import Captured
 from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
@@ -199,19 +200,18 @@ class HeldOutFaces:
     first_face: int = _FIRST_FACE
     guidance: tuple[float, float] | None = None
     """Scales of prompt and audio; ``None`` for none."""
+    style: Style = TRAINED
+    """How they are drawn."""
 
-    def identities(self) -> FaceIdentity:
+    def identities(self) -> Any:
         """Return the faces."""
-        faces = range(self.first_face, self.first_face + self.count)
-        return FaceIdentity(
-            *(torch.cat(values) for values in zip(*map(held_out_face, faces), strict=True))
-        )
+        numbers = range(self.first_face, self.first_face + self.count)
+        faces = [held_out_face(number, self.style) for number in numbers]
+        return type(faces[0])(*(torch.cat(values) for values in zip(*faces, strict=True)))
 
     def portraits(self, size_px: tuple[int, int], blink: float = 0.0) -> Tensor:
         """Draw the faces at rest, ``(B, 3, H, W)`` in ``[0, 1]``; their eyes are shut at 1."""
-        motion = rest_motion(self.count)
-        motion = motion._replace(blink=torch.full_like(motion.blink, blink))
-        return render(self.identities(), motion, size_px)[:, 0]
+        return self.style.portraits(self.identities(), size_px, blink=blink)
 
     def talking(
         self, models: AvatarModels, corpus: Corpus, sampling: SamplingConfig

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from ..drawn_faces.faces import FaceIdentity, render, rest_motion, sample_identity
+from ..drawn_faces.styles import TRAINED, Style
 from ..speech.corpus_file import SAMPLES_PER_FRAME, Corpus
 
 HELD_OUT_FACE_SEED = 7_000_001
@@ -71,8 +71,12 @@ class EvalClip:
     """Mono at 16 kHz."""
     mouth: Tensor
     """True mouth, ``(F, 6)``, at 25 a second."""
+    phonemes: NDArray[np.uint8]
+    """What is said in each frame, ``(F,)``, indices into ``PHONEME_CLASSES``."""
     face: int = 0
     """Which held-out face the portrait is."""
+    style: Style = TRAINED
+    """How it is drawn."""
 
     @property
     def opening(self) -> Tensor:
@@ -80,26 +84,23 @@ class EvalClip:
         return self.mouth[:, 0]
 
 
-def held_out_portrait(index: int, size_px: tuple[int, int]) -> Tensor:
-    """Draw held-out face ``index`` at rest, ``(3, H, W)`` in ``[0, 1]``."""
-    return render(held_out_face(index), rest_motion(1), size_px)[0, 0]
+def held_out_face(index: int, style: Style = TRAINED) -> Any:
+    """Return held-out face ``index`` of a style, a batch of one."""
+    return style.sample(1, Generator().manual_seed(HELD_OUT_FACE_SEED + index))
 
 
-def held_out_face(index: int) -> FaceIdentity:
-    """Return held-out face ``index``, a batch of one."""
-    return sample_identity(1, Generator().manual_seed(HELD_OUT_FACE_SEED + index))
-
-
-def held_out_clips(corpus: Corpus, count: int, size_px: tuple[int, int]) -> list[EvalClip]:
-    """Return ``count`` clips of held-out speech, a new face each."""
+def held_out_clips(
+    corpus: Corpus, count: int, size_px: tuple[int, int], style: Style = TRAINED
+) -> list[EvalClip]:
+    """Return ``count`` clips of held-out speech, a new face of ``style`` each."""
     clips: list[EvalClip] = []
     for index in corpus.indices(held_out=True):
         segment = corpus.segment(index)
         if segment.mouth[:, 0].mean() < _SPOKEN:
             continue
-        portrait = held_out_portrait(len(clips), size_px)
-        mouth = torch.from_numpy(segment.mouth)
-        clips.append(EvalClip(portrait, segment.samples, mouth, len(clips)))
+        face, mouth = len(clips), torch.from_numpy(segment.mouth)
+        portrait = style.portraits(held_out_face(face, style), size_px)[0]
+        clips.append(EvalClip(portrait, segment.samples, mouth, segment.phonemes, face, style))
         if len(clips) == count:
             break
     return clips

@@ -15,9 +15,8 @@ from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.weights.load import AvatarModels
 
-from ..drawn_faces.faces import render, sample_motion
 from ..drawn_faces.head import find_heads, measure_open_eyes
-from ..drawn_faces.motion import LIVELINESS
+from ..drawn_faces.motion import LIVELINESS, sample_motion
 from ..speech.corpus_file import Corpus
 from ..speech.prompts import Mood, mood_prompt
 from ..stage_1.faces_source import random_mouths
@@ -137,4 +136,5 @@ def draw_moving(
     motion = motion.with_mouth(mouths).to(device)
     identity = held_out.identities().to(device)
     for first in range(0, chunks * length, length):
-        yield render(identity, motion.frames(slice(first, first + length)), config.size_px)
+        part = motion.frames(slice(first, first + length))
+        yield held_out.style.render(identity, part, config.size_px)

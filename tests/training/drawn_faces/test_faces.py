@@ -11,6 +11,9 @@ from flashtalk_training.drawn_faces.mouth import measure_mouth_opening
 
 pytestmark = pytest.mark.training
 SIZE = (64, 64)
+# Of the faces that the bundled model was trained on: what is drawn, the number drawn after them,
+# and images of them.
+FIELDS, NEXT, PIXELS = 44.721084, 0.013661324977874756, 17752.21746
 
 
 def seeded(seed=0):
@@ -22,6 +25,20 @@ def test_the_same_generator_state_draws_the_same_faces():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     other = sample_identity(3, seeded(5))
     assert not torch.equal(first.skin, other.skin)
+
+
+def test_what_training_draws_never_changes():
+    generator = seeded(4)
+    identity = sample_identity(2, generator)
+    assert sum(float(v.double().sum()) for v in identity) == pytest.approx(FIELDS, abs=1e-5)
+    # So many numbers were drawn, no more.
+    assert torch.rand(1, generator=generator).item() == NEXT
+    motion = sample_motion(2, 3, seeded(5), liveliness=2)
+    mouths = torch.rand(2, 3, 6, generator=seeded(6))
+    images = render(identity, motion.with_mouth(mouths), SIZE).double()
+    # Each pixel has a weight of its own, so that no two changes cancel.
+    weights = torch.rand(images.shape, generator=seeded(7)).double()
+    assert float((images * weights).sum()) == pytest.approx(PIXELS, abs=0.005)
 
 
 def test_images_have_the_asked_size_and_range():
