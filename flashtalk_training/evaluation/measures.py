@@ -24,6 +24,7 @@ from ..stage_1.audio_trainer import correlation
 from ..stage_1.faces_source import random_mouths
 from ..stage_1.vae_trainer import psnr_db
 from .batched_sessions import HeldOutFaces, Sessions
+from .closures import SHUT, measure_closures
 from .eval_clip import (
     HELD_OUT_FACE_SEED,
     ArrayAudio,
@@ -34,8 +35,6 @@ from .eval_clip import (
 
 logger = logging.getLogger(__name__)
 
-_SHUT = 0.1
-"""Openings below this are called shut."""
 _TOGETHER = 25
 """Sessions played in one batch on a GPU. Elsewhere each is alone, and ends with its clip; noise is
 the same."""
@@ -56,8 +55,9 @@ def evaluate_lips(
 
     Returns:
         Zero-lag correlations: mean and lowest over clips, over all frames together, with
-        swapped audio, and the best lag in frames; the share of lip closures that are shut; the
-        mean error of the mouth's height and width against a drawing of the true one.
+        swapped audio, and the best lag in frames; the share of frames without any opening that are
+        shut; the closures of :func:`measure_closures`; the mean error of the mouth's height and
+        width against a drawing of the true one.
     """
     shapes = _measured_shapes(models, clips, sampling, guidance)
     measured = [shape[:, 0] for shape in shapes]
@@ -71,6 +71,7 @@ def evaluate_lips(
         ]
     )
     all_measured, all_true, all_drawn = torch.cat(measured), torch.cat(true), torch.cat(drawn)
+    said = torch.cat([torch.from_numpy(clip.phonemes[: len(clip.opening)]) for clip in clips])
     lags = {lag: float(correlation(*_lagged(all_measured, all_true, lag))) for lag in range(-3, 4)}
     closed = all_true < 0.02
     return {
@@ -81,7 +82,8 @@ def evaluate_lips(
         "correlation_swapped_mean": float(swapped.mean()),
         "correlation_swapped_highest": float(swapped.max()),
         "best_lag_frames": max(lags, key=lambda lag: lags[lag]),
-        "shut_when_closed": float((all_measured[closed] < _SHUT).float().mean()),
+        "shut_when_closed": float((all_measured[closed] < SHUT).float().mean()),
+        **measure_closures(all_measured, all_drawn[:, 0], said),
         "shape_error": float((torch.cat(shapes) - all_drawn).abs().mean()),
     }
 
@@ -213,9 +215,9 @@ def evaluate_silence(
     return {
         "seconds": seconds,
         "faces": faces,
-        "shut_share": float((opening < _SHUT).float().mean()),
+        "shut_share": float((opening < SHUT).float().mean()),
         "largest_opening": float(opening.max()),
         "colour_delta_e_at_end": float(drift.colour.mean()),
         "structure_at_end": float(drift.structure.mean()),
-        "trailing_shut_share": float((after < _SHUT).float().mean()),
+        "trailing_shut_share": float((after < SHUT).float().mean()),
     }
