@@ -89,6 +89,7 @@ ROW_OPTIONS: Mapping[str, RowOption] = {
     "seed": _WHOLE,
     "colour_strength": _NUMBER,
     "colour_area": RowOption(read=one_of(*get_args(ColourArea))),
+    "join_frames": _WHOLE,
     "mouth_strength": _NUMBER,
     "soundtrack": RowOption(is_path=True),
     "upscale": RowOption(is_path=True),

@@ -10,6 +10,8 @@ from ..errors import require
 StepRule = Literal["renoise", "euler"]
 ColourArea = Literal["frame", "no-mouth"]
 """Pixels whose colours are measured: all of a frame, or those around the place of mouths."""
+MOST_JOIN_FRAMES = 25
+"""A second: what is faded out for longer is seen as a ghost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,9 @@ class SamplingConfig:
     colour_area: ColourArea = "frame"
     """Pixels whose colours are matched: ``frame`` as the authors do, ``no-mouth`` leaves out where
     mouths are."""
+    join_frames: int = 0
+    """New frames over which the jump at a chunk's join is faded out, 0 to 25; 0 leaves frames as
+    they are decoded, as the authors do. Chunks with few new frames take fewer."""
     mouth_strength: float = 1.0
     """Factor on the audio tokens, 0 to 3; 1 is as trained."""
 
@@ -62,6 +67,11 @@ class SamplingConfig:
             self.colour_area in ("frame", "no-mouth"),
             f"colour area {self.colour_area!r}: use 'frame' or 'no-mouth'",
             subject="colour_area",
+        )
+        require(
+            0 <= self.join_frames <= MOST_JOIN_FRAMES,
+            f"join frames {self.join_frames}: use 0 (off) to {MOST_JOIN_FRAMES}",
+            subject="join_frames",
         )
         require(
             0 <= self.mouth_strength <= 3,

@@ -31,6 +31,7 @@ from ..sampling.noise import ChunkNoise, DrawNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import Predict, denoise
 from .events import NO_EVENTS, RenderEvents
+from .joins import fade_joins, num_faded_frames
 from .reference import EncodedPortrait, Reference, project_reference
 from .state import FrameGroup, SessionState
 
@@ -196,28 +197,65 @@ def generate_chunk(
     _check_finite(latent, state.chunk_index, "the model's output is", spread)
     events.stage(f"step {sampling.steps}")
     last_frames: list[Tensor] = []
-    num_decoded = 0
     num_motion = model.chunk.num_motion_frames
-    for group in _decode(model, latent, light=model.motion_vae is not None):
-        _check_finite(group, state.chunk_index, "the VAE's images are", spread)
-        events.stage("decode")
-        num_hidden = max(0, num_motion - num_decoded)
-        num_decoded += group.shape[2]
-        if num_decoded <= min(num_motion, model.chunk.num_frames - num_motion):
-            continue  # neither shown nor the next chunk's motion frames
-        frames = _match(group[0].float(), reference, sampling, spread)
-        events.stage("colour")
+    for first, frames in _shown_groups(model, latent, reference, state, sampling, events):
         last_frames = _append_last(last_frames, frames, num_motion)
-        if num_decoded > num_motion:
-            is_last = num_decoded == model.chunk.num_frames
-            next_state = None
-            if is_last:
-                if model.motion_vae == "full":
-                    last_frames = _own_last_frames(model, latent, reference, state, sampling)
-                    events.stage("motion decode")
-                motion_frames = torch.cat(last_frames, dim=1)[None, :, -num_motion:]
-                next_state = _state_after(state, spread.join(motion_frames))
-            yield FrameGroup(frames[:, num_hidden:], next_state, spread.corner_px)
+        stop = first + frames.shape[1]
+        if stop <= num_motion:
+            continue
+        next_state = None
+        if stop == model.chunk.num_frames:
+            if model.motion_vae == "full":
+                last_frames = _own_last_frames(model, latent, reference, state, sampling)
+                events.stage("motion decode")
+            motion_frames = torch.cat(last_frames, dim=1)[None, :, -num_motion:]
+            next_state = _state_after(state, spread.join(motion_frames))
+        yield FrameGroup(frames[:, max(0, num_motion - first) :], next_state, spread.corner_px)
+
+
+def _shown_groups(
+    model: ChunkModel,
+    latent: Tensor,
+    reference: Reference,
+    state: SessionState,
+    sampling: SamplingConfig,
+    events: RenderEvents,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield groups of a chunk as they are shown, each with the number of its first frame."""
+    chunk, motion = model.chunk, state.motion_frames
+    num_faded = num_faded_frames(sampling.join_frames, chunk)
+    # Frames that are neither shown, nor the next chunk's motion frames, nor the join's.
+    num_unused = min(chunk.num_motion_frames, chunk.num_new_frames)
+    if not num_faded or motion is None:
+        yield from _matched_groups(model, latent, reference, state, sampling, events, num_unused)
+        return
+    num_unused = min(num_unused, chunk.num_motion_frames - 1)
+    groups = _matched_groups(model, latent, reference, state, sampling, events, num_unused)
+    yield from fade_joins(
+        groups, motion[0, :, -1], model.spread.corner_px, chunk.num_motion_frames, num_faded
+    )
+
+
+def _matched_groups(
+    model: ChunkModel,
+    latent: Tensor,
+    reference: Reference,
+    state: SessionState,
+    sampling: SamplingConfig,
+    events: RenderEvents,
+    num_unused: int,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield decoded groups in the portrait's colours, but for those among the first, unused."""
+    num_decoded = 0
+    for group in _decode(model, latent, light=model.motion_vae is not None):
+        _check_finite(group, state.chunk_index, "the VAE's images are", model.spread)
+        events.stage("decode")
+        first, num_decoded = num_decoded, num_decoded + group.shape[2]
+        if num_decoded <= num_unused:
+            continue
+        frames = _match(group[0].float(), reference, sampling, model.spread)
+        events.stage("colour")
+        yield first, frames
 
 
 def _match(

@@ -227,10 +227,12 @@ class RenderPlan:
 
 
 def _sampled(sampling: SamplingConfig) -> dict[str, object]:
-    """Return the settings; the authors' area has no entry: older fingerprints stay valid."""
+    """Return the settings; those that are the authors' have no entry, as in older fingerprints."""
     values = asdict(sampling)
     if sampling.colour_area == "frame":
         del values["colour_area"]
+    if not sampling.join_frames:
+        del values["join_frames"]
     return values
 
 

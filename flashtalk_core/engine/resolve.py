@@ -302,6 +302,24 @@ def _check_motion(spec: RenderSpec) -> None:
         "out",
         subject="motion_vae",
     )
+    require(
+        not (spec.sampling.join_frames and _hides_motion_frames(spec)),
+        f"join frames {spec.sampling.join_frames}: by motion frames 'full' a light autoencoder "
+        "does not show what the next chunk goes on from, so the jump is unknown; use motion "
+        "frames 'shown' or 'light', or join frames 0",
+        subject="motion_vae",
+    )
+
+
+def _hides_motion_frames(spec: RenderSpec) -> bool:
+    """Return whether motion frames are others than those that are shown."""
+    return spec.model.light_vae != "none" and spec.motion_vae == "full"
+
+
+def _sampling(spec: RenderSpec, defaults: SamplingConfig) -> SamplingConfig:
+    """Return the settings; a model's own fading of joins goes where it is not possible."""
+    sampling = spec.sampling.over(defaults)
+    return replace(sampling, join_frames=0) if _hides_motion_frames(spec) else sampling
 
 
 def find_backend(placement: PlacementSpec, host: Host) -> Backend:
@@ -417,7 +435,7 @@ def _assemble(
         prompt=config.prompt if spec.prompt is None else spec.prompt,
         prompt_changes=spec.prompt_changes,
         size_px=size_px,
-        sampling=spec.sampling.over(config.sampling),
+        sampling=_sampling(spec, config.sampling),
         fit=spec.fit if pick is None else "cover",
         context=inputs.context,
         clip_tokens=inputs.clip_tokens,

@@ -131,6 +131,7 @@ class SamplingSpec:
     seed: int | None = None
     colour_strength: float | None = None
     colour_area: ColourArea | None = None
+    join_frames: int | None = None
     mouth_strength: float | None = None
 
     def over(self, defaults: SamplingConfig) -> SamplingConfig:

@@ -114,23 +114,27 @@ class Sessions:
             A chunk and its new frames after the last frame that was shown before,
             ``(B, 1 + F, 3, H, W)`` in ``[0, 1]``, where the model is.
         """
-        chunk, motion = self._models.config.chunk, self._portraits.first_motion
+        chunk, motion, before = self._models.config.chunk, self._portraits.first_motion, None
         if start_frames is not None:
-            motion = self._roller.next_motion(start_frames.to(motion))
-        shown, before, count = set(chunks), motion.new_empty(0), chunk.num_motion_frames
+            start_frames = start_frames.to(motion)
+            motion, before = self._roller.next_motion(start_frames), start_frames[:, :, -1]
+        shown, count = set(chunks), chunk.num_motion_frames
         for index in range(max(shown) + 1):
             windows = self._audio_windows(chunk_span(index, chunk))
             latent = self._make(windows, motion, self._noise(index))
             if index in shown:
                 frames = self._roller.show(latent, self._portraits)
-                before = before if index else frames[:, :, count - 1 : count]
-                together = torch.cat([before, frames[:, :, count:]], dim=2)
+                if before is None:
+                    before = frames[:, :, count - 1]
+                else:
+                    frames = self._roller.fade(frames, before)
+                together = torch.cat([before[:, :, None], frames[:, :, count:]], dim=2)
                 yield index, (together.transpose(1, 2) + 1) / 2
                 frames = frames[:, :, -count:]
             else:
                 ended = self._end(latent)
                 frames = correct_colours(ended, self._portraits, self._roller.colour_strength)
-            before = frames[:, :, -1:]
+            before = frames[:, :, -1]
             motion = self._roller.next_motion(frames)
 
     @torch.no_grad()

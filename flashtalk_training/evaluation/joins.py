@@ -102,13 +102,12 @@ def _measure(overlaps: Iterator[ChunkOverlap]) -> Joins:
 
 def _changes(overlap: ChunkOverlap) -> list[Tensor]:
     """Return the changes of :data:`Joins` and the mean movement, ``(B,)`` each, in ``[0, 2]``."""
-    before, count = overlap.before, overlap.num_motion
+    before, count, new = overlap.before, overlap.num_motion, overlap.shown
     (last, first), (last_raw, first_raw) = (
         (frames[:, :, count - 1], frames[:, :, count])
         for frames in (overlap.frames, overlap.unmatched)
     )
-    new = overlap.frames[:, :, count:]
-    pairs = [(first, before), (last, before), (first, last)]
+    pairs = [(new[:, :, 0], before), (last, before), (first, last)]
     pairs += [(last_raw, before), (first_raw, last_raw)]
     changes = [(one - other).abs().mean(dim=(1, 2, 3)) for one, other in pairs]
     within = (new[:, :, 1:] - new[:, :, :-1]).abs().mean(dim=(1, 3, 4))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.config.sampling import ColourArea, SamplingConfig, StepRule
+from flashtalk_core.engine.joins import faded, num_faded_frames
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.media.image.colour import ColourReference, match_colours, outside_mouth
 from flashtalk_core.models.vae.layers import CausalConv3d, Upsample, run_sequence
@@ -113,9 +114,11 @@ class ChunkOverlap(NamedTuple):
     before: Tensor
     """Last frame of the chunk before, ``(B, 3, H, W)`` in ``[-1, 1]``."""
     frames: Tensor
-    """As shown, ``(B, 3, F, H, W)``."""
+    """With their colours matched, ``(B, 3, F, H, W)``."""
     unmatched: Tensor
     """Before the match of colours, same shape."""
+    shown: Tensor
+    """New frames, the jump at the join faded out, ``(B, 3, F - M, H, W)``."""
     num_motion: int
     """Leading frames that are hidden; the last of them is ``before``, drawn again."""
 
@@ -137,6 +140,8 @@ class Roller:
     """T of a chunk."""
     num_motion_frames: int
     colour_strength: float
+    num_faded_frames: int = 0
+    """New frames over which the jump at a join is faded out."""
 
     @classmethod
     def around(
@@ -156,6 +161,7 @@ class Roller:
             num_latents=num_latent_frames(config.chunk.num_frames),
             num_motion_frames=config.chunk.num_motion_frames,
             colour_strength=sampling.colour_strength,
+            num_faded_frames=num_faded_frames(sampling.join_frames, config.chunk),
         )
 
     @torch.no_grad()
@@ -176,7 +182,16 @@ class Roller:
         unmatched = self.decode(latent)
         frames = correct_colours(unmatched, portraits, self.colour_strength)
         shown = frames[:, :, 0] if before is None else before
-        return ChunkOverlap(shown, frames, unmatched, self.num_motion_frames)
+        new = frames if before is None else self.fade(frames, before)
+        count = self.num_motion_frames
+        return ChunkOverlap(shown, frames, unmatched, new[:, :, count:], count)
+
+    @torch.no_grad()
+    def fade(self, frames: Tensor, before: Tensor) -> Tensor:
+        """Return what :meth:`show` returns as it is seen after ``before``, ``(B, 3, H, W)``."""
+        count = self.num_motion_frames
+        jump = before - frames[:, :, count - 1]
+        return faded(frames, jump, -count, self.num_faded_frames)
 
     @torch.no_grad()
     def end(self, latent: Tensor) -> Tensor:

@@ -24,9 +24,9 @@ STRANGE = (
 )  # fmt: skip
 OPTIONS = (
     "--image", "--audio", "--model", "--size", "--fit", "--prompt", "--steps", "--rule", "--shift",
-    "--seed", "--colour-strength", "--colour-area", "--mouth-strength", "--start", "--duration",
-    "--crf", "--device", "--dtype", "--attention", "--decode-latents", "--memory", "--lora",
-    "--speed", "-o",
+    "--seed", "--colour-strength", "--colour-area", "--join-frames", "--mouth-strength", "--start",
+    "--duration", "--crf", "--device", "--dtype", "--attention", "--decode-latents", "--memory",
+    "--lora", "--speed", "-o",
 )  # fmt: skip
 
 

@@ -124,12 +124,13 @@ def play(models, clip, sampling):
     return frames.permute(0, 3, 1, 2).float() / 255
 
 
-def test_batched_sessions_equal_single_ones(model, config, corpus):
+@pytest.mark.parametrize("join_frames", [0, 4])
+def test_batched_sessions_equal_single_ones(model, config, corpus, join_frames):
     models = load_avatar(model, "cpu")
     clips = held_out_clips(corpus, 2, config.size_px)
     portraits = torch.stack([clip.portrait for clip in clips])
     audio_inputs = [ArrayAudio(clip.samples) for clip in clips]
-    sampling = SamplingConfig(steps=2, rule="renoise", seed=7)
+    sampling = SamplingConfig(steps=2, rule="renoise", seed=7, join_frames=join_frames)
     together = torch.cat(list(Sessions(models, portraits, audio_inputs, sampling).play(3)), dim=1)
     for index, clip in enumerate(clips):
         alone = play(

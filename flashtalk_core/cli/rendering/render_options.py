@@ -213,6 +213,11 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         "an open mouth shifts no colours",
     )
     sampling.add_argument(
+        "--join-frames",
+        type=int,
+        help="new frames over which the jump from chunk to chunk is faded out, 0 (off) to 25",
+    )
+    sampling.add_argument(
         "--mouth-strength", type=float, help="movement of the mouth, 0 to 3; 1 is as trained"
     )
 

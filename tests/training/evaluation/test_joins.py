@@ -1,5 +1,7 @@
 """What a chunk's join is made of."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -21,7 +23,12 @@ def overlap(redrawn, onward, step, jump, unmatched=0.0):
     new = redrawn + steps.cumsum(0)
     levels = torch.cat([torch.full((NUM_MOTION,), redrawn), new])
     frames = levels.view(1, 1, -1, 1, 1).expand(1, 3, -1, 2, 2)
-    return ChunkOverlap(torch.zeros(1, 3, 2, 2), frames, frames + unmatched, NUM_MOTION)
+    return overlap_of(frames, frames + unmatched, frames[:, :, NUM_MOTION:])
+
+
+def overlap_of(frames, unmatched, shown):
+    """Return a join after a frame of zeros."""
+    return ChunkOverlap(torch.zeros(1, 3, 2, 2), frames, unmatched, shown, NUM_MOTION)
 
 
 def test_a_join_is_told_apart_by_cause():
@@ -43,6 +50,15 @@ def test_parts_may_cancel_each_other_and_colours_are_told_apart():
     assert found["onward_unmatched"] == pytest.approx(found["onward"])
 
 
+def test_a_faded_join_is_measured_as_it_is_shown_and_its_causes_as_they_are():
+    given = overlap(0.02, 0.03, 0.01, 0.01)
+    new = given.frames[:, :, NUM_MOTION:]
+    found = _measure(iter([overlap_of(given.frames, given.unmatched, new - 0.02)]))
+    assert found["join"] == pytest.approx(3.0, rel=1e-3)
+    assert found["redrawn"] == pytest.approx(2.0, rel=1e-3)
+    assert found["onward"] == pytest.approx(3.0, rel=1e-3)
+
+
 def test_what_every_latent_frame_costs_is_measured_beside_it():
     found = _measure(iter([overlap(0.0, 0.02, 0.01, 0.02)]))
     assert found["latents"] == pytest.approx(found["join"], rel=1e-3)
@@ -60,6 +76,9 @@ def test_overlaps_are_of_the_frames_that_a_session_shows_and_drawings_are_measur
     assert torch.equal((join.frames[:, :, NUM_MOTION:].transpose(1, 2) + 1) / 2, second)
     found = evaluate_joins(models, corpus, sampling, 2, held_out)
     assert found["model"] == pytest.approx(_measure(iter([join])))
+    faded = evaluate_joins(models, corpus, replace(sampling, join_frames=4), 2, held_out)
+    assert faded["model"]["join"] < found["model"]["join"]
+    assert faded["model"]["redrawn"] == pytest.approx(found["model"]["redrawn"], rel=0.05)
     # No transformer, and still no autoencoder draws the same frame twice alike.
     assert found["autoencoder"]["redrawn"] > 0.3
     assert found["autoencoder"]["movement"] > found["model"]["movement"]

@@ -43,8 +43,9 @@ from tests.unit.runtime.conftest import make_plan
 pytestmark = pytest.mark.cpu
 
 UNSET = dict.fromkeys(
-    ("steps", "rule", "shift", "seed", "colour_strength", "colour_area", "mouth_strength")
-)
+    ("steps", "rule", "shift", "seed", "colour_strength", "colour_area", "join_frames",
+     "mouth_strength")
+)  # fmt: skip
 
 
 def test_size_is_height_by_width():
@@ -119,6 +120,7 @@ def test_every_option_is_in_the_spec():
         *("--prompt-at", "2", "She nods", "--prompt-at", "3.5", "She smiles"),
         *("--steps", "2", "--rule", "renoise", "--shift", "3", "--seed", "5"),
         *("--colour-strength", "0.5", "--colour-area", "no-mouth", "--mouth-strength", "2"),
+        *("--join-frames", "6"),
         *("--device", "cpu", "--dtype", "bfloat16", "--attention", "sdpa", "--speed", "fused"),
         *("--no-fused-layers", "--memory", "offload:3", "--float8", "--decode-latents", "4"),
         *("--graph", "off", "--devices", "0,2", "--vae-grid", "2x1", "--vae-devices", "0, 1"),
@@ -140,6 +142,7 @@ def test_every_option_is_in_the_spec():
             seed=5,
             colour_strength=0.5,
             colour_area="no-mouth",
+            join_frames=6,
             mouth_strength=2.0,
         ),
         model=ModelSpec(

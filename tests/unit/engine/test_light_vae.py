@@ -14,7 +14,7 @@ from flashtalk_core.config.networks import VAEConfig
 from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.build import build_avatar
 from flashtalk_core.engine.plan import working_bytes
-from flashtalk_core.engine.resolve import Inputs, LocalHost, resolve
+from flashtalk_core.engine.resolve import Inputs, LocalHost, _sampling, resolve
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.engine.spec import ModelSpec, RenderSpec, SamplingSpec
 from flashtalk_core.errors import FlashTalkError, InvalidInputError
@@ -182,6 +182,20 @@ def test_what_cannot_be_used_is_refused_before_weights_load(vae, motion_vae, sub
         plan_of(spec_of(vae, motion_vae))
     assert caught.value.subject == subject
     assert said in str(caught.value)
+
+
+def test_joins_are_not_faded_from_frames_that_were_not_shown():
+    with pytest.raises(InvalidInputError, match="join frames 4: by motion frames 'full'") as caught:
+        plan_of(spec_of(join_frames=4))
+    assert caught.value.subject == "motion_vae"
+    for spec in (spec_of("none", join_frames=4), spec_of(motion_vae="shown", join_frames=4)):
+        assert plan_of(spec).request.sampling.join_frames == 4
+
+
+@pytest.mark.parametrize(("motion_vae", "expected"), [("full", 0), ("shown", 4)])
+def test_a_model_s_own_fading_goes_where_it_is_not_possible(motion_vae, expected):
+    found = _sampling(spec_of(motion_vae=motion_vae), SamplingConfig(join_frames=4))
+    assert (found.join_frames, found.seed) == (expected, 3)
 
 
 def test_a_spec_keeps_it():

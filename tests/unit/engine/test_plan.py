@@ -44,6 +44,8 @@ OTHERS = {
     "rule": {"rule": "renoise"},
     "colour": {"colour_strength": 0.5},
     "area": {"colour_area": "no-mouth"},
+    "joins": {"join_frames": 4},
+    "longer joins": {"join_frames": 8},
     "mouth": {"mouth_strength": 0.5},
     "chunk": {"chunk": ChunkConfig(num_frames=41)},
     "motion": {"chunk": ChunkConfig(num_motion_frames=9)},
@@ -65,10 +67,11 @@ def test_every_setting_counts(make_plan):
     assert same == []
 
 
-def test_the_authors_area_leaves_older_fingerprints_as_they_were(make_plan):
-    assert "colour_area" not in _sampled(SamplingConfig())
-    assert "colour_area" not in _drawn_by(make_plan().checkpoint.config)["sampling"]
-    assert _sampled(SamplingConfig(colour_area="no-mouth"))["colour_area"] == "no-mouth"
+@pytest.mark.parametrize(("name", "other"), [("colour_area", "no-mouth"), ("join_frames", 4)])
+def test_what_is_as_the_authors_do_leaves_older_fingerprints_as_they_were(make_plan, name, other):
+    assert name not in _sampled(SamplingConfig())
+    assert name not in _drawn_by(make_plan().checkpoint.config)["sampling"]
+    assert _sampled(SamplingConfig(**{name: other}))[name] == other
 
 
 def test_blocks_on_the_host_do_not_count(make_plan):

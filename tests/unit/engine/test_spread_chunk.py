@@ -107,6 +107,22 @@ def test_bands_leave_the_mouth_out_as_one_device_does(toy):
     assert not torch.allclose(frames, by_authors, atol=1e-3)
 
 
+def test_bands_fade_joins_as_one_device_does(toy):
+    """Each rank its own part of the jump; rank 4 has none."""
+    sampling = replace(SAMPLING, join_frames=3)
+    expected = chunks_of(toy, toy.model, 2, sampling)
+
+    def work(group):
+        spread = BandedImages.over(VaeGrid((2, 2), (2, 4)), group)
+        return chunks_of(toy, model_of(toy, spread), 2, sampling)
+
+    frames = torch.cat([group.frames for group in expected], dim=1)
+    torch.testing.assert_close(whole_frames(run_ranks(5, work)), frames, atol=1e-5, rtol=0)
+    plain = torch.cat([group.frames for group in chunks_of(toy, toy.model, 2)], dim=1)
+    changed = (frames - plain).abs().amax(dim=(0, 2, 3)) > 1e-4
+    assert changed.nonzero().flatten().tolist() == [8, 9, 10]
+
+
 def test_a_portrait_is_encoded_in_bands(toy):
     num_frames = toy.model.chunk.num_frames
     expected = encode_portrait(toy.vae, toy.clip_tokens, toy.image, num_frames)
