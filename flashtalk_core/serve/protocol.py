@@ -1,4 +1,4 @@
-"""Messages between a client and the server; docs/LIVE_PROTOCOL.md describes them for clients."""
+"""Messages of clients and server, errors as answers; docs/LIVE_PROTOCOL.md describes them."""
 
 from __future__ import annotations
 
