@@ -8,8 +8,8 @@ import base64
 import sys
 from collections.abc import AsyncIterator
 
-from flashtalk_client import LiveAvatar, Played, Start
-from openai import AsyncOpenAI
+from flashtalk_client import LiveAvatar, Played, RefusedError, Start
+from openai import AsyncOpenAI, OpenAIError
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
 
@@ -81,11 +81,16 @@ async def main(url: str = "http://127.0.0.1:8190") -> None:
     """Talk; the server's address may be named."""
     avatar = await LiveAvatar.connect(url, Start(rate=24_000, pictures="none"))
     sys.stdout.write(f"watch {avatar.stream_url}\n")
-    async with AsyncOpenAI().realtime.connect(model="gpt-realtime") as agent:
-        await agent.session.update(session={"type": "realtime", "output_modalities": ["audio"]})
-        await Talk(avatar, agent).run(typed())
-    await avatar.close()
+    try:
+        async with AsyncOpenAI().realtime.connect(model="gpt-realtime") as agent:
+            await agent.session.update(session={"type": "realtime", "output_modalities": ["audio"]})
+            await Talk(avatar, agent).run(typed())
+    finally:
+        await avatar.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (ConnectionError, OpenAIError, RefusedError) as error:
+        sys.exit(f"error: {error}")

@@ -187,5 +187,7 @@ async def test_refusals_say_why(server, strict_server):
     assert refused.value.code == "token"
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
         await LiveAvatar.connect("http://127.0.0.1:9")
+    with pytest.raises(ConnectionError, match="no address; use http://HOST:PORT"):
+        await LiveAvatar.connect("127.0.0.1:8190")
     with pytest.raises(ValueError, match="multiple of 25"):
         Start(rate=22_051)

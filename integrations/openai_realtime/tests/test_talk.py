@@ -4,7 +4,11 @@ import asyncio
 import base64
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from aiohttp import WSMsgType, web
@@ -75,6 +79,21 @@ async def service(tone):
     service.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     yield service
     await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [(None, "error: Missing credentials"), ("127.0.0.1", "error: FlashTalk server '127.0.0.1'")],
+)
+def test_what_is_missing_is_said_in_a_line_and_no_session_is_left(server, address, message):
+    variables = {name: value for name, value in os.environ.items() if "OPENAI" not in name}
+    command = [sys.executable, str(TALK), address or server]
+    found = subprocess.run(command, env=variables, input="", capture_output=True, text=True)
+    assert found.returncode == 1
+    assert found.stderr.startswith(message)
+    assert "Traceback" not in found.stderr
+    with urlopen(f"{server}/stats") as answer:
+        assert json.load(answer)["open_sessions"] == 0
 
 
 async def test_what_was_not_heard_is_cut_from_the_transcript(talk, server, service):

@@ -44,6 +44,8 @@ async def connect(url: str, start: str, token: str) -> Connection:
         RefusedError: If the server does not take the session.
         ConnectionError: If there is no server, or it does not answer.
     """
+    if not url.startswith(("http://", "https://")):
+        raise ConnectionError(f"FlashTalk server {url!r}: no address; use http://HOST:PORT")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     http = aiohttp.ClientSession(headers=headers)
     try:
