@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from ..errors import FlashTalkError
 from ..live.shown import Shown
 from ..log import printable_log
 from .protocol import Format, pack_frame
@@ -110,6 +111,8 @@ class OutputThread(Thread):
                 self._output.take(shown)
             if not is_whole:
                 _log.warning("%s fell %d frames behind and was ended", self.name, self._capacity)
+        except FlashTalkError as error:  # of the disk
+            _log.error("%s was ended, and the session goes on without: %s", self.name, error)
         except Exception:  # the border between a session and one that takes its frames
             _log.exception("%s failed and was ended", self.name)
         try:

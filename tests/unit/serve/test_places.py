@@ -6,10 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
+import numpy as np
 import pytest
+import torch
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
-from flashtalk_core.errors import InvalidInputError  # noqa: E402
+from flashtalk_core.errors import InvalidInputError, OutputError  # noqa: E402
+from flashtalk_core.live.shown import Shown  # noqa: E402
 from flashtalk_core.serve import outputs  # noqa: E402
 from flashtalk_core.serve import session as served  # noqa: E402
 from flashtalk_core.serve.outputs import OutputThread  # noqa: E402
@@ -221,6 +224,28 @@ def test_an_encoder_that_hangs_unwatched_holds_nobody_up(monkeypatch):
         may_end.set()
 
     running(test, hub)
+
+
+@pytest.mark.parametrize(
+    ("error", "has_traceback"), [(OutputError("disk full"), False), (RuntimeError("a bug"), True)]
+)
+def test_why_an_output_ended_is_logged_in_a_line_where_a_line_says_it(caplog, error, has_traceback):
+    class Broken:
+        def take(self, shown):
+            raise error
+
+        def close(self, *, is_whole):
+            assert not is_whole
+
+    ended = Event()
+    outputs.OutputThread("recorder", Broken(), lambda _: ended.set()).put(shown())
+    assert ended.wait(5)
+    (record,) = caplog.records
+    assert (bool(record.exc_info), "disk full" in caplog.text) == (has_traceback, not has_traceback)
+
+
+def shown():
+    return Shown(0, torch.zeros(2, 2, 3), np.zeros((1, 640), np.float32), None, is_held=False)
 
 
 def test_nothing_begins_while_the_server_stops_or_after(monkeypatch):
