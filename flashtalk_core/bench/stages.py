@@ -15,7 +15,7 @@ from ..acceleration.attention_kernels import KERNELS, attention_name
 from ..acceleration.kernel_options import KernelOptions
 from ..config.sampling import SamplingConfig
 from ..geometry import check_size
-from ..live.engine import live_chunk
+from ..live.chunks import live_chunk
 from ..models.attention import Attention, sdpa
 from ..models.transformer.model import AvatarDiT
 from ..quantization.blocks import convert_blocks

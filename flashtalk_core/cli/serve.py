@@ -99,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(missing_package("aiohttp")) from error
     from ..engine.events import NO_EVENTS
     from ..live.audio.silero import find_silero
+    from ..live.chunks import live_chunks
     from ..live.decide import Policy
-    from ..live.engine import live_chunks
     from ..live.plan import plan_live
     from ..serve.access import Access
     from ..serve.app import LiveApp

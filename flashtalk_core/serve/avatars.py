@@ -22,8 +22,9 @@ from ..engine.request import AvatarRequest
 from ..engine.state import FrameGroup
 from ..errors import FlashTalkError, InvalidInputError, require
 from ..live.audio.sound import LiveSound
+from ..live.chunks import live_chunks
 from ..live.decide import ChunkCost, Policy
-from ..live.engine import LiveEngine, live_chunks, open_engine, prepare_idle
+from ..live.engine import LiveEngine, open_engine, prepare_idle
 from ..live.idle import IdleLoop
 from ..live.session import Job
 from ..media.audio.source import SampleReader

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.config.chunk import ChunkConfig
-from flashtalk_core.live.engine import live_chunk
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_core.models.encoders.audio import AudioEncoder
 
 from .audio_windows import Windows

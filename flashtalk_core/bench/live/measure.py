@@ -22,9 +22,10 @@ from ...files.output_path import check_output
 from ...live.audio.gate import Gate
 from ...live.audio.silero import SileroDetector
 from ...live.audio.sound import MAX_WAITING_S, LiveSound
+from ...live.chunks import live_chunks
 from ...live.clock import LEAD_S
 from ...live.decide import ChunkCost, Policy, first_cost
-from ...live.engine import LiveEngine, live_chunks, open_engine, prepare_idle
+from ...live.engine import LiveEngine, open_engine, prepare_idle
 from ...live.plan import plan_live
 from ...live.realtime import run_live
 from ...live.recording import Recording

@@ -13,9 +13,9 @@ from ...config.chunk import ChunkConfig
 from ...engine.state import FrameGroup, SessionState
 from ...errors import require
 from ...live.audio.sound import LiveSound
+from ...live.chunks import live_chunks
 from ...live.clock import LEAD_S
 from ...live.decide import ChunkCost, Policy
-from ...live.engine import live_chunks
 from ...live.idle import IdleLoop
 from ...live.scheduler import num_speakers
 from ...live.session import Job, LiveSession

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from flashtalk_core.errors import FlashTalkError, InvalidInputError
-from flashtalk_core.live.engine import live_chunk
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.experiment.cells import Workbench

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.live.engine import live_chunk
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.drawn_faces.motion import MotionCurves, sample_curves

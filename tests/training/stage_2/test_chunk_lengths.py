@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.live.engine import live_chunk
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_training.recipe import DistillRecipe, DiTRecipe, TinyRecipe
 from flashtalk_training.runs.curves import read_curve
 from flashtalk_training.stage_1.movement_codes import CodeLayout, read_codes

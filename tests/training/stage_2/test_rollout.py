@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flashtalk_core.config.chunk import ChunkConfig
-from flashtalk_core.live.engine import live_chunk
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_core.media.image.colour import ColourReference, match_colours
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_training.stage_2.rollout import (

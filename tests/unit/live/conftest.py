@@ -9,8 +9,9 @@ import torch
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.engine.state import FrameGroup, SessionState
 from flashtalk_core.live.audio.sound import LiveSound
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_core.live.decide import ChunkCost, Policy
-from flashtalk_core.live.engine import LiveEngine, live_chunk
+from flashtalk_core.live.engine import LiveEngine
 from flashtalk_core.live.idle import IdleLoop
 from flashtalk_core.live.session import LiveSession
 from flashtalk_core.live.simulate import Simulation

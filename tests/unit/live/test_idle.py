@@ -8,7 +8,8 @@ import torch
 
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.errors import InvalidInputError
-from flashtalk_core.live.engine import live_chunks, prepare_idle
+from flashtalk_core.live.chunks import live_chunks
+from flashtalk_core.live.engine import prepare_idle
 from flashtalk_core.live.idle import IdleLoop, blend, close_loop
 from flashtalk_core.live.timeline import Timeline
 

@@ -10,8 +10,8 @@ import torch
 from flashtalk_core.engine.build import build_avatar
 from flashtalk_core.engine.session import run_session
 from flashtalk_core.live.audio.sound import LiveSound
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_core.live.decide import Policy
-from flashtalk_core.live.engine import live_chunk
 from flashtalk_core.media.audio.probe import AnalysisStream
 from tests.unit.live.tiny_session import (
     RATE_HZ,

@@ -15,8 +15,9 @@ from flashtalk_core.engine.encoding_cache import EncodingMemo
 from flashtalk_core.engine.resolve import Inputs, LocalHost, resolve
 from flashtalk_core.engine.spec import ModelSpec, RenderSpec, SamplingSpec
 from flashtalk_core.live.audio.sound import LiveSound
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_core.live.decide import ChunkCost
-from flashtalk_core.live.engine import live_chunk, open_engine, portrait_of
+from flashtalk_core.live.engine import open_engine, portrait_of
 from flashtalk_core.live.idle import IdleLoop
 from flashtalk_core.live.session import LiveSession
 from flashtalk_core.live.simulate import Simulation

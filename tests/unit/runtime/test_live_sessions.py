@@ -14,7 +14,8 @@ from flashtalk_core.engine.state import SessionState
 from flashtalk_core.errors import WorkerError
 from flashtalk_core.geometry import span_at
 from flashtalk_core.live.audio.sound import LiveSound
-from flashtalk_core.live.engine import live_chunks, open_engine
+from flashtalk_core.live.chunks import live_chunks
+from flashtalk_core.live.engine import open_engine
 from flashtalk_core.live.session import Job
 from flashtalk_core.media.audio.info import AudioInfo
 from flashtalk_core.placement.residency import CachedNetworks

@@ -9,8 +9,9 @@ import torch
 
 from flashtalk_core.engine.spec import PlacementSpec, RenderSpec, SamplingSpec
 from flashtalk_core.engine.state import FrameGroup, SessionState
+from flashtalk_core.live.chunks import live_chunk
 from flashtalk_core.live.decide import ChunkCost
-from flashtalk_core.live.engine import LiveEngine, live_chunk
+from flashtalk_core.live.engine import LiveEngine
 from flashtalk_core.live.idle import IdleLoop
 from flashtalk_core.live.plan import plan_live
 from flashtalk_core.serve.access import Access
