@@ -137,7 +137,8 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     if job.is_done("dit"):
         return True
     files, recipe, device = job.files, job.recipe.dit, job.device
-    kernels = KernelCache(files.runs, device)
+    # Nothing is compiled elsewhere.
+    kernels = KernelCache(files.runs, device) if device.type == "cuda" else None
     vae = trained_vae(files.runs, job.config.vae, device)
     job = dataclasses.replace(job, config=dataclasses.replace(job.config, vae=vae.config))
     audio = trained_audio_encoder(files.runs, job.config.audio, device)
@@ -147,7 +148,8 @@ def train_dit(job: TrainingJob, part_s: float) -> bool:
     bank = _filled_bank(job, recipe.num_clips, False, seed, vae, audio)
     held_out = _filled_bank(job, recipe.num_held_out_clips, True, HELD_OUT_SEED, vae, audio)
     trainer = DiTTrainer(job.config, recipe, bank, held_out, tokens, device, files.runs, _DIT_SEED)
-    return trainer.run(job.recipe.budgets_s["dit"], part_s, on_report=kernels.save)
+    on_report = None if kernels is None else kernels.save
+    return trainer.run(job.recipe.budgets_s["dit"], part_s, on_report=on_report)
 
 
 def distill(job: TrainingJob, part_s: float, *, sharded: bool = False) -> bool:
