@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
 from ..errors import InvalidInputError
-from . import convert
-from .batch import command as batch
-from .diagnosis import doctor
-from .program import Command, Program, run
-from .rendering import command as render
-from .rendering.jobs import Jobs
+from .program import Command, LazyCommand, Program, run
 
 PACKAGE = __name__.partition(".")[0]
+COMMANDS = {
+    "render": "rendering.command",
+    "batch": "batch.command",
+    "jobs": "rendering.jobs",
+    "convert": "convert",
+    "doctor": "diagnosis.doctor",
+}
+"""Commands and their modules."""
 TOOLS = {
     "serve": "serve",
     "comfy-batch": "batch.comfy",
@@ -32,9 +37,24 @@ TRAINING = {
 """Commands of the package ``flashtalk_training``, by what may be typed for them here."""
 
 
-def _find_tools() -> dict[str, Command]:
-    modules = {name: f"{__package__}.{module}" for name, module in TOOLS.items()}
-    return {name: import_module(module) for name, module in modules.items() if _is_there(module)}
+def _commands() -> tuple[Command, ...]:
+    modules = COMMANDS | {name: module for name, module in TOOLS.items() if name in _THERE}
+    loads: dict[str, Callable[[], Command]] = {
+        name: partial(_load, module) for name, module in modules.items()
+    }
+    loads["jobs"] = _load_jobs
+    return tuple(LazyCommand(name, load) for name, load in loads.items())
+
+
+def _load(module: str) -> Command:
+    return import_module(f"{__package__}.{module}")
+
+
+def _load_jobs() -> Command:
+    from .rendering.command import open_engine
+    from .rendering.jobs import Jobs
+
+    return Jobs(open_engine)
 
 
 def _is_there(module: str) -> bool:
@@ -44,7 +64,7 @@ def _is_there(module: str) -> bool:
         return False
 
 
-_TOOLS = _find_tools()
+_THERE = {name for name, module in TOOLS.items() if _is_there(f"{__package__}.{module}")}
 
 
 def _check_there(arguments: list[str]) -> None:
@@ -57,7 +77,7 @@ def _check_there(arguments: list[str]) -> None:
             "in the project's repository"
         )
     name = next(iter(words), "")
-    if name in TOOLS and name not in _TOOLS:
+    if name in TOOLS and name not in _THERE:
         raise InvalidInputError(
             f"command {name!r}: this copy is the published pack, which can only render; "
             "use the project's repository for it"
@@ -67,7 +87,7 @@ def _check_there(arguments: list[str]) -> None:
 PROGRAM = Program(
     name="python -m flashtalk_core",
     description="A portrait and speech become a talking video.",
-    commands=(render, batch, Jobs(render.open_engine), convert, doctor, *_TOOLS.values()),
+    commands=_commands(),
     packages=(PACKAGE,),
     check=_check_there,
 )

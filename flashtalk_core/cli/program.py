@@ -39,6 +39,19 @@ class Command(Protocol):
 
 
 @dataclass(frozen=True)
+class LazyCommand:
+    """A command that is imported when it is typed, or all of them are listed."""
+
+    name: str
+    """What is typed."""
+    load: Callable[[], Command]
+
+    def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        """Add the command; see :class:`Command`."""
+        self.load().add_parser(subparsers)
+
+
+@dataclass(frozen=True)
 class Program:
     """Commands under one name.
 
@@ -90,11 +103,12 @@ class RaisingParser(argparse.ArgumentParser):
         raise InvalidInputError(f"{shown}; see `{self.prog} --help`")
 
 
-def build_parser(program: Program) -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def build_parser(program: Program, typed: str = "") -> argparse.ArgumentParser:
+    """Return the parser of all commands, or of one alone if it is known which was typed."""
     parser = RaisingParser(prog=program.name, description=program.description)
     subparsers: Any = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in program.commands:
+    named = [each for each in program.commands if isinstance(each, LazyCommand)]
+    for command in [each for each in named if each.name == typed] or program.commands:
         command.add_parser(subparsers)
     return parser
 
@@ -129,7 +143,8 @@ def run(program: Program, argv: list[str] | None = None) -> int:
     with standard_streams(), log_to_stderr(debug, program.packages), stop_on_termination():
         try:
             program.check(arguments)
-            args = build_parser(program).parse_args(with_negative_values(arguments))
+            typed = next((each for each in arguments if not each.startswith("-")), "")
+            args = build_parser(program, typed).parse_args(with_negative_values(arguments))
             check_surroundings()
             return int(args.run(args))
         except (Exception, KeyboardInterrupt) as error:

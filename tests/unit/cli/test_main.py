@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flashtalk_core.cli import main as command_line
+from flashtalk_core.cli.program import build_parser
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.packages import install_command
 
@@ -278,3 +279,29 @@ def test_idle_threads_sleep_soon_unless_asked_otherwise():
             text=True,
         )
         assert done.stdout.split()[-1] == found, done.stderr
+
+
+@pytest.mark.parametrize("typed", ["render", "jobs", "doctor"])
+def test_of_a_command_that_was_typed_no_other_is_built(typed):
+    def choices(parser):
+        return next(act.choices for act in parser._actions if act.dest == "command")
+
+    assert list(choices(build_parser(command_line.PROGRAM, typed))) == [typed]
+    everything = choices(build_parser(command_line.PROGRAM))
+    assert typed in everything
+    assert len(everything) > len(command_line.COMMANDS)
+    assert choices(build_parser(command_line.PROGRAM, "rendre")).keys() == everything.keys()
+
+
+def test_starting_a_render_imports_no_other_command():
+    script = (
+        "import sys; from flashtalk_core.cli.main import COMMANDS, TOOLS, main; main(['render']); "
+        "others = set((COMMANDS | TOOLS).values()) - {'rendering.command'}; "
+        "found = {f'flashtalk_core.cli.{name}' for name in others} & sys.modules.keys(); "
+        "assert not found, found"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "-o/--output" in done.stderr
