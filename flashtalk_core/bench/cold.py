@@ -57,12 +57,13 @@ class ColdStart:
     """From the files to the device, changes of the weights for the execution mode included."""
     gigabytes: float
     """Read from the files."""
-    to_first_chunk: float
-    """The portrait's encoding included."""
-    second_chunk: float
-    other_size: float
+    to_first_chunk: float | None = None
+    """The portrait's encoding included; ``None`` where weights were read and nothing else, as in
+    the next three."""
+    second_chunk: float | None = None
+    other_size: float | None = None
     """First chunk at another size."""
-    first_size_again: float
+    first_size_again: float | None = None
 
 
 def measure_cold_starts(
@@ -76,8 +77,8 @@ def measure_cold_starts(
     Args:
         config: Sizes; the text encoder and the vision tower are left out.
         options: ``speed``, ``float8``, ``attention``, ``device``, ``dtype``, ``size_px``,
-            ``other_size_px``, ``steps``, ``decode_latents``, ``from_disk`` and ``read_ahead``, as
-            plain values.
+            ``other_size_px``, ``steps``, ``decode_latents``, ``from_disk``, ``read_ahead`` and
+            ``only_read``, as plain values.
         folder: Where weights and caches go; what is written stays.
         progress: Called with the name of each part when it begins.
 
@@ -168,14 +169,20 @@ def report_start(folder: str, start_s: str, values: str) -> None:
     for network in (networks.dit, networks.vae):
         set_execution(network, paths, device)
     laps.end("to_read")
+    if not options["only_read"]:
+        _run_chunks(networks, options, laps)
+    size = sum(path.stat().st_size for path in _paths(Path(folder)))
+    sys.stdout.write(json.dumps(laps.found | {"gigabytes": size / 1e9}) + "\n")
+
+
+def _run_chunks(networks: Networks, options: dict[str, Any], laps: _Laps) -> None:
     sizes = [options["size_px"], options["size_px"], options["other_size_px"], options["size_px"]]
     names = ("to_first_chunk", "second_chunk", "other_size", "first_size_again")
     for name, size_px in zip(names, sizes, strict=True):
         inputs = random_inputs(networks, tuple(size_px), options["steps"])
-        run_chunk(networks, inputs, options["decode_latents"], StageClock(device))
+        clock = StageClock(torch.device(options["device"]))
+        run_chunk(networks, inputs, options["decode_latents"], clock)
         laps.end(name)
-    size = sum(path.stat().st_size for path in _paths(Path(folder)))
-    sys.stdout.write(json.dumps(laps.found | {"gigabytes": size / 1e9}) + "\n")
 
 
 def _config(options: dict[str, Any]) -> AvatarConfig:

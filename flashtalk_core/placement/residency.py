@@ -9,9 +9,13 @@ from typing import Any, TypeVar, cast
 
 from torch import nn
 
+from ..models.encoders.audio import AudioEncoder
+from ..models.transformer.model import AvatarDiT
+from ..models.vae.model import VideoVAE
 from ..offload.tensors import synchronize
 from ..weights.load import AvatarCheckpoint
 from .load import LoadedNetwork, load_network
+from .load_ahead import LoadAhead
 from .place import Placement
 from .provider import LoadEvents
 from .reading_ahead import NetworksAhead
@@ -39,13 +43,17 @@ class CachedNetworks:
             checkpoint: Files of the networks.
             placement: Where they run.
             events: Receives the loading of each tensor; ``None`` reports nothing.
-            reads_ahead: Whether files of the networks after it are read while one is, and runs.
+            reads_ahead: Whether files of the networks after it are read while one is, and runs;
+                on a CPU those networks are also loaded while the portrait is encoded.
         """
         self._checkpoint = checkpoint
         self._placement = placement
         self._events = events
         self._networks: dict[type[nn.Module], LoadedNetwork[Any]] = {}
         self._ahead = NetworksAhead() if reads_ahead else None
+        self._loading = LoadAhead(self._load)
+        # On a GPU room is made for one network after another.
+        self._loads_ahead = reads_ahead and placement.device.type == "cpu"
 
     @contextmanager
     def acquire(self, kind: type[N]) -> Iterator[N]:
@@ -53,10 +61,20 @@ class CachedNetworks:
         if kind not in self._networks:
             if self._ahead is not None:
                 self._ahead.begin(self._checkpoint, kind, self._networks)
-            self._networks[kind] = load_network(
-                self._checkpoint, self._placement, kind, events=self._events
-            )
+            self._networks[kind] = self._loading.take(kind) or self._load(kind)
+        if kind is VideoVAE:
+            self._load_ahead()
         yield cast("N", self._networks[kind].network)
+
+    def _load(self, kind: type[nn.Module]) -> LoadedNetwork[Any]:
+        return load_network(self._checkpoint, self._placement, kind, events=self._events)
+
+    def _load_ahead(self) -> None:
+        """Load what a chunk takes while the portrait is encoded, before its first one."""
+        if self._loads_ahead:
+            self._loads_ahead = False
+            kinds = (AvatarDiT, AudioEncoder)
+            self._loading.begin([kind for kind in kinds if kind not in self._networks])
 
     def release(self, kind: type[nn.Module]) -> None:
         """Evict a network; see :class:`.provider.Residency`."""

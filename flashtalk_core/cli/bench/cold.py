@@ -41,6 +41,9 @@ def add_cold(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="store_false",
         help="read tensors one by one, as they are asked for",
     )
+    part.add_argument(
+        "--only-read", action="store_true", help="start, read the weights, and run no chunk"
+    )
     part.add_argument("--speed", choices=SPEED_WORDS, default="auto")
     part.add_argument("--float8", action="store_true", help="large layers in FP8")
     part.add_argument("--attention", default="auto")
@@ -95,6 +98,7 @@ def run_cold(args: argparse.Namespace) -> int:
         "decode_latents": args.decode_latents,
         "from_disk": args.from_disk,
         "read_ahead": args.read_ahead,
+        "only_read": args.only_read,
     }
     config = replace(config, dit=replace(config.dit, num_layers=layers))
     with TemporaryDirectory(dir=args.folder) as folder:

@@ -25,6 +25,7 @@ OPTIONS = {
     "speed": "fused", "float8": True, "attention": "sdpa", "device": "cpu", "dtype": "float32",
     "size_px": (32, 32), "other_size_px": (32, 48), "steps": 1, "decode_latents": 8,
     "layers": 1, "model": "FlashTalk-tiny", "from_disk": True, "read_ahead": True,
+    "only_read": False,
 }  # fmt: skip
 
 
@@ -76,6 +77,15 @@ def test_laps_add_up_to_the_wall_clock():
 def test_wrong_options_are_refused_before_anything_is_written(capsys, option, shown):
     assert main(["bench", "cold", "--model", "tiny", "--device", "cpu", *option]) == 2
     assert shown in capsys.readouterr().err
+
+
+@pytest.mark.bench
+def test_reading_alone_runs_no_chunk(tmp_path, capsys):
+    _write_weights(one_block(), tmp_path, OPTIONS)
+    report_start(str(tmp_path), repr(time.time()), json.dumps(OPTIONS | {"only_read": True}))
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {"to_import", "to_read", "gigabytes"}
+    assert _measured("warm", 1e9, found).to_first_chunk is None
 
 
 @pytest.mark.manual  # four chunks
