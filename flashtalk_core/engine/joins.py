@@ -3,7 +3,8 @@
 The last frame that is shown of a chunk is the last motion frame of the next one, which decodes it
 again and hides it. New frames go on from that hidden one, so the picture jumps by the difference of
 the two. It is known at the join, without anything to be remembered: the shown frame is an input of
-the chunk.
+the chunk. A share of the step from the hidden frame to the first new one is held back as well: that
+step, too, is larger than those within a group of frames that are decoded from one latent frame.
 
 Axis legend: F frames, H W pixels; leading axes, such as channels, are arbitrary.
 """
@@ -16,6 +17,10 @@ import torch
 from torch import Tensor
 
 from ..config.chunk import ChunkConfig
+
+_HELD_BACK = 0.1
+"""Share of the step onward: with it a join changes no more than any other border of latent frames
+(docs/training/LOG.md)."""
 
 
 def num_faded_frames(wanted: int, chunk: ChunkConfig) -> int:
@@ -38,8 +43,8 @@ def fade_joins(
 
     Args:
         groups: Groups of decoded frames, ``(3, f, H, W)`` in ``[-1, 1]``, which may be a part of
-            each frame; with the number of the first frame in the chunk. One has the last motion
-            frame.
+            each frame; with the number of the first frame in the chunk. They have the last motion
+            frame and all that follow it.
         before: Whole frame that was shown before the chunk, ``(3, H, W)``.
         corner_px: Row and column of the whole frame where the part begins.
         num_motion: Motion frames of the chunk.
@@ -48,13 +53,28 @@ def fade_joins(
     Yields:
         The groups, new frames changed.
     """
+    hidden: Tensor | None = None
     jump: Tensor | None = None
     for first, frames in groups:
-        last_hidden = num_motion - 1 - first
-        if 0 <= last_hidden < frames.shape[1]:
-            jump = _part(before, corner_px, frames).to(frames) - frames[:, last_hidden]
+        new = num_motion - first
+        if 0 < new <= frames.shape[1]:
+            hidden = frames[:, new - 1]
+        if 0 <= new < frames.shape[1]:
+            assert hidden is not None, "the last motion frame was decoded before"
+            jump = jump_at(_part(before, corner_px, frames).to(frames), hidden, frames[:, new])
         changed = frames if jump is None else faded(frames, jump, first - num_motion, num_frames)
         yield first, changed
+
+
+def jump_at(before: Tensor, hidden: Tensor, first: Tensor) -> Tensor:
+    """Return what is to be added to a chunk at its join, all frames ``(..., H, W)``.
+
+    Args:
+        before: Last frame that was shown.
+        hidden: The same frame, decoded again.
+        first: The first new frame.
+    """
+    return before - hidden + _HELD_BACK * (hidden - first)
 
 
 def faded(frames: Tensor, jump: Tensor, first: int, num_frames: int) -> Tensor:
@@ -62,7 +82,7 @@ def faded(frames: Tensor, jump: Tensor, first: int, num_frames: int) -> Tensor:
 
     Args:
         frames: ``(..., F, H, W)`` in ``[-1, 1]``.
-        jump: ``(..., H, W)``; the first new frame gets all of it.
+        jump: ``(..., H, W)``. The last motion frame, which is hidden, would get all of it.
         first: Number of the first of ``frames`` among the new ones; motion frames are below 0.
         num_frames: How many new frames are changed.
 
@@ -73,7 +93,7 @@ def faded(frames: Tensor, jump: Tensor, first: int, num_frames: int) -> Tensor:
     if start >= stop:
         return frames
     numbers = torch.arange(first + start, first + stop, device=frames.device)
-    weights = (1 - numbers / num_frames)[:, None, None]
+    weights = (1 - (numbers + 1) / (num_frames + 1))[:, None, None]
     changed = frames[..., start:stop, :, :] + weights * jump.unsqueeze(-3)
     rest = frames[..., :start, :, :], frames[..., stop:, :, :]
     return torch.cat([rest[0], changed.clamp(-1, 1), rest[1]], dim=-3)

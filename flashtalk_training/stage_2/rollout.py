@@ -16,7 +16,7 @@ from torch import Tensor
 
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.config.sampling import ColourArea, SamplingConfig, StepRule
-from flashtalk_core.engine.joins import faded, num_faded_frames
+from flashtalk_core.engine.joins import faded, jump_at, num_faded_frames
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.media.image.colour import ColourReference, match_colours, outside_mouth
 from flashtalk_core.models.vae.layers import CausalConv3d, Upsample, run_sequence
@@ -190,7 +190,7 @@ class Roller:
     def fade(self, frames: Tensor, before: Tensor) -> Tensor:
         """Return what :meth:`show` returns as it is seen after ``before``, ``(B, 3, H, W)``."""
         count = self.num_motion_frames
-        jump = before - frames[:, :, count - 1]
+        jump = jump_at(before, frames[:, :, count - 1], frames[:, :, count])
         return faded(frames, jump, -count, self.num_faded_frames)
 
     @torch.no_grad()

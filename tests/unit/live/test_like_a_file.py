@@ -33,10 +33,10 @@ def local():
     return local_engine()
 
 
-def file_frames(local, samples, rate_hz, look_ahead):
+def file_frames(local, samples, rate_hz, look_ahead, **sampling):
     sound = LiveSound(rate_hz)
     chunk = live_chunk(plan_of(sound, **SMALL).chunk, 33, look_ahead)
-    plan = file_plan(sound, chunk, **SMALL)
+    plan = file_plan(sound, chunk, **SMALL, **sampling)
     assert chunk.audio_lookback_frames == 172 - look_ahead
     sound.push(samples[None])
     sound.close()
@@ -70,16 +70,19 @@ def test_frames_are_equal_to_the_bit_whatever_the_blocks(local, rate_hz, look_ah
         assert np.array_equal(sounds[start : start + len(samples)], samples)
 
 
-def test_a_paced_microphone_gives_the_same_frames(local):
+@pytest.mark.parametrize("join_frames", [0, 6])
+def test_a_paced_microphone_gives_the_same_frames(local, join_frames):
     samples = speech()[: TOTAL * 640]
     with ExitStack() as stack:
-        live = TinySession(local, stack, policy=Policy(idle="still"), **SMALL)
+        live = TinySession(
+            local, stack, policy=Policy(idle="still"), join_frames=join_frames, **SMALL
+        )
         for start in range(0, len(samples), 320):
             live.push(1 + (start + 320) / RATE_HZ, samples[start : start + 320])
         live.run.at(1 + len(samples) / RATE_HZ, live.session.end)
         live.run.run(7)
         first = live.first_spoken()
-        expected = file_frames(local, samples, RATE_HZ, 0)
+        expected = file_frames(local, samples, RATE_HZ, 0, join_frames=join_frames)
         assert torch.equal(live.out.pictures[first : first + TOTAL], expected)
 
 

@@ -35,13 +35,13 @@ def speech():
     return soxr.resample(wave, rate, RATE_HZ).astype(np.float32)
 
 
-def plan_of(sound, size_px=None, steps=None):
+def plan_of(sound, size_px=None, steps=None, join_frames=None):
     """Return a plan whose audio is a live sound."""
     spec = RenderSpec(
         portrait=str(EXAMPLE / "portrait.png"),
         model=ModelSpec(name="tiny"),
         size_px=size_px,
-        sampling=SamplingSpec(steps=steps),
+        sampling=SamplingSpec(steps=steps, join_frames=join_frames),
     )
     return resolve(spec, LocalHost(), Inputs(audio_inputs=(AudioInfo.growing(sound),)))
 
@@ -98,12 +98,13 @@ class TinySession:
         policy,
         size_px=None,
         steps=None,
+        join_frames=None,
         rate_hz=RATE_HZ,
         idle=None,
         known=None,
     ):
         self.sound = LiveSound(rate_hz)
-        self.plan = plan_of(self.sound, size_px, steps)
+        self.plan = plan_of(self.sound, size_px, steps, join_frames)
         chunks = [live_chunk(self.plan.chunk, n, policy.look_ahead) for n in lengths]
         opened = open_engine(local, self.plan, self.sound, chunks)
         self.engine = stack.enter_context(opened)
@@ -121,7 +122,7 @@ class TinySession:
         return next(one.frame for one in self.out.shown if one.utterance is not None)
 
 
-def file_plan(sound, chunk, size_px=None, steps=None):
+def file_plan(sound, chunk, size_px=None, steps=None, join_frames=None):
     """Return the plan of a file with the arithmetic of a live chunk."""
-    plan = plan_of(sound, size_px, steps)
+    plan = plan_of(sound, size_px, steps, join_frames)
     return replace(plan, request=replace(plan.request, chunk=chunk))
