@@ -15,6 +15,7 @@ from .sockets import (
     ReferenceSocket,
     SpeechSocket,
     colour_input,
+    picture_inputs,
     seed_input,
     shift_input,
     steps_input,
@@ -72,6 +73,7 @@ class ChunkSampler(io.ComfyNode):
                     tooltip="Frames of a chunk, those taken over included, as trained: 33 "
                     "(FlashTalk) or 81 (InfiniteTalk).",
                 ),
+                *picture_inputs(),
             ],
             outputs=[ChunksSocket.Output(display_name="chunks")],
         )

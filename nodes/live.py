@@ -16,6 +16,7 @@ from .sockets import (
     ModelSocket,
     ReferenceSocket,
     colour_input,
+    picture_inputs,
     seed_input,
     shift_input,
     steps_input,
@@ -196,4 +197,5 @@ def _advanced() -> list[Any]:
             tooltip="The network silero-vad, an optional package, has to agree that a microphone "
             "hears speech; otherwise the level alone decides.",
         ),
+        *picture_inputs(),
     ]

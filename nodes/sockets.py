@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
-from .graph.sizes import MAX_SEED
+from ..flashtalk_core.config.sampling import MOST_JOIN_FRAMES
+from .graph.sizes import MAX_SEED, MODEL_JOINS, MODEL_RULE
 
 CATEGORY = "video/FlashTalk"
 
@@ -62,3 +65,28 @@ def colour_input(*, advanced: bool = False) -> io.Float.Input:
         tooltip="How strongly colours are matched to the portrait: 1 as the authors do, 0 not at "
         "all.",
     )
+
+
+def picture_inputs() -> list[Any]:
+    """Return the inputs of what else is done to decoded frames; workflows may lack them."""
+    return [
+        io.Combo.Input(
+            "colour_area",
+            options=[MODEL_RULE, "frame", "no-mouth"],
+            default=MODEL_RULE,
+            optional=True,
+            advanced=True,
+            tooltip="Pixels whose colours are matched: 'frame', all, as the authors do; "
+            "'no-mouth', those around the mouth, so that an open one shifts no colours.",
+        ),
+        io.Int.Input(
+            "join_frames",
+            default=MODEL_JOINS,
+            min=MODEL_JOINS,
+            max=MOST_JOIN_FRAMES,
+            optional=True,
+            advanced=True,
+            tooltip="Frames over which the jump from chunk to chunk is faded out; 0 leaves it, as "
+            "the authors do, and -1 is the model's own.",
+        ),
+    ]

@@ -35,6 +35,8 @@ _VALUES: dict[str, tuple[str, str, _Read]] = {
     "rule": (SAMPLER, "rule", lambda spec, _: spec.sampling.rule),
     "shift": (SAMPLER, "shift", lambda spec, _: spec.sampling.shift),
     "colour_strength": (SAMPLER, "colour_strength", lambda spec, _: spec.sampling.colour_strength),
+    "colour_area": (SAMPLER, "colour_area", lambda spec, _: spec.sampling.colour_area),
+    "join_frames": (SAMPLER, "join_frames", lambda spec, _: spec.sampling.join_frames),
     "crf": (PREVIEW, "quality", lambda _, crf: crf),
 }
 """Options of a row: the node that has them, its input, and the value."""

@@ -14,7 +14,7 @@ from ...flashtalk_core.stages.stage import FrameStage, chain
 from ..host.model_files import NONE
 from ..host.render_host import ComfyHost
 from .descriptions import RenderDescription, refuse_hosted
-from .sizes import MODEL_RULE
+from .sizes import MODEL_JOINS, MODEL_RULE
 
 if TYPE_CHECKING:
     from ...flashtalk_core.config.light_vae import MotionVAE
@@ -155,6 +155,14 @@ def _sampling(speech: SpeechDescription, settings: Mapping[str, Any]) -> Samplin
     names = ("seed", "steps", "shift", "colour_strength")
     return SamplingSpec(
         **{name: settings[name] for name in names},
-        rule=None if settings["rule"] == MODEL_RULE else settings["rule"],
+        rule=_unless(MODEL_RULE, settings["rule"]),
+        # Workflows that were saved before these were inputs have neither.
+        colour_area=_unless(MODEL_RULE, settings.get("colour_area", MODEL_RULE)),
+        join_frames=_unless(MODEL_JOINS, settings.get("join_frames", MODEL_JOINS)),
         mouth_strength=speech.mouth_strength,
     )
+
+
+def _unless(model: Any, value: Any) -> Any:
+    """Return a setting; ``None`` for the value that says the model's own."""
+    return None if value == model else value

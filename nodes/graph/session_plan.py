@@ -12,6 +12,7 @@ from .descriptions import ReferenceDescription, SpeechDescription
 from .sizes import MIN_CHUNK_FRAMES, MODEL_RULE
 
 _SAMPLER = ("seed", "steps", "shift", "colour_strength", "chunk_frames")
+_OPTIONAL = ("colour_area", "join_frames")
 
 
 def unknown_speech() -> SpeechDescription:
@@ -40,4 +41,5 @@ def sampler_settings(reference: ReferenceDescription, values: Mapping[str, Any])
         subject="chunk_frames",
     )
     settings = {name: values[name] for name in _SAMPLER}
+    settings |= {name: values[name] for name in _OPTIONAL if name in values}
     return settings | {"rule": MODEL_RULE, "motion_frames": None}

@@ -18,6 +18,8 @@ FITS: dict[str, FitMode] = {"crop": "cover", "pad": "pad", "face": "face"}
 """What the choices of the menu ``fit`` are in the core."""
 CUSTOM = "custom"
 MODEL_SIZE = MODEL_RULE = "the model's own"
+MODEL_JOINS = -1
+"""Number of frames that is the model's own."""
 
 # Height and width. The notes in brackets are explained in the README.
 SIZES: dict[str, tuple[int, int] | None] = {

@@ -22,14 +22,15 @@ NODE_INPUTS = {
     "FlashTalk_Reference": "image prompt prompt_changes size fit conditioning clip_vision_output "
     "mask",
     "FlashTalk_ChunkSampler": "model speech reference seed steps rule shift motion_frames "
-    "colour_strength chunk_frames",
+    "colour_strength chunk_frames colour_area join_frames",
     "FlashTalk_ParallelDecode": "chunks device latents_per_call grid devices light_vae motion_vae",
     "FlashTalk_StreamPreview": "frames filename_prefix quality container keep_gb",
     "FlashTalk_FrameStage": "frames scale upscale_model interp_model",
     "FlashTalk_FramesToImages": "video start num_frames limit_gb",
     "FlashTalk_Batch": "model manifest prompt seed steps size fit folder quality image audio",
     "FlashTalk_Live": "model reference source idle max_minutes seed steps filename_prefix "
-    "idle_minutes allow_slow look_ahead chunk_frames shift colour_strength opening vad",
+    "idle_minutes allow_slow look_ahead chunk_frames shift colour_strength opening vad "
+    "colour_area join_frames",
     "FlashTalk_ModelFromNative": "model model_patch vae audio_encoder",
     "FlashTalk_TwoSpeakers": "speech places start_1 start_2 turns routing speech_2 mask_1 mask_2",
 }

@@ -27,11 +27,26 @@ def test_defaults_are_as_trained(pack, chunks, model):
 def test_every_setting_reaches_the_plan(pack, parts):
     given = {"seed": 2**63 - 1, "steps": 7, "rule": "renoise", "shift": 2.5}
     given |= {"motion_frames": 9, "colour_strength": 0.25, "chunk_frames": 41}
+    given |= {"colour_area": "no-mouth", "join_frames": 6}
     plan = pack.run("ChunkSampler", **parts, **given).args[0].plan
     sampling, chunk = plan.request.sampling, plan.chunk
     found = {name: getattr(sampling, name) for name in given if hasattr(sampling, name)}
     found |= {"motion_frames": chunk.num_motion_frames, "chunk_frames": chunk.num_frames}
     assert found == given
+
+
+def test_workflows_without_the_later_inputs_take_the_model_s_own(pack, parts, model):
+    values = {"seed": 0, "steps": 4, "rule": "euler", "shift": 5.0, "motion_frames": 5}
+    values |= {"colour_strength": 1.0, "chunk_frames": 33}
+    node, trained = pack.nodes["FlashTalk_ChunkSampler"], model.checkpoint.config.sampling
+    older = node.execute(**parts, **values).args[0]
+    same = pack.run("ChunkSampler", **parts, **values).args[0]
+    for found in (older, same):
+        assert found.spec.sampling.colour_area is None
+        assert found.spec.sampling.join_frames is None
+        assert found.plan.request.sampling.join_frames == trained.join_frames
+    off = pack.run("ChunkSampler", **parts, **values, join_frames=0).args[0]
+    assert off.spec.sampling.join_frames == 0
 
 
 @pytest.mark.parametrize(
@@ -42,6 +57,8 @@ def test_every_setting_reaches_the_plan(pack, parts):
         ({"seed": 2**63}, "'seed': seed 9223372036854775808: use a whole number from 0 to"),
         ({"shift": 0.0}, "'shift': shift 0.0: use a number above 0, up to 100"),
         ({"colour_strength": 1.5}, "'colour_strength': colour strength 1.5: use 0 (off) to 1"),
+        ({"colour_area": "hair"}, "'colour_area': colour area 'hair': use 'frame' or 'no-mouth'"),
+        ({"join_frames": 26}, "'join_frames': join frames 26: use 0 (off) to 25"),
         (
             {"motion_frames": 4},
             "'motion_frames': motion frames 4: need 1, 5, 9 ... and fewer "

@@ -51,6 +51,8 @@ WRONG = {
     ("ChunkSampler", "shift"): 0.0,
     ("ChunkSampler", "motion_frames"): 4,
     ("ChunkSampler", "colour_strength"): 2.0,
+    ("ChunkSampler", "colour_area"): "hair",
+    ("ChunkSampler", "join_frames"): 26,
     ("ChunkSampler", "chunk_frames"): 34,
     ("ParallelDecode", "device"): "gpu:7",
     ("ParallelDecode", "latents_per_call"): -1,

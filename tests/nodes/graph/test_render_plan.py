@@ -13,13 +13,14 @@ pytestmark = pytest.mark.cpu
 RATE_HZ = 16_000
 SAMPLER = {
     "seed": 5, "steps": 2, "rule": "renoise", "shift": 3.0, "colour_strength": 0.5,
-    "chunk_frames": 33, "motion_frames": 5,
+    "chunk_frames": 33, "motion_frames": 5, "colour_area": "no-mouth", "join_frames": 6,
 }  # fmt: skip
 OPTIONS = (
     *("--seed", "5", "--steps", "2", "--rule", "renoise", "--shift", "3"),
     *("--colour-strength", "0.5", "--mouth-strength", "2", "--start", "0.25", "--duration", "0.5"),
     *("--prompt", "She sings", "--prompt-at", "1.5", "She nods", "--size", "32x64"),
     *("--fit", "pad", "--device", "cpu", "--dtype", "bfloat16"),
+    *("--colour-area", "no-mouth", "--join-frames", "6"),
 )
 
 

@@ -49,7 +49,8 @@ def test_a_row_sets_what_it_names_and_nothing_else():
         read_workflow(WORKFLOWS[0]),
         prompt="She sings", prompt_at="2: She nods\n3.5: Done", fit="pad", size="64x96",
         start="1", duration="2.5", mouth_strength="1.5", seed="7", steps=2, rule="euler",
-        shift="3", colour_strength="0.5", crf="30",
+        shift="3", colour_strength="0.5", colour_area="no-mouth",
+        join_frames="6", crf="30",
     )  # fmt: skip
     reference, sampler = node(found, "FlashTalk_Reference"), node(found, "FlashTalk_ChunkSampler")
     assert reference["prompt"] == "She sings"
@@ -60,6 +61,7 @@ def test_a_row_sets_what_it_names_and_nothing_else():
     assert (speech["start"], speech["duration"], speech["mouth_strength"]) == (1.0, 2.5, 1.5)
     settings = [sampler[name] for name in ("seed", "steps", "rule", "shift", "colour_strength")]
     assert settings == [7, 2, "euler", 3.0, 0.5]
+    assert (sampler["colour_area"], sampler["join_frames"]) == ("no-mouth", 6)
     assert (sampler["chunk_frames"], node(found, "FlashTalk_StreamPreview")["quality"]) == (33, 30)
 
 
