@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.errors import require
-from flashtalk_core.live.decide import Policy
 from flashtalk_core.live.chunks import live_chunks
+from flashtalk_core.live.decide import Policy
 
 
 def chunk_of(chunk: ChunkConfig, num_frames: int | None, look_ahead: int | None) -> ChunkConfig:
