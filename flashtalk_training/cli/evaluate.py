@@ -20,7 +20,9 @@ from flashtalk_core.placement.devices import DTYPES
 if TYPE_CHECKING:
     from flashtalk_core.weights.load import AvatarModels
 
-PARTS = ("lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor", "joins")
+PARTS = (
+    "lips", "vae", "trips", "drift", "silence", "recovery", "movement", "floor", "joins", "eyes",
+)  # fmt: skip
 STYLES = ("trained", "older")
 """Names of ``drawn_faces.styles.STYLES``, which a test holds this to."""
 _ROUND_TRIPS = 10
@@ -39,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--chunks",
         type=parse_count,
         default=100,
-        help="length of a run, in drift and joins",
+        help="length of a run, in drift, joins and eyes",
     )
     parser.add_argument(
         "--faces",
@@ -135,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     from flashtalk_core.weights.load import load_avatar
 
     from ..drawn_faces import styles
-    from ..evaluation import drift, joins, measures, movement
+    from ..evaluation import drift, eye_error, joins, measures, movement
     from ..evaluation.batched_sessions import HeldOutFaces
     from ..evaluation.eval_clip import held_out_clips
     from ..speech.corpus_file import load_corpus
@@ -175,6 +177,7 @@ def run(args: argparse.Namespace) -> int:
             "drawn": movement.measure_drawn_movement(models.config, held_out, device),
         },
         "joins": lambda: joins.evaluate_joins(models, corpus, sampling, args.chunks, held_out),
+        "eyes": lambda: eye_error.evaluate_eyes(models, corpus, sampling, args.chunks, held_out),
         "floor": lambda: movement.measure_drawn_drift(models, sampling, held_out),
     }
     results: dict[str, object] = {

@@ -17,7 +17,7 @@ from .drift import coarse_lab
 
 _HEAD_ROWS, _HEAD_HALF_WIDTH = (-0.31, 0.07), 0.25
 """Hair, brows, eyes and nose of a face at rest; no mouth."""
-_HEAD_MIDDLE = -0.12
+HEAD_MIDDLE = -0.12
 """What tilts turn about."""
 _HEAD_REACH = (0.08, 0.18)
 """How far down and to the side a head is looked for."""
@@ -153,7 +153,7 @@ def _straightened(
         y: Likewise.
     """
     height, width = images.shape[-2:]
-    aspect, middle = width / height, 2 * _HEAD_MIDDLE
+    aspect, middle = width / height, 2 * HEAD_MIDDLE
     cos, sin = roll.cos(), roll.sin()
     right = torch.zeros_like(roll) if x is None else 2 * x
     down = torch.zeros_like(roll) if y is None else 2 * y

@@ -20,7 +20,8 @@ from flashtalk_core.placement.provider import FixedNetworks
 from flashtalk_core.weights.load import load_avatar, open_avatar
 from flashtalk_training import stages
 from flashtalk_training.cli.train import _export
-from flashtalk_training.evaluation import drift, measures
+from flashtalk_training.drawn_faces.styles import OLDER
+from flashtalk_training.evaluation import drift, eye_error, measures
 from flashtalk_training.evaluation.batched_sessions import HeldOutFaces, Sessions
 from flashtalk_training.evaluation.eval_clip import ArrayAudio, held_out_clips
 from flashtalk_training.export import export_model
@@ -86,6 +87,12 @@ def test_a_trained_model_is_measured_from_its_folder(model, config, corpus):
     lips = measures.evaluate_lips(models, short, SAMPLING)
     assert lips["clips"] == 2
     assert -1 <= lips["correlation_pooled"] <= 1
+    assert lips["pbm_frames"] == 0
+    older = held_out_clips(corpus, 2, config.size_px, OLDER)
+    assert not torch.equal(older[0].portrait, clips[0].portrait)
+    eyes = eye_error.evaluate_eyes(models, corpus, SAMPLING, 2, HeldOutFaces(1, style=OLDER))
+    assert eyes["drawn"]["mean"] < min(eyes["model"]["mean"], eyes["autoencoder"]["mean"])
+    assert all(each["worst_over_mean"] >= 1 for each in eyes.values())
     assert 0 < measures.evaluate_vae(models, 1)["psnr_db"] < 60
     trips = drift.evaluate_round_trips(models, SAMPLING, 2, HeldOutFaces(1))
     assert [row["trip"] for row in trips] == [1, 2]
