@@ -389,6 +389,21 @@ async def test_other_sites_can_neither_watch_nor_speak_nor_end(live):
     assert node.error is None
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({"colour_area": "no-mouth", "join_frames": 6}, ("no-mouth", 6)), ({}, (None, None)),
+     ({"colour_area": "the model's own", "join_frames": -1}, (None, None))],
+)  # fmt: skip
+def test_what_is_done_to_frames_is_in_the_spec(pack, model, given, expected):
+    """Workflows that were saved before these were inputs have neither."""
+    plans, reference = pack["nodes.graph.session_plan"], pack.reference()
+    values = {"seed": 0, "steps": 4, "shift": 3.0, "colour_strength": 1.0, "chunk_frames": 33}
+    settings = plans.sampler_settings(reference, values | given)
+    describe = pack["nodes.graph.render_plan"].describe_render
+    sampling = describe(model, plans.unknown_speech(), reference, settings).spec.sampling
+    assert (sampling.colour_area, sampling.join_frames) == expected
+
+
 def test_each_run_is_another_session(pack):
     node = pack.nodes["FlashTalk_Live"]
     assert node.fingerprint_inputs() != node.fingerprint_inputs()
