@@ -201,7 +201,9 @@ def errors_of_light_vaes(pack, model):
     save_file(tae((4, 4, 4, 4), 0), folder / "decoder.safetensors")
     names = ("taew2_1.pth", "taew2_2.safetensors", "decoder.safetensors")
     chosen = {"chunks": pack.frames(model), "motion_vae": "light"}
-    return [pack.error("ParallelDecode", light_vae=name, **chosen) for name in names]
+    found = [pack.error("ParallelDecode", light_vae=name, **chosen) for name in names]
+    faded = {"chunks": pack.frames(model, join_frames=4), "light_vae": names[-1]}
+    return [*found, pack.error("ParallelDecode", **faded)]
 
 
 def errors_of_stages(pack, model):

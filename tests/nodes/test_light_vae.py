@@ -56,6 +56,16 @@ def test_it_is_in_the_plan(pack, model):
 
 
 @pytest.mark.usefixtures("models")
+def test_joins_are_faded_only_where_motion_frames_are_shown(pack, model):
+    chunks = pack.frames(model, join_frames=4)
+    given = {"chunks": chunks, "light_vae": "taew2_1.safetensors"}
+    message = pack.error("ParallelDecode", **given)
+    assert message.startswith("FlashTalk Parallel Decode, input 'motion_vae': join frames 4: ")
+    shown = pack.run("ParallelDecode", **given, motion_vae="shown").args[0]
+    assert shown.plan.request.sampling.join_frames == 4
+
+
+@pytest.mark.usefixtures("models")
 def test_the_bundled_decoder_as_a_file_makes_the_same_frames(pack, model):
     found = []
     for name in ("none", "bundled.safetensors", "taew2_1.safetensors", "bundled.safetensors"):
