@@ -29,7 +29,9 @@ _REACH = 0.04
 _CLOSING, _CLOSED = (0.15, 0.3, 0.45, 0.6), (0.75, 0.87, 1.0)
 """Blinks at which the iris is seen, and at which it hardly is."""
 _GAZES_X, _GAZES_Y = (-0.8, -0.4, 0.0, 0.4, 0.8), (-0.4, 0.0, 0.4)
-_NUM_FITTED = 6
+_BROWS = (-0.9, -0.45, 0.0)
+"""Brows that are lowered come close to an eye."""
+_NUM_FITTED = 8
 """States, those that fit best before they are moved by parts of a pixel."""
 _AT_ONCE = 8
 """States drawn in one batch."""
@@ -81,15 +83,15 @@ def draw_eye_states(style: Style, faces: Any, size_px: tuple[int, int]) -> EyeSt
 
 
 def _states_motion(count: int) -> FaceMotion:
-    """Return faces at rest but for their eyes, a frame for each state."""
+    """Return faces at rest but for eyes and brows, a frame for each state."""
     states = [
-        *itertools.product((0.0,), _GAZES_X, _GAZES_Y),
-        *itertools.product(_CLOSING, _GAZES_X, (0.0,)),
-        *itertools.product(_CLOSED, (0.0,), (0.0,)),
+        *itertools.product((0.0,), _GAZES_X, _GAZES_Y, _BROWS),
+        *itertools.product(_CLOSING, _GAZES_X, (0.0,), _BROWS),
+        *itertools.product(_CLOSED, (0.0,), (0.0,), _BROWS),
     ]
-    blink, gaze_x, gaze_y = torch.tensor(states).T[:, None].expand(-1, count, -1)
+    blink, gaze_x, gaze_y, brow = torch.tensor(states).T[:, None].expand(-1, count, -1)
     motion = rest_motion(count, len(states))
-    return motion._replace(blink=blink, gaze_x=gaze_x, gaze_y=gaze_y)
+    return motion._replace(blink=blink, gaze_x=gaze_x, gaze_y=gaze_y, brow=brow)
 
 
 def measure_eye_error(frames: Tensor, heads: Head, states: EyeStates) -> Tensor:
