@@ -426,7 +426,8 @@ def _assemble(
         check_size(spec.size_px or config.size_px)
     place = _place(wanted, model, host)
     light = _find_light_vae(spec, host, config.vae)
-    latents, older_latents = _decode_latents(wanted, place, config.vae, light)
+    is_small = _is_decoder_small(config.vae, light, spec.motion_vae)
+    latents, older_latents = _decode_latents(wanted, place, is_small=is_small)
     size_px = spec.size_px or config.size_px
     pick = _pick_face(spec, host, inputs, image, size_px, config.framing)
     request = AvatarRequest(
@@ -466,16 +467,23 @@ def _assemble(
     return plan
 
 
+def _is_decoder_small(vae: VAEConfig, light: LightVAEFile | None, motion_vae: MotionVAE) -> bool:
+    """Return whether nothing but small decoders decodes."""
+    has_small = bool(vae.light_widths)
+    if light is None:
+        return has_small
+    return light.config.is_tae and (has_small or motion_vae != "full")
+
+
 def _decode_latents(
-    wanted: PlacementSpec, place: Placement, vae: VAEConfig, light: LightVAEFile | None
+    wanted: PlacementSpec, place: Placement, *, is_small: bool
 ) -> tuple[int, int | None]:
     """Return how many latent frames are decoded at once, and the default of before if not that."""
     if wanted.decode_latents is not None:
         return wanted.decode_latents, None
     options = place.kernel_options_of(VideoVAE)
     is_on_cpu = not place.cluster and place.device_of(VideoVAE).type == "cpu"
-    is_light = light is None and bool(vae.light_widths)
-    found = default_decode_latents(options, is_light_on_cpu=is_on_cpu and is_light)
+    found = default_decode_latents(options, is_light_on_cpu=is_on_cpu and is_small)
     before = default_decode_latents(options)
     return found, None if found == before else before
 

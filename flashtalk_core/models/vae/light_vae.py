@@ -51,7 +51,8 @@ class ImageCoder(nn.Module):
 
     def decode_groups(self, latent: Tensor, num_latents: int = 1) -> Iterator[Tensor]:
         """Decode latents group by group; see :meth:`.VideoVAE.decode_groups`."""
-        return decode_in_groups(self.decode_group, latent, num_latents)
+        is_even = latent.device.type == "cpu"  # as of the model's own small decoder
+        return decode_in_groups(self.decode_group, latent, num_latents, counts_first=is_even)
 
     def decode_group(self, latent: Tensor, cache: CausalCache) -> Tensor:
         """Decode the next latent frames of a clip; see :meth:`.VideoVAE.decode_groups`."""

@@ -10,8 +10,9 @@ from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.weights.load import load_avatar
 from flashtalk_training.chunk_lengths import check_lengths, chunk_of
+from flashtalk_training.drawn_faces.styles import TRAINED
 from flashtalk_training.evaluation.batched_sessions import Sessions
-from flashtalk_training.evaluation.eval_clip import ArrayAudio, held_out_portrait
+from flashtalk_training.evaluation.eval_clip import ArrayAudio, held_out_face
 
 pytestmark = pytest.mark.training
 
@@ -54,7 +55,7 @@ def test_lengths_of_training_are_beginnings_of_the_models_own():
 def first_chunk(models, samples, length, look_ahead):
     chunk = chunk_of(models.config.chunk, length, look_ahead)
     models = dataclasses.replace(models, config=dataclasses.replace(models.config, chunk=chunk))
-    portrait = held_out_portrait(0, models.config.size_px)[None]
+    portrait = TRAINED.portraits(held_out_face(0), models.config.size_px)
     sampling = dataclasses.replace(models.config.sampling, steps=1)
     return next(Sessions(models, portrait, [ArrayAudio(samples)], sampling).play(1))
 
