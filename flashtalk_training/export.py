@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from flashtalk_core.config.avatar import AvatarConfig
+from flashtalk_core.files.replacing import replacing
 from flashtalk_core.weights.discovery.parts import SETTINGS_FILE
-from flashtalk_core.weights.save import COMPONENT_FILES, replacing, save_component, save_settings
+from flashtalk_core.weights.save import COMPONENT_FILES, save_component, save_settings
 
 from .stage_2.states import STATE as DISTILLED
 from .stages import (

@@ -15,13 +15,13 @@ from flashtalk_core.borders import library_border
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.config.networks import AudioEncoderConfig, VAEConfig
 from flashtalk_core.errors import InvalidInputError, require
+from flashtalk_core.files.replacing import replacing
 from flashtalk_core.json_text import parse_json
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.encoders.tokenizer import Tokenizer
 from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.settings import check_settings
 from flashtalk_core.weights.load import AvatarModels
-from flashtalk_core.weights.save import replacing
 
 from .evaluation.validation import Validation
 from .recipe import TinyRecipe, with_light_decoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from flashtalk_core.weights.save import replacing
+from flashtalk_core.files.replacing import replacing
 
 from .speech.prompts import prompt_vocabulary
 

@@ -23,6 +23,7 @@ from ..geometry import num_latent_frames
 from ..media.image.colour import match_colours, outside_mouth
 from ..models.transformer.model import AvatarDiT
 from ..models.transformer.step import AudioContext
+from ..models.vae.joins import fade_joins, num_faded_frames
 from ..models.vae.light_vae import ImageCoder, LightVAE
 from ..models.vae.model import VideoVAE
 from ..parallel.image_spread import WHOLE, ImageSpread
@@ -31,7 +32,6 @@ from ..sampling.noise import ChunkNoise, DrawNoise
 from ..sampling.schedule import noise_levels
 from ..sampling.step import Predict, denoise
 from .events import NO_EVENTS, RenderEvents
-from .joins import fade_joins, num_faded_frames
 from .reference import EncodedPortrait, Reference, project_reference
 from .state import FrameGroup, SessionState
 

@@ -14,11 +14,11 @@ from ..models.transformer.model import AvatarDiT
 from ..models.vae.model import VideoVAE
 from ..offload.tensors import synchronize
 from ..weights.load import AvatarCheckpoint
+from .ahead.loading import LoadAhead
+from .ahead.reading import NetworksAhead
 from .load import LoadedNetwork, load_network
-from .load_ahead import LoadAhead
 from .place import Placement
 from .provider import LoadEvents
-from .reading_ahead import NetworksAhead
 
 N = TypeVar("N", bound=nn.Module)
 

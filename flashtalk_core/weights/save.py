@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.avatar import AvatarConfig
-from ..errors import OutputError
-from ..excerpt import reason, shown_path
-from ..files import whole_file
+from ..files.replacing import replacing
 from ..models.encoders.clip_vision import ClipVision
 from ..models.encoders.text import TextEncoder
 from ..quantization.fp8 import quantise_rows
@@ -102,20 +99,3 @@ def _narrowed(value: Tensor, dtype: torch.dtype) -> Tensor:
     limit = torch.finfo(dtype).max
     fits = value.numel() == 0 or float(value.abs().max()) <= limit
     return value.to(dtype if fits else torch.float32).contiguous()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Provide a temporary file in the folder of ``path``; it replaces ``path`` at the end.
-
-    Raises:
-        OutputError: If it cannot be written; see :func:`whole_file.replacing`.
-    """
-    try:
-        with whole_file.replacing(path) as temporary:
-            yield temporary
-    except OSError as error:
-        raise OutputError(
-            f"{shown_path(path)}: cannot be written ({reason(error)}); check the folder and the "
-            "disk"
-        ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from flashtalk_core.weights.save import replacing
+from flashtalk_core.files.replacing import replacing
 
 from ..drawn_faces.damage import DAMAGES
 from ..drawn_faces.motion import LIVELINESS

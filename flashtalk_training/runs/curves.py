@@ -12,7 +12,7 @@ from flashtalk_core.borders import library_border
 from flashtalk_core.errors import InvalidInputError, require
 from flashtalk_core.excerpt import excerpt
 from flashtalk_core.files.paths import is_file
-from flashtalk_core.weights.save import replacing
+from flashtalk_core.files.replacing import replacing
 
 logger = logging.getLogger(__name__)
 

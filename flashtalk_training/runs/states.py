@@ -12,7 +12,7 @@ from torch import Tensor
 from flashtalk_core.borders import library_border
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.excerpt import excerpt
-from flashtalk_core.weights.save import replacing
+from flashtalk_core.files.replacing import replacing
 
 SHARD_BYTES = 15_000_000
 _ENTRY_BYTES, _NOTES_BYTES = 160, 2_000

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from flashtalk_core.borders import library_border
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.excerpt import excerpt
+from flashtalk_core.files.replacing import replacing
 from flashtalk_core.json_text import parse_json
-from flashtalk_core.weights.save import replacing
 
 from ..drawn_faces.motion import FRAME_RATE_HZ, MOUTH_CHANNELS
 from .speech import SAMPLE_RATE_HZ

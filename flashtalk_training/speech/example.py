@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flashtalk_core.weights.save import replacing
+from flashtalk_core.files.replacing import replacing
 
 from ..drawn_faces.faces import render, rest_motion, sample_identity
 from ..drawn_faces.motion import FRAME_RATE_HZ, MOUTH_CHANNELS

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from flashtalk_core.config.avatar import AvatarConfig
 from flashtalk_core.config.sampling import ColourArea, SamplingConfig, StepRule
-from flashtalk_core.engine.joins import faded, jump_at, num_faded_frames
 from flashtalk_core.geometry import num_latent_frames
 from flashtalk_core.media.image.colour import ColourReference, match_colours, outside_mouth
+from flashtalk_core.models.vae.joins import faded, jump_at, num_faded_frames
 from flashtalk_core.models.vae.layers import CausalConv3d, Upsample, run_sequence
 from flashtalk_core.models.vae.light_decoder import LightDecoder
 from flashtalk_core.models.vae.model import VideoVAE

@@ -22,9 +22,9 @@ from ...flashtalk_core.models.transformer.model import AvatarDiT
 from ...flashtalk_core.models.vae.light_vae import AUTOENCODERS, LightVAE
 from ...flashtalk_core.models.vae.model import VideoVAE
 from ...flashtalk_core.offload.tensors import Offload, synchronize
+from ...flashtalk_core.placement.ahead.reading import NETWORKS, NetworksAhead
 from ...flashtalk_core.placement.load import load_network
 from ...flashtalk_core.placement.place import Placement
-from ...flashtalk_core.placement.reading_ahead import NETWORKS, NetworksAhead
 from ...flashtalk_core.stages.stage import FrameStage, StageChain
 from ...flashtalk_core.weights.load import AvatarCheckpoint, LightVAEFile
 

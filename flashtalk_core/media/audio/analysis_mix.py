@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .channel_mix import is_unnamed, mono_weights, positions_of
-from .low_cut import HighMeter, LowCut
+from .filters.low_cut import HighMeter, LowCut
 from .resampling import StreamResampler
 from .source import Block
 

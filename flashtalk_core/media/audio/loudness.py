@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .sections import SectionFilter, high_pass
+from .filters.sections import SectionFilter, high_pass
 
 TARGET_LUFS = -23.0
 """Loudness of the analysed audio. Source: SoulX-FlashTalk ``loudness_norm`` @ 688982e."""

@@ -32,9 +32,9 @@ def test_the_bar_moves_with_every_step_and_group_and_ends_full(rendered):
     (total,) = {total for _, total, *_ in rendered.updates}
     assert values == sorted(values)
     assert values[-1] == total
-    # 38 frames are 4 chunks of 12: 2 steps and 3 groups of frames each, the last cut to 2 frames.
+    # 38 frames are 4 chunks of 12: 2 steps and 2 groups of frames each, the last cut to 2 frames.
     # The last update is sent again, after the image was removed.
-    assert len(values) == 3 * 5 + 3 + 1
+    assert len(values) == 3 * 4 + 3 + 1
     # A chunk that is cut short counts as whole, which makes the last step the longest.
     assert max(later - value for value, later in pairwise(values)) < 0.7 * total / 4
     assert {node_id for *_, node_id in rendered.updates} == {"7"}

@@ -36,6 +36,7 @@ from flashtalk_core.engine.spec import (
 from flashtalk_core.errors import InvalidInputError
 from flashtalk_core.models.encoders.clip_vision import ClipVision
 from flashtalk_core.models.encoders.text import TextEncoder
+from flashtalk_core.models.vae.model import VideoVAE
 from flashtalk_core.placement.memory_choice import MemoryChoice
 from flashtalk_core.runtime.limits import Limits
 from tests.unit.runtime.conftest import make_plan
@@ -298,7 +299,8 @@ def test_one_device_encodes_a_prompt_and_an_image_once_as_several_do():
             assert {TextEncoder, ClipVision} < read
         read.clear()
         with engine.open(plan, None, NO_EVENTS):
-            assert read == set()
+            # Others may still come, from the thread that loads ahead.
+            assert read.isdisjoint({TextEncoder, ClipVision, VideoVAE})
 
 
 @pytest.mark.parametrize("command", ["render", "batch"])

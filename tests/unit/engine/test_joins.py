@@ -8,8 +8,8 @@ import torch
 from flashtalk_core.config.chunk import ChunkConfig
 from flashtalk_core.config.sampling import SamplingConfig
 from flashtalk_core.engine.chunk import generate_chunk
-from flashtalk_core.engine.joins import fade_joins, faded, jump_at, num_faded_frames
 from flashtalk_core.engine.state import SessionState
+from flashtalk_core.models.vae.joins import fade_joins, faded, jump_at, num_faded_frames
 
 pytestmark = pytest.mark.cpu
 

@@ -11,7 +11,7 @@ from flashtalk_core.errors import WeightsError
 from flashtalk_core.models.encoders.audio import AudioEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.placement.load_ahead import LoadAhead
+from flashtalk_core.placement.ahead.loading import LoadAhead
 from flashtalk_core.placement.place import Placement
 from flashtalk_core.placement.residency import CachedNetworks
 from flashtalk_core.weights.load import open_avatar

@@ -8,7 +8,7 @@ from flashtalk_core.models.encoders.text import TextEncoder
 from flashtalk_core.models.transformer.model import AvatarDiT
 from flashtalk_core.models.vae.light_vae import LightVAE
 from flashtalk_core.models.vae.model import VideoVAE
-from flashtalk_core.placement.reading_ahead import NetworksAhead
+from flashtalk_core.placement.ahead.reading import NetworksAhead
 from flashtalk_core.weights.load import open_avatar
 
 pytestmark = pytest.mark.cpu

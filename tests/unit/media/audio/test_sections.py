@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
-from flashtalk_core.media.audio.low_cut import HighMeter
-from flashtalk_core.media.audio.sections import SectionFilter, butterworth_high_pass
+from flashtalk_core.media.audio.filters.low_cut import HighMeter
+from flashtalk_core.media.audio.filters.sections import SectionFilter, butterworth_high_pass
 
 pytestmark = pytest.mark.cpu
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from .load import LoadedNetwork
+from ..load import LoadedNetwork
 
 _Loaded = Future[LoadedNetwork[Any]]
 

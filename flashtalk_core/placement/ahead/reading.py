@@ -7,14 +7,14 @@ from pathlib import Path
 
 from torch import nn
 
-from ..files.read_ahead import ReadAhead
-from ..models.encoders.audio import AudioEncoder
-from ..models.encoders.clip_vision import ClipVision
-from ..models.encoders.text import TextEncoder
-from ..models.transformer.model import AvatarDiT
-from ..models.vae.light_vae import LightVAE
-from ..models.vae.model import VideoVAE
-from ..weights.load import AvatarCheckpoint
+from ...files.read_ahead import ReadAhead
+from ...models.encoders.audio import AudioEncoder
+from ...models.encoders.clip_vision import ClipVision
+from ...models.encoders.text import TextEncoder
+from ...models.transformer.model import AvatarDiT
+from ...models.vae.light_vae import LightVAE
+from ...models.vae.model import VideoVAE
+from ...weights.load import AvatarCheckpoint
 
 NETWORKS: tuple[type[nn.Module], ...] = (
     TextEncoder,

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ..config.chunk import ChunkConfig
+from ...config.chunk import ChunkConfig
 
 _HELD_BACK = 0.1
 """Share of the step onward: with it a join changes no more than any other border of latent frames

@@ -1,0 +1,1 @@
+"""Filters that sound goes through block by block."""

@@ -1,0 +1,1 @@
+"""What is read and loaded while something before it runs."""
