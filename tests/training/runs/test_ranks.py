@@ -74,7 +74,8 @@ def test_two_ranks_share_the_plan_of_the_first(reports):
     first, second = reports
     assert first["drawn"] != second["drawn"]
     assert first["plans"] == second["plans"]
-    assert first["plans"] == [[chunks + 1, step] for chunks, step in first["drawn"]]
+    whole = None, False  # chunks, heard to the end of the window
+    assert first["plans"] == [[chunks + 1, step, *whole] for chunks, step in first["drawn"]]
 
 
 def test_two_ranks_share_the_mean_gradient(reports):
