@@ -482,7 +482,7 @@ def _decode_latents(
     if wanted.decode_latents is not None:
         return wanted.decode_latents, None
     options = place.kernel_options_of(VideoVAE)
-    is_on_cpu = not place.cluster and place.device_of(VideoVAE).type == "cpu"
+    is_on_cpu = place.device_of(VideoVAE).type == "cpu"
     found = default_decode_latents(options, is_light_on_cpu=is_on_cpu and is_small)
     before = default_decode_latents(options)
     return found, None if found == before else before

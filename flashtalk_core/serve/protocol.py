@@ -280,6 +280,6 @@ def _decode_portrait(text: object) -> bytes:
         return binascii.a2b_base64(text.encode(), strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInputError(
-            "start: portrait is no Base64; send an image file in it, without line breaks (base64 "
-            "-w0) and without 'data:...,' before it"
+            "start: portrait is no Base64; send an image file in it, without line breaks and "
+            "without 'data:...,' before it"
         ) from error

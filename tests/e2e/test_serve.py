@@ -124,7 +124,7 @@ def test_it_tells_its_port_and_ctrl_c_ends_speech_posts_guests_and_recordings(tm
     assert "Traceback" not in server.said
     (recording,) = tmp_path.iterdir()
     with av.open(str(recording)) as container:
-        assert sum(1 for _ in container.decode(video=0)) > 20
+        assert sum(1 for _ in container.decode(video=0)) >= 5  # idle, and the first of speech
 
 
 def test_a_second_ctrl_c_ends_it_at_once_and_says_so():

@@ -82,7 +82,7 @@ def test_a_start_says_what_it_says_and_the_rest_is_the_default():
         ({"prompt": "x" * 2001}, "prompt of 2001 characters; use at most 2000"),
         ({"portrait": 7}, "portrait is no text"),
         ({"portrait": "not base64!"}, "portrait is no Base64"),
-        ({"portrait": "QUJD\nQUJD"}, "without line breaks (base64 -w0)"),
+        ({"portrait": "QUJD\nQUJD"}, "without line breaks and"),
         ({"portrait": "A" * 28_000_000}, "at most 20,971,520 are taken"),
         ({"session": 3}, "session '3' is not a text"),
     ],
