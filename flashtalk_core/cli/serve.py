@@ -145,7 +145,7 @@ async def _find_port(args: argparse.Namespace) -> int:
     Returns:
         The port, one that is free for 0.
     """
-    with _told(args):
+    with _listening(args):
         server = await asyncio.start_server(lambda *_: None, args.host, args.port)
     port: int = server.sockets[0].getsockname()[1]
     server.close()
@@ -154,7 +154,7 @@ async def _find_port(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _told(args: argparse.Namespace) -> Iterator[None]:
+def _listening(args: argparse.Namespace) -> Iterator[None]:
     """Say what is wrong with an address that cannot be listened at."""
     try:
         yield
@@ -204,7 +204,7 @@ def _listen(
 
     app = live.make()
     # Since it was tried, another program may have come there.
-    with _told(args), _without_junk():
+    with _listening(args), _without_junk():
         try:
             web.run_app(
                 app,

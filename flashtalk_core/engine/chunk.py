@@ -224,14 +224,13 @@ def _shown_groups(
     """Yield groups of a chunk as they are shown, each with the number of its first frame."""
     chunk, motion = model.chunk, state.motion_frames
     num_faded = num_faded_frames(sampling.join_frames, chunk)
+    fades = num_faded > 0 and motion is not None
     # Frames that are neither shown, nor the next chunk's motion frames, nor the join's.
-    num_unused = min(chunk.num_motion_frames, chunk.num_new_frames)
-    if not num_faded or motion is None:
-        yield from _matched_groups(model, latent, reference, state, sampling, events, num_unused)
-        return
-    num_unused = min(num_unused, chunk.num_motion_frames - 1)
+    num_unused = min(chunk.num_motion_frames - int(fades), chunk.num_new_frames)
     groups = _matched_groups(model, latent, reference, state, sampling, events, num_unused)
-    yield from fade_joins(
+    if motion is None or not fades:
+        return groups
+    return fade_joins(
         groups, motion[0, :, -1], model.spread.corner_px, chunk.num_motion_frames, num_faded
     )
 

@@ -280,22 +280,21 @@ def _refusing(counts: ServerCounts, access: Access) -> Any:
             counts.refused += 1
             kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
             code, message = _of_http(error, request)
-            return _answer(error.status, code, message, kept)
+            return _answer(Refusal(error.status, {"code": code, "message": message}, kept))
         except Exception as error:
             if not isinstance(error, FlashTalkError) and request.writer.output_size:
                 raise  # in the middle of an answer
             counts.refused += 1
-            told = Refusal.of(error)
-            return _answer(told.status, told.body["code"], told.body["message"], told.headers)
+            return _answer(Refusal.of(error))
 
     return refuse
 
 
-def _answer(status: int, code: str, message: str, headers: dict[str, str]) -> web.Response:
+def _answer(refusal: Refusal) -> web.Response:
     from aiohttp import web
 
-    told = {"code": code, "message": message}
-    return web.json_response(told, status=status, headers=_HEADERS | headers)
+    headers = _HEADERS | refusal.headers
+    return web.json_response(refusal.body, status=refusal.status, headers=headers)
 
 
 def _of_http(error: web.HTTPError, request: web.Request) -> tuple[str, str]:

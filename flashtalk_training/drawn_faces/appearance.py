@@ -127,9 +127,9 @@ def sample_identity(batch: int, generator: Generator) -> FaceIdentity:
         return (next(draws) < probability) * between(low, high)
 
     skin = _between_neighbours(_SKIN, next(draws))
-    hair = (_choose(_HAIR, next(draws)) * between(0.85, 1.15)[:, None]).clamp(0.04, 0.95)
-    style = _choose(_STYLES, next(draws))
-    clothes = (_choose(_CLOTHES, next(draws)) * between(0.85, 1.1)[:, None]).clamp(0.0, 1.0)
+    hair = (choose(_HAIR, next(draws)) * between(0.85, 1.15)[:, None]).clamp(0.04, 0.95)
+    style = choose(_STYLES, next(draws))
+    clothes = (choose(_CLOTHES, next(draws)) * between(0.85, 1.1)[:, None]).clamp(0.0, 1.0)
     lightness = torch.where(next(draws) < 0.5, 1.25, 0.7)[:, None]
     backdrop_a = _hue(between(0.1, 0.82), between(0.05, 0.45), between(0.55, 0.95))
     backdrop_b = 0.35 * backdrop_a + 0.65 * _hue(
@@ -148,7 +148,7 @@ def sample_identity(batch: int, generator: Generator) -> FaceIdentity:
         hair_bun=style[:, 4],
         hair_curl=style[:, 5],
         hair_part=between(-1.0, 1.0),
-        iris=_choose(_IRIS, next(draws)),
+        iris=choose(_IRIS, next(draws)),
         eye_width=between(0.145, 0.18),
         eye_height=between(0.075, 0.105),
         eye_spacing=between(0.30, 0.38),
@@ -182,7 +182,8 @@ def sample_identity(batch: int, generator: Generator) -> FaceIdentity:
     )
 
 
-def _choose(rows: tuple[tuple[float, ...], ...], draw: Tensor) -> Tensor:
+def choose(rows: tuple[tuple[float, ...], ...], draw: Tensor) -> Tensor:
+    """Return for each draw of ``(B,)`` in ``[0, 1)`` the row that it falls on, ``(B, n)``."""
     table = torch.tensor(rows)
     return table[(draw * len(rows)).long().clamp(max=len(rows) - 1)]
 

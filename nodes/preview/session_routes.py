@@ -162,9 +162,9 @@ def _answering(answer: Answer) -> Handler:
             return web.json_response(await answer(request, found), headers=answer_headers())
         except FlashTalkError as error:
             found.counts.refused += 1
-            told = Refusal.of(error)
-            headers = answer_headers() | told.headers
-            return web.json_response(told.body, status=told.status, headers=headers)
+            refusal = Refusal.of(error)
+            headers = answer_headers() | refusal.headers
+            return web.json_response(refusal.body, status=refusal.status, headers=headers)
 
     return handle
 

@@ -7,6 +7,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Generator, Tensor
 
+from ..appearance import choose
+
 # No colour below comes near the dark red of an open mouth, by which the mouth is measured.
 _SKIN = (
     (0.96, 0.84, 0.76), (0.90, 0.74, 0.63), (0.84, 0.67, 0.54),
@@ -147,7 +149,7 @@ def sample_older(batch: int, generator: Generator) -> OlderFace:
         return low + (high - low) * next(draws)
 
     def one_of(rows: tuple[tuple[float, ...], ...]) -> Tensor:
-        return torch.tensor(rows)[(next(draws) * len(rows)).long().clamp(max=len(rows) - 1)]
+        return choose(rows, next(draws))
 
     def chance(probability: float) -> Tensor:
         return (next(draws) < probability).float()
